@@ -1,0 +1,21 @@
+"""Start of the program: one exit-code map, and as little imported as possible."""
+
+from __future__ import annotations
+
+import sys
+
+from pipegraft import __version__
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    if sys.argv[1:] == ["--version"]:  # asked for by scripts, often: answer before the command line loads
+        sys.stdout.write(f"pipegraft {__version__}\n")
+        return
+    from pipegraft.cli import run  # noqa: PLC0415 - see above
+
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The outside world: each module speaks to one system and translates its errors."""

@@ -1,0 +1,84 @@
+"""The command line: one module a command; each parses, calls one use case, renders, returns.
+
+A command module is imported only when its command runs, so that `--help` and the commands that
+need little stay quick. `COMMANDS` is the one list of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from pipegraft import __version__
+from pipegraft.errors import PipegraftError
+
+__all__ = ["COMMANDS", "main", "run"]
+
+COMMANDS: dict[str, str] = {
+    "yaml": "Read or set single values in YAML files, leaving every other byte alone.",
+}
+"""Command name → one-line summary, in the order `--help` shows them.
+
+The command lives in ``pipegraft.cli.<name with - as _>_command`` as ``command``; a test compares the summaries.
+"""
+
+
+class _LazyGroup(click.Group):
+    """A group that knows its commands by name and imports the one that is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"pipegraft.cli.{cmd_name.replace('-', '_')}_command")
+        command = module.command
+        assert isinstance(command, click.Command)  # noqa: S101 - a wrong table entry is a defect
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="pipegraft", message="%(prog)s %(version)s")
+def main() -> None:
+    """Graft delivery stages onto the CI pipelines you already have.
+
+    Exit codes: 0 done; 1 the delivery said no; 2 wrong usage or configuration, nothing written;
+    3 an outside system failed, safe to run again; 70 a defect in pipegraft.
+    """
+
+
+def run(args: list[str] | None = None) -> int:
+    """Run one command and answer its exit code; every error is printed, none escapes.
+
+    Arguments:
+        args: the words after the program name; the process's own if None.
+    """
+    try:
+        result: Any = main.main(args=args, prog_name="pipegraft", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except PipegraftError as error:
+        for problem in error.problems:
+            click.echo(f"error: {problem}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away: nothing is left to say, and nobody to say it to
+        return 0
+    except Exception:  # noqa: BLE001 - the last line of defence: a defect gets its own exit code
+        click.echo(traceback.format_exc(), err=True)
+        click.echo("error: this is a defect in pipegraft; please report it with the lines above", err=True)
+        return 70
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,1 @@
+"""Frozen values: what users declare and what stages hand on."""

@@ -1,0 +1,1 @@
+"""What people and machines read: terminal, HTML, JUnit, JSON, dotenv."""

@@ -1,0 +1,1 @@
+"""The library API: one module for each thing a user asks for."""
