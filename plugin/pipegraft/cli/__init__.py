@@ -23,7 +23,7 @@ COMMANDS: dict[str, str] = {
 }
 """Command name → one-line summary, in the order `--help` shows them.
 
-The command lives in ``pipegraft.cli.<name with - as _>_command`` as ``command``; a test compares the summaries.
+The command `x-y` is ``command`` in ``pipegraft.cli.x_y_command``; a test compares the summaries.
 """
 
 
@@ -46,7 +46,10 @@ class _LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="pipegraft", message="%(prog)s %(version)s")
 def main() -> None:
     """Graft delivery stages onto the CI pipelines you already have.
