@@ -1,0 +1,154 @@
+"""The hooks a plugin may implement.
+
+A plugin is a module or object registered under the entry-point group ``pipegraft``. Hooks yield
+frozen values that validate themselves; nothing is registered by side effect.
+"""
+
+# mypy: disable-error-code="empty-body"
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import pluggy
+
+from pipegraft.ports.plugins import CiSystem, GitOpsEnginePlugin, ImageBuilderPlugin
+from pipegraft.ports.stage import Stage, StageContext
+
+__all__ = ["CI_SYSTEMS", "GITOPS_ENGINES", "IMAGE_BUILDERS", "PROJECT", "STAGES", "Kind", "hookimpl"]
+
+PROJECT = "pipegraft"
+_hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function of a plugin as the implementation of the hook of the same name."""
+
+
+@_hookspec
+def pipegraft_stages() -> Iterable[Stage]:
+    """Stages that can be planned and run. Called once, when a command needs the stages.
+
+    Example::
+
+        from pipegraft.hookspecs import hookimpl
+        from pipegraft.ports.stage import Stage
+
+        def run(context, inputs):
+            context.report("progress", "hello")
+
+        @hookimpl
+        def pipegraft_stages():
+            yield Stage(name="say-hello", summary="Greets.", run=run, after=("sync-gate",))
+
+    Returns:
+        Stage definitions, each with a name no other plugin uses.
+    """
+
+
+@_hookspec
+def pipegraft_ci_systems() -> Iterable[CiSystem]:
+    """CI systems that stages can be grafted onto. Called once, by inject, eject and templates.
+
+    Example::
+
+        @hookimpl
+        def pipegraft_ci_systems():
+            yield CiSystem(name="gitlab", files=(".gitlab-ci.yml",), inject=…, eject=…, templates=…, source=…)
+
+    Returns:
+        CI systems, each with a name no other plugin uses.
+    """
+
+
+@_hookspec
+def pipegraft_image_builders() -> Iterable[ImageBuilderPlugin]:
+    """Image builders. Called once, when image-build starts.
+
+    Example::
+
+        @hookimpl
+        def pipegraft_image_builders():
+            yield ImageBuilderPlugin(name="layer", version="1", connect=LayerBuilder)
+
+    Returns:
+        Builders, each with a name no other plugin uses.
+    """
+
+
+@_hookspec
+def pipegraft_gitops_engines() -> Iterable[GitOpsEnginePlugin]:
+    """GitOps engines a gate can wait for. Called once, when ``delivery.yaml`` is read.
+
+    Example::
+
+        class Options(Declared):
+            application: str
+
+        @hookimpl
+        def pipegraft_gitops_engines():
+            yield GitOpsEnginePlugin(name="mine", options=Options, connect=MyEngine, verdict=my_verdict)
+
+    Returns:
+        Engines, each with a name no other plugin uses.
+    """
+
+
+@_hookspec
+def pipegraft_stage_starting(context: StageContext, stage: Stage) -> None:
+    """Observes that a stage is about to run. Called before each stage; an exception is reported, not raised.
+
+    Arguments:
+        context: what the stage will be given.
+        stage: its definition.
+    """
+
+
+@_hookspec
+def pipegraft_stage_finished(context: StageContext, stage: Stage, error: Exception | None) -> None:
+    """Observes how a stage ended. Called after each stage; an exception is reported, not raised.
+
+    Arguments:
+        context: what the stage was given.
+        stage: its definition.
+        error: why it failed, None if it succeeded.
+    """
+
+
+@_hookspec
+def pipegraft_veto(context: StageContext, stage: Stage) -> str | None:
+    """May stop a stage. Called after `pipegraft_stage_starting`; every plugin is asked.
+
+    Example::
+
+        @hookimpl
+        def pipegraft_veto(context, stage):
+            if stage.deploys and context.environment == "production" and frozen():
+                return "production is frozen until Monday"
+
+    Returns:
+        The reason as a clause, or None to let it run. Any reason stops the stage with exit code 1.
+    """
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """A kind of value that plugins yield.
+
+    Arguments:
+        hook: name of the hook that yields it.
+        type: class of the values; each has a `name`.
+        word: what to call one in a message.
+    """
+
+    hook: str
+    type: type[T]
+    word: str
+
+
+STAGES = Kind("pipegraft_stages", Stage, "stage")
+CI_SYSTEMS = Kind("pipegraft_ci_systems", CiSystem, "CI system")
+IMAGE_BUILDERS = Kind("pipegraft_image_builders", ImageBuilderPlugin, "image builder")
+GITOPS_ENGINES = Kind("pipegraft_gitops_engines", GitOpsEnginePlugin, "GitOps engine")

@@ -1,0 +1,192 @@
+"""Finds plugins, keeps what they yield apart by kind, and says who is who."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pluggy
+
+from pipegraft import hookspecs
+from pipegraft.errors import PluginError, UsageError
+from pipegraft.hookspecs import PROJECT, Kind
+from pipegraft.ports.stage import Stage, StageContext
+
+__all__ = ["LoadedPlugin", "Plugins"]
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class LoadedPlugin:
+    """One plugin, as `pipegraft plugins` shows it.
+
+    Arguments:
+        name: entry-point name; for those that ship with the package the module's name.
+        origin: distribution and version, or ``pipegraft``.
+        provides: ``kind name`` of everything it yields, known once the kind was asked for.
+        error: why it does not work, empty if it does.
+    """
+
+    name: str
+    origin: str
+    provides: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+class Plugins:
+    """All plugins of this process.
+
+    Arguments:
+        builtins: the modules that ship with the package.
+        entry_points: third-party plugins; those installed under the group ``pipegraft`` if None.
+    """
+
+    def __init__(
+        self,
+        builtins: Iterable[ModuleType] = (),
+        entry_points: Iterable[importlib.metadata.EntryPoint] | None = None,
+    ) -> None:
+        self._pluggy = pluggy.PluginManager(PROJECT)
+        self._pluggy.add_hookspecs(hookspecs)
+        self.loaded: dict[str, LoadedPlugin] = {}
+        self._collected: dict[str, Mapping[str, Any]] = {}
+        for module in builtins:
+            self._register(module, LoadedPlugin(module.__name__, PROJECT))
+        found = importlib.metadata.entry_points(group=PROJECT) if entry_points is None else entry_points
+        for entry in sorted(found, key=lambda entry: entry.name):
+            self._load(entry)
+
+    def _load(self, entry: importlib.metadata.EntryPoint) -> None:
+        origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown distribution"
+        plugin = LoadedPlugin(entry.name, origin)
+        try:
+            self._register(entry.load(), plugin)
+        except Exception as error:  # noqa: BLE001 - whatever a third party raises, the others must load
+            plugin.error = _describe(error)
+            self.loaded[plugin.name] = plugin
+
+    def _register(self, implementation: object, plugin: LoadedPlugin) -> None:
+        if plugin.name in self.loaded:
+            raise PluginError(
+                f"two plugins are called '{plugin.name}': "
+                f"one of {self.loaded[plugin.name].origin}, one of {plugin.origin}",
+                fix="uninstall one of them",
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # pluggy warns about hooks that are on their way out
+            self._pluggy.register(implementation, name=plugin.name)
+            try:
+                self._pluggy.check_pending()
+            except pluggy.PluginValidationError:
+                self._pluggy.unregister(name=plugin.name)
+                raise
+        self.loaded[plugin.name] = plugin
+
+    def all(self, kind: Kind[T]) -> Mapping[str, T]:
+        """Everything of one kind by name, in the order the plugins were loaded.
+
+        Raises:
+            PluginError: two plugins yield the same name.
+        """
+        if kind.hook not in self._collected:
+            self._collected[kind.hook] = self._collect(kind)
+        return self._collected[kind.hook]
+
+    def _collect(self, kind: Kind[T]) -> Mapping[str, T]:
+        found: dict[str, T] = {}
+        owners: dict[str, LoadedPlugin] = {}
+        for implementation in getattr(self._pluggy.hook, kind.hook).get_hookimpls():
+            plugin = self.loaded[implementation.plugin_name]
+            for value in self._yielded(implementation, plugin, kind):
+                name: str = value.name  # type: ignore[attr-defined] # every kind of value has a name
+                if name in owners:
+                    raise PluginError(
+                        f"two plugins provide a {kind.word} called '{name}': "
+                        f"{owners[name].name} ({owners[name].origin}) and {plugin.name} ({plugin.origin})",
+                        fix="uninstall one of them",
+                    )
+                owners[name] = plugin
+                plugin.provides.append(f"{kind.word} {name}")
+                found[name] = value
+        return found
+
+    def _yielded(self, implementation: pluggy.HookImpl, plugin: LoadedPlugin, kind: Kind[T]) -> list[T]:
+        try:
+            values: list[Any] = list(_call(implementation))
+            wrong = next((value for value in values if not isinstance(value, kind.type)), None)
+            if wrong is not None:
+                raise PluginError(f"{kind.hook} yields {kind.type.__name__}, found {type(wrong).__name__}")  # noqa: TRY301
+        except Exception as error:
+            if plugin.origin == PROJECT:
+                raise
+            plugin.error = _describe(error)
+            return []
+        return values
+
+    def get(self, kind: Kind[T], name: str) -> T:
+        """One value by name.
+
+        Raises:
+            UsageError: there is none; says which exist and which plugins are broken.
+        """
+        values = self.all(kind)
+        if name in values:
+            return values[name]
+        raise UsageError(
+            f"there is no {kind.word} called '{name}'; there are: {', '.join(values) or 'none'}",
+            fix=self._advice(name, values),
+        )
+
+    def _advice(self, name: str, known: Iterable[str]) -> str:
+        close = difflib.get_close_matches(name, list(known), n=1)
+        if close:
+            return f"write '{close[0]}'"
+        broken = [
+            f"{plugin.name} of {plugin.origin}: {plugin.error}"
+            for plugin in self.loaded.values()
+            if plugin.error
+        ]
+        if broken:
+            return f"mend or remove the plugin that did not load ({'; '.join(broken)})"
+        return "install the plugin that provides it"
+
+    def starting(self, context: StageContext, stage: Stage) -> None:
+        """Tell every observer that a stage is about to run."""
+        self._observe("pipegraft_stage_starting", context, context=context, stage=stage)
+
+    def finished(self, context: StageContext, stage: Stage, error: Exception | None) -> None:
+        """Tell every observer how a stage ended."""
+        self._observe("pipegraft_stage_finished", context, context=context, stage=stage, error=error)
+
+    def _observe(self, hook: str, told: StageContext, **arguments: object) -> None:
+        for implementation in getattr(self._pluggy.hook, hook).get_hookimpls():
+            try:
+                _call(implementation, **arguments)
+            except Exception as error:  # noqa: BLE001 - an observer must not change what it observes
+                told.report("warning", f"plugin {implementation.plugin_name}: {hook}: {_describe(error)}")
+
+    def vetoes(self, context: StageContext, stage: Stage) -> list[tuple[str, str]]:
+        """Plugin name and reason for each plugin that will not have this stage run."""
+        reasons: list[tuple[str, str]] = []
+        for implementation in self._pluggy.hook.pipegraft_veto.get_hookimpls():
+            try:
+                reason = _call(implementation, context=context, stage=stage)
+            except Exception as error:  # noqa: BLE001 - a guard that cannot answer must not let pass
+                reason = f"it could not decide: {_describe(error)}"
+            if reason:
+                reasons.append((implementation.plugin_name, reason))
+        return reasons
+
+
+def _call(implementation: pluggy.HookImpl, **arguments: object) -> Any:  # what a third party answers
+    return implementation.function(*(arguments[name] for name in implementation.argnames))
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

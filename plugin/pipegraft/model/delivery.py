@@ -1,0 +1,171 @@
+"""`delivery.yaml`: what an application consists of and how it is delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from pipegraft.model.base import Declared, Duration, Name, RelativePath
+
+__all__ = ["Component", "Delivery", "Environment", "Gate", "Gray", "Iac", "Intimacy", "Metric"]
+
+Intimacy = Literal["in-process", "ipc", "rpc"]
+"""How close two services live: mounted into the same process, beside it in one pod, or remote."""
+
+
+class Component(Declared):
+    """One business component: its own image, its own place in the pod."""
+
+    path: RelativePath
+    """Folder of its sources, relative to the repository."""
+    intimacy: Intimacy = "rpc"
+    """`in-process`: mounted into another component; `ipc`: sidecar; `rpc`: its own workload."""
+    mount: str | None = Field(default=None, pattern=r"^/[^:]*$")
+    """Where an `in-process` component is mounted, an absolute path in the pod."""
+    image: str | None = Field(default=None, pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$")
+    """Repository of the image below `registry`; the component's name if absent."""
+    builder: Name | None = None
+    """Image builder to use; chosen by what the folder holds if absent."""
+    base: str | None = None
+    """Base image of a component without a Dockerfile, pinned by digest."""
+    needs: tuple[Name, ...] = ()
+    """Components whose images this one is built from."""
+    build_args: Mapping[str, str] = {}
+    """Arguments of the build."""
+    command: tuple[str, ...] = ()
+    """What the image runs, for a component without a Dockerfile."""
+
+    @model_validator(mode="after")
+    def _mount_belongs_to_in_process(self) -> Component:
+        if self.intimacy == "in-process" and self.mount is None:
+            raise ValueError(
+                "an in-process component needs 'mount', the absolute path where it appears in the pod"
+            )
+        if self.intimacy != "in-process" and self.mount is not None:
+            raise ValueError(f"'mount' is for in-process components; this one is {self.intimacy}")
+        return self
+
+
+class Iac(Declared):
+    """The IaC repository and how it is written."""
+
+    repository: str = Field(min_length=1)
+    """URL, or a path relative to `delivery.yaml`."""
+    branch: str = "main"
+    """The branch the GitOps engine watches."""
+    write: Literal["push", "merge-request", "api"] = "push"
+    """How a release gets there."""
+    path: RelativePath | None = None
+    """Folder of this application in a repository shared by several; the root if absent."""
+
+
+class Gate(Declared):
+    """Which GitOps engine applies the IaC repository, and what to wait for.
+
+    Keys beside these belong to the engine and are checked by its plugin.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    engine: Name
+    """Name of a GitOps engine plugin."""
+    timeout: Duration = 600.0
+    """How long the verdict may take."""
+    settle: Duration = 0.0
+    """How long success must hold before it counts."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The keys that belong to the engine."""
+        return self.model_extra or {}
+
+
+class Metric(Declared):
+    """One measure of the gray release.
+
+    Keys beside these belong to the source and are checked by its plugin.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    source: Name
+    """Name of a metric source plugin."""
+    name: Name = "errors"
+    """Name in reports."""
+    kind: Literal["errors", "latency"] = "errors"
+    """`errors`: share of failed requests; `latency`: share of requests slower than `threshold`."""
+    threshold: Duration | None = None
+    """For `latency`: a request slower than this is slow."""
+    tolerance: float = Field(default=0.1, ge=0)
+    """How much worse, relative to stable, still counts as equal."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The keys that belong to the source."""
+        return self.model_extra or {}
+
+
+class Gray(Declared):
+    """How traffic moves to a new version."""
+
+    steps: tuple[int, ...] = Field(default=(5, 25, 50), min_length=1)
+    """Weights of the gray version in percent, rising, below 100."""
+    interval: Duration = 300.0
+    """How long traffic is observed between two looks."""
+    deadline: Duration | None = None
+    """How long one step may take to reach an answer; ten intervals if absent."""
+    judge: Name = "sequential"
+    """Name of a judge plugin."""
+    router: Name = "embedded"
+    """Name of a traffic router plugin."""
+    metrics: tuple[Metric, ...] = Field(min_length=1)
+    """What is measured; every one must be good."""
+    alpha: float = Field(default=0.01, gt=0, lt=0.5)
+    """Share of releases of a healthy version that may be rolled back falsely."""
+    min_requests: int = Field(default=50, ge=1)
+    """Requests the gray version must have served before a step can pass."""
+    on_inconclusive: Literal["rollback", "hold", "promote"] = "rollback"
+    """What to do when the deadline passes without an answer."""
+
+    @model_validator(mode="after")
+    def _steps_rise(self) -> Gray:
+        if any(not 0 < step < 100 for step in self.steps) or list(self.steps) != sorted(set(self.steps)):
+            raise ValueError("'steps' must rise and lie between 1 and 99 percent; 100 is the promotion")
+        return self
+
+
+class Environment(Declared):
+    """Where and how the application is delivered."""
+
+    gate: Gate
+    gray: Gray | None = None
+    """Absent: the new version takes all traffic at once."""
+
+
+class Delivery(Declared):
+    """The whole file."""
+
+    app: Name
+    registry: str = Field(min_length=1)
+    """``registry.example.com/shop``, or an OCI layout folder: ``oci:.pipegraft/registry``."""
+    components: Mapping[Name, Component] = Field(min_length=1)
+    iac: Iac
+    environments: Mapping[Name, Environment] = Field(min_length=1)
+    """In the order they are delivered to."""
+
+    @model_validator(mode="after")
+    def _needs_exist(self) -> Delivery:
+        for name, component in self.components.items():
+            unknown = [need for need in component.needs if need not in self.components]
+            if unknown:
+                known = ", ".join(self.components)
+                raise ValueError(
+                    f"component '{name}' needs '{unknown[0]}', which is not declared; there are: {known}"
+                )
+        return self
+
+    def image_repository(self, component: str) -> str:
+        """Repository of a component's image below `registry`."""
+        return self.components[component].image or component

@@ -1,0 +1,69 @@
+"""What is asked of a CI system's injector, and what it answers. No file is read or written by either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pipegraft.model.plan import Plan
+
+__all__ = ["Injection", "InjectionRequest", "TemplateSource"]
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateSource:
+    """Where the pipeline takes the templates from.
+
+    Arguments:
+        kind: `project` (a project on the same server), `local` (a copy under ``.pipegraft/``),
+            `remote` (a URL).
+        location: project path or URL; empty for `local`.
+        ref: tag, branch or commit that pins the version; a Jenkins library's version.
+    """
+
+    kind: Literal["project", "local", "remote"]
+    location: str = ""
+    ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InjectionRequest:
+    """A CI file to graft onto.
+
+    Arguments:
+        file: its path, relative to the repository.
+        text: its text; a byte-order mark and the line ends are part of it.
+        plan: the stages to add.
+        source: where the templates come from.
+        mode: `include` adds the jobs to the pipeline; `child` adds one job that triggers a child pipeline.
+        after: name of the team's stage behind which delivery starts; the injector's choice if None.
+        read: answers the text of another file of the repository, or None.
+    """
+
+    file: str
+    text: str
+    plan: Plan
+    source: TemplateSource
+    mode: Literal["include", "child"] = "include"
+    after: str | None = None
+    read: Callable[[str], str | None] = lambda _path: None
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """An edit, ready to be written.
+
+    Arguments:
+        files: path → new text, None to delete; only files that change, so empty means nothing to do.
+        jobs_unchanged: names of the team's jobs (GitLab) or stages (Jenkins), proven the same as before.
+        jobs_added: names of the jobs or stages that delivery adds or, in an ejection, had added.
+        stages_added: names of the pipeline stages that delivery adds (GitLab).
+        notes: what a careful person should know, one sentence each.
+    """
+
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    jobs_unchanged: tuple[str, ...] = ()
+    jobs_added: tuple[str, ...] = ()
+    stages_added: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,87 @@
+"""The release record: what one delivery did, appended to by each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pipegraft.model.base import Declared, Name
+
+__all__ = ["BuiltImage", "EnvironmentRelease", "GateResult", "GrayStep", "IacCommit", "Release", "Source"]
+
+
+class Source(Declared):
+    """Where the release comes from."""
+
+    commit: str = Field(pattern=r"^[0-9a-f]{40,64}$")
+    """Commit of the source repository."""
+    number: int = Field(ge=0)
+    """Rises with every pipeline of the app; the higher number is the newer release."""
+    pipeline: str = ""
+    """URL or name of the pipeline, for people."""
+
+
+class BuiltImage(Declared):
+    """A component's image, wherever it came from."""
+
+    reference: str
+    """``registry/repository@sha256:…``; for an OCI layout ``oci:FOLDER/repository@sha256:…``."""
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    input_hash: str = Field(pattern=r"^ih-[0-9a-f]{64}$")
+    """Tag that says what the image was made from."""
+    builder: str
+    built: bool
+    """False when the registry had it already."""
+
+
+class IacCommit(Declared):
+    """What iac-bump wrote."""
+
+    commit: str
+    """The target revision: the gate waits for it or a descendant."""
+    path: str
+    outcome: Literal["written", "unchanged", "superseded"]
+
+
+class GateResult(Declared):
+    """What the gate saw."""
+
+    revision: str
+    verdict: str
+    evidence: str
+    seconds: float = Field(ge=0)
+
+
+class GrayStep(Declared):
+    """One commit of a gray release."""
+
+    commit: str
+    weight: int = Field(ge=0, le=100)
+    phase: str
+    """`step`, `promoted`, `rolled-back` or `held`."""
+    judgement: Mapping[str, Any] = {}
+    """What the judge saw: answer, evidence, requests and seconds to decide."""
+
+
+class EnvironmentRelease(Declared):
+    """What happened in one environment."""
+
+    bump: IacCommit | None = None
+    gate: GateResult | None = None
+    gray: tuple[GrayStep, ...] = ()
+    outcome: str = ""
+
+
+class Release(Declared):
+    """``.pipegraft/release.json``."""
+
+    version: Literal[1] = 1
+    app: Name
+    source: Source
+    images: Mapping[Name, BuiltImage] = {}
+    """Component → image."""
+    environments: Mapping[Name, EnvironmentRelease] = {}
+    extra: Mapping[str, Mapping[str, Any]] = {}
+    """What third-party stages recorded, by stage name."""

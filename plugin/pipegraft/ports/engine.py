@@ -1,0 +1,78 @@
+"""GitOps engines: what one says about the application we released."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+__all__ = ["FakeEngine", "GitOpsEngine", "State", "Verdict", "VerdictRule"]
+
+
+class State(StrEnum):
+    """What the gate concludes from one look."""
+
+    SUCCEEDED = "succeeded"
+    PROGRESSING = "progressing"
+    BLOCKED = "blocked"
+    SUSPENDED = "suspended"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A conclusion with its evidence.
+
+    Arguments:
+        state: the conclusion.
+        reason: one sentence that names the resource and its condition.
+        evidence: lines that prove it: conditions, events, the tail of a log.
+    """
+
+    state: State
+    reason: str
+    evidence: tuple[str, ...] = field(default=())
+
+
+Status = Mapping[str, Any]
+"""What the engine reported, as plain JSON values."""
+
+VerdictRule = Callable[[Status, Callable[[str], bool]], Verdict]
+"""Pure: status and "is this revision our target or a descendant of it?" → verdict."""
+
+
+class GitOpsEngine(Protocol):
+    """One application as one engine sees it."""
+
+    def observe(self) -> Status:
+        """What the engine reports now.
+
+        Raises:
+            Unreachable, AccessDenied: the engine did not answer or refused.
+            UsageError: it does not know the application.
+        """
+
+    def request_sync(self) -> None:
+        """Ask it to look at the repository now instead of at its next poll."""
+
+
+class FakeEngine:
+    """Reports a scripted sequence of statuses, the last one for ever.
+
+    Arguments:
+        statuses: what each call of `observe` answers; an exception is raised.
+    """
+
+    def __init__(self, statuses: Sequence[Status | Exception]) -> None:
+        self._statuses = list(statuses)
+        self.sync_requests = 0
+
+    def observe(self) -> Status:
+        status = self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0]
+        if isinstance(status, Exception):
+            raise status
+        return status
+
+    def request_sync(self) -> None:
+        self.sync_requests += 1

@@ -1,0 +1,72 @@
+"""The values that plugins yield, beside `Stage`: each names one thing and says how to get it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipegraft.model.base import Declared
+from pipegraft.model.injection import Injection, InjectionRequest
+from pipegraft.model.release import Source
+from pipegraft.ports.engine import GitOpsEngine, VerdictRule
+from pipegraft.ports.images import ImageBuilder
+from pipegraft.ports.stage import Stage
+
+__all__ = ["CiSystem", "GitOpsEnginePlugin", "ImageBuilderPlugin"]
+
+
+@dataclass(frozen=True, slots=True)
+class CiSystem:
+    """A CI system that stages can be grafted onto.
+
+    Arguments:
+        name: ``gitlab``, ``jenkins``, …
+        files: names its configuration has at the root of a repository, most usual first.
+        inject: pure; adds the plan's stages to a pipeline.
+        eject: pure; takes them out again: file, text and a reader of other files → what to write.
+        templates: pure; everything below ``ci_templates/<name>``, from the stage definitions.
+        source: what the CI's variables say of the running pipeline; None outside of it.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    inject: Callable[[InjectionRequest], Injection]
+    eject: Callable[[str, str, Callable[[str], str | None]], Injection]
+    templates: Callable[[Sequence[Stage]], Mapping[str, str]]
+    source: Callable[[Mapping[str, str]], Source | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBuilderPlugin:
+    """An image builder.
+
+    Arguments:
+        name: ``layer``, ``docker``, …
+        version: part of the input hash: another version builds other images.
+        connect: opens it; imports its SDK only then.
+        priority: builders that accept a folder are tried from the highest down.
+    """
+
+    name: str
+    version: str
+    connect: Callable[[], ImageBuilder]
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GitOpsEnginePlugin:
+    """A GitOps engine.
+
+    Arguments:
+        name: ``argocd``, ``flux``, ``kubevela``, ``embedded``, …
+        options: the keys of `gate:` that belong to it.
+        connect: validated options and the source repository's folder → the engine.
+        verdict: reads its status.
+    """
+
+    name: str
+    options: type[Declared]
+    connect: Callable[[Any, Path], GitOpsEngine]
+    verdict: VerdictRule

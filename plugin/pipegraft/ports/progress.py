@@ -1,0 +1,44 @@
+"""What a stage tells whoever watches it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+__all__ = ["Event", "Progress", "RecordingProgress"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened.
+
+    Arguments:
+        kind: what sort of thing, as a stable lower-case word: ``started``, ``progress``, ``commit``,
+            ``verdict``, ``judgement``, ``warning``, ``finished``.
+        message: one line for people.
+        subject: what it is about: a component, a resource, a commit; events of one subject replace
+            one another in a live view.
+        data: the same for machines; plain JSON values.
+    """
+
+    kind: str
+    message: str
+    subject: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+class Progress(Protocol):
+    """Takes events; must be callable from any thread."""
+
+    def emit(self, event: Event) -> None:
+        """Show or record one event."""
+
+
+class RecordingProgress:
+    """Keeps every event, for tests and for `--json`."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)

@@ -1,0 +1,113 @@
+"""An image registry: content-addressed blobs and manifests, and tags on them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+__all__ = ["Descriptor", "FakeRegistry", "Registry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What an OCI descriptor says (image-spec, descriptor.md).
+
+    Arguments:
+        media_type: OCI or Docker media type.
+        digest: ``sha256:`` and 64 hex digits.
+        size: bytes.
+    """
+
+    media_type: str
+    digest: str
+    size: int
+
+
+class Registry(Protocol):
+    """One registry, or an OCI layout folder. `repository` is the path below the registry's root."""
+
+    def find(self, repository: str, reference: str) -> Descriptor | None:
+        """The manifest that a tag or digest names, without fetching it; None if there is none.
+
+        Raises:
+            Unreachable, AccessDenied: the registry did not answer or refused.
+        """
+
+    def open(
+        self, repository: str, digest: str, *, manifest: bool = False
+    ) -> AbstractContextManager[BinaryIO]:
+        """Read a blob (or a manifest) by digest; what is read is verified against the digest.
+
+        Raises:
+            Unreachable: it is not there, was cut short or is not what its digest says.
+        """
+
+    def push_blob(
+        self,
+        repository: str,
+        blob: Descriptor,
+        source: Callable[[], AbstractContextManager[BinaryIO]],
+        *,
+        mount_from: str | None = None,
+    ) -> int:
+        """Store a blob unless it is there.
+
+        Arguments:
+            source: opens the content anew at each call, for retries.
+            mount_from: another repository of the same registry that may hold it.
+
+        Returns:
+            Bytes uploaded: 0 when it was there or could be mounted.
+        """
+
+    def push_manifest(self, repository: str, reference: str, manifest: bytes, media_type: str) -> Descriptor:
+        """Store a manifest under a tag or digest; its blobs must be there."""
+
+
+class FakeRegistry:
+    """A registry in memory."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[tuple[str, str], bytes] = {}
+        self.manifests: dict[tuple[str, str], tuple[bytes, str]] = {}
+
+    def find(self, repository: str, reference: str) -> Descriptor | None:
+        held = self.manifests.get((repository, reference))
+        return None if held is None else Descriptor(held[1], _digest(held[0]), len(held[0]))
+
+    def open(
+        self, repository: str, digest: str, *, manifest: bool = False
+    ) -> AbstractContextManager[BinaryIO]:
+        content = self.manifests[repository, digest][0] if manifest else self.blobs[repository, digest]
+        return nullcontext(io.BytesIO(content))
+
+    def push_blob(
+        self,
+        repository: str,
+        blob: Descriptor,
+        source: Callable[[], AbstractContextManager[BinaryIO]],
+        *,
+        mount_from: str | None = None,
+    ) -> int:
+        if (repository, blob.digest) in self.blobs:
+            return 0
+        if mount_from and (mount_from, blob.digest) in self.blobs:
+            self.blobs[repository, blob.digest] = self.blobs[mount_from, blob.digest]
+            return 0
+        with source() as stream:
+            self.blobs[repository, blob.digest] = stream.read()
+        return blob.size
+
+    def push_manifest(self, repository: str, reference: str, manifest: bytes, media_type: str) -> Descriptor:
+        digest = _digest(manifest)
+        for name in (reference, digest):
+            self.manifests[repository, name] = (manifest, media_type)
+        return Descriptor(media_type, digest, len(manifest))
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"

@@ -1,0 +1,154 @@
+"""A stage, defined once: templates, steps, schema, documentation and the local run derive from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pipegraft.errors import PluginError
+from pipegraft.model.base import Declared
+from pipegraft.model.delivery import Delivery
+from pipegraft.model.release import EnvironmentRelease, Release
+from pipegraft.ports.clock import Clock
+from pipegraft.ports.engine import GitOpsEngine, VerdictRule
+from pipegraft.ports.iac import IacHistory, IacRepository
+from pipegraft.ports.images import ImageBuilder
+from pipegraft.ports.progress import Event, Progress
+from pipegraft.ports.registry import Registry
+from pipegraft.ports.release_store import ReleaseStore
+
+__all__ = ["Connections", "IacBranch", "Requirement", "Stage", "StageContext", "StageInputs"]
+
+
+class StageInputs(Declared):
+    """Base of a stage's inputs. Every field needs a default and a docstring: they become template inputs."""
+
+
+class IacBranch(IacRepository, IacHistory, Protocol):
+    """The branch to write and its history."""
+
+
+class Connections(Protocol):
+    """Opens ports when a stage first needs them; every answer is kept for the run."""
+
+    def registry(self) -> Registry:
+        """The registry of the delivery."""
+
+    def builder(self, component: str) -> tuple[str, ImageBuilder]:
+        """Name and builder for a component: the one it names, else the first that accepts its folder."""
+
+    def iac(self) -> IacBranch:
+        """The IaC repository's branch."""
+
+    def engine(self, environment: str) -> tuple[GitOpsEngine, VerdictRule]:
+        """The GitOps engine that applies an environment, and the rule that reads its status."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    """What a stage may touch.
+
+    Arguments:
+        delivery: the delivery as declared.
+        root: the source repository's folder.
+        environment: the environment this run is for, None for stages of the application.
+    """
+
+    delivery: Delivery
+    root: Path
+    environment: str | None
+    connections: Connections
+    releases: ReleaseStore
+    clock: Clock
+    progress: Progress
+
+    def report(self, kind: str, message: str, subject: str = "", **data: Any) -> None:
+        """Tell whoever watches; see `Event`."""
+        self.progress.emit(Event(kind, message, subject, data))
+
+    def require_environment(self) -> str:
+        """The environment's name, for stages that cannot run without one."""
+        if self.environment is None:
+            raise PluginError(
+                "this stage belongs to an environment, and none was given",
+                fix="declare the stage with scope='environment'",
+            )
+        return self.environment
+
+    def update_environment(self, **changes: Any) -> Release:
+        """Put fields of this environment's part of the release record, and save it."""
+        name = self.require_environment()
+        release = self.releases.load()
+        part = release.environments.get(name, EnvironmentRelease()).model_copy(update=changes)
+        release = release.model_copy(update={"environments": {**release.environments, name: part}})
+        self.releases.save(release)
+        return release
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """Something the runner must offer: a tool, a variable, a right.
+
+    Arguments:
+        name: ``git``, ``PIPEGRAFT_IAC_TOKEN``, …
+        why: what it is for, one clause.
+        secret: a variable to be masked and protected.
+    """
+
+    name: str
+    why: str
+    secret: bool = False
+
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,40}[a-z0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage definition.
+
+    Arguments:
+        name: kebab-case, unique over all plugins.
+        summary: one sentence for people.
+        run: does the work; raises a `DeliveryRefused` to say no.
+        inputs: what a pipeline may set; every field has a default.
+        scope: once for the application, or once for each environment.
+        after, before: names of stages of the same scope that it must follow or precede, where present.
+        applies: whether an environment of a delivery wants it.
+        deploys: changes what runs: one at a time for each environment, never interrupted.
+        requires: what the runner must offer.
+        description: Markdown for the stage's page.
+    """
+
+    name: str
+    summary: str
+    run: Callable[[StageContext, Any], None]
+    inputs: type[StageInputs] = StageInputs
+    scope: Literal["app", "environment"] = "environment"
+    after: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    applies: Callable[[Delivery, str | None], bool] = field(default=lambda _delivery, _environment: True)
+    deploys: bool = False
+    requires: tuple[Requirement, ...] = ()
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise PluginError(f"expected a kebab-case stage name, found {self.name!r}")
+        for name, field_info in self.inputs.model_fields.items():
+            if field_info.is_required():
+                raise PluginError(
+                    f"stage '{self.name}': input '{name}' has no default",
+                    fix="give it one: a mandatory input breaks pipelines that start by themselves",
+                )
+
+    def parse_inputs(self, values: Mapping[str, Any]) -> StageInputs:
+        """Typed inputs from what a user set; keys in kebab-case.
+
+        Raises:
+            pydantic.ValidationError: unknown key or wrong type.
+        """
+        return self.inputs.model_validate(dict(values))
