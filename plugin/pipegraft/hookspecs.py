@@ -13,10 +13,19 @@ from typing import Generic, TypeVar
 
 import pluggy
 
-from pipegraft.ports.plugins import CiSystem, GitOpsEnginePlugin, ImageBuilderPlugin
+from pipegraft.ports.plugins import CiSystem, GitOpsEnginePlugin, ImageBuilderPlugin, JudgePlugin
 from pipegraft.ports.stage import Stage, StageContext
 
-__all__ = ["CI_SYSTEMS", "GITOPS_ENGINES", "IMAGE_BUILDERS", "PROJECT", "STAGES", "Kind", "hookimpl"]
+__all__ = [
+    "CI_SYSTEMS",
+    "GITOPS_ENGINES",
+    "IMAGE_BUILDERS",
+    "JUDGES",
+    "PROJECT",
+    "STAGES",
+    "Kind",
+    "hookimpl",
+]
 
 PROJECT = "pipegraft"
 _hookspec = pluggy.HookspecMarker(PROJECT)
@@ -94,6 +103,24 @@ def pipegraft_gitops_engines() -> Iterable[GitOpsEnginePlugin]:
 
 
 @_hookspec
+def pipegraft_judges() -> Iterable[JudgePlugin]:
+    """Judges of gray releases. Called once, by gray-release and by ``pipegraft judge``.
+
+    Example::
+
+        def patient(policy, observations):
+            return Judgement(Answer.INCONCLUSIVE, "not yet", ())
+
+        @hookimpl
+        def pipegraft_judges():
+            yield JudgePlugin(name="patient", summary="Never decides.", judge=patient)
+
+    Returns:
+        Judges, each with a name no other plugin uses.
+    """
+
+
+@_hookspec
 def pipegraft_stage_starting(context: StageContext, stage: Stage) -> None:
     """Observes that a stage is about to run. Called before each stage; an exception is reported, not raised.
 
@@ -152,3 +179,4 @@ STAGES = Kind("pipegraft_stages", Stage, "stage")
 CI_SYSTEMS = Kind("pipegraft_ci_systems", CiSystem, "CI system")
 IMAGE_BUILDERS = Kind("pipegraft_image_builders", ImageBuilderPlugin, "image builder")
 GITOPS_ENGINES = Kind("pipegraft_gitops_engines", GitOpsEnginePlugin, "GitOps engine")
+JUDGES = Kind("pipegraft_judges", JudgePlugin, "judge")

@@ -12,9 +12,10 @@ from pipegraft.model.injection import Injection, InjectionRequest
 from pipegraft.model.release import Source
 from pipegraft.ports.engine import GitOpsEngine, VerdictRule
 from pipegraft.ports.images import ImageBuilder
+from pipegraft.ports.judge import Judge
 from pipegraft.ports.stage import Stage
 
-__all__ = ["CiSystem", "GitOpsEnginePlugin", "ImageBuilderPlugin"]
+__all__ = ["CiSystem", "GitOpsEnginePlugin", "ImageBuilderPlugin", "JudgePlugin"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +71,18 @@ class GitOpsEnginePlugin:
     options: type[Declared]
     connect: Callable[[Any, Path], GitOpsEngine]
     verdict: VerdictRule
+
+
+@dataclass(frozen=True, slots=True)
+class JudgePlugin:
+    """A way to judge a gray release.
+
+    Arguments:
+        name: ``sequential``, ``threshold``, ``mann-whitney``, …
+        summary: one line: how it decides.
+        judge: the judge itself.
+    """
+
+    name: str
+    summary: str
+    judge: Judge
