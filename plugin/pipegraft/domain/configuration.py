@@ -1,0 +1,126 @@
+"""From the text of a declared file to a typed value, or to everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from pipegraft.errors import ConfigError, Problem
+from pipegraft.text.marked import Marked, Route, load_marked
+
+__all__ = ["parse_document", "validate"]
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def parse_document(text: str, file: str, model: type[M]) -> M:
+    """Read one YAML file into a model.
+
+    Arguments:
+        text: what the file holds.
+        file: name to use in messages.
+        model: what it should be.
+
+    Raises:
+        ConfigError: every problem with its place, in the order of the file.
+    """
+    marked = load_marked(text, file)
+    if marked.data is None:
+        raise ConfigError([Problem("expected a mapping, found an empty file", marked.place(()))])
+    return validate(marked, marked.data, model)
+
+
+def validate(marked: Marked, data: Any, model: type[M], base: Route = ()) -> M:  # any YAML value
+    """Check part of a document against a model.
+
+    Arguments:
+        marked: the whole document, for places.
+        data: the part to check.
+        model: what it should be.
+        base: route of the part in the document.
+
+    Raises:
+        ConfigError: every problem with its place, in the order of the file.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = [_problem(marked, data, model, base, dict(entry)) for entry in error.errors()]
+        raise ConfigError(sorted(problems, key=_order)) from None
+
+
+def _order(problem: Problem) -> tuple[int, int]:
+    return (problem.place.line, problem.place.column) if problem.place else (0, 0)
+
+
+def _problem(
+    marked: Marked, data: Any, model: type[BaseModel], base: Route, entry: Mapping[str, Any]
+) -> Problem:
+    local = _existing_route(data, entry["loc"])
+    route = (*base, *local)
+    kind = entry["type"]
+    dotted = _dotted(route)
+    if kind == "extra_forbidden":
+        known = sorted(_known_keys(model, local[:-1]))
+        close = difflib.get_close_matches(str(local[-1]), known, n=1)
+        fix = f"write '{close[0]}'" if close else f"remove it, or use one of: {', '.join(known)}"
+        return Problem(f"unknown key '{dotted}'", marked.place(route, key=True), fix)
+    if kind == "missing":
+        missing = str(entry["loc"][-1])
+        return Problem(
+            f"'{_dotted((*route, missing))}' is missing", marked.place(route, key=True), f"add '{missing}'"
+        )
+    message = str(entry["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    found = "" if isinstance(entry["input"], (dict, list, BaseModel)) else f", found {entry['input']!r}"
+    return Problem(f"'{dotted}': {message}{found}" if dotted else message, marked.place(route))
+
+
+def _existing_route(data: Any, location: tuple[str | int, ...]) -> Route:
+    """The part of pydantic's location that exists in the data: it also names union members and key checks."""
+    route: list[str | int] = []
+    for step in location:
+        if (isinstance(data, dict) and step in data) or (isinstance(data, list) and isinstance(step, int)):
+            data = data[step]
+        else:
+            continue
+        route.append(step)
+    return tuple(route)
+
+
+def _known_keys(model: type[BaseModel], route: Route) -> Iterator[str]:
+    """Keys that the mapping at `route` may have."""
+    current: Any = model
+    for step in route:
+        current = _step_into(current, step)
+    for part in _models(current):
+        for name, info in part.model_fields.items():
+            yield info.alias or name
+
+
+def _step_into(annotation: Any, step: str | int) -> Any:
+    for model in _models(annotation):
+        for name, info in model.model_fields.items():
+            if step in (name, info.alias):
+                return info.annotation
+    arguments = typing.get_args(annotation)
+    return arguments[-1] if arguments and arguments[-1] is not Ellipsis else (arguments or (annotation,))[0]
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif typing.get_origin(annotation) in (typing.Union, type(int | None)):
+        for argument in typing.get_args(annotation):
+            yield from _models(argument)
+
+
+def _dotted(route: Route) -> str:
+    text = ""
+    for step in route:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text

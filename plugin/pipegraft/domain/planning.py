@@ -1,0 +1,118 @@
+"""From a delivery and the stages at hand to the plan: which runs when, and after which."""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pipegraft.errors import UsageError
+from pipegraft.model.delivery import Delivery
+from pipegraft.model.plan import Plan, PlannedStage
+from pipegraft.ports.stage import Stage
+
+__all__ = ["make_plan", "select"]
+
+
+def make_plan(
+    delivery: Delivery, stages: Iterable[Stage], inputs: Mapping[str, Mapping[str, Any]] | None = None
+) -> Plan:
+    """The DAG of stages for every environment, in the order they are declared.
+
+    Stages of the application come first. Those of an environment follow the whole of the environment
+    before it, so that a release reaches production only through staging.
+
+    Arguments:
+        delivery: what is delivered where.
+        stages: every stage definition.
+        inputs: stage name → values the user set.
+
+    Raises:
+        UsageError: the stages' `after` and `before` form a cycle; it is named.
+    """
+    given = inputs or {}
+    by_name = {stage.name: stage for stage in stages}
+    planned: list[PlannedStage] = []
+    gates_on: tuple[str, ...] = ()
+    for environment in (None, *delivery.environments):
+        scope = "environment" if environment else "app"
+        present = {
+            name: stage
+            for name, stage in by_name.items()
+            if stage.scope == scope and stage.applies(delivery, environment)
+        }
+        predecessors = _predecessors(present)
+        for name in _sorted(predecessors):
+            needs = tuple(
+                PlannedStage(other, environment).id for other in _ordered(predecessors[name], present)
+            )
+            planned.append(PlannedStage(name, environment, needs or gates_on, given.get(name, {})))
+        followed = {other for names in predecessors.values() for other in names}
+        last = tuple(PlannedStage(name, environment).id for name in predecessors if name not in followed)
+        gates_on = last or gates_on
+    return Plan(delivery.app, tuple(planned))
+
+
+def _predecessors(stages: Mapping[str, Stage]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {name: set() for name in stages}
+    for name, stage in stages.items():
+        for other in stage.after:
+            if other in stages:
+                found[name].add(other)
+        for other in stage.before:
+            if other in stages:
+                found[other].add(name)
+    return found
+
+
+def _ordered(names: set[str], stages: Mapping[str, Stage]) -> list[str]:
+    return [name for name in stages if name in names]
+
+
+def _sorted(predecessors: Mapping[str, set[str]]) -> list[str]:
+    sorter = graphlib.TopologicalSorter(predecessors)
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        path = " → ".join(reversed(error.args[1]))
+        raise UsageError(
+            f"the stages' order is a cycle: {path}",
+            fix="change 'after' or 'before' of one of them, or remove the plugin that brought it",
+        ) from None
+    result: list[str] = []
+    rank = {name: index for index, name in enumerate(predecessors)}
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), key=rank.__getitem__)
+        result += ready
+        sorter.done(*ready)
+    return result
+
+
+def select(
+    plan: Plan, stages: Iterable[str] = (), environment: str | None = None
+) -> tuple[PlannedStage, ...]:
+    """The part of a plan a user asked for, in the plan's order.
+
+    Arguments:
+        stages: stage names; all if empty.
+        environment: only this environment's stages, and the application's own if no stages are named.
+
+    Raises:
+        UsageError: a stage or the environment is not in the plan; says what is.
+    """
+    wanted = tuple(stages)
+    environments = {one.environment for one in plan.stages if one.environment}
+    if environment is not None and environment not in environments:
+        raise UsageError(
+            f"there is no environment '{environment}'; there are: {', '.join(sorted(environments)) or 'none'}"
+        )
+    names = list(dict.fromkeys(one.stage for one in plan.stages))
+    for name in wanted:
+        if name not in names:
+            raise UsageError(f"the plan has no stage '{name}'; it has: {', '.join(names)}")
+    return tuple(
+        one
+        for one in plan.stages
+        if (not wanted or one.stage in wanted)
+        and (environment is None or one.environment in (None, environment))
+    )

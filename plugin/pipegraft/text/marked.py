@@ -1,0 +1,154 @@
+"""YAML as plain data that remembers where each key and value stood, for messages that name the place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from pipegraft.errors import ConfigError, Place, Problem
+
+__all__ = ["Marked", "Route", "load_marked"]
+
+Route = tuple[str | int, ...]
+"""Keys and indices from the document's root."""
+
+_LIMIT = 200_000
+"""Nodes after resolving aliases; more is an alias bomb, not a configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """One YAML document.
+
+    Arguments:
+        data: plain mappings, sequences and scalars.
+        values: place of each value by route.
+        keys: place of each mapping key by the route of its value.
+    """
+
+    data: Any
+    values: Mapping[Route, Place] = field(default_factory=dict)
+    keys: Mapping[Route, Place] = field(default_factory=dict)
+
+    def place(self, route: Route, *, key: bool = False) -> Place | None:
+        """Where a value stood, or the nearest enclosing one that exists; `key` prefers its key."""
+        for end in range(len(route), -1, -1):
+            known = route[:end]
+            if key and known in self.keys:
+                return self.keys[known]
+            if known in self.values:
+                return self.values[known]
+        return None
+
+
+def load_marked(text: str, file: str) -> Marked:
+    """Read a single YAML document.
+
+    Arguments:
+        text: the document; an empty one is read as None.
+        file: name to use in places.
+
+    Raises:
+        ConfigError: not YAML, several documents, duplicate keys, or keys that are not strings.
+    """
+    try:
+        node = yaml.compose(text.removeprefix("\ufeff"), Loader=yaml.CSafeLoader)
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError([_syntax_problem(error, file)]) from None
+    except yaml.YAMLError as error:
+        raise ConfigError([Problem(f"expected YAML, found: {error}", Place(file))]) from None
+    if node is None:
+        return Marked(None, {(): Place(file, 1, 1)})
+    walk = _Walk(file)
+    data = walk.build(node, ())
+    if walk.problems:
+        raise ConfigError(walk.problems)
+    return Marked(data, walk.values, walk.keys)
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
+    context = f" {error.context}" if error.context else ""
+    return Problem(f"expected YAML, found: {error.problem or 'a syntax error'}{context}", place)
+
+
+class _Walk:
+    """Builds data from nodes and notes the places on the way."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._constructor = yaml.constructor.SafeConstructor()
+        self._open: set[int] = set()
+        self._count = 0
+        self.values: dict[Route, Place] = {}
+        self.keys: dict[Route, Place] = {}
+        self.problems: list[Problem] = []
+
+    def build(self, node: yaml.Node, route: Route) -> Any:
+        self.values[route] = self._place(node)
+        self._count += 1
+        if id(node) in self._open or self._count > _LIMIT:
+            raise ConfigError(
+                [Problem("expected a finite document, found aliases without end", self._place(node))]
+            )
+        self._open.add(id(node))
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, route)
+            if isinstance(node, yaml.SequenceNode):
+                return [self.build(item, (*route, index)) for index, item in enumerate(node.value)]
+            return self._scalar(node)
+        finally:
+            self._open.discard(id(node))
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            return self._constructor.construct_object(node)
+        except (yaml.YAMLError, ValueError) as error:
+            self.problems.append(
+                Problem(f"expected a plain value, found {node.value!r}: {error}", self._place(node))
+            )
+            return None
+
+    def _mapping(self, node: yaml.MappingNode, route: Route) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                merged |= self._merge(value_node, route)
+                continue
+            key = key_node.value
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.problems.append(
+                    Problem("expected a plain key, found a collection", self._place(key_node))
+                )
+                continue
+            if key in own:
+                first = self.keys[*route, key]
+                self.problems.append(
+                    Problem(
+                        f"'{key}' stands twice, first in line {first.line}", self._place(key_node), "keep one"
+                    )
+                )
+                continue
+            self.keys[*route, key] = self._place(key_node)
+            own[key] = self.build(value_node, (*route, key))
+        return merged | own
+
+    def _merge(self, node: yaml.Node, route: Route) -> dict[str, Any]:
+        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        merged: dict[str, Any] = {}
+        for source in reversed(sources):
+            built = self.build(source, route)
+            if isinstance(built, dict):
+                merged |= built
+            else:
+                self.problems.append(Problem("expected a mapping to merge with '<<'", self._place(source)))
+        return merged
+
+    def _place(self, node: yaml.Node) -> Place:
+        return Place(self._file, node.start_mark.line + 1, node.start_mark.column + 1)
