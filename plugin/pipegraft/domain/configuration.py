@@ -84,9 +84,9 @@ def _existing_route(data: Any, location: tuple[str | int, ...]) -> Route:
     """The part of pydantic's location that exists in the data: it also names union members and key checks."""
     route: list[str | int] = []
     for step in location:
-        if (isinstance(data, dict) and step in data) or (isinstance(data, list) and isinstance(step, int)):
+        try:
             data = data[step]
-        else:
+        except (KeyError, IndexError, TypeError):
             continue
         route.append(step)
     return tuple(route)
