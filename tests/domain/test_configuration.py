@@ -45,7 +45,7 @@ def test_reports_every_problem_at_once_with_its_place() -> None:
         "delivery.yaml:1:6: 'app': string should match pattern "
         "'^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$', found 'Shop!'",
         "delivery.yaml:4:29: unknown key 'components.web.intimcy'\n    fix: write 'intimacy'",
-        "delivery.yaml:12:36: 'environments.production.gray.interval': "
+        "delivery.yaml:12:37: 'environments.production.gray.interval': "
         "expected a duration such as 30s, 5m or 1h30m, found 'soon'",
     ]
 

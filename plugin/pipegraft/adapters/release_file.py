@@ -1,0 +1,50 @@
+"""The release record as a file in the workspace, which CI carries from job to job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pipegraft.adapters.files import write_atomically
+from pipegraft.errors import Place, UsageError
+from pipegraft.model.release import Release
+
+__all__ = ["RECORD", "FileReleaseStore"]
+
+RECORD = ".pipegraft/release.json"
+"""Where the record lies, relative to the source repository."""
+
+
+class FileReleaseStore:
+    """`ReleaseStore` in a JSON file.
+
+    Arguments:
+        path: the file; its folder is made when needed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self) -> Release:
+        place = Place(str(self.path))
+        try:
+            return Release.model_validate_json(self.path.read_bytes())
+        except FileNotFoundError:
+            raise UsageError("the release record does not exist", place=place, fix=_FIX) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise UsageError(
+                f"expected a release record, found something else ({where or 'JSON'}: {first['msg']})",
+                place=place,
+                fix="delete it and run image-build again",
+            ) from None
+
+    def save(self, release: Release) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        content = release.model_dump_json(by_alias=True, indent=2)
+        write_atomically(self.path, content.encode() + b"\n")
+
+
+_FIX = "run image-build first, and carry .pipegraft/release.json to this job as an artifact"

@@ -1,0 +1,93 @@
+"""A source repository with its `delivery.yaml`, read and checked against the plugins at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipegraft.domain.configuration import parse_document, validate
+from pipegraft.errors import ConfigError, Place, Problem, UsageError
+from pipegraft.hookspecs import GITOPS_ENGINES
+from pipegraft.manager import Plugins
+from pipegraft.model.delivery import Delivery
+from pipegraft.text.marked import Marked, Route, load_marked
+
+__all__ = ["DELIVERY_FILE", "Project", "open_project", "read_text"]
+
+DELIVERY_FILE = "delivery.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """One application's source repository.
+
+    Arguments:
+        root: its folder.
+        delivery: what `delivery.yaml` declares.
+        plugins: everything that can be used for it.
+    """
+
+    root: Path
+    delivery: Delivery
+    plugins: Plugins
+
+
+def open_project(root: Path, plugins: Plugins) -> Project:
+    """Read ``delivery.yaml`` in a folder.
+
+    Raises:
+        ConfigError: everything that is wrong with it, the plugins' own keys included.
+        UsageError: it does not exist or is not readable.
+    """
+    path = root / DELIVERY_FILE
+    text = read_text(path, fix="run in the folder that holds it, or name that folder with --directory")
+    shown = str(path) if root != Path() else DELIVERY_FILE
+    delivery = parse_document(text, shown, Delivery)
+    marked = load_marked(text, shown)
+    checks = (_missing_folders, _engine_problems)
+    problems = [problem for check in checks for problem in check(root, delivery, marked, plugins)]
+    if problems:
+        raise ConfigError(problems)
+    return Project(root, delivery, plugins)
+
+
+def read_text(path: Path, *, fix: str = "") -> str:
+    """Text of a file, line ends and byte-order mark untouched.
+
+    Raises:
+        UsageError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError:
+        raise UsageError("the file does not exist", place=Place(str(path)), fix=fix) from None
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"expected UTF-8, found byte 0x{error.object[error.start]:02x} at offset {error.start}",
+            place=Place(str(path)),
+            fix="save the file as UTF-8",
+        ) from None
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", place=Place(str(path)), fix=fix) from None
+
+
+def _missing_folders(root: Path, delivery: Delivery, marked: Marked, _plugins: Plugins) -> Iterator[Problem]:
+    for name, component in delivery.components.items():
+        if not (root / component.path).is_dir():
+            place = marked.place(("components", name, "path"))
+            yield Problem(f"component '{name}': there is no folder '{component.path}'", place)
+
+
+def _engine_problems(_root: Path, delivery: Delivery, marked: Marked, plugins: Plugins) -> Iterator[Problem]:
+    for name, environment in delivery.environments.items():
+        route: Route = ("environments", name, "gate")
+        try:
+            plugin = plugins.get(GITOPS_ENGINES, environment.gate.engine)
+        except UsageError as error:
+            yield Problem(error.problem.message, marked.place((*route, "engine")), error.problem.fix)
+            continue
+        try:
+            validate(marked, dict(environment.gate.options), plugin.options, route)
+        except ConfigError as error:
+            yield from error.problems
