@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pluggy
 
@@ -21,6 +21,7 @@ __all__ = [
     "GITOPS_ENGINES",
     "IMAGE_BUILDERS",
     "JUDGES",
+    "KINDS",
     "PROJECT",
     "STAGES",
     "Kind",
@@ -180,3 +181,6 @@ CI_SYSTEMS = Kind("pipegraft_ci_systems", CiSystem, "CI system")
 IMAGE_BUILDERS = Kind("pipegraft_image_builders", ImageBuilderPlugin, "image builder")
 GITOPS_ENGINES = Kind("pipegraft_gitops_engines", GitOpsEnginePlugin, "GitOps engine")
 JUDGES = Kind("pipegraft_judges", JudgePlugin, "judge")
+
+KINDS: tuple[Kind[Any], ...] = (STAGES, CI_SYSTEMS, IMAGE_BUILDERS, GITOPS_ENGINES, JUDGES)
+"""Every kind there is."""

@@ -19,6 +19,9 @@ from pipegraft.errors import PipegraftError
 __all__ = ["COMMANDS", "main", "run"]
 
 COMMANDS: dict[str, str] = {
+    "plan": "Show the stages that would run, in order, and what each waits for.",
+    "plugins": "List the plugins that are loaded, from where, what they provide, and what failed and why.",
+    "schema": "Print the JSON Schema of delivery.yaml, for editors and other tools.",
     "yaml": "Read or set single values in YAML files, leaving every other byte alone.",
 }
 """Command name → one-line summary, in the order `--help` shows them.

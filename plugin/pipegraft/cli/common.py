@@ -1,0 +1,41 @@
+"""What several commands share."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from pipegraft.manager import Plugins
+
+__all__ = ["directory_option", "json_option", "load_plugins", "print_json"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+directory_option = click.option(
+    "-C",
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="The source repository's folder; this folder if absent.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@functools.cache
+def load_plugins() -> Plugins:
+    """Everything that ships with the package and everything installed beside it."""
+    from pipegraft.builtins import PLUGINS  # noqa: PLC0415 - loads every adapter's module
+
+    return Plugins(PLUGINS)
+
+
+def print_json(data: Any) -> None:
+    """Data for machines, on standard output."""
+    json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")

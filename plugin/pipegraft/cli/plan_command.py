@@ -1,0 +1,34 @@
+"""`pipegraft plan`: which stages would run, in which order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+
+__all__ = ["command"]
+
+
+@click.command("plan")
+@directory_option
+@click.option("--env", "environment", help="Only this environment.")
+@json_option
+def command(directory: Path, environment: str | None, as_json: bool) -> None:
+    """Show the stages that would run, in order, and what each waits for."""
+    from pipegraft.usecases.plan import plan_project  # noqa: PLC0415
+    from pipegraft.usecases.project import open_project  # noqa: PLC0415
+
+    chosen = plan_project(open_project(directory, load_plugins()), environment=environment)
+    if as_json:
+        print_json(
+            [
+                {"id": one.id, "stage": one.stage, "environment": one.environment, "needs": list(one.needs)}
+                for one in chosen
+            ]
+        )
+        return
+    width = max((len(one.id) for one in chosen), default=0)
+    for one in chosen:
+        click.echo(f"{one.id:<{width}}  after {', '.join(one.needs)}" if one.needs else one.id)

@@ -1,0 +1,33 @@
+"""`pipegraft plugins`: what is loaded, from where, and what does not work."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+
+from pipegraft.cli.common import json_option, load_plugins, print_json
+
+__all__ = ["command"]
+
+
+@click.command("plugins")
+@json_option
+def command(as_json: bool) -> int:
+    """List the plugins that are loaded, from where, what they provide, and what failed and why.
+
+    Exit code 2 when one of them does not work.
+    """
+    from pipegraft.usecases.inventory import list_plugins  # noqa: PLC0415
+
+    plugins = list_plugins(load_plugins())
+    if as_json:
+        print_json([dataclasses.asdict(plugin) for plugin in plugins])
+    else:
+        for plugin in plugins:
+            click.echo(f"{plugin.name}  ({plugin.origin})")
+            for provided in plugin.provides:
+                click.echo(f"    {provided}")
+            if plugin.error:
+                click.echo(f"    does not work: {plugin.error}")
+    return 2 if any(plugin.error for plugin in plugins) else 0

@@ -1,0 +1,132 @@
+"""Progress of a run: live on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+from pipegraft.ports.progress import Event, Progress
+
+__all__ = ["LiveProgress", "PlainProgress", "open_progress"]
+
+_MARKS = {
+    "commit": ("◆", "cyan"),
+    "verdict": ("●", "blue"),
+    "judgement": ("▲", "magenta"),
+    "warning": ("!", "yellow"),
+}
+
+
+class PlainProgress:
+    """One line an event, for logs.
+
+    Arguments:
+        stream: where to; standard error if None, so that data on standard output stays clean.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._lock = threading.Lock()
+        self._stage = ""
+        self._last: dict[str, str] = {}
+
+    def emit(self, event: Event) -> None:
+        with self._lock:
+            line = self._line(event)
+            if line:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+
+    def _line(self, event: Event) -> str:
+        if event.kind == "started":
+            self._stage = event.subject
+            return f"[{self._stage}] {event.message}"
+        if event.kind == "finished":
+            word = "done" if event.data.get("ok") else "failed"
+            detail = "" if event.message == "done" else f": {event.message}"
+            return f"[{event.subject}] {word} in {event.data.get('seconds', 0):.1f} s{detail}"
+        if event.kind == "progress" and self._last.get(event.subject) == event.message:
+            return ""  # a log needs no heartbeat
+        self._last[event.subject] = event.message
+        subject = f"{event.subject}: " if event.subject else ""
+        warning = "warning: " if event.kind == "warning" else ""
+        return f"[{self._stage}] {warning}{subject}{event.message}"
+
+
+class LiveProgress:
+    """Finished lines scroll up; below them the stage that runs, a line for each subject of it.
+
+    Arguments:
+        console: the terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = threading.Lock()
+        self._stage = ""
+        self._summary = ""
+        self._subjects: dict[str, str] = {}
+        self._live = Live(self._picture(), console=console, transient=True, refresh_per_second=12)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stage = ""
+        self._live.update(self._picture())
+        self._live.stop()
+
+    def emit(self, event: Event) -> None:
+        with self._lock:
+            if event.kind == "started":
+                self._stage, self._summary, self._subjects = event.subject, event.message, {}
+            elif event.kind == "finished":
+                self._finish(event)
+            elif event.kind == "progress":
+                self._subjects[event.subject] = event.message
+            else:
+                mark, style = _MARKS.get(event.kind, ("·", "dim"))
+                subject = f"{event.subject}  " if event.subject else ""
+                self._console.print(
+                    Text.assemble(("  " + mark + " ", style), (subject, "bold"), event.message)
+                )
+            self._live.update(self._picture())
+
+    def _finish(self, event: Event) -> None:
+        good = bool(event.data.get("ok"))
+        mark = ("✔ ", "bold green") if good else ("✘ ", "bold red")
+        seconds = f"  {event.data.get('seconds', 0):.1f} s"
+        detail = "" if event.message == "done" else f"  {event.message}"
+        self._console.print(Text.assemble(mark, (event.subject, "bold"), (seconds, "dim"), detail))
+        self._stage, self._subjects = "", {}
+
+    def _picture(self) -> RenderableType:
+        if not self._stage:
+            return Text("")
+        head = Spinner("dots", Text.assemble((self._stage, "bold"), f"  {self._summary}"), style="cyan")
+        width = max((len(subject) for subject in self._subjects), default=0)
+        lines = [
+            Text.assemble(("    " + subject.ljust(width), "bold"), "  ", (message, "dim"))
+            for subject, message in list(self._subjects.items())[-12:]
+        ]
+        return Group(head, *lines)
+
+
+@contextmanager
+def open_progress() -> Iterator[Progress]:
+    """What suits standard error: live on a terminal, plain lines otherwise."""
+    console = Console(stderr=True)
+    if console.is_terminal and not console.is_dumb_terminal:
+        with LiveProgress(console) as live:
+            yield live
+    else:
+        yield PlainProgress()

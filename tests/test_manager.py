@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipegraft import hookspecs
+from pipegraft.errors import PluginError, UsageError
+from pipegraft.hookspecs import KINDS, STAGES, hookimpl
+from pipegraft.manager import Plugins
+from pipegraft.ports.progress import RecordingProgress
+from pipegraft.ports.stage import Stage, StageContext
+
+
+class Entry:
+    """An entry point as `importlib.metadata` gives it."""
+
+    def __init__(self, name: str, loaded: object) -> None:
+        self.name = name
+        self.dist = SimpleNamespace(name=f"acme-{name}", version="1.2")
+        self._loaded = loaded
+
+    def load(self) -> object:
+        if isinstance(self._loaded, Exception):
+            raise self._loaded
+        return self._loaded
+
+
+def plugin(**hooks: Any) -> ModuleType:
+    module = ModuleType("plugin")
+    for name, function in hooks.items():
+        setattr(module, name, hookimpl(function))
+    return module
+
+
+def stage(name: str) -> Stage:
+    return Stage(name=name, summary=name, run=lambda _context, _inputs: None)
+
+
+def load(*entries: Entry, builtins: tuple[ModuleType, ...] = ()) -> Plugins:
+    return Plugins(builtins, entries)  # type: ignore[arg-type]
+
+
+def test_values_come_by_name_in_loading_order() -> None:
+    plugins = load(
+        Entry("b", plugin(pipegraft_stages=lambda: [stage("two")])),
+        Entry("a", plugin(pipegraft_stages=lambda: [stage("one")])),
+    )
+    assert list(plugins.all(STAGES)) == ["one", "two"]
+    assert plugins.loaded["a"].provides == ["stage one"]
+    assert plugins.loaded["a"].origin == "acme-a 1.2"
+
+
+def test_a_duplicate_names_both_owners() -> None:
+    plugins = load(
+        Entry("a", plugin(pipegraft_stages=lambda: [stage("same")])),
+        Entry("b", plugin(pipegraft_stages=lambda: [stage("same")])),
+    )
+    with pytest.raises(PluginError) as caught:
+        plugins.all(STAGES)
+    assert str(caught.value) == (
+        "two plugins provide a stage called 'same': a (acme-a 1.2) and b (acme-b 1.2)\n"
+        "    fix: uninstall one of them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (ImportError("no module named x"), "ImportError: no module named x"),
+        (plugin(pipegraft_stages=lambda: 1 / 0), "ZeroDivisionError: division by zero"),
+        (plugin(pipegraft_stages=lambda: ["text"]), "PluginError: pipegraft_stages yields Stage, found str"),
+        (plugin(pipegraft_stags=lambda: [stage("one")]), "PluginValidationError: unknown hook 'pipegraft_stags'"),
+        (plugin(pipegraft_veto=lambda nonsense: None), "PluginValidationError: Plugin 'bad'"),
+    ],
+)
+def test_a_broken_plugin_stops_no_other_and_is_named_when_needed(broken: object, reason: str) -> None:
+    plugins = load(Entry("bad", broken), Entry("good", plugin(pipegraft_stages=lambda: [stage("one")])))
+    assert list(plugins.all(STAGES)) == ["one"]
+    assert plugins.loaded["bad"].error.startswith(reason)
+    with pytest.raises(UsageError) as caught:
+        plugins.get(STAGES, "smoke-test")
+    assert "there is no stage called 'smoke-test'; there are: one" in str(caught.value)
+    assert f"bad of acme-bad 1.2: {reason}" in str(caught.value)
+
+
+def test_a_near_miss_is_suggested() -> None:
+    plugins = load(Entry("a", plugin(pipegraft_stages=lambda: [stage("smoke-test")])))
+    with pytest.raises(UsageError, match="write 'smoke-test'"):
+        plugins.get(STAGES, "smoketest")
+
+
+def test_observers_and_guards_get_only_what_they_ask_for() -> None:
+    seen: list[object] = []
+
+    def starting(stage: Stage) -> None:
+        seen.append(stage.name)
+
+    def finished(error: Exception | None) -> None:
+        raise RuntimeError("observer broke")
+
+    def guard(context: StageContext) -> str:
+        raise RuntimeError("cannot say")
+
+    plugins = load(
+        Entry("watch", plugin(pipegraft_stage_starting=starting, pipegraft_stage_finished=finished)),
+        Entry("guard", plugin(pipegraft_veto=guard)),
+        Entry("calm", plugin(pipegraft_veto=lambda stage: None)),
+    )
+    progress = RecordingProgress()
+    context: Any = SimpleNamespace(
+        report=lambda kind, message: progress.events.append((kind, message))  # type: ignore[arg-type]
+    )
+    plugins.starting(context, stage("one"))
+    plugins.finished(context, stage("one"), None)
+    assert seen == ["one"]
+    assert progress.events == [
+        ("warning", "plugin watch: pipegraft_stage_finished: RuntimeError: observer broke")
+    ]
+    assert plugins.vetoes(context, stage("one")) == [
+        ("guard", "it could not decide: RuntimeError: cannot say")
+    ]
+
+
+def test_every_hook_that_yields_values_has_its_kind() -> None:
+    asked = {"pipegraft_stage_starting", "pipegraft_stage_finished", "pipegraft_veto"}
+    hooks = {name for name in vars(hookspecs) if name.startswith("pipegraft_")}
+    assert {kind.hook for kind in KINDS} == hooks - asked
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "Two Words"}, "expected a kebab-case stage name, found 'Two Words'"),
+        ({"name": "x"}, "expected a kebab-case stage name, found 'x'"),
+    ],
+)
+def test_a_stage_checks_itself(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(PluginError, match=message):
+        Stage(summary="", run=lambda _context, _inputs: None, **options)
