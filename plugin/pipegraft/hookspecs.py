@@ -78,7 +78,7 @@ def pipegraft_image_builders() -> Iterable[ImageBuilderPlugin]:
 
         @hookimpl
         def pipegraft_image_builders():
-            yield ImageBuilderPlugin(name="layer", version="1", connect=LayerBuilder)
+            yield ImageBuilderPlugin(name="layer", connect=LayerBuilder)
 
     Returns:
         Builders, each with a name no other plugin uses.

@@ -5,11 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pipegraft.ports.registry import Descriptor, Registry
 
-__all__ = ["BuildRequest", "FakeImageBuilder", "ImageBuilder"]
+__all__ = ["BuildRequest", "ContextEntry", "FakeImageBuilder", "ImageBuilder"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ContextEntry:
+    """One file, folder or symbolic link of a build context; time, owner and umask leave no trace in it.
+
+    Arguments:
+        path: POSIX path relative to the context.
+        kind: what it is.
+        content: SHA-256 of a file's bytes in hex, or a link's target as written; empty for a folder.
+        executable: whether a file's owner may execute it.
+        size: bytes of a file.
+    """
+
+    path: str
+    kind: Literal["file", "folder", "link"]
+    content: str = ""
+    executable: bool = False
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,24 +38,35 @@ class BuildRequest:
     Arguments:
         component: its name.
         context: folder of its sources.
+        entries: what of that folder counts, ignore rules applied, sorted by path; what is built must be
+            exactly this.
         repository: where the image goes, below the registry's root.
         tags: names to give it, the input hash first.
+        target: absolute path in the image where a builder that copies puts the context.
         command: what the image runs; empty leaves it to the Dockerfile or makes a data image.
         base: base image reference pinned by digest, or None for an empty base.
         build_args: arguments of the build.
+        platform: ``os/architecture`` of an image without a base.
     """
 
     component: str
     context: Path
+    entries: tuple[ContextEntry, ...]
     repository: str
     tags: tuple[str, ...]
+    target: str = "/"
     command: tuple[str, ...] = ()
     base: str | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
+    platform: str = "linux/amd64"
 
 
 class ImageBuilder(Protocol):
-    """Makes images."""
+    """Makes images; callable from several threads."""
+
+    @property
+    def version(self) -> str:
+        """Part of the input hash: raised when the same inputs make another image."""
 
     def accepts(self, context: Path) -> str | None:
         """None if this folder can be built, else the reason why not, as a clause."""
@@ -57,7 +87,9 @@ class ImageBuilder(Protocol):
 
 
 class FakeImageBuilder:
-    """Pushes an empty manifest that names the component."""
+    """Pushes a manifest that says what was asked for."""
+
+    version = "1"
 
     def __init__(self) -> None:
         self.requests: list[BuildRequest] = []
@@ -68,7 +100,7 @@ class FakeImageBuilder:
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
         self.requests.append(request)
         log(f"building {request.component}")
-        manifest = f'{{"component":"{request.component}","tag":"{request.tags[0]}"}}'.encode()
+        manifest = f'{{"component":"{request.component}","input":"{request.tags[0]}"}}'.encode()
         media_type = "application/vnd.oci.image.manifest.v1+json"
         pushed = [
             registry.push_manifest(request.repository, tag, manifest, media_type) for tag in request.tags

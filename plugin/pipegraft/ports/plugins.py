@@ -45,13 +45,11 @@ class ImageBuilderPlugin:
 
     Arguments:
         name: ``layer``, ``docker``, …
-        version: part of the input hash: another version builds other images.
         connect: opens it; imports its SDK only then.
         priority: builders that accept a folder are tried from the highest down.
     """
 
     name: str
-    version: str
     connect: Callable[[], ImageBuilder]
     priority: int = 0
 

@@ -28,7 +28,10 @@ class Descriptor:
 
 
 class Registry(Protocol):
-    """One registry, or an OCI layout folder. `repository` is the path below the registry's root."""
+    """One registry, or an OCI layout folder; callable from several threads.
+
+    `repository` is the path below the registry's root.
+    """
 
     def find(self, repository: str, reference: str) -> Descriptor | None:
         """The manifest that a tag or digest names, without fetching it; None if there is none.
