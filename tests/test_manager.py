@@ -71,7 +71,10 @@ def test_a_duplicate_names_both_owners() -> None:
         (ImportError("no module named x"), "ImportError: no module named x"),
         (plugin(pipegraft_stages=lambda: 1 / 0), "ZeroDivisionError: division by zero"),
         (plugin(pipegraft_stages=lambda: ["text"]), "PluginError: pipegraft_stages yields Stage, found str"),
-        (plugin(pipegraft_stags=lambda: [stage("one")]), "PluginValidationError: unknown hook 'pipegraft_stags'"),
+        (
+            plugin(pipegraft_stags=lambda: [stage("one")]),
+            "PluginValidationError: unknown hook 'pipegraft_stags'",
+        ),
         (plugin(pipegraft_veto=lambda nonsense: None), "PluginValidationError: Plugin 'bad'"),
     ],
 )

@@ -19,6 +19,7 @@ from pipegraft.errors import PipegraftError
 __all__ = ["COMMANDS", "main", "run"]
 
 COMMANDS: dict[str, str] = {
+    "demo": "Watch a change of a small application go the whole way, on this machine and without network.",
     "plan": "Show the stages that would run, in order, and what each waits for.",
     "plugins": "List the plugins that are loaded, from where, what they provide, and what failed and why.",
     "schema": "Print the JSON Schema of delivery.yaml, for editors and other tools.",

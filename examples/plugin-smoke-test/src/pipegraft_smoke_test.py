@@ -1,0 +1,67 @@
+"""A stage from outside of Pipegraft: after the gate, before the gray release, ask the application."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+
+from pipegraft.errors import DeliveryRefused, UsageError
+from pipegraft.hookspecs import hookimpl
+from pipegraft.ports.stage import Stage, StageContext, StageInputs
+
+
+class SmokeTestInputs(StageInputs):
+    """What a pipeline may set."""
+
+    url: str = ""
+    """Where the application answers, without the path; no questions are asked if empty."""
+    paths: tuple[str, ...] = ("/",)
+    """What to ask for."""
+    expect: int = 200
+    """Status code that counts as an answer."""
+    attempts: int = 3
+    """How often to ask for each path before giving up."""
+
+
+def run(context: StageContext, inputs: SmokeTestInputs) -> None:
+    """Ask for every path; the first that never answers as expected stops the delivery."""
+    if not inputs.url:
+        context.report("warning", "smoke-test.url is not set, so nothing was asked")
+        return
+    if not inputs.url.startswith(("http://", "https://")):
+        raise UsageError(f"smoke-test.url: expected http:// or https://, found {inputs.url!r}")
+    for path in inputs.paths:
+        seen = _ask(inputs, path)
+        if seen != str(inputs.expect):
+            raise DeliveryRefused(f"{inputs.url}{path}: expected {inputs.expect}, found {seen}")
+        context.report("progress", f"answered {inputs.expect}", path)
+
+
+def _ask(inputs: SmokeTestInputs, path: str) -> str:
+    seen = "no attempt"
+    for _attempt in range(inputs.attempts):
+        try:
+            seen = str(httpx.get(inputs.url + path, timeout=5).status_code)
+        except httpx.HTTPError as error:
+            seen = f"no answer ({error})"
+        if seen == str(inputs.expect):
+            break
+    return seen
+
+
+STAGE = Stage(
+    name="smoke-test",
+    summary="Ask the released application a few questions before traffic moves to it.",
+    run=run,
+    inputs=SmokeTestInputs,
+    after=("sync-gate",),
+    before=("gray-release",),
+    description="Asks for each path and compares the status code. Put it behind the gate.",
+)
+
+
+@hookimpl
+def pipegraft_stages() -> Iterator[Stage]:
+    """The stages of this package."""
+    yield STAGE

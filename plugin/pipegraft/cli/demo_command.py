@@ -1,0 +1,74 @@
+"""`pipegraft demo`: watch a change go the whole way on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from pipegraft.cli.common import json_option, print_json
+from pipegraft.errors import UsageError
+
+__all__ = ["command"]
+
+
+@click.command("demo")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Do it in DIR and keep it.",
+)
+@json_option
+def command(keep: Path | None, as_json: bool) -> None:
+    """Watch a change of a small application go the whole way, on this machine and without network.
+
+    Grafts delivery onto the example's pipeline, delivers v1, promotes v2 by a gray release, and takes
+    back v3, which fails a share of its requests. Ends with exit code 0 only if v2 is what serves.
+    """
+    from rich.console import Console  # noqa: PLC0415
+
+    from pipegraft.reports.chain import commit_table, request_table  # noqa: PLC0415
+    from pipegraft.usecases.demo import run_demo  # noqa: PLC0415
+
+    console = Console(stderr=True)
+
+    def narrate(headline: str, line: str) -> None:
+        console.print()
+        console.rule(f"[bold]{headline}", align="left", style="cyan")
+        console.print(f"[dim]{line}[/dim]\n", highlight=False)
+
+    with _folder(keep) as folder:
+        result = run_demo(folder, narrate, kept=keep is not None)
+    if as_json:
+        print_json(result.to_json())
+        return
+    narrate("What happened", "a release is a chain of commits; a rollback is one of them")
+    out = Console()
+    out.print(commit_table(result.commits))
+    out.print(request_table(result.requests))
+    out.print(
+        "[bold green]✔[/] v2 serves; v3 was taken back by a commit that restored "
+        f"the environment file byte for byte. [dim]{result.seconds:.0f} s[/]"
+    )
+    if result.folder:
+        out.print(
+            f"[dim]Everything is in {result.folder}: try git log there, and .pipegraft/release.json.[/]"
+        )
+
+
+@contextlib.contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="pipegraft-demo-") as name:
+            yield Path(name)
+        return
+    if keep.exists() and any(keep.iterdir()):
+        raise UsageError(
+            f"expected an empty folder, found files in {keep}", fix="name a folder that does not exist yet"
+        )
+    keep.mkdir(parents=True, exist_ok=True)
+    yield keep.resolve()

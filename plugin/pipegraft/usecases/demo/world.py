@@ -1,0 +1,144 @@
+"""Where the demonstration happens: a folder with two repositories, and an engine that runs beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipegraft.errors import SyncFailed, UsageError
+
+__all__ = ["World", "example"]
+
+_IDENTITY = {
+    "GIT_AUTHOR_NAME": "Shop Team",
+    "GIT_AUTHOR_EMAIL": "shop@example.com",
+    "GIT_COMMITTER_NAME": "Shop Team",
+    "GIT_COMMITTER_EMAIL": "shop@example.com",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+}
+_CI_VARIABLES = ("CI_", "GITLAB_", "BUILD_", "JENKINS_", "GIT_", "PIPEGRAFT_")
+
+
+def example() -> Path:
+    """The example application, as installed or in the source tree.
+
+    Raises:
+        UsageError: this installation came without it.
+    """
+    package = Path(__file__).parents[2]
+    for folder in (package / "examples" / "shop", package.parents[1] / "examples" / "shop"):
+        if (folder / "delivery.yaml").is_file():
+            return folder
+    raise UsageError(
+        "this installation lacks the example application", fix="install the wheel or clone the project"
+    )
+
+
+class World:
+    """The demonstration's folder.
+
+    Arguments:
+        root: an empty folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.source = root / "shop"
+        self.iac = root / "shop-iac.git"
+        self.state = root / "engine"
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(_CI_VARIABLES)}
+        self.environment = {**inherited, **_IDENTITY, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def prepare(self) -> None:
+        """Lay out the team's source repository and its IaC repository, each with one commit."""
+        shutil.copytree(
+            example(), self.source, ignore=shutil.ignore_patterns("iac", "__pycache__", ".pipegraft")
+        )
+        self.git(self.source, "init", "-q", "-b", "main")
+        self.commit("shop: the application as it is today")
+        draft = self.root / "iac-draft"
+        shutil.copytree(example() / "iac", draft)
+        self.git(draft, "init", "-q", "-b", "main")
+        self.git(draft, "add", "-A")
+        self.git(draft, "commit", "-q", "-m", "shop: app spec and production")
+        self.git(self.root, "clone", "-q", "--bare", str(draft), str(self.iac))
+        shutil.rmtree(draft)
+
+    def git(self, folder: Path, *words: str) -> str:
+        """Output of a git command that must succeed."""
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    def commit(self, message: str) -> str:
+        """Commit everything in the source repository and answer the commit."""
+        self.git(self.source, "add", "-A")
+        self.git(self.source, "commit", "-q", "-m", message)
+        return self.git(self.source, "rev-parse", "HEAD").strip()
+
+    def change(self, file: str, edits: Sequence[tuple[str, str]]) -> None:
+        """Replace text in a source file, each exactly once."""
+        path = self.source / file
+        text = path.read_text()
+        for old, new in edits:
+            before, found, after = text.partition(old)
+            assert found, f"{file} lost {old!r}"  # noqa: S101 - the example and this story belong together
+            text = before + new + after
+        path.write_text(text)
+
+    def pipegraft(self, *words: str, show: bool = True) -> int:
+        """Run a command as a person or a CI job would, in the source repository; its output is shown."""
+        output = None if show else subprocess.DEVNULL
+        command = [sys.executable, "-m", "pipegraft", *words]
+        done = subprocess.run(
+            command, cwd=self.source, env=self.environment, stdout=2 if show else output, check=False
+        )
+        return done.returncode
+
+    def iac_file(self, path: str) -> bytes:
+        """A file of the IaC repository at the tip of main."""
+        return self.git(self.iac, "show", f"main:{path}").encode()
+
+    @contextmanager
+    def engine(self) -> Iterator[str]:
+        """The GitOps engine, stopped with all it runs at the end; yields its URL."""
+        words = ["engine", "--repository", str(self.iac), "--env", "production", "--state", str(self.state)]
+        command = [sys.executable, "-m", "pipegraft", *words, "--listen", "127.0.0.1:0", "--poll", "250ms"]
+        with (self.root / "engine.log").open("wb") as log:
+            process = subprocess.Popen(
+                command, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        try:
+            yield self._engine_url(process)
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _engine_url(self, process: subprocess.Popen[bytes]) -> str:
+        deadline = time.monotonic() + 20
+        record = self.state / "engine.json"
+        while time.monotonic() < deadline and process.poll() is None:
+            if record.exists():
+                found: dict[str, Any] = json.loads(record.read_text())
+                return str(found["url"])
+            time.sleep(0.02)
+        said = (self.root / "engine.log").read_text(errors="replace").strip()
+        raise SyncFailed(f"the engine did not start; it said: {said[-2000:] or 'nothing'}")
