@@ -8,6 +8,7 @@
     │   ├── SyncFailed                             the engine failed, or did not get there in time
     │   ├── RolledBack                             the gray release was taken back
     │   ├── Held                                   the gray release waits for a person
+    │   ├── Conflict                               somebody changed the same value meanwhile
     │   └── Vetoed                                 a plugin or a policy stopped the stage
     ├── UsageError                      exit 2   wrong usage or configuration; nothing was written
     │   ├── ConfigError                            one or more Problems in a file the user wrote
@@ -32,6 +33,7 @@ __all__ = [
     "AccessDenied",
     "BuildFailed",
     "ConfigError",
+    "Conflict",
     "DeliveryRefused",
     "EditRefused",
     "Held",
@@ -128,6 +130,10 @@ class RolledBack(DeliveryRefused):
 
 class Held(DeliveryRefused):
     """The gray release stands where it is until a person decides."""
+
+
+class Conflict(DeliveryRefused):
+    """Somebody changed the very value this delivery was about to change; nothing was written."""
 
 
 class Vetoed(DeliveryRefused):

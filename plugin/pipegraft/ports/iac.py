@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipegraft.errors import TipMoved
+from pipegraft.errors import TipMoved, UsageError
 
-__all__ = ["Commit", "FakeIacRepository", "IacHistory", "IacRepository"]
+__all__ = ["Commit", "FakeIacRepository", "IacHistory", "IacRepository", "split_path"]
+
+_TRAILER = re.compile(r"^(?P<key>[A-Za-z0-9][A-Za-z0-9-]*): (?P<value>.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +35,15 @@ class Commit:
 
     @property
     def trailers(self) -> Mapping[str, str]:
-        """``Key: value`` lines of the last paragraph, the last of a key winning."""
-        found: dict[str, str] = {}
-        for line in self.message.rstrip().split("\n\n")[-1].splitlines():
-            key, colon, value = line.partition(": ")
-            if colon and key and " " not in key:
-                found[key] = value.strip()
-        return found
+        """``Key: value`` lines of the last paragraph, the last of a key winning (git-interpret-trailers)."""
+        _, *paragraphs = self.message.rstrip().split("\n\n")
+        last = paragraphs[-1] if paragraphs else ""
+        return {found["key"]: found["value"].strip() for found in _TRAILER.finditer(last)}
+
+    @property
+    def subject(self) -> str:
+        """First line of the message."""
+        return self.message.partition("\n")[0]
 
 
 class IacRepository(Protocol):
@@ -53,7 +58,12 @@ class IacRepository(Protocol):
         """
 
     def read(self, path: str, at: str) -> str | None:
-        """Text of the file at a commit that `tip` or `commit` answered, or None if it does not exist."""
+        """Text of a file at a commit that `tip`, `commit` or `log` answered; None if there is no such file.
+
+        Raises:
+            Unreachable, AccessDenied: the remote cannot be read.
+            UsageError: it is not a text file in UTF-8.
+        """
 
     def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
         """Write one commit on top of `parent` and move the branch to it, or change nothing.
@@ -68,7 +78,10 @@ class IacRepository(Protocol):
 
         Raises:
             TipMoved: the branch is not at `parent` any more; read again and try again.
-            Unreachable, AccessDenied: the remote refused or did not answer.
+            Locked: another writer holds the branch this moment, or a dead one left its lock.
+            Unreachable: no answer; the commit may have arrived nevertheless, so read again.
+            AccessDenied: the remote refused this writer.
+            UsageError: a path runs through a file, or leaves the repository.
         """
 
 
@@ -80,6 +93,18 @@ class IacHistory(Protocol):
 
     def log(self, path: str | None = None, *, limit: int | None = None) -> Sequence[Commit]:
         """First-parent commits, newest first, that changed `path` (all if None)."""
+
+
+def split_path(path: str) -> list[str]:
+    """Parts of a path inside a repository.
+
+    Raises:
+        UsageError: it is empty, absolute, leaves the repository or reaches into ``.git``.
+    """
+    parts = path.split("/")
+    if any(part in {"", ".", ".."} or part.lower() == ".git" for part in parts):
+        raise UsageError(f"expected a relative path inside the repository, found {path!r}")
+    return parts
 
 
 class FakeIacRepository:
@@ -113,6 +138,9 @@ class FakeIacRepository:
         tree = {
             path: text for path, text in (self._trees[parent] | dict(changes)).items() if text is not None
         }
+        folders = {"/".join(parts[:end]) for parts in map(split_path, tree) for end in range(1, len(parts))}
+        if both := folders & tree.keys():
+            raise UsageError(f"expected {min(both)} to be a folder or a file, found it used as both")
         return self._add(tree, message, parent)
 
     def contains(self, revision: str, at: str) -> bool:

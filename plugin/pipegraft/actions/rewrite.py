@@ -1,0 +1,121 @@
+"""Rewriting a branch that others rewrite too: compare-and-swap on an edit, not on a text.
+
+The edit is made anew on every tip that is found, so nobody's change is lost and nothing is merged.
+Waiting uses full jitter (Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015), and
+a deadline rather than a number of attempts ends it: in a burst, a fixed small number fails most writers.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pipegraft.errors import Locked, OutsideError, TipMoved, Unreachable
+from pipegraft.ports.clock import Clock
+from pipegraft.ports.iac import IacRepository
+
+__all__ = ["Change", "Changes", "Read", "Rewritten", "rewrite"]
+
+Read = Callable[[str], str | None]
+"""Text of a file at the tip this attempt works on, or None if it does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What one commit does.
+
+    Arguments:
+        files: path → new text, None to delete the file.
+        message: the whole commit message.
+    """
+
+    files: Mapping[str, str | None]
+    message: str
+
+
+Change = Callable[[Read], Changes | None]
+"""The edit: reads what it needs and says what to write, or None if there is nothing to do.
+
+Called again on every new tip, so it must depend on nothing but what it reads; what it raises ends
+the rewriting with nothing written.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """How a rewriting ended.
+
+    Arguments:
+        commit: the new commit, or the tip at which there was nothing to do.
+        written: whether there is a new commit.
+        attempts: how often the edit was made.
+    """
+
+    commit: str
+    written: bool
+    attempts: int
+
+
+def rewrite(
+    repository: IacRepository,
+    change: Change,
+    *,
+    clock: Clock,
+    rng: random.Random,
+    deadline: float = 120.0,
+    patience: float = 20.0,
+) -> Rewritten:
+    """Make an edit on the tip of a branch, however often others move it.
+
+    Arguments:
+        repository: the branch.
+        change: the edit.
+        clock: where time and waiting come from.
+        rng: where jitter comes from.
+        deadline: seconds after which a branch that keeps moving is given up.
+        patience: seconds of no answer, or of a lock nobody lets go of, after which to give up.
+
+    Raises:
+        TipMoved: the branch kept moving until the deadline.
+        Locked, Unreachable: no progress for `patience` seconds.
+        PipegraftError: whatever the edit or the repository raises beside these; nothing was written.
+    """
+    start = still_since = clock.now()
+    tip = ""
+    attempts = 0
+    while True:
+        attempts += 1
+        try:
+            found = repository.tip()
+            if found != tip:
+                tip, still_since = found, clock.now()
+            return _attempt(repository, change, tip, attempts)
+        except TipMoved as error:
+            _wait(error, attempts, start + deadline, clock, rng)
+        except (Locked, Unreachable) as error:
+            _wait(error, attempts, min(start + deadline, still_since + patience), clock, rng)
+
+
+def _attempt(repository: IacRepository, change: Change, tip: str, attempts: int) -> Rewritten:
+    def read(path: str) -> str | None:
+        return repository.read(path, tip)
+
+    wanted = change(read)
+    files = (
+        {} if wanted is None else {path: text for path, text in wanted.files.items() if text != read(path)}
+    )
+    if wanted is None or not files:
+        return Rewritten(tip, written=False, attempts=attempts)
+    return Rewritten(repository.commit(files, wanted.message, tip), written=True, attempts=attempts)
+
+
+_FIRST_WAIT = 0.05
+_LONGEST_WAIT = 4.0
+
+
+def _wait(error: OutsideError, attempts: int, until: float, clock: Clock, rng: random.Random) -> None:
+    if clock.now() >= until:
+        raise error
+    longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(attempts, 16))
+    clock.sleep(min(rng.uniform(0, longest), max(0.0, until - clock.now())))

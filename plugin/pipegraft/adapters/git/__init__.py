@@ -1,0 +1,94 @@
+"""The IaC repository over git."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from pipegraft.adapters.git.access import access, identity
+from pipegraft.adapters.git.branch import GitBranch
+from pipegraft.adapters.git.failures import explain
+from pipegraft.adapters.git.process import Git, git_environment
+from pipegraft.adapters.git.remotes import FetchedRemote, LocalRemote, Remote
+from pipegraft.adapters.git.workspace import Workspace
+from pipegraft.errors import Unreachable
+
+__all__ = ["open_branch"]
+
+
+def open_branch(
+    repository: str, branch: str, base: Path, *, environment: Mapping[str, str] | None = None
+) -> GitBranch:
+    """Open one branch of a repository; nothing is asked of it yet.
+
+    Arguments:
+        repository: a URL git understands, or a path.
+        branch: its short name.
+        base: folder that a relative path starts from.
+        environment: variables with credentials and identity; those of this process if None.
+
+    Raises:
+        Unreachable: `repository` is a path, and there is no git repository.
+    """
+    variables = os.environ if environment is None else environment
+    local = _local_folder(repository, base)
+    reached = access(repository, variables)
+    url = str(local) if local else reached.url
+    outside = Git(
+        None,
+        git_environment(
+            variables,
+            [*reached.settings, ("remote.origin.url", url), *([] if local else _PROMISOR)],
+            {**identity(variables), **reached.variables},
+        ),
+        reached.secrets,
+    )
+    there = _inspect(outside, local) if local else None
+    workspace = Workspace()
+    object_format = there.object_format if there else "sha1"
+    outside.output(
+        "init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", str(workspace.path)
+    )
+    git = replace(outside, folder=workspace.path)
+    remote: Remote = LocalRemote(git, there.folder) if there else FetchedRemote(git, url)
+    return GitBranch(git, remote, branch, workspace)
+
+
+@dataclass(frozen=True, slots=True)
+class _There:
+    """A repository on this machine."""
+
+    folder: Path
+    object_format: str
+
+
+def _local_folder(repository: str, base: Path) -> Path | None:
+    """The folder that `repository` names, if it is not a URL (gitmodules(5) on what is a path)."""
+    if repository.startswith("file://"):
+        return Path(unquote(urlsplit(repository).path))
+    path = base / Path(repository).expanduser()
+    is_url = "://" in repository or (":" in repository.partition("/")[0] and not path.exists())
+    return None if is_url else path.absolute()
+
+
+def _inspect(outside: Git, local: Path) -> _There:
+    inner = local / ".git"
+    candidate = inner if inner.exists() else local
+    found = replace(outside, folder=candidate).run("rev-parse", "--show-object-format", "--git-common-dir")
+    if found.code:
+        if "dubious ownership" in found.errors:
+            raise explain(found.errors, str(local))
+        held = "something else" if local.exists() else "nothing"
+        raise Unreachable(
+            f"expected a git repository at {local}, found {held}",
+            fix="check 'iac.repository' in delivery.yaml; a path is relative to that file",
+        )
+    object_format, folder = found.output.decode().splitlines()
+    return _There(Path(folder).absolute(), object_format)
+
+
+_PROMISOR = (("remote.origin.promisor", "true"), ("remote.origin.partialCloneFilter", "tree:0"))
+"""Lets git fetch a missing object when it is read (partial clone)."""

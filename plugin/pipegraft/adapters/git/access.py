@@ -1,0 +1,103 @@
+"""Who we are to the server, from what CI systems and users set; nothing of it reaches a command line."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from pipegraft.adapters.git.process import basic_authorization
+
+__all__ = ["Access", "access", "identity"]
+
+_TOKEN = "PIPEGRAFT_IAC_TOKEN"  # noqa: S105 - the name of a variable
+_USER = "PIPEGRAFT_IAC_USER"
+_SSH_KEY = "PIPEGRAFT_IAC_SSH_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach a repository.
+
+    Arguments:
+        url: without user name or password, fit for messages.
+        settings: git configuration that carries the credentials.
+        variables: environment variables that carry them.
+        secrets: what must never be shown.
+    """
+
+    url: str
+    settings: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+def access(repository: str, environment: Mapping[str, str]) -> Access:
+    """Credentials for a repository.
+
+    In this order: ``PIPEGRAFT_IAC_TOKEN`` (user ``PIPEGRAFT_IAC_USER`` or ``oauth2``); a user and password
+    in the URL itself; GitLab's deploy token, then its job token, for the server the job runs on. For SSH a
+    key file named by ``PIPEGRAFT_IAC_SSH_KEY``. Without any, git's own helpers and agents are asked.
+
+    Arguments:
+        repository: URL as configured.
+        environment: variables of this process.
+    """
+    parts = urlsplit(repository)
+    if parts.scheme in {"http", "https"}:
+        host = parts.netloc.rpartition("@")[2]
+        url = urlunsplit(parts._replace(netloc=host))
+        pair = _password(parts.username, parts.password, parts.hostname or "", environment)
+        if pair is None:
+            return Access(url)
+        header = basic_authorization(*pair)
+        root = urlunsplit((parts.scheme, host, "/", "", ""))
+        encoded = header.rpartition(" ")[2]
+        return Access(
+            url, ((f"http.{root}.extraHeader", header),), secrets=(pair[1], quote(pair[1]), encoded)
+        )
+    key = environment.get(_SSH_KEY)
+    if key:
+        base = environment.get("GIT_SSH_COMMAND", "ssh")
+        command = f"{base} -i {shlex.quote(key)} -o IdentitiesOnly=yes -o BatchMode=yes"
+        return Access(repository, variables={"GIT_SSH_COMMAND": command})
+    if "GIT_SSH_COMMAND" not in environment and "GIT_SSH" not in environment:
+        return Access(repository, (("core.sshCommand", "ssh -o BatchMode=yes"),))
+    return Access(repository)
+
+
+def _password(
+    user: str | None, password: str | None, host: str, environment: Mapping[str, str]
+) -> tuple[str, str] | None:
+    if token := environment.get(_TOKEN):
+        return environment.get(_USER) or "oauth2", token
+    if password:
+        return unquote(user or ""), unquote(password)
+    if host and host == environment.get("CI_SERVER_HOST"):
+        if token := environment.get("CI_DEPLOY_PASSWORD"):
+            return environment.get("CI_DEPLOY_USER") or "", token
+        if token := environment.get("CI_JOB_TOKEN"):
+            return "gitlab-ci-token", token
+    return None
+
+
+def identity(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that name the author, who started the pipeline, and the committer, Pipegraft.
+
+    Arguments:
+        environment: variables of this process; git's own (``GIT_AUTHOR_NAME`` …) win, then GitLab's, then
+            Jenkins's.
+    """
+    name = environment.get("GITLAB_USER_NAME") or environment.get("CHANGE_AUTHOR_DISPLAY_NAME") or "Pipegraft"
+    mail = environment.get("GITLAB_USER_EMAIL") or environment.get("CHANGE_AUTHOR_EMAIL") or _MAIL
+    default = {
+        "GIT_AUTHOR_NAME": name,
+        "GIT_AUTHOR_EMAIL": mail,
+        "GIT_COMMITTER_NAME": "Pipegraft",
+        "GIT_COMMITTER_EMAIL": _MAIL,
+    }
+    return {variable: environment.get(variable) or value for variable, value in default.items()}
+
+
+_MAIL = "pipegraft@noreply.invalid"

@@ -1,0 +1,133 @@
+"""One branch of a git repository, read and written without a clone and without a work tree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from pipegraft.adapters.git.failures import explain_rejection
+from pipegraft.adapters.git.objects import Entry, Objects, edit_tree, parse_tree
+from pipegraft.adapters.git.process import Git
+from pipegraft.adapters.git.remotes import Remote
+from pipegraft.adapters.git.workspace import Workspace
+from pipegraft.errors import UsageError
+from pipegraft.ports.iac import Commit, split_path
+
+__all__ = ["GitBranch"]
+
+_LOG_FORMAT = "%H%x00%P%x00%ct%x00%an <%ae>%x00%B"
+_LOG_FIELDS = 5
+_FULL_NAME = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+
+
+class GitBranch:
+    """`IacRepository` and `IacHistory` over git.
+
+    Arguments:
+        git: a bare repository folder of our own.
+        remote: where the branch lives and how its objects get into the folder.
+        branch: its short name.
+        workspace: owner of the folder; it lives as long as the branch is used.
+    """
+
+    def __init__(self, git: Git, remote: Remote, branch: str, workspace: Workspace) -> None:
+        self._git = git
+        self._workspace = workspace
+        self._remote = remote
+        self._branch = branch
+        self._objects = Objects(git)
+        self._roots: dict[str, str] = {}
+
+    def tip(self) -> str:
+        return self._remote.tip(self._branch)
+
+    def read(self, path: str, at: str) -> str | None:
+        *above, name = split_path(path)
+        folder = self._folders([path], at).get("/".join(above), {})
+        entry = folder.get(name.encode())
+        if entry is None or entry.kind != "blob":
+            return None
+        try:
+            return self._get(entry.name).decode()
+        except UnicodeDecodeError as error:
+            found = error.object[error.start]
+            raise UsageError(f"expected {path} to be text in UTF-8, found byte {found:#04x}") from None
+
+    def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
+        tree = edit_tree(self._folders(changes, parent), self._objects, changes)
+        text = message if message.endswith("\n") else f"{message}\n"
+        made = self._git.output("commit-tree", str(tree), "-p", parent, "-F", "-", stdin=text.encode())
+        self._push(made, parent)
+        return made
+
+    def contains(self, revision: str, at: str) -> bool:
+        if not (_FULL_NAME.fullmatch(revision) and _FULL_NAME.fullmatch(at)):
+            return False
+        if revision == at:
+            return True
+        self._remote.bring_history(self._branch, (revision, at))
+        return self._git.run("merge-base", "--is-ancestor", revision, at).code == 0
+
+    def log(self, path: str | None = None, *, limit: int | None = None) -> Sequence[Commit]:
+        tip = self.tip()
+        self._remote.bring_history(self._branch, (), trees=path is not None)
+        command = ["log", "-z", "--first-parent", f"--format={_LOG_FORMAT}"]
+        command += [] if limit is None else [f"--max-count={limit}"]
+        command += [tip] if path is None else [tip, "--", f":(literal){path}"]
+        fields = self._git.output(*command).split("\0")
+        return [_commit(*fields[at : at + _LOG_FIELDS]) for at in range(0, len(fields) - 1, _LOG_FIELDS)]
+
+    def _push(self, made: str, parent: str) -> None:
+        """Compare-and-swap: the exact lease makes the server move the branch from `parent` or not at all."""
+        reference = f"refs/heads/{self._branch}"
+        pushed = self._git.run(
+            "-c",
+            "remote.origin.promisor=false",  # else git fetches every tree that the pack leaves out
+            "push",
+            "--porcelain",
+            f"--force-with-lease={reference}:{parent}",
+            "origin",
+            f"{made}:{reference}",
+        )
+        if pushed.code:
+            lines = pushed.output.decode("utf-8", "replace").splitlines()
+            refused = next((line.split("\t")[-1] for line in lines if line.startswith("!")), "")
+            raise explain_rejection(refused, pushed.errors, self._remote.name, self._branch)
+
+    def _folders(self, paths: Iterable[str], at: str) -> dict[str, dict[bytes, Entry]]:
+        """What the folders on the way to the paths hold; those that do not exist are left out."""
+        found = {"": self._tree(self._root(at, paths))}
+        for path in paths:
+            folder = ""
+            for part in split_path(path)[:-1]:
+                entry = found[folder].get(part.encode())
+                if entry is None or entry.kind != "tree":
+                    break
+                folder = f"{folder}/{part}".removeprefix("/")
+                if folder not in found:
+                    found[folder] = self._tree(entry.name)
+        return found
+
+    def _root(self, commit: str, paths: Iterable[str]) -> str:
+        if commit not in self._roots:
+            depth = max(path.count("/") for path in paths)
+            self._remote.bring_commit(self._branch, commit, depth)
+            header = self._get(commit).partition(b"\n")[0]
+            self._roots[commit] = header.removeprefix(b"tree ").decode()
+        return self._roots[commit]
+
+    def _tree(self, name: str) -> dict[bytes, Entry]:
+        return parse_tree(self._get(name), len(name) // 2)
+
+    def _get(self, name: str) -> bytes:
+        held = self._objects.get(name)
+        if held is None:
+            self._remote.bring_object(name)
+            held = self._objects.get(name)
+        if held is None:
+            raise UsageError(f"expected {self._remote.name} to hold {name}, it does not")
+        return held[1]
+
+
+def _commit(name: str, parents: str, time: str, author: str, message: str) -> Commit:
+    return Commit(name, parents.partition(" ")[0] or None, message, float(time), author)

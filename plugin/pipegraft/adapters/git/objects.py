@@ -1,0 +1,156 @@
+"""Git objects by plumbing: read through one `cat-file --batch`, trees rewritten level by level.
+
+No index and no work tree: a change touches the trees along its paths and nothing else, so its cost
+does not depend on how many files the repository holds.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipegraft.adapters.git.process import Git
+from pipegraft.errors import UsageError
+
+__all__ = ["Entry", "Objects", "edit_tree", "parse_tree"]
+
+_FOLDER = "40000"
+_FILE = "100644"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a tree: mode without leading zeros, and object name."""
+
+    mode: str
+    name: str
+
+    @property
+    def kind(self) -> str:
+        """The object's type."""
+        return {_FOLDER: "tree", "160000": "commit"}.get(self.mode, "blob")
+
+
+class Objects:
+    """The objects a repository folder holds or can reach.
+
+    Arguments:
+        git: the folder.
+    """
+
+    def __init__(self, git: Git) -> None:
+        self._git = git
+        self._reader: subprocess.Popen[bytes] | None = None
+
+    def get(self, name: str) -> tuple[str, bytes] | None:
+        """Type and content of an object by its full name, or None if it is not here."""
+        reader = self._running()
+        assert reader.stdin is not None  # noqa: S101 - both are pipes
+        assert reader.stdout is not None  # noqa: S101
+        reader.stdin.write(f"{name}\n".encode())
+        reader.stdin.flush()
+        header = reader.stdout.readline().split()
+        if len(header) != 3:
+            return None
+        content = reader.stdout.read(int(header[2]))
+        reader.stdout.read(1)
+        return header[1].decode(), content
+
+    def put_blob(self, content: bytes) -> str:
+        """Store a file's content; answers its object name."""
+        return self._git.output("hash-object", "-w", "--stdin", stdin=content)
+
+    def put_tree(self, entries: Mapping[bytes, Entry]) -> str:
+        """Store a tree; what its entries name need not be here."""
+        lines = [
+            f"{entry.mode:0>6} {entry.kind} {entry.name}\t".encode() + name for name, entry in entries.items()
+        ]
+        return self._git.output("mktree", "-z", "--missing", stdin=b"".join(line + b"\0" for line in lines))
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._reader is None:
+            self._reader = self._git.start("cat-file", "--batch")
+            weakref.finalize(self, _stop, self._reader)
+        return self._reader
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def parse_tree(content: bytes, name_size: int = 20) -> dict[bytes, Entry]:
+    """Entries of a tree object by file name.
+
+    Arguments:
+        content: the object's content (gitformat: mode, space, file name, NUL, raw object name).
+        name_size: bytes of an object name: 20 for SHA-1, 32 for SHA-256.
+    """
+    entries: dict[bytes, Entry] = {}
+    position = 0
+    while position < len(content):
+        space = content.index(b" ", position)
+        end = content.index(b"\0", space)
+        name = content[end + 1 : end + 1 + name_size]
+        entries[content[space + 1 : end]] = Entry(content[position:space].decode(), name.hex())
+        position = end + 1 + name_size
+    return entries
+
+
+def edit_tree(
+    entries: Mapping[str, dict[bytes, Entry]], objects: Objects, changes: Mapping[str, str | None]
+) -> str | None:
+    """Store the trees that result from changing files.
+
+    Arguments:
+        entries: folder → what it holds now, for every folder on the way to a changed path that exists;
+            the root is ``""``.
+        objects: where blobs and trees are stored.
+        changes: path → new text, None to delete the file.
+
+    Returns:
+        Name of the new root tree; None if nothing is left in it.
+
+    Raises:
+        UsageError: a path runs through a file.
+    """
+    return _edit_folder("", entries, objects, changes)
+
+
+def _edit_folder(
+    folder: str,
+    entries: Mapping[str, dict[bytes, Entry]],
+    objects: Objects,
+    changes: Mapping[str, str | None],
+) -> str | None:
+    held = dict(entries.get(folder, {}))
+    deeper: dict[str, dict[str, str | None]] = {}
+    for path, text in changes.items():
+        first, slash, rest = path.partition("/")
+        if slash:
+            deeper.setdefault(first, {})[rest] = text
+            continue
+        _set(held, first, None if text is None else Entry(_FILE, objects.put_blob(text.encode())), folder)
+    for first, below in deeper.items():
+        child = f"{folder}/{first}".removeprefix("/")
+        tree = _edit_folder(child, entries, objects, below)
+        _set(held, first, None if tree is None else Entry(_FOLDER, tree), folder)
+    return objects.put_tree(held) if held or not folder else None
+
+
+def _set(held: dict[bytes, Entry], name: str, entry: Entry | None, folder: str) -> None:
+    before = held.get(name.encode())
+    if entry is None:
+        held.pop(name.encode(), None)
+        return
+    if before is not None and before.kind != entry.kind:
+        path = f"{folder}/{name}".removeprefix("/")
+        raise UsageError(f"expected {path} to be a {_word(entry)}, found a {_word(before)}")
+    mode = before.mode if before is not None and before.mode != "120000" else entry.mode
+    held[name.encode()] = Entry(mode, entry.name)
+
+
+def _word(entry: Entry) -> str:
+    return {"tree": "folder", "commit": "submodule", "blob": "file"}[entry.kind]

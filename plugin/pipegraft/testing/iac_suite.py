@@ -1,0 +1,148 @@
+"""What every `IacBranch` does, whatever is behind it.
+
+Subclass `IacBranchSuite` in a test module and give it a fixture `clients`: a function that makes a
+branch with a first commit that holds the given files, and answers a function that opens it anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pipegraft.errors import TipMoved, UsageError
+from pipegraft.ports.stage import IacBranch
+
+__all__ = ["Clients", "IacBranchSuite"]
+
+Clients = Callable[[Mapping[str, str]], Callable[[], IacBranch]]
+"""Files of the first commit → opens another client of the branch."""
+
+_FILES = {
+    "app.yaml": "app: shop\n",
+    "environments/production.yaml": "components:\r\n  web: {image: ä}   # no newline at the end",
+    "other/deep/down.yaml": "x: 1\n",
+}
+
+
+class IacBranchSuite:
+    """The contract of `IacRepository` and `IacHistory`."""
+
+    def test_reads_texts_exactly(self, clients: Clients) -> None:
+        branch = clients(_FILES)()
+        tip = branch.tip()
+        assert {path: branch.read(path, tip) for path in _FILES} == _FILES
+
+    def test_what_is_not_a_file_reads_as_none(self, clients: Clients) -> None:
+        branch = clients(_FILES)()
+        tip = branch.tip()
+        for path in (
+            "absent.yaml",
+            "absent/app.yaml",
+            "environments",
+            "app.yaml/below",
+            "environments/absent",
+        ):
+            assert branch.read(path, tip) is None
+
+    def test_a_commit_changes_its_files_alone(self, clients: Clients) -> None:
+        open_client = clients(_FILES)
+        branch = open_client()
+        parent = branch.tip()
+        made = branch.commit({"environments/production.yaml": "new\n"}, "bump", parent)
+        seen = open_client()
+        assert seen.tip() == made
+        assert {path: seen.read(path, made) for path in _FILES} == _FILES | {
+            "environments/production.yaml": "new\n"
+        }
+        assert seen.read("environments/production.yaml", parent) == _FILES["environments/production.yaml"]
+
+    def test_creates_folders_and_removes_what_is_deleted(self, clients: Clients) -> None:
+        open_client = clients(_FILES)
+        branch = open_client()
+        made = branch.commit({"a/b/c.yaml": "1\n", "other/deep/down.yaml": None}, "move", branch.tip())
+        seen = open_client()
+        assert seen.read("a/b/c.yaml", made) == "1\n"
+        assert seen.read("other/deep/down.yaml", made) is None
+        assert seen.read("app.yaml", made) == "app: shop\n"
+
+    def test_an_old_parent_changes_nothing(self, clients: Clients) -> None:
+        open_client = clients(_FILES)
+        first, second = open_client(), open_client()
+        parent = first.tip()
+        made = second.commit({"theirs.yaml": "1\n"}, "theirs", parent)
+        try:
+            first.commit({"ours.yaml": "1\n"}, "ours", parent)
+        except TipMoved:
+            pass
+        else:
+            raise AssertionError("expected TipMoved")
+        seen = open_client()
+        assert seen.tip() == made
+        assert seen.read("ours.yaml", made) is None
+        again = first.commit({"ours.yaml": "1\n"}, "ours", first.tip())
+        assert open_client().read("theirs.yaml", again) == "1\n"
+
+    def test_a_path_that_leaves_the_repository_is_refused(self, clients: Clients) -> None:
+        branch = clients(_FILES)()
+        tip = branch.tip()
+        for path in ("../outside", "/absolute", "a//b", ".git/config", ""):
+            try:
+                branch.commit({path: "x"}, "bad", tip)
+            except UsageError:
+                continue
+            raise AssertionError(f"expected UsageError for {path!r}")
+        assert branch.tip() == tip
+
+    def test_a_path_through_a_file_is_refused(self, clients: Clients) -> None:
+        branch = clients(_FILES)()
+        tip = branch.tip()
+        for path in ("app.yaml/below.yaml", "environments"):
+            try:
+                branch.commit({path: "x"}, "bad", tip)
+            except UsageError:
+                continue
+            raise AssertionError(f"expected UsageError for {path!r}")
+        assert branch.tip() == tip
+
+    def test_contains_is_ancestry(self, clients: Clients) -> None:
+        open_client = clients(_FILES)
+        branch = open_client()
+        names = [branch.tip()]
+        for number in range(3):
+            names.append(branch.commit({"n.yaml": f"{number}\n"}, f"number {number}", names[-1]))
+        seen = open_client()
+        for older, revision in enumerate(names):
+            for newer, at in enumerate(names):
+                assert seen.contains(revision, at) is (older <= newer)
+        assert not seen.contains("0" * 40, names[-1])
+        assert not seen.contains(names[0], "0" * 40)
+        assert not seen.contains("main", names[-1])
+
+    def test_the_log_knows_who_changed_a_path(self, clients: Clients) -> None:
+        open_client = clients(_FILES)
+        branch = open_client()
+        first = branch.tip()
+        second = branch.commit({"environments/production.yaml": "2\n"}, _MESSAGE, first)
+        third = branch.commit({"app.yaml": "3\n"}, "other file", second)
+        seen = open_client()
+        assert [commit.id for commit in seen.log()] == [third, second, first]
+        found = seen.log("environments/production.yaml")
+        assert [commit.id for commit in found] == [second, first]
+        assert found[0].parent == first
+        assert found[0].subject == "shop: release 13"
+        assert found[0].trailers == {"Pipegraft-App": "shop", "Pipegraft-Release": "13"}
+        assert [commit.id for commit in seen.log(limit=2)] == [third, second]
+        assert [commit.id for commit in seen.log("environments/production.yaml", limit=1)] == [second]
+        assert seen.log("absent.yaml") == []
+        assert (
+            seen.read("environments/production.yaml", found[1].id) == _FILES["environments/production.yaml"]
+        )
+
+
+_MESSAGE = """\
+shop: release 13
+
+Why it is there: a colon in the body is no trailer.
+
+Pipegraft-App: shop
+Pipegraft-Release: 13
+"""

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from pipegraft.adapters.git import open_branch
+from pipegraft.errors import AccessDenied, Locked, TipMoved, Unreachable, UsageError, Vetoed
+from pipegraft.ports.iac import FakeIacRepository
+from pipegraft.ports.stage import IacBranch
+from pipegraft.testing.iac_suite import Clients, IacBranchSuite
+
+FILES = {"app.yaml": "app: shop\n", "environments/production.yaml": "a: 1\n"}
+
+
+def git(folder: Path, *arguments: str, stdin: str = "") -> str:
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_AUTHOR_NAME": "Ada",
+        "GIT_AUTHOR_EMAIL": "ada@example.com",
+        "GIT_COMMITTER_NAME": "Ada",
+        "GIT_COMMITTER_EMAIL": "ada@example.com",
+    }
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        env=environment,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def make_repository(folder: Path, files: Mapping[str, str], branch: str = "main") -> Path:
+    """A bare repository whose branch holds the files."""
+    bare, work = folder / "iac.git", folder / "work"
+    work.mkdir(parents=True)
+    git(folder, "init", "--quiet", "--bare", f"--initial-branch={branch}", str(bare))
+    git(work, "init", "--quiet", f"--initial-branch={branch}")
+    for path, text in files.items():
+        (work / path).parent.mkdir(parents=True, exist_ok=True)
+        (work / path).write_bytes(text.encode())
+    git(work, "add", "--all")
+    git(work, "-c", "core.autocrlf=false", "commit", "--quiet", "--message=first commit")
+    git(work, "push", "--quiet", str(bare), branch)
+    return bare
+
+
+class TestFakeIsConformant(IacBranchSuite):
+    @pytest.fixture
+    def clients(self) -> Clients:
+        def make(files: Mapping[str, str]) -> Callable[[], IacBranch]:
+            fake = FakeIacRepository(files)
+            return lambda: fake
+
+        return make
+
+
+class TestLocalIsConformant(IacBranchSuite):
+    @pytest.fixture
+    def clients(self, tmp_path: Path) -> Clients:
+        def make(files: Mapping[str, str]) -> Callable[[], IacBranch]:
+            make_repository(tmp_path, files)
+            return lambda: open_branch("iac.git", "main", tmp_path)
+
+        return make
+
+
+class TestFetchedIsConformant(IacBranchSuite):
+    """A repository git fetches from: here through a helper of git's own that runs the server as a program."""
+
+    @pytest.fixture
+    def clients(self, tmp_path: Path) -> Clients:
+        def make(files: Mapping[str, str]) -> Callable[[], IacBranch]:
+            bare = make_repository(tmp_path, files)
+            git(bare, "config", "uploadpack.allowFilter", "true")
+            git(bare, "config", "uploadpack.allowAnySHA1InWant", "true")
+            environment = {**os.environ, "GIT_ALLOW_PROTOCOL": "ext", "GIT_CONFIG_GLOBAL": os.devnull}
+            return lambda: open_branch(f"ext::git %s {bare}", "main", tmp_path, environment=environment)
+
+        return make
+
+
+def test_commits_carry_author_and_committer(tmp_path: Path) -> None:
+    bare = make_repository(tmp_path, FILES)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "GITLAB_USER_NAME": "Ada L",
+        "GITLAB_USER_EMAIL": "ada@example.com",
+    }
+    branch = open_branch(str(bare), "main", tmp_path, environment=environment)
+    branch.commit({"app.yaml": "app: cart\n"}, "change", branch.tip())
+    written = git(bare, "log", "-1", "--format=%an <%ae> by %cn", "main")
+    assert written == "Ada L <ada@example.com> by Pipegraft"
+
+
+def test_file_modes_and_other_files_stay(tmp_path: Path) -> None:
+    bare = make_repository(tmp_path, FILES)
+    work = tmp_path / "work"
+    (work / "run.sh").write_text("#!/bin/sh\n")
+    (work / "run.sh").chmod(0o755)
+    git(work, "add", "--all")
+    git(work, "commit", "--quiet", "--message=a script")
+    git(work, "push", "--quiet", str(bare), "main")
+    before = git(bare, "ls-tree", "-r", "main").splitlines()
+    branch = open_branch(str(bare), "main", tmp_path)
+    branch.commit({"run.sh": "#!/bin/bash\n"}, "change", branch.tip())
+    after = git(bare, "ls-tree", "-r", "main").splitlines()
+    assert [line.split()[0] for line in after] == [line.split()[0] for line in before]
+    assert [line for line in after if line not in before] == [
+        next(line for line in after if "run.sh" in line)
+    ]
+    git(bare, "fsck", "--strict")
+
+
+def test_a_missing_repository_is_unreachable(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable, match="found nothing") as caught:
+        open_branch("absent.git", "main", tmp_path)
+    assert caught.value.exit_code == 3
+    assert "delivery.yaml" in caught.value.problem.fix
+
+
+def test_a_folder_inside_of_another_repository_is_not_taken_for_it(tmp_path: Path) -> None:
+    make_repository(tmp_path, FILES)
+    inner = tmp_path / "work" / "environments"
+    with pytest.raises(Unreachable, match="something else"):
+        open_branch(str(inner), "main", tmp_path)
+
+
+def test_a_missing_branch_is_named(tmp_path: Path) -> None:
+    make_repository(tmp_path, FILES)
+    with pytest.raises(UsageError, match="branch 'release'"):
+        open_branch("iac.git", "release", tmp_path).tip()
+
+
+def test_a_lock_on_the_branch_is_named(tmp_path: Path) -> None:
+    bare = make_repository(tmp_path, FILES)
+    branch = open_branch(str(bare), "main", tmp_path)
+    tip = branch.tip()
+    lock = bare / "refs" / "heads" / "main.lock"
+    lock.touch()
+    with pytest.raises(Locked, match=r"main\.lock") as caught:
+        branch.commit({"app.yaml": "app: cart\n"}, "change", tip)
+    assert caught.value.exit_code == 3
+    assert "delete" in caught.value.problem.fix
+    assert branch.tip() == tip
+    lock.unlink()
+    branch.commit({"app.yaml": "app: cart\n"}, "change", tip)
+
+
+def test_a_hook_of_the_server_that_declines_is_quoted(tmp_path: Path) -> None:
+    bare = make_repository(tmp_path, FILES)
+    hook = bare / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'images must be pinned' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    branch = open_branch(str(bare), "main", tmp_path)
+    tip = branch.tip()
+    with pytest.raises(Vetoed, match="images must be pinned"):
+        branch.commit({"app.yaml": "app: cart\n"}, "change", tip)
+    assert branch.tip() == tip
+
+
+def test_hooks_and_settings_of_the_user_do_not_matter(tmp_path: Path) -> None:
+    bare = make_repository(tmp_path, FILES)
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "pre-push").write_text("#!/bin/sh\nexit 1\n")
+    (hooks / "pre-push").chmod(0o755)
+    settings = tmp_path / "gitconfig"
+    settings.write_text(
+        f"[core]\nhooksPath = {hooks}\nautocrlf = true\n[commit]\ngpgSign = true\n[push]\ngpgSign = true\n"
+    )
+    environment = {
+        **os.environ,
+        "GIT_CONFIG_GLOBAL": str(settings),
+        "GIT_DIR": "/nonexistent",
+        "LC_ALL": "de_DE",
+    }
+    branch = open_branch(str(bare), "main", tmp_path, environment=environment)
+    made = branch.commit({"app.yaml": "app: cart\r\n"}, "change", branch.tip())
+    assert branch.read("app.yaml", made) == "app: cart\r\n"
+
+
+def test_text_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    make_repository(tmp_path, FILES)
+    work = tmp_path / "work"
+    (work / "app.yaml").write_bytes(b"app: \xff\n")
+    git(work, "commit", "--quiet", "--all", "--message=latin")
+    git(work, "push", "--quiet", "../iac.git", "main")
+    branch = open_branch("iac.git", "main", tmp_path)
+    with pytest.raises(UsageError, match=r"app\.yaml .*0xff"):
+        branch.read("app.yaml", branch.tip())
+
+
+def test_two_writers_meet_and_one_is_told(tmp_path: Path) -> None:
+    make_repository(tmp_path, FILES)
+    first, second = (open_branch("iac.git", "main", tmp_path) for _ in range(2))
+    tip = first.tip()
+    first.commit({"app.yaml": "app: cart\n"}, "change", tip)
+    with pytest.raises(TipMoved, match="'main'"):
+        second.commit({"app.yaml": "app: till\n"}, "change", tip)
+
+
+def test_an_unreachable_server_is_told_without_secrets(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PIPEGRAFT_IAC_TOKEN": "s3cr3t-token"}
+    branch = open_branch("http://me:pa55word@127.0.0.1:9/x.git", "main", tmp_path, environment=environment)
+    with pytest.raises(Unreachable) as caught:
+        branch.tip()
+    assert "127.0.0.1:9/x.git" in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
+    assert "pa55word" not in str(caught.value)
+
+
+def test_a_program_that_is_not_there(tmp_path: Path) -> None:
+    environment = {"PATH": str(tmp_path)}
+    with pytest.raises(UsageError, match="'git'"):
+        open_branch("http://127.0.0.1:9/x.git", "main", tmp_path, environment=environment)
+
+
+@pytest.mark.parametrize(
+    ("errors", "kind"),
+    [
+        ("fatal: Authentication failed for 'http://h/x.git/'", AccessDenied),
+        ("fatal: could not read Username for 'https://h': terminal prompts disabled", AccessDenied),
+        ("git@h: Permission denied (publickey).", AccessDenied),
+        ("Host key verification failed.", AccessDenied),
+        ("fatal: repository 'https://h/x.git/' not found", AccessDenied),
+        ("fatal: unable to access 'https://h/': Could not resolve host: h", Unreachable),
+        ("ssh: connect to host h port 22: Connection refused", Unreachable),
+        ("error: RPC failed; HTTP 502", Unreachable),
+        ("fatal: Unable to create '/x/shallow.lock': File exists.", Locked),
+    ],
+)
+def test_what_git_says_is_translated(errors: str, kind: type[Exception]) -> None:
+    from pipegraft.adapters.git.failures import explain
+
+    assert type(explain(errors, "h/x.git")) is kind
