@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pipegraft.model.plan import Plan
 
-__all__ = ["Injection", "InjectionRequest", "TemplateSource"]
+__all__ = ["Injection", "InjectionRequest", "Mode", "TemplateSource"]
+
+Mode = Literal["include", "child"]
+"""`include` adds the jobs to the pipeline; `child` adds one job that triggers a child pipeline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +38,27 @@ class InjectionRequest:
         file: its path, relative to the repository.
         text: its text; a byte-order mark and the line ends are part of it.
         plan: the stages to add.
-        source: where the templates come from.
-        mode: `include` adds the jobs to the pipeline; `child` adds one job that triggers a child pipeline.
+        source: where the templates come from; if None, as an injection before, else the injector's choice.
+        mode: how the jobs come in; if None, as an injection before, else `include`.
         after: name of the team's stage behind which delivery starts; the injector's choice if None.
+        image: container image the jobs run in; if None, as before, else the templates' own.
+        tags: tags of the runners that take the jobs; if None, as before, else none.
+        templates: what `CiSystem.templates` made, for an injector that copies or reads them.
         read: answers the text of another file of the repository, or None.
+        find: answers the paths that match a pattern with ``*`` and ``**``.
     """
 
     file: str
     text: str
     plan: Plan
-    source: TemplateSource
-    mode: Literal["include", "child"] = "include"
+    source: TemplateSource | None = None
+    mode: Mode | None = None
     after: str | None = None
+    image: str | None = None
+    tags: tuple[str, ...] | None = None
+    templates: Mapping[str, str] = field(default_factory=dict)
     read: Callable[[str], str | None] = lambda _path: None
+    find: Callable[[str], Sequence[str]] = lambda _pattern: ()
 
 
 @dataclass(frozen=True, slots=True)
