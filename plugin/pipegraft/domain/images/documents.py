@@ -1,0 +1,110 @@
+"""The JSON documents of an image (OCI image-spec: config.md, manifest.md), byte for byte reproducible."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipegraft.ports.registry import Descriptor
+
+__all__ = [
+    "CONFIG",
+    "INDEX",
+    "LAYER",
+    "LAYER_GZIP",
+    "MANIFEST",
+    "Document",
+    "canonical_json",
+    "descriptor_of",
+    "image_config",
+    "image_manifest",
+    "parse_descriptor",
+    "sha256_digest",
+    "show_descriptor",
+]
+
+CONFIG = "application/vnd.oci.image.config.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+_EPOCH = "1970-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A JSON document and the descriptor that names it."""
+
+    descriptor: Descriptor
+    content: bytes
+
+
+def sha256_digest(content: bytes) -> str:
+    """``sha256:`` and the hash of some bytes."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def canonical_json(value: Any) -> bytes:  # anything JSON can hold
+    """One byte string for one value: keys sorted, no spaces, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def descriptor_of(content: bytes, media_type: str) -> Descriptor:
+    """What names these bytes."""
+    return Descriptor(media_type, sha256_digest(content), len(content))
+
+
+def show_descriptor(descriptor: Descriptor) -> dict[str, Any]:
+    """A descriptor as it stands in a manifest."""
+    return {"mediaType": descriptor.media_type, "digest": descriptor.digest, "size": descriptor.size}
+
+
+def parse_descriptor(value: Mapping[str, Any]) -> Descriptor:
+    """A descriptor read from a manifest.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not one.
+    """
+    return Descriptor(str(value["mediaType"]), str(value["digest"]), int(value["size"]))
+
+
+def image_config(
+    layers: Sequence[Descriptor], *, platform: str, command: Sequence[str] = (), folder: str = "/"
+) -> Document:
+    """Configuration of an image made of uncompressed layers, whose digests are their diff ids.
+
+    Neither time nor commit stands in it: the digest would change though the content did not.
+
+    Arguments:
+        platform: ``os/architecture``.
+        command: what it runs, in `folder`; a data image if empty.
+    """
+    system, _, architecture = platform.partition("/")
+    run = {"Entrypoint": list(command), "WorkingDir": folder} if command else {}
+    value = {
+        "architecture": architecture,
+        "os": system,
+        "created": _EPOCH,
+        "config": run,
+        "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in layers]},
+        "history": [{"created": _EPOCH, "created_by": "pipegraft"} for _ in layers],
+    }
+    content = canonical_json(value)
+    return Document(descriptor_of(content, CONFIG), content)
+
+
+def image_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> Document:
+    """The manifest that holds an image together."""
+    content = canonical_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": show_descriptor(config),
+            "layers": [show_descriptor(layer) for layer in layers],
+        }
+    )
+    return Document(descriptor_of(content, MANIFEST), content)

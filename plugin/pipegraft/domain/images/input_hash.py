@@ -1,0 +1,58 @@
+"""The input hash: everything an image follows from, in one tag."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from pipegraft.domain.images.documents import canonical_json
+from pipegraft.ports.images import ContextEntry
+
+__all__ = ["BuildInputs"]
+
+_SCHEME = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BuildInputs:
+    """What an image follows from; no time, commit, machine or folder is among it.
+
+    Arguments:
+        builder: name of the builder.
+        builder_version: its version.
+        entries: the build context, ignore rules applied.
+        dockerfile: content of the Dockerfile, None without one; it counts even where it is ignored.
+        build_args: arguments of the build.
+        base: base image, pinned by digest.
+        upstream: component that this one needs → digest of its image.
+        command: what the image runs.
+        target: where in the image the context goes.
+        platform: ``os/architecture``.
+    """
+
+    builder: str
+    builder_version: str
+    entries: Sequence[ContextEntry]
+    dockerfile: str | None = None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    base: str | None = None
+    upstream: Mapping[str, str] = field(default_factory=dict)
+    command: Sequence[str] = ()
+    target: str = "/"
+    platform: str = "linux/amd64"
+
+    def tag(self) -> str:
+        """``ih-`` and 64 hex digits: the same inputs, the same tag, on any machine."""
+        described = {
+            **{name: getattr(self, name) for name in _PLAIN},
+            "scheme": _SCHEME,
+            "entries": [asdict(entry) for entry in sorted(self.entries)],
+            "build_args": dict(self.build_args),
+            "upstream": dict(self.upstream),
+            "command": list(self.command),
+        }
+        return f"ih-{hashlib.sha256(canonical_json(described)).hexdigest()}"
+
+
+_PLAIN = ("builder", "builder_version", "dockerfile", "base", "target", "platform")

@@ -1,0 +1,79 @@
+"""Ignore rules, as the Docker engine reads them; the cases follow moby's own patternmatcher tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipegraft.domain.images.ignore import IgnoreRules
+from pipegraft.errors import ConfigError
+
+CASES = [
+    ("**", "file", True),
+    ("**", "dir/file", True),
+    ("**/", "dir/file", True),
+    ("**/**", "dir/file", True),
+    ("dir/**", "dir/file", True),
+    ("dir/**", "dir/dir2/file", True),
+    ("dir/**", "dir", False),
+    ("**/dir", "dir/file", True),
+    ("**/dir2/*", "dir/dir2/file", True),
+    ("**/dir2/**", "dir/dir2/dir2/file", True),
+    ("**file", "file", True),
+    ("**file", "dir/otherfile", True),
+    ("**/file", "dir/otherfile", False),
+    ("**/file*", "dir/dir/file.txt", True),
+    ("**/file*txt", "dir/dir/file.txt", True),
+    ("**/file*.txt*", "dir/dir/file.txt", True),
+    ("**/**/*.txt2", "dir/dir/file.txt", False),
+    ("a**", "ab/c", True),
+    ("a**/*.txt", "abc/file.txt", True),
+    ("a[b-d]e", "ae", False),
+    ("a[b-d]e", "ace", True),
+    ("a[^b-d]e", "aze", True),
+    ("a[^b-d]e", "ace", False),
+    ("[]a]", "]", True),
+    ("[[]a", "[a", True),
+    ("*.md", "README.md", True),
+    ("*.md", "docs/README.md", False),
+    ("?.md", "a.md", True),
+    ("a?b", "a/b", False),
+    ("dir", "dir/deep/file", True),
+    ("/dir", "dir/file", True),
+    ("dir/", "dir/file", True),
+    ("./dir", "dir", True),
+    ("a/../dir", "dir", True),
+    ("  dir  ", "dir", True),
+    (r"a\*b", "a*b", True),
+    (r"a\*b", "axb", False),
+    ("a.b", "axb", False),
+    ("a+(b)$", "a+(b)$", True),
+    ("# dir", "# dir", False),
+    (" # dir", "# dir", True),
+    ("*\n!keep", "keep", False),
+    ("*\n!keep", "keep/below", False),
+    ("dir\n!dir/keep", "dir/keep", False),
+    ("dir\n!dir/keep", "dir/other", True),
+    ("!keep\n*", "keep", True),
+    ("*\n! keep", "keep", False),
+    ("*\n!keep\nkeep/not", "keep/not", True),
+    ("\ufeffdir", "dir", True),
+    ("größe", "größe", True),
+    ("", "anything", False),
+]
+
+
+@pytest.mark.parametrize(("text", "path", "ignored"), CASES)
+def test_a_path_is_ignored_as_the_engine_ignores_it(text: str, path: str, ignored: bool) -> None:
+    assert IgnoreRules(text).ignores(path) is ignored
+
+
+def test_every_pattern_that_cannot_be_read_is_named_with_its_line() -> None:
+    with pytest.raises(ConfigError) as caught:
+        IgnoreRules("ok\n[a-\n\n!\n[z-a]\n", "web/.dockerignore")
+    places = [str(problem.place) for problem in caught.value.problems]
+    assert places == ["web/.dockerignore:2", "web/.dockerignore:4", "web/.dockerignore:5"]
+
+
+def test_an_exception_can_undo_what_comes_before_the_file() -> None:
+    assert IgnoreRules("", before=(".git",)).ignores(".git/config")
+    assert not IgnoreRules("!.git", before=(".git",)).ignores(".git/config")
