@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+from pipegraft.errors import Unreachable
+
 __all__ = ["Descriptor", "FakeRegistry", "Registry"]
 
 
@@ -65,10 +67,17 @@ class Registry(Protocol):
 
         Returns:
             Bytes uploaded: 0 when it was there or could be mounted.
+
+        Raises:
+            OutsideError: it could not be stored, or the source is not what `blob` says.
         """
 
     def push_manifest(self, repository: str, reference: str, manifest: bytes, media_type: str) -> Descriptor:
-        """Store a manifest under a tag or digest; its blobs must be there."""
+        """Store a manifest under a tag or digest; its blobs must be there.
+
+        Raises:
+            OutsideError: it could not be stored.
+        """
 
 
 class FakeRegistry:
@@ -85,7 +94,10 @@ class FakeRegistry:
     def open(
         self, repository: str, digest: str, *, manifest: bool = False
     ) -> AbstractContextManager[BinaryIO]:
-        content = self.manifests[repository, digest][0] if manifest else self.blobs[repository, digest]
+        held = self.manifests.get((repository, digest), (None, ""))[0] if manifest else None
+        content = held if manifest else self.blobs.get((repository, digest))
+        if content is None:
+            raise Unreachable(f"expected {digest} in {repository}, found none")
         return nullcontext(io.BytesIO(content))
 
     def push_blob(
@@ -102,7 +114,10 @@ class FakeRegistry:
             self.blobs[repository, blob.digest] = self.blobs[mount_from, blob.digest]
             return 0
         with source() as stream:
-            self.blobs[repository, blob.digest] = stream.read()
+            content = stream.read()
+        if _digest(content) != blob.digest:
+            raise Unreachable(f"expected {blob.digest}, found {_digest(content)}")
+        self.blobs[repository, blob.digest] = content
         return blob.size
 
     def push_manifest(self, repository: str, reference: str, manifest: bytes, media_type: str) -> Descriptor:

@@ -1,0 +1,123 @@
+"""What every `Registry` must do. Subclass `RegistrySuite` in a test module and provide the fixture."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from typing import BinaryIO
+
+import pytest
+
+from pipegraft.domain.images.documents import CONFIG, LAYER, MANIFEST, image_config, image_manifest
+from pipegraft.errors import OutsideError
+from pipegraft.ports.registry import Descriptor, Registry
+
+__all__ = ["RegistrySuite", "blob_of"]
+
+Source = Callable[[], AbstractContextManager[BinaryIO]]
+
+
+def blob_of(content: bytes, media_type: str = LAYER) -> tuple[Descriptor, Source]:
+    """A blob and the source it can be pushed from."""
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    return Descriptor(media_type, digest, len(content)), lambda: nullcontext(io.BytesIO(content))
+
+
+class RegistrySuite:
+    """Runs on a fixture `registry` that is empty at the start of each test."""
+
+    @pytest.fixture
+    def registry(self) -> Registry:
+        raise NotImplementedError("a subclass provides the registry under test")
+
+    def push_image(self, registry: Registry, tag: str, content: bytes, repository: str = "web") -> Descriptor:
+        """Push an image of one layer."""
+        layer, source = blob_of(content)
+        registry.push_blob(repository, layer, source)
+        config = image_config([layer], platform="linux/amd64")
+        registry.push_blob(repository, *blob_of(config.content, CONFIG))
+        manifest = image_manifest(config.descriptor, [layer])
+        return registry.push_manifest(repository, tag, manifest.content, MANIFEST)
+
+    def test_an_empty_registry_finds_nothing(self, registry: Registry) -> None:
+        assert registry.find("web", "ih-1") is None
+        assert registry.find("web", "sha256:" + "0" * 64) is None
+
+    def test_finds_an_image_by_tag_and_by_digest(self, registry: Registry) -> None:
+        pushed = self.push_image(registry, "ih-1", b"one")
+        assert pushed.media_type == MANIFEST
+        assert registry.find("web", "ih-1") == pushed
+        assert registry.find("web", pushed.digest) == pushed
+        assert registry.find("web", "ih-2") is None
+        assert registry.find("other", "ih-1") is None
+
+    def test_a_tag_moves_and_the_former_image_stays_reachable_by_digest(self, registry: Registry) -> None:
+        first = self.push_image(registry, "main", b"one")
+        second = self.push_image(registry, "main", b"two")
+        assert registry.find("web", "main") == second
+        assert registry.find("web", first.digest) == first
+
+    def test_an_image_may_have_several_tags(self, registry: Registry) -> None:
+        first = self.push_image(registry, "a", b"one")
+        self.push_image(registry, "b", b"one")
+        assert registry.find("web", "a") == registry.find("web", "b") == first
+
+    def test_reads_back_what_was_pushed(self, registry: Registry) -> None:
+        content = bytes(range(256)) * 5000
+        layer, source = blob_of(content)
+        assert registry.push_blob("web", layer, source) == len(content)
+        with registry.open("web", layer.digest) as stream:
+            assert stream.read() == content
+
+    def test_reads_a_manifest_byte_for_byte(self, registry: Registry) -> None:
+        pushed = self.push_image(registry, "ih-1", b"one")
+        with registry.open("web", pushed.digest, manifest=True) as stream:
+            assert f"sha256:{hashlib.sha256(stream.read()).hexdigest()}" == pushed.digest
+
+    def test_a_blob_is_sent_once(self, registry: Registry) -> None:
+        layer, source = blob_of(b"content")
+        assert registry.push_blob("web", layer, source) == layer.size
+
+        def never() -> AbstractContextManager[BinaryIO]:
+            raise AssertionError("the content was asked for though the registry has it")
+
+        assert registry.push_blob("web", layer, never) == 0
+
+    def test_a_blob_of_another_repository_is_mounted(self, registry: Registry) -> None:
+        layer, source = blob_of(b"content")
+        registry.push_blob("base", layer, source)
+        assert registry.push_blob("web", layer, source, mount_from="base") == 0
+        with registry.open("web", layer.digest) as stream:
+            assert stream.read() == b"content"
+
+    def test_a_mount_that_cannot_be_is_an_ordinary_push(self, registry: Registry) -> None:
+        layer, source = blob_of(b"content")
+        assert registry.push_blob("web", layer, source, mount_from="nowhere") == layer.size
+
+    def test_content_that_is_not_its_digest_is_refused(self, registry: Registry) -> None:
+        layer, _ = blob_of(b"content")
+        _, other = blob_of(b"CONTENT")
+        with pytest.raises(OutsideError):
+            registry.push_blob("web", layer, other)
+        with pytest.raises(OutsideError), registry.open("web", layer.digest) as stream:
+            stream.read()
+
+    def test_content_cut_short_is_refused(self, registry: Registry) -> None:
+        layer, _ = blob_of(b"content")
+        _, shorter = blob_of(b"conte")
+        with pytest.raises(OutsideError):
+            registry.push_blob("web", layer, shorter)
+        assert registry.push_blob("web", *blob_of(b"content")) == layer.size
+
+    def test_an_unknown_digest_cannot_be_opened(self, registry: Registry) -> None:
+        for manifest in (False, True):
+            with pytest.raises(OutsideError), registry.open("web", "sha256:" + "0" * 64, manifest=manifest):
+                pass
+
+    def test_many_threads_push_at_once(self, registry: Registry) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            pushed = list(pool.map(lambda n: self.push_image(registry, f"t{n}", b"%d" % (n % 3)), range(24)))
+        assert [registry.find("web", f"t{n}") for n in range(24)] == pushed
