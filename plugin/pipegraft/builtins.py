@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from pipegraft.adapters.build import layer
+from pipegraft.stages import image_build
+
 __all__ = ["PLUGINS"]
 
-PLUGINS: tuple[ModuleType, ...] = ()
+PLUGINS: tuple[ModuleType, ...] = (image_build, layer)
 """Modules that implement hooks, in the order their values are shown."""

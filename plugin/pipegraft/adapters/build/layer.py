@@ -1,0 +1,92 @@
+"""The layer builder: an image from a folder, without a daemon, the same bytes on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO
+
+from pipegraft.actions.build_context import DOCKERFILE
+from pipegraft.adapters.streams import stream_of
+from pipegraft.domain.images.documents import LAYER, MANIFEST, image_config, image_manifest
+from pipegraft.domain.images.layers import place, shard, tar_blocks
+from pipegraft.errors import BuildFailed
+from pipegraft.hookspecs import hookimpl
+from pipegraft.ports.images import BuildRequest, ContextEntry
+from pipegraft.ports.plugins import ImageBuilderPlugin
+from pipegraft.ports.registry import Descriptor, Registry
+
+__all__ = ["LayerBuilder", "pipegraft_image_builders"]
+
+
+class LayerBuilder:
+    """Packs the folder as it is into uncompressed layers.
+
+    Uncompressed, because deflate's bytes differ between zlib builds and because registries on a
+    local network take the bytes faster than one core compresses them.
+    """
+
+    version = "1"
+
+    def accepts(self, context: Path) -> str | None:
+        if not context.is_dir():
+            return "it is not a folder"
+        return "it has a Dockerfile" if (context / DOCKERFILE).exists() else None
+
+    def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
+        if request.base is not None:
+            raise BuildFailed(
+                f"component '{request.component}' has a base image", fix="give it a Dockerfile instead"
+            )
+        layers = [
+            _push_layer(entries, request, registry, log)
+            for entries in shard(place(request.entries, request.target))
+        ]
+        config = image_config(
+            layers, platform=request.platform, command=request.command, folder=request.target
+        )
+        registry.push_blob(request.repository, config.descriptor, lambda: stream_of([config.content]))
+        manifest = image_manifest(config.descriptor, layers)
+        for tag in reversed(request.tags):  # the input hash last: whoever finds it finds all of them
+            registry.push_manifest(request.repository, tag, manifest.content, MANIFEST)
+        log(f"{len(layers)} layers, {sum(layer.size for layer in layers)} bytes")
+        return manifest.descriptor
+
+
+def _push_layer(
+    entries: tuple[ContextEntry, ...],
+    request: BuildRequest,
+    registry: Registry,
+    log: Callable[[str], None],
+) -> Descriptor:
+    prefix = request.target.strip("/")
+
+    def open_file(entry: ContextEntry) -> AbstractContextManager[BinaryIO]:
+        path = request.context / entry.path.removeprefix(f"{prefix}/" if prefix else "")
+        try:
+            return path.open("rb")
+        except OSError as error:
+            raise BuildFailed(f"'{path}' cannot be read: {error.strerror}") from error
+
+    def blocks() -> Iterator[bytes]:
+        return tar_blocks(entries, open_file)
+
+    layer = _measure(blocks())
+    sent = registry.push_blob(request.repository, layer, lambda: stream_of(blocks()))
+    log(f"layer {layer.digest[7:19]}: {layer.size} bytes, {sent} sent")
+    return layer
+
+
+def _measure(blocks: Iterable[bytes]) -> Descriptor:
+    hashed, size = hashlib.sha256(), 0
+    for block in blocks:
+        hashed.update(block)
+        size += len(block)
+    return Descriptor(LAYER, f"sha256:{hashed.hexdigest()}", size)
+
+
+@hookimpl
+def pipegraft_image_builders() -> Iterable[ImageBuilderPlugin]:
+    yield ImageBuilderPlugin(name="layer", connect=LayerBuilder)

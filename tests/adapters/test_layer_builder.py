@@ -1,0 +1,191 @@
+"""The layer builder: what the image holds, and that its digest follows from the content alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from pipegraft.actions.build_context import read_context
+from pipegraft.adapters.build.layer import LayerBuilder
+from pipegraft.errors import BuildFailed
+from pipegraft.ports.images import BuildRequest
+from pipegraft.ports.registry import Descriptor, FakeRegistry
+from pipegraft.testing.builder_suite import BuilderSuite
+
+FILES = {"main.py": "print('hello')\n", "lib/a.py": "A = 1\n", "lib/b.py": "B = 2\n", "lib-old": "x"}
+LONG = "d" * 90 + "/" + "n" * 120
+
+
+class TestLayerBuilder(BuilderSuite):
+    @pytest.fixture
+    def builder(self) -> LayerBuilder:
+        return LayerBuilder()
+
+    @pytest.fixture
+    def registry(self) -> FakeRegistry:
+        return FakeRegistry()
+
+    @pytest.fixture
+    def context(self, tmp_path: Path) -> Path:
+        return make_component(tmp_path / "web")
+
+
+def make_component(folder: Path, files: dict[str, str] | None = None) -> Path:
+    for name, text in (files or FILES).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (folder / "empty").mkdir()
+    (folder / "link").symlink_to("lib/a.py")
+    (folder / "main.py").chmod(0o755)
+    return folder
+
+
+def build(context: Path, **changes: object) -> tuple[Descriptor, FakeRegistry]:
+    registry = FakeRegistry()
+    values = {"target": "/app", "command": ("python3", "main.py"), **changes}
+    request = BuildRequest("web", context, read_context(context).entries, "web", ("ih-1",), **values)
+    return LayerBuilder().build(request, registry, lambda _line: None), registry
+
+
+def manifest_of(registry: FakeRegistry) -> dict:
+    return json.loads(registry.manifests["web", "ih-1"][0])
+
+
+def members(registry: FakeRegistry, tmp_path: Path) -> dict[str, tarfile.TarInfo]:
+    found: dict[str, tarfile.TarInfo] = {}
+    for layer in manifest_of(registry)["layers"]:
+        path = tmp_path / "layer.tar"
+        path.write_bytes(registry.blobs["web", layer["digest"]])
+        with tarfile.open(path, "r:") as archive:
+            found |= {member.name: member for member in archive}
+    return found
+
+
+def test_the_digest_is_pinned(tmp_path: Path) -> None:
+    # A change of this value means that every image of every user is built again: raise the version.
+    built, _ = build(make_component(tmp_path / "web"))
+    assert built.digest == "sha256:c032564587834a97f197b1283798ca17ff8b615dde5237efd1f026b6912ca86b"
+
+
+def test_packs_the_folder_below_the_target_with_fixed_modes_and_owner(tmp_path: Path) -> None:
+    _, registry = build(make_component(tmp_path / "web"))
+    found = members(registry, tmp_path)
+    assert [name.removeprefix("app") for name in found] == [
+        "", "/empty", "/lib", "/lib-old", "/lib/a.py", "/lib/b.py", "/link", "/main.py",
+    ]  # fmt: skip
+    assert {name: oct(member.mode) for name, member in found.items() if member.isfile()} == {
+        "app/lib-old": "0o644", "app/lib/a.py": "0o644", "app/lib/b.py": "0o644", "app/main.py": "0o755",
+    }  # fmt: skip
+    assert found["app/link"].linkname == "lib/a.py"
+    assert found["app/empty"].mode == 0o755
+    assert {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in found.values()} == {(0, 0, 0, "", "")}
+
+
+def test_the_command_runs_in_the_target(tmp_path: Path) -> None:
+    _, registry = build(make_component(tmp_path / "web"))
+    config = json.loads(registry.blobs["web", manifest_of(registry)["config"]["digest"]])
+    assert config["config"] == {"Entrypoint": ["python3", "main.py"], "WorkingDir": "/app"}
+    assert (config["os"], config["architecture"]) == ("linux", "amd64")
+    assert config["created"] == "1970-01-01T00:00:00Z"
+    assert config["rootfs"]["diff_ids"] == [layer["digest"] for layer in manifest_of(registry)["layers"]]
+
+
+def test_a_data_image_has_its_content_at_the_root_and_runs_nothing(tmp_path: Path) -> None:
+    _, registry = build(make_component(tmp_path / "web"), target="/", command=())
+    assert "main.py" in members(registry, tmp_path)
+    config = json.loads(registry.blobs["web", manifest_of(registry)["config"]["digest"]])
+    assert config["config"] == {}
+
+
+def test_folder_umask_mtime_and_file_order_leave_no_trace(tmp_path: Path) -> None:
+    first, _ = build(make_component(tmp_path / "one"))
+    mask = os.umask(0o077)
+    try:
+        other = make_component(tmp_path / "deeper/two", dict(reversed(FILES.items())))
+    finally:
+        os.umask(mask)
+    for path in [other, *other.rglob("*")]:
+        os.utime(path, (12345, 12345), follow_symlinks=False)
+        if os.geteuid() == 0:
+            os.chown(path, 1234, 4321, follow_symlinks=False)
+    assert build(other)[0] == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "lib/a.py").write_text("A = 2\n"),
+        lambda folder: (folder / "lib/a.py").chmod(0o755),
+        lambda folder: (folder / "lib/a.py").rename(folder / "lib/c.py"),
+        lambda folder: (folder / "empty").rmdir(),
+        lambda folder: ((folder / "link").unlink(), (folder / "link").symlink_to("lib/b.py")),
+    ],
+    ids=["content", "mode", "name", "folder", "link"],
+)
+def test_every_change_of_the_content_changes_the_digest(tmp_path: Path, change) -> None:
+    before, _ = build(make_component(tmp_path / "web"))
+    change(tmp_path / "web")
+    assert build(tmp_path / "web")[0] != before
+
+
+def test_long_and_foreign_names_survive(tmp_path: Path) -> None:
+    names = {LONG: "long", "größe/日本.txt": "foreign"}
+    _, registry = build(make_component(tmp_path / "web", {**FILES, **names}))
+    assert {f"app/{name}" for name in names} <= set(members(registry, tmp_path))
+
+
+def test_a_plain_name_needs_no_pax_header(tmp_path: Path) -> None:
+    _, registry = build(make_component(tmp_path / "web"))
+    assert not any(b"PaxHeader" in content for content in registry.blobs.values())
+
+
+def test_a_large_component_is_divided_and_one_change_sends_one_shard(tmp_path: Path) -> None:
+    folder = make_component(tmp_path / "web")
+    for number in range(40):
+        (folder / f"data-{number}").write_bytes(bytes([number]) * (1 << 20))
+    registry = FakeRegistry()
+    request = BuildRequest("web", folder, read_context(folder).entries, "web", ("ih-1",))
+    LayerBuilder().build(request, registry, lambda _line: None)
+    before = set(registry.blobs)
+    assert len(manifest_of(registry)["layers"]) == 4
+    (folder / "data-7").write_bytes(b"changed")
+    request = BuildRequest("web", folder, read_context(folder).entries, "web", ("ih-1",))
+    LayerBuilder().build(request, registry, lambda _line: None)
+    fresh = [len(registry.blobs[key]) for key in set(registry.blobs) - before]
+    assert len(fresh) == 2  # one layer and the configuration
+    assert sum(fresh) < 20 << 20
+
+
+def test_an_empty_folder_is_an_image_with_an_empty_layer(tmp_path: Path) -> None:
+    (tmp_path / "web").mkdir()
+    _, registry = build(tmp_path / "web", command=())
+    assert len(manifest_of(registry)["layers"]) == 1
+
+
+@pytest.mark.parametrize("text", ["B = 22\n", "B\n", ""])
+def test_a_file_that_changes_after_it_was_hashed_fails_the_build(tmp_path: Path, text: str) -> None:
+    folder = make_component(tmp_path / "web")
+    registry = FakeRegistry()
+    request = BuildRequest("web", folder, read_context(folder).entries, "web", ("ih-1",))
+    (folder / "lib/b.py").write_text(text)
+    with pytest.raises(BuildFailed, match=r"lib/b\.py.*changed"):
+        LayerBuilder().build(request, registry, lambda _line: None)
+    assert registry.manifests == {}
+
+
+def test_a_file_that_disappears_fails_the_build(tmp_path: Path) -> None:
+    folder = make_component(tmp_path / "web")
+    request = BuildRequest("web", folder, read_context(folder).entries, "web", ("ih-1",))
+    (folder / "lib/b.py").unlink()
+    with pytest.raises(BuildFailed, match=r"lib/b\.py.*cannot be read"):
+        LayerBuilder().build(request, FakeRegistry(), lambda _line: None)
+
+
+def test_a_folder_with_a_dockerfile_is_for_another_builder(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    assert LayerBuilder().accepts(tmp_path) == "it has a Dockerfile"

@@ -1,0 +1,230 @@
+"""The image-build stage: what is built, what is skipped, and how failures spread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from pipegraft.errors import BuildFailed, OutsideError, Unreachable, UsageError
+from pipegraft.model.delivery import Delivery
+from pipegraft.model.release import Release, Source
+from pipegraft.ports.clock import FakeClock
+from pipegraft.ports.images import BuildRequest, FakeImageBuilder
+from pipegraft.ports.progress import RecordingProgress
+from pipegraft.ports.registry import Descriptor, FakeRegistry, Registry
+from pipegraft.ports.release_store import FakeReleaseStore
+from pipegraft.ports.stage import StageContext
+from pipegraft.stages.image_build import STAGE
+
+COMPONENTS = {
+    "web": {"path": "web", "needs": ["runtime"]},
+    "pricing": {"path": "pricing", "intimacy": "in-process", "mount": "/opt/pricing"},
+    "runtime": {"path": "runtime"},
+}
+COMMIT = "4be1" * 10
+
+
+class ScriptedBuilder(FakeImageBuilder):
+    """Fails for the components it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures: dict[str, Exception] = {}
+        self.before: Callable[[BuildRequest], None] = lambda _request: None
+
+    def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
+        self.before(request)
+        if request.component in self.failures:
+            for number in range(50):
+                log(f"step {number}")
+            raise self.failures[request.component]
+        return super().build(request, registry, log)
+
+
+class World:
+    """A source repository, a registry and a builder."""
+
+    def __init__(self, root: Path, components: Mapping[str, object]) -> None:
+        self.root = root
+        self.held = FakeRegistry()
+        self.maker = ScriptedBuilder()
+        self.progress = RecordingProgress()
+        self.releases = FakeReleaseStore(Release(app="shop", source=Source(commit=COMMIT, number=7)))
+        self.delivery = Delivery.model_validate(
+            {
+                "app": "shop",
+                "registry": "oci:images",
+                "components": components,
+                "iac": {"repository": "iac.git"},
+                "environments": {"staging": {"gate": {"engine": "embedded"}}},
+            }
+        )
+        for name in components:
+            (root / name).mkdir()
+            (root / name / "file").write_text(name)
+
+    def registry(self) -> FakeRegistry:
+        return self.held
+
+    def builder(self, component: str) -> tuple[str, ScriptedBuilder]:
+        return "fake", self.maker
+
+    def run(self, **inputs: object) -> dict[str, object]:
+        self.maker.requests.clear()
+        context = StageContext(
+            self.delivery, self.root, None, self, self.releases, FakeClock(), self.progress
+        )
+        STAGE.run(context, STAGE.parse_inputs(inputs))
+        return dict(self.releases.load().images)
+
+    def built(self) -> list[str]:
+        return sorted(request.component for request in self.maker.requests)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, COMPONENTS)
+
+
+def test_every_component_gets_an_image_in_the_record(world: World) -> None:
+    images = world.run()
+    assert set(images) == {"web", "pricing", "runtime"}
+    web = images["web"]
+    assert web.built
+    assert web.builder == "fake"
+    assert web.reference == f"oci:{world.root}/images/web@{web.digest}"
+    assert world.held.find("web", web.input_hash).digest == web.digest
+
+
+def test_nothing_is_built_twice(world: World) -> None:
+    first = world.run()
+    second = world.run()
+    assert world.built() == []
+    assert {name: image.digest for name, image in second.items()} == {
+        name: image.digest for name, image in first.items()
+    }
+    assert not any(image.built for image in second.values())
+
+
+def test_a_changed_component_is_built_with_those_that_need_it(world: World) -> None:
+    world.run()
+    (world.root / "runtime/file").write_text("changed")
+    world.run()
+    assert world.built() == ["runtime", "web"]
+    (world.root / "pricing/file").write_text("changed")
+    world.run()
+    assert world.built() == ["pricing"]
+
+
+def test_force_builds_what_is_there(world: World) -> None:
+    world.run()
+    world.run(force=True)
+    assert world.built() == ["pricing", "runtime", "web"]
+
+
+def test_a_choice_brings_what_it_needs_and_keeps_the_rest_of_the_record(world: World) -> None:
+    before = world.run()
+    (world.root / "runtime/file").write_text("changed")
+    after = world.run(components=["web"])
+    assert world.built() == ["runtime", "web"]
+    assert after["pricing"] == before["pricing"]
+    assert after["web"] != before["web"]
+
+
+def test_an_unknown_choice_is_wrong_usage(world: World) -> None:
+    with pytest.raises(UsageError, match=r"'api'.*web, pricing, runtime"):
+        world.run(components=["api"])
+
+
+def test_the_builder_learns_the_images_it_builds_from(world: World) -> None:
+    images = world.run()
+    request = next(request for request in world.maker.requests if request.component == "web")
+    assert request.build_args == {"PIPEGRAFT_IMAGE_RUNTIME": images["runtime"].reference}
+
+
+def test_in_process_content_goes_to_the_root_and_the_rest_to_app(world: World) -> None:
+    world.run()
+    targets = {request.component: request.target for request in world.maker.requests}
+    assert targets == {"web": "/app", "runtime": "/app", "pricing": "/"}
+
+
+def test_an_image_is_tagged_with_its_inputs_its_commit_and_what_was_asked(world: World) -> None:
+    images = world.run(tags=["main"])
+    tags = {tag for repository, tag in world.held.manifests if repository == "web"}
+    assert tags == {images["web"].input_hash, f"commit-{COMMIT[:12]}", "main", images["web"].digest}
+
+
+def test_further_tags_are_given_to_what_is_there_too(world: World) -> None:
+    images = world.run()
+    world.run(tags=["branch"])
+    assert world.held.find("web", "branch").digest == images["web"].digest
+
+
+def test_independent_components_are_built_at_the_same_time(world: World) -> None:
+    together = threading.Barrier(2, timeout=30)
+    world.maker.before = lambda request: (
+        together.wait() and None if request.component in ("runtime", "pricing") else None
+    )
+    world.run(jobs=2)
+    assert world.built() == ["pricing", "runtime", "web"]
+
+
+def test_a_failure_stops_those_that_need_it_and_lets_the_others_finish(world: World) -> None:
+    world.maker.failures["runtime"] = BuildFailed("exit code 1 in step 49", fix="mend the Dockerfile")
+    with pytest.raises(BuildFailed) as caught:
+        world.run()
+    message = str(caught.value)
+    assert "runtime: exit code 1 in step 49" in message
+    assert "| step 49" in message
+    assert "| step 19\n" not in message
+    assert "web: not built, it needs one that failed" in message
+    assert "fix: mend the Dockerfile" in message
+    assert world.built() == ["pricing"]
+    assert world.releases.load().images == {}
+
+
+def test_what_was_built_beside_a_failure_is_found_the_next_time(world: World) -> None:
+    world.maker.failures["runtime"] = BuildFailed("no")
+    with pytest.raises(BuildFailed):
+        world.run()
+    world.maker.failures.clear()
+    assert not world.run()["pricing"].built
+
+
+def test_a_registry_that_is_away_is_not_the_deliverys_fault(world: World) -> None:
+    world.maker.failures["pricing"] = Unreachable("no answer")
+    with pytest.raises(OutsideError, match="pricing: no answer"):
+        world.run(components=["pricing"])
+    world.maker.failures["runtime"] = BuildFailed("no")
+    with pytest.raises(BuildFailed, match="pricing: no answer"):
+        world.run()
+
+
+def test_a_defect_is_not_taken_for_a_failed_build(world: World) -> None:
+    world.maker.failures["pricing"] = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        world.run()
+
+
+def test_components_that_need_one_another_are_named(tmp_path: Path) -> None:
+    world = World(tmp_path, {"a": {"path": "a", "needs": ["b"]}, "b": {"path": "b", "needs": ["a"]}})
+    with pytest.raises(UsageError, match=r"circle: (a → b → a|b → a → b)"):
+        world.run()
+
+
+def test_each_component_reports_how_it_ended(world: World) -> None:
+    world.run()
+    world.maker.failures["pricing"] = BuildFailed("no")
+    (world.root / "pricing/file").write_text("changed")
+    with pytest.raises(BuildFailed):
+        world.run()
+    ends = [
+        (event.subject, event.kind)
+        for event in world.progress.events
+        if event.kind in ("built", "present", "failed")
+    ]
+    assert sorted(ends[:3]) == [("pricing", "built"), ("runtime", "built"), ("web", "built")]
+    assert sorted(ends[3:]) == [("pricing", "failed"), ("runtime", "present"), ("web", "present")]
