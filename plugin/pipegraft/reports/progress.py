@@ -18,6 +18,8 @@ from pipegraft.ports.progress import Event, Progress
 __all__ = ["LiveProgress", "PlainProgress", "open_progress"]
 
 _MARKS = {
+    "built": ("+", "green"),
+    "failed": ("✘", "red"),
     "commit": ("◆", "cyan"),
     "verdict": ("●", "blue"),
     "judgement": ("▲", "magenta"),
@@ -94,6 +96,7 @@ class LiveProgress:
             elif event.kind == "progress":
                 self._subjects[event.subject] = event.message
             else:
+                self._subjects.pop(event.subject, None)
                 mark, style = _MARKS.get(event.kind, ("·", "dim"))
                 subject = f"{event.subject}  " if event.subject else ""
                 self._console.print(

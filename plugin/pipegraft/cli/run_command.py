@@ -1,0 +1,57 @@
+"""`pipegraft run`: run stages here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+
+__all__ = ["command"]
+
+
+@click.command("run")
+@click.argument("stages", nargs=-1, metavar="[STAGE]…")
+@directory_option
+@click.option("--env", "environment", help="Only this environment; every one in order if absent.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="INPUT=VALUE",
+    help="Set an input of a stage (STAGE.INPUT=VALUE where several have it). Repeatable.",
+)
+@json_option
+def command(
+    stages: tuple[str, ...],
+    directory: Path,
+    environment: str | None,
+    settings: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Run the plan, or the STAGEs named, one after another.
+
+    The release record .pipegraft/release.json says what was done. The same command continues a run
+    that was cut short. Inputs may also come from variables PIPEGRAFT_INPUT_<STAGE>_<INPUT>.
+    """
+    from pipegraft.reports.progress import open_progress  # noqa: PLC0415
+    from pipegraft.usecases.project import open_project  # noqa: PLC0415
+    from pipegraft.usecases.run import RunRequest, run_stages  # noqa: PLC0415
+
+    request = RunRequest(stages, environment, _settings(settings), os.environ)
+    with open_progress() as progress:
+        release = run_stages(open_project(directory, load_plugins()), request, progress)
+    if as_json:
+        print_json(release.model_dump(mode="json", by_alias=True))
+
+
+def _settings(words: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"expected INPUT=VALUE, found {word!r}", param_hint="--set")
+        found[key] = value
+    return found

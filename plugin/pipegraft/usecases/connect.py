@@ -1,0 +1,64 @@
+"""Opens the real systems a delivery names, when a stage first needs them."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from pipegraft.adapters.git import open_branch
+from pipegraft.adapters.registry import open_registry
+from pipegraft.errors import BuildFailed
+from pipegraft.hookspecs import GITOPS_ENGINES, IMAGE_BUILDERS
+from pipegraft.ports.engine import GitOpsEngine, VerdictRule
+from pipegraft.ports.images import ImageBuilder
+from pipegraft.ports.registry import Registry
+from pipegraft.ports.stage import IacBranch
+from pipegraft.usecases.project import Project
+
+__all__ = ["LiveConnections"]
+
+
+class LiveConnections:
+    """`Connections` to the real world.
+
+    Arguments:
+        project: whose delivery says where everything is.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self.registry = cache(self._registry)
+        self.builder = cache(self._builder)
+        self.iac = cache(self._iac)
+        self.engine = cache(self._engine)
+
+    def _registry(self) -> Registry:
+        return open_registry(self._project.delivery.registry, self._project.root)
+
+    def _builder(self, component: str) -> tuple[str, ImageBuilder]:
+        declared = self._project.delivery.components[component]
+        context = self._project.root / declared.path
+        if declared.builder:
+            plugin = self._project.plugins.get(IMAGE_BUILDERS, declared.builder)
+            return plugin.name, plugin.connect()
+        refusals: list[str] = []
+        plugins = self._project.plugins.all(IMAGE_BUILDERS).values()
+        for plugin in sorted(plugins, key=lambda plugin: -plugin.priority):
+            builder = plugin.connect()
+            refusal = builder.accepts(context)
+            if refusal is None:
+                return plugin.name, builder
+            refusals.append(f"{plugin.name}: {refusal}")
+        raise BuildFailed(
+            f"component '{component}': no image builder accepts {declared.path} ({'; '.join(refusals)})",
+            fix="add a Dockerfile, or name a builder in delivery.yaml",
+        )
+
+    def _iac(self) -> IacBranch:
+        iac = self._project.delivery.iac
+        return open_branch(iac.repository, iac.branch, self._project.root)
+
+    def _engine(self, environment: str) -> tuple[GitOpsEngine, VerdictRule]:
+        gate = self._project.delivery.environments[environment].gate
+        plugin = self._project.plugins.get(GITOPS_ENGINES, gate.engine)
+        options = plugin.options.model_validate(dict(gate.options))
+        return plugin.connect(options, self._project.root), plugin.verdict

@@ -1,0 +1,122 @@
+"""Run planned stages here: what every CI job does, and what a person does by hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipegraft.adapters.clock import SystemClock
+from pipegraft.adapters.release_file import RECORD, FileReleaseStore
+from pipegraft.adapters.source import read_source
+from pipegraft.errors import PipegraftError, Vetoed
+from pipegraft.hookspecs import CI_SYSTEMS, STAGES
+from pipegraft.model.plan import PlannedStage
+from pipegraft.model.release import Release, Source
+from pipegraft.ports.progress import Event, Progress
+from pipegraft.ports.stage import Connections, Stage, StageContext, StageInputs
+from pipegraft.usecases.connect import LiveConnections
+from pipegraft.usecases.plan import plan_project
+from pipegraft.usecases.project import Project
+from pipegraft.usecases.stage_inputs import read_inputs
+
+__all__ = ["RunRequest", "run_stages"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What to run.
+
+    Arguments:
+        stages: names; all of the plan if empty.
+        environment: only this one; all if None.
+        settings: ``input`` or ``stage.input`` → value as written by a user.
+        variables: the process's environment variables, for the CI system's facts and
+            ``PIPEGRAFT_INPUT_<STAGE>_<INPUT>``; ``PIPEGRAFT_RELEASE_NUMBER`` numbers a run outside of CI.
+    """
+
+    stages: tuple[str, ...] = ()
+    environment: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def run_stages(
+    project: Project, request: RunRequest, progress: Progress, connections: Connections | None = None
+) -> Release:
+    """Run stages one after another, and answer the release record as it is then.
+
+    The record is continued when it belongs to the same source commit, so a run that was cut short is
+    resumed by the same command.
+
+    Arguments:
+        connections: the outside world; the one `delivery.yaml` names if None.
+
+    Raises:
+        PipegraftError: what stopped it; the stages after that one did not run.
+    """
+    chosen = plan_project(project, request.stages, request.environment)
+    stages = project.plugins.all(STAGES)
+    inputs = read_inputs(
+        (stages[name] for name in dict.fromkeys(one.stage for one in chosen)),
+        request.settings,
+        request.variables,
+    )
+    store = FileReleaseStore(project.root / RECORD)
+    source = _source(project, request.variables)
+    _open_record(store, project.delivery.app, source)
+    opened = connections or LiveConnections(project)
+    for planned in chosen:
+        context = StageContext(
+            project.delivery, project.root, planned.environment, opened, store, SystemClock(), progress
+        )
+        _run_one(project, planned, stages[planned.stage], context, inputs[planned.stage])
+    return store.load()
+
+
+def _run_one(
+    project: Project, planned: PlannedStage, stage: Stage, context: StageContext, inputs: StageInputs
+) -> None:
+    started = time.monotonic()
+    context.progress.emit(Event("started", stage.summary, planned.id))
+    project.plugins.starting(context, stage)
+    error: Exception | None = None
+    try:
+        _ask_for_vetoes(project, planned, stage, context)
+        stage.run(context, inputs)
+    except Exception as caught:
+        error = caught
+        raise
+    finally:
+        seconds = time.monotonic() - started
+        outcome = "done" if error is None else _first_line(error)
+        context.progress.emit(
+            Event("finished", outcome, planned.id, {"seconds": round(seconds, 3), "ok": error is None})
+        )
+        project.plugins.finished(context, stage, error)
+
+
+def _ask_for_vetoes(project: Project, planned: PlannedStage, stage: Stage, context: StageContext) -> None:
+    reasons = project.plugins.vetoes(context, stage)
+    if reasons:
+        said = "; ".join(f"plugin '{plugin}': {reason}" for plugin, reason in reasons)
+        raise Vetoed(f"{planned.id} was stopped by {said}")
+
+
+def _first_line(error: Exception) -> str:
+    message = error.problem.message if isinstance(error, PipegraftError) else str(error)
+    return message.splitlines()[0] if message else type(error).__name__
+
+
+def _open_record(store: FileReleaseStore, app: str, source: Source) -> None:
+    release = store.load() if store.path.exists() else None
+    if release is None or (release.app, release.source.commit) != (app, source.commit):
+        store.save(Release(app=app, source=source))
+
+
+def _source(project: Project, variables: Mapping[str, str]) -> Source:
+    for system in project.plugins.all(CI_SYSTEMS).values():
+        source = system.source(variables)
+        if source is not None:
+            return source
+    return read_source(project.root, variables.get("PIPEGRAFT_RELEASE_NUMBER"))

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from pipegraft.ports.progress import Event
+from pipegraft.reports.progress import LiveProgress, PlainProgress
+
+EVENTS = [
+    Event("started", "Build images.", "image-build"),
+    Event("progress", "hashing", "web"),
+    Event("progress", "hashing", "web"),
+    Event("progress", "built sha256:1", "web"),
+    Event("warning", "the folder is empty", "pricing"),
+    Event("finished", "done", "image-build", {"seconds": 1.24, "ok": True}),
+    Event("started", "Wait for the engine.", "sync-gate:production"),
+    Event("verdict", "succeeded: all of it is live"),
+    Event("finished", "expected a, found b", "sync-gate:production", {"seconds": 0.5, "ok": False}),
+]
+
+
+def test_plain_lines_say_what_changed_and_repeat_nothing() -> None:
+    stream = io.StringIO()
+    progress = PlainProgress(stream)
+    for event in EVENTS:
+        progress.emit(event)
+    assert stream.getvalue().splitlines() == [
+        "[image-build] Build images.",
+        "[image-build] web: hashing",
+        "[image-build] web: built sha256:1",
+        "[image-build] warning: pricing: the folder is empty",
+        "[image-build] done in 1.2 s",
+        "[sync-gate:production] Wait for the engine.",
+        "[sync-gate:production] succeeded: all of it is live",
+        "[sync-gate:production] failed in 0.5 s: expected a, found b",
+    ]
+
+
+def test_what_stays_on_a_terminal() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=100, color_system=None, legacy_windows=False)
+    with LiveProgress(console) as progress:
+        for event in EVENTS:
+            progress.emit(event)
+    said = stream.getvalue()
+    for line in (
+        "! pricing  the folder is empty",
+        "✔ image-build  1.2 s",
+        "● succeeded: all of it is live",
+        "✘ sync-gate:production  0.5 s  expected a, found b",
+    ):
+        assert line in said
