@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from pipegraft.errors import DeliveryRefused
 from pipegraft.ports.iac import Commit
@@ -150,7 +150,8 @@ def _deliver_v3(world: World, narrate: Narrator) -> int:
 
 
 def _entrance(engine: str) -> str:
-    status = httpx.get(f"{engine}/applications/{_APPLICATION}", timeout=5).json()
+    with urllib.request.urlopen(f"{engine}/applications/{_APPLICATION}", timeout=5) as answer:  # noqa: S310 - http
+        status = json.load(answer)
     return str(status["entrances"]["web"])
 
 
