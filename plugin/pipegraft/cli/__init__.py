@@ -31,6 +31,9 @@ COMMANDS: dict[str, str] = {
 The command `x-y` is ``command`` in ``pipegraft.cli.x_y_command``; a test compares the summaries.
 """
 
+HIDDEN: tuple[str, ...] = ("proxy",)
+"""Commands that this program runs itself; `--help` does not show them."""
+
 
 class _LazyGroup(click.Group):
     """A group that knows its commands by name and imports the one that is asked for."""
@@ -39,7 +42,7 @@ class _LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS and cmd_name not in HIDDEN:
             return None
         module = importlib.import_module(f"pipegraft.cli.{cmd_name.replace('-', '_')}_command")
         command = module.command

@@ -1,0 +1,1 @@
+"""Metric sources: where the counts of both versions come from."""

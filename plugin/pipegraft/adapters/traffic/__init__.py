@@ -1,0 +1,1 @@
+"""Traffic routers: what splits requests between the versions of a workload."""

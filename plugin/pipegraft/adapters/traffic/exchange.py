@@ -1,0 +1,209 @@
+"""One request, carried from a client to an instance, and its answer back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from http import HTTPStatus
+
+import h11
+
+from pipegraft.adapters.traffic.headers import has_body, plain_target, request_fields, response_fields
+from pipegraft.adapters.traffic.http_connection import HttpConnection
+from pipegraft.adapters.traffic.pool import Pool
+from pipegraft.adapters.traffic.proxy_config import ProxyConfig
+
+__all__ = ["CLIENT_GONE", "Exchange", "respond"]
+
+CLIENT_GONE = 499
+"""The client went away before its answer was complete; the code is nginx's, it is never sent."""
+
+_REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
+"""RFC 9110, 9.2.1 and 9.2.2: safe methods; a proxy may repeat them by itself."""
+
+_REASONS = {
+    400: b"the request is not valid HTTP/1.1",
+    408: b"the request did not arrive in time",
+    501: b"the method or transfer encoding is not supported",
+    502: b"no instance gave a valid answer",
+    503: b"no instance is ready",
+    504: b"the instance did not answer in time",
+}
+
+
+class Exchange:
+    """Carries one request.
+
+    Arguments:
+        client: where it comes from.
+        request: its head.
+        addresses: instances in the order they are tried. The next one is tried only if nothing was sent
+            to the one before; or if a connection kept open turns out to be closed, and repeating the
+            request is safe.
+    """
+
+    def __init__(
+        self,
+        client: HttpConnection,
+        request: h11.Request,
+        addresses: Sequence[str],
+        pool: Pool,
+        config: ProxyConfig,
+    ) -> None:
+        self._client = client
+        self._request = request
+        self._addresses = addresses
+        self._pool = pool
+        self._config = config
+        self._has_body = has_body(request)
+        self._repeatable = request.method in _REPEATABLE and not self._has_body
+        self._client_fault = 0
+        self._status = 0
+        self.code = CLIENT_GONE
+        """Status the exchange counts as; `CLIENT_GONE` until there is another one."""
+
+    async def run(self) -> None:
+        """Carry it; whatever goes wrong ends in an answer or in a closed connection, and in `code`.
+
+        Raises:
+            ConnectionError: the client is gone.
+        """
+        if not self._has_body:
+            await self._client.next_event(self._config.client_timeout)  # the end of the request: it is here
+        for address, idle in self._connections():
+            try:
+                upstream = idle or await self._pool.open(address, self._config.connect_timeout)
+            except OSError:
+                continue
+            try:
+                if await self._over(upstream, address, may_repeat=idle is not None):
+                    return
+            finally:
+                self._pool.give_back(address, upstream)
+        await self._fail(502 if self._addresses else 503)
+
+    def _connections(self) -> Iterator[tuple[str, HttpConnection | None]]:
+        """Addresses to try, with a connection that stands already if one may be used.
+
+        Only requests that may be repeated use one: its server may be closing it at this moment.
+        """
+        for address in self._addresses:
+            while self._repeatable and (idle := self._pool.take(address)):
+                yield address, idle
+            yield address, None
+
+    async def _over(self, upstream: HttpConnection, address: str, *, may_repeat: bool) -> bool:
+        """Carry it over one connection; False if it may be tried over another one."""
+        pump: asyncio.Task[None] | None = None
+        try:
+            if self._has_body:
+                await upstream.send(self._head(address))
+                pump = asyncio.create_task(self._pump(upstream))
+            else:
+                await upstream.send(self._head(address), h11.EndOfMessage())
+            await self._answer(upstream)
+        except (OSError, h11.RemoteProtocolError) as error:
+            upstream.abort()
+            if self._client.closed:
+                raise ConnectionResetError("the client is gone") from None
+            if may_repeat and not self._status and isinstance(error, ConnectionError):
+                return False
+            await self._fail(self._client_fault or (504 if isinstance(error, TimeoutError) else 502))
+        finally:
+            if pump is not None:
+                await _stop(pump)
+        return True
+
+    def _head(self, address: str) -> h11.Request:
+        return h11.Request(
+            method=self._request.method,
+            target=plain_target(self._request.target),
+            headers=request_fields(self._request, self._client.peer, address),
+        )
+
+    async def _pump(self, upstream: HttpConnection) -> None:
+        """Carry the body of the request."""
+        try:
+            while True:
+                event = await self._client.next_event(self._config.client_timeout)
+                await upstream.send(event)
+                if type(event) is h11.EndOfMessage:
+                    return
+        except TimeoutError:
+            self._client_fault = 408
+            upstream.abort()
+        except h11.RemoteProtocolError:
+            self._client_fault = 400
+            upstream.abort()
+        except (ConnectionError, h11.LocalProtocolError):
+            return  # the instance stopped reading: its answer, or the lack of one, decides
+
+    async def _answer(self, upstream: HttpConnection) -> None:
+        """Carry the answer as it comes.
+
+        Raises:
+            TimeoutError: the instance is silent.
+            ConnectionError, h11.RemoteProtocolError: it broke off or does not speak HTTP; or the client
+                is gone.
+        """
+        while True:
+            event = await upstream.next_event(self._config.response_timeout)
+            if isinstance(event, h11.InformationalResponse):
+                if self._client.knows_informational:
+                    await self._client.send(_informational(event))
+            elif isinstance(event, h11.Response):
+                self._status = event.status_code
+                last = self._client.last or self._client.waits_for_continue
+                await self._client.send(_final(event, last=last))
+            elif isinstance(event, h11.EndOfMessage):
+                self.code = self._status
+                await self._client.send(event)
+                return
+            elif isinstance(event, h11.Data):
+                await self._client.send(event)
+            else:
+                raise ConnectionResetError("the instance closed the connection")
+
+    async def _fail(self, code: int) -> None:
+        self.code = code
+        if self._status:  # too late for another status: cut the answer short, so that the client notices
+            self._client.abort()
+        else:
+            await respond(self._client, code)
+
+
+async def respond(client: HttpConnection, code: int) -> None:
+    """Answer in the proxy's own name, and end the connection with it.
+
+    Raises:
+        ConnectionError: the client is gone.
+    """
+    client.last = True
+    text = _REASONS.get(code, b"the request cannot be served") + b"\n"
+    fields = [
+        (b"Content-Type", b"text/plain; charset=utf-8"),
+        (b"Content-Length", str(len(text)).encode("ascii")),
+        (b"Connection", b"close"),
+    ]
+    await client.send(
+        h11.Response(status_code=code, headers=fields, reason=HTTPStatus(code).phrase.encode("ascii")),
+        h11.Data(data=text),
+        h11.EndOfMessage(),
+    )
+
+
+def _informational(event: h11.InformationalResponse) -> h11.InformationalResponse:
+    fields = response_fields(event, last=False)
+    return h11.InformationalResponse(status_code=event.status_code, headers=fields, reason=event.reason)
+
+
+def _final(event: h11.Response, *, last: bool) -> h11.Response:
+    fields = response_fields(event, last=last)
+    return h11.Response(status_code=event.status_code, headers=fields, reason=event.reason)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,95 @@
+"""What the proxy serves: the file that `pipegraft proxy --config FILE` reads."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, model_validator
+
+from pipegraft.model.base import Declared, Duration
+from pipegraft.ports.traffic import Backend, Route
+
+__all__ = ["Address", "ProxyConfig", "host_and_port"]
+
+Address = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\[\]/\s]*):\d{1,5}$")]
+"""``host:port``; without a host, this machine only; port 0 lets the system choose one."""
+
+Label = Annotated[str, StringConstraints(min_length=1)]
+
+
+class BackendConfig(Declared):
+    """One version behind a route; see `Backend`."""
+
+    name: Label
+    addresses: tuple[Address, ...] = ()
+    weight: int = Field(ge=0)
+
+
+class RouteConfig(Declared):
+    """One entrance; see `Route`."""
+
+    name: Label
+    listen: Address
+    backends: tuple[BackendConfig, ...] = ()
+
+
+class ProxyConfig(Declared):
+    """The whole file."""
+
+    admin: Address = "127.0.0.1:0"
+    """Where ``/metrics`` and ``/healthz`` are."""
+    routes: tuple[RouteConfig, ...] = ()
+    connect_timeout: Duration = 2.0
+    """How long one instance may take to accept a connection."""
+    response_timeout: Duration = 60.0
+    """How long an instance may be silent while its answer is awaited."""
+    client_timeout: Duration = 75.0
+    """How long a client may be silent, within a request or between two."""
+    grace: Duration = 10.0
+    """How long requests under way may take to end when the proxy is told to stop."""
+
+    @model_validator(mode="after")
+    def _unique(self) -> ProxyConfig:
+        for what, values in (
+            ("name", [route.name for route in self.routes]),
+            ("listen", [route.listen for route in self.routes if not route.listen.endswith(":0")]),
+        ):
+            twice = sorted({value for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"expected each route to have its own '{what}', found '{twice[0]}' twice")
+        return self
+
+    @classmethod
+    def of(cls, routes: tuple[Route, ...], admin: str) -> ProxyConfig:
+        """The configuration that serves these routes."""
+        return cls(
+            admin=admin,
+            routes=tuple(
+                RouteConfig(
+                    name=route.name,
+                    listen=route.listen,
+                    backends=tuple(
+                        BackendConfig(name=backend.name, addresses=backend.addresses, weight=backend.weight)
+                        for backend in route.backends
+                    ),
+                )
+                for route in routes
+            ),
+        )
+
+    def as_routes(self) -> tuple[Route, ...]:
+        """What is served."""
+        return tuple(
+            Route(
+                route.name,
+                route.listen,
+                tuple(Backend(backend.name, backend.addresses, backend.weight) for backend in route.backends),
+            )
+            for route in self.routes
+        )
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """The two parts of an `Address`."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]") or "127.0.0.1", int(port)

@@ -1,0 +1,27 @@
+"""`pipegraft proxy`: the process that the embedded traffic router starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command(hidden=True)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Routes, as JSON or YAML. Read again on SIGHUP; SIGTERM ends the proxy.",
+)
+@click.option("--background", is_flag=True, help="Return once it serves, and leave it running.")
+def command(config: Path, background: bool) -> None:
+    """Serve HTTP by weight: the traffic router of the embedded engine."""
+    from pipegraft.adapters.traffic import proxy_process  # noqa: PLC0415 - imports h11 and pydantic
+
+    if background:
+        proxy_process.serve_in_background(config)
+    else:
+        proxy_process.serve(config)
