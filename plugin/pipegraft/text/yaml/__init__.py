@@ -1,0 +1,34 @@
+"""Byte-exact YAML editing: what an edit does not name stays as it is, to the byte.
+
+    >>> apply("image: web:1  # pinned\\n", [Set(("image",), "web:2")])
+    'image: web:2  # pinned\\n'
+
+Texts are ``str``; read and write files as bytes (`decode`, ``text.encode()``), so that line ends and the
+byte-order mark stay what they are. What cannot be done exactly is refused with `EditRefused`.
+"""
+
+from __future__ import annotations
+
+from pipegraft.text.yaml.edits import Edit, Insert, Put, Remove, Set, apply, set_values
+from pipegraft.text.yaml.locate import locate
+from pipegraft.text.yaml.paths import Path, format_path, parse_path
+from pipegraft.text.yaml.reading import get_value
+from pipegraft.text.yaml.scalars import Scalar
+from pipegraft.text.yaml.source import Span
+
+__all__ = [
+    "Edit",
+    "Insert",
+    "Path",
+    "Put",
+    "Remove",
+    "Scalar",
+    "Set",
+    "Span",
+    "apply",
+    "format_path",
+    "get_value",
+    "locate",
+    "parse_path",
+    "set_values",
+]

@@ -1,0 +1,130 @@
+"""Writing a value where there is none, and clearing one away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from yaml.events import (
+    AliasEvent,
+    DocumentEndEvent,
+    DocumentStartEvent,
+    ScalarEvent,
+)
+
+from pipegraft.errors import EditRefused
+from pipegraft.text.yaml.blocks import lines_at, style_around
+from pipegraft.text.yaml.changes import Change, Replaced, Value, Wanted, is_list, wanted
+from pipegraft.text.yaml.flows import colon_behind
+from pipegraft.text.yaml.layout import (
+    column_of,
+    content_end,
+    entry_start,
+    entry_stop,
+    is_flow,
+    line_break_near,
+    line_end,
+    next_line,
+)
+from pipegraft.text.yaml.locate import Step
+from pipegraft.text.yaml.paths import Path, format_path
+from pipegraft.text.yaml.render import Style, as_block_scalar, as_flow, node_lines
+from pipegraft.text.yaml.setting import token_for_nothing
+from pipegraft.text.yaml.source import LINE_BREAK, Node, Source
+
+__all__ = ["check_unused", "clear", "create_document", "fill", "replace_in_flow"]
+
+
+def create_document(source: Source, value: Value) -> Change:
+    """Plan the first document of a file that holds none: at its end, behind its comments."""
+    if not isinstance(value, Mapping) or not value:
+        raise EditRefused(
+            "an empty file can only be given a mapping", place=source.place(0), fix="name a key"
+        )
+    text = lines_at(source, len(source.text), node_lines(value, 0, Style()))
+    made = (Wanted(DocumentStartEvent), *wanted(value), Wanted(DocumentEndEvent))
+    return Change((text,), 1, 1, made)
+
+
+def fill(source: Source, steps: tuple[Step, ...], node: Node, value: Value) -> Change:
+    """Plan a value where nobody wrote one: behind ``key:``, behind a dash, in an empty document."""
+    event = source.events[node]
+    start, *inside = wanted(value)
+    made = (Wanted(start.kind, start.value, event.anchor, event.tag), *inside)
+    in_flow = bool(steps) and is_flow(source, steps[-1].container)
+    if in_flow or not value or not (isinstance(value, Mapping) or is_list(value)):
+        token = as_flow(value) if in_flow else as_block_scalar(value)
+        return Change((token_for_nothing(source, steps, node, token),), node, node + 1, made)
+    return Change((_filled(source, steps, node, value),), node, node + 1, made)
+
+
+def _filled(source: Source, steps: tuple[Step, ...], node: Node, value: Value) -> Replaced:
+    end = source.end(node)
+    if not steps:
+        return lines_at(source, next_line(source.text, end), node_lines(value, 0, Style()))
+    container = steps[-1].container
+    column, style = column_of(source, container), style_around(source, container)
+    stop = entry_stop(source, node, column)
+    if steps[-1].key is not None:
+        deeper = style.step if isinstance(value, Mapping) else style.dash
+        return lines_at(source, stop, node_lines(value, column + deeper, style))
+    lines = node_lines(value, column + 2, style)
+    if source.text[end : line_end(source.text, end)].strip(" ") or end > source.start(node):
+        return lines_at(source, stop, lines)
+    joined = line_break_near(source.text, next_line(source.text, end)).join(lines)
+    return Replaced(end, end, f" {joined.lstrip(' ')}")
+
+
+def replace_in_flow(source: Source, node: Node, value: Value) -> Change:
+    """Plan another value in place of one inside brackets, on one line."""
+    text = Replaced(source.start(node), content_end(source, node), as_flow(value))
+    return Change((text,), node, source.closing[node], tuple(wanted(value)))
+
+
+def clear(source: Source, step: Step) -> Change:
+    """Plan to leave nothing of a value in a block collection; a comment behind its key stays."""
+    node, text = step.value, source.text
+    start, end = source.start(node), content_end(source, node)
+    if step.key is None:
+        behind: int | None = _dash_before(source, step) + 1
+    else:
+        behind = colon_behind(source, step.key, start)
+    if behind is None:
+        raise source.refusal(node, "the value has no colon of its own", "make this edit by hand")
+    made = (Wanted(ScalarEvent, None),)
+    if not LINE_BREAK.search(text, behind, start):
+        return Change((Replaced(behind, end, ""),), node, source.closing[node], made)
+    stop = entry_stop(source, node, column_of(source, step.container))
+    lines = Replaced(next_line(text, behind), stop, "")
+    return Change((lines,), node, source.closing[node], made)
+
+
+def _dash_before(source: Source, step: Step) -> int:
+    before = None
+    for item in source.children(step.container):
+        if item == step.value:
+            break
+        before = item
+    return entry_start(source, before, step.container)
+
+
+def check_unused(source: Source, node: Node, path: Path) -> None:
+    """Refuse to take away an anchor that an alias outside needs.
+
+    Arguments:
+        source: the text.
+        node: the first node that goes; a key goes with its value.
+        path: where it is, for the message.
+    """
+    last = source.closing[node]
+    carriers = {carrier for nodes in source.anchors.values() for carrier in nodes if node <= carrier < last}
+    if not carriers:
+        return
+    for index in range(last, len(source.events)):
+        event = source.events[index]
+        if isinstance(event, AliasEvent) and source.anchored(index) in carriers:
+            line = source.place(source.start(index)).line
+            raise source.refusal(
+                source.anchored(index),
+                f"{format_path(path)} holds &{event.anchor}, which line {line} uses",
+                f"move &{event.anchor} to a place that stays",
+            )

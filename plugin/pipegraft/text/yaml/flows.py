@@ -1,0 +1,192 @@
+"""Adding entries to collections in brackets and taking them out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from yaml.events import MappingStartEvent, ScalarEvent
+
+from pipegraft.text.yaml import scalars
+from pipegraft.text.yaml.changes import Change, Replaced, Value, wanted
+from pipegraft.text.yaml.layout import (
+    content_end,
+    content_start,
+    line_break_near,
+    line_end,
+    next_line,
+    skip_filler,
+)
+from pipegraft.text.yaml.locate import Step
+from pipegraft.text.yaml.render import as_flow
+from pipegraft.text.yaml.source import LINE_BREAK, Node, Source
+
+__all__ = ["append_pair", "colon_behind", "insert_flow_item", "remove_from_flow"]
+
+_COLON = re.compile("(?:[ \t\r\n\x85\u2028\u2029]|(?<=[ \t\r\n])#[^\r\n]*)*:")
+_SEPARATOR = re.compile("[ \t\r\n\x85\u2028\u2029]*,[ \t\r\n\x85\u2028\u2029]*")
+_REST_OF_LINE = re.compile("[ \t]*,?[ \t]*(?:#[^\r\n\x85\u2028\u2029]*)?(?=\r|\n|\x85|\u2028|\u2029)")
+_BLANKS = re.compile("[ \t]*")
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """An entry in brackets: its text, the comma behind it, whether it has lines of its own."""
+
+    start: int
+    end: int
+    comma: int | None
+    own_lines: bool
+
+
+def colon_behind(source: Source, key: Node, limit: int) -> int | None:
+    """Behind the colon that follows a key; None if there is none."""
+    found = _COLON.match(source.text, source.end(source.closing[key] - 1), limit)
+    return found.end() if found else None
+
+
+def append_pair(source: Source, mapping: Node, key: str, value: Value) -> Change | None:
+    """Plan a new last entry of a mapping in braces; None where it has none: ``[key: value]``."""
+    items = _items(source, mapping)
+    if items is None:
+        return None
+    pairs = source.entries(mapping)
+    quoted = bool(pairs) and source.events[pairs[0][0]].style == '"'
+    tight = quoted and _is_tight(source, pairs[-1])
+    colon = ":" if tight else ": "
+    written = scalars.write(key, flow=True, json_like=quoted) + colon + as_flow(value, json_like=quoted)
+    at = source.closing[mapping] - 1
+    texts = _appended(source, mapping, items, written, tight)
+    return Change(texts, at, at, (*wanted(key), *wanted(value)))
+
+
+def insert_flow_item(source: Source, sequence: Node, index: int, value: Value) -> Change | None:
+    """Plan a new item of a sequence in brackets."""
+    items = _items(source, sequence)
+    if items is None:
+        return None
+    nodes = source.children(sequence)
+    quoted = bool(nodes) and getattr(source.events[nodes[0]], "style", "") == '"'
+    written = as_flow(value, json_like=quoted)
+    made = tuple(wanted(value))
+    if index == len(items):
+        at = source.closing[sequence] - 1
+        return Change(_appended(source, sequence, items, written, tight=False), at, at, made)
+    item = items[index]
+    if item.own_lines:
+        line_break = line_break_near(source.text, item.start - _indent(source, item.start))
+        written = f"{written},{line_break}{_lead(source, item.start)}"
+    else:
+        written += ", "
+    return Change((Replaced(item.start, item.start, written),), nodes[index], nodes[index], made)
+
+
+def remove_from_flow(source: Source, step: Step) -> Change | None:
+    """Plan the removal of an entry of a collection in brackets."""
+    items = _items(source, step.container)
+    if items is None:
+        return None
+    first = step.value if step.key is None else step.key
+    nodes = source.children(step.container)
+    index = nodes.index(first) // (1 if step.key is None else 2)
+    texts = _removed(source, step.container, items, index)
+    return Change(texts, first, source.closing[step.value], ())
+
+
+def _items(source: Source, container: Node) -> list[_Item] | None:
+    text, opening = source.text, content_start(source, container)
+    if text[opening] not in "[{":
+        return None
+    mapping = isinstance(source.events[container], MappingStartEvent)
+    pairs = source.entries(container) if mapping else [(node, node) for node in source.children(container)]
+    items, at = [], opening + 1
+    for key, value in pairs:
+        start = skip_filler(text, at)
+        end = _end_of(source, key, value)
+        behind = skip_filler(text, end)
+        comma = behind if text[behind] == "," else None
+        own = not text[start - _indent(source, start) : start].strip(" \t")
+        items.append(_Item(start, end, comma, own and _REST_OF_LINE.match(text, end) is not None))
+        at = end if comma is None else comma + 1
+    return items
+
+
+def _end_of(source: Source, key: Node, value: Node) -> int:
+    event = source.events[value]
+    if key != value and isinstance(event, ScalarEvent) and source.is_bare(value):
+        colon = colon_behind(source, key, source.end(value))
+        return source.end(source.closing[key] - 1) if colon is None else colon
+    return content_end(source, value)
+
+
+def _is_tight(source: Source, pair: tuple[Node, Node]) -> bool:
+    key, value = pair
+    return source.start(value) == source.end(source.closing[key] - 1) + 1
+
+
+def _indent(source: Source, position: int) -> int:
+    """How far into its line a position is."""
+    return position - max((found.end() for found in LINE_BREAK.finditer(source.text, 0, position)), default=0)
+
+
+def _lead(source: Source, position: int) -> str:
+    return source.text[position - _indent(source, position) : position]
+
+
+def _appended(
+    source: Source, container: Node, items: list[_Item], written: str, tight: bool
+) -> tuple[Replaced, ...]:
+    text, opening = source.text, content_start(source, container)
+    if not items:
+        return (Replaced(opening + 1, opening + 1, _first_lead(source, opening) + written),)
+    last = items[-1]
+    if last.own_lines:
+        line = line_end(text, last.end if last.comma is None else last.comma)
+        new = line_break_near(text, next_line(text, line)) + _lead(source, last.start) + written
+        if last.comma is None:
+            return (Replaced(last.end, last.end, ","), Replaced(line, line, new))
+        return (Replaced(line, line, f"{new},"),)
+    space = "" if tight else " "
+    if last.comma is not None:
+        return (Replaced(last.comma + 1, last.comma + 1, f"{space}{written},"),)
+    return (Replaced(last.end, last.end, f",{space}{written}"),)
+
+
+def _first_lead(source: Source, opening: int) -> str:
+    """What stands between an opening bracket and a first entry: what stood before the closing one."""
+    blanks = _BLANKS.match(source.text, opening + 1)
+    assert blanks  # noqa: S101 - the pattern matches the empty string
+    if source.text[blanks.end()] in "]}":
+        return blanks[0]
+    start = opening - _indent(source, opening)
+    indent = _BLANKS.match(source.text, start)
+    assert indent  # noqa: S101 - as above
+    return f"{line_break_near(source.text, start)}{indent[0]}  "
+
+
+def _removed(source: Source, container: Node, items: list[_Item], index: int) -> tuple[Replaced, ...]:
+    text, item = source.text, items[index]
+    if len(items) == 1:
+        opening = content_start(source, container) + 1
+        start = item.start if text[opening : item.start].strip(" \t\r\n") else opening
+        cut = [Replaced(start, item.end, "")]
+        return (*cut, *_comma_cut(item))
+    before = items[index - 1] if index else None
+    if item.own_lines:
+        lines = Replaced(
+            item.start - _indent(source, item.start), next_line(text, item.comma or item.end), ""
+        )
+        orphaned = before if index == len(items) - 1 and item.comma is None else None
+        return (*(_comma_cut(orphaned) if orphaned else ()), lines)
+    if index < len(items) - 1:
+        between = _SEPARATOR.fullmatch(text, item.end, items[index + 1].start)
+        end = between.end() if between else (item.comma or item.end) + 1
+        return (Replaced(item.start, end, ""),)
+    assert before  # noqa: S101 - the last of several has one before it
+    if _SEPARATOR.fullmatch(text, before.end, item.start):
+        return (Replaced(before.end, item.end, ""),)
+    return (*_comma_cut(before), Replaced(item.start, item.end, ""))
+
+
+def _comma_cut(item: _Item) -> tuple[Replaced, ...]:
+    return () if item.comma is None else (Replaced(item.comma, item.comma + 1, ""),)

@@ -1,0 +1,117 @@
+"""Reading values out of a YAML text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TypeAlias
+
+from yaml.events import AliasEvent, MappingStartEvent, SequenceStartEvent
+
+from pipegraft.text.yaml import scalars
+from pipegraft.text.yaml.changes import Value, is_list
+from pipegraft.text.yaml.locate import found, is_merge_key, key_text
+from pipegraft.text.yaml.paths import Path
+from pipegraft.text.yaml.scalars import Scalar
+from pipegraft.text.yaml.source import Node, Source, parse
+
+__all__ = ["Read", "equal", "get_value"]
+
+Read: TypeAlias = "Scalar | list[Read] | dict[str, Read]"
+"""A value as read: keys are always strings, as they stand in the text."""
+
+_MOST_NODES = 1_000_000
+_DEEPEST = 200
+
+
+def get_value(text: str, path: Path, *, document: int | None = None, file: str = "<text>") -> Read:
+    """Read the value at a path, through aliases and merge keys.
+
+    Arguments:
+        text: the YAML text.
+        path: keys and indexes; ``()`` for the whole document.
+        document: the number of the document, from 0; needed when more than one has the path.
+        file: name for error messages.
+
+    Returns:
+        A scalar typed as far as YAML 1.1 and 1.2 readers agree (``on`` and ``1e3`` are strings), a list, or
+        a dict. Tags of collections, such as GitLab's ``!reference``, are left out.
+
+    Raises:
+        EditRefused: the text does not parse, or the path is missing or ambiguous.
+    """
+    source = parse(text, file)
+    return _Reader(source).read(found(source, path, document), ())
+
+
+def equal(source: Source, node: Node, value: Value) -> bool:
+    """Whether a node reads as exactly this value, for every reader."""
+    event = source.events[node]
+    if isinstance(event, AliasEvent):
+        return equal(source, source.anchored(node), value)
+    if isinstance(event, MappingStartEvent):
+        entries = source.entries(node)
+        return (
+            isinstance(value, Mapping)
+            and len(entries) == len(value)
+            and not any(is_merge_key(source.events[key]) for key, _ in entries)
+            and all(
+                (name := key_text(source, key)) in value and equal(source, item, value[name])  # type: ignore[index]
+                for key, item in entries
+            )
+        )
+    if isinstance(event, SequenceStartEvent):
+        items = source.children(node)
+        return is_list(value) and len(items) == len(value) and all(map(partial(equal, source), items, value))
+    return not isinstance(value, Mapping) and not is_list(value) and scalars.means(event, value)
+
+
+class _Reader:
+    """Builds values out of events; aliases may repeat and nest, but not without end."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.nodes = 0
+
+    def read(self, node: Node, inside: tuple[Node, ...]) -> Read:
+        source = self.source
+        event = source.events[node]
+        if isinstance(event, AliasEvent):
+            node = source.anchored(node)
+            event = source.events[node]
+        self._check(node, inside)
+        if isinstance(event, SequenceStartEvent):
+            return [self.read(item, (*inside, node)) for item in source.children(node)]
+        if isinstance(event, MappingStartEvent):
+            return self._mapping(node, (*inside, node))
+        return scalars.read(event)
+
+    def _mapping(self, node: Node, inside: tuple[Node, ...]) -> dict[str, Read]:
+        own: dict[str, Read] = {}
+        merged: dict[str, Read] = {}
+        for key, value in self.source.entries(node):
+            if is_merge_key(self.source.events[key]):
+                base = self.read(value, inside)
+                for mapping in base if isinstance(base, list) else [base]:
+                    if isinstance(mapping, dict):
+                        merged = mapping | merged
+            else:
+                own[self._key(key, inside)] = self.read(value, inside)
+        return merged | own if merged else own
+
+    def _key(self, key: Node, inside: tuple[Node, ...]) -> str:
+        event = self.source.events[key]
+        if isinstance(event, AliasEvent):
+            event = self.source.events[self.source.anchored(key)]
+        return str(event.value) if hasattr(event, "value") else str(self.read(key, inside))
+
+    def _check(self, node: Node, inside: tuple[Node, ...]) -> None:
+        self.nodes += 1
+        if node in inside:
+            raise self.source.refusal(node, "an alias stands inside what it stands for", "take the alias out")
+        if len(inside) > _DEEPEST or self.nodes > _MOST_NODES:
+            raise self.source.refusal(
+                node,
+                f"the value is nested deeper than {_DEEPEST}, or has more than {_MOST_NODES} nodes",
+                "ask for a part of it",
+            )
