@@ -10,9 +10,10 @@ byte-order mark stay what they are. What cannot be done exactly is refused with 
 from __future__ import annotations
 
 from pipegraft.text.yaml.edits import Edit, Insert, Put, Remove, Set, apply, set_values
-from pipegraft.text.yaml.locate import locate
+from pipegraft.text.yaml.files import decode
+from pipegraft.text.yaml.locate import has_path, locate
 from pipegraft.text.yaml.paths import Path, format_path, parse_path
-from pipegraft.text.yaml.reading import get_value
+from pipegraft.text.yaml.reading import get_text, get_value
 from pipegraft.text.yaml.scalars import Scalar
 from pipegraft.text.yaml.source import Span
 
@@ -26,8 +27,11 @@ __all__ = [
     "Set",
     "Span",
     "apply",
+    "decode",
     "format_path",
+    "get_text",
     "get_value",
+    "has_path",
     "locate",
     "parse_path",
     "set_values",

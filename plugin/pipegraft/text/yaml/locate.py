@@ -18,6 +18,7 @@ __all__ = [
     "document_root",
     "entry_of",
     "found",
+    "has_path",
     "is_merge_key",
     "key_text",
     "keys_of",
@@ -100,6 +101,23 @@ def locate(text: str, path: Path, *, document: int | None = None, file: str = "<
     node = found(source, path, document)
     start = source.start(node)
     return source.span(start, max(start, source.end(source.closing[node] - 1)))
+
+
+def has_path(text: str, path: Path, *, document: int | None = None, file: str = "<text>") -> bool:
+    """Whether a path exists, through aliases and merge keys.
+
+    Arguments:
+        text: the YAML text.
+        path: keys and indexes.
+        document: the number of the document, from 0; any document if it is not given.
+        file: name for error messages.
+
+    Raises:
+        EditRefused: the text does not parse, or has a key of the path twice.
+    """
+    source = parse(text, file)
+    starts = source.documents if document is None else source.documents[document : document + 1]
+    return any(walk(source, start + 1, path, follow=True).complete for start in starts)
 
 
 def found(source: Source, path: Path, document: int | None) -> Node:

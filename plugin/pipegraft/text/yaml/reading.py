@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TypeAlias
 
-from yaml.events import AliasEvent, MappingStartEvent, SequenceStartEvent
+from yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
 from pipegraft.text.yaml import scalars
 from pipegraft.text.yaml.changes import Value, is_list
 from pipegraft.text.yaml.locate import found, is_merge_key, key_text
 from pipegraft.text.yaml.paths import Path
+from pipegraft.text.yaml.render import Style, as_flow, node_lines
 from pipegraft.text.yaml.scalars import Scalar
 from pipegraft.text.yaml.source import Node, Source, parse
 
-__all__ = ["Read", "equal", "get_value"]
+__all__ = ["Read", "equal", "get_text", "get_value"]
 
 Read: TypeAlias = "Scalar | list[Read] | dict[str, Read]"
 """A value as read: keys are always strings, as they stand in the text."""
@@ -42,6 +43,29 @@ def get_value(text: str, path: Path, *, document: int | None = None, file: str =
     """
     source = parse(text, file)
     return _Reader(source).read(found(source, path, document), ())
+
+
+def get_text(text: str, path: Path, *, document: int | None = None, file: str = "<text>") -> str:
+    """Read the value at a path as text, the way shells want it.
+
+    Arguments:
+        text, path, document, file: as for `get_value`.
+
+    Returns:
+        A scalar as it reads, ``1.10`` with its zero; a collection as YAML in block style, without a line
+        break at its end.
+
+    Raises:
+        EditRefused: as for `get_value`.
+    """
+    source = parse(text, file)
+    node = found(source, path, document)
+    event = source.events[node]
+    if isinstance(event, ScalarEvent):
+        return str(event.value)
+    value = _Reader(source).read(node, ())
+    assert isinstance(value, dict | list)  # noqa: S101 - no scalar, so a collection
+    return "\n".join(node_lines(value, 0, Style())) if value else as_flow(value)
 
 
 def equal(source: Source, node: Node, value: Value) -> bool:

@@ -57,11 +57,12 @@ def set_scalar(source: Source, steps: tuple[Step, ...], node: Node, value: Scala
 
 
 def _json_like(source: Source, steps: tuple[Step, ...]) -> bool:
-    """Whether the value stands in brackets under a double-quoted key, as in JSON."""
-    return any(
-        step.key is not None and is_flow(source, step.container) and source.events[step.key].style == '"'
-        for step in steps
-    )
+    """Whether the value stands in JSON: under a double-quoted key in braces, and no bare word itself."""
+    event = source.events[steps[-1].value] if steps else None
+    if isinstance(event, ScalarEvent) and not event.style and isinstance(scalars.read(event), str):
+        return False
+    keys = (step.key for step in steps if is_flow(source, step.container))
+    return any(key is not None and getattr(source.events[key], "style", "") == '"' for key in keys)
 
 
 def _token(source: Source, steps: tuple[Step, ...], node: Node, token: str) -> Replaced:
