@@ -1,0 +1,46 @@
+"""What a commit of the IaC repository says: a subject, lines for people, trailers for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pipegraft.model.release import Source
+
+__all__ = ["commit_message", "release_trailers"]
+
+
+def commit_message(subject: str, lines: Iterable[str], trailers: Mapping[str, str]) -> str:
+    """Put a message together (git-interpret-trailers(1) on the last paragraph).
+
+    Arguments:
+        subject: one line.
+        lines: the body; none leaves it out.
+        trailers: key → value; empty values are left out.
+    """
+    body = "\n".join(_one_line(line) for line in lines)
+    ending = "\n".join(f"{key}: {_one_line(value)}" for key, value in trailers.items() if value)
+    return "\n\n".join(part for part in (_one_line(subject), body, ending) if part) + "\n"
+
+
+def release_trailers(app: str, environment: str, source: Source, step: str) -> dict[str, str]:
+    """The trailers of every commit Pipegraft makes for a release.
+
+    Arguments:
+        app: name of the application.
+        environment: name of the environment.
+        source: where the release comes from.
+        step: what this commit does in the release: ``bump``, ``prepare``, ``weight 25``, ``promote``,
+            ``rollback``.
+    """
+    return {
+        "Pipegraft-App": app,
+        "Pipegraft-Environment": environment,
+        "Pipegraft-Release": str(source.number),
+        "Pipegraft-Source-Commit": source.commit,
+        "Pipegraft-Pipeline": source.pipeline,
+        "Pipegraft-Step": step,
+    }
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
