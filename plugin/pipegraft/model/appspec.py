@@ -1,0 +1,214 @@
+"""The app spec: ``app.yaml`` and ``environments/NAME.yaml`` of an application's IaC repository.
+
+``app.yaml`` says what the application is; an environment says what differs there, a gray block what
+differs for the new version. All three declare `Component`s; what lies above wins, key by key, and
+``null`` takes away what lies below (see `pipegraft.domain.appspec`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
+
+from pipegraft.model.base import Declared, Duration, Name
+from pipegraft.model.delivery import Intimacy
+
+__all__ = [
+    "App",
+    "AppComponent",
+    "AppEnvironment",
+    "Entrance",
+    "EnvValue",
+    "GrayBlock",
+    "PortName",
+    "Probe",
+    "Reference",
+    "ReleaseMark",
+]
+
+PortName = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$")]
+"""An IANA service name as Kubernetes wants it for ports: at most 15 characters."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _whole(seconds: float) -> float:
+    if seconds != int(seconds):
+        raise ValueError("expected whole seconds: Kubernetes knows no shorter time")
+    return seconds
+
+
+Seconds = Annotated[Duration, AfterValidator(_whole)]
+"""A duration in whole seconds."""
+
+
+class Reference(Declared):
+    """A value kept outside of the repository. Exactly one of `secret` and `config` is given."""
+
+    secret: Name | None = None
+    """Name of the secret that holds it."""
+    config: Name | None = None
+    """Name of the config map that holds it."""
+    key: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    """Its key in there."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Reference:
+        if (self.secret is None) == (self.config is None):
+            raise ValueError("expected either 'secret' or 'config'")
+        return self
+
+
+def _value_kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return "reference" if isinstance(value, (Mapping, Reference)) else "text"
+
+
+def _text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("expected text; put quotes around it")  # noqa: TRY004 - pydantic takes ValueError
+    return value
+
+
+EnvValue = Annotated[
+    Annotated[str, BeforeValidator(_text), Tag("text")]
+    | Annotated[Reference, Tag("reference")]
+    | Annotated[None, Tag("nothing")],
+    Discriminator(_value_kind),
+]
+"""Text, a reference to a secret or config map, or null to take a variable away."""
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _variable(name: str) -> str:
+    if not _VARIABLE.fullmatch(name):
+        raise ValueError("expected a variable name: letters, digits and '_'")
+    if name.startswith(("PIPEGRAFT_PORT_", "PIPEGRAFT_MOUNT_")):
+        raise ValueError("names that start with PIPEGRAFT_PORT_ and PIPEGRAFT_MOUNT_ are set by Pipegraft")
+    return name
+
+
+Variable = Annotated[str, AfterValidator(_variable)]
+
+
+class Probe(Declared):
+    """How to ask a component whether it is well: by HTTP if `path` is given, else by connecting."""
+
+    path: str | None = Field(default=None, pattern=r"^/")
+    """Asked by GET; any answer from 200 to 399 is good."""
+    port: PortName | None = None
+    """One of the component's ports; its first one if absent."""
+    initial_delay: Seconds | None = None
+    """Time before the first question."""
+    period: Seconds | None = Field(default=None, ge=1)
+    """Time between two questions."""
+    timeout: Seconds | None = Field(default=None, ge=1)
+    """How long an answer may take."""
+    failures: int | None = Field(default=None, ge=1)
+    """Bad answers in a row that count."""
+
+
+class Entrance(Declared):
+    """Where requests from outside enter; a gray release splits them by weight."""
+
+    via: Name | None = None
+    """Component of the pod that receives the requests, an ipc one for example; the main one if absent."""
+    port: PortName | None = None
+    """That component's port; its first one if absent."""
+    hosts: tuple[str, ...] | None = None
+    """Host names to answer to; all if absent."""
+    path: str | None = Field(default=None, pattern=r"^/")
+    """Prefix of the paths to answer; all if absent."""
+    gateway: str | None = Field(default=None, pattern=r"^([a-z0-9-]+/)?[a-z0-9.-]+$")
+    """``NAMESPACE/NAME`` of the Gateway; the workload's own Service (a mesh's route) if absent."""
+    listen: str | None = Field(default=None, pattern=r"^[^\s:]+:\d{1,5}$")
+    """``HOST:PORT`` where the embedded engine listens; a free port, kept for ever, if absent."""
+
+
+class AppComponent(Declared):
+    """One component; every field is optional so that the same keys serve as an overlay."""
+
+    intimacy: Intimacy | None = None
+    """`rpc` (the default): its own workload; `ipc`: a sidecar of `host`; `in-process`: mounted into it."""
+    host: Name | None = None
+    """The rpc component whose pod it belongs to; the only rpc component if absent."""
+    mount: str | None = Field(default=None, pattern=r"^/[^:]*$")
+    """Where an in-process component appears in the pod."""
+    image: str | None = Field(default=None, min_length=1)
+    """Reference pinned by digest: ``registry.example.com/shop/web@sha256:…``."""
+    command: tuple[str, ...] | None = None
+    """Replaces the image's entrypoint."""
+    args: tuple[str, ...] | None = None
+    """Replaces the image's command."""
+    ports: Mapping[PortName, Port | None] | None = None
+    """What it listens on, by name."""
+    env: Mapping[Variable, EnvValue] | None = None
+    """Environment variables."""
+    replicas: int | None = Field(default=None, ge=0)
+    """Instances of an rpc component; 1 if absent."""
+    cpu: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?m?$")
+    """CPU it may use, as Kubernetes writes it: ``500m``, ``2``."""
+    memory: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?([kMGTP]|[KMGTP]i)?$")
+    """Memory it may use, as Kubernetes writes it: ``256Mi``."""
+    readiness: Probe | None = None
+    """Whether it may get requests; a connection to its first port if it has ports and this is absent."""
+    liveness: Probe | None = None
+    """Whether it must be started again."""
+    grace: Seconds | None = None
+    """Time an instance of an rpc component has to finish what it does before it is killed."""
+    entrance: Entrance | None = None
+    """For an rpc component that takes requests from outside."""
+
+
+class App(Declared):
+    """``app.yaml``."""
+
+    app: Name
+    components: Mapping[Name, AppComponent] = Field(min_length=1)
+
+
+class ReleaseMark(Declared):
+    """Which release something is."""
+
+    number: int = Field(ge=0)
+    """Number of the pipeline; rises."""
+    source: str = Field(min_length=1)
+    """Commit of the source repository."""
+
+
+class GrayBlock(Declared):
+    """The new version while a gray release runs."""
+
+    release: ReleaseMark
+    weight: int = Field(ge=0, le=100)
+    """Percent of the requests it gets; 0 deploys it without requests."""
+    phase: Name
+    """What the gray release is doing, for people and for its next step."""
+    components: Mapping[Name, AppComponent] = Field(min_length=1)
+    """What differs from the environment."""
+
+
+class AppEnvironment(Declared):
+    """``environments/NAME.yaml``."""
+
+    namespace: Name | None = None
+    """Kubernetes namespace; ``APP-ENVIRONMENT`` if absent."""
+    release: ReleaseMark | None = None
+    """The release that runs there; absent before the first one."""
+    components: Mapping[Name, AppComponent] = {}
+    """What differs from ``app.yaml``."""
+    gray: GrayBlock | None = None
+    """Absent unless a gray release runs."""
