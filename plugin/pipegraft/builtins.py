@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import ModuleType
 
 from pipegraft.adapters.build import layer
-from pipegraft.stages import image_build
+from pipegraft.stages import iac_bump, image_build
 
 __all__ = ["PLUGINS"]
 
-PLUGINS: tuple[ModuleType, ...] = (image_build, layer)
+PLUGINS: tuple[ModuleType, ...] = (image_build, iac_bump, layer)
 """Modules that implement hooks, in the order their values are shown."""

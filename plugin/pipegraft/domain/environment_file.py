@@ -1,0 +1,183 @@
+"""``environments/NAME.yaml`` as iac-bump and gray-release see it: images, release, gray block.
+
+Which of two releases is newer is told by their numbers alone. A file that holds a newer one is never
+changed by an older one; a gray block of an older release gives way to a newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pipegraft.domain.configuration import parse_document
+from pipegraft.errors import ConfigError, Problem, UsageError
+from pipegraft.model.appspec import AppEnvironment, ReleaseMark
+from pipegraft.text.marked import load_marked
+from pipegraft.text.yaml import Edit, Put, Remove, apply
+from pipegraft.text.yaml.changes import Value
+
+__all__ = ["Bump", "app_path", "bump", "check_app", "environment_path", "images_of", "read_environment"]
+
+Outcome = Literal["written", "unchanged", "superseded"]
+Step = Literal["bump", "prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bump:
+    """What becomes of an environment file.
+
+    Arguments:
+        outcome: `written`: `text` is new; `unchanged`: it says the same already; `superseded`: it holds
+            a newer release.
+        step: `bump` sets the images for all requests; `prepare` adds them as a gray block of weight 0.
+        text: the file's new text; the old one unless written.
+        images: component → image before, for those that change.
+        held: the newest release that stood there before.
+    """
+
+    outcome: Outcome
+    step: Step = "bump"
+    text: str = ""
+    images: Mapping[str, str | None] = field(default_factory=dict)
+    held: ReleaseMark | None = None
+
+
+def environment_path(folder: str | None, environment: str) -> str:
+    """Path of an environment's file in the IaC repository.
+
+    Arguments:
+        folder: the app's folder in a repository shared by several, None for the root.
+        environment: name of the environment.
+    """
+    path = f"environments/{environment}.yaml"
+    return f"{folder.rstrip('/')}/{path}" if folder else path
+
+
+def app_path(folder: str | None) -> str:
+    """Path of the app spec in the IaC repository; `folder` as for `environment_path`."""
+    return f"{folder.rstrip('/')}/app.yaml" if folder else "app.yaml"
+
+
+def check_app(text: str | None, app: str, file: str) -> None:
+    """Make sure the IaC repository is the one of this application.
+
+    Arguments:
+        text: its app spec, None if there is none.
+        app: the application that is delivered.
+        file: name for messages.
+
+    Raises:
+        UsageError: there is no app spec, or it is another application's.
+    """
+    if text is None:
+        raise UsageError(
+            f"expected {file} in the IaC repository, it is not there",
+            fix="add the app spec, or correct 'iac.path' in delivery.yaml",
+        )
+    marked = load_marked(text, file)
+    found = marked.data.get("app") if isinstance(marked.data, dict) else None
+    if found != app:
+        problem = Problem(
+            f"expected the app spec of '{app}', found {found!r}",
+            marked.place(("app",)),
+            "correct 'iac' in delivery.yaml: this folder belongs to another application",
+        )
+        raise ConfigError([problem])
+
+
+def read_environment(text: str, file: str) -> AppEnvironment:
+    """Read an environment file; one without content declares nothing.
+
+    Raises:
+        ConfigError: everything wrong with it, each with its place.
+    """
+    if load_marked(text, file).data is None:
+        return AppEnvironment()
+    return parse_document(text, file, AppEnvironment)
+
+
+def images_of(environment: AppEnvironment, *, gray: bool = False) -> dict[str, str]:
+    """Component → image reference.
+
+    Arguments:
+        gray: as the gray version has them: its overlay above the environment.
+    """
+    layers = [environment.components]
+    if gray and environment.gray:
+        layers.append(environment.gray.components)
+    return {name: one.image for layer in layers for name, one in layer.items() if one.image}
+
+
+def bump(text: str | None, images: Mapping[str, str], release: ReleaseMark, *, gray: bool, file: str) -> Bump:
+    """Bring a release into an environment file.
+
+    Arguments:
+        text: the file as it is, None if it does not exist.
+        images: component → reference of each image of the release.
+        release: which release it is.
+        gray: whether traffic moves step by step; ignored while nothing runs there yet.
+        file: name for messages.
+
+    Raises:
+        ConfigError: the file is not an environment file.
+        EditRefused: the edit cannot be made exactly.
+    """
+    if text is None or load_marked(text, file).data is None:
+        return _first(text or "", images, release, file)
+    held = read_environment(text, file)
+    newest = max(
+        (mark for mark in (held.release, held.gray and held.gray.release) if mark),
+        key=lambda mark: mark.number,
+        default=None,
+    )
+    if newest and newest.number > release.number:
+        return Bump("superseded", text=text, held=newest)
+    stable = images_of(held)
+    changed = {name: stable.get(name) for name, image in images.items() if stable.get(name) != image}
+    gone = [Remove(("gray",))] if held.gray else []
+    if gray and stable and changed:
+        step: Step = "prepare"
+        same = _is_prepared(held, images, release)
+        edits: list[Edit] = [
+            *gone,
+            Put(("gray",), _gray_block({name: images[name] for name in changed}, release)),
+        ]
+    else:
+        step = "bump"
+        same = not changed and not held.gray
+        pins = [Put(("components", name, "image"), images[name]) for name in changed]
+        number, source = (
+            Put(("release", "number"), release.number),
+            Put(("release", "source"), release.source),
+        )
+        edits = [*pins, number, source, *gone]
+    if same:
+        return Bump("unchanged", step, text, held=newest)
+    return Bump("written", step, apply(text, edits, file=file), changed, newest)
+
+
+def _first(text: str, images: Mapping[str, str], release: ReleaseMark, file: str) -> Bump:
+    head = text if not text or text.endswith("\n") else f"{text}\n"
+    seed = f"{head}release:\n  number: {release.number}\n"
+    content = {name: {"image": image} for name, image in images.items()}
+    edits = [Put(("release", "source"), release.source), Put(("components",), content)]
+    return Bump("written", text=apply(seed, edits, file=file), images=dict.fromkeys(images))
+
+
+def _is_prepared(held: AppEnvironment, images: Mapping[str, str], release: ReleaseMark) -> bool:
+    runs = images_of(held, gray=True)
+    return (
+        held.gray is not None
+        and held.gray.release.number == release.number
+        and all(runs.get(name) == image for name, image in images.items())
+    )
+
+
+def _gray_block(images: Mapping[str, str], release: ReleaseMark) -> dict[str, Value]:
+    return {
+        "release": {"number": release.number, "source": release.source},
+        "weight": 0,
+        "phase": "step",
+        "components": {name: {"image": image} for name, image in images.items()},
+    }

@@ -1,0 +1,226 @@
+"""The iac-bump stage: what is written, what is not, and who wins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from pipegraft.errors import Conflict, UsageError
+from pipegraft.model.delivery import Delivery
+from pipegraft.model.release import BuiltImage, IacCommit, Release, Source
+from pipegraft.ports.clock import FakeClock
+from pipegraft.ports.iac import FakeIacRepository
+from pipegraft.ports.progress import RecordingProgress
+from pipegraft.ports.registry import FakeRegistry
+from pipegraft.ports.release_store import FakeReleaseStore
+from pipegraft.ports.stage import StageContext
+from pipegraft.stages.iac_bump import STAGE
+
+PRODUCTION = "environments/production.yaml"
+APP = {"app.yaml": "app: shop\ncomponents:\n  web: {ports: {http: 80}}\n"}
+GRAY = {"metrics": [{"source": "fake"}]}
+
+
+class Racing(FakeIacRepository):
+    """A branch on which somebody writes right before our first commit."""
+
+    def __init__(self, files: Mapping[str, str], theirs: Callable[[str], Mapping[str, str]]) -> None:
+        super().__init__(files)
+        self._theirs: Callable[[str], Mapping[str, str]] | None = theirs
+
+    def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
+        if self._theirs:
+            theirs, self._theirs = self._theirs, None
+            super().commit(theirs(self.read(PRODUCTION, parent) or ""), "theirs", parent)
+        return super().commit(changes, message, parent)
+
+
+class World:
+    """A delivery of one component to one environment, and everything it touches."""
+
+    def __init__(
+        self, branch: FakeIacRepository, number: int, *, gray: bool = False, path: str | None = None
+    ) -> None:
+        self.branch = branch
+        self.held = FakeRegistry()
+        self.progress = RecordingProgress()
+        self.environment = "production"
+        pushed = self.held.push_manifest("web", "v", f"web {number}".encode(), "m")
+        self.reference = f"registry.example.com/shop/web@{pushed.digest}"
+        image = BuiltImage(
+            reference=self.reference,
+            digest=pushed.digest,
+            input_hash=f"ih-{'0' * 64}",
+            builder="fake",
+            built=True,
+        )
+        source = Source(commit=f"{number:040x}", number=number, pipeline=f"https://ci.example.com/{number}")
+        self.releases = FakeReleaseStore(Release(app="shop", source=source, images={"web": image}))
+        self.delivery = Delivery.model_validate(
+            {
+                "app": "shop",
+                "registry": "registry.example.com/shop",
+                "components": {"web": {"path": "web"}},
+                "iac": {"repository": "iac.git", "path": path},
+                "environments": {"production": {"gate": {"engine": "fake"}, "gray": GRAY if gray else None}},
+            }
+        )
+
+    def registry(self) -> FakeRegistry:
+        return self.held
+
+    def iac(self) -> FakeIacRepository:
+        return self.branch
+
+    def run(self, **inputs: object) -> IacCommit | None:
+        context = StageContext(
+            self.delivery,
+            Path(),
+            "production",
+            self,  # type: ignore[arg-type] # only what this stage opens
+            self.releases,
+            FakeClock(),
+            self.progress,
+        )
+        STAGE.run(context, STAGE.parse_inputs(inputs))
+        part = self.releases.release.environments.get("production")
+        return part.bump if part else None
+
+    def file(self) -> str:
+        return self.branch.read(PRODUCTION, self.branch.tip()) or ""
+
+
+def test_a_release_is_one_commit_that_says_what_it_did() -> None:
+    branch = FakeIacRepository(APP)
+    first, second = World(branch, 12), World(branch, 13)
+    first.run()
+    bump = second.run()
+    commit = branch.log()[0]
+    assert bump == IacCommit(commit=commit.id, path=PRODUCTION, outcome="written")
+    assert commit.subject == "shop: release 13 in production"
+    assert f"web: {first.reference[:49]} → {second.reference[:49]}" in commit.message
+    assert commit.trailers == {
+        "Pipegraft-App": "shop",
+        "Pipegraft-Environment": "production",
+        "Pipegraft-Release": "13",
+        "Pipegraft-Source-Commit": f"{13:040x}",
+        "Pipegraft-Pipeline": "https://ci.example.com/13",
+        "Pipegraft-Step": "bump",
+    }
+    assert second.reference in second.file()
+
+
+def test_running_again_finds_the_commit_that_holds_it() -> None:
+    branch = FakeIacRepository(APP)
+    written = World(branch, 13).run()
+    assert written
+    branch.commit({"other.yaml": "1\n"}, "somebody else", branch.tip())
+    tip = branch.tip()
+    again = World(branch, 13).run()
+    assert again == IacCommit(commit=written.commit, path=PRODUCTION, outcome="unchanged")
+    assert branch.tip() == tip
+
+
+def test_a_newer_release_is_not_overwritten() -> None:
+    branch = FakeIacRepository(APP)
+    newer = World(branch, 14).run()
+    assert newer
+    older = World(branch, 13)
+    assert older.run() == IacCommit(commit=newer.commit, path=PRODUCTION, outcome="superseded")
+    assert "release 14, newer than 13" in older.progress.events[-1].message
+
+
+def test_gray_prepares_at_weight_zero() -> None:
+    branch = FakeIacRepository(APP)
+    World(branch, 12, gray=True).run()
+    second = World(branch, 13, gray=True)
+    second.run()
+    assert "weight: 0" in second.file()
+    assert branch.log()[0].trailers["Pipegraft-Step"] == "prepare"
+
+
+def test_a_folder_of_a_shared_repository() -> None:
+    branch = FakeIacRepository({f"apps/shop/{path}": text for path, text in APP.items()})
+    bump = World(branch, 12, path="apps/shop").run()
+    assert bump
+    assert bump.path == f"apps/shop/{PRODUCTION}"
+    assert branch.read(bump.path, bump.commit)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, r"expected app\.yaml in the IaC repository"),
+        ({"app.yaml": "app: cart\n"}, r"app\.yaml:1:6: expected the app spec of 'shop', found 'cart'"),
+        ({"app.yaml": "- 1\n"}, "expected the app spec of 'shop', found None"),
+    ],
+)
+def test_another_applications_repository_is_refused(files: dict[str, str], message: str) -> None:
+    branch = FakeIacRepository(files)
+    tip = branch.tip()
+    with pytest.raises(UsageError, match=message):
+        World(branch, 12).run()
+    assert branch.tip() == tip
+
+
+def test_a_digest_that_the_registry_does_not_have_is_not_written() -> None:
+    branch = FakeIacRepository(APP)
+    tip = branch.tip()
+    world = World(branch, 12)
+    world.held.manifests.clear()
+    with pytest.raises(UsageError, match="the image of 'web'"):
+        world.run()
+    assert branch.tip() == tip
+    world.run(verify=False)
+    assert branch.tip() != tip
+
+
+def test_a_release_without_images_is_refused() -> None:
+    world = World(FakeIacRepository(APP), 12)
+    world.releases.save(world.releases.release.model_copy(update={"images": {}}))
+    with pytest.raises(UsageError, match="image-build"):
+        world.run()
+
+
+def test_a_dry_run_shows_the_difference_and_writes_nothing() -> None:
+    branch = FakeIacRepository(APP)
+    World(branch, 12).run()
+    tip = branch.tip()
+    world = World(branch, 13)
+    assert world.run(dry_run=True) is None
+    assert branch.tip() == tip
+    diff = world.progress.events[-1].data["diff"]
+    assert f"--- a/{PRODUCTION}\n+++ b/{PRODUCTION}\n" in diff
+    assert f"+    image: {world.reference}\n" in diff
+
+
+def test_what_others_change_meanwhile_stays() -> None:
+    held = f"release:\n  number: 12\n  source: abc\ncomponents:\n  web:\n    image: r/web@sha256:{'a' * 64}\n"
+    branch = Racing(APP | {PRODUCTION: held}, lambda text: {PRODUCTION: text + "    replicas: 3  # busy\n"})
+    world = World(branch, 13)
+    world.run()
+    assert world.file().endswith("    replicas: 3  # busy\n")
+    assert world.reference in world.file()
+
+
+def test_an_image_that_a_person_changes_meanwhile_is_a_conflict() -> None:
+    old, theirs = f"r/web@sha256:{'a' * 64}", f"r/web@sha256:{'b' * 64}"
+    held = f"release:\n  number: 12\n  source: abc\ncomponents:\n  web:\n    image: {old}\n"
+    branch = Racing(APP | {PRODUCTION: held}, lambda text: {PRODUCTION: text.replace(old, theirs)})
+    world = World(branch, 13)
+    with pytest.raises(Conflict) as caught:
+        world.run()
+    for value in (old, theirs, world.reference):
+        assert value[: value.index("@") + 19] in str(caught.value)
+    assert theirs in world.file()
+
+
+def test_an_older_pipeline_that_is_faster_is_no_conflict() -> None:
+    held = f"release:\n  number: 12\n  source: abc\ncomponents:\n  web:\n    image: r/web@sha256:{'a' * 64}\n"
+    newer = held.replace("12", "13").replace("a" * 64, "b" * 64)
+    branch = Racing(APP | {PRODUCTION: held}, lambda _text: {PRODUCTION: newer})
+    world = World(branch, 14)
+    world.run()
+    assert world.reference in world.file()
