@@ -1,0 +1,24 @@
+"""``pipegraft render``: what an app spec becomes for an engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
+@click.option("--env", "environments", multiple=True, help="Only this environment; repeatable.")
+@click.option(
+    "--target", type=click.Choice(["oam"]), default="oam", show_default=True, help="What to render for."
+)
+@click.option("--revision", help="Commit to name in the output; a digest of the output if absent.")
+def command(*, folder: Path, environments: tuple[str, ...], target: str, revision: str | None) -> None:
+    """Show what the app spec in FOLDER (app.yaml, environments/) becomes for an engine.
+
+    The output is the same, byte for byte, for the same spec.
+    """
+    from pipegraft.usecases.render import render  # noqa: PLC0415
+
+    click.echo(render(folder, environments, target, revision), nl=False)

@@ -1,0 +1,1 @@
+"""What the app spec becomes for an engine: plain data, and deterministic bytes."""

@@ -1,0 +1,78 @@
+"""Shows what an app spec becomes, from a folder that holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipegraft.domain.appspec import Resolved, resolve
+from pipegraft.domain.rendering.dump import dump_documents
+from pipegraft.domain.rendering.oam import render_application
+from pipegraft.errors import ConfigError, Place, Problem, UsageError
+
+__all__ = ["TARGETS", "environments_of", "render"]
+
+Manifests = list[dict[str, Any]]
+
+TARGETS: Mapping[str, Callable[[Resolved, str | None], Manifests]] = {
+    "oam": lambda resolved, revision: [render_application(resolved, revision)],
+}
+"""Target → what it makes of one environment."""
+
+
+def render(folder: Path, environments: Sequence[str], target: str, revision: str | None = None) -> str:
+    """Render environments for one target.
+
+    Arguments:
+        folder: holds ``app.yaml`` and ``environments/``.
+        environments: names; all there are if empty.
+        target: one of `TARGETS`.
+        revision: commit to put into the output; a digest of it if None.
+
+    Returns:
+        YAML documents, the same bytes for the same spec.
+
+    Raises:
+        ConfigError: everything wrong with the files, of all environments.
+        UsageError: there is no such environment.
+    """
+    app = _read(folder / "app.yaml")
+    manifests: Manifests = []
+    problems: dict[Problem, None] = {}
+    for name in environments or environments_of(folder):
+        file = f"environments/{name}.yaml"
+        try:
+            resolved = resolve(app, _read(folder / file), name, environment_file=file)
+        except ConfigError as error:
+            problems |= dict.fromkeys(error.problems)
+        else:
+            manifests += TARGETS[target](resolved, revision)
+    if problems:
+        raise ConfigError(problems)
+    return dump_documents(manifests)
+
+
+def environments_of(folder: Path) -> list[str]:
+    """Names of the environments a folder declares.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = sorted(path.stem for path in (folder / "environments").glob("*.yaml"))
+    if not found:
+        raise UsageError(
+            f"expected {folder}/environments/NAME.yaml, found none", fix="add one, or name the folder"
+        )
+    return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise UsageError(
+            f"expected {path}, found no such file", fix="name the folder that holds the app spec"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"expected {path} to be text in UTF-8: {error}", place=Place(str(path))) from error

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import pytest
+
+from pipegraft.domain.appspec import merge, resolve
+from pipegraft.errors import ConfigError
+from pipegraft.model.appspec import AppComponent
+
+APP = """\
+app: shop
+components:
+  web:
+    ports: {http: 8080}
+    env: {GREETING: hello, DEBUG: "1"}
+    readiness: {path: /healthz, period: 5s}
+    entrance: {via: governance}
+  pricing: {intimacy: in-process, host: web, mount: /opt/pricing}
+  governance: {intimacy: ipc, host: web, ports: {http: 8000}}
+"""
+PRODUCTION = """\
+release: {number: 12, source: 4be1}
+components:
+  web: {image: "r/web@sha256:1", replicas: 2}
+  pricing: {image: "r/pricing@sha256:1"}
+  governance: {image: "r/governance@sha256:1"}
+"""
+GRAY = """\
+gray:
+  release: {number: 13, source: 77aa}
+  weight: 5
+  phase: step
+  components:
+    web: {image: "r/web@sha256:2"}
+"""
+
+
+def problems(app: str, environment: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        resolve(app, environment, "production")
+    return [str(problem).splitlines()[0] for problem in caught.value.problems]
+
+
+def test_components_gather_in_the_pod_of_their_host() -> None:
+    resolved = resolve(APP, PRODUCTION, "production")
+    (pod,) = resolved.pods
+    assert (resolved.name, resolved.namespace) == ("shop-production", "shop-production")
+    assert [member.name for member in pod.sidecars] == ["governance"]
+    assert [member.name for member in pod.mounted] == ["pricing"]
+    assert pod.entrance == ("governance", 8000)
+    assert pod.variables() == {
+        "PIPEGRAFT_PORT_WEB": "8080",
+        "PIPEGRAFT_PORT_GOVERNANCE": "8000",
+        "PIPEGRAFT_MOUNT_PRICING": "/opt/pricing",
+    }
+
+
+def test_the_environment_wins_key_by_key_and_null_takes_away() -> None:
+    overlay = PRODUCTION.replace(
+        "replicas: 2", "env: {DEBUG: null, MODE: live}, readiness: {period: 1s}, ports: {admin: 9000}"
+    )
+    spec = resolve(APP, overlay, "production").pods[0].main.spec
+    assert spec.env == {"GREETING": "hello", "MODE": "live"}
+    assert spec.readiness is not None
+    assert (spec.readiness.path, spec.readiness.period) == ("/healthz", 1)
+    assert spec.ports == {"http": 8080, "admin": 9000}
+
+
+def test_null_takes_a_whole_block_away() -> None:
+    overlay = PRODUCTION.replace("replicas: 2", "readiness: null")
+    assert resolve(APP, overlay, "production").pods[0].main.spec.readiness is None
+
+
+def test_an_overlay_of_nothing_equals_the_base() -> None:
+    base = merge(AppComponent(), AppComponent.model_validate({"env": {"A": "1"}, "replicas": 3}))
+    assert merge(base, AppComponent()) == base
+
+
+def test_a_gray_block_makes_a_second_version_of_the_pods_it_changes() -> None:
+    gray = resolve(APP, PRODUCTION + GRAY, "production").gray
+    assert gray is not None
+    assert (gray.weight, gray.phase, gray.release.number) == (5, "step", 13)
+    assert [pod.main.spec.image for pod in gray.pods.values()] == ["r/web@sha256:2"]
+    assert gray.pods["web"].main.spec.replicas == 2
+
+
+def test_a_gray_release_of_a_sidecar_makes_a_second_version_of_its_host() -> None:
+    block = GRAY.replace('web: {image: "r/web@sha256:2"}', 'governance: {image: "r/governance@sha256:2"}')
+    gray = resolve(APP, PRODUCTION + block, "production").gray
+    assert gray is not None
+    assert [member.spec.image for member in gray.pods["web"].sidecars] == ["r/governance@sha256:2"]
+
+
+def test_every_problem_is_told_with_its_place() -> None:
+    wrong = PRODUCTION.replace('pricing: {image: "r/pricing@sha256:1"}', "pricin: {image: x}")
+    assert problems(APP, wrong) == [
+        "app.yaml:8:3: component 'pricing' has no image",
+        "environments/production.yaml:4:3: component 'pricin' is not declared in app.yaml",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("host: web, ports", "host: shop, ports", "'shop' is not an rpc component; there are: web"),
+        ("{http: 8000}", "{http: 8080}", "share one pod and both listen on 8080"),
+        ("via: governance", "via: pricing", "the entrance of 'web' leads to no port"),
+        ("{path: /healthz", "{port: admin", "'web' has no port 'admin' to probe; there are: http"),
+        (", mount: /opt/pricing", "", "'pricing' is in-process and has no 'mount'"),
+        ("mount: /opt/pricing", "mount: /x, replicas: 2", "'replicas' belongs to the pod's main component"),
+        ("intimacy: ipc, host: web", "intimacy: ipc, host: web, mount: /x", "'mount' is for in-process"),
+        ("  web:\n", "  web-gray: {image: x}\n  web:\n", "is the name of the new version of 'web'"),
+        ("intimacy: ipc, host: web", "intimacy: rpc, host: web, image: x", "'host' is for components in"),
+        ("GREETING: hello", "PIPEGRAFT_PORT_X: '1'", "are set by Pipegraft"),
+        ("GREETING: hello", "GREETING: 1", "expected text; put quotes around it, found 1"),
+        ("GREETING: hello", "GREETING: {secret: a}", "'components.web.env.GREETING.key' is missing"),
+        ("period: 5s", "period: 1500ms", "expected whole seconds"),
+        ("intimacy: ipc", "intimacy: icp", "input should be 'in-process', 'ipc' or 'rpc', found 'icp'"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_together_is_refused(old: str, new: str, expected: str) -> None:
+    assert old in APP
+    assert any(expected in problem for problem in problems(APP.replace(old, new), PRODUCTION))
+
+
+def test_a_gray_block_cannot_move_a_component() -> None:
+    block = GRAY.replace('web: {image: "r/web@sha256:2"}', "governance: {intimacy: rpc, host: null}")
+    assert any("cannot move 'governance'" in problem for problem in problems(APP, PRODUCTION + block))
