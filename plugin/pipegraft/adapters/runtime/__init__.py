@@ -1,0 +1,1 @@
+"""Workload runtimes of the embedded engine."""

@@ -1,0 +1,73 @@
+"""Images unpacked to folders, by digest; what nobody uses any more is removed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipegraft.actions.unpack import unpack
+from pipegraft.adapters.files import write_atomically
+from pipegraft.domain.images.reference import ImageReference
+from pipegraft.errors import OutsideError
+from pipegraft.ports.registry import Registry
+
+__all__ = ["UnpackedImages"]
+
+_CONFIG = ".json"
+_LARGEST = 4 << 20
+"""Bytes of a manifest or configuration that are read."""
+
+
+class UnpackedImages:
+    """A folder of unpacked images; used by one process at a time.
+
+    Arguments:
+        folder: where they are; made if absent.
+        open_registry: opens the registry at an address.
+    """
+
+    def __init__(self, folder: Path, open_registry: Callable[[str], Registry]) -> None:
+        self._folder = folder
+        self._open = open_registry
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def get(self, reference: str) -> tuple[Path, Mapping[str, Any]]:
+        """Folder and configuration of an image, fetched and unpacked if it is not there yet."""
+        image = ImageReference.parse(reference)
+        root = self._root(image)
+        config = root.with_suffix(_CONFIG)
+        if not (root.exists() and config.exists()):
+            registry = self._open(image.address)
+            write_atomically(config, json.dumps(_read_config(registry, image)).encode())
+            unpack(registry, image.repository, image.digest, root)
+        return root, json.loads(config.read_bytes())
+
+    def keep(self, references: Collection[str]) -> None:
+        """Remove every other image, and what an interrupted unpacking left behind."""
+        roots = {self._root(ImageReference.parse(reference)) for reference in references}
+        kept = roots | {root.with_suffix(_CONFIG) for root in roots}
+        for path in self._folder.iterdir():
+            if path in kept:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    def _root(self, image: ImageReference) -> Path:
+        return self._folder / image.digest.removeprefix("sha256:")
+
+
+def _read_config(registry: Registry, image: ImageReference) -> Mapping[str, Any]:
+    """`config` of the image's configuration (OCI image-spec, manifest.md and config.md)."""
+    try:
+        with registry.open(image.repository, image.digest, manifest=True) as stream:
+            digest = json.loads(stream.read(_LARGEST))["config"]["digest"]
+        with registry.open(image.repository, digest) as stream:
+            found: Mapping[str, Any] = json.loads(stream.read(_LARGEST)).get("config") or {}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise OutsideError(f"expected {image} to be an image of one platform: {error}") from error
+    return found

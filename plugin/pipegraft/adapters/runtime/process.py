@@ -1,0 +1,170 @@
+"""Workloads as plain processes of this machine: nothing to install, nothing isolated.
+
+An instance's processes share nothing but the loopback interface, so each declared port gets a free
+one, told by the variables ``PIPEGRAFT_PORT_*``. They outlive the engine; the next one adopts them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipegraft.adapters.runtime.command_line import command_line
+from pipegraft.adapters.runtime.instance import RunningInstance
+from pipegraft.adapters.runtime.loopback import free_port
+from pipegraft.adapters.runtime.records import ContainerRecord, InstanceRecord, Records
+from pipegraft.adapters.runtime.supervision import MARK, Child, spawn
+from pipegraft.errors import UsageError
+from pipegraft.ports.runtime import Container, Instance, SecretKey, Workload
+
+__all__ = ["ImageStore", "ProcessRuntime"]
+
+
+class ImageStore(Protocol):
+    """Unpacked images."""
+
+    def get(self, reference: str) -> tuple[Path, Mapping[str, Any]]:
+        """Folder and configuration of an image, fetched and unpacked if it is not there yet.
+
+        Raises:
+            Unreachable: it cannot be fetched.
+            UsageError: the reference names no image.
+        """
+
+    def keep(self, references: Collection[str]) -> None:
+        """Remove every other image."""
+
+
+class ProcessRuntime:
+    """Runs instances as processes.
+
+    Arguments:
+        folder: records and logs of the instances; made if absent.
+        images: where their files come from.
+        secret_folder: ``NAME/KEY`` files that references to secrets and config maps are looked up in.
+        drain: seconds a ready instance still runs after it was told to stop, so that requests that
+            were on their way arrive.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        images: ImageStore,
+        *,
+        secret_folder: Path | None = None,
+        drain: float = 0.5,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._records = Records(folder)
+        self._images = images
+        self._secrets = secret_folder
+        self._drain = drain
+        self._clock = clock
+        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="probe")
+        self._instances = {
+            record.id: RunningInstance(record, self._records, clock) for record in self._records.load()
+        }
+
+    def start(self, workload: Workload) -> str:
+        held = {image: self._images.get(image) for image in dict.fromkeys(workload.images)}
+        name = f"{workload.name}-{workload.template[:6]}-{secrets.token_hex(3)}"
+        taken = {port for one in self._instances.values() for port in one.record.ports.values()}
+        ports: dict[int, int] = {}
+        for port in workload.ports:
+            ports[port] = free_port(taken | set(ports.values()))
+        spawned: list[tuple[Container, Child]] = []
+        try:
+            for container in workload.containers:
+                spawned.append((container, self._spawn(name, workload, container, held, ports)))  # noqa: PERF401 - what was spawned must be known when the next one fails
+            record = self._record(name, workload, ports, spawned)
+            self._records.save(record)
+        except BaseException:
+            for _, child in spawned:
+                child.give_up()
+            self._records.remove(name)
+            raise
+        children = [child for _, child in spawned]
+        self._instances[name] = RunningInstance(record, self._records, self._clock, children)
+        for child in children:
+            child.let_go()
+        return name
+
+    def stop(self, instance: str) -> None:
+        if instance in self._instances:
+            self._instances[instance].stop(self._drain)
+
+    def observe(self) -> Sequence[Instance]:
+        seen = []
+        for name, instance in list(self._instances.items()):
+            instance.advance(self._pool)
+            if instance.gone:
+                self._records.remove(name)
+                del self._instances[name]
+            else:
+                seen.append(instance.describe())
+        return sorted(seen, key=lambda one: (self._instances[one.id].record.started, one.id))
+
+    def collect(self, images: Collection[str]) -> None:
+        used = {image for one in self._instances.values() for image in one.record.images}
+        self._images.keep({*images, *used})
+
+    def log(self, instance: str, container: str) -> Path:
+        """File that takes what a container prints."""
+        return self._instances[instance].log(container)
+
+    def _spawn(
+        self,
+        name: str,
+        workload: Workload,
+        container: Container,
+        held: Mapping[str, tuple[Path, Mapping[str, Any]]],
+        ports: Mapping[int, int],
+    ) -> Child:
+        roots = {image: root for image, (root, _) in held.items()}
+        config = held[container.image][1]
+        line = command_line(workload, container, roots=roots, config=config, ports=ports, secret=self._secret)
+        log = self._records.folder(name) / f"{container.name}.log"
+        return spawn(line.words, {**line.env, MARK: name}, line.folder, log)
+
+    def _record(
+        self,
+        name: str,
+        workload: Workload,
+        ports: dict[int, int],
+        spawned: Sequence[tuple[Container, Child]],
+    ) -> InstanceRecord:
+        now = self._clock()
+        return InstanceRecord(
+            name,
+            workload.application,
+            workload.name,
+            workload.template,
+            tuple(dict.fromkeys(workload.images)),
+            workload.grace,
+            ports,
+            tuple(
+                ContainerRecord(container.name, child.id, container.readiness, container.liveness)
+                for container, child in spawned
+            ),
+            started=now,
+            since=now,
+        )
+
+    def _secret(self, wanted: SecretKey) -> str:
+        where = f"{wanted.name}/{wanted.key}"
+        if self._secrets is None:
+            raise UsageError(
+                f"{wanted.kind} {where} is wanted, and this engine was given no folder of secrets",
+                fix="start the engine with --secrets FOLDER",
+            )
+        try:
+            return (self._secrets / wanted.name / wanted.key).read_text("utf-8").removesuffix("\n")
+        except OSError as error:
+            raise UsageError(
+                f"{wanted.kind} {where} is not in {self._secrets}: {error.strerror}", fix="put it there"
+            ) from None

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import pytest
+
+from pipegraft.ports.runtime import Container, FakeRuntime, Phase, Workload
+from pipegraft.testing.runtime_suite import RuntimeSuite
+
+
+class TestFakeRuntime(RuntimeSuite):
+    @pytest.fixture
+    def runtime(self) -> FakeRuntime:
+        return FakeRuntime({"broken": Phase.FAILED})
+
+    @pytest.fixture
+    def workload(self) -> Workload:
+        return Workload("shop", "web", (Container("web", "image"),), ports=(8080,))
+
+    @pytest.fixture
+    def crashing(self) -> Workload:
+        return Workload("shop", "broken", (Container("broken", "image"),), ports=(8080,))
