@@ -1,0 +1,1 @@
+"""GitOps engines: clients that read their status, and the embedded engine's status server."""

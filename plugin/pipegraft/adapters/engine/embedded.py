@@ -1,0 +1,96 @@
+"""The embedded engine, asked over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from pipegraft.domain.verdicts.embedded import verdict
+from pipegraft.errors import Unreachable, UsageError
+from pipegraft.hookspecs import hookimpl
+from pipegraft.model.base import Declared
+from pipegraft.ports.engine import GitOpsEngine, Status
+from pipegraft.ports.plugins import GitOpsEnginePlugin
+
+__all__ = ["EmbeddedEngine", "EmbeddedOptions", "pipegraft_gitops_engines"]
+
+_TIMEOUT = 5.0
+"""Seconds an answer may take; the engine answers from memory."""
+
+
+class EmbeddedOptions(Declared):
+    """Keys of `gate:` for the embedded engine."""
+
+    application: str = Field(min_length=1)
+    """``APP-ENVIRONMENT``, as the engine calls it."""
+    url: str | None = Field(default=None, pattern=r"^https?://")
+    """Where the engine listens."""
+    state: str | None = None
+    """Its state folder, relative to `delivery.yaml`, which says where it listens."""
+
+    @model_validator(mode="after")
+    def _one_address(self) -> EmbeddedOptions:
+        if (self.url is None) == (self.state is None):
+            raise ValueError("expected either 'url' or 'state' to say where the engine is")
+        return self
+
+
+class EmbeddedEngine:
+    """`GitOpsEngine` over the status server of `pipegraft engine`.
+
+    Arguments:
+        options: which engine and application.
+        root: folder that a relative state folder counts from.
+    """
+
+    def __init__(self, options: EmbeddedOptions, root: Path) -> None:
+        self._options = options
+        self._root = root
+
+    def observe(self) -> Status:
+        found: Status = self._ask("GET", f"/applications/{self._options.application}")
+        return found
+
+    def request_sync(self) -> None:
+        self._ask("POST", "/sync")
+
+    def _ask(self, method: str, path: str) -> dict[str, Any]:
+        import httpx  # noqa: PLC0415 - needed only here, and slow to import
+
+        url = self._url()
+        try:
+            answer = httpx.request(method, f"{url}{path}", timeout=_TIMEOUT, trust_env=False)
+            data: dict[str, Any] = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise Unreachable(
+                f"the engine at {url} does not answer: {error}", fix="start it with 'pipegraft engine'"
+            ) from error
+        if answer.status_code == 404:
+            raise UsageError(f"the engine at {url} says: {data.get('error')}", fix="check 'gate.application'")
+        if answer.is_error:
+            raise Unreachable(f"the engine at {url} answered {answer.status_code}: {data.get('error')}")
+        return data
+
+    def _url(self) -> str:
+        if self._options.url:
+            return self._options.url.rstrip("/")
+        record = self._root / (self._options.state or "") / "engine.json"
+        try:
+            return str(json.loads(record.read_bytes())["url"])
+        except (OSError, ValueError, KeyError):
+            raise Unreachable(
+                f"expected {record} to say where the engine listens", fix="start it with 'pipegraft engine'"
+            ) from None
+
+
+def _connect(options: EmbeddedOptions, root: Path) -> GitOpsEngine:
+    return EmbeddedEngine(options, root)
+
+
+@hookimpl
+def pipegraft_gitops_engines() -> Iterable[GitOpsEnginePlugin]:
+    yield GitOpsEnginePlugin("embedded", EmbeddedOptions, _connect, verdict)

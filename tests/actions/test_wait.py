@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from pipegraft.actions.wait import Patience, Waited, wait_for_revision
+from pipegraft.errors import SyncFailed, Unreachable, UsageError
+from pipegraft.ports.clock import FakeClock
+from pipegraft.ports.engine import FakeEngine, State, Verdict
+from pipegraft.ports.iac import FakeIacRepository
+from pipegraft.ports.progress import RecordingProgress
+
+
+def rule(status: Mapping[str, Any], at_target: Callable[[str], bool]) -> Verdict:
+    """Live at the target succeeds; anything else is what the status says."""
+    if at_target(status["live"]):
+        return Verdict(State.SUCCEEDED, "it is live")
+    return Verdict(State(status.get("state", "progressing")), "not yet", ("web: 0 of 1 ready",))
+
+
+class World:
+    """A branch of three commits, the second being the target."""
+
+    def __init__(self, statuses: Sequence[Mapping[str, Any] | Exception] = ()) -> None:
+        self.iac = FakeIacRepository({"count": "0"})
+        self.before = self.iac.tip()
+        self.target = self.iac.commit({"count": "1"}, "ours", self.before)
+        self.after = self.iac.commit({"count": "2"}, "theirs", self.target)
+        self.clock = FakeClock()
+        self.progress = RecordingProgress()
+        self.engine = FakeEngine(statuses or [{"live": ""}])
+
+    def wait(self, timeout: float = 60.0, settle: float = 0.0) -> Waited:
+        return wait_for_revision(
+            self.engine,
+            rule,
+            history=self.iac,
+            target=self.target,
+            patience=Patience(timeout, settle),
+            clock=self.clock,
+            progress=self.progress,
+        )
+
+
+@pytest.mark.parametrize("live", ["target", "after"])
+def test_the_target_or_a_commit_after_it_will_do(live: str) -> None:
+    world = World()
+    world.engine = FakeEngine(
+        [{"live": world.before}, {"live": world.before}, {"live": getattr(world, live)}]
+    )
+    assert world.wait().verdict.state is State.SUCCEEDED
+    assert world.engine.sync_requests == 1
+
+
+def test_the_commit_before_never_passes() -> None:
+    world = World()
+    world.engine = FakeEngine([{"live": world.before}])
+    with pytest.raises(SyncFailed, match=r"was not live within 60 s.*\n.*0 of 1 ready"):
+        world.wait()
+    assert sum(world.clock.slept) == pytest.approx(60.0)
+
+
+@pytest.mark.parametrize("state", ["failed", "blocked", "suspended"])
+def test_a_known_failure_ends_the_wait_at_once(state: str) -> None:
+    world = World([{"live": ""}, {"live": "", "state": state}, {"live": ""}])
+    with pytest.raises(SyncFailed, match=f"{state}: not yet\n    web: 0 of 1 ready"):
+        world.wait()
+    assert sum(world.clock.slept) < 0.1
+
+
+def test_an_engine_that_does_not_answer_for_a_while_is_asked_again() -> None:
+    world = World()
+    world.engine = FakeEngine([Unreachable("restarting"), Unreachable("restarting"), {"live": world.target}])
+    world.wait()
+    assert [event.kind for event in world.progress.events] == ["warning", "verdict"]
+
+
+def test_an_engine_that_never_answers_is_an_outside_failure() -> None:
+    world = World([Unreachable("no route to host")])
+    with pytest.raises(Unreachable, match="no route to host"):
+        world.wait(timeout=5)
+
+
+def test_a_wrong_name_is_told_at_once() -> None:
+    world = World([UsageError("no application 'shp'")])
+    with pytest.raises(UsageError):
+        world.wait()
+    assert world.clock.slept == []
+
+
+def test_success_must_hold_for_the_settle_time() -> None:
+    world = World()
+    flapping = [{"live": world.target}, {"live": world.before}, {"live": world.target}]
+    world.engine = FakeEngine(flapping)
+    waited = world.wait(settle=5.0)
+    assert waited.seconds > 5.0
+    states = [event.data["state"] for event in world.progress.events]
+    assert states == ["succeeded", "progressing", "succeeded"]
+
+
+def test_the_same_news_is_told_once() -> None:
+    world = World()
+    with pytest.raises(SyncFailed):
+        world.wait()
+    assert len(world.progress.events) == 1
+
+
+def test_a_lost_request_is_repeated() -> None:
+    world = World()
+    with pytest.raises(SyncFailed):
+        world.wait(timeout=100)
+    assert world.engine.sync_requests == 4
