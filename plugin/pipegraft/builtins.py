@@ -5,9 +5,10 @@ from __future__ import annotations
 from types import ModuleType
 
 from pipegraft.adapters.build import layer
-from pipegraft.stages import iac_bump, image_build
+from pipegraft.adapters.engine import embedded
+from pipegraft.stages import iac_bump, image_build, sync_gate
 
 __all__ = ["PLUGINS"]
 
-PLUGINS: tuple[ModuleType, ...] = (image_build, iac_bump, layer)
+PLUGINS: tuple[ModuleType, ...] = (image_build, iac_bump, sync_gate, layer, embedded)
 """Modules that implement hooks, in the order their values are shown."""

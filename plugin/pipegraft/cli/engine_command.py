@@ -1,0 +1,89 @@
+"""``pipegraft engine``: the GitOps engine of one machine."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+
+
+def _duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)", value)
+    if not found or not float(found[1]):
+        raise click.BadParameter(f"expected a duration such as 250ms, 1s or 5m, found '{value}'")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def _address(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, int]:
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise click.BadParameter(f"expected HOST:PORT, found '{value}'")
+    return host, int(port)
+
+
+@click.command()
+@click.option("--repository", required=True, help="The IaC repository: a path or a URL.")
+@click.option("--branch", default="main", show_default=True, help="Its branch.")
+@click.option("--path", "folder", default="", help="The app's folder in a shared repository.")
+@click.option("--env", "environments", multiple=True, required=True, help="Environment to apply; repeatable.")
+@click.option(
+    "--state",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for everything the engine knows and runs.",
+)
+@click.option(
+    "--listen",
+    default="127.0.0.1:0",
+    show_default=True,
+    callback=_address,
+    help="Where to tell the status; port 0 takes a free one and keeps it. STATE/engine.json says which.",
+)
+@click.option(
+    "--poll",
+    default="1s",
+    show_default=True,
+    callback=_duration,
+    help="Time between two looks at the branch.",
+)
+@click.option(
+    "--secrets",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of NAME/KEY files that secrets and config maps are read from.",
+)
+@click.option(
+    "--keep-workloads", is_flag=True, help="On SIGTERM or Ctrl-C leave what runs running for the next engine."
+)
+def command(
+    *,
+    repository: str,
+    branch: str,
+    folder: str,
+    environments: tuple[str, ...],
+    state: Path,
+    listen: tuple[str, int],
+    poll: float,
+    secrets: Path | None,
+    keep_workloads: bool,
+) -> None:
+    """Keep environments on this machine as their IaC repository declares them.
+
+    Watches the branch, renders the app spec to OAM, runs it as processes behind a weighted proxy, heals
+    what breaks, removes what is no longer declared. It may be killed at any moment: what runs goes on,
+    and the next engine with the same --state takes it over.
+    """
+    from pipegraft.usecases.engine import EngineOptions, EngineSetup, run_engine  # noqa: PLC0415
+
+    setup = EngineSetup(
+        repository,
+        branch,
+        state.resolve(),
+        EngineOptions(environments, folder.strip("/"), poll),
+        listen,
+        secrets.resolve() if secrets else None,
+        keep_workloads,
+    )
+    run_engine(setup, lambda line: click.echo(line, err=True))

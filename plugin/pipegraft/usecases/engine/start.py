@@ -1,0 +1,161 @@
+"""Starts the engine on real systems: one state folder, one engine, one proxy."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipegraft.adapters.clock import SystemClock
+from pipegraft.adapters.engine.server import StatusServer
+from pipegraft.adapters.files import write_atomically
+from pipegraft.adapters.git import open_branch
+from pipegraft.adapters.registry import open_registry
+from pipegraft.adapters.runtime.image_store import UnpackedImages
+from pipegraft.adapters.runtime.loopback import free_port
+from pipegraft.adapters.runtime.process import ProcessRuntime
+from pipegraft.adapters.traffic.embedded_router import EmbeddedRouter
+from pipegraft.errors import Locked, Unreachable
+from pipegraft.usecases.engine.application import States
+from pipegraft.usecases.engine.entrances import Entrances
+from pipegraft.usecases.engine.loop import Engine, EngineOptions
+
+__all__ = ["EngineSetup", "run_engine"]
+
+_RECORD = "engine.json"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSetup:
+    """What one engine process is given.
+
+    Arguments:
+        repository, branch: the IaC repository; a path counts from the working folder.
+        state: folder that everything the engine knows is kept in; made if absent.
+        listen: host and port of the status server; port 0 takes the last one again, or a free one.
+        secrets: folder of ``NAME/KEY`` files.
+        keep_workloads: leave processes and proxy running when the engine is told to end.
+    """
+
+    repository: str
+    branch: str
+    state: Path
+    options: EngineOptions
+    listen: tuple[str, int] = ("127.0.0.1", 0)
+    secrets: Path | None = None
+    keep_workloads: bool = False
+
+
+def run_engine(setup: EngineSetup, report: Callable[[str], None]) -> None:
+    """Work until SIGTERM or SIGINT.
+
+    Arguments:
+        report: takes one line for people on everything that changes.
+
+    Raises:
+        Locked: another engine uses this state folder.
+        Unreachable: the status server cannot listen, or a repository on this machine does not exist.
+    """
+    with _alone(setup.state):
+        branch = open_branch(setup.repository, setup.branch, Path.cwd())
+        router = EmbeddedRouter(setup.state / "proxy")
+        runtime = ProcessRuntime(
+            setup.state / "instances",
+            UnpackedImages(setup.state / "images", lambda address: open_registry(address, Path.cwd())),
+            secret_folder=setup.secrets,
+        )
+        engine = Engine(
+            setup.options,
+            repository=branch,
+            runtime=runtime,
+            router=router,
+            clock=SystemClock(),
+            states=States(setup.state / "applications"),
+            entrances=Entrances(setup.state / "entrances.json", free_port),
+            report=report,
+        )
+        with (
+            _ended_by_signals(engine.stop),
+            _server(setup, engine, lambda: _fetch(router.metrics_url)) as server,
+        ):
+            report(f"listening on {server.url}")
+            engine.run()
+        if not setup.keep_workloads:
+            report("ending the workloads")
+            router.stop()
+            engine.end_workloads()
+
+
+@contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """Hold the state folder; the kernel lets go of it when the process ends, however it ends."""
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "engine.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise Locked(
+                f"another engine (process {lock.read() or 'unknown'}) uses {state}",
+                fix="end it, or give this one another --state",
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+@contextmanager
+def _server(setup: EngineSetup, engine: Engine, metrics: Callable[[], str]) -> Iterator[StatusServer]:
+    """Serve the status, at the same address as last time where that is free, and say where."""
+    record = setup.state / _RECORD
+    server = _listen(setup, record, engine, metrics)
+    with server:
+        content = {"url": server.url, "process": os.getpid()}
+        write_atomically(record, json.dumps(content).encode())
+        yield server
+
+
+def _listen(setup: EngineSetup, record: Path, engine: Engine, metrics: Callable[[], str]) -> StatusServer:
+    host, port = setup.listen
+
+    def serve(at: int) -> StatusServer:
+        return StatusServer(host, at, engine, engine.watcher.wake, metrics)
+
+    if port == 0 and record.exists():
+        last = int(json.loads(record.read_bytes())["url"].rpartition(":")[2])
+        try:
+            return serve(last)
+        except Unreachable:
+            pass  # somebody else took it meanwhile
+    return serve(port)
+
+
+@contextmanager
+def _ended_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: stop()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _fetch(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - the proxy's own http address
+            text: str = answer.read().decode()
+    except OSError as error:
+        raise Unreachable(f"the proxy does not answer at {url}: {error}") from error
+    return text
