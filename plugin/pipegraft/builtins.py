@@ -6,9 +6,10 @@ from types import ModuleType
 
 from pipegraft.adapters.build import layer
 from pipegraft.adapters.engine import embedded
+from pipegraft.domain.judging import plugin as judges
 from pipegraft.stages import iac_bump, image_build, sync_gate
 
 __all__ = ["PLUGINS"]
 
-PLUGINS: tuple[ModuleType, ...] = (image_build, iac_bump, sync_gate, layer, embedded)
+PLUGINS: tuple[ModuleType, ...] = (image_build, iac_bump, sync_gate, layer, embedded, judges)
 """Modules that implement hooks, in the order their values are shown."""

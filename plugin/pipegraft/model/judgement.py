@@ -25,11 +25,12 @@ class MetricPolicy:
     Arguments:
         name: key in the observations.
         kind: what it counts.
-        tolerance: relative; gray is *worse* when its share (or value) is more than ``1 + tolerance``
-            times stable's. A difference smaller than that is of no practical significance.
-        margin: relative; gray is *shown good* when its share is surely below ``1 + margin`` times
-            stable's. At least the tolerance: what a step may leave undecided.
-        floor: absolute; a share (or value) of gray at most this is good whatever stable's is.
+        tolerance: relative; gray is *worse* when its rate of bad requests (or its value) is more than
+            ``1 + tolerance`` times stable's: a smaller difference has no practical significance.
+        margin: relative; gray is *good* when it is surely below ``1 + margin`` times stable. At least the
+            tolerance; the wider it is, the less traffic a step needs.
+        floor: absolute, for errors and latency; a share of bad requests of gray up to this is good
+            whatever stable's is. Without it, versions that never fail could not be told apart, nor pass.
         threshold: for latency: a request slower than this many seconds is slow. None takes the bucket
             bound that lies closest to the quantile of the traffic of both arms.
         quantile: for latency without a threshold.
@@ -42,9 +43,9 @@ class MetricPolicy:
 
     name: str
     kind: MetricKind = "errors"
-    tolerance: float = 0.25
+    tolerance: float = 0.1
     margin: float = 1.0
-    floor: float = 0.0
+    floor: float = 0.001
     threshold: float | None = None
     quantile: float = 0.99
     minimum: float | None = None
@@ -87,9 +88,9 @@ class JudgePolicy:
         min_requests: requests gray must have served at the current weight before a step can pass.
         deadline: seconds a step may take from its first observation; None for no end.
         on_inconclusive: what the release does when the deadline passes without an answer.
-        wander: how far an arm's rate may drift by itself, as standard deviation of its logarithm over
-            minutes; keeps the judge from taking one arm's weather for a regression. 0 trusts every
-            request to be independent.
+        wander: how far the rate of one arm alone may drift for reasons other than the release, as the
+            standard deviation of its logarithm; the judge `sequential` does not take such weather for a
+            regression. 0 trusts every request to be independent of the others, which decides faster.
         max_failures: for the judge `threshold`: failed intervals that take the release back.
     """
 
@@ -98,7 +99,7 @@ class JudgePolicy:
     min_requests: float = 50
     deadline: float | None = None
     on_inconclusive: Literal["rollback", "hold", "promote"] = "rollback"
-    wander: float = 0.1
+    wander: float = 0.2
     max_failures: int = 5
 
     def __post_init__(self) -> None:
@@ -151,8 +152,7 @@ class Evidence:
         stable_requests: requests of stable that were seen.
         gray_requests: requests of gray that were seen.
         looks: intervals with data from both arms.
-        against: strength of the evidence that gray is worse: an e-value (bet 1 on gray being good: what
-            the opponent has won), or 1 / p for judges that have p-values.
+        against: e-value for gray being worse: what a fair bet of 1 on that has grown to.
         in_favour: the same for gray being good.
         needed: what `against` must reach.
     """

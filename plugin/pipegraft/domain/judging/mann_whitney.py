@@ -1,0 +1,175 @@
+"""The rule of Kayenta: rank tests on the series of interval values, judged again on a growing window.
+
+As published (spinnaker/kayenta: ``MannWhitney.scala``, ``MannWhitneyClassifier.scala``,
+``NetflixACAJudge.scala``): the confidence interval of the Mann-Whitney test at 98%, normal approximation
+with tie and continuity correction, around the Hodges-Lehmann estimate of the shift. Gray is "High" if the
+lower end exceeds a quarter of the estimate's size and gray's mean is at least stable's. A critical metric
+that is not a pass fails the release.
+
+The test takes the intervals for independent draws, and each look for the only one; neither is so.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, sqrt
+from statistics import NormalDist, fmean, median
+from typing import Final
+
+from pipegraft.domain.judging.conclusion import conclude, missing_requests, nothing_yet, requests_seen
+from pipegraft.domain.judging.readings import point
+from pipegraft.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
+from pipegraft.model.observation import Observation
+
+__all__ = ["MannWhitneyJudge", "Shift"]
+
+_EFFECT: Final = 0.25
+"""Part of the estimate that the nearer end of its interval must exceed."""
+
+
+@dataclass(frozen=True, slots=True)
+class MannWhitneyJudge:
+    """The judge.
+
+    Arguments:
+        confidence: of the interval.
+    """
+
+    confidence: float = 0.98
+
+    def __call__(self, policy: JudgePolicy, observations: Sequence[Observation]) -> Judgement:
+        """Judge after each observation by all up to it; the first failure holds."""
+        if not observations:
+            return nothing_yet(policy)
+        series = [(metric, Shift(1 if metric.higher_is == "worse" else -1)) for metric in policy.metrics]
+        seen = 0
+        for observation in observations:
+            seen += 1
+            for metric, shift in series:
+                _see(metric, shift, observation)
+            if any(metric.critical and self._worse(shift) for metric, shift in series):
+                break
+        so_far = observations[:seen]
+        return conclude(policy, so_far, [self._evidence(*one, policy, so_far) for one in series])
+
+    def _worse(self, shift: Shift) -> bool:
+        low, _ = shift.interval(self.confidence)
+        estimate = shift.estimate
+        return low is not None and estimate is not None and low > _EFFECT * abs(estimate) and shift.rises
+
+    def _evidence(
+        self, metric: MetricPolicy, shift: Shift, policy: JudgePolicy, observations: Sequence[Observation]
+    ) -> Evidence:
+        low, high = shift.interval(self.confidence)
+        missing = missing_requests(metric, policy, observations)
+        range_ = "" if low is None or high is None else f" ({low:.3g} to {high:.3g})"
+        seen = (
+            f"shift {shift.estimate:.3g}{range_} over {shift.looks} intervals" if shift.looks else "no data"
+        )
+        if self._worse(shift):
+            answer, reason = Answer.FAIL, f"high: {seen}"
+        elif low is None:
+            answer, reason = Answer.INCONCLUSIVE, f"too few intervals for {self.confidence:.0%}: {seen}"
+        elif missing:
+            answer, reason = Answer.INCONCLUSIVE, f"not yet: {missing}"
+        else:
+            answer, reason = Answer.PASS, f"not high: {seen}"
+        stable_requests, gray_requests, _ = requests_seen(metric.name, observations)
+        stable, gray = shift.means
+        return Evidence(
+            metric=metric.name,
+            answer=answer,
+            reason=reason,
+            critical=metric.critical,
+            stable=stable,
+            gray=gray,
+            estimate=shift.estimate,
+            low=low,
+            high=high,
+            stable_requests=stable_requests,
+            gray_requests=gray_requests,
+            looks=shift.looks,
+        )
+
+
+class Shift:
+    """How far one series of values lies above another one; grows by one value of each at a time.
+
+    Arguments:
+        sign: -1 if higher is better.
+    """
+
+    def __init__(self, sign: int = 1) -> None:
+        self._sign = sign
+        self._stable: list[float] = []
+        self._gray: list[float] = []
+        self._differences: list[float] = []
+        self._ties = 0.0
+        self._counts: tuple[Counter[float], Counter[float]] = (Counter(), Counter())
+
+    def add(self, stable: float, gray: float) -> None:
+        """One more interval."""
+        stable, gray = self._sign * stable, self._sign * gray
+        for other in self._gray:
+            insort(self._differences, other - stable)
+        self._stable.append(stable)
+        self._gray.append(gray)
+        for other in self._stable:
+            insort(self._differences, gray - other)
+        for value, counts in zip((stable, gray), self._counts, strict=True):
+            counts[value] += 1
+            self._ties += 3 * counts[value] * (counts[value] - 1)  # t³ - t grows by this with each one more
+
+    @property
+    def looks(self) -> int:
+        """Intervals taken in."""
+        return len(self._gray)
+
+    @property
+    def means(self) -> tuple[float | None, float | None]:
+        """Of stable and gray."""
+        if not self.looks:
+            return None, None
+        return self._sign * fmean(self._stable), self._sign * fmean(self._gray)
+
+    @property
+    def rises(self) -> bool:
+        """Whether gray's mean is at least stable's: Kayenta's smallest effect, a ratio of 1."""
+        return sum(self._gray) >= sum(self._stable)
+
+    @property
+    def estimate(self) -> float | None:
+        """The Hodges-Lehmann shift: median of all differences between the two series."""
+        return median(self._differences) if self._differences else None
+
+    def interval(self, confidence: float) -> tuple[float | None, float | None]:
+        """Ends of the shift's interval: the differences at which the test statistic reaches its quantile.
+
+        Returns:
+            None for both if there are too few values, or nothing but ties, for this confidence.
+        """
+        needed = self._needed(NormalDist().inv_cdf((1 + confidence) / 2))
+        if needed is None:
+            return None, None
+        return self._differences[-needed], self._differences[needed - 1]
+
+    def _needed(self, quantile: float) -> int | None:
+        """How many of the differences must lie above a value for the statistic to reach the quantile."""
+        size = self.looks
+        pairs = size * size
+        if not pairs:
+            return None
+        variance = pairs / 12 * (2 * size + 1 - self._ties / (2 * size * (2 * size - 1)))
+        needed = ceil(pairs / 2 + 0.5 + quantile * sqrt(max(variance, 0.0)))
+        return needed if variance > 0 and needed <= pairs else None
+
+
+def _see(metric: MetricPolicy, shift: Shift, observation: Observation) -> None:
+    pair = observation.pair(metric.name)
+    if pair:
+        stable, gray = (point(metric, arm) for arm in pair)
+        if stable is not None and gray is not None:
+            shift.add(stable, gray)

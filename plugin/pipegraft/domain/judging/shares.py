@@ -1,0 +1,198 @@
+"""Bets on one metric that counts bad requests: e-values against gray and in its favour.
+
+*Against*: the stories in which gray is worse, mixed, compared with the best of the innocent stories: gray
+is worse by no more than the tolerance, but for one freak interval; or the arms are equal and wander.
+*In favour*: the stories in which gray is good, mixed, compared with the best of those in which it is worse
+by the margin or more. Taking the best story of a null hypothesis makes the ratio an e-process for all of
+it (universal inference: Wasserman, Ramdas and Balakrishnan, arXiv 1912.11436): under any of its stories the
+ratio ever exceeds 1 / alpha with probability alpha at most, at whatever intervals one looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import exp, inf, log, log1p, sqrt
+from typing import Final
+
+from pipegraft.domain.judging.readings import Draws
+from pipegraft.domain.judging.stories import Constant, Freak, Onset, Story, edge, log_mixture, wanderings
+
+__all__ = ["ShareBets"]
+
+_WORSE: Final = ((1.27, 0.1), (1.55, 0.2), (1.9, 0.3), (2.5, 0.2), (3.6, 0.1), (7.0, 0.06), (18.0, 0.04))
+"""Multiples of the tolerated ratio that a worse version is expected to show, with their weights."""
+
+_GOOD: Final = ((0.5, 0.15), (0.75, 0.2), (1.0, 0.4))
+"""Ratios that a good version is expected to show; the last quarter goes to a ratio half way to the margin."""
+
+_CONSTANT: Final = 0.6
+"""Weight of the stories without wandering in each mixture."""
+
+_AT_ONCE: Final = 0.8
+_AT_NEW_WEIGHT: Final = 0.5
+_AT_ANY_TIME: Final = 0.02
+"""Shares of what a bettor still holds, staked on gray becoming worse now."""
+
+_BELOW_FLOOR: Final = ((0.0, 0.3), (0.1, 0.2), (0.25, 0.2), (0.5, 0.2), (0.75, 0.1))
+"""Parts of the floor that a good version's share is expected to be, with their weights."""
+
+_WIDEST: Final = 8.0
+"""Logarithm of the largest ratio that an interval's end is looked for at."""
+
+
+class ShareBets:
+    """One metric's bets, taking in one interval after the other.
+
+    Arguments:
+        tolerance: gray is worse if its rate is above ``1 + tolerance`` times stable's.
+        margin: gray is good if its rate is below ``1 + margin`` times stable's.
+        floor: a rate of gray up to this is good in any case; 0 for none.
+        wander: how far one arm's rate drifts by itself, standard deviation of its logarithm.
+    """
+
+    def __init__(self, tolerance: float, margin: float, floor: float, wander: float) -> None:
+        self._wander = wander
+        self._tolerated = Freak(log1p(tolerance))
+        self._at_margin = Constant(log1p(margin))
+        self._equal = Constant(0.0)
+        self._worse = [Onset(log(ratio * (1 + tolerance))) for ratio, _ in _WORSE]
+        good = [(ratio, weight) for ratio, weight in (*_GOOD, (sqrt(1 + margin), 0.25)) if ratio < 1 + margin]
+        self._good = [Constant(log(ratio)) for ratio, _ in good]
+        self._equal_wandering = wanderings(0.0, wander)
+        self._worse_wandering = wanderings(log1p(margin), wander)
+        self._worse_weights = _spread([weight for _, weight in _WORSE], len(self._worse_wandering))
+        self._good_weights = _spread([weight for _, weight in good], len(self._equal_wandering))
+        self._floor = _FloorTest(floor) if floor else None
+        self._purse = 1.0
+        self._intervals: list[tuple[float, float, float]] = []
+        self._crossed_gray = self._crossed_stable = 0.0
+
+    def see(self, draws: Draws, *, new_weight: bool = False) -> None:
+        """Take in one interval.
+
+        Arguments:
+            draws: what both arms showed.
+            new_weight: whether gray's share of the traffic was changed before it.
+        """
+        if self._floor:
+            self._floor.see(draws)
+        if not (draws.gray and draws.stable):
+            return  # one arm alone says nothing about the other
+        odds = log(draws.gray / draws.stable)
+        gray, stable = draws.gray_bad, draws.stable_bad
+        stake = self._stake(new_weight=new_weight)
+        for onset in self._worse:
+            onset.see(odds, gray, stable, stake)
+        for constant in (self._tolerated, self._at_margin, self._equal, *self._good):
+            constant.see(odds, gray, stable)
+        for wandering in (*self._equal_wandering, *self._worse_wandering):
+            wandering.see(odds, gray, stable)
+        self._intervals.append((odds, gray, stable))
+        total = draws.gray + draws.stable
+        self._crossed_gray += gray * draws.stable / total
+        self._crossed_stable += stable * draws.gray / total
+
+    def _stake(self, *, new_weight: bool) -> float:
+        """Logarithm of what is bet on gray becoming worse now, having been good so far."""
+        part = _AT_NEW_WEIGHT if new_weight else _AT_ANY_TIME
+        staked = self._purse * (part if self._intervals else _AT_ONCE)
+        self._purse -= staked
+        good = _scores([self._equal], self._equal_wandering)
+        return log(staked) + log_mixture(good, _spread([1.0], len(self._equal_wandering)))
+
+    @property
+    def against(self) -> float:
+        """Logarithm of the e-value against gray."""
+        innocent = max(_scores([self._tolerated], self._equal_wandering))
+        relative = self._worse_mixture() - innocent
+        return min(relative, self._floor.against) if self._floor else relative
+
+    @property
+    def in_favour(self) -> float:
+        """Logarithm of the e-value in favour of gray."""
+        guilty = max(_scores([self._at_margin], self._worse_wandering))
+        relative = self._good_mixture() - guilty
+        return log_mixture([relative, self._floor.in_favour], [0.5, 0.5]) if self._floor else relative
+
+    def _worse_mixture(self) -> float:
+        return log_mixture(_scores(self._worse, self._worse_wandering), self._worse_weights)
+
+    def _good_mixture(self) -> float:
+        return log_mixture(_scores(self._good, self._equal_wandering), self._good_weights)
+
+    @property
+    def estimate(self) -> float | None:
+        """The ratio of gray's rate to stable's, None if stable showed nothing bad.
+
+        After Mantel and Haenszel: interval by interval, so that common disturbances cancel.
+        """
+        return self._crossed_gray / self._crossed_stable if self._crossed_stable else None
+
+    def interval(self, alpha: float) -> tuple[float | None, float | None]:
+        """Ends of the interval for the ratio that holds at all looks together.
+
+        Arguments:
+            alpha: for each end, the probability that the ratio is ever beyond, if a story is true.
+
+        Returns:
+            Lower and upper end; None where nothing bad has happened on the arm that would bound it.
+        """
+        least = log_mixture([self._worse_mixture(), self._good_mixture()], [1.0, 1.0]) + log(alpha)
+        middle = log(self.estimate) if self.estimate else -_WIDEST if self._crossed_stable else _WIDEST
+        low = exp(edge(self._score_at, middle, -_WIDEST, least)) if self._crossed_gray else None
+        high = exp(edge(self._score_at, middle, _WIDEST, least)) if self._crossed_stable else None
+        return low, high
+
+    def _score_at(self, theta: float) -> float:
+        constant, wandering = Constant(theta), wanderings(theta, self._wander)
+        for interval in self._intervals:
+            constant.see(*interval)
+            for story in wandering:
+                story.see(*interval)
+        return max(_scores([constant], wandering))
+
+
+class _FloorTest:
+    """Bets on gray's rate being above a floor, and below it, whatever stable does.
+
+    Requests fail independently with some probability at most (at least) the floor: then the factor
+    ``x ** bad * exp(-requests * floor * (x - 1))`` is expected to be 1 or less, for x above (below) 1.
+
+    Arguments:
+        floor: the rate.
+    """
+
+    def __init__(self, floor: float) -> None:
+        self._floor = floor
+        self._requests = self._bad = 0.0
+
+    def see(self, draws: Draws) -> None:
+        self._requests += draws.gray
+        self._bad += draws.gray_bad
+
+    @property
+    def against(self) -> float:
+        return self._mixture(_WORSE)
+
+    @property
+    def in_favour(self) -> float:
+        return self._mixture(_BELOW_FLOOR)
+
+    def _mixture(self, multiples: tuple[tuple[float, float], ...]) -> float:
+        expected = self._requests * self._floor
+        scores = [
+            (self._bad * log(x) if x else -inf if self._bad else 0.0) - expected * (x - 1)
+            for x, _ in multiples
+        ]
+        return log_mixture(scores, [weight for _, weight in multiples])
+
+
+def _scores(*groups: Iterable[Story]) -> list[float]:
+    return [story.score for group in groups for story in group]
+
+
+def _spread(constant: list[float], wandering: int) -> list[float]:
+    """Weights of a mixture: those of the constant stories, then equal ones of the wandering stories."""
+    part = _CONSTANT if wandering else 1.0
+    total = sum(constant)
+    return [part * weight / total for weight in constant] + [(1 - part) / wandering] * wandering

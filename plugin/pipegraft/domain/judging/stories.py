@@ -1,0 +1,197 @@
+"""Stories that could explain how bad requests fell on stable and gray, and how well each one does.
+
+A bad request (an error, or a slow one) happened; which arm did it fall on? If gray served the share w of
+the requests and its rate of bad ones is ``exp(theta)`` times stable's, it fell on gray with log odds
+``log(w / (1 - w)) + theta``, whatever disturbed both arms at that moment, and whatever w was: each bad
+request is one Bernoulli draw (Lindon and Malek, arXiv 2011.03567; Lindon and Kallus, arXiv 2410.09282).
+
+A story is a law for these draws. Its score is the logarithm of the probability it gave to what happened,
+summed over the intervals, each given those before. The ratio of the scores of two stories is a bet that
+nobody can expect to win if the second one is true, at any time of stopping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import exp, inf, lgamma, log, log1p
+from typing import Final, Protocol
+
+__all__ = ["Constant", "Freak", "Onset", "Story", "Wandering", "edge", "log_mixture", "wanderings"]
+
+
+class Story(Protocol):
+    """Anything that is scored."""
+
+    score: float
+    """Logarithm of the probability it gave to what happened so far."""
+
+
+class Constant:
+    """Gray's rate is a fixed multiple of stable's.
+
+    Arguments:
+        theta: logarithm of the multiple.
+    """
+
+    __slots__ = ("_theta", "score")
+
+    def __init__(self, theta: float) -> None:
+        self._theta = theta
+        self.score = 0.0
+
+    def see(self, odds: float, gray: float, stable: float) -> float:
+        """Take in one interval.
+
+        Arguments:
+            odds: logarithm of gray's requests over stable's.
+            gray: bad requests of gray.
+            stable: bad requests of stable.
+
+        Returns:
+            What the interval added to the score. The number of ways to arrange the draws is left out:
+            it is the same in every story.
+        """
+        logit = odds + self._theta
+        gain = gray * logit - (gray + stable) * log1p(exp(logit))
+        self.score += gain
+        return gain
+
+
+class Freak(Constant):
+    """A fixed multiple, but for one interval, whichever it was, in which anything may have happened.
+
+    A burst of one client's retries, or an instance that restarts: no single interval decides.
+    """
+
+    __slots__ = ("_pardon", "_regular")
+
+    def __init__(self, theta: float) -> None:
+        super().__init__(theta)
+        self._regular = self._pardon = 0.0
+
+    def see(self, odds: float, gray: float, stable: float) -> float:
+        gain = super().see(odds, gray, stable)
+        self._regular += gain
+        most = _log_power(gray, gray + stable) + _log_power(stable, gray + stable)
+        self._pardon = max(self._pardon, most - gain)
+        self.score = self._regular + self._pardon
+        return gain
+
+
+def _log_power(part: float, whole: float) -> float:
+    return part * log(part / whole) if part else 0.0
+
+
+class Wandering:
+    """Gray's rate is a fixed multiple of stable's, but each arm has its own weather.
+
+    The log odds deviate from their mean by a stationary AR(1) process. Its likelihood is that of the
+    dynamic beta-binomial filter (West, Harrison and Migon, "Dynamic generalized linear models and Bayesian
+    forecasting", JASA 80, 1985): gray's share of the bad requests has a Beta distribution with the mean and
+    the variance of log odds predicted from the intervals before.
+
+    Arguments:
+        theta: logarithm of the multiple.
+        deviation: standard deviation of the log odds; above 0.
+        memory: correlation of the deviation from one interval to the next.
+    """
+
+    __slots__ = ("_deviation", "_fresh", "_memory", "_theta", "_variance", "score")
+
+    def __init__(self, theta: float, deviation: float, memory: float) -> None:
+        self._theta = theta
+        self._memory = memory
+        self._fresh = (1.0 - memory * memory) * deviation * deviation
+        self._deviation = 0.0
+        self._variance = deviation * deviation
+        self.score = 0.0
+
+    def see(self, odds: float, gray: float, stable: float) -> None:
+        """Take in one interval; arguments as for `Constant.see`."""
+        ratio = exp(odds + self._theta + self._deviation)
+        a = (1.0 + ratio) / self._variance  # digamma and trigamma of a, b by their leading terms
+        b = a / ratio
+        after_a, after_b = a + gray, b + stable
+        self.score += (
+            lgamma(after_a)
+            + lgamma(after_b)
+            - lgamma(after_a + after_b)
+            - lgamma(a)
+            - lgamma(b)
+            + lgamma(a + b)
+        )
+        if self._memory:
+            self._deviation = self._memory * (log(after_a / after_b) - odds - self._theta)
+            self._variance = self._memory**2 * (1.0 / after_a + 1.0 / after_b) + self._fresh
+
+
+_CLUMPS: Final = 1.5
+"""Deviation of log odds when bad requests come in clumps (retries, one client's burst) at low rates."""
+
+_MEMORY: Final = 0.8
+"""The longest memory from one interval to the next that an arm's own weather is credited with."""
+
+
+def wanderings(theta: float, wander: float) -> tuple[Wandering, ...]:
+    """The ways in which arms are allowed to wander.
+
+    Arguments:
+        theta: logarithm of the multiple around which they do.
+        wander: standard deviation of the logarithm of one arm's rate; 0 allows none.
+    """
+    if not wander:
+        return ()
+    both = wander * 2**0.5  # two arms wander independently
+    shapes = ((both / 2, 0.0), (both, 0.0), (both / 2, _MEMORY), (both, _MEMORY), (_CLUMPS, 0.0))
+    return tuple(Wandering(theta, deviation, memory) for deviation, memory in shapes)
+
+
+class Onset:
+    """One story up to some interval, a constant multiple from there on; the interval is not known.
+
+    A bettor stakes most on the beginning, half of the rest when the weight changes, a little at any other
+    time: a version that breaks under load or over hours is found without waiting for its good time to be
+    outweighed. The mixture of laws is a law.
+
+    Arguments:
+        theta: logarithm of the multiple.
+    """
+
+    __slots__ = ("_story", "score")
+
+    def __init__(self, theta: float) -> None:
+        self._story = Constant(theta)
+        self.score = -inf
+
+    def see(self, odds: float, gray: float, stable: float, stake: float) -> None:
+        """Take in one interval.
+
+        Arguments:
+            odds, gray, stable: as for `Constant.see`.
+            stake: logarithm of what is staked on the onset being now: the share of the bettor's money times
+                the probability the first story gave to everything before this interval.
+        """
+        self.score = _log_add(self.score, stake) + self._story.see(odds, gray, stable)
+
+
+def _log_add(one: float, other: float) -> float:
+    high, low = (one, other) if one > other else (other, one)
+    return high if low == -inf else high + log1p(exp(low - high))
+
+
+def log_mixture(scores: list[float], weights: list[float]) -> float:
+    """Logarithm of the weighted sum of ``exp(score)``: a mixture of laws if the weights sum to 1."""
+    high = max(scores)
+    if high == -inf:
+        return -inf
+    return high + log(sum(weight * exp(score - high) for score, weight in zip(scores, weights, strict=True)))
+
+
+def edge(score: Callable[[float], float], inside: float, outside: float, least: float) -> float:
+    """Where a score that falls from `inside` to `outside` drops below `least`, by bisection."""
+    if score(inside) < least:
+        return inside
+    for _ in range(12):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if score(middle) >= least else (inside, middle)
+    return inside

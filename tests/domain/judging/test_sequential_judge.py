@@ -1,0 +1,245 @@
+"""The default judge: three answers, and when each is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipegraft.domain.judging.sequential import sequential
+from pipegraft.errors import UsageError
+from pipegraft.model.judgement import Answer, JudgePolicy, MetricPolicy
+from pipegraft.model.observation import ArmCounts, Histogram, Observation
+
+POLICY = JudgePolicy((MetricPolicy("errors"),))
+
+
+def interval(
+    number: int,
+    stable: tuple[float, float],
+    gray: tuple[float, float] | None,
+    weight: float = 5,
+    metric: str = "errors",
+) -> Observation:
+    arms = {} if gray is None else {metric: ArmCounts(*gray)}
+    return Observation(60.0 * number, 60.0 * (number + 1), weight, {metric: ArmCounts(*stable)}, arms)
+
+
+def steady(
+    count: int, stable: tuple[float, float], gray: tuple[float, float], weight: float = 5
+) -> list[Observation]:
+    return [interval(number, stable, gray, weight) for number in range(count)]
+
+
+def test_a_version_that_fails_twice_as_often_fails_and_the_answer_holds() -> None:
+    bad = steady(40, (19_000, 190), (1_000, 20))
+    judgement = sequential(POLICY, bad)
+    assert judgement.answer is Answer.FAIL
+    assert judgement.seconds < 20 * 60
+    assert judgement.gray_requests == judgement.seconds / 60 * 1_000
+    (evidence,) = judgement.evidence
+    assert evidence.estimate == pytest.approx(2)
+    assert evidence.low is not None
+    assert evidence.high is not None
+    assert 1 <= evidence.low < 2 < evidence.high < 5
+    assert evidence.against is not None
+    assert evidence.against >= evidence.needed == 100
+    assert judgement.reason.startswith("errors: gray is worse: 2% of gray's")
+    better = [interval(number, (19_000, 190), (1_000, 0)) for number in range(40, 80)]
+    assert sequential(POLICY, bad + better) == judgement, "what comes later cannot take a failure back"
+
+
+def test_a_version_as_good_as_stable_passes() -> None:
+    judgement = sequential(POLICY, steady(30, (19_000, 190), (1_000, 10)))
+    assert judgement.answer is Answer.PASS
+    (evidence,) = judgement.evidence
+    assert evidence.estimate == pytest.approx(1)
+    assert evidence.high is not None
+    assert evidence.high < 2
+    assert (evidence.stable, evidence.gray) == (pytest.approx(0.01), pytest.approx(0.01))
+    assert (evidence.stable_requests, evidence.gray_requests, evidence.looks) == (570_000, 30_000, 30)
+
+
+def test_a_disturbance_of_both_arms_is_no_regression() -> None:
+    storm = [
+        interval(number, (19_000, 190 * (1 + number)), (1_000, 10 * (1 + number))) for number in range(30)
+    ]
+    assert sequential(POLICY, storm).answer is Answer.PASS
+
+
+def test_one_bad_minute_of_gray_does_not_fail_a_release() -> None:
+    calm = steady(20, (19_000, 190), (1_000, 10))
+    burst = interval(20, (19_000, 190), (1_000, 40))
+    assert sequential(POLICY, [*calm, burst]).answer is not Answer.FAIL
+
+
+@pytest.mark.parametrize(
+    ("observations", "reason"),
+    [
+        ([], "nothing was observed yet"),
+        ([interval(0, (1000, 10), None)], "errors: no data"),
+        (steady(60, (19, 0), (1, 0)), "errors: undecided"),
+        (steady(3, (1000, 0), (20, 0)), "errors: undecided"),
+        (steady(30, (380, 4), (20, 0.2)), "errors: undecided"),
+    ],
+)
+def test_little_or_no_data_is_inconclusive(observations: Sequence[Observation], reason: str) -> None:
+    judgement = sequential(POLICY, observations)
+    assert judgement.answer is Answer.INCONCLUSIVE
+    assert judgement.reason.startswith(reason)
+    assert not judgement.expired
+
+
+def test_a_version_that_never_fails_passes_once_its_share_is_surely_below_the_floor() -> None:
+    policy = JudgePolicy((MetricPolicy("errors", floor=0.05),))
+    assert sequential(policy, steady(4, (225, 0), (25, 0), 10)).answer is Answer.INCONCLUSIVE
+    assert sequential(policy, steady(6, (225, 0), (25, 0), 10)).answer is Answer.PASS
+
+
+def test_a_share_below_the_floor_never_fails() -> None:
+    many_times_as_many = steady(40, (190_000, 0), (10_000, 8))
+    assert sequential(POLICY, many_times_as_many).answer is not Answer.FAIL
+    assert (
+        sequential(JudgePolicy((MetricPolicy("errors", floor=0),)), many_times_as_many).answer is Answer.FAIL
+    )
+
+
+def test_each_step_needs_its_own_requests_and_its_own_data() -> None:
+    first = steady(30, (19_000, 190), (1_000, 10))
+    dark = interval(30, (15_000, 150), None, weight=25)
+    judgement = sequential(POLICY, [*first, dark])
+    assert judgement.answer is Answer.INCONCLUSIVE
+    assert judgement.reason == "errors: not yet: no data at the present weight"
+    few = interval(31, (120, 1), (40, 0), weight=25)
+    judgement = sequential(POLICY, [*first, dark, few])
+    assert judgement.reason == "errors: not yet: gray served 40 of 50 requests at the present weight"
+    enough = interval(32, (120, 1), (10, 0), weight=25)
+    assert sequential(POLICY, [*first, dark, few, enough]).answer is Answer.PASS
+
+
+def test_a_version_that_breaks_at_a_new_weight_does_not_pass_on_its_good_past() -> None:
+    first = steady(60, (19_000, 190), (1_000, 10))
+    step = interval(60, (1_500, 15), (500, 11), weight=25)
+    judgement = sequential(POLICY, [*first, step])
+    assert judgement.answer is Answer.INCONCLUSIVE
+    assert "at the present weight alone it is 2.2% of gray, 1% of stable" in judgement.reason
+    later = [interval(number, (15_000, 150), (5_000, 110), weight=25) for number in range(60, 75)]
+    assert sequential(POLICY, first + later).answer is Answer.FAIL
+
+
+def test_the_deadline_is_of_the_step() -> None:
+    policy = JudgePolicy((MetricPolicy("errors"),), deadline=300)
+    few = steady(4, (190, 2), (10, 0))
+    assert not sequential(policy, few).expired
+    fifth = interval(4, (190, 2), (10, 0))
+    judgement = sequential(policy, [*few, fifth])
+    assert judgement.expired
+    assert judgement.reason.startswith("no answer within 300 seconds at weight 5: errors: undecided")
+    assert not sequential(policy, [*few, fifth, interval(5, (100, 1), (100, 1), weight=50)]).expired
+
+
+def two_metrics(critical: bool) -> JudgePolicy:
+    return JudgePolicy((MetricPolicy("errors"), MetricPolicy("other", critical=critical)))
+
+
+def test_every_critical_metric_must_be_good_and_one_bad_one_fails() -> None:
+    good, bad = ArmCounts(19_000, 190), ArmCounts(1_000, 30)
+    observations = [
+        Observation(
+            60 * n,
+            60 * n + 60,
+            5,
+            {"errors": good, "other": good},
+            {"errors": ArmCounts(1_000, 10), "other": bad},
+        )
+        for n in range(40)
+    ]
+    judgement = sequential(two_metrics(critical=True), observations)
+    assert judgement.answer is Answer.FAIL
+    assert judgement.reason.startswith("other: gray is worse")
+    judgement = sequential(two_metrics(critical=False), observations)
+    assert judgement.answer is Answer.INCONCLUSIVE
+    assert judgement.reason.endswith("it is not critical, a person decides")
+    half = [
+        Observation(one.start, one.end, 5, {"errors": good}, {"errors": ArmCounts(1_000, 10)})
+        for one in observations
+    ]
+    assert sequential(two_metrics(critical=True), half).reason == "other: no data"
+    assert sequential(two_metrics(critical=False), half).answer is Answer.PASS
+
+
+def latency(slow: float, total: float) -> ArmCounts:
+    return ArmCounts(
+        total,
+        latency=Histogram((0.1, 0.25, 0.5, 1.0), (total - 4 * slow, 2 * slow, slow, slow / 2, slow / 2)),
+    )
+
+
+@pytest.mark.parametrize("threshold", [None, 0.5])
+def test_slow_requests_are_judged_like_errors(threshold: float | None) -> None:
+    policy = JudgePolicy((MetricPolicy("p99", "latency", threshold=threshold),))
+    slow = [
+        Observation(60 * n, 60 * n + 60, 5, {"p99": latency(190, 19_000)}, {"p99": latency(30, 1_000)})
+        for n in range(30)
+    ]
+    judgement = sequential(policy, slow)
+    assert judgement.answer is Answer.FAIL
+    assert "3% of gray's" in judgement.reason
+    assert "took longer than 0.5 s" in judgement.reason
+    same = [
+        Observation(60 * n, 60 * n + 60, 5, {"p99": latency(190, 19_000)}, {"p99": latency(10, 1_000)})
+        for n in range(30)
+    ]
+    assert sequential(policy, same).answer is Answer.PASS
+
+
+@pytest.mark.parametrize(("higher_is", "bad"), [("worse", 2.0), ("better", 0.5)])
+def test_plain_values_are_judged_by_their_ratio(higher_is: str, bad: float) -> None:
+    policy = JudgePolicy((MetricPolicy("cpu", "value", higher_is=higher_is),))  # type: ignore[arg-type]
+
+    def release(ratio: float) -> list[Observation]:
+        noise = [1 + 0.05 * ((n * 7919) % 13 - 6) / 6 for n in range(30)]
+        return [
+            Observation(
+                60 * n,
+                60 * n + 60,
+                5,
+                {"cpu": ArmCounts(value=40)},
+                {"cpu": ArmCounts(value=40 * ratio * noise[n])},
+            )
+            for n in range(30)
+        ]
+
+    assert sequential(policy, release(bad)).answer is Answer.FAIL
+    judgement = sequential(policy, release(1.0))
+    assert judgement.answer is Answer.PASS
+    assert judgement.evidence[0].estimate == pytest.approx(1, abs=0.02)
+
+
+def test_a_metric_of_the_wrong_kind_is_a_usage_error() -> None:
+    policy = JudgePolicy((MetricPolicy("errors", "latency"),))
+    with pytest.raises(UsageError, match="'errors' is of kind latency: expected a latency histogram"):
+        sequential(policy, steady(1, (10, 0), (10, 0)))
+
+
+counts = st.tuples(st.integers(0, 10_000), st.integers(0, 100)).map(lambda pair: (pair[0], min(pair)))
+
+
+@given(st.lists(counts, max_size=8), st.data())
+def test_without_data_of_gray_nothing_ever_passes(stable: list[tuple[int, int]], data: st.DataObject) -> None:
+    observations = [
+        interval(number, one, None, data.draw(st.sampled_from((5, 25)))) for number, one in enumerate(stable)
+    ]
+    assert sequential(POLICY, observations).answer is Answer.INCONCLUSIVE
+
+
+@given(st.lists(st.tuples(counts, counts), min_size=1, max_size=12))
+def test_more_errors_of_gray_never_turn_a_failure_into_a_pass(
+    arms: list[tuple[tuple[int, int], tuple[int, int]]],
+) -> None:
+    before = sequential(POLICY, [interval(n, stable, gray) for n, (stable, gray) in enumerate(arms)])
+    worse = [(stable, (requests, min(requests, bad + 5))) for stable, (requests, bad) in arms]
+    after = sequential(POLICY, [interval(n, stable, gray) for n, (stable, gray) in enumerate(worse)])
+    assert (before.answer, after.answer) != (Answer.FAIL, Answer.PASS)
