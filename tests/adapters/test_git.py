@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import base64
 import os
+import re
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from http_git import HttpGit, serve
 
 from pipegraft.adapters.git import open_branch
 from pipegraft.errors import AccessDenied, Locked, TipMoved, Unreachable, UsageError, Vetoed
@@ -85,6 +88,116 @@ class TestFetchedIsConformant(IacBranchSuite):
             return lambda: open_branch(f"ext::git %s {bare}", "main", tmp_path, environment=environment)
 
         return make
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[HttpGit]:
+    with serve(tmp_path) as running:
+        yield running
+
+
+FILTERING = {"uploadpack.allowFilter": "true"}
+
+
+def serve_repository(folder: Path, files: Mapping[str, str], settings: Mapping[str, str] = FILTERING) -> Path:
+    bare = make_repository(folder, files)
+    for name, value in {"http.receivepack": "true", **settings}.items():
+        git(bare, "config", name, value)
+    return bare
+
+
+class TestHttpIsConformant(IacBranchSuite):
+    """A server that speaks version 2 of the protocol and filters by tree depth."""
+
+    @pytest.fixture
+    def clients(self, tmp_path: Path, server: HttpGit) -> Clients:
+        def make(files: Mapping[str, str]) -> Callable[[], IacBranch]:
+            serve_repository(tmp_path, files)
+            return lambda: open_branch(f"{server.url}/iac.git", "main", tmp_path)
+
+        return make
+
+
+@pytest.mark.parametrize(
+    ("settings", "speaks_version_2"),
+    [
+        ({**FILTERING, "uploadpackfilter.tree.allow": "false"}, True),
+        ({}, True),
+        ({**FILTERING, "uploadpack.allowAnySHA1InWant": "true"}, False),
+        ({"uploadpack.allowReachableSHA1InWant": "true"}, False),
+    ],
+    ids=["no filter by tree", "no filter", "version 0", "version 0 without filter"],
+)
+def test_servers_that_can_do_less(
+    tmp_path: Path, server: HttpGit, settings: dict[str, str], speaks_version_2: bool
+) -> None:
+    files = {
+        "apps/shop/app.yaml": "app: shop\n",
+        "apps/shop/environments/p.yaml": "1\n",
+        "apps/cart/x": "1\n",
+    }
+    serve_repository(tmp_path, files, settings)
+    server.protocol = speaks_version_2
+    branch = open_branch(f"{server.url}/iac.git", "main", tmp_path)
+    first = branch.tip()
+    assert branch.read("apps/shop/app.yaml", first) == "app: shop\n"
+    second = branch.commit({"apps/shop/environments/p.yaml": "2\n"}, "change", first)
+    seen = open_branch(f"{server.url}/iac.git", "main", tmp_path)
+    assert {path: seen.read(path, second) for path in files} == files | {
+        "apps/shop/environments/p.yaml": "2\n"
+    }
+    assert [commit.id for commit in seen.log("apps/shop/environments/p.yaml")] == [second, first]
+    assert [commit.id for commit in seen.log("apps/cart/x")] == [first]
+    assert seen.contains(first, second)
+    assert not seen.contains(second, first)
+
+
+def test_a_bump_over_http_needs_six_requests(tmp_path: Path, server: HttpGit) -> None:
+    files = {
+        f"apps/a{app}/{name}": "1\n" for app in range(50) for name in ("app.yaml", "environments/p.yaml")
+    }
+    serve_repository(tmp_path, files)
+    branch = open_branch(f"{server.url}/iac.git", "main", tmp_path)
+    tip = branch.tip()
+    assert branch.read("apps/a7/app.yaml", tip) == "1\n"
+    assert branch.read("apps/a7/environments/p.yaml", tip) == "1\n"
+    branch.commit({"apps/a7/environments/p.yaml": "2\n"}, "change", tip)
+    assert len(server.requests) == 6
+
+
+def test_credentials_travel_in_a_header_alone(tmp_path: Path, server: HttpGit) -> None:
+    serve_repository(tmp_path, FILES)
+    server.password = f"Basic {base64.b64encode(b'bot:s3cr3t').decode()}"
+    settings = tmp_path / "gitconfig"
+    for repository, variables in [
+        (f"{server.url}/iac.git", {"PIPEGRAFT_IAC_USER": "bot", "PIPEGRAFT_IAC_TOKEN": "s3cr3t"}),
+        (f"{server.url.replace('://', '://bot:s3cr3t@')}/iac.git", {}),
+        (
+            f"{server.url}/iac.git",
+            {"CI_SERVER_HOST": "127.0.0.1", "CI_DEPLOY_USER": "bot", "CI_DEPLOY_PASSWORD": "s3cr3t"},
+        ),
+        ("iac:iac.git", {"GIT_CONFIG_GLOBAL": str(settings)}),
+    ]:
+        settings.write_text(f'[url "{server.url.replace("://", "://bot:s3cr3t@")}/"]\ninsteadOf = iac:\n')
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **variables}
+        branch = open_branch(repository, "main", tmp_path, environment=environment)
+        tip = branch.tip()
+        branch.commit({"app.yaml": f"app: {len(server.requests)}\n"}, "change", tip)
+    assert set(server.authorizations) == {server.password}
+    server.password = "Basic another"
+    with pytest.raises(AccessDenied) as caught:
+        branch.tip()
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_server_that_breaks_off_is_asked_anew(tmp_path: Path, server: HttpGit) -> None:
+    serve_repository(tmp_path, FILES)
+    branch = open_branch(f"{server.url}/iac.git", "main", tmp_path)
+    failures = [500]
+    server.before = lambda method, _path: failures.pop() if method == "POST" and failures else None
+    with pytest.raises(Unreachable, match=re.escape(server.url)):
+        branch.tip()
+    assert branch.read("app.yaml", branch.tip()) == FILES["app.yaml"]
 
 
 def test_commits_carry_author_and_committer(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pipegraft.adapters.git.access import access, identity
+from pipegraft.adapters.git.access import Access, access, identity
 from pipegraft.adapters.git.branch import GitBranch
 from pipegraft.adapters.git.failures import explain
+from pipegraft.adapters.git.objects import Objects
 from pipegraft.adapters.git.process import Git, git_environment
 from pipegraft.adapters.git.remotes import FetchedRemote, LocalRemote, Remote
+from pipegraft.adapters.git.session import SessionRemote, connection
 from pipegraft.adapters.git.workspace import Workspace
 from pipegraft.errors import Unreachable
 
@@ -35,26 +37,45 @@ def open_branch(
     """
     variables = os.environ if environment is None else environment
     local = _local_folder(repository, base)
-    reached = access(repository, variables)
-    url = str(local) if local else reached.url
-    outside = Git(
-        None,
+    outside = Git(None, git_environment(variables), access(repository, variables).secrets)
+    there = _inspect(outside, local) if local else None
+    reached = Access(str(local)) if local else access(_rewritten(outside, repository), variables)
+    workspace = Workspace()
+    git = Git(
+        workspace.path,
         git_environment(
             variables,
-            [*reached.settings, ("remote.origin.url", url), *([] if local else _PROMISOR)],
+            [*reached.settings, *_origin(reached.url)],
             {**identity(variables), **reached.variables},
         ),
-        reached.secrets,
+        (*outside.secrets, *reached.secrets),
     )
-    there = _inspect(outside, local) if local else None
-    workspace = Workspace()
     object_format = there.object_format if there else "sha1"
-    outside.output(
-        "init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", str(workspace.path)
-    )
-    git = replace(outside, folder=workspace.path)
-    remote: Remote = LocalRemote(git, there.folder) if there else FetchedRemote(git, url)
-    return GitBranch(git, remote, branch, workspace)
+    options = ("--quiet", "--bare", "--template=", f"--object-format={object_format}")
+    replace(git, folder=None).output("init", *options, str(workspace.path))
+    objects = Objects(git)
+    remote = LocalRemote(git, there.folder) if there else _remote(git, objects, reached.url)
+    return GitBranch(git, objects, remote, branch, workspace)
+
+
+def _rewritten(outside: Git, repository: str) -> str:
+    """The URL after the user's ``url.….insteadOf`` rules; they may put credentials into it."""
+    settings = git_environment(outside.environment, [("remote.origin.url", repository)])
+    return replace(outside, environment=settings).output("ls-remote", "--get-url", "origin")
+
+
+def _origin(url: str) -> list[tuple[str, str]]:
+    """Settings for the remote; the longest match wins, so no rule rewrites the URL again."""
+    return [
+        ("remote.origin.url", url),
+        (f"url.{url}.insteadOf", url),
+        (f"url.{url}.pushInsteadOf", url),
+    ]
+
+
+def _remote(git: Git, objects: Objects, url: str) -> Remote:
+    connect = connection(url, git)
+    return FetchedRemote(git, url) if connect is None else SessionRemote(git, objects, url, connect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +109,3 @@ def _inspect(outside: Git, local: Path) -> _There:
         )
     object_format, folder = found.output.decode().splitlines()
     return _There(Path(folder).absolute(), object_format)
-
-
-_PROMISOR = (("remote.origin.promisor", "true"), ("remote.origin.partialCloneFilter", "tree:0"))
-"""Lets git fetch a missing object when it is read (partial clone)."""

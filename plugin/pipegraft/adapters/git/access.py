@@ -62,8 +62,6 @@ def access(repository: str, environment: Mapping[str, str]) -> Access:
         base = environment.get("GIT_SSH_COMMAND", "ssh")
         command = f"{base} -i {shlex.quote(key)} -o IdentitiesOnly=yes -o BatchMode=yes"
         return Access(repository, variables={"GIT_SSH_COMMAND": command})
-    if "GIT_SSH_COMMAND" not in environment and "GIT_SSH" not in environment:
-        return Access(repository, (("core.sshCommand", "ssh -o BatchMode=yes"),))
     return Access(repository)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from pipegraft.adapters.git.failures import explain_rejection
+from pipegraft.adapters.git.history import History
 from pipegraft.adapters.git.objects import Entry, Objects, edit_tree, parse_tree
 from pipegraft.adapters.git.process import Git
 from pipegraft.adapters.git.remotes import Remote
@@ -15,27 +15,25 @@ from pipegraft.ports.iac import Commit, split_path
 
 __all__ = ["GitBranch"]
 
-_LOG_FORMAT = "%H%x00%P%x00%ct%x00%an <%ae>%x00%B"
-_LOG_FIELDS = 5
-_FULL_NAME = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-
 
 class GitBranch:
     """`IacRepository` and `IacHistory` over git.
 
     Arguments:
         git: a bare repository folder of our own.
+        objects: what it holds.
         remote: where the branch lives and how its objects get into the folder.
         branch: its short name.
         workspace: owner of the folder; it lives as long as the branch is used.
     """
 
-    def __init__(self, git: Git, remote: Remote, branch: str, workspace: Workspace) -> None:
+    def __init__(self, git: Git, objects: Objects, remote: Remote, branch: str, workspace: Workspace) -> None:
         self._git = git
         self._workspace = workspace
         self._remote = remote
         self._branch = branch
-        self._objects = Objects(git)
+        self._objects = objects
+        self._history = History(git, objects, remote, branch)
         self._roots: dict[str, str] = {}
 
     def tip(self) -> str:
@@ -61,28 +59,15 @@ class GitBranch:
         return made
 
     def contains(self, revision: str, at: str) -> bool:
-        if not (_FULL_NAME.fullmatch(revision) and _FULL_NAME.fullmatch(at)):
-            return False
-        if revision == at:
-            return True
-        self._remote.bring_history(self._branch, (revision, at))
-        return self._git.run("merge-base", "--is-ancestor", revision, at).code == 0
+        return self._history.contains(revision, at)
 
     def log(self, path: str | None = None, *, limit: int | None = None) -> Sequence[Commit]:
-        tip = self.tip()
-        self._remote.bring_history(self._branch, (), trees=path is not None)
-        command = ["log", "-z", "--first-parent", f"--format={_LOG_FORMAT}"]
-        command += [] if limit is None else [f"--max-count={limit}"]
-        command += [tip] if path is None else [tip, "--", f":(literal){path}"]
-        fields = self._git.output(*command).split("\0")
-        return [_commit(*fields[at : at + _LOG_FIELDS]) for at in range(0, len(fields) - 1, _LOG_FIELDS)]
+        return self._history.log(path, limit=limit)
 
     def _push(self, made: str, parent: str) -> None:
         """Compare-and-swap: the exact lease makes the server move the branch from `parent` or not at all."""
         reference = f"refs/heads/{self._branch}"
         pushed = self._git.run(
-            "-c",
-            "remote.origin.promisor=false",  # else git fetches every tree that the pack leaves out
             "push",
             "--porcelain",
             f"--force-with-lease={reference}:{parent}",
@@ -111,7 +96,7 @@ class GitBranch:
     def _root(self, commit: str, paths: Iterable[str]) -> str:
         if commit not in self._roots:
             depth = max(path.count("/") for path in paths)
-            self._remote.bring_commit(self._branch, commit, depth)
+            self._remote.bring_commit(commit, depth)
             header = self._get(commit).partition(b"\n")[0]
             self._roots[commit] = header.removeprefix(b"tree ").decode()
         return self._roots[commit]
@@ -122,12 +107,8 @@ class GitBranch:
     def _get(self, name: str) -> bytes:
         held = self._objects.get(name)
         if held is None:
-            self._remote.bring_object(name)
+            self._remote.bring_objects([name], below=True)
             held = self._objects.get(name)
         if held is None:
             raise UsageError(f"expected {self._remote.name} to hold {name}, it does not")
         return held[1]
-
-
-def _commit(name: str, parents: str, time: str, author: str, message: str) -> Commit:
-    return Commit(name, parents.partition(" ")[0] or None, message, float(time), author)

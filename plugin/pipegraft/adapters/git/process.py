@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from pipegraft.errors import Unreachable, UsageError
 
@@ -125,6 +126,38 @@ class Git:
             )
         except FileNotFoundError:
             raise no_git() from None
+
+    def shallow(self) -> set[str]:
+        """Commits whose parents are not in the folder (gitrepository-layout(5), ``shallow``)."""
+        try:
+            return set(self._file("shallow").read_text().split())
+        except FileNotFoundError:
+            return set()
+
+    def cut(self, names: Iterable[str]) -> None:
+        """Say which commits' parents are not in the folder."""
+        self._file("shallow").write_text("".join(f"{name}\n" for name in sorted(names)))
+
+    def index_pack(self, pack: IO[bytes]) -> None:
+        """Add the objects of a pack to the folder.
+
+        Raises:
+            Unreachable: it was damaged on its way.
+        """
+        done = subprocess.run(
+            ["git", *self._where(), "index-pack", "--stdin"],
+            stdin=pack,
+            capture_output=True,
+            env=self.environment,
+            check=False,
+        )
+        if done.returncode:
+            said = self.redact(done.stderr.decode("utf-8", "replace")).strip()
+            raise Unreachable(f"what the server sent is not a pack git can read: {said}")
+
+    def _file(self, name: str) -> Path:
+        assert self.folder is not None  # noqa: S101 - asked of a repository folder only
+        return self.folder / name
 
     def redact(self, text: str) -> str:
         """The text without secrets and without user names or passwords in URLs."""

@@ -14,26 +14,33 @@ __all__ = ["FetchedRemote", "LocalRemote", "Remote", "missing_branch"]
 
 
 class Remote(Protocol):
-    """Brings objects into a repository folder; what is there already is not asked for again."""
+    """Brings objects of a repository into our folder, from where they are read."""
 
     @property
     def name(self) -> str:
         """The repository, for messages."""
 
+    @property
+    def partial(self) -> bool:
+        """Whether objects must be brought before they can be read."""
+
     def tip(self, branch: str) -> str:
         """Object name of the branch's newest commit."""
 
-    def bring_commit(self, branch: str, commit: str, depth: int) -> None:
-        """Bring a commit of the branch, and its trees down to `depth` folders below the root at least."""
+    def bring_commit(self, commit: str, depth: int) -> None:
+        """Bring one commit, and at least its trees down to `depth` folders below the root."""
 
-    def bring_object(self, name: str) -> None:
-        """Bring a tree or blob, and what is below it if that is cheap."""
+    def bring_objects(self, names: Sequence[str], *, below: bool) -> None:
+        """Bring trees and blobs, with everything below them if asked."""
 
-    def bring_history(self, branch: str, names: Sequence[str], *, trees: bool = False) -> None:
-        """Bring commits from the tip back to the older of `names`; back to the first if there are none.
+    def bring_history(self, branch: str, depth: int | None) -> bool:
+        """Bring the commits of the branch, without trees, back from its tip.
 
         Arguments:
-            trees: bring the trees of each commit too.
+            depth: how many generations; all if None.
+
+        Returns:
+            Whether these are all there are.
         """
 
 
@@ -44,6 +51,8 @@ class LocalRemote:
         git: our own folder.
         folder: the other repository's git folder.
     """
+
+    partial = False
 
     def __init__(self, git: Git, folder: Path) -> None:
         self.name = str(folder)
@@ -61,28 +70,32 @@ class LocalRemote:
             raise explain(found.errors, self.name)
         return found.output.decode().strip()
 
-    def bring_commit(self, branch: str, commit: str, depth: int) -> None:
+    def bring_commit(self, commit: str, depth: int) -> None:
         """Nothing to do: see the class."""
 
-    def bring_object(self, name: str) -> None:
+    def bring_objects(self, names: Sequence[str], *, below: bool) -> None:
         """Nothing to do: see the class."""
 
-    def bring_history(self, branch: str, names: Sequence[str], *, trees: bool = False) -> None:
-        """Nothing to do: see the class."""
+    def bring_history(self, branch: str, depth: int | None) -> bool:  # noqa: ARG002 - see the class
+        return True
 
 
 class FetchedRemote:
-    """Any repository git can fetch from. Objects that are missing are fetched by git itself when read.
+    """Any repository that `git fetch` can reach.
+
+    Filters are tried from the smallest answer to the largest: ``tree:N``, ``blob:none``, none at all.
 
     Arguments:
         git: our own folder, whose remote ``origin`` is the repository.
         name: the repository, for messages.
     """
 
+    partial = True
+
     def __init__(self, git: Git, name: str) -> None:
         self.name = name
         self._git = git
-        self._whole = False
+        self._filters = ["tree", "blob:none", ""]
 
     def tip(self, branch: str) -> str:
         looked = self._git.run("ls-remote", "origin", f"refs/heads/{branch}")
@@ -93,25 +106,34 @@ class FetchedRemote:
             raise missing_branch(self.name, branch)
         return found[0]
 
-    def bring_commit(self, branch: str, commit: str, depth: int) -> None:  # noqa: ARG002 - by name
-        if not self._whole:
-            self._fetch("--depth=1", f"--filter=tree:{depth + 1}", commit)
+    def bring_commit(self, commit: str, depth: int) -> None:
+        self._fetch(f"tree:{max(depth, 1)}", ["--depth=1"], [commit])
 
-    def bring_object(self, name: str) -> None:
-        """Nothing to do: git fetched it, or it does not exist."""
+    def bring_objects(self, names: Sequence[str], *, below: bool) -> None:
+        if self._filters[0]:
+            self._fetch("" if below else "tree:0", [], names)
 
-    def bring_history(self, branch: str, names: Sequence[str], *, trees: bool = False) -> None:  # noqa: ARG002
-        shallow = self._git.output("rev-parse", "--is-shallow-repository") == "true"
-        kept = "--filter=blob:none" if trees else "--filter=tree:0"
-        self._fetch(*(["--unshallow"] if shallow else []), kept, f"refs/heads/{branch}")
-        self._whole = True
+    def bring_history(self, branch: str, depth: int | None) -> bool:
+        unshallow = ["--unshallow"] if self._git.shallow() else []
+        self._fetch("tree:0", [f"--depth={depth}"] if depth else unshallow, [f"refs/heads/{branch}"])
+        return not self._git.shallow()
 
-    def _fetch(self, *arguments: str) -> None:
-        fetched = self._git.run(
-            "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *arguments[:-1], "origin", arguments[-1]
-        )
-        if fetched.code:
-            raise explain(fetched.errors, self.name)
+    def _fetch(self, trees: str, options: Sequence[str], wanted: Sequence[str]) -> None:
+        """Fetch as a partial clone does, so that git accepts what the filter leaves out.
+
+        Arguments:
+            trees: the tree filter wished for; none if empty.
+        """
+        fixed = ("--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no")
+        while True:
+            kept = trees if self._filters[0] == "tree" or not trees else self._filters[0]
+            command = ["fetch", *fixed, *options, *([f"--filter={kept}"] if kept else []), "origin", *wanted]
+            fetched = self._git.run("-c", "remote.origin.promisor=true", *command)
+            if not fetched.code:
+                return
+            if "filter" not in fetched.errors or len(self._filters) == 1:
+                raise explain(fetched.errors, self.name)
+            del self._filters[0]
 
 
 def missing_branch(repository: str, branch: str) -> UsageError:

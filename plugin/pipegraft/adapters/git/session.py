@@ -1,0 +1,200 @@
+"""A repository read in one conversation with its server: tip, commit, and the objects on the way to a file.
+
+Over HTTP a bump so needs six requests: the greeting, the tip, the commit with the trees above the
+application's folder, that folder, and two for the push.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from urllib.parse import unquote, urlsplit
+
+from pipegraft.adapters.git.failures import explain
+from pipegraft.adapters.git.objects import Objects
+from pipegraft.adapters.git.process import Git
+from pipegraft.adapters.git.remotes import FetchedRemote, missing_branch
+from pipegraft.adapters.git.wire import Refused, Silent, TooOld, Wire
+from pipegraft.errors import UsageError
+
+__all__ = ["SessionRemote", "connection"]
+
+Connect = Callable[[], Wire]
+
+_INFINITE = 0x7FFFFFFF
+"""The depth that means all of it (git's ``INFINITE_DEPTH``)."""
+
+_SCP = re.compile(r"(?P<host>[^/:\s]+):(?!:)(?P<path>\S.*)")
+
+
+class SessionRemote:
+    """A server that speaks version 2 of git's protocol; any other is left to `git fetch`.
+
+    Arguments:
+        git: our own folder.
+        objects: what it holds.
+        name: the repository, for messages.
+        connect: starts a conversation.
+    """
+
+    partial = True
+
+    def __init__(self, git: Git, objects: Objects, name: str, connect: Connect) -> None:
+        self.name = name
+        self._git = git
+        self._objects = objects
+        self._connect = connect
+        self._wire: Wire | None = None
+        self._fetched: FetchedRemote | None = None
+        self._filters = ["tree", "blob:none", ""]
+        self._whole = ""
+
+    def tip(self, branch: str) -> str:
+        reference = f"refs/heads/{branch}"
+        wire = self._open()
+        if wire is None or self._fetched:
+            return self._by_fetching().tip(branch)
+        with self._explained():
+            wire.command("ls-refs", [f"ref-prefix {reference}"])
+            lines = [line.split(" ") for line in wire.lines()]
+        for name, found, *_ in lines:
+            if found == reference:
+                return name
+        raise missing_branch(self.name, branch)
+
+    def bring_commit(self, commit: str, depth: int) -> None:
+        if self._open() is None:
+            self._by_fetching().bring_commit(commit, depth)
+        else:
+            self._fetch(f"tree:{depth or 2}", ["deepen 1"], [commit])
+
+    def bring_objects(self, names: Sequence[str], *, below: bool) -> None:
+        if self._open() is None:
+            self._by_fetching().bring_objects(names, below=below)
+        elif self._filters[0]:
+            self._fetch("" if below else "tree:0", [], names)
+
+    def bring_history(self, branch: str, depth: int | None) -> bool:
+        if self._open() is None:
+            return self._by_fetching().bring_history(branch, depth)
+        tip = self.tip(branch)
+        if self._whole:
+            if tip != self._whole:
+                self._fetch("tree:0", [f"have {self._whole}"], [tip])
+        else:
+            self._fetch("tree:0", [f"deepen {depth or _INFINITE}"], [tip])
+        if self._whole or not self._git.shallow():
+            self._whole = tip
+        return bool(self._whole)
+
+    def _open(self) -> Wire | None:
+        """The conversation, None if this server does not hold one."""
+        if self._wire is None and self._fetched is None:
+            with self._explained():
+                try:
+                    self._wire = self._connect()
+                    if "filter" not in self._wire.capabilities.get("fetch", "").split():
+                        del self._filters[:-1]
+                except TooOld:
+                    self._fetched = FetchedRemote(self._git, self.name)
+        return self._wire
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turns a conversation that broke off into an error for people; the next one starts anew."""
+        try:
+            yield
+        except Silent as silent:
+            if self._wire:
+                self._wire.close()
+                self._wire = None
+            raise explain(self._git.redact(str(silent)), self.name) from None
+
+    def _by_fetching(self) -> FetchedRemote:
+        assert self._fetched is not None  # noqa: S101 - `_open` answered None
+        return self._fetched
+
+    def _fetch(self, trees: str, options: Sequence[str], wanted: Sequence[str]) -> None:
+        """Fetch objects; a filter the server refuses is not tried again.
+
+        Arguments:
+            trees: the tree filter wished for; none if empty.
+        """
+        while True:
+            kept = trees if self._filters[0] == "tree" or not trees else self._filters[0]
+            arguments = ["no-progress", "ofs-delta", *options, *([f"filter {kept}"] if kept else [])]
+            try:
+                self._fetch_once([*arguments, *(f"want {name}" for name in wanted), "done"])
+            except Refused as refused:
+                if "filter" not in str(refused) or len(self._filters) == 1:
+                    raise UsageError(f"{self.name} refused what was asked of it: {refused}") from None
+                del self._filters[0]
+            else:
+                return
+
+    def _fetch_once(self, arguments: Sequence[str]) -> None:
+        wire = self._open()
+        assert wire is not None  # noqa: S101 - asked before
+        with tempfile.TemporaryFile() as pack:
+            with self._explained():
+                wire.command("fetch", arguments)
+                told = wire.pack(pack)
+            pack.seek(0)
+            self._git.index_pack(pack)
+        self._note_cut({line.split()[1] for line in told if line.startswith("shallow ")})
+
+    def _note_cut(self, added: set[str]) -> None:
+        """Keep the list of commits whose parents are not here, so that git's own commands stop at them."""
+        known = self._git.shallow()
+        if known or added:
+            self._git.cut(name for name in known | added if not self._parents_here(name))
+
+    def _parents_here(self, name: str) -> bool:
+        held = self._objects.get(name)
+        header = held[1].partition(b"\n\n")[0] if held else b""
+        parents = [line[7:].decode() for line in header.split(b"\n") if line.startswith(b"parent ")]
+        return all(self._objects.get(parent) for parent in parents)
+
+
+def connection(url: str, git: Git) -> Connect | None:
+    """How to start a conversation with the server of a URL; None if only `git fetch` knows.
+
+    Arguments:
+        url: without user name or password if it is HTTP.
+        git: our own folder, with the environment to use.
+    """
+    scheme = url.partition("://")[0] if "://" in url else ""
+    if scheme in {"http", "https"}:
+        command = ["git", f"remote-{scheme}", "origin", url]
+        return lambda: Wire(command, git.environment, helper=True, timeout=git.timeout)
+    ssh = _ssh(url, git) if scheme in {"ssh", ""} else None
+    if ssh is None:
+        return None
+    environment = {**git.environment, "GIT_PROTOCOL": "version=2"}
+    return lambda: Wire(ssh, environment, helper=False, timeout=git.timeout)
+
+
+def _ssh(url: str, git: Git) -> list[str] | None:
+    """The command that runs ``git-upload-pack`` on the server, None unless it is OpenSSH that connects."""
+    chosen = (
+        git.environment.get("GIT_SSH_COMMAND") or git.run("config", "core.sshCommand").output.decode().strip()
+    )
+    program = shlex.split(chosen or "ssh")
+    if program[0].rpartition("/")[2] != "ssh" or "GIT_SSH" in git.environment:
+        return None
+    if "://" in url:
+        parts = urlsplit(url)
+        host, path, port = parts.netloc.rpartition(":")[0] or parts.netloc, unquote(parts.path), parts.port
+        host = host if parts.port else parts.netloc
+        path = path[1:] if path.startswith("/~") else path
+    elif scp := _SCP.fullmatch(url):
+        host, path, port = scp["host"], scp["path"], None
+    else:
+        return None
+    if host.startswith("-") or path.startswith("-"):
+        return None  # git refuses these with an explanation of its own
+    at = ["-p", str(port)] if port else []
+    return [*program, "-o", "SendEnv=GIT_PROTOCOL", *at, host, f"git-upload-pack {shlex.quote(path)}"]
