@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["write_atomically"]
+__all__ = ["write_atomically", "write_together"]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -32,6 +34,40 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_together(changes: Mapping[Path, bytes | None]) -> None:
+    """Write or delete several files; if one fails, those before it are put back.
+
+    A crash in between leaves every file whole, either old or new, in the order given.
+
+    Arguments:
+        changes: file → every byte of it, None to delete it; folders are made and emptied ones removed.
+
+    Raises:
+        OSError: nothing was changed.
+    """
+    done: dict[Path, bytes | None] = {}
+    try:
+        for path, content in changes.items():
+            before = path.read_bytes() if path.exists() else None
+            _put(path, content)
+            done[path] = before
+    except BaseException:
+        for path, before in reversed(done.items()):
+            with contextlib.suppress(OSError):
+                _put(path, before)
+        raise
+
+
+def _put(path: Path, content: bytes | None) -> None:
+    if content is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+        return
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # other files live there
+        path.parent.rmdir()
 
 
 def _umask() -> int:

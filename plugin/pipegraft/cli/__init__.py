@@ -20,6 +20,8 @@ __all__ = ["COMMANDS", "main", "run"]
 
 COMMANDS: dict[str, str] = {
     "demo": "Watch a change of a small application go the whole way, on this machine and without network.",
+    "inject": "Graft the stages of delivery.yaml onto the pipeline in PATH.",
+    "eject": "Take delivery out of the pipeline in PATH.",
     "plan": "Show the stages that would run, in order, and what each waits for.",
     "run": "Run the plan, or the STAGEs named, one after another.",
     "engine": "Keep environments on this machine as their IaC repository declares them.",

@@ -39,6 +39,8 @@ class InjectionRequest:
         text: its text; a byte-order mark and the line ends are part of it.
         plan: the stages to add.
         source: where the templates come from; if None, as an injection before, else the injector's choice.
+        ref: another version to pin of the source that was chosen before.
+        version: the version of the templates at hand: a pin to another version moves to it.
         mode: how the jobs come in; if None, as an injection before, else `include`.
         after: name of the team's stage behind which delivery starts; the injector's choice if None.
         image: container image the jobs run in; if None, as before, else the templates' own.
@@ -52,6 +54,8 @@ class InjectionRequest:
     text: str
     plan: Plan
     source: TemplateSource | None = None
+    ref: str | None = None
+    version: str = ""
     mode: Mode | None = None
     after: str | None = None
     image: str | None = None

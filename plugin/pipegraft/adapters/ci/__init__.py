@@ -1,0 +1,1 @@
+"""CI systems: what they call things, and their templates."""

@@ -1,0 +1,171 @@
+"""GitLab CI: the templates of its stages, and what its variables say."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipegraft import __version__
+from pipegraft.domain.gitlab.eject import eject
+from pipegraft.domain.gitlab.inject import inject
+from pipegraft.errors import PluginError
+from pipegraft.hookspecs import hookimpl
+from pipegraft.model.release import Source
+from pipegraft.ports.plugins import CiSystem
+from pipegraft.ports.stage import Stage
+
+__all__ = ["make_templates", "pipegraft_ci_systems", "read_source"]
+
+_RULES = [
+    {"if": '$CI_PIPELINE_SOURCE == "schedule"', "when": "never"},
+    {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"},
+]
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+_MOST_OPTIONS = 50  # GitLab's own limit
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """One input of a template."""
+
+    name: str
+    description: str
+    default: Any = ""
+    type: str = "string"
+    options: tuple[str, ...] = ()
+    regex: str = ""
+    variable: str = ""
+
+
+@hookimpl
+def pipegraft_ci_systems() -> Iterator[CiSystem]:
+    """GitLab CI."""
+    yield CiSystem(
+        name="gitlab",
+        files=(".gitlab-ci.yml",),
+        inject=inject,
+        eject=eject,
+        templates=make_templates,
+        source=read_source,
+    )
+
+
+def read_source(variables: Mapping[str, str]) -> Source | None:
+    """What GitLab's predefined variables say of the running pipeline; None outside of GitLab CI.
+
+    Source: https://docs.gitlab.com/ci/variables/predefined_variables/ . ``CI_PIPELINE_IID`` rises with every
+    pipeline of the project; a child pipeline has its own, which rises too.
+    """
+    if variables.get("GITLAB_CI") != "true" or "CI_COMMIT_SHA" not in variables:
+        return None
+    return Source(
+        commit=variables["CI_COMMIT_SHA"],
+        number=int(variables.get("CI_PIPELINE_IID", "0")),
+        pipeline=variables.get("CI_PIPELINE_URL", ""),
+    )
+
+
+def make_templates(stages: Sequence[Stage]) -> dict[str, str]:
+    """A template for each stage: file name → text.
+
+    Raises:
+        PluginError: a stage has an input that every template has already.
+    """
+    return {f"{stage.name}.yml": _render(stage, stages) for stage in stages}
+
+
+def _render(stage: Stage, stages: Sequence[Stage]) -> str:
+    common, settings = (
+        list(_common_inputs(stage, stages)),
+        [_setting(stage, name) for name in stage.inputs.model_fields],
+    )
+    names = [one.name for one in common]
+    taken = next((one.name for one in settings if one.name in names), None)
+    if taken:
+        raise PluginError(
+            f"stage '{stage.name}': every template has an input '{taken}'", fix="rename the stage's input"
+        )
+    job = f"$[[ inputs.job-prefix ]]:{stage.name}" + (
+        ":$[[ inputs.environment ]]" if stage.scope == "environment" else ""
+    )
+    inherited = [need.name for need in stage.requires if _VARIABLE.fullmatch(need.name)]
+    rendered: str = _template().render(
+        stage=stage, inputs=[*common, *settings], names=names, settings=settings, job=job, inherited=inherited
+    )
+    return rendered
+
+
+def _common_inputs(stage: Stage, stages: Sequence[Stage]) -> Iterator[_Input]:
+    label = "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
+    yield _Input("app", "Name of the application, as in delivery.yaml.", "app", regex=label)
+    if stage.scope == "environment":
+        yield _Input("environment", "Environment of delivery.yaml to deliver to.", "production", regex=label)
+    yield _Input("job-prefix", "First part of the job's name.", "pipegraft")
+    yield _Input("job-stage", "Stage of the pipeline; .post is in every pipeline.", ".post")
+    yield _Input("job-image", "Container image with Python 3.11 or later and git.", "python:3.13")
+    yield _Input(
+        "job-packages", "What pip installs where the image has no pipegraft.", f"pipegraft=={__version__}"
+    )
+    needs = _default_needs(stage, stages)
+    if needs:
+        yield _Input("job-needs", "Jobs that must have succeeded before.", needs, "array")
+    yield _Input(
+        "job-rules", "When the job runs: on the default branch, except on a schedule.", _RULES, "array"
+    )
+    yield _Input("job-timeout", "How long the job may take.", "3h" if stage.deploys else "1h")
+
+
+def _default_needs(stage: Stage, stages: Sequence[Stage]) -> list[dict[str, Any]]:
+    """The jobs a stage follows when a template is included by hand; `inject` writes them out."""
+    before = {other.name: other for other in stages if other.scope == stage.scope}
+    names = [name for name in before if name in stage.after or stage.name in before[name].before]
+    suffix = ":production" if stage.scope == "environment" else ""
+    if not names and stage.scope == "environment":
+        followed = {name for other in stages for name in other.after if other.scope == "app"}
+        names, suffix = [o.name for o in stages if o.scope == "app" and o.name not in followed], ""
+    return [{"job": f"pipegraft:{name}{suffix}", "artifacts": True, "optional": True} for name in names]
+
+
+def _setting(stage: Stage, name: str) -> _Input:
+    """A stage's own input; all are text, since a job's variables are."""
+    info = stage.inputs.model_fields[name]
+    key = info.alias or name
+    allowed = typing.get_args(info.annotation) if typing.get_origin(info.annotation) is typing.Literal else ()
+    if info.annotation is bool:
+        allowed = (True, False)
+    return _Input(
+        name=key,
+        description=(info.description or "").strip(),
+        default=_written(info.get_default(call_default_factory=True)),
+        options=tuple(map(_written, allowed)) if len(allowed) <= _MOST_OPTIONS else (),
+        variable=f"PIPEGRAFT_INPUT_{stage.name}_{key}".replace("-", "_").upper(),
+    )
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(_written, value))
+    return str(value)
+
+
+@functools.cache
+def _template() -> Any:
+    import jinja2  # noqa: PLC0415 - needed by `templates` and `inject` alone
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipegraft.adapters.ci"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - this is YAML; values pass through the filter below
+    )
+    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
+    return environment.get_template("gitlab-stage.yml.j2")

@@ -1,0 +1,83 @@
+"""`pipegraft inject`: graft delivery onto an existing pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from pipegraft.cli.common import json_option, load_plugins, print_json
+from pipegraft.cli.graft import graft_data, show_graft
+
+__all__ = ["command"]
+
+
+@click.command("inject")
+@click.argument("path", type=click.Path(exists=True, path_type=Path), default=Path())
+@click.option("--dry-run", is_flag=True, help="Show what would change and write nothing.")
+@click.option("--check", is_flag=True, help="Write nothing; exit code 1 if anything would change.")
+@click.option("--ci", metavar="SYSTEM", help="gitlab or jenkins, where the file does not tell.")
+@click.option(
+    "--mode",
+    type=click.Choice(["include", "child"]),
+    help="Add jobs, or one job that starts a child pipeline.",
+)
+@click.option(
+    "--after", metavar="STAGE", help="The stage of yours that delivery follows; your last one if absent."
+)
+@click.option(
+    "--from-project", metavar="PROJECT", help="Take the templates from a project on the same server."
+)
+@click.option(
+    "--from-url", metavar="URL", help="Take the templates from below a URL; {ref} in it becomes the version."
+)
+@click.option(
+    "--local", is_flag=True, help="Copy the templates into .pipegraft/, as the first injection does."
+)
+@click.option("--ref", help="Version to pin: tag, branch or commit; this program's own if absent.")
+@click.option("--image", help="Container image the jobs run in.")
+@click.option("--tag", "tags", multiple=True, help="Tag of the runners that take the jobs; repeatable.")
+@json_option
+def command(
+    *,
+    path: Path,
+    dry_run: bool,
+    check: bool,
+    ci: str | None,
+    mode: Literal["include", "child"] | None,
+    after: str | None,
+    from_project: str | None,
+    from_url: str | None,
+    local: bool,
+    ref: str | None,
+    image: str | None,
+    tags: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Graft the stages of delivery.yaml onto the pipeline in PATH.
+
+    PATH is a repository's folder, or its .gitlab-ci.yml or Jenkinsfile. Your jobs stay as they are, and
+    that is proven before anything is written. Run it again to follow a change of delivery.yaml or a new
+    version of the templates; what you chose stays. `pipegraft eject` restores your files byte for byte.
+    """
+    from pipegraft.usecases.inject import InjectOptions, choose_source, plan_injection  # noqa: PLC0415
+
+    options = InjectOptions(
+        ci=ci,
+        source=choose_source(project=from_project, url=from_url, local=local, ref=ref),
+        ref=ref,
+        mode=mode,
+        after=after,
+        image=image,
+        tags=tags or None,
+    )
+    graft = plan_injection(path, load_plugins(), options)
+    write = not (dry_run or check)
+    if write:
+        graft.write()
+    if as_json:
+        print_json(graft_data(graft, written=write))
+    else:
+        show_graft(graft, written=write)
+    return 1 if check and graft.injection.files else 0

@@ -1,0 +1,61 @@
+"""Plan the removal of delivery from a GitLab pipeline, without any record of its injection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pipegraft.domain.gitlab.layers import Files, layers_of
+from pipegraft.domain.gitlab.manifest import generated_files
+from pipegraft.domain.gitlab.pipeline import is_job, resolve
+from pipegraft.domain.gitlab.ungraft import is_generated, ungraft
+from pipegraft.errors import EditRefused
+from pipegraft.model.injection import Injection
+
+__all__ = ["eject"]
+
+
+def eject(file: str, text: str, read: Callable[[str], str | None]) -> Injection:
+    """Take delivery out of a pipeline.
+
+    Arguments:
+        file: the root configuration.
+        text: its text.
+        read: other files of the repository.
+
+    Returns:
+        The team's files as they wrote them, the root configuration first, then what is to be deleted.
+
+    Raises:
+        EditRefused: a file does not parse.
+    """
+    layers = layers_of(file, text, Files(read))
+    named = [layer.file for layer in layers if layer.file and not is_generated(layer.file)]
+    texts = {name: text if name == file else read(name) or "" for name in dict.fromkeys([file, *named])}
+    without = {name: ungraft(name, content) for name, content in texts.items() if "pipegraft" in content}
+    changed: dict[str, str | None] = {
+        name: result.text for name, result in without.items() if result.text != texts[name]
+    }
+    generated = generated_files(read)
+    team = resolve([layer for layer in layers if not is_generated(layer.file)])
+    return Injection(
+        files={**changed, **dict.fromkeys(generated)},
+        jobs_unchanged=tuple(name for name in team.jobs if not name.startswith(".")),
+        jobs_added=_jobs(generated, read, team.jobs),
+        stages_added=tuple(dict.fromkeys(stage for result in without.values() for stage in result.stages)),
+    )
+
+
+def _jobs(
+    generated: tuple[str, ...], read: Callable[[str], str | None], team: Mapping[str, object]
+) -> tuple[str, ...]:
+    """The jobs that the generated files bring, as far as they can be read."""
+    if not generated:
+        return ()
+    try:
+        layers = layers_of(generated[0], read(generated[0]) or "", Files(read))
+        jobs = dict.fromkeys(
+            name for layer in layers for name, value in layer.values.items() if is_job(name, value)
+        )
+    except EditRefused:
+        return ()  # somebody broke the generated files: they go all the same
+    return tuple(name for name in jobs if name not in team)

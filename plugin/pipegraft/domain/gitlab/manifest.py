@@ -1,0 +1,218 @@
+"""The generated files under ``.pipegraft/``: which stages, taken from where, wired how.
+
+Its second line holds the settings of the injection as JSON in a comment, so that the next one keeps them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import yaml
+
+from pipegraft.domain.gitlab.include_graft import MANIFEST
+from pipegraft.domain.gitlab.loader import load
+from pipegraft.errors import EditRefused, UsageError
+from pipegraft.model.injection import InjectionRequest, Mode, TemplateSource
+from pipegraft.model.plan import Plan, PlannedStage
+
+__all__ = [
+    "CHILD",
+    "FOLDER",
+    "Settings",
+    "generated_files",
+    "job_name",
+    "manifest_files",
+    "read_settings",
+    "settings_for",
+]
+
+FOLDER = ".pipegraft/gitlab"
+"""Copies of the templates, and the child pipeline."""
+CHILD = f"{FOLDER}/child.yml"
+_TEMPLATES = "ci_templates/gitlab"
+_PREFIX = "pipegraft"
+_HEADER = "# Written by `pipegraft inject` from delivery.yaml: run that instead of editing this.\n"
+_SETTINGS = "# settings: "
+_VERSION = re.compile(r"v\d+\.\d+\.\d+\S*")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an injection was asked for and the next one keeps."""
+
+    source: TemplateSource
+    mode: Mode = "include"
+    image: str | None = None
+    tags: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """The comment that holds them."""
+        return f"{_SETTINGS}{json.dumps(asdict(self), sort_keys=True)}\n"
+
+
+def read_settings(manifest: str | None) -> Settings | None:
+    """The settings a manifest holds, None if it holds none."""
+    for line in (manifest or "").splitlines():
+        if not line.startswith(_SETTINGS):
+            continue
+        try:
+            found = json.loads(line.removeprefix(_SETTINGS))
+            source = TemplateSource(**found.pop("source"))
+            return Settings(source, **{**found, "tags": tuple(found.get("tags", ()))})
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+    return None
+
+
+def settings_for(request: InjectionRequest) -> Settings:
+    """What is asked for, completed by what the injection before was asked for."""
+    known = read_settings(request.read(MANIFEST)) or Settings(TemplateSource("local"))
+    source = request.source or _pinned(known.source, request)
+    return Settings(
+        source=source,
+        mode=request.mode or known.mode,
+        image=known.image if request.image is None else request.image or None,
+        tags=known.tags if request.tags is None else request.tags,
+    )
+
+
+def _pinned(source: TemplateSource, request: InjectionRequest) -> TemplateSource:
+    """The source of before; its pin follows the templates' version unless somebody pinned something else."""
+    if source.kind == "local":
+        return source
+    follows = request.version if _VERSION.fullmatch(source.ref) else ""
+    return replace(source, ref=request.ref or follows or source.ref)
+
+
+def job_name(planned: PlannedStage) -> str:
+    """The name of a planned stage's job."""
+    return f"{_PREFIX}:{planned.id}"
+
+
+def manifest_files(
+    plan: Plan,
+    settings: Settings,
+    templates: Mapping[str, str],
+    stage_of: Callable[[PlannedStage], str],
+    extra: Mapping[str, Any],
+) -> dict[str, str]:
+    """The jobs of a plan as files: path → text.
+
+    Arguments:
+        plan: the stages.
+        settings: where the templates come from, what runs the jobs.
+        templates: template file name → text.
+        stage_of: the pipeline stage of a planned stage.
+        extra: keywords to write beside the includes: `stages`, for a configuration that has none.
+
+    Raises:
+        UsageError: a planned stage has no template.
+    """
+    jobs = _include(plan, settings, templates, stage_of)
+    files = {}
+    if settings.mode == "child":
+        files[CHILD] = _HEADER + _dump({"stages": _stages(plan, stage_of), **jobs})
+        files[MANIFEST] = _HEADER + settings.line() + _dump(_trigger(str(extra.get("stage", ".post"))))
+    else:
+        files[MANIFEST] = _HEADER + settings.line() + _dump({**extra, **jobs})
+    if settings.source.kind == "local":
+        used = {f"{planned.stage}.yml" for planned in plan.stages}
+        files |= {f"{FOLDER}/{name}": text for name, text in templates.items() if name in used}
+    return files
+
+
+def _stages(plan: Plan, stage_of: Callable[[PlannedStage], str]) -> list[str]:
+    return list(dict.fromkeys(stage_of(planned) for planned in plan.stages))
+
+
+def _trigger(stage: str) -> dict[str, Any]:
+    rules = [
+        {"if": '$CI_PIPELINE_SOURCE == "schedule"', "when": "never"},
+        {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"},
+    ]
+    return {
+        _PREFIX: {
+            "stage": stage,
+            "inherit": {"default": False, "variables": False},
+            "trigger": {"include": [{"local": CHILD}], "strategy": "depend"},
+            "rules": rules,
+        }
+    }
+
+
+def _include(
+    plan: Plan,
+    settings: Settings,
+    templates: Mapping[str, str],
+    stage_of: Callable[[PlannedStage], str],
+) -> dict[str, Any]:
+    by_id = {planned.id: planned for planned in plan.stages}
+    includes, overlays = [], {}
+    for planned in plan.stages:
+        name = f"{planned.stage}.yml"
+        if name not in templates:
+            raise UsageError(
+                f"there is no template for the stage '{planned.stage}'",
+                fix="install the plugin that brings it",
+            )
+        declared = load(templates[name], name).header["spec"]["inputs"]
+        needs = [{"job": job_name(by_id[need]), "artifacts": True} for need in planned.needs]
+        wanted = {
+            "app": plan.app,
+            "environment": planned.environment,
+            "job-stage": stage_of(planned),
+            "job-image": settings.image,
+            "job-needs": needs or None,
+            **planned.inputs,
+        }
+        inputs = {key: value for key, value in wanted.items() if key in declared and value is not None}
+        includes.append({**_location(settings.source, name), "inputs": inputs})
+        if settings.tags:
+            overlays[job_name(planned)] = {"tags": list(settings.tags)}
+    return {"include": includes, **overlays}
+
+
+def _location(source: TemplateSource, name: str) -> dict[str, Any]:
+    if source.kind == "project":
+        return {"project": source.location, "ref": source.ref, "file": f"/{_TEMPLATES}/{name}"}
+    if source.kind == "remote":
+        return {"remote": f"{source.location.rstrip('/')}/{name}".replace("{ref}", source.ref)}
+    return {"local": f"{FOLDER}/{name}"}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Block style, without aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the signature is PyYAML's
+        return True
+
+
+def _dump(values: Mapping[str, Any]) -> str:
+    written: str = yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)
+    return written
+
+
+def generated_files(read: Callable[[str], str | None]) -> tuple[str, ...]:
+    """The generated files there are, the manifest first."""
+    manifest = read(MANIFEST)
+    if manifest is None:
+        return ()
+    found = [MANIFEST]
+    for name in (MANIFEST, CHILD):
+        text = read(name)
+        if text is not None:
+            found += [name, *_local_includes(text, name)]
+    return tuple(name for name in dict.fromkeys(found) if read(name) is not None)
+
+
+def _local_includes(text: str, file: str) -> Sequence[str]:
+    try:
+        entries = load(text, file).values.get("include") or []
+    except EditRefused:
+        return ()  # somebody broke it: it goes, what it named stays
+    named = [entry.get("local", "") for entry in entries if isinstance(entry, Mapping)]
+    return [name for name in named if name.startswith(f"{FOLDER}/")]

@@ -1,0 +1,193 @@
+"""A configuration as it takes effect: every job with what it extends, refers to and inherits.
+
+Source: https://docs.gitlab.com/ci/yaml/ ; the order (includes, `extends`, `!reference`, inheritance) is that
+of GitLab's ``Gitlab::Ci::Config``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from pipegraft.domain.gitlab.layers import Layer, deep_merge
+from pipegraft.domain.gitlab.loader import Reference
+
+__all__ = ["DEFAULT_STAGES", "Pipeline", "StageList", "is_job", "resolve", "stage_list"]
+
+DEFAULT_STAGES = ("build", "test", "deploy")
+"""The stages of a configuration without `stages`; ``.pre`` and ``.post`` are always there around them."""
+
+_GLOBAL = frozenset(
+    {
+        *("after_script", "before_script", "cache", "default", "image", "include", "services"),
+        *("spec", "stages", "types", "variables", "workflow"),
+    }
+)
+_INHERITABLE = (
+    *("after_script", "artifacts", "before_script", "cache", "hooks", "id_tokens", "identity", "image"),
+    *("interruptible", "retry", "services", "tags", "timeout"),
+)
+_GLOBAL_DEFAULTS = (
+    "after_script",
+    "before_script",
+    "cache",
+    "image",
+    "services",
+)  # outside `default`, obsolete
+_DEEPEST_EXTENDS = 11
+_DEEPEST_REFERENCE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class StageList:
+    """Where the order of stages is written.
+
+    Arguments:
+        stages: the list; GitLab's own if none is written.
+        file: the file that holds the list in force, None if no readable file does.
+        uncertain: what may put another list in force, a clause; empty if nothing can.
+    """
+
+    stages: tuple[str, ...]
+    file: str | None = None
+    uncertain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What GitLab would make of a configuration, as far as its files can be read.
+
+    Arguments:
+        jobs: name → everything in force for the job; hidden ones (``.name``) as they are written.
+        settings: the global keywords except `stages`.
+        stages: the order of stages.
+        opaque: the includes that could not be read.
+    """
+
+    jobs: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    stages: StageList
+    opaque: tuple[str, ...] = ()
+
+
+def is_job(name: str, value: Any) -> bool:
+    """Whether a top-level key is a job or a hidden template rather than a keyword."""
+    return name not in _GLOBAL and (isinstance(value, Mapping) or name.startswith("."))
+
+
+def resolve(layers: Sequence[Layer]) -> Pipeline:
+    """The pipeline that layers make together."""
+    merged: dict[str, Any] = _merged([layer.values for layer in layers])
+    resolver = _Resolver(merged)
+    jobs: dict[str, Any] = {}
+    for name, value in merged.items():
+        if not is_job(name, value):
+            continue
+        jobs[name] = value if name.startswith(".") else _in_force(resolver.job(name), merged)
+    settings = {name: value for name, value in merged.items() if name not in jobs and name != "stages"}
+    opaque = tuple(layer.opaque for layer in layers if layer.opaque)
+    return Pipeline(jobs, settings, stage_list(layers), opaque)
+
+
+def _merged(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    nothing: dict[str, Any] = {}
+    return reduce(deep_merge, parts, nothing)
+
+
+def stage_list(layers: Sequence[Layer]) -> StageList:
+    """The list of stages in force: the strongest layer's that has one."""
+    uncertain = ""
+    for layer in reversed(layers):
+        if layer.opaque:
+            uncertain = uncertain or f"{layer.opaque} cannot be read from here"
+        elif "stages" in layer.values:
+            if layer.conditional:
+                uncertain = uncertain or f"{layer.file} is included under rules"
+            stages = layer.values["stages"]
+            if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):
+                return StageList((), layer.file, uncertain or "'stages' is not a plain list of names")
+            return StageList(tuple(stages), layer.file, uncertain)
+    return StageList(DEFAULT_STAGES, None, uncertain)
+
+
+class _Resolver:
+    """Resolves `extends`, then `!reference`."""
+
+    def __init__(self, merged: Mapping[str, Any]) -> None:
+        self._merged = merged
+        self._extended: dict[str, Any] = {}
+
+    def job(self, name: str) -> dict[str, Any]:
+        found = self._follow(self._extend(name, 0), 0)
+        return found if isinstance(found, dict) else {}
+
+    def _extend(self, name: str, depth: int) -> Any:
+        if name in self._extended:
+            return self._extended[name]
+        value = self._merged.get(name)
+        if not isinstance(value, Mapping) or "extends" not in value or depth > _DEEPEST_EXTENDS:
+            return value
+        bases = value["extends"] if isinstance(value["extends"], list) else [value["extends"]]
+        parts = [self._extend(str(base), depth + 1) for base in bases]
+        known = [part for part in parts if isinstance(part, Mapping)]
+        own = {key: item for key, item in value.items() if key != "extends"}
+        missing = [
+            str(base) for base, part in zip(bases, parts, strict=True) if not isinstance(part, Mapping)
+        ]
+        if missing:  # defined where it cannot be read: stays part of what the job is
+            own["extends"] = missing
+        self._extended[name] = _merged([*known, own])
+        return self._extended[name]
+
+    def _follow(self, value: Any, depth: int) -> Any:
+        if isinstance(value, Reference):
+            return self._look_up(value, depth)
+        if isinstance(value, Mapping):
+            return {key: self._follow(item, depth) for key, item in value.items()}
+        if isinstance(value, list):
+            return self._flatten(value, depth)
+        return value
+
+    def _flatten(self, items: list[Any], depth: int) -> list[Any]:
+        result: list[Any] = []
+        for item in items:
+            found = self._follow(item, depth)
+            if isinstance(item, Reference) and isinstance(found, list):
+                result += found
+            else:
+                result.append(found)
+        return result
+
+    def _look_up(self, reference: Reference, depth: int) -> Any:
+        if not reference.path or depth >= _DEEPEST_REFERENCE:
+            return reference
+        found = self._extend(reference.path[0], 0)
+        for part in reference.path[1:]:
+            if not isinstance(found, Mapping) or part not in found:
+                return reference  # defined where it cannot be read
+            found = found[part]
+        return self._follow(found, depth + 1)
+
+
+def _in_force(job: dict[str, Any], merged: Mapping[str, Any]) -> dict[str, Any]:
+    """A job with what it inherits. Source: https://docs.gitlab.com/ci/yaml/#inherit"""
+    inherit = job.get("inherit")
+    inherit = inherit if isinstance(inherit, Mapping) else {}
+    defaults = {name: merged[name] for name in _GLOBAL_DEFAULTS if name in merged}
+    if isinstance(merged.get("default"), Mapping):
+        defaults |= {name: merged["default"][name] for name in _INHERITABLE if name in merged["default"]}
+    result = {"stage": "test", **_inherited(defaults, inherit.get("default", True)), **job}
+    global_variables = merged.get("variables")
+    if isinstance(global_variables, Mapping):
+        variables = _inherited(global_variables, inherit.get("variables", True))
+        own = job.get("variables")
+        result["variables"] = {**variables, **own} if isinstance(own, Mapping) else own or variables
+    return result
+
+
+def _inherited(values: Mapping[str, Any], wanted: Any) -> dict[str, Any]:
+    if isinstance(wanted, list):
+        return {name: value for name, value in values.items() if name in wanted}
+    return dict(values) if wanted is not False else {}

@@ -1,0 +1,90 @@
+"""Graft delivery onto the pipeline a repository has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipegraft import __version__
+from pipegraft.domain.planning import make_plan
+from pipegraft.errors import UsageError
+from pipegraft.hookspecs import STAGES
+from pipegraft.manager import Plugins
+from pipegraft.model.injection import InjectionRequest, Mode, TemplateSource
+from pipegraft.usecases.ci_files import Graft, find_ci_file, planned
+from pipegraft.usecases.project import open_project
+
+__all__ = ["InjectOptions", "choose_source", "plan_injection"]
+
+
+_VERSION = f"v{__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class InjectOptions:
+    """What a user may ask for; see `InjectionRequest`.
+
+    Arguments:
+        ci: name of the CI system, if the file's name does not tell.
+    """
+
+    ci: str | None = None
+    source: TemplateSource | None = None
+    ref: str | None = None
+    mode: Mode | None = None
+    after: str | None = None
+    image: str | None = None
+    tags: tuple[str, ...] | None = None
+
+
+def choose_source(
+    *, project: str | None = None, url: str | None = None, local: bool = False, ref: str | None = None
+) -> TemplateSource | None:
+    """Where the templates come from, of what was asked for; None if nothing was.
+
+    Raises:
+        UsageError: more than one place was named.
+    """
+    if sum((project is not None, url is not None, local)) > 1:
+        raise UsageError(
+            "the templates come from one place", fix="give one of --from-project, --from-url, --local"
+        )
+    pin = ref or _VERSION
+    if project is not None:
+        return TemplateSource("project", project.strip("/"), pin)
+    if url is not None:
+        return TemplateSource("remote", url, pin)
+    return TemplateSource("local") if local else None
+
+
+def plan_injection(path: Path, plugins: Plugins, options: InjectOptions | None = None) -> Graft:
+    """Plan it; nothing is written before `Graft.write`.
+
+    Arguments:
+        path: the repository's folder, or its CI configuration.
+        plugins: stages and CI systems.
+        options: what was asked for.
+
+    Raises:
+        UsageError: no configuration, no ``delivery.yaml``, or a graft that cannot be made exactly.
+    """
+    wanted = options or InjectOptions()
+    ci = find_ci_file(path, plugins, wanted.ci)
+    project = open_project(ci.root, plugins)
+    stages = tuple(plugins.all(STAGES).values())
+    request = InjectionRequest(
+        file=ci.name,
+        text=ci.text(),
+        plan=make_plan(project.delivery, stages),
+        source=wanted.source,
+        ref=wanted.ref,
+        version=_VERSION,
+        mode=wanted.mode,
+        after=wanted.after,
+        image=wanted.image,
+        tags=wanted.tags,
+        templates=ci.system.templates(stages),
+        read=ci.read,
+        find=ci.find,
+    )
+    return planned(ci, ci.system.inject(request))

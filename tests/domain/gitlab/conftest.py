@@ -1,0 +1,89 @@
+"""A delivery of three stages to each environment, and files in memory to graft it onto."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+
+import pytest
+
+from pipegraft.adapters.ci.gitlab import make_templates
+from pipegraft.domain.gitlab.eject import eject
+from pipegraft.domain.gitlab.inject import inject
+from pipegraft.model.injection import Injection, InjectionRequest
+from pipegraft.model.plan import Plan, PlannedStage
+from pipegraft.ports.stage import Requirement, Stage
+
+ROOT = ".gitlab-ci.yml"
+
+_STAGES = (
+    Stage(name="image-build", summary="Builds.", run=print, scope="app"),
+    Stage(
+        name="iac-bump",
+        summary="Bumps.",
+        run=print,
+        deploys=True,
+        requires=(Requirement("PIPEGRAFT_IAC_TOKEN", "pushes", secret=True),),
+    ),
+    Stage(name="sync-gate", summary="Waits.", run=print, after=("iac-bump",)),
+    Stage(name="gray-release", summary="Moves traffic.", run=print, after=("sync-gate",), deploys=True),
+)
+_TEMPLATES = make_templates(_STAGES)
+
+
+def _plan(environments: tuple[str, ...]) -> Plan:
+    planned = [PlannedStage("image-build")]
+    for environment in environments:
+        for stage in ("iac-bump", "sync-gate", "gray-release"):
+            planned.append(PlannedStage(stage, environment, (planned[-1].id,)))
+    return Plan("shop", tuple(planned))
+
+
+@dataclass
+class Repository:
+    """Files in memory, and the commands that change them."""
+
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def root(self) -> str:
+        return self.files[ROOT]
+
+    @root.setter
+    def root(self, text: str) -> None:
+        self.files[ROOT] = text
+
+    def inject(self, *environments: str, **options: object) -> Injection:
+        request = InjectionRequest(
+            file=ROOT,
+            text=self.root,
+            plan=_plan(environments or ("production",)),
+            templates=_TEMPLATES,
+            read=self.files.get,
+            find=self._find,
+            **{"version": "v1.0.0", **options},
+        )
+        return self._take(inject(request))
+
+    def eject(self) -> Injection:
+        return self._take(eject(ROOT, self.root, self.files.get))
+
+    def _find(self, pattern: str) -> list[str]:
+        return [name for name in self.files if fnmatch(name, pattern)]
+
+    def _take(self, injection: Injection) -> Injection:
+        for name, text in injection.files.items():
+            if text is None:
+                del self.files[name]
+            else:
+                self.files[name] = text
+        return injection
+
+
+@pytest.fixture
+def repository() -> Callable[..., Repository]:
+    def make(text: str, others: Mapping[str, str] | None = None) -> Repository:
+        return Repository({ROOT: text, **(others or {})})
+
+    return make
