@@ -48,7 +48,8 @@ class Registry(Protocol):
         """Read a blob (or a manifest) by digest; what is read is verified against the digest.
 
         Raises:
-            Unreachable: it is not there, was cut short or is not what its digest says.
+            OutsideError: at the latest when its end is read: it is not there, was cut short, or is not what
+                its digest says.
         """
 
     def push_blob(
@@ -63,7 +64,8 @@ class Registry(Protocol):
 
         Arguments:
             source: opens the content anew at each call, for retries.
-            mount_from: another repository of the same registry that may hold it.
+            mount_from: another repository of the same server that may hold it, below the registry's root
+                or, with a ``/`` before it, below the server's.
 
         Returns:
             Bytes uploaded: 0 when it was there or could be mounted.

@@ -112,10 +112,13 @@ class RegistrySuite:
             registry.push_blob("web", layer, shorter)
         assert registry.push_blob("web", *blob_of(b"content")) == layer.size
 
-    def test_an_unknown_digest_cannot_be_opened(self, registry: Registry) -> None:
+    def test_an_unknown_digest_cannot_be_read(self, registry: Registry) -> None:
         for manifest in (False, True):
-            with pytest.raises(OutsideError), registry.open("web", "sha256:" + "0" * 64, manifest=manifest):
-                pass
+            with (
+                pytest.raises(OutsideError),
+                registry.open("web", "sha256:" + "0" * 64, manifest=manifest) as stream,
+            ):
+                stream.read()
 
     def test_many_threads_push_at_once(self, registry: Registry) -> None:
         with ThreadPoolExecutor(8) as pool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 from pipegraft.domain.images.reference import LAYOUT, is_layout
@@ -9,6 +11,8 @@ from pipegraft.errors import UsageError
 from pipegraft.ports.registry import Registry
 
 __all__ = ["open_registry"]
+
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
 
 
 def open_registry(address: str, base: Path) -> Registry:
@@ -22,4 +26,12 @@ def open_registry(address: str, base: Path) -> Registry:
         from pipegraft.adapters.registry.layout import LayoutRegistry  # noqa: PLC0415 - open what is used
 
         return LayoutRegistry(base / address.removeprefix(LAYOUT))
-    raise UsageError(f"expected oci:FOLDER, found '{address}'")
+    from pipegraft.adapters.registry.http import HttpRegistry  # noqa: PLC0415 - httpx takes its time
+    from pipegraft.adapters.registry.settings import Endpoint  # noqa: PLC0415
+
+    host, _, prefix = address.partition("/")
+    if not _HOST.fullmatch(host):
+        raise UsageError(
+            f"expected a registry such as registry.example.com/shop or oci:FOLDER, found '{address}'"
+        )
+    return HttpRegistry(Endpoint.of(host, os.environ), prefix)

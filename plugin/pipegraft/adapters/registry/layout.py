@@ -80,7 +80,7 @@ class LayoutRegistry:
         with _outside(self._folder):
             if _holds(path, blob):
                 return 0
-            held = _blob(self._layout(mount_from), blob.digest) if mount_from else path
+            held = _blob(self._layout(mount_from.strip("/")), blob.digest) if mount_from else path
             if _holds(held, blob):
                 _share(held, layout, path)
                 return 0

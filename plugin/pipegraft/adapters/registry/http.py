@@ -1,0 +1,202 @@
+"""An OCI registry over HTTP (distribution-spec)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import BinaryIO
+
+import httpx
+
+from pipegraft.adapters.clock import SystemClock
+from pipegraft.adapters.registry.patience import Deadline, Patience
+from pipegraft.adapters.registry.session import Session
+from pipegraft.adapters.registry.settings import Endpoint
+from pipegraft.adapters.registry.upload import UploadSession, upload
+from pipegraft.adapters.streams import stream_of, verified
+from pipegraft.domain.images.challenge import pull_scope, push_scope
+from pipegraft.domain.images.documents import INDEX, MANIFEST, descriptor_of, sha256_digest
+from pipegraft.errors import OutsideError, Unreachable
+from pipegraft.ports.clock import Clock
+from pipegraft.ports.registry import Descriptor
+
+__all__ = ["HttpRegistry"]
+
+_ACCEPTED = (
+    MANIFEST,
+    INDEX,
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+"""All must be named: a registry that is not asked for OCI types answers 404 for an OCI manifest."""
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_READ = 1 << 18
+
+
+class HttpRegistry:
+    """Repositories below a path of one registry.
+
+    Arguments:
+        endpoint: the server.
+        prefix: path that every repository starts with, empty for none.
+        patience: how long and how often to try.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        prefix: str = "",
+        patience: Patience | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._session = Session(endpoint, patience or Patience(), clock or SystemClock())
+        self._prefix = prefix.strip("/")
+
+    def find(self, repository: str, reference: str) -> Descriptor | None:
+        deadline = self._session.begin(f"looking for {repository}:{reference}")
+        path = self._path(repository)
+        answer = self._manifest(deadline, "HEAD", path, reference)
+        if answer is None:
+            return None
+        digest, size = (
+            answer.headers.get("docker-content-digest", ""),
+            answer.headers.get("content-length", ""),
+        )
+        if not (_DIGEST.fullmatch(digest) and size.isdigit()):
+            answer = self._manifest(deadline, "GET", path, reference)
+            if answer is None:
+                return None
+            digest, size = sha256_digest(answer.content), str(len(answer.content))
+        if reference.startswith("sha256:") and digest != reference:
+            raise Unreachable(f"the registry answered {digest} where {reference} was asked for")
+        media_type = answer.headers.get("content-type", MANIFEST).partition(";")[0].strip()
+        return Descriptor(media_type, digest, int(size))
+
+    def open(
+        self, repository: str, digest: str, *, manifest: bool = False
+    ) -> AbstractContextManager[BinaryIO]:
+        path = self._path(repository)
+        kind = "manifests" if manifest else "blobs"
+        deadline = self._session.begin(f"reading {repository}@{digest}")
+        content = stream_of(self._download(deadline, path, f"{path}/{kind}/{digest}"))
+        return verified(content, digest, f"{repository}@{digest}")
+
+    def push_blob(
+        self,
+        repository: str,
+        blob: Descriptor,
+        source: Callable[[], AbstractContextManager[BinaryIO]],
+        *,
+        mount_from: str | None = None,
+    ) -> int:
+        path = self._path(repository)
+        deadline = self._session.begin(f"pushing {blob.digest} to {repository}", blob.size)
+
+        def stored() -> bool:
+            return self._has_blob(deadline, path, blob)
+
+        if stored():
+            return 0
+        place = self._mount(deadline, path, blob, self._path(mount_from)) if mount_from else None
+        if place is _MOUNTED:
+            return 0
+        return upload(self._session, path, blob, source, deadline=deadline, stored=stored, place=place)
+
+    def push_manifest(self, repository: str, reference: str, manifest: bytes, media_type: str) -> Descriptor:
+        path = self._path(repository)
+        deadline = self._session.begin(f"pushing {repository}:{reference}")
+        answer = self._session.request(
+            deadline,
+            "PUT",
+            self._session.url(f"{path}/manifests/{reference}", deadline),
+            scopes=(push_scope(path),),
+            headers={"content-type": media_type},
+            body=manifest,
+            good=(201,),
+        )
+        descriptor = descriptor_of(manifest, media_type)
+        said = answer.headers.get("docker-content-digest")
+        if said is None:
+            found = self.find(repository, reference)
+            said = found.digest if found else "nothing"
+        if said != descriptor.digest:
+            raise Unreachable(
+                f"the registry holds {said} as {repository}:{reference} where {descriptor.digest} was pushed",
+                fix="look for whatever changes manifests between here and the registry",
+            )
+        return descriptor
+
+    def _path(self, repository: str) -> str:
+        if repository.startswith("/"):
+            return repository.strip("/")
+        return f"{self._prefix}/{repository}" if self._prefix else repository
+
+    def _manifest(self, deadline: Deadline, method: str, path: str, reference: str) -> httpx.Response | None:
+        answer = self._session.request(
+            deadline,
+            method,
+            self._session.url(f"{path}/manifests/{reference}", deadline),
+            scopes=(pull_scope(path),),
+            headers={"accept": ", ".join(_ACCEPTED)},
+            good=(200, 404),
+        )
+        return None if answer.status_code == httpx.codes.NOT_FOUND else answer
+
+    def _has_blob(self, deadline: Deadline, path: str, blob: Descriptor) -> bool:
+        url = self._session.url(f"{path}/blobs/{blob.digest}", deadline)
+        answer = self._session.request(deadline, "HEAD", url, scopes=(push_scope(path),), good=(200, 404))
+        size = answer.headers.get("content-length", "")
+        return answer.status_code == httpx.codes.OK and size in ("", str(blob.size))
+
+    def _mount(self, deadline: Deadline, path: str, blob: Descriptor, source: str) -> UploadSession | None:
+        """Ask for a blob of another repository: `_MOUNTED`, or the upload session opened instead, if any."""
+        url = self._session.url(f"{path}/blobs/uploads/", deadline)
+        try:
+            answer = self._session.request(
+                deadline,
+                "POST",
+                url.copy_merge_params({"mount": blob.digest, "from": source}),
+                scopes=(push_scope(path), pull_scope(source)),
+                body=b"",
+                good=(201, 202),
+            )
+        except OutsideError:
+            return None  # an ordinary push says what is wrong, if anything is
+        if answer.status_code == httpx.codes.CREATED:
+            return _MOUNTED
+        return UploadSession.opened(self._session, url, answer)
+
+    def _download(self, deadline: Deadline, path: str, target: str) -> Iterator[bytes]:
+        """Read a body to its end, going on where a connection broke."""
+        seen = 0
+        while True:
+            headers = {"accept": ", ".join(_ACCEPTED) if "/manifests/" in target else "*/*"}
+            if seen:
+                headers["range"] = f"bytes={seen}-"
+            try:
+                with self._session.stream(
+                    deadline,
+                    "GET",
+                    self._session.url(target, deadline),
+                    scopes=(pull_scope(path),),
+                    headers=headers,
+                ) as answer:
+                    if answer.status_code not in (200, 206):
+                        self._session.refuse(deadline, answer)
+                        continue
+                    skip = seen if answer.status_code == httpx.codes.OK else 0
+                    for block in answer.iter_raw(_READ):
+                        deadline.check()
+                        if skip >= len(block):
+                            skip -= len(block)
+                            continue
+                        seen += len(block) - skip
+                        yield block[skip:] if skip else block
+                        skip = 0
+                    return
+            except httpx.TransportError as error:
+                self._session.lost(deadline, error)
+
+
+_MOUNTED = UploadSession(httpx.URL())

@@ -1,0 +1,362 @@
+"""The registry over HTTP: the protocol, authorization, and what happens when requests go wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from registry_server import OCI, Fault, RegistryServer, digest_of
+
+from pipegraft.adapters.registry.credentials import Credentials
+from pipegraft.adapters.registry.http import HttpRegistry
+from pipegraft.adapters.registry.patience import Patience
+from pipegraft.adapters.registry.settings import Endpoint
+from pipegraft.errors import AccessDenied, OutsideError
+from pipegraft.ports.clock import FakeClock
+from pipegraft.ports.registry import Descriptor
+from pipegraft.testing.registry_suite import RegistrySuite, blob_of
+
+USER = Credentials("user", "secret")
+CONTENT = bytes(range(256)) * 64
+LARGE = bytes(range(256)) * (20 << 12)  # 20 MiB: worth resuming, two chunks
+
+
+def connect(
+    server: RegistryServer, credentials: Credentials | None = USER, clock: FakeClock | None = None
+) -> HttpRegistry:
+    endpoint = Endpoint(server.name, ("http",), credentials=credentials)
+    return HttpRegistry(endpoint, "shop", Patience(deadline=100, silence=0.3), clock or FakeClock())
+
+
+@pytest.fixture
+def server() -> Iterator[RegistryServer]:
+    with RegistryServer() as running:
+        yield running
+
+
+class TestHttpRegistry(RegistrySuite):
+    @pytest.fixture(params=["none", "basic", "bearer"])
+    def registry(self, request: pytest.FixtureRequest) -> Iterator[HttpRegistry]:
+        with RegistryServer(request.param) as running:
+            yield connect(running)
+
+
+def push(registry: HttpRegistry, content: bytes = CONTENT) -> Descriptor:
+    return RegistrySuite().push_image(registry, "v1", content)
+
+
+# The protocol
+
+
+def test_a_layer_takes_few_requests(server: RegistryServer) -> None:
+    push(connect(server))
+    assert len(server.requests) == 7  # for each blob HEAD, POST, PUT; then the manifest
+
+
+def test_asks_for_oci_manifests_by_name(server: RegistryServer) -> None:
+    registry = connect(server)
+    assert registry.find("web", "v1") is None
+    assert push(registry).media_type == OCI
+    assert registry.find("web", "v1") is not None
+
+
+def test_repositories_are_below_the_prefix(server: RegistryServer) -> None:
+    push(connect(server))
+    assert {repository for repository, _ in server.blobs} == {"shop/web"}
+
+
+def test_mounts_from_anywhere_on_the_server(server: RegistryServer) -> None:
+    blob, source = blob_of(CONTENT)
+    server.blobs["base/python", blob.digest] = CONTENT
+    assert connect(server).push_blob("web", blob, source, mount_from="/base/python") == 0
+    assert server.blobs["shop/web", blob.digest] == CONTENT
+    assert server.count("PUT|PATCH") == 0
+
+
+def test_a_refused_mount_goes_on_in_the_session_it_was_answered_with(server: RegistryServer) -> None:
+    assert connect(server).push_blob("web", *blob_of(CONTENT), mount_from="nowhere") == len(CONTENT)
+    assert server.count("POST") == 1
+
+
+def test_a_mount_without_the_right_to_read_is_an_ordinary_push() -> None:
+    with RegistryServer("bearer") as server:
+        server.faults = [Fault("POST .*mount=", "status", status=403)]
+        assert connect(server).push_blob("web", *blob_of(CONTENT), mount_from="secret") == len(CONTENT)
+
+
+def test_a_registry_that_takes_no_whole_blobs_gets_chunks() -> None:
+    with RegistryServer(whole=False) as server:
+        blob, source = blob_of(LARGE)
+        connect(server).push_blob("web", blob, source)
+        assert server.blobs["shop/web", blob.digest] == LARGE
+        assert server.count("PATCH") == 2
+
+
+def test_chunks_are_as_long_as_the_registry_wants() -> None:
+    with RegistryServer(whole=False, chunk=len(LARGE)) as server:
+        connect(server).push_blob("web", *blob_of(LARGE))
+        assert server.count("PATCH") == 1
+
+
+def test_an_absolute_location_on_the_registry_is_followed(server: RegistryServer) -> None:
+    server.location = lambda path: f"http://{server.name}{path}"
+    push(connect(server))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "10.0.0.1", "169.254.169.254", "localhost:1", "[::1]:1"])
+def test_an_upload_is_not_sent_to_another_private_address(server: RegistryServer, host: str) -> None:
+    for scheme in ("http", "https"):
+        server.location = lambda path, scheme=scheme: f"{scheme}://{host}{path}"
+        with pytest.raises(OutsideError, match="neither itself nor a public address"):
+            push(connect(server))
+
+
+def test_a_password_is_not_sent_to_another_host(server: RegistryServer) -> None:
+    blob, source = blob_of(CONTENT)
+    with RegistryServer("basic") as registry_server:
+        registry = connect(registry_server)
+        registry.push_blob("web", blob, source)
+        server.blobs["shop/web", blob.digest] = CONTENT
+        elsewhere = f"http://{server.name}/v2/shop/web/blobs/{blob.digest}"
+        registry_server.faults = [Fault("GET .*blobs", "status", status=307, headers={"Location": elsewhere})]
+        server.auth = "basic"
+        with pytest.raises(OutsideError, match="HTTP 401"), registry.open("web", blob.digest) as stream:
+            stream.read()
+
+
+def test_a_redirect_to_storage_is_followed(server: RegistryServer) -> None:
+    registry = connect(server)
+    blob, source = blob_of(CONTENT)
+    registry.push_blob("web", blob, source)
+    with RegistryServer() as storage:
+        storage.blobs["shop/web", blob.digest] = CONTENT
+        elsewhere = f"http://{storage.name}/v2/shop/web/blobs/{blob.digest}"
+        server.faults = [Fault("GET .*blobs", "status", status=307, headers={"Location": elsewhere})]
+        with registry.open("web", blob.digest) as stream:
+            assert stream.read() == CONTENT
+        assert storage.count("GET") == 1
+
+
+# Authorization
+
+
+def test_one_token_serves_one_repository_and_right() -> None:
+    with RegistryServer("bearer") as server:
+        registry = connect(server)
+        for number in range(3):
+            RegistrySuite().push_image(registry, f"v{number}", b"%d" % number)
+            registry.find("web", f"v{number}")
+        assert server.count("token") == 2  # pull and push
+        registry.find("other", "v1")
+        assert server.count("token") == 3
+
+
+def test_a_token_that_ended_is_bought_again() -> None:
+    with RegistryServer("bearer") as server:
+        clock = FakeClock()
+        registry = connect(server, clock=clock)
+        push(registry)
+        server.tokens.clear()  # revoked before its time
+        assert registry.find("web", "v1") is not None
+        assert registry.find("web", "v1") is not None
+        clock.sleep(server.lifetime)
+        before = server.count("token")
+        assert registry.find("web", "v1") is not None
+        assert server.count("token") == before + 1
+
+
+def test_a_token_that_ends_in_mid_push_is_bought_again() -> None:
+    with RegistryServer("bearer") as server:
+        refusal = {"WWW-Authenticate": f'Bearer realm="http://{server.name}/token",service="test"'}
+        server.faults = [Fault("PUT .*uploads", "status", status=401, headers=refusal)]
+        push(connect(server))
+        assert connect(server).find("web", "v1") is not None
+
+
+def test_an_identity_token_buys_tokens() -> None:
+    with RegistryServer("bearer") as server:
+        push(connect(server, Credentials(identity_token="identity")))
+        assert server.count("POST /token") > 0
+
+
+@pytest.mark.parametrize("auth", ["basic", "bearer"])
+@pytest.mark.parametrize("credentials", [None, Credentials("user", "wrong")])
+def test_wrong_credentials_are_an_error_that_says_what_to_do(
+    auth: str, credentials: Credentials | None
+) -> None:
+    with RegistryServer(auth) as server:
+        registry = connect(server, credentials)
+        with pytest.raises(AccessDenied) as caught:
+            registry.find("web", "v1")
+        assert server.name in str(caught.value)
+        assert "wrong" not in str(caught.value)
+        with pytest.raises(AccessDenied):
+            push(registry)
+
+
+# Faults: each request of a push, each thing that can go wrong with it
+
+REQUESTS = {
+    "find": "HEAD .*manifests",
+    "token": "token",
+    "blob there?": "HEAD .*blobs",
+    "mount": "POST .*mount=",
+    "begin": "POST .*uploads/$",
+    "send": "PUT .*uploads",
+    "manifest": "PUT .*manifests",
+}
+KINDS = {
+    "429": {"kind": "status", "status": 429, "headers": {"Retry-After": "7"}},
+    "429 for long": {"kind": "status", "status": 429, "headers": {"Retry-After": "3600"}},
+    "408": {"kind": "status", "status": 408},
+    "500": {"kind": "status", "status": 500},
+    "502": {"kind": "status", "status": 502},
+    "503": {"kind": "status", "status": 503},
+    "504": {"kind": "status", "status": 504},
+    "reset": {"kind": "reset"},
+    "lost answer": {"kind": "lost"},
+    "silent": {"kind": "silent"},
+    "another digest": {"kind": "lies"},
+}
+
+
+def deliver(registry: HttpRegistry, content: bytes = CONTENT) -> Descriptor:
+    """What image-build asks of a registry."""
+    found = registry.find("web", "v1")
+    if found is not None:
+        return found
+    blob, source = blob_of(b"base")
+    registry.push_blob("web", blob, source, mount_from="base")
+    return push(registry, content)
+
+
+def held(server: RegistryServer, pushed: Descriptor, content: bytes = CONTENT) -> bool:
+    manifest, _ = server.manifests["shop/web", "v1"]
+    return digest_of(manifest) == pushed.digest and content in server.blobs.values()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("request_kind", REQUESTS)
+def test_one_fault_is_survived_or_said(request_kind: str, kind: str) -> None:
+    with RegistryServer("bearer") as server:
+        server.faults = [Fault(REQUESTS[request_kind], **KINDS[kind])]
+        clock = FakeClock()
+        start = clock.now()
+        try:
+            pushed = deliver(connect(server, clock=clock))
+        except OutsideError:
+            survivable = {"another digest", "429 for long"}
+            assert kind in survivable
+        else:
+            assert held(server, pushed)
+        assert clock.now() - start < 100
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "silent"])
+@pytest.mark.parametrize("request_kind", REQUESTS)
+def test_a_fault_that_stays_ends_in_time_and_never_in_success(request_kind: str, kind: str) -> None:
+    with RegistryServer("bearer") as server:
+        server.faults = [Fault(REQUESTS[request_kind], times=10_000, **KINDS[kind])]
+        clock = FakeClock()
+        start = clock.now()
+        try:
+            pushed = deliver(connect(server, clock=clock))
+        except OutsideError:
+            pass  # exit code 3, safe to run again
+        else:
+            # A mount that never works is an ordinary push; a lie where nothing is said is none.
+            assert request_kind == "mount" or kind in ("another digest", "lost answer")
+            assert held(server, pushed)
+        assert clock.now() - start < 200
+
+
+def test_retry_after_is_honoured(server: RegistryServer) -> None:
+    server.faults = [Fault("PUT", "status", status=429, headers={"Retry-After": "7"})]
+    clock = FakeClock()
+    push(connect(server, clock=clock))
+    assert clock.slept == [7.0]
+
+
+def test_a_reset_in_mid_upload_is_resumed_where_it_broke(server: RegistryServer) -> None:
+    server.faults = [Fault("PUT .*uploads", "reset")]
+    blob, source = blob_of(LARGE)
+    sent = connect(server).push_blob("web", blob, source)
+    assert server.blobs["shop/web", blob.digest] == LARGE
+    assert server.count("PATCH") == 1
+    assert sent < 2 * len(LARGE)
+
+
+def test_a_reset_in_mid_chunk_is_resumed() -> None:
+    with RegistryServer(whole=False) as server:
+        server.faults = [Fault("PATCH", "reset")]
+        blob, source = blob_of(LARGE)
+        connect(server).push_blob("web", blob, source)
+        assert server.blobs["shop/web", blob.digest] == LARGE
+
+
+def test_a_session_the_registry_forgot_is_begun_again(server: RegistryServer) -> None:
+    server.faults = [
+        Fault("PUT .*uploads", "reset"),
+        Fault("GET .*uploads", "status", status=404),
+    ]
+    blob, source = blob_of(LARGE)
+    connect(server).push_blob("web", blob, source)
+    assert server.blobs["shop/web", blob.digest] == LARGE
+    assert server.count("POST") == 2
+
+
+def test_a_blob_whose_answer_was_lost_is_not_sent_again(server: RegistryServer) -> None:
+    server.faults = [Fault("PUT .*uploads", "lost")]
+    push(connect(server))
+    assert server.count("PUT .*uploads") == 2  # the layer and the configuration, once each
+
+
+@pytest.mark.parametrize("kind", ["truncated", "reset", "lies", "silent"])
+def test_a_read_that_breaks_is_continued_or_refused(server: RegistryServer, kind: str) -> None:
+    registry = connect(server)
+    blob, source = blob_of(LARGE)
+    registry.push_blob("web", blob, source)
+    server.faults = [Fault("GET .*blobs", kind)]
+    if kind == "lies":
+        with pytest.raises(OutsideError), registry.open("web", blob.digest) as stream:
+            stream.read()
+    else:
+        with registry.open("web", blob.digest) as stream:
+            assert stream.read() == LARGE
+
+
+def test_a_read_that_breaks_for_ever_fails(server: RegistryServer) -> None:
+    registry = connect(server)
+    blob, source = blob_of(CONTENT)
+    registry.push_blob("web", blob, source)
+    server.faults = [Fault("GET .*blobs", "reset", times=1000)]
+    with pytest.raises(OutsideError), registry.open("web", blob.digest) as stream:
+        stream.read()
+
+
+def test_a_dead_registry_is_an_outside_error_in_time() -> None:
+    with RegistryServer() as server:
+        name = server.name
+    clock = FakeClock()
+    start = clock.now()
+    registry = HttpRegistry(Endpoint(name, ("http",)), clock=clock)
+    with pytest.raises(OutsideError) as caught:
+        registry.find("web", "v1")
+    assert name in str(caught.value)
+    assert caught.value.exit_code == 3
+    assert 0 < clock.now() - start < 60
+
+
+def test_a_denied_push_is_not_tried_again(server: RegistryServer) -> None:
+    server.faults = [Fault("POST", "status", status=403, times=100)]
+    with pytest.raises(AccessDenied):
+        push(connect(server))
+    assert server.count("POST") == 1
+
+
+def test_what_the_registry_says_is_in_the_message(server: RegistryServer) -> None:
+    with pytest.raises(OutsideError, match="MANIFEST_BLOB_UNKNOWN manifest_blob_unknown"):
+        connect(server).push_manifest(
+            "web", "v1", json.dumps({"config": {"digest": "sha256:0"}}).encode(), OCI
+        )

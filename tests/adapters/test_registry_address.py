@@ -1,0 +1,83 @@
+"""From an address to a registry: scheme, certificates, patience."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from registry_server import RegistryServer
+
+from pipegraft.adapters.registry import open_registry
+from pipegraft.adapters.registry.patience import retry_after
+from pipegraft.adapters.registry.settings import Endpoint, is_loopback
+from pipegraft.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("name", "loopback"),
+    [
+        ("localhost", True),
+        ("localhost:5000", True),
+        ("127.0.0.1:5000", True),
+        ("127.1.2.3", True),
+        ("[::1]:5000", True),
+        ("[::1]", True),
+        ("registry.example.com", False),
+        ("10.0.0.1:5000", False),
+    ],
+)
+def test_loopback(name: str, loopback: bool) -> None:
+    assert is_loopback(name) is loopback
+
+
+def test_plain_http_is_spoken_on_request_and_on_the_loopback_only(tmp_path: Path) -> None:
+    variables = {"HOME": str(tmp_path), "PIPEGRAFT_INSECURE_REGISTRIES": "a.example.com, b.example.com:5000"}
+    schemes = {
+        name: Endpoint.of(name, variables).schemes
+        for name in ("a.example.com", "b.example.com:5000", "b.example.com", "127.0.0.1:5000")
+    }
+    assert schemes == {
+        "a.example.com": ("http",),
+        "b.example.com:5000": ("http",),
+        "b.example.com": ("https",),
+        "127.0.0.1:5000": ("https", "http"),
+    }
+
+
+def test_a_loopback_registry_without_tls_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with RegistryServer() as server:
+        registry = open_registry(f"{server.name}/shop", tmp_path)
+        assert registry.find("web", "v1") is None
+        assert server.count("/v2/shop/web/manifests/v1") == 1
+
+
+@pytest.mark.parametrize("address", ["", "/shop", "https://registry.example.com", "host name/shop", "-x/y"])
+def test_what_is_no_address_is_refused(tmp_path: Path, address: str) -> None:
+    with pytest.raises(UsageError, match="expected a registry"):
+        open_registry(address, tmp_path)
+
+
+def test_missing_certificates_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"missing\.pem"):
+        Endpoint("registry.example.com", ca=tmp_path / "missing.pem").trust()
+    (tmp_path / "none.pem").write_text("no certificate")
+    with pytest.raises(UsageError, match=r"none\.pem"):
+        Endpoint("registry.example.com", ca=tmp_path / "none.pem").trust()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("7", 7.0),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0),
+        ("Thu, 01 Jan 1970 00:00:05 GMT", 0.0),
+        ("soon", None),
+    ],
+)
+def test_retry_after(header: str | None, seconds: float | None) -> None:
+    assert retry_after(header, now=10.0) == seconds
