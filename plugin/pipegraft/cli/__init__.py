@@ -25,7 +25,7 @@ COMMANDS: dict[str, str] = {
     "plan": "Show the stages that would run, in order, and what each waits for.",
     "run": "Run the plan, or the STAGEs named, one after another.",
     "engine": "Keep environments on this machine as their IaC repository declares them.",
-    "render": "Show what an environment's app spec becomes for an engine.",
+    "render": "Show what the app spec in FOLDER becomes for an engine.",
     "plugins": "List the plugins that are loaded, from where, what they provide, and what failed and why.",
     "schema": "Print the JSON Schema of delivery.yaml, for editors and other tools.",
     "yaml": "Read or set single values in YAML files, leaving every other byte alone.",

@@ -24,7 +24,7 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str) -
     return host, int(port)
 
 
-@click.command()
+@click.command("engine")
 @click.option("--repository", required=True, help="The IaC repository: a path or a URL.")
 @click.option("--branch", default="main", show_default=True, help="Its branch.")
 @click.option("--path", "folder", default="", help="The app's folder in a shared repository.")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command("render")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
 @click.option("--env", "environments", multiple=True, help="Only this environment; repeatable.")
 @click.option(
@@ -15,7 +15,7 @@ import click
 )
 @click.option("--revision", help="Commit to name in the output; a digest of the output if absent.")
 def command(*, folder: Path, environments: tuple[str, ...], target: str, revision: str | None) -> None:
-    """Show what the app spec in FOLDER (app.yaml, environments/) becomes for an engine.
+    """Show what the app spec in FOLDER becomes for an engine.
 
     The output is the same, byte for byte, for the same spec.
     """
