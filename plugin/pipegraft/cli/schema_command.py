@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pipegraft.cli.common import print_json
+from pipegraft.cli.common import load_plugins, print_json
 
 __all__ = ["command"]
 
@@ -18,4 +18,4 @@ def command() -> None:
     """
     from pipegraft.usecases.inventory import delivery_schema  # noqa: PLC0415
 
-    print_json(delivery_schema())
+    print_json(delivery_schema(load_plugins()))

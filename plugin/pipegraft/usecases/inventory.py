@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from pipegraft.hookspecs import KINDS
+from pipegraft.hookspecs import GITOPS_ENGINES, KINDS
 from pipegraft.manager import LoadedPlugin, Plugins
+from pipegraft.model.base import Declared
 from pipegraft.model.delivery import Delivery
 
 __all__ = ["delivery_schema", "list_plugins"]
@@ -22,12 +24,35 @@ def list_plugins(plugins: Plugins) -> tuple[LoadedPlugin, ...]:
     return tuple(plugins.loaded.values())
 
 
-def delivery_schema() -> dict[str, Any]:
-    """JSON Schema of ``delivery.yaml``, for editors."""
+def delivery_schema(plugins: Plugins) -> dict[str, Any]:
+    """JSON Schema (2020-12) of ``delivery.yaml``, the keys of the installed plugins included."""
     schema = Delivery.model_json_schema(by_alias=True)
+    definitions = schema["$defs"]
+    engines = {plugin.name: plugin.options for plugin in plugins.all(GITOPS_ENGINES).values()}
+    _add_options(definitions, "Gate", "engine", engines)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:pipegraft:delivery",
         **schema,
         "title": "delivery.yaml",
     }
+
+
+def _add_options(
+    definitions: dict[str, Any], owner: str, key: str, options: Mapping[str, type[Declared]]
+) -> None:
+    """Let the value of `key` decide which further keys a mapping may have."""
+    shape = definitions[owner]
+    shape["properties"][key]["enum"] = list(options)
+    shape["allOf"] = []
+    for name, model in options.items():
+        further = model.model_json_schema(by_alias=True)
+        definitions |= further.pop("$defs", {})
+        shape["allOf"].append(
+            {
+                "if": {"properties": {key: {"const": name}}, "required": [key]},
+                "then": {"properties": further["properties"], "required": further.get("required", [])},
+            }
+        )
+    shape.pop("additionalProperties", None)
+    shape["unevaluatedProperties"] = False
