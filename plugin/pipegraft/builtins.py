@@ -7,10 +7,21 @@ from types import ModuleType
 from pipegraft.adapters.build import layer
 from pipegraft.adapters.ci import gitlab
 from pipegraft.adapters.engine import embedded
+from pipegraft.adapters.metrics import embedded as proxy_metrics
 from pipegraft.domain.judging import plugin as judges
-from pipegraft.stages import iac_bump, image_build, sync_gate
+from pipegraft.stages import gray_release, iac_bump, image_build, sync_gate
 
 __all__ = ["PLUGINS"]
 
-PLUGINS: tuple[ModuleType, ...] = (image_build, iac_bump, sync_gate, layer, embedded, judges, gitlab)
+PLUGINS: tuple[ModuleType, ...] = (
+    image_build,
+    iac_bump,
+    sync_gate,
+    gray_release,
+    gitlab,
+    layer,
+    embedded,
+    proxy_metrics,
+    judges,
+)
 """Modules that implement hooks, in the order their values are shown."""

@@ -13,7 +13,13 @@ from typing import Any, Generic, TypeVar
 
 import pluggy
 
-from pipegraft.ports.plugins import CiSystem, GitOpsEnginePlugin, ImageBuilderPlugin, JudgePlugin
+from pipegraft.ports.plugins import (
+    CiSystem,
+    GitOpsEnginePlugin,
+    ImageBuilderPlugin,
+    JudgePlugin,
+    MetricSourcePlugin,
+)
 from pipegraft.ports.stage import Stage, StageContext
 
 __all__ = [
@@ -22,6 +28,7 @@ __all__ = [
     "IMAGE_BUILDERS",
     "JUDGES",
     "KINDS",
+    "METRIC_SOURCES",
     "PROJECT",
     "STAGES",
     "Kind",
@@ -158,6 +165,36 @@ def pipegraft_veto(context: StageContext, stage: Stage) -> str | None:
     """
 
 
+@_hookspec
+def pipegraft_metric_sources() -> Iterable[MetricSourcePlugin]:
+    """Sources of the counts that gray releases are judged by. Called once, when ``delivery.yaml`` is read.
+
+    Example::
+
+        class Options(Declared):
+            url: str
+
+        class Mine:
+            def __init__(self, options, request):
+                self._url = options.url
+
+            def begin(self, at, now):
+                self._before = read_counters(self._url)
+                return now
+
+            def take(self, until):
+                before, self._before = self._before, read_counters(self._url)
+                return difference(before, self._before)
+
+        @hookimpl
+        def pipegraft_metric_sources():
+            yield MetricSourcePlugin(name="mine", options=Options, connect=Mine)
+
+    Returns:
+        Sources, each with a name no other plugin uses.
+    """
+
+
 T = TypeVar("T")
 
 
@@ -181,6 +218,7 @@ CI_SYSTEMS = Kind("pipegraft_ci_systems", CiSystem, "CI system")
 IMAGE_BUILDERS = Kind("pipegraft_image_builders", ImageBuilderPlugin, "image builder")
 GITOPS_ENGINES = Kind("pipegraft_gitops_engines", GitOpsEnginePlugin, "GitOps engine")
 JUDGES = Kind("pipegraft_judges", JudgePlugin, "judge")
+METRIC_SOURCES = Kind("pipegraft_metric_sources", MetricSourcePlugin, "metric source")
 
-KINDS: tuple[Kind[Any], ...] = (STAGES, CI_SYSTEMS, IMAGE_BUILDERS, GITOPS_ENGINES, JUDGES)
+KINDS: tuple[Kind[Any], ...] = (STAGES, CI_SYSTEMS, IMAGE_BUILDERS, GITOPS_ENGINES, JUDGES, METRIC_SOURCES)
 """Every kind there is."""

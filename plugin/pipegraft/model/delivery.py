@@ -94,12 +94,32 @@ class Metric(Declared):
     """Name of a metric source plugin."""
     name: Name = "errors"
     """Name in reports."""
-    kind: Literal["errors", "latency"] = "errors"
-    """`errors`: share of failed requests; `latency`: share of requests slower than `threshold`."""
+    kind: Literal["errors", "latency", "value"] = "errors"
+    """`errors`: share of failed requests; `latency`: share of slow ones; `value`: one number an interval."""
     threshold: Duration | None = None
-    """For `latency`: a request slower than this is slow."""
-    tolerance: float = Field(default=0.1, ge=0)
+    """For `latency`: a request slower than this is slow; the `quantile` of both versions if absent."""
+    quantile: float = Field(default=0.99, gt=0, lt=1)
+    """For `latency` without a threshold."""
+    tolerance: float = Field(default=0.25, ge=0)
     """How much worse, relative to stable, still counts as equal."""
+    margin: float = Field(default=1.0, ge=0)
+    """A step passes once gray is surely less than this much worse, relative to stable."""
+    floor: float = Field(default=0.01, ge=0)
+    """A share (or value) of gray at most this is good whatever stable's is."""
+    minimum: float | None = None
+    """For the judge `threshold`: gray may not be lower."""
+    maximum: float | None = None
+    """For the judge `threshold`: gray may not be higher."""
+    higher_is: Literal["worse", "better"] = "worse"
+    """For `value`: which direction is bad."""
+    critical: bool = True
+    """A metric that is not critical never takes a release back."""
+
+    @model_validator(mode="after")
+    def _margin_covers_tolerance(self) -> Metric:
+        if self.margin < self.tolerance:
+            raise ValueError(f"'margin' must be at least 'tolerance', {self.tolerance:g}")
+        return self
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -128,6 +148,18 @@ class Gray(Declared):
     """Requests the gray version must have served before a step can pass."""
     on_inconclusive: Literal["rollback", "hold", "promote"] = "rollback"
     """What to do when the deadline passes without an answer."""
+    bake: Duration = 0.0
+    """How long the new version is watched after its promotion; a regression takes it back."""
+
+    @model_validator(mode="after")
+    def _metrics_differ(self) -> Gray:
+        names = [metric.name for metric in self.metrics]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"each metric needs its own 'name'; '{twice[0]}' is there twice")
+        if not any(metric.critical for metric in self.metrics):
+            raise ValueError("at least one metric must be critical")
+        return self
 
     @model_validator(mode="after")
     def _steps_rise(self) -> Gray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -112,9 +112,13 @@ class FakeIacRepository:
 
     Arguments:
         files: path → text of the first commit.
+        now: seconds since the epoch; the number of the commit stands for its time if None.
     """
 
-    def __init__(self, files: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, files: Mapping[str, str] | None = None, now: Callable[[], float] | None = None
+    ) -> None:
+        self._now = now
         self._trees: dict[str, dict[str, str]] = {}
         self._commits: list[Commit] = []
         self._add(dict(files or {}), "first commit", None)
@@ -123,7 +127,8 @@ class FakeIacRepository:
         content = repr((sorted(tree.items()), message, parent, len(self._commits)))
         name = hashlib.sha1(content.encode(), usedforsecurity=False).hexdigest()
         self._trees[name] = tree
-        self._commits.append(Commit(name, parent, message, float(len(self._commits))))
+        time = self._now() if self._now else float(len(self._commits))
+        self._commits.append(Commit(name, parent, message, time))
         return name
 
     def tip(self) -> str:

@@ -13,9 +13,10 @@ from pipegraft.model.release import Source
 from pipegraft.ports.engine import GitOpsEngine, VerdictRule
 from pipegraft.ports.images import ImageBuilder
 from pipegraft.ports.judge import Judge
+from pipegraft.ports.metrics import MetricRequest, MetricSource
 from pipegraft.ports.stage import Stage
 
-__all__ = ["CiSystem", "GitOpsEnginePlugin", "ImageBuilderPlugin", "JudgePlugin"]
+__all__ = ["CiSystem", "GitOpsEnginePlugin", "ImageBuilderPlugin", "JudgePlugin", "MetricSourcePlugin"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +85,18 @@ class JudgePlugin:
     name: str
     summary: str
     judge: Judge
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSourcePlugin:
+    """Where the counts of both versions come from.
+
+    Arguments:
+        name: ``embedded``, ``prometheus``, ``json``, …
+        options: the keys of a metric in `gray.metrics` that belong to it.
+        connect: validated options and what is asked for → the source.
+    """
+
+    name: str
+    options: type[Declared]
+    connect: Callable[[Any, MetricRequest], MetricSource]

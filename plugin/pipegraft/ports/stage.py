@@ -16,6 +16,8 @@ from pipegraft.ports.clock import Clock
 from pipegraft.ports.engine import GitOpsEngine, VerdictRule
 from pipegraft.ports.iac import IacHistory, IacRepository
 from pipegraft.ports.images import ImageBuilder
+from pipegraft.ports.judge import Judge
+from pipegraft.ports.metrics import MetricSource
 from pipegraft.ports.progress import Event, Progress
 from pipegraft.ports.registry import Registry
 from pipegraft.ports.release_store import ReleaseStore
@@ -45,6 +47,12 @@ class Connections(Protocol):
 
     def engine(self, environment: str) -> tuple[GitOpsEngine, VerdictRule]:
         """The GitOps engine that applies an environment, and the rule that reads its status."""
+
+    def judge(self, environment: str) -> Judge:
+        """The judge of an environment's gray releases."""
+
+    def metrics(self, environment: str) -> Mapping[str, MetricSource]:
+        """The sources of an environment's gray metrics, by the metric's name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 
 from pipegraft.adapters.git import open_branch
 from pipegraft.adapters.registry import open_registry
-from pipegraft.errors import BuildFailed
-from pipegraft.hookspecs import GITOPS_ENGINES, IMAGE_BUILDERS
+from pipegraft.errors import BuildFailed, UsageError
+from pipegraft.hookspecs import GITOPS_ENGINES, IMAGE_BUILDERS, JUDGES, METRIC_SOURCES
+from pipegraft.model.delivery import Gray
 from pipegraft.ports.engine import GitOpsEngine, VerdictRule
 from pipegraft.ports.images import ImageBuilder
+from pipegraft.ports.judge import Judge
+from pipegraft.ports.metrics import MetricRequest, MetricSource
 from pipegraft.ports.registry import Registry
 from pipegraft.ports.stage import IacBranch
 from pipegraft.usecases.project import Project
@@ -30,6 +34,8 @@ class LiveConnections:
         self.builder = cache(self._builder)
         self.iac = cache(self._iac)
         self.engine = cache(self._engine)
+        self.judge = cache(self._judge)
+        self.metrics = cache(self._metrics)
 
     def _registry(self) -> Registry:
         return open_registry(self._project.delivery.registry, self._project.root)
@@ -62,3 +68,26 @@ class LiveConnections:
         plugin = self._project.plugins.get(GITOPS_ENGINES, gate.engine)
         options = plugin.options.model_validate(dict(gate.options))
         return plugin.connect(options, self._project.root), plugin.verdict
+
+    def _judge(self, environment: str) -> Judge:
+        return self._project.plugins.get(JUDGES, self._gray(environment).judge).judge
+
+    def _metrics(self, environment: str) -> Mapping[str, MetricSource]:
+        delivery, root = self._project.delivery, self._project.root
+        found: dict[str, MetricSource] = {}
+        for metric in self._gray(environment).metrics:
+            plugin = self._project.plugins.get(METRIC_SOURCES, metric.source)
+            options = plugin.options.model_validate(dict(metric.options))
+            found[metric.name] = plugin.connect(
+                options, MetricRequest(delivery.app, environment, metric, root)
+            )
+        return found
+
+    def _gray(self, environment: str) -> Gray:
+        gray = self._project.delivery.environments[environment].gray
+        if gray is None:
+            raise UsageError(
+                f"environment '{environment}' declares no gray release",
+                fix="add 'gray' to it in delivery.yaml",
+            )
+        return gray

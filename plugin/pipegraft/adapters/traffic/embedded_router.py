@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipegraft.adapters.files import write_atomically
 from pipegraft.adapters.traffic.proxy_config import ProxyConfig
 from pipegraft.adapters.traffic.proxy_metrics import REQUESTS
-from pipegraft.adapters.traffic.proxy_process import ProxyFiles, fingerprint, write_atomically
+from pipegraft.adapters.traffic.proxy_process import ProxyFiles, fingerprint
 from pipegraft.errors import Unreachable
 from pipegraft.ports.traffic import Route
 from pipegraft.text.exposition import parse
@@ -50,7 +51,7 @@ class EmbeddedRouter:
         """
         text = ProxyConfig.of(tuple(routes), self._admin).model_dump_json(by_alias=True, indent=2) + "\n"
         if not self._files.config.exists() or self._files.config.read_text("utf-8") != text:
-            write_atomically(self._files.config, text)
+            write_atomically(self._files.config, text.encode())
         wanted = fingerprint(text)
         told: int | None = None
 
@@ -70,24 +71,29 @@ class EmbeddedRouter:
 
     def observe(self) -> Mapping[str, Mapping[str, int]]:
         """Requests served since the proxy started: route → backend → count; empty if it does not run."""
-        import httpx  # noqa: PLC0415 - needed only here, and slow to import
-
-        process = self._files.running()
-        if process is None:
-            return {}
-        try:
-            text = httpx.get(self.metrics_url, timeout=self._deadline).raise_for_status().text
-        except httpx.HTTPError as error:
-            if self._files.running() != process:
-                return {}
-            raise Unreachable(f"the proxy does not answer at {self.metrics_url}: {error}") from error
         counts: dict[str, dict[str, int]] = {}
-        for sample in parse(text):
+        for sample in parse(self.metrics()):
             if sample.name == REQUESTS:
                 route = counts.setdefault(sample.labels["route"], {})
                 backend = sample.labels["backend"]
                 route[backend] = route.get(backend, 0) + int(sample.value)
         return counts
+
+    def metrics(self) -> str:
+        """The proxy's counters, in the Prometheus text format; empty if it does not run."""
+        import httpx  # noqa: PLC0415 - needed only here, and slow to import
+
+        process = self._files.running()
+        if process is None:
+            return ""
+        try:
+            return (
+                httpx.get(self.metrics_url, timeout=self._deadline, trust_env=False).raise_for_status().text
+            )
+        except httpx.HTTPError as error:
+            if self._files.running() != process:
+                return ""
+            raise Unreachable(f"the proxy does not answer at {self.metrics_url}: {error}") from error
 
     @property
     def metrics_url(self) -> str:

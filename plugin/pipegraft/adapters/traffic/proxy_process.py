@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipegraft.adapters.files import write_atomically
 from pipegraft.adapters.traffic.proxy import Proxy
 from pipegraft.adapters.traffic.proxy_config import ProxyConfig
 from pipegraft.domain.configuration import parse_document
 from pipegraft.errors import Locked, PipegraftError, Unreachable, UsageError
 
-__all__ = ["ProxyFiles", "fingerprint", "serve", "serve_in_background", "write_atomically"]
+__all__ = ["ProxyFiles", "fingerprint", "serve", "serve_in_background"]
 
 
 class ProxyFiles:
@@ -163,16 +164,9 @@ def _tell(proxy: Proxy, files: ProxyFiles, text: str, error: str = "") -> None:
         "listening": dict(proxy.listening),
         "error": error,
     }
-    write_atomically(files.status, json.dumps(status, indent=2) + "\n")
+    write_atomically(files.status, json.dumps(status, indent=2).encode())
 
 
 def fingerprint(text: str) -> str:
     """Tells one configuration from another."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file; whoever reads it sees the old text or the new one."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)

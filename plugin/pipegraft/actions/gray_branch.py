@@ -1,0 +1,213 @@
+"""One gray release in the IaC repository: where it stands, what happened, and its next commit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pipegraft.actions.rewrite import Changes, Read, rewrite
+from pipegraft.domain.commit_message import commit_message, release_trailers
+from pipegraft.domain.environment_file import environment_path, read_environment
+from pipegraft.domain.gray import edits
+from pipegraft.domain.gray.machine import Do, Move, Standing, apply_move, standing_of
+from pipegraft.domain.gray.record import OBSERVED, from_trailer
+from pipegraft.errors import UsageError
+from pipegraft.model.observation import Observation
+from pipegraft.model.release import Source
+from pipegraft.ports.clock import Clock
+from pipegraft.ports.iac import Commit
+from pipegraft.ports.stage import IacBranch
+
+__all__ = ["Chapter", "GrayBranch", "GraySubject", "Look", "step_name"]
+
+_DEEPEST = 500
+"""Commits of one file that are searched for the beginning of a gray release."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraySubject:
+    """Which release of what.
+
+    Arguments:
+        app: name of the application.
+        environment: name of the environment.
+        folder: the app's folder in a repository shared by several, None for the root.
+        source: where the release comes from.
+        steps: weights of the delivery.
+    """
+
+    app: str
+    environment: str
+    folder: str | None
+    source: Source
+    steps: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The environment file at one moment.
+
+    Arguments:
+        text: the whole file, empty if there is none.
+        standing: where the release stands.
+    """
+
+    text: str
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """What the history tells of a release.
+
+    Arguments:
+        newest: newest commit that changed the file, whoever made it; None if there is none.
+        commits: those of the release, newest first, back to the one that prepared it.
+        before: the file before its gray block came, None if nobody knows.
+        promoted: the file as it was when it was promoted, None if it was not.
+    """
+
+    newest: Commit | None
+    commits: tuple[Commit, ...]
+    before: str | None
+    promoted: str | None
+
+    @property
+    def last_step(self) -> str:
+        """What the release's newest commit did; empty if it has none."""
+        return self.commits[0].trailers.get("Pipegraft-Step", "") if self.commits else ""
+
+    @property
+    def reason(self) -> str:
+        """Why the release's newest commit was made: the first line of its body."""
+        paragraphs = self.commits[0].message.split("\n\n") if self.commits else []
+        return paragraphs[1].partition("\n")[0] if len(paragraphs) > 2 else ""
+
+    @property
+    def observed(self) -> list[Observation]:
+        """What was observed at the weights that are behind us, one interval each, oldest first."""
+        lines = (commit.trailers.get(OBSERVED, "") for commit in reversed(self.commits))
+        return [found for line in lines if line and (found := from_trailer(line))]
+
+
+class GrayBranch:
+    """Reads and writes the environment file of one release.
+
+    Arguments:
+        branch: the IaC repository's.
+        subject: which release of what.
+        clock: time for waiting when others move the branch too.
+    """
+
+    def __init__(self, branch: IacBranch, subject: GraySubject, clock: Clock) -> None:
+        self._branch = branch
+        self._clock = clock
+        self.subject = subject
+        self.path = environment_path(subject.folder, subject.environment)
+
+    def look(self) -> Look:
+        """The file as it is now.
+
+        Raises:
+            ConfigError: it is not an environment file.
+        """
+        return self._look_at(self._branch.read(self.path, self._branch.tip()))
+
+    def _look_at(self, text: str | None) -> Look:
+        environment = read_environment(text or "", self.path)
+        return Look(text or "", standing_of(environment, self.subject.source.number))
+
+    def chapter(self) -> Chapter:
+        """What happened to the release so far."""
+        log = self._branch.log(self.path, limit=_DEEPEST)
+        mine = self._mine(log)
+        begun = log.index(mine[-1]) if mine else 0
+        before = self._before(log[begun:]) if mine else None
+        promoted = None
+        if mine and mine[0].trailers.get("Pipegraft-Step") == "promote" and mine[0].parent:
+            promoted = self._branch.read(self.path, mine[0].parent)
+        return Chapter(log[0] if log else None, tuple(mine), before, promoted)
+
+    def _mine(self, log: Sequence[Commit]) -> list[Commit]:
+        found: list[Commit] = []
+        for commit in log:
+            trailers = commit.trailers
+            if (trailers.get("Pipegraft-Environment"), trailers.get("Pipegraft-Release")) == (
+                self.subject.environment,
+                str(self.subject.source.number),
+            ):
+                found.append(commit)
+                if trailers.get("Pipegraft-Step") in ("prepare", "bump"):
+                    break
+        return found
+
+    def _before(self, log: Sequence[Commit]) -> str | None:
+        """The newest text without any gray block, from the commit that prepared the release backwards."""
+        for commit in log:
+            text = self._branch.read(self.path, commit.parent) if commit.parent else None
+            if text is None:
+                return None
+            if read_environment(text, self.path).gray is None:
+                return text
+        return None
+
+    def write(self, look: Look, move: Move, lines: Iterable[str] = (), observed: str = "") -> str | None:
+        """Commit a move, if the release still stands where it stood.
+
+        Arguments:
+            look: what the move was decided on.
+            lines: what the judge saw, for the commit's body.
+            observed: what was observed at the weight that ends, see `to_trailer`.
+
+        Returns:
+            The new commit, or None if somebody was quicker: look again.
+        """
+        chapter = self.chapter() if move.do is Do.ROLL_BACK else None
+        message = self._message(look, move, lines, observed)
+
+        def change(read: Read) -> Changes | None:
+            now = self._look_at(read(self.path))
+            if now.standing != look.standing:
+                return None
+            return Changes({self.path: self._edited(now, move, chapter)}, message)
+
+        done = rewrite(self._branch, change, clock=self._clock, rng=random.SystemRandom())
+        return done.commit if done.written else None
+
+    def _edited(self, look: Look, move: Move, chapter: Chapter | None) -> str:
+        before = chapter.before if chapter else None
+        if look.standing.kind == "gray":
+            return apply_move(look.text, move, before, file=self.path)
+        if chapter is None or chapter.promoted is None:
+            raise UsageError(
+                f"release {self.subject.source.number} cannot be taken back: the history of {self.path} "
+                "does not tell what was there before it",
+                fix="deliver an older release again",
+            )
+        return edits.revert(look.text, chapter.promoted, before, file=self.path)
+
+    def _message(self, look: Look, move: Move, lines: Iterable[str], observed: str) -> str:
+        subject = self.subject
+        number, weight = subject.source.number, look.standing.weight
+        step = step_name(subject.steps, move)
+        said = {
+            Do.WEIGHT: f"release {number} gets {move.weight}% of the requests in {subject.environment}",
+            Do.PROMOTE: f"promote release {number} in {subject.environment}",
+            Do.ROLL_BACK: f"roll back release {number} in {subject.environment}",
+            Do.HOLD: f"hold release {number} at {weight}% in {subject.environment}",
+            Do.PAUSE: f"pause release {number} at {weight}% in {subject.environment}",
+            Do.RESUME: f"resume release {number} at {weight}% in {subject.environment}",
+        }[move.do]
+        trailers = release_trailers(subject.app, subject.environment, subject.source, step)
+        return commit_message(
+            f"{subject.app}: {said}", (move.reason, *lines), {**trailers, OBSERVED: observed}
+        )
+
+
+def step_name(steps: Sequence[int], move: Move) -> str:
+    """What a move is called in the trailer ``Pipegraft-Step``: ``2/3 weight=50``, ``promote``, …"""
+    if move.do is not Do.WEIGHT:
+        return str(move.do)
+    place = f"{steps.index(move.weight) + 1}/{len(steps)} " if move.weight in steps else ""
+    return f"{place}weight={move.weight}"

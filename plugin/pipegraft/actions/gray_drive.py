@@ -1,0 +1,241 @@
+"""Driving a gray release to its end, from wherever it stands.
+
+Nothing is remembered but what the branch says: any process may end at any moment, and the next one goes
+on. Evidence of the weights that are behind us comes from the commits that ended them; the present weight
+is observed anew, from its commit on where the sources remember that far, else from now on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipegraft.actions.gray_branch import Chapter, GrayBranch, GraySubject, Look, step_name
+from pipegraft.actions.gray_watch import GrayWatch
+from pipegraft.actions.wait import Patience, wait_for_revision
+from pipegraft.domain.gray.machine import Do, Move, Standing, next_move
+from pipegraft.domain.gray.policy import judge_policy
+from pipegraft.domain.gray.record import as_data, look_data, to_trailer
+from pipegraft.errors import Held, RolledBack, SyncFailed, UsageError
+from pipegraft.model.delivery import Gray
+from pipegraft.model.judgement import Judgement
+from pipegraft.model.release import EnvironmentRelease, GrayStep
+from pipegraft.ports.stage import StageContext
+
+__all__ = ["GrayDrive", "Pace"]
+
+_PHASES = {Do.WEIGHT: "step", Do.PROMOTE: "promoted", Do.ROLL_BACK: "rolled-back", Do.HOLD: "held"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How this process waits.
+
+    Arguments:
+        wait: stay until the release has ended; else do what is due, and leave the rest to a later process.
+        poll: seconds between two looks for what people and newer releases did.
+        pause_timeout: seconds to wait for a person while the release is paused.
+    """
+
+    wait: bool = True
+    poll: float = 5.0
+    pause_timeout: float = 3600.0
+
+
+class GrayDrive:
+    """One process driving one release.
+
+    Arguments:
+        context: the stage's.
+        gray: how the environment declares its gray releases.
+        pace: how to wait.
+    """
+
+    def __init__(self, context: StageContext, gray: Gray, pace: Pace) -> None:
+        self._context = context
+        self._environment = context.require_environment()
+        self._gray = gray
+        self._pace = pace
+        self._policy = judge_policy(gray)
+        delivery, source = context.delivery, context.releases.load().source
+        subject = GraySubject(delivery.app, self._environment, delivery.iac.path, source, gray.steps)
+        self._number = source.number
+        self._branch = GrayBranch(context.connections.iac(), subject, context.clock)
+        self._gated: str | None = None
+        self._watch: GrayWatch | None = None
+        self._watching: Standing | None = None
+        self._must_wait = False
+        self._judgement: Judgement | None = None
+        self._looks: list[Mapping[str, Any]] = []
+
+    def run(self) -> None:
+        """Go on until the release has ended, or this process has done its part.
+
+        Raises:
+            RolledBack: it was judged bad, or taken back by a person.
+            Held: it waits for a person.
+            SyncFailed: the engine did not take over the end of the release.
+            UsageError: the release never came into the environment.
+            OutsideError: a system did not answer; the next process goes on.
+        """
+        while True:
+            look = self._branch.look()
+            if look.standing.kind != "gray":
+                self._finish(look.standing)
+                return
+            if look.standing != self._watching:
+                self._judgement = None
+            move = self._gate(look) or next_move(
+                look.standing, self._gray.steps, self._judgement, self._gray.on_inconclusive
+            )
+            if move.do is Do.OBSERVE:
+                goes_on = self._observe(look)
+            elif move.do is Do.WAIT:
+                goes_on = self._wait_for_a_person(look)
+            else:
+                goes_on = self._make(look, move) or self._pace.wait
+            if not goes_on:
+                self._end(
+                    "in-progress", f"release {self._number} is at {look.standing.weight}%; more is to come"
+                )
+                return
+
+    def _gate(self, look: Look) -> Move | None:
+        """Wait until the engine has what is committed; a refusal takes the release back."""
+        if look.text == self._gated:
+            return None
+        try:
+            self._wait_until_live(self._branch.chapter())
+        except SyncFailed as error:
+            return Move(Do.ROLL_BACK, reason=f"the engine did not take it over: {error.problem.message}")
+        self._gated = look.text
+        return None
+
+    def _wait_until_live(self, chapter: Chapter) -> None:
+        if chapter.newest is None:
+            return
+        context = self._context
+        gate = context.delivery.environments[self._environment].gate
+        engine, rule = context.connections.engine(self._environment)
+        wait_for_revision(
+            engine,
+            rule,
+            history=context.connections.iac(),
+            target=chapter.newest.id,
+            patience=Patience(gate.timeout, gate.settle),
+            clock=context.clock,
+            progress=context.progress,
+        )
+
+    def _observe(self, look: Look) -> bool:
+        """Watch for an interval and judge; False if this process should not wait for its end."""
+        watch = self._watch_at(look.standing)
+        due = watch.end + self._gray.interval
+        while (now := self._context.clock.now()) < due:
+            if not (self._pace.wait or self._must_wait):
+                return False
+            self._context.clock.sleep(min(self._pace.poll, due - now))
+            if due - now > self._pace.poll and self._branch.look().standing != look.standing:
+                return True
+        self._judgement = watch.look(look.standing.weight, now)
+        self._looks.append(look_data(watch.step[-1], self._judgement))
+        self._context.report(
+            "judgement",
+            f"{look.standing.weight}%: {self._judgement.answer}: {self._judgement.reason}",
+            self._environment,
+            weight=look.standing.weight,
+            **self._looks[-1],
+        )
+        return True
+
+    def _watch_at(self, standing: Standing) -> GrayWatch:
+        """The watch over the present weight, begun if need be."""
+        if self._watch is not None and standing == self._watching:
+            return self._watch
+        context, now = self._context, self._context.clock.now()
+        chapter = self._branch.chapter()
+        connections = context.connections
+        self._watch = GrayWatch(
+            connections.metrics(self._environment),
+            connections.judge(self._environment),
+            self._policy,
+            chapter.observed,
+            context.progress,
+        )
+        self._watch.begin(chapter.commits[0].time if chapter.commits else now, now)
+        self._watching, self._looks = standing, []
+        self._must_wait = self._watch.end >= now  # nobody else will remember what is seen from now on
+        return self._watch
+
+    def _wait_for_a_person(self, look: Look) -> bool:
+        if look.standing.phase == "paused":
+            if not self._pace.wait:
+                return False
+            clock = self._context.clock
+            self._context.report("progress", f"release {self._number} is paused", self._environment)
+            until = clock.now() + self._pace.pause_timeout
+            while clock.now() < until:
+                clock.sleep(self._pace.poll)
+                if self._branch.look().standing != look.standing:
+                    return True
+        self._end("held", f"release {self._number} waits for a person")
+        raise Held(
+            f"release {self._number} is {look.standing.phase} at {look.standing.weight}% "
+            f"in {self._environment}",
+            fix=f"`pipegraft gray approve` or `pipegraft gray abort`, with `--env {self._environment}`; "
+            "then run this stage again",
+        )
+
+    def _make(self, look: Look, move: Move) -> bool:
+        """Commit a move; True if somebody was quicker, so that there is something new to look at."""
+        observed = self._watch.step if self._watch and look.standing == self._watching else []
+        lines = [f"{one.metric}: {one.reason}" for one in self._judgement.evidence] if self._judgement else []
+        commit = self._branch.write(look, move, lines, to_trailer(observed))
+        if commit is None:
+            return True
+        weight = {Do.WEIGHT: move.weight, Do.PROMOTE: 100, Do.ROLL_BACK: 0}.get(move.do, look.standing.weight)
+        data = (
+            {**as_data(self._judgement), "looks": self._looks} if self._judgement else {"reason": move.reason}
+        )
+        self._record(GrayStep(commit=commit, weight=weight, phase=_PHASES[move.do], judgement=data))
+        step = step_name(self._gray.steps, move)
+        self._context.report("commit", f"{step}: {move.reason}", self._environment, commit=commit, step=step)
+        return move.do in (Do.PROMOTE, Do.ROLL_BACK, Do.HOLD)
+
+    def _record(self, step: GrayStep) -> None:
+        part = self._context.releases.load().environments.get(self._environment, EnvironmentRelease())
+        self._context.update_environment(gray=(*part.gray, step))
+
+    def _finish(self, standing: Standing) -> None:
+        chapter = self._branch.chapter()
+        if standing.kind == "superseded":
+            self._end("superseded", f"release {standing.newer} is newer than {self._number} and took over")
+        elif standing.kind == "promoted":
+            self._wait_until_live(chapter)
+            self._end("promoted", f"release {self._number} serves all requests")
+        else:
+            self._finish_absent(chapter)
+
+    def _finish_absent(self, chapter: Chapter) -> None:
+        bump = self._context.releases.load().environments.get(self._environment, EnvironmentRelease()).bump
+        if not chapter.commits or chapter.newest is None:
+            if bump is None or bump.outcome == "written":
+                raise UsageError(
+                    f"release {self._number} is not in {self._branch.path}", fix="run iac-bump first"
+                )
+            self._end(bump.outcome, "there is nothing to release")
+            return
+        self._wait_until_live(chapter)
+        self._end("rolled-back", f"release {self._number} was taken back")
+        reason = chapter.reason
+        if chapter.last_step != Do.ROLL_BACK:
+            reason = f"{chapter.newest.author or 'somebody'} took it out of {self._branch.path}"
+        raise RolledBack(
+            f"release {self._number} was rolled back in {self._environment}: {reason}",
+            fix=f"see commit {chapter.newest.id[:12]} of the IaC repository for what was observed",
+        )
+
+    def _end(self, outcome: str, message: str) -> None:
+        self._context.update_environment(outcome=outcome)
+        self._context.report("progress", message, self._environment, outcome=outcome)

@@ -1,0 +1,135 @@
+"""Watching a gray release: intervals of counts from every source, and what the judge says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipegraft.errors import OutsideError
+from pipegraft.model.judgement import Judgement, JudgePolicy
+from pipegraft.model.observation import ArmCounts, Observation
+from pipegraft.ports.judge import Judge
+from pipegraft.ports.metrics import Arms, MetricSource
+from pipegraft.ports.progress import Event, Progress
+
+__all__ = ["GrayWatch"]
+
+
+class GrayWatch:
+    """Observations of one gray release, one interval after another.
+
+    Arguments:
+        sources: metric name → its source.
+        judge: judges by everything observed so far.
+        policy: what is expected.
+        earlier: what was observed at the weights before, by whoever drove the release then.
+        progress: told when a source gives no data.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, MetricSource],
+        judge: Judge,
+        policy: JudgePolicy,
+        earlier: Sequence[Observation],
+        progress: Progress,
+    ) -> None:
+        self._sources = sources
+        self._judge = judge
+        self._policy = policy
+        self._progress = progress
+        self._earlier = list(earlier)
+        self._silent: dict[str, str] = {}
+        self._counting: set[str] = set()
+        self._end = 0.0
+        self.step: list[Observation] = []
+        """What was observed at the present weight."""
+
+    def begin(self, at: float, now: float) -> None:
+        """Start with a new weight.
+
+        Arguments:
+            at: when it came into force, seconds since the epoch.
+            now: the present.
+        """
+        self._earlier += self.step
+        self.step = []
+        self._counting = set()
+        starts = {name: self._begin(name, at, now) for name in self._sources}
+        self._end = max(starts.values())
+        for name, start in starts.items():
+            if start < self._end:  # one source remembers what another one does not: all begin together
+                self._begin(name, self._end, now)
+
+    def _begin(self, name: str, at: float, now: float) -> float:
+        try:
+            start = self._sources[name].begin(at, now)
+        except OutsideError as error:
+            self._tell(name, error)
+            return now
+        self._counting.add(name)
+        return start
+
+    @property
+    def end(self) -> float:
+        """End of what was observed, seconds since the epoch."""
+        return self._end
+
+    def look(self, weight: float, now: float) -> Judgement:
+        """Take an interval, up to now, and judge.
+
+        Arguments:
+            weight: percent of the requests that gray should get.
+        """
+        taken = {name: found for name in self._sources if (found := self._take(name, now))}
+        seen = {arms.weight for arms in taken.values() if arms.weight is not None}
+        if seen and abs(max(seen, key=lambda one: abs(one - weight)) - weight) > _TOLERATED:
+            self._warn(
+                f"expected {weight:g}% of the requests to be meant for gray, the traffic shows {max(seen):g}%"
+            )
+        self.step.append(
+            Observation(
+                self._end,
+                now,
+                weight,
+                _arm(taken, "stable"),
+                _arm(taken, "gray"),
+            )
+        )
+        self._end = now
+        return self._judge(self._policy, self.observations)
+
+    @property
+    def observations(self) -> list[Observation]:
+        """Everything observed so far."""
+        return [*self._earlier, *self.step]
+
+    def _take(self, name: str, now: float) -> Arms | None:
+        """What a source saw, None if it does not answer: no data never passes, and never fails at once."""
+        if name not in self._counting:
+            self._begin(name, now, now)
+            return None
+        try:
+            found = self._sources[name].take(now)
+        except OutsideError as error:
+            self._tell(name, error)
+            return None
+        self._silent.pop(name, None)
+        return found
+
+    def _tell(self, name: str, error: OutsideError) -> None:
+        if self._silent.get(name) != str(error):
+            self._silent[name] = str(error)
+            self._warn(f"metric '{name}' has no data: {error}")
+
+    def _warn(self, message: str) -> None:
+        self._progress.emit(Event("warning", message, "gray"))
+
+
+_TOLERATED = 0.5
+"""Percentage points that a weight seen in the traffic may differ from the committed one."""
+
+
+def _arm(taken: Mapping[str, Arms], arm: str) -> dict[str, ArmCounts]:
+    found: dict[str, Any] = {name: getattr(arms, arm) for name, arms in taken.items()}
+    return {name: counts for name, counts in found.items() if counts is not None}

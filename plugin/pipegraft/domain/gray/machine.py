@@ -1,0 +1,183 @@
+"""Where a gray release stands, and what comes next.
+
+::
+
+    prepare → step i (commit the weight → gate → observe → judge) → promote → bake → done
+       └────────────┴── fail, deadline, abort → rolled back        └── regression → rolled back
+                    └── deadline, pause → held or paused → approve, skip, abort
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from pipegraft.domain.gray import edits
+from pipegraft.errors import UsageError
+from pipegraft.model.appspec import AppEnvironment
+from pipegraft.model.judgement import Answer, Judgement
+
+__all__ = [
+    "Command",
+    "Do",
+    "Move",
+    "Standing",
+    "advance",
+    "apply_move",
+    "move_for",
+    "next_move",
+    "standing_of",
+]
+
+OnInconclusive = Literal["rollback", "hold", "promote"]
+Command = Literal["approve", "abort", "pause", "skip"]
+"""What a person can tell a gray release."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a release stands in an environment, by the environment file alone.
+
+    Arguments:
+        kind: `gray`: its gray block is there; `promoted`: it is what serves; `superseded`: a newer release
+            is there; `absent`: none of these, so it never came or was taken back.
+        weight: percent of the requests, while `gray`.
+        phase: as the file has it, while `gray`.
+        newer: number of the newer release, if superseded.
+    """
+
+    kind: Literal["gray", "promoted", "superseded", "absent"]
+    weight: int = 0
+    phase: str = ""
+    newer: int | None = None
+
+
+def standing_of(environment: AppEnvironment, number: int) -> Standing:
+    """Where release `number` stands."""
+    marks = [mark for mark in (environment.release, environment.gray and environment.gray.release) if mark]
+    newest = max((mark.number for mark in marks), default=-1)
+    if newest > number:
+        return Standing("superseded", newer=newest)
+    if environment.gray and environment.gray.release.number == number:
+        return Standing("gray", environment.gray.weight, environment.gray.phase)
+    if environment.release and environment.release.number == number:
+        return Standing("promoted")
+    return Standing("absent")
+
+
+class Do(StrEnum):
+    """What can come next."""
+
+    OBSERVE = "observe"
+    WEIGHT = "weight"
+    PROMOTE = "promote"
+    ROLL_BACK = "rollback"
+    HOLD = "hold"
+    PAUSE = "pause"
+    RESUME = "resume"
+    WAIT = "wait"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The next thing to do.
+
+    Arguments:
+        do: what.
+        weight: percent of the requests, for `WEIGHT`.
+        reason: why, as a sentence without a final stop.
+    """
+
+    do: Do
+    weight: int = 0
+    reason: str = ""
+
+
+def next_move(
+    standing: Standing, steps: Sequence[int], judgement: Judgement | None, on_inconclusive: OnInconclusive
+) -> Move:
+    """What the release does next by itself.
+
+    Arguments:
+        standing: where it stands.
+        steps: weights of the delivery; one that was changed meanwhile is taken up at the next higher step.
+        judgement: what the judge says of the current step, None before the first look.
+        on_inconclusive: what a deadline without an answer leads to.
+    """
+    if standing.kind != "gray":
+        return Move(Do.FINISH)
+    if standing.phase in ("paused", "held"):
+        return Move(Do.WAIT, reason=f"the release is {standing.phase}")
+    if standing.weight == 0:
+        return advance(standing, steps, "gray is deployed and gets no requests yet")
+    if judgement is None or (judgement.answer is Answer.INCONCLUSIVE and not judgement.expired):
+        return Move(Do.OBSERVE)
+    if judgement.answer is Answer.PASS:
+        return advance(standing, steps, judgement.reason)
+    if judgement.answer is Answer.FAIL or on_inconclusive == "rollback":
+        return Move(Do.ROLL_BACK, reason=judgement.reason)
+    if on_inconclusive == "hold":
+        return Move(Do.HOLD, reason=judgement.reason)
+    return advance(standing, steps, f"{judgement.reason}; going on, as the delivery says")
+
+
+def advance(standing: Standing, steps: Sequence[int], reason: str) -> Move:
+    """To the next higher weight, or to promotion after the last one."""
+    higher = [step for step in steps if step > standing.weight]
+    return Move(Do.WEIGHT, higher[0], reason) if higher else Move(Do.PROMOTE, reason=reason)
+
+
+def move_for(command: Command, standing: Standing, steps: Sequence[int], by: str) -> Move:
+    """What a person's word leads to.
+
+    Arguments:
+        by: who said it.
+
+    Raises:
+        UsageError: it makes no sense where the release stands.
+    """
+    if command == "abort" and standing.kind in ("gray", "promoted"):
+        return Move(Do.ROLL_BACK, reason=f"aborted by {by}")
+    if standing.kind != "gray":
+        raise UsageError(f"expected a gray release under way, found none: the release is {standing.kind}")
+    waiting = standing.phase in ("paused", "held")
+    if command == "pause":
+        if waiting:
+            raise UsageError(f"the release is {standing.phase} already")
+        return Move(Do.PAUSE, reason=f"paused by {by}")
+    if command == "approve":
+        if not waiting:
+            raise UsageError(
+                "nothing waits for approval: the release is observed",
+                fix="`pipegraft gray skip` goes on without the judge's answer",
+            )
+        if standing.phase == "paused":
+            return Move(Do.RESUME, reason=f"resumed by {by}")
+        return advance(standing, steps, f"approved by {by}")
+    return advance(standing, steps, f"skipped by {by}")
+
+
+def apply_move(text: str, move: Move, before: str | None, *, file: str) -> str:
+    """The environment file after a move.
+
+    Arguments:
+        text: the file, with a gray block.
+        move: one that writes.
+        before: the file before the gray block came, None if nobody knows.
+    """
+    match move.do:
+        case Do.WEIGHT:
+            return edits.set_weight(text, move.weight, file=file)
+        case Do.PROMOTE:
+            return edits.promote(text, file=file)
+        case Do.ROLL_BACK:
+            return edits.roll_back(text, before, file=file)
+        case Do.HOLD | Do.PAUSE:
+            return edits.set_phase(text, "held" if move.do is Do.HOLD else "paused", file=file)
+        case Do.RESUME:
+            return edits.set_phase(text, "step", file=file)
+        case _:
+            raise ValueError(f"'{move.do}' writes nothing")

@@ -1,0 +1,132 @@
+"""What was observed, small enough for a commit trailer, so that the next process goes on with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pipegraft.model.judgement import Evidence, Judgement
+from pipegraft.model.observation import ArmCounts, Histogram, Observation
+
+__all__ = ["OBSERVED", "as_data", "from_trailer", "look_data", "to_trailer", "total"]
+
+OBSERVED = "Pipegraft-Observed"
+"""Trailer of the commits that end a step: everything observed at its weight, as one interval."""
+
+
+def to_trailer(observations: Sequence[Observation]) -> str:
+    """One line of JSON; empty if nothing was observed."""
+    if not observations:
+        return ""
+    whole = total(observations)
+    data: dict[str, Any] = {
+        "start": round(whole.start, 3),
+        "end": round(whole.end, 3),
+        "weight": whole.weight,
+    }
+    for arm, counts in (("stable", whole.stable), ("gray", whole.gray)):
+        data[arm] = {metric: _pack(one) for metric, one in counts.items()}
+    return json.dumps(data, separators=(",", ":"))
+
+
+def from_trailer(line: str) -> Observation | None:
+    """Read what `to_trailer` wrote; None if a person changed it beyond recognition."""
+    try:
+        data = json.loads(line)
+        arms = {
+            arm: {metric: _unpack(counts) for metric, counts in data[arm].items()}
+            for arm in ("stable", "gray")
+        }
+        return Observation(data["start"], data["end"], data["weight"], arms["stable"], arms["gray"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def total(observations: Sequence[Observation]) -> Observation:
+    """Several intervals of one weight as one."""
+    first, last = observations[0], observations[-1]
+    return Observation(
+        first.start,
+        last.end,
+        last.weight,
+        _sum(observation.stable for observation in observations),
+        _sum(observation.gray for observation in observations),
+    )
+
+
+def as_data(judgement: Judgement) -> dict[str, Any]:
+    """A judgement as plain JSON values, for the release record."""
+    return {
+        "answer": str(judgement.answer),
+        "reason": judgement.reason,
+        "gray-requests": judgement.gray_requests,
+        "seconds": round(judgement.seconds, 3),
+        "expired": judgement.expired,
+        "evidence": [_evidence(one) for one in judgement.evidence],
+    }
+
+
+def look_data(observation: Observation, judgement: Judgement) -> dict[str, Any]:
+    """One interval and what the judge said after it, as plain JSON values."""
+    arms = (("stable", observation.stable), ("gray", observation.gray))
+    return {
+        "start": round(observation.start, 3),
+        "end": round(observation.end, 3),
+        "answer": str(judgement.answer),
+        "metrics": {
+            one.metric: {arm: _counts(counts[one.metric]) for arm, counts in arms if one.metric in counts}
+            | {key: value for key in ("estimate", "low", "high") if (value := getattr(one, key)) is not None}
+            for one in judgement.evidence
+        },
+    }
+
+
+def _counts(counts: ArmCounts) -> dict[str, float]:
+    data = {"requests": counts.requests, "errors": counts.errors, "value": counts.value}
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def _evidence(evidence: Evidence) -> dict[str, Any]:
+    data = {name: getattr(evidence, name) for name in evidence.__dataclass_fields__}
+    return {name.replace("_", "-"): value for name, value in data.items() if value is not None} | {
+        "answer": str(evidence.answer)
+    }
+
+
+def _sum(arms: Iterable[Mapping[str, ArmCounts]]) -> dict[str, ArmCounts]:
+    found: dict[str, ArmCounts] = {}
+    for arm in arms:
+        for metric, counts in arm.items():
+            found[metric] = _plus(found[metric], counts) if metric in found else counts
+    return found
+
+
+def _plus(one: ArmCounts, other: ArmCounts) -> ArmCounts:
+    return ArmCounts(
+        one.requests + other.requests,
+        None if one.errors is None or other.errors is None else one.errors + other.errors,
+        None if one.latency is None or other.latency is None else one.latency.plus(other.latency),
+        other.value,
+    )
+
+
+def _pack(counts: ArmCounts) -> dict[str, Any]:
+    data: dict[str, Any] = {"n": _short(counts.requests)}
+    if counts.errors is not None:
+        data["errors"] = _short(counts.errors)
+    if counts.latency is not None:
+        data["bounds"] = [_short(bound) for bound in counts.latency.bounds]
+        data["counts"] = [_short(count) for count in counts.latency.counts]
+    if counts.value is not None:
+        data["value"] = counts.value
+    return data
+
+
+def _unpack(data: Mapping[str, Any]) -> ArmCounts:
+    latency = Histogram(tuple(data["bounds"]), tuple(data["counts"])) if "bounds" in data else None
+    return ArmCounts(data["n"], data.get("errors"), latency, data.get("value"))
+
+
+def _short(number: float) -> float | int:
+    return int(number) if number == int(number) else round(number, 6)

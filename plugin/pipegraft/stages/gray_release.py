@@ -1,0 +1,57 @@
+"""gray-release: moves requests to the new version step by step, and takes it back if it is worse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydantic import Field
+
+from pipegraft.actions.gray_drive import GrayDrive, Pace
+from pipegraft.hookspecs import hookimpl
+from pipegraft.model.base import Duration
+from pipegraft.model.delivery import Delivery
+from pipegraft.ports.stage import Stage, StageContext, StageInputs
+
+__all__ = ["GrayReleaseInputs", "pipegraft_stages", "run"]
+
+
+class GrayReleaseInputs(StageInputs):
+    """What a pipeline may set."""
+
+    no_wait: bool = False
+    """Do what is due and end; a later run goes on. With a source that does not remember, that is one step."""
+    poll: Duration = Field(default=5.0, gt=0)
+    """How often to look whether a person or a newer release changed the gray release."""
+    pause_timeout: Duration = 3600.0
+    """How long to wait for a person while the release is paused; then the stage ends; the release stays."""
+
+
+def run(context: StageContext, inputs: GrayReleaseInputs) -> None:
+    """Drive the release from wherever it stands to its end; see `GrayDrive.run` for what it raises."""
+    gray = context.delivery.environments[context.require_environment()].gray
+    if gray is None:
+        return
+    GrayDrive(context, gray, Pace(not inputs.no_wait, inputs.poll, inputs.pause_timeout)).run()
+
+
+def _applies(delivery: Delivery, environment: str | None) -> bool:
+    return environment is not None and delivery.environments[environment].gray is not None
+
+
+@hookimpl
+def pipegraft_stages() -> Iterable[Stage]:
+    yield Stage(
+        name="gray-release",
+        summary="Moves requests to the new version step by step, and takes it back if it is worse.",
+        run=run,
+        inputs=GrayReleaseInputs,
+        after=("iac-bump", "sync-gate"),
+        applies=_applies,
+        deploys=True,
+        description=(
+            "Each step is a commit in the IaC repository: the weight is raised, the engine takes it over,"
+            " both versions are observed, and a judge says pass, fail or inconclusive. Promotion and rollback"
+            " are one commit each; rollback restores the environment's file byte for byte. A run that was cut"
+            " short is resumed by the same command."
+        ),
+    )

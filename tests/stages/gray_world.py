@@ -1,0 +1,181 @@
+"""A made-up world for gray releases: a branch, an engine that follows it, requests, and time that jumps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipegraft.domain.commit_message import commit_message, release_trailers
+from pipegraft.domain.environment_file import bump
+from pipegraft.model.appspec import ReleaseMark
+from pipegraft.model.delivery import Delivery
+from pipegraft.model.judgement import Answer
+from pipegraft.model.observation import ArmCounts
+from pipegraft.model.release import EnvironmentRelease, IacCommit, Release, Source
+from pipegraft.ports.clock import FakeClock
+from pipegraft.ports.engine import State, Status, Verdict, VerdictRule
+from pipegraft.ports.iac import FakeIacRepository
+from pipegraft.ports.judge import FakeJudge, Judge
+from pipegraft.ports.metrics import Arms, FakeSource, MetricSource
+from pipegraft.ports.progress import RecordingProgress
+from pipegraft.ports.release_store import FakeReleaseStore
+from pipegraft.ports.stage import StageContext
+from pipegraft.stages.gray_release import GrayReleaseInputs, run
+
+PRODUCTION = "environments/production.yaml"
+OLD = "registry.example.com/shop/web@sha256:" + "1" * 64
+NEW = "registry.example.com/shop/web@sha256:" + "2" * 64
+NEWER = "registry.example.com/shop/web@sha256:" + "3" * 64
+STABLE = f"""\
+# what runs in production
+release: {{number: 12, source: abc}}   # set by pipegraft
+components:
+  web:
+    image: {OLD}
+    replicas: 2   # two are enough
+"""
+GOOD = Arms(ArmCounts(900, 1), ArmCounts(100, 0))
+
+
+class FollowingEngine:
+    """Has the newest commit live at once, unless told otherwise.
+
+    Arguments:
+        verdict: environment file's text → what the engine says of it.
+    """
+
+    def __init__(self, branch: FakeIacRepository) -> None:
+        self._branch = branch
+        self.verdict: Callable[[str], Verdict] = lambda _text: Verdict(State.SUCCEEDED, "all is well")
+        self.live: list[str] = []
+
+    def observe(self) -> Status:
+        text = self._branch.read(PRODUCTION, self._branch.tip()) or ""
+        self.live.append(text)
+        return {"revision": self._branch.tip(), "text": text}
+
+    def request_sync(self) -> None:
+        """It looks all the time."""
+
+    def rule(self, status: Status, at_target: Callable[[str], bool]) -> Verdict:
+        if not at_target(status["revision"]):
+            return Verdict(State.PROGRESSING, "not there yet")
+        return self.verdict(status["text"])
+
+
+class World:
+    """An environment whose stable release is 12; release 13 is to be released."""
+
+    def __init__(self, text: str = STABLE, **gray: Any) -> None:
+        self.clock = FakeClock()
+        self.branch = FakeIacRepository({PRODUCTION: text, "app.yaml": "app: shop\n"}, self.clock.now)
+        self.engine = FollowingEngine(self.branch)
+        self.source: MetricSource = FakeSource([GOOD])
+        self.judge: Judge = FakeJudge(Answer.PASS)
+        self.progress = RecordingProgress()
+        declared = {"steps": [10, 50], "interval": "60s", "metrics": [{"source": "fake"}], **gray}
+        self.delivery = Delivery.model_validate(
+            {
+                "app": "shop",
+                "registry": "registry.example.com/shop",
+                "components": {"web": {"path": "web"}},
+                "iac": {"repository": "iac.git"},
+                "environments": {
+                    "production": {"gate": {"engine": "fake", "timeout": "1m"}, "gray": declared}
+                },
+            }
+        )
+
+    # Connections
+
+    def iac(self) -> FakeIacRepository:
+        return self.branch
+
+    def engine_of(self, _environment: str) -> tuple[FollowingEngine, VerdictRule]:
+        return self.engine, self.engine.rule
+
+    # What happens
+
+    @property
+    def text(self) -> str:
+        """The environment file now."""
+        return self.branch.read(PRODUCTION, self.branch.tip()) or ""
+
+    @property
+    def steps(self) -> list[str]:
+        """What each commit did, oldest first."""
+        return [
+            commit.trailers["Pipegraft-Step"]
+            for commit in reversed(self.branch.log(PRODUCTION))
+            if "Pipegraft-Step" in commit.trailers
+        ]
+
+    def prepare(self, number: int = 13, image: str = NEW) -> None:
+        """What iac-bump does."""
+        mark = ReleaseMark(number=number, source=f"{number:040x}")
+        made = bump(self.text, {"web": image}, mark, gray=True, file=PRODUCTION)
+        trailers = release_trailers("shop", "production", self.source_of(number), made.step)
+        self.write(made.text, commit_message(f"shop: prepare release {number}", [], trailers))
+
+    def write(self, text: str, message: str = "a person's edit") -> None:
+        """Somebody writes the environment file."""
+        if text != self.text:
+            self.branch.commit({PRODUCTION: text}, message, self.branch.tip())
+
+    @staticmethod
+    def source_of(number: int) -> Source:
+        return Source(commit=f"{number:040x}", number=number)
+
+    def context(self, number: int = 13, outcome: str = "written") -> StageContext:
+        """A fresh process: nothing but the branch and the release record of iac-bump."""
+        bumped = IacCommit.model_validate(
+            {"commit": self.branch.tip(), "path": PRODUCTION, "outcome": outcome}
+        )
+        record = Release(
+            app="shop",
+            source=self.source_of(number),
+            environments={"production": EnvironmentRelease(bump=bumped)},
+        )
+        self.releases = FakeReleaseStore(record)
+        return StageContext(
+            self.delivery, Path(), "production", _Connections(self), self.releases, self.clock, self.progress
+        )
+
+    def release(self, number: int = 13, outcome: str = "written", **inputs: Any) -> EnvironmentRelease:
+        """Run the stage in a fresh process."""
+        context = self.context(number, outcome)
+        run(context, GrayReleaseInputs.model_validate(inputs))
+        return self.releases.release.environments["production"]
+
+    @property
+    def record(self) -> EnvironmentRelease:
+        return self.releases.release.environments["production"]
+
+    def messages(self, kind: str) -> Sequence[str]:
+        return [event.message for event in self.progress.events if event.kind == kind]
+
+
+class _Connections:
+    """The world as a stage reaches it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def iac(self) -> FakeIacRepository:
+        return self._world.branch
+
+    def engine(self, environment: str) -> tuple[FollowingEngine, VerdictRule]:
+        return self._world.engine_of(environment)
+
+    def judge(self, environment: str) -> Judge:
+        return self._world.judge
+
+    def metrics(self, environment: str) -> Mapping[str, MetricSource]:
+        return {"errors": self._world.source}
+
+    def registry(self) -> Any:
+        raise AssertionError("gray-release has no business with images")
+
+    def builder(self, component: str) -> Any:
+        raise AssertionError("gray-release has no business with images")

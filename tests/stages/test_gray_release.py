@@ -1,0 +1,280 @@
+"""The gray-release stage: what is committed, what is restored, and how it ends."""
+
+from __future__ import annotations
+
+import pytest
+from gray_world import GOOD, NEW, NEWER, OLD, PRODUCTION, STABLE, World
+
+from pipegraft.errors import Held, RolledBack, SyncFailed, Unreachable, UsageError
+from pipegraft.model.judgement import Answer
+from pipegraft.model.observation import ArmCounts
+from pipegraft.ports.engine import State, Verdict
+from pipegraft.ports.judge import FakeJudge
+from pipegraft.ports.metrics import Arms, FakeSource
+
+PROMOTED = STABLE.replace(OLD, NEW).replace("number: 12, source: abc", f"number: 13, source: {13:040x}")
+
+
+def test_a_good_version_goes_up_the_steps_and_is_promoted_by_one_commit() -> None:
+    world = World()
+    world.prepare()
+    record = world.release()
+    assert world.steps == ["prepare", "1/2 weight=10", "2/2 weight=50", "promote"]
+    assert world.text == PROMOTED
+    assert record.outcome == "promoted"
+    assert [(step.weight, step.phase) for step in record.gray] == [
+        (10, "step"),
+        (50, "step"),
+        (100, "promoted"),
+    ]
+    assert record.gray[-1].commit == world.branch.tip()
+
+
+def test_a_bad_version_is_taken_back_to_the_byte_and_the_taking_back_is_live() -> None:
+    world = World()
+    world.prepare()
+    world.judge = FakeJudge(Answer.FAIL)
+    with pytest.raises(RolledBack, match="release 13 was rolled back in production: as scripted"):
+        world.release()
+    assert world.steps == ["prepare", "1/2 weight=10", "rollback"]
+    assert world.text == STABLE
+    assert world.engine.live[-1] == STABLE
+    assert world.record.outcome == "rolled-back"
+    assert world.record.gray[-1].judgement["answer"] == "fail"
+
+
+def test_a_rolled_back_release_stays_rolled_back_until_it_is_prepared_again() -> None:
+    world = World()
+    world.prepare()
+    world.judge = FakeJudge(Answer.FAIL)
+    with pytest.raises(RolledBack):
+        world.release()
+    before = world.branch.tip()
+    with pytest.raises(RolledBack, match="as scripted"):
+        world.release()
+    assert world.branch.tip() == before
+    world.prepare()
+    world.judge = FakeJudge(Answer.PASS)
+    assert world.release().outcome == "promoted"
+
+
+def test_edits_of_others_survive_promotion_and_rollback() -> None:
+    for answer, expected in (
+        (Answer.PASS, PROMOTED.replace("replicas: 2", "replicas: 5")),
+        (Answer.FAIL, STABLE.replace("replicas: 2", "replicas: 5")),
+    ):
+        world = World()
+        world.prepare()
+        world.write(world.text.replace("replicas: 2", "replicas: 5"))
+        world.judge = FakeJudge(answer)
+        if answer is Answer.FAIL:
+            with pytest.raises(RolledBack):
+                world.release()
+        else:
+            world.release()
+        assert world.text == expected
+
+
+def test_a_file_without_a_last_newline_is_restored_without_one() -> None:
+    world = World(STABLE.rstrip("\n"))
+    world.prepare()
+    world.judge = FakeJudge(Answer.FAIL)
+    with pytest.raises(RolledBack):
+        world.release()
+    assert world.text == STABLE.rstrip("\n")
+
+
+def test_configuration_is_released_and_rolled_back_like_an_image() -> None:
+    world = World()
+    world.prepare()
+    changed = world.text.replace(
+        f"      image: {NEW}\n", f"      image: {NEW}\n      env: {{GREETING: hi}}\n"
+    )
+    world.write(changed)
+    world.release()
+    assert "GREETING: hi" in world.text
+    assert "gray:" not in world.text
+
+
+def test_without_an_answer_it_goes_on_looking() -> None:
+    world = World()
+    world.prepare()
+    world.judge = FakeJudge(Answer.INCONCLUSIVE, Answer.INCONCLUSIVE, Answer.PASS)
+    started = world.clock.now()
+    world.release()
+    assert len(world.messages("judgement")) == 5
+    assert world.clock.now() - started == pytest.approx(5 * 60, abs=5)
+
+
+class Expired(FakeJudge):
+    """Never knows, and the time is over."""
+
+    def __call__(self, policy, observations):  # type: ignore[no-untyped-def]
+        from dataclasses import replace
+
+        return replace(super().__call__(policy, observations), expired=True)
+
+
+def test_a_deadline_without_an_answer_follows_the_policy() -> None:
+    for policy, expected in (
+        ("rollback", ["rollback"]),
+        ("hold", ["hold"]),
+        ("promote", ["2/2 weight=50", "promote"]),
+    ):
+        world = World(**{"on-inconclusive": policy})
+        world.prepare()
+        world.judge = Expired(Answer.INCONCLUSIVE)
+        if policy == "promote":
+            world.release()
+        else:
+            with pytest.raises((RolledBack, Held)):
+                world.release()
+        assert world.steps[2:] == expected
+
+
+def test_a_held_release_waits_as_it_is() -> None:
+    world = World(**{"on-inconclusive": "hold"})
+    world.prepare()
+    world.judge = Expired(Answer.INCONCLUSIVE)
+    with pytest.raises(Held, match="held at 10% in production"):
+        world.release()
+    assert "weight: 10\n  phase: held" in world.text
+    tip = world.branch.tip()
+    with pytest.raises(Held):
+        world.release()
+    assert world.branch.tip() == tip
+    assert world.record.outcome == "held"
+
+
+def test_a_newer_release_takes_over_and_ours_ends_well() -> None:
+    world = World()
+    world.prepare()
+
+    class Overtaking(FakeSource):
+        def take(self, until: float) -> Arms:
+            if world.steps[-1] != "prepare":
+                world.prepare(14, NEWER)
+            return super().take(until)
+
+    world.source = Overtaking([GOOD])
+    record = world.release()
+    assert record.outcome == "superseded"
+    assert world.steps == ["prepare", "1/2 weight=10", "prepare"]
+    assert NEWER in world.text
+    assert world.release(14).outcome == "promoted"
+    assert world.text.count("image:") == 1
+
+
+def test_nothing_to_release_ends_at_once() -> None:
+    world = World()
+    assert world.release(outcome="unchanged").outcome == "unchanged"
+    assert world.steps == []
+
+
+def test_a_release_that_never_came_is_wrong_usage() -> None:
+    with pytest.raises(UsageError, match=r"release 13 is not in environments/production\.yaml"):
+        World().release()
+
+
+def test_a_block_taken_out_by_hand_is_a_rollback_by_hand() -> None:
+    world = World()
+    world.prepare()
+    world.write(STABLE)
+    with pytest.raises(RolledBack, match="somebody took it out"):
+        world.release()
+
+
+def test_a_version_the_engine_refuses_is_taken_back() -> None:
+    world = World()
+    world.prepare()
+    world.engine.verdict = lambda text: (
+        Verdict(State.FAILED, "web-gray crashes")
+        if "weight: 10" in text
+        else Verdict(State.SUCCEEDED, "fine")
+    )
+    with pytest.raises(RolledBack, match="the engine did not take it over: failed: web-gray crashes"):
+        world.release()
+    assert world.text == STABLE
+
+
+def test_a_rollback_the_engine_refuses_is_said() -> None:
+    world = World()
+    world.prepare()
+    world.engine.verdict = lambda _text: Verdict(State.FAILED, "out of order")
+    with pytest.raises(SyncFailed, match="out of order"):
+        world.release()
+    assert world.text == STABLE
+
+
+def test_no_data_neither_passes_nor_fails_but_is_said() -> None:
+    world = World()
+    world.prepare()
+    world.source = FakeSource([Unreachable("nobody answers"), GOOD])
+    seen: list[int] = []
+
+    class Counting(FakeJudge):
+        def __call__(self, policy, observations):  # type: ignore[no-untyped-def]
+            seen.append(sum("errors" in one.gray for one in observations))
+            return super().__call__(policy, observations)
+
+    world.judge = Counting(Answer.INCONCLUSIVE, Answer.PASS)
+    world.release()
+    assert seen[:2] == [0, 1]
+    assert world.messages("warning") == ["metric 'errors' has no data: nobody answers"]
+
+
+def test_what_was_seen_is_in_the_commit_that_ends_a_step() -> None:
+    world = World()
+    world.prepare()
+    world.release()
+    commit = world.branch.log(PRODUCTION)[1]
+    assert commit.message.splitlines()[:4] == [
+        "shop: release 13 gets 50% of the requests in production",
+        "",
+        "as scripted",
+        "errors: as scripted",
+    ]
+    assert '"gray":{"errors":{"n":100,"errors":0}}' in commit.trailers["Pipegraft-Observed"]
+
+
+def test_the_judge_gets_earlier_steps_from_the_history() -> None:
+    world = World()
+    world.prepare()
+    weights: list[list[float]] = []
+
+    class Noting(FakeJudge):
+        def __call__(self, policy, observations):  # type: ignore[no-untyped-def]
+            weights.append([one.weight for one in observations])
+            return super().__call__(policy, observations)
+
+    world.judge = Noting(Answer.PASS)
+    world.release()
+    assert weights == [[10], [10, 50]]
+
+
+def test_one_look_a_run_where_the_source_remembers() -> None:
+    world = World()
+    world.prepare()
+    outcomes = []
+    for _ in range(8):
+        world.source = FakeSource([Arms(ArmCounts(900, 1), ArmCounts(100, 0))], remembers=True)
+        started = world.clock.now()
+        outcomes.append(world.release(no_wait=True).outcome)
+        assert world.clock.now() == started
+        world.clock.sleep(40)
+        if outcomes[-1] == "promoted":
+            break
+    assert outcomes == ["in-progress"] * 4 + ["promoted"]
+    assert world.text == PROMOTED
+
+
+def test_a_pause_stops_the_steps_until_it_is_taken_back() -> None:
+    world = World()
+    world.prepare()
+    world.write(world.text.replace("weight: 0\n  phase: step", "weight: 10\n  phase: paused"))
+    with pytest.raises(Held, match="paused at 10%"):
+        world.release(pause_timeout=600)
+    assert "phase: paused" in world.text
+    assert world.release(no_wait=True).outcome == "in-progress"
+    world.write(world.text.replace("phase: paused", "phase: step"))
+    assert world.release().outcome == "promoted"
