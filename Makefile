@@ -4,13 +4,17 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint format bench lock clean
+.PHONY: demo test e2e lint format bench lock clean
 
 demo: $(READY)
 	$(BIN)/pipegraft demo
 
 test: $(READY)
 	$(BIN)/pytest -n auto -m "not e2e" tests
+
+e2e: $(READY)
+	tests/e2e/install
+	$(BIN)/pytest -m e2e tests/e2e
 
 lint: $(READY)
 	$(BIN)/ruff check .

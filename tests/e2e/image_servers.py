@@ -1,0 +1,103 @@
+"""Registries and a container engine for the end-to-end tests of images."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import free_port, listens, need, run, server
+
+from pipegraft.adapters.registry.credentials import Credentials
+from pipegraft.adapters.registry.settings import Endpoint
+
+USER = Credentials("user", "secret")
+_HTPASSWD = "user:$2b$05$pwo6KOmb4Ir9cEc4vA/k3.2zaHKSUEac6Ng5NgJmxjBZ//rqOFZuu\n"
+
+
+@dataclass(frozen=True)
+class RunningRegistry:
+    """Debian's docker-registry on the loopback."""
+
+    endpoint: Endpoint
+    skopeo: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.endpoint.name
+
+
+@contextmanager
+def running_registry(folder: Path, *, secured: bool = False) -> Iterator[RunningRegistry]:
+    """A registry; a secured one has TLS by an authority of its own, and asks for a password."""
+    need("docker-registry", "openssl")
+    folder.mkdir(exist_ok=True)
+    port = free_port()
+    lines = [
+        "version: 0.1",
+        "log: {level: warn}",
+        f"storage: {{filesystem: {{rootdirectory: {folder}/data}}, delete: {{enabled: true}}}}",
+        f"http: {{addr: '127.0.0.1:{port}', secret: made-up}}",
+    ]
+    endpoint = Endpoint(f"127.0.0.1:{port}", ("https", "http"))
+    skopeo: tuple[str, ...] = ("--tls-verify=false",)
+    if secured:
+        ca, certificate, key = _certificate(folder)
+        (folder / "htpasswd").write_text(_HTPASSWD)
+        lines[-1] = lines[-1][:-1] + f", tls: {{certificate: {certificate}, key: {key}}}}}"
+        lines.append(f"auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}")
+        endpoint = Endpoint(endpoint.name, ("https",), ca=ca, credentials=USER)
+        skopeo = (f"--cert-dir={ca.parent}", f"--creds={USER.user}:{USER.password}")
+    (folder / "config.yml").write_text("\n".join(lines))
+    command = ["docker-registry", "serve", str(folder / "config.yml")]
+    with server(command, folder / "log", lambda: listens(port)):
+        yield RunningRegistry(endpoint, skopeo)
+
+
+def _certificate(folder: Path) -> tuple[Path, Path, Path]:
+    ca = folder / "ca"
+    ca.mkdir()
+    subject = ["-subj", "/CN=test authority"]
+    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    run("openssl", "req", "-x509", *new_key, *subject, "-keyout", ca / "ca.key", "-out", ca / "ca.crt")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
+    request, key, certificate = folder / "request", folder / "key.pem", folder / "certificate.pem"
+    run("openssl", "req", *new_key, "-subj", "/CN=registry", "-keyout", key, "-out", request)
+    run(
+        "openssl", "x509", "-req", "-in", request, "-CA", ca / "ca.crt", "-CAkey", ca / "ca.key",
+        "-CAcreateserial", "-extfile", folder / "names", "-out", certificate,
+    )  # fmt: skip
+    (ca / "ca.key").unlink()
+    return ca / "ca.crt", certificate, key
+
+
+@contextmanager
+def running_engine() -> Iterator[str]:
+    """A Docker Engine of its own on a private socket; its address as ``unix://…``."""
+    need("dockerd", "containerd", "runc")
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    socket = folder / "docker.sock"
+    command = [
+        "dockerd", f"--host=unix://{socket}", f"--data-root={folder}/data", f"--exec-root={folder}/exec",
+        f"--pidfile={folder}/pid", "--bridge=none", "--iptables=false", "--storage-driver=vfs",
+    ]  # fmt: skip
+
+    def ready() -> bool:
+        if not socket.exists():
+            return False
+        import httpx
+
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket))) as client:
+            try:
+                return client.get("http://engine/_ping").text == "OK"
+            except httpx.TransportError:
+                return False
+
+    try:
+        with server(command, folder / "log", ready):
+            yield f"unix://{socket}"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

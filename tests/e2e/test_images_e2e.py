@@ -1,0 +1,131 @@
+"""Images with real registries, independent readers and a container engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from harness import need, run
+from image_servers import RunningRegistry, running_engine, running_registry
+
+from pipegraft.actions.build_context import read_context
+from pipegraft.actions.unpack import unpack
+from pipegraft.adapters.build.layer import LayerBuilder
+from pipegraft.adapters.registry.http import HttpRegistry
+from pipegraft.adapters.registry.layout import LayoutRegistry
+from pipegraft.adapters.registry.settings import Endpoint
+from pipegraft.errors import AccessDenied, Unreachable
+from pipegraft.ports.images import BuildRequest
+from pipegraft.ports.registry import Descriptor, Registry
+from pipegraft.testing.registry_suite import RegistrySuite
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module", params=["plain", "secured"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningRegistry]:
+    with running_registry(
+        tmp_path_factory.mktemp("registry"), secured=request.param == "secured"
+    ) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[str]:
+    with running_engine() as address:
+        yield address
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"test-{uuid4().hex}"
+
+
+class TestDockerRegistry(RegistrySuite):
+    @pytest.fixture
+    def registry(self, server: RunningRegistry, prefix: str) -> HttpRegistry:
+        return HttpRegistry(server.endpoint, prefix)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    """A component that runs by itself: a shell and a script."""
+    need("busybox")
+    folder = tmp_path / "web"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin/busybox").write_bytes(Path("/bin/busybox").read_bytes())
+    (folder / "bin/busybox").chmod(0o755)
+    (folder / "bin/sh").symlink_to("busybox")
+    (folder / "greeting").write_text("hello from the image\n")
+    return folder
+
+
+def build(context: Path, registry: Registry) -> Descriptor:
+    request = BuildRequest(
+        "web",
+        context,
+        read_context(context).entries,
+        "web",
+        ("ih-1", "v1"),
+        "/app",
+        ("/app/bin/busybox", "cat", "greeting"),
+    )
+    return LayerBuilder().build(request, registry, lambda _line: None)
+
+
+def test_skopeo_and_umoci_read_what_was_pushed(
+    server: RunningRegistry, prefix: str, context: Path, tmp_path: Path
+) -> None:
+    need("skopeo", "umoci")
+    pushed = build(context, HttpRegistry(server.endpoint, prefix))
+    source = f"docker://{server.name}/{prefix}/web:v1"
+    assert json.loads(run("skopeo", "inspect", *server.skopeo, source))["Digest"] == pushed.digest
+    copying = [option.replace("--", "--src-", 1) for option in server.skopeo]
+    run("skopeo", "copy", *copying, source, f"oci:{tmp_path}/copy:v1")
+    run("umoci", "unpack", "--rootless", "--image", f"{tmp_path}/copy:v1", tmp_path / "bundle")
+    assert (tmp_path / "bundle/rootfs/app/greeting").read_text() == "hello from the image\n"
+
+
+def test_skopeo_and_umoci_read_a_layout(context: Path, tmp_path: Path) -> None:
+    need("skopeo", "umoci")
+    pushed = build(context, LayoutRegistry(tmp_path / "images"))
+    found = json.loads(run("skopeo", "inspect", f"oci:{tmp_path}/images/web:v1"))
+    assert found["Digest"] == pushed.digest
+    run("umoci", "unpack", "--rootless", "--image", f"{tmp_path}/images/web:v1", tmp_path / "bundle")
+    assert (tmp_path / "bundle/rootfs/app/greeting").read_text() == "hello from the image\n"
+
+
+def test_we_unpack_what_we_pushed(
+    server: RunningRegistry, prefix: str, context: Path, tmp_path: Path
+) -> None:
+    registry = HttpRegistry(server.endpoint, prefix)
+    pushed = build(context, registry)
+    unpack(registry, "web", pushed.digest, tmp_path / "unpacked")
+    assert (tmp_path / "unpacked/app/greeting").read_text() == "hello from the image\n"
+
+
+def test_a_wrong_password_and_an_unknown_authority_are_said(tmp_path: Path) -> None:
+    with running_registry(tmp_path, secured=True) as server:
+        anonymous = Endpoint(server.name, ("https",), ca=server.endpoint.ca)
+        with pytest.raises(AccessDenied, match="docker login"):
+            HttpRegistry(anonymous).find("web", "v1")
+        stranger = Endpoint(server.name, ("https",))
+        with pytest.raises(Unreachable, match="PIPEGRAFT_REGISTRY_CA"):
+            HttpRegistry(stranger).find("web", "v1")
+
+
+def test_an_engine_runs_what_was_pushed(engine: str, context: Path, prefix: str, tmp_path: Path) -> None:
+    need("docker")
+    with running_registry(tmp_path / "registry") as server:
+        build(context, HttpRegistry(server.endpoint, prefix))
+        image = f"{server.name}/{prefix}/web:v1"
+        run("docker", "--host", engine, "pull", "--quiet", image)
+        assert (
+            run("docker", "--host", engine, "run", "--rm", "--network=none", image)
+            == "hello from the image\n"
+        )
