@@ -68,14 +68,13 @@ class Engine:
         self._applications = [states.load(name) for name in options.environments]
         self._history = History()
         self._looks: list[Look] = []
-        self._applied: list[Route] | None = None
         self._unreachable = ""
         self._said: dict[str, str] = {}
         self._statuses: Mapping[str, dict[str, Any]] = {}
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._in_use: frozenset[str] | None = None
-        self.watcher = Watcher(repository, options.folder, options.environments, options.poll, self._take)
+        self.watcher = Watcher(repository, options.folder, options.environments, options.poll, self.take)
 
     def run(self) -> None:
         """Work until `stop` is called."""
@@ -117,7 +116,8 @@ class Engine:
         """The applications known so far."""
         return sorted(self._statuses)
 
-    def _take(self, look: Look) -> None:
+    def take(self, look: Look) -> None:
+        """Have the next turn act on what a look found; may be called from any thread."""
         self._looks.append(look)  # appending and popping are atomic; the loop takes from the front
         self._wake.set()
 
@@ -135,7 +135,7 @@ class Engine:
         trouble = [self._unreachable] if self._unreachable else []
         wanted = [self._routes(application, step) for application, step in steps]
         try:
-            self._route([route for group in wanted for route in group])
+            self._router.apply([route for group in wanted for route in group])  # each turn: it may have died
         except PipegraftError as error:
             trouble.append(str(error))
         else:
@@ -145,7 +145,7 @@ class Engine:
             steps = [(application.after(step), step) for application, step in steps]
         self._save([application for application, _ in steps])
         self._tell(steps, instances, wanted, trouble)
-        self._collect()
+        self._collect(instances)
 
     def _adopt(self, look: Look) -> None:
         self._unreachable = look.trouble
@@ -174,13 +174,6 @@ class Engine:
         }
         return routes(application.routed, step.serving, listeners)
 
-    def _route(self, wanted: list[Route]) -> None:
-        if wanted == self._applied or (not wanted and self._applied is None):
-            return
-        self._applied = None  # unknown until it has worked
-        self._router.apply(wanted)
-        self._applied = wanted
-
     def _save(self, applications: Sequence[Application]) -> None:
         for before, after in zip(self._applications, applications, strict=True):
             if after != before:
@@ -206,19 +199,17 @@ class Engine:
                 self._report(f"{name}: {said}")
         self._statuses = statuses
 
-    def _collect(self) -> None:
-        """Have unused images removed, once after each change of what is declared."""
-        used = frozenset(
-            image
+    def _collect(self, instances: Sequence[Instance]) -> None:
+        """Have unused images removed, once nothing but what is declared runs."""
+        declared = [
+            workload
             for application in self._applications
             if application.desired
             for workload in application.desired.workloads
-            for image in workload.images
-        )
-        settled = all(
-            application.desired and application.live == application.desired.revision
-            for application in self._applications
-        )
-        if settled and used != self._in_use:
+        ]
+        used = frozenset(image for workload in declared for image in workload.images)
+        live = all(one.desired and one.live == one.desired.revision for one in self._applications)
+        settled = {one.template for one in instances} <= {workload.template for workload in declared}
+        if live and settled and used != self._in_use:
             self._runtime.collect(used)
             self._in_use = used
