@@ -1,0 +1,1 @@
+"""Grafting stages onto a Jenkinsfile, and taking them out again: text in, text out."""

@@ -1,0 +1,132 @@
+"""Injects a plan's stages into a Jenkinsfile and ejects them: pure, and proven before it is answered."""
+
+from __future__ import annotations
+
+from pipegraft.domain.jenkins.annotation import drop_library, library_version, pin_library
+from pipegraft.domain.jenkins.calls import PREFIX, Call, is_step, planned_calls, read_call
+from pipegraft.domain.jenkins.grafts import Graft, find_grafts, place, slot_behind, take_out
+from pipegraft.domain.jenkins.outline import outline
+from pipegraft.domain.jenkins.stages import Outline, stage_behind
+from pipegraft.errors import EditRefused, Place
+from pipegraft.model.injection import Injection, InjectionRequest
+from pipegraft.text.groovy import Script, Statement, parse
+
+__all__ = ["eject", "inject"]
+
+
+def inject(request: InjectionRequest, version: str) -> Injection:
+    """Add a plan's stages to a Jenkinsfile, or bring those it has up to the plan and the version.
+
+    Mode `include` adds one stage for each planned stage, `child` a single one for the whole plan.
+    Stages that are there keep their place, their title and what people added to their arguments,
+    as long as the plan has the same ones and nobody asks for another place.
+
+    Arguments:
+        request: the file and what to add to it.
+        version: of the library, where neither the request nor the file names one.
+
+    Raises:
+        EditRefused: the file is no pipeline, or not one that can be edited exactly.
+        UsageError: an input or the version cannot be written in Groovy.
+    """
+    script = parse(request.text, request.file)
+    grafts = find_grafts(script)
+    own = _own_calls(script, grafts)
+    team_text, slot = take_out(request.text, grafts)
+    team = parse(team_text, request.file) if grafts else script
+    shape = outline(team)
+    known = {graft.call.key: graft.call for graft in grafts}
+    wanted = _wanted(request, shape, whole=_is_whole(request, grafts))
+    calls = [call.tuned_as(known.get(call.key)) for call in wanted if call.key not in own]
+    notes = [f"line {line} calls {key[0]} itself: left as it is" for key, line in own.items()]
+    if [graft.call for graft in grafts] == calls and request.after is None:
+        text = request.text
+    else:
+        if slot is None or request.after is not None:
+            behind, said = _behind(request.after, shape, team)
+            slot = slot_behind(team, behind)
+            notes += said
+        text = place(team_text, slot, calls, shape.syntax)
+    pinned = parse(text, request.file)
+    text = pin_library(pinned, request.source.ref if request.source else library_version(pinned) or version)
+    _prove(request, text, tuple(stage.name for stage in shape.stages))
+    return Injection(
+        files={} if text == request.text else {request.file: text},
+        jobs_unchanged=tuple(stage.name for stage in shape.stages),
+        jobs_added=tuple(call.title for call in calls),
+        notes=tuple(notes),
+    )
+
+
+def eject(file: str, text: str) -> Injection:
+    """Take out of a Jenkinsfile what `inject` put in; all else stays byte for byte.
+
+    Raises:
+        EditRefused: the file cannot be read as Groovy.
+    """
+    script = parse(text, file)
+    grafts = find_grafts(script)
+    left, _ = take_out(text, grafts)
+    rest = parse(left, file)
+    own = _own_calls(rest, ())
+    notes = [
+        f"line {line} calls {key[0]} itself: it stays, and so does the library" for key, line in own.items()
+    ]
+    if not own:
+        left = drop_library(rest)
+    return Injection(
+        files={} if left == text else {file: left},
+        jobs_added=tuple(graft.call.title for graft in grafts),
+        notes=tuple(notes),
+    )
+
+
+def _own_calls(script: Script, grafts: tuple[Graft, ...]) -> dict[tuple[str, str], int]:
+    """Keys of the library's steps that people call themselves, and the line of each."""
+    own: dict[tuple[str, str], int] = {}
+    for index, token in enumerate(script.code):
+        if token.kind != "word" or not is_step(script.word(index)) or script.word(index + 1) != "(":
+            continue
+        if not any(graft.start <= token.start < graft.end for graft in grafts):
+            call = read_call(script, index, "") or Call(script.word(index), "", {})
+            own[call.key] = script.place(index).line
+    return own
+
+
+def _is_whole(request: InjectionRequest, grafts: tuple[Graft, ...]) -> bool:
+    if request.mode is None:
+        return any(graft.call.step == PREFIX for graft in grafts)
+    return request.mode == "child"
+
+
+def _wanted(request: InjectionRequest, shape: Outline, *, whole: bool) -> list[Call]:
+    runner = {"image": request.image or "", "agent": " && ".join(request.tags or ())}
+    taken = {stage.name for stage in shape.stages}
+    return [
+        Call(call.step, f"{call.title} (delivery)" if call.title in taken else call.title, call.arguments)
+        for call in planned_calls(request.plan, whole=whole, runner=runner)
+    ]
+
+
+def _behind(after: str | None, shape: Outline, script: Script) -> tuple[Statement, list[str]]:
+    if after is None:
+        return shape.end, []
+    behind, holder = stage_behind(shape, script, after)
+    return behind, [f"stage '{after}' runs in '{holder}': delivery follows the whole of it"] if holder else []
+
+
+def _prove(request: InjectionRequest, text: str, names: tuple[str, ...]) -> None:
+    """Check that what was added comes out again, and that the team's stages are read as before.
+
+    Raises:
+        EditRefused: they are not; nothing may be written then.
+    """
+    before = eject(request.file, request.text).files.get(request.file, request.text)
+    after = eject(request.file, text).files.get(request.file, text)
+    script = parse(after or "", request.file)
+    if before != after or tuple(stage.name for stage in outline(script).stages) != names:
+        raise EditRefused(
+            "the stages could not be added so that they come out again without a trace",
+            place=Place(request.file),
+            fix="name another place with --after, and report the file as a defect of pipegraft",
+        )

@@ -1,0 +1,519 @@
+"""Grafting onto Jenkinsfiles: the right place, nothing else touched, and out again byte for byte."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipegraft.domain.jenkins.injection import eject, inject
+from pipegraft.errors import EditRefused, UsageError
+from pipegraft.model.injection import Injection, InjectionRequest, Mode, TemplateSource
+from pipegraft.model.plan import Plan, PlannedStage
+
+CORPUS = Path(os.environ.get("PIPEGRAFT_CORPUS", Path(__file__).parents[2] / "../shared/corpus")) / "jenkins"
+BUILD = PlannedStage("image-build")
+BUMP = PlannedStage("iac-bump", "staging", ("image-build",))
+PLAN = Plan("shop", (BUILD, BUMP))
+
+
+def graft(
+    text: str,
+    *,
+    plan: Plan = PLAN,
+    version: str | None = "1.2.0",
+    mode: Mode | None = None,
+    after: str | None = None,
+    image: str | None = None,
+    tags: tuple[str, ...] | None = None,
+) -> Injection:
+    source = TemplateSource("project", ref=version) if version else None
+    request = InjectionRequest("Jenkinsfile", text, plan, source, mode, after, image, tags)
+    return inject(request, version="0.0.1")
+
+
+def grafted(text: str, **options: object) -> str:
+    return graft(text, **options).files.get("Jenkinsfile", text) or ""  # type: ignore[arg-type]
+
+
+def ejected(text: str) -> str:
+    return eject("Jenkinsfile", text).files.get("Jenkinsfile", text) or ""
+
+
+DECLARATIVE = """\
+pipeline {
+    agent any
+    stages {
+        stage('Build') {
+            steps { sh 'make' }
+        }
+        stage('Test') {
+            parallel {
+                stage('Unit') { steps { sh 'make unit' } }
+                stage('Slow') {
+                    stages {
+                        stage('Prepare') { steps { sh 'x' } }
+                    }
+                }
+            }
+            post { always { junit '*.xml' } }
+        } // stage('Test')
+        stage('Cells') {
+            matrix {
+                axes { axis { name 'OS'; values 'linux', 'mac' } }
+                stages {
+                    stage('Cell') { steps { echo "stage('No') { ${OS} }" } }
+                }
+            }
+        }
+    }
+    post { failure { echo '}' } }
+}
+"""
+
+
+def test_declarative_goes_behind_the_last_stage() -> None:
+    injection = graft(DECLARATIVE)
+    expected = "@Library('pipegraft@1.2.0') _\n" + DECLARATIVE.replace(
+        "    }\n    post { failure",
+        "        stage('image-build') { steps { pipegraftImageBuild() } }\n"
+        "        stage('iac-bump:staging') { steps { pipegraftIacBump(environment: 'staging') } }\n"
+        "    }\n    post { failure",
+    )
+    assert injection.files == {"Jenkinsfile": expected}
+    assert injection.jobs_unchanged == ("Build", "Test", "Unit", "Slow", "Prepare", "Cells", "Cell")
+    assert injection.jobs_added == ("image-build", "iac-bump:staging")
+    assert injection.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("after", "line_before", "held"),
+    [
+        ("Build", "            steps { sh 'make' }\n        }\n", None),
+        ("Test", "        } // stage('Test')\n", None),
+        ("Unit", "        } // stage('Test')\n", "parallel"),
+        ("Prepare", "        } // stage('Test')\n", "parallel"),
+        ("Cell", "            }\n        }\n", "matrix"),
+    ],
+)
+def test_after_a_stage_that_runs_beside_others_means_after_all_of_them(
+    after: str, line_before: str, held: str | None
+) -> None:
+    injection = graft(DECLARATIVE, after=after)
+    text = injection.files["Jenkinsfile"] or ""
+    before, _, behind = text.partition("        stage('image-build')")
+    assert before.endswith(line_before)
+    assert behind
+    assert injection.notes == (
+        () if held is None else (f"stage '{after}' runs in '{held}': delivery follows the whole of it",)
+    )
+
+
+def test_after_a_stage_of_a_group_stays_in_the_group() -> None:
+    text = (
+        "pipeline {\n agent none\n stages {\n  stage('All') {\n   stages {\n"
+        "    stage('A') { steps { a() } }\n    stage('B') { steps { b() } }\n   }\n  }\n }\n}\n"
+    )
+    assert "stage('A') { steps { a() } }\n    stage('image-build')" in grafted(text, after="A")
+
+
+SCRIPTED = """\
+def helper(name) {
+    stage("Helper ${name}") { echo name }
+}
+def later = { stage('Kept') { echo 'x' } }
+node('linux') {
+    try {
+        stage('Build') {
+            sh 'make'
+        }
+        parallel(
+            a: { stage('A') { sh 'a' } },
+            b: { stage('B') { sh 'b' } }
+        )
+        ['x', 'y'].each { stage('Each') { sh it } }
+        if (env.BRANCH_NAME == 'main') {
+            stage('Main') { sh 'main' }
+        }
+        stage('Last') { sh 'last' }
+    } catch (e) {
+        stage('Failed') { echo 'failed' }
+        throw e
+    } finally {
+        stage('Clean') { deleteDir() }
+    }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("after", "behind"),
+    [
+        (None, "        stage('Last') { sh 'last' }\n"),
+        ("Build", "            sh 'make'\n        }\n"),
+        ("A", "        )\n"),
+        ("Each", "        ['x', 'y'].each { stage('Each') { sh it } }\n"),
+        ("Main", "            stage('Main') { sh 'main' }\n"),
+        ("Clean", "        stage('Clean') { deleteDir() }\n"),
+        ("Helper ${name}", '    stage("Helper ${name}") { echo name }\n'),
+    ],
+)
+def test_scripted_places(after: str | None, behind: str) -> None:
+    text = grafted(SCRIPTED, after=after)
+    before = text.partition("stage('image-build') { pipegraftImageBuild() }\n")[0]
+    assert before.rstrip(" ").endswith(behind)
+    indent = len(before) - len(before.rstrip(" "))
+    assert (
+        f"\n{' ' * indent}stage('iac-bump:staging') {{ pipegraftIacBump(environment: 'staging') }}\n" in text
+    )
+    assert ejected(text) == SCRIPTED
+
+
+@pytest.mark.parametrize(
+    ("text", "behind"),
+    [
+        ("node {\n  checkout scm\n  sh 'make'\n}\n", "  sh 'make'\n"),
+        ("node {\n  stage 'Old'\n  a()\n  stage 'New'\n  b()\n}\n", "  b()\n"),
+        ("timestamps {\n  node {\n    stage('A') { a() }\n  }\n}\n", "    stage('A') { a() }\n"),
+        ("docker.image('x').inside {\n  stage('A') { a() }\n}\n", "  stage('A') { a() }\n"),
+        ("retry(3) {\n  node {\n    stage('A') { a() }\n  }\n}\n", "  }\n}\n"),
+        ("if (x) {\n  node { stage('A') { a() } }\n}\n", "}\n"),
+        ("def b = [:]\nb['x'] = { node { a() } }\nparallel b\n", "parallel b\n"),
+        ("def run() {\n  node { stage('A') { a() } }\n}\nrun()\n", "run()\n"),
+        ("def one() {\n  stage('A') { a() }\n}\ndef two() { one() }\ntwo()\n", "two()\n"),
+        ("stage('A') {\n  node { a() }\n}\nstage('B') {\n  node { b() }\n}\n", "  node { b() }\n}\n"),
+        (
+            "podTemplate(yaml: '''\n}\n''') {\n  node(POD_LABEL) {\n    stage('A') { a() }\n  }\n}\n",
+            "{ a() }\n",
+        ),
+        ("node('a') {\n  stage('A', {\n    a()\n  })\n}\n", "  })\n"),
+        ("node {\n  return a()\n}\n", "}\n"),
+    ],
+)
+def test_scripted_defaults_to_where_the_pipeline_ends(text: str, behind: str) -> None:
+    result = grafted(text)
+    assert result.partition("stage('image-build')")[0].rstrip(" ").endswith(behind)
+    assert ejected(result) == text
+
+
+def test_old_stages_without_a_block_end_where_the_next_begins() -> None:
+    text = "node {\n  stage 'Old'\n  a()\n  stage name: 'New', concurrency: 1\n  b()\n}\n"
+    assert "  a()\n  stage('image-build')" in grafted(text, after="Old")
+    assert graft(text).jobs_unchanged == ("Old", "New")
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "fix"),
+    [
+        ("buildPlugin()\n", "comes whole from elsewhere: buildPlugin", "a Jenkinsfile of its own"),
+        ("def call(Map c) {\n  pipeline { agent any; stages { } }\n}\n", "library code", "the Jenkinsfile"),
+        (
+            "package a.b\nimport c.d\nclass X {\n  def y() { node { } }\n}\n",
+            "library code",
+            "the Jenkinsfile",
+        ),
+        ("// nothing\n", "library code", "the Jenkinsfile"),
+        ("pipeline {\n  agent any\n}\n", "at least one stage", "write a first stage"),
+        ("pipeline {\n  agent any\n  stages { }\n}\n", "at least one stage", "write a first stage"),
+        (
+            "if (a) {\n pipeline { agent any; stages { stage('a') { steps { b() } } } }\n} else {\n"
+            " pipeline { agent any; stages { stage('b') { steps { b() } } } }\n}\n",
+            "one pipeline block, found 2, at lines 2, 4",
+            "a file of its own",
+        ),
+        ("node { sh 'a }\n", "the end of the string", "mend the file"),
+        ("@Library(NAMES) _\nnode { a() }\n", "found an expression", "plain text in single quotes"),
+    ],
+)
+def test_what_is_no_pipeline_is_refused_with_a_way_out(text: str, message: str, fix: str) -> None:
+    with pytest.raises(EditRefused, match=message) as refused:
+        graft(text)
+    assert fix in refused.value.problem.fix
+    assert refused.value.problem.place is None or refused.value.problem.place.file == "Jenkinsfile"
+
+
+@pytest.mark.parametrize(
+    ("after", "message", "fix"),
+    [
+        ("Biuld", "no stage called 'Biuld'; there are: Helper", "write --after 'Build'"),
+        ("Kept", "a closure that is kept for later", "leave out --after"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused(after: str, message: str, fix: str) -> None:
+    with pytest.raises(EditRefused, match=message) as refused:
+        graft(SCRIPTED, after=after)
+    assert fix in refused.value.problem.fix
+
+
+def test_a_name_that_several_stages_have_is_refused() -> None:
+    with pytest.raises(EditRefused, match="found 2, at lines 1, 2"):
+        graft("stage('A') { node { a() } }\nstage('A') { node { b() } }\n", after="A")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("@Library('a@1') _\n", "@Library(['pipegraft@1.2.0', 'a@1']) _\n"),
+        ('@Library("a@1") _\n', "@Library(['pipegraft@1.2.0', \"a@1\"]) _\n"),
+        ("@Library(['a@1']) _\n", "@Library(['a@1', 'pipegraft@1.2.0']) _\n"),
+        ("@Library(['a', 'b@x']) _\n", "@Library(['a', 'b@x', 'pipegraft@1.2.0']) _\n"),
+        ("@Library([\n  'a',\n  'b',\n]) _\n", "@Library([\n  'a',\n  'b', 'pipegraft@1.2.0',\n]) _\n"),
+        ("@Library('a') import x.Y\n", "@Library(['pipegraft@1.2.0', 'a']) import x.Y\n"),
+        ("@Library('a')\nimport x.Y\n", "@Library(['pipegraft@1.2.0', 'a'])\nimport x.Y\n"),
+        (
+            "@Library(value='a', changelog=false) _\n",
+            "@Library(value=['pipegraft@1.2.0', 'a'], changelog=false) _\n",
+        ),
+        ("@Library('a') _\n@Library(['b']) _\n", "@Library(['pipegraft@1.2.0', 'a']) _\n@Library(['b']) _\n"),
+        ("// @Library('a') _\n", "@Library('pipegraft@1.2.0') _\n// @Library('a') _\n"),
+        ("#!groovy\n", "#!groovy\n@Library('pipegraft@1.2.0') _\n"),
+        ("\ufeff", "\ufeff@Library('pipegraft@1.2.0') _\n"),
+        ("\ufeff#!groovy\n", "\ufeff#!groovy\n@Library('pipegraft@1.2.0') _\n"),
+        ("/* licence */\n\n", "/* licence */\n\n@Library('pipegraft@1.2.0') _\n"),
+        ("/* says what follows */\n", "@Library('pipegraft@1.2.0') _\n/* says what follows */\n"),
+        ("// -*- mode: groovy -*-\n", "// -*- mode: groovy -*-\n@Library('pipegraft@1.2.0') _\n"),
+        ("// licence\n\n// says\n", "// licence\n\n@Library('pipegraft@1.2.0') _\n// says\n"),
+    ],
+)
+def test_the_library_joins_what_is_loaded_and_leaves_it_again(before: str, after: str) -> None:
+    pipeline = "node { stage('A') { a() } }\n"
+    text = grafted(before + pipeline)
+    assert text.startswith(after + "node {")
+    assert ejected(text) == before + pipeline
+
+
+def test_the_pin_is_updated_in_place() -> None:
+    for before in ("", "@Library('a') _\n", "@Library(['a', 'b']) _\n"):
+        text = before + DECLARATIVE
+        old = grafted(text, version="1.0.0")
+        new = grafted(old, version="v2.0.0-rc.1")
+        assert new == old.replace("pipegraft@1.0.0", "pipegraft@v2.0.0-rc.1")
+        assert graft(new, version="v2.0.0-rc.1").files == {}
+        assert graft(new, version=None).files == {}, "the pin stays where nobody asks for another one"
+        assert ejected(new) == text
+    assert "pipegraft@0.0.1" in grafted(DECLARATIVE, version=None)
+
+
+@pytest.mark.parametrize("version", ["1'), x(", "a b", "a\nb", "$(x)"])
+def test_a_version_that_is_none_is_refused(version: str) -> None:
+    with pytest.raises(UsageError, match="as the library's version"):
+        graft(DECLARATIVE, version=version)
+
+
+def test_one_stage_for_the_whole_plan() -> None:
+    plan = Plan("shop", (BUILD, PlannedStage("gray", "staging", (), {"dry-run": True})))
+    text = grafted(DECLARATIVE, plan=plan, mode="child")
+    assert (
+        "        stage('delivery') { steps { pipegraft(stages: ['image-build', 'gray:staging'], "
+        "inputs: ['gray:staging': ['dry-run': true]]) } }\n"
+    ) in text
+    assert graft(text, plan=plan).files == {}, "the mode stays"
+    assert ejected(text) == DECLARATIVE
+    apart = grafted(text, plan=plan, mode="include")
+    assert apart == grafted(DECLARATIVE, plan=plan)
+
+
+def test_where_it_runs_becomes_arguments_and_stays() -> None:
+    text = grafted(DECLARATIVE, image="ghcr.io/x/y:1", tags=("linux", "docker"))
+    assert "pipegraftImageBuild(image: 'ghcr.io/x/y:1', agent: 'linux && docker')" in text
+    assert graft(text).files == {}
+    assert "agent: 'linux'" in grafted(text, tags=("linux",))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.recursive(
+        st.one_of(st.text(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False)),
+        lambda inner: st.lists(inner, max_size=3),
+        max_leaves=4,
+    )
+)
+def test_values_stay_inside_their_literals(value: object) -> None:
+    plan = Plan("shop", (PlannedStage("gray", "staging", (), {"x": value}),))
+    text = grafted(DECLARATIVE, plan=plan)
+    assert text.count("\n") == DECLARATIVE.count("\n") + 2
+    assert '"' not in text.partition("inputs: ")[2].partition("\n")[0].replace('"', "", str(value).count('"'))
+    assert graft(text, plan=plan).files == {}
+    assert ejected(text) == DECLARATIVE
+
+
+def test_a_name_the_team_has_is_left_to_the_team() -> None:
+    text = DECLARATIVE.replace("'Build'", "'image-build'")
+    result = grafted(text)
+    assert "stage('image-build (delivery)') { steps { pipegraftImageBuild() } }" in result
+    assert graft(result).files == {}
+    assert ejected(result) == text
+
+
+def test_what_people_tuned_stays() -> None:
+    text = (
+        grafted(DECLARATIVE)
+        .replace("pipegraftImageBuild()", "pipegraftImageBuild(agent: 'big', timeout: 5)")
+        .replace("'iac-bump:staging'", "'Write staging'")
+    )
+    assert graft(text).files == {}
+    wider = Plan("shop", (BUILD, BUMP, PlannedStage("sync-gate", "staging")))
+    more = grafted(text, plan=wider)
+    assert (
+        "stage('Write staging') { steps { pipegraftIacBump(environment: 'staging') } }\n        stage('sync-"
+        in more
+    )
+    assert "pipegraftImageBuild(agent: 'big', timeout: 5)" in more
+    assert grafted(more) == text
+    assert ejected(more) == DECLARATIVE
+
+
+def test_a_stage_that_people_rewrote_is_theirs() -> None:
+    theirs = "stage('image-build') { when { branch 'main' }\n steps { pipegraftImageBuild() } }"
+    text = grafted(DECLARATIVE).replace("stage('image-build') { steps { pipegraftImageBuild() } }", theirs)
+    injection = graft(text)
+    assert injection.files == {}
+    assert injection.notes == ("line 28 calls pipegraftImageBuild itself: left as it is",)
+    out = eject("Jenkinsfile", text)
+    assert theirs in (out.files["Jenkinsfile"] or "")
+    assert "pipegraftIacBump" not in (out.files["Jenkinsfile"] or "")
+    assert "@Library('pipegraft@1.2.0') _" in (out.files["Jenkinsfile"] or "")
+    assert out.notes == ("line 28 calls pipegraftImageBuild itself: it stays, and so does the library",)
+
+
+def test_a_formatter_may_break_the_lines() -> None:
+    text = grafted(DECLARATIVE).replace(
+        "stage('image-build') { steps { pipegraftImageBuild() } }",
+        "stage('image-build') {\n            steps {\n                pipegraftImageBuild()\n"
+        "            }\n        }",
+    )
+    assert graft(text).files == {}
+    assert ejected(text) == DECLARATIVE
+
+
+def test_moving_delivery() -> None:
+    early = grafted(DECLARATIVE, after="Build")
+    assert graft(early).files == {}, "it stays where it was put"
+    assert grafted(early, after="Cells") == grafted(DECLARATIVE)
+
+
+ONE_LINE = "pipeline { agent any; stages { stage('A') { steps { a() } } } }"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ONE_LINE,
+        ONE_LINE + "\n",
+        "pipeline { agent any\n stages { stage('A') { steps { a() } }; stage('B') { steps { b() } } }\n}",
+        "node { stage('A') { a() } }",
+        "node { stage('A') { a() }; }",
+        "stage('A') { node { a() } }",
+        "stage('A') { node { a() } } /* a\n b */\n",
+        "stage('A') { node { a() } } ; // why",
+        "node {\r\n\tstage('A') { a() }\r\n}",
+        "node {\r  stage('A') { a() }\r}\r",
+    ],
+)
+def test_lines_of_every_shape(text: str) -> None:
+    result = grafted(text)
+    assert graft(result).files == {}
+    assert ejected(result) == text
+    assert "stage('image-build')" in result
+
+
+def variants(text: str) -> Iterator[str]:
+    plain = text.replace("\r\n", "\n")
+    for form in (plain, plain.rstrip("\n"), plain.replace("    ", "\t")):
+        for ends in (form, form.replace("\n", "\r\n")):
+            yield ends
+            yield "\ufeff" + ends
+
+
+@pytest.mark.parametrize("text", [DECLARATIVE, SCRIPTED, "#!groovy\n" + DECLARATIVE])
+@pytest.mark.parametrize("mode", ["include", "child"])
+def test_every_form_of_a_file_comes_back(text: str, mode: Mode) -> None:
+    for variant in variants(text):
+        result = grafted(variant, mode=mode)
+        assert graft(result).files == {}
+        assert ejected(result) == variant
+        assert result.count("\r\n") == (result.count("\n") if "\r\n" in variant else 0)
+
+
+_STATEMENT = st.sampled_from(
+    [
+        "sh 'make }'",
+        'echo "${x.collect { "{${it}" }} stage(\'no\') {"',
+        "// stage('comment') { it's",
+        "/* pipeline { */",
+        "def y = a / b / c",
+        "script {\n  if (x =~ /[{]/) { y() }\n}",
+        "timeout(5) {\n  sh '''\n  }\n'''\n}",
+        "parallel(\n  a: { b() },\n  c: { d() }\n)",
+    ]
+)
+
+
+@st.composite
+def _pipelines(draw: st.DrawFn) -> str:
+    numbers = itertools.count()
+
+    def stages(depth: int) -> str:
+        kind = (
+            draw(st.sampled_from(["steps", "steps", "parallel", "stages", "matrix"]))
+            if depth < 2
+            else "steps"
+        )
+        gap = draw(st.sampled_from(["\n", "\n\n", " // why\n", "\n/* } */\n"]))
+        name = f"S{next(numbers)}"
+        head = draw(st.sampled_from([f"stage('{name}') {{", f'stage("{name}")\n{{', f"stage ('{name}'){{"]))
+        if kind == "steps":
+            body = "\n".join(draw(st.lists(_STATEMENT, min_size=1, max_size=3)))
+            return f"{head}\nsteps {{\n{body}\n}}\n}}{gap}"
+        inner = "".join(stages(depth + 1) for _ in range(draw(st.integers(1, 2))))
+        if kind == "matrix":
+            return f"{head}\nmatrix {{\naxes {{ }}\nstages {{\n{inner}}}\n}}\n}}{gap}"
+        return f"{head}\n{kind} {{\n{inner}}}\n}}{gap}"
+
+    lead = draw(
+        st.sampled_from(["", "#!groovy\n", "// licence\n\n", "@Library('a') _\n", "@Library(['a', 'b']) _\n"])
+    )
+    inner = "".join(stages(0) for _ in range(draw(st.integers(1, 3))))
+    post = draw(st.sampled_from(["", "post { always { echo '}' } }\n"]))
+    text = f"{lead}pipeline {{\nagent any\nstages {{\n{inner}}}\n{post}}}\n"
+    end = draw(st.sampled_from(["\n", "\r\n"]))
+    text = draw(st.sampled_from(["", "\ufeff"])) + text.replace("\n", end)
+    return text if draw(st.booleans()) else text.rstrip("\r\n")
+
+
+@settings(deadline=None, max_examples=40)
+@given(_pipelines(), st.sampled_from(["// a remark of the team", "def added = '}'", "/* { */"]))
+def test_any_pipeline_comes_back_also_after_an_edit_by_the_team(text: str, remark: str) -> None:
+    injection = graft(text)
+    result = injection.files["Jenkinsfile"] or ""
+    assert graft(result).files == {}
+    assert ejected(result) == text
+    for name in injection.jobs_unchanged:
+        assert ejected(grafted(text, after=name)) == text
+    eol = "\r\n" if "\r\n" in text else "\n"
+    edit = ("agent any" + eol, f"agent any{eol}{remark if remark[:3] != 'def' else '// def'}{eol}")
+    assert ejected(result.replace(*edit)) == text.replace(*edit)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.name) for path in sorted(CORPUS.glob("*"))]
+    or [pytest.param(None, marks=pytest.mark.skip(reason="no corpus on this machine"))],
+)
+def test_real_pipelines_come_back(path: Path) -> None:
+    text = path.read_bytes().decode()
+    if "buildPluginWithGradle(" in text:
+        with pytest.raises(EditRefused, match="comes whole from elsewhere"):
+            graft(text)
+        return
+    for variant in variants(text):
+        injection = graft(variant)
+        result = injection.files["Jenkinsfile"] or ""
+        assert injection.jobs_unchanged or "node" in text
+        assert graft(result).files == {}
+        assert ejected(result) == variant
