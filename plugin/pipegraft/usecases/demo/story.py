@@ -79,8 +79,6 @@ def run_demo(folder: Path, narrate: Narrator, *, kept: bool) -> DemoResult:
     _inject(world, narrate)
     exit_codes: dict[str, int] = {}
     with world.engine() as engine:
-        _must(world.pipegraft(*_configure(engine), show=False), 0, "delivery.yaml could not be set up")
-        world.commit("shop: deliver to the engine on this machine")
         narrate(
             "Deliver v1",
             "image-build → iac-bump → sync-gate; nothing runs yet, so there is nothing to compare with",
@@ -116,12 +114,6 @@ def _inject(world: World, narrate: Narrator) -> None:
     _must(world.pipegraft("inject", ".", show=False), 0, "the second injection failed")
     if world.git(world.source, "status", "--porcelain"):
         raise DeliveryRefused("the second injection changed something")
-
-
-def _configure(engine: str) -> list[str]:
-    places = ("gate.url", "gray.metrics[0].url")
-    settings = [f"environments.production.{place}={engine}" for place in places]
-    return ["yaml", "set", "delivery.yaml", *(word for setting in settings for word in ("--set", setting))]
 
 
 def _deliver_v2(world: World, narrate: Narrator) -> int:
