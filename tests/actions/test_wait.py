@@ -30,7 +30,10 @@ class World:
         self.after = self.iac.commit({"count": "2"}, "theirs", self.target)
         self.clock = FakeClock()
         self.progress = RecordingProgress()
-        self.engine = FakeEngine(statuses or [{"live": ""}])
+        self.answer(*(statuses or [{"live": ""}]))
+
+    def answer(self, *statuses: Mapping[str, Any] | Exception) -> None:
+        self.engine = FakeEngine(statuses, self.clock)
 
     def wait(self, timeout: float = 60.0, settle: float = 0.0) -> Waited:
         return wait_for_revision(
@@ -56,7 +59,7 @@ def test_the_target_or_a_commit_after_it_will_do(live: str) -> None:
 
 def test_the_commit_before_never_passes() -> None:
     world = World()
-    world.engine = FakeEngine([{"live": world.before}])
+    world.answer({"live": world.before})
     with pytest.raises(SyncFailed, match=r"was not live within 60 s.*\n.*0 of 1 ready"):
         world.wait()
     assert sum(world.clock.slept) == pytest.approx(60.0)
@@ -72,7 +75,7 @@ def test_a_known_failure_ends_the_wait_at_once(state: str) -> None:
 
 def test_an_engine_that_does_not_answer_for_a_while_is_asked_again() -> None:
     world = World()
-    world.engine = FakeEngine([Unreachable("restarting"), Unreachable("restarting"), {"live": world.target}])
+    world.answer(Unreachable("restarting"), Unreachable("restarting"), {"live": world.target})
     world.wait()
     assert [event.kind for event in world.progress.events] == ["warning", "verdict"]
 
@@ -93,7 +96,7 @@ def test_a_wrong_name_is_told_at_once() -> None:
 def test_success_must_hold_for_the_settle_time() -> None:
     world = World()
     flapping = [{"live": world.target}, {"live": world.before}, {"live": world.target}]
-    world.engine = FakeEngine(flapping)
+    world.answer(*flapping)
     waited = world.wait(settle=5.0)
     assert waited.seconds > 5.0
     states = [event.data["state"] for event in world.progress.events]

@@ -45,8 +45,9 @@ class FollowingEngine:
         verdict: environment file's text → what the engine says of it.
     """
 
-    def __init__(self, branch: FakeIacRepository) -> None:
+    def __init__(self, branch: FakeIacRepository, clock: FakeClock) -> None:
         self._branch = branch
+        self._clock = clock
         self.verdict: Callable[[str], Verdict] = lambda _text: Verdict(State.SUCCEEDED, "all is well")
         self.live: list[str] = []
 
@@ -57,6 +58,9 @@ class FollowingEngine:
 
     def request_sync(self) -> None:
         """It looks all the time."""
+
+    def wait(self, seconds: float) -> None:
+        self._clock.sleep(seconds)
 
     def rule(self, status: Status, at_target: Callable[[str], bool]) -> Verdict:
         if not at_target(status["revision"]):
@@ -70,7 +74,7 @@ class World:
     def __init__(self, text: str = STABLE, **gray: Any) -> None:
         self.clock = FakeClock()
         self.branch = FakeIacRepository({PRODUCTION: text, "app.yaml": "app: shop\n"}, self.clock.now)
-        self.engine = FollowingEngine(self.branch)
+        self.engine = FollowingEngine(self.branch, self.clock)
         self.source: MetricSource = FakeSource([GOOD])
         self.judge: Judge = FakeJudge(Answer.PASS)
         self.progress = RecordingProgress()

@@ -102,7 +102,7 @@ def _looks(engine: GitOpsEngine, clock: Clock, started: float, timeout: float) -
         left = started + timeout - clock.now()
         if left <= 0:
             return
-        clock.sleep(min(pause, left))
+        engine.wait(min(pause, left))
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
 

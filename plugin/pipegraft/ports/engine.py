@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from pipegraft.ports.clock import Clock, FakeClock
+
 __all__ = ["FakeEngine", "GitOpsEngine", "State", "Verdict", "VerdictRule"]
 
 
@@ -56,16 +58,21 @@ class GitOpsEngine(Protocol):
     def request_sync(self) -> None:
         """Ask it to look at the repository now instead of at its next poll."""
 
+    def wait(self, seconds: float) -> None:
+        """Return when `observe` may have news, after `seconds` at the latest; never raises."""
+
 
 class FakeEngine:
     """Reports a scripted sequence of statuses, the last one for ever.
 
     Arguments:
         statuses: what each call of `observe` answers; an exception is raised.
+        clock: what `wait` passes the time on.
     """
 
-    def __init__(self, statuses: Sequence[Status | Exception]) -> None:
+    def __init__(self, statuses: Sequence[Status | Exception], clock: Clock | None = None) -> None:
         self._statuses = list(statuses)
+        self._clock = clock or FakeClock()
         self.sync_requests = 0
 
     def observe(self) -> Status:
@@ -76,3 +83,6 @@ class FakeEngine:
 
     def request_sync(self) -> None:
         self.sync_requests += 1
+
+    def wait(self, seconds: float) -> None:
+        self._clock.sleep(seconds)

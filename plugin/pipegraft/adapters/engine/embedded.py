@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import math
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
 from pipegraft.domain.verdicts.embedded import verdict
-from pipegraft.errors import Unreachable, UsageError
+from pipegraft.errors import PipegraftError, Unreachable, UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Declared
 from pipegraft.ports.engine import GitOpsEngine, Status
 from pipegraft.ports.plugins import GitOpsEnginePlugin
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["EmbeddedEngine", "EmbeddedOptions", "pipegraft_gitops_engines"]
 
@@ -50,30 +55,49 @@ class EmbeddedEngine:
     def __init__(self, options: EmbeddedOptions, root: Path) -> None:
         self._options = options
         self._root = root
+        self._seen = ""
 
     def observe(self) -> Status:
-        found: Status = self._ask("GET", f"/applications/{self._options.application}")
+        answer = self._ask("GET", self._page)
+        self._seen = answer.headers.get("ETag", "")
+        found: Status = answer.json()
         return found
 
     def request_sync(self) -> None:
         self._ask("POST", "/sync")
 
-    def _ask(self, method: str, path: str) -> dict[str, Any]:
+    def wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        headers = {"If-None-Match": self._seen, "Prefer": f"wait={math.ceil(seconds)}"}
+        try:
+            news = self._ask("GET", self._page, headers, timeout=seconds).status_code != 304
+        except PipegraftError:
+            news = False  # `observe` will find the same, and say so
+        if not news:
+            time.sleep(max(0.0, end - time.monotonic()))
+
+    @property
+    def _page(self) -> str:
+        return f"/applications/{self._options.application}"
+
+    def _ask(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, timeout: float = _TIMEOUT
+    ) -> httpx.Response:
         import httpx  # noqa: PLC0415 - needed only here, and slow to import
 
         url = self._url()
         try:
-            answer = httpx.request(method, f"{url}{path}", timeout=_TIMEOUT, trust_env=False)
-            data: dict[str, Any] = answer.json()
+            answer = httpx.request(method, f"{url}{path}", headers=headers, timeout=timeout, trust_env=False)
+            said = answer.json().get("error") if answer.is_error else ""
         except (httpx.HTTPError, ValueError) as error:
             raise Unreachable(
                 f"the engine at {url} does not answer: {error}", fix="start it with 'pipegraft engine'"
             ) from error
         if answer.status_code == 404:
-            raise UsageError(f"the engine at {url} says: {data.get('error')}", fix="check 'gate.application'")
+            raise UsageError(f"the engine at {url} says: {said}", fix="check 'gate.application'")
         if answer.is_error:
-            raise Unreachable(f"the engine at {url} answered {answer.status_code}: {data.get('error')}")
-        return data
+            raise Unreachable(f"the engine at {url} answered {answer.status_code}: {said}")
+        return answer
 
     def _url(self) -> str:
         if self._options.url:

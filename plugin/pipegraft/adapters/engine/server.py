@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import threading
+import time
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol, Self
@@ -11,6 +14,10 @@ from typing import Any, Protocol, Self
 from pipegraft.errors import OutsideError, PipegraftError, Unreachable
 
 __all__ = ["StatusServer", "StatusSource"]
+
+
+_LONGEST_WAIT = 1.0
+"""Seconds after which a waiting page is looked at again, whatever it was told."""
 
 
 class StatusSource(Protocol):
@@ -26,9 +33,15 @@ class StatusSource(Protocol):
             UsageError: there is none of that name.
         """
 
+    def wait(self, seconds: float) -> None:
+        """Return when the status of an application has changed, after `seconds` at the latest."""
+
 
 class StatusServer:
     """``GET /applications/NAME``, ``GET /applications``, ``GET /metrics``, ``GET /healthz``, ``POST /sync``.
+
+    Whoever sends the ``ETag`` of the last answer as ``If-None-Match`` and ``Prefer: wait=SECONDS``
+    (RFC 7240) is answered as soon as there is another one, with 304 if there is none in that time.
 
     Arguments:
         host, port: where to listen; port 0 lets the system choose.
@@ -101,6 +114,10 @@ class _Pages:
             return _json(404, {"error": str(error)})
         return _json(404, {"error": f"no such page: {path}"})
 
+    def wait(self, seconds: float) -> None:
+        """Return when a page may have changed."""
+        self._source.wait(seconds)
+
     def post(self, path: str) -> tuple[int, str, str]:
         """Do what a path stands for."""
         if path != "/sync":
@@ -115,22 +132,41 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "pipegraft"
 
     def do_GET(self) -> None:
-        self._answer(*self.pages.get(self.path.partition("?")[0]))
+        path, seen = self.path.partition("?")[0], self.headers.get("If-None-Match")
+        end = time.monotonic() + _patience(self.headers.get("Prefer", ""))
+        while True:
+            status, media_type, body = self.pages.get(path)
+            left = end - time.monotonic()
+            if seen != _tag(body) or left <= 0:
+                return self._answer(status, media_type, body)
+            self.pages.wait(min(left, _LONGEST_WAIT))
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self._answer(*self.pages.post(self.path.partition("?")[0]))
 
     def _answer(self, status: int, media_type: str, body: str) -> None:
-        content = body.encode()
-        self.send_response(status)
+        known = self.command == "GET" and self.headers.get("If-None-Match") == _tag(body)
+        content = b"" if known else body.encode()
+        self.send_response(304 if known else status)
         self.send_header("Content-Type", media_type)
+        self.send_header("ETag", _tag(body))
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Nothing: every gate asks several times a second."""
+
+
+def _tag(body: str) -> str:
+    return f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
+
+
+def _patience(prefer: str) -> float:
+    """Seconds of ``Prefer: wait=SECONDS``."""
+    found = re.search(r"\bwait=(\d{1,3})\b", prefer)
+    return float(found[1]) if found else 0.0
 
 
 def _json(status: int, data: dict[str, Any]) -> tuple[int, str, str]:

@@ -71,6 +71,7 @@ class Engine:
         self._unreachable = ""
         self._said: dict[str, str] = {}
         self._statuses: Mapping[str, dict[str, Any]] = {}
+        self._news = threading.Condition()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._in_use: frozenset[str] | None = None
@@ -115,6 +116,11 @@ class Engine:
     def names(self) -> Sequence[str]:
         """The applications known so far."""
         return sorted(self._statuses)
+
+    def wait(self, seconds: float) -> None:
+        """Return when the status of an application has changed, after `seconds` at the latest."""
+        with self._news:
+            self._news.wait(seconds)
 
     def take(self, look: Look) -> None:
         """Have the next turn act on what a look found; may be called from any thread."""
@@ -197,7 +203,11 @@ class Engine:
             if self._said.get(name) != said:
                 self._said[name] = said
                 self._report(f"{name}: {said}")
-        self._statuses = statuses
+        with self._news:
+            changed = statuses != self._statuses
+            self._statuses = statuses
+            if changed:
+                self._news.notify_all()
 
     def _collect(self, instances: Sequence[Instance]) -> None:
         """Have unused images removed, once nothing but what is declared runs."""

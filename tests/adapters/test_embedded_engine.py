@@ -1,0 +1,167 @@
+"""The embedded engine's status server and its client, over real HTTP."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from pipegraft.adapters.engine.embedded import EmbeddedEngine, EmbeddedOptions
+from pipegraft.adapters.engine.server import StatusServer
+from pipegraft.domain.verdicts.embedded import verdict
+from pipegraft.errors import Unreachable, UsageError
+from pipegraft.ports.engine import VerdictRule
+from pipegraft.testing.engine_suite import EngineSuite
+
+
+def live(revision: str) -> dict[str, Any]:
+    return {
+        "revision": {"observed": revision, "desired": revision, "live": revision},
+        "health": "healthy",
+        "message": "it is live",
+        "problems": [],
+        "trouble": [],
+        "resources": [],
+    }
+
+
+class Source:
+    """An engine whose status a test sets."""
+
+    def __init__(self) -> None:
+        self._news = threading.Condition()
+        self._status = live("abc")
+        self.syncs = 0
+
+    def names(self) -> Sequence[str]:
+        return ["shop-production"]
+
+    def status(self, name: str) -> dict[str, Any]:
+        if name != "shop-production":
+            raise UsageError(f"no application '{name}'; there are: shop-production")
+        return self._status
+
+    def become(self, status: dict[str, Any]) -> None:
+        with self._news:
+            self._status = status
+            self._news.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        with self._news:
+            self._news.wait(seconds)
+
+    def sync(self) -> None:
+        self.syncs += 1
+
+    def metrics(self) -> str:
+        raise Unreachable("the proxy does not run")
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+@pytest.fixture
+def server(source: Source) -> Iterator[StatusServer]:
+    with StatusServer("127.0.0.1", 0, source, source.sync, source.metrics) as server:
+        yield server
+
+
+def client(server: StatusServer, application: str = "shop-production") -> EmbeddedEngine:
+    return EmbeddedEngine(EmbeddedOptions(application=application, url=server.url), Path())
+
+
+class TestEmbeddedEngine(EngineSuite):
+    @pytest.fixture
+    def engine(self, server: StatusServer) -> EmbeddedEngine:
+        return client(server)
+
+    @pytest.fixture
+    def rule(self) -> VerdictRule:
+        return verdict
+
+    @pytest.fixture
+    def target(self) -> str:
+        return "abc"
+
+
+def test_waiting_ends_with_the_news(server: StatusServer, source: Source) -> None:
+    engine = client(server)
+    engine.observe()
+    threading.Timer(0.1, source.become, [live("def")]).start()
+    started = time.monotonic()
+    engine.wait(30.0)
+    assert time.monotonic() - started < 10.0
+    assert engine.observe()["revision"]["live"] == "def"
+
+
+def test_news_between_two_looks_are_not_missed(server: StatusServer, source: Source) -> None:
+    engine = client(server)
+    engine.observe()
+    source.become(live("def"))
+    started = time.monotonic()
+    engine.wait(30.0)
+    assert time.monotonic() - started < 10.0
+
+
+def test_a_known_page_is_answered_without_a_body(server: StatusServer) -> None:
+    page = f"{server.url}/applications/shop-production"
+    tag = httpx.get(page).headers["ETag"]
+    again = httpx.get(page, headers={"If-None-Match": tag})
+    assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
+
+
+def test_a_sync_is_passed_on(server: StatusServer, source: Source) -> None:
+    client(server).request_sync()
+    assert source.syncs == 1
+
+
+def test_an_unknown_application_is_named_with_those_that_exist(server: StatusServer) -> None:
+    with pytest.raises(UsageError, match="no application 'shp'; there are: shop-production"):
+        client(server, "shp").observe()
+
+
+def test_an_engine_that_is_not_there_is_unreachable_and_waiting_for_it_takes_its_time() -> None:
+    engine = EmbeddedEngine(EmbeddedOptions(application="x", url="http://127.0.0.1:1"), Path())
+    with pytest.raises(Unreachable, match="start it with 'pipegraft engine'"):
+        engine.observe()
+    started = time.monotonic()
+    engine.wait(0.1)
+    assert time.monotonic() - started >= 0.1
+
+
+def test_the_state_folder_says_where_the_engine_listens(server: StatusServer, tmp_path: Path) -> None:
+    engine = EmbeddedEngine(EmbeddedOptions(application="shop-production", state="engine"), tmp_path)
+    with pytest.raises(Unreachable, match=r"expected .*engine\.json to say where"):
+        engine.observe()
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "engine.json").write_text(json.dumps({"url": server.url}))
+    assert engine.observe()["health"] == "healthy"
+
+
+@pytest.mark.parametrize("options", [{}, {"url": "http://x", "state": "y"}, {"url": "ftp://x"}])
+def test_options_say_exactly_one_address(options: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        EmbeddedOptions.model_validate({"application": "shop", **options})
+
+
+def test_other_pages(server: StatusServer) -> None:
+    assert httpx.get(f"{server.url}/healthz").text == "ok\n"
+    assert httpx.get(f"{server.url}/applications").json() == {"applications": ["shop-production"]}
+    assert httpx.get(f"{server.url}/metrics").status_code == 503
+    assert httpx.get(f"{server.url}/nowhere").status_code == 404
+    assert httpx.post(f"{server.url}/nowhere").status_code == 404
+
+
+def test_an_address_that_is_taken_is_told(server: StatusServer, source: Source) -> None:
+    port = int(server.url.rpartition(":")[2])
+    with pytest.raises(Unreachable, match=f"cannot listen on 127.0.0.1:{port}"):
+        StatusServer("127.0.0.1", port, source, source.sync, source.metrics)
