@@ -72,7 +72,9 @@ class StatusServer:
                 fix="end what listens there, or choose another address",
             ) from error
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="status", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.1,), name="status", daemon=True
+        )
 
     @property
     def url(self) -> str:
