@@ -83,7 +83,7 @@ def test_waits_are_jittered_and_bounded() -> None:
     branch, clock = Busy({"count": "0"}, others=50), FakeClock()
     rewrite(branch, increment, clock=clock, rng=random.Random(1), deadline=1000.0)
     assert len(set(clock.slept)) == len(clock.slept) == 50
-    assert max(clock.slept) <= 4.0
+    assert max(clock.slept) <= 10.0
 
 
 @pytest.mark.parametrize("error", [Locked("held"), Unreachable("silent")])

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from http_git import HttpGit, serve
 
 from pipegraft.adapters.git import open_branch
 from pipegraft.errors import AccessDenied, Locked, TipMoved, Unreachable, UsageError, Vetoed
 from pipegraft.ports.iac import FakeIacRepository
 from pipegraft.ports.stage import IacBranch
+from pipegraft.testing.git_http import HttpGit, serve
 from pipegraft.testing.iac_suite import Clients, IacBranchSuite
 
 FILES = {"app.yaml": "app: shop\n", "environments/production.yaml": "a: 1\n"}
@@ -137,7 +137,7 @@ def test_servers_that_can_do_less(
         "apps/cart/x": "1\n",
     }
     serve_repository(tmp_path, files, settings)
-    server.protocol = speaks_version_2
+    server.speaks_version_2 = speaks_version_2
     branch = open_branch(f"{server.url}/iac.git", "main", tmp_path)
     first = branch.tip()
     assert branch.read("apps/shop/app.yaml", first) == "app: shop\n"
@@ -157,7 +157,7 @@ def test_a_bump_over_http_needs_six_requests(tmp_path: Path, server: HttpGit) ->
         f"apps/a{app}/{name}": "1\n" for app in range(50) for name in ("app.yaml", "environments/p.yaml")
     }
     serve_repository(tmp_path, files)
-    branch = open_branch(f"{server.url}/iac.git", "main", tmp_path)
+    branch = open_branch(f"{server.url}/iac.git", "main", tmp_path, folder="apps/a7")
     tip = branch.tip()
     assert branch.read("apps/a7/app.yaml", tip) == "1\n"
     assert branch.read("apps/a7/environments/p.yaml", tip) == "1\n"
@@ -167,7 +167,7 @@ def test_a_bump_over_http_needs_six_requests(tmp_path: Path, server: HttpGit) ->
 
 def test_credentials_travel_in_a_header_alone(tmp_path: Path, server: HttpGit) -> None:
     serve_repository(tmp_path, FILES)
-    server.password = f"Basic {base64.b64encode(b'bot:s3cr3t').decode()}"
+    server.authorization = f"Basic {base64.b64encode(b'bot:s3cr3t').decode()}"
     settings = tmp_path / "gitconfig"
     for repository, variables in [
         (f"{server.url}/iac.git", {"PIPEGRAFT_IAC_USER": "bot", "PIPEGRAFT_IAC_TOKEN": "s3cr3t"}),
@@ -183,8 +183,8 @@ def test_credentials_travel_in_a_header_alone(tmp_path: Path, server: HttpGit) -
         branch = open_branch(repository, "main", tmp_path, environment=environment)
         tip = branch.tip()
         branch.commit({"app.yaml": f"app: {len(server.requests)}\n"}, "change", tip)
-    assert set(server.authorizations) == {server.password}
-    server.password = "Basic another"
+    assert set(server.authorizations) == {server.authorization}
+    server.authorization = "Basic another"
     with pytest.raises(AccessDenied) as caught:
         branch.tip()
     assert "s3cr3t" not in str(caught.value)

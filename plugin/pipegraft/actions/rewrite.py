@@ -84,17 +84,24 @@ def rewrite(
     start = still_since = clock.now()
     tip = ""
     attempts = 0
+    failure: OutsideError
     while True:
         attempts += 1
         try:
-            found = repository.tip()
-            if found != tip:
-                tip, still_since = found, clock.now()
-            return _attempt(repository, change, tip, attempts)
+            with repository.turn():
+                began = clock.now()
+                found = repository.tip()
+                if found != tip:
+                    tip, still_since = found, began
+                return _attempt(repository, change, tip, attempts)
         except TipMoved as error:
-            _wait(error, attempts, start + deadline, clock, rng)
+            failure, until = error, start + deadline
         except (Locked, Unreachable) as error:
-            _wait(error, attempts, min(start + deadline, still_since + patience), clock, rng)
+            failure, until = error, min(start + deadline, still_since + patience)
+        now = clock.now()
+        if now >= until:
+            raise failure
+        clock.sleep(min(_pause(attempts, now - began, rng), until - now))
 
 
 def _attempt(repository: IacRepository, change: Change, tip: str, attempts: int) -> Rewritten:
@@ -110,12 +117,13 @@ def _attempt(repository: IacRepository, change: Change, tip: str, attempts: int)
     return Rewritten(repository.commit(files, wanted.message, tip), written=True, attempts=attempts)
 
 
-_FIRST_WAIT = 0.05
-_LONGEST_WAIT = 4.0
+_SHORTEST = 0.05
+_LONGEST = 10.0
 
 
-def _wait(error: OutsideError, attempts: int, until: float, clock: Clock, rng: random.Random) -> None:
-    if clock.now() >= until:
-        raise error
-    longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(attempts, 16))
-    clock.sleep(min(rng.uniform(0, longest), max(0.0, until - clock.now())))
+def _pause(attempts: int, spent: float, rng: random.Random) -> float:
+    """A random time, up to twice an attempt's length at first and twice as long after each.
+
+    An attempt takes the longer the more writers keep the server busy, so a burst spreads at once.
+    """
+    return rng.uniform(0, min(_LONGEST, max(spent, _SHORTEST) * 2.0 ** min(attempts, 16)))

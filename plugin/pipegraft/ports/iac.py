@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,6 +49,12 @@ class Commit:
 
 class IacRepository(Protocol):
     """One branch of one repository, read at a commit and written by compare-and-swap."""
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Wait until other writers on this machine have finished theirs, for a while at most.
+
+        A courtesy that spares lost races; what is written is safe without it.
+        """
 
     def tip(self) -> str:
         """Object name of the branch's newest commit, asked of the remote.
@@ -130,6 +137,9 @@ class FakeIacRepository:
         time = self._now() if self._now else float(len(self._commits))
         self._commits.append(Commit(name, parent, message, time))
         return name
+
+    def turn(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def tip(self) -> str:
         return self._commits[-1].id

@@ -61,7 +61,7 @@ class LiveConnections:
 
     def _iac(self) -> IacBranch:
         iac = self._project.delivery.iac
-        return open_branch(iac.repository, iac.branch, self._project.root)
+        return open_branch(iac.repository, iac.branch, self._project.root, folder=iac.path)
 
     def _engine(self, environment: str) -> tuple[GitOpsEngine, VerdictRule]:
         gate = self._project.delivery.environments[environment].gate

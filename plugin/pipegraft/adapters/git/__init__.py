@@ -15,14 +15,20 @@ from pipegraft.adapters.git.objects import Objects
 from pipegraft.adapters.git.process import Git, git_environment
 from pipegraft.adapters.git.remotes import FetchedRemote, LocalRemote, Remote
 from pipegraft.adapters.git.session import SessionRemote, connection
-from pipegraft.adapters.git.workspace import Workspace
+from pipegraft.adapters.git.turns import Turns
+from pipegraft.adapters.git.workspace import Workspace, private_folder
 from pipegraft.errors import Unreachable
 
 __all__ = ["open_branch"]
 
 
 def open_branch(
-    repository: str, branch: str, base: Path, *, environment: Mapping[str, str] | None = None
+    repository: str,
+    branch: str,
+    base: Path,
+    *,
+    folder: str | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> GitBranch:
     """Open one branch of a repository; nothing is asked of it yet.
 
@@ -30,6 +36,7 @@ def open_branch(
         repository: a URL git understands, or a path.
         branch: its short name.
         base: folder that a relative path starts from.
+        folder: the application's folder in a repository of many; what lies in it is fetched at once.
         environment: variables with credentials and identity; those of this process if None.
 
     Raises:
@@ -40,7 +47,7 @@ def open_branch(
     outside = Git(None, git_environment(variables), access(repository, variables).secrets)
     there = _inspect(outside, local) if local else None
     reached = Access(str(local)) if local else access(_rewritten(outside, repository), variables)
-    workspace = Workspace()
+    workspace = Workspace(private_folder())
     git = Git(
         workspace.path,
         git_environment(
@@ -55,7 +62,8 @@ def open_branch(
     replace(git, folder=None).output("init", *options, str(workspace.path))
     objects = Objects(git)
     remote = LocalRemote(git, there.folder) if there else _remote(git, objects, reached.url)
-    return GitBranch(git, objects, remote, branch, workspace)
+    turns = Turns(private_folder(), f"{reached.url} {branch}")
+    return GitBranch(git, objects, remote, branch, folder=folder or "", turns=turns, workspace=workspace)
 
 
 def _rewritten(outside: Git, repository: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from pipegraft.adapters.git.failures import explain_rejection
 from pipegraft.adapters.git.history import History
 from pipegraft.adapters.git.objects import Entry, Objects, edit_tree, parse_tree
 from pipegraft.adapters.git.process import Git
 from pipegraft.adapters.git.remotes import Remote
+from pipegraft.adapters.git.turns import Turns
 from pipegraft.adapters.git.workspace import Workspace
 from pipegraft.errors import UsageError
 from pipegraft.ports.iac import Commit, split_path
@@ -24,17 +26,34 @@ class GitBranch:
         objects: what it holds.
         remote: where the branch lives and how its objects get into the folder.
         branch: its short name.
+        folder: what lies in it is brought together with one request; empty if unknown.
+        turns: the queue of this machine's writers.
         workspace: owner of the folder; it lives as long as the branch is used.
     """
 
-    def __init__(self, git: Git, objects: Objects, remote: Remote, branch: str, workspace: Workspace) -> None:
+    def __init__(
+        self,
+        git: Git,
+        objects: Objects,
+        remote: Remote,
+        branch: str,
+        *,
+        folder: str,
+        turns: Turns,
+        workspace: Workspace,
+    ) -> None:
         self._git = git
         self._workspace = workspace
         self._remote = remote
         self._branch = branch
+        self._folder = folder.strip("/")
+        self._turns = turns
         self._objects = objects
         self._history = History(git, objects, remote, branch)
         self._roots: dict[str, str] = {}
+
+    def turn(self) -> AbstractContextManager[None]:
+        return self._turns.wait()
 
     def tip(self) -> str:
         return self._remote.tip(self._branch)
@@ -81,7 +100,7 @@ class GitBranch:
 
     def _folders(self, paths: Iterable[str], at: str) -> dict[str, dict[bytes, Entry]]:
         """What the folders on the way to the paths hold; those that do not exist are left out."""
-        found = {"": self._tree(self._root(at, paths))}
+        found = {"": self._tree(self._root(at))}
         for path in paths:
             folder = ""
             for part in split_path(path)[:-1]:
@@ -90,24 +109,28 @@ class GitBranch:
                     break
                 folder = f"{folder}/{part}".removeprefix("/")
                 if folder not in found:
-                    found[folder] = self._tree(entry.name)
+                    found[folder] = self._tree(entry.name, below=self._is_ours(folder))
         return found
 
-    def _root(self, commit: str, paths: Iterable[str]) -> str:
+    def _root(self, commit: str) -> str:
         if commit not in self._roots:
-            depth = max(path.count("/") for path in paths)
+            # The trees above our folder; at the root also the files there and the folders' lists.
+            depth = len(split_path(self._folder)) if self._folder else 2
             self._remote.bring_commit(commit, depth)
             header = self._get(commit).partition(b"\n")[0]
             self._roots[commit] = header.removeprefix(b"tree ").decode()
         return self._roots[commit]
 
-    def _tree(self, name: str) -> dict[bytes, Entry]:
-        return parse_tree(self._get(name), len(name) // 2)
+    def _is_ours(self, folder: str) -> bool:
+        return bool(self._folder) and f"{folder}/".startswith(f"{self._folder}/")
 
-    def _get(self, name: str) -> bytes:
+    def _tree(self, name: str, *, below: bool = False) -> dict[bytes, Entry]:
+        return parse_tree(self._get(name, below=below), len(name) // 2)
+
+    def _get(self, name: str, *, below: bool = False) -> bytes:
         held = self._objects.get(name)
         if held is None:
-            self._remote.bring_objects([name], below=True)
+            self._remote.bring_objects([name], below=below)
             held = self._objects.get(name)
         if held is None:
             raise UsageError(f"expected {self._remote.name} to hold {name}, it does not")

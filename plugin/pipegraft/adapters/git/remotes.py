@@ -28,7 +28,7 @@ class Remote(Protocol):
         """Object name of the branch's newest commit."""
 
     def bring_commit(self, commit: str, depth: int) -> None:
-        """Bring one commit, and at least its trees down to `depth` folders below the root."""
+        """Bring one commit and what lies less than `depth` folders below its root, at least."""
 
     def bring_objects(self, names: Sequence[str], *, below: bool) -> None:
         """Bring trees and blobs, with everything below them if asked."""
@@ -107,7 +107,7 @@ class FetchedRemote:
         return found[0]
 
     def bring_commit(self, commit: str, depth: int) -> None:
-        self._fetch(f"tree:{max(depth, 1)}", ["--depth=1"], [commit])
+        self._fetch(f"tree:{depth}", ["--depth=1"], [commit])
 
     def bring_objects(self, names: Sequence[str], *, below: bool) -> None:
         if self._filters[0]:

@@ -69,7 +69,7 @@ class SessionRemote:
         if self._open() is None:
             self._by_fetching().bring_commit(commit, depth)
         else:
-            self._fetch(f"tree:{depth or 2}", ["deepen 1"], [commit])
+            self._fetch(f"tree:{depth}", ["deepen 1"], [commit])
 
     def bring_objects(self, names: Sequence[str], *, below: bool) -> None:
         if self._open() is None:

@@ -10,7 +10,7 @@ import tempfile
 import weakref
 from pathlib import Path
 
-__all__ = ["Workspace"]
+__all__ = ["Workspace", "private_folder"]
 
 
 class Workspace:
@@ -20,11 +20,10 @@ class Workspace:
     taken belongs to nobody any more; whoever comes next removes it.
 
     Arguments:
-        parent: where the folders of all processes of this user lie.
+        parent: where the folders of all processes of this user lie, see `private_folder`.
     """
 
-    def __init__(self, parent: Path | None = None) -> None:
-        parent = _private(parent or Path(tempfile.gettempdir()) / f"pipegraft-{os.getuid()}")
+    def __init__(self, parent: Path) -> None:
         _sweep(parent)
         while True:
             self.path = parent / secrets.token_hex(8)
@@ -39,7 +38,9 @@ class Workspace:
         """Remove the folder now instead of at exit."""
 
 
-def _private(folder: Path) -> Path:
+def private_folder() -> Path:
+    """A folder for the processes of this user, which nobody else can enter."""
+    folder = Path(tempfile.gettempdir()) / f"pipegraft-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.lstat()
     if status.st_uid != os.getuid() or status.st_mode & 0o077 or folder.is_symlink():

@@ -1,0 +1,150 @@
+"""The IaC bump: against a clone, in repositories of two sizes, and among a hundred writers at once."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from unittest import mock
+
+from pipegraft.actions.rewrite import Changes, Read, rewrite
+from pipegraft.adapters.clock import SystemClock
+from pipegraft.adapters.git import open_branch
+from pipegraft.testing.git_http import HttpGit, serve
+from pipegraft.text.yaml import set_values
+
+FILES_PER_APP = 50
+WRITERS = 100
+ROUNDS = 5
+GIT = ("git", "-c", "user.name=bench", "-c", "user.email=bench@example.com")
+
+
+def main() -> None:
+    """Print a table: name, ours, baseline, ratio, bar."""
+    print(f"{'':<44}{'ours':>10}{'baseline':>10}{'ratio':>8}   bar")
+    with tempfile.TemporaryDirectory(prefix="bench-bump-") as name, serve(Path(name)) as server:
+        folder = Path(name)
+        make_repository(folder / "small.git", apps=1_000 // FILES_PER_APP)
+        make_repository(folder / "large.git", apps=100_000 // FILES_PER_APP)
+        one_line(folder, server)
+        many_writers(server, "on one machine")
+        with mock.patch("pipegraft.adapters.git.private_folder") as private_folder:
+            private_folder.side_effect = lambda: Path(tempfile.mkdtemp(dir=folder))
+            many_writers(server, "on as many machines")
+
+
+def one_line(folder: Path, server: HttpGit) -> None:
+    """One digest in the repository of 100,000 files over HTTP."""
+    small = best(lambda: bump(f"{server.url}/small.git", 7))
+    large = best(lambda: bump(f"{server.url}/large.git", 7))
+    started = time.perf_counter()
+    by_clone(f"{server.url}/large.git", folder / "clone", 7)
+    cloned = time.perf_counter() - started
+    row("one line in 100,000 files, vs clone (s)", large, cloned, cloned / large, "at least 20")
+    row("one line in 100,000 files, vs in 1,000 (s)", large, small, large / small, "under 1.2")
+    requests, sent = len(server.requests), server.sent
+    bump(f"{server.url}/large.git", 11)
+    print(f"{'requests':<44}{len(server.requests) - requests:>10}{'':>18}   at most 6")
+    print(f"{'kilobytes down':<44}{(server.sent - sent) / 1000:>10.1f}{'':>18}   at most 200")
+
+
+def many_writers(server: HttpGit, where: str) -> None:
+    """A hundred writers to different applications of one branch, against the same one after another."""
+    url = f"{server.url}/large.git"
+    started = time.perf_counter()
+    for app in range(WRITERS):
+        bump(url, app)
+    serial = time.perf_counter() - started
+    attempts: list[int] = []
+    writers = [
+        threading.Thread(target=lambda app=app: attempts.append(bump(url, app))) for app in range(WRITERS)
+    ]
+    started = time.perf_counter()
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    together = time.perf_counter() - started
+    row(f"{WRITERS} writers {where}, vs serial (s)", together, serial, together / serial, "at most 1.5")
+    print(f"{'  succeeded':<44}{len(attempts):>10}{'':>18}   {WRITERS}")
+    print(f"{'  attempts':<44}{sum(attempts):>10}")
+
+
+def bump(url: str, app: int) -> int:
+    """What iac-bump does to a repository; answers how many attempts it took."""
+    path = f"apps/app-{app:05}/environments/production.yaml"
+    digest = f"sha256:{random.getrandbits(256):064x}"
+
+    def change(read: Read) -> Changes:
+        text = read(path) or ""
+        return Changes(
+            {path: set_values(text, {"components.web.image": f"r/web@{digest}"}, file=path)}, "bump"
+        )
+
+    branch = open_branch(url, "main", Path(), folder=f"apps/app-{app:05}")
+    return rewrite(branch, change, clock=SystemClock(), rng=random.Random()).attempts
+
+
+def by_clone(url: str, folder: Path, app: int) -> None:
+    """The same by clone, edit, commit and push."""
+    run(*GIT, "clone", "--quiet", "--depth", "1", url, str(folder))
+    file = folder / f"apps/app-{app:05}/environments/production.yaml"
+    file.write_text(file.read_text().replace("replicas: 2", "replicas: 3"))
+    run(*GIT, "-C", str(folder), "commit", "--quiet", "--all", "--message", "bump")
+    run(*GIT, "-C", str(folder), "push", "--quiet", "origin", "HEAD:main")
+    shutil.rmtree(folder)
+
+
+def make_repository(folder: Path, apps: int) -> None:
+    """A bare repository of applications with 50 files each, 660 bytes a file."""
+    run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(folder))
+    for key in ("http.receivepack", "uploadpack.allowFilter"):
+        run("git", "-C", str(folder), "config", key, "true")
+    run("git", "-C", str(folder), "fast-import", "--quiet", stdin="".join(first_commit(apps)).encode())
+
+
+def first_commit(apps: int) -> Iterable[str]:
+    """A stream for git-fast-import(1)."""
+    yield "commit refs/heads/main\ncommitter bench <bench@example.com> 1700000000 +0000\ndata 5\nfirst\n"
+    for app in range(apps):
+        folder = f"apps/app-{app:05}"
+        environment = (
+            "release: {number: 1, source: 4be1}\ncomponents:\n  web:\n"
+            f"    image: r/web@sha256:{app:064x}\n    replicas: 2\n"
+        )
+        files = {"app.yaml": f"app: app-{app:05}\n", "environments/production.yaml": environment}
+        files |= {f"config/file-{number}.yaml": "" for number in range(FILES_PER_APP - len(files))}
+        for path, text in files.items():
+            content = text + f"# {folder}/{path} " + random.Random(f"{app}{path}").randbytes(320).hex() + "\n"
+            yield f"M 100644 inline {folder}/{path}\ndata {len(content)}\n{content}\n"
+
+
+def best(measured: Callable[[], object]) -> float:
+    """Seconds of the quickest of several rounds."""
+    seconds = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        measured()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def row(name: str, ours: float, baseline: float, ratio: float, bar: str) -> None:
+    """Print one line."""
+    print(f"{name:<44}{ours:>10.3f}{baseline:>10.3f}{ratio:>8.2f}   {bar}", flush=True)
+
+
+def run(*command: str, stdin: bytes = b"") -> None:
+    """Run a command that must succeed."""
+    environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}
+    subprocess.run(command, input=stdin, check=True, stdout=subprocess.DEVNULL, env=environment)
+
+
+if __name__ == "__main__":
+    main()
