@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pipegraft.model.appspec import AppComponent, Probe
 from pipegraft.model.delivery import Intimacy
@@ -32,6 +32,11 @@ class Member:
     def intimacy(self) -> Intimacy:
         """How close it lives to the others."""
         return self.spec.intimacy or "rpc"
+
+    @property
+    def attach(self) -> Literal["image-volume", "init-container"]:
+        """How an in-process component gets into its pod."""
+        return self.spec.attach or ("init-container" if self.spec.command else "image-volume")
 
     @property
     def ports(self) -> Mapping[str, int]:
@@ -121,7 +126,7 @@ def _upper(name: str) -> str:
 
 def _check_main(pod: Pod, report: Report) -> None:
     spec = pod.main.spec
-    for key in ("host", "mount"):
+    for key in ("host", "mount", "attach"):
         if getattr(spec, key) is not None:
             report(f"'{key}' is for components in another one's pod; '{pod.name}' is rpc", (pod.name, key))
     if spec.entrance and pod.entrance is None:
@@ -149,8 +154,17 @@ def _check_guest(member: Member, report: Report) -> None:
             (member.name,),
             "add 'mount', the absolute path where it appears in the pod",
         )
-    if member.intimacy == "ipc" and member.spec.mount is not None:
-        report(f"'mount' is for in-process components; '{member.name}' is ipc", (member.name, "mount"))
+    for key in ("mount", "attach"):
+        if member.intimacy == "ipc" and getattr(member.spec, key) is not None:
+            report(f"'{key}' is for in-process components; '{member.name}' is ipc", (member.name, key))
+    if member.intimacy == "in-process" and member.attach == "image-volume":
+        for key in ("command", "args"):
+            if getattr(member.spec, key) is not None:
+                report(
+                    f"'{key}' is for init containers; '{member.name}' is attached as an image volume",
+                    (member.name, key),
+                    "write 'attach: init-container', or remove it",
+                )
 
 
 def _check_probe(member: Member, kind: str, probe: Probe | None, report: Report) -> None:

@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.domain.rendering.oam import ANNOTATION
+from pipegraft.domain.rendering.oam import ANNOTATION, POD_SPEC
 from pipegraft.errors import UsageError
 from pipegraft.ports.runtime import Container, HealthProbe, Instance, Mount, SecretKey, Workload
 from pipegraft.ports.traffic import Backend, Route
 
 __all__ = ["RouteSpec", "read_application", "routes"]
 
-_GRACE = "/spec/template/spec/terminationGracePeriodSeconds"
 _PORT_VARIABLE = "PIPEGRAFT_PORT_"
 
 
@@ -96,7 +95,9 @@ def _workload(application: str, component: Mapping[str, Any]) -> Workload:
             case "sidecar":
                 containers.append(_container(values["name"], values))
             case "json-patch":
-                grace = next((op["value"] for op in values["operations"] if op["path"] == _GRACE), grace)
+                patched = _Patched.read(values["operations"], component["name"])
+                mounts += patched.mounts
+                grace = patched.grace if patched.grace is not None else grace
             case other:
                 raise _unknown(f"trait '{other}' of component '{component['name']}'")
     return Workload(
@@ -108,6 +109,32 @@ def _workload(application: str, component: Mapping[str, Any]) -> Workload:
         replicas,
         float(grace),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Patched:
+    """What the JSON patches of a workload say."""
+
+    grace: float | None
+    mounts: tuple[Mount, ...]
+
+    @classmethod
+    def read(cls, operations: Sequence[Mapping[str, Any]], workload: str) -> _Patched:
+        grace: float | None = None
+        images: dict[str, str] = {}
+        paths: dict[str, str] = {}
+        for operation in operations:
+            path, value = operation["path"].removeprefix(POD_SPEC), operation["value"]
+            entries = value if isinstance(value, list) else [value]
+            if path == "terminationGracePeriodSeconds":
+                grace = value
+            elif path in {"volumes", "volumes/-"}:
+                images |= {volume["name"]: volume["image"]["reference"] for volume in entries}
+            elif path in {"containers/0/volumeMounts", "containers/0/volumeMounts/-"}:
+                paths |= {mount["name"]: mount["mountPath"] for mount in entries}
+            elif not path.endswith("/resources"):  # processes have no limits here: see docs/engine.md
+                raise _unknown(f"the JSON patch of {operation['path']} in component '{workload}'")
+        return cls(grace, tuple(Mount(name, image, paths[name]) for name, image in images.items()))
 
 
 def _unknown(what: str) -> UsageError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -147,6 +147,10 @@ class AppComponent(Declared):
     """The rpc component whose pod it belongs to; the only rpc component if absent."""
     mount: str | None = Field(default=None, pattern=r"^/[^:]*$")
     """Where an in-process component appears in the pod."""
+    attach: Literal["image-volume", "init-container"] | None = None
+    """How an in-process component gets into the pod. `image-volume` (the default) mounts its image read-only
+    (Kubernetes 1.33 and later); `init-container` (the default with `command`) runs its image before the main
+    container, to copy what it has to its mount path."""
     image: str | None = Field(default=None, min_length=1)
     """Reference pinned by digest: ``registry.example.com/shop/web@sha256:…``."""
     command: tuple[str, ...] | None = None

@@ -17,13 +17,16 @@ from pipegraft.domain.appspec import GRAY_SUFFIX, Resolved
 from pipegraft.domain.pods import Member, Pod
 from pipegraft.model.appspec import Entrance, EnvValue, Probe, Reference, ReleaseMark
 
-__all__ = ["ANNOTATION", "PUBLISH_VERSION", "render_application"]
+__all__ = ["ANNOTATION", "POD_SPEC", "PUBLISH_VERSION", "render_application"]
 
 ANNOTATION = "pipegraft.dev/"
 """Prefix of our annotations."""
 
 PUBLISH_VERSION = "app.oam.dev/publishVersion"
 """KubeVela reports it back as ``status.workflow.appRevision``, which ties a status to a revision."""
+
+POD_SPEC = "/spec/template/spec/"
+"""Where the pod's parts are, for JSON patches of the workload."""
 
 Manifest = dict[str, Any]
 
@@ -107,7 +110,7 @@ def _webservice(name: str, pod: Pod) -> Manifest:
             "type": "scaler",
             "properties": {"replicas": 1 if main.spec.replicas is None else main.spec.replicas},
         },
-        *(_init_container(member, pod) for member in pod.mounted),
+        *(_init_container(member, pod) for member in pod.mounted if member.attach == "init-container"),
         *(_sidecar(member, pod) for member in pod.sidecars),
         *_json_patch(pod),
     ]
@@ -175,15 +178,12 @@ def _seconds(duration: float | None) -> int | None:
 
 
 def _init_container(member: Member, pod: Pod) -> Manifest:
-    container = _container(member, pod)
     properties = {
         "name": member.name,
-        "image": container["image"],
+        **_container(member, pod),
         "mountName": member.name,
         "appMountPath": member.spec.mount,
         "initMountPath": member.spec.mount,
-        "cmd": container["cmd"],
-        "args": container["args"],
     }
     return {"type": "init-container", "properties": _declared(properties)}
 
@@ -197,20 +197,36 @@ def _json_patch(pod: Pod) -> Iterator[Manifest]:
     """What the other traits have no parameter for; sidecars follow the main container in their order."""
     operations = []
     if pod.main.spec.grace is not None:
-        operations.append(
-            _add("/spec/template/spec/terminationGracePeriodSeconds", _seconds(pod.main.spec.grace))
-        )
+        operations.append(_add("terminationGracePeriodSeconds", _seconds(pod.main.spec.grace)))
     for index, member in enumerate(pod.sidecars, start=1):
         amounts = _declared({"cpu": member.spec.cpu, "memory": member.spec.memory})
         if amounts:
-            path = f"/spec/template/spec/containers/{index}/resources"
-            operations.append(_add(path, {"requests": amounts, "limits": dict(amounts)}))
+            operations.append(
+                _add(f"containers/{index}/resources", {"requests": amounts, "limits": dict(amounts)})
+            )
+    operations += _image_volumes(pod)
     if operations:
         yield {"type": "json-patch", "properties": {"operations": operations}}
 
 
+def _image_volumes(pod: Pod) -> Iterator[Manifest]:
+    attached = [member for member in pod.mounted if member.attach == "image-volume"]
+    volumes = [
+        {"name": member.name, "image": {"reference": member.spec.image, "pullPolicy": "IfNotPresent"}}
+        for member in attached
+    ]
+    mounts = [{"name": member.name, "mountPath": member.spec.mount, "readOnly": True} for member in attached]
+    if len(attached) < len(pod.mounted):  # an init-container trait has made both lists
+        for volume, mount in zip(volumes, mounts, strict=True):
+            yield _add("volumes/-", volume)
+            yield _add("containers/0/volumeMounts/-", mount)
+    elif attached:
+        yield _add("volumes", volumes)
+        yield _add("containers/0/volumeMounts", mounts)
+
+
 def _add(path: str, value: Any) -> Manifest:
-    return {"op": "add", "path": path, "value": value}
+    return {"op": "add", "path": f"{POD_SPEC}{path}", "value": value}
 
 
 def _is_routed(resolved: Resolved, pod: Pod) -> bool:
