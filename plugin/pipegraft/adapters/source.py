@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipegraft.errors import UsageError
 from pipegraft.model.release import Source
 
-__all__ = ["read_source"]
+__all__ = ["ignored_files", "read_source"]
 
 
 def read_source(root: Path, number: str | None = None) -> Source:
@@ -32,6 +33,20 @@ def read_source(root: Path, number: str | None = None) -> Source:
             fix="set PIPEGRAFT_RELEASE_NUMBER to a number that rises with every pipeline, or unshallow",
         )
     return Source(commit=commit, number=int(_git(root, "rev-list", "--count", "HEAD")), pipeline="local")
+
+
+def ignored_files(root: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of some files that git is told to ignore; none outside of a repository.
+
+    Arguments:
+        root: a folder.
+        names: paths relative to it.
+    """
+    if not names:
+        return ()
+    words = ["git", "-C", str(root), "check-ignore", "-z", "--", *names]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return tuple(name for name in done.stdout.split("\0") if name)
 
 
 def _git(root: Path, *words: str) -> str:

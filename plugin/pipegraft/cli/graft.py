@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any
 
+from pipegraft.ports.stage import Requirement
 from pipegraft.usecases.ci_files import Graft
 
 __all__ = ["graft_data", "show_graft"]
@@ -45,7 +49,7 @@ def show_graft(graft: Graft, *, written: bool, ejected: bool = False) -> None:
         console,
         GraftReport(
             title=f"{did} {name}",
-            injection=graft.injection,
+            injection=replace(graft.injection, notes=(*graft.injection.notes, *_warnings(graft))),
             before=graft.before,
             verb="removed" if ejected else "added",
             following=_following(graft, written=written, ejected=ejected),
@@ -53,19 +57,41 @@ def show_graft(graft: Graft, *, written: bool, ejected: bool = False) -> None:
     )
 
 
+def _warnings(graft: Graft) -> list[str]:
+    if not graft.ignored:
+        return []
+    return [f"Git is told to ignore {graft.ignored[0]}: add it with force, or the pipeline will not find it."]
+
+
 def _following(graft: Graft, *, written: bool, ejected: bool) -> list[str]:
     if not written:
         return [f"pipegraft {'eject' if ejected else 'inject'} {graft.ci.root}   to write it"]
-    names = [
-        name
-        for name, text in graft.injection.files.items()
-        if not name.startswith(".pipegraft/") or text is None
-    ]
-    folder = [".pipegraft"] if any(name.startswith(".pipegraft/") for name in graft.injection.files) else []
-    paths = " ".join(dict.fromkeys([*(n for n in names if not n.startswith(".pipegraft/")), *folder]))
-    commit = (
-        f"git add -A {paths} && git commit -m 'ci: {'take delivery out' if ejected else 'graft delivery on'}'"
-    )
+    force = "-f " if graft.ignored else ""
+    message = "ci: take delivery out" if ejected else "ci: graft delivery on"
+    commit = f"git add -A {force}{' '.join(_paths(graft))} && git commit -m '{message}'"
     if ejected:
         return [commit]
-    return [commit, f"pipegraft eject {graft.ci.root}   takes it out again, byte for byte"]
+    return [
+        commit,
+        *_provisions(graft.requires),
+        f"pipegraft eject {graft.ci.root}   takes it out again, byte for byte",
+    ]
+
+
+def _provisions(requires: Sequence[Requirement]) -> list[str]:
+    """What the runner must offer, as one step."""
+    if not requires:
+        return []
+    width = max(len(need.name) for need in requires)
+    lines = [
+        f"\n       {need.name:<{width}}  {need.why}{' (masked and protected)' if need.secret else ''}"
+        for need in requires
+    ]
+    return [f"give the jobs what your systems ask for, as CI/CD variables or in their image:{''.join(lines)}"]
+
+
+def _paths(graft: Graft) -> list[str]:
+    """The files that change; those in a folder below `.pipegraft/` by the folder's name."""
+    found = (PurePosixPath(name) for name in graft.injection.files)
+    short = (PurePosixPath(*path.parts[:2]) if path.parts[0] == ".pipegraft" else path for path in found)
+    return sorted({str(path) for path in short})

@@ -79,11 +79,16 @@ def _names(names: Sequence[str]) -> str:
     return f": [dim]{escape(', '.join(names[:_SHOWN_NAMES]))}{more}[/]"
 
 
+def _yours_first(report: GraftReport) -> list[str]:
+    """Files that were there before delivery, then those that it brings."""
+    return sorted(report.injection.files, key=lambda name: (name.startswith(".pipegraft/"), name))
+
+
 def _changes(report: GraftReport) -> Iterator[Text]:
     """The diffs; files that come or go as a whole and are long get one line each."""
     whole: list[Text] = []
-    for name, after in report.injection.files.items():
-        before = report.before.get(name)
+    for name in _yours_first(report):
+        before, after = report.before.get(name), report.injection.files[name]
         lines = (after or before or "").count("\n")
         if (before is None or after is None) and (after is None or lines > _SHOWN_LINES):
             word = "new" if before is None else "deleted"

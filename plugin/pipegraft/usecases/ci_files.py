@@ -12,6 +12,7 @@ from pipegraft.hookspecs import CI_SYSTEMS
 from pipegraft.manager import Plugins
 from pipegraft.model.injection import Injection
 from pipegraft.ports.plugins import CiSystem
+from pipegraft.ports.stage import Requirement
 from pipegraft.usecases.project import DELIVERY_FILE, read_text
 
 __all__ = ["CiFile", "Graft", "find_ci_file", "planned"]
@@ -58,11 +59,15 @@ class Graft:
         ci: the configuration.
         injection: what changes, and what is proven not to.
         before: text of the files that change, as they are; None for one that does not exist.
+        requires: what the added jobs need of the runner.
+        ignored: files to be written that git is told to ignore.
     """
 
     ci: CiFile
     injection: Injection
     before: Mapping[str, str | None]
+    requires: tuple[Requirement, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     def write(self) -> None:
         """Write every file, or none.

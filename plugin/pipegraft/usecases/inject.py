@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipegraft import __version__
+from pipegraft.adapters.source import ignored_files
 from pipegraft.domain.planning import make_plan
 from pipegraft.errors import UsageError
 from pipegraft.hookspecs import STAGES
@@ -87,4 +88,8 @@ def plan_injection(path: Path, plugins: Plugins, options: InjectOptions | None =
         read=ci.read,
         find=ci.find,
     )
-    return planned(ci, ci.system.inject(request))
+    graft = planned(ci, ci.system.inject(request))
+    names = {one.stage for one in request.plan.stages}
+    requires = dict.fromkeys(need for stage in stages if stage.name in names for need in stage.requires)
+    written = [name for name, text in graft.injection.files.items() if text is not None]
+    return replace(graft, requires=tuple(requires), ignored=ignored_files(ci.root, written))

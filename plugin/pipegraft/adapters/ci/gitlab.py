@@ -105,6 +105,7 @@ def _common_inputs(stage: Stage, stages: Sequence[Stage]) -> Iterator[_Input]:
     yield _Input("app", "Name of the application, as in delivery.yaml.", "app", regex=label)
     if stage.scope == "environment":
         yield _Input("environment", "Environment of delivery.yaml to deliver to.", "production", regex=label)
+    yield _Input("directory", "Folder that holds delivery.yaml.", ".")
     yield _Input("job-prefix", "First part of the job's name.", "pipegraft")
     yield _Input("job-stage", "Stage of the pipeline; .post is in every pipeline.", ".post")
     yield _Input("job-image", "Container image with Python 3.11 or later and git.", "python:3.13")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from pipegraft.domain.gitlab.layers import Files, layers_of
-from pipegraft.domain.gitlab.manifest import generated_files
-from pipegraft.domain.gitlab.pipeline import is_job, resolve
+from pipegraft.domain.gitlab.manifest import generated_files, generated_jobs
+from pipegraft.domain.gitlab.pipeline import resolve
 from pipegraft.domain.gitlab.ungraft import is_generated, ungraft
-from pipegraft.errors import EditRefused
 from pipegraft.model.injection import Injection
 
 __all__ = ["eject"]
@@ -40,22 +39,6 @@ def eject(file: str, text: str, read: Callable[[str], str | None]) -> Injection:
     return Injection(
         files={**changed, **dict.fromkeys(generated)},
         jobs_unchanged=tuple(name for name in team.jobs if not name.startswith(".")),
-        jobs_added=_jobs(generated, read, team.jobs),
+        jobs_added=generated_jobs(read),
         stages_added=tuple(dict.fromkeys(stage for result in without.values() for stage in result.stages)),
     )
-
-
-def _jobs(
-    generated: tuple[str, ...], read: Callable[[str], str | None], team: Mapping[str, object]
-) -> tuple[str, ...]:
-    """The jobs that the generated files bring, as far as they can be read."""
-    if not generated:
-        return ()
-    try:
-        layers = layers_of(generated[0], read(generated[0]) or "", Files(read))
-        jobs = dict.fromkeys(
-            name for layer in layers for name, value in layer.values.items() if is_job(name, value)
-        )
-    except EditRefused:
-        return ()  # somebody broke the generated files: they go all the same
-    return tuple(name for name in jobs if name not in team)

@@ -11,6 +11,7 @@ from pipegraft.domain.gitlab.layers import Files, Layer, layers_of
 from pipegraft.domain.gitlab.manifest import (
     Settings,
     generated_files,
+    generated_jobs,
     job_name,
     manifest_files,
     settings_for,
@@ -82,15 +83,14 @@ def inject(request: InjectionRequest) -> Injection:
     )
     stale = [path for path in generated_files(request.read) if path not in generated]
     changed = {path: text for path, text in new.items() if _current(request, path) != text}
+    known = generated_jobs(request.read)
+    stages = dict.fromkeys(map(placement.stage_of, request.plan.stages)) if settings.mode == "include" else ()
+    old = stage_list(layers).stages
     return Injection(
         files={**changed, **dict.fromkeys(stale)},
         jobs_unchanged=unchanged,
-        jobs_added=tuple(jobs),
-        stages_added=tuple(
-            stage for stage in dict.fromkeys(map(placement.stage_of, request.plan.stages)) if is_ours(stage)
-        )
-        if settings.mode == "include"
-        else (),
+        jobs_added=tuple(job for job in jobs if job not in known),
+        stages_added=tuple(stage for stage in stages if is_ours(stage) and stage not in old),
         notes=placement.notes,
     )
 

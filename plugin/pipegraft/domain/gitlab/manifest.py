@@ -6,6 +6,7 @@ Its second line holds the settings of the injection as JSON in a comment, so tha
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +15,9 @@ from typing import Any
 import yaml
 
 from pipegraft.domain.gitlab.include_graft import MANIFEST
+from pipegraft.domain.gitlab.layers import include_entries
 from pipegraft.domain.gitlab.loader import load
+from pipegraft.domain.gitlab.pipeline import is_job
 from pipegraft.errors import EditRefused, UsageError
 from pipegraft.model.injection import InjectionRequest, Mode, TemplateSource
 from pipegraft.model.plan import Plan, PlannedStage
@@ -24,6 +27,7 @@ __all__ = [
     "FOLDER",
     "Settings",
     "generated_files",
+    "generated_jobs",
     "job_name",
     "manifest_files",
     "read_settings",
@@ -51,7 +55,9 @@ class Settings:
 
     def line(self) -> str:
         """The comment that holds them."""
-        return f"{_SETTINGS}{json.dumps(asdict(self), sort_keys=True)}\n"
+        source = {key: value for key, value in asdict(self.source).items() if value}
+        chosen = {"source": source, "mode": self.mode, "image": self.image, "tags": list(self.tags)}
+        return _SETTINGS + json.dumps({key: value for key, value in chosen.items() if value}) + "\n"
 
 
 def read_settings(manifest: str | None) -> Settings | None:
@@ -187,6 +193,9 @@ def _location(source: TemplateSource, name: str) -> dict[str, Any]:
 class _Dumper(yaml.SafeDumper):
     """Block style, without aliases."""
 
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+        super().increase_indent(flow, False)
+
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the signature is PyYAML's
         return True
 
@@ -209,9 +218,29 @@ def generated_files(read: Callable[[str], str | None]) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(found) if read(name) is not None)
 
 
+def generated_jobs(read: Callable[[str], str | None]) -> tuple[str, ...]:
+    """Names of the jobs that the generated files bring to the pipeline, by what their includes pass."""
+    try:
+        values = load(read(MANIFEST) or "", MANIFEST).values
+    except EditRefused:
+        return ()  # somebody broke it
+    includes = [entry for entry in include_entries(values) if isinstance(entry, Mapping)]
+    named = [_job_of(entry) for entry in includes]
+    own = [name for name, value in values.items() if is_job(name, value) and "trigger" in value]
+    return tuple(name for name in [*own, *named] if name)
+
+
+def _job_of(entry: Mapping[str, Any]) -> str:
+    """The name of the job that an include of a template makes."""
+    template = next((str(entry[kind]) for kind in ("local", "file", "remote") if kind in entry), "")
+    environment = (entry.get("inputs") or {}).get("environment")
+    stage = posixpath.basename(template).removesuffix(".yml")
+    return job_name(PlannedStage(stage, environment)) if stage else ""
+
+
 def _local_includes(text: str, file: str) -> Sequence[str]:
     try:
-        entries = load(text, file).values.get("include") or []
+        entries = include_entries(load(text, file).values)
     except EditRefused:
         return ()  # somebody broke it: it goes, what it named stays
     named = [entry.get("local", "") for entry in entries if isinstance(entry, Mapping)]
