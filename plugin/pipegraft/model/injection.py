@@ -39,8 +39,6 @@ class InjectionRequest:
         text: its text; a byte-order mark and the line ends are part of it.
         plan: the stages to add.
         source: where the templates come from; if None, as an injection before, else the injector's choice.
-        ref: another version to pin of the source that was chosen before.
-        version: the version of the templates at hand: a pin to another version moves to it.
         mode: how the jobs come in; if None, as an injection before, else `include`.
         after: name of the team's stage behind which delivery starts; the injector's choice if None.
         image: container image the jobs run in; if None, as before, else the templates' own.
@@ -48,14 +46,14 @@ class InjectionRequest:
         templates: what `CiSystem.templates` made, for an injector that copies or reads them.
         read: answers the text of another file of the repository, or None.
         find: answers the paths that match a pattern with ``*`` and ``**``.
+        ref: another version to pin of the source that was chosen before.
+        version: the version of the templates at hand: a pin to another version moves to it.
     """
 
     file: str
     text: str
     plan: Plan
     source: TemplateSource | None = None
-    ref: str | None = None
-    version: str = ""
     mode: Mode | None = None
     after: str | None = None
     image: str | None = None
@@ -63,6 +61,8 @@ class InjectionRequest:
     templates: Mapping[str, str] = field(default_factory=dict)
     read: Callable[[str], str | None] = lambda _path: None
     find: Callable[[str], Sequence[str]] = lambda _pattern: ()
+    ref: str | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
