@@ -1,0 +1,155 @@
+"""What the documentation says is true: its commands run, its files exist, its YAML is valid.
+
+A fenced ``console`` block is run line by line (``$ command``); what it shows below a command must be
+part of what the command prints, ``…`` standing for anything. The comment before the block says where:
+
+- ``<!-- run: shop -->``: in a fresh copy of ``examples/shop``, a git repository, beside ``shop-iac.git``;
+- ``<!-- run: empty -->``: in an empty folder;
+- ``<!-- run: shop exit=2 -->``: the last command ends with that exit code;
+- ``<!-- run by: PLACE -->``: not here, but in the named file of this project, which must hold the command.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipegraft.domain.configuration import parse_document
+from pipegraft.model.delivery import Delivery
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(
+    r"(?:<!-- (?P<how>run[^>]*?) -->\n+)?^```(?P<kind>[\w-]*)[^\n]*\n(?P<body>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    page: str
+    line: int
+    how: str
+    kind: str
+    body: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks() -> Iterator[Block]:
+    for page in PAGES:
+        text = page.read_text()
+        for found in FENCE.finditer(text):
+            line = text.count("\n", 0, found.start("kind")) + 1
+            yield Block(str(page.relative_to(ROOT)), line, found["how"] or "", found["kind"], found["body"])
+
+
+CONSOLE = [block for block in blocks() if block.kind == "console"]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    source = tmp_path / "shop"
+    shutil.copytree(ROOT / "examples" / "shop", source, ignore=shutil.ignore_patterns("iac", ".pipegraft"))
+    shutil.copytree(ROOT / "examples" / "shop" / "iac", tmp_path / "draft")
+    for folder in (source, tmp_path / "draft"):
+        git(folder, "init", "-q", "-b", "main")
+        git(folder, "add", "-A")
+        git(folder, "commit", "-qm", "first")
+    git(tmp_path, "clone", "-q", "--bare", str(tmp_path / "draft"), str(tmp_path / "shop-iac.git"))
+    return source
+
+
+def git(folder: Path, *words: str) -> None:
+    subprocess.run(["git", "-C", folder, *words], check=True, env=environment())
+
+
+def environment() -> dict[str, str]:
+    return {
+        **{
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("CI_", "GIT_", "PIPEGRAFT_"))
+        },
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "GIT_AUTHOR_NAME": "t",
+        "GIT_AUTHOR_EMAIL": "t@example.com",
+        "GIT_COMMITTER_NAME": "t",
+        "GIT_COMMITTER_EMAIL": "t@example.com",
+        "COLUMNS": "120",
+    }
+
+
+@pytest.mark.parametrize("block", CONSOLE, ids=str)
+def test_commands_do_what_the_page_shows(block: Block, shop: Path, tmp_path: Path) -> None:
+    assert block.how, f"{block}: say how this block is run (see the top of this file)"
+    if block.how.startswith("run by: "):
+        named = (ROOT / block.how.removeprefix("run by: ")).read_text()
+        for command, _shown in commands(block.body):
+            assert command in named, f"{block}: {command!r} is not in {block.how.removeprefix('run by: ')}"
+        return
+    where, _, expected = block.how.removeprefix("run: ").partition(" exit=")
+    folder = {"shop": shop, "empty": tmp_path / "empty"}[where]
+    folder.mkdir(exist_ok=True)
+    todo = list(commands(block.body))
+    for index, (command, shown) in enumerate(todo):
+        done = subprocess.run(  # noqa: S602 - the project's own pages
+            command,
+            shell=True,
+            cwd=folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        wanted = int(expected or 0) if index == len(todo) - 1 else 0
+        assert done.returncode == wanted, f"{block}: {command}\n{done.stdout}{done.stderr}"
+        for line in shown:
+            assert appears(line, done.stdout + done.stderr), (
+                f"{block}: {line!r} is not in:\n{done.stdout}{done.stderr}"
+            )
+
+
+def commands(body: str) -> Iterator[tuple[str, list[str]]]:
+    """Each command with the lines shown below it."""
+    for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
+        command, *shown = part.rstrip().splitlines()
+        yield command, [line for line in shown if line.strip() not in ("", "…")]
+
+
+def appears(line: str, said: str) -> bool:
+    pattern = ".*".join(re.escape(piece) for piece in line.rstrip().split("…"))
+    return any(re.fullmatch(pattern, one.rstrip()) for one in said.splitlines())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_named_exists(page: Path) -> None:
+    text = page.read_text()
+    links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", text)
+    missing = [link for link in links if not (page.parent / link).exists()]
+    folders = "plugin|ci_templates|hooks|tests|examples|docs|benchmarks|requirements"
+    named = re.findall(rf"`((?:{folders})/[\w./-]+)`", text)
+    missing += [name for name in named if not (ROOT / name).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        block
+        for block in blocks()
+        if block.kind == "yaml" and re.search(r"^registry:", block.body, re.MULTILINE)
+    ],
+    ids=str,
+)
+def test_every_delivery_shown_is_valid(block: Block) -> None:
+    assert parse_document(block.body, str(block), Delivery).components
