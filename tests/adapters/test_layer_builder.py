@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipegraft.actions.build_context import read_context
 from pipegraft.adapters.build.layer import LayerBuilder
-from pipegraft.errors import BuildFailed
-from pipegraft.ports.images import BuildRequest
+from pipegraft.domain.images.documents import CONFIG, INDEX, MANIFEST, canonical_json, image_manifest
+from pipegraft.errors import BuildFailed, OutsideError
+from pipegraft.ports.images import BaseImage, BuildRequest
 from pipegraft.ports.registry import Descriptor, FakeRegistry
 from pipegraft.testing.builder_suite import BuilderSuite
+from pipegraft.testing.registry_suite import blob_of
 
 FILES = {"main.py": "print('hello')\n", "lib/a.py": "A = 1\n", "lib/b.py": "B = 2\n", "lib-old": "x"}
 LONG = "d" * 90 + "/" + "n" * 120
@@ -189,3 +192,109 @@ def test_a_file_that_disappears_fails_the_build(tmp_path: Path) -> None:
 def test_a_folder_with_a_dockerfile_is_for_another_builder(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     assert LayerBuilder().accepts(tmp_path) == "it has a Dockerfile"
+
+
+# On a base image
+
+
+def make_base(registry: FakeRegistry, platform: str = "linux/amd64", **config: object) -> str:
+    """Push an image with one layer and some configuration."""
+    layer, source = blob_of(b"base layer")
+    registry.push_blob("python", layer, source)
+    system, architecture = platform.split("/")
+    content = canonical_json(
+        {
+            "architecture": architecture,
+            "os": system,
+            "config": {"Env": ["PATH=/bin"], "Cmd": ["python3"], "User": "app", **config},
+            "rootfs": {"type": "layers", "diff_ids": ["sha256:" + "d" * 64]},
+        }
+    )
+    described, config_source = blob_of(content, CONFIG)
+    registry.push_blob("python", described, config_source)
+    manifest = image_manifest(described, [layer])
+    return registry.push_manifest("python", "3.12", manifest.content, MANIFEST).digest
+
+
+def build_on(tmp_path: Path, base: BaseImage, **changes: object) -> FakeRegistry:
+    context = tmp_path / "web"
+    return build(context if context.exists() else make_component(context), base=base, **changes)[1]
+
+
+def test_layers_and_configuration_of_the_base_are_kept(tmp_path: Path) -> None:
+    elsewhere = FakeRegistry()
+    digest = make_base(elsewhere)
+    registry = build_on(tmp_path, BaseImage(elsewhere, "python", digest))
+    manifest = manifest_of(registry)
+    assert registry.blobs["web", manifest["layers"][0]["digest"]] == b"base layer"
+    config = json.loads(registry.blobs["web", manifest["config"]["digest"]])
+    assert config["rootfs"]["diff_ids"] == ["sha256:" + "d" * 64, manifest["layers"][1]["digest"]]
+    assert config["config"] == {
+        "Env": ["PATH=/bin"], "User": "app", "Entrypoint": ["python3", "main.py"], "WorkingDir": "/app",
+    }  # fmt: skip
+
+
+def test_without_a_command_the_base_says_what_runs(tmp_path: Path) -> None:
+    elsewhere = FakeRegistry()
+    registry = build_on(tmp_path, BaseImage(elsewhere, "python", make_base(elsewhere)), command=())
+    config = json.loads(registry.blobs["web", manifest_of(registry)["config"]["digest"]])
+    assert config["config"]["Cmd"] == ["python3"]
+
+
+def test_a_base_of_the_same_server_is_mounted_not_read(tmp_path: Path) -> None:
+    registry = FakeRegistry()
+    digest = make_base(registry)
+    request_base = BaseImage(registry, "python", digest, mount_from="python")
+    layer = blob_of(b"base layer")[0].digest
+
+    class NeverReadsLayers(FakeRegistry):
+        def open(self, repository: str, digest: str, *, manifest: bool = False):
+            assert digest != layer
+            return super().open(repository, digest, manifest=manifest)
+
+    watched = NeverReadsLayers()
+    watched.blobs, watched.manifests = registry.blobs, registry.manifests
+    context = make_component(tmp_path / "web")
+    request = BuildRequest(
+        "web",
+        context,
+        read_context(context).entries,
+        "web",
+        ("ih-1",),
+        base=replace(request_base, registry=watched),
+    )
+    LayerBuilder().build(request, watched, lambda _line: None)
+    assert ("web", layer) in watched.blobs
+
+
+def test_the_platform_is_chosen_from_an_index(tmp_path: Path) -> None:
+    elsewhere = FakeRegistry()
+    platforms = {name: make_base(elsewhere, name) for name in ("linux/arm64", "linux/amd64")}
+    index = canonical_json(
+        {
+            "schemaVersion": 2,
+            "manifests": [
+                {
+                    "mediaType": MANIFEST,
+                    "digest": digest,
+                    "size": 1,
+                    "platform": dict(zip(("os", "architecture"), name.split("/"), strict=True)),
+                }
+                for name, digest in platforms.items()
+            ],
+        }
+    )
+    digest = elsewhere.push_manifest("python", "all", index, INDEX).digest
+    base = BaseImage(elsewhere, "python", digest)
+    registry = build_on(tmp_path, base, platform="linux/arm64")
+    config = json.loads(registry.blobs["web", manifest_of(registry)["config"]["digest"]])
+    assert config["architecture"] == "arm64"
+    with pytest.raises(OutsideError, match="linux/amd64, linux/arm64"):
+        build_on(tmp_path, base, platform="linux/riscv64")
+
+
+def test_a_base_that_is_no_image_is_said(tmp_path: Path) -> None:
+    elsewhere = FakeRegistry()
+    digest = elsewhere.push_manifest("python", "3.12", b'{"config": {}, "layers": []}', MANIFEST).digest
+    with pytest.raises(OutsideError, match="expected an image manifest"):
+        build_on(tmp_path, BaseImage(elsewhere, "python", digest))

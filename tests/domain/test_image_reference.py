@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.domain.images.reference import ImageReference
+from pipegraft.domain.images.reference import ImageReference, mount_source, split_name
 from pipegraft.errors import UsageError
 
 DIGEST = "sha256:" + "a" * 64
@@ -42,3 +42,40 @@ def test_a_relative_layout_becomes_absolute() -> None:
     remote = ImageReference("registry.example.com/shop", "web", DIGEST)
     assert remote.rooted("/home/me") == remote
     assert str(remote) == f"registry.example.com/shop/web@{DIGEST}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("python", ("docker.io", "library/python", "latest")),
+        ("python:3.12", ("docker.io", "library/python", "3.12")),
+        (f"python:3.12@{DIGEST}", ("docker.io", "library/python", DIGEST)),
+        ("localhost:5000/a/b", ("localhost:5000", "a/b", "latest")),
+        ("registry.example.com/a/b:v1", ("registry.example.com", "a/b", "v1")),
+        ("oci:/srv/images/web:v1", ("oci:/srv/images", "web", "v1")),
+        ("oci:images/web", ("oci:images", "web", "latest")),
+    ],
+)
+def test_a_name_has_an_address_a_repository_and_a_tag(text: str, expected: tuple[str, str, str]) -> None:
+    assert split_name(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "address", "repository", "expected"),
+    [
+        ("registry.example.com/shop", "registry.example.com", "base/python", "/base/python"),
+        ("registry.example.com/shop", "registry.example.com/shop", "web", "/shop/web"),
+        ("registry.example.com", "registry.example.com", "web", "/web"),
+        ("registry.example.com:5000/shop", "registry.example.com", "web", None),
+        ("registry.example.com/shop", "docker.io", "library/python", None),
+        ("oci:/images", "oci:/images", "web", "/web"),
+        ("oci:/images", "oci:/images/base", "python", "/base/python"),
+        ("oci:/images", "oci:/images-of-others", "web", None),
+        ("oci:/images", "docker.io", "library/python", None),
+        ("registry.example.com", "oci:/images", "web", None),
+    ],
+)
+def test_layers_are_mounted_from_the_same_server_alone(
+    target: str, address: str, repository: str, expected: str | None
+) -> None:
+    assert mount_source(target, address, repository) == expected

@@ -66,7 +66,7 @@ class World:
             (root / name).mkdir()
             (root / name / "file").write_text(name)
 
-    def registry(self) -> FakeRegistry:
+    def registry(self, address: str | None = None) -> FakeRegistry:
         return self.held
 
     def builder(self, component: str) -> tuple[str, ScriptedBuilder]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tarfile
@@ -10,11 +9,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipegraft.domain.images.documents import INDEX, LAYER, LAYER_GZIP, parse_descriptor
+from pipegraft.actions.stored_image import read_image
+from pipegraft.domain.images.documents import LAYER, LAYER_GZIP
 from pipegraft.errors import OutsideError
 from pipegraft.ports.registry import Descriptor, Registry
 
-__all__ = ["read_layers", "unpack"]
+__all__ = ["unpack"]
 
 _MODES = {
     LAYER: "r|",
@@ -26,8 +26,6 @@ _OPAQUE = ".wh..wh..opq"
 _HOSTILE = "do not use this image: no honest tool makes such a layer"
 _MOST_LINKS = 40
 """How many symbolic links one path may lead through, as in the kernel."""
-_LARGEST_MANIFEST = 4 << 20
-"""Bytes of a manifest that a registry must accept (distribution-spec)."""
 
 
 def unpack(registry: Registry, repository: str, digest: str, folder: Path) -> None:
@@ -47,7 +45,7 @@ def unpack(registry: Registry, repository: str, digest: str, folder: Path) -> No
         return
     arriving = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        for layer in read_layers(registry, repository, digest):
+        for layer in read_image(registry, repository, digest).layers:
             _apply(registry, repository, layer, arriving)
         arriving.chmod(0o755)
         try:
@@ -57,26 +55,6 @@ def unpack(registry: Registry, repository: str, digest: str, folder: Path) -> No
                 raise
     finally:
         shutil.rmtree(arriving, ignore_errors=True)
-
-
-def read_layers(registry: Registry, repository: str, digest: str) -> Sequence[Descriptor]:
-    """The layers of an image, the lowest first.
-
-    Raises:
-        OutsideError: it is missing, or not an image of one platform.
-    """
-    with registry.open(repository, digest, manifest=True) as stream:
-        content = stream.read(_LARGEST_MANIFEST + 1)
-    try:
-        manifest = json.loads(content)
-        if manifest.get("mediaType") == INDEX or "manifests" in manifest:
-            raise OutsideError(
-                f"expected {repository}@{digest} to be an image, found an index of several platforms",
-                fix="name the image of one platform",
-            )
-        return [parse_descriptor(layer) for layer in manifest["layers"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise OutsideError(f"expected an image manifest at {repository}@{digest}: {error}") from error
 
 
 def _apply(registry: Registry, repository: str, layer: Descriptor, root: Path) -> None:

@@ -29,7 +29,7 @@ class Component(Declared):
     builder: Name | None = None
     """Image builder to use; chosen by what the folder holds if absent."""
     base: str | None = None
-    """Base image of a component without a Dockerfile, pinned by digest."""
+    """Base image of a component without a Dockerfile: pinned by digest, or the name of another component."""
     needs: tuple[Name, ...] = ()
     """Components whose images this one is built from."""
     build_args: Mapping[str, str] = {}

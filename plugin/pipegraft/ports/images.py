@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from pipegraft.ports.registry import Descriptor, Registry
 
-__all__ = ["BuildRequest", "ContextEntry", "FakeImageBuilder", "ImageBuilder"]
+__all__ = ["BaseImage", "BuildRequest", "ContextEntry", "FakeImageBuilder", "ImageBuilder"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,6 +32,23 @@ class ContextEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class BaseImage:
+    """The image that another one is built on.
+
+    Arguments:
+        registry: where it is.
+        repository: its path there.
+        digest: of its manifest, or of an index of several platforms.
+        mount_from: where the target's registry can take its layers from, None if it is another server.
+    """
+
+    registry: Registry
+    repository: str
+    digest: str
+    mount_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BuildRequest:
     """One component to build.
 
@@ -44,9 +61,9 @@ class BuildRequest:
         tags: names to give it, the input hash first.
         target: absolute path in the image where a builder that copies puts the context.
         command: what the image runs; empty leaves it to the Dockerfile or makes a data image.
-        base: base image reference pinned by digest, or None for an empty base.
+        base: the image it is built on, None for an empty one or where it is not known.
         build_args: arguments of the build.
-        platform: ``os/architecture`` of an image without a base.
+        platform: ``os/architecture``.
     """
 
     component: str
@@ -56,7 +73,7 @@ class BuildRequest:
     tags: tuple[str, ...]
     target: str = "/"
     command: tuple[str, ...] = ()
-    base: str | None = None
+    base: BaseImage | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
     platform: str = "linux/amd64"
 

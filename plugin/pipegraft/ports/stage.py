@@ -36,8 +36,8 @@ class IacBranch(IacRepository, IacHistory, Protocol):
 class Connections(Protocol):
     """Opens ports when a stage first needs them; every answer is kept for the run."""
 
-    def registry(self) -> Registry:
-        """The registry of the delivery."""
+    def registry(self, address: str | None = None) -> Registry:
+        """The registry at an address, the delivery's own if None."""
 
     def builder(self, component: str) -> tuple[str, ImageBuilder]:
         """Name and builder for a component: the one it names, else the first that accepts its folder."""

@@ -6,26 +6,23 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from pydantic import Field
 
-from pipegraft.actions.build_context import read_context
-from pipegraft.domain.images.input_hash import BuildInputs
+from pipegraft.actions.build_request import BuildSettings, prepare_build
 from pipegraft.domain.images.reference import ImageReference
 from pipegraft.errors import BuildFailed, DeliveryRefused, OutsideError, PipegraftError, UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Name
-from pipegraft.model.delivery import Component, Delivery
+from pipegraft.model.delivery import Delivery
 from pipegraft.model.release import BuiltImage
-from pipegraft.ports.images import BuildRequest, ImageBuilder
-from pipegraft.ports.registry import Registry
+from pipegraft.ports.images import ImageBuilder
+from pipegraft.ports.registry import Descriptor, Registry
 from pipegraft.ports.stage import Requirement, Stage, StageContext, StageInputs
 
 __all__ = ["STAGE", "ImageBuildInputs", "pipegraft_stages"]
 
-_APP_FOLDER = "/app"
 _LOG_TAIL = 30
 
 
@@ -41,27 +38,23 @@ class ImageBuildInputs(StageInputs):
     tags: tuple[str, ...] = ()
     """Further tags for every image, such as the branch."""
     platform: str = Field(default="linux/amd64", pattern=r"^[a-z0-9]+/[a-z0-9]+$")
-    """Operating system and architecture of images without a base image."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One component on its way to an image."""
-
-    name: str
-    component: Component
-    builder_name: str
-    builder: ImageBuilder
+    """Operating system and architecture of the images."""
+    resolve_bases: bool = True
+    """Ask registries for the digests of base images that a Dockerfile names by tag."""
 
 
 def run(context: StageContext, inputs: ImageBuildInputs) -> None:
     """Bring the image of every chosen component into the registry, and record them all at once."""
     order = _order(context.delivery, inputs.components)
-    tasks = {
-        name: _Task(name, context.delivery.components[name], *context.connections.builder(name))
-        for name in order
-    }
-    images, failures = _Run(context, inputs, tasks).all(order)
+    sorter = TopologicalSorter(order)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        circle = " → ".join(error.args[1])
+        raise UsageError(
+            f"components need one another in a circle: {circle}", fix="remove one of the 'needs'"
+        ) from error
+    images, failures = _build_all(_Worker(context, inputs, order), sorter, inputs.jobs)
     if failures:
         raise _summary(failures, skipped=[name for name in order if name not in images | failures])
     release = context.releases.load()
@@ -81,148 +74,122 @@ def _order(delivery: Delivery, chosen: Iterable[str]) -> dict[str, tuple[str, ..
     while waiting:
         name = waiting.popleft()
         if name not in found:
-            found[name] = delivery.components[name].needs
+            component = delivery.components[name]
+            base = (component.base,) if component.base in delivery.components else ()
+            found[name] = (*component.needs, *base)
             waiting.extend(found[name])
     return found
 
 
-class _Run:
-    """One run over all components."""
+def _build_all(
+    worker: _Worker, sorter: TopologicalSorter[str], jobs: int
+) -> tuple[dict[str, BuiltImage], dict[str, PipegraftError]]:
+    """Images and failures by component; what needs a failed one is in neither."""
+    images: dict[str, BuiltImage] = {}
+    failures: dict[str, PipegraftError] = {}
+    running: dict[Future[BuiltImage], str] = {}
+    with ThreadPoolExecutor(jobs, thread_name_prefix="image-build") as pool:
+        while True:
+            for name in sorter.get_ready():
+                running[pool.submit(worker.bring, name, dict(images))] = name
+            if not running:
+                return images, failures
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                name = running.pop(future)
+                try:
+                    images[name] = future.result()
+                except PipegraftError as error:
+                    failures[name] = error
+                else:
+                    sorter.done(name)
 
-    def __init__(self, context: StageContext, inputs: ImageBuildInputs, tasks: Mapping[str, _Task]) -> None:
+
+class _Worker:
+    """Brings one component's image into the registry; used by several threads."""
+
+    def __init__(
+        self, context: StageContext, inputs: ImageBuildInputs, order: Mapping[str, tuple[str, ...]]
+    ) -> None:
+        commit = context.releases.load().source.commit
         self._context = context
         self._inputs = inputs
-        self._tasks = tasks
+        self._order = order
         self._registry = context.connections.registry()
+        self._builders: dict[str, tuple[str, ImageBuilder]] = {
+            name: context.connections.builder(name) for name in order
+        }
+        self._settings = BuildSettings(
+            context.delivery,
+            context.root,
+            context.connections.registry,
+            (f"commit-{commit[:12]}", *inputs.tags),
+            inputs.platform,
+            inputs.resolve_bases,
+        )
 
-    def all(
-        self, order: Mapping[str, tuple[str, ...]]
-    ) -> tuple[dict[str, BuiltImage], dict[str, PipegraftError]]:
-        """Images and failures by component; what needs a failed one is in neither."""
-        images: dict[str, BuiltImage] = {}
-        failures: dict[str, PipegraftError] = {}
-        sorter = TopologicalSorter(order)
-        try:
-            sorter.prepare()
-        except CycleError as error:
-            circle = " → ".join(error.args[1])
-            raise UsageError(
-                f"components need one another in a circle: {circle}", fix="remove one of the 'needs'"
-            ) from error
-        running: dict[Future[BuiltImage], str] = {}
-        with ThreadPoolExecutor(self._inputs.jobs, thread_name_prefix="image-build") as pool:
-            while sorter.is_active():
-                for name in sorter.get_ready():
-                    upstream = {need: images[need] for need in order[name]}
-                    running[pool.submit(self._one, self._tasks[name], upstream)] = name
-                if not running:
-                    break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    name = running.pop(future)
-                    try:
-                        images[name] = future.result()
-                    except PipegraftError as error:
-                        failures[name] = error
-                    else:
-                        sorter.done(name)
-        return images, failures
+    def bring(self, name: str, images: Mapping[str, BuiltImage]) -> BuiltImage:
+        """Find or build one component's image.
 
-    def _one(self, task: _Task, upstream: Mapping[str, BuiltImage]) -> BuiltImage:
+        Arguments:
+            images: those that are done, at least the ones it needs.
+        """
         started = time.monotonic()
         log: deque[str] = deque(maxlen=_LOG_TAIL)
         try:
-            image = self._find_or_build(task, upstream, log)
+            image = self._find_or_build(name, images, log)
         except PipegraftError as error:
-            self._context.report("failed", str(error).splitlines()[0], task.name, log=list(log))
+            self._context.report("failed", str(error).splitlines()[0], name, log=list(log))
             if log and isinstance(error, DeliveryRefused):
                 tail = "\n".join(f"    | {line}" for line in log)
                 raise BuildFailed(f"{error.problem.message}\n{tail}", fix=error.problem.fix) from error
             raise
-        seconds = time.monotonic() - started
         self._context.report(
             "built" if image.built else "present",
             f"{'built' if image.built else 'unchanged'}, {image.digest[:19]}",
-            task.name,
+            name,
             digest=image.digest,
             input_hash=image.input_hash,
-            seconds=round(seconds, 3),
+            seconds=round(time.monotonic() - started, 3),
         )
         return image
 
-    def _find_or_build(self, task: _Task, upstream: Mapping[str, BuiltImage], log: deque[str]) -> BuiltImage:
-        self._context.report("progress", "reading its folder", task.name)
-        request, tag = self._request(task, upstream)
-        found = None if self._inputs.force else self._registry.find(request.repository, tag)
+    def _find_or_build(self, name: str, images: Mapping[str, BuiltImage], log: deque[str]) -> BuiltImage:
+        builder_name, builder = self._builders[name]
+        self._context.report("progress", "reading its folder", name)
+        upstream = {need: images[need] for need in self._order[name]}
+        prepared = prepare_build(self._settings, name, builder_name, builder, upstream)
+        request = prepared.request
+        for note in prepared.notes:
+            self._context.report("warning", f"{name}: {note}", name)
+        found = None if self._inputs.force else self._registry.find(request.repository, prepared.input_hash)
         if found is None:
-            self._context.report("progress", f"building with {task.builder_name}", task.name)
+            self._context.report("progress", f"building with {builder_name}", name)
 
-            def note(line: str) -> None:
+            def note_line(line: str) -> None:
                 log.append(line)
-                self._context.report("progress", line, task.name)
+                self._context.report("progress", line, name)
 
-            digest = task.builder.build(request, self._registry, note).digest
+            digest = builder.build(request, self._registry, note_line).digest
         else:
             digest = found.digest
-            _tag_again(self._registry, request.repository, digest, found.media_type, self._inputs.tags)
+            _tag_again(self._registry, request.repository, found, self._inputs.tags)
         reference = ImageReference(self._context.delivery.registry, request.repository, digest)
         return BuiltImage(
             reference=str(reference.rooted(str(self._context.root.resolve()))),
             digest=digest,
-            input_hash=tag,
-            builder=task.builder_name,
+            input_hash=prepared.input_hash,
+            builder=builder_name,
             built=found is None,
         )
 
-    def _request(self, task: _Task, upstream: Mapping[str, BuiltImage]) -> tuple[BuildRequest, str]:
-        component = task.component
-        folder = self._context.root / component.path
-        context = read_context(folder)
-        target = "/" if component.intimacy == "in-process" else _APP_FOLDER
-        tag = BuildInputs(
-            builder=task.builder_name,
-            builder_version=task.builder.version,
-            entries=context.entries,
-            dockerfile=context.dockerfile,
-            build_args=component.build_args,
-            base=component.base,
-            upstream={name: image.digest for name, image in upstream.items()},
-            command=component.command,
-            target=target,
-            platform=self._inputs.platform,
-        ).tag()
-        commit = self._context.releases.load().source.commit
-        request = BuildRequest(
-            component=task.name,
-            context=folder,
-            entries=context.entries,
-            repository=self._context.delivery.image_repository(task.name),
-            tags=tuple(dict.fromkeys((tag, f"commit-{commit[:12]}", *self._inputs.tags))),
-            target=target,
-            command=component.command,
-            base=component.base,
-            build_args={
-                **{_image_argument(name): image.reference for name, image in upstream.items()},
-                **component.build_args,
-            },
-            platform=self._inputs.platform,
-        )
-        return request, tag
 
-
-def _image_argument(component: str) -> str:
-    """Build argument by which a Dockerfile names the image of a component it needs."""
-    return f"PIPEGRAFT_IMAGE_{component.upper().replace('-', '_')}"
-
-
-def _tag_again(
-    registry: Registry, repository: str, digest: str, media_type: str, tags: tuple[str, ...]
-) -> None:
+def _tag_again(registry: Registry, repository: str, image: Descriptor, tags: tuple[str, ...]) -> None:
     if not tags:
         return
-    with registry.open(repository, digest, manifest=True) as stream:
+    with registry.open(repository, image.digest, manifest=True) as stream:
         manifest = stream.read()
     for tag in tags:
-        registry.push_manifest(repository, tag, manifest, media_type)
+        registry.push_manifest(repository, tag, manifest, image.media_type)
 
 
 def _summary(failures: Mapping[str, PipegraftError], skipped: list[str]) -> PipegraftError:
@@ -245,12 +212,13 @@ STAGE = Stage(
     inputs=ImageBuildInputs,
     scope="app",
     requires=(
-        Requirement("PIPEGRAFT_REGISTRY_USER", "logs in to the registry, unless a docker configuration does"),
+        Requirement("PIPEGRAFT_REGISTRY", "names the host that user and password below are for"),
+        Requirement("PIPEGRAFT_REGISTRY_USER", "logs in to it, unless a docker configuration does"),
         Requirement("PIPEGRAFT_REGISTRY_PASSWORD", "goes with the user", secret=True),
     ),
     description="""\
 Each component is an image of its own. Before anything is built, everything the image follows from
-(paths, modes, links and contents of its folder, Dockerfile, arguments, base image, builder, images it
+(paths, modes, links and contents of its folder, Dockerfile, arguments, base images, builder, images it
 needs) is hashed into a tag `ih-…`, and the registry is asked for it: what is there is not built.
 
 Components are built in parallel in the order of their `needs`. When one fails, those that need it are
@@ -259,6 +227,7 @@ built is found the next time.
 
 The images go into the release record by digest. A component without a Dockerfile is packed as it is:
 an `in-process` component at the root of its image, any other below `/app`, where its `command` runs.
+Its `base` is an image pinned by digest, or another component.
 """,
 )
 

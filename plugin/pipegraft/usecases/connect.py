@@ -37,8 +37,8 @@ class LiveConnections:
         self.judge = cache(self._judge)
         self.metrics = cache(self._metrics)
 
-    def _registry(self) -> Registry:
-        return open_registry(self._project.delivery.registry, self._project.root)
+    def _registry(self, address: str | None = None) -> Registry:
+        return open_registry(address or self._project.delivery.registry, self._project.root)
 
     def _builder(self, component: str) -> tuple[str, ImageBuilder]:
         declared = self._project.delivery.components[component]

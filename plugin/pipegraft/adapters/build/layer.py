@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
 from pipegraft.actions.build_context import DOCKERFILE
+from pipegraft.adapters.build.base import read_base
 from pipegraft.adapters.streams import stream_of
 from pipegraft.domain.images.documents import LAYER, MANIFEST, image_config, image_manifest
 from pipegraft.domain.images.layers import place, shard, tar_blocks
@@ -20,9 +22,11 @@ from pipegraft.ports.registry import Descriptor, Registry
 
 __all__ = ["LayerBuilder", "pipegraft_image_builders"]
 
+_PARALLEL = 4
+
 
 class LayerBuilder:
-    """Packs the folder as it is into uncompressed layers.
+    """Packs the folder as it is into uncompressed layers, on top of a base image if there is one.
 
     Uncompressed, because deflate's bytes differ between zlib builds and because registries on a
     local network take the bytes faster than one core compresses them.
@@ -36,19 +40,21 @@ class LayerBuilder:
         return "it has a Dockerfile" if (context / DOCKERFILE).exists() else None
 
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
-        if request.base is not None:
-            raise BuildFailed(
-                f"component '{request.component}' has a base image", fix="give it a Dockerfile instead"
-            )
-        layers = [
-            _push_layer(entries, request, registry, log)
-            for entries in shard(place(request.entries, request.target))
-        ]
+        base = read_base(request.base, request.platform) if request.base else None
+        if base is not None:
+            base.push_layers(request.repository, registry, log)
+        shards = shard(place(request.entries, request.target))
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            layers = list(pool.map(lambda entries: _push_layer(entries, request, registry, log), shards))
         config = image_config(
-            layers, platform=request.platform, command=request.command, folder=request.target
+            layers,
+            platform=request.platform,
+            command=request.command,
+            folder=request.target,
+            base=base.config if base else None,
         )
         registry.push_blob(request.repository, config.descriptor, lambda: stream_of([config.content]))
-        manifest = image_manifest(config.descriptor, layers)
+        manifest = image_manifest(config.descriptor, [*(base.layers if base else ()), *layers])
         for tag in reversed(request.tags):  # the input hash last: whoever finds it finds all of them
             registry.push_manifest(request.repository, tag, manifest.content, MANIFEST)
         log(f"{len(layers)} layers, {sum(layer.size for layer in layers)} bytes")

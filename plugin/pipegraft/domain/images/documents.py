@@ -33,6 +33,7 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 _EPOCH = "1970-01-01T00:00:00Z"
+_HISTORY = {"created": _EPOCH, "created_by": "pipegraft"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +74,41 @@ def parse_descriptor(value: Mapping[str, Any]) -> Descriptor:
 
 
 def image_config(
-    layers: Sequence[Descriptor], *, platform: str, command: Sequence[str] = (), folder: str = "/"
+    layers: Sequence[Descriptor],
+    *,
+    platform: str,
+    command: Sequence[str] = (),
+    folder: str = "/",
+    base: Mapping[str, Any] | None = None,
 ) -> Document:
     """Configuration of an image made of uncompressed layers, whose digests are their diff ids.
 
     Neither time nor commit stands in it: the digest would change though the content did not.
 
     Arguments:
+        layers: those that come on top of the base.
         platform: ``os/architecture``.
-        command: what it runs, in `folder`; a data image if empty.
+        command: what it runs, in `folder`; what the base runs, or nothing, if empty.
+        base: configuration of the image below.
+
+    Raises:
+        KeyError, TypeError: `base` is not the configuration of an image.
     """
-    system, _, architecture = platform.partition("/")
-    run = {"Entrypoint": list(command), "WorkingDir": folder} if command else {}
+    below = base or dict(zip(("os", "architecture"), platform.split("/"), strict=True))
+    run = dict(below.get("config") or {})
+    if command:
+        run = {key: value for key, value in run.items() if key != "Cmd"}
+        run |= {"Entrypoint": list(command), "WorkingDir": folder}
+    diff_ids = [*below["rootfs"]["diff_ids"]] if base else []
     value = {
-        "architecture": architecture,
-        "os": system,
+        **{key: below[key] for key in ("architecture", "os", "variant", "os.version") if key in below},
         "created": _EPOCH,
         "config": run,
-        "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in layers]},
-        "history": [{"created": _EPOCH, "created_by": "pipegraft"} for _ in layers],
+        "rootfs": {"type": "layers", "diff_ids": diff_ids + [layer.digest for layer in layers]},
+        "history": [
+            *(below.get("history") or [_HISTORY] * len(diff_ids)),
+            *[_HISTORY] * len(layers),
+        ],
     }
     content = canonical_json(value)
     return Document(descriptor_of(content, CONFIG), content)

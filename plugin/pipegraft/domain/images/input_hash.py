@@ -24,7 +24,7 @@ class BuildInputs:
         entries: the build context, ignore rules applied.
         dockerfile: content of the Dockerfile, None without one; it counts even where it is ignored.
         build_args: arguments of the build.
-        base: base image, pinned by digest.
+        bases: image that it is built on, as it is named → digest; empty where nobody knows it.
         upstream: component that this one needs → digest of its image.
         command: what the image runs.
         target: where in the image the context goes.
@@ -36,7 +36,7 @@ class BuildInputs:
     entries: Sequence[ContextEntry]
     dockerfile: str | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
-    base: str | None = None
+    bases: Mapping[str, str] = field(default_factory=dict)
     upstream: Mapping[str, str] = field(default_factory=dict)
     command: Sequence[str] = ()
     target: str = "/"
@@ -49,10 +49,11 @@ class BuildInputs:
             "scheme": _SCHEME,
             "entries": [asdict(entry) for entry in sorted(self.entries)],
             "build_args": dict(self.build_args),
+            "bases": dict(self.bases),
             "upstream": dict(self.upstream),
             "command": list(self.command),
         }
         return f"ih-{hashlib.sha256(canonical_json(described)).hexdigest()}"
 
 
-_PLAIN = ("builder", "builder_version", "dockerfile", "base", "target", "platform")
+_PLAIN = ("builder", "builder_version", "dockerfile", "target", "platform")

@@ -8,18 +8,64 @@ from dataclasses import dataclass
 
 from pipegraft.errors import UsageError
 
-__all__ = ["LAYOUT", "ImageReference", "is_layout"]
+__all__ = ["LAYOUT", "ImageReference", "is_layout", "mount_source", "split_name"]
 
 LAYOUT = "oci:"
 """Start of an address that is a folder of OCI image layouts."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_HUB = "docker.io"
 
 
 def is_layout(address: str) -> bool:
     """Whether a registry address is a layout folder."""
     return address.startswith(LAYOUT)
+
+
+def split_name(text: str) -> tuple[str, str, str]:
+    """Address, repository and tag or digest of an image name as people write it.
+
+    A name without a registry is one of Docker Hub's, one without a tag means ``latest``.
+
+    Raises:
+        UsageError: it is no image name.
+    """
+    name, _, digest = text.partition("@")
+    head, colon, tag = name.rpartition(":")
+    if colon and "/" not in tag and head != LAYOUT.rstrip(":"):
+        name = head
+    else:
+        tag = ""
+    if is_layout(name):
+        address, _, repository = name.rpartition("/")
+    else:
+        address, slash, repository = name.partition("/")
+        if not slash or not (set(".:") & set(address) or address == "localhost"):
+            address, repository = _HUB, name if slash else f"library/{name}"
+    reference = digest or tag or "latest"
+    if not _REPOSITORY.fullmatch(repository) or not (
+        _DIGEST.fullmatch(reference) or _TAG.fullmatch(reference)
+    ):
+        raise UsageError(f"expected an image name such as registry/repository:tag, found '{text}'")
+    return address, repository, reference
+
+
+def mount_source(target: str, address: str, repository: str) -> str | None:
+    """How `push_blob` at `target` names another repository to mount from, None if it is on another server.
+
+    Arguments:
+        target: address of the registry that is pushed to.
+        address: of the registry that has the repository.
+    """
+    if is_layout(target) or is_layout(address):
+        inside = f"{address}/{repository}".removeprefix(f"{target}/")
+        return f"/{inside}" if is_layout(address) and f"{address}/".startswith(f"{target}/") else None
+    if target.partition("/")[0] != address.partition("/")[0]:
+        return None
+    path = address.partition("/")[2]
+    return f"/{path}/{repository}" if path else f"/{repository}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,30 +84,18 @@ class ImageReference:
 
     @classmethod
     def parse(cls, text: str) -> ImageReference:
-        """Read a pinned reference; a name without a registry is one of Docker Hub's.
+        """Read a pinned reference.
 
         Raises:
             UsageError: it is not pinned by digest, or not a reference at all.
         """
-        name, at, digest = text.partition("@")
-        if not at or not _DIGEST.fullmatch(digest):
+        address, repository, reference = split_name(text)
+        if not _DIGEST.fullmatch(reference):
             raise UsageError(
                 f"expected an image pinned by digest (name@sha256:…), found '{text}'",
                 fix="pin it: a tag can name another image tomorrow",
             )
-        if is_layout(name):
-            folder, slash, repository = name.rpartition("/")
-            if not slash or not _REPOSITORY.fullmatch(repository):
-                raise UsageError(f"expected oci:FOLDER/repository@sha256:…, found '{text}'")
-            return cls(folder, repository, digest)
-        host, slash, repository = name.partition("/")
-        if not slash or not (set(".:") & set(host) or host == "localhost"):
-            host, repository = "docker.io", name if slash else f"library/{name}"
-        head, colon, tag = repository.rpartition(":")
-        repository = head if colon and "/" not in tag else repository
-        if not _REPOSITORY.fullmatch(repository):
-            raise UsageError(f"expected registry/repository@sha256:…, found '{text}'")
-        return cls(host, repository, digest)
+        return cls(address, repository, reference)
 
     def rooted(self, folder: str) -> ImageReference:
         """The same with a relative layout folder made absolute below `folder`."""

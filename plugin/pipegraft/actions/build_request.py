@@ -1,0 +1,175 @@
+"""From a component as declared to a build request and the tag that says what its image follows from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipegraft.actions.build_context import BuildContext, read_context
+from pipegraft.domain.images.dockerfile import read_dockerfile
+from pipegraft.domain.images.input_hash import BuildInputs
+from pipegraft.domain.images.reference import ImageReference, mount_source, split_name
+from pipegraft.errors import AccessDenied, UsageError
+from pipegraft.model.delivery import Component, Delivery
+from pipegraft.model.release import BuiltImage
+from pipegraft.ports.images import BaseImage, BuildRequest, ImageBuilder
+from pipegraft.ports.registry import Registry
+
+__all__ = ["BuildSettings", "PreparedBuild", "image_argument", "prepare_build"]
+
+_APP_FOLDER = "/app"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSettings:
+    """What is the same for every component of a run.
+
+    Arguments:
+        delivery: what is delivered.
+        root: the source repository's folder.
+        registry: opens a registry by its address.
+        tags: names for every image, besides the one this module makes.
+        platform: ``os/architecture``.
+        resolve_bases: whether registries are asked for the digests of base images named by tag.
+    """
+
+    delivery: Delivery
+    root: Path
+    registry: Callable[[str], Registry]
+    tags: tuple[str, ...] = ()
+    platform: str = "linux/amd64"
+    resolve_bases: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedBuild:
+    """A component, ready to be looked up or built.
+
+    Arguments:
+        request: what the builder gets.
+        input_hash: the tag ``ih-…``.
+        notes: what a careful person should know, one clause each.
+    """
+
+    request: BuildRequest
+    input_hash: str
+    notes: tuple[str, ...] = ()
+
+
+def prepare_build(
+    settings: BuildSettings,
+    name: str,
+    builder_name: str,
+    builder: ImageBuilder,
+    upstream: Mapping[str, BuiltImage],
+) -> PreparedBuild:
+    """Read a component's folder and what it is built on.
+
+    Arguments:
+        upstream: images of the components that this one needs.
+
+    Raises:
+        UsageError: the folder or the declaration cannot be used.
+        OutsideError: a registry could not say what a base image is.
+    """
+    component = settings.delivery.components[name]
+    folder = settings.root / component.path
+    context = read_context(folder)
+    arguments = {image_argument(need): image.reference for need, image in upstream.items()}
+    arguments |= component.build_args
+    bases, base, notes = _bases(settings, name, context, arguments, upstream)
+    target = "/" if component.intimacy == "in-process" else _APP_FOLDER
+    tag = BuildInputs(
+        builder=builder_name,
+        builder_version=builder.version,
+        entries=context.entries,
+        dockerfile=context.dockerfile,
+        build_args=component.build_args,
+        bases=bases,
+        upstream={need: image.digest for need, image in upstream.items()},
+        command=component.command,
+        target=target,
+        platform=settings.platform,
+    ).tag()
+    request = BuildRequest(
+        component=name,
+        context=folder,
+        entries=context.entries,
+        repository=settings.delivery.image_repository(name),
+        tags=tuple(dict.fromkeys((tag, *settings.tags))),
+        target=target,
+        command=component.command,
+        base=base,
+        build_args=arguments,
+        platform=settings.platform,
+    )
+    return PreparedBuild(request, tag, notes)
+
+
+def image_argument(component: str) -> str:
+    """Build argument by which a Dockerfile names the image of a component it needs."""
+    return f"PIPEGRAFT_IMAGE_{component.upper().replace('-', '_')}"
+
+
+def _bases(
+    settings: BuildSettings,
+    name: str,
+    context: BuildContext,
+    arguments: Mapping[str, str],
+    upstream: Mapping[str, BuiltImage],
+) -> tuple[dict[str, str], BaseImage | None, tuple[str, ...]]:
+    """Digests of all images it is built on, the one below its last layer, and what could not be found."""
+    component = settings.delivery.components[name]
+    if context.dockerfile is None:
+        base = _declared_base(settings, component, upstream)
+        return ({component.base or "": base.digest} if base else {}), base, ()
+    if component.base is not None:
+        raise UsageError(
+            f"component '{name}' has a Dockerfile and a 'base'", fix="name the base image in the Dockerfile"
+        )
+    dockerfile = read_dockerfile(context.dockerfile, arguments)
+    found = {image: _resolve(settings, image) for image in dockerfile.images}
+    notes = tuple(
+        f"base image '{image}' is not pinned and its registry does not show it: a newer one goes unnoticed"
+        for image, base in found.items()
+        if base is None
+    )
+    digests = {image: base.digest if base else "" for image, base in found.items()}
+    return digests, found.get(dockerfile.final or ""), notes
+
+
+def _declared_base(
+    settings: BuildSettings, component: Component, upstream: Mapping[str, BuiltImage]
+) -> BaseImage | None:
+    if component.base is None:
+        return None
+    built = upstream.get(component.base)
+    reference = ImageReference.parse(built.reference if built else component.base)
+    return _base(settings, reference)
+
+
+def _resolve(settings: BuildSettings, image: str) -> BaseImage | None:
+    address, repository, reference = split_name(image)
+    if not reference.startswith("sha256:"):
+        if not settings.resolve_bases:
+            return None
+        try:
+            found = settings.registry(address).find(repository, reference)
+        except AccessDenied:  # how Docker Hub says that it has no such repository
+            return None
+        if found is None:
+            return None
+        reference = found.digest
+    return _base(settings, ImageReference(address, repository, reference))
+
+
+def _base(settings: BuildSettings, reference: ImageReference) -> BaseImage:
+    target = ImageReference(settings.delivery.registry, "", "").rooted(str(settings.root.resolve()))
+    reference = reference.rooted(str(settings.root.resolve()))
+    return BaseImage(
+        settings.registry(reference.address),
+        reference.repository,
+        reference.digest,
+        mount_source(target.address, reference.address, reference.repository),
+    )

@@ -1,0 +1,149 @@
+"""What a Dockerfile says of the images it builds on, and whether it needs BuildKit to be built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+__all__ = ["Dockerfile", "read_dockerfile"]
+
+_DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S+)\s*$")
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::([-+])([^}]*))?\})")
+_HEREDOC = re.compile(r"""(?:^|\s)\d*<<-?(["']?)(\w+)\1(?=\s|$)""")
+_FLAG = re.compile(r"--([a-z-]+)(?:=(\S+))?\s+")
+_CLASSIC_FLAGS = {
+    "FROM": {"platform"},
+    "COPY": {"from", "chown"},
+    "ADD": {"chown"},
+    "RUN": set[str](),
+}
+"""Flags that the engine's own builder knows; others of these instructions are BuildKit's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dockerfile:
+    """What was found.
+
+    Arguments:
+        images: names of the images that are not stages of the file itself, each once, in order.
+        final: the one that the last stage is built on, None for an empty one.
+        needs_buildkit: why the engine's own builder cannot build it, as a clause; empty if it can.
+    """
+
+    images: tuple[str, ...]
+    final: str | None
+    needs_buildkit: str
+
+
+def read_dockerfile(text: str, arguments: Mapping[str, str]) -> Dockerfile:
+    """Read a Dockerfile as far as its images go; what cannot be read is left to the builder to refuse.
+
+    Arguments:
+        arguments: build arguments that are given; they stand over the defaults of ``ARG``.
+    """
+    variables: dict[str, str] = {}
+    stages: dict[str, str | None] = {}
+    images: dict[str, None] = {}
+    final: str | None = None
+    reasons = ["it names a syntax of its own"] if "syntax" in _directives(text) else []
+    for one in _instructions(text):
+        reasons += one.buildkit()
+        if one.keyword == "ARG" and not stages:
+            for word in one.rest.split():
+                name, _, default = word.partition("=")
+                variables[name] = arguments.get(name, _expand(default.strip("\"'"), variables))
+        elif one.keyword == "FROM":
+            final = _from(_expand(one.rest, variables), stages, images)
+        else:
+            for name in one.sources():
+                _note(_expand(name, variables), stages, images)
+    return Dockerfile(tuple(images), final, reasons[0] if reasons else "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Instruction:
+    line: int
+    keyword: str
+    flags: Mapping[str, str]
+    rest: str
+    has_document: bool
+
+    def buildkit(self) -> list[str]:
+        """Why this instruction needs BuildKit."""
+        known = _CLASSIC_FLAGS.get(self.keyword)
+        reasons = [
+            f"line {self.line} uses {self.keyword} --{flag}"
+            for flag in self.flags
+            if known is not None and flag not in known
+        ]
+        return reasons + [f"line {self.line} uses a here-document"] * self.has_document
+
+    def sources(self) -> list[str]:
+        """Images or stages that files are taken from."""
+        mounted = re.findall(r"(?:^|,)from=([^,]+)", self.flags.get("mount", ""))
+        return mounted + [self.flags[flag] for flag in ("from",) if self.flags.get(flag)]
+
+
+def _from(rest: str, stages: dict[str, str | None], images: dict[str, None]) -> str | None:
+    words = rest.split()
+    name = words[0] if words else ""
+    if name.lower() in stages:
+        base = stages[name.lower()]
+    elif name == "scratch" or not name:
+        base = None
+    else:
+        base = name
+        images[name] = None
+    stages[words[2].lower() if len(words) == 3 else f"#{len(stages)}"] = base
+    return base
+
+
+def _note(name: str, stages: Mapping[str, str | None], images: dict[str, None]) -> None:
+    if not name.isdigit() and name.lower() not in stages:
+        images[name] = None
+
+
+def _directives(text: str) -> dict[str, str]:
+    """Parser directives: the comments ``# key=value`` ahead of everything else."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        directive = _DIRECTIVE.match(line)
+        if directive is None:
+            break
+        found[directive[1].lower()] = directive[2]
+    return found
+
+
+def _instructions(text: str) -> Iterator[_Instruction]:
+    escape = _directives(text).get("escape", "\\")
+    lines = iter(enumerate(text.splitlines(), start=1))
+    for number, line in lines:
+        joined = "" if line.lstrip().startswith("#") else line.rstrip()
+        while joined.endswith(escape):
+            _, following = next(lines, (0, ""))
+            if not following.lstrip().startswith("#"):
+                joined = joined.removesuffix(escape) + following.rstrip()
+        keyword, _, rest = joined.strip().partition(" ")
+        if not keyword:
+            continue
+        documents = _HEREDOC.findall(rest) if keyword.upper() in ("RUN", "COPY", "ADD") else []
+        for _, end in documents:
+            while next(lines, (0, end))[1].strip() != end:
+                pass
+        flags: dict[str, str] = {}
+        rest = rest.lstrip()
+        while flag := _FLAG.match(rest):
+            flags[flag[1]] = flag[2] or ""
+            rest = rest[flag.end() :]
+        yield _Instruction(number, keyword.upper(), flags, rest, bool(documents))
+
+
+def _expand(text: str, variables: Mapping[str, str]) -> str:
+    def value(found: re.Match[str]) -> str:
+        held = variables.get(found[1] or found[2], "")
+        if found[3] == "-":
+            return held or found[4]
+        return found[4] if found[3] == "+" and held else "" if found[3] == "+" else held
+
+    return _VARIABLE.sub(value, text)

@@ -1,0 +1,153 @@
+"""From a component as declared to a build request: what it is built on, and when that changes its tag."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipegraft.actions.build_request import BuildSettings, PreparedBuild, prepare_build
+from pipegraft.domain.images.documents import MANIFEST
+from pipegraft.errors import AccessDenied, UsageError
+from pipegraft.model.delivery import Delivery
+from pipegraft.model.release import BuiltImage
+from pipegraft.ports.images import FakeImageBuilder
+from pipegraft.ports.registry import Descriptor, FakeRegistry
+
+DIGEST = "sha256:" + "a" * 64
+ADDRESS = "registry.example.com/shop"
+
+
+class Registries:
+    """A registry for each address."""
+
+    def __init__(self) -> None:
+        self.opened: dict[str, FakeRegistry] = {}
+
+    def __call__(self, address: str) -> FakeRegistry:
+        return self.opened.setdefault(address, FakeRegistry())
+
+    def push(self, address: str, repository: str, tag: str, content: bytes = b"{}") -> str:
+        return self(address).push_manifest(repository, tag, content, MANIFEST).digest
+
+
+@pytest.fixture
+def registries() -> Registries:
+    return Registries()
+
+
+def prepare(
+    root: Path,
+    registries: Registries,
+    dockerfile: str | None = None,
+    upstream: dict[str, BuiltImage] | None = None,
+    resolve_bases: bool = True,
+    **component: object,
+) -> PreparedBuild:
+    folder = root / "web"
+    folder.mkdir(exist_ok=True)
+    if dockerfile is not None:
+        (folder / "Dockerfile").write_text(dockerfile)
+    delivery = Delivery.model_validate(
+        {
+            "app": "shop",
+            "registry": ADDRESS,
+            "components": {"web": {"path": "web", **component}, "runtime": {"path": "runtime"}},
+            "iac": {"repository": "iac.git"},
+            "environments": {"staging": {"gate": {"engine": "embedded"}}},
+        }
+    )
+    settings = BuildSettings(delivery, root, registries, resolve_bases=resolve_bases)
+    return prepare_build(settings, "web", "fake", FakeImageBuilder(), upstream or {})
+
+
+def built(address: str = ADDRESS, digest: str = DIGEST) -> BuiltImage:
+    return BuiltImage(
+        reference=f"{address}/runtime@{digest}",
+        digest=digest,
+        input_hash="ih-" + "0" * 64,
+        builder="fake",
+        built=True,
+    )
+
+
+def test_a_base_tag_that_moves_changes_the_input_hash(tmp_path: Path, registries: Registries) -> None:
+    registries.push("docker.io", "library/python", "3.12", b"{}")
+    before = prepare(tmp_path, registries, "FROM python:3.12\n")
+    registries.push("docker.io", "library/python", "3.12", b"{ }")
+    after = prepare(tmp_path, registries, "FROM python:3.12\n")
+    assert before.input_hash != after.input_hash
+    assert before.notes == after.notes == ()
+
+
+def test_a_pinned_base_asks_no_registry(tmp_path: Path, registries: Registries) -> None:
+    prepared = prepare(tmp_path, registries, f"FROM python@{DIGEST}\n")
+    assert prepared.request.base.digest == DIGEST
+    assert registries.opened["docker.io"].manifests == {}
+
+
+@pytest.mark.parametrize("resolve", [True, False])
+def test_a_base_that_cannot_be_resolved_is_said(
+    tmp_path: Path, registries: Registries, resolve: bool
+) -> None:
+    prepared = prepare(tmp_path, registries, "FROM local-only\n", resolve_bases=resolve)
+    assert prepared.request.base is None
+    assert "'local-only' is not pinned" in prepared.notes[0]
+
+
+def test_a_base_that_may_not_be_read_is_said(tmp_path: Path) -> None:
+    class Denying(FakeRegistry):
+        def find(self, repository: str, reference: str) -> Descriptor | None:
+            raise AccessDenied("no such repository, or no access")
+
+    prepared = prepare(tmp_path, lambda _address: Denying(), "FROM private\n")
+    assert len(prepared.notes) == 1
+
+
+def test_a_base_of_the_same_server_can_be_mounted(tmp_path: Path, registries: Registries) -> None:
+    registries.push("registry.example.com", "base/python", "3.12")
+    prepared = prepare(tmp_path, registries, "FROM registry.example.com/base/python:3.12\n")
+    assert prepared.request.base.mount_from == "/base/python"
+    registries.push("docker.io", "library/python", "3.12")
+    prepared = prepare(tmp_path, registries, "FROM python:3.12\n")
+    assert prepared.request.base.mount_from is None
+
+
+def test_an_argument_of_the_build_chooses_the_base(tmp_path: Path, registries: Registries) -> None:
+    digest = registries.push("docker.io", "library/python", "3.13")
+    prepared = prepare(tmp_path, registries, "ARG V=3.12\nFROM python:$V\n", build_args={"V": "3.13"})
+    assert prepared.request.base.digest == digest
+
+
+def test_a_declared_base_must_be_pinned(tmp_path: Path, registries: Registries) -> None:
+    with pytest.raises(UsageError, match="pinned by digest"):
+        prepare(tmp_path, registries, base="python:3.12")
+    prepared = prepare(tmp_path, registries, base=f"python@{DIGEST}")
+    assert (prepared.request.base.repository, prepared.request.base.digest) == ("library/python", DIGEST)
+
+
+def test_a_component_can_be_the_base_of_another(tmp_path: Path, registries: Registries) -> None:
+    prepared = prepare(tmp_path, registries, base="runtime", upstream={"runtime": built()})
+    assert prepared.request.base.digest == DIGEST
+    assert prepared.request.base.mount_from == "/shop/runtime"
+
+
+def test_a_component_of_a_layout_can_be_the_base_of_another(tmp_path: Path, registries: Registries) -> None:
+    image = built(f"oci:{tmp_path}/images")
+    prepared = prepare(tmp_path, registries, base="runtime", upstream={"runtime": image})
+    assert list(registries.opened) == [f"oci:{tmp_path}/images"]
+    assert prepared.request.base.mount_from is None
+
+
+def test_a_base_beside_a_dockerfile_is_wrong_usage(tmp_path: Path, registries: Registries) -> None:
+    with pytest.raises(UsageError, match="has a Dockerfile and a 'base'"):
+        prepare(tmp_path, registries, "FROM scratch\n", base=f"python@{DIGEST}")
+
+
+def test_where_the_upstream_image_is_kept_does_not_change_the_tag(
+    tmp_path: Path, registries: Registries
+) -> None:
+    one = prepare(tmp_path, registries, "FROM scratch\n", upstream={"runtime": built()})
+    two = prepare(tmp_path, registries, "FROM scratch\n", upstream={"runtime": built("other.example.com")})
+    assert one.input_hash == two.input_hash
+    assert one.request.build_args != two.request.build_args

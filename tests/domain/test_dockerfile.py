@@ -1,0 +1,57 @@
+"""What a Dockerfile builds on, and when it needs BuildKit."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipegraft.domain.images.dockerfile import read_dockerfile
+
+
+@pytest.mark.parametrize(
+    ("text", "images", "final"),
+    [
+        ("FROM python:3.12", ["python:3.12"], "python:3.12"),
+        ("FROM scratch\nCOPY . /", [], None),
+        ("from --platform=$BUILDPLATFORM golang:1.23 as build\nFROM scratch", ["golang:1.23"], None),
+        ("FROM golang AS build\nFROM alpine\nCOPY --from=build /a /a", ["golang", "alpine"], "alpine"),
+        ("FROM alpine AS base\nFROM base\nRUN true", ["alpine"], "alpine"),
+        ("FROM alpine AS Base\nFROM BASE", ["alpine"], "alpine"),
+        ("FROM a\nFROM b\nCOPY --from=0 /x /x\nCOPY --from=tools:1 /y /y", ["a", "b", "tools:1"], "b"),
+        ("ARG TAG=3.12\nFROM python:${TAG}", ["python:3.13"], "python:3.13"),
+        ("ARG V=3.12\nFROM python:${V}-slim", ["python:3.12-slim"], "python:3.12-slim"),
+        ('ARG V="3.12"\nFROM python:$V', ["python:3.12"], "python:3.12"),
+        ("FROM python:${MISSING:-3.11}", ["python:3.11"], "python:3.11"),
+        ("ARG A=1\nFROM x:${A:+set}", ["x:set"], "x:set"),
+        ("FROM a\nARG B=b\nFROM $B", ["a"], None),
+        ("FROM \\\n  # a comment\n  python:3.12 \\\n  AS x", ["python:3.12"], "python:3.12"),
+        ("# escape=`\nFROM `\npython", ["python"], "python"),
+        ("# FROM not-this\n\nFROM alpine", ["alpine"], "alpine"),
+        ("FROM alpine\nRUN --mount=type=bind,from=tools,target=/t true", ["alpine", "tools"], "alpine"),
+        ("FROM alpine\nRUN <<EOF\nFROM inside\nEOF\nCOPY --from=b /x /x", ["alpine", "b"], "alpine"),
+        ("", [], None),
+    ],
+)
+def test_finds_the_images_it_builds_on(text: str, images: list[str], final: str | None) -> None:
+    found = read_dockerfile(text, {"TAG": "3.13"})
+    assert list(found.images) == images
+    assert found.final == final
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("FROM alpine\nRUN apk add x\nCOPY --chown=1 . /\nCOPY --from=x a b", ""),
+        ("FROM alpine\nHEALTHCHECK --interval=5s CMD true", ""),
+        ("FROM alpine\nRUN echo --mount=x", ""),
+        ("FROM alpine\nRUN cat a << b | true; echo $((1<<2))", ""),
+        ("# syntax=docker/dockerfile:1\nFROM alpine", "it names a syntax of its own"),
+        ("FROM alpine\nRUN --mount=type=secret,id=t true", "line 2 uses RUN --mount"),
+        ("FROM alpine\nRUN \\\n--network=none true", "line 2 uses RUN --network"),
+        ("FROM alpine\nCOPY --link . /", "line 2 uses COPY --link"),
+        ("FROM alpine\nADD --checksum=sha256:1 http://x /", "line 2 uses ADD --checksum"),
+        ("FROM alpine\nRUN <<EOF\ntrue\nEOF", "line 2 uses a here-document"),
+        ("FROM alpine\nCOPY <<'EOF' /etc/x\ntrue\nEOF", "line 2 uses a here-document"),
+    ],
+)
+def test_says_why_it_needs_buildkit(text: str, reason: str) -> None:
+    assert read_dockerfile(text, {}).needs_buildkit == reason
