@@ -21,7 +21,7 @@ from pipegraft.text.yaml import set_values
 
 FILES_PER_APP = 50
 WRITERS = 100
-ROUNDS = 5
+ROUNDS = 10
 GIT = ("git", "-c", "user.name=bench", "-c", "user.email=bench@example.com")
 
 
@@ -41,8 +41,7 @@ def main() -> None:
 
 def one_line(folder: Path, server: HttpGit) -> None:
     """One digest in the repository of 100,000 files over HTTP."""
-    small = best(lambda: bump(f"{server.url}/small.git", 7))
-    large = best(lambda: bump(f"{server.url}/large.git", 7))
+    small, large = best(*(lambda name=name: bump(f"{server.url}/{name}.git", 7) for name in ("small", "large")))
     started = time.perf_counter()
     by_clone(f"{server.url}/large.git", folder / "clone", 7)
     cloned = time.perf_counter() - started
@@ -125,14 +124,15 @@ def first_commit(apps: int) -> Iterable[str]:
             yield f"M 100644 inline {folder}/{path}\ndata {len(content)}\n{content}\n"
 
 
-def best(measured: Callable[[], object]) -> float:
-    """Seconds of the quickest of several rounds."""
-    seconds = []
+def best(*measured: Callable[[], object]) -> list[float]:
+    """Seconds of the quickest of several rounds, taking turns."""
+    seconds: list[list[float]] = [[] for _ in measured]
     for _ in range(ROUNDS):
-        started = time.perf_counter()
-        measured()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+        for one, times in zip(measured, seconds, strict=True):
+            started = time.perf_counter()
+            one()
+            times.append(time.perf_counter() - started)
+    return [min(times) for times in seconds]
 
 
 def row(name: str, ours: float, baseline: float, ratio: float, bar: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -41,7 +41,13 @@ class World:
     """A delivery of one component to one environment, and everything it touches."""
 
     def __init__(
-        self, branch: FakeIacRepository, number: int, *, gray: bool = False, path: str | None = None
+        self,
+        branch: FakeIacRepository,
+        number: int,
+        *,
+        gray: bool = False,
+        path: str | None = None,
+        targets: Sequence[Mapping[str, str]] = (),
     ) -> None:
         self.branch = branch
         self.held = FakeRegistry()
@@ -64,7 +70,14 @@ class World:
                 "registry": "registry.example.com/shop",
                 "components": {"web": {"path": "web"}},
                 "iac": {"repository": "iac.git", "path": path},
-                "environments": {"production": {"gate": {"engine": "fake"}, "gray": GRAY if gray else None}},
+                "environments": {
+                    "staging": {"gate": {"engine": "fake"}, "targets": targets},
+                    "production": {
+                        "gate": {"engine": "fake"},
+                        "gray": GRAY if gray else None,
+                        "targets": targets,
+                    },
+                },
             }
         )
 
@@ -78,14 +91,14 @@ class World:
         context = StageContext(
             self.delivery,
             Path(),
-            "production",
+            self.environment,
             self,  # type: ignore[arg-type] # only what this stage opens
             self.releases,
             FakeClock(),
             self.progress,
         )
         STAGE.run(context, STAGE.parse_inputs(inputs))
-        part = self.releases.release.environments.get("production")
+        part = self.releases.release.environments.get(self.environment)
         return part.bump if part else None
 
     def file(self) -> str:
@@ -100,7 +113,7 @@ def test_a_release_is_one_commit_that_says_what_it_did() -> None:
     commit = branch.log()[0]
     assert bump == IacCommit(commit=commit.id, path=PRODUCTION, outcome="written")
     assert commit.subject == "shop: release 13 in production"
-    assert f"web: {first.reference[:49]} → {second.reference[:49]}" in commit.message
+    assert f"{PRODUCTION}: image of 'web': {first.reference} → {second.reference}" in commit.message
     assert commit.trailers == {
         "Pipegraft-App": "shop",
         "Pipegraft-Environment": "production",
@@ -213,7 +226,7 @@ def test_an_image_that_a_person_changes_meanwhile_is_a_conflict() -> None:
     with pytest.raises(Conflict) as caught:
         world.run()
     for value in (old, theirs, world.reference):
-        assert value[: value.index("@") + 19] in str(caught.value)
+        assert value in str(caught.value)
     assert theirs in world.file()
 
 
@@ -224,3 +237,109 @@ def test_an_older_pipeline_that_is_faster_is_no_conflict() -> None:
     world = World(branch, 14)
     world.run()
     assert world.reference in world.file()
+
+
+VALUES = "web:\n  image: {repository: r/web, tag: v1}   # ours\n  replicas: 2\n"
+TARGETS = [
+    {"kind": "helm", "file": "values.yaml", "path": "web.image", "component": "web", "write": "both"},
+    {"kind": "marker", "file": "notes.txt"},
+]
+HELM = {"values.yaml": VALUES, "notes.txt": "web = old # pipegraft:set=web.digest\n"}
+
+
+def test_targets_are_written_in_one_commit_with_the_release_beside_them() -> None:
+    branch = FakeIacRepository(HELM)
+    world = World(branch, 12, targets=TARGETS)
+    bump = world.run()
+    assert bump is not None
+    commit = branch.log()[0]
+    assert bump == IacCommit(commit=commit.id, path=".pipegraft/production.yaml", outcome="written")
+    digest = world.reference.partition("@")[2]
+    assert digest in (branch.read("values.yaml", bump.commit) or "")
+    assert branch.read("notes.txt", bump.commit) == f"web = {digest} # pipegraft:set=web.digest\n"
+    assert "notes.txt: web = " in commit.message
+    assert World(branch, 12, targets=TARGETS).run() == IacCommit(
+        commit=commit.id, path=bump.path, outcome="unchanged"
+    )
+
+
+def test_an_older_release_leaves_targets_alone() -> None:
+    branch = FakeIacRepository(HELM)
+    newer = World(branch, 14, targets=TARGETS).run()
+    assert newer
+    older = World(branch, 13, targets=TARGETS).run()
+    assert older
+    assert (older.commit, older.outcome) == (newer.commit, "superseded")
+
+
+def test_a_target_that_a_person_changes_meanwhile_is_a_conflict() -> None:
+    branch = Racing(HELM, lambda _text: {"values.yaml": VALUES.replace("v1", "v1-hotfix")})
+    with pytest.raises(Conflict, match="v1-hotfix"):
+        World(branch, 13, targets=TARGETS).run()
+
+
+def test_a_missing_target_file_writes_nothing() -> None:
+    branch = FakeIacRepository({"notes.txt": HELM["notes.txt"]})
+    tip = branch.tip()
+    with pytest.raises(UsageError, match=r"expected values\.yaml"):
+        World(branch, 13, targets=TARGETS).run()
+    assert branch.tip() == tip
+
+
+@pytest.mark.parametrize("targets", [(), TARGETS], ids=["app spec", "targets"])
+def test_promotion_carries_exactly_what_the_other_environment_runs(
+    targets: Sequence[Mapping[str, str]],
+) -> None:
+    branch = FakeIacRepository({**APP, **HELM})
+    staged = World(branch, 13, targets=targets)
+    staged.environment = "staging"
+    staged.run()
+    later = World(branch, 15, targets=targets)
+    later.held = staged.held
+    if targets:  # both environments share the files here, so only the record differs
+        branch.commit(HELM, "back", branch.tip())
+    bump = later.run(**{"from": "staging"})
+    assert bump
+    assert bump.outcome == "written"
+    commit = branch.log()[0]
+    assert commit.trailers["Pipegraft-Release"] == "13"
+    assert commit.trailers["Pipegraft-Pipeline"] == "https://ci.example.com/15"
+    written = branch.read("values.yaml" if targets else PRODUCTION, bump.commit) or ""
+    assert staged.reference.partition("@")[2] in written
+
+
+def test_promotion_from_nowhere_is_refused() -> None:
+    world = World(FakeIacRepository(APP), 13)
+    for origin, message in [
+        ("production", "another environment"),
+        ("moon", "use one of: staging"),
+        ("staging", "yet"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            world.run(**{"from": origin})
+
+
+def test_a_gray_release_under_way_is_not_promoted() -> None:
+    text = f"""\
+release: {{number: 12, source: abc}}
+components: {{web: {{image: 'r/web@sha256:{"a" * 64}'}}}}
+gray: {{release: {{number: 13, source: abd}}, weight: 5, phase: step, components: {{web: {{image: x}}}}}}
+"""
+    world = World(FakeIacRepository({**APP, "environments/staging.yaml": text}), 14)
+    with pytest.raises(UsageError, match="gray release of 13"):
+        world.run(**{"from": "staging"})
+
+
+def test_a_release_that_was_rolled_back_does_not_come_again() -> None:
+    state = "taken-back: {number: 13, source: abc}\n"
+    branch = FakeIacRepository({**APP, ".pipegraft/production.yaml": state})
+    tip = branch.tip()
+    late = World(branch, 13)
+    bump = late.run()
+    assert bump
+    assert bump.outcome == "superseded"
+    assert "rolled back" in late.progress.events[-1].message
+    assert branch.tip() == tip
+    newer = World(branch, 14).run()
+    assert newer
+    assert newer.outcome == "written"

@@ -17,7 +17,17 @@ from pipegraft.text.marked import load_marked
 from pipegraft.text.yaml import Edit, Put, Remove, apply
 from pipegraft.text.yaml.changes import Value
 
-__all__ = ["Bump", "app_path", "bump", "check_app", "environment_path", "images_of", "read_environment"]
+__all__ = [
+    "Bump",
+    "Outcome",
+    "Step",
+    "app_path",
+    "bump",
+    "check_app",
+    "environment_path",
+    "images_of",
+    "read_environment",
+]
 
 Outcome = Literal["written", "unchanged", "superseded"]
 Step = Literal["bump", "prepare"]

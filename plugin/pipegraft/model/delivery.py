@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from pipegraft.model.base import Declared, Duration, Name, RelativePath
+from pipegraft.model.base import Declared, DottedPath, Duration, Name, RelativePath
 
-__all__ = ["Component", "Delivery", "Environment", "Gate", "Gray", "Iac", "Intimacy", "Metric"]
+__all__ = ["Component", "Delivery", "Environment", "Gate", "Gray", "Iac", "Intimacy", "Metric", "Target"]
 
 Intimacy = Literal["in-process", "ipc", "rpc"]
 """How close two services live: mounted into the same process, beside it in one pod, or remote."""
@@ -168,12 +168,47 @@ class Gray(Declared):
         return self
 
 
+class Target(Declared):
+    """A file of the IaC repository that names images, for teams without an app spec."""
+
+    kind: Literal["helm", "kustomize", "manifest", "kubevela", "yaml", "marker"]
+    """`helm`: the image at `path` of a values file; `kustomize`: `images:`; `manifest`: containers of plain
+    manifests; `kubevela`: components of an Application; `yaml`: the value at `path`; `marker`: lines that
+    end in `# pipegraft:set=COMPONENT.VALUE`, for files that are not YAML."""
+    file: RelativePath
+    """The file, relative to `iac.path`."""
+    path: DottedPath | None = None
+    """For `helm` and `yaml`: where the image stands."""
+    component: Name | None = None
+    """The component whose image it is; every component's if absent."""
+    write: Literal["digest", "tag", "both"] = "digest"
+    """What pins the image."""
+    value: Literal["reference", "repository", "tag", "digest"] = "reference"
+    """For `yaml`: which part of the image stands at `path`."""
+
+    @model_validator(mode="after")
+    def _place_is_known(self) -> Target:
+        if self.kind in {"helm", "yaml"} and not (self.path and self.component):
+            raise ValueError(f"a target of kind '{self.kind}' needs 'path' and 'component'")
+        if self.kind not in {"helm", "yaml"} and self.path:
+            raise ValueError(f"a target of kind '{self.kind}' finds its places itself; remove 'path'")
+        return self
+
+
 class Environment(Declared):
     """Where and how the application is delivered."""
 
     gate: Gate
     gray: Gray | None = None
     """Absent: the new version takes all traffic at once."""
+    targets: tuple[Target, ...] = ()
+    """Files that name the images; the app spec's `environments/NAME.yaml` if empty."""
+
+    @model_validator(mode="after")
+    def _gray_needs_the_app_spec(self) -> Environment:
+        if self.gray and self.targets:
+            raise ValueError("'gray' needs the app spec; with 'targets' the engine's own tool moves traffic")
+        return self
 
 
 class Delivery(Declared):

@@ -1,0 +1,169 @@
+"""A bump of one environment: what it writes into which files, or why it writes nothing."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pipegraft.domain.bump.pinned import PinnedImage
+from pipegraft.domain.bump.state import EnvironmentState, read_state, state_path, write_state
+from pipegraft.domain.bump.targets import write_target
+from pipegraft.domain.environment_file import Outcome, Step, app_path, bump, check_app, environment_path
+from pipegraft.errors import Conflict, UsageError
+from pipegraft.model.appspec import ReleaseMark
+from pipegraft.model.delivery import Delivery
+
+__all__ = ["BumpRequest", "PlannedBump", "plan_bump", "refuse_conflict"]
+
+Read = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class BumpRequest:
+    """What is to be written where.
+
+    Arguments:
+        delivery: the delivery as declared.
+        environment: name of the environment.
+        mark: which release it is.
+        images: component → image.
+    """
+
+    delivery: Delivery
+    environment: str
+    mark: ReleaseMark
+    images: Mapping[str, PinnedImage]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBump:
+    """What a bump comes to.
+
+    Arguments:
+        outcome: as for `Bump`.
+        path: the file that says which release is there.
+        step: as for `Bump`.
+        files: path → new text.
+        before: path → text before, for the same paths.
+        changes: place → value before and value after, of what a person could have changed too.
+        held: the newest release that stood there.
+        taken_back: whether `held` is one that was rolled back by hand.
+    """
+
+    outcome: Outcome
+    path: str
+    step: Step = "bump"
+    files: Mapping[str, str] = field(default_factory=dict)
+    before: Mapping[str, str] = field(default_factory=dict)
+    changes: Mapping[str, tuple[str | None, str]] = field(default_factory=dict)
+    held: ReleaseMark | None = None
+    taken_back: bool = False
+
+
+def plan_bump(read: Read, request: BumpRequest) -> PlannedBump:
+    """Plan a bump on the files as they are.
+
+    Arguments:
+        read: text of a file of the IaC repository, None if it does not exist.
+        request: what is to be written.
+
+    Raises:
+        UsageError: a file that must exist does not, or is another application's.
+        ConfigError: a file is not what it should be.
+        EditRefused: an edit cannot be made exactly.
+    """
+    folder = request.delivery.iac.path
+    state_file = state_path(folder, request.environment)
+    state = read_state(read(state_file), state_file)
+    if state.taken_back and state.taken_back.number >= request.mark.number:
+        path = environment_path(folder, request.environment)
+        return PlannedBump("superseded", path, held=state.taken_back, taken_back=True)
+    if request.delivery.environments[request.environment].targets:
+        return _plan_targets(read, request, state, state_file)
+    return _plan_spec(read, request)
+
+
+def refuse_conflict(first: PlannedBump, now: PlannedBump) -> None:
+    """Make sure that nobody changed by hand, between two looks, what this bump changes.
+
+    A value that changed together with the release was changed by another pipeline, and release numbers
+    decide; one that changed alone was changed by a person.
+
+    Raises:
+        Conflict: with the place and all three values.
+    """
+    if now.outcome != "written" or first.held != now.held:
+        return
+    for place, (found, wanted) in now.changes.items():
+        seen = first.changes.get(place, (wanted, wanted))[0]
+        if found != seen:
+            raise Conflict(
+                f"{place}: somebody changed this meanwhile: it was {seen or 'absent'}, "
+                f"is {found or 'absent'}, and this release wants {wanted}",
+                fix="agree with whoever changed it, then run this again",
+            )
+
+
+def _plan_spec(read: Read, request: BumpRequest) -> PlannedBump:
+    app_file = app_path(request.delivery.iac.path)
+    check_app(read(app_file), request.delivery.app, app_file)
+    path = environment_path(request.delivery.iac.path, request.environment)
+    text = read(path)
+    references = {name: image.reference() for name, image in request.images.items()}
+    gray = request.delivery.environments[request.environment].gray is not None
+    made = bump(text, references, request.mark, gray=gray, file=path)
+    return PlannedBump(
+        made.outcome,
+        path,
+        made.step,
+        {path: made.text},
+        {path: text or ""},
+        {f"{path}: image of '{name}'": (before, references[name]) for name, before in made.images.items()},
+        made.held,
+    )
+
+
+def _plan_targets(read: Read, request: BumpRequest, state: EnvironmentState, state_file: str) -> PlannedBump:
+    held = state.release
+    if held and held.number > request.mark.number:
+        return PlannedBump("superseded", state_file, held=held)
+    before: dict[str, str] = {}
+    files: dict[str, str] = {}
+    folder = request.delivery.iac.path
+    for target in request.delivery.environments[request.environment].targets:
+        path = f"{folder.rstrip('/')}/{target.file}" if folder else target.file
+        text = files.get(path, read(path))
+        if text is None:
+            raise UsageError(
+                f"expected {path} in the IaC repository, it is not there",
+                fix=f"correct 'environments.{request.environment}.targets' in delivery.yaml",
+            )
+        before.setdefault(path, text)
+        files[path] = write_target(text, target, request.images, path)
+    if files == before:
+        return PlannedBump("unchanged", state_file, held=held)
+    changes = {
+        f"{path}: {new}": (old, new)
+        for path in files
+        for old, new in _changed_lines(before[path], files[path])
+    }
+    references = {
+        name: image.reference("both" if image.tag else "digest") for name, image in request.images.items()
+    }
+    remembered = read(state_file)
+    files[state_file] = write_state(
+        remembered, EnvironmentState(release=request.mark, images=references), state_file
+    )
+    before[state_file] = remembered or ""
+    return PlannedBump("written", state_file, "bump", files, before, changes, held)
+
+
+def _changed_lines(before: str, after: str) -> Iterator[tuple[str | None, str]]:
+    """Each new line with the one it replaces, None for one that was added."""
+    old, new = before.splitlines(), after.splitlines()
+    for kind, i1, i2, j1, j2 in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind in {"replace", "insert"}:
+            for offset in range(j2 - j1):
+                replaced = old[i1 + offset].strip() if i1 + offset < i2 else None
+                yield replaced, new[j1 + offset].strip()

@@ -1,0 +1,57 @@
+"""``.pipegraft/NAME.yaml`` beside the app: what Pipegraft must remember that the app's files cannot say.
+
+With `targets` it holds the release and its images, for supersession and promotion; after a rollback it
+holds the release that was taken back, so that a late or repeated pipeline does not bring it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipegraft.domain.configuration import parse_document
+from pipegraft.model.appspec import ReleaseMark
+from pipegraft.model.base import Declared, Name
+from pipegraft.text.yaml import Put, apply
+from pipegraft.text.yaml.changes import Value
+
+__all__ = ["EnvironmentState", "read_state", "state_path", "write_state"]
+
+_HEAD = "# Written by pipegraft. Deleting it forgets which release is newest here.\n"
+
+
+class EnvironmentState(Declared):
+    """The whole file."""
+
+    release: ReleaseMark | None = None
+    """The newest release written to targets."""
+    images: Mapping[Name, str] = {}
+    """Component → reference, as that release has them."""
+    taken_back: ReleaseMark | None = None
+    """The newest release that was rolled back by hand."""
+
+
+def state_path(folder: str | None, environment: str) -> str:
+    """Its path in the IaC repository; `folder` is the app's, None for the root."""
+    path = f".pipegraft/{environment}.yaml"
+    return f"{folder.rstrip('/')}/{path}" if folder else path
+
+
+def read_state(text: str | None, file: str) -> EnvironmentState:
+    """Read the file; nothing is remembered if there is none.
+
+    Raises:
+        ConfigError: it is not what Pipegraft writes.
+    """
+    return parse_document(text, file, EnvironmentState) if text and text.strip() else EnvironmentState()
+
+
+def write_state(text: str | None, state: EnvironmentState, file: str) -> str:
+    """The file with what `state` remembers; what it leaves out stays.
+
+    Raises:
+        EditRefused: the file is not what Pipegraft writes.
+    """
+    content: dict[str, Value] = state.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    if not text or not text.strip():
+        text = f"{_HEAD}{next(iter(content))}: {{}}\n"  # an entry for the editor to begin with
+    return apply(text, [Put((key,), value) for key, value in content.items()], file=file)

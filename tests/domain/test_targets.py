@@ -1,0 +1,220 @@
+"""Images in files of other tools: each kind finds its places, and every other byte stays."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from pipegraft.domain.bump.pinned import PinnedImage, repository_of
+from pipegraft.domain.bump.targets import write_target
+from pipegraft.errors import EditRefused
+from pipegraft.model.delivery import Target
+
+OLD, NEW = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
+WEB = PinnedImage("registry.example.com:5000/shop/web", NEW, "ih-2")
+PRICING = PinnedImage("registry.example.com:5000/shop/pricing", NEW, "ih-3")
+IMAGES = {"web": WEB, "pricing": PRICING}
+
+
+def write(text: str, **target: object) -> str:
+    made = write_target(text, Target.model_validate({"file": "f.yaml", **target}), IMAGES, "f.yaml")
+    assert write_target(made, Target.model_validate({"file": "f.yaml", **target}), IMAGES, "f.yaml") == made
+    return made
+
+
+HELM = """\
+# values of production
+web:
+  replicas: 3   # busy
+  image: {repository: registry.example.com:5000/shop/web, tag: "ih-1", digest: 'OLD'}
+""".replace("OLD", OLD)
+
+
+@pytest.mark.parametrize(
+    ("pin", "expected"),
+    [
+        ("digest", HELM.replace(OLD, NEW)),
+        ("both", HELM.replace(OLD, NEW).replace("ih-1", "ih-2")),
+        ("tag", HELM.replace(f", digest: '{OLD}'", "").replace("ih-1", "ih-2")),
+    ],
+)
+def test_helm_values(pin: str, expected: str) -> None:
+    assert write(HELM, kind="helm", path="web.image", component="web", write=pin) == expected
+
+
+def test_helm_values_with_a_registry_of_their_own() -> None:
+    text = "image:\n  registry: docker.io\n  repository: web\n  digest: x\n"
+    assert yaml.safe_load(write(text, kind="helm", path="image", component="web"))["image"] == {
+        "registry": "registry.example.com:5000",
+        "repository": "shop/web",
+        "digest": NEW,
+    }
+
+
+def test_helm_values_with_one_string() -> None:
+    text = f"web:\n  image: r/web@{OLD} # c\n"
+    assert (
+        write(text, kind="helm", path="web.image", component="web")
+        == f"web:\n  image: {WEB.reference()} # c\n"
+    )
+
+
+KUSTOMIZATION = """\
+resources: [../base]
+images:
+- name: web      # ours
+  newTag: v1
+- {name: redis, newTag: "7"}
+"""
+
+
+def test_kustomize_changes_and_adds_entries() -> None:
+    made = write(KUSTOMIZATION, kind="kustomize")
+    data = yaml.safe_load(made)
+    assert data["images"] == [
+        {"name": "web", "newName": WEB.repository, "digest": NEW},
+        {"name": "redis", "newTag": "7"},
+        {"name": "pricing", "newName": PRICING.repository, "digest": NEW},
+    ]
+    assert '- {name: redis, newTag: "7"}\n' in made
+    assert "# ours" in made
+
+
+def test_kustomize_without_images_gets_them() -> None:
+    made = write("resources: [../base]\n", kind="kustomize", component="web", write="both")
+    assert yaml.safe_load(made)["images"] == [
+        {"name": "web", "newName": WEB.repository, "newTag": "ih-2", "digest": NEW}
+    ]
+
+
+MANIFESTS = """\
+apiVersion: apps/v1
+kind: Deployment
+spec:
+  template:
+    spec:
+      initContainers: [{name: load, image: registry.example.com:5000/shop/pricing:v1}]
+      containers:
+      - name: main
+        image: registry.example.com:5000/shop/web:v1@OLD   # by repository
+      - name: proxy
+        image: envoy:v1.30
+---
+kind: Service
+---
+apiVersion: batch/v1
+kind: CronJob
+spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: web, image: other/web}]}}}}}
+"""
+
+
+def test_manifests_of_every_kind_of_workload() -> None:
+    made = write(MANIFESTS, kind="manifest")
+    assert made == (
+        MANIFESTS.replace("shop/pricing:v1", f"shop/pricing@{NEW}")
+        .replace("shop/web:v1@OLD", f"shop/web@{NEW}")
+        .replace("other/web", WEB.reference())
+    )
+
+
+def test_a_manifest_without_the_image_is_refused() -> None:
+    with pytest.raises(EditRefused, match=r"'web'; there are: envoy:v1"):
+        write("spec: {containers: [{name: proxy, image: 'envoy:v1'}]}\n", kind="manifest", component="web")
+
+
+def test_kubevela_application() -> None:
+    text = """\
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+spec:
+  components:
+    - name: web
+      type: webservice
+      properties:
+        image: old   # set by the pipeline
+        port: 80
+    - name: cache
+      properties: {image: redis}
+"""
+    assert write(text, kind="kubevela", component="web") == text.replace(
+        "image: old", f"image: {WEB.reference()}"
+    )
+    with pytest.raises(EditRefused, match="pricing"):
+        write(text, kind="kubevela", component="pricing")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("reference", WEB.reference()), ("digest", NEW), ("tag", "ih-2"), ("repository", WEB.repository)],
+)
+def test_any_path(value: str, expected: str) -> None:
+    text = 'a:\n- {b: "x"}  # c\n'
+    assert (
+        write(text, kind="yaml", path="a[0].b", component="web", value=value)
+        == f'a:\n- {{b: "{expected}"}}  # c\n'
+    )
+
+
+def test_a_path_that_is_not_there_is_refused() -> None:
+    with pytest.raises(EditRefused, match="a"):
+        write("b: 1\n", kind="yaml", path="a.c", component="web")
+
+
+TEMPLATE = """\
+{{- if .Values.web }}
+image: "old"      # pipegraft:set=web.reference
+digest: old       # pipegraft:set=web.digest
+other: 'old'      # pipegraft:set=pricing.tag
+web = "old" // pipegraft:set=web.tag
+{{- end }}
+"""
+
+
+def test_markers_in_files_that_are_not_yaml() -> None:
+    made = write(TEMPLATE, kind="marker")
+    assert made == (
+        TEMPLATE.replace('"old"      #', f'"{WEB.reference()}"      #')
+        .replace("digest: old", f"digest: {NEW}")
+        .replace("'old'", "'ih-3'")
+        .replace('web = "old"', 'web = "ih-2"')
+    )
+    only_web = write(TEMPLATE, kind="marker", component="web")
+    assert "'old'" in only_web
+
+
+def test_a_file_without_a_marker_is_refused() -> None:
+    with pytest.raises(EditRefused, match=r"pipegraft:set=web\.digest"):
+        write("image: old\n", kind="marker")
+
+
+def test_a_template_is_refused_with_a_way_out() -> None:
+    with pytest.raises(EditRefused) as caught:
+        write(TEMPLATE, kind="manifest")
+    assert "marker" in caught.value.problem.fix
+    assert str(caught.value.problem.place).startswith("f.yaml:1:")
+
+
+def test_a_component_without_an_image_is_refused() -> None:
+    with pytest.raises(EditRefused, match="'cart'"):
+        write("a: 1\n", kind="yaml", path="a", component="cart")
+
+
+@pytest.mark.parametrize(
+    "reference", ["h:5000/a/b", "h:5000/a/b:v1", f"h:5000/a/b@{OLD}", f"h:5000/a/b:v1@{OLD}"]
+)
+def test_the_repository_of_a_reference(reference: str) -> None:
+    assert repository_of(reference) == "h:5000/a/b"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        {"kind": "helm", "file": "f"},
+        {"kind": "yaml", "file": "f", "path": "a"},
+        {"kind": "manifest", "file": "f", "path": "a"},
+        {"kind": "manifest", "file": "../f"},
+    ],
+)
+def test_targets_that_say_too_little_or_too_much(target: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"expected|needs|remove"):
+        Target.model_validate(target)
