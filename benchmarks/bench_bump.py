@@ -41,7 +41,8 @@ def main() -> None:
 
 def one_line(folder: Path, server: HttpGit) -> None:
     """One digest in the repository of 100,000 files over HTTP."""
-    small, large = best(*(lambda name=name: bump(f"{server.url}/{name}.git", 7) for name in ("small", "large")))
+    urls = [f"{server.url}/{name}.git" for name in ("small", "large")]
+    small, large = best(*(lambda url=url: bump(url, 7) for url in urls))
     started = time.perf_counter()
     by_clone(f"{server.url}/large.git", folder / "clone", 7)
     cloned = time.perf_counter() - started

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "eject": "Take delivery out of the pipeline in PATH.",
     "plan": "Show the stages that would run, in order, and what each waits for.",
     "run": "Run the plan, or the STAGEs named, one after another.",
+    "rollback": "Restore an environment's files as they were before its newest release, by a commit.",
     "engine": "Keep environments on this machine as their IaC repository declares them.",
     "render": "Show what the app spec in FOLDER becomes for an engine.",
     "plugins": "List the plugins that are loaded, from where, what they provide, and what failed and why.",

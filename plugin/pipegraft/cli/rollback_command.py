@@ -1,0 +1,54 @@
+"""`pipegraft rollback`: take a release back by hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+
+__all__ = ["command"]
+
+
+@click.command("rollback")
+@directory_option
+@click.option("--env", "environment", required=True, help="The environment.")
+@click.option("--to", help="Commit of the IaC repository whose files are wanted.", metavar="COMMIT")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@json_option
+def command(directory: Path, environment: str, to: str | None, dry_run: bool, as_json: bool) -> None:
+    """Restore an environment's files as they were before its newest release, by a commit.
+
+    They are restored byte for byte. The release taken back stays away: its pipeline, late or repeated, is
+    answered "superseded". A newer release is delivered as usual.
+    """
+    from pipegraft.adapters.clock import SystemClock  # noqa: PLC0415
+    from pipegraft.usecases.connect import LiveConnections  # noqa: PLC0415
+    from pipegraft.usecases.project import open_project  # noqa: PLC0415
+    from pipegraft.usecases.rollback import RollbackRequest, roll_back  # noqa: PLC0415
+
+    project = open_project(directory, load_plugins())
+    pipeline = os.environ.get("CI_PIPELINE_URL") or os.environ.get("BUILD_URL") or "local"
+    request = RollbackRequest(project.delivery, environment, to, dry_run, pipeline)
+    done = roll_back(LiveConnections(project).iac(), request, SystemClock())
+    if as_json:
+        print_json(
+            {
+                "commit": done.commit,
+                "restored": done.restored,
+                "paths": list(done.paths),
+                "taken-back": done.taken_back.number if done.taken_back else None,
+                "written": done.written and not dry_run,
+            }
+        )
+        return
+    if not done.written:
+        click.echo(f"unchanged: {environment} is as it was at {done.restored[:12]}")
+        return
+    gone = f"release {done.taken_back.number}" if done.taken_back else "what was there"
+    verb = "would take back" if dry_run else "took back"
+    click.echo(f"{verb} {gone} in {environment}: {', '.join(done.paths)} as at {done.restored[:12]}")
+    if not dry_run:
+        click.echo(f"commit {done.commit}")

@@ -1,0 +1,204 @@
+"""`pipegraft rollback`: an environment's files as they were at an earlier commit, by a new commit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipegraft.actions.rewrite import Changes, Read, rewrite
+from pipegraft.domain.bump.state import EnvironmentState, read_state, state_path, write_state
+from pipegraft.domain.commit_message import commit_message, release_trailers
+from pipegraft.domain.environment_file import environment_path, read_environment
+from pipegraft.errors import Conflict, UsageError
+from pipegraft.model.appspec import ReleaseMark
+from pipegraft.model.delivery import Delivery
+from pipegraft.model.release import Source
+from pipegraft.ports.clock import Clock
+from pipegraft.ports.iac import Commit
+from pipegraft.ports.stage import IacBranch
+
+__all__ = ["Rollback", "RollbackRequest", "roll_back"]
+
+_DEEPEST = 1000
+"""Commits of one file that are searched."""
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackRequest:
+    """What to take back.
+
+    Arguments:
+        delivery: the delivery as declared.
+        environment: name of the environment.
+        to: commit whose files are wanted, at least its first seven digits; the last one before the newest
+            release if None.
+        dry_run: only say what would be done.
+        pipeline: who does this, for the commit's trailers.
+    """
+
+    delivery: Delivery
+    environment: str
+    to: str | None = None
+    dry_run: bool = False
+    pipeline: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """What was done.
+
+    Arguments:
+        commit: the new commit, or the tip if there was nothing to write.
+        restored: the commit whose files they are now.
+        paths: files restored, byte for byte.
+        taken_back: the release that is gone, if one was recorded.
+        written: whether there is a new commit.
+    """
+
+    commit: str
+    restored: str
+    paths: tuple[str, ...]
+    taken_back: ReleaseMark | None
+    written: bool
+
+
+def roll_back(branch: IacBranch, request: RollbackRequest, clock: Clock) -> Rollback:
+    """Restore an environment's files byte for byte by one commit.
+
+    The release taken back is remembered beside the app, so that its pipeline, late or repeated, does
+    not bring it again; a newer one does.
+
+    Raises:
+        UsageError: no such environment or commit, or nothing to go back to.
+        Conflict: somebody changed the files while this ran.
+        OutsideError: the repository did not answer.
+    """
+    paths = _paths(request.delivery, request.environment)
+    history = [commit for path in paths for commit in branch.log(path, limit=_DEEPEST)]
+    target = _find(branch, request, history, paths)
+    edit = _Edit(request, target, {path: branch.read(path, target) for path in paths})
+    if all(text is None for text in edit.wanted.values()):
+        raise UsageError(
+            f"expected {paths[0]} at commit {target[:12]}, it is not there",
+            fix=f"name another commit with --to; these changed it: {_list(history)}",
+        )
+    if request.dry_run:
+        tip = branch.tip()
+        changes = edit(lambda path: branch.read(path, tip))
+        return Rollback(tip, target, edit.changed, edit.taken_back, written=changes is not None)
+    done = rewrite(branch, edit, clock=clock, rng=random.SystemRandom())
+    return Rollback(done.commit, target, edit.changed, edit.taken_back, done.written)
+
+
+@dataclass(slots=True)
+class _Edit:
+    """The restoration as `rewrite` makes it on every tip."""
+
+    request: RollbackRequest
+    target: str
+    wanted: Mapping[str, str | None]
+    changed: tuple[str, ...] = ()
+    taken_back: ReleaseMark | None = None
+    _seen: dict[str, str | None] = field(default_factory=dict)
+
+    def __call__(self, read: Read) -> Changes | None:
+        held = {path: read(path) for path in self.wanted}
+        moved = [path for path in held if self._seen.setdefault(path, held[path]) != held[path]]
+        if moved:
+            raise Conflict(
+                f"{moved[0]} was changed by somebody else while this ran",
+                fix="look at the change, then run this again if it is still wanted",
+            )
+        self.changed = tuple(path for path, text in self.wanted.items() if text != held[path])
+        if not self.changed:
+            return None
+        state_file = state_path(self.request.delivery.iac.path, self.request.environment)
+        self.taken_back = self._newest(held, read(state_file), state_file)
+        files: dict[str, str | None] = {path: self.wanted[path] for path in self.changed}
+        if self.taken_back:
+            state = EnvironmentState(taken_back=self.taken_back)
+            remembered = self.wanted.get(state_file, read(state_file))
+            files[state_file] = write_state(remembered, state, state_file)
+        return Changes(files, self._message())
+
+    def _newest(
+        self, held: Mapping[str, str | None], state_text: str | None, state_file: str
+    ) -> ReleaseMark | None:
+        """The newest release that the files name before they are restored."""
+        state = read_state(state_text, state_file)
+        marks = [state.release, state.taken_back]
+        path = environment_path(self.request.delivery.iac.path, self.request.environment)
+        text = held.get(path)
+        if text is not None:
+            environment = read_environment(text, path)
+            marks += [environment.release, environment.gray.release if environment.gray else None]
+        return max((mark for mark in marks if mark), key=lambda mark: mark.number, default=None)
+
+    def _message(self) -> str:
+        delivery, environment = self.request.delivery, self.request.environment
+        gone = self.taken_back
+        what = f"take back release {gone.number}" if gone else "restore"
+        lines = [f"{path} as it was at {self.target}" for path in self.changed]
+        source = Source.model_construct(
+            commit=gone.source if gone else "",
+            number=gone.number if gone else 0,
+            pipeline=self.request.pipeline,
+        )
+        trailers = release_trailers(delivery.app, environment, source, "rollback")
+        return commit_message(f"{delivery.app}: {what} in {environment}", lines, trailers)
+
+
+def _paths(delivery: Delivery, environment: str) -> tuple[str, ...]:
+    if environment not in delivery.environments:
+        raise UsageError(
+            f"there is no environment '{environment}'", fix=f"use one of: {', '.join(delivery.environments)}"
+        )
+    folder = delivery.iac.path
+    targets = delivery.environments[environment].targets
+    if not targets:
+        return (environment_path(folder, environment),)
+    files = dict.fromkeys(target.file for target in targets)
+    named = [f"{folder.rstrip('/')}/{file}" if folder else file for file in files]
+    return (*named, state_path(folder, environment))
+
+
+def _find(
+    branch: IacBranch, request: RollbackRequest, history: Sequence[Commit], paths: Sequence[str]
+) -> str:
+    """The commit to go back to."""
+    if request.to is None:
+        return _before_newest_release(history, request, paths)
+    wanted = request.to.lower()
+    known = {commit.id for commit in history if commit.id.startswith(wanted)}
+    if len(wanted) >= 7 and len(known) == 1:
+        return known.pop()
+    if branch.contains(wanted, branch.tip()):
+        return wanted
+    raise UsageError(
+        f"expected a commit of the branch, found '{request.to}'",
+        fix=f"use one of those that changed {paths[0]}: {_list(history)}",
+    )
+
+
+def _before_newest_release(history: Sequence[Commit], request: RollbackRequest, paths: Sequence[str]) -> str:
+    """The commit that the newest release was made on: the parent of the first of its commits."""
+    ours = [
+        commit
+        for commit in history
+        if commit.trailers.get("Pipegraft-App") == request.delivery.app
+        and commit.trailers.get("Pipegraft-Environment") == request.environment
+        and commit.trailers.get("Pipegraft-Step") != "rollback"
+    ]
+    newest = ours[0].trailers.get("Pipegraft-Release") if ours else None
+    first = next((one for one in reversed(ours) if one.trailers.get("Pipegraft-Release") == newest), None)
+    if first is None or first.parent is None:
+        raise UsageError(
+            f"no commit of Pipegraft changed {paths[0]}, so there is no release to take back",
+            fix="name the commit to go back to with --to",
+        )
+    return first.parent
+
+
+def _list(history: Sequence[Commit]) -> str:
+    return "; ".join(f"{commit.id[:12]} {commit.subject}" for commit in history[:5]) or "none"

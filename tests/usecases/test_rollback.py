@@ -1,0 +1,177 @@
+"""Taking a release back by hand: to the byte, by a commit, and so that it stays away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from pipegraft.domain.bump.state import read_state, write_state
+from pipegraft.domain.commit_message import commit_message, release_trailers
+from pipegraft.domain.environment_file import bump
+from pipegraft.errors import Conflict, UsageError
+from pipegraft.model.appspec import ReleaseMark
+from pipegraft.model.delivery import Delivery
+from pipegraft.model.release import Source
+from pipegraft.ports.clock import FakeClock
+from pipegraft.ports.iac import FakeIacRepository
+from pipegraft.usecases.rollback import RollbackRequest, roll_back
+
+PATH = "environments/production.yaml"
+STATE = ".pipegraft/production.yaml"
+APP = {"app.yaml": "app: shop\ncomponents: {web: {}}\n"}
+IMAGE = f"r/web@sha256:{'a' * 64}"
+STABLE = f"# by hand\ncomponents:\r\n  web: {{image: '{IMAGE}' }}\nrelease: {{number: 12, source: x}}"
+DELIVERY = Delivery.model_validate(
+    {
+        "app": "shop",
+        "registry": "r",
+        "components": {"web": {"path": "web"}},
+        "iac": {"repository": "iac.git"},
+        "environments": {
+            "production": {"gate": {"engine": "fake"}},
+            "charts": {
+                "gate": {"engine": "fake"},
+                "targets": [{"kind": "yaml", "file": "v.yaml", "path": "i", "component": "web"}],
+            },
+        },
+    }
+)
+
+
+def deliver(branch: FakeIacRepository, number: int, digit: str, *, gray: bool = False) -> str:
+    """What iac-bump commits."""
+    text = branch.read(PATH, branch.tip())
+    mark = ReleaseMark(number=number, source=f"{number:040x}")
+    made = bump(text, {"web": f"r/web@sha256:{digit * 64}"}, mark, gray=gray, file=PATH)
+    trailers = release_trailers("shop", "production", Source(commit=mark.source, number=number), made.step)
+    return branch.commit({PATH: made.text}, commit_message(f"release {number}", [], trailers), branch.tip())
+
+
+def take_back(
+    branch: FakeIacRepository, to: str | None = None, *, environment: str = "production", dry: bool = False
+):  # type: ignore[no-untyped-def]
+    return roll_back(branch, RollbackRequest(DELIVERY, environment, to, dry), FakeClock())
+
+
+@pytest.mark.parametrize("gray", [False, True])
+def test_the_newest_release_is_taken_back_to_the_byte(gray: bool) -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    before = branch.tip()
+    deliver(branch, 13, "b", gray=gray)
+    done = take_back(branch)
+    assert branch.read(PATH, done.commit) == STABLE
+    assert (done.restored, done.paths, done.written) == (before, (PATH,), True)
+    assert done.taken_back == ReleaseMark(number=13, source=f"{13:040x}")
+    commit = branch.log(PATH)[0]
+    assert commit.id == done.commit
+    assert commit.subject == "shop: take back release 13 in production"
+    assert commit.trailers["Pipegraft-Step"] == "rollback"
+    assert commit.trailers["Pipegraft-Release"] == "13"
+    assert read_state(branch.read(STATE, done.commit), STATE).taken_back == done.taken_back
+
+
+def test_edits_made_before_the_release_stay_those_after_it_began_go() -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    edited = STABLE + "\n# before\n"
+    branch.commit({PATH: edited}, "by hand", branch.tip())
+    deliver(branch, 13, "b")
+    branch.commit({"other.yaml": "1"}, "elsewhere", branch.tip())
+    done = take_back(branch)
+    assert branch.read(PATH, done.commit) == edited
+    assert branch.read("other.yaml", done.commit) == "1"
+
+
+def test_a_commit_can_be_named() -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    first = deliver(branch, 13, "b")
+    text = branch.read(PATH, first)
+    deliver(branch, 14, "c")
+    for name in (first, first[:9]):
+        done = take_back(branch, name)
+        assert done.restored == first
+        assert branch.read(PATH, done.commit) == text
+    assert not take_back(branch, first).written
+
+
+def test_twice_goes_back_once_more_and_never_forward() -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    deliver(branch, 13, "b")
+    assert take_back(branch).written
+    again = take_back(branch)
+    assert not again.written
+    assert branch.read(PATH, branch.tip()) == STABLE
+
+
+def test_a_dry_run_writes_nothing() -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    tip = deliver(branch, 13, "b")
+    done = take_back(branch, dry=True)
+    assert (done.written, done.paths, branch.tip()) == (True, (PATH,), tip)
+
+
+def test_targets_and_their_record_go_back_together() -> None:
+    state = ".pipegraft/charts.yaml"
+    branch = FakeIacRepository({"v.yaml": "i: old\n", state: "release: {number: 12, source: x}\n"})
+    source = Source(commit=f"{13:040x}", number=13)
+    message = commit_message("release 13", [], release_trailers("shop", "charts", source, "bump"))
+    files = {"v.yaml": "i: new\n", state: "release: {number: 13, source: y}\n"}
+    branch.commit(files, message, branch.tip())
+    done = take_back(branch, environment="charts")
+    assert branch.read("v.yaml", done.commit) == "i: old\n"
+    remembered = read_state(branch.read(state, done.commit), state)
+    assert (remembered.release, remembered.taken_back) == (
+        ReleaseMark(number=12, source="x"),
+        ReleaseMark(number=13, source="y"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("to", "environment", "message"),
+    [
+        ("f" * 40, "production", "expected a commit of the branch"),
+        ("abc", "production", "expected a commit of the branch"),
+        (None, "moon", "no environment 'moon'"),
+        (None, "production", "no release to take back"),
+    ],
+)
+def test_what_cannot_be_found_is_refused(to: str | None, environment: str, message: str) -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    tip = branch.tip()
+    with pytest.raises(UsageError, match=message):
+        take_back(branch, to, environment=environment)
+    assert branch.tip() == tip
+
+
+def test_a_commit_without_the_file_is_refused() -> None:
+    branch = FakeIacRepository(APP)
+    first = branch.tip()
+    deliver(branch, 13, "b")
+    with pytest.raises(UsageError, match=r"expected environments/production\.yaml at commit"):
+        take_back(branch, first)
+
+
+class Racing(FakeIacRepository):
+    """Somebody changes the file right before our commit."""
+
+    def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
+        if "take back" in message and self.log()[0].subject != "theirs":
+            super().commit({PATH: "# theirs\n"}, "theirs", parent)
+        return super().commit(changes, message, parent)
+
+
+def test_an_edit_made_meanwhile_is_a_conflict() -> None:
+    branch = Racing({**APP, PATH: STABLE})
+    deliver(branch, 13, "b")
+    with pytest.raises(Conflict, match=PATH):
+        take_back(branch)
+    assert branch.read(PATH, branch.tip()) == "# theirs\n"
+
+
+def test_what_is_remembered_is_kept_beside_new_things() -> None:
+    mark = ReleaseMark(number=1, source="a")
+    from pipegraft.domain.bump.state import EnvironmentState
+
+    text = write_state(None, EnvironmentState(taken_back=mark), STATE)
+    text = write_state(text, EnvironmentState(release=mark, images={"web": "r"}), STATE)
+    assert read_state(text, STATE) == EnvironmentState(release=mark, images={"web": "r"}, taken_back=mark)
