@@ -11,12 +11,12 @@ The test takes the intervals for independent draws, and each look for the only o
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, sqrt
-from statistics import NormalDist, fmean, median
+from math import ceil, inf, sqrt
+from statistics import NormalDist, fmean
 from typing import Final
 
 from pipegraft.domain.judging.conclusion import conclude, missing_requests, nothing_yet, requests_seen
@@ -40,6 +40,10 @@ class MannWhitneyJudge:
 
     confidence: float = 0.98
 
+    @property
+    def _quantile(self) -> float:
+        return NormalDist().inv_cdf((1 + self.confidence) / 2)
+
     def __call__(self, policy: JudgePolicy, observations: Sequence[Observation]) -> Judgement:
         """Judge after each observation by all up to it; the first failure holds."""
         if not observations:
@@ -50,31 +54,24 @@ class MannWhitneyJudge:
             seen += 1
             for metric, shift in series:
                 _see(metric, shift, observation)
-            if any(metric.critical and self._worse(shift) for metric, shift in series):
+            if any(metric.critical and shift.score >= self._quantile for metric, shift in series):
                 break
         so_far = observations[:seen]
         return conclude(policy, so_far, [self._evidence(*one, policy, so_far) for one in series])
-
-    def _worse(self, shift: Shift) -> bool:
-        low, _ = shift.interval(self.confidence)
-        estimate = shift.estimate
-        return low is not None and estimate is not None and low > _EFFECT * abs(estimate) and shift.rises
 
     def _evidence(
         self, metric: MetricPolicy, shift: Shift, policy: JudgePolicy, observations: Sequence[Observation]
     ) -> Evidence:
         low, high = shift.interval(self.confidence)
         missing = missing_requests(metric, policy, observations)
-        range_ = "" if low is None or high is None else f" ({low:.3g} to {high:.3g})"
-        seen = (
-            f"shift {shift.estimate:.3g}{range_} over {shift.looks} intervals" if shift.looks else "no data"
-        )
-        if self._worse(shift):
+        ends = "" if low is None or high is None else f" ({low:.3g} to {high:.3g})"
+        seen = f"shift {shift.estimate:.3g}{ends} in {shift.looks} intervals" if shift.looks else "no data"
+        if shift.score >= self._quantile:
             answer, reason = Answer.FAIL, f"high: {seen}"
-        elif low is None:
-            answer, reason = Answer.INCONCLUSIVE, f"too few intervals for {self.confidence:.0%}: {seen}"
         elif missing:
             answer, reason = Answer.INCONCLUSIVE, f"not yet: {missing}"
+        elif low is None and not shift.constant:
+            answer, reason = Answer.INCONCLUSIVE, f"too few intervals for {self.confidence:.0%}: {seen}"
         else:
             answer, reason = Answer.PASS, f"not high: {seen}"
         stable_requests, gray_requests, _ = requests_seen(metric.name, observations)
@@ -129,6 +126,11 @@ class Shift:
         return len(self._gray)
 
     @property
+    def constant(self) -> bool:
+        """Whether there is only one value, always the same, in both series."""
+        return len(self._counts[0] | self._counts[1]) == 1
+
+    @property
     def means(self) -> tuple[float | None, float | None]:
         """Of stable and gray."""
         if not self.looks:
@@ -136,14 +138,25 @@ class Shift:
         return self._sign * fmean(self._stable), self._sign * fmean(self._gray)
 
     @property
-    def rises(self) -> bool:
-        """Whether gray's mean is at least stable's: Kayenta's smallest effect, a ratio of 1."""
-        return sum(self._gray) >= sum(self._stable)
-
-    @property
     def estimate(self) -> float | None:
         """The Hodges-Lehmann shift: median of all differences between the two series."""
-        return median(self._differences) if self._differences else None
+        middle, odd = divmod(len(self._differences), 2)
+        if not self._differences:
+            return None
+        return fmean(self._differences[middle - 1 + odd : middle + 1])
+
+    @property
+    def score(self) -> float:
+        """The test statistic, in standard deviations, for a shift of a quarter of the estimate.
+
+        The lower end of an interval exceeds that shift if the score reaches the interval's quantile. Minus
+        infinity if gray's mean is below stable's: Kayenta's smallest effect is a ratio of 1.
+        """
+        estimate, deviation = self.estimate, self._deviation
+        if estimate is None or not deviation or sum(self._gray) < sum(self._stable):
+            return -inf
+        above = len(self._differences) - bisect_right(self._differences, _EFFECT * abs(estimate))
+        return (above - len(self._differences) / 2 - 0.5) / deviation
 
     def interval(self, confidence: float) -> tuple[float | None, float | None]:
         """Ends of the shift's interval: the differences at which the test statistic reaches its quantile.
@@ -151,20 +164,21 @@ class Shift:
         Returns:
             None for both if there are too few values, or nothing but ties, for this confidence.
         """
-        needed = self._needed(NormalDist().inv_cdf((1 + confidence) / 2))
-        if needed is None:
+        quantile = NormalDist().inv_cdf((1 + confidence) / 2)
+        pairs = len(self._differences)
+        needed = ceil(pairs / 2 + 0.5 + quantile * self._deviation)
+        if not self._deviation or needed > pairs:
             return None, None
         return self._differences[-needed], self._differences[needed - 1]
 
-    def _needed(self, quantile: float) -> int | None:
-        """How many of the differences must lie above a value for the statistic to reach the quantile."""
-        size = self.looks
-        pairs = size * size
-        if not pairs:
-            return None
-        variance = pairs / 12 * (2 * size + 1 - self._ties / (2 * size * (2 * size - 1)))
-        needed = ceil(pairs / 2 + 0.5 + quantile * sqrt(max(variance, 0.0)))
-        return needed if variance > 0 and needed <= pairs else None
+    @property
+    def _deviation(self) -> float:
+        """Of the number of differences above 0 between like series, corrected for ties within each."""
+        size = 2 * self.looks
+        if not size:
+            return 0.0
+        variance = len(self._differences) / 12 * (size + 1 - self._ties / (size * (size - 1)))
+        return sqrt(max(variance, 0.0))
 
 
 def _see(metric: MetricPolicy, shift: Shift, observation: Observation) -> None:

@@ -15,18 +15,32 @@ from math import exp, inf, log, log1p, sqrt
 from typing import Final
 
 from pipegraft.domain.judging.readings import Draws
-from pipegraft.domain.judging.stories import Constant, Freak, Onset, Story, edge, log_mixture, wanderings
+from pipegraft.domain.judging.stories import (
+    Constant,
+    Following,
+    Freak,
+    Onset,
+    Story,
+    edge,
+    log_mixture,
+    wanderings,
+)
 
 __all__ = ["ShareBets"]
 
 _WORSE: Final = ((1.27, 0.1), (1.55, 0.2), (1.9, 0.3), (2.5, 0.2), (3.6, 0.1), (7.0, 0.06), (18.0, 0.04))
 """Multiples of the tolerated ratio that a worse version is expected to show, with their weights."""
 
-_GOOD: Final = ((0.5, 0.15), (0.75, 0.2), (1.0, 0.4))
-"""Ratios that a good version is expected to show; the last quarter goes to a ratio half way to the margin."""
+_GOOD: Final = ((0.05, 0.1), (0.5, 0.15), (0.75, 0.15), (1.0, 0.4))
+_HALF_WAY: Final = 0.2
+"""Ratios that a good version is expected to show, with their weights, and of one half way to the margin."""
 
-_CONSTANT: Final = 0.6
-"""Weight of the stories without wandering in each mixture."""
+_CONSTANT: Final = 0.5
+_FOLLOWING: Final = 0.1
+"""Weights of those stories, and of the one that follows what was shown, in each mixture; the rest wander."""
+
+_APART: Final = 0.1
+"""How far from the tolerated ratio, or from the margin, the story that follows stays, in logarithms."""
 
 _AT_ONCE: Final = 0.8
 _AT_NEW_WEIGHT: Final = 0.5
@@ -56,16 +70,19 @@ class ShareBets:
         self._at_margin = Constant(log1p(margin))
         self._equal = Constant(0.0)
         self._worse = [Onset(log(ratio * (1 + tolerance))) for ratio, _ in _WORSE]
-        good = [(ratio, weight) for ratio, weight in (*_GOOD, (sqrt(1 + margin), 0.25)) if ratio < 1 + margin]
+        good = [
+            (ratio, weight) for ratio, weight in (*_GOOD, (sqrt(1 + margin), _HALF_WAY)) if ratio < 1 + margin
+        ]
         self._good = [Constant(log(ratio)) for ratio, _ in good]
+        self._worse_following = Following(log1p(tolerance) + _APART, inf)
+        self._good_following = Following(-inf, log1p(margin) - _APART)
         self._equal_wandering = wanderings(0.0, wander)
         self._worse_wandering = wanderings(log1p(margin), wander)
-        self._worse_weights = _spread([weight for _, weight in _WORSE], len(self._worse_wandering))
-        self._good_weights = _spread([weight for _, weight in good], len(self._equal_wandering))
+        self._worse_weights = _weights([weight for _, weight in _WORSE], len(self._worse_wandering))
+        self._good_weights = _weights([weight for _, weight in good], len(self._equal_wandering))
         self._floor = _FloorTest(floor) if floor else None
         self._purse = 1.0
         self._intervals: list[tuple[float, float, float]] = []
-        self._crossed_gray = self._crossed_stable = 0.0
 
     def see(self, draws: Draws, *, new_weight: bool = False) -> None:
         """Take in one interval.
@@ -85,12 +102,11 @@ class ShareBets:
             onset.see(odds, gray, stable, stake)
         for constant in (self._tolerated, self._at_margin, self._equal, *self._good):
             constant.see(odds, gray, stable)
+        for following in (self._worse_following, self._good_following):
+            following.see(odds, gray, stable)
         for wandering in (*self._equal_wandering, *self._worse_wandering):
             wandering.see(odds, gray, stable)
         self._intervals.append((odds, gray, stable))
-        total = draws.gray + draws.stable
-        self._crossed_gray += gray * draws.stable / total
-        self._crossed_stable += stable * draws.gray / total
 
     def _stake(self, *, new_weight: bool) -> float:
         """Logarithm of what is bet on gray becoming worse now, having been good so far."""
@@ -98,7 +114,7 @@ class ShareBets:
         staked = self._purse * (part if self._intervals else _AT_ONCE)
         self._purse -= staked
         good = _scores([self._equal], self._equal_wandering)
-        return log(staked) + log_mixture(good, _spread([1.0], len(self._equal_wandering)))
+        return log(staked) + log_mixture(good, [1 / len(good)] * len(good))
 
     @property
     def against(self) -> float:
@@ -115,18 +131,19 @@ class ShareBets:
         return log_mixture([relative, self._floor.in_favour], [0.5, 0.5]) if self._floor else relative
 
     def _worse_mixture(self) -> float:
-        return log_mixture(_scores(self._worse, self._worse_wandering), self._worse_weights)
+        return log_mixture(
+            _scores(self._worse, [self._worse_following], self._worse_wandering), self._worse_weights
+        )
 
     def _good_mixture(self) -> float:
-        return log_mixture(_scores(self._good, self._equal_wandering), self._good_weights)
+        return log_mixture(
+            _scores(self._good, [self._good_following], self._equal_wandering), self._good_weights
+        )
 
     @property
     def estimate(self) -> float | None:
-        """The ratio of gray's rate to stable's, None if stable showed nothing bad.
-
-        After Mantel and Haenszel: interval by interval, so that common disturbances cancel.
-        """
-        return self._crossed_gray / self._crossed_stable if self._crossed_stable else None
+        """How many times stable's rate gray's is, None if stable showed nothing bad."""
+        return self._good_following.multiple
 
     def interval(self, alpha: float) -> tuple[float | None, float | None]:
         """Ends of the interval for the ratio that holds at all looks together.
@@ -138,9 +155,10 @@ class ShareBets:
             Lower and upper end; None where nothing bad has happened on the arm that would bound it.
         """
         least = log_mixture([self._worse_mixture(), self._good_mixture()], [1.0, 1.0]) + log(alpha)
-        middle = log(self.estimate) if self.estimate else -_WIDEST if self._crossed_stable else _WIDEST
-        low = exp(edge(self._score_at, middle, -_WIDEST, least)) if self._crossed_gray else None
-        high = exp(edge(self._score_at, middle, _WIDEST, least)) if self._crossed_stable else None
+        gray, stable = (sum(interval[arm] for interval in self._intervals) for arm in (1, 2))
+        middle = log(self.estimate) if self.estimate else -_WIDEST if stable else _WIDEST
+        low = exp(edge(self._score_at, middle, -_WIDEST, least)) if gray else None
+        high = exp(edge(self._score_at, middle, _WIDEST, least)) if stable else None
         return low, high
 
     def _score_at(self, theta: float) -> float:
@@ -191,8 +209,8 @@ def _scores(*groups: Iterable[Story]) -> list[float]:
     return [story.score for group in groups for story in group]
 
 
-def _spread(constant: list[float], wandering: int) -> list[float]:
-    """Weights of a mixture: those of the constant stories, then equal ones of the wandering stories."""
-    part = _CONSTANT if wandering else 1.0
-    total = sum(constant)
-    return [part * weight / total for weight in constant] + [(1 - part) / wandering] * wandering
+def _weights(constant: list[float], wandering: int) -> list[float]:
+    """Of a mixture: constant stories, the one that follows, then those that wander, if there are any."""
+    part = _CONSTANT if wandering else 1.0 - _FOLLOWING
+    each = (1.0 - part - _FOLLOWING) / wandering if wandering else 0.0
+    return [*(part * weight / sum(constant) for weight in constant), _FOLLOWING, *[each] * wandering]

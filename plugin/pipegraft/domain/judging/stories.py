@@ -13,10 +13,20 @@ nobody can expect to win if the second one is true, at any time of stopping.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import exp, inf, lgamma, log, log1p
+from math import exp, inf, lgamma, log, log1p, sqrt
 from typing import Final, Protocol
 
-__all__ = ["Constant", "Freak", "Onset", "Story", "Wandering", "edge", "log_mixture", "wanderings"]
+__all__ = [
+    "Constant",
+    "Following",
+    "Freak",
+    "Onset",
+    "Story",
+    "Wandering",
+    "edge",
+    "log_mixture",
+    "wanderings",
+]
 
 
 class Story(Protocol):
@@ -76,6 +86,40 @@ class Freak(Constant):
         self._pardon = max(self._pardon, most - gain)
         self.score = self._regular + self._pardon
         return gain
+
+
+class Following:
+    """Gray's rate is the multiple of stable's that the intervals before showed, kept within bounds.
+
+    The multiple is the estimate of Mantel and Haenszel, which compares the arms interval by interval, so
+    that common disturbances cancel.
+
+    Arguments:
+        least: logarithm of the smallest multiple to expect.
+        most: of the largest.
+    """
+
+    __slots__ = ("_gray", "_least", "_most", "_stable", "score")
+
+    def __init__(self, least: float, most: float) -> None:
+        self._least = least
+        self._most = most
+        self._gray = self._stable = 0.0
+        self.score = 0.0
+
+    def see(self, odds: float, gray: float, stable: float) -> None:
+        """Take in one interval; arguments as for `Constant.see`."""
+        shown = log((self._gray + 0.5) / (self._stable + 0.5))
+        logit = odds + min(max(shown, self._least), self._most)
+        self.score += gray * logit - (gray + stable) * log1p(exp(logit))
+        share = 1.0 / (1.0 + exp(-odds))
+        self._gray += gray * (1.0 - share)
+        self._stable += stable * share
+
+    @property
+    def multiple(self) -> float | None:
+        """What the intervals so far show: 0 without bad requests of gray, None without any of stable."""
+        return self._gray / self._stable if self._stable else None
 
 
 def _log_power(part: float, whole: float) -> float:
@@ -188,10 +232,29 @@ def log_mixture(scores: list[float], weights: list[float]) -> float:
 
 
 def edge(score: Callable[[float], float], inside: float, outside: float, least: float) -> float:
-    """Where a score that falls from `inside` to `outside` drops below `least`, by bisection."""
-    if score(inside) < least:
+    """Where a score that falls from `inside` to `outside` drops below `least`, to about a hundredth.
+
+    The square root of what a score has lost is nearly proportional to the way from its top, so a few steps
+    of false position do.
+
+    Returns:
+        The place; `inside` if the score is below `least` there already.
+    """
+    top = score(inside)
+    if top < least:
         return inside
-    for _ in range(12):
-        middle = (inside + outside) / 2
-        inside, outside = (middle, outside) if score(middle) >= least else (inside, middle)
+    start, wanted = inside, sqrt(top - least)
+    guess = inside + (0.5 if outside > inside else -0.5)
+    while abs(outside - inside) > 0.01:
+        found = score(guess)
+        if found >= least:
+            inside = guess
+        else:
+            outside = guess
+        lost = sqrt(max(top - found, 0.0))
+        if abs(lost - wanted) < 0.01 * wanted:
+            return guess
+        guess = start + (guess - start) * wanted / lost if lost else outside
+        if not min(inside, outside) < guess < max(inside, outside):
+            guess = (inside + outside) / 2
     return inside

@@ -7,7 +7,7 @@ known, so a null hypothesis is as good as its best story (universal inference, a
 
 from __future__ import annotations
 
-from math import exp, inf, log, log1p, pi
+from math import exp, inf, log, log1p, pi, sqrt
 from typing import Final
 
 from pipegraft.domain.judging.stories import edge, log_mixture
@@ -16,8 +16,14 @@ __all__ = ["ValueBets"]
 
 _SPREADS: Final = tuple(0.005 * 2**step for step in range(9))
 _MEMORIES: Final = (0.0, 0.8)
-_WORSE: Final = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
-"""How far above the tolerated logarithm a worse version is expected to be."""
+_WORSE: Final = (0.2, 0.4, 0.8, 1.6)
+"""How far above the tolerated logarithm a worse version is expected to be, before it is seen."""
+
+_APART: Final = 0.1
+"""How far from the tolerated logarithm, or from the margin's, the stories that follow the draws stay."""
+
+_UNSEEN: Final = 0.7
+"""How far from its bound the first draw may lie for a story that has none to follow yet."""
 
 _WIDEST: Final = 8.0
 """How far from the estimate, in logarithms, an interval's end is looked for."""
@@ -33,10 +39,14 @@ class ValueBets:
 
     def __init__(self, tolerance: float, margin: float) -> None:
         tolerated, limit = log1p(tolerance), log1p(margin)
-        self._tolerated = _stories([tolerated])
-        self._limit = _stories([limit])
-        self._worse = _stories([tolerated + step for step in _WORSE])
-        self._good = _stories(sorted({mean for mean in (-0.7, -0.2, 0.0, limit / 2) if mean < limit}))
+        self._tolerated = _stories(tolerated, tolerated)
+        self._limit = _stories(limit, limit)
+        self._worse = _stories(tolerated + _APART, inf)
+        for step in _WORSE:
+            self._worse += _stories(tolerated + step, tolerated + step)
+        self._good = _stories(-inf, limit - _APART)
+        for mean in (-0.7, -0.2, limit / 2):
+            self._good += _stories(min(mean, limit - _APART), min(mean, limit - _APART))
         self._draws: list[float] = []
 
     def see(self, stable: float, gray: float) -> None:
@@ -76,7 +86,7 @@ class ValueBets:
         return exp(low), exp(high)
 
     def _score_at(self, mean: float) -> float:
-        stories = _stories([mean])
+        stories = _stories(mean, mean)
         for index, draw in enumerate(self._draws):
             for story in stories:
                 story.see(draw, self._draws[index - 1] if index else None)
@@ -84,32 +94,50 @@ class ValueBets:
 
 
 class _Story:
-    """Draws are Gaussian around a mean, each remembering the one before."""
+    """Draws are Gaussian around the mean of those before, kept within bounds; each may remember the last one.
 
-    __slots__ = ("_constant", "_first", "_mean", "_memory", "_scale", "score")
+    Arguments:
+        least: smallest mean to expect; the same as `most` for a fixed one.
+        most: largest.
+        spread: standard deviation.
+        memory: correlation of a draw with the one before.
+    """
 
-    def __init__(self, mean: float, spread: float, memory: float) -> None:
-        self._mean = mean
+    __slots__ = ("_count", "_innovation", "_least", "_memory", "_most", "_spread", "_sum", "score")
+
+    def __init__(self, least: float, most: float, spread: float, memory: float) -> None:
+        self._least = least
+        self._most = most
+        self._spread = spread
         self._memory = memory
-        self._first = -0.5 / spread**2
-        variance = spread**2 * (1 - memory**2)
-        self._scale = -0.5 / variance
-        self._constant = -0.5 * log(2 * pi * variance)
-        self.score = 0.5 * log(1 - memory**2)  # the first draw knows nothing of one before
+        self._innovation = spread * sqrt(1 - memory**2)
+        self._sum = 0.0
+        self._count = 0
+        self.score = 0.0
 
     def see(self, draw: float, previous: float | None) -> None:
+        """Take in one interval, and the draw of the one before."""
+        mean = min(max(self._sum / self._count if self._count else 0.0, self._least), self._most)
         if previous is None:
-            self.score += self._constant + self._first * (draw - self._mean) ** 2
+            spread = self._spread if self._least == self._most else max(self._spread, _UNSEEN)
+            self.score += _log_density(draw - mean, spread)
         else:
-            expected = self._mean + self._memory * (previous - self._mean)
-            self.score += self._constant + self._scale * (draw - expected) ** 2
+            expected = mean + self._memory * (previous - mean)
+            self.score += _log_density(draw - expected, self._innovation)
+        self._sum += draw
+        self._count += 1
 
 
-def _stories(means: list[float]) -> list[_Story]:
-    return [_Story(mean, spread, memory) for mean in means for spread in _SPREADS for memory in _MEMORIES]
+def _log_density(surprise: float, spread: float) -> float:
+    return -0.5 * log(2 * pi * spread**2) - 0.5 * (surprise / spread) ** 2
+
+
+def _stories(least: float, most: float) -> list[_Story]:
+    return [_Story(least, most, spread, memory) for spread in _SPREADS for memory in _MEMORIES]
 
 
 def _mixture(stories: list[_Story]) -> float:
-    if not stories:
-        return -inf
-    return log_mixture([story.score for story in stories], [1 / len(stories)] * len(stories))
+    following = len(_SPREADS) * len(_MEMORIES)
+    fixed = len(stories) - following
+    weights = [0.5 / following] * following + [0.5 / fixed] * fixed
+    return log_mixture([story.score for story in stories], weights)
