@@ -1,0 +1,217 @@
+"""Verdict on an Argo CD Application.
+
+It has no observedGeneration: whether a status is fresh follows from `reconciledAt` and from what it
+was compared to. Source: argoproj/argo-cd, ``pkg/apis/application/v1alpha1/types.go`` and
+``controller/state.go``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pipegraft.domain.verdicts.conditions import Object, time_of
+from pipegraft.ports.engine import State, Status, Verdict
+
+__all__ = ["verdict"]
+
+_ERRORS = {"ComparisonError", "InvalidSpecError", "SyncError"}
+_MOVING = {"Running", "Terminating"}
+
+AtTarget = Callable[[str], bool]
+
+
+def verdict(status: Status, at_target: AtTarget) -> Verdict:
+    """Succeeded once the target is compared, synced and healthy.
+
+    Arguments:
+        status: ``application``: the object; ``asked``: time of our refresh request, RFC 3339, or None;
+            ``repository``: URL of the IaC repository, None counts every git source;
+            ``can-sync``: what its sync windows say now, or None.
+        at_target: whether a revision is the target or a descendant of it.
+    """
+    app: Object = status["application"]
+    for check in (
+        _gone,
+        _foreign,
+        _moving,
+        _failed_operation,
+        _errors,
+        _closed,
+        _other_revision,
+        _out_of_sync,
+        _stale,
+    ):
+        found = check(app, status, at_target)
+        if found:
+            return found
+    return _health(app)
+
+
+def _gone(app: Object, _status: Status, _at_target: AtTarget) -> Verdict | None:
+    if app["metadata"].get("deletionTimestamp"):
+        return Verdict(State.FAILED, "the Application is being deleted")
+    return None
+
+
+def _foreign(app: Object, status: Status, _at_target: AtTarget) -> Verdict | None:
+    if any(_is_ours(source, status) for source in _sources(app)):
+        return None
+    urls = ", ".join(str(source.get("repoURL")) for source in _sources(app))
+    return Verdict(State.FAILED, f"no source of the Application is the IaC repository; it has: {urls}")
+
+
+def _moving(app: Object, _status: Status, _at_target: AtTarget) -> Verdict | None:
+    if app.get("operation"):
+        return Verdict(State.PROGRESSING, "a sync is about to start")
+    operation = _operation(app)
+    if operation.get("phase") in _MOVING:
+        return Verdict(State.PROGRESSING, f"sync {operation['phase']}: {operation.get('message', '')}")
+    return None
+
+
+def _failed_operation(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:
+    operation = _operation(app)
+    if operation.get("phase") not in {"Failed", "Error"}:
+        return None
+    result = operation.get("syncResult") or {}
+    if not _all_at_target(_revisions(app, result, status), at_target):
+        return None  # the sync of an older revision
+    evidence = tuple(
+        f"{item.get('kind')} {item.get('namespace', '')}/{item.get('name')}: {item.get('message', '')}"
+        for item in result.get("resources") or ()
+        if item.get("status") == "SyncFailed" or item.get("hookPhase") in {"Failed", "Error"}
+    )
+    return Verdict(State.FAILED, f"sync {operation['phase']}: {operation.get('message', '')}", evidence)
+
+
+def _errors(app: Object, status: Status, _at_target: AtTarget) -> Verdict | None:
+    if not _is_fresh(app, status):
+        return None  # what was wrong before our commit may be what it repairs
+    conditions = app.get("status", {}).get("conditions") or ()
+    found = [entry for entry in conditions if entry.get("type") in _ERRORS]
+    if not found:
+        return None
+    evidence = tuple(f"{entry['type']}: {entry.get('message', '')}" for entry in found)
+    return Verdict(State.FAILED, evidence[0], evidence[1:])
+
+
+def _closed(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:
+    """What keeps an OutOfSync application from being synced, without anybody doing something."""
+    sync = app.get("status", {}).get("sync") or {}
+    compared = _all_at_target(_revisions(app, sync, status), at_target)
+    if sync.get("status") != "OutOfSync" or not compared or not _is_fresh(app, status):
+        return None
+    automated = (app["spec"].get("syncPolicy") or {}).get("automated")
+    if automated is None or automated.get("enabled") is False:
+        return Verdict(State.BLOCKED, "OutOfSync, and automated sync is off: somebody must sync it")
+    if status.get("can-sync") is False:
+        return Verdict(State.BLOCKED, "OutOfSync, and a sync window keeps it closed")
+    stale = [item for item in _resources(app) if item.get("status") == "OutOfSync"]
+    if stale and all(item.get("requiresPruning") for item in stale) and not automated.get("prune"):
+        return Verdict(
+            State.BLOCKED,
+            "OutOfSync: what is no longer declared must be pruned, and automated pruning is off",
+            tuple(_called(item) for item in stale),
+        )
+    return None
+
+
+def _other_revision(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:
+    sync = app.get("status", {}).get("sync") or {}
+    revisions = _revisions(app, sync, status)
+    if _all_at_target(revisions, at_target):
+        return None
+    seen = ", ".join(revision[:12] for revision in revisions) or "nothing"
+    return Verdict(State.PROGRESSING, f"Argo CD has compared {seen} so far")
+
+
+def _out_of_sync(app: Object, _status: Status, _at_target: AtTarget) -> Verdict | None:
+    sync = app["status"]["sync"]
+    if not _is_compared_to_spec(app, sync.get("comparedTo") or {}):
+        return Verdict(State.PROGRESSING, "its spec has changed since it was compared")
+    if sync.get("status") != "Synced":
+        evidence = tuple(_called(item) for item in _resources(app) if item.get("status") == "OutOfSync")
+        return Verdict(State.PROGRESSING, f"sync status {sync.get('status')}", evidence)
+    return None
+
+
+def _stale(app: Object, status: Status, _at_target: AtTarget) -> Verdict | None:
+    finished = time_of(_operation(app).get("finishedAt"))
+    if time_of(app["status"].get("reconciledAt")) < finished or not _is_fresh(app, status):
+        return Verdict(State.PROGRESSING, "the status is older than the last sync")
+    return None
+
+
+def _health(app: Object) -> Verdict:
+    health = app["status"].get("health") or {}
+    evidence = tuple(_unhealthy(app))
+    reason = f"health {health.get('status', 'unknown')}" + (f": {evidence[0]}" if evidence else "")
+    match health.get("status"):
+        case "Healthy":
+            return Verdict(State.SUCCEEDED, "Synced and Healthy")
+        case "Degraded":
+            return Verdict(State.FAILED, reason, evidence)
+        case "Suspended":
+            return Verdict(State.SUSPENDED, reason, evidence)
+        case _:
+            return Verdict(State.PROGRESSING, reason, evidence)
+
+
+def _operation(app: Object) -> Mapping[str, Any]:
+    return app.get("status", {}).get("operationState") or {}
+
+
+def _is_fresh(app: Object, status: Status) -> bool:
+    return time_of(app.get("status", {}).get("reconciledAt")) >= time_of(status.get("asked"))
+
+
+def _sources(app: Object) -> Sequence[Mapping[str, Any]]:
+    return app["spec"].get("sources") or [app["spec"].get("source") or {}]
+
+
+def _revisions(app: Object, where: Mapping[str, Any], status: Status) -> list[str]:
+    """Revisions of the sources that are our repository; charts have versions, not revisions."""
+    revisions = where.get("revisions") or [where.get("revision") or ""]
+    return [
+        revision
+        for source, revision in zip(_sources(app), revisions, strict=False)
+        if _is_ours(source, status)
+    ]
+
+
+def _is_ours(source: Mapping[str, Any], status: Status) -> bool:
+    url = str(source.get("repoURL", ""))
+    repository = status.get("repository")
+    if source.get("chart") or url.startswith("oci://"):
+        return False
+    return repository is None or _same(url, repository)
+
+
+def _same(one: str, other: str) -> bool:
+    return one.rstrip("/").removesuffix(".git").lower() == other.rstrip("/").removesuffix(".git").lower()
+
+
+def _all_at_target(revisions: Sequence[str], at_target: AtTarget) -> bool:
+    return bool(revisions) and all(revision and at_target(revision) for revision in revisions)
+
+
+def _is_compared_to_spec(app: Object, compared: Mapping[str, Any]) -> bool:
+    keys = ("source", "sources", "destination")
+    return all(app["spec"].get(key) == compared[key] for key in keys if compared.get(key))
+
+
+def _resources(app: Object) -> Sequence[Mapping[str, Any]]:
+    return app.get("status", {}).get("resources") or ()
+
+
+def _called(item: Mapping[str, Any]) -> str:
+    return f"{item.get('kind')} {item.get('namespace', '')}/{item.get('name')}"
+
+
+def _unhealthy(app: Object) -> Iterator[str]:
+    for item in _resources(app):
+        health = item.get("health") or {}
+        if health.get("status") not in (None, "Healthy"):
+            message = f": {health['message']}" if health.get("message") else ""
+            yield f"{_called(item)} {health['status']}{message}"

@@ -1,0 +1,505 @@
+"""Races and failures of Argo CD, Flux, KubeVela and plain workloads: no wrong pass, no wrong fail."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipegraft.domain.verdicts import argocd, flux, kubevela, workloads
+from pipegraft.ports.engine import State, Verdict
+
+OLD, TARGET, NEWER = "0" * 40, "1" * 40, "2" * 40
+PASS, WAIT, BLOCKED, SUSPENDED, FAIL = (
+    State.SUCCEEDED,
+    State.PROGRESSING,
+    State.BLOCKED,
+    State.SUSPENDED,
+    State.FAILED,
+)
+Change = Callable[[dict[str, Any]], object]
+
+
+def at_target(revision: str) -> bool:
+    return revision in (TARGET, NEWER)
+
+
+def put(data: Any, path: str, value: Any) -> None:
+    """Set ``a.b.0.c``; ``~`` as value takes the key away."""
+    *above, last = path.split(".")
+    for key in above:
+        data = data[int(key)] if isinstance(data, list) else data.setdefault(key, {})
+    if value == "~":
+        data.pop(last, None)
+    elif isinstance(data, list):
+        data[int(last)] = value
+    else:
+        data[last] = value
+
+
+def judge(rule: Callable[..., Verdict], status: dict[str, Any], changes: dict[str, Any]) -> tuple[State, str]:
+    changed = copy.deepcopy(status)
+    for path, value in changes.items():
+        put(changed, path, value)
+    found = rule(changed, at_target)
+    return found.state, "\n".join((found.reason, *found.evidence))
+
+
+ARGOCD: dict[str, Any] = {
+    "asked": "2026-01-01T10:00:00Z",
+    "repository": "https://git.example.com/iac/shop.git",
+    "application": {
+        "kind": "Application",
+        "metadata": {"name": "shop", "namespace": "argocd"},
+        "spec": {
+            "source": {"repoURL": "https://git.example.com/iac/shop", "path": "."},
+            "destination": {"namespace": "shop"},
+            "syncPolicy": {"automated": {"prune": True}},
+        },
+        "status": {
+            "reconciledAt": "2026-01-01T10:00:20Z",
+            "sync": {
+                "status": "Synced",
+                "revision": TARGET,
+                "comparedTo": {
+                    "source": {"repoURL": "https://git.example.com/iac/shop", "path": "."},
+                    "destination": {"namespace": "shop"},
+                },
+            },
+            "operationState": {
+                "phase": "Succeeded",
+                "finishedAt": "2026-01-01T10:00:10Z",
+                "syncResult": {"revision": TARGET, "resources": []},
+            },
+            "health": {"status": "Healthy"},
+            "resources": [{"kind": "Deployment", "namespace": "shop", "name": "web", "status": "Synced"}],
+        },
+    },
+}
+A = "application.status"
+OUT = {f"{A}.sync.status": "OutOfSync", "application.spec.syncPolicy": {"automated": {}}}
+SOURCES = [
+    {"repoURL": "https://git.example.com/iac/shop", "ref": "values"},
+    {"repoURL": "https://charts.example.com", "chart": "web"},
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "says"),
+    [
+        ({}, PASS, "Synced and Healthy"),
+        ({f"{A}.sync.revision": NEWER}, PASS, ""),
+        ({f"{A}.operationState": "~"}, PASS, ""),
+        ({f"{A}.sync.revision": OLD, f"{A}.operationState.syncResult.revision": OLD}, WAIT, OLD[:12]),
+        ({f"{A}.sync.revision": TARGET, f"{A}.operationState.syncResult.revision": OLD}, PASS, ""),
+        ({f"{A}": {}}, WAIT, "compared nothing"),
+        ({"application.operation": {"sync": {}}}, WAIT, "about to start"),
+        (
+            {f"{A}.operationState.phase": "Running", f"{A}.operationState.message": "hook migrate"},
+            WAIT,
+            "migrate",
+        ),
+        ({f"{A}.operationState.phase": "Terminating"}, WAIT, "Terminating"),
+        (
+            {
+                f"{A}.operationState.phase": "Failed",
+                f"{A}.operationState.message": "one or more objects failed",
+                f"{A}.operationState.syncResult.resources": [
+                    {
+                        "kind": "Job",
+                        "name": "migrate",
+                        "hookPhase": "Failed",
+                        "message": "BackoffLimitExceeded",
+                    }
+                ],
+            },
+            FAIL,
+            "Job /migrate: BackoffLimitExceeded",
+        ),
+        (
+            {
+                f"{A}.operationState.phase": "Failed",
+                f"{A}.operationState.syncResult.revision": OLD,
+                f"{A}.sync.revision": OLD,
+            },
+            WAIT,
+            "compared",
+        ),
+        ({f"{A}.operationState.phase": "Error", f"{A}.operationState.message": "quota"}, FAIL, "quota"),
+        ({f"{A}.conditions": [{"type": "ComparisonError", "message": "app path"}]}, FAIL, "app path"),
+        ({f"{A}.conditions": [{"type": "InvalidSpecError", "message": "no project"}]}, FAIL, "no project"),
+        ({f"{A}.conditions": [{"type": "OrphanedResourceWarning", "message": "x"}]}, PASS, ""),
+        (
+            {
+                f"{A}.conditions": [{"type": "ComparisonError", "message": "of the commit before"}],
+                f"{A}.reconciledAt": "2026-01-01T09:59:00Z",
+            },
+            WAIT,
+            "older",
+        ),
+        ({f"{A}.reconciledAt": "2026-01-01T10:00:05Z"}, WAIT, "older than the last sync"),
+        ({f"{A}.sync.comparedTo.source.path": "elsewhere"}, WAIT, "spec has changed"),
+        ({f"{A}.sync.status": "OutOfSync"}, WAIT, "OutOfSync"),
+        ({f"{A}.sync.status": "Unknown"}, WAIT, "Unknown"),
+        ({**OUT, "application.spec.syncPolicy": {}}, BLOCKED, "automated sync is off"),
+        ({**OUT, "application.spec.syncPolicy": {"automated": {"enabled": False}}}, BLOCKED, "off"),
+        ({**OUT, "can-sync": False}, BLOCKED, "sync window"),
+        (
+            {
+                **OUT,
+                f"{A}.resources": [
+                    {"kind": "Service", "name": "a", "status": "OutOfSync", "requiresPruning": 1}
+                ],
+            },
+            BLOCKED,
+            "Service /a",
+        ),
+        ({**OUT, "application.spec.syncPolicy": {}, f"{A}.sync.revision": OLD}, WAIT, "compared"),
+        ({f"{A}.health.status": "Progressing"}, WAIT, "Progressing"),
+        ({f"{A}.health.status": "Missing"}, WAIT, "Missing"),
+        ({f"{A}.health.status": "Suspended"}, SUSPENDED, "Suspended"),
+        (
+            {
+                f"{A}.health.status": "Degraded",
+                f"{A}.resources.0.health": {"status": "Degraded", "message": "CrashLoopBackOff"},
+            },
+            FAIL,
+            "Deployment shop/web Degraded: CrashLoopBackOff",
+        ),
+        ({f"{A}.health.status": "Degraded", f"{A}.reconciledAt": "2026-01-01T09:00:00Z"}, WAIT, "older"),
+        ({"application.metadata.deletionTimestamp": "2026-01-01T10:00:00Z"}, FAIL, "deleted"),
+        ({"repository": "https://git.example.com/iac/other"}, FAIL, "no source of the Application"),
+        (
+            {
+                "application.spec.sources": SOURCES,
+                f"{A}.sync.revisions": [TARGET, "1.2.3"],
+                f"{A}.sync.comparedTo": {},
+            },
+            PASS,
+            "",
+        ),
+        (
+            {
+                "application.spec.sources": SOURCES,
+                f"{A}.sync.revisions": [OLD, "1.2.3"],
+                f"{A}.sync.comparedTo": {},
+            },
+            WAIT,
+            OLD[:12],
+        ),
+    ],
+)
+def test_argo_cd(changes: dict[str, Any], state: State, says: str) -> None:
+    found, words = judge(argocd.verdict, ARGOCD, changes)
+    assert (found, says in words) == (state, True), words
+
+
+def ready(status: str, reason: str = "", message: str = "", kind: str = "Ready") -> dict[str, str]:
+    return {"type": kind, "status": status, "reason": reason, "message": message}
+
+
+FLUX: dict[str, Any] = {
+    "now": "2026-01-01T10:05:00Z",
+    "source": {
+        "kind": "GitRepository",
+        "metadata": {"name": "shop", "namespace": "flux", "generation": 2},
+        "spec": {},
+        "status": {
+            "observedGeneration": 2,
+            "conditions": [ready("True")],
+            "artifact": {"revision": f"main@sha1:{TARGET}"},
+        },
+    },
+    "kustomization": {
+        "kind": "Kustomization",
+        "metadata": {"name": "shop", "namespace": "flux", "generation": 3},
+        "spec": {"wait": True},
+        "status": {
+            "observedGeneration": 3,
+            "conditions": [ready("True", "ReconciliationSucceeded")],
+            "lastAppliedRevision": f"main@sha1:{TARGET}",
+            "lastAttemptedRevision": f"main@sha1:{TARGET}",
+        },
+    },
+}
+RELEASE: dict[str, Any] = {
+    "kind": "HelmRelease",
+    "metadata": {"name": "web", "namespace": "shop", "generation": 1},
+    "spec": {},
+    "status": {"observedGeneration": 1, "conditions": [ready("True")]},
+}
+S, K = "source.status", "kustomization.status"
+STUCK = {
+    "type": "FetchFailed",
+    "status": "True",
+    "reason": "GitOperationFailed",
+    "lastTransitionTime": "2026-01-01T10:00:00Z",
+}
+
+
+def release(*conditions: dict[str, str], **status: Any) -> list[dict[str, Any]]:
+    changed = copy.deepcopy(RELEASE)
+    changed["status"] |= {"conditions": list(conditions), **status}
+    return [changed]
+
+
+def failing(reason: str) -> dict[str, Any]:
+    return {f"{K}.conditions": [ready("False", reason, "why"), ready("True", kind="Reconciling")]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "says"),
+    [
+        ({}, PASS, "applied and healthy"),
+        ({"kustomization": None}, PASS, "has fetched"),
+        ({f"{S}.artifact.revision": f"main@sha1:{OLD}"}, WAIT, OLD[:12]),
+        ({f"{S}.artifact.revision": f"main/{TARGET}"}, PASS, ""),
+        ({f"{S}.artifact": "~"}, WAIT, "fetched nothing"),
+        ({f"{S}.observedGeneration": 1}, WAIT, "has changed"),
+        ({f"{S}.conditions": [ready("False", "Failed", "auth")]}, WAIT, "auth"),
+        ({f"{S}.conditions": [STUCK]}, FAIL, "cannot fetch: GitOperationFailed"),
+        (
+            {f"{S}.conditions": [{**STUCK, "lastTransitionTime": "2026-01-01T10:04:50Z"}]},
+            WAIT,
+            "cannot fetch",
+        ),
+        ({f"{S}.conditions": [ready("True", "URLInvalid", "no", "Stalled")]}, FAIL, "stalled: URLInvalid"),
+        ({"source.spec.suspend": True}, BLOCKED, "GitRepository flux/shop is suspended"),
+        ({"kustomization.spec.suspend": True}, BLOCKED, "Kustomization flux/shop is suspended"),
+        ({f"{K}.lastAppliedRevision": f"main@sha1:{OLD}"}, WAIT, "applied 000000000000"),
+        ({f"{K}.lastAppliedRevision": f"main@sha1:{NEWER}"}, PASS, ""),
+        ({f"{K}.observedGeneration": 2}, WAIT, "has changed"),
+        ({f"{K}.conditions": [ready("Unknown", "Progressing")]}, WAIT, "Progressing"),
+        (failing("HealthCheckFailed"), FAIL, "HealthCheckFailed: why"),
+        (failing("BuildFailed"), FAIL, "BuildFailed"),
+        ({**failing("BuildFailed"), f"{K}.lastAttemptedRevision": f"main@sha1:{OLD}"}, WAIT, "BuildFailed"),
+        (failing("ArtifactFailed"), WAIT, "ArtifactFailed"),
+        (failing("DependencyNotReady"), WAIT, "DependencyNotReady"),
+        ({f"{K}.conditions": [ready("True", "x", "y", "Stalled")]}, FAIL, "stalled"),
+        ({"kustomization.spec.wait": False}, PASS, "health was not asked for"),
+        ({"kustomization.spec.wait": False, "workloads": []}, PASS, "0 workloads"),
+        ({"helm-releases": release(ready("True"))}, PASS, ""),
+        ({"helm-releases": release(ready("True"), observedGeneration=0)}, WAIT, "has changed"),
+        ({"helm-releases": release(ready("False", "InstallFailed", "timeout"))}, WAIT, "timeout"),
+        (
+            {"helm-releases": release(ready("True", "RetriesExceeded", "", "Stalled"))},
+            FAIL,
+            "RetriesExceeded",
+        ),
+        (
+            {"helm-releases": release(ready("True", "RollbackSucceeded", "", "Remediated"))},
+            FAIL,
+            "Remediated",
+        ),
+        (
+            {"helm-releases": release(ready("True"), ready("False", "x", "", "TestSuccess"))},
+            FAIL,
+            "tests failed",
+        ),
+    ],
+)
+def test_flux(changes: dict[str, Any], state: State, says: str) -> None:
+    found, words = judge(flux.verdict, FLUX, changes)
+    assert (found, says in words) == (state, True), words
+
+
+VELA: dict[str, Any] = {
+    "application": {
+        "kind": "Application",
+        "metadata": {
+            "name": "shop",
+            "generation": 4,
+            "annotations": {"app.oam.dev/publishVersion": TARGET},
+        },
+        "status": {
+            "observedGeneration": 4,
+            "status": "running",
+            "workflow": {
+                "appRevision": TARGET,
+                "finished": True,
+                "steps": [{"name": "web", "phase": "succeeded"}],
+            },
+            "services": [{"name": "web", "healthy": True, "traits": [{"type": "scaler", "healthy": True}]}],
+        },
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "says"),
+    [
+        ({}, PASS, "every service is healthy"),
+        ({"application.metadata.annotations": {}}, WAIT, "no revision"),
+        ({"application.metadata.annotations": {"app.oam.dev/publishVersion": OLD}}, WAIT, OLD[:12]),
+        ({f"{A}.workflow.appRevision": OLD}, WAIT, OLD[:12]),
+        ({f"{A}.observedGeneration": 3}, WAIT, "still at version"),
+        ({f"{A}.status": "runningWorkflow", f"{A}.workflow.finished": False}, WAIT, "runningWorkflow"),
+        ({f"{A}.status": "unhealthy"}, WAIT, "unhealthy"),
+        ({f"{A}.status": "rendering", f"{A}.workflow": {"appRevision": TARGET}}, WAIT, "rendering"),
+        ({f"{A}.status": "workflowSuspending"}, SUSPENDED, "suspended"),
+        ({f"{A}.workflow.suspend": True}, SUSPENDED, "suspended"),
+        (
+            {
+                f"{A}.status": "workflowFailed",
+                f"{A}.workflow.steps.0": {"name": "web", "phase": "failed", "message": "cue"},
+            },
+            FAIL,
+            "step web failed: cue",
+        ),
+        ({f"{A}.status": "workflowTerminated", f"{A}.workflow.message": "by hand"}, FAIL, "by hand"),
+        ({f"{A}.status": "deleting"}, FAIL, "deleting"),
+        ({"application.metadata.deletionTimestamp": "2026-01-01T10:00:00Z"}, FAIL, "being deleted"),
+        ({f"{A}.services": []}, WAIT, "no service"),
+        ({f"{A}.services.0.healthy": False, f"{A}.services.0.message": "0/2"}, WAIT, "service web: 0/2"),
+        ({f"{A}.services.0.traits.0.healthy": False}, WAIT, "trait scaler of web"),
+        ({f"{A}.services.0.traits.0": {"type": "gateway", "healthy": False, "pending": True}}, PASS, ""),
+    ],
+)
+def test_kubevela(changes: dict[str, Any], state: State, says: str) -> None:
+    found, words = judge(kubevela.verdict, VELA, changes)
+    assert (found, says in words) == (state, True), words
+
+
+def thing(kind: str, spec: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "metadata": {
+            "name": "web",
+            "namespace": "shop",
+            "generation": 2,
+            "uid": "u1",
+            "annotations": {workloads.REVISION: TARGET, "deployment.kubernetes.io/revision": "5"},
+        },
+        "spec": spec,
+        "status": {"observedGeneration": 2, **status},
+    }
+
+
+def pod(owner: str, waiting: str = "", **status: Any) -> dict[str, Any]:
+    state = {"waiting": {"reason": waiting, "message": "back-off"}} if waiting else {"running": {}}
+    last = {"terminated": {"exitCode": 3, "message": "boom"}} if waiting == "CrashLoopBackOff" else {}
+    return {
+        "kind": "Pod",
+        "metadata": {"name": "web-1", "namespace": "shop", "ownerReferences": [{"uid": owner}], "labels": {}},
+        "spec": {},
+        "status": {
+            "phase": "Running",
+            "containerStatuses": [{"name": "web", "state": state, "lastState": last}],
+            **status,
+        },
+    }
+
+
+def replica_set(uid: str, revision: str) -> dict[str, Any]:
+    annotations = {"deployment.kubernetes.io/revision": revision}
+    metadata = {"name": uid, "uid": uid, "ownerReferences": [{"uid": "u1"}], "annotations": annotations}
+    return {"kind": "ReplicaSet", "metadata": metadata}
+
+
+COUNTS = {"replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2}
+DEPLOYMENT = thing(
+    "Deployment",
+    {"replicas": 2},
+    {**COUNTS, "conditions": [ready("True", "NewReplicaSetAvailable", "", "Progressing")]},
+)
+STATEFUL = thing(
+    "StatefulSet",
+    {"replicas": 2},
+    {"readyReplicas": 2, "updatedReplicas": 2, "currentRevision": "b", "updateRevision": "b"},
+)
+DAEMON = thing(
+    "DaemonSet",
+    {},
+    {"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberReady": 3, "numberAvailable": 3},
+)
+NEW, BEFORE = replica_set("new", "5"), replica_set("before", "4")
+UNSCHEDULABLE = [ready("False", "Unschedulable", "0/3 nodes", "PodScheduled")]
+SHORT = {"objects.0.status.readyReplicas": 1}
+
+
+@pytest.mark.parametrize(
+    ("item", "changes", "state", "says"),
+    [
+        (DEPLOYMENT, {}, PASS, "1 workloads are ready"),
+        (DEPLOYMENT, {"expected": 2}, WAIT, "1 of 2 workloads"),
+        (DEPLOYMENT, {"objects": []}, WAIT, "0 of 1"),
+        (DEPLOYMENT, {"objects.0.metadata.annotations": {workloads.REVISION: OLD}}, WAIT, OLD[:12]),
+        (DEPLOYMENT, {"objects.0.metadata.annotations": {}}, WAIT, "no revision"),
+        (DEPLOYMENT, {"objects.0.status.observedGeneration": 1}, WAIT, "has changed"),
+        (DEPLOYMENT, {"objects.0.status.updatedReplicas": 1}, WAIT, "1 of 2 updated"),
+        (DEPLOYMENT, {"objects.0.status.availableReplicas": 0}, WAIT, "0 of 2 available"),
+        (DEPLOYMENT, {"objects.0.status.replicas": 3}, WAIT, "old replicas"),
+        (DEPLOYMENT, {"objects.0.spec.paused": True}, SUSPENDED, "paused"),
+        (DEPLOYMENT, {"objects.0.status.conditions.0.reason": "ProgressDeadlineExceeded"}, FAIL, "Deadline"),
+        (
+            DEPLOYMENT,
+            {"objects.0.status.conditions.0.reason": "ReplicaSetUpdated"},
+            WAIT,
+            "ReplicaSetUpdated",
+        ),
+        (DEPLOYMENT, {**SHORT, "owned": [NEW, pod("new", "CrashLoopBackOff")]}, FAIL, "exit status 3: boom"),
+        (DEPLOYMENT, {**SHORT, "owned": [NEW, pod("new", "ImagePullBackOff")]}, FAIL, "ImagePullBackOff"),
+        (DEPLOYMENT, {**SHORT, "owned": [NEW, pod("new", "ContainerCreating")]}, WAIT, "1 of 2 ready"),
+        (DEPLOYMENT, {**SHORT, "owned": [NEW, BEFORE, pod("before", "CrashLoopBackOff")]}, WAIT, "1 of 2"),
+        (DEPLOYMENT, {**SHORT, "owned": [pod("stranger", "CrashLoopBackOff")]}, WAIT, "1 of 2"),
+        (DEPLOYMENT, {**SHORT, "owned": [NEW, pod("new", conditions=UNSCHEDULABLE)]}, FAIL, "0/3 nodes"),
+        (
+            DEPLOYMENT,
+            {**SHORT, "owned": [NEW, pod("new", phase="Failed", reason="Evicted")]},
+            FAIL,
+            "Evicted",
+        ),
+        (STATEFUL, {}, PASS, ""),
+        (STATEFUL, {"objects.0.status.currentRevision": "a"}, WAIT, "not current yet"),
+        (STATEFUL, {"objects.0.status.updatedReplicas": 1}, WAIT, "1 of 2 updated"),
+        (
+            STATEFUL,
+            {
+                "objects.0.spec.updateStrategy": {"rollingUpdate": {"partition": 1}},
+                "objects.0.status.updatedReplicas": 1,
+                "objects.0.status.currentRevision": "a",
+            },
+            PASS,
+            "",
+        ),
+        (STATEFUL, {**SHORT, "owned": [pod("u1", "CrashLoopBackOff")]}, FAIL, "CrashLoopBackOff"),
+        (STATEFUL, {"objects.0.status.observedGeneration": 1}, WAIT, "has changed"),
+        (DAEMON, {}, PASS, ""),
+        (DAEMON, {"objects.0.status.updatedNumberScheduled": 2}, WAIT, "2 of 3"),
+        (
+            DAEMON,
+            {"objects.0.status.numberReady": 2, "owned": [pod("u1", "ErrImagePull")]},
+            FAIL,
+            "ErrImagePull",
+        ),
+        (DAEMON, {"objects.0.status.observedGeneration": 1}, WAIT, "has changed"),
+        (thing("Job", {}, {}), {}, WAIT, "is running"),
+        (thing("Job", {}, {"conditions": [ready("True", kind="Complete")]}), {}, PASS, ""),
+        (
+            thing("Job", {}, {"conditions": [ready("True", "BackoffLimitExceeded", kind="Failed")]}),
+            {},
+            FAIL,
+            "Backoff",
+        ),
+        (thing("Job", {"suspend": True}, {}), {}, SUSPENDED, "suspended"),
+        (thing("Pod", {}, {"phase": "Running", "conditions": [ready("True")]}), {}, PASS, ""),
+        (thing("Pod", {}, {"phase": "Running"}), {}, WAIT, "is Running"),
+        (thing("Pod", {}, {"phase": "Failed", "reason": "OOMKilled"}), {}, FAIL, "OOMKilled"),
+    ],
+)
+def test_workloads(item: dict[str, Any], changes: dict[str, Any], state: State, says: str) -> None:
+    found, words = judge(workloads.verdict, {"objects": [item]}, changes)
+    assert (found, says in words) == (state, True), words
+
+
+def test_the_worst_of_several_is_told_first_and_the_others_beside_it() -> None:
+    failed = copy.deepcopy(DEPLOYMENT)
+    failed["status"]["conditions"][0]["reason"] = "ProgressDeadlineExceeded"
+    waiting = copy.deepcopy(STATEFUL)
+    waiting["status"]["readyReplicas"] = 0
+    found = workloads.verdict({"objects": [waiting, failed, DAEMON], "expected": 3}, at_target)
+    assert found.state is FAIL
+    assert "ProgressDeadlineExceeded" in found.reason
+    assert found.evidence == ("progressing: StatefulSet shop/web: 0 of 2 ready",)
