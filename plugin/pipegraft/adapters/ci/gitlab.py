@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ _RULES = [
     {"if": '$CI_PIPELINE_SOURCE == "schedule"', "when": "never"},
     {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"},
 ]
-_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _MOST_OPTIONS = 50  # GitLab's own limit
 
 
@@ -38,7 +36,7 @@ class _Input:
     default: Any = ""
     type: str = "string"
     options: tuple[str, ...] = ()
-    regex: str = ""
+    regex: str = r'^[^"\\\x00-\x1f]*$'  # filled in as raw text: it must not leave its quotes
     variable: str = ""
 
 
@@ -93,9 +91,8 @@ def _render(stage: Stage, stages: Sequence[Stage]) -> str:
     job = f"$[[ inputs.job-prefix ]]:{stage.name}" + (
         ":$[[ inputs.environment ]]" if stage.scope == "environment" else ""
     )
-    inherited = [need.name for need in stage.requires if _VARIABLE.fullmatch(need.name)]
     rendered: str = _template().render(
-        stage=stage, inputs=[*common, *settings], names=names, settings=settings, job=job, inherited=inherited
+        stage=stage, inputs=[*common, *settings], names=names, settings=settings, job=job
     )
     return rendered
 
@@ -142,7 +139,7 @@ def _setting(stage: Stage, name: str) -> _Input:
     return _Input(
         name=key,
         description=(info.description or "").strip(),
-        default=_written(info.get_default(call_default_factory=True)),
+        default=_written(stage.inputs().model_dump(mode="json", by_alias=True)[key]),
         options=tuple(map(_written, allowed)) if len(allowed) <= _MOST_OPTIONS else (),
         variable=f"PIPEGRAFT_INPUT_{stage.name}_{key}".replace("-", "_").upper(),
     )

@@ -41,6 +41,7 @@ _TEMPLATES = "ci_templates/gitlab"
 _PREFIX = "pipegraft"
 _HEADER = "# Written by `pipegraft inject` from delivery.yaml: run that instead of editing this.\n"
 _SETTINGS = "# settings: "
+_LEAVES_QUOTES = re.compile(r'["\\\x00-\x1f]')
 _VERSION = re.compile(r"v\d+\.\d+\.\d+\S*")
 
 
@@ -176,10 +177,22 @@ def _include(
             **planned.inputs,
         }
         inputs = {key: value for key, value in wanted.items() if key in declared and value is not None}
+        _check_inputs(name, inputs)
         includes.append({**_location(settings.source, name), "inputs": inputs})
         if settings.tags:
             overlays[job_name(planned)] = {"tags": list(settings.tags)}
     return {"include": includes, **overlays}
+
+
+def _check_inputs(template: str, inputs: Mapping[str, Any]) -> None:
+    """GitLab fills inputs in as raw text: nothing may leave the quotes it stands in."""
+    for key, value in inputs.items():
+        if isinstance(value, str) and _LEAVES_QUOTES.search(value):
+            raise EditRefused(
+                f"input '{key}' of {template}: expected one line without double quotes and backslashes, "
+                f"found {value!r}",
+                fix="choose another value",
+            )
 
 
 def _location(source: TemplateSource, name: str) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""Real GitLab pipelines without a server: gitlab-ci-local parses, lists and runs them in a shell."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import need
+
+_BIN = Path(__file__).parent / "gitlab-ci-local" / "node_modules" / ".bin"
+_IDENTITY = {
+    f"GIT_{role}_{what}": "shop@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+}
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The process's variables without those of a CI system, with the tools in reach."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("CI", "GITLAB_", "PIPEGRAFT_"))
+    }
+    path = os.pathsep.join([str(_BIN), str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**kept, **_IDENTITY, "PATH": path, "GIT_CONFIG_GLOBAL": os.devnull, **more}
+
+
+def need_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip, or in CI fail, where gitlab-ci-local cannot run."""
+    monkeypatch.setenv("PATH", environment()["PATH"])
+    need("gitlab-ci-local", "rsync", "git")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A git repository that gitlab-ci-local takes for a project with a default branch.
+
+    Arguments:
+        folder: its work tree.
+        variables: environment of everything that runs in it.
+    """
+
+    folder: Path
+    variables: Mapping[str, str]
+
+    @classmethod
+    def create(
+        cls, folder: Path, files: Mapping[str, bytes], branch: str = "main", **variables: str
+    ) -> Project:
+        project = cls(folder, environment(**variables))
+        folder.mkdir(parents=True, exist_ok=True)
+        project.git("init", "-q", "-b", branch)
+        project.git("remote", "add", "origin", "https://gitlab.example.com/teams/shop.git")
+        project.git("symbolic-ref", "refs/remotes/origin/HEAD", f"refs/remotes/origin/{branch}")
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        return project
+
+    def git(self, *words: str) -> str:
+        done = subprocess.run(
+            ["git", *words], cwd=self.folder, env=self.variables, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    def commit(self, message: str = "change") -> None:
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        self.git("update-ref", self.git("symbolic-ref", "refs/remotes/origin/HEAD").strip(), "HEAD")
+
+    def ci(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run gitlab-ci-local."""
+        return subprocess.run(
+            ["gitlab-ci-local", "--color=false", *words],
+            cwd=self.folder,
+            env=self.variables,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run the pipeline, each job in a folder of its own."""
+        return self.ci(
+            *("--force-shell-executor", "--shell-isolation"),
+            *("--variable", "GITLAB_CI=true", "--ignore-predefined-vars", "GITLAB_CI"),
+            *words,
+        )
+
+    def jobs(self) -> dict[str, Any] | None:
+        """Name → everything gitlab-ci-local knows of a job; None if it does not take the configuration."""
+        done = self.ci("--list-json", "--json-schema-validation=false")
+        if done.returncode:
+            return None
+        return {job["name"]: job for job in json.loads(done.stdout[done.stdout.index("[\n") :])}

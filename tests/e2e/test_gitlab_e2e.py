@@ -1,0 +1,193 @@
+"""Injected GitLab pipelines, parsed, listed and run by gitlab-ci-local."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+from gitlab_runner import Project, environment, need_runner
+
+from pipegraft.adapters.ci import gitlab
+from pipegraft.builtins import PLUGINS
+from pipegraft.errors import EditRefused
+from pipegraft.hookspecs import STAGES
+from pipegraft.manager import Plugins
+from pipegraft.model.injection import InjectionRequest
+from pipegraft.model.plan import Plan, PlannedStage
+from pipegraft.usecases.demo.traffic import Traffic
+from pipegraft.usecases.demo.world import World
+
+pytestmark = pytest.mark.e2e
+
+ROOT = ".gitlab-ci.yml"
+STAGES_ADDED = ("image-build", "iac-bump:production", "sync-gate:production", "gray-release:production")
+PLAN = Plan(
+    "shop",
+    (
+        PlannedStage("image-build"),
+        PlannedStage("iac-bump", "production", ("image-build",)),
+        PlannedStage("sync-gate", "production", ("iac-bump:production",)),
+        PlannedStage("gray-release", "production", ("sync-gate:production",)),
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def _runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    need_runner(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def templates() -> Mapping[str, str]:
+    return gitlab.make_templates(tuple(Plugins(PLUGINS, ()).all(STAGES).values()))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """The example, told where everything is by absolute paths: each job runs in a folder of its own."""
+    made = World(tmp_path)
+    made.prepare()
+    settings = {
+        "registry": f"oci:{tmp_path}/registry",
+        "iac.repository": str(made.iac),
+        "environments.production.gate.state": str(made.state),
+        "environments.production.gray.metrics[0].state": str(made.state),
+    }
+    words = [word for path, value in settings.items() for word in ("--set", f"{path}={value}")]
+    assert made.pipegraft("yaml", "set", "delivery.yaml", *words, show=False) == 0
+    return made
+
+
+def _release(world: World) -> dict:
+    return json.loads((world.source / ".pipegraft" / "release.json").read_text())
+
+
+@pytest.mark.parametrize("mode", ["include"])
+def test_the_example_is_delivered_by_its_pipeline(world: World, mode: str) -> None:
+    assert world.pipegraft("inject", "--ci", "gitlab", "--mode", mode, ".", show=False) == 0
+    project = Project.create(world.source, {})
+    project.commit("ci: graft delivery on")
+    with world.engine() as engine:
+        first = project.run()
+        assert first.returncode == 0, first.stdout + first.stderr
+        assert _passed(first.stdout) == [
+            "compile",
+            "unit tests",
+            *(f"pipegraft:{one}" for one in STAGES_ADDED),
+        ]
+        world.change("services/web/web.py", [('VERSION = "v1"', 'VERSION = "v2"')])
+        project.commit("shop: v2")
+        with Traffic(_entrance(engine)) as traffic:
+            second = project.run()
+        assert second.returncode == 0, second.stdout + second.stderr
+        assert traffic.summary()["v2"]["200"] > 0
+    record = _release(world)
+    assert record["source"]["commit"] == project.git("rev-parse", "HEAD").strip()
+    assert record["source"]["number"] > 0
+    assert sorted(record["images"]) == ["governance", "pricing", "web"]
+    assert record["environments"]["production"]["outcome"] == "promoted"
+    subjects = world.git(world.iac, "log", "--format=%s", "main").splitlines()
+    assert [re.sub(r"release \d+", "release N", one) for one in subjects[:4]] == [
+        "shop: promote release N in production",
+        "shop: release N gets 50% of the requests in production",
+        "shop: release N gets 10% of the requests in production",
+        "shop: prepare release N in production",
+    ]
+
+
+def _entrance(engine: str) -> str:
+    return str(httpx.get(f"{engine}/applications/shop-production").json()["entrances"]["web"])
+
+
+def _passed(output: str) -> list[str]:
+    return re.findall(r"^ PASS  (.*?) *$", output, re.MULTILINE)
+
+
+# The team's jobs, before and after
+
+
+def _corpus() -> list[Path]:
+    folder = Path(os.environ.get("PIPEGRAFT_CORPUS", Path(__file__).parents[3] / "shared" / "corpus"))
+    return sorted((folder / "gitlab").glob("*"))
+
+
+@pytest.mark.parametrize("path", _corpus(), ids=lambda path: path.name[:60])
+def test_the_jobs_of_real_pipelines_are_listed_as_before(
+    path: Path, tmp_path: Path, templates: Mapping[str, str]
+) -> None:
+    project = Project.create(tmp_path, {ROOT: path.read_bytes()})
+    project.commit()
+    before = project.jobs()
+    if not before:
+        pytest.skip("gitlab-ci-local does not take it for a root pipeline, or it includes what is elsewhere")
+    try:
+        injection = gitlab.inject(
+            InjectionRequest(file=ROOT, text=path.read_bytes().decode(), plan=PLAN, templates=templates)
+        )
+    except EditRefused as refusal:
+        pytest.fail(f"refused: {refusal}")
+    for name, text in injection.files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((text or "").encode())
+    project.commit()
+    after = project.jobs()
+    assert after is not None, project.ci("--list-json").stderr
+    assert {name: after.get(name) for name in before} == before
+    added = [name for name in after if name not in before]
+    assert added == [f"pipegraft:{one}" for one in STAGES_ADDED]
+
+
+# Nothing that a stranger can name is ever executed
+
+HOSTILE = "$(touch pwned-1) `touch pwned-2` ${IFS} ''' ]] ; touch pwned-3 # && touch pwned-4 | touch pwned-5"
+HOSTILE_BRANCH = "a$(touch${IFS}pwned-6)`touch${IFS}pwned-7`;touch${IFS}pwned-8;\"'"
+HOSTILE_MESSAGE = "x\"; touch pwned-9; '\n$(touch pwned-10)\n`touch pwned-11` ''' ]]"
+
+_RECORDER = """#!/usr/bin/env python3
+import json, os, sys
+record = {"words": sys.argv[1:], "variables": dict(os.environ)}
+with open(os.path.join(os.environ["RECORDS"], f"{sys.argv[2]}.json"), "w") as file:
+    json.dump(record, file)
+"""
+
+
+def test_hostile_names_stay_names(tmp_path: Path, templates: Mapping[str, str]) -> None:
+    program = tmp_path / "bin" / "pipegraft"
+    program.parent.mkdir()
+    program.write_text(_RECORDER)
+    program.chmod(0o755)
+    records = tmp_path / "records"
+    records.mkdir()
+    plan = Plan("shop", (PlannedStage("image-build", inputs={"components": HOSTILE}), *PLAN.stages[1:]))
+    text = "stages: [test]\ntest:\n  script: 'true'\n"
+    injection = gitlab.inject(InjectionRequest(file=ROOT, text=text, plan=plan, templates=templates))
+    project = Project.create(
+        tmp_path / "project",
+        {name: (new or "").encode() for name, new in injection.files.items()},
+        branch=HOSTILE_BRANCH,
+        PATH=f"{program.parent}{os.pathsep}{environment()['PATH']}",
+        RECORDS=str(records),
+    )
+    project.commit(HOSTILE_MESSAGE)
+    done = project.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.name for path in tmp_path.rglob("pwned*")] == []
+    assert not list(Path.cwd().glob("pwned*"))
+    built = json.loads((records / "image-build.json").read_text())
+    assert built["variables"]["PIPEGRAFT_INPUT_IMAGE_BUILD_COMPONENTS"] == HOSTILE
+    assert "$(touch" in built["variables"]["CI_COMMIT_REF_NAME"]
+    assert json.loads((records / "iac-bump.json").read_text())["words"] == [
+        *("run", "iac-bump", "-C", ".", "--env", "production")
+    ]
+
+
+@pytest.mark.parametrize("value", ['"; touch pwned; "', "a\n  - touch pwned", "\\u0022"])
+def test_a_value_that_could_leave_its_quotes_is_refused(value: str, templates: Mapping[str, str]) -> None:
+    plan = Plan("shop", (PlannedStage("image-build", inputs={"components": value}),))
+    with pytest.raises(EditRefused, match="components"):
+        gitlab.inject(InjectionRequest(file=ROOT, text="a: {script: b}\n", plan=plan, templates=templates))
