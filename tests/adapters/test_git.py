@@ -355,3 +355,12 @@ def test_what_git_says_is_translated(errors: str, kind: type[Exception]) -> None
     from pipegraft.adapters.git.failures import explain
 
     assert type(explain(errors, "h/x.git")) is kind
+
+
+def test_the_clone_we_run_in_has_no_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for words in (["init", "-q"], ["remote", "add", "origin", "https://elsewhere.example.com/team/app.git"]):
+        subprocess.run(["git", "-C", tmp_path, *words], check=True)
+    monkeypatch.chdir(tmp_path)
+    branch = open_branch("http://127.0.0.1:9/iac.git", "main", tmp_path)
+    with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:9/iac\.git"):
+        branch.tip()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import free_port, listens, need, run, server
+
 from pipegraft.adapters.registry.credentials import Credentials
 from pipegraft.adapters.registry.settings import Endpoint
 

@@ -10,13 +10,13 @@ from uuid import uuid4
 import pytest
 from harness import need, run
 from image_servers import RunningRegistry, running_engine, running_registry
-from pipegraft.adapters.registry.http import HttpRegistry
-from pipegraft.adapters.registry.settings import Endpoint
 
 from pipegraft.actions.build_context import read_context
 from pipegraft.actions.unpack import unpack
 from pipegraft.adapters.build.layer import LayerBuilder
+from pipegraft.adapters.registry.http import HttpRegistry
 from pipegraft.adapters.registry.layout import LayoutRegistry
+from pipegraft.adapters.registry.settings import Endpoint
 from pipegraft.errors import AccessDenied, Unreachable
 from pipegraft.ports.images import BuildRequest
 from pipegraft.ports.registry import Descriptor, Registry

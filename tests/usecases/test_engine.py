@@ -361,3 +361,8 @@ def test_every_change_is_told_once(world: World) -> None:
     world.turn(5)
     assert len(world.said) == len(set(world.said))
     assert world.said[-1].startswith("shop-production: synced, healthy: ")
+
+
+def test_an_engine_that_just_started_is_not_asked_in_vain(world: World) -> None:
+    with pytest.raises(Unreachable, match="just started"):
+        world.engine.status("shop-production")

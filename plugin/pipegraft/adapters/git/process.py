@@ -91,6 +91,7 @@ class Git:
                 input=stdin,
                 capture_output=True,
                 env=self.environment,
+                cwd=self._cwd(),
                 timeout=self.timeout,
                 check=False,
             )
@@ -164,6 +165,10 @@ class Git:
         for secret in self.secrets:
             text = text.replace(secret, "[masked]")
         return _USERINFO.sub("", text)
+
+    def _cwd(self) -> str | None:
+        """A job runs in a clone, whose own settings and remotes must have no say in ours."""
+        return "/" if self.folder is None else None
 
     def _where(self) -> tuple[str, ...]:
         return () if self.folder is None else (f"--git-dir={self.folder}",)

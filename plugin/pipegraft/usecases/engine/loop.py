@@ -9,7 +9,7 @@ from typing import Any
 
 from pipegraft.domain.reconcile import History, Step
 from pipegraft.domain.workloads import routes
-from pipegraft.errors import PipegraftError, UsageError
+from pipegraft.errors import PipegraftError, Unreachable, UsageError
 from pipegraft.ports.clock import Clock
 from pipegraft.ports.iac import IacRepository
 from pipegraft.ports.runtime import Instance, Workload, WorkloadRuntime
@@ -103,15 +103,17 @@ class Engine:
 
         Raises:
             UsageError: there is none of that name.
+            Unreachable: the engine has just started and knows of none yet.
         """
         statuses = self._statuses
+        if not statuses:
+            raise Unreachable("the engine has just started and has not looked at a repository yet")
         if name in statuses:
             return statuses[name]
         for environment, status in statuses.items():
             if not status["application"] and name.endswith(f"-{environment}"):
                 return status  # its spec was never good, so nothing says what the app is called
-        known = ", ".join(sorted(statuses)) or "none yet"
-        raise UsageError(f"no application '{name}'; there are: {known}")
+        raise UsageError(f"no application '{name}'; there are: {', '.join(sorted(statuses))}")
 
     def names(self) -> Sequence[str]:
         """The applications known so far."""
