@@ -38,6 +38,11 @@ components:
 GOOD = Arms(ArmCounts(900, 1), ArmCounts(100, 0))
 
 
+def commit_of(number: int) -> str:
+    """Commit of the source repository that release `number` comes from."""
+    return f"{number:040x}".replace("0", "a")
+
+
 class FollowingEngine:
     """Has the newest commit live at once, unless told otherwise.
 
@@ -78,6 +83,7 @@ class World:
         self.source: MetricSource = FakeSource([GOOD])
         self.judge: Judge = FakeJudge(Answer.PASS)
         self.progress = RecordingProgress()
+        self.connections = _Connections(self)
         declared = {"steps": [10, 50], "interval": "60s", "metrics": [{"source": "fake"}], **gray}
         self.delivery = Delivery.model_validate(
             {
@@ -90,16 +96,6 @@ class World:
                 },
             }
         )
-
-    # Connections
-
-    def iac(self) -> FakeIacRepository:
-        return self.branch
-
-    def engine_of(self, _environment: str) -> tuple[FollowingEngine, VerdictRule]:
-        return self.engine, self.engine.rule
-
-    # What happens
 
     @property
     def text(self) -> str:
@@ -117,7 +113,7 @@ class World:
 
     def prepare(self, number: int = 13, image: str = NEW) -> None:
         """What iac-bump does."""
-        mark = ReleaseMark(number=number, source=f"{number:040x}")
+        mark = ReleaseMark(number=number, source=commit_of(number))
         made = bump(self.text, {"web": image}, mark, gray=True, file=PRODUCTION)
         trailers = release_trailers("shop", "production", self.source_of(number), made.step)
         self.write(made.text, commit_message(f"shop: prepare release {number}", [], trailers))
@@ -129,7 +125,7 @@ class World:
 
     @staticmethod
     def source_of(number: int) -> Source:
-        return Source(commit=f"{number:040x}", number=number)
+        return Source(commit=commit_of(number), number=number)
 
     def context(self, number: int = 13, outcome: str = "written") -> StageContext:
         """A fresh process: nothing but the branch and the release record of iac-bump."""
@@ -143,7 +139,7 @@ class World:
         )
         self.releases = FakeReleaseStore(record)
         return StageContext(
-            self.delivery, Path(), "production", _Connections(self), self.releases, self.clock, self.progress
+            self.delivery, Path(), "production", self.connections, self.releases, self.clock, self.progress
         )
 
     def release(self, number: int = 13, outcome: str = "written", **inputs: Any) -> EnvironmentRelease:
@@ -170,7 +166,7 @@ class _Connections:
         return self._world.branch
 
     def engine(self, environment: str) -> tuple[FollowingEngine, VerdictRule]:
-        return self._world.engine_of(environment)
+        return self._world.engine, self._world.engine.rule
 
     def judge(self, environment: str) -> Judge:
         return self._world.judge

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gray_world import GOOD, NEW, NEWER, OLD, PRODUCTION, STABLE, World
+from gray_world import GOOD, NEW, NEWER, OLD, PRODUCTION, STABLE, World, commit_of
 
 from pipegraft.errors import Held, RolledBack, SyncFailed, Unreachable, UsageError
 from pipegraft.model.judgement import Answer
@@ -12,7 +12,7 @@ from pipegraft.ports.engine import State, Verdict
 from pipegraft.ports.judge import FakeJudge
 from pipegraft.ports.metrics import Arms, FakeSource
 
-PROMOTED = STABLE.replace(OLD, NEW).replace("number: 12, source: abc", f"number: 13, source: {13:040x}")
+PROMOTED = STABLE.replace(OLD, NEW).replace("number: 12, source: abc", f"number: 13, source: {commit_of(13)}")
 
 
 def test_a_good_version_goes_up_the_steps_and_is_promoted_by_one_commit() -> None:

@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "plan": "Show the stages that would run, in order, and what each waits for.",
     "run": "Run the plan, or the STAGEs named, one after another.",
     "rollback": "Restore an environment's files as they were before its newest release, by a commit.",
+    "gray": "Show a gray release, or approve, abort, pause or skip: each word is a commit.",
     "engine": "Keep environments on this machine as their IaC repository declares them.",
     "render": "Show what the app spec in FOLDER becomes for an engine.",
     "plugins": "List the plugins that are loaded, from where, what they provide, and what failed and why.",

@@ -1,0 +1,102 @@
+"""`pipegraft gray`: see a gray release, and tell it what to do."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+
+if TYPE_CHECKING:
+    from pipegraft.domain.gray.machine import Command
+    from pipegraft.usecases.gray import GrayStatus
+
+__all__ = ["command"]
+
+_environment_option = click.option(
+    "--env", "environment", help="The environment; needed if several declare gray releases."
+)
+
+
+@click.group("gray")
+def command() -> None:
+    """Show a gray release, or approve, abort, pause or skip: each word is a commit."""
+
+
+@command.command("status")
+@_environment_option
+@directory_option
+@json_option
+def status(environment: str | None, directory: Path, as_json: bool) -> None:
+    """Show where the newest release stands and which commits led there."""
+    from pipegraft.usecases.gray import gray_status  # noqa: PLC0415
+    from pipegraft.usecases.project import open_project  # noqa: PLC0415
+
+    _show(gray_status(open_project(directory, load_plugins()), environment), as_json=as_json)
+
+
+def _teller(word: Command, summary: str) -> Callable[..., None]:
+    """The subcommand that says one word."""
+
+    @command.command(word, help=summary)
+    @_environment_option
+    @click.option("--reason", default="", help="Why; it goes into the commit.")
+    @click.option("--wait", is_flag=True, help="Wait until the engine has it.")
+    @directory_option
+    @json_option
+    def tell(environment: str | None, reason: str, wait: bool, directory: Path, as_json: bool) -> None:
+        from pipegraft.reports.progress import open_progress  # noqa: PLC0415
+        from pipegraft.usecases.gray import tell_gray, wait_until_live  # noqa: PLC0415
+        from pipegraft.usecases.project import open_project  # noqa: PLC0415
+
+        project = open_project(directory, load_plugins())
+        by = f"{_person()}: {reason}" if reason else _person()
+        told = tell_gray(project, environment, word, by)
+        if wait:
+            with open_progress() as progress:
+                wait_until_live(project, told, progress)
+        _show(told, as_json=as_json)
+
+    return tell
+
+
+approve = _teller("approve", "Go on with a release that is held or paused.")
+abort = _teller("abort", "Take the release back now, even after its promotion.")
+pause = _teller("pause", "Stay at the present weight until somebody approves.")
+skip = _teller("skip", "Go to the next step without the judge's answer.")
+
+
+def _person() -> str:
+    """Who runs this, as the CI system or the machine knows them."""
+    names = ("GITLAB_USER_LOGIN", "BUILD_USER_ID", "BUILD_USER")
+    found = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    try:
+        return found or getpass.getuser()
+    except (OSError, KeyError):
+        return "somebody"  # a container's user without a name
+
+
+def _show(found: GrayStatus, *, as_json: bool) -> None:
+    if as_json:
+        print_json(found.to_json())
+        return
+    data: dict[str, Any] = found.to_json()
+    release, standing = f"release {found.number}", found.standing
+    where = {
+        "none": "nothing was released yet",
+        "gray": f"{release} gets {standing.weight}% of the requests ({standing.phase})",
+        "promoted": f"{release} serves all requests",
+        "superseded": f"release {standing.newer} took over",
+        "absent": f"{release} was taken back",
+    }[data["state"]]
+    click.echo(f"{found.environment}: {where}")
+    for commit in found.commits:
+        step = commit.trailers.get("Pipegraft-Step", "")
+        body = commit.message.split("\n\n")
+        reason = body[1].partition("\n")[0] if len(body) > 2 else ""
+        click.echo(f"  {commit.id[:12]}  {step:<16} {reason}".rstrip())
