@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -99,4 +100,5 @@ class Project:
         done = self.ci("--list-json", "--json-schema-validation=false")
         if done.returncode:
             return None
-        return {job["name"]: job for job in json.loads(done.stdout[done.stdout.index("[\n") :])}
+        listed = done.stdout[re.search(r"^\[", done.stdout, re.MULTILINE).start() :]  # behind the warnings
+        return {job["name"]: job for job in json.loads(listed)}

@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "gray": "Show a gray release, or approve, abort, pause or skip: each word is a commit.",
     "engine": "Keep environments on this machine as their IaC repository declares them.",
     "render": "Show what the app spec in FOLDER becomes for an engine.",
+    "templates": "Write ci_templates/ and docs/stages/ from the stage definitions.",
     "plugins": "List the plugins that are loaded, from where, what they provide, and what failed and why.",
     "schema": "Print the JSON Schema of delivery.yaml, for editors and other tools.",
     "yaml": "Read or set single values in YAML files, leaving every other byte alone.",

@@ -16,7 +16,29 @@ from pipegraft.ports.judge import Judge
 from pipegraft.ports.metrics import MetricRequest, MetricSource
 from pipegraft.ports.stage import Stage
 
-__all__ = ["CiSystem", "GitOpsEnginePlugin", "ImageBuilderPlugin", "JudgePlugin", "MetricSourcePlugin"]
+__all__ = [
+    "CiSystem",
+    "GitOpsEnginePlugin",
+    "ImageBuilderPlugin",
+    "JudgePlugin",
+    "MetricSourcePlugin",
+    "UsageExample",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageExample:
+    """How a CI system uses a stage, for the stage's page.
+
+    Arguments:
+        title: the CI system, as people write it.
+        language: of the code, for highlighting.
+        code: a whole example.
+    """
+
+    title: str
+    language: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +52,7 @@ class CiSystem:
         eject: pure; takes them out again: file, text and a reader of other files → what to write.
         templates: pure; everything below ``ci_templates/<name>``, from the stage definitions.
         source: what the CI's variables say of the running pipeline; None outside of it.
+        example: how to use a stage without an injection.
     """
 
     name: str
@@ -38,6 +61,7 @@ class CiSystem:
     eject: Callable[[str, str, Callable[[str], str | None]], Injection]
     templates: Callable[[Sequence[Stage]], Mapping[str, str]]
     source: Callable[[Mapping[str, str]], Source | None]
+    example: Callable[[Stage], UsageExample] | None = None
 
 
 @dataclass(frozen=True, slots=True)

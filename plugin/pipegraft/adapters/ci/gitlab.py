@@ -15,7 +15,7 @@ from pipegraft.domain.gitlab.inject import inject
 from pipegraft.errors import PluginError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.release import Source
-from pipegraft.ports.plugins import CiSystem
+from pipegraft.ports.plugins import CiSystem, UsageExample
 from pipegraft.ports.stage import Stage
 
 __all__ = ["make_templates", "pipegraft_ci_systems", "read_source"]
@@ -50,6 +50,7 @@ def pipegraft_ci_systems() -> Iterator[CiSystem]:
         eject=eject,
         templates=make_templates,
         source=read_source,
+        example=_example,
     )
 
 
@@ -66,6 +67,19 @@ def read_source(variables: Mapping[str, str]) -> Source | None:
         number=int(variables.get("CI_PIPELINE_IID", "0")),
         pipeline=variables.get("CI_PIPELINE_URL", ""),
     )
+
+
+def _example(stage: Stage) -> UsageExample:
+    environment = "\n      environment: production" if stage.scope == "environment" else ""
+    code = f"""
+include:
+  - project: platform/pipegraft
+    ref: v{__version__}
+    file: /ci_templates/gitlab/{stage.name}.yml
+    inputs:
+      app: shop{environment}
+"""
+    return UsageExample("GitLab", "yaml", code)
 
 
 def make_templates(stages: Sequence[Stage]) -> dict[str, str]:

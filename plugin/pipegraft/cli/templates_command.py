@@ -1,0 +1,38 @@
+"""`pipegraft templates`: generate CI templates and the stages' pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+
+__all__ = ["command"]
+
+
+@click.command("templates")
+@directory_option
+@click.option("--check", is_flag=True, help="Write nothing; exit code 1 if anything would change.")
+@json_option
+def command(*, directory: Path, check: bool, as_json: bool) -> int:
+    """Write ci_templates/ and docs/stages/ from the stage definitions.
+
+    Stages of installed plugins are included. A file there that no definition makes is deleted.
+    """
+    from pipegraft.usecases.templates import generate  # noqa: PLC0415
+
+    generated = generate(directory, load_plugins())
+    if not check:
+        generated.write()
+    if as_json:
+        print_json({"changes": sorted(generated.changes), "current": generated.current, "written": not check})
+        return 1 if check and generated.changes else 0
+    for name, text in sorted(generated.changes.items()):
+        word = "deleted" if text is None else "written"
+        click.echo(f"{'would be ' if check else ''}{word}: {name}")
+    click.echo(f"{generated.current} files are as the stage definitions make them")
+    if check and generated.changes:
+        click.echo("run `pipegraft templates` and commit what it writes", err=True)
+        return 1
+    return 0

@@ -1,0 +1,60 @@
+"""A stage's page in the documentation, from its definition."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from pipegraft.ports.plugins import UsageExample
+from pipegraft.ports.stage import Stage
+
+__all__ = ["index_page", "stage_page"]
+
+
+def stage_page(stage: Stage, examples: Sequence[UsageExample] = ()) -> str:
+    """Markdown: what it does, its inputs, what it needs, and how to use it.
+
+    Arguments:
+        stage: the definition.
+        examples: how each CI system uses it.
+    """
+    defaults = stage.inputs().model_dump(mode="json", by_alias=True)
+    inputs = [
+        {
+            "name": key,
+            "default": _written(defaults[key]),
+            "description": " ".join((info.description or "").split()),
+            "variable": f"PIPEGRAFT_INPUT_{stage.name}_{key}".replace("-", "_").upper(),
+        }
+        for name, info in stage.inputs.model_fields.items()
+        for key in [info.alias or name]
+    ]
+    rendered: str = _template().render(stage=stage, inputs=inputs, examples=examples)
+    return rendered.strip() + "\n"
+
+
+def index_page(stages: Sequence[Stage]) -> str:
+    """Markdown: a list of the pages."""
+    lines = [f"- [{stage.name}]({stage.name}.md): {stage.summary}" for stage in stages]
+    return "\n".join(
+        ["# Stages", "", "Generated from their definitions by `pipegraft templates`.", "", *lines, ""]
+    )
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_written, value))
+    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
+
+
+@functools.cache
+def _template() -> Any:
+    import jinja2  # noqa: PLC0415 - needed by `templates` alone
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipegraft.reports"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - Markdown
+    )
+    return environment.get_template("stage.md.j2")

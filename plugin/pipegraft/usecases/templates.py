@@ -1,0 +1,94 @@
+"""Everything that is generated from stage definitions: CI templates and the stages' pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipegraft.adapters.files import write_together
+from pipegraft.errors import Place, UsageError
+from pipegraft.hookspecs import CI_SYSTEMS, STAGES
+from pipegraft.manager import Plugins
+from pipegraft.reports.stage_page import index_page, stage_page
+
+__all__ = ["Generated", "generate"]
+
+_TEMPLATES = "ci_templates"
+_PAGES = "docs/stages"
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What a folder must hold, and how it differs.
+
+    Arguments:
+        root: the folder.
+        changes: path → text to write, None for a file that no definition makes any more.
+        current: how many files are as they must be.
+    """
+
+    root: Path
+    changes: Mapping[str, str | None]
+    current: int
+
+    def write(self) -> None:
+        """Bring the folder to it.
+
+        Raises:
+            UsageError: a file cannot be written; all are as they were.
+        """
+        contents = {
+            self.root / name: None if text is None else text.encode() for name, text in self.changes.items()
+        }
+        try:
+            write_together(contents)
+        except OSError as error:
+            raise UsageError(
+                f"cannot be written: {error.strerror}; every file is as it was",
+                place=Place(str(error.filename or self.root)),
+            ) from None
+
+
+def generate(root: Path, plugins: Plugins) -> Generated:
+    """Compare a folder with what the stage definitions make, third-party stages included.
+
+    Arguments:
+        root: folder of ``ci_templates/`` and ``docs/stages/``.
+        plugins: stages and CI systems.
+
+    Raises:
+        PluginError: a stage cannot be made a template.
+    """
+    wanted = _wanted(plugins)
+    folders = {name.rsplit("/", 1)[0] for name in wanted}
+    there = {
+        path.relative_to(root).as_posix()
+        for folder in folders
+        for path in (root / folder).glob("*")
+        if path.is_file()
+    }
+    changes: dict[str, str | None] = {
+        name: text for name, text in wanted.items() if _read(root / name) != text.encode()
+    }
+    return Generated(
+        root, {**changes, **dict.fromkeys(sorted(there - wanted.keys()))}, len(wanted) - len(changes)
+    )
+
+
+def _wanted(plugins: Plugins) -> dict[str, str]:
+    stages = tuple(plugins.all(STAGES).values())
+    systems = plugins.all(CI_SYSTEMS).values()
+    wanted = {
+        f"{_TEMPLATES}/{system.name}/{name}": text
+        for system in systems
+        for name, text in system.templates(stages).items()
+    }
+    for stage in stages:
+        examples = [system.example(stage) for system in systems if system.example]
+        wanted[f"{_PAGES}/{stage.name}.md"] = stage_page(stage, examples)
+    return {**wanted, f"{_PAGES}/README.md": index_page(stages)}
+
+
+def _read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
