@@ -61,8 +61,9 @@ class Folders:
         }
         return self.root / reference, config if reference == "web" else {}
 
-    def keep(self, references: Collection[str]) -> None:
+    def keep(self, references: Collection[str]) -> bool:
         self.kept = set(references)
+        return True
 
 
 @pytest.fixture
@@ -186,14 +187,17 @@ def test_kill_minus_nine_of_a_process_is_a_failure(runtime: ProcessRuntime, work
 
 
 def test_one_process_that_ends_fails_the_instance_and_the_others_go_with_it(
-    runtime: ProcessRuntime, workload: Workload
+    runtime: ProcessRuntime, workload: Workload, images: Folders
 ) -> None:
-    sidecar = Container("sidecar", "web", command=("sh", "-c", "sleep 0.3; exit 1"))
-    name = runtime.start(replace(workload, containers=(*workload.containers, sidecar)))
+    sidecar = Container(
+        "sidecar", "web", command=("sh", "-c", "until [ -e go ]; do sleep 0.02; done; exit 1")
+    )
+    instance = ready(runtime, replace(workload, containers=(*workload.containers, sidecar)))
+    pid = ask(instance)["pid"]
+    (images.root / "web" / "app" / "go").touch()
     (failed,) = observe_until(runtime, lambda seen: seen[0].phase is Phase.FAILED)
-    pid = ask(failed)["pid"]
     assert "sidecar of" in failed.reason
-    runtime.stop(name)
+    runtime.stop(instance.id)
     observe_until(runtime, lambda seen: not seen)
     assert not is_running(pid)
 
@@ -338,3 +342,11 @@ def test_collecting_keeps_the_images_of_what_runs(
     runtime.start(workload)
     runtime.collect(["next"])
     assert images.kept == {"web", "next"}
+
+
+def test_a_long_log_is_put_aside(runtime: ProcessRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipegraft.adapters.runtime.instance._LONGEST_LOG", 10_000)
+    name = runtime.start(shell("while :; do echo a line of the log; done"))
+    log = runtime.log(name, "main")
+    observe_until(runtime, lambda _seen: log.with_suffix(".log.1").exists())
+    assert log.with_suffix(".log.1").read_text().startswith("a line of the log\n")

@@ -161,8 +161,12 @@ class WorkloadRuntime(Protocol):
     def observe(self) -> Sequence[Instance]:
         """Every instance that exists now, in the order they were started."""
 
-    def collect(self, images: Collection[str]) -> None:
-        """Remove what was unpacked of all images but these and those of existing instances."""
+    def collect(self, images: Collection[str]) -> bool:
+        """Remove what was unpacked of all images but these and those of existing instances.
+
+        Returns:
+            Whether it was done; False if it should be asked again later.
+        """
 
 
 class FakeRuntime:
@@ -208,5 +212,6 @@ class FakeRuntime:
                 del self.instances[instance.id]
         return seen
 
-    def collect(self, images: Collection[str]) -> None:
+    def collect(self, images: Collection[str]) -> bool:
         self.collected.append(frozenset(images))
+        return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ _LARGEST = 4 << 20
 
 
 class UnpackedImages:
-    """A folder of unpacked images; used by one process at a time.
+    """A folder of unpacked images, used by one process at a time and by any of its threads.
 
     Arguments:
         folder: where they are; made if absent.
@@ -32,6 +33,7 @@ class UnpackedImages:
     def __init__(self, folder: Path, open_registry: Callable[[str], Registry]) -> None:
         self._folder = folder
         self._open = open_registry
+        self._changing = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, reference: str) -> tuple[Path, Mapping[str, Any]]:
@@ -40,13 +42,27 @@ class UnpackedImages:
         root = self._root(image)
         config = root.with_suffix(_CONFIG)
         if not (root.exists() and config.exists()):
-            registry = self._open(image.address)
-            write_atomically(config, json.dumps(_read_config(registry, image)).encode())
-            unpack(registry, image.repository, image.digest, root)
+            with self._changing:
+                registry = self._open(image.address)
+                write_atomically(config, json.dumps(_read_config(registry, image)).encode())
+                unpack(registry, image.repository, image.digest, root)
         return root, json.loads(config.read_bytes())
 
-    def keep(self, references: Collection[str]) -> None:
-        """Remove every other image, and what an interrupted unpacking left behind."""
+    def keep(self, references: Collection[str]) -> bool:
+        """Remove every other image, and what an interrupted unpacking left behind.
+
+        Returns:
+            Whether it was done; False while an image is being fetched.
+        """
+        if not self._changing.acquire(blocking=False):
+            return False
+        try:
+            self._remove_others(references)
+        finally:
+            self._changing.release()
+        return True
+
+    def _remove_others(self, references: Collection[str]) -> None:
         roots = {self._root(ImageReference.parse(reference)) for reference in references}
         kept = roots | {root.with_suffix(_CONFIG) for root in roots}
         for path in self._folder.iterdir():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from pipegraft.ports.runtime import HealthProbe, Instance, Phase
 
 __all__ = ["RunningInstance"]
 
+_LONGEST_LOG = 8 << 20
 _LOG_LINES = 10
 _LOG_BYTES = 8192
 _ALIVE = 1.0
@@ -89,6 +93,8 @@ class RunningInstance:
     def advance(self, pool: ThreadPoolExecutor) -> None:
         """Look at its processes and probes once."""
         ended = [container for container in self.record.containers if not self._runs(container)]
+        for container in self.record.containers:
+            _keep_short(self.log(container.name))
         if self.record.stopping is not None:
             self._end(ended, self.record.stopping)
         elif self.record.phase is not Phase.FAILED:
@@ -157,6 +163,14 @@ class RunningInstance:
         for container in self.record.containers:
             if self._runs(container):
                 signal_group(container.process, number)
+
+
+def _keep_short(log: Path) -> None:
+    """Move a log that has grown long to ``….1``; what is printed in this very moment may be lost."""
+    with suppress(FileNotFoundError):
+        if log.stat().st_size > _LONGEST_LOG:
+            shutil.copyfile(log, log.with_suffix(".log.1"))
+            os.truncate(log, 0)  # its writers append, so they go on at the beginning
 
 
 def _tail(log: Path) -> tuple[str, ...]:

@@ -35,8 +35,8 @@ class ImageStore(Protocol):
             UsageError: the reference names no image.
         """
 
-    def keep(self, references: Collection[str]) -> None:
-        """Remove every other image."""
+    def keep(self, references: Collection[str]) -> bool:
+        """Remove every other image; False if it should be asked again later."""
 
 
 class ProcessRuntime:
@@ -109,9 +109,9 @@ class ProcessRuntime:
                 seen.append(instance.describe())
         return sorted(seen, key=lambda one: (self._instances[one.id].record.started, one.id))
 
-    def collect(self, images: Collection[str]) -> None:
+    def collect(self, images: Collection[str]) -> bool:
         used = {image for one in self._instances.values() for image in one.record.images}
-        self._images.keep({*images, *used})
+        return self._images.keep({*images, *used})
 
     def log(self, instance: str, container: str) -> Path:
         """File that takes what a container prints."""

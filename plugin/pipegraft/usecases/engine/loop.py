@@ -44,6 +44,7 @@ class Engine:
     """Keeps the environments of one app as its repository declares them.
 
     Arguments:
+        fetch: has an image at hand before it is needed; called beside the loop, which it must not hold up.
         report: takes one line for people on everything that changes.
     """
 
@@ -57,6 +58,7 @@ class Engine:
         clock: Clock,
         states: States,
         entrances: Entrances,
+        fetch: Callable[[str], object] = lambda _image: None,
         report: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self._runtime = runtime
@@ -75,7 +77,14 @@ class Engine:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._in_use: frozenset[str] | None = None
-        self.watcher = Watcher(repository, options.folder, options.environments, options.poll, self.take)
+        self.watcher = Watcher(
+            repository,
+            folder=options.folder,
+            environments=options.environments,
+            interval=options.poll,
+            found=self.take,
+            fetch=fetch,
+        )
 
     def run(self) -> None:
         """Work until `stop` is called."""
@@ -222,6 +231,5 @@ class Engine:
         used = frozenset(image for workload in declared for image in workload.images)
         live = all(one.desired and one.live == one.desired.revision for one in self._applications)
         settled = {one.template for one in instances} <= {workload.template for workload in declared}
-        if live and settled and used != self._in_use:
-            self._runtime.collect(used)
+        if live and settled and used != self._in_use and self._runtime.collect(used):
             self._in_use = used

@@ -66,11 +66,8 @@ def run_engine(setup: EngineSetup, report: Callable[[str], None]) -> None:
     with _alone(setup.state):
         branch = open_branch(setup.repository, setup.branch, Path.cwd())
         router = EmbeddedRouter(setup.state / "proxy")
-        runtime = ProcessRuntime(
-            setup.state / "instances",
-            UnpackedImages(setup.state / "images", lambda address: open_registry(address, Path.cwd())),
-            secret_folder=setup.secrets,
-        )
+        images = UnpackedImages(setup.state / "images", lambda address: open_registry(address, Path.cwd()))
+        runtime = ProcessRuntime(setup.state / "instances", images, secret_folder=setup.secrets)
         engine = Engine(
             setup.options,
             repository=branch,
@@ -79,6 +76,7 @@ def run_engine(setup: EngineSetup, report: Callable[[str], None]) -> None:
             clock=SystemClock(),
             states=States(setup.state / "applications"),
             entrances=Entrances(setup.state / "entrances.json", free_port),
+            fetch=images.get,
             report=report,
         )
         with (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pipegraft.domain.appspec import resolve
@@ -37,21 +38,25 @@ class Watcher:
         folder: the app's folder in a repository shared by several, empty for the root.
         environments: names of the environments to read.
         found: takes each look that differs from the one before.
+        fetch: has an image at hand before the loop needs it.
     """
 
     def __init__(
         self,
         repository: IacRepository,
+        *,
         folder: str,
         environments: Sequence[str],
         interval: float,
         found: Callable[[Look], None],
+        fetch: Callable[[str], object],
     ) -> None:
         self._repository = repository
         self._folder = f"{folder}/" if folder else ""
         self._environments = environments
         self._interval = interval
         self._found = found
+        self._fetch = fetch
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._last: Look | None = None
@@ -75,6 +80,7 @@ class Watcher:
             look = self.look()
             if look != self._last:
                 self._last = look
+                self._prepare(look)
                 self._found(look)
             self._wake.wait(self._interval)
             self._wake.clear()
@@ -89,6 +95,14 @@ class Watcher:
         except PipegraftError as error:
             last = self._last or Look("", {})
             return Look("", last.specs, str(error))
+
+    def _prepare(self, look: Look) -> None:
+        """Have the images at hand; what cannot be fetched is told when it is needed."""
+        specs = [spec for spec in look.specs.values() if isinstance(spec, Desired)]
+        for workload in (workload for spec in specs for workload in spec.workloads):
+            for image in workload.images:
+                with suppress(PipegraftError):
+                    self._fetch(image)
 
     def _read(self, environment: str, tip: str) -> Desired | tuple[str, ...]:
         app_file = f"{self._folder}app.yaml"
