@@ -1,0 +1,83 @@
+"""kill -9 of a writer at any moment: the branch is before or after, and the next run leaves no rest."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_git import FILES, git, make_repository, serve_repository
+
+from pipegraft.adapters.git import open_branch
+from pipegraft.testing.git_http import serve
+
+WRITER = """\
+import sys
+from pathlib import Path
+from pipegraft.adapters.git import open_branch
+branch = open_branch(sys.argv[1], "main", Path(), folder="")
+number = 0
+print("started", flush=True)
+while True:
+    tip = branch.tip()
+    path = "environments/production.yaml"
+    branch.commit({path: f"a: {number}\\nb: {number}\\n", "app.yaml": f"app: {number}\\n"}, "bump", tip)
+    number += 1
+    print(number, flush=True)
+"""
+
+
+def write_until_killed(repository: str, temporary: Path, seconds: float) -> None:
+    """Run a writer in a process group of its own and kill all of it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, repository],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"started\n"
+        assert writer.stdout.readline()  # at least one commit
+        time.sleep(seconds)  # the moment of death, not a wait for anything
+        os.killpg(writer.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("transport", ["local", "http"])
+def test_a_killed_writer_leaves_the_branch_before_or_after(transport: str, tmp_path: Path) -> None:
+    bare = serve_repository(tmp_path, FILES)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    rng = random.Random(7)
+    with serve(tmp_path) as server:
+        repository = str(bare) if transport == "local" else f"{server.url}/iac.git"
+        for _ in range(3):
+            write_until_killed(repository, temporary, rng.uniform(0, 0.15))
+            git(bare, "fsck", "--strict", "--connectivity-only")
+            number = git(bare, "show", "main:app.yaml").removeprefix("app: ")
+            assert git(bare, "show", "main:environments/production.yaml") == f"a: {number}\nb: {number}"
+            (bare / "refs" / "heads" / "main.lock").unlink(
+                missing_ok=True
+            )  # what `Locked` tells people to do
+
+
+def test_what_a_killed_writer_left_on_this_machine_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = make_repository(tmp_path, FILES)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    write_until_killed(str(bare), temporary, 0)
+    (folder,) = temporary.glob("pipegraft-*")
+    assert [path for path in folder.iterdir() if path.is_dir()]
+    (bare / "refs" / "heads" / "main.lock").unlink(missing_ok=True)
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    branch = open_branch(str(bare), "main", tmp_path)
+    branch.commit({"app.yaml": "app: after\n"}, "change", branch.tip())
+    assert len([path for path in folder.iterdir() if path.is_dir()]) == 1
+    del branch
+    assert not [path for path in folder.iterdir() if path.suffix != ".turn"]
