@@ -1,0 +1,47 @@
+"""`pipegraft guard`: what `hooks/` calls."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from pipegraft.cli.common import json_option, print_json
+
+__all__ = ["command"]
+
+
+@click.command("guard")
+@click.argument("files", nargs=-1)
+@click.option(
+    "--pre-receive", is_flag=True, help="Check a push: 'OLD NEW REFERENCE' lines on standard input."
+)
+@click.option("--pusher", help="Who pushes; told by the server's variables if absent.")
+@json_option
+def command(*, files: tuple[str, ...], pre_receive: bool, pusher: str | None, as_json: bool) -> int:
+    """Refuse what must not enter an IaC repository: on the server, or FILES before a commit.
+
+    App specs and environments must be valid and pinned by digest, nothing may look like a secret, gray
+    releases go step by step, history is not rewritten, and pushers change only the paths that
+    .pipegraft/guard.yaml gives them.
+    """
+    from pipegraft.adapters.git.received import open_received  # noqa: PLC0415
+    from pipegraft.usecases.guard import check_push, check_work_tree, parse_updates, pusher_name  # noqa: PLC0415
+
+    if pre_receive == bool(files):
+        raise click.UsageError("expected FILES, or --pre-receive")
+    if pre_receive:
+        who = pusher_name(os.environ) if pusher is None else pusher
+        problems = check_push(open_received(), parse_updates(sys.stdin), who)
+    else:
+        problems = check_work_tree(Path(), files)
+    if as_json:
+        print_json(
+            [{"message": one.message, "place": str(one.place or ""), "fix": one.fix} for one in problems]
+        )
+    else:
+        for problem in problems:
+            click.echo(f"refused: {problem}", err=True)
+    return 1 if problems else 0

@@ -1,0 +1,1 @@
+"""What may enter an IaC repository: rules over texts before and after. Pure."""

@@ -1,0 +1,42 @@
+"""``.pipegraft/guard.yaml`` at the root of an IaC repository: who may push what."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+
+from pipegraft.domain.configuration import parse_document
+from pipegraft.model.base import Declared
+
+__all__ = ["GUARD_FILE", "GuardRules", "read_rules"]
+
+GUARD_FILE = ".pipegraft/guard.yaml"
+
+
+class GuardRules(Declared):
+    """The whole file, read from the branch as it was before a push: nobody grants themselves rights."""
+
+    pushers: Mapping[str, tuple[str, ...]] = {}
+    """User → patterns of paths; `*` for everybody else. No entry at all lets everybody push everything."""
+    pinned: bool = True
+    """Images of app specs and environments must be pinned by digest."""
+    gray_steps: tuple[int, ...] = ()
+    """The only weights a gray release may take, one after another; any rising weights if empty."""
+    secrets: bool = True
+    """Refuse what looks like a key or a token."""
+
+    def allows(self, pusher: str, path: str) -> bool:
+        """Whether a user may change a path; `*` in a pattern matches `/` too."""
+        if not self.pushers:
+            return True
+        patterns = self.pushers.get(pusher, self.pushers.get("*", ()))
+        return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
+
+
+def read_rules(text: str | None) -> GuardRules:
+    """Read the file; the defaults if there is none.
+
+    Raises:
+        ConfigError: everything wrong with it.
+    """
+    return parse_document(text, GUARD_FILE, GuardRules) if text and text.strip() else GuardRules()
