@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Self, TextIO
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
+from rich.table import Table
 from rich.text import Text
 
 from pipegraft.ports.progress import Event, Progress
@@ -25,6 +27,14 @@ _MARKS = {
     "judgement": ("▲", "magenta"),
     "warning": ("!", "yellow"),
 }
+
+_UNDECIDED = {"progressing", "inconclusive"}
+_COMMIT = re.compile(r"[0-9a-f]{40,64}")
+
+
+def _shown(subject: str) -> str:
+    """A commit's name as people read it; anything else as it is."""
+    return subject[:12] if _COMMIT.fullmatch(subject) else subject
 
 
 class PlainProgress:
@@ -58,7 +68,7 @@ class PlainProgress:
         if event.kind == "progress" and self._last.get(event.subject) == event.message:
             return ""  # a log needs no heartbeat
         self._last[event.subject] = event.message
-        subject = f"{event.subject}: " if event.subject else ""
+        subject = f"{_shown(event.subject)}: " if event.subject else ""
         warning = "warning: " if event.kind == "warning" else ""
         return f"[{self._stage}] {warning}{subject}{event.message}"
 
@@ -93,24 +103,34 @@ class LiveProgress:
                 self._stage, self._summary, self._subjects = event.subject, event.message, {}
             elif event.kind == "finished":
                 self._finish(event)
-            elif event.kind == "progress":
-                self._subjects[event.subject] = event.message
+            elif event.kind == "progress" or _UNDECIDED & {event.data.get("state"), event.data.get("answer")}:
+                self._subjects[_shown(event.subject)] = event.message
             else:
-                self._subjects.pop(event.subject, None)
-                mark, style = _MARKS.get(event.kind, ("·", "dim"))
-                subject = f"{event.subject}  " if event.subject else ""
-                self._console.print(
-                    Text.assemble(("  " + mark + " ", style), (subject, "bold"), event.message)
-                )
+                self._subjects.pop(_shown(event.subject), None)
+                self._print("  ", *_MARKS.get(event.kind, ("·", "dim")), _shown(event.subject), event.message)
             self._live.update(self._picture())
 
     def _finish(self, event: Event) -> None:
         good = bool(event.data.get("ok"))
-        mark = ("✔ ", "bold green") if good else ("✘ ", "bold red")
-        seconds = f"  {event.data.get('seconds', 0):.1f} s"
+        mark, style = ("✔", "bold green") if good else ("✘", "bold red")
         detail = "" if event.message == "done" else f"  {event.message}"
-        self._console.print(Text.assemble(mark, (event.subject, "bold"), (seconds, "dim"), detail))
+        self._print(
+            "",
+            mark,
+            style,
+            event.subject,
+            Text.assemble((f"{event.data.get('seconds', 0):.1f} s", "dim"), detail),
+        )
         self._stage, self._subjects = "", {}
+
+    def _print(self, indent: str, mark: str, style: str, subject: str, message: str | Text) -> None:
+        """One line that stays; what is too long for it goes on below its own beginning."""
+        line = Table.grid(padding=(0, 1, 0, 0))
+        line.add_column(no_wrap=True)
+        line.add_column(overflow="fold")
+        head = Text(subject, style="bold") if subject else Text()
+        line.add_row(Text(indent + mark, style=style), Text.assemble(head, "  " if subject else "", message))
+        self._console.print(line)
 
     def _picture(self) -> RenderableType:
         if not self._stage:

@@ -51,7 +51,6 @@ def run(context: StageContext, inputs: SyncGateInputs) -> None:
         seconds=round(waited.seconds, 3),
     )
     context.update_environment(gate=result)
-    context.report("verdict", f"{waited.verdict.reason} after {waited.seconds:.1f} s", target)
 
 
 @hookimpl
