@@ -15,6 +15,7 @@ from yaml.events import (
 
 from pipegraft.text.yaml.changes import Change, Replaced, Value, Wanted, wanted
 from pipegraft.text.yaml.layout import (
+    block_scalar,
     column_of,
     content_end,
     entry_start,
@@ -27,7 +28,7 @@ from pipegraft.text.yaml.locate import Step
 from pipegraft.text.yaml.render import Style, entry_lines, item_lines
 from pipegraft.text.yaml.source import LINE_BREAK, Node, Source
 
-__all__ = ["append_entry", "insert_item", "lines_at", "remove_entry", "style_around"]
+__all__ = ["append_entry", "insert_item", "lines_at", "remove_entry", "style_at"]
 
 _BLANK = re.compile("[ \t\r\n\x85\u2028\u2029]*")
 
@@ -42,8 +43,8 @@ def append_entry(source: Source, mapping: Node, key: str, value: Value) -> Chang
         value: its value.
     """
     column = column_of(source, mapping)
-    lines = entry_lines(key, value, column, style_around(source, mapping))
     stop = entry_stop(source, source.children(mapping)[-1], column)
+    lines = entry_lines(key, value, column, style_at(source, mapping, stop))
     at = source.closing[mapping] - 1
     return Change((lines_at(source, stop, lines),), at, at, (*wanted(key), *wanted(value)))
 
@@ -59,11 +60,12 @@ def insert_item(source: Source, sequence: Node, index: int, value: Value) -> Cha
     """
     items = source.children(sequence)
     column = column_of(source, sequence)
-    lines = item_lines(value, column, style_around(source, sequence))
     at = items[index] if index < len(items) else source.closing[sequence] - 1
     if index:
-        text = lines_at(source, entry_stop(source, items[index - 1], column), lines)
+        stop = entry_stop(source, items[index - 1], column)
+        text = lines_at(source, stop, item_lines(value, column, style_at(source, sequence, stop)))
     else:
+        lines = item_lines(value, column, style_at(source, sequence, 0))
         text = _before_first(source, sequence, column, lines)
     return Change((text,), at, at, tuple(wanted(value)))
 
@@ -92,9 +94,35 @@ def lines_at(source: Source, position: int, lines: Sequence[str]) -> Replaced:
     """New whole lines at the start of a line, or behind a last line that has no line break."""
     line_break = line_break_near(source.text, position)
     joined = line_break.join(lines)
-    if position and not LINE_BREAK.fullmatch(source.text[position - 1]):
+    if _is_open_end(source.text, position):
+        _check_open_end(source)
         return Replaced(position, position, line_break + joined)
     return Replaced(position, position, joined + line_break)
+
+
+def _is_open_end(text: str, position: int) -> bool:
+    return position > 0 and not LINE_BREAK.fullmatch(text[position - 1])
+
+
+def _check_open_end(source: Source) -> None:
+    """Refuse to add a line break that a literal scalar at the end of the file would take for its own."""
+    text_block = _text_block_before(source, len(source.events))
+    if text_block is not None:
+        raise source.refusal(
+            text_block,
+            "the file ends inside this text block without a line break, and a line behind it would change it",
+            "add a line break at the end of the file",
+        )
+
+
+def _text_block_before(source: Source, node: Node) -> Node | None:
+    """The scalar before a node, if it is a literal or folded one to which its last line break counts."""
+    for before in range(node - 1, 0, -1):
+        event = source.events[before]
+        if isinstance(event, ScalarEvent):
+            counts = event.style in {"|", ">"} and block_scalar(source, before).chomping != "-"
+            return before if counts else None
+    return None
 
 
 def remove_entry(source: Source, step: Step) -> Change:
@@ -146,9 +174,7 @@ def _trimmed(text: str, stop: int) -> int:
 def _lines_cut(source: Source, first: Node, line: int, stop: int) -> Replaced:
     text = source.text
     whole = stop < len(text) or _trimmed(text, stop) < stop
-    # Without its last line break a literal scalar above would read otherwise.
-    above = next((e for e in reversed(source.events[:first]) if isinstance(e, ScalarEvent)), None)
-    if whole or (above is not None and above.style in {"|", ">"}):
+    if whole or _text_block_before(source, first) is not None:
         return Replaced(line, stop, "")
     return Replaced(_trimmed(text, line), stop, "")
 
@@ -161,14 +187,18 @@ def _emptied(source: Source, container: Node, cut: Replaced) -> Change:
     return Change((cut,), container, last, (Wanted(ScalarEvent, None, event.anchor, event.tag),))
 
 
-def style_around(source: Source, container: Node) -> Style:
-    """How the entries of a collection, or else of the whole text, indent what is inside them."""
+def style_at(source: Source, container: Node, position: int) -> Style:
+    """How to write new lines in a collection, at a position: indented as its entries, or else as the text.
+
+    At the end of a file without a last line break nothing is written under ``|``, which would count it.
+    """
+    literal = not _is_open_end(source.text, position)
     step = dash = None
     inside = range(container, source.closing[container])
     for nodes in (inside, range(len(source.events))):
         for node in nodes:
             if step is not None and dash is not None:
-                return Style(step, dash)
+                return Style(step, dash, literal)
             event = source.events[node]
             if not isinstance(event, MappingStartEvent) or event.flow_style:
                 continue
@@ -182,4 +212,4 @@ def style_around(source: Source, container: Node) -> Style:
                     dash = offset if dash is None else dash
                 else:
                     step = offset if step is None else step
-    return Style(step or 2, 2 if dash is None else dash)
+    return Style(step or 2, 2 if dash is None else dash, literal)

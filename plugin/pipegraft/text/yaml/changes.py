@@ -78,7 +78,7 @@ def wanted(value: Value) -> list[Wanted]:
     return [Wanted(ScalarEvent, value)]
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Replaced:
     """A stretch of the text and what stands there instead."""
 
@@ -118,7 +118,8 @@ def make(source: Source, changes: Iterable[Change]) -> str:
         EditRefused: two changes overlap, or the new text does not say what it should.
     """
     ordered = sorted(changes, key=lambda change: (change.first, change.last))
-    texts = sorted(text for change in ordered for text in change.texts)
+    # Stable: what is added at one position keeps its order.
+    texts = sorted((text for one in ordered for text in one.texts), key=lambda text: (text.start, text.end))
     if any(one.end > other.start for one, other in pairwise(texts)):
         raise EditRefused(
             "two edits change the same place",

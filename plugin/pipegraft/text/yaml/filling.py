@@ -12,7 +12,7 @@ from yaml.events import (
 )
 
 from pipegraft.errors import EditRefused
-from pipegraft.text.yaml.blocks import lines_at, style_around
+from pipegraft.text.yaml.blocks import lines_at, style_at
 from pipegraft.text.yaml.changes import Change, Replaced, Value, Wanted, is_list, wanted
 from pipegraft.text.yaml.flows import colon_behind
 from pipegraft.text.yaml.layout import (
@@ -27,7 +27,7 @@ from pipegraft.text.yaml.layout import (
 )
 from pipegraft.text.yaml.locate import Step
 from pipegraft.text.yaml.paths import Path, format_path
-from pipegraft.text.yaml.render import Style, as_block_scalar, as_flow, node_lines
+from pipegraft.text.yaml.render import as_block_scalar, as_flow, node_lines
 from pipegraft.text.yaml.setting import token_for_nothing
 from pipegraft.text.yaml.source import LINE_BREAK, Node, Source
 
@@ -40,7 +40,8 @@ def create_document(source: Source, value: Value) -> Change:
         raise EditRefused(
             "an empty file can only be given a mapping", place=source.place(0), fix="name a key"
         )
-    text = lines_at(source, len(source.text), node_lines(value, 0, Style()))
+    end = len(source.text)
+    text = lines_at(source, end, node_lines(value, 0, style_at(source, 0, end)))
     made = (Wanted(DocumentStartEvent), *wanted(value), Wanted(DocumentEndEvent))
     return Change((text,), 1, 1, made)
 
@@ -48,6 +49,8 @@ def create_document(source: Source, value: Value) -> Change:
 def fill(source: Source, steps: tuple[Step, ...], node: Node, value: Value) -> Change:
     """Plan a value where nobody wrote one: behind ``key:``, behind a dash, in an empty document."""
     event = source.events[node]
+    if event.tag is not None:
+        raise source.refusal(node, f"the tag {event.tag} stands here without a value", "remove the tag")
     start, *inside = wanted(value)
     made = (Wanted(start.kind, start.value, event.anchor, event.tag), *inside)
     in_flow = bool(steps) and is_flow(source, steps[-1].container)
@@ -60,10 +63,12 @@ def fill(source: Source, steps: tuple[Step, ...], node: Node, value: Value) -> C
 def _filled(source: Source, steps: tuple[Step, ...], node: Node, value: Value) -> Replaced:
     end = source.end(node)
     if not steps:
-        return lines_at(source, next_line(source.text, end), node_lines(value, 0, Style()))
+        stop = next_line(source.text, end)
+        return lines_at(source, stop, node_lines(value, 0, style_at(source, node, stop)))
     container = steps[-1].container
-    column, style = column_of(source, container), style_around(source, container)
+    column = column_of(source, container)
     stop = entry_stop(source, node, column)
+    style = style_at(source, container, stop)
     if steps[-1].key is not None:
         deeper = style.step if isinstance(value, Mapping) else style.dash
         return lines_at(source, stop, node_lines(value, column + deeper, style))

@@ -113,10 +113,13 @@ def _items(source: Source, container: Node) -> list[_Item] | None:
 
 def _end_of(source: Source, key: Node, value: Node) -> int:
     event = source.events[value]
-    if key != value and isinstance(event, ScalarEvent) and source.is_bare(value):
-        colon = colon_behind(source, key, source.end(value))
-        return source.end(source.closing[key] - 1) if colon is None else colon
-    return content_end(source, value)
+    if key == value or not isinstance(event, ScalarEvent) or not source.is_bare(value):
+        return content_end(source, value)
+    colon = colon_behind(source, key, source.end(value))
+    if colon is None:
+        return source.end(source.closing[key] - 1)
+    # The blank belongs to it: 'key:,' would not be a key.
+    return colon + 1 if source.text[colon] in " \t" else colon
 
 
 def _is_tight(source: Source, pair: tuple[Node, Node]) -> bool:

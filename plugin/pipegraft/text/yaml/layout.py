@@ -44,12 +44,10 @@ def line_end(text: str, position: int) -> int:
 
 
 def line_break_near(text: str, position: int) -> str:
-    """The line break in use around a position: the one before it, else the first one, else a newline."""
-    if text[max(0, position - 2) : position] == "\r\n":
-        return "\r\n"
-    before = text[position - 1 : position] if position else ""
-    if before and LINE_BREAK.fullmatch(before):
-        return before
+    """The line break in use around a position: the last one before it, else the first one, else a newline."""
+    newline = text.rfind("\n", 0, position)
+    if newline >= 0:
+        return "\r\n" if text[newline - 1 : newline] == "\r" else "\n"
     found = LINE_BREAK.search(text)
     return found[0] if found else "\n"
 
@@ -99,7 +97,8 @@ def content_end(source: Source, node: Node) -> int:
         last -= 1
     event = source.events[last]
     if isinstance(event, ScalarEvent) and event.style in {"|", ">"}:
-        return block_scalar(source, last).end
+        parts = block_scalar(source, last)
+        return parts.stop if parts.chomping == "+" else parts.end  # under + blank lines are text
     if isinstance(event, ScalarEvent) and source.is_bare(last):
         # Nothing stands there; behind '? key' libyaml puts the mark in a later line.
         return len(source.text[: source.end(last)].rstrip(" \t\r\n\x85\u2028\u2029"))
@@ -150,7 +149,8 @@ class BlockScalar:
     Arguments:
         start: where its header starts.
         body: where the line behind its header starts.
-        end: behind its last line that counts; with ``+`` blank lines count.
+        end: behind its last line with text in it, before that line's break.
+        stop: behind all that libyaml takes for it: the line break, and blank lines.
         style: ``|`` or ``>``.
         chomping: ``-``, ``+`` or empty.
         digit: the indentation given in the header, or empty.
@@ -161,6 +161,7 @@ class BlockScalar:
     start: int
     body: int
     end: int
+    stop: int
     style: str
     chomping: str
     digit: str
@@ -181,8 +182,8 @@ def block_scalar(source: Source, node: Node) -> BlockScalar:
     indent = next((len(line) - len(line.lstrip(" ")) for _, line in lines if line.strip(" ")), None)
     if header[3]:
         indent = _given_indent(source, node, int(header[3]))
-    end = stop if chomping == "+" else _body_end(lines, indent, line_end(text, header.end()))
-    return BlockScalar(start, first, end, header[1], chomping, header[3], comment, indent)
+    end = _body_end(lines, indent, line_end(text, header.end()))
+    return BlockScalar(start, first, end, stop, header[1], chomping, header[3], comment, indent)
 
 
 def _given_indent(source: Source, node: Node, digit: int) -> int:

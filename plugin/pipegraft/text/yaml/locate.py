@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
 from pipegraft.errors import EditRefused, Place
+from pipegraft.text.yaml.layout import content_end, content_start
 from pipegraft.text.yaml.paths import Path, format_path
 from pipegraft.text.yaml.source import Event, Node, Source, Span, parse
 
@@ -17,13 +18,13 @@ __all__ = [
     "Walk",
     "document_root",
     "entry_of",
-    "found",
     "has_path",
     "is_merge_key",
     "key_text",
     "keys_of",
     "locate",
     "missing",
+    "reach",
     "walk",
 ]
 
@@ -82,25 +83,36 @@ class Walk:
         return next((number for number, step in enumerate(self.steps) if step.inherited), None)
 
 
-def locate(text: str, path: Path, *, document: int | None = None, file: str = "<text>") -> Span:
+def locate(
+    text: str, path: Path, *, document: int | None = None, key: bool = False, file: str = "<text>"
+) -> Span:
     """Where the value at a path stands, through aliases and merge keys.
 
     Arguments:
         text: the YAML text.
         path: keys and indexes.
         document: the number of the document, from 0; needed when more than one has the path.
+        key: whether to find the key of the last part instead of the value.
         file: name for error messages.
 
     Returns:
-        The span of the node, its anchor and tag included.
+        The span of the value, without its anchor and tag; of no length where nobody wrote one.
 
     Raises:
-        EditRefused: the text does not parse, or the path is missing or ambiguous.
+        EditRefused: the text does not parse, the path is missing or ambiguous, or it has no key.
     """
     source = parse(text, file)
-    node = found(source, path, document)
-    start = source.start(node)
-    return source.span(start, max(start, source.end(source.closing[node] - 1)))
+    reached = reach(source, path, document)
+    node = reached.node
+    if key:
+        last = reached.steps[-1].key if reached.steps else None
+        if last is None:
+            raise source.refusal(
+                node, f"{format_path(path)} is no mapping entry", "name a path that ends with a key"
+            )
+        node = last
+    start = content_start(source, node)
+    return source.span(start, max(start, content_end(source, node)))
 
 
 def has_path(text: str, path: Path, *, document: int | None = None, file: str = "<text>") -> bool:
@@ -120,8 +132,8 @@ def has_path(text: str, path: Path, *, document: int | None = None, file: str = 
     return any(walk(source, start + 1, path, follow=True).complete for start in starts)
 
 
-def found(source: Source, path: Path, document: int | None) -> Node:
-    """The node at a path, through aliases and merge keys.
+def reach(source: Source, path: Path, document: int | None) -> Walk:
+    """Follow a path to its end, through aliases and merge keys.
 
     Raises:
         EditRefused: the path is missing or ambiguous.
@@ -129,7 +141,7 @@ def found(source: Source, path: Path, document: int | None) -> Node:
     reached = walk(source, document_root(source, path, document), path, follow=True)
     if not reached.complete:
         raise missing(source, reached)
-    return reached.node
+    return reached
 
 
 def document_root(source: Source, path: Path, document: int | None) -> Node:

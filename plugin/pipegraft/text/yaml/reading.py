@@ -10,7 +10,7 @@ from yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStar
 
 from pipegraft.text.yaml import scalars
 from pipegraft.text.yaml.changes import Value, is_list
-from pipegraft.text.yaml.locate import found, is_merge_key, key_text
+from pipegraft.text.yaml.locate import is_merge_key, key_text, reach
 from pipegraft.text.yaml.paths import Path
 from pipegraft.text.yaml.render import Style, as_flow, node_lines
 from pipegraft.text.yaml.scalars import Scalar
@@ -42,7 +42,7 @@ def get_value(text: str, path: Path, *, document: int | None = None, file: str =
         EditRefused: the text does not parse, or the path is missing or ambiguous.
     """
     source = parse(text, file)
-    return _Reader(source).read(found(source, path, document), ())
+    return _Reader(source).read(reach(source, path, document).node, ())
 
 
 def get_text(text: str, path: Path, *, document: int | None = None, file: str = "<text>") -> str:
@@ -59,7 +59,7 @@ def get_text(text: str, path: Path, *, document: int | None = None, file: str = 
         EditRefused: as for `get_value`.
     """
     source = parse(text, file)
-    node = found(source, path, document)
+    node = reach(source, path, document).node
     event = source.events[node]
     if isinstance(event, ScalarEvent):
         return str(event.value)

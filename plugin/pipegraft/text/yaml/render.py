@@ -23,10 +23,12 @@ class Style:
     Arguments:
         step: spaces by which a mapping inside a mapping is indented.
         dash: spaces by which the dashes of a sequence inside a mapping are indented.
+        literal: whether text of several lines may stand under ``|``; otherwise it is quoted.
     """
 
     step: int = 2
     dash: int = 2
+    literal: bool = True
 
 
 def as_flow(value: Value, *, json_like: bool = False) -> str:
@@ -54,7 +56,7 @@ def entry_lines(key: str, value: Value, column: int, style: Style) -> list[str]:
         return [head, *node_lines(value, column + style.step, style)]
     if isinstance(value, Sequence) and not isinstance(value, str) and value:
         return [head, *node_lines(value, column + style.dash, style)]
-    return _with_scalar(f"{head} ", value, column + style.step)
+    return _with_scalar(f"{head} ", value, column + style.step, style)
 
 
 def item_lines(value: Value, column: int, style: Style) -> list[str]:
@@ -63,7 +65,7 @@ def item_lines(value: Value, column: int, style: Style) -> list[str]:
     if isinstance(value, Mapping | Sequence) and not isinstance(value, str) and value:
         lines = node_lines(value, column + 2, style)
         return [dash + lines[0][column + 2 :], *lines[1:]]
-    return _with_scalar(dash, value, column + 2)
+    return _with_scalar(dash, value, column + 2, style)
 
 
 def node_lines(value: Value, column: int, style: Style) -> list[str]:
@@ -74,8 +76,8 @@ def node_lines(value: Value, column: int, style: Style) -> list[str]:
     return [line for item in value for line in item_lines(item, column, style)]
 
 
-def _with_scalar(head: str, value: Value, indent: int) -> list[str]:
-    if isinstance(value, str) and "\n" in value and fits_literal(value):
+def _with_scalar(head: str, value: Value, indent: int, style: Style) -> list[str]:
+    if style.literal and isinstance(value, str) and "\n" in value and fits_literal(value):
         content = value.rstrip("\n")
         chomping = ("-", "")[len(value) - len(content)] if len(value) - len(content) < 2 else "+"
         extra = [""] * (len(value) - len(content) - 1)

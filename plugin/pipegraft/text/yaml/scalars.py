@@ -14,15 +14,16 @@ from typing import TypeAlias
 
 from yaml.events import ScalarEvent
 
+from pipegraft.errors import EditRefused
 from pipegraft.text.yaml.source import Event
 
-__all__ = ["Scalar", "means", "read", "same", "write"]
+__all__ = ["Scalar", "holds", "means", "read", "same", "write"]
 
 Scalar: TypeAlias = str | int | float | bool | None
 """What a scalar can hold."""
 
-_STRING = "tag:yaml.org,2002:str"
-_CORE_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float"))
+_CORE = "tag:yaml.org,2002:"
+_CORE_TAGS = {f"{_CORE}null": None, f"{_CORE}bool": bool, f"{_CORE}int": int, f"{_CORE}float": float}
 _CONSTANTS: dict[str, bool | None] = (
     dict.fromkeys(("", "~", "null", "Null", "NULL"))
     | dict.fromkeys(("true", "True", "TRUE"), True)
@@ -54,6 +55,7 @@ _NEEDS_QUOTES = re.compile(
     """,
     re.VERBOSE,
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _FLOW_INDICATOR = re.compile(r"[,\[\]{}]")
 _ESCAPES = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\b": r"\b", "\f": r"\f"}
 
@@ -108,6 +110,14 @@ def means(event: Event, value: Scalar) -> bool:
     return not (isinstance(value, str) and bare and _TYPED_SOMEWHERE.fullmatch(value))
 
 
+def holds(tag: str | None, value: Scalar) -> bool:
+    """Whether a value can stand behind a tag; behind one that is not YAML's own only strings can."""
+    if tag is None:
+        return True
+    kind = _CORE_TAGS.get(tag, str)
+    return value is None if kind is None else type(value) is kind or (kind is str and isinstance(value, str))
+
+
 def write(value: Scalar, style: str = "", *, flow: bool = False, json_like: bool = False) -> str:
     """Write a value on one line, in the style given if that can hold it.
 
@@ -119,9 +129,14 @@ def write(value: Scalar, style: str = "", *, flow: bool = False, json_like: bool
 
     Returns:
         The token, without line breaks.
+
+    Raises:
+        EditRefused: the string has half a surrogate pair, which no file can hold.
     """
     if not isinstance(value, str):
         return _write_typed(value)
+    if half := _SURROGATE.search(value):
+        raise EditRefused(f"the new value holds U+{ord(half[0]):04X}, half a character", fix="leave it out")
     if style == "'" and not _NEEDS_ESCAPE.search(value):
         return _single(value)
     if style in {"'", '"'} or json_like:

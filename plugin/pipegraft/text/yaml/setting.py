@@ -46,6 +46,12 @@ def set_scalar(source: Source, steps: tuple[Step, ...], node: Node, value: Scala
         text = Replaced(source.start(node), source.end(node), token)
         return Change((text,), node, node + 1, (Wanted(ScalarEvent, value),))
     assert isinstance(event, ScalarEvent)  # noqa: S101 - the caller looked
+    if not scalars.holds(event.tag, value):
+        raise source.refusal(
+            node,
+            f"the tag {event.tag} stands here, and {value!r} is no value for it",
+            "give a value of the tag's type, a string for a tag of your own; or remove the tag",
+        )
     made = (Wanted(ScalarEvent, value, event.anchor, event.tag),)
     if event.style in {"|", ">"}:
         text = _block(source, steps, node, value)
@@ -114,8 +120,7 @@ def _block(source: Source, steps: tuple[Step, ...], node: Node, value: Scalar) -
     head = f"{style}{old.digit}{chomping}{old.comment}"
     if chomping == "+":
         # Blank lines behind the body count now: they become what the value says.
-        stop = source.end(node)
-        return Replaced(old.start, stop, line_break.join((head, *lines, *[""] * newlines)))
+        return Replaced(old.start, old.stop, line_break.join((head, *lines, *[""] * newlines)))
     return Replaced(old.start, old.end, line_break.join((head, *lines)))
 
 
