@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from gray_world import GOOD, NEW, NEWER, OLD, PRODUCTION, STABLE, World, commit_of
 
@@ -278,3 +280,35 @@ def test_a_pause_stops_the_steps_until_it_is_taken_back() -> None:
     assert world.release(no_wait=True).outcome == "in-progress"
     world.write(world.text.replace("phase: paused", "phase: step"))
     assert world.release().outcome == "promoted"
+
+
+def test_a_person_s_word_right_before_our_commit_wins() -> None:
+    world = World()
+    world.prepare()
+    written = world.branch.commit
+
+    def commit(changes: Mapping[str, str | None], message: str, parent: str) -> str:
+        world.branch.commit = written  # type: ignore[method-assign]
+        world.write(world.text.replace("phase: step", "phase: paused"))
+        return written(changes, message, parent)
+
+    world.branch.commit = commit  # type: ignore[method-assign]
+    with pytest.raises(Held, match="paused at 0%"):
+        world.release(pause_timeout=10)
+    assert world.steps == ["prepare"]
+
+
+def test_a_repository_out_of_reach_for_a_moment_ends_nothing() -> None:
+    world = World()
+    world.prepare()
+    asked = world.branch.tip
+    failures = [Unreachable("the line is dead")] * 3
+
+    def tip() -> str:
+        if failures and "1/2 weight=10" in world.steps:
+            raise failures.pop()
+        return asked()
+
+    world.branch.tip = tip  # type: ignore[method-assign]
+    assert world.release().outcome == "promoted"
+    assert not failures

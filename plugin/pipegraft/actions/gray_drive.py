@@ -17,7 +17,7 @@ from pipegraft.actions.wait import Patience, wait_for_revision
 from pipegraft.domain.gray.machine import Do, Move, Standing, next_move
 from pipegraft.domain.gray.policy import judge_policy
 from pipegraft.domain.gray.record import as_data, look_data, to_trailer
-from pipegraft.errors import Held, RolledBack, SyncFailed, UsageError
+from pipegraft.errors import Held, Locked, RolledBack, SyncFailed, Unreachable, UsageError
 from pipegraft.model.delivery import Gray
 from pipegraft.model.judgement import Judgement
 from pipegraft.model.release import EnvironmentRelease, GrayStep
@@ -25,6 +25,8 @@ from pipegraft.ports.stage import StageContext
 
 __all__ = ["GrayDrive", "Pace"]
 
+_PATIENCE = 60.0
+"""Seconds an IaC repository may be out of reach while a release is under way."""
 _PHASES = {Do.WEIGHT: "step", Do.PROMOTE: "promoted", Do.ROLL_BACK: "rolled-back", Do.HOLD: "held"}
 
 
@@ -80,7 +82,7 @@ class GrayDrive:
             OutsideError: a system did not answer; the next process goes on.
         """
         while True:
-            look = self._branch.look()
+            look = self._look()
             if look.standing.kind != "gray":
                 self._finish(look.standing)
                 return
@@ -100,6 +102,19 @@ class GrayDrive:
                     "in-progress", f"release {self._number} is at {look.standing.weight}%; more is to come"
                 )
                 return
+
+    def _look(self) -> Look:
+        """The environment file as it is now; a repository that does not answer is asked again for a while."""
+        clock = self._context.clock
+        until = clock.now() + _PATIENCE
+        while True:
+            try:
+                return self._branch.look()
+            except (Unreachable, Locked) as error:
+                if clock.now() >= until:
+                    raise
+                self._context.report("warning", str(error), self._environment)
+                clock.sleep(self._pace.poll)
 
     def _gate(self, look: Look) -> Move | None:
         """Wait until the engine has what is committed; a refusal takes the release back."""
@@ -136,7 +151,7 @@ class GrayDrive:
             if not (self._pace.wait or self._must_wait):
                 return False
             self._context.clock.sleep(min(self._pace.poll, due - now))
-            if due - now > self._pace.poll and self._branch.look().standing != look.standing:
+            if due - now > self._pace.poll and self._look().standing != look.standing:
                 return True
         self._judgement = watch.look(look.standing.weight, now)
         self._looks.append(look_data(watch.step[-1], self._judgement))
@@ -177,7 +192,7 @@ class GrayDrive:
             until = clock.now() + self._pace.pause_timeout
             while clock.now() < until:
                 clock.sleep(self._pace.poll)
-                if self._branch.look().standing != look.standing:
+                if self._look().standing != look.standing:
                     return True
         self._end("held", f"release {self._number} waits for a person")
         raise Held(

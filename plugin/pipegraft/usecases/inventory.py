@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipegraft.hookspecs import GITOPS_ENGINES, KINDS
+from pipegraft.hookspecs import GITOPS_ENGINES, KINDS, METRIC_SOURCES
 from pipegraft.manager import LoadedPlugin, Plugins
 from pipegraft.model.base import Declared
 from pipegraft.model.delivery import Delivery
@@ -29,7 +29,9 @@ def delivery_schema(plugins: Plugins) -> dict[str, Any]:
     schema = Delivery.model_json_schema(by_alias=True)
     definitions = schema["$defs"]
     engines = {plugin.name: plugin.options for plugin in plugins.all(GITOPS_ENGINES).values()}
+    sources = {plugin.name: plugin.options for plugin in plugins.all(METRIC_SOURCES).values()}
     _add_options(definitions, "Gate", "engine", engines)
+    _add_options(definitions, "Metric", "source", sources)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:pipegraft:delivery",

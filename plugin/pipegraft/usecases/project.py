@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pipegraft.domain.configuration import parse_document, validate
 from pipegraft.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.hookspecs import GITOPS_ENGINES
+from pipegraft.hookspecs import GITOPS_ENGINES, JUDGES, METRIC_SOURCES, Kind
 from pipegraft.manager import Plugins
 from pipegraft.model.delivery import Delivery
+from pipegraft.ports.plugins import GitOpsEnginePlugin, MetricSourcePlugin
 from pipegraft.text.marked import Marked, Route, load_marked
 
 __all__ = ["DELIVERY_FILE", "Project", "open_project", "read_text"]
 
 DELIVERY_FILE = "delivery.yaml"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ def open_project(root: Path, plugins: Plugins) -> Project:
     shown = str(path) if root != Path() else DELIVERY_FILE
     delivery = parse_document(text, shown, Delivery)
     marked = load_marked(text, shown)
-    checks = (_missing_folders, _engine_problems)
+    checks = (_missing_folders, _engine_problems, _gray_problems)
     problems = [problem for check in checks for problem in check(root, delivery, marked, plugins)]
     if problems:
         raise ConfigError(problems)
@@ -81,13 +85,45 @@ def _missing_folders(root: Path, delivery: Delivery, marked: Marked, _plugins: P
 
 def _engine_problems(_root: Path, delivery: Delivery, marked: Marked, plugins: Plugins) -> Iterator[Problem]:
     for name, environment in delivery.environments.items():
+        gate = environment.gate
         route: Route = ("environments", name, "gate")
-        try:
-            plugin = plugins.get(GITOPS_ENGINES, environment.gate.engine)
-        except UsageError as error:
-            yield Problem(error.problem.message, marked.place((*route, "engine")), error.problem.fix)
+        plugin = yield from _find(plugins, GITOPS_ENGINES, gate.engine, marked, (*route, "engine"))
+        yield from _option_problems(plugin, gate.options, marked, route)
+
+
+def _gray_problems(_root: Path, delivery: Delivery, marked: Marked, plugins: Plugins) -> Iterator[Problem]:
+    for name, environment in delivery.environments.items():
+        if environment.gray is None:
             continue
-        try:
-            validate(marked, dict(environment.gate.options), plugin.options, route)
-        except ConfigError as error:
-            yield from error.problems
+        route: Route = ("environments", name, "gray")
+        yield from _find(plugins, JUDGES, environment.gray.judge, marked, (*route, "judge"))
+        for index, metric in enumerate(environment.gray.metrics):
+            place: Route = (*route, "metrics", index)
+            plugin = yield from _find(plugins, METRIC_SOURCES, metric.source, marked, (*place, "source"))
+            yield from _option_problems(plugin, metric.options, marked, place)
+
+
+def _find(
+    plugins: Plugins, kind: Kind[T], name: str, marked: Marked, route: Route
+) -> Generator[Problem, None, T | None]:
+    """The plugin that a value of the file names, or the problem that there is none."""
+    try:
+        return plugins.get(kind, name)
+    except UsageError as error:
+        yield Problem(error.problem.message, marked.place(route), error.problem.fix)
+        return None
+
+
+def _option_problems(
+    plugin: GitOpsEnginePlugin | MetricSourcePlugin | None,
+    options: Mapping[str, Any],
+    marked: Marked,
+    route: Route,
+) -> Iterator[Problem]:
+    """What is wrong with the keys that belong to a plugin."""
+    if plugin is None:
+        return
+    try:
+        validate(marked, dict(options), plugin.options, route)
+    except ConfigError as error:
+        yield from error.problems
