@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from pipegraft.adapters.build import layer
-from pipegraft.adapters.ci import gitlab
+from pipegraft.adapters.ci import gitlab, jenkins
 from pipegraft.adapters.engine import embedded
 from pipegraft.adapters.metrics import embedded as proxy_metrics
 from pipegraft.domain.judging import plugin as judges
@@ -19,6 +19,7 @@ PLUGINS: tuple[ModuleType, ...] = (
     sync_gate,
     gray_release,
     gitlab,
+    jenkins,
     layer,
     embedded,
     proxy_metrics,

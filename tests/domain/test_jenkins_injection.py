@@ -31,10 +31,20 @@ def graft(
     after: str | None = None,
     image: str | None = None,
     tags: tuple[str, ...] | None = None,
+    at_hand: str = "v0.0.1",
 ) -> Injection:
-    source = TemplateSource("project", ref=version) if version else None
-    request = InjectionRequest("Jenkinsfile", text, plan, source, mode, after, image, tags)
-    return inject(request, version="0.0.1")
+    request = InjectionRequest(
+        "Jenkinsfile",
+        text,
+        plan,
+        mode=mode,
+        after=after,
+        image=image,
+        tags=tags,
+        ref=version,
+        version=at_hand,
+    )
+    return inject(request)
 
 
 def grafted(text: str, **options: object) -> str:
@@ -294,9 +304,30 @@ def test_the_pin_is_updated_in_place() -> None:
         new = grafted(old, version="v2.0.0-rc.1")
         assert new == old.replace("pipegraft@1.0.0", "pipegraft@v2.0.0-rc.1")
         assert graft(new, version="v2.0.0-rc.1").files == {}
-        assert graft(new, version=None).files == {}, "the pin stays where nobody asks for another one"
         assert ejected(new) == text
-    assert "pipegraft@0.0.1" in grafted(DECLARATIVE, version=None)
+
+
+@pytest.mark.parametrize(
+    ("pinned", "at_hand", "expected"),
+    [
+        ("v1.0.0", "v1.1.0", "v1.1.0"),
+        ("1.0.0", "v1.1.0", "v1.1.0"),
+        ("main", "v1.1.0", "main"),
+        ("4be1f00", "v1.1.0", "4be1f00"),
+    ],
+)
+def test_a_pinned_version_follows_the_templates_and_a_branch_stays(
+    pinned: str, at_hand: str, expected: str
+) -> None:
+    text = grafted(grafted(DECLARATIVE, version=pinned), version=None, at_hand=at_hand)
+    assert text == grafted(DECLARATIVE, version=expected)
+    assert "@Library('pipegraft@v1.1.0') _" in grafted(DECLARATIVE, version=None, at_hand=at_hand)
+
+
+def test_where_the_library_lies_is_not_for_a_file_to_say() -> None:
+    request = InjectionRequest("Jenkinsfile", DECLARATIVE, PLAN, TemplateSource("local"))
+    with pytest.raises(UsageError, match="where an administrator configured it"):
+        inject(request)
 
 
 @pytest.mark.parametrize("version", ["1'), x(", "a b", "a\nb", "$(x)"])

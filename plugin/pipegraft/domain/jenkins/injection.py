@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+import re
+
 from pipegraft.domain.jenkins.annotation import drop_library, library_version, pin_library
 from pipegraft.domain.jenkins.calls import PREFIX, Call, is_step, planned_calls, read_call
 from pipegraft.domain.jenkins.grafts import Graft, find_grafts, place, slot_behind, take_out
 from pipegraft.domain.jenkins.outline import outline
 from pipegraft.domain.jenkins.stages import Outline, stage_behind
-from pipegraft.errors import EditRefused, Place
+from pipegraft.errors import EditRefused, Place, UsageError
 from pipegraft.model.injection import Injection, InjectionRequest
 from pipegraft.text.groovy import Script, Statement, parse
 
 __all__ = ["eject", "inject"]
 
+_VERSION = re.compile(r"v?\d+\.\d+\.\d+.*")
 
-def inject(request: InjectionRequest, version: str) -> Injection:
+
+def inject(request: InjectionRequest) -> Injection:
     """Add a plan's stages to a Jenkinsfile, or bring those it has up to the plan and the version.
 
     Mode `include` adds one stage for each planned stage, `child` a single one for the whole plan.
     Stages that are there keep their place, their title and what people added to their arguments,
     as long as the plan has the same ones and nobody asks for another place.
-
-    Arguments:
-        request: the file and what to add to it.
-        version: of the library, where neither the request nor the file names one.
 
     Raises:
         EditRefused: the file is no pipeline, or not one that can be edited exactly.
@@ -48,7 +48,7 @@ def inject(request: InjectionRequest, version: str) -> Injection:
             notes += said
         text = place(team_text, slot, calls, shape.syntax)
     pinned = parse(text, request.file)
-    text = pin_library(pinned, request.source.ref if request.source else library_version(pinned) or version)
+    text = pin_library(pinned, _version(request, library_version(pinned)))
     _prove(request, text, tuple(stage.name for stage in shape.stages))
     return Injection(
         files={} if text == request.text else {request.file: text},
@@ -91,6 +91,18 @@ def _own_calls(script: Script, grafts: tuple[Graft, ...]) -> dict[tuple[str, str
             call = read_call(script, index, "") or Call(script.word(index), "", {})
             own[call.key] = script.place(index).line
     return own
+
+
+def _version(request: InjectionRequest, pinned: str | None) -> str:
+    """The version to pin: one that is pinned follows the templates at hand, a branch or commit stays."""
+    if request.source is not None:
+        raise UsageError(
+            "Jenkins takes the library from where an administrator configured it, not from where a file says",
+            fix="configure the library 'pipegraft' in Jenkins (docs/jenkins.md), and give --ref alone",
+        )
+    if request.ref is not None:
+        return request.ref
+    return request.version if pinned is None or _VERSION.fullmatch(pinned) else pinned
 
 
 def _is_whole(request: InjectionRequest, grafts: tuple[Graft, ...]) -> bool:

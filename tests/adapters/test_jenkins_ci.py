@@ -1,0 +1,140 @@
+"""Jenkins as a CI system: its shared library, and what a build's variables say."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from pipegraft import __version__
+from pipegraft.adapters.ci import jenkins
+from pipegraft.builtins import PLUGINS
+from pipegraft.domain.jenkins.calls import step_name
+from pipegraft.errors import PluginError
+from pipegraft.hookspecs import CI_SYSTEMS, STAGES
+from pipegraft.manager import Plugins
+from pipegraft.model.injection import InjectionRequest
+from pipegraft.model.plan import Plan, PlannedStage
+from pipegraft.model.release import Source
+from pipegraft.ports.plugins import CiSystem
+from pipegraft.ports.stage import Requirement, Stage, StageInputs
+from pipegraft.text.groovy import Script
+
+COMMIT = "4be1" * 10
+
+
+class Inputs(StageInputs):
+    """Inputs with everything that must be escaped somewhere."""
+
+    dry_run: bool = False
+    """Say <nothing> & write nothing."""
+    channels: tuple[str, ...] = ("a", "b")
+    """Where to."""
+
+
+def stage(name: str = "tell-people") -> Stage:
+    return Stage(
+        name=name,
+        summary="Tells people's <friends>.",
+        run=lambda _context, _inputs: None,
+        inputs=Inputs,
+        deploys=True,
+        requires=(Requirement("CHAT_TOKEN", "posts", secret=True),),
+    )
+
+
+@pytest.fixture
+def system() -> CiSystem:
+    return Plugins(PLUGINS, ()).get(CI_SYSTEMS, "jenkins")
+
+
+def test_the_library_has_a_step_for_every_stage_third_parties_included(system: CiSystem) -> None:
+    stages = [*Plugins(PLUGINS, ()).all(STAGES).values(), stage()]
+    files = system.templates(stages)
+    steps = {step_name(one.name) for one in stages}
+    assert "pipegraftTellPeople" in steps
+    assert set(files) == {
+        "src/io/pipegraft/Stages.groovy",
+        *(f"vars/{step}.{kind}" for step in {"pipegraft", *steps} for kind in ("groovy", "txt")),
+    }
+    for path, text in files.items():
+        assert text.endswith("\n")
+        if path.endswith(".groovy"):
+            Script(text, path).tokens  # noqa: B018 - reading it is the act
+            assert "Generated from" in text or "generated from" in text.lower()
+
+
+def test_values_never_stand_in_a_command_of_the_library(system: CiSystem) -> None:
+    for path, text in system.templates([stage()]).items():
+        if not path.endswith(".groovy"):
+            continue
+        script = Script(text, path)
+        quotes = {script.word(index)[0] for index, token in enumerate(script.code) if token.kind == "string"}
+        assert quotes <= {"'"}, "no string of the library interpolates"
+        words = {script.word(index) for index, token in enumerate(script.code) if token.kind == "word"}
+        assert not words & {"new", "evaluate", "Eval", "execute", "getClass", "NonCPS"}
+
+
+def test_what_the_library_knows_of_a_stage() -> None:
+    files = jenkins.make_library([stage()])
+    table = files["src/io/pipegraft/Stages.groovy"]
+    assert "'tell-people': [deploys: true, inputs: [" in table
+    assert "'dry-run': 'PIPEGRAFT_INPUT_TELL_PEOPLE_DRY_RUN'," in table
+    assert f"PACKAGES = 'pipegraft=={__version__}'" in table
+    step = files["vars/pipegraftTellPeople.groovy"]
+    assert "// Needs on the agent:\n//   CHAT_TOKEN: posts (from the credentials store)\n" in step
+    assert "pipegraft.runStage('tell-people', args)" in step
+    text = files["vars/pipegraftTellPeople.txt"]
+    assert "Tells people&#39;s &lt;friends&gt;." in text
+    assert (
+        "<code>dry-run</code>: Say &lt;nothing&gt; &amp; write nothing. Default: <code>false</code>." in text
+    )
+    assert "<code>channels</code>: Where to. Default: <code>a,b</code>." in text
+    arguments = set(re.findall(r"<li><code>(\w+)</code>", text.partition("<p>Inputs")[0]))
+    assert arguments == set(re.findall(r"^        '(\w+)',$", table, re.MULTILINE))
+
+
+def test_a_stage_without_inputs_has_an_empty_table() -> None:
+    plain = Stage(name="plain", summary="Does.", run=lambda _context, _inputs: None)
+    assert "'plain': [deploys: false, inputs: [:]]," in jenkins.make_library([plain])[
+        "src/io/pipegraft/Stages.groovy"
+    ].replace("\n        ]]", "]]")
+
+
+def test_two_stages_of_one_step_are_refused() -> None:
+    with pytest.raises(PluginError, match="'a-b' and 'a--b' would both be called by pipegraftAB"):
+        jenkins.make_library([stage("a-b"), stage("a--b")])
+
+
+def test_inject_and_eject_through_the_plugin(system: CiSystem) -> None:
+    text = "node {\n    stage('Build') { build() }\n}\n"
+    plan = Plan("shop", (PlannedStage("image-build"),))
+    injection = system.inject(InjectionRequest("Jenkinsfile", text, plan, version="v1.2.0"))
+    assert injection.files == {
+        "Jenkinsfile": "@Library('pipegraft@v1.2.0') _\nnode {\n    stage('Build') { build() }\n"
+        "    stage('image-build') { pipegraftImageBuild() }\n}\n"
+    }
+    ejection = system.eject("Jenkinsfile", injection.files["Jenkinsfile"] or "", lambda _path: None)
+    assert ejection.files == {"Jenkinsfile": text}
+    assert ejection.jobs_added == ("image-build",)
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, Source(commit=COMMIT, number=7, pipeline="https://ci/job/shop/7/")),
+        ({"BUILD_URL": None}, Source(commit=COMMIT, number=7)),
+        ({"JENKINS_URL": None}, None),
+        ({"GIT_COMMIT": None}, None),
+        ({"GIT_COMMIT": "$(touch x)"}, None),
+        ({"BUILD_NUMBER": "7; x"}, None),
+    ],
+)
+def test_source_of_a_build(system: CiSystem, changed: dict[str, str | None], expected: Source | None) -> None:
+    variables = {
+        "JENKINS_URL": "https://ci/",
+        "BUILD_NUMBER": "7",
+        "BUILD_URL": "https://ci/job/shop/7/",
+        "GIT_COMMIT": COMMIT,
+    } | changed
+    assert system.source({name: value for name, value in variables.items() if value is not None}) == expected
