@@ -312,3 +312,65 @@ def test_a_repository_out_of_reach_for_a_moment_ends_nothing() -> None:
     world.branch.tip = tip  # type: ignore[method-assign]
     assert world.release().outcome == "promoted"
     assert not failures
+
+
+class Comparing(FakeJudge):
+    """Fails whatever has more than one error in a hundred."""
+
+    def __call__(self, policy, observations):  # type: ignore[no-untyped-def]
+        gray = observations[-1].gray["errors"]
+        self._answers = (Answer.FAIL if (gray.errors or 0) > 0.01 * gray.requests else Answer.PASS,)
+        return super().__call__(policy, observations)
+
+
+def test_a_regression_after_promotion_takes_the_release_back() -> None:
+    world = World(bake="10m")
+    world.prepare()
+    bad = Arms(ArmCounts(1000, 200), None)
+    world.source = FakeSource([GOOD, GOOD, Arms(ArmCounts(1000, 2), None), bad])
+    world.judge = Comparing()
+    with pytest.raises(RolledBack, match="after its promotion"):
+        world.release()
+    assert world.steps[-2:] == ["promote", "rollback"]
+    assert world.text == STABLE
+    assert world.engine.live[-1] == STABLE
+
+
+def test_a_version_that_stays_good_is_watched_to_the_end_of_its_bake() -> None:
+    world = World(bake="10m")
+    world.prepare()
+    world.judge = Comparing()
+    started = world.clock.now()
+    assert world.release().outcome == "promoted"
+    assert world.clock.now() - started == pytest.approx(2 * 60 + 600, abs=5)
+    assert world.steps[-1] == "promote"
+
+
+def test_a_newer_release_ends_the_bake() -> None:
+    world = World(bake="10m")
+    world.prepare()
+
+    class Overtaking(FakeSource):
+        def take(self, until: float) -> Arms:
+            if world.steps[-1] == "promote":
+                world.prepare(14, NEWER)
+            return super().take(until)
+
+    world.source = Overtaking([GOOD])
+    world.judge = Comparing()
+    assert world.release().outcome == "superseded"
+
+
+def test_a_bake_goes_on_in_a_later_run() -> None:
+    world = World(bake="10m")
+    world.prepare()
+    world.judge = Comparing()
+    outcomes = []
+    for _ in range(30):
+        world.source = FakeSource([GOOD], remembers=True)
+        outcomes.append(world.release(no_wait=True).outcome)
+        if outcomes[-1] == "promoted":
+            break
+        world.clock.sleep(70)
+    assert outcomes[-1] == "promoted"
+    assert 8 < len(outcomes) < 16

@@ -11,15 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipegraft.actions.gray_bake import GrayBake
 from pipegraft.actions.gray_branch import Chapter, GrayBranch, GraySubject, Look, step_name
 from pipegraft.actions.gray_watch import GrayWatch
 from pipegraft.actions.wait import Patience, wait_for_revision
 from pipegraft.domain.gray.machine import Do, Move, Standing, next_move
 from pipegraft.domain.gray.policy import judge_policy
-from pipegraft.domain.gray.record import as_data, look_data, to_trailer
+from pipegraft.domain.gray.record import as_data, look_data, to_trailer, total
 from pipegraft.errors import Held, Locked, RolledBack, SyncFailed, Unreachable, UsageError
 from pipegraft.model.delivery import Gray
-from pipegraft.model.judgement import Judgement
+from pipegraft.model.judgement import Answer, Judgement
 from pipegraft.model.release import EnvironmentRelease, GrayStep
 from pipegraft.ports.stage import StageContext
 
@@ -70,6 +71,7 @@ class GrayDrive:
         self._must_wait = False
         self._judgement: Judgement | None = None
         self._looks: list[Mapping[str, Any]] = []
+        self._baked = False
 
     def run(self) -> None:
         """Go on until the release has ended, or this process has done its part.
@@ -83,6 +85,11 @@ class GrayDrive:
         """
         while True:
             look = self._look()
+            if look.standing.kind == "promoted" and self._gray.bake and not self._baked:
+                if not self._bake(look):
+                    self._end("in-progress", f"release {self._number} is watched after its promotion")
+                    return
+                continue
             if look.standing.kind != "gray":
                 self._finish(look.standing)
                 return
@@ -221,6 +228,38 @@ class GrayDrive:
     def _record(self, step: GrayStep) -> None:
         part = self._context.releases.load().environments.get(self._environment, EnvironmentRelease())
         self._context.update_environment(gray=(*part.gray, step))
+
+    def _bake(self, look: Look) -> bool:
+        """Watch what was promoted, take it back if it is worse; False leaves the rest to a later process."""
+        context, clock = self._context, self._context.clock
+        chapter = self._branch.chapter()
+        self._wait_until_live(chapter)
+        self._baked = True
+        if chapter.last_step != Do.PROMOTE or not chapter.observed:
+            context.report("warning", "nothing to compare with was observed: no bake", self._environment)
+            return True
+        end = chapter.commits[0].time + self._gray.bake
+        baseline = total(chapter.observed).stable
+        connections = context.connections
+        judge = connections.judge(self._environment)
+        sources = connections.metrics(self._environment)
+        bake = GrayBake(sources, judge, self._policy, baseline, chapter.commits[0].time)
+        now = clock.now()
+        remembers = bake.begin(now) < now
+        while clock.now() < end:
+            if self._pace.wait or not remembers:
+                clock.sleep(min(self._gray.interval, max(0.0, end - clock.now())))
+            if self._look().standing != look.standing:
+                return True
+            judgement = bake.look(clock.now())
+            context.report("judgement", f"bake: {judgement.answer}: {judgement.reason}", self._environment)
+            if judgement.answer is Answer.FAIL:
+                self._judgement = judgement
+                self._make(look, Move(Do.ROLL_BACK, reason=f"after its promotion: {judgement.reason}"))
+                return True
+            if not self._pace.wait and clock.now() < end:
+                return False
+        return True
 
     def _finish(self, standing: Standing) -> None:
         chapter = self._branch.chapter()

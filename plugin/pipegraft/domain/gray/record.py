@@ -9,7 +9,7 @@ from typing import Any
 from pipegraft.model.judgement import Evidence, Judgement
 from pipegraft.model.observation import ArmCounts, Histogram, Observation
 
-__all__ = ["OBSERVED", "as_data", "from_trailer", "look_data", "to_trailer", "total"]
+__all__ = ["OBSERVED", "add_counts", "as_data", "from_trailer", "look_data", "to_trailer", "total"]
 
 OBSERVED = "Pipegraft-Observed"
 """Trailer of the commits that end a step: everything observed at its weight, as one interval."""
@@ -98,11 +98,12 @@ def _sum(arms: Iterable[Mapping[str, ArmCounts]]) -> dict[str, ArmCounts]:
     found: dict[str, ArmCounts] = {}
     for arm in arms:
         for metric, counts in arm.items():
-            found[metric] = _plus(found[metric], counts) if metric in found else counts
+            found[metric] = add_counts(found[metric], counts) if metric in found else counts
     return found
 
 
-def _plus(one: ArmCounts, other: ArmCounts) -> ArmCounts:
+def add_counts(one: ArmCounts, other: ArmCounts) -> ArmCounts:
+    """Two intervals of one metric as one; of plain values the later one."""
     return ArmCounts(
         one.requests + other.requests,
         None if one.errors is None or other.errors is None else one.errors + other.errors,
