@@ -100,7 +100,7 @@ class Metric(Declared):
     """For `latency`: a request slower than this is slow; the `quantile` of both versions if absent."""
     quantile: float = Field(default=0.99, gt=0, lt=1)
     """For `latency` without a threshold."""
-    tolerance: float = Field(default=0.25, ge=0)
+    tolerance: float = Field(default=0.1, ge=0)
     """How much worse, relative to stable, still counts as equal."""
     margin: float = Field(default=1.0, ge=0)
     """A step passes once gray is surely less than this much worse, relative to stable."""
@@ -148,6 +148,10 @@ class Gray(Declared):
     """Requests the gray version must have served before a step can pass."""
     on_inconclusive: Literal["rollback", "hold", "promote"] = "rollback"
     """What to do when the deadline passes without an answer."""
+    wander: float = Field(default=0.2, ge=0)
+    """For the judge `sequential`: how far one version's rates may drift by themselves; 0.2 is about a fifth."""
+    max_failures: int = Field(default=5, ge=1)
+    """For the judge `threshold`: failed intervals that take the release back."""
     bake: Duration = 0.0
     """How long the new version is watched after its promotion; a regression takes it back."""
 

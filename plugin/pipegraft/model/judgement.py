@@ -45,7 +45,7 @@ class MetricPolicy:
     kind: MetricKind = "errors"
     tolerance: float = 0.1
     margin: float = 1.0
-    floor: float = 0.001
+    floor: float = 0.01
     threshold: float | None = None
     quantile: float = 0.99
     minimum: float | None = None

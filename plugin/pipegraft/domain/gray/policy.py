@@ -19,6 +19,8 @@ def judge_policy(gray: Gray) -> JudgePolicy:
         min_requests=gray.min_requests,
         deadline=gray.deadline or _INTERVALS * gray.interval,
         on_inconclusive=gray.on_inconclusive,
+        wander=gray.wander,
+        max_failures=gray.max_failures,
     )
 
 
