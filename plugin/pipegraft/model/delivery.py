@@ -135,7 +135,7 @@ class Gray(Declared):
     interval: Duration = 300.0
     """How long traffic is observed between two looks."""
     deadline: Duration | None = None
-    """How long one step may take to reach an answer; ten intervals if absent."""
+    """How long one step may take to reach an answer; thirty intervals if absent."""
     judge: Name = "sequential"
     """Name of a judge plugin."""
     router: Name = "embedded"
@@ -149,7 +149,7 @@ class Gray(Declared):
     on_inconclusive: Literal["rollback", "hold", "promote"] = "rollback"
     """What to do when the deadline passes without an answer."""
     wander: float = Field(default=0.2, ge=0)
-    """For the judge `sequential`: how far one version's rates may drift by themselves; 0.2 is about a fifth."""
+    """For the judge `sequential`: how far one version's rates drift by themselves; 0.2 is a fifth."""
     max_failures: int = Field(default=5, ge=1)
     """For the judge `threshold`: failed intervals that take the release back."""
     bake: Duration = 0.0

@@ -16,7 +16,7 @@ Route = tuple[str | int, ...]
 """Keys and indices from the document's root."""
 
 _LIMIT = 200_000
-"""Nodes after resolving aliases; more is an alias bomb, not a configuration."""
+"""Nodes after resolving aliases; more, and more than characters in the file, is an alias bomb."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def load_marked(text: str, file: str) -> Marked:
         raise ConfigError([Problem(f"expected YAML, found: {error}", Place(file))]) from None
     if node is None:
         return Marked(None, {(): Place(file, 1, 1)})
-    walk = _Walk(file)
+    walk = _Walk(file, max(_LIMIT, len(text)))
     data = walk.build(node, ())
     if walk.problems:
         raise ConfigError(walk.problems)
@@ -79,8 +79,9 @@ def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
 class _Walk:
     """Builds data from nodes and notes the places on the way."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, limit: int) -> None:
         self._file = file
+        self._limit = limit
         self._constructor = yaml.constructor.SafeConstructor()
         self._open: set[int] = set()
         self._count = 0
@@ -91,7 +92,7 @@ class _Walk:
     def build(self, node: yaml.Node, route: Route) -> Any:
         self.values[route] = self._place(node)
         self._count += 1
-        if id(node) in self._open or self._count > _LIMIT:
+        if id(node) in self._open or self._count > self._limit:
             raise ConfigError(
                 [Problem("expected a finite document, found aliases without end", self._place(node))]
             )

@@ -7,7 +7,7 @@ from pipegraft.model.judgement import JudgePolicy, MetricPolicy
 
 __all__ = ["judge_policy"]
 
-_INTERVALS = 10
+_INTERVALS = 30
 """Intervals a step may take when the delivery names no deadline."""
 
 

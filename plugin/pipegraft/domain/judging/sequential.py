@@ -45,24 +45,24 @@ def sequential(policy: JudgePolicy, observations: Sequence[Observation]) -> Judg
 
 def _evidence(run: Run, policy: JudgePolicy, observations: Sequence[Observation], needed: float) -> Evidence:
     against, in_favour = exp(min(run.bets.against, _LARGEST)), exp(min(run.bets.in_favour, _LARGEST))
+    enough = 1 / policy.alpha
     doubt = missing_requests(run.metric, policy, observations) or run.doubt()
-    bets = (
-        f"the evidence is {against:,.3g} to 1 against it ({needed:,.0f} needed) "
-        f"and {in_favour:,.3g} to 1 in its favour ({1 / policy.alpha:,.0f} needed)"
-    )
     answer = Answer.INCONCLUSIVE
     if not run.totals.looks:
         reason = "no data"
     elif against >= needed:
         answer = Answer.FAIL
-        reason = f"gray is worse: {run.seen()}; {bets}"
-    elif in_favour < 1 / policy.alpha:
-        reason = f"undecided: {run.seen()}; {bets}"
+        reason = f"gray is worse: {run.seen()}; evidence {_odds(against)}, {needed:,.0f} needed"
+    elif in_favour < enough:
+        reason = (
+            f"undecided: {run.seen()}; evidence {against:.2g} of {needed:,.0f} against it, "
+            f"{in_favour:.2g} of {enough:,.0f} in its favour"
+        )
     elif doubt:
         reason = f"not yet: {doubt}"
     else:
         answer = Answer.PASS
-        reason = f"gray is good: {run.seen()}; {bets}"
+        reason = f"gray is good: {run.seen()}; evidence {_odds(in_favour)}, {enough:,.0f} needed"
     low, high = run.bets.interval(policy.alpha / len(policy.metrics))
     stable, gray = run.levels()
     return Evidence(
@@ -82,3 +82,7 @@ def _evidence(run: Run, policy: JudgePolicy, observations: Sequence[Observation]
         in_favour=in_favour,
         needed=needed,
     )
+
+
+def _odds(evidence: float) -> str:
+    return f"{evidence:,.0f} to 1" if evidence < 1e6 else "over a million to 1"

@@ -1,0 +1,86 @@
+"""`pipegraft judge`: recorded releases through any judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+
+if TYPE_CHECKING:
+    from pipegraft.usecases.judge import Replay
+
+__all__ = ["command"]
+
+
+@click.command("judge")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--judge", "name", help="The judge to ask; the one that the policy names if absent.")
+@click.option("--compare", is_flag=True, help="Ask every judge there is and show them side by side.")
+@click.option("--env", "environment", help="Judge by the policy of this environment in delivery.yaml.")
+@directory_option
+@json_option
+def command(
+    *,
+    files: tuple[Path, ...],
+    name: str | None,
+    compare: bool,
+    environment: str | None,
+    directory: Path,
+    as_json: bool,
+) -> int:
+    """Judge recorded releases again, to tune a policy before trusting it.
+
+    Each FILE holds the observations of one release, as YAML or JSON, and the policy to judge it by unless
+    --env names one. The format is in docs/judging.md.
+
+    Exit code 0 when the judge would let every release go on; 1 when one fails, or stays inconclusive and
+    its policy does not say `on-inconclusive: promote`. With --compare, the policy's judge decides.
+    """
+    from pipegraft.usecases.judge import environment_policy, judge_releases  # noqa: PLC0415
+
+    plugins = load_plugins()
+    gray = environment_policy(directory, environment, plugins) if environment else None
+    replays = judge_releases(files, plugins, judge=name, compare=compare, gray=gray)
+    if as_json:
+        print_json([_data(replay) for replay in replays])
+    else:
+        _show(replays, compare=compare)
+    return 0 if all(replay.goes_on for replay in replays if replay.decides) else 1
+
+
+def _show(replays: tuple[Replay, ...], *, compare: bool) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    from pipegraft.reports.judgements import comparison, judgement_lines  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    if compare:
+        rows = [
+            (Path(replay.file).name, replay.judge, replay.refusal or replay.steps[-1].judgement)
+            for replay in replays
+        ]
+        console.print(comparison(rows))
+        return
+    for replay in replays:
+        steps = [(step.weight, step.intervals, step.judgement) for step in replay.steps]
+        console.print(replay.file, soft_wrap=True, markup=False)
+        for line in judgement_lines(replay.judge, steps):
+            console.print(line, soft_wrap=True)
+
+
+def _data(replay: Replay) -> dict[str, Any]:
+    from pipegraft.domain.gray.record import as_data  # noqa: PLC0415
+
+    return {
+        "file": replay.file,
+        "judge": replay.judge,
+        "goes-on": replay.goes_on,
+        "refusal": replay.refusal,
+        "steps": [
+            {"weight": step.weight, "intervals": step.intervals, "judgement": as_data(step.judgement)}
+            for step in replay.steps
+        ],
+    }
