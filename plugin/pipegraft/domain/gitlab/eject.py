@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pipegraft.domain.gitlab.include_graft import MANIFEST
 from pipegraft.domain.gitlab.layers import Files, layers_of
-from pipegraft.domain.gitlab.manifest import generated_files, generated_jobs
+from pipegraft.domain.gitlab.manifest import generated_files, generated_jobs, read_settings
 from pipegraft.domain.gitlab.pipeline import resolve
 from pipegraft.domain.gitlab.ungraft import is_generated, ungraft
 from pipegraft.model.injection import Injection
@@ -27,15 +28,17 @@ def eject(file: str, text: str, read: Callable[[str], str | None]) -> Injection:
     Raises:
         EditRefused: a file does not parse.
     """
-    layers = layers_of(file, text, Files(read))
-    named = [layer.file for layer in layers if layer.file and not is_generated(layer.file)]
-    texts = {name: text if name == file else read(name) or "" for name in dict.fromkeys([file, *named])}
+    layers = layers_of(file, text, Files(lambda path: None if is_generated(path) else read(path)))
+    named = [layer.file for layer in layers if layer.file]
+    settings = read_settings(read(MANIFEST))
+    names = [file, *named, *([settings.stages] if settings and settings.stages else ())]
+    texts = {name: text if name == file else read(name) or "" for name in dict.fromkeys(names)}
     without = {name: ungraft(name, content) for name, content in texts.items() if "pipegraft" in content}
     changed: dict[str, str | None] = {
         name: result.text for name, result in without.items() if result.text != texts[name]
     }
     generated = generated_files(read)
-    team = resolve([layer for layer in layers if not is_generated(layer.file)])
+    team = resolve(layers)
     return Injection(
         files={**changed, **dict.fromkeys(generated)},
         jobs_unchanged=tuple(name for name in team.jobs if not name.startswith(".")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipegraft.domain.gitlab.compare import prove_unchanged
 from pipegraft.domain.gitlab.include_graft import add_include
@@ -74,6 +74,7 @@ def inject(request: InjectionRequest) -> Injection:
     placement = place(request, layers)
     texts = {**placement.texts}
     texts[request.file] = _edit(request.file, texts.get(request.file, request.text), add_include)
+    settings = replace(settings, stages=next((path for path in texts if path != request.file), ""))
     generated = manifest_files(request.plan, settings, request.templates, placement.stage_of, placement.extra)
     _check_undo(request, texts)
     new = {**generated, **{path: text for path, text in texts.items() if path != request.file}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,8 +63,9 @@ _Loader.add_constructor("tag:yaml.org,2002:timestamp", _text)
 _Loader.add_constructor("tag:yaml.org,2002:value", _text)
 
 
+@functools.lru_cache(maxsize=64)
 def load(text: str, file: str) -> Document:
-    """Read one configuration file.
+    """Read one configuration file; what it answers is shared, and nobody changes it.
 
     Arguments:
         text: the file; an empty one has no keys.

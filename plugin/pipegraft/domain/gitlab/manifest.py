@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -41,23 +41,29 @@ _TEMPLATES = "ci_templates/gitlab"
 _PREFIX = "pipegraft"
 _HEADER = "# Written by `pipegraft inject` from delivery.yaml: run that instead of editing this.\n"
 _SETTINGS = "# settings: "
+_COPY = re.compile(rf"{re.escape(FOLDER)}/[\w.-]+\.yml")
 _LEAVES_QUOTES = re.compile(r'["\\\x00-\x1f]')
 _VERSION = re.compile(r"v\d+\.\d+\.\d+\S*")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an injection was asked for and the next one keeps."""
+    """What an injection was asked for and the next one keeps.
+
+    Arguments:
+        stages: the file whose list of stages was edited, if it is not the root configuration.
+    """
 
     source: TemplateSource
     mode: Mode = "include"
     image: str | None = None
     tags: tuple[str, ...] = ()
+    stages: str = ""
 
     def line(self) -> str:
         """The comment that holds them."""
         source = {key: value for key, value in asdict(self.source).items() if value}
-        chosen = {"source": source, "mode": self.mode, "image": self.image, "tags": list(self.tags)}
+        chosen = {**asdict(self), "source": source}
         return _SETTINGS + json.dumps({key: value for key, value in chosen.items() if value}) + "\n"
 
 
@@ -227,7 +233,7 @@ def generated_files(read: Callable[[str], str | None]) -> tuple[str, ...]:
     for name in (MANIFEST, CHILD):
         text = read(name)
         if text is not None:
-            found += [name, *_local_includes(text, name)]
+            found += [name, *_COPY.findall(text)]  # also in one that somebody broke
     return tuple(name for name in dict.fromkeys(found) if read(name) is not None)
 
 
@@ -249,12 +255,3 @@ def _job_of(entry: Mapping[str, Any]) -> str:
     environment = (entry.get("inputs") or {}).get("environment")
     stage = posixpath.basename(template).removesuffix(".yml")
     return job_name(PlannedStage(stage, environment)) if stage else ""
-
-
-def _local_includes(text: str, file: str) -> Sequence[str]:
-    try:
-        entries = include_entries(load(text, file).values)
-    except EditRefused:
-        return ()  # somebody broke it: it goes, what it named stays
-    named = [entry.get("local", "") for entry in entries if isinstance(entry, Mapping)]
-    return [name for name in named if name.startswith(f"{FOLDER}/")]

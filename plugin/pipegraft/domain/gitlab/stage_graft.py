@@ -38,25 +38,29 @@ def order_stages(present: Sequence[str], wanted: Sequence[str], after: str | Non
     Raises:
         UsageError: `after` is unknown, or the order contradicts itself.
     """
-    kept = [stage for stage in present if stage in wanted or not is_ours(stage)]
-    team = [stage for stage in kept if not is_ours(stage)]
+    team = [stage for stage in present if not is_ours(stage)]
     if after is not None and after not in (*team, ".pre"):
         raise UsageError(
             f"there is no stage '{after}'; there are: {', '.join(team) or 'none'}",
             fix="name one of them with --after",
         )
-    if after is not None:
-        kept = team
-    elif any(is_ours(stage) for stage in kept):
-        first = next(index for index, stage in enumerate(kept) if is_ours(stage))
-        after = kept[first - 1] if first else None
-    else:
-        after = team[-1] if team else None
-    following = team[team.index(after) + 1 : team.index(after) + 2] if after in team else team[:1]
-    bound = [after] if after in team else []
+    kept = (
+        team if after is not None else [stage for stage in present if stage in wanted or not is_ours(stage)]
+    )
+    standing = [stage for stage in wanted if stage in kept]
+    at = len(kept)
+    if standing:
+        at = kept.index(standing[0])
+    elif after is not None:
+        at = team.index(after) + 1 if after in team else 0
+    placed = list(kept)
+    for stage in wanted:
+        if stage not in placed:
+            placed.insert(at, stage)
+        at = placed.index(stage) + 1
     return merge_orders(
-        kept,
-        [*bound, *wanted, *following],
+        placed,
+        wanted,
         fix="let the list in the file follow the order of the environments in delivery.yaml, or take "
         "delivery's stages out of it and run inject again",
     )
