@@ -7,6 +7,7 @@ from types import ModuleType
 from pipegraft.adapters.build import layer
 from pipegraft.adapters.ci import gitlab, jenkins
 from pipegraft.adapters.engine import embedded
+from pipegraft.adapters.metrics import counts, prometheus
 from pipegraft.adapters.metrics import embedded as proxy_metrics
 from pipegraft.domain.judging import plugin as judges
 from pipegraft.stages import gray_release, iac_bump, image_build, sync_gate
@@ -23,6 +24,8 @@ PLUGINS: tuple[ModuleType, ...] = (
     layer,
     embedded,
     proxy_metrics,
+    prometheus,
+    counts,
     judges,
 )
 """Modules that implement hooks, in the order their values are shown."""

@@ -374,3 +374,16 @@ def test_a_bake_goes_on_in_a_later_run() -> None:
         world.clock.sleep(70)
     assert outcomes[-1] == "promoted"
     assert 8 < len(outcomes) < 16
+
+
+def test_a_source_that_does_not_answer_keeps_the_release_from_starting() -> None:
+    class Silent(FakeSource):
+        def begin(self, at: float, now: float) -> float:
+            raise UsageError("parse error in the query")
+
+    world = World()
+    world.prepare()
+    world.source = Silent([GOOD])
+    with pytest.raises(UsageError, match="parse error"):
+        world.release()
+    assert world.steps == ["prepare"]

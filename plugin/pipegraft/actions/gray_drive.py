@@ -103,6 +103,8 @@ class GrayDrive:
             elif move.do is Do.WAIT:
                 goes_on = self._wait_for_a_person(look)
             else:
+                if move.do is Do.WEIGHT and look.standing.weight == 0:
+                    self._ask_sources()
                 goes_on = self._make(look, move) or self._pace.wait
             if not goes_on:
                 self._end(
@@ -189,6 +191,16 @@ class GrayDrive:
         self._watching, self._looks = standing, []
         self._must_wait = self._watch.end >= now  # nobody else will remember what is seen from now on
         return self._watch
+
+    def _ask_sources(self) -> None:
+        """Make sure that every source answers before any request depends on it.
+
+        Raises:
+            OutsideError, UsageError: one does not; nothing was written.
+        """
+        now = self._context.clock.now()
+        for source in self._context.connections.metrics(self._environment).values():
+            source.begin(now, now)
 
     def _wait_for_a_person(self, look: Look) -> bool:
         if look.standing.phase == "paused":

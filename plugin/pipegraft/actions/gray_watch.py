@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipegraft.errors import OutsideError
+from pipegraft.errors import OutsideError, PipegraftError, UsageError
 from pipegraft.model.judgement import Judgement, JudgePolicy
 from pipegraft.model.observation import ArmCounts, Observation
 from pipegraft.ports.judge import Judge
@@ -64,7 +64,7 @@ class GrayWatch:
     def _begin(self, name: str, at: float, now: float) -> float:
         try:
             start = self._sources[name].begin(at, now)
-        except OutsideError as error:
+        except (OutsideError, UsageError) as error:
             self._tell(name, error)
             return now
         self._counting.add(name)
@@ -111,13 +111,13 @@ class GrayWatch:
             return None
         try:
             found = self._sources[name].take(now)
-        except OutsideError as error:
+        except (OutsideError, UsageError) as error:
             self._tell(name, error)
             return None
         self._silent.pop(name, None)
         return found
 
-    def _tell(self, name: str, error: OutsideError) -> None:
+    def _tell(self, name: str, error: PipegraftError) -> None:
         if self._silent.get(name) != str(error):
             self._silent[name] = str(error)
             self._warn(f"metric '{name}' has no data: {error}")

@@ -1,0 +1,148 @@
+"""Counts that somebody else keeps: in a JSON file, or printed by a command.
+
+Both give the totals of each version, which only rise::
+
+    {"stable": {"requests": 9000, "errors": 11}, "gray": {"requests": 1000, "errors": 2}}
+
+With ``kind: value`` each version has ``{"value": 1.5}`` instead. A version that is missing has no data.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipegraft.domain.counters import increase
+from pipegraft.errors import Unreachable, UsageError
+from pipegraft.hookspecs import hookimpl
+from pipegraft.model.base import Declared, Duration, RelativePath
+from pipegraft.model.observation import ArmCounts
+from pipegraft.ports.metrics import Arms, MetricRequest
+from pipegraft.ports.plugins import MetricSourcePlugin
+
+__all__ = ["CommandOptions", "CountsSource", "FileOptions", "pipegraft_metric_sources"]
+
+
+class FileOptions(Declared):
+    """Keys of a metric with ``source: json``."""
+
+    path: RelativePath
+    """The file, relative to `delivery.yaml`."""
+
+
+class CommandOptions(Declared):
+    """Keys of a metric with ``source: command``."""
+
+    command: tuple[str, ...] = Field(min_length=1)
+    """The program and its arguments, run in the folder of `delivery.yaml`; no shell."""
+    timeout: Duration = 30.0
+    """How long it may take."""
+
+
+class _Totals(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    requests: float | None = Field(default=None, ge=0)
+    errors: float | None = Field(default=None, ge=0)
+    value: float | None = None
+
+
+class _Both(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    stable: _Totals | None = None
+    gray: _Totals | None = None
+
+
+class CountsSource:
+    """Differences between two readings of totals.
+
+    Arguments:
+        name: of the source, for messages.
+        read: answers the JSON text.
+    """
+
+    def __init__(self, name: str, read: Callable[[], str]) -> None:
+        self._name = name
+        self._read = read
+        self._before = _Both()
+
+    def begin(self, at: float, now: float) -> float:  # noqa: ARG002 - it does not remember
+        """Read the totals; what happened before is not known here."""
+        self._before = self._totals()
+        return now
+
+    def take(self, until: float) -> Arms:  # noqa: ARG002 - the present is all there is
+        """What rose since the last reading."""
+        before, after = self._before, self._totals()
+        self._before = after
+        return Arms(_difference(before.stable, after.stable), _difference(before.gray, after.gray))
+
+    def _totals(self) -> _Both:
+        text = self._read()
+        try:
+            return _Both.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the whole"
+            raise UsageError(
+                f"metric source '{self._name}': expected totals of stable and gray as JSON; "
+                f"{where}: {first['msg']}",
+                fix='write {"stable": {"requests": 90, "errors": 1}, "gray": {"requests": 10, "errors": 2}}',
+            ) from None
+
+
+def _difference(before: _Totals | None, after: _Totals | None) -> ArmCounts | None:
+    if after is None:
+        return None
+    if after.value is not None:
+        return ArmCounts(value=after.value)
+    counts = increase(_counts(before), _counts(after))
+    if "requests" not in counts:
+        return None
+    return ArmCounts(counts["requests"], errors=counts.get("errors", 0.0))
+
+
+def _counts(totals: _Totals | None) -> dict[str, float]:
+    pairs: dict[str, Any] = totals.model_dump(exclude_none=True) if totals else {}
+    return {name: float(number) for name, number in pairs.items()}
+
+
+def _open_file(options: FileOptions, request: MetricRequest) -> CountsSource:
+    path = request.root / options.path
+
+    def read() -> str:
+        try:
+            return path.read_text("utf-8")
+        except OSError as error:
+            raise Unreachable(f"metric source 'json': {path} cannot be read: {error.strerror}") from None
+
+    return CountsSource("json", read)
+
+
+def _open_command(options: CommandOptions, request: MetricRequest) -> CountsSource:
+    def read() -> str:
+        try:
+            done = subprocess.run(
+                options.command,
+                cwd=request.root,
+                timeout=options.timeout,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            said = (getattr(error, "stderr", None) or "").strip()
+            raise Unreachable(f"metric source 'command': {error}{f': {said}' if said else ''}") from None
+        return done.stdout
+
+    return CountsSource("command", read)
+
+
+@hookimpl
+def pipegraft_metric_sources() -> Iterable[MetricSourcePlugin]:
+    yield MetricSourcePlugin(name="json", options=FileOptions, connect=_open_file)
+    yield MetricSourcePlugin(name="command", options=CommandOptions, connect=_open_command)

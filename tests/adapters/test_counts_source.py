@@ -1,0 +1,63 @@
+"""Counts kept by others, in a file or printed by a command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipegraft.adapters.metrics import counts
+from pipegraft.errors import Unreachable, UsageError
+from pipegraft.hookspecs import METRIC_SOURCES
+from pipegraft.manager import Plugins
+from pipegraft.model.delivery import Metric
+from pipegraft.model.observation import ArmCounts
+from pipegraft.ports.metrics import Arms, MetricRequest, MetricSource
+
+
+def open_source(root: Path, name: str, **keys: Any) -> MetricSource:
+    metric = Metric.model_validate({"source": name, **keys})
+    plugin = Plugins((counts,), ()).get(METRIC_SOURCES, name)
+    return plugin.connect(
+        plugin.options.model_validate(dict(metric.options)), MetricRequest("shop", "production", metric, root)
+    )
+
+
+def show(path: Path, stable: Any, gray: Any = None) -> None:
+    path.write_text(json.dumps({"stable": stable, "gray": gray}))
+
+
+def test_totals_in_a_file_become_what_rose(tmp_path: Path) -> None:
+    file = tmp_path / "counts.json"
+    opened = open_source(tmp_path, "json", path="counts.json")
+    show(file, {"requests": 100, "errors": 7})
+    assert opened.begin(10, 20) == 20
+    show(file, {"requests": 190, "errors": 8}, {"requests": 10, "errors": 2})
+    assert opened.take(30) == Arms(ArmCounts(90, 1), ArmCounts(10, 2))
+    show(file, {"requests": 5, "errors": 0}, {"requests": 10, "errors": 2})
+    assert opened.take(40) == Arms(ArmCounts(5, 0), ArmCounts(0, 0))
+
+
+def test_a_command_prints_them(tmp_path: Path) -> None:
+    program = 'print(\'{"gray": {"value": 1.5}}\')'
+    opened = open_source(tmp_path, "command", kind="value", command=[sys.executable, "-c", program])
+    opened.begin(0, 0)
+    assert opened.take(1) == Arms(None, ArmCounts(value=1.5))
+
+
+def test_nothing_to_read_is_an_outside_failure(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable, match="cannot be read"):
+        open_source(tmp_path, "json", path="absent.json").take(1)
+    failing = [sys.executable, "-c", "import sys; sys.exit('out of order')"]
+    with pytest.raises(Unreachable, match="out of order"):
+        open_source(tmp_path, "command", command=failing).take(1)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"stable": {"request": 1}}', '{"gray": {"requests": -1}}'])
+def test_anything_else_is_wrong_usage(tmp_path: Path, text: str) -> None:
+    (tmp_path / "counts.json").write_text(text)
+    with pytest.raises(UsageError, match="expected totals of stable and gray"):
+        open_source(tmp_path, "json", path="counts.json").take(1)

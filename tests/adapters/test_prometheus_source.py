@@ -1,0 +1,157 @@
+"""Prometheus as a metric source: what is asked, and what each answer means."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from pipegraft.adapters.metrics.prometheus import Options, PrometheusSource
+from pipegraft.errors import AccessDenied, Unreachable, UsageError
+from pipegraft.model.delivery import Metric
+from pipegraft.model.observation import ArmCounts
+from pipegraft.ports.metrics import Arms, MetricRequest
+
+REQUESTS = 'sum(increase(http_requests_total{app="{app}",version="{version}"}[{window}]))'
+ERRORS = 'sum(increase(http_requests_total{app="{app}",version="{version}",code=~"5.."}[{window}]))'
+
+
+class Server:
+    """Answers queries by what they contain."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, float, str]] = []
+        self.answers: dict[str, Any] = {}
+        self.status = 200
+
+    def answer(self, query: str) -> dict[str, Any]:
+        for part, found in self.answers.items():
+            if part in query:
+                return found if "status" in found else {"status": "success", "data": found}
+        return {"status": "success", "data": vector()}
+
+
+def vector(*series: tuple[dict[str, str], float | str]) -> dict[str, Any]:
+    result = [{"metric": labels, "value": [1.0, str(value)]} for labels, value in series]
+    return {"resultType": "vector", "result": result}
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def url(server: Server) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            query = form["query"][0]
+            server.asked.append((query, float(form["time"][0]), self.headers.get("Authorization", "")))
+            self.send_response(server.status)
+            self.end_headers()
+            self.wfile.write(json.dumps(server.answer(query)).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{httpd.server_address[1]}"
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+def source(url: str, **metric: Any) -> PrometheusSource:
+    declared = Metric.model_validate({"source": "prometheus", "url": url, **metric})
+    options = Options.model_validate(dict(declared.options))
+    return PrometheusSource(options, MetricRequest("shop", "production", declared, Path()))
+
+
+def test_the_window_lies_where_it_was_asked_for_and_both_versions_are_asked(server: Server, url: str) -> None:
+    server.answers = {
+        'version="stable",code': vector(({}, 3)),
+        'version="gray",code': vector(),
+        'version="stable"': vector(({}, 950.5)),
+        'version="gray"': vector(({}, 49.5)),
+    }
+    opened = source(url, requests=REQUESTS, errors=ERRORS, lag="5s")
+    assert opened.begin(at=1000.0, now=1300.0) == 1000.0
+    assert opened.take(1300.0) == Arms(ArmCounts(950.5, 3), ArmCounts(49.5, 0))
+    assert server.asked[0] == (
+        'sum(increase(http_requests_total{app="shop",version="stable"}[300s]))', 1295.0, ""
+    )  # fmt: skip
+    opened.take(1360.0)
+    assert "[60s]" in server.asked[-1][0]
+
+
+def test_no_series_and_not_a_number_are_no_data(server: Server, url: str) -> None:
+    server.answers = {'version="gray"': vector(({}, "NaN"))}
+    opened = source(url, requests=REQUESTS, errors=ERRORS)
+    opened.begin(0, 60)
+    assert opened.take(60) == Arms(None, None)
+
+
+def test_histograms_become_buckets(server: Server, url: str) -> None:
+    buckets = [({"le": bound}, count) for bound, count in (("0.1", 80), ("+Inf", 100), ("0.5", 95))]
+    server.answers = {"stable": vector(*buckets)}
+    opened = source(url, kind="latency", threshold="500ms", buckets='x{v="{version}"}[{window}]')
+    opened.begin(0, 60)
+    stable = opened.take(60).stable
+    assert stable
+    assert stable.latency
+    assert (stable.latency.bounds, stable.latency.counts) == ((0.1, 0.5), (80, 15, 5))
+
+
+def test_plain_values_and_scalars(server: Server, url: str) -> None:
+    server.answers = {"web-gray": {"resultType": "scalar", "result": [1, "2.5"]}}
+    opened = source(url, kind="value", query='cpu{pod="web{suffix}"}')
+    opened.begin(0, 60)
+    assert opened.take(60) == Arms(None, ArmCounts(value=2.5))
+
+
+def test_several_series_where_one_is_expected_are_wrong_usage(server: Server, url: str) -> None:
+    server.answers = {"": vector(({"pod": "a"}, 1), ({"pod": "b"}, 2))}
+    opened = source(url, requests=REQUESTS, errors=ERRORS)
+    with pytest.raises(UsageError, match="expected one series, found 2"):
+        opened.take(60)
+
+
+def test_what_the_server_does_not_understand_is_wrong_usage(server: Server, url: str) -> None:
+    server.status = 400
+    server.answers = {"": {"status": "error", "errorType": "bad_data", "error": "parse error"}}
+    with pytest.raises(UsageError, match="parse error"):
+        source(url, requests=REQUESTS, errors=ERRORS).take(60)
+
+
+def test_an_overloaded_server_may_be_asked_again(server: Server, url: str) -> None:
+    server.status = 503
+    server.answers = {"": {"status": "error", "errorType": "timeout", "error": "too slow"}}
+    with pytest.raises(Unreachable, match="too slow"):
+        source(url, requests=REQUESTS, errors=ERRORS).take(60)
+
+
+def test_tokens_come_from_the_environment(server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = source(url, requests=REQUESTS, errors=ERRORS, **{"token-variable": "PROM_TOKEN"})
+    with pytest.raises(AccessDenied, match="PROM_TOKEN holds no token"):
+        opened.take(60)
+    monkeypatch.setenv("PROM_TOKEN", "s3cret")
+    opened.take(60)
+    assert server.asked[-1][2] == "Bearer s3cret"
+    server.status = 401
+    with pytest.raises(AccessDenied, match="refused access") as caught:
+        opened.take(60)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_metric_without_its_query_is_wrong_usage() -> None:
+    with pytest.raises(UsageError, match="kind 'errors' needs the query 'errors'"):
+        source("http://127.0.0.1:1", requests=REQUESTS)
