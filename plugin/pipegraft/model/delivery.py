@@ -9,7 +9,18 @@ from pydantic import ConfigDict, Field, model_validator
 
 from pipegraft.model.base import Declared, DottedPath, Duration, Name, RelativePath
 
-__all__ = ["Component", "Delivery", "Environment", "Gate", "Gray", "Iac", "Intimacy", "Metric", "Target"]
+__all__ = [
+    "Component",
+    "Delivery",
+    "Environment",
+    "Gate",
+    "Gray",
+    "Iac",
+    "Intimacy",
+    "MergeRequest",
+    "Metric",
+    "Target",
+]
 
 Intimacy = Literal["in-process", "ipc", "rpc"]
 """How close two services live: mounted into the same process, beside it in one pod, or remote."""
@@ -48,6 +59,19 @@ class Component(Declared):
         return self
 
 
+class MergeRequest(Declared):
+    """How a release looks as a merge request."""
+
+    labels: tuple[str, ...] = ("pipegraft",)
+    """Labels it gets."""
+    auto_merge: bool = True
+    """Merge as soon as pipeline and approvals allow."""
+    description: str = "{message}"
+    """Template: `{App}`, `{Environment}`, `{Release}`, `{Source-Commit}`, `{Pipeline}`, `{message}`."""
+    wait: Duration = 0.0
+    """How long iac-bump waits for the merge; 0 leaves that to the gate."""
+
+
 class Iac(Declared):
     """The IaC repository and how it is written."""
 
@@ -59,6 +83,8 @@ class Iac(Declared):
     """How a release gets there."""
     path: RelativePath | None = None
     """Folder of this application in a repository shared by several; the root if absent."""
+    merge_request: MergeRequest = MergeRequest()
+    """For `write: merge-request`."""
 
 
 class Gate(Declared):

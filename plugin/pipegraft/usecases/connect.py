@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cache
 
+from pipegraft.adapters.clock import SystemClock
+from pipegraft.adapters.forge.gitlab import GitLabBranch, open_gitlab_project
+from pipegraft.adapters.forge.merge_request import MergeRequestBranch
 from pipegraft.adapters.git import open_branch
 from pipegraft.adapters.registry import open_registry
 from pipegraft.errors import BuildFailed, UsageError
@@ -61,7 +65,12 @@ class LiveConnections:
 
     def _iac(self) -> IacBranch:
         iac = self._project.delivery.iac
-        return open_branch(iac.repository, iac.branch, self._project.root, folder=iac.path)
+        if iac.write == "push":
+            return open_branch(iac.repository, iac.branch, self._project.root, folder=iac.path)
+        project = open_gitlab_project(iac.repository, os.environ)
+        if iac.write == "api":
+            return GitLabBranch(project, iac.branch)
+        return MergeRequestBranch(project, iac.branch, iac.merge_request, SystemClock())
 
     def _engine(self, environment: str) -> tuple[GitOpsEngine, VerdictRule]:
         gate = self._project.delivery.environments[environment].gate

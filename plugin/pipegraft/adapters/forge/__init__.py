@@ -1,0 +1,1 @@
+"""Forges: servers that hold repositories and review changes to them."""

@@ -1,0 +1,169 @@
+"""Releases as merge requests: one for each application and environment, brought up to date in place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from pipegraft.adapters.forge.gitlab import GitLabBranch, translated
+from pipegraft.errors import Held, TipMoved
+from pipegraft.model.delivery import MergeRequest
+from pipegraft.ports.clock import Clock
+from pipegraft.ports.iac import Commit
+
+if TYPE_CHECKING:
+    from gitlab.v4.objects import Project, ProjectMergeRequest
+
+__all__ = ["MergeRequestBranch"]
+
+_POLL = 5.0
+_UNSAFE = re.compile(r"[^a-z0-9-]+")
+
+
+class MergeRequestBranch:
+    """Reads the target branch; writes a branch of its own and a merge request for it.
+
+    A newer release of the same application and environment replaces the older one's branch, so the
+    request that people see is always the newest.
+
+    Arguments:
+        project: the IaC project.
+        branch: the target branch.
+        settings: how requests look, and whether to wait for the merge.
+        clock: where waiting comes from.
+    """
+
+    def __init__(self, project: Project, branch: str, settings: MergeRequest, clock: Clock) -> None:
+        self._project = project
+        self._branch = branch
+        self._settings = settings
+        self._clock = clock
+        self._target = GitLabBranch(project, branch)
+        self._name = str(project.encoded_id).replace("%2F", "/")
+
+    def turn(self) -> AbstractContextManager[None]:
+        return self._target.turn()
+
+    def tip(self) -> str:
+        return self._target.tip()
+
+    def read(self, path: str, at: str) -> str | None:
+        return self._target.read(path, at)
+
+    def contains(self, revision: str, at: str) -> bool:
+        return self._target.contains(revision, at)
+
+    def log(self, path: str | None = None, *, limit: int | None = None) -> Sequence[Commit]:
+        return self._target.log(path, limit=limit)
+
+    def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
+        """Bring the merge request up to date.
+
+        Returns:
+            The commit on its branch, or the merge if that was waited for.
+
+        Raises:
+            Held: the merge was waited for and did not come.
+        """
+        found = self.tip()
+        if found != parent:
+            raise TipMoved(f"expected '{self._branch}' of {self._name} at {parent[:12]}, found {found[:12]}")
+        said = Commit("", None, message)
+        source = _source_branch(said.trailers)
+        made = self._proposed(source, changes, parent) or self._propose(source, changes, message, parent)
+        request = self._request(source, said)
+        if self._settings.auto_merge:
+            self._merge_when_ready(request)
+        return self._merged(request) if self._settings.wait else made
+
+    def _proposed(self, source: str, changes: Mapping[str, str | None], parent: str) -> str | None:
+        """The tip of the source branch if it is exactly this change already."""
+        with translated(self._name):
+            held = [one for one in self._project.branches.list(search=f"^{source}$") if one.name == source]
+        if not held or held[0].commit.get("parent_ids") != [parent]:
+            return None
+        tip = str(held[0].commit["id"])
+        same = all(self._target.read(path, tip) == text for path, text in changes.items())
+        return tip if same else None
+
+    def _propose(self, source: str, changes: Mapping[str, str | None], message: str, parent: str) -> str:
+        actions = [_action(path, text, self.read(path, parent)) for path, text in changes.items()]
+        data = {
+            "branch": source,
+            "start_sha": parent,
+            "force": True,
+            "commit_message": message,
+            "actions": actions,
+        }
+        with translated(self._name):
+            return str(self._project.commits.create(data).id)
+
+    def _request(self, source: str, said: Commit) -> ProjectMergeRequest:
+        text = {
+            "title": said.subject,
+            "description": _filled(self._settings.description, said),
+            "labels": ",".join(self._settings.labels),
+        }
+        with translated(self._name):
+            requests = self._project.mergerequests
+            opened = requests.list(state="opened", source_branch=source, target_branch=self._branch)
+            if opened:
+                request: ProjectMergeRequest = opened[0]
+                for key, value in text.items():
+                    setattr(request, key, value)
+                request.save()
+                return request
+            branches = {"source_branch": source, "target_branch": self._branch, "remove_source_branch": True}
+            # A squashed commit would not descend from the one the gate waits for.
+            made: ProjectMergeRequest = requests.create({**branches, **text, "squash": False})
+        return made
+
+    def _merge_when_ready(self, request: ProjectMergeRequest) -> None:
+        """Ask for the merge as soon as pipeline and approvals allow; a refusal now leaves it to people."""
+        import gitlab  # noqa: PLC0415 - 0.2 s, for those who write through the API alone
+
+        with translated(self._name):
+            try:
+                request.merge(merge_when_pipeline_succeeds=True)
+            except gitlab.GitlabError as error:
+                if error.response_code not in {405, 406, 409, 422}:  # not mergeable yet, or not by us
+                    raise
+
+    def _merged(self, request: ProjectMergeRequest) -> str:
+        deadline = self._clock.now() + (self._settings.wait or 0)
+        while True:
+            with translated(self._name):
+                now = self._project.mergerequests.get(request.iid)
+            if now.state == "merged":
+                return str(now.merge_commit_sha or now.sha)
+            if now.state == "closed":
+                raise Held(
+                    f"merge request {now.web_url} was closed without a merge",
+                    fix="reopen it, or release anew",
+                )
+            if self._clock.now() >= deadline:
+                raise Held(
+                    f"merge request {now.web_url} is not merged yet", fix="merge it, then run this again"
+                )
+            self._clock.sleep(_POLL)
+
+
+def _source_branch(trailers: Mapping[str, str]) -> str:
+    """``pipegraft/APP/ENVIRONMENT``."""
+    parts = (trailers.get(f"Pipegraft-{key}", "") for key in ("App", "Environment"))
+    return "/".join(("pipegraft", *(_UNSAFE.sub("-", part.lower()) or "any" for part in parts)))
+
+
+def _action(path: str, text: str | None, held: str | None) -> dict[str, Any]:
+    if text is None:
+        return {"action": "delete", "file_path": path}
+    return {"action": "create" if held is None else "update", "file_path": path, "content": text}
+
+
+def _filled(template: str, said: Commit) -> str:
+    """The description, its words in braces replaced by trailers or the message."""
+    values = {key.removeprefix("Pipegraft-"): value for key, value in said.trailers.items()}
+    values |= {"message": said.message.strip(), "subject": said.subject}
+    return re.sub(r"\{([\w-]+)\}", lambda found: values.get(found[1], found[0]), template)
