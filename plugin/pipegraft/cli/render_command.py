@@ -11,7 +11,11 @@ import click
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
 @click.option("--env", "environments", multiple=True, help="Only this environment; repeatable.")
 @click.option(
-    "--target", type=click.Choice(["oam"]), default="oam", show_default=True, help="What to render for."
+    "--target",
+    type=click.Choice(["oam", "kubernetes", "compose"]),
+    default="oam",
+    show_default=True,
+    help="What to render: a KubeVela Application, plain Kubernetes objects or a Compose file.",
 )
 @click.option("--revision", help="Commit to name in the output; a digest of the output if absent.")
 def command(*, folder: Path, environments: tuple[str, ...], target: str, revision: str | None) -> None:

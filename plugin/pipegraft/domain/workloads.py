@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.domain.rendering.oam import ANNOTATION, POD_SPEC
+from pipegraft.domain.rendering.oam import POD_SPEC
+from pipegraft.domain.rendering.parts import ANNOTATION
 from pipegraft.errors import UsageError
 from pipegraft.ports.runtime import Container, HealthProbe, Instance, Mount, SecretKey, Workload
 from pipegraft.ports.traffic import Backend, Route

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pipegraft.domain.appspec import Resolved, resolve
+from pipegraft.domain.rendering.compose import render_compose
 from pipegraft.domain.rendering.dump import dump_documents
+from pipegraft.domain.rendering.kubernetes import render_kubernetes
 from pipegraft.domain.rendering.oam import render_application
 from pipegraft.errors import ConfigError, Place, Problem, UsageError
 
@@ -17,6 +19,8 @@ Manifests = list[dict[str, Any]]
 
 TARGETS: Mapping[str, Callable[[Resolved, str | None], Manifests]] = {
     "oam": lambda resolved, revision: [render_application(resolved, revision)],
+    "kubernetes": render_kubernetes,
+    "compose": lambda resolved, revision: [render_compose(resolved, revision)],
 }
 """Target → what it makes of one environment."""
 
@@ -37,10 +41,16 @@ def render(folder: Path, environments: Sequence[str], target: str, revision: str
         ConfigError: everything wrong with the files, of all environments.
         UsageError: there is no such environment.
     """
+    chosen = environments or environments_of(folder)
+    if target == "compose" and len(chosen) > 1:
+        raise UsageError(
+            f"a Compose file is of one environment; there are: {', '.join(chosen)}",
+            fix="choose one with --env",
+        )
     app = _read(folder / "app.yaml")
     manifests: Manifests = []
     problems: dict[Problem, None] = {}
-    for name in environments or environments_of(folder):
+    for name in chosen:
         file = f"environments/{name}.yaml"
         try:
             resolved = resolve(app, _read(folder / file), name, environment_file=file)

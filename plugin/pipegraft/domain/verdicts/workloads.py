@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pipegraft.domain.rendering.oam import ANNOTATION
+from pipegraft.domain.rendering.parts import ANNOTATION
 from pipegraft.domain.verdicts.conditions import Object, condition, is_observed, is_true, name_of, said, worst
 from pipegraft.ports.engine import State, Status, Verdict
 

@@ -1,0 +1,128 @@
+"""The app spec as a Compose file, to run an environment at home.
+
+Containers of a pod share the network of its main container. What Compose has no word for (weights, the
+gateway, liveness, who is released) stands under ``x-pipegraft``, so that nothing is lost silently. Source:
+the Compose Specification, with image volumes as of Compose 2.35.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipegraft.domain.appspec import Resolved
+from pipegraft.domain.pods import Member, Pod
+from pipegraft.domain.rendering.parts import (
+    Manifest,
+    annotations_of,
+    declared,
+    digest_of,
+    is_routed,
+    probes_of,
+    route_of,
+    versions,
+)
+from pipegraft.model.appspec import EnvValue, Reference
+
+__all__ = ["render_compose"]
+
+
+def render_compose(resolved: Resolved, revision: str | None = None) -> Manifest:
+    """Render one environment.
+
+    Arguments:
+        revision: commit the spec was read at; a digest of what is rendered if None.
+    """
+    services: dict[str, Manifest] = {}
+    volumes: dict[str, Manifest] = {}
+    for pod in resolved.pods:
+        for name, version in versions(resolved, pod):
+            services |= dict(_services(name, version, stable=name == pod.name))
+            volumes |= {volume: {} for volume in _copied(name, version).values()}
+    routes = [route_of(resolved, pod)["spec"] for pod in resolved.pods if is_routed(resolved, pod)]
+    document: Manifest = declared({"name": resolved.name, "services": services, "volumes": volumes})
+    extra = declared(
+        {"namespace": resolved.namespace, "annotations": annotations_of(resolved), "routes": routes}
+    )
+    return {**document, "x-pipegraft": {"revision": revision or digest_of([document, extra]), **extra}}
+
+
+def _services(name: str, pod: Pod, *, stable: bool) -> Iterator[tuple[str, Manifest]]:
+    copied = _copied(name, pod)
+    main = _service(pod.main, pod)
+    main |= {
+        "scale": pod.main.spec.replicas,
+        "stop_grace_period": f"{pod.main.spec.grace:g}s" if pod.main.spec.grace is not None else None,
+        "ports": list(_published(pod)) if stable else [],
+        "volumes": [_volume(member, copied) for member in pod.mounted],
+        "depends_on": {
+            f"{name}-{member}": {"condition": "service_completed_successfully"} for member in copied
+        },
+    }
+    yield name, declared(main)
+    for member in pod.mounted:
+        if member.name in copied:
+            copying = {**_service(member, pod), "volumes": [_volume(member, copied)]}
+            yield f"{name}-{member.name}", declared(copying)
+    for member in pod.sidecars:
+        beside = {**_service(member, pod), "network_mode": f"service:{name}"}
+        yield f"{name}-{member.name}", declared(beside)
+
+
+def _service(member: Member, pod: Pod) -> Manifest:
+    spec = member.spec
+    extra = {"ports": dict(member.ports), **probes_of(member), **_references(spec.env or {})}
+    return {
+        "image": spec.image,
+        "entrypoint": list(spec.command or ()),
+        "command": list(spec.args or ()),
+        "environment": {
+            **pod.variables(),
+            **{key: _value(value) for key, value in (spec.env or {}).items()},
+        },
+        "cpus": _cpus(spec.cpu),
+        "mem_limit": spec.memory and spec.memory.removesuffix("i").lower(),
+        "x-pipegraft": declared({**extra, **declared({"cpu": spec.cpu, "memory": spec.memory})}),
+    }
+
+
+def _value(value: EnvValue) -> str:
+    """Text as it is, `$` doubled since Compose would substitute; a reference as a variable of the caller."""
+    if isinstance(value, Reference):
+        name = f"{value.secret or value.config}_{value.key}".upper()
+        safe = "".join(letter if letter.isalnum() else "_" for letter in name)
+        return f"${{{safe}:?set it to the key {value.key} of {value.secret or value.config}}}"
+    return (value or "").replace("$", "$$")
+
+
+def _references(env: Mapping[str, EnvValue]) -> Manifest:
+    found = {
+        key: value.model_dump(exclude_none=True) for key, value in env.items() if isinstance(value, Reference)
+    }
+    return declared({"references": found})
+
+
+def _cpus(cpu: str | None) -> float | None:
+    if cpu is None:
+        return None
+    return int(cpu.removesuffix("m")) / 1000 if cpu.endswith("m") else float(cpu)
+
+
+def _published(pod: Pod) -> Iterator[str]:
+    """The entrance, on the address the embedded engine would listen on."""
+    entrance = pod.main.spec.entrance
+    if entrance and pod.entrance:
+        yield f"{entrance.listen or '127.0.0.1:'}:{pod.entrance[1]}"
+
+
+def _copied(name: str, pod: Pod) -> dict[str, str]:
+    """Component → volume, for those whose image copies itself."""
+    return {
+        member.name: f"{name}-{member.name}" for member in pod.mounted if member.attach == "init-container"
+    }
+
+
+def _volume(member: Member, copied: Mapping[str, str]) -> dict[str, Any]:
+    if member.name in copied:
+        return {"type": "volume", "source": copied[member.name], "target": member.spec.mount}
+    return {"type": "image", "source": member.spec.image, "target": member.spec.mount}

@@ -1,0 +1,177 @@
+"""What every target shares: annotations, variables, probes, ports, and the route that splits requests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipegraft.domain.appspec import GRAY_SUFFIX, Resolved
+from pipegraft.domain.pods import Member, Pod
+from pipegraft.model.appspec import Entrance, EnvValue, Probe, Reference, ReleaseMark
+
+__all__ = [
+    "ANNOTATION",
+    "Manifest",
+    "annotations_of",
+    "declared",
+    "digest_of",
+    "env_of",
+    "is_routed",
+    "labels_of",
+    "ports_of",
+    "probes_of",
+    "route_of",
+    "versions",
+    "whole_seconds",
+]
+
+ANNOTATION = "pipegraft.dev/"
+"""Prefix of our annotations."""
+
+Manifest = dict[str, Any]
+
+
+def versions(resolved: Resolved, pod: Pod) -> Iterator[tuple[str, Pod]]:
+    """The workloads a pod becomes, by name: the stable one, and the new version while a gray release runs."""
+    yield pod.name, pod
+    if resolved.gray and pod.name in resolved.gray.pods:
+        yield pod.name + GRAY_SUFFIX, resolved.gray.pods[pod.name]
+
+
+def labels_of(resolved: Resolved) -> Manifest:
+    """Labels of everything that is rendered."""
+    return {"app.kubernetes.io/part-of": resolved.app, "app.kubernetes.io/managed-by": "pipegraft"}
+
+
+def digest_of(rendered: Any) -> str:
+    """Names what is rendered, where no revision does."""
+    canonical = json.dumps(rendered, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:40]
+
+
+def annotations_of(resolved: Resolved) -> dict[str, str]:
+    """Environment, release and gray release."""
+    found = {f"{ANNOTATION}environment": resolved.environment}
+    found |= _release("", resolved.release)
+    if resolved.gray:
+        found |= _release("gray-", resolved.gray.release)
+        found |= {
+            f"{ANNOTATION}gray-weight": str(resolved.gray.weight),
+            f"{ANNOTATION}gray-phase": resolved.gray.phase,
+        }
+    return found
+
+
+def _release(prefix: str, release: ReleaseMark | None) -> dict[str, str]:
+    if release is None:
+        return {}
+    return {
+        f"{ANNOTATION}{prefix}release": str(release.number),
+        f"{ANNOTATION}{prefix}source-commit": release.source,
+    }
+
+
+def declared(values: Mapping[str, Any]) -> Manifest:
+    """Without what nobody declared."""
+    return {key: value for key, value in values.items() if value not in (None, [], {})}
+
+
+def env_of(member: Member, pod: Pod) -> list[Manifest]:
+    """What a container is told: about the pod it is in, then what is declared for it."""
+    variables = {**pod.variables(), **(member.spec.env or {})}
+    return [_variable(name, value) for name, value in variables.items()]
+
+
+def _variable(name: str, value: EnvValue) -> Manifest:
+    if not isinstance(value, Reference):
+        return {"name": name, "value": value}
+    if value.secret is not None:
+        return {"name": name, "valueFrom": {"secretKeyRef": {"name": value.secret, "key": value.key}}}
+    return {"name": name, "valueFrom": {"configMapKeyRef": {"name": value.config, "key": value.key}}}
+
+
+def ports_of(pod: Pod) -> list[Manifest]:
+    """The main container's ports, and the one that requests enter by: the Service exposes that one alone."""
+    entrance = pod.entrance[1] if pod.entrance else None
+    ports = [
+        {"port": number, "name": name, "expose": entrance in (None, number)}
+        for name, number in pod.main.ports.items()
+    ]
+    if entrance is not None and entrance not in pod.main.ports.values():
+        ports.append({"port": entrance, "name": "entrance", "expose": True})
+    return ports
+
+
+def probes_of(member: Member) -> Manifest:
+    """Readiness and liveness probe of a container."""
+    readiness = member.spec.readiness or (Probe() if member.ports else None)
+    found = {"readinessProbe": readiness, "livenessProbe": member.spec.liveness}
+    return {key: _probe(member, probe) for key, probe in found.items() if probe}
+
+
+def _probe(member: Member, probe: Probe) -> Manifest:
+    port = member.port(probe.port)
+    return declared(
+        {
+            "httpGet": {"path": probe.path, "port": port} if probe.path else None,
+            "tcpSocket": None if probe.path else {"port": port},
+            "initialDelaySeconds": whole_seconds(probe.initial_delay),
+            "periodSeconds": whole_seconds(probe.period),
+            "timeoutSeconds": whole_seconds(probe.timeout),
+            "failureThreshold": probe.failures,
+        }
+    )
+
+
+def whole_seconds(duration: float | None) -> int | None:
+    """A declared time as Kubernetes takes it."""
+    return None if duration is None else int(duration)
+
+
+def is_routed(resolved: Resolved, pod: Pod) -> bool:
+    """Whether requests to the pod are split or come from outside."""
+    split = resolved.gray is not None and pod.name in resolved.gray.pods and bool(ports_of(pod))
+    return pod.main.spec.entrance is not None or split
+
+
+def route_of(resolved: Resolved, pod: Pod) -> Manifest:
+    """The HTTPRoute of a pod (Gateway API v1)."""
+    entrance = pod.main.spec.entrance or Entrance()
+    annotations = {f"{ANNOTATION}listen": entrance.listen} if entrance.listen else {}
+    rule: Manifest = {"backendRefs": _backends(resolved, pod)}
+    if entrance.path:
+        rule = {"matches": [{"path": {"type": "PathPrefix", "value": entrance.path}}], **rule}
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": declared({"name": pod.name, "namespace": resolved.namespace, "annotations": annotations}),
+        "spec": declared(
+            {
+                "parentRefs": [_parent(entrance, pod)],
+                "hostnames": list(entrance.hosts or ()),
+                "rules": [rule],
+            }
+        ),
+    }
+
+
+def _parent(entrance: Entrance, pod: Pod) -> Manifest:
+    if entrance.gateway is None:
+        return {"group": "", "kind": "Service", "name": pod.name, "port": _service_port(pod)}
+    namespace, _, name = entrance.gateway.rpartition("/")
+    return declared({"namespace": namespace or None, "name": name})
+
+
+def _service_port(pod: Pod) -> int:
+    return pod.entrance[1] if pod.entrance else next(iter(pod.main.ports.values()))
+
+
+def _backends(resolved: Resolved, pod: Pod) -> list[Manifest]:
+    backend = {"name": pod.name, "port": _service_port(pod)}
+    if not resolved.gray or pod.name not in resolved.gray.pods:
+        return [{**backend, "weight": 100}]
+    gray = {"name": pod.name + GRAY_SUFFIX, "port": _service_port(resolved.gray.pods[pod.name])}
+    weight = resolved.gray.weight
+    return [{**backend, "weight": 100 - weight}, {**gray, "weight": weight}]

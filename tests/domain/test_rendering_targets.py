@@ -1,0 +1,121 @@
+"""Plain Kubernetes objects and Compose files: the same spec, nothing lost."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from spec_fields import APP, ENVIRONMENT, spec, values
+
+from pipegraft.domain.rendering.compose import render_compose
+from pipegraft.domain.rendering.dump import dump_documents
+from pipegraft.domain.rendering.kubernetes import render_kubernetes
+
+SCHEMAS = Path(os.environ.get("PIPEGRAFT_SCHEMAS", Path(__file__).parents[2] / "../shared/schemas"))
+RENDERED = {
+    "kubernetes": dump_documents(render_kubernetes(spec(), "4be1")),
+    "compose": dump_documents([render_compose(spec(), "4be1")]),
+}
+
+
+def objects(kind: str) -> dict[str, dict[str, Any]]:
+    found = yaml.safe_load_all(RENDERED["kubernetes"])
+    return {item["metadata"]["name"]: item for item in found if item["kind"] == kind}
+
+
+def compose() -> dict[str, Any]:
+    return next(iter(yaml.safe_load_all(RENDERED["compose"])))
+
+
+@pytest.mark.parametrize("target", RENDERED)
+@pytest.mark.parametrize("value", sorted(set(values(APP) + values(ENVIRONMENT))))
+def test_every_declared_value_appears(target: str, value: str) -> None:
+    assert re.search(rf"(?<![\w.-]){re.escape(value)}(?![\w-])", RENDERED[target].replace("41s", "41"))
+
+
+def test_both_versions_have_workloads_and_services_of_their_own() -> None:
+    for kind in ("Deployment", "Service"):
+        assert list(objects(kind)) == ["web", "web-gray", "orders", "orders-gray"]
+    for name, item in objects("Deployment").items():
+        selector = item["spec"]["selector"]["matchLabels"]
+        assert selector.items() <= item["spec"]["template"]["metadata"]["labels"].items()
+        assert objects("Service")[name]["spec"]["selector"] == selector
+
+
+def test_the_service_exposes_the_entrance_alone() -> None:
+    assert objects("Service")["web"]["spec"]["ports"] == [
+        {"name": "entrance", "port": 9000, "targetPort": 9000}
+    ]
+
+
+def test_an_in_process_component_is_mounted_and_a_copying_one_runs_first() -> None:
+    pod = objects("Deployment")["web"]["spec"]["template"]["spec"]
+    assert pod["volumes"] == [
+        {
+            "name": "pricing",
+            "image": {"reference": "registry/pricing@sha256:2", "pullPolicy": "IfNotPresent"},
+        },
+        {"name": "rules", "emptyDir": {}},
+    ]
+    assert pod["containers"][0]["volumeMounts"] == [
+        {"name": "pricing", "mountPath": "/opt/pricing", "readOnly": True},
+        {"name": "rules", "mountPath": "/opt/rules"},
+    ]
+    assert [container["name"] for container in pod["initContainers"]] == ["rules"]
+
+
+def test_every_object_says_of_which_revision_it_is_but_no_pod_does() -> None:
+    for kind in ("Deployment", "Service", "HTTPRoute"):
+        for item in objects(kind).values():
+            assert item["metadata"]["annotations"]["pipegraft.dev/revision"] == "4be1"
+    template = objects("Deployment")["web"]["spec"]["template"]
+    assert "4be1" not in str(template)  # else every commit would restart every pod
+
+
+def test_routes_are_valid_and_split_by_weight() -> None:
+    routes = objects("HTTPRoute")
+    weights = {
+        name: [backend["weight"] for backend in route["spec"]["rules"][0]["backendRefs"]]
+        for name, route in routes.items()
+    }
+    assert weights == {"web": [87, 13], "orders": [87, 13]}
+    path = SCHEMAS / "gateway-httproute-crd.yaml"
+    if path.exists():
+        versions = yaml.safe_load(path.read_text())["spec"]["versions"]
+        schema = versions[-1]["schema"]["openAPIV3Schema"]
+        for route in routes.values():
+            jsonschema.Draft202012Validator(schema).validate(route)
+
+
+def test_a_sidecar_shares_the_network_of_its_pod() -> None:
+    services = compose()["services"]
+    assert services["web-governance"]["network_mode"] == "service:web"
+    assert services["web-gray-governance"]["network_mode"] == "service:web-gray"
+
+
+def test_only_the_stable_version_is_published() -> None:
+    services = compose()["services"]
+    assert services["web"]["ports"] == ["127.0.0.1:8088:9000"]
+    assert "ports" not in services["web-gray"]
+
+
+def test_compose_waits_for_what_copies_itself() -> None:
+    services = compose()["services"]
+    assert services["web"]["depends_on"] == {"web-rules": {"condition": "service_completed_successfully"}}
+    assert services["web-rules"]["volumes"] == [
+        {"type": "volume", "source": "web-rules", "target": "/opt/rules"}
+    ]
+    assert compose()["volumes"] == {"web-rules": {}, "web-gray-rules": {}}
+
+
+def test_a_dollar_sign_stays_one() -> None:
+    app = copy.deepcopy(APP)
+    app["components"]["web"]["env"]["PLAIN"] = "a$b"
+    services = render_compose(spec(app))["services"]
+    assert services["web"]["environment"]["PLAIN"] == "a$$b"
