@@ -81,7 +81,7 @@ class Repository:
         return injection
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def repository() -> Callable[..., Repository]:
     def make(text: str, others: Mapping[str, str] | None = None) -> Repository:
         return Repository({ROOT: text, **(others or {})})

@@ -1,0 +1,87 @@
+"""Whatever the team does to its file after a graft, taking it out leaves what the team did."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+BASES = (
+    "include: a.yml\nstages: [build, test]\nbuild:\n  script: make\n",
+    "# ours\n\nstages:\n  - build\n  - test\n\nbuild:\n  script: make\n",
+    "include:\n  project: a/b\n  file: c.yml\nbuild:\n  script: make\n",
+    "include:\n  - a.yml\nstages:\n- build\nbuild:\n  script: make\n",
+    "build:\n  script: make\n",
+)
+_names = st.text("abcdefghijklmnop-", min_size=1, max_size=12).map("job-{}".format)
+_scripts = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=20)
+_jobs = st.dictionaries(_names, _scripts, max_size=4)
+
+
+def _written(jobs: dict[str, str]) -> str:
+    quoted = {name: script.replace("'", "''") for name, script in jobs.items()}
+    return "".join(f"\n{name}:  # added\n  script: '{script}'\n" for name, script in quoted.items())
+
+
+@settings(max_examples=60, deadline=None)
+@given(base=st.sampled_from(BASES), jobs=_jobs, newline=st.sampled_from(["\n", "\r\n"]))
+def test_jobs_added_after_the_graft_stay(repository, base, jobs, newline):
+    base = base.replace("\n", newline)
+    added = _written(jobs).replace("\n", newline)
+    tree = repository(base)
+    tree.inject()
+    tree.root += added
+    tree.inject("staging", "production")
+    tree.eject()
+    assert tree.root == base + added
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("[build, test,", "[build, lint, test,"), "stages: [build, lint, test]\nbuild:\n  script: make\n"),
+        (
+            ("  script: make", "  script: make all # now"),
+            "stages: [build, test]\nbuild:\n  script: make all # now\n",
+        ),
+        (("stages:", "# stages\nstages:"), "# stages\nstages: [build, test]\nbuild:\n  script: make\n"),
+        (
+            (
+                "[build, test, pipegraft, pipegraft:production]",
+                "\n- build\n- pipegraft # d\n- pipegraft:production\n- test",
+            ),
+            "stages: \n- build\n- test\nbuild:\n  script: make\n",
+        ),
+        (
+            ("include: .pipegraft/gitlab.yml", "include: [.pipegraft/gitlab.yml, ours.yml]"),
+            "include: ours.yml\n\nstages: [build, test]\nbuild:\n  script: make\n",
+        ),
+        (
+            ("include: .pipegraft/gitlab.yml", "include:\n  - local: /.pipegraft/gitlab.yml\n  - ours.yml"),
+            "include:\n  - ours.yml\n\nstages: [build, test]\nbuild:\n  script: make\n",
+        ),
+    ],
+)
+def test_edits_next_to_the_graft_stay(repository, change, expected):
+    tree = repository("stages: [build, test]\nbuild:\n  script: make\n")
+    tree.inject()
+    assert change[0] in tree.root
+    tree.root = tree.root.replace(*change)
+    tree.eject()
+    assert tree.root == expected
+
+
+def test_an_include_the_team_adds_to_the_list_we_made_stays_a_list(repository):
+    tree = repository("include: a.yml\nbuild:\n  script: make\n")
+    tree.inject()
+    assert tree.root.startswith("include: [a.yml, .pipegraft/gitlab.yml]\n")
+    tree.root = tree.root.replace("[a.yml,", "[a.yml, b.yml,")
+    tree.eject()
+    assert tree.root == "include: [a.yml, b.yml]\nbuild:\n  script: make\n"
+
+
+def test_without_delivery_nothing_is_taken_out(repository):
+    text = "# not pipegraft\nbuild:\n  script: echo pipegraft\n"
+    tree = repository(text)
+    assert tree.eject().files == {}
+    assert tree.root == text
