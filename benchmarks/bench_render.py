@@ -1,4 +1,4 @@
-"""Rendering the app spec: 200 components in 5 environments, against only parsing and dumping the same YAML."""
+"""Rendering the app spec: 200 components in 5 environments, against parsing and dumping the same YAML."""
 
 from __future__ import annotations
 
