@@ -1,0 +1,264 @@
+"""A gray release over a real git repository, a real proxy and Prometheus, under load, with a real fault."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import free_port, need, run, server
+
+from pipegraft.adapters.clock import SystemClock
+from pipegraft.adapters.git import open_branch
+from pipegraft.adapters.metrics.prometheus import Options, PrometheusSource
+from pipegraft.adapters.traffic.embedded_router import EmbeddedRouter
+from pipegraft.domain.commit_message import commit_message, release_trailers
+from pipegraft.domain.environment_file import bump, read_environment
+from pipegraft.domain.judging.sequential import sequential
+from pipegraft.errors import RolledBack
+from pipegraft.model.appspec import ReleaseMark
+from pipegraft.model.delivery import Delivery
+from pipegraft.model.release import EnvironmentRelease, IacCommit, Release, Source
+from pipegraft.ports.engine import State, Status, Verdict, VerdictRule
+from pipegraft.ports.judge import Judge
+from pipegraft.ports.metrics import MetricRequest, MetricSource
+from pipegraft.ports.progress import RecordingProgress
+from pipegraft.ports.release_store import FakeReleaseStore
+from pipegraft.ports.stage import IacBranch, StageContext
+from pipegraft.ports.traffic import Backend, Route
+from pipegraft.stages.gray_release import GrayReleaseInputs
+from pipegraft.stages.gray_release import run as run_stage
+
+pytestmark = pytest.mark.e2e
+
+PATH = "environments/production.yaml"
+SOURCE = Source(commit="ab" * 20, number=13, pipeline="https://ci.example.com/13")
+STABLE = """\
+# production
+release: {number: 12, source: abc}
+components:
+  web: {image: registry.example.com/web@sha256:1, replicas: 2}  # ours
+"""
+
+
+@contextmanager
+def instance(failing: float) -> Iterator[str]:
+    """One version of the application; this share of its requests fails."""
+    fate = random.Random(7)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1
+
+        def do_GET(self) -> None:
+            self.send_response(500 if fate.random() < failing else 200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    httpd.daemon_threads = True
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"127.0.0.1:{httpd.server_address[1]}"
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+@contextmanager
+def load(address: str) -> Iterator[None]:
+    """About two hundred requests a second while the block lasts."""
+    stop = threading.Event()
+
+    def client() -> None:
+        connection = http.client.HTTPConnection(address, timeout=5)
+        while not stop.wait(0.02):
+            try:
+                connection.request("GET", "/")
+                connection.getresponse().read()
+            except (OSError, http.client.HTTPException):
+                connection.close()
+        connection.close()
+
+    threads = [threading.Thread(target=client) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    yield
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+@contextmanager
+def prometheus(folder: Path, target: str) -> Iterator[str]:
+    """A Prometheus that scrapes the proxy every second; yields its address."""
+    port = free_port()
+    scrape = {"job_name": "proxy", "static_configs": [{"targets": [target]}]}
+    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": [scrape]}
+    (folder / "prometheus.yml").write_text(json.dumps(config))
+    command = [
+        "prometheus",
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+
+    def scraped() -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        try:
+            connection.request("GET", "/api/v1/query?query=pipegraft_proxy_requests_total")
+            return bool(json.load(connection.getresponse())["data"]["result"])
+        except (OSError, ValueError, KeyError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    with server(command, folder / "prometheus.log", scraped):
+        yield f"http://127.0.0.1:{port}"
+
+
+class Engine:
+    """Programs the proxy with the weight that is committed."""
+
+    def __init__(self, branch: IacBranch, apply: Callable[[int], None]) -> None:
+        self._branch = branch
+        self._apply = apply
+
+    def observe(self) -> Status:
+        tip = self._branch.tip()
+        gray = read_environment(self._branch.read(PATH, tip) or "", PATH).gray
+        self._apply(gray.weight if gray else 0)
+        return {"revision": tip}
+
+    def request_sync(self) -> None:
+        """It always looks."""
+
+
+def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
+    reached = at_target(status["revision"])
+    return Verdict(State.SUCCEEDED if reached else State.PROGRESSING, "as committed")
+
+
+class Connections:
+    def __init__(self, branch: IacBranch, engine: Engine, source: MetricSource) -> None:
+        self._branch = branch
+        self._engine = engine
+        self._source = source
+
+    def iac(self) -> IacBranch:
+        return self._branch
+
+    def engine(self, environment: str) -> tuple[Engine, VerdictRule]:
+        return self._engine, verdict
+
+    def judge(self, environment: str) -> Judge:
+        return sequential
+
+    def metrics(self, environment: str) -> Mapping[str, MetricSource]:
+        return {"errors": self._source}
+
+    def registry(self) -> Any:
+        raise NotImplementedError
+
+    def builder(self, component: str) -> Any:
+        raise NotImplementedError
+
+
+def delivery(url: str) -> Delivery:
+    requests = 'sum(increase(pipegraft_proxy_requests_total{backend="web{suffix}"}[{window}]))'
+    errors = requests.replace('"}[', '",code=~"5.."}[')
+    metric = {"source": "prometheus", "url": url, "requests": requests, "errors": errors, "floor": 0.05}
+    gray = {"steps": [20, 50], "interval": "3s", "deadline": "60s", "metrics": [{**metric, "lag": "1s"}]}
+    return Delivery.model_validate(
+        {
+            "app": "shop",
+            "registry": "registry.example.com/shop",
+            "components": {"web": {"path": "web"}},
+            "iac": {"repository": "iac.git"},
+            "environments": {"production": {"gate": {"engine": "fake", "timeout": "30s"}, "gray": gray}},
+        }
+    )
+
+
+def repository(folder: Path) -> IacBranch:
+    """An IaC repository with a stable release, opened."""
+    draft, bare = folder / "draft", folder / "iac.git"
+    (draft / "environments").mkdir(parents=True)
+    (draft / PATH).write_text(STABLE)
+    identity = ("-c", "user.name=Ops", "-c", "user.email=ops@example.com")
+    run("git", "-C", draft, "init", "-q", "-b", "main")
+    run("git", "-C", draft, "add", "-A")
+    run("git", "-C", draft, *identity, "commit", "-q", "-m", "production")
+    run("git", "clone", "-q", "--bare", draft, bare)
+    return open_branch(str(bare), "main", folder)
+
+
+def prepare(branch: IacBranch) -> str:
+    """What iac-bump commits."""
+    tip = branch.tip()
+    image = {"web": "registry.example.com/web@sha256:2"}
+    mark = ReleaseMark(number=SOURCE.number, source=SOURCE.commit)
+    made = bump(branch.read(PATH, tip), image, mark, gray=True, file=PATH)
+    trailers = release_trailers("shop", "production", SOURCE, made.step)
+    return branch.commit({PATH: made.text}, commit_message("shop: prepare", [], trailers), tip)
+
+
+@pytest.mark.parametrize("failing", [0.0, 0.2])
+def test_a_version_is_promoted_or_taken_back_by_what_prometheus_saw(tmp_path: Path, failing: float) -> None:
+    need("prometheus", "git")
+    branch = repository(tmp_path)
+    router = EmbeddedRouter(tmp_path / "proxy", admin=f"127.0.0.1:{free_port()}")
+    listen = f"127.0.0.1:{free_port()}"
+    with instance(0.0) as stable, instance(failing) as gray:
+
+        def apply(weight: int) -> None:
+            backends = (Backend("web", (stable,), 100 - weight), Backend("web-gray", (gray,), weight))
+            router.apply([Route("shop-production/web", listen, backends)])
+
+        apply(0)
+        try:
+            target = router.metrics_url.removeprefix("http://").removesuffix("/metrics")
+            with prometheus(tmp_path, target) as url, load(listen):
+                _release(branch, apply, url, failing=failing)
+        finally:
+            router.stop()
+
+
+def _release(branch: IacBranch, apply: Callable[[int], None], url: str, *, failing: float) -> None:
+    declared = delivery(url)
+    metric = declared.environments["production"].gray.metrics[0]  # type: ignore[union-attr]
+    request = MetricRequest("shop", "production", metric, Path())
+    source = PrometheusSource(Options.model_validate(dict(metric.options)), request)
+    bumped = IacCommit(commit=prepare(branch), path=PATH, outcome="written")
+    record = Release(app="shop", source=SOURCE, environments={"production": EnvironmentRelease(bump=bumped)})
+    store = FakeReleaseStore(record)
+    context = StageContext(
+        declared,
+        Path(),
+        "production",
+        Connections(branch, Engine(branch, apply), source),
+        store,
+        SystemClock(),
+        RecordingProgress(),
+    )
+    if failing:
+        with pytest.raises(RolledBack, match="gray is worse"):
+            run_stage(context, GrayReleaseInputs())
+        assert branch.read(PATH, branch.tip()) == STABLE
+    else:
+        run_stage(context, GrayReleaseInputs())
+        text = branch.read(PATH, branch.tip()) or ""
+        assert "image: registry.example.com/web@sha256:2, replicas: 2}  # ours" in text
+        assert "gray:" not in text
+    steps = store.release.environments["production"].gray
+    assert [step.phase for step in steps][-1] == ("rolled-back" if failing else "promoted")
