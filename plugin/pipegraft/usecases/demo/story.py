@@ -107,11 +107,11 @@ def run_demo(folder: Path, narrate: Narrator, *, kept: bool) -> DemoResult:
 def _inject(world: World, narrate: Narrator) -> None:
     narrate(
         "Graft delivery onto the team's pipeline",
-        "$ pipegraft inject .    (then again, to see that nothing changes)",
+        "$ pipegraft inject .gitlab-ci.yml    (then again, to see that nothing changes)",
     )
-    _must(world.pipegraft("inject", "."), 0, "the pipeline could not be injected")
+    _must(world.pipegraft("inject", ".gitlab-ci.yml"), 0, "the pipeline could not be injected")
     world.commit("ci: graft delivery onto the pipeline")
-    _must(world.pipegraft("inject", ".", show=False), 0, "the second injection failed")
+    _must(world.pipegraft("inject", ".gitlab-ci.yml", show=False), 0, "the second injection failed")
     if world.git(world.source, "status", "--porcelain"):
         raise DeliveryRefused("the second injection changed something")
 

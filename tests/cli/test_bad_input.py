@@ -1,0 +1,198 @@
+"""What a user does wrong, or is wrong around them: the message, the place, the exit code, nothing written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHOP = ROOT / "examples" / "shop"
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """The example in a git repository, beside its IaC repository."""
+    source, draft = tmp_path / "shop", tmp_path / "draft"
+    shutil.copytree(SHOP, source, ignore=shutil.ignore_patterns("iac", ".pipegraft", "__pycache__"))
+    shutil.copytree(SHOP / "iac", draft)
+    for folder in (source, draft):
+        git(folder, "init", "-q", "-b", "main")
+        git(folder, "add", "-A")
+        git(folder, "commit", "-qm", "first")
+    git(tmp_path, "clone", "-q", "--bare", str(draft), str(tmp_path / "shop-iac.git"))
+    return source
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = {f"GIT_{who}_{what}": "t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    done = subprocess.run(
+        ["git", "-C", folder, *words],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **identity},
+    )
+    return done.stdout
+
+
+def call(folder: Path, *words: str, **variables: str) -> tuple[int, str]:
+    ours = ("CI", "GIT_", "GITLAB", "JENKINS", "BUILD_", "PIPEGRAFT_")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)} | variables
+    command = [sys.executable, "-m", "pipegraft", *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert not done.stdout, "an error leaves standard output alone"
+    return done.returncode, done.stderr
+
+
+def everything(folder: Path) -> dict[str, str]:
+    """Path → hash of every file below a folder, git's own included."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "index"
+    }
+
+
+def edit(shop: Path, old: str, new: str) -> None:
+    path = shop / "delivery.yaml"
+    assert path.read_text().count(old) == 1
+    path.write_text(path.read_text().replace(old, new))
+
+
+COMMANDS = (["plan"], ["run"], ["run", "iac-bump", "--env", "production"], ["inject", ".gitlab-ci.yml"])
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_no_delivery_yaml(shop: Path, words: list[str]) -> None:
+    (shop / "delivery.yaml").unlink()
+    before = everything(shop.parent)
+    code, said = call(shop, *words)
+    assert code == 2
+    assert said.startswith("error: ")
+    assert "delivery.yaml: the file does not exist\n    fix: run in the folder that holds it" in said
+    assert everything(shop.parent) == before
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "intimacy: rpc",
+            "intimcy: rpc",
+            "delivery.yaml:5:36: unknown key 'components.web.intimcy'\n    fix: write",
+        ),
+        (
+            "branch: main",
+            "branch: 5",
+            "delivery.yaml:8:44: 'iac.branch': input should be a valid string, found 5",
+        ),
+        (
+            "path: services/web",
+            "path: services/wb",
+            "delivery.yaml:5:22: component 'web': there is no folder",
+        ),
+        (
+            "path: services/web",
+            "path: ../web",
+            "delivery.yaml:5:22: 'components.web.path': expected a relative path",
+        ),
+        (
+            "engine: embedded,",
+            "engine: embeded,",
+            "delivery.yaml:11:20: there is no GitOps engine called 'embeded'",
+        ),
+        ("application:", "aplication:", "unknown key 'environments.production.gate.aplication'"),
+        ("judge: sequential", "judge: coin", "there is no judge called 'coin'"),
+        ("source: embedded", "source: guess", "there is no metric source called 'guess'"),
+        ("app: shop", "app: [shop", "expected YAML, found: did not find expected"),
+    ],
+)
+def test_a_wrong_delivery_yaml(shop: Path, words: list[str], old: str, new: str, message: str) -> None:
+    edit(shop, old, new)
+    before = everything(shop.parent)
+    code, said = call(shop, *words)
+    assert code == 2, said
+    assert message in said
+    assert said.count("delivery.yaml:") >= 1, "every problem says where"
+    assert everything(shop.parent) == before
+
+
+def test_all_problems_come_at_once(shop: Path) -> None:
+    edit(shop, "intimacy: rpc", "intimcy: rpc")
+    edit(shop, "path: sidecars/governance", "path: 7")
+    edit(shop, "interval: 1s", "interval: often")
+    code, said = call(shop, "plan")
+    places = [line.split(": ")[1] for line in said.splitlines() if line.startswith("error: ")]
+    assert code == 2
+    assert [place.split(":")[1] for place in places] == ["5", "7", "14"]
+
+
+def test_an_unknown_environment_stage_or_input(shop: Path) -> None:
+    for words, message in (
+        (["run", "--env", "qa"], "there is no environment 'qa'; there are: production"),
+        (["run", "deploy"], "the plan has no stage 'deploy'; it has: image-build, iac-bump"),
+        (["run", "--set", "speed=fast"], "no stage of this run has the input 'speed'"),
+        (["run", "--set", "jobs"], "expected INPUT=VALUE, found 'jobs'"),
+        (["run", "image-build", "--set", "jobs=many"], "input 'jobs' of stage 'image-build'"),
+    ):
+        before = everything(shop.parent)
+        code, said = call(shop, *words)
+        assert (code, message in said) == (2, True), said
+        assert everything(shop.parent) == before
+
+
+def test_an_unreachable_repository(shop: Path) -> None:
+    edit(shop, "repository: ../shop-iac.git", "repository: http://127.0.0.1:9/shop.git")
+    assert call(shop, "run", "image-build")[0] == 0
+    code, said = call(shop, "run", "iac-bump", "--env", "production")
+    assert code == 3, said
+    assert "http://127.0.0.1:9/shop.git" in said
+    assert "fix:" in said
+
+
+def test_a_repository_that_is_none(shop: Path) -> None:
+    shutil.rmtree(shop.parent / "shop-iac.git")
+    assert call(shop, "run", "image-build")[0] == 0
+    code, said = call(shop, "run", "iac-bump", "--env", "production")
+    assert code == 3, said
+    assert f"expected a git repository at {shop.parent / 'shop-iac.git'}" in said.replace("/shop/..", "")
+
+
+def test_a_locked_repository(shop: Path) -> None:
+    assert call(shop, "run", "image-build")[0] == 0
+    iac = shop.parent / "shop-iac.git"
+    lock = iac / "refs" / "heads" / "main.lock"
+    lock.touch()
+    before = git(iac, "rev-parse", "main")
+    code, said = call(shop, "run", "iac-bump", "--env", "production", "--set", "deadline=1s")
+    assert code == 3, said
+    assert str(lock) in said.replace("/shop/..", "").replace("/./", "/")
+    assert "delete" in said
+    assert git(iac, "rev-parse", "main") == before
+    lock.unlink()
+    assert call(shop, "run", "iac-bump", "--env", "production")[0] == 0, "safe to run again"
+
+
+def test_a_damaged_record(shop: Path) -> None:
+    record = shop / ".pipegraft" / "release.json"
+    record.parent.mkdir()
+    record.write_text('{"version": 1, "app": ')
+    code, said = call(shop, "run", "image-build")
+    assert code == 2
+    assert f"error: {record.relative_to(shop)}: expected a release record, found something else" in said
+    assert record.read_text() == '{"version": 1, "app": '
+
+
+def test_no_git_repository(shop: Path) -> None:
+    shutil.rmtree(shop / ".git")
+    code, said = call(shop, "run", "image-build")
+    assert code == 2
+    assert "expected a git repository with a commit" in said
+    assert not (shop / ".pipegraft").exists()
