@@ -213,6 +213,23 @@ def test_commits_carry_author_and_committer(tmp_path: Path) -> None:
     assert written == "Ada L <ada@example.com> by Pipegraft"
 
 
+def test_commits_are_signed_with_an_ssh_key(tmp_path: Path) -> None:
+    bare = make_repository(tmp_path, FILES)
+    key, signers = tmp_path / "key", tmp_path / "signers"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    signers.write_text(f"pipegraft@noreply.invalid {(tmp_path / 'key.pub').read_text()}")
+    environment = {**os.environ, "PIPEGRAFT_SIGNING_KEY": str(key)}
+    branch = open_branch(str(bare), "main", tmp_path, environment=environment)
+    branch.commit({"app.yaml": "app: cart\n"}, "change", branch.tip())
+    git(bare, "-c", f"gpg.ssh.allowedSignersFile={signers}", "verify-commit", "main")
+    broken = {**os.environ, "PIPEGRAFT_SIGNING_KEY": str(tmp_path / "absent")}
+    branch = open_branch(str(bare), "main", tmp_path, environment=broken)
+    tip = branch.tip()
+    with pytest.raises(UsageError, match="could not be signed"):
+        branch.commit({"app.yaml": "app: till\n"}, "change", tip)
+    assert branch.tip() == tip
+
+
 def test_file_modes_and_other_files_stay(tmp_path: Path) -> None:
     bare = make_repository(tmp_path, FILES)
     work = tmp_path / "work"

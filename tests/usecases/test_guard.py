@@ -107,6 +107,11 @@ def test_what_is_refused_is_named_and_nothing_moves(git: Git, tmp_path: Path) ->
         git("reset", "--quiet", "--hard", "origin/main")
 
 
+def test_files_of_other_tools_may_have_our_names(git: Git, tmp_path: Path) -> None:
+    files = {"app.yaml": "apiVersion: core.oam.dev/v1beta1\nspec: {components: [{image: a:b}]}\n"}
+    assert push(git, tmp_path / "clone", files) == ""
+
+
 def test_history_stays(git: Git, tmp_path: Path) -> None:
     assert push(git, tmp_path / "clone", gray(0)) == ""
     git("reset", "--quiet", "--hard", "HEAD^")

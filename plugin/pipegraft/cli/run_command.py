@@ -17,6 +17,12 @@ __all__ = ["command"]
 @directory_option
 @click.option("--env", "environment", help="Only this environment; every one in order if absent.")
 @click.option(
+    "--from",
+    "origin",
+    metavar="ENV",
+    help="Carry exactly what this environment runs to --env, instead of new images.",
+)
+@click.option(
     "--set",
     "settings",
     multiple=True,
@@ -25,9 +31,11 @@ __all__ = ["command"]
 )
 @json_option
 def command(
+    *,
     stages: tuple[str, ...],
     directory: Path,
     environment: str | None,
+    origin: str | None,
     settings: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -40,7 +48,10 @@ def command(
     from pipegraft.usecases.project import open_project  # noqa: PLC0415
     from pipegraft.usecases.run import RunRequest, run_stages  # noqa: PLC0415
 
-    request = RunRequest(stages, environment, _settings(settings), os.environ)
+    if origin and not environment:
+        raise click.UsageError("expected --env with --from: the environment to carry to")
+    promotion = {"iac-bump.from": origin} if origin else {}
+    request = RunRequest(stages, environment, _settings(settings) | promotion, os.environ)
     with open_progress() as progress:
         release = run_stages(open_project(directory, load_plugins()), request, progress)
     if as_json:

@@ -180,6 +180,7 @@ STAGE = Stage(
         Requirement("PIPEGRAFT_IAC_TOKEN", "writes to the IaC repository over HTTP", secret=True),
         Requirement("PIPEGRAFT_IAC_USER", "goes with the token where the server wants a certain user"),
         Requirement("PIPEGRAFT_IAC_SSH_KEY", "file with the key that writes over SSH", secret=True),
+        Requirement("PIPEGRAFT_SIGNING_KEY", "signs commits: a file with an SSH key, or a GPG key's id"),
     ),
     description="""\
 Sets the digests of the release in `environments/NAME.yaml` of the IaC repository, or in the files that

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pipegraft.adapters.git.access import Access, access, identity
+from pipegraft.adapters.git.access import Access, access, identity, signing
 from pipegraft.adapters.git.branch import GitBranch
 from pipegraft.adapters.git.failures import explain
 from pipegraft.adapters.git.objects import Objects
@@ -47,23 +47,31 @@ def open_branch(
     outside = Git(None, git_environment(variables), access(repository, variables).secrets)
     there = _inspect(outside, local) if local else None
     reached = Access(str(local)) if local else access(_rewritten(outside, repository), variables)
+    key = signing(variables)
+    settings = [*reached.settings, *key, *_origin(reached.url)]
     workspace = Workspace(private_folder())
     git = Git(
         workspace.path,
-        git_environment(
-            variables,
-            [*reached.settings, *_origin(reached.url)],
-            {**identity(variables), **reached.variables},
-        ),
+        git_environment(variables, settings, {**identity(variables), **reached.variables}),
         (*outside.secrets, *reached.secrets),
     )
-    object_format = there.object_format if there else "sha1"
-    options = ("--quiet", "--bare", "--template=", f"--object-format={object_format}")
-    replace(git, folder=None).output("init", *options, str(workspace.path))
+    _make_folder(git, there.object_format if there else "sha1")
     objects = Objects(git)
-    remote = LocalRemote(git, there.folder) if there else _remote(git, objects, reached.url)
-    turns = Turns(private_folder(), f"{reached.url} {branch}")
-    return GitBranch(git, objects, remote, branch, folder=folder or "", turns=turns, workspace=workspace)
+    return GitBranch(
+        git,
+        objects,
+        LocalRemote(git, there.folder) if there else _remote(git, objects, reached.url),
+        branch,
+        folder=folder or "",
+        turns=Turns(private_folder(), f"{reached.url} {branch}"),
+        signed=bool(key),
+        workspace=workspace,
+    )
+
+
+def _make_folder(git: Git, object_format: str) -> None:
+    options = ("--quiet", "--bare", "--template=", f"--object-format={object_format}")
+    replace(git, folder=None).output("init", *options, str(git.folder))
 
 
 def _rewritten(outside: Git, repository: str) -> str:

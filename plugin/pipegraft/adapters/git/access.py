@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from pipegraft.adapters.git.process import basic_authorization
 
-__all__ = ["Access", "access", "identity"]
+__all__ = ["Access", "access", "identity", "signing"]
 
 _TOKEN = "PIPEGRAFT_IAC_TOKEN"  # noqa: S105 - the name of a variable
 _USER = "PIPEGRAFT_IAC_USER"
@@ -99,3 +99,17 @@ def identity(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 _MAIL = "pipegraft@noreply.invalid"
+
+
+def signing(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Settings that sign commits, none if they are not to be signed.
+
+    Arguments:
+        environment: ``PIPEGRAFT_SIGNING_KEY`` names what to sign with: a file with a private SSH key, or the
+            id of a GPG key of this user's keyring.
+    """
+    key = environment.get("PIPEGRAFT_SIGNING_KEY", "")
+    if not key:
+        return ()
+    kind = "ssh" if "/" in key else "openpgp"
+    return (("user.signingKey", key), ("gpg.format", kind))

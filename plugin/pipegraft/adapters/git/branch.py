@@ -28,6 +28,7 @@ class GitBranch:
         branch: its short name.
         folder: what lies in it is brought together with one request; empty if unknown.
         turns: the queue of this machine's writers.
+        signed: sign commits with the key of the settings.
         workspace: owner of the folder; it lives as long as the branch is used.
     """
 
@@ -40,6 +41,7 @@ class GitBranch:
         *,
         folder: str,
         turns: Turns,
+        signed: bool,
         workspace: Workspace,
     ) -> None:
         self._git = git
@@ -48,6 +50,7 @@ class GitBranch:
         self._branch = branch
         self._folder = folder.strip("/")
         self._turns = turns
+        self._signed = signed
         self._objects = objects
         self._history = History(git, objects, remote, branch)
         self._roots: dict[str, str] = {}
@@ -72,8 +75,7 @@ class GitBranch:
 
     def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
         tree = edit_tree(self._folders(changes, parent), self._objects, changes)
-        text = message if message.endswith("\n") else f"{message}\n"
-        made = self._git.output("commit-tree", str(tree), "-p", parent, "-F", "-", stdin=text.encode())
+        made = self._make_commit(str(tree), parent, message if message.endswith("\n") else f"{message}\n")
         self._push(made, parent)
         return made
 
@@ -82,6 +84,18 @@ class GitBranch:
 
     def log(self, path: str | None = None, *, limit: int | None = None) -> Sequence[Commit]:
         return self._history.log(path, limit=limit)
+
+    def _make_commit(self, tree: str, parent: str, message: str) -> str:
+        command = ("commit-tree", "-p", parent, "-F", "-")
+        if not self._signed:
+            return self._git.output(*command, tree, stdin=message.encode())
+        done = self._git.run(*command, "-S", tree, stdin=message.encode())
+        if done.code:
+            raise UsageError(
+                f"the commit could not be signed: {done.errors.strip()}",
+                fix="check PIPEGRAFT_SIGNING_KEY: a file with a private SSH key, or the id of a GPG key",
+            )
+        return done.output.decode().strip()
 
     def _push(self, made: str, parent: str) -> None:
         """Compare-and-swap: the exact lease makes the server move the branch from `parent` or not at all."""

@@ -75,4 +75,4 @@ def open_received(folder: Path | None = None, environment: Mapping[str, str] | N
         environment: variables, quarantine included; those of this process if None.
     """
     variables = {**(os.environ if environment is None else environment), "LC_ALL": "C"}
-    return Received(Git(folder, variables))
+    return Received(Git(folder or Path(variables.get("GIT_DIR", ".")).absolute(), variables))

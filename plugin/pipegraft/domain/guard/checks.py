@@ -20,6 +20,8 @@ Read = Callable[[str], str | None]
 
 _ENVIRONMENT = re.compile(r"(?P<folder>(?:.+/)?)environments/(?P<name>[^/]+)\.yaml")
 _APP = re.compile(r"(?P<folder>(?:.+/)?)app\.yaml")
+_FOREIGN = re.compile(r"^apiVersion:", re.MULTILINE)
+"""A Kubernetes manifest that happens to have the name of one of our files."""
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 _SECRETS = {
     "a private key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),
@@ -46,12 +48,13 @@ def check_files(paths: Sequence[str], before: Read | None, after: Read, rules: G
         text = after(path)
         if text is None:
             continue
+        spec = (_ENVIRONMENT.fullmatch(path) or _APP.fullmatch(path)) and not _FOREIGN.search(text)
         old = before(path) if before else None
         problems += _check_text(path, old or "", text, rules)
-        if before and _ENVIRONMENT.fullmatch(path):
+        problems += _pinned(path, text) if spec and rules.pinned else []
+        if before and spec and _ENVIRONMENT.fullmatch(path):
             problems += _gray(path, old, text, rules)
-        if _ENVIRONMENT.fullmatch(path) or _APP.fullmatch(path):
-            problems += _spec(path, after)
+        problems += _spec(path, after) if spec else []
     return problems
 
 
@@ -60,8 +63,6 @@ def _check_text(path: str, before: str, after: str, rules: GuardRules) -> Iterat
         yield from _secrets(path, before, after)
     if path == GUARD_FILE:
         yield from _parsed(lambda: read_rules(after))
-    if rules.pinned and (_ENVIRONMENT.fullmatch(path) or _APP.fullmatch(path)):
-        yield from _pinned(path, after)
 
 
 def _secrets(path: str, before: str, after: str) -> Iterator[Problem]:
