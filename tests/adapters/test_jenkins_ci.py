@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +93,13 @@ def test_what_the_library_knows_of_a_stage() -> None:
     assert "<code>channels</code>: Where to. Default: <code>a,b</code>." in text
     arguments = set(re.findall(r"<li><code>(\w+)</code>", text.partition("<p>Inputs")[0]))
     assert arguments == set(re.findall(r"^        '(\w+)',$", table, re.MULTILINE))
+
+
+def test_the_page_names_every_argument() -> None:
+    page = (Path(__file__).parents[2] / "docs/jenkins.md").read_text()
+    table = jenkins.make_library([stage()])["src/io/pipegraft/Stages.groovy"]
+    arguments = set(re.findall(r"^        '(\w+)',$", table, re.MULTILINE))
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == arguments | {"stages"}
 
 
 def test_a_stage_without_inputs_has_an_empty_table() -> None:

@@ -136,6 +136,7 @@ SCRIPTED = """\
 def helper(name) {
     stage("Helper ${name}") { echo name }
 }
+def make() { return { stage('Made') { echo 'x' } } }
 def later = { stage('Kept') { echo 'x' } }
 node('linux') {
     try {
@@ -203,6 +204,14 @@ def test_scripted_places(after: str | None, behind: str) -> None:
         ),
         ("node('a') {\n  stage('A', {\n    a()\n  })\n}\n", "  })\n"),
         ("node {\n  return a()\n}\n", "}\n"),
+        ("try {\n  run()\n} finally {\n  b()\n}\ndef run() {\n  node { a() }\n}\n", "  run()\n"),
+        (
+            "def made(x) {\n  return { node { a() } }\n}\nparallel([1].collectEntries { [it, made(it)] })\n",
+            "})\n",
+        ),
+        ("for (x in [1]) {\n  parallel(x)\n}\n", "}\n"),
+        ("String a(int b) {\n  'x'\n}\nnode('l') { c() }\n", "{ c();"),
+        ("@NonCPS\ndef a() { }\n@Field\nMap b = [:]\nnode {\n  c()\n}\n", "  c()\n"),
     ],
 )
 def test_scripted_defaults_to_where_the_pipeline_ends(text: str, behind: str) -> None:
@@ -252,6 +261,7 @@ def test_what_is_no_pipeline_is_refused_with_a_way_out(text: str, message: str, 
     [
         ("Biuld", "no stage called 'Biuld'; there are: Helper", "write --after 'Build'"),
         ("Kept", "a closure that is kept for later", "leave out --after"),
+        ("Made", "a closure that is kept for later", "leave out --after"),
     ],
 )
 def test_a_place_that_cannot_be_is_refused(after: str, message: str, fix: str) -> None:
@@ -397,6 +407,14 @@ def test_what_people_tuned_stays() -> None:
     assert "pipegraftImageBuild(agent: 'big', timeout: 5)" in more
     assert grafted(more) == text
     assert ejected(more) == DECLARATIVE
+
+
+def test_ejection_says_what_stays() -> None:
+    out = eject("Jenkinsfile", grafted(DECLARATIVE))
+    assert out.jobs_added == ("image-build", "iac-bump:staging")
+    assert out.jobs_unchanged == graft(DECLARATIVE).jobs_unchanged
+    assert eject("Jenkinsfile", DECLARATIVE).files == {}
+    assert eject("Jenkinsfile", "buildPlugin()\n").files == {}
 
 
 def test_a_stage_that_people_rewrote_is_theirs() -> None:

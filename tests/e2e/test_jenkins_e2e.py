@@ -259,8 +259,8 @@ def test_the_whole_plan_by_one_call(build: Build, cps: bool) -> None:
     assert named == ["Build", "delivery", "image-build", "iac-bump:production", "notify:production"]
     assert [one["args"][1] for one in build.commands] == ["image-build", "iac-bump", "notify"]
     assert build.commands[2]["env"]["PIPEGRAFT_INPUT_NOTIFY_MESSAGE"] == "it's $HOME"
-    nodes = [call for call in answer["calls"] if call["name"] in ("node", "checkout")]
-    assert len(nodes) == 6, "without a workspace each stage takes one, and gives it back"
+    nodes = [call for call in answer["calls"] if call["name"] == "node"]
+    assert len(nodes) == 3, "without a workspace each stage takes one, and gives it back"
 
 
 def test_the_plan_is_asked_for_where_the_call_names_none(build: Build) -> None:

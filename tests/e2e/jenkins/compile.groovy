@@ -6,6 +6,7 @@
 import com.lesfurets.jenkins.unit.global.lib.Library
 import groovy.json.JsonOutput
 import groovy.json.JsonSlurper
+import groovy.transform.Field
 import org.codehaus.groovy.antlr.SourceBuffer
 import org.codehaus.groovy.antlr.UnicodeEscapingReader
 import org.codehaus.groovy.antlr.parser.GroovyLexer
@@ -30,6 +31,11 @@ String complaint(String name, String text, List classpath) {
     }
 }
 
+@Field static final List BRACKETS = [
+    GroovyTokenTypes.LPAREN, GroovyTokenTypes.RPAREN, GroovyTokenTypes.LBRACK, GroovyTokenTypes.RBRACK,
+    GroovyTokenTypes.LCURLY, GroovyTokenTypes.RCURLY,
+]
+
 List brackets(String text) {
     SourceBuffer buffer = new SourceBuffer()
     UnicodeEscapingReader reader = new UnicodeEscapingReader(new StringReader(text), buffer)
@@ -43,7 +49,7 @@ List brackets(String text) {
         for (def token = tokens.nextToken(); token.type != GroovyTokenTypes.EOF; token = tokens.nextToken()) {
             inString += token.type == GroovyTokenTypes.STRING_CTOR_START ? 1 : 0
             inString -= token.type == GroovyTokenTypes.STRING_CTOR_END ? 1 : 0
-            if (inString == 0 && token.text in ['(', ')', '[', ']', '{', '}'] && token.type != GroovyTokenTypes.STRING_LITERAL) {
+            if (inString == 0 && token.type in BRACKETS) {
                 found << [token.line, token.column, token.text]
             }
         }

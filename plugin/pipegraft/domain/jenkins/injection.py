@@ -64,21 +64,29 @@ def eject(file: str, text: str) -> Injection:
     Raises:
         EditRefused: the file cannot be read as Groovy.
     """
-    script = parse(text, file)
-    grafts = find_grafts(script)
-    left, _ = take_out(text, grafts)
-    rest = parse(left, file)
-    own = _own_calls(rest, ())
+    left, grafts, own = _without(file, text)
     notes = [
         f"line {line} calls {key[0]} itself: it stays, and so does the library" for key, line in own.items()
     ]
-    if not own:
-        left = drop_library(rest)
+    try:
+        names = tuple(stage.name for stage in outline(parse(left, file)).stages)
+    except EditRefused:  # what is left may be no pipeline; the grafts come out all the same
+        names = ()
     return Injection(
         files={} if left == text else {file: left},
+        jobs_unchanged=names,
         jobs_added=tuple(graft.call.title for graft in grafts),
         notes=tuple(notes),
     )
+
+
+def _without(file: str, text: str) -> tuple[str, tuple[Graft, ...], dict[tuple[str, str], int]]:
+    """A text without grafts, the grafts it had, and the calls of the library that people make themselves."""
+    grafts = find_grafts(parse(text, file))
+    left, _ = take_out(text, grafts)
+    rest = parse(left, file)
+    own = _own_calls(rest, ())
+    return left if own else drop_library(rest), grafts, own
 
 
 def _own_calls(script: Script, grafts: tuple[Graft, ...]) -> dict[tuple[str, str], int]:
@@ -133,9 +141,9 @@ def _prove(request: InjectionRequest, text: str, names: tuple[str, ...]) -> None
     Raises:
         EditRefused: they are not; nothing may be written then.
     """
-    before = eject(request.file, request.text).files.get(request.file, request.text)
-    after = eject(request.file, text).files.get(request.file, text)
-    script = parse(after or "", request.file)
+    before, *_ = _without(request.file, request.text)
+    after, *_ = _without(request.file, text)
+    script = parse(after, request.file)
     if before != after or tuple(stage.name for stage in outline(script).stages) != names:
         raise EditRefused(
             "the stages could not be added so that they come out again without a trace",

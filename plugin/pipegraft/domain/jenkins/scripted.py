@@ -223,7 +223,7 @@ def _opener_index(script: Script, statement: Statement, brace: int) -> int:
     if before < statement.first:
         return -1
     if script.code[before].kind == "word":
-        return before
+        return -1 if script.word(before) in _ENDINGS else before
     if script.word(before) == ")":
         return script.partner[before] - 1
     if script.word(before) == "}":  # a second closure of the same call

@@ -1,0 +1,49 @@
+// What the steps know of the stages. Generated from their definitions by `pipegraft templates`.
+package io.pipegraft
+
+class Stages implements Serializable {
+    static final long serialVersionUID = 1L
+
+    /** Arguments that every step takes. */
+    static final List ARGUMENTS = [
+        'environment',
+        'inputs',
+        'agent',
+        'image',
+        'directory',
+        'packages',
+        'credentials',
+        'branch',
+        'timeout',
+        'lock',
+    ]
+
+    /** What pip installs where the agent has no pipegraft. */
+    static final String PACKAGES = 'pipegraft==0.1.0'
+
+    /** Stage → whether it changes what runs, and its inputs with the variable that sets each. */
+    static final Map ALL = [
+        'image-build': [deploys: false, inputs: [
+            'components': 'PIPEGRAFT_INPUT_IMAGE_BUILD_COMPONENTS',
+            'jobs': 'PIPEGRAFT_INPUT_IMAGE_BUILD_JOBS',
+            'force': 'PIPEGRAFT_INPUT_IMAGE_BUILD_FORCE',
+            'tags': 'PIPEGRAFT_INPUT_IMAGE_BUILD_TAGS',
+            'platform': 'PIPEGRAFT_INPUT_IMAGE_BUILD_PLATFORM',
+            'resolve-bases': 'PIPEGRAFT_INPUT_IMAGE_BUILD_RESOLVE_BASES',
+        ]],
+        'iac-bump': [deploys: true, inputs: [
+            'dry-run': 'PIPEGRAFT_INPUT_IAC_BUMP_DRY_RUN',
+            'from': 'PIPEGRAFT_INPUT_IAC_BUMP_FROM',
+            'verify': 'PIPEGRAFT_INPUT_IAC_BUMP_VERIFY',
+            'deadline': 'PIPEGRAFT_INPUT_IAC_BUMP_DEADLINE',
+        ]],
+        'sync-gate': [deploys: true, inputs: [
+            'timeout': 'PIPEGRAFT_INPUT_SYNC_GATE_TIMEOUT',
+        ]],
+        'gray-release': [deploys: true, inputs: [
+            'no-wait': 'PIPEGRAFT_INPUT_GRAY_RELEASE_NO_WAIT',
+            'poll': 'PIPEGRAFT_INPUT_GRAY_RELEASE_POLL',
+            'pause-timeout': 'PIPEGRAFT_INPUT_GRAY_RELEASE_PAUSE_TIMEOUT',
+        ]],
+    ]
+}
