@@ -56,4 +56,5 @@ class GrayBake:
             if counts is not None:
                 served = self._served.get(name)
                 self._served[name] = add_counts(served, counts) if served else counts
-        return self._judge(self._policy, [Observation(self._start, now, 50, self._baseline, self._served)])
+        end = max(now, self._start + 0.001)  # the clock of whoever committed may be ahead of ours
+        return self._judge(self._policy, [Observation(self._start, end, 50, self._baseline, self._served)])

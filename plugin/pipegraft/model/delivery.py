@@ -158,7 +158,7 @@ class Gray(Declared):
 
     steps: tuple[int, ...] = Field(default=(5, 25, 50), min_length=1)
     """Weights of the gray version in percent, rising, below 100."""
-    interval: Duration = 300.0
+    interval: Duration = Field(default=300.0, gt=0)
     """How long traffic is observed between two looks."""
     deadline: Duration | None = None
     """How long one step may take to reach an answer; thirty intervals if absent."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pipegraft.errors import UsageError
 from pipegraft.model.judgement import Evidence, Judgement
 from pipegraft.model.observation import ArmCounts, Histogram, Observation
 
@@ -39,7 +40,7 @@ def from_trailer(line: str) -> Observation | None:
             for arm in ("stable", "gray")
         }
         return Observation(data["start"], data["end"], data["weight"], arms["stable"], arms["gray"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (UsageError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -117,7 +118,7 @@ def _pack(counts: ArmCounts) -> dict[str, Any]:
     if counts.errors is not None:
         data["errors"] = _short(counts.errors)
     if counts.latency is not None:
-        data["bounds"] = [_short(bound) for bound in counts.latency.bounds]
+        data["bounds"] = list(counts.latency.bounds)  # to the last digit: they are compared
         data["counts"] = [_short(count) for count in counts.latency.counts]
     if counts.value is not None:
         data["value"] = counts.value

@@ -1,0 +1,57 @@
+"""What was observed, in a commit and back."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipegraft.domain.commit_message import commit_message
+from pipegraft.domain.gray.record import OBSERVED, from_trailer, to_trailer, total
+from pipegraft.model.observation import ArmCounts, Histogram, Observation
+from pipegraft.ports.iac import Commit
+
+NUMBERS = st.floats(0, 1e6).map(lambda number: round(number, 3))
+BOUNDS = st.lists(st.floats(0.0001, 100), min_size=1, max_size=5, unique=True).map(
+    lambda found: tuple(sorted(found))
+)
+
+
+@st.composite
+def counts(draw: st.DrawFn, bounds: tuple[float, ...]) -> ArmCounts:
+    kind = draw(st.sampled_from(["errors", "latency", "value"]))
+    if kind == "value":
+        return ArmCounts(value=draw(NUMBERS))
+    if kind == "latency":
+        histogram = Histogram(bounds, tuple(draw(NUMBERS) for _ in range(len(bounds) + 1)))
+        return ArmCounts(draw(NUMBERS), latency=histogram)
+    requests = draw(NUMBERS)
+    return ArmCounts(requests, errors=round(requests * draw(st.sampled_from([0, 0.5, 1])), 3))
+
+
+@st.composite
+def observations(draw: st.DrawFn) -> Observation:
+    arms = [draw(st.dictionaries(st.sampled_from(["a", "b c"]), counts(draw(BOUNDS)))) for _ in range(2)]
+    start = draw(st.integers(0, 10**9))
+    return Observation(start, start + draw(st.integers(1, 1000)), draw(st.integers(0, 100)), *arms)
+
+
+@given(observations())
+def test_what_goes_into_a_commit_comes_out_of_it(observation: Observation) -> None:
+    message = commit_message(
+        "subject", ["why"], {"Pipegraft-App": "shop", OBSERVED: to_trailer([observation])}
+    )
+    assert from_trailer(Commit("a", None, message).trailers[OBSERVED]) == observation
+
+
+def test_intervals_of_one_weight_add_up() -> None:
+    latency = Histogram((0.1,), (3, 1))
+    first = Observation(0, 10, 5, {"e": ArmCounts(10, errors=1)}, {"l": ArmCounts(4, latency=latency)})
+    second = Observation(10, 20, 5, {"e": ArmCounts(20, errors=2)}, {"l": ArmCounts(4, latency=latency)})
+    assert total([first, second]) == Observation(
+        0, 20, 5, {"e": ArmCounts(30, errors=3)}, {"l": ArmCounts(8, latency=Histogram((0.1,), (6, 2)))}
+    )
+
+
+def test_what_a_person_changed_beyond_recognition_is_left_out() -> None:
+    for line in ("", "{}", "[1]", '{"start":2,"end":1,"weight":5,"stable":{},"gray":{}}', "not json"):
+        assert from_trailer(line) is None
