@@ -13,13 +13,15 @@ from image_servers import RunningRegistry, running_engine, running_registry
 
 from pipegraft.actions.build_context import read_context
 from pipegraft.actions.unpack import unpack
+from pipegraft.adapters.build.docker import DockerBuilder
 from pipegraft.adapters.build.layer import LayerBuilder
 from pipegraft.adapters.registry.http import HttpRegistry
 from pipegraft.adapters.registry.layout import LayoutRegistry
 from pipegraft.adapters.registry.settings import Endpoint
-from pipegraft.errors import AccessDenied, Unreachable
+from pipegraft.errors import AccessDenied, BuildFailed, Unreachable
 from pipegraft.ports.images import BuildRequest
 from pipegraft.ports.registry import Descriptor, Registry
+from pipegraft.testing.builder_suite import BuilderSuite
 from pipegraft.testing.registry_suite import RegistrySuite
 
 pytestmark = pytest.mark.e2e
@@ -129,3 +131,76 @@ def test_an_engine_runs_what_was_pushed(engine: str, context: Path, prefix: str,
             run("docker", "--host", engine, "run", "--rm", "--network=none", image)
             == "hello from the image\n"
         )
+
+
+# A Dockerfile, built by an engine
+
+
+@pytest.fixture
+def dockerfile_context(context: Path, engine: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DOCKER_HOST", engine)
+    (context / "Dockerfile").write_text(
+        "FROM scratch\n"
+        "COPY bin /bin\n"
+        "COPY greeting /\n"
+        'RUN ["/bin/busybox", "cp", "/greeting", "/copied"]\n'
+        'CMD ["/bin/busybox", "cat", "/copied"]\n'
+    )
+    return context
+
+
+class TestDockerBuilder(BuilderSuite):
+    @pytest.fixture
+    def builder(self) -> DockerBuilder:
+        return DockerBuilder()
+
+    @pytest.fixture
+    def registry(self, tmp_path: Path) -> LayoutRegistry:
+        return LayoutRegistry(tmp_path / "images")
+
+    @pytest.fixture
+    def context(self, dockerfile_context: Path) -> Path:
+        return dockerfile_context
+
+
+def test_a_dockerfile_is_built_pushed_pulled_and_run(
+    dockerfile_context: Path, engine: str, server: RunningRegistry, prefix: str, tmp_path: Path
+) -> None:
+    need("docker", "skopeo")
+    registry = HttpRegistry(server.endpoint, prefix)
+    request = BuildRequest(
+        "web", dockerfile_context, read_context(dockerfile_context).entries, "web", ("v1",)
+    )
+    lines: list[str] = []
+    pushed = DockerBuilder().build(request, registry, lines.append)
+    assert any(line.startswith("Step 4/5") for line in lines)
+    source = f"docker://{server.name}/{prefix}/web:v1"
+    assert json.loads(run("skopeo", "inspect", *server.skopeo, source))["Digest"] == pushed.digest
+    archive = tmp_path / "image.tar"
+    copying = [option.replace("--", "--src-", 1) for option in server.skopeo]
+    run("skopeo", "copy", *copying, source, f"docker-archive:{archive}:web:v1")
+    run("docker", "--host", engine, "load", "--input", archive)
+    assert (
+        run("docker", "--host", engine, "run", "--rm", "--network=none", "web:v1") == "hello from the image\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "said"),
+    [
+        ('FROM scratch\nCOPY bin /bin\nRUN ["/bin/busybox", "false"]\n', "non-zero code: 1"),
+        ("FROM scratch\nCOPY missing /\n", "missing"),
+        ("FORM scratch\n", "FORM"),
+    ],
+)
+def test_a_failed_build_says_why(
+    dockerfile_context: Path, dockerfile: str, said: str, tmp_path: Path
+) -> None:
+    (dockerfile_context / "Dockerfile").write_text(dockerfile)
+    request = BuildRequest(
+        "web", dockerfile_context, read_context(dockerfile_context).entries, "web", ("v1",)
+    )
+    registry = LayoutRegistry(tmp_path / "images")
+    with pytest.raises(BuildFailed, match=said):
+        DockerBuilder().build(request, registry, lambda _line: None)
+    assert registry.find("web", "v1") is None

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO
 
 from pipegraft.actions.build_context import DOCKERFILE
 from pipegraft.adapters.build.base import read_base
+from pipegraft.adapters.build.context import opener
 from pipegraft.adapters.streams import stream_of
 from pipegraft.domain.images.documents import LAYER, MANIFEST, image_config, image_manifest
 from pipegraft.domain.images.layers import place, shard, tar_blocks
-from pipegraft.errors import BuildFailed
 from pipegraft.hookspecs import hookimpl
 from pipegraft.ports.images import BuildRequest, ContextEntry
 from pipegraft.ports.plugins import ImageBuilderPlugin
@@ -67,14 +65,7 @@ def _push_layer(
     registry: Registry,
     log: Callable[[str], None],
 ) -> Descriptor:
-    prefix = request.target.strip("/")
-
-    def open_file(entry: ContextEntry) -> AbstractContextManager[BinaryIO]:
-        path = request.context / entry.path.removeprefix(f"{prefix}/" if prefix else "")
-        try:
-            return path.open("rb")
-        except OSError as error:
-            raise BuildFailed(f"'{path}' cannot be read: {error.strerror}") from error
+    open_file = opener(request, request.target.strip("/"))
 
     def blocks() -> Iterator[bytes]:
         return tar_blocks(entries, open_file)

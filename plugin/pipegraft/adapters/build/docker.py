@@ -1,0 +1,132 @@
+"""The docker builder: a Dockerfile, built by a Docker Engine through its API.
+
+The engine's own builder is used. It has no BuildKit, so no build secrets and no cache export, and two
+builds without its cache differ in digest: the input hash is what keeps an image from being built twice.
+
+The image is fetched from the engine and pushed by us. So it goes to whatever registry the delivery
+names, a layout folder included, with the same credentials, retries and checks as every other image, and
+the engine needs no access to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipegraft.actions.build_context import DOCKERFILE
+from pipegraft.adapters.build.base import read_base
+from pipegraft.adapters.build.context import context_blocks
+from pipegraft.adapters.build.saved import push_saved
+from pipegraft.adapters.streams import stream_of
+from pipegraft.domain.images.dockerfile import read_dockerfile
+from pipegraft.errors import BuildFailed, OutsideError, Unreachable
+from pipegraft.hookspecs import hookimpl
+from pipegraft.ports.images import BuildRequest
+from pipegraft.ports.plugins import ImageBuilderPlugin
+from pipegraft.ports.registry import Descriptor, Registry
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+__all__ = ["DockerBuilder", "pipegraft_image_builders", "read_build"]
+
+_TIMEOUT = 600
+"""Seconds of silence after which the engine is given up."""
+_CHUNK = 1 << 20
+
+
+class DockerBuilder:
+    """Builds with the Docker Engine that ``DOCKER_HOST`` names, or this machine's."""
+
+    version = "1"
+
+    def accepts(self, context: Path) -> str | None:
+        if not context.is_dir():
+            return "it is not a folder"
+        dockerfile = context / DOCKERFILE
+        if not dockerfile.is_file():
+            return "it has no Dockerfile"
+        why = read_dockerfile(dockerfile.read_text(encoding="utf-8", errors="replace"), {}).needs_buildkit
+        return f"its Dockerfile needs BuildKit: {why}" if why else None
+
+    def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
+        refusal = self.accepts(request.context)
+        if refusal:
+            raise BuildFailed(
+                f"component '{request.component}': {refusal}",
+                fix="name the builder 'buildx', or leave out what only BuildKit knows",
+            )
+        base = read_base(request.base, request.platform) if request.base else None
+        with _engine() as client, tempfile.TemporaryFile() as archive:
+            image = _build(client, request, log)
+            for chunk in client.get_image(image, chunk_size=_CHUNK):
+                archive.write(chunk)
+            return push_saved(archive, request, registry, base, log)
+
+
+def read_build(events: Iterable[Mapping[str, Any]], log: Callable[[str], None]) -> str:
+    """Follow the stream of a build to its end.
+
+    Returns:
+        Id of the image.
+
+    Raises:
+        BuildFailed: the stream tells of an error; the answer's status does not.
+        OutsideError: it ends without an image.
+    """
+    image = ""
+    for event in events:
+        if "errorDetail" in event or "error" in event:
+            detail = event.get("errorDetail") or {}
+            raise BuildFailed(str(detail.get("message") or event.get("error")).strip())
+        image = (event.get("aux") or {}).get("ID", image)
+        for line in str(event.get("stream") or event.get("status") or "").splitlines():
+            if line.strip():
+                log(line.rstrip())
+    if not image:
+        raise OutsideError("the engine's answer ended before the image was built")
+    return image
+
+
+def _build(client: APIClient, request: BuildRequest, log: Callable[[str], None]) -> str:
+    with stream_of(context_blocks(request)) as context:
+        events = client.build(
+            fileobj=context,
+            custom_context=True,
+            dockerfile=DOCKERFILE,
+            buildargs=dict(request.build_args),
+            platform=request.platform,
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        return read_build(events, log)
+
+
+@contextlib.contextmanager
+def _engine() -> Iterator[APIClient]:
+    """A connection to the engine, whose errors become ours."""
+    import docker  # noqa: PLC0415 - takes a tenth of a second and more
+    import requests  # noqa: PLC0415
+
+    try:
+        with contextlib.closing(docker.from_env(timeout=_TIMEOUT).api) as client:
+            yield client
+    except docker.errors.APIError as error:
+        said = str(error.explanation or error)
+        if error.status_code is not None and error.status_code < 500:
+            raise BuildFailed(said, fix="correct the Dockerfile") from error
+        raise OutsideError(f"the Docker engine failed: {said}") from error
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise Unreachable(
+            f"the Docker engine cannot be used: {error}",
+            fix="start it, or set DOCKER_HOST to where one is",
+        ) from error
+
+
+@hookimpl
+def pipegraft_image_builders() -> Iterable[ImageBuilderPlugin]:
+    yield ImageBuilderPlugin(name="docker", connect=DockerBuilder, priority=10)

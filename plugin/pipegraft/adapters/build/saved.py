@@ -1,0 +1,131 @@
+"""Pushing an image that a builder has put into an archive (`docker save`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import posixpath
+import tarfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import BinaryIO
+
+from pipegraft.adapters.build.base import Base
+from pipegraft.adapters.streams import stream_of
+from pipegraft.domain.images.documents import (
+    CONFIG,
+    LAYER,
+    LAYER_GZIP,
+    MANIFEST,
+    descriptor_of,
+    image_manifest,
+)
+from pipegraft.errors import OutsideError
+from pipegraft.ports.images import BuildRequest
+from pipegraft.ports.registry import Descriptor, Registry
+
+__all__ = ["push_saved"]
+
+_PARALLEL = 4
+_CHUNK = 1 << 18
+_GZIP = b"\x1f\x8b"
+
+
+def push_saved(
+    archive: BinaryIO,
+    request: BuildRequest,
+    registry: Registry,
+    base: Base | None,
+    log: Callable[[str], None],
+) -> Descriptor:
+    """Push the one image of an archive and give it its tags.
+
+    Arguments:
+        archive: what `docker save` writes, on disk: it is read at several places at once.
+        base: the image it may be built on; where it is, its layers are taken from its registry.
+
+    Raises:
+        OutsideError: the archive is not what it should be.
+    """
+    saved = _Saved(archive)
+    config_bytes = saved.read(saved.config)
+    diff_ids = _diff_ids(config_bytes)
+    if len(diff_ids) != len(saved.layers):
+        raise OutsideError(
+            f"the engine saved {len(saved.layers)} layers of an image that has {len(diff_ids)}"
+        )
+    kept = 0
+    if base is not None and diff_ids[: len(base.layers)] == list(base.diff_ids):
+        kept = len(base.layers)
+        base.push_layers(request.repository, registry, log)
+
+    def push(name: str) -> Descriptor:
+        layer = saved.describe(name)
+        sent = registry.push_blob(request.repository, layer, lambda: saved.open(name))
+        log(f"layer {layer.digest[7:19]}: {layer.size} bytes, {sent} sent")
+        return layer
+
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        own = list(pool.map(push, saved.layers[kept:]))
+    config = descriptor_of(config_bytes, CONFIG)
+    registry.push_blob(request.repository, config, lambda: stream_of([config_bytes]))
+    manifest = image_manifest(config, [*(base.layers if base and kept else ()), *own])
+    for tag in reversed(request.tags):
+        registry.push_manifest(request.repository, tag, manifest.content, MANIFEST)
+    return manifest.descriptor
+
+
+def _diff_ids(config: bytes) -> list[str]:
+    try:
+        return [str(one) for one in json.loads(config)["rootfs"]["diff_ids"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise OutsideError(
+            f"expected the configuration of an image in what the engine saved: {error}"
+        ) from error
+
+
+class _Saved:
+    """An archive whose members are read in place, by several threads."""
+
+    def __init__(self, archive: BinaryIO) -> None:
+        self._archive = archive
+        archive.seek(0)
+        try:
+            with tarfile.open(fileobj=archive, mode="r:") as tar:
+                self._members = {member.name: member for member in tar}
+            described = json.loads(self.read("manifest.json"))[0]
+            self.config: str = described["Config"]
+            self.layers: list[str] = described["Layers"]
+        except (tarfile.TarError, ValueError, KeyError, IndexError, TypeError) as error:
+            raise OutsideError(f"expected an image in what the engine saved: {error}") from error
+
+    def read(self, name: str) -> bytes:
+        with self.open(name) as stream:
+            return stream.read()
+
+    def open(self, name: str) -> AbstractContextManager[BinaryIO]:
+        member = self._members[name]
+        if member.issym():  # a layer that is there twice
+            member = self._members[
+                posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname))
+            ]
+        return stream_of(self._blocks(member.offset_data, member.size))
+
+    def _blocks(self, offset: int, size: int) -> Iterator[bytes]:
+        end = offset + size
+        while offset < end:
+            block = os.pread(self._archive.fileno(), min(_CHUNK, end - offset), offset)
+            offset += len(block)
+            yield block
+
+    def describe(self, name: str) -> Descriptor:
+        hashed, size, start = hashlib.sha256(), 0, b""
+        with self.open(name) as stream:
+            while block := stream.read(_CHUNK):
+                start = start or block[:2]
+                hashed.update(block)
+                size += len(block)
+        media_type = LAYER_GZIP if start == _GZIP else LAYER
+        return Descriptor(media_type, f"sha256:{hashed.hexdigest()}", size)
