@@ -76,7 +76,7 @@ def test_a_base_tag_that_moves_changes_the_input_hash(tmp_path: Path, registries
     before = prepare(tmp_path, registries, "FROM python:3.12\n")
     registries.push("docker.io", "library/python", "3.12", b"{ }")
     after = prepare(tmp_path, registries, "FROM python:3.12\n")
-    assert before.input_hash != after.input_hash
+    assert before.request.input_hash != after.request.input_hash
     assert before.notes == after.notes == ()
 
 
@@ -149,5 +149,5 @@ def test_where_the_upstream_image_is_kept_does_not_change_the_tag(
 ) -> None:
     one = prepare(tmp_path, registries, "FROM scratch\n", upstream={"runtime": built()})
     two = prepare(tmp_path, registries, "FROM scratch\n", upstream={"runtime": built("other.example.com")})
-    assert one.input_hash == two.input_hash
+    assert one.request.input_hash == two.request.input_hash
     assert one.request.build_args != two.request.build_args

@@ -12,6 +12,8 @@ from pipegraft.adapters.registry.credentials import Credentials
 from pipegraft.adapters.registry.http import HttpRegistry
 from pipegraft.adapters.registry.patience import Patience
 from pipegraft.adapters.registry.settings import Endpoint
+from pipegraft.domain.images.attestations import artifact_manifest
+from pipegraft.domain.images.documents import Document
 from pipegraft.errors import AccessDenied, OutsideError
 from pipegraft.ports.clock import FakeClock
 from pipegraft.ports.registry import Descriptor
@@ -360,3 +362,29 @@ def test_what_the_registry_says_is_in_the_message(server: RegistryServer) -> Non
         connect(server).push_manifest(
             "web", "v1", json.dumps({"config": {"digest": "sha256:0"}}).encode(), OCI
         )
+
+
+# Referrers
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_registry_without_the_referrers_api_gets_a_list_by_tag(known: bool) -> None:
+    with RegistryServer(referrers=known) as server:
+        registry = connect(server)
+        image = push(registry)
+        blob, source = blob_of(b"{}", "application/vnd.oci.empty.v1+json")
+        registry.push_blob("web", blob, source)
+        artifacts = [
+            artifact_manifest(Document(Descriptor(f"application/{name}", blob.digest, 2), b"{}"), image)
+            for name in ("one", "two", "two")
+        ]
+        for artifact in artifacts:
+            registry.push_manifest("web", artifact.descriptor.digest, artifact.content, OCI)
+        held = server.manifests.get(("shop/web", image.digest.replace(":", "-")))
+        if known:
+            assert held is None
+        else:
+            assert [one["artifactType"] for one in json.loads(held[0])["manifests"]] == [
+                "application/one",
+                "application/two",
+            ]

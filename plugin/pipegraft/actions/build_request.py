@@ -29,7 +29,7 @@ class BuildSettings:
         delivery: what is delivered.
         root: the source repository's folder.
         registry: opens a registry by its address.
-        tags: names for every image, besides the one this module makes.
+        tags: names for every image, besides its input hash.
         platform: ``os/architecture``.
         resolve_bases: whether registries are asked for the digests of base images named by tag.
     """
@@ -48,12 +48,12 @@ class PreparedBuild:
 
     Arguments:
         request: what the builder gets.
-        input_hash: the tag ``ih-…``.
+        dependencies: image or component that it is built from → digest; empty where nobody knows it.
         notes: what a careful person should know, one clause each.
     """
 
     request: BuildRequest
-    input_hash: str
+    dependencies: Mapping[str, str]
     notes: tuple[str, ...] = ()
 
 
@@ -79,7 +79,8 @@ def prepare_build(
     arguments = {image_argument(need): image.reference for need, image in upstream.items()}
     arguments |= component.build_args
     bases, base, notes = _bases(settings, name, context, arguments, upstream)
-    target = "/" if component.intimacy == "in-process" else _APP_FOLDER
+    digests = {need: image.digest for need, image in upstream.items()}
+    target = _target(component)
     tag = BuildInputs(
         builder=builder_name,
         builder_version=builder.version,
@@ -87,7 +88,7 @@ def prepare_build(
         dockerfile=context.dockerfile,
         build_args=component.build_args,
         bases=bases,
-        upstream={need: image.digest for need, image in upstream.items()},
+        upstream=digests,
         command=component.command,
         target=target,
         platform=settings.platform,
@@ -97,14 +98,26 @@ def prepare_build(
         context=folder,
         entries=context.entries,
         repository=settings.delivery.image_repository(name),
-        tags=tuple(dict.fromkeys((tag, *settings.tags))),
+        tags=settings.tags,
         target=target,
         command=component.command,
         base=base,
         build_args=arguments,
         platform=settings.platform,
+        input_hash=tag,
     )
-    return PreparedBuild(request, tag, notes)
+    return PreparedBuild(request, {**bases, **digests}, notes)
+
+
+def _target(component: Component) -> str:
+    """Where in the image the folder goes.
+
+    An image volume shows an image from its root, so a component that is mounted has its content there.
+    On a base image it is started instead, to copy its content out, which lies apart from the base's.
+    """
+    if component.intimacy != "in-process":
+        return _APP_FOLDER
+    return component.mount or "/" if component.base else "/"
 
 
 def image_argument(component: str) -> str:

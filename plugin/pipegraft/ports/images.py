@@ -58,7 +58,8 @@ class BuildRequest:
         entries: what of that folder counts, ignore rules applied, sorted by path; what is built must be
             exactly this.
         repository: where the image goes, below the registry's root.
-        tags: names to give it, the input hash first.
+        tags: names to give it.
+        input_hash: tag that says what it follows from; the stage sets it when all about the image is there.
         target: absolute path in the image where a builder that copies puts the context.
         command: what the image runs; empty leaves it to the Dockerfile or makes a data image.
         base: the image it is built on, None for an empty one or where it is not known.
@@ -76,6 +77,7 @@ class BuildRequest:
     base: BaseImage | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
     platform: str = "linux/amd64"
+    input_hash: str = ""
 
 
 class ImageBuilder(Protocol):
@@ -117,7 +119,7 @@ class FakeImageBuilder:
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
         self.requests.append(request)
         log(f"building {request.component}")
-        manifest = f'{{"component":"{request.component}","input":"{request.tags[0]}"}}'.encode()
+        manifest = f'{{"component":"{request.component}","input":"{request.input_hash}"}}'.encode()
         media_type = "application/vnd.oci.image.manifest.v1+json"
         pushed = [
             registry.push_manifest(request.repository, tag, manifest, media_type) for tag in request.tags

@@ -77,6 +77,8 @@ class Registry(Protocol):
     def push_manifest(self, repository: str, reference: str, manifest: bytes, media_type: str) -> Descriptor:
         """Store a manifest under a tag or digest; its blobs must be there.
 
+        One with a `subject` becomes a referrer of it.
+
         Raises:
             OutsideError: it could not be stored.
         """

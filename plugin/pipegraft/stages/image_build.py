@@ -10,7 +10,9 @@ from graphlib import CycleError, TopologicalSorter
 
 from pydantic import Field
 
-from pipegraft.actions.build_request import BuildSettings, prepare_build
+from pipegraft.actions.attest import attest
+from pipegraft.actions.build_request import BuildSettings, PreparedBuild, prepare_build
+from pipegraft.domain.images.attestations import BuildFacts
 from pipegraft.domain.images.reference import ImageReference
 from pipegraft.errors import BuildFailed, DeliveryRefused, OutsideError, PipegraftError, UsageError
 from pipegraft.hookspecs import hookimpl
@@ -41,6 +43,8 @@ class ImageBuildInputs(StageInputs):
     """Operating system and architecture of the images."""
     resolve_bases: bool = True
     """Ask registries for the digests of base images that a Dockerfile names by tag."""
+    attest: bool = True
+    """Attach provenance (SLSA v1) and an SBOM (CycloneDX) to every image that is built."""
 
 
 def run(context: StageContext, inputs: ImageBuildInputs) -> None:
@@ -110,7 +114,7 @@ class _Worker:
     def __init__(
         self, context: StageContext, inputs: ImageBuildInputs, order: Mapping[str, tuple[str, ...]]
     ) -> None:
-        commit = context.releases.load().source.commit
+        self._source = context.releases.load().source
         self._context = context
         self._inputs = inputs
         self._order = order
@@ -122,7 +126,7 @@ class _Worker:
             context.delivery,
             context.root,
             context.connections.registry,
-            (f"commit-{commit[:12]}", *inputs.tags),
+            (f"commit-{self._source.commit[:12]}", *inputs.tags),
             inputs.platform,
             inputs.resolve_bases,
         )
@@ -161,7 +165,8 @@ class _Worker:
         request = prepared.request
         for note in prepared.notes:
             self._context.report("warning", f"{name}: {note}", name)
-        found = None if self._inputs.force else self._registry.find(request.repository, prepared.input_hash)
+        tag = request.input_hash
+        found = None if self._inputs.force else self._registry.find(request.repository, tag)
         if found is None:
             self._context.report("progress", f"building with {builder_name}", name)
 
@@ -169,18 +174,35 @@ class _Worker:
                 log.append(line)
                 self._context.report("progress", line, name)
 
-            digest = builder.build(request, self._registry, note_line).digest
+            started = self._context.clock.now()
+            image = builder.build(request, self._registry, note_line)
+            if self._inputs.attest:
+                self._attest(image, prepared, f"{builder_name}:{builder.version}", started)
+            _tag_again(self._registry, request.repository, image, (tag,))
         else:
-            digest = found.digest
-            _tag_again(self._registry, request.repository, found, self._inputs.tags)
-        reference = ImageReference(self._context.delivery.registry, request.repository, digest)
+            image = found
+            _tag_again(self._registry, request.repository, image, self._inputs.tags)
+        reference = ImageReference(self._context.delivery.registry, request.repository, image.digest)
         return BuiltImage(
             reference=str(reference.rooted(str(self._context.root.resolve()))),
-            digest=digest,
-            input_hash=prepared.input_hash,
+            digest=image.digest,
+            input_hash=tag,
             builder=builder_name,
             built=found is None,
         )
+
+    def _attest(self, image: Descriptor, prepared: PreparedBuild, builder: str, started: float) -> None:
+        facts = BuildFacts(
+            image=image,
+            request=prepared.request,
+            builder=builder,
+            commit=self._source.commit,
+            pipeline=self._source.pipeline,
+            started=started,
+            finished=self._context.clock.now(),
+            dependencies=prepared.dependencies,
+        )
+        attest(self._registry, facts)
 
 
 def _tag_again(registry: Registry, repository: str, image: Descriptor, tags: tuple[str, ...]) -> None:
@@ -228,6 +250,9 @@ built is found the next time.
 The images go into the release record by digest. A component without a Dockerfile is packed as it is:
 an `in-process` component at the root of its image, any other below `/app`, where its `command` runs.
 Its `base` is an image pinned by digest, or another component.
+
+What is built gets two artifacts that refer to it: provenance (an in-toto statement, SLSA v1) and an SBOM
+(CycloneDX). The image itself holds neither time nor commit, so its digest follows from its content.
 """,
 )
 

@@ -53,7 +53,7 @@ class LayerBuilder:
         )
         registry.push_blob(request.repository, config.descriptor, lambda: stream_of([config.content]))
         manifest = image_manifest(config.descriptor, [*(base.layers if base else ()), *layers])
-        for tag in reversed(request.tags):  # the input hash last: whoever finds it finds all of them
+        for tag in request.tags:
             registry.push_manifest(request.repository, tag, manifest.content, MANIFEST)
         log(f"{len(layers)} layers, {sum(layer.size for layer in layers)} bytes")
         return manifest.descriptor

@@ -72,7 +72,7 @@ def push_saved(
     config = descriptor_of(config_bytes, CONFIG)
     registry.push_blob(request.repository, config, lambda: stream_of([config_bytes]))
     manifest = image_manifest(config, [*(base.layers if base and kept else ()), *own])
-    for tag in reversed(request.tags):
+    for tag in request.tags:
         registry.push_manifest(request.repository, tag, manifest.content, MANIFEST)
     return manifest.descriptor
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -15,6 +16,7 @@ from pipegraft.adapters.registry.session import Session
 from pipegraft.adapters.registry.settings import Endpoint
 from pipegraft.adapters.registry.upload import UploadSession, upload
 from pipegraft.adapters.streams import stream_of, verified
+from pipegraft.domain.images.attestations import referrers_index, referrers_tag
 from pipegraft.domain.images.challenge import pull_scope, push_scope
 from pipegraft.domain.images.documents import INDEX, MANIFEST, descriptor_of, sha256_digest
 from pipegraft.errors import OutsideError, Unreachable
@@ -125,7 +127,25 @@ class HttpRegistry:
                 f"the registry holds {said} as {repository}:{reference} where {descriptor.digest} was pushed",
                 fix="look for whatever changes manifests between here and the registry",
             )
+        subject = _subject(manifest)
+        if subject and "oci-subject" not in answer.headers:
+            self._list_referrer(repository, subject, manifest)
         return descriptor
+
+    def _list_referrer(self, repository: str, subject: str, manifest: bytes) -> None:
+        """Keep the list of referrers that a registry without the referrers API leaves to its clients."""
+        tag = referrers_tag(subject)
+        held = self.find(repository, tag)
+        content = None
+        if held is not None:
+            with self.open(repository, held.digest, manifest=True) as stream:
+                content = stream.read()
+        try:
+            index = referrers_index(content, manifest)
+        except (ValueError, KeyError, TypeError) as error:
+            raise OutsideError(f"expected a list of referrers at {repository}:{tag}: {error}") from error
+        if index is not None:
+            self.push_manifest(repository, tag, index, INDEX)
 
     def _path(self, repository: str) -> str:
         if repository.startswith("/"):
@@ -197,6 +217,14 @@ class HttpRegistry:
                     return
             except httpx.TransportError as error:
                 self._session.lost(deadline, error)
+
+
+def _subject(manifest: bytes) -> str | None:
+    """Digest that a manifest refers to."""
+    try:
+        return str(json.loads(manifest)["subject"]["digest"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 _MOUNTED = UploadSession(httpx.URL())

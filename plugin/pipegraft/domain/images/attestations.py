@@ -1,0 +1,185 @@
+"""What is told about an image beside it: SLSA v1 provenance (in-toto) and an SBOM (CycloneDX).
+
+None of it is in the image: its digest would change with each commit. Each document is an artifact that
+refers to the image (OCI image-spec 1.1, manifest.md, "Guidelines for Artifact Usage").
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pipegraft.domain.images.documents import (
+    INDEX,
+    MANIFEST,
+    Document,
+    canonical_json,
+    descriptor_of,
+    show_descriptor,
+)
+from pipegraft.ports.images import BuildRequest
+from pipegraft.ports.registry import Descriptor
+
+__all__ = [
+    "EMPTY",
+    "BuildFacts",
+    "artifact_manifest",
+    "provenance",
+    "referrers_index",
+    "referrers_tag",
+    "sbom",
+]
+
+IN_TOTO = "application/vnd.in-toto+json"
+CYCLONEDX = "application/vnd.cyclonedx+json"
+EMPTY = Document(descriptor_of(b"{}", "application/vnd.oci.empty.v1+json"), b"{}")
+"""Configuration of an artifact that has none."""
+
+_BUILD_TYPE = "urn:pipegraft:component-image:v1"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFacts:
+    """How an image came to be.
+
+    Arguments:
+        image: its manifest.
+        request: what was asked of the builder.
+        builder: name and version of it.
+        commit: of the source repository.
+        pipeline: URL or name of the run.
+        started, finished: seconds since the epoch.
+        dependencies: image or component that it is built from → digest; empty where nobody knows it.
+    """
+
+    image: Descriptor
+    request: BuildRequest
+    builder: str
+    commit: str
+    pipeline: str
+    started: float
+    finished: float
+    dependencies: Mapping[str, str] = field(default_factory=dict)
+
+
+def provenance(facts: BuildFacts) -> Document:
+    """An in-toto statement with SLSA provenance (slsa.dev/spec/v1.0/provenance)."""
+    request = facts.request
+    dependencies: list[dict[str, Any]] = [{"name": "source", "digest": {"gitCommit": facts.commit}}]
+    for name, digest in sorted(facts.dependencies.items()):
+        if digest:
+            dependencies.append({"name": name, "digest": {"sha256": _hex(digest)}})
+    statement = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": request.repository, "digest": {"sha256": _hex(facts.image.digest)}}],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {
+                "buildType": _BUILD_TYPE,
+                "externalParameters": {
+                    "component": request.component,
+                    "inputHash": request.input_hash,
+                    "platform": request.platform,
+                    "command": list(request.command),
+                    "buildArgs": dict(request.build_args),
+                },
+                "internalParameters": {},
+                "resolvedDependencies": dependencies,
+            },
+            "runDetails": {
+                "builder": {"id": f"urn:pipegraft:builder:{facts.builder}"},
+                "metadata": {
+                    "invocationId": facts.pipeline,
+                    "startedOn": _time(facts.started),
+                    "finishedOn": _time(facts.finished),
+                },
+            },
+        },
+    }
+    content = canonical_json(statement)
+    return Document(descriptor_of(content, IN_TOTO), content)
+
+
+def sbom(facts: BuildFacts) -> Document:
+    """A CycloneDX 1.5 bill of the files that went in and the images below.
+
+    It is made from the build context alone: what a Dockerfile installs on top is not seen.
+    """
+    request = facts.request
+    components: list[dict[str, Any]] = [
+        {"type": "container", "name": name, "hashes": [{"alg": "SHA-256", "content": _hex(digest)}]}
+        for name, digest in sorted(facts.dependencies.items())
+        if digest
+    ]
+    components += [
+        {"type": "file", "name": entry.path, "hashes": [{"alg": "SHA-256", "content": entry.content}]}
+        for entry in request.entries
+        if entry.kind == "file"
+    ]
+    bill = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": {
+            "component": {
+                "type": "container",
+                "name": request.component,
+                "hashes": [{"alg": "SHA-256", "content": _hex(facts.image.digest)}],
+            }
+        },
+        "components": components,
+    }
+    content = canonical_json(bill)
+    return Document(descriptor_of(content, CYCLONEDX), content)
+
+
+def artifact_manifest(document: Document, subject: Descriptor) -> Document:
+    """The manifest of an artifact that refers to an image."""
+    content = canonical_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": document.descriptor.media_type,
+            "config": show_descriptor(EMPTY.descriptor),
+            "layers": [show_descriptor(document.descriptor)],
+            "subject": show_descriptor(subject),
+        }
+    )
+    return Document(descriptor_of(content, MANIFEST), content)
+
+
+def referrers_tag(digest: str) -> str:
+    """The tag that lists what refers to a digest, where a registry does not (distribution-spec)."""
+    return digest.replace(":", "-", 1)
+
+
+def referrers_index(held: bytes | None, artifact: bytes) -> bytes | None:
+    """That list with one more artifact, None if it is in it.
+
+    Arguments:
+        held: the list as it is, None if there is none.
+        artifact: manifest of what refers.
+
+    Raises:
+        ValueError, KeyError, TypeError: `held` is no index.
+    """
+    index: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX, "manifests": []}
+    if held:
+        index = json.loads(held)
+    manifest = json.loads(artifact)
+    descriptor = descriptor_of(artifact, manifest["mediaType"])
+    if any(each["digest"] == descriptor.digest for each in index["manifests"]):
+        return None
+    entry = {**show_descriptor(descriptor), "artifactType": manifest["artifactType"]}
+    return canonical_json({**index, "manifests": [*index["manifests"], entry]})
+
+
+def _hex(digest: str) -> str:
+    return digest.removeprefix("sha256:")
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")
