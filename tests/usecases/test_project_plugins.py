@@ -7,8 +7,13 @@ from pathlib import Path
 import pytest
 
 from pipegraft.builtins import PLUGINS
+from pipegraft.domain.configuration import parse_document
+from pipegraft.domain.gray.policy import judge_policy
 from pipegraft.errors import ConfigError
+from pipegraft.hookspecs import METRIC_SOURCES
 from pipegraft.manager import Plugins
+from pipegraft.model.delivery import Delivery
+from pipegraft.ports.metrics import MetricRequest
 from pipegraft.usecases.project import open_project
 
 DELIVERY = """\
@@ -40,3 +45,17 @@ def test_unknown_plugins_and_their_unknown_keys_are_named_with_their_places(tmp_
     ]
     assert (11, "unknown key 'environments.production.gray.metrics[0].stat'") in found
     assert any(line == 12 and "no metric source called 'promtheus'" in message for line, message in found)
+
+
+def test_the_page_on_gray_releases_declares_one_that_can_be_used() -> None:
+    page = Path(__file__).parents[2] / "docs" / "gray-release.md"
+    block = page.read_text().split("```yaml\n")[1].partition("```")[0]
+    head = DELIVERY.partition("environments:")[0]
+    delivery = parse_document(head + block, page.name, Delivery)
+    gray = delivery.environments["production"].gray
+    assert gray
+    for metric in gray.metrics:
+        plugin = Plugins(PLUGINS, ()).get(METRIC_SOURCES, metric.source)
+        options = plugin.options.model_validate(dict(metric.options))
+        plugin.connect(options, MetricRequest("shop", "production", metric, Path()))
+    assert judge_policy(gray).deadline == 3000
