@@ -12,12 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import yaml
-
 from pipegraft.domain.gitlab.include_graft import MANIFEST
 from pipegraft.domain.gitlab.layers import include_entries
 from pipegraft.domain.gitlab.loader import load
 from pipegraft.domain.gitlab.pipeline import is_job
+from pipegraft.domain.gitlab.writing import dump_yaml
 from pipegraft.errors import EditRefused, UsageError
 from pipegraft.model.injection import InjectionRequest, Mode, TemplateSource
 from pipegraft.model.plan import Plan, PlannedStage
@@ -128,10 +127,10 @@ def manifest_files(
     jobs = _include(plan, settings, templates, stage_of)
     files = {}
     if settings.mode == "child":
-        files[CHILD] = _HEADER + _dump({"stages": _stages(plan, stage_of), **jobs})
-        files[MANIFEST] = _HEADER + settings.line() + _dump(_trigger(str(extra.get("stage", ".post"))))
+        files[CHILD] = _HEADER + dump_yaml({"stages": _stages(plan, stage_of), **jobs})
+        files[MANIFEST] = _HEADER + settings.line() + dump_yaml(_trigger(str(extra.get("stage", ".post"))))
     else:
-        files[MANIFEST] = _HEADER + settings.line() + _dump({**extra, **jobs})
+        files[MANIFEST] = _HEADER + settings.line() + dump_yaml({**extra, **jobs})
     if settings.source.kind == "local":
         used = {f"{planned.stage}.yml" for planned in plan.stages}
         files |= {f"{FOLDER}/{name}": text for name, text in templates.items() if name in used}
@@ -207,21 +206,6 @@ def _location(source: TemplateSource, name: str) -> dict[str, Any]:
     if source.kind == "remote":
         return {"remote": f"{source.location.rstrip('/')}/{name}".replace("{ref}", source.ref)}
     return {"local": f"{FOLDER}/{name}"}
-
-
-class _Dumper(yaml.SafeDumper):
-    """Block style, without aliases."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
-        super().increase_indent(flow, False)
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the signature is PyYAML's
-        return True
-
-
-def _dump(values: Mapping[str, Any]) -> str:
-    written: str = yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)
-    return written
 
 
 def generated_files(read: Callable[[str], str | None]) -> tuple[str, ...]:

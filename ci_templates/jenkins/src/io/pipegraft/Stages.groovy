@@ -30,6 +30,7 @@ class Stages implements Serializable {
             'tags': 'PIPEGRAFT_INPUT_IMAGE_BUILD_TAGS',
             'platform': 'PIPEGRAFT_INPUT_IMAGE_BUILD_PLATFORM',
             'resolve-bases': 'PIPEGRAFT_INPUT_IMAGE_BUILD_RESOLVE_BASES',
+            'attest': 'PIPEGRAFT_INPUT_IMAGE_BUILD_ATTEST',
         ]],
         'iac-bump': [deploys: true, inputs: [
             'dry-run': 'PIPEGRAFT_INPUT_IAC_BUMP_DRY_RUN',
