@@ -275,6 +275,25 @@ def test_the_plan_is_asked_for_where_the_call_names_none(build: Build) -> None:
     assert [call["args"] for call in answer["calls"] if call["name"] == "node"] == [[""], *[["docker"]] * 3]
 
 
+def test_agent_image_folder_and_credentials(build: Build) -> None:
+    call = (
+        "pipegraftNotify(environment: 'staging', agent: 'big', image: 'x/y:1', directory: 'app', timeout: 5, "
+        "credentials: [string(credentialsId: 'chat', variable: 'CHAT_TOKEN')])"
+    )
+    answer = build.run(f"@Library('pipegraft@1.2.0') _\nnode {{ {call} }}\n", BRANCH_NAME="main")
+    assert answer["error"] == ""
+    assert len(build.commands) == 1
+    seen = [(one["name"], *one["args"]) for one in answer["stack"]]
+    for expected in (
+        ("timeout", "[time:5, unit:MINUTES]"),
+        ("dir", "app"),
+        ("withCredentials", "[[credentialsId:chat, variable:CHAT_TOKEN]]"),
+    ):
+        assert expected in seen
+    recorded = [(one["name"], *one["args"]) for one in answer["calls"] if one["name"] in ("node", "image")]
+    assert recorded == [("node", ""), ("node", "big"), ("image", "x/y:1")]
+
+
 @pytest.mark.parametrize(
     ("env", "runs"),
     [

@@ -49,12 +49,12 @@ private void check(String name, Map definition, Map args) {
     if (definition == null) {
         error('pipegraft: there is no stage called ' + name + '; there are: ' + Stages.ALL.keySet().join(', '))
     }
-    List unknown = (args.keySet() - Stages.ARGUMENTS) as List
+    List unknown = (args.keySet() - Stages.ARGUMENTS).toList()
     if (unknown) {
         error('pipegraft: ' + name + ' has no argument ' + unknown[0] + '; there are: ' + Stages.ARGUMENTS.join(', '))
     }
     Map inputs = args.inputs ?: [:]
-    unknown = (inputs.keySet() - definition.inputs.keySet()) as List
+    unknown = (inputs.keySet() - definition.inputs.keySet()).toList()
     if (unknown) {
         error('pipegraft: ' + name + ' has no input ' + unknown[0] + '; there are: ' + definition.inputs.keySet().join(', '))
     }
@@ -125,7 +125,7 @@ private List variables(String name, Map definition, Map args) {
         'PIPEGRAFT_PACKAGES=' + (args.packages ?: Stages.PACKAGES),
     ]
     Map inputs = args.inputs ?: [:]
-    List names = inputs.keySet() as List
+    List names = inputs.keySet().toList()
     for (int i = 0; i < names.size(); i++) {
         def value = inputs[names[i]]
         String text = value instanceof List ? value.join(',') : String.valueOf(value)

@@ -46,7 +46,6 @@ def allow = { String name, List types, Closure work = null ->
 allow('dir', [String, Closure])
 allow('parallel', [Map])
 allow('withCredentials', [List, Closure])
-allow('inside', [Closure])
 ['agent', 'name', 'values', 'checkout'].each { name -> allow(name, [Object]) { world.record(name, [it]) } }
 ['stash', 'archiveArtifacts', 'sleep'].each { name -> allow(name, [Map]) { world.record(name, [it]) } }
 ['echo', 'unstash'].each { name -> allow(name, [String]) { world.record(name, [it]) } }
