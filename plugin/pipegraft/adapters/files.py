@@ -66,8 +66,9 @@ def _put(path: Path, content: bytes | None) -> None:
         write_atomically(path, content)
         return
     path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # other files live there
-        path.parent.rmdir()
+    with contextlib.suppress(OSError):  # a folder in which other files live ends it
+        for folder in path.parents:
+            folder.rmdir()
 
 
 def _umask() -> int:

@@ -44,8 +44,8 @@ def ignored_files(root: Path, names: Sequence[str]) -> tuple[str, ...]:
     """
     if not names:
         return ()
-    words = ["git", "-C", str(root), "check-ignore", "-z", "--", *names]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    words = ["git", "-C", str(root), "check-ignore", "-z", "--stdin"]
+    done = subprocess.run(words, input="\0".join(names), capture_output=True, text=True, check=False)
     return tuple(name for name in done.stdout.split("\0") if name)
 
 
