@@ -51,13 +51,17 @@ class SessionRemote:
         self._fetched: FetchedRemote | None = None
         self._filters = ["tree", "blob:none", ""]
         self._whole = ""
+        self._looked = False
 
     def tip(self, branch: str) -> str:
         reference = f"refs/heads/{branch}"
+        if self._looked and self._wire and not self._wire.stateless:
+            self._hang_up()  # one process of the server looks at its branches once
         wire = self._open()
         if wire is None or self._fetched:
             return self._by_fetching().tip(branch)
         with self._explained():
+            self._looked = True
             wire.command("ls-refs", [f"ref-prefix {reference}"])
             lines = [line.split(" ") for line in wire.lines()]
         for name, found, *_ in lines:
@@ -108,10 +112,13 @@ class SessionRemote:
         try:
             yield
         except Silent as silent:
-            if self._wire:
-                self._wire.close()
-                self._wire = None
+            self._hang_up()
             raise explain(self._git.redact(str(silent)), self.name) from None
+
+    def _hang_up(self) -> None:
+        if self._wire:
+            self._wire.close()
+            self._wire = None
 
     def _by_fetching(self) -> FetchedRemote:
         assert self._fetched is not None  # noqa: S101 - `_open` answered None

@@ -46,7 +46,8 @@ class Wire:
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], *, helper: bool, timeout: float
     ) -> None:
-        self._helper = helper
+        self.stateless = helper
+        """Whether each command is answered by a new process of the server, as over HTTP."""
         self._timeout = timeout
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._process = subprocess.Popen(
@@ -90,7 +91,7 @@ class Wire:
 
     def _greet(self) -> dict[str, str]:
         with self._watched():
-            if self._helper:
+            if self.stateless:
                 self._send(b"stateless-connect git-upload-pack\n")
                 answer = self._read_line()
                 if answer == b"fallback\n":
@@ -110,7 +111,7 @@ class Wire:
                 yield packet
 
     def _end(self) -> None:
-        if self._helper and self._packet() != _RESPONSE_END:
+        if self.stateless and self._packet() != _RESPONSE_END:
             raise Silent("expected the end of the answer")
 
     def _packet(self) -> bytes | int:
