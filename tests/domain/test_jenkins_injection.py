@@ -15,6 +15,7 @@ from pipegraft.domain.jenkins.injection import eject, inject
 from pipegraft.errors import EditRefused, UsageError
 from pipegraft.model.injection import Injection, InjectionRequest, Mode, TemplateSource
 from pipegraft.model.plan import Plan, PlannedStage
+from pipegraft.text.groovy import parse
 
 CORPUS = Path(os.environ.get("PIPEGRAFT_CORPUS", Path(__file__).parents[2] / "../shared/corpus")) / "jenkins"
 BUILD = PlannedStage("image-build")
@@ -547,6 +548,42 @@ def test_any_pipeline_comes_back_also_after_an_edit_by_the_team(text: str, remar
     eol = "\r\n" if "\r\n" in text else "\n"
     edit = ("agent any" + eol, f"agent any{eol}{remark if remark[:3] != 'def' else '// def'}{eol}")
     assert ejected(result.replace(*edit)) == text.replace(*edit)
+
+
+_APART = ["[1, 2].each {", "def kept = {", "parallel a: {", "for (x in y) {", "def run(a) {", "if (a) {"]
+_IN_TURN = ["node('a') {", "timestamps {", "try {", "docker.image('x').inside('-u 0') {", "retryless(1)\n{"]
+
+
+@st.composite
+def _scripts(draw: st.DrawFn) -> str:
+    """A Scripted pipeline in which `here()` stands wherever delivery may follow, `apart()` wherever not."""
+
+    def block(depth: int, word: str) -> str:
+        lines = [draw(_STATEMENT.filter(lambda code: "parallel" not in code)), f"{word}()"]
+        lines.append(f"stage('S{depth}{word}') {{\n  {word}()\n}}")
+        for _ in range(draw(st.integers(0, 2)) if depth < 3 else 0):
+            head = draw(st.sampled_from(_IN_TURN + _APART))
+            inner = block(depth + 1, "apart" if head in _APART else word)
+            tail = "} finally { done() }" if head == "try {" else "}"
+            lines.append(f"{head}\n{inner}\n{tail}")
+        return "\n".join(lines)
+
+    return block(0, "here") + "\n"
+
+
+@settings(deadline=None, max_examples=60)
+@given(_scripts())
+def test_delivery_follows_only_what_runs_once_and_in_turn(text: str) -> None:
+    result = grafted(text)
+    assert graft(result).files == {}
+    assert ejected(result) == text
+    script = parse(result.replace("pipegraftImageBuild", "delivery"))
+    at = next(index for index in range(len(script.code)) if script.word(index) == "delivery")
+    pairs = sorted(script.partner.items())
+    around = [first for first, last in pairs if first < at < last and script.word(first) == "{"]
+    siblings = script.statements(script.inside(around[-2]) if len(around) > 1 else script.whole)
+    assert "here()" in [script.source(one) for one in siblings]
+    assert "apart()" not in [script.source(one) for one in siblings]
 
 
 @pytest.mark.parametrize(
