@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from yaml.events import MappingStartEvent, ScalarEvent, SequenceStartEvent
-from yaml_documents import documents, events, nodes
+from yaml_documents import documents, events, is_same_around, nodes
 
 from pipegraft.errors import EditRefused
 from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, apply, get_value, set_values
@@ -71,11 +71,7 @@ def test_set_changes_one_scalar_and_no_other_byte(text: str, value: Any, data: s
     assert old[:index] == new[:index]
     assert old[index + 1 :] == new[index + 1 :]
     assert same_value(get_value(after, path, document=document), value)
-    # Every byte before the scalar and behind it is the same.
-    start, end = event.start_mark.index, event.end_mark.index
-    bom = len(text) - len(text.removeprefix("\ufeff"))
-    assert after.startswith(text[: bom + min(start, end)].rstrip())
-    assert after.endswith(text[bom + end :])
+    assert is_same_around(text, after, event)
     assert set_values(after, {path: value}, document=document) == after
     undone = set_values(after, {path: before}, document=document)
     assert same_value(get_value(undone, path, document=document), before)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Literal, TypeAlias
 
 from pipegraft.text.yaml.changes import Value, make
@@ -133,20 +132,33 @@ def apply(
             made exactly. Nothing is changed then.
     """
     policy = Policy(document, on_alias, on_inherited)
-    for only_sets, group in groupby(edits, lambda edit: isinstance(edit, Set)):
-        if only_sets:
+    for batch in _batches(edits):
+        if isinstance(batch, list):
             source = parse(text, file)
-            planned = [
-                plan_set(source, edit.path, edit.value, policy) for edit in group if isinstance(edit, Set)
-            ]
+            planned = [plan_set(source, edit.path, edit.value, policy) for edit in batch]
             text = make(source, [change for change in planned if change])
         else:
-            for edit in group:
-                text = _apply(text, edit, policy, file)
+            text = _apply(text, batch, policy, file)
     return text
 
 
-def _apply(text: str, edit: Edit, policy: Policy, file: str) -> str:
+def _batches(edits: Iterable[Edit]) -> Iterator[list[Set] | Put | Insert | Remove]:
+    """Sets of different paths that follow each other go together, everything else alone."""
+    sets: list[Set] = []
+    for edit in edits:
+        again = isinstance(edit, Set) and any(one.path == edit.path for one in sets)
+        if sets and (again or not isinstance(edit, Set)):
+            yield sets
+            sets = []
+        if isinstance(edit, Set):
+            sets.append(edit)
+        else:
+            yield edit
+    if sets:
+        yield sets
+
+
+def _apply(text: str, edit: Put | Insert | Remove, policy: Policy, file: str) -> str:
     """Apply one edit that may need more than one step."""
     if isinstance(edit, Put):
         while (step := plan_put(source := parse(text, file), edit.path, edit.value, policy)) is not None:
@@ -155,5 +167,4 @@ def _apply(text: str, edit: Edit, policy: Policy, file: str) -> str:
     source = parse(text, file)
     if isinstance(edit, Insert):
         return make(source, [plan_insert(source, edit.path, edit.index, edit.value, policy)])
-    assert isinstance(edit, Remove)  # noqa: S101 - sets are applied together
     return make(source, [plan_remove(source, edit.path, policy)])

@@ -27,7 +27,7 @@ from pipegraft.text.yaml.layout import (
 )
 from pipegraft.text.yaml.locate import Step
 from pipegraft.text.yaml.paths import Path, format_path
-from pipegraft.text.yaml.render import as_block_scalar, as_flow, node_lines
+from pipegraft.text.yaml.render import as_flow, node_lines, on_one_line
 from pipegraft.text.yaml.setting import token_for_nothing
 from pipegraft.text.yaml.source import LINE_BREAK, Node, Source
 
@@ -55,7 +55,7 @@ def fill(source: Source, steps: tuple[Step, ...], node: Node, value: Value) -> C
     made = (Wanted(start.kind, start.value, event.anchor, event.tag), *inside)
     in_flow = bool(steps) and is_flow(source, steps[-1].container)
     if in_flow or not value or not (isinstance(value, Mapping) or is_list(value)):
-        token = as_flow(value) if in_flow else as_block_scalar(value)
+        token = as_flow(value) if in_flow else on_one_line(value)
         return Change((token_for_nothing(source, steps, node, token),), node, node + 1, made)
     return Change((_filled(source, steps, node, value),), node, node + 1, made)
 
@@ -112,15 +112,15 @@ def _dash_before(source: Source, step: Step) -> int:
     return entry_start(source, before, step.container)
 
 
-def check_unused(source: Source, node: Node, path: Path) -> None:
+def check_unused(source: Source, node: Node, last: Node, path: Path) -> None:
     """Refuse to take away an anchor that an alias outside needs.
 
     Arguments:
         source: the text.
-        node: the first node that goes; a key goes with its value.
+        node: the first node that goes.
+        last: behind the last node that goes.
         path: where it is, for the message.
     """
-    last = source.closing[node]
     carriers = {carrier for nodes in source.anchors.values() for carrier in nodes if node <= carrier < last}
     if not carriers:
         return

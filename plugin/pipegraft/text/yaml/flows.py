@@ -54,7 +54,8 @@ def append_pair(source: Source, mapping: Node, key: str, value: Value) -> Change
     quoted = bool(pairs) and source.events[pairs[0][0]].style == '"'
     tight = quoted and _is_tight(source, pairs[-1])
     colon = ":" if tight else ": "
-    written = scalars.write(key, flow=True, json_like=quoted) + colon + as_flow(value, json_like=quoted)
+    written = scalars.write(key, flow=True, json_like=quoted) + colon
+    written += as_flow(value, json_like=quoted, tight=tight)
     at = source.closing[mapping] - 1
     texts = _appended(source, mapping, items, written, tight)
     return Change(texts, at, at, (*wanted(key), *wanted(value)))

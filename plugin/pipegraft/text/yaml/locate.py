@@ -214,7 +214,9 @@ def walk(source: Source, root: Node, path: Path, *, follow: bool) -> Walk:
     return Walk(root, path, tuple(steps))
 
 
-def _step(source: Source, node: Node, part: str | int) -> Step | None:
+def _step(source: Source, node: Node, part: str | int, merging: tuple[Node, ...] = ()) -> Step | None:
+    if node in merging:
+        raise source.refusal(node, "a mapping is merged into itself", "take the merge key out")
     event = source.events[node]
     if isinstance(event, SequenceStartEvent) and isinstance(part, int):
         items = source.children(node)
@@ -223,7 +225,7 @@ def _step(source: Source, node: Node, part: str | int) -> Step | None:
         if entry := entry_of(source, node, part):
             return Step(node, *entry)
         for base in _bases(source, node):
-            if (step := _step(source, base, part)) is not None:
+            if (step := _step(source, base, part, (*merging, node))) is not None:
                 return Step(node, step.key, step.value, inherited=True)
     return None
 

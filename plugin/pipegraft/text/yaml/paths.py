@@ -35,9 +35,9 @@ def parse_path(text: str) -> Path:
     Raises:
         EditRefused: the text is not a path; the place gives the column.
     """
-    at = 1 if text.startswith(".") else 0
-    if at == len(text):
+    if text == ".":
         return ()
+    at = 1 if text.startswith(".") else 0
     parts: list[str | int] = []
     while True:
         part, at = _part(text, at)

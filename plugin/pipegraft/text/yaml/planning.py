@@ -140,7 +140,7 @@ def _adjust_mapping(
                 key, f"{format_path(reached.path)} holds a merge key, '<<'", "put its entries one by one"
             )
         if key_text(source, key) not in value:
-            return _take_out(source, Step(node, key, item))
+            return _take_out(source, reached.path, Step(node, key, item))
     for name, wish in value.items():
         entry = entry_of(source, node, name)
         if entry is None:
@@ -159,7 +159,7 @@ def _adjust_sequence(source: Source, reached: Walk, value: Sequence[Value], poli
         if change:
             return change
     if len(items) > len(value):
-        return _take_out(source, Step(node, None, items[-1]))
+        return _take_out(source, reached.path, Step(node, None, items[-1]))
     return _add_item(source, node, len(items), value[len(items)]) if len(items) < len(value) else None
 
 
@@ -172,7 +172,7 @@ def _write_over(source: Source, reached: Walk, value: Value) -> Change:
     node = reached.node
     if is_empty(source, node):
         return fill(source, reached.steps, node, value)
-    check_unused(source, node, reached.path)
+    check_unused(source, node, source.closing[node], reached.path)
     if not reached.steps:
         raise source.refusal(node, "the whole document would be replaced", "write the file anew")
     if is_flow(source, reached.steps[-1].container):
@@ -215,11 +215,12 @@ def plan_remove(source: Source, path: Path, policy: Policy) -> Change:
         raise source.refusal(reached.root, "the root of a document cannot be removed", "name an entry")
     if reached.inherited is not None:
         raise _inherited(source, reached)
-    return _take_out(source, reached.steps[-1])
+    return _take_out(source, path, reached.steps[-1])
 
 
-def _take_out(source: Source, step: Step) -> Change:
-    check_unused(source, step.value if step.key is None else step.key, ())
+def _take_out(source: Source, path: Path, step: Step) -> Change:
+    first = step.value if step.key is None else step.key
+    check_unused(source, first, source.closing[step.value], path)
     if is_flow(source, step.container):
         return _possible(source, step.container, flows.remove_from_flow(source, step))
     return blocks.remove_entry(source, step)

@@ -91,7 +91,8 @@ def token_for_nothing(source: Source, steps: tuple[Step, ...], node: Node, token
     """
     at = source.end(node)
     if not steps:
-        return Replaced(at, at, f" {token}" if source.text[:at].endswith("---") else token)
+        marker = source.end(node - 1)  # behind '---'
+        return Replaced(marker, marker, f" {token}")
     key = steps[-1].key
     if key is None:
         return Replaced(at, at, f" {token}")

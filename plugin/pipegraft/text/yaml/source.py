@@ -201,10 +201,16 @@ def _unreadable(text: str, file: str, error: Exception) -> EditRefused:
             place=place_in(text, bad.start(), file),
             fix="remove the character, or write it as an escape inside double quotes",
         )
-    place, reason = Place(file), str(error)
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        place = place_in(text, error.problem_mark.index, file)
-        reason = " ".join(filter(None, (error.problem, error.context)))
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return EditRefused(f"this is not YAML: {error}", place=Place(file), fix="mend the file")
+    place = place_in(text, error.problem_mark.index, file)
+    reason = " ".join(filter(None, (error.problem, error.context)))
+    if error.context_mark is not None:
+        start = place_in(text, error.context_mark.index, file)
+        if error.context == "while scanning a simple key":
+            place = start  # the line that is no key, not the one behind it
+        elif start.line != place.line:
+            reason += f" that starts in line {start.line}"
     return EditRefused(f"this is not YAML: {reason}", place=place, fix=_way_out(text, reason))
 
 
