@@ -21,6 +21,9 @@ __all__ = ["command"]
 _environment_option = click.option(
     "--env", "environment", help="The environment; needed if several declare gray releases."
 )
+_release_option = click.option(
+    "--release", type=click.IntRange(min=0), help="Number of the release; the newest one if absent."
+)
 
 
 @click.group("gray")
@@ -30,14 +33,40 @@ def command() -> None:
 
 @command.command("status")
 @_environment_option
+@_release_option
 @directory_option
 @json_option
-def status(environment: str | None, directory: Path, as_json: bool) -> None:
-    """Show where the newest release stands and which commits led there."""
+def status(environment: str | None, release: int | None, directory: Path, as_json: bool) -> None:
+    """Show where a release stands, or how it ended, and which commits led there."""
     from pipegraft.usecases.gray import gray_status  # noqa: PLC0415
     from pipegraft.usecases.project import open_project  # noqa: PLC0415
 
-    _show(gray_status(open_project(directory, load_plugins()), environment), as_json=as_json)
+    project = open_project(directory, load_plugins())
+    _show(gray_status(project, environment, number=release), as_json=as_json)
+
+
+@command.command("report")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@_environment_option
+@_release_option
+@directory_option
+def report(file: Path, environment: str | None, release: int | None, directory: Path) -> None:
+    """Write the story of a release to FILE, as HTML or, if it ends in .json, as JSON."""
+    import json  # noqa: PLC0415
+
+    from pipegraft.adapters.files import write_atomically  # noqa: PLC0415
+    from pipegraft.adapters.release_file import RECORD, FileReleaseStore  # noqa: PLC0415
+    from pipegraft.reports.gray_report import render_html  # noqa: PLC0415
+    from pipegraft.usecases.gray import gray_report  # noqa: PLC0415
+    from pipegraft.usecases.project import open_project  # noqa: PLC0415
+
+    project = open_project(directory, load_plugins())
+    store = FileReleaseStore(project.root / RECORD)
+    record = store.load() if store.path.exists() else None
+    found = gray_report(project, environment, record, number=release)
+    text = json.dumps(found.to_json(), indent=2) + "\n" if file.suffix == ".json" else render_html(found)
+    write_atomically(file, text.encode())
+    click.echo(f"{found.environment}: release {found.release}: {file}")
 
 
 def _teller(word: Command, summary: str) -> Callable[..., None]:

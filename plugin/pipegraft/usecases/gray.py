@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +12,24 @@ from pipegraft.actions.wait import Patience, wait_for_revision
 from pipegraft.adapters.clock import SystemClock
 from pipegraft.domain.environment_file import environment_path, read_environment
 from pipegraft.domain.gray.machine import Command, Standing, move_for
+from pipegraft.domain.gray.record import OBSERVED, from_trailer
 from pipegraft.errors import TipMoved, UsageError
+from pipegraft.model.appspec import ReleaseMark
 from pipegraft.model.delivery import Gray
-from pipegraft.model.release import Source
+from pipegraft.model.observation import ArmCounts
+from pipegraft.model.release import Release, Source
 from pipegraft.ports.clock import Clock
 from pipegraft.ports.iac import Commit
 from pipegraft.ports.progress import Progress
 from pipegraft.ports.stage import Connections
+from pipegraft.reports.gray_report import GrayReport, ReportedLook, ReportedStep
 from pipegraft.usecases.connect import LiveConnections
 from pipegraft.usecases.project import Project
 
-__all__ = ["GrayStatus", "gray_status", "tell_gray", "wait_until_live"]
+__all__ = ["GrayStatus", "gray_report", "gray_status", "tell_gray", "wait_until_live"]
+
+
+_WEIGHT = re.compile(r"weight=(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +76,23 @@ class GrayStatus:
 
 
 def gray_status(
-    project: Project, environment: str | None, connections: Connections | None = None
+    project: Project,
+    environment: str | None,
+    connections: Connections | None = None,
+    number: int | None = None,
 ) -> GrayStatus:
-    """Where the newest release of an environment stands.
+    """Where a release of an environment stands, or how it ended.
 
     Arguments:
         environment: its name; may be None if only one declares gray releases.
+        number: the release's number; the newest one in the history if None.
+
+    Raises:
+        UsageError: there is no such release.
     """
-    return _Subject(project, environment, connections or LiveConnections(project)).status()
+    subject = _Subject(project, environment, connections or LiveConnections(project))
+    subject.turn_to(number)
+    return subject.status()
 
 
 def tell_gray(
@@ -129,6 +146,85 @@ def wait_until_live(project: Project, status: GrayStatus, progress: Progress) ->
     )
 
 
+def gray_report(
+    project: Project,
+    environment: str | None,
+    release: Release | None = None,
+    connections: Connections | None = None,
+    number: int | None = None,
+) -> GrayReport:
+    """The story of a release in an environment.
+
+    Arguments:
+        environment: its name; may be None if only one declares gray releases.
+        number: the release's number; the newest one in the history if None.
+        release: the release record; has every look, where the history has one interval a step.
+
+    Raises:
+        UsageError: nothing was released yet.
+    """
+    status = gray_status(project, environment, connections, number)
+    if status.number is None or not status.commits:
+        raise UsageError(f"no gray release is told of in the history of {status.path}")
+    oldest_first = tuple(reversed(status.commits))
+    looks = _recorded_looks(release, status) or _observed_looks(oldest_first)
+    return GrayReport(
+        app=project.delivery.app,
+        environment=status.environment,
+        release=status.number,
+        source=status.commits[0].trailers.get("Pipegraft-Source-Commit", ""),
+        state=status.standing.kind,
+        steps=tuple(_reported_steps(oldest_first)),
+        looks=tuple(sorted(looks, key=lambda look: look.end)),
+    )
+
+
+def _reported_steps(commits: Iterable[Commit]) -> Iterator[ReportedStep]:
+    weight = 0
+    for commit in commits:
+        step = commit.trailers.get("Pipegraft-Step", "")
+        found = _WEIGHT.search(step)
+        weight = int(found[1]) if found else {"promote": 100, "bump": 100, "rollback": 0}.get(step, weight)
+        _subject, *body = commit.message.strip().split("\n\n")[:-1]
+        lines = tuple(line for paragraph in body for line in paragraph.splitlines())
+        yield ReportedStep(commit.id, commit.time, commit.author, step, weight, tuple(dict.fromkeys(lines)))
+
+
+def _observed_looks(commits: Iterable[Commit]) -> list[ReportedLook]:
+    """One look a step, from the commits alone."""
+    observed = (from_trailer(commit.trailers.get(OBSERVED, "")) for commit in commits)
+    return [
+        ReportedLook(one.end, metric, _share(one.stable.get(metric)), _share(counts))
+        for one in observed
+        if one
+        for metric, counts in one.gray.items()
+    ]
+
+
+def _recorded_looks(release: Release | None, status: GrayStatus) -> list[ReportedLook]:
+    """Every look, from the release record of the same release."""
+    if release is None or release.source.number != status.number:
+        return []
+    part = release.environments.get(status.environment)
+    found: list[ReportedLook] = []
+    for step in part.gray if part else ():
+        for look in step.judgement.get("looks", ()):
+            for metric, seen in look["metrics"].items():
+                shares = [_share_of(seen.get(arm, {})) for arm in ("stable", "gray")]
+                interval = [seen.get(key) for key in ("estimate", "low", "high")]
+                found.append(ReportedLook(look["end"], metric, *shares, *interval))
+    return found
+
+
+def _share(counts: ArmCounts | None) -> float | None:
+    return _share_of({"requests": counts.requests, "errors": counts.errors}) if counts else None
+
+
+def _share_of(counts: Mapping[str, float | None]) -> float | None:
+    requests, errors = counts.get("requests"), counts.get("errors")
+    return errors / requests if requests and errors is not None else None
+
+
 class _Subject:
     """The environment that is meant, and its newest release."""
 
@@ -144,6 +240,19 @@ class _Subject:
         here = read_environment(self._iac.read(self._path, self._iac.tip()) or "", self._path)
         marks = [mark for mark in (here.release, here.gray and here.gray.release) if mark]
         self._mark = max(marks, key=lambda mark: mark.number, default=None)
+
+    def turn_to(self, number: int | None) -> None:
+        """Speak of this release, or of the newest one in the history, instead of the file's newest."""
+        for commit in self._iac.log(self._path):
+            trailers = commit.trailers
+            found = trailers.get("Pipegraft-Release", "")
+            wanted = found.isdecimal() if number is None else found == str(number)
+            if wanted and trailers.get("Pipegraft-Environment") == self.name:
+                source = trailers.get("Pipegraft-Source-Commit", "unknown")
+                self._mark = ReleaseMark(number=int(found), source=source)
+                return
+        if number is not None:
+            raise UsageError(f"the history of {self._path} tells of no release {number}")
 
     def branch(self, clock: Clock) -> GrayBranch:
         if self._mark is None:

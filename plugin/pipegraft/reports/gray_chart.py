@@ -1,0 +1,75 @@
+"""Lines over time as SVG: small, without scripts, readable in light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Line", "chart"]
+
+_WIDTH, _HEIGHT = 640, 150
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 8, 22
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a chart.
+
+    Arguments:
+        name: as the legend has it; also its CSS class: ``stable``, ``gray``, ``weight``, ``limit``.
+        points: seconds and value, in order of time.
+        stepped: whether the value holds until the next point.
+    """
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    stepped: bool = False
+
+
+def chart(lines: Sequence[Line], *, unit: str, highest: float | None = None) -> str:
+    """An SVG element.
+
+    Arguments:
+        lines: at least one with at least one point.
+        unit: what stands behind the numbers of the upright axis.
+        highest: upper end of the axis; the highest value if None.
+    """
+    points = [point for line in lines for point in line.points]
+    start = min(seconds for seconds, _ in points)
+    span = max(max(seconds for seconds, _ in points) - start, 1.0)
+    top = highest or max(max(value for _, value in points) * 1.1, 1e-9)
+
+    def place(point: tuple[float, float]) -> tuple[float, float]:
+        x = _LEFT + (point[0] - start) / span * (_WIDTH - _LEFT - _RIGHT)
+        return x, _TOP + (1 - min(point[1], top) / top) * (_HEIGHT - _TOP - _BOTTOM)
+
+    drawn = "".join(_draw(line, [place(point) for point in line.points]) for line in lines)
+    axis = "".join(_rule(share, top, unit) for share in (0.0, 0.5, 1.0))
+    label = ", ".join(line.name for line in lines)
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">'
+        f'{axis}{drawn}<text x="{_LEFT}" y="{_HEIGHT - 6}">0 s</text>'
+        f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{_duration(span)}</text></svg>'
+    )
+
+
+def _draw(line: Line, places: Sequence[tuple[float, float]]) -> str:
+    path = f"M{places[0][0]:.1f} {places[0][1]:.1f}"
+    for x, y in places[1:]:
+        path += f"H{x:.1f}V{y:.1f}" if line.stepped else f"L{x:.1f} {y:.1f}"
+    dots = "" if line.stepped else "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in places)
+    return f'<g class="{line.name}"><path d="{path}"/>{dots}</g>'
+
+
+def _rule(share: float, top: float, unit: str) -> str:
+    y = _TOP + (1 - share) * (_HEIGHT - _TOP - _BOTTOM)
+    return (
+        f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{share * top:.3g}{unit}</text>'
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
