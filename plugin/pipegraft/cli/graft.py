@@ -25,6 +25,7 @@ def graft_data(graft: Graft, *, written: bool) -> dict[str, Any]:
         "jobs-added": list(injection.jobs_added),
         "stages-added": list(injection.stages_added),
         "notes": list(injection.notes),
+        "verified": graft.verified,
     }
 
 
@@ -52,6 +53,7 @@ def show_graft(graft: Graft, *, written: bool, ejected: bool = False) -> None:
             injection=replace(graft.injection, notes=(*graft.injection.notes, *_warnings(graft))),
             before=graft.before,
             verb="removed" if ejected else "added",
+            verified=graft.verified,
             following=_following(graft, written=written, ejected=ejected),
         ),
     )

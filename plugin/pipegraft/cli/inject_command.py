@@ -38,6 +38,11 @@ __all__ = ["command"]
 @click.option("--ref", help="Version to pin: tag, branch or commit; this program's own if absent.")
 @click.option("--image", help="Container image the jobs run in.")
 @click.option("--tag", "tags", multiple=True, help="Tag of the runners that take the jobs; repeatable.")
+@click.option(
+    "--verify",
+    metavar="URL",
+    help="Ask the GitLab project at URL before anything is written; needs PIPEGRAFT_GITLAB_TOKEN.",
+)
 @json_option
 def command(
     *,
@@ -53,6 +58,7 @@ def command(
     ref: str | None,
     image: str | None,
     tags: tuple[str, ...],
+    verify: str | None,
     as_json: bool,
 ) -> int:
     """Graft the stages of delivery.yaml onto the pipeline in PATH.
@@ -71,6 +77,7 @@ def command(
         after=after,
         image=image,
         tags=tags or None,
+        verify=verify,
     )
     graft = plan_injection(path, load_plugins(), options)
     write = not (dry_run or check)

@@ -53,6 +53,8 @@ class CiSystem:
         templates: pure; everything below ``ci_templates/<name>``, from the stage definitions.
         source: what the CI's variables say of the running pipeline; None outside of it.
         example: how to use a stage without an injection.
+        verify: asks the CI server about an injection that is not written yet: what was asked for, what came
+            of it, the project's URL and the process's variables → what the server agreed with.
     """
 
     name: str
@@ -62,6 +64,7 @@ class CiSystem:
     templates: Callable[[Sequence[Stage]], Mapping[str, str]]
     source: Callable[[Mapping[str, str]], Source | None]
     example: Callable[[Stage], UsageExample] | None = None
+    verify: Callable[[InjectionRequest, Injection, str, Mapping[str, str]], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

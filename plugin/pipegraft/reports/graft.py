@@ -28,6 +28,7 @@ class GraftReport:
         before: texts that change, as they were.
         verb: ``added`` or ``removed``.
         following: what to do next, one clause each.
+        verified: what the CI server agreed with.
     """
 
     title: str
@@ -35,6 +36,7 @@ class GraftReport:
     before: Mapping[str, str | None]
     verb: str = "added"
     following: Sequence[str] = ()
+    verified: str = ""
 
 
 def print_graft(console: Console, report: GraftReport) -> None:
@@ -43,6 +45,8 @@ def print_graft(console: Console, report: GraftReport) -> None:
     console.print(f"[bold]{escape(report.title)}[/]\n", highlight=False)
     for line in _summary(report):
         console.print(line, highlight=False, soft_wrap=True)
+    if report.verified:
+        console.print(f"[green]✔[/] {escape(report.verified)}", highlight=False, soft_wrap=True)
     for note in injection.notes:
         console.print(f"[yellow]![/] {escape(note)}", highlight=False, soft_wrap=True)
     console.print()

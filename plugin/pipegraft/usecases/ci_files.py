@@ -61,6 +61,7 @@ class Graft:
         before: text of the files that change, as they are; None for one that does not exist.
         requires: what the added jobs need of the runner.
         ignored: files to be written that git is told to ignore.
+        verified: what the CI server agreed with, one sentence.
     """
 
     ci: CiFile
@@ -68,6 +69,7 @@ class Graft:
     before: Mapping[str, str | None]
     requires: tuple[Requirement, ...] = ()
     ignored: tuple[str, ...] = ()
+    verified: str = ""
 
     def write(self) -> None:
         """Write every file, or none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from pipegraft.domain.planning import make_plan
 from pipegraft.errors import UsageError
 from pipegraft.hookspecs import STAGES
 from pipegraft.manager import Plugins
-from pipegraft.model.injection import InjectionRequest, Mode, TemplateSource
+from pipegraft.model.injection import Injection, InjectionRequest, Mode, TemplateSource
+from pipegraft.ports.plugins import CiSystem
 from pipegraft.usecases.ci_files import Graft, find_ci_file, planned
 from pipegraft.usecases.project import open_project
 
@@ -27,6 +29,7 @@ class InjectOptions:
 
     Arguments:
         ci: name of the CI system, if the file's name does not tell.
+        verify: URL of the project whose CI server is to be asked.
     """
 
     ci: str | None = None
@@ -36,6 +39,7 @@ class InjectOptions:
     after: str | None = None
     image: str | None = None
     tags: tuple[str, ...] | None = None
+    verify: str | None = None
 
 
 def choose_source(
@@ -88,8 +92,17 @@ def plan_injection(path: Path, plugins: Plugins, options: InjectOptions | None =
         read=ci.read,
         find=ci.find,
     )
-    graft = planned(ci, ci.system.inject(request))
+    injection = ci.system.inject(request)
+    graft = replace(planned(ci, injection), verified=_verify(request, injection, ci.system, wanted.verify))
     names = {one.stage for one in request.plan.stages}
     requires = dict.fromkeys(need for stage in stages if stage.name in names for need in stage.requires)
     written = [name for name, text in graft.injection.files.items() if text is not None]
     return replace(graft, requires=tuple(requires), ignored=ignored_files(ci.root, written))
+
+
+def _verify(request: InjectionRequest, injection: Injection, system: CiSystem, project: str | None) -> str:
+    if project is None:
+        return ""
+    if system.verify is None:
+        raise UsageError(f"{system.name} has no server to ask", fix="leave out --verify")
+    return system.verify(request, injection, project, os.environ)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipegraft import __version__
+from pipegraft.adapters.ci.gitlab_lint import verify
 from pipegraft.domain.gitlab.eject import eject
 from pipegraft.domain.gitlab.inject import inject
 from pipegraft.errors import PluginError
@@ -51,6 +52,7 @@ def pipegraft_ci_systems() -> Iterator[CiSystem]:
         templates=make_templates,
         source=read_source,
         example=_example,
+        verify=verify,
     )
 
 

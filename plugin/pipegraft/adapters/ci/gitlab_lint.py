@@ -1,0 +1,120 @@
+"""GitLab's CI lint API: what the server itself makes of a graft, remote includes and all.
+
+Source: https://docs.gitlab.com/api/lint/ .
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from pipegraft.domain.gitlab.compare import differences
+from pipegraft.domain.gitlab.layers import Layer
+from pipegraft.domain.gitlab.loader import load
+from pipegraft.domain.gitlab.pipeline import Pipeline, resolve
+from pipegraft.domain.gitlab.standalone import standalone_child, standalone_root
+from pipegraft.domain.gitlab.ungraft import ungraft
+from pipegraft.errors import AccessDenied, EditRefused, Place, Unreachable, UsageError
+from pipegraft.model.injection import Injection, InjectionRequest
+
+__all__ = ["TOKEN", "verify"]
+
+TOKEN = "PIPEGRAFT_GITLAB_TOKEN"  # noqa: S105 - the variable's name
+_TIMEOUT = 60.0  # GitLab gives includes 30 s to resolve
+
+
+def verify(
+    request: InjectionRequest, injection: Injection, project: str, variables: Mapping[str, str]
+) -> str:
+    """Let the server compare the pipeline before and after.
+
+    Arguments:
+        request: what was asked for.
+        injection: what came of it; not written or pushed yet.
+        project: the project's URL on its server.
+        variables: ``PIPEGRAFT_GITLAB_TOKEN`` holds a token with the scope ``api``.
+
+    Returns:
+        What was verified, one sentence.
+
+    Raises:
+        EditRefused: the server finds the grafted pipeline invalid, or a job of the team changed.
+        UsageError: no token, or the pipeline was invalid before.
+        AccessDenied, Unreachable: the server's word.
+    """
+    lint = _Lint(project, variables)
+    was = lint.pipeline(ungraft(request.file, request.text).text)
+    if isinstance(was, str):
+        raise UsageError(
+            f"GitLab finds the pipeline invalid without delivery: {was}",
+            place=Place(request.file),
+            fix="mend it first, or leave out --verify",
+        )
+
+    def read(path: str) -> str | None:
+        return injection.files[path] if path in injection.files else request.read(path)
+
+    text = injection.files.get(request.file) or request.text
+    becomes = lint.pipeline(standalone_root(request.file, text, read, request.templates))
+    child = standalone_child(read, request.templates)
+    under = lint.pipeline(child) if child is not None else None
+    wrong = next((one for one in (becomes, under) if isinstance(one, str)), None)
+    found = [wrong] if wrong else differences(was, becomes) if isinstance(becomes, Pipeline) else []
+    if found:
+        raise EditRefused(
+            f"GitLab does not agree with the graft: {'; '.join(found[:3])}",
+            place=Place(request.file),
+            fix="use --mode child, or report this file",
+        )
+    jobs = sum(not name.startswith(".") for name in was.jobs)
+    return f"{lint.name} agrees: the pipeline is valid, and its {jobs} jobs are the same before and after."
+
+
+class _Lint:
+    """One project's linter."""
+
+    def __init__(self, project: str, variables: Mapping[str, str]) -> None:
+        import gitlab  # noqa: PLC0415 - 0.2 s, for --verify alone
+
+        parts = urlsplit(project)
+        path = parts.path.strip("/").removesuffix(".git")
+        if parts.scheme not in ("http", "https") or not path:
+            raise UsageError(
+                f"expected the URL of a GitLab project, found '{project}'",
+                fix="write --verify https://gitlab.example.com/group/project",
+            )
+        token = variables.get(TOKEN)
+        if not token:
+            raise UsageError(
+                "--verify needs a token, found none", fix=f"set {TOKEN} to a token with the scope 'api'"
+            )
+        self.name = parts.netloc.rpartition("@")[2]
+        client = gitlab.Gitlab(f"{parts.scheme}://{self.name}", private_token=token, timeout=_TIMEOUT)
+        self._project = client.projects.get(path, lazy=True)
+
+    def pipeline(self, content: str) -> Pipeline | str:
+        """What the server makes of a configuration, or why it is invalid."""
+        answer = self._ask({"content": content, "dry_run": False})
+        if not answer.valid:
+            return "; ".join(answer.errors) or "no reason given"
+        return resolve([Layer("merged", load(answer.merged_yaml, "merged").values)])
+
+    def _ask(self, question: dict[str, Any]) -> Any:
+        import gitlab  # noqa: PLC0415 - see above
+        import requests  # noqa: PLC0415 - what the library speaks HTTP with
+
+        try:
+            return self._project.ci_lint.create(question)
+        except gitlab.GitlabError as error:
+            if error.response_code in (401, 403, 404):
+                raise AccessDenied(
+                    f"{self.name} refused the token: {error.error_message}",
+                    fix=f"give {TOKEN} the scope 'api' and a role of developer in the project",
+                ) from None
+            raise Unreachable(f"{self.name} answered {error.response_code}", fix="run this again") from None
+        except requests.RequestException as error:
+            raise Unreachable(
+                f"{self.name} gave no answer ({type(error).__name__})",
+                fix="run this again, or without --verify",
+            ) from None
