@@ -26,18 +26,17 @@ class Line:
     stepped: bool = False
 
 
-def chart(lines: Sequence[Line], *, unit: str, highest: float | None = None) -> str:
+def chart(lines: Sequence[Line], *, start: float, end: float, unit: str, least: float) -> str:
     """An SVG element.
 
     Arguments:
-        lines: at least one with at least one point.
+        lines: what to draw.
+        start, end: ends of the time axis, in seconds.
         unit: what stands behind the numbers of the upright axis.
-        highest: upper end of the axis; the highest value if None.
+        least: the upright axis reaches at least so far.
     """
-    points = [point for line in lines for point in line.points]
-    start = min(seconds for seconds, _ in points)
-    span = max(max(seconds for seconds, _ in points) - start, 1.0)
-    top = highest or max(max(value for _, value in points) * 1.1, 1e-9)
+    span = max(end - start, 1.0)
+    top = max([least, *(value * 1.1 for line in lines for _, value in line.points if value > least)])
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
         x = _LEFT + (point[0] - start) / span * (_WIDTH - _LEFT - _RIGHT)

@@ -112,37 +112,27 @@ def _clock(seconds: float) -> str:
 
 
 def _charts(report: GrayReport) -> list[tuple[str, str, Sequence[str]]]:
-    """Title, drawing and names of the lines."""
+    """Title, drawing and names of the lines; all over the same time."""
+    start = report.steps[0].time
+    end = max([report.steps[-1].time, *(look.end for look in report.looks)])
+    weights = [(step.time, float(step.weight)) for step in report.steps]
+    weights.append((end, weights[-1][1]))
+    drawings = [("Requests meant for the new version", [Line("weight", weights, stepped=True)], "%", 100.0)]
+    for metric in dict.fromkeys(look.metric for look in report.looks):
+        looks = [look for look in report.looks if look.metric == metric]
+        shares = [_line(looks, arm, 100.0) for arm in ("stable", "gray")]
+        ratios = [_line(looks, name, 1.0) for name in ("estimate", "low", "high")]
+        drawings.append((f"{metric}: failed requests", shares, "%", 1.0))
+        drawings.append((f"{metric}: gray as a multiple of stable, with its interval", ratios, "", 2.0))
     found: list[tuple[str, str, Sequence[str]]] = []
-    if report.steps:
-        weights = [(step.time, float(step.weight)) for step in report.steps]
-        last = max([weights[-1][0], *(look.end for look in report.looks)])
-        weights.append((last, weights[-1][1]))
-        weight = chart([Line("weight", weights, stepped=True)], unit="%", highest=100)
-        found.append(("Requests meant for the new version", weight, ["weight"]))
-    by_metric: dict[str, list[ReportedLook]] = {}
-    for look in report.looks:
-        by_metric.setdefault(look.metric, []).append(look)
-    for metric, looks in by_metric.items():
-        found.extend(_metric_charts(metric, looks))
-    return found
-
-
-def _metric_charts(metric: str, looks: Sequence[ReportedLook]) -> list[tuple[str, str, Sequence[str]]]:
-    shares = [
-        Line(arm, [(look.end, 100 * share) for look in looks if (share := getattr(look, arm)) is not None])
-        for arm in ("stable", "gray")
-    ]
-    ratios = [
-        Line(name, [(look.end, value) for look in looks if (value := getattr(look, name)) is not None])
-        for name in ("estimate", "low", "high")
-    ]
-    found: list[tuple[str, str, Sequence[str]]] = []
-    for title, lines, unit in (
-        (f"{metric}: failed requests", shares, "%"),
-        (f"{metric}: gray as a multiple of stable, with its interval", ratios, ""),
-    ):
+    for title, lines, unit, least in drawings:
         drawn = [line for line in lines if line.points]
         if drawn:
-            found.append((title, chart(drawn, unit=unit), [line.name for line in drawn]))
+            svg = chart(drawn, start=start, end=end, unit=unit, least=least)
+            found.append((title, svg, [line.name for line in drawn]))
     return found
+
+
+def _line(looks: Sequence[ReportedLook], name: str, factor: float) -> Line:
+    values = ((look.end, getattr(look, name)) for look in looks)
+    return Line(name, [(end, factor * value) for end, value in values if value is not None])
