@@ -9,7 +9,7 @@ from pipegraft import hookspecs
 from pipegraft.errors import PluginError, UsageError
 from pipegraft.hookspecs import KINDS, STAGES, hookimpl
 from pipegraft.manager import Plugins
-from pipegraft.ports.progress import RecordingProgress
+from pipegraft.ports.progress import Event, RecordingProgress
 from pipegraft.ports.stage import Stage, StageContext
 
 
@@ -127,7 +127,7 @@ def test_observers_and_guards_get_only_what_they_ask_for() -> None:
 
 
 def test_every_hook_that_yields_values_has_its_kind() -> None:
-    asked = {"pipegraft_stage_starting", "pipegraft_stage_finished", "pipegraft_veto"}
+    asked = {f"pipegraft_{name}" for name in ("stage_starting", "stage_finished", "event", "veto")}
     hooks = {name for name in vars(hookspecs) if name.startswith("pipegraft_")}
     assert {kind.hook for kind in KINDS} == hooks - asked
 
@@ -142,3 +142,22 @@ def test_every_hook_that_yields_values_has_its_kind() -> None:
 def test_a_stage_checks_itself(options: dict[str, Any], message: str) -> None:
     with pytest.raises(PluginError, match=message):
         Stage(summary="", run=lambda _context, _inputs: None, **options)
+
+
+def test_listeners_hear_every_event_and_a_broken_one_is_named_once() -> None:
+    heard: list[tuple[str, str]] = []
+
+    def event(app: str, event: Event) -> None:
+        heard.append((app, event.kind))
+
+    def broken() -> None:
+        raise RuntimeError("no line")
+
+    plugins = load(
+        Entry("mine", plugin(pipegraft_event=event)), Entry("other", plugin(pipegraft_event=broken))
+    )
+    assert plugins.hear("shop", Event("commit", "weight 10")) == [
+        "plugin other: pipegraft_event: RuntimeError: no line"
+    ]
+    assert plugins.hear("shop", Event("judgement", "pass")) == []
+    assert heard == [("shop", "commit"), ("shop", "judgement")]

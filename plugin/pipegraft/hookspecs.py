@@ -20,6 +20,7 @@ from pipegraft.ports.plugins import (
     JudgePlugin,
     MetricSourcePlugin,
 )
+from pipegraft.ports.progress import Event
 from pipegraft.ports.stage import Stage, StageContext
 
 __all__ = [
@@ -146,6 +147,27 @@ def pipegraft_stage_finished(context: StageContext, stage: Stage, error: Excepti
         context: what the stage was given.
         stage: its definition.
         error: why it failed, None if it succeeded.
+    """
+
+
+@_hookspec
+def pipegraft_event(app: str, event: Event) -> None:
+    """Hears everything a stage reports, as it happens: to notify people, to keep figures.
+
+    Called for each event, in the thread that reports it; an exception is reported once, not raised.
+    Of a gray release there are ``commit`` events (a weight, a promotion, a rollback) and ``judgement``
+    events (after every look); `event.subject` is the environment.
+
+    Example::
+
+        @hookimpl
+        def pipegraft_event(app, event):
+            if event.kind == "commit" and event.data.get("step") == "rollback":
+                call(f"{app} in {event.subject} was rolled back: {event.message}")
+
+    Arguments:
+        app: name of the application.
+        event: what happened.
     """
 
 

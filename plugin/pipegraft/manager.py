@@ -15,6 +15,7 @@ import pluggy
 from pipegraft import hookspecs
 from pipegraft.errors import PluginError, UsageError
 from pipegraft.hookspecs import PROJECT, Kind
+from pipegraft.ports.progress import Event
 from pipegraft.ports.stage import Stage, StageContext
 
 __all__ = ["LoadedPlugin", "Plugins"]
@@ -56,6 +57,7 @@ class Plugins:
         self._pluggy.add_hookspecs(hookspecs)
         self.loaded: dict[str, LoadedPlugin] = {}
         self._collected: dict[str, Mapping[str, Any]] = {}
+        self._complaints: set[str] = set()
         for module in builtins:
             self._register(module, LoadedPlugin(module.__name__, PROJECT))
         found = importlib.metadata.entry_points(group=PROJECT) if entry_points is None else entry_points
@@ -163,6 +165,19 @@ class Plugins:
     def finished(self, context: StageContext, stage: Stage, error: Exception | None) -> None:
         """Tell every observer how a stage ended."""
         self._observe("pipegraft_stage_finished", context, context=context, stage=stage, error=error)
+
+    def hear(self, app: str, event: Event) -> list[str]:
+        """Tell every plugin that listens what happened; answers what went wrong in one for the first time."""
+        complaints: list[str] = []
+        for implementation in self._pluggy.hook.pipegraft_event.get_hookimpls():
+            try:
+                _call(implementation, app=app, event=event)
+            except Exception as error:  # noqa: BLE001 - an observer must not change what it observes
+                complaint = f"plugin {implementation.plugin_name}: pipegraft_event: {_describe(error)}"
+                if complaint not in self._complaints:
+                    self._complaints.add(complaint)
+                    complaints.append(complaint)
+        return complaints
 
     def _observe(self, hook: str, told: StageContext, **arguments: object) -> None:
         for implementation in getattr(self._pluggy.hook, hook).get_hookimpls():

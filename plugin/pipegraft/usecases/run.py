@@ -66,12 +66,30 @@ def run_stages(
     source = _source(project, request.variables)
     _open_record(store, project.delivery.app, source)
     opened = connections or LiveConnections(project)
+    heard = _Heard(project, progress)
     for planned in chosen:
         context = StageContext(
-            project.delivery, project.root, planned.environment, opened, store, SystemClock(), progress
+            project.delivery, project.root, planned.environment, opened, store, SystemClock(), heard
         )
         _run_one(project, planned, stages[planned.stage], context, inputs[planned.stage])
     return store.load()
+
+
+class _Heard:
+    """Progress that plugins hear too.
+
+    Arguments:
+        shown: who shows or records it.
+    """
+
+    def __init__(self, project: Project, shown: Progress) -> None:
+        self._project = project
+        self._shown = shown
+
+    def emit(self, event: Event) -> None:
+        self._shown.emit(event)
+        for complaint in self._project.plugins.hear(self._project.delivery.app, event):
+            self._shown.emit(Event("warning", complaint))
 
 
 def _run_one(
