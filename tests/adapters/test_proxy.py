@@ -345,6 +345,19 @@ def test_an_answer_cut_short_reaches_the_client_cut_short_and_counts_as_failed()
     run(check())
 
 
+def test_an_answer_that_breaks_off_before_anything_was_passed_on_is_a_502() -> None:
+    async def check() -> None:
+        broken = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnot a chunk\r\n"
+        async with (
+            instance(raw(broken)) as address,
+            proxy(Backend("web", (address,), 1)) as (served, port),
+        ):
+            assert (await get(port)).startswith(b"HTTP/1.1 502")
+            assert await counts(served) == {"web 502": 1}
+
+    run(check())
+
+
 def test_an_instance_that_does_not_speak_http_is_a_502() -> None:
     async def check() -> None:
         async with (

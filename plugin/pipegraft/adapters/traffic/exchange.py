@@ -10,7 +10,7 @@ from http import HTTPStatus
 import h11
 
 from pipegraft.adapters.traffic.headers import has_body, plain_target, request_fields, response_fields
-from pipegraft.adapters.traffic.http_connection import HttpConnection
+from pipegraft.adapters.traffic.http_connection import Event, HttpConnection
 from pipegraft.adapters.traffic.pool import Pool
 from pipegraft.adapters.traffic.proxy_config import ProxyConfig
 
@@ -60,6 +60,7 @@ class Exchange:
         self._repeatable = request.method in _REPEATABLE and not self._has_body
         self._client_fault = 0
         self._status = 0
+        self._answered = False
         self.code = CLIENT_GONE
         """Status the exchange counts as; `CLIENT_GONE` until there is another one."""
 
@@ -147,27 +148,38 @@ class Exchange:
             ConnectionError, h11.RemoteProtocolError: it broke off or does not speak HTTP; or the client
                 is gone.
         """
+        out: list[Event] = []
         while True:
-            event = await upstream.next_event(self._config.response_timeout)
+            event = upstream.ready()
+            if event is None:
+                if out:  # what is there goes out at once, and together
+                    await self._tell(out)
+                    out = []
+                event = await upstream.next_event(self._config.response_timeout)
             if isinstance(event, h11.InformationalResponse):
                 if self._client.knows_informational:
-                    await self._client.send(_informational(event))
+                    out.append(_informational(event))
             elif isinstance(event, h11.Response):
                 self._status = event.status_code
                 last = self._client.last or self._client.waits_for_continue
-                await self._client.send(_final(event, last=last))
+                out.append(_final(event, last=last))
             elif isinstance(event, h11.EndOfMessage):
                 self.code = self._status
-                await self._client.send(event)
+                await self._tell([*out, event])
                 return
             elif isinstance(event, h11.Data):
-                await self._client.send(event)
+                out.append(event)
             else:
+                await self._tell(out)
                 raise ConnectionResetError("the instance closed the connection")
+
+    async def _tell(self, events: Sequence[Event]) -> None:
+        self._answered = self._answered or any(isinstance(event, h11.Response) for event in events)
+        await self._client.send(*events)
 
     async def _fail(self, code: int) -> None:
         self.code = code
-        if self._status:  # too late for another status: cut the answer short, so that the client notices
+        if self._answered:  # too late for another status: cut the answer short, so that the client notices
             self._client.abort()
         else:
             await respond(self._client, code)

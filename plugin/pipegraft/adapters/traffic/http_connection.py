@@ -127,6 +127,20 @@ class HttpConnection(asyncio.Protocol):
         except (OSError, h11.RemoteProtocolError):
             return
 
+    def ready(self) -> Event | None:
+        """The next thing the peer has said; None if it has to be waited for.
+
+        Raises:
+            ConnectionError: the last exchange has not ended.
+            h11.RemoteProtocolError: it does not speak HTTP/1.1.
+        """
+        event = self._h11.next_event()
+        if event is h11.NEED_DATA:
+            return None
+        if event is h11.PAUSED:
+            raise ConnectionResetError("the last exchange on this connection has not ended")
+        return cast("Event", event)
+
     async def next_event(self, silence: float) -> Event:
         """The next thing the peer says.
 
@@ -138,14 +152,9 @@ class HttpConnection(asyncio.Protocol):
             ConnectionError: it is gone.
             h11.RemoteProtocolError: it does not speak HTTP/1.1.
         """
-        while True:
-            event = self._h11.next_event()
-            if event is h11.NEED_DATA:
-                await self._receive(silence)
-            elif event is h11.PAUSED:
-                raise ConnectionResetError("the last exchange on this connection has not ended")
-            else:
-                return cast("Event", event)
+        while (event := self.ready()) is None:
+            await self._receive(silence)
+        return event
 
     async def _receive(self, silence: float) -> None:
         if self.closed or self._transport is None:
@@ -168,7 +177,7 @@ class HttpConnection(asyncio.Protocol):
             ConnectionError: it is gone, or has not read for too long.
             h11.LocalProtocolError: the events are out of order.
         """
-        if self.waits_for_continue and isinstance(events[0], h11.Response):
+        if self.waits_for_continue and any(isinstance(event, h11.Response) for event in events):
             self._withheld = True  # the client will not send its body any more, or will without an end
         written = b"".join([self._h11.send(event) or b"" for event in events])
         if self.closed or self._transport is None:
