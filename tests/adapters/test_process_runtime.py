@@ -18,7 +18,7 @@ import pytest
 
 from pipegraft.adapters.runtime.process import ProcessRuntime
 from pipegraft.adapters.runtime.supervision import strays
-from pipegraft.errors import UsageError
+from pipegraft.errors import OutsideError, UsageError
 from pipegraft.ports.runtime import Container, HealthProbe, Instance, Mount, Phase, SecretKey, Workload
 from pipegraft.testing.runtime_suite import RuntimeSuite, observe_until
 
@@ -350,3 +350,27 @@ def test_a_long_log_is_put_aside(runtime: ProcessRuntime, monkeypatch: pytest.Mo
     log = runtime.log(name, "main")
     observe_until(runtime, lambda _seen: log.with_suffix(".log.1").exists())
     assert log.with_suffix(".log.1").read_text().startswith("a line of the log\n")
+
+
+def test_a_process_that_cannot_be_made_is_an_outside_failure(
+    runtime: ProcessRuntime, workload: Workload, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def no_room(*_: object, **__: object) -> int:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "posix_spawn", no_room)
+    with pytest.raises(OutsideError, match="cannot start web-"):
+        runtime.start(workload)
+    assert runtime.observe() == []
+    assert list((tmp_path / "instances").iterdir()) == []
+
+
+def test_a_damaged_record_is_told_with_what_to_do(
+    open_runtime: Callable[[], ProcessRuntime], tmp_path: Path
+) -> None:
+    folder = tmp_path / "instances" / "web-1"
+    folder.mkdir(parents=True)
+    (folder / "instance.json").write_text("{}")
+    with pytest.raises(OutsideError, match=r"PIPEGRAFT_INSTANCE=web-1"):
+        open_runtime()
+    (folder / "instance.json").unlink()

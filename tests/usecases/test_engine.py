@@ -366,3 +366,12 @@ def test_every_change_is_told_once(world: World) -> None:
 def test_an_engine_that_just_started_is_not_asked_in_vain(world: World) -> None:
     with pytest.raises(Unreachable, match="just started"):
         world.engine.status("shop-production")
+
+
+def test_a_defect_in_the_watcher_ends_the_engine(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(world.iac, "tip", broken)
+    with pytest.raises(ZeroDivisionError):
+        world.engine.run()

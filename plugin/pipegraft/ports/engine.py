@@ -59,7 +59,7 @@ class GitOpsEngine(Protocol):
         """Ask it to look at the repository now instead of at its next poll."""
 
     def wait(self, seconds: float) -> None:
-        """Return when `observe` may have news, after `seconds` at the latest; never raises."""
+        """Return when `observe` may have news, after `seconds`, rounded up, at the latest; never raises."""
 
 
 class FakeEngine:

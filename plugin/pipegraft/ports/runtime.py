@@ -148,7 +148,7 @@ class WorkloadRuntime(Protocol):
         """Start one instance and answer its id; it is STARTING until its probes say READY.
 
         Raises:
-            Unreachable: an image cannot be fetched.
+            OutsideError: an image cannot be fetched, or this machine has no room for another process.
             UsageError: it can never run here: no such command, a secret is missing.
         """
 

@@ -56,6 +56,7 @@ class EmbeddedEngine:
         self._options = options
         self._root = root
         self._seen = ""
+        self._client: httpx.Client | None = None
 
     def observe(self) -> Status:
         answer = self._ask("GET", self._page)
@@ -67,13 +68,10 @@ class EmbeddedEngine:
         self._ask("POST", "/sync")
 
     def wait(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        headers = {"If-None-Match": self._seen, "Prefer": f"wait={math.ceil(seconds)}"}
+        end, whole = time.monotonic() + seconds, math.ceil(seconds)
         try:
-            news = self._ask("GET", self._page, headers, timeout=seconds).status_code != 304
-        except PipegraftError:
-            news = False  # `observe` will find the same, and say so
-        if not news:
+            self._ask("GET", self._page, {"If-None-Match": self._seen, "Prefer": f"wait={whole}"}, whole)
+        except PipegraftError:  # `observe` will find the same, and say so
             time.sleep(max(0.0, end - time.monotonic()))
 
     @property
@@ -81,13 +79,18 @@ class EmbeddedEngine:
         return f"/applications/{self._options.application}"
 
     def _ask(
-        self, method: str, path: str, headers: Mapping[str, str] | None = None, timeout: float = _TIMEOUT
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, patience: float = 0.0
     ) -> httpx.Response:
         import httpx  # noqa: PLC0415 - needed only here, and slow to import
 
         url = self._url()
+        if self._client is None:
+            alone = httpx.Limits(max_keepalive_connections=0)  # nothing is left open that nobody closes
+            self._client = httpx.Client(trust_env=False, limits=alone)
         try:
-            answer = httpx.request(method, f"{url}{path}", headers=headers, timeout=timeout, trust_env=False)
+            answer = self._client.request(
+                method, f"{url}{path}", headers=headers, timeout=patience + _TIMEOUT
+            )
             said = answer.json().get("error") if answer.is_error else ""
         except (httpx.HTTPError, ValueError) as error:
             raise Unreachable(

@@ -18,7 +18,7 @@ from pipegraft.adapters.runtime.instance import RunningInstance
 from pipegraft.adapters.runtime.loopback import free_port
 from pipegraft.adapters.runtime.records import ContainerRecord, InstanceRecord, Records
 from pipegraft.adapters.runtime.supervision import MARK, Child, spawn
-from pipegraft.errors import UsageError
+from pipegraft.errors import OutsideError, UsageError
 from pipegraft.ports.runtime import Container, Instance, SecretKey, Workload
 
 __all__ = ["ImageStore", "ProcessRuntime"]
@@ -83,10 +83,12 @@ class ProcessRuntime:
                 spawned.append((container, self._spawn(name, workload, container, held, ports)))  # noqa: PERF401 - what was spawned must be known when the next one fails
             record = self._record(name, workload, ports, spawned)
             self._records.save(record)
-        except BaseException:
+        except BaseException as error:
             for _, child in spawned:
                 child.give_up()
             self._records.remove(name)
+            if isinstance(error, OSError):
+                raise OutsideError(f"cannot start {name}: {error}") from error
             raise
         children = [child for _, child in spawned]
         self._instances[name] = RunningInstance(record, self._records, self._clock, children)

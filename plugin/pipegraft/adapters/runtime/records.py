@@ -12,6 +12,7 @@ from typing import Any
 
 from pipegraft.adapters.files import write_atomically
 from pipegraft.adapters.runtime.supervision import ProcessId
+from pipegraft.errors import OutsideError
 from pipegraft.ports.runtime import HealthProbe, Phase
 
 __all__ = ["ContainerRecord", "InstanceRecord", "Records"]
@@ -76,6 +77,11 @@ class Records:
                 yield _parse(json.loads((folder / _FILE).read_text("utf-8")))
             except FileNotFoundError:
                 shutil.rmtree(folder, ignore_errors=True)
+            except (ValueError, KeyError, TypeError) as error:
+                raise OutsideError(
+                    f"expected the record of an instance in {folder / _FILE}: {error!r}",
+                    fix=f"end the processes that have PIPEGRAFT_INSTANCE={folder.name}, then remove it",
+                ) from error
 
     def save(self, record: InstanceRecord) -> None:
         """Put it on record, whole or not at all."""

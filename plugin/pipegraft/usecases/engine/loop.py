@@ -90,6 +90,8 @@ class Engine:
         """Work until `stop` is called."""
         self.watcher.start()
         while not self._stopping.is_set():
+            if self.watcher.defect is not None:
+                raise self.watcher.defect
             self.turn()
             self._wake.wait(_TURN)
             self._wake.clear()

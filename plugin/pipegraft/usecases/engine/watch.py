@@ -60,6 +60,8 @@ class Watcher:
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._last: Look | None = None
+        self.defect: Exception | None = None
+        """What ended the looking for good."""
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
     def start(self) -> None:
@@ -76,14 +78,20 @@ class Watcher:
         self._wake.set()
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
-            look = self.look()
-            if look != self._last:
-                self._last = look
-                self._prepare(look)
-                self._found(look)
-            self._wake.wait(self._interval)
-            self._wake.clear()
+        try:
+            while not self._stopped.is_set():
+                self._look_and_tell()
+                self._wake.wait(self._interval)
+                self._wake.clear()
+        except Exception as error:  # noqa: BLE001 - a defect: the loop raises it, or nobody would look any more
+            self.defect = error
+
+    def _look_and_tell(self) -> None:
+        look = self.look()
+        if look != self._last:
+            self._last = look
+            self._prepare(look)
+            self._found(look)
 
     def look(self) -> Look:
         """Look once; a commit that was read before is not read again."""
