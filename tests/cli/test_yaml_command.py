@@ -101,6 +101,13 @@ def test_a_dash_reads_standard_input_and_writes_standard_output(
     assert capsysbinary.readouterr().out == b"a: 3\r\nb: 2"
 
 
+def test_a_template_is_edited_through_marker_comments(values: Path) -> None:
+    template = b"{{- if .x }}\ntag: v1  # pipegraft:set=web.tag\n{{- end }}"
+    values.write_bytes(template)
+    assert run(["yaml", "set", str(values), "--marked", "web.tag=1.10"]) == 0
+    assert values.read_bytes() == template.replace(b"v1", b'"1.10"')
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -55,6 +55,12 @@ def get(file: str, path: str, document: int | None, as_json: bool) -> None:
 @click.argument("path", required=False)
 @click.argument("value", required=False)
 @click.option("--set", "more", multiple=True, metavar="PATH=VALUE", help="Set another value; repeatable.")
+@click.option(
+    "--marked",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set the string in front of a comment '# pipegraft:set=NAME', also in a template; repeatable.",
+)
 @document_option
 @click.option(
     "--type",
@@ -76,6 +82,7 @@ def set_(
     path: str | None,
     value: str | None,
     more: tuple[str, ...],
+    marked: tuple[str, ...],
     document: int | None,
     kind: str,
     create: bool,
@@ -94,11 +101,12 @@ def set_(
     if (path is None) != (value is None):
         raise click.UsageError("expected PATH and VALUE together, or neither and --set PATH=VALUE")
     words += [_split(word) for word in more]
-    if not words:
-        raise click.UsageError("nothing to set: give PATH and VALUE, or --set PATH=VALUE")
+    if not words and not marked:
+        raise click.UsageError("nothing to set: give PATH and VALUE, --set PATH=VALUE or --marked NAME=VALUE")
     edited = edit_file(
         file,
         [Assignment(where, what, kind) for where, what in words],  # type: ignore[arg-type]  # a Choice of them
+        marked=dict(_split(word) for word in marked),
         document=document,
         create=create,
         detach_aliases=detach_alias,

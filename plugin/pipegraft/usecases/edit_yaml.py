@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +72,7 @@ def edit_file(
     name: str,
     assignments: Sequence[Assignment],
     *,
+    marked: Mapping[str, str] | None = None,
     document: int | None = None,
     create: bool = False,
     detach_aliases: bool = False,
@@ -82,6 +83,7 @@ def edit_file(
     Arguments:
         name: the file, or ``-``.
         assignments: what to set, in order.
+        marked: name of a marker comment to the string to set in front of it.
         document: the number of the document, from 0.
         create: whether to add keys that are missing.
         detach_aliases: whether a value may take the place of an alias.
@@ -105,6 +107,8 @@ def edit_file(
             on_alias="detach" if detach_aliases else "refuse",
             on_inherited="add" if add_inherited else "refuse",
         )
+    if marked:
+        after = yaml.set_marked(after, marked, file=name)
     return EditedFile(name, before, after)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from pipegraft.text.yaml.edits import Edit, Insert, Put, Remove, Set, apply, set_values
 from pipegraft.text.yaml.files import decode
 from pipegraft.text.yaml.locate import has_path, locate
+from pipegraft.text.yaml.markers import marked_names, set_marked
 from pipegraft.text.yaml.paths import Path, format_path, parse_path
 from pipegraft.text.yaml.reading import get_text, get_value
 from pipegraft.text.yaml.scalars import Scalar
@@ -33,6 +34,8 @@ __all__ = [
     "get_value",
     "has_path",
     "locate",
+    "marked_names",
     "parse_path",
+    "set_marked",
     "set_values",
 ]

@@ -31,7 +31,7 @@ from pipegraft.text.yaml.source import Event, Node, Source, read_events
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-__all__ = ["Change", "Replaced", "Value", "Wanted", "is_list", "make", "wanted"]
+__all__ = ["Change", "Replaced", "Value", "Wanted", "alike", "is_list", "make", "wanted"]
 
 Value: TypeAlias = "Scalar | Mapping[str, Value] | Sequence[Value]"
 """What an edit can write."""
@@ -240,10 +240,10 @@ def _agree(old: Sequence[Event], at: int, changes: Sequence[Change], new: Sequen
 
 
 def _equal(one: Sequence[Event], other: Sequence[Event]) -> bool:
-    return len(one) == len(other) and all(map(_alike, one, other))
+    return len(one) == len(other) and all(map(alike, one, other))
 
 
-def _alike(one: Event, other: Event) -> bool:
+def alike(one: Event, other: Event) -> bool:
     """Whether two events say the same, in the same style."""
     kind = type(one)
     if kind is not type(other):
