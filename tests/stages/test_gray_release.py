@@ -8,7 +8,7 @@ import pytest
 from gray_world import GOOD, NEW, NEWER, OLD, PRODUCTION, STABLE, World, commit_of
 
 from pipegraft.errors import Held, RolledBack, SyncFailed, Unreachable, UsageError
-from pipegraft.model.judgement import Answer
+from pipegraft.model.judgement import Answer, Judgement
 from pipegraft.model.observation import ArmCounts
 from pipegraft.ports.engine import State, Verdict
 from pipegraft.ports.judge import FakeJudge
@@ -387,3 +387,17 @@ def test_a_source_that_does_not_answer_keeps_the_release_from_starting() -> None
     with pytest.raises(UsageError, match="parse error"):
         world.release()
     assert world.steps == ["prepare"]
+
+
+def test_a_judge_that_cannot_use_what_it_gets_ends_with_the_deadline() -> None:
+    world = World(deadline="5m")
+    world.prepare()
+
+    def judge(policy: object, observations: object) -> Judgement:
+        raise UsageError("the histograms differ")
+
+    world.judge = judge
+    with pytest.raises(RolledBack, match="cannot use what was observed: the histograms differ"):
+        world.release()
+    assert len(world.messages("judgement")) == 5
+    assert world.text == STABLE

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipegraft.errors import OutsideError, PipegraftError, UsageError
-from pipegraft.model.judgement import Judgement, JudgePolicy
+from pipegraft.model.judgement import Answer, Judgement, JudgePolicy
 from pipegraft.model.observation import ArmCounts, Observation
 from pipegraft.ports.judge import Judge
 from pipegraft.ports.metrics import Arms, MetricSource
@@ -97,7 +97,17 @@ class GrayWatch:
             )
         )
         self._end = now
-        return self._judge(self._policy, self.observations)
+        try:
+            return self._judge(self._policy, self.observations)
+        except UsageError as error:
+            return self._undecidable(error)
+
+    def _undecidable(self, error: UsageError) -> Judgement:
+        """No answer where the judge cannot use what it gets: a release never stays unwatched for that."""
+        seconds = self.step[-1].end - self.step[0].start
+        late = self._policy.deadline is not None and seconds >= self._policy.deadline
+        reason = f"the judge cannot use what was observed: {error.problem.message}"
+        return Judgement(Answer.INCONCLUSIVE, reason, (), seconds=seconds, expired=late)
 
     @property
     def observations(self) -> list[Observation]:

@@ -30,6 +30,8 @@ __all__ = ["GrayStatus", "gray_report", "gray_status", "tell_gray", "wait_until_
 
 
 _WEIGHT = re.compile(r"weight=(\d+)")
+_NEWEST = 1000
+"""Commits of an environment's file that are searched for a release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,7 @@ class _Subject:
 
     def turn_to(self, number: int | None) -> None:
         """Speak of this release, or of the newest one in the history, instead of the file's newest."""
-        for commit in self._iac.log(self._path):
+        for commit in self._iac.log(self._path, limit=_NEWEST):
             trailers = commit.trailers
             found = trailers.get("Pipegraft-Release", "")
             wanted = found.isdecimal() if number is None else found == str(number)
