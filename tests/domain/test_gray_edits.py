@@ -28,7 +28,7 @@ SHAPES = {
     "windows": BLOCK.replace("\n", "\r\n"),
     "byte-order mark": "\ufeff" + BLOCK,
     "document marks": "---\n" + BLOCK + "...\n",
-    "flow": "release: {number: 12, source: abc}\ncomponents: {web: {image: r/web:1}, pricing: {image: r/p:1}}\n",
+    "flow": "release: {number: 12, source: a}\ncomponents: {web: {image: r/web:1}, pricing: {image: r/p}}\n",
     "quoted": BLOCK.replace("r/web@sha256:1", "'r/web@sha256:1'"),
     "deep indentation": BLOCK.replace("  ", "    "),
     "no release yet named": BLOCK.partition("components")[1] + BLOCK.partition("components")[2],

@@ -68,6 +68,7 @@ class GrayDrive:
         self._gated: str | None = None
         self._watch: GrayWatch | None = None
         self._watching: Standing | None = None
+        self._raised: Standing | None = None
         self._must_wait = False
         self._judgement: Judgement | None = None
         self._looks: list[Mapping[str, Any]] = []
@@ -187,7 +188,8 @@ class GrayDrive:
             chapter.observed,
             context.progress,
         )
-        self._watch.begin(chapter.commits[0].time if chapter.commits else now, now)
+        ours = standing == self._raised  # then the weight came into force just now, not when it was committed
+        self._watch.begin(chapter.commits[0].time if chapter.commits and not ours else now, now)
         self._watching, self._looks = standing, []
         self._must_wait = self._watch.end >= now  # nobody else will remember what is seen from now on
         return self._watch
@@ -228,6 +230,7 @@ class GrayDrive:
         commit = self._branch.write(look, move, lines, to_trailer(observed))
         if commit is None:
             return True
+        self._raised = Standing("gray", move.weight, "step") if move.do is Do.WEIGHT else None
         weight = {Do.WEIGHT: move.weight, Do.PROMOTE: 100, Do.ROLL_BACK: 0}.get(move.do, look.standing.weight)
         data = (
             {**as_data(self._judgement), "looks": self._looks} if self._judgement else {"reason": move.reason}
