@@ -133,6 +133,10 @@ def test_inject_and_eject_through_the_plugin(system: CiSystem) -> None:
         ({}, Source(commit=COMMIT, number=7, pipeline="https://ci/job/shop/7/")),
         ({"BUILD_URL": None}, Source(commit=COMMIT, number=7)),
         ({"JENKINS_URL": None}, None),
+        (
+            {"JENKINS_URL": None, "BUILD_TAG": "jenkins-shop-7"},
+            Source(commit=COMMIT, number=7, pipeline="https://ci/job/shop/7/"),
+        ),
         ({"GIT_COMMIT": None}, None),
         ({"GIT_COMMIT": "$(touch x)"}, None),
         ({"BUILD_NUMBER": "7; x"}, None),

@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from harness import need
 
@@ -22,6 +24,8 @@ from pipegraft.model.injection import InjectionRequest, Mode
 from pipegraft.model.plan import Plan, PlannedStage
 from pipegraft.ports.stage import Stage, StageInputs
 from pipegraft.text.groovy import Script, place_of
+from pipegraft.usecases.demo.traffic import Traffic
+from pipegraft.usecases.demo.world import World
 
 pytestmark = pytest.mark.e2e
 
@@ -397,6 +401,58 @@ def test_a_hostile_environment_is_one_argument(build: Build) -> None:
     assert answer["error"] == ""
     assert not mark.exists()
     assert [one["args"] for one in build.commands] == [["run", "notify", "--env", value] for value in values]
+
+
+@pytest.mark.parametrize("mode", ["include", "child"])
+def test_the_example_is_delivered_by_its_pipeline(tmp_path: Path, library: Path, mode: Mode) -> None:
+    world = World(tmp_path)
+    world.prepare()
+    words = ("inject", "--ref", "1.2.0", "--mode", mode, "Jenkinsfile")
+    assert world.pipegraft(*words, show=False) == 0
+
+    def build(number: int) -> dict[str, Any]:
+        answer: dict[str, Any] = groovy(
+            "run.groovy",
+            {
+                "cps": True,
+                "library": str(library),
+                "steps": str(library),
+                "folder": str(world.source),
+                "env": world.environment
+                | {
+                    "WORKSPACE": str(world.source),
+                    "JOB_NAME": "shop/main",
+                    "BRANCH_NAME": "main",
+                    "JENKINS_URL": "https://jenkins.example.com/",
+                    "BUILD_NUMBER": str(number),
+                    "BUILD_URL": f"https://jenkins.example.com/job/shop/{number}/",
+                },
+                "path": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            },
+            tmp_path,
+        )
+        return answer
+
+    world.commit("ci: graft delivery on")
+    with world.engine() as engine:
+        first = build(11)
+        assert first["error"] == ""
+        world.change("services/web/web.py", [('VERSION = "v1"', 'VERSION = "v2"')])
+        commit = world.commit("shop: v2")
+        entrance = str(httpx.get(f"{engine}/applications/shop-production").json()["entrances"]["web"])
+        with Traffic(entrance) as traffic:
+            second = build(12)
+        assert second["error"] == ""
+        assert traffic.summary()["v2"]["200"] > 0
+    record = json.loads((world.source / ".pipegraft/release.json").read_text())
+    assert record["source"] == {
+        "commit": commit,
+        "number": 12,
+        "pipeline": "https://jenkins.example.com/job/shop/12/",
+    }
+    assert record["environments"]["production"]["outcome"] == "promoted"
+    subject = world.git(world.iac, "log", "-1", "--format=%s", "main").strip()
+    assert subject == "shop: promote release 12 in production"
 
 
 def test_every_script_of_the_library_compiles(library: Path, tmp_path: Path) -> None:

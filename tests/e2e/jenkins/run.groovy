@@ -49,6 +49,7 @@ allow('withCredentials', [List, Closure])
 ['agent', 'name', 'values', 'checkout'].each { name -> allow(name, [Object]) { world.record(name, [it]) } }
 ['stash', 'archiveArtifacts', 'sleep'].each { name -> allow(name, [Map]) { world.record(name, [it]) } }
 ['echo', 'unstash'].each { name -> allow(name, [String]) { world.record(name, [it]) } }
+allow('timestamps', [])
 allow('milestone', []) { world.record('milestone', []) }
 allow('error', [String]) { throw new IllegalStateException(it) }
 allow('sh', [Map]) { world.sh(it) }
@@ -62,7 +63,8 @@ try {
     test.runScript('Jenkinsfile')
 } catch (Throwable caught) {
     caught.printStackTrace()
-    error = caught.class.simpleName + ': ' + caught.message
+    File said = new File(request.folder, '.stderr')
+    error = caught.class.simpleName + ': ' + caught.message + (said.exists() ? '\n' + said.text : '')
 }
 List stack = test.helper.callStack.collect { call ->
     [name: call.methodName, depth: call.stackDepth, args: call.args.findAll { !(it instanceof Closure) }*.toString()]

@@ -68,11 +68,12 @@ def read_source(variables: Mapping[str, str]) -> Source | None:
 
     Source: https://www.jenkins.io/doc/book/pipeline/jenkinsfile/#using-environment-variables .
     ``BUILD_NUMBER`` rises with every build of a job; ``GIT_COMMIT`` is set by the library's steps, since
-    Scripted pipelines have none.
+    Scripted pipelines have none; ``JENKINS_URL`` is there once an administrator has set it.
     """
     number = variables.get("BUILD_NUMBER", "")
     commit = variables.get("GIT_COMMIT", "")
-    if "JENKINS_URL" not in variables or not number.isdecimal() or not _COMMIT.fullmatch(commit):
+    inside = "JENKINS_URL" in variables or variables.get("BUILD_TAG", "").startswith("jenkins-")
+    if not inside or not number.isdecimal() or not _COMMIT.fullmatch(commit):
         return None
     return Source(commit=commit, number=int(number), pipeline=variables.get("BUILD_URL", ""))
 
