@@ -46,7 +46,7 @@ def test_the_names_in_a_text_are_listed() -> None:
     [
         ("web.imag", "f", "no line is marked '# pipegraft:set=web.imag'", "did you mean web.image?"),
         ("zzz", "f", "no line is marked", "the markers there are: both, inside"),
-        ("key", "f:7:6", "this is not YAML", "mark a line that reads 'key: value'"),
+        ("key", "f:7:7", "this is not YAML", "mark a line that reads 'key: value'"),
         ("both", "f:9:25", "expected one value in front of the marker", "mark a line"),
         ("mixed", "f:10:37", "holds a template expression", "mark a line"),
         ("text", "f:11:14", "expected one value", "mark a line"),
