@@ -401,3 +401,11 @@ def test_a_judge_that_cannot_use_what_it_gets_ends_with_the_deadline() -> None:
         world.release()
     assert len(world.messages("judgement")) == 5
     assert world.text == STABLE
+
+
+def test_a_weight_that_the_traffic_does_not_have_is_said() -> None:
+    world = World(steps=[10])
+    world.prepare()
+    world.source = FakeSource([Arms(GOOD.stable, GOOD.gray, weight=25)])
+    world.release()
+    assert world.messages("warning") == ["expected 10% of the requests to be meant for gray, found 25%"]

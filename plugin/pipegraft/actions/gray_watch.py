@@ -82,20 +82,10 @@ class GrayWatch:
             weight: percent of the requests that gray should get.
         """
         taken = {name: found for name in self._sources if (found := self._take(name, now))}
-        seen = {arms.weight for arms in taken.values() if arms.weight is not None}
-        if seen and abs(max(seen, key=lambda one: abs(one - weight)) - weight) > _TOLERATED:
-            self._warn(
-                f"expected {weight:g}% of the requests to be meant for gray, the traffic shows {max(seen):g}%"
-            )
-        self.step.append(
-            Observation(
-                self._end,
-                now,
-                weight,
-                _arm(taken, "stable"),
-                _arm(taken, "gray"),
-            )
-        )
+        for shown in sorted({arms.weight for arms in taken.values() if arms.weight is not None}):
+            if abs(shown - weight) > _TOLERATED:
+                self._warn(f"expected {weight:g}% of the requests to be meant for gray, found {shown:g}%")
+        self.step.append(Observation(self._end, now, weight, _arm(taken, "stable"), _arm(taken, "gray")))
         self._end = now
         try:
             return self._judge(self._policy, self.observations)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+from pipegraft.errors import UsageError
 
 if TYPE_CHECKING:
     from pipegraft.domain.gray.machine import Command
@@ -60,6 +61,8 @@ def report(file: Path, environment: str | None, release: int | None, directory: 
     from pipegraft.usecases.gray import gray_report  # noqa: PLC0415
     from pipegraft.usecases.project import open_project  # noqa: PLC0415
 
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"expected a folder for {file}, found none", fix="make the folder first")
     project = open_project(directory, load_plugins())
     store = FileReleaseStore(project.root / RECORD)
     record = store.load() if store.path.exists() else None
