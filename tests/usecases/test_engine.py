@@ -300,6 +300,7 @@ def test_a_repository_that_does_not_answer_stops_nothing(
     world.look()
     world.turn()
     assert world.status["trouble"] == ["no route to host"]
+    assert world.said[-1].endswith("is live; no route to host")
     assert world.running() == ["web ready"]
     monkeypatch.undo()
     world.look()

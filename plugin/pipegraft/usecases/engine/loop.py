@@ -212,7 +212,7 @@ class Engine:
             mine = [one for one in instances if one.application == name]
             status = describe(application, step, mine, group, trouble)
             statuses[name] = status
-            said = f"{status['sync']}, {status['health']}: {status['message']}"
+            said = "; ".join((f"{status['sync']}, {status['health']}: {status['message']}", *trouble))
             if self._said.get(name) != said:
                 self._said[name] = said
                 self._report(f"{name}: {said}")
