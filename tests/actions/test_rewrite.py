@@ -103,6 +103,13 @@ def test_a_lock_or_silence_that_stays_is_given_up(error: Exception) -> None:
     assert 20.0 <= clock.now() - start < 25.0
 
 
+def test_each_wait_says_why() -> None:
+    said: list[str] = []
+    errors: list[Exception] = [Locked("held"), Unreachable("silent")]
+    rewrite(Failing(errors), increment, clock=FakeClock(), rng=random.Random(1), notice=said.append)
+    assert said == ["held", "silent"]
+
+
 def test_what_the_edit_raises_ends_it_at_once() -> None:
     branch = FakeIacRepository({"count": "0"})
     tip = branch.tip()

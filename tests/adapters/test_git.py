@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipegraft.adapters.git import open_branch
 from pipegraft.errors import AccessDenied, Locked, TipMoved, Unreachable, UsageError, Vetoed
@@ -190,6 +192,20 @@ def test_credentials_travel_in_a_header_alone(tmp_path: Path, server: HttpGit) -
     assert "s3cr3t" not in str(caught.value)
 
 
+def test_the_clone_a_job_stands_in_has_no_say(
+    tmp_path: Path, server: HttpGit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve_repository(tmp_path, FILES)
+    work = tmp_path / "work"
+    git(work, "remote", "add", "origin", "http://127.0.0.1:9/elsewhere.git")
+    git(work, "config", "http.extraHeader", "Authorization: Basic of-the-clone")
+    git(work, "config", "remote.origin.proxy", "http://127.0.0.1:9")
+    monkeypatch.chdir(work)
+    branch = open_branch(f"{server.url}/iac.git", "main", tmp_path)
+    branch.commit({"app.yaml": "app: cart\n"}, "change", branch.tip())
+    assert set(server.authorizations) == {None}
+
+
 def test_a_server_that_breaks_off_is_asked_anew(tmp_path: Path, server: HttpGit) -> None:
     serve_repository(tmp_path, FILES)
     branch = open_branch(f"{server.url}/iac.git", "main", tmp_path)
@@ -246,6 +262,38 @@ def test_file_modes_and_other_files_stay(tmp_path: Path) -> None:
     assert [line for line in after if line not in before] == [
         next(line for line in after if "run.sh" in line)
     ]
+    git(bare, "fsck", "--strict")
+
+
+names = st.sampled_from(["a", "b", "ä c", "-d"])
+paths = st.lists(names, min_size=1, max_size=3).map("/".join)
+changes = st.dictionaries(
+    paths, st.none() | st.text(st.characters(codec="utf-8"), max_size=20), min_size=1, max_size=4
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(changes, min_size=1, max_size=3))
+def test_any_changes_end_as_in_the_model(tmp_path: Path, steps: list[dict[str, str | None]]) -> None:
+    folder = tmp_path / str(len(list(tmp_path.iterdir())))
+    bare = make_repository(folder, {"keep/me": "1\n"})
+    model, branch = FakeIacRepository({"keep/me": "1\n"}), open_branch(str(bare), "main", folder)
+    for step in steps:
+        kept = {
+            path: text for path, text in step.items() if text is not None or model.read(path, model.tip())
+        }
+        try:
+            model.commit(kept, "step", model.tip())
+        except UsageError:
+            continue  # a path that is a file and a folder: see the suite
+        branch.commit(kept, "step", branch.tip())
+        held = set(
+            git(bare, "-c", "core.quotePath=false", "ls-tree", "-r", "--name-only", "main").splitlines()
+        )
+        assert held == {
+            path for path in {*held, *kept, "keep/me"} if model.read(path, model.tip()) is not None
+        }
+        assert all(branch.read(path, branch.tip()) == model.read(path, model.tip()) for path in held)
     git(bare, "fsck", "--strict")
 
 

@@ -65,6 +65,7 @@ def rewrite(
     rng: random.Random,
     deadline: float = 120.0,
     patience: float = 20.0,
+    notice: Callable[[str], None] = lambda _reason: None,
 ) -> Rewritten:
     """Make an edit on the tip of a branch, however often others move it.
 
@@ -75,6 +76,7 @@ def rewrite(
         rng: where jitter comes from.
         deadline: seconds after which a branch that keeps moving is given up.
         patience: seconds of no answer, or of a lock nobody lets go of, after which to give up.
+        notice: told before each wait why it is necessary.
 
     Raises:
         TipMoved: the branch kept moving until the deadline.
@@ -101,6 +103,7 @@ def rewrite(
         now = clock.now()
         if now >= until:
             raise failure
+        notice(failure.problem.message)
         clock.sleep(min(_pause(attempts, now - began, rng), until - now))
 
 

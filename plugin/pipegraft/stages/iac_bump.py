@@ -52,7 +52,14 @@ def run(context: StageContext, inputs: IacBumpInputs) -> None:
     if inputs.dry_run:
         _show(context, edit, branch)
         return
-    done = rewrite(branch, edit, clock=context.clock, rng=random.SystemRandom(), deadline=inputs.deadline)
+    done = rewrite(
+        branch,
+        edit,
+        clock=context.clock,
+        rng=random.SystemRandom(),
+        deadline=inputs.deadline,
+        notice=lambda reason: context.report("progress", f"waiting: {reason}", edit.request.environment),
+    )
     planned = edit.planned
     commit = done.commit if done.written else _holder(branch, planned.path, done.commit)
     context.update_environment(bump=IacCommit(commit=commit, path=planned.path, outcome=planned.outcome))

@@ -108,7 +108,7 @@ def _local_folder(repository: str, base: Path) -> Path | None:
         return Path(unquote(urlsplit(repository).path))
     path = base / Path(repository).expanduser()
     is_url = "://" in repository or (":" in repository.partition("/")[0] and not path.exists())
-    return None if is_url else path.absolute()
+    return None if is_url else Path(os.path.normpath(path.absolute()))  # people read it in messages
 
 
 def _inspect(outside: Git, local: Path) -> _There:

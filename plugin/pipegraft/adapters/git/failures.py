@@ -93,6 +93,7 @@ def explain_rejection(status: str, errors: str, repository: str, branch: str) ->
 
 def locked(repository: str, lock: str) -> Locked:
     """The error for a lock file that another process holds, or a dead one left."""
+    lock = lock.replace("/./", "/")
     return Locked(
         f"{repository} is locked by {lock}",
         fix=f"wait for the other writer; if none is running, a dead one left the lock: delete {lock}",

@@ -195,11 +195,12 @@ def git_environment(
     environment = {name: value for name, value in base.items() if not _DROPPED.fullmatch(name)}
     environment |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
     environment |= variables or {}
-    number = int(environment.get("GIT_CONFIG_COUNT") or 0)
-    for number, (key, value) in enumerate([*_SETTINGS.items(), *settings], start=number):  # noqa: B020
+    first = int(environment.get("GIT_CONFIG_COUNT") or 0)
+    pairs = [*_SETTINGS.items(), *settings]
+    for number, (key, value) in enumerate(pairs, start=first):
         environment[f"GIT_CONFIG_KEY_{number}"] = key
         environment[f"GIT_CONFIG_VALUE_{number}"] = value
-    environment["GIT_CONFIG_COUNT"] = str(number + 1)
+    environment["GIT_CONFIG_COUNT"] = str(first + len(pairs))
     return environment
 
 

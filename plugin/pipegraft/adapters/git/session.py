@@ -176,7 +176,8 @@ def connection(url: str, git: Git) -> Connect | None:
     scheme = url.partition("://")[0] if "://" in url else ""
     if scheme in {"http", "https"}:
         command = ["git", f"remote-{scheme}", "origin", url]
-        return lambda: Wire(command, git.environment, helper=True, timeout=git.timeout)
+        ours = {**git.environment, "GIT_DIR": str(git.folder)}  # else the clone we stand in has a say
+        return lambda: Wire(command, ours, helper=True, timeout=git.timeout)
     ssh = _ssh(url, git) if scheme in {"ssh", ""} else None
     if ssh is None:
         return None

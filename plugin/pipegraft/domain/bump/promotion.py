@@ -32,7 +32,7 @@ def released_in(
         others = [name for name in delivery.environments if name != destination]
         raise UsageError(
             f"expected another environment to promote from, found '{origin}'",
-            fix=f"use one of: {', '.join(others) or 'none is declared'}",
+            fix=f"use one of: {', '.join(others)}" if others else "declare it in delivery.yaml",
         )
     folder = delivery.iac.path
     if delivery.environments[origin].targets:
