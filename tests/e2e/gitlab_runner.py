@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,19 @@ from typing import Any
 import pytest
 from harness import need
 
+from pipegraft.domain.gitlab.layers import include_entries, local_of
+from pipegraft.domain.gitlab.loader import load
+
 _BIN = Path(__file__).parent / "gitlab-ci-local" / "node_modules" / ".bin"
 _IDENTITY = {
     f"GIT_{role}_{what}": "shop@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
 }
+
+_LACKING = re.compile(
+    r"^\s*(?:(\S.*?) (?:is unspecified, used by|must have script specified)"
+    r"|!reference \[(.*?)(?:, (?P<key>\w+))?\] is undefined)",
+    re.MULTILINE,
+)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -102,3 +111,50 @@ class Project:
             return None
         listed = done.stdout[re.search(r"^\[", done.stdout, re.MULTILINE).start() :]  # behind the warnings
         return {job["name"]: job for job in json.loads(listed)}
+
+    def stand_in_for_what_is_elsewhere(self, root: str) -> None:
+        """Put empty files where includes of other projects and servers, and lacking local ones, would be.
+
+        What jobs extend and nobody defines is then defined there, until the configuration is taken.
+        """
+        stand_ins = [path for entry in self._includes(root) for path in self._places(entry)]
+        for path in stand_ins:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(".stands-in: {}\n")
+        self.commit()
+        defined: dict[str, dict[str, list[str]]] = {}
+        for _ in range(40):
+            said = self.ci("--list-json", "--json-schema-validation=false")
+            lacking = _LACKING.search(said.stderr)
+            if not stand_ins or said.returncode == 0 or lacking is None:
+                return
+            name, key = (lacking[1] or lacking[2]).split(", ")[0], lacking["key"] or "script"
+            defined.setdefault(name, {})[key] = ["elsewhere"]
+            stand_ins[0].write_text(json.dumps(defined))
+
+    def _includes(self, file: str) -> Iterator[Any]:
+        path = self.folder / file.lstrip("/")
+        values = load(path.read_bytes().decode(), file).values if path.is_file() else {}
+        for entry in include_entries(values):
+            yield entry
+            local = local_of(entry)
+            if local and "*" not in local:
+                yield from self._includes(local)
+
+    def _places(self, entry: Any) -> Iterator[Path]:
+        """Where gitlab-ci-local looks for the files of an include."""
+        cache = self.folder / ".gitlab-ci-local" / "includes"
+        local = local_of(entry)
+        if local is not None:
+            path = self.folder / local.lstrip("/")
+            yield from () if path.exists() or "*" in local else (path,)
+        elif isinstance(entry, str) or "remote" in entry:
+            url = entry if isinstance(entry, str) else entry["remote"]
+            yield cache / re.sub("^https?://", "", url)
+        elif "project" in entry:
+            names = entry["file"] if isinstance(entry["file"], list) else [entry["file"]]
+            folder = cache / "gitlab.example.com" / entry["project"] / str(entry.get("ref") or "HEAD")
+            yield from (folder / name.lstrip("/") for name in names)
+        elif "template" in entry:
+            templates = "gitlab.com/gitlab-org/gitlab/-/raw/HEAD/lib/gitlab/ci/templates"
+            yield cache / templates / entry["template"]

@@ -131,10 +131,14 @@ def test_the_jobs_of_real_pipelines_are_listed_as_before(
     path: Path, tmp_path: Path, templates: Mapping[str, str]
 ) -> None:
     project = Project.create(tmp_path, _project_of(path))
+    try:
+        project.stand_in_for_what_is_elsewhere(ROOT)
+    except EditRefused:
+        pytest.skip("not YAML")
     project.commit()
     before = project.jobs()
     if not before:
-        pytest.skip("gitlab-ci-local does not take it for a root pipeline, or it includes what is elsewhere")
+        pytest.skip("gitlab-ci-local does not take it for a root pipeline")
     injection = gitlab.inject(
         InjectionRequest(
             file=ROOT,

@@ -118,3 +118,21 @@ def test_real_pipelines_come_back(repository, path):
         grafted = _there_and_back(repository, change(text))
         kept = iter(grafted.removeprefix("\ufeff").splitlines(keepends=True))
         assert [line for line in _untouched(change(text)) if line not in kept] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (f".i: &i [a.yml]\ninclude: *i\n{JOB}", "'include' is an alias"),
+        (f"include: null\n{JOB}", "'include' is null"),
+        (f"include: |\n  a.yml\n{JOB}", "cannot be made a list"),
+        (f"include: a{{b}}.yml\n{JOB}", "cannot be made a list"),
+        (f"include: a.yml\ninclude: b.yml\n{JOB}", "'include' stands twice"),
+        (f"stages: [build]\nstages: [test]\n{JOB}", "'stages' stands twice"),
+    ],
+)
+def test_what_could_not_be_restored_is_refused(repository, text, why):
+    tree = repository(text)
+    with pytest.raises(EditRefused, match=why):
+        tree.inject()
+    assert tree.root == text

@@ -16,7 +16,7 @@ from pipegraft.domain.gitlab.interpolation import interpolate
 from pipegraft.domain.gitlab.loader import Document, load
 from pipegraft.errors import EditRefused, Place
 
-__all__ = ["Files", "Layer", "deep_merge", "include_entries", "layers_of", "local_path"]
+__all__ = ["Files", "Layer", "deep_merge", "include_entries", "layers_of", "local_of", "local_path"]
 
 _MOST_INCLUDES = 150  # GitLab's own limit
 
