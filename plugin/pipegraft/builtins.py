@@ -9,6 +9,7 @@ from pipegraft.adapters.ci import gitlab, jenkins
 from pipegraft.adapters.engine import embedded
 from pipegraft.adapters.metrics import counts, prometheus
 from pipegraft.adapters.metrics import embedded as proxy_metrics
+from pipegraft.adapters.traffic import routers
 from pipegraft.domain.judging import plugin as judges
 from pipegraft.stages import gray_release, iac_bump, image_build, sync_gate
 
@@ -27,6 +28,7 @@ PLUGINS: tuple[ModuleType, ...] = (
     proxy_metrics,
     prometheus,
     counts,
+    routers,
     judges,
 )
 """Modules that implement hooks, in the order their values are shown."""

@@ -19,6 +19,7 @@ from pipegraft.ports.plugins import (
     ImageBuilderPlugin,
     JudgePlugin,
     MetricSourcePlugin,
+    TrafficRouterPlugin,
 )
 from pipegraft.ports.progress import Event
 from pipegraft.ports.stage import Stage, StageContext
@@ -32,6 +33,7 @@ __all__ = [
     "METRIC_SOURCES",
     "PROJECT",
     "STAGES",
+    "TRAFFIC_ROUTERS",
     "Kind",
     "hookimpl",
 ]
@@ -217,6 +219,21 @@ def pipegraft_metric_sources() -> Iterable[MetricSourcePlugin]:
     """
 
 
+@_hookspec
+def pipegraft_traffic_routers() -> Iterable[TrafficRouterPlugin]:
+    """What can split requests between two versions. Called once, when ``delivery.yaml`` is read.
+
+    Example::
+
+        @hookimpl
+        def pipegraft_traffic_routers():
+            yield TrafficRouterPlugin(name="haproxy", summary="HAProxy on this machine.", connect=HaProxy)
+
+    Returns:
+        Routers, each with a name no other plugin uses.
+    """
+
+
 T = TypeVar("T")
 
 
@@ -241,6 +258,15 @@ IMAGE_BUILDERS = Kind("pipegraft_image_builders", ImageBuilderPlugin, "image bui
 GITOPS_ENGINES = Kind("pipegraft_gitops_engines", GitOpsEnginePlugin, "GitOps engine")
 JUDGES = Kind("pipegraft_judges", JudgePlugin, "judge")
 METRIC_SOURCES = Kind("pipegraft_metric_sources", MetricSourcePlugin, "metric source")
+TRAFFIC_ROUTERS = Kind("pipegraft_traffic_routers", TrafficRouterPlugin, "traffic router")
 
-KINDS: tuple[Kind[Any], ...] = (STAGES, CI_SYSTEMS, IMAGE_BUILDERS, GITOPS_ENGINES, JUDGES, METRIC_SOURCES)
+KINDS: tuple[Kind[Any], ...] = (
+    STAGES,
+    CI_SYSTEMS,
+    IMAGE_BUILDERS,
+    GITOPS_ENGINES,
+    JUDGES,
+    METRIC_SOURCES,
+    TRAFFIC_ROUTERS,
+)
 """Every kind there is."""

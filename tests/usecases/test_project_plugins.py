@@ -26,6 +26,7 @@ environments:
     gate: {engine: embeded, url: "http://127.0.0.1:1", application: shop-production}
     gray:
       judge: sequentiel
+      router: istoi
       metrics:
         - {source: embedded, stat: ../engine}
         - {source: promtheus, name: latency}
@@ -43,8 +44,9 @@ def test_unknown_plugins_and_their_unknown_keys_are_named_with_their_places(tmp_
     assert (9, "there is no judge called 'sequentiel'") in [
         (at, said.partition(";")[0]) for at, said in found
     ]
-    assert (11, "unknown key 'environments.production.gray.metrics[0].stat'") in found
-    assert any(line == 12 and "no metric source called 'promtheus'" in message for line, message in found)
+    assert any(line == 10 and "no traffic router called 'istoi'" in message for line, message in found)
+    assert (12, "unknown key 'environments.production.gray.metrics[0].stat'") in found
+    assert any(line == 13 and "no metric source called 'promtheus'" in message for line, message in found)
 
 
 def test_the_page_on_gray_releases_declares_one_that_can_be_used() -> None:

@@ -15,6 +15,7 @@ from pipegraft.ports.images import ImageBuilder
 from pipegraft.ports.judge import Judge
 from pipegraft.ports.metrics import MetricRequest, MetricSource
 from pipegraft.ports.stage import Stage
+from pipegraft.ports.traffic import TrafficRouter
 
 __all__ = [
     "CiSystem",
@@ -22,6 +23,7 @@ __all__ = [
     "ImageBuilderPlugin",
     "JudgePlugin",
     "MetricSourcePlugin",
+    "TrafficRouterPlugin",
     "UsageExample",
 ]
 
@@ -127,3 +129,19 @@ class MetricSourcePlugin:
     name: str
     options: type[Declared]
     connect: Callable[[Any, MetricRequest], MetricSource]
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficRouterPlugin:
+    """What splits the requests between two versions.
+
+    Arguments:
+        name: ``embedded``, ``gateway-api``, …
+        summary: one line: what does the splitting.
+        connect: state folder → the router, for the embedded engine; None for one that works in the
+            cluster from the manifests that the engine applies.
+    """
+
+    name: str
+    summary: str
+    connect: Callable[[Path], TrafficRouter] | None = None

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pipegraft.domain.configuration import parse_document, validate
 from pipegraft.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.hookspecs import GITOPS_ENGINES, JUDGES, METRIC_SOURCES, Kind
+from pipegraft.hookspecs import GITOPS_ENGINES, JUDGES, METRIC_SOURCES, TRAFFIC_ROUTERS, Kind
 from pipegraft.manager import Plugins
 from pipegraft.model.delivery import Delivery
 from pipegraft.ports.plugins import GitOpsEnginePlugin, MetricSourcePlugin
@@ -97,6 +97,7 @@ def _gray_problems(_root: Path, delivery: Delivery, marked: Marked, plugins: Plu
             continue
         route: Route = ("environments", name, "gray")
         yield from _find(plugins, JUDGES, environment.gray.judge, marked, (*route, "judge"))
+        yield from _find(plugins, TRAFFIC_ROUTERS, environment.gray.router, marked, (*route, "router"))
         for index, metric in enumerate(environment.gray.metrics):
             place: Route = (*route, "metrics", index)
             plugin = yield from _find(plugins, METRIC_SOURCES, metric.source, marked, (*place, "source"))

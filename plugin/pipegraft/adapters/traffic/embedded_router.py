@@ -14,8 +14,8 @@ from typing import Any
 
 from pipegraft.adapters.files import write_atomically
 from pipegraft.adapters.traffic.proxy_config import ProxyConfig
+from pipegraft.adapters.traffic.proxy_files import ProxyFiles, fingerprint
 from pipegraft.adapters.traffic.proxy_metrics import REQUESTS
-from pipegraft.adapters.traffic.proxy_process import ProxyFiles, fingerprint
 from pipegraft.errors import Unreachable
 from pipegraft.ports.traffic import Route
 from pipegraft.text.exposition import parse
