@@ -19,7 +19,7 @@ from pipegraft.adapters.git import open_branch
 from pipegraft.testing.git_http import HttpGit, serve
 from pipegraft.text.yaml import set_values
 
-FILES_PER_APP = 50
+FILES_PER_APP = 100
 WRITERS = 100
 ROUNDS = 10
 GIT = ("git", "-c", "user.name=bench", "-c", "user.email=bench@example.com")
@@ -102,7 +102,7 @@ def by_clone(url: str, folder: Path, app: int) -> None:
 
 
 def make_repository(folder: Path, apps: int) -> None:
-    """A bare repository of applications with 50 files each, 660 bytes a file."""
+    """A bare repository of applications with a hundred files each, 660 bytes a file."""
     run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(folder))
     for key in ("http.receivepack", "uploadpack.allowFilter"):
         run("git", "-C", str(folder), "config", key, "true")
@@ -119,7 +119,7 @@ def first_commit(apps: int) -> Iterable[str]:
             f"    image: r/web@sha256:{app:064x}\n    replicas: 2\n"
         )
         files = {"app.yaml": f"app: app-{app:05}\n", "environments/production.yaml": environment}
-        files |= {f"config/file-{number}.yaml": "" for number in range(FILES_PER_APP - len(files))}
+        files |= {f"file-{number}.yaml": "" for number in range(FILES_PER_APP - len(files))}
         for path, text in files.items():
             content = text + f"# {folder}/{path} " + random.Random(f"{app}{path}").randbytes(320).hex() + "\n"
             yield f"M 100644 inline {folder}/{path}\ndata {len(content)}\n{content}\n"
