@@ -224,7 +224,7 @@ class GrayDrive:
         )
 
     def _make(self, look: Look, move: Move) -> bool:
-        """Commit a move; True if somebody was quicker, so that there is something new to look at."""
+        """Commit a move; True if there is something new to look at now: an end, or somebody was quicker."""
         observed = self._watch.step if self._watch and look.standing == self._watching else []
         lines = [f"{one.metric}: {one.reason}" for one in self._judgement.evidence] if self._judgement else []
         commit = self._branch.write(look, move, lines, to_trailer(observed))
@@ -249,7 +249,7 @@ class GrayDrive:
         context, clock = self._context, self._context.clock
         chapter = self._branch.chapter()
         self._wait_until_live(chapter)
-        self._baked = True
+        self._baked, self._looks = True, []
         if chapter.last_step != Do.PROMOTE or not chapter.observed:
             context.report("warning", "nothing to compare with was observed: no bake", self._environment)
             return True
