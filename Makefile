@@ -21,6 +21,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pipegraft templates --check
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
