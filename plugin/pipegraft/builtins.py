@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from pipegraft.adapters.build import docker, layer
+from pipegraft.adapters.build import buildx, docker, layer
 from pipegraft.adapters.ci import gitlab, jenkins
 from pipegraft.adapters.engine import embedded
 from pipegraft.adapters.metrics import counts, prometheus
@@ -24,6 +24,7 @@ PLUGINS: tuple[ModuleType, ...] = (
     jenkins,
     layer,
     docker,
+    buildx,
     embedded,
     proxy_metrics,
     prometheus,

@@ -13,6 +13,7 @@ from image_servers import RunningRegistry, running_engine, running_registry
 
 from pipegraft.actions.build_context import read_context
 from pipegraft.actions.unpack import unpack
+from pipegraft.adapters.build.buildx import BuildxBuilder
 from pipegraft.adapters.build.docker import DockerBuilder
 from pipegraft.adapters.build.layer import LayerBuilder
 from pipegraft.adapters.registry.http import HttpRegistry
@@ -203,4 +204,32 @@ def test_a_failed_build_says_why(
     registry = LayoutRegistry(tmp_path / "images")
     with pytest.raises(BuildFailed, match=said):
         DockerBuilder().build(request, registry, lambda _line: None)
+    assert registry.find("web", "v1") is None
+
+
+class TestBuildxBuilder(BuilderSuite):
+    @pytest.fixture
+    def builder(self) -> BuildxBuilder:
+        return BuildxBuilder()
+
+    @pytest.fixture
+    def registry(self, tmp_path: Path) -> LayoutRegistry:
+        return LayoutRegistry(tmp_path / "images")
+
+    @pytest.fixture
+    def context(self, dockerfile_context: Path) -> Path:
+        need("docker")
+        (dockerfile_context / "Dockerfile").write_text("FROM scratch\nCOPY --chmod=755 bin /bin\n")
+        return dockerfile_context
+
+
+def test_a_failed_buildkit_build_says_why(dockerfile_context: Path, tmp_path: Path) -> None:
+    need("docker")
+    (dockerfile_context / "Dockerfile").write_text("FROM scratch\nCOPY --chmod=755 missing /bin\n")
+    request = BuildRequest(
+        "web", dockerfile_context, read_context(dockerfile_context).entries, "web", ("v1",)
+    )
+    registry = LayoutRegistry(tmp_path / "images")
+    with pytest.raises(BuildFailed, match="exit code"):
+        BuildxBuilder().build(request, registry, lambda _line: None)
     assert registry.find("web", "v1") is None
