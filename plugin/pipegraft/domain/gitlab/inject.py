@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipegraft.domain.gitlab.compare import prove_unchanged
@@ -44,12 +44,14 @@ class _Placement:
         texts: team's files with their list of stages edited: path → text.
         extra: what the manifest must say because no file of the team does.
         notes: what to tell.
+        stages: delivery's stages that stand in the pipeline's list.
     """
 
     stage_of: Callable[[PlannedStage], str]
     texts: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
 
 
 def inject(request: InjectionRequest) -> Injection:
@@ -79,21 +81,25 @@ def inject(request: InjectionRequest) -> Injection:
     _check_undo(request, texts)
     new = {**generated, **{path: text for path, text in texts.items() if path != request.file}}
     new[request.file] = texts[request.file]
-    unchanged = prove_unchanged(
-        request.file, layers, layers_of(request.file, new[request.file], _over(new, files))
-    )
-    stale = [path for path in generated_files(request.read) if path not in generated]
-    changed = {path: text for path, text in new.items() if _current(request, path) != text}
-    known = generated_jobs(request.read)
-    stages = dict.fromkeys(map(placement.stage_of, request.plan.stages)) if settings.mode == "include" else ()
-    old = stage_list(layers).stages
+    after = layers_of(request.file, texts[request.file], _over(new, files))
     return Injection(
-        files={**changed, **dict.fromkeys(stale)},
-        jobs_unchanged=unchanged,
-        jobs_added=tuple(job for job in jobs if job not in known),
-        stages_added=tuple(stage for stage in stages if is_ours(stage) and stage not in old),
+        files=_changes(request, new),
+        jobs_unchanged=prove_unchanged(request.file, layers, after),
+        jobs_added=_not_in(jobs, generated_jobs(request.read)),
+        stages_added=_not_in(placement.stages, stage_list(layers).stages),
         notes=placement.notes,
     )
+
+
+def _changes(request: InjectionRequest, new: Mapping[str, str]) -> dict[str, str | None]:
+    """What differs from what is there, the root configuration last, and what no longer belongs there."""
+    changed = {path: text for path, text in new.items() if _current(request, path) != text}
+    stale = [path for path in generated_files(request.read) if path not in new]
+    return {**changed, **dict.fromkeys(stale)}
+
+
+def _not_in(names: Iterable[str], known: Collection[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in known)
 
 
 def _team_layers(file: str, text: str, files: Files) -> list[Layer]:
@@ -133,22 +139,26 @@ def _place_child(request: InjectionRequest, layers: Sequence[Layer]) -> _Placeme
         team = [name for name in present.stages if not is_ours(name)]
         ordered = order_stages(team, ["pipegraft"], request.after)
         stage = next(iter(ordered[ordered.index("pipegraft") + 1 :]), ".post")
-    return _Placement(lambda planned: stage_name(planned.environment), texts, {"stage": stage})
+    return _Placement(_own_stage, texts, {"stage": stage})
 
 
 def _place_include(request: InjectionRequest, layers: Sequence[Layer]) -> _Placement:
     present = stage_list(layers)
-    wanted = list(dict.fromkeys(stage_name(planned.environment) for planned in request.plan.stages))
+    wanted = list(dict.fromkeys(map(_own_stage, request.plan.stages)))
     if present.uncertain:
         return _place_last(request, layers, present.uncertain)
     if present.file is None:
         ordered = order_stages(present.stages, wanted, request.after)
-        return _Placement(lambda planned: stage_name(planned.environment), {}, {"stages": ordered})
+        return _Placement(_own_stage, {}, {"stages": ordered}, stages=tuple(wanted))
     try:
         text = _edit_stages(request, present.file, wanted)
     except EditRefused as refusal:
         return _place_last(request, layers, str(refusal.problem.message))
-    return _Placement(lambda planned: stage_name(planned.environment), {present.file: text})
+    return _Placement(_own_stage, {present.file: text}, stages=tuple(wanted))
+
+
+def _own_stage(planned: PlannedStage) -> str:
+    return stage_name(planned.environment)
 
 
 def _edit_stages(request: InjectionRequest, file: str, wanted: Sequence[str]) -> str:

@@ -112,7 +112,7 @@ def manifest_files(
     stage_of: Callable[[PlannedStage], str],
     extra: Mapping[str, Any],
 ) -> dict[str, str]:
-    """The jobs of a plan as files: path → text.
+    """The jobs of a plan as files, each after those it includes: path → text.
 
     Arguments:
         plan: the stages.
@@ -126,14 +126,14 @@ def manifest_files(
     """
     jobs = _include(plan, settings, templates, stage_of)
     files = {}
+    if settings.source.kind == "local":
+        used = {f"{planned.stage}.yml" for planned in plan.stages}
+        files = {f"{FOLDER}/{name}": text for name, text in templates.items() if name in used}
     if settings.mode == "child":
         files[CHILD] = _HEADER + dump_yaml({"stages": _stages(plan, stage_of), **jobs})
         files[MANIFEST] = _HEADER + settings.line() + dump_yaml(_trigger(str(extra.get("stage", ".post"))))
     else:
         files[MANIFEST] = _HEADER + settings.line() + dump_yaml({**extra, **jobs})
-    if settings.source.kind == "local":
-        used = {f"{planned.stage}.yml" for planned in plan.stages}
-        files |= {f"{FOLDER}/{name}": text for name, text in templates.items() if name in used}
     return files
 
 

@@ -12,7 +12,7 @@ import yaml
 __all__ = ["dump_yaml"]
 
 _BARE = re.compile(r"[A-Za-z0-9_./$][A-Za-z0-9_./$@+=-]*(?::[A-Za-z0-9_./$@+=-]+)*")
-_ONE_LINE = re.compile(r"[\x20-\x7e\xa0-\ud7ff]*")
+_ONE_LINE = re.compile(r"[\x20-\x7e\xa0-\u2027\u202a-\ud7ff]*")
 _RESOLVER = yaml.resolver.Resolver()
 
 
