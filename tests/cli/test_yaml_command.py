@@ -101,6 +101,24 @@ def test_a_dash_reads_standard_input_and_writes_standard_output(
     assert capsysbinary.readouterr().out == b"a: 3\r\nb: 2"
 
 
+def test_set_says_which_aliases_change_too(values: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values.write_bytes(b"a: &base {x: 1}\nb:\n  <<: *base\nc: *base\n")
+    assert run(["yaml", "set", str(values), "a.x", "2"]) == 0
+    assert values.read_bytes() == b"a: &base {x: 2}\nb:\n  <<: *base\nc: *base\n"
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["values.yaml:3:7", "values.yaml:4:4"]
+    assert run(["yaml", "set", str(values), "a.x", "2"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_an_item_is_named_by_what_it_holds(values: Path) -> None:
+    text = b"containers:\n- {name: a, image: v1}\n- {name: b c, image: v1}\n"
+    values.write_bytes(text)
+    words = ["--set", "containers[name=a].image=v2", "--set", 'containers[name="b c"].image=v3']
+    assert run(["yaml", "set", str(values), *words]) == 0
+    assert values.read_bytes() == text.replace(b"v1", b"v2", 1).replace(b"v1", b"v3")
+
+
 def test_a_template_is_edited_through_marker_comments(values: Path) -> None:
     template = b"{{- if .x }}\ntag: v1  # pipegraft:set=web.tag\n{{- end }}"
     values.write_bytes(template)

@@ -63,6 +63,8 @@ def test_a_marker_that_is_not_plain_is_refused(name: str, place: str, message: s
 
 
 def test_where_the_whole_is_yaml_the_whole_is_proved() -> None:
+    assert set_marked("\ufeffa: v1 # pipegraft:set=n", {"n": "v1"}) == "\ufeffa: v1 # pipegraft:set=n"
+    assert set_marked("\ufeffa: v1 # pipegraft:set=n", {"n": "v2"}) == "\ufeffa: v2 # pipegraft:set=n"
     assert set_marked("a:\n  b: v1 # pipegraft:set=n\n", {"n": "v2"}) == "a:\n  b: v2 # pipegraft:set=n\n"
     # The line looks like an entry and is the middle of a string.
     with pytest.raises(EditRefused, match="does not stand alone"):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipegraft.errors import EditRefused
-from pipegraft.text.yaml import Path, format_path, parse_path
+from pipegraft.text.yaml import Path, Where, format_path, parse_path
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,8 @@ from pipegraft.text.yaml import Path, format_path, parse_path
         ("[1].a", (1, "a")),
         ("a-b/c:d", ("a-b/c:d",)),
         ("5.x", ("5", "x")),
+        ("a[name=web].image", ("a", Where("name", "web"), "image")),
+        ('[x y="a]b"][k=][l=r/i@v:1.0]', (Where("x y", "a]b"), Where("k", ""), Where("l", "r/i@v:1.0"))),
         (".a.b", ("a", "b")),
         (".", ()),
     ],
@@ -37,11 +39,11 @@ def test_a_path_is_read(text: str, path: Path) -> None:
         ("a..b", 3, "expected a key, found '.'"),
         ("a b", 2, "expected '.', '[' or the end, found ' '"),
         ("a[-1]", 2, "an index counts from the start, from 0, found a negative one"),
-        ("a[x]", 2, 'expected [INDEX] or ["KEY"]'),
-        ("a[1", 2, 'expected [INDEX] or ["KEY"]'),
+        ("a[x]", 2, 'expected [INDEX], ["KEY"] or [KEY=VALUE]'),
+        ("a[1", 2, 'expected [INDEX], ["KEY"] or [KEY=VALUE]'),
         ("a.[0]", 3, "found '.['"),
         ("a[0]b", 5, "expected '.', '[' or the end, found 'b'"),
-        (r'["\x"]', 1, "the quoted key is not a JSON string"),
+        (r'["\x"]', 1, "is not a JSON string"),
     ],
 )
 def test_what_is_no_path_is_refused_at_its_column(text: str, column: int, message: str) -> None:
@@ -51,6 +53,10 @@ def test_what_is_no_path_is_refused_at_its_column(text: str, column: int, messag
     assert str(caught.value.problem.place) == f"<path>:1:{column}"
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.integers(0, 10**6)))
-def test_a_path_that_is_written_down_reads_the_same(parts: list[str | int]) -> None:
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+WHERE = st.builds(Where, st.from_regex(r"[\w./-]{1,8}", fullmatch=True), TEXT)
+
+
+@given(st.lists(TEXT | st.integers(0, 10**6) | WHERE))
+def test_a_path_that_is_written_down_reads_the_same(parts: list[str | int | Where]) -> None:
     assert parse_path(format_path(tuple(parts))) == tuple(parts)

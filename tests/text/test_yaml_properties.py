@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from yaml import YAMLError
 from yaml.events import MappingStartEvent, ScalarEvent, SequenceStartEvent
 from yaml_documents import documents, events, is_same_around, nodes
 
 from pipegraft.errors import EditRefused
-from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, apply, get_value, set_values
+from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, Set, apply, get_value, set_values
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
 SCALARS = st.one_of(
@@ -108,3 +110,60 @@ def test_insert_then_remove_restores_every_byte(text: str, value: Any, data: st.
     assert is_inserted(events(text), events(inserted))
     assert same_value(get_value(inserted, (*path, at), document=document), value)
     assert apply(inserted, [Remove((*path, at))], document=document) == text
+
+
+@quick
+@given(documents(), st.data())
+def test_damaged_texts_are_edited_right_or_refused(text: str, data: st.DataObject) -> None:
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text)))
+        junk = data.draw(
+            st.sampled_from(
+                [
+                    "",
+                    "\n",
+                    " ",
+                    "  ",
+                    "\t",
+                    "#",
+                    "- ",
+                    ": ",
+                    "'",
+                    '"',
+                    "{",
+                    "]",
+                    "&x ",
+                    "*x",
+                    "<<: *x",
+                    "---\n",
+                    "? ",
+                ]
+            )
+        )
+        text = text[:at] + junk + text[at + data.draw(st.integers(0, 3)) :]
+    try:
+        found = list(nodes(text))
+    except YAMLError:
+        with pytest.raises(EditRefused):
+            set_values(text, {("a",): 1})
+        return
+    assume(found)
+    document, path, _, _ = data.draw(st.sampled_from(found))
+    edit = data.draw(
+        st.sampled_from(
+            [
+                Set(path, "v2"),
+                Put(path, "v2"),
+                Put((*path, "new"), {"k": [1]}),
+                Remove(path),
+                Insert(path, 0, [1]),
+            ]
+        )
+    )
+    try:
+        after = apply(text, [edit], document=document)
+    except EditRefused:
+        return
+    if isinstance(edit, Put | Set):
+        assert get_value(after, edit.path, document=document) == edit.value
+    assert list(nodes(after)) or isinstance(edit, Remove)

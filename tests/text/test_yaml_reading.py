@@ -15,7 +15,7 @@ from yaml.events import ScalarEvent
 from yaml_documents import documents, events, is_same_around, nodes
 
 from pipegraft.errors import EditRefused
-from pipegraft.text.yaml import get_text, get_value, has_path, locate, parse_path, set_values
+from pipegraft.text.yaml import aliases_of, get_text, get_value, has_path, locate, parse_path, set_values
 
 CONFORMANCE = Path(os.environ.get("PIPEGRAFT_CONFORMANCE", Path(__file__).parents[3] / "shared/conformance"))
 
@@ -68,6 +68,21 @@ def test_aliases_and_merge_keys_are_followed() -> None:
 def test_an_alias_inside_itself_is_refused(text: str) -> None:
     with pytest.raises(EditRefused, match="an alias stands inside what it stands for"):
         get_value(text, ())
+
+
+def test_items_are_found_by_what_they_hold() -> None:
+    text = "l:\n- {n: a, v: 1}\n- &x {n: b, v: 2}\n- <<: *x\n  n: c\n- plain\n- *x\n"
+    assert [get_value(text, parse_path(f"l[n={name}].v")) for name in "ac"] == [1, 2]
+    with pytest.raises(EditRefused, match="two items have the n 'b'"):
+        get_value(text, parse_path("l[n=b].v"))
+
+
+def test_the_aliases_of_a_value_are_named() -> None:
+    text = "a: &a {b: &b [1, &c x]}\nd: *a\ne: *b\nf: &a {b: *c }\ng: *a\n"
+    places = {
+        path: [place.line for place in aliases_of(text, parse_path(path))] for path in ("a.b[1]", "a", "f.b")
+    }
+    assert places == {"a.b[1]": [2, 3, 4], "a": [2], "f.b": [5]}
 
 
 def test_a_mapping_merged_into_itself_is_refused() -> None:

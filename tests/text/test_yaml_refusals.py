@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 
 from pipegraft.errors import EditRefused
-from pipegraft.text.yaml import Edit, Insert, Put, Remove, Set, apply, decode, get_value, locate, set_values
+from pipegraft.text.yaml import (
+    Edit,
+    Insert,
+    Put,
+    Remove,
+    Set,
+    Where,
+    apply,
+    decode,
+    get_value,
+    locate,
+    set_values,
+)
 
 REFUSED: dict[str, tuple[str, Edit, str, str, str]] = {
     "missing key": (
@@ -33,7 +45,7 @@ REFUSED: dict[str, tuple[str, Edit, str, str, str]] = {
         "a: {b: 1}\n",
         Set(("a", 0), 1),
         "f:1:4",
-        "a is a mapping, and 0 is an index",
+        "a is a mapping, and [0] is no key",
         "write the key as a.0",
     ),
     "key into a sequence": (
@@ -175,6 +187,27 @@ REFUSED: dict[str, tuple[str, Edit, str, str, str]] = {
     ),
     "insert behind the end": ("a: [1]\n", Insert(("a",), 3, 1), "f:1:4", "a has 1 items", "append it"),
     "insert into nothing": ("a: 1\n", Insert(("b",), None, 1), "f:1:1", "b is missing", "keys there are: a"),
+    "no item with this value": (
+        "a:\n- {n: x}\n- {n: y}\n- z\n",
+        Set(("a", Where("n", "w"), "k"), 1),
+        "f:2:1",
+        "a[n=w].k is missing: a is a sequence without an item whose n is 'w'",
+        "the values of n there are: x, y",
+    ),
+    "two items with this value": (
+        "a:\n- {n: x}\n- n: x\n",
+        Set(("a", Where("n", "x"), "n"), 1),
+        "f:3:3",
+        "two items have the n 'x', the first in line 2",
+        "by its index",
+    ),
+    "an item where there is a mapping": (
+        "a: {n: x}\n",
+        Set(("a", Where("n", "x")), 1),
+        "f:1:4",
+        "a is a mapping, and [n=x] is no key",
+        "write a key",
+    ),
     "an index is not made": ("a: 1\n", Put(("b", 0), 1), "f:1:1", "b[0] is missing", "keys there are: a"),
     "remove the root": (
         "a: 1\n",

@@ -11,8 +11,9 @@ from pipegraft.cli.common import json_option, print_json
 __all__ = ["command"]
 
 _KINDS = ("auto", "string", "int", "float", "bool", "null", "yaml")
+# A path may hold '=' inside its brackets, where quotes may hold brackets.
 _ASSIGNMENT = re.compile(
-    r"""((?:[^=\["']|\["(?:[^"\\]|\\.)*"\]|\['(?:[^']|'')*'\]|\[[^\]"']*\])+)=(.*)""", re.DOTALL
+    r"""((?:[^=\["']|\[(?:[^\]"']|"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')*\])+)=(.*)""", re.DOTALL
 )
 
 document_option = click.option(
@@ -24,8 +25,9 @@ document_option = click.option(
 def command() -> None:
     """Read or set single values in YAML files, leaving every other byte alone.
 
-    A PATH is written with dots, spec.containers[0].image; a key that holds a dot or a bracket is written
-    ["app.kubernetes.io/name"]. A FILE named - is standard input.
+    A PATH is written with dots: spec.containers[0].image, or spec.containers[name=web].image for the item
+    that has this name. A key that holds a dot or a bracket is written ["app.kubernetes.io/name"]. A FILE
+    named - is standard input.
     """
 
 
@@ -112,6 +114,8 @@ def set_(
         detach_aliases=detach_alias,
         add_inherited=add_inherited,
     )
+    for place in edited.shared:
+        click.echo(f"note: {place}: this alias stands for what is edited, and changes with it", err=True)
     if dry_run:
         click.echo(edited.diff(), nl=False)
     else:

@@ -43,11 +43,13 @@ class EditedFile:
         name: the file, as the user named it.
         before: its text.
         after: its text with the edit made.
+        shared: the aliases whose values change too, because they stand for what was edited.
     """
 
     name: str
     before: str
     after: str
+    shared: tuple[Place, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -93,12 +95,15 @@ def edit_file(
         UsageError: the file cannot be read, or an edit cannot be made exactly.
     """
     before = after = read_file(name)
+    shared: list[Place] = []
     for assignment in assignments:
         path = yaml.parse_path(assignment.path)
         exists = not create or yaml.has_path(after, path, document=document, file=name)
         replaced = yaml.get_value(after, path, document=document, file=name) if exists else ""
         value = value_of(assignment.word, assignment.kind, replaced)
         edit = yaml.Put(path, value) if create or isinstance(value, list | dict) else yaml.Set(path, value)
+        if exists:
+            shared += yaml.aliases_of(after, path, document=document, file=name)
         after = yaml.apply(
             after,
             [edit],
@@ -109,7 +114,7 @@ def edit_file(
         )
     if marked:
         after = yaml.set_marked(after, marked, file=name)
-    return EditedFile(name, before, after)
+    return EditedFile(name, before, after, tuple(shared) if after != before else ())
 
 
 def read_file(name: str) -> str:

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from pipegraft.text.yaml.edits import Edit, Insert, Put, Remove, Set, apply, set_values
 from pipegraft.text.yaml.files import decode
-from pipegraft.text.yaml.locate import has_path, locate
 from pipegraft.text.yaml.markers import marked_names, set_marked
-from pipegraft.text.yaml.paths import Path, format_path, parse_path
-from pipegraft.text.yaml.reading import get_text, get_value
+from pipegraft.text.yaml.paths import Path, Where, format_path, parse_path
+from pipegraft.text.yaml.reading import aliases_of, get_text, get_value, has_path, locate
 from pipegraft.text.yaml.scalars import Scalar
 from pipegraft.text.yaml.source import Span
 
@@ -27,6 +26,8 @@ __all__ = [
     "Scalar",
     "Set",
     "Span",
+    "Where",
+    "aliases_of",
     "apply",
     "decode",
     "format_path",

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
-from pipegraft.errors import EditRefused, Place
-from pipegraft.text.yaml.layout import content_end, content_start
-from pipegraft.text.yaml.paths import Path, format_path
-from pipegraft.text.yaml.source import Event, Node, Source, Span, parse
+from pipegraft.text.yaml.paths import Path, Where
+from pipegraft.text.yaml.source import Event, Node, Source
 
 __all__ = [
     "Step",
     "Walk",
-    "document_root",
     "entry_of",
-    "has_path",
+    "entry_text",
     "is_merge_key",
     "key_text",
     "keys_of",
-    "locate",
-    "missing",
-    "reach",
     "walk",
 ]
 
@@ -83,114 +76,13 @@ class Walk:
         return next((number for number, step in enumerate(self.steps) if step.inherited), None)
 
 
-def locate(
-    text: str, path: Path, *, document: int | None = None, key: bool = False, file: str = "<text>"
-) -> Span:
-    """Where the value at a path stands, through aliases and merge keys.
-
-    Arguments:
-        text: the YAML text.
-        path: keys and indexes.
-        document: the number of the document, from 0; needed when more than one has the path.
-        key: whether to find the key of the last part instead of the value.
-        file: name for error messages.
-
-    Returns:
-        The span of the value, without its anchor and tag; of no length where nobody wrote one.
-
-    Raises:
-        EditRefused: the text does not parse, the path is missing or ambiguous, or it has no key.
-    """
-    source = parse(text, file)
-    reached = reach(source, path, document)
-    node = reached.node
-    if key:
-        last = reached.steps[-1].key if reached.steps else None
-        if last is None:
-            raise source.refusal(
-                node, f"{format_path(path)} is no mapping entry", "name a path that ends with a key"
-            )
-        node = last
-    start = content_start(source, node)
-    return source.span(start, max(start, content_end(source, node)))
-
-
-def has_path(text: str, path: Path, *, document: int | None = None, file: str = "<text>") -> bool:
-    """Whether a path exists, through aliases and merge keys.
-
-    Arguments:
-        text: the YAML text.
-        path: keys and indexes.
-        document: the number of the document, from 0; any document if it is not given.
-        file: name for error messages.
-
-    Raises:
-        EditRefused: the text does not parse, or has a key of the path twice.
-    """
-    source = parse(text, file)
-    starts = source.documents if document is None else source.documents[document : document + 1]
-    return any(walk(source, start + 1, path, follow=True).complete for start in starts)
-
-
-def reach(source: Source, path: Path, document: int | None) -> Walk:
-    """Follow a path to its end, through aliases and merge keys.
-
-    Raises:
-        EditRefused: the path is missing or ambiguous.
-    """
-    reached = walk(source, document_root(source, path, document), path, follow=True)
-    if not reached.complete:
-        raise missing(source, reached)
-    return reached
-
-
-def document_root(source: Source, path: Path, document: int | None) -> Node:
-    """The root node of the document an operation is meant for.
-
-    Arguments:
-        source: the text.
-        path: where the operation goes: without a number, the one document that has it is meant.
-        document: the document's number, from 0.
-
-    Raises:
-        EditRefused: no such document, or more than one comes into question.
-    """
-    roots = [start + 1 for start in source.documents]
-    count = len(roots)
-    if document is not None:
-        if not 0 <= document < count:
-            raise EditRefused(
-                f"there is no document {document}: the file has {count}, counted from 0",
-                place=Place(source.file),
-                fix="give the number of a document that exists",
-            )
-        return roots[document]
-    if not count:
-        raise EditRefused(
-            f"{format_path(path)} is missing: the file is empty",
-            place=Place(source.file, 1, 1),
-            fix="add the value by hand first, or ask for it to be created",
-        )
-    if count == 1:
-        return roots[0]
-    having = [root for root in roots if walk(source, root, path, follow=True).complete]
-    if len(having) == 1:
-        return having[0]
-    what = f"{len(having)} of them have {format_path(path)}" if having else f"none has {format_path(path)}"
-    raise EditRefused(
-        f"the file holds {count} documents and {what}",
-        place=source.place(source.start(having[1] if having else roots[1])),
-        fix=f"say which one is meant by its number, from 0 to {count - 1}",
-    )
-
-
 def walk(source: Source, root: Node, path: Path, *, follow: bool) -> Walk:
     """Follow a path as far as it exists.
 
     Arguments:
         source: the text.
         root: where to start.
-        path: keys and indexes.
+        path: its parts.
         follow: whether to go through aliases on the way; keys inherited through ``<<`` are always found.
 
     Raises:
@@ -214,13 +106,15 @@ def walk(source: Source, root: Node, path: Path, *, follow: bool) -> Walk:
     return Walk(root, path, tuple(steps))
 
 
-def _step(source: Source, node: Node, part: str | int, merging: tuple[Node, ...] = ()) -> Step | None:
+def _step(source: Source, node: Node, part: str | int | Where, merging: tuple[Node, ...] = ()) -> Step | None:
     if node in merging:
         raise source.refusal(node, "a mapping is merged into itself", "take the merge key out")
     event = source.events[node]
     if isinstance(event, SequenceStartEvent) and isinstance(part, int):
         items = source.children(node)
         return Step(node, None, items[part]) if part < len(items) else None
+    if isinstance(event, SequenceStartEvent) and isinstance(part, Where):
+        return _chosen(source, node, part)
     if isinstance(event, MappingStartEvent) and isinstance(part, str):
         if entry := entry_of(source, node, part):
             return Step(node, *entry)
@@ -228,6 +122,25 @@ def _step(source: Source, node: Node, part: str | int, merging: tuple[Node, ...]
             if (step := _step(source, base, part, (*merging, node))) is not None:
                 return Step(node, step.key, step.value, inherited=True)
     return None
+
+
+def _chosen(source: Source, sequence: Node, where: Where) -> Step | None:
+    items = [item for item in source.children(sequence) if entry_text(source, item, where.key) == where.value]
+    if len(items) > 1:
+        first = source.place(source.start(items[0]))
+        raise source.refusal(
+            items[1],
+            f"two items have the {where.key} {where.value!r}, the first in line {first.line}",
+            "name the item by its index",
+        )
+    return Step(sequence, None, items[0]) if items else None
+
+
+def entry_text(source: Source, item: Node, key: str) -> str | None:
+    """What an entry of a mapping reads, through aliases and merge keys; None if there is no such scalar."""
+    reached = walk(source, item, (key,), follow=True)
+    event = source.events[reached.node]
+    return str(event.value) if reached.complete and isinstance(event, ScalarEvent) else None
 
 
 def entry_of(source: Source, mapping: Node, key: str) -> tuple[Node, Node] | None:
@@ -277,35 +190,3 @@ def _bases(source: Source, mapping: Node) -> Iterator[Node]:
                 yield source.anchored(item) if isinstance(source.events[item], AliasEvent) else item
         else:
             yield merged
-
-
-def missing(source: Source, reached: Walk) -> EditRefused:
-    """The error for a path that ends early: what exists, what is there, what may have been meant."""
-    path, done = reached.path, reached.done
-    part = path[len(done)]
-    event = source.events[reached.node]
-    here = f"{format_path(done)} is" if done else "the document is"
-    if isinstance(event, MappingStartEvent) and isinstance(part, str):
-        keys = keys_of(source, reached.node)
-        near = difflib.get_close_matches(part, keys, n=1)
-        fix = f"did you mean {format_path((*done, near[0]))}?" if near else _there(keys)
-        what = f"{here} a mapping without the key {part!r}"
-    elif isinstance(event, SequenceStartEvent) and isinstance(part, int):
-        count = len(source.children(reached.node))
-        what = f"{here} a sequence of {count}, counted from 0"
-        fix = f"take an index from 0 to {count - 1}" if count else "add an item first"
-    elif isinstance(event, MappingStartEvent):
-        what, fix = (
-            f"{here} a mapping, and {part} is an index",
-            f"write the key as {format_path((*done, str(part)))}",
-        )
-    elif isinstance(event, SequenceStartEvent):
-        what, fix = f"{here} a sequence, and {part!r} is a key", "write an index, [0] for the first item"
-    else:
-        what, fix = f"{here} a single value, nothing is inside it", f"let the path end at {format_path(done)}"
-    return source.refusal(reached.node, f"{format_path(path)} is missing: {what}", fix)
-
-
-def _there(keys: list[str]) -> str:
-    shown = ", ".join(keys[:12]) + (", …" if len(keys) > 12 else "")
-    return f"the keys there are: {shown}" if keys else "there are no keys"

@@ -107,14 +107,14 @@ def _unknown(name: str, marks: list[_Mark], file: str) -> EditRefused:
 def _edited_line(text: str, mark: _Mark, value: Scalar, file: str) -> str:
     # With as many line breaks in front as in the file, errors name the right place.
     above = "\n" * (place_in(text, mark.line).line - 1)
-    marker = len(above) + mark.start - mark.line
+    line = text[mark.line : mark.end]
     try:
-        source = parse(above + text[mark.line : mark.end], file)
+        source = parse(above + line, file)
     except EditRefused as error:
         raise EditRefused(error.problem.message, place=error.problem.place, fix=_MARK_ANOTHER) from None
-    steps = _steps_to_value(source, marker)
+    steps = _steps_to_value(source, len(above + line) - len(source.bom) - (mark.end - mark.start))
     change = set_scalar(source, steps, steps[-1].value, value)
-    return (make(source, [change]) if change else source.text)[len(above) :]
+    return make(source, [change])[len(above) :] if change else line
 
 
 def _steps_to_value(source: Source, marker: int) -> tuple[Step, ...]:

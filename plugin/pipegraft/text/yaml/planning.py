@@ -13,18 +13,9 @@ from pipegraft.text.yaml import blocks, flows, scalars
 from pipegraft.text.yaml.changes import Change, Value, is_list
 from pipegraft.text.yaml.filling import check_unused, clear, create_document, fill, replace_in_flow
 from pipegraft.text.yaml.layout import is_empty, is_flow
-from pipegraft.text.yaml.locate import (
-    Step,
-    Walk,
-    document_root,
-    entry_of,
-    is_merge_key,
-    key_text,
-    keys_of,
-    missing,
-    walk,
-)
+from pipegraft.text.yaml.locate import Step, Walk, entry_of, is_merge_key, key_text, keys_of, walk
 from pipegraft.text.yaml.paths import Path, format_path
+from pipegraft.text.yaml.reach import document_root, missing
 from pipegraft.text.yaml.reading import equal
 from pipegraft.text.yaml.scalars import Scalar
 from pipegraft.text.yaml.setting import set_scalar

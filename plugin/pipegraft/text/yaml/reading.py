@@ -1,4 +1,4 @@
-"""Reading values out of a YAML text."""
+"""Reading values out of a YAML text, and finding where they stand."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import TypeAlias
 
 from yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
+from pipegraft.errors import Place
 from pipegraft.text.yaml import scalars
 from pipegraft.text.yaml.changes import Value, is_list
-from pipegraft.text.yaml.locate import is_merge_key, key_text, reach
-from pipegraft.text.yaml.paths import Path
+from pipegraft.text.yaml.layout import content_end, content_start
+from pipegraft.text.yaml.locate import is_merge_key, key_text, walk
+from pipegraft.text.yaml.paths import Path, format_path
+from pipegraft.text.yaml.reach import document_root, reach
 from pipegraft.text.yaml.render import Style, as_flow, node_lines
 from pipegraft.text.yaml.scalars import Scalar
-from pipegraft.text.yaml.source import Node, Source, parse
+from pipegraft.text.yaml.source import Node, Source, Span, parse
 
-__all__ = ["Read", "equal", "get_text", "get_value"]
+__all__ = ["Read", "aliases_of", "equal", "get_text", "get_value", "has_path", "locate"]
 
 Read: TypeAlias = "Scalar | list[Read] | dict[str, Read]"
 """A value as read: keys are always strings, as they stand in the text."""
@@ -66,6 +69,76 @@ def get_text(text: str, path: Path, *, document: int | None = None, file: str = 
     value = _Reader(source).read(node, ())
     assert isinstance(value, dict | list)  # noqa: S101 - no scalar, so a collection
     return "\n".join(node_lines(value, 0, Style())) if value else as_flow(value)
+
+
+def locate(
+    text: str, path: Path, *, document: int | None = None, key: bool = False, file: str = "<text>"
+) -> Span:
+    """Where the value at a path stands, through aliases and merge keys.
+
+    Arguments:
+        text: the YAML text.
+        path: its parts.
+        document: the number of the document, from 0; needed when more than one has the path.
+        key: whether to find the key of the last part instead of the value.
+        file: name for error messages.
+
+    Returns:
+        The span of the value, without its anchor and tag; of no length where nobody wrote one.
+
+    Raises:
+        EditRefused: the text does not parse, the path is missing or ambiguous, or it has no key.
+    """
+    source = parse(text, file)
+    reached = reach(source, path, document)
+    node = reached.node
+    if key:
+        last = reached.steps[-1].key if reached.steps else None
+        if last is None:
+            raise source.refusal(
+                node, f"{format_path(path)} is no mapping entry", "name a path that ends with a key"
+            )
+        node = last
+    start = content_start(source, node)
+    return source.span(start, max(start, content_end(source, node)))
+
+
+def has_path(text: str, path: Path, *, document: int | None = None, file: str = "<text>") -> bool:
+    """Whether a path exists, through aliases and merge keys.
+
+    Arguments:
+        text: the YAML text.
+        path: its parts.
+        document: the number of the document, from 0; any document if it is not given.
+        file: name for error messages.
+
+    Raises:
+        EditRefused: the text does not parse, or has a key of the path twice.
+    """
+    source = parse(text, file)
+    starts = source.documents if document is None else source.documents[document : document + 1]
+    return any(walk(source, start + 1, path, follow=True).complete for start in starts)
+
+
+def aliases_of(
+    text: str, path: Path, *, document: int | None = None, file: str = "<text>"
+) -> tuple[Place, ...]:
+    """Where else a change at a path shows: at the aliases of the value, and of all that it stands in.
+
+    Arguments:
+        text, path, document, file: as for `get_value`.
+
+    Returns:
+        The places of those aliases, in order.
+
+    Raises:
+        EditRefused: as for `get_value`.
+    """
+    source = parse(text, file)
+    reached = walk(source, document_root(source, path, document), path, follow=False)
+    around = {reached.root, *(step.value for step in reached.steps)}
+    aliases = (node for node, event in enumerate(source.events) if isinstance(event, AliasEvent))
+    return tuple(source.place(source.start(alias)) for alias in aliases if source.anchored(alias) in around)
 
 
 def equal(source: Source, node: Node, value: Value) -> bool:
