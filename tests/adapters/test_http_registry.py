@@ -350,6 +350,19 @@ def test_a_dead_registry_is_an_outside_error_in_time() -> None:
     assert 0 < clock.now() - start < 60
 
 
+def test_a_registry_found_dead_is_not_waited_for_by_every_call() -> None:
+    with RegistryServer() as server:
+        name = server.name
+    clock = FakeClock()
+    registry = HttpRegistry(Endpoint(name, ("https", "http")), clock=clock)
+    with pytest.raises(OutsideError):
+        registry.find("web", "v1")
+    waited = len(clock.slept)
+    with pytest.raises(OutsideError):
+        registry.find("api", "v1")
+    assert len(clock.slept) == waited > 0
+
+
 def test_a_denied_push_is_not_tried_again(server: RegistryServer) -> None:
     server.faults = [Fault("POST", "status", status=403, times=100)]
     with pytest.raises(AccessDenied):

@@ -52,6 +52,7 @@ class Session:
         self._lock = threading.Lock()
         self._root: httpx.URL | None = None
         self._tokens: Tokens | None = None
+        self._dead: OutsideError | None = None
 
     def begin(self, what: str, size: int = 0) -> Deadline:
         """A call of the port starts: `what` stands in its errors."""
@@ -183,8 +184,14 @@ class Session:
 
     def _connected(self, deadline: Deadline) -> tuple[httpx.URL, Tokens]:
         with self._lock:
+            if self._dead is not None:
+                raise self._dead
             if self._root is None or self._tokens is None:
-                self._root = self._find_root(deadline)
+                try:
+                    self._root = self._find_root(deadline)
+                except OutsideError as error:
+                    self._dead = error  # the calls that wait here would each try as long, one after another
+                    raise
                 self._tokens = Tokens(
                     self._endpoint.name,
                     self._endpoint.credentials,
