@@ -118,7 +118,7 @@ def http_server(folder: Path) -> Iterator[GitServer]:
         )
     )
     socket = folder / "fcgi.sock"
-    fcgi = ["fcgiwrap", "-c", "4", "-s", f"unix:{socket}"]
+    fcgi = ["fcgiwrap", "-s", f"unix:{socket}"]  # one process, so that none outlives the test
     nginx = ["nginx", "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config)]
     variables = {"PIPEGRAFT_IAC_USER": USER, "PIPEGRAFT_IAC_TOKEN": PASSWORD}
     with (
