@@ -70,7 +70,7 @@ def test_the_score_reaches_the_quantile_exactly_when_the_interval_exceeds_a_quar
             shift.add(chance.gauss(10, 2), chance.gauss(12, 2))
             low, _high = shift.interval(confidence)
             exceeds = low is not None and low > 0.25 * abs(shift.estimate or 0) and shift.score > -math.inf
-            assert (shift.score >= judge._quantile) == exceeds
+            assert (shift.score >= judge.quantile) == exceeds
             seen.add(exceeds)
     assert seen == {True, False}
 

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipegraft.domain.judging.scores import edge, log_mixture
 from pipegraft.domain.judging.stories import (
+    Clumped,
     Constant,
     Following,
     Freak,
     Onset,
     Wandering,
-    edge,
-    log_mixture,
-    wanderings,
+    weathers,
 )
 
 TOTALS = (3, 4, 2)
@@ -46,6 +46,7 @@ def tell(story: Constant | Wandering | Following, path: tuple[int, ...]) -> floa
         lambda: Wandering(0.3, 0.2, 0.0),
         lambda: Wandering(-0.5, 0.4, 0.8),
         lambda: Wandering(0.0, 1.5, 0.0),
+        lambda: Clumped(0.2, 3.0),
         lambda: Following(-math.inf, 0.6),
     ],
 )
@@ -82,7 +83,7 @@ def test_scores_are_those_of_the_binomial_and_the_beta_binomial_distribution() -
     st.floats(-2, 2),
 )
 def test_arms_can_be_swapped(intervals: list[tuple[float, int, int]], theta: float) -> None:
-    for make in (Constant, lambda theta: Wandering(theta, 0.3, 0.8), Freak):
+    for make in (Constant, lambda theta: Wandering(theta, 0.3, 0.8), Freak, lambda theta: Clumped(theta, 3)):
         one, other = make(theta), make(-theta)
         for odds, gray, stable in intervals:
             one.see(odds, gray, stable)
@@ -142,8 +143,8 @@ def test_the_following_story_compares_interval_by_interval() -> None:
 
 
 def test_without_wander_there_is_nothing_but_constants() -> None:
-    assert wanderings(0.0, 0.0) == ()
-    assert len(wanderings(0.0, 0.2)) == 5
+    assert weathers(0.0, 0.0) == ()
+    assert len(weathers(0.0, 0.2)) == 5
 
 
 def test_mixtures_of_scores_far_apart_neither_overflow_nor_vanish() -> None:

@@ -41,7 +41,8 @@ class MannWhitneyJudge:
     confidence: float = 0.98
 
     @property
-    def _quantile(self) -> float:
+    def quantile(self) -> float:
+        """What a series' score must reach to be called high."""
         return NormalDist().inv_cdf((1 + self.confidence) / 2)
 
     def __call__(self, policy: JudgePolicy, observations: Sequence[Observation]) -> Judgement:
@@ -54,7 +55,7 @@ class MannWhitneyJudge:
             seen += 1
             for metric, shift in series:
                 _see(metric, shift, observation)
-            if any(metric.critical and shift.score >= self._quantile for metric, shift in series):
+            if any(metric.critical and shift.score >= self.quantile for metric, shift in series):
                 break
         so_far = observations[:seen]
         return conclude(policy, so_far, [self._evidence(*one, policy, so_far) for one in series])
@@ -66,7 +67,7 @@ class MannWhitneyJudge:
         missing = missing_requests(metric, policy, observations)
         ends = "" if low is None or high is None else f" ({low:.3g} to {high:.3g})"
         seen = f"shift {shift.estimate:.3g}{ends} in {shift.looks} intervals" if shift.looks else "no data"
-        if shift.score >= self._quantile:
+        if shift.score >= self.quantile:
             answer, reason = Answer.FAIL, f"high: {seen}"
         elif missing:
             answer, reason = Answer.INCONCLUSIVE, f"not yet: {missing}"

@@ -15,16 +15,8 @@ from math import exp, inf, log, log1p, sqrt
 from typing import Final
 
 from pipegraft.domain.judging.readings import Draws
-from pipegraft.domain.judging.stories import (
-    Constant,
-    Following,
-    Freak,
-    Onset,
-    Story,
-    edge,
-    log_mixture,
-    wanderings,
-)
+from pipegraft.domain.judging.scores import edge, log_mixture
+from pipegraft.domain.judging.stories import Constant, Following, Freak, Onset, Story, weathers
 
 __all__ = ["ShareBets"]
 
@@ -76,10 +68,10 @@ class ShareBets:
         self._good = [Constant(log(ratio)) for ratio, _ in good]
         self._worse_following = Following(log1p(tolerance) + _APART, inf)
         self._good_following = Following(-inf, log1p(margin) - _APART)
-        self._equal_wandering = wanderings(0.0, wander)
-        self._worse_wandering = wanderings(log1p(margin), wander)
-        self._worse_weights = _weights([weight for _, weight in _WORSE], len(self._worse_wandering))
-        self._good_weights = _weights([weight for _, weight in good], len(self._equal_wandering))
+        self._equal_weather = weathers(0.0, wander)
+        self._worse_weather = weathers(log1p(margin), wander)
+        self._worse_weights = _weights([weight for _, weight in _WORSE], len(self._worse_weather))
+        self._good_weights = _weights([weight for _, weight in good], len(self._equal_weather))
         self._floor = _FloorTest(floor) if floor else None
         self._purse = 1.0
         self._intervals: list[tuple[float, float, float]] = []
@@ -104,7 +96,7 @@ class ShareBets:
             constant.see(odds, gray, stable)
         for following in (self._worse_following, self._good_following):
             following.see(odds, gray, stable)
-        for wandering in (*self._equal_wandering, *self._worse_wandering):
+        for wandering in (*self._equal_weather, *self._worse_weather):
             wandering.see(odds, gray, stable)
         self._intervals.append((odds, gray, stable))
 
@@ -113,31 +105,31 @@ class ShareBets:
         part = _AT_NEW_WEIGHT if new_weight else _AT_ANY_TIME
         staked = self._purse * (part if self._intervals else _AT_ONCE)
         self._purse -= staked
-        good = _scores([self._equal], self._equal_wandering)
+        good = _scores([self._equal], self._equal_weather)
         return log(staked) + log_mixture(good, [1 / len(good)] * len(good))
 
     @property
     def against(self) -> float:
         """Logarithm of the e-value against gray."""
-        innocent = max(_scores([self._tolerated], self._equal_wandering))
+        innocent = max(_scores([self._tolerated], self._equal_weather))
         relative = self._worse_mixture() - innocent
         return min(relative, self._floor.against) if self._floor else relative
 
     @property
     def in_favour(self) -> float:
         """Logarithm of the e-value in favour of gray."""
-        guilty = max(_scores([self._at_margin], self._worse_wandering))
+        guilty = max(_scores([self._at_margin], self._worse_weather))
         relative = self._good_mixture() - guilty
         return log_mixture([relative, self._floor.in_favour], [0.5, 0.5]) if self._floor else relative
 
     def _worse_mixture(self) -> float:
         return log_mixture(
-            _scores(self._worse, [self._worse_following], self._worse_wandering), self._worse_weights
+            _scores(self._worse, [self._worse_following], self._worse_weather), self._worse_weights
         )
 
     def _good_mixture(self) -> float:
         return log_mixture(
-            _scores(self._good, [self._good_following], self._equal_wandering), self._good_weights
+            _scores(self._good, [self._good_following], self._equal_weather), self._good_weights
         )
 
     @property
@@ -162,7 +154,7 @@ class ShareBets:
         return low, high
 
     def _score_at(self, theta: float) -> float:
-        constant, wandering = Constant(theta), wanderings(theta, self._wander)
+        constant, wandering = Constant(theta), weathers(theta, self._wander)
         for interval in self._intervals:
             constant.see(*interval)
             for story in wandering:

@@ -12,20 +12,20 @@ nobody can expect to win if the second one is true, at any time of stopping.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import exp, inf, lgamma, log, log1p, sqrt
+from math import exp, inf, lgamma, log, log1p
 from typing import Final, Protocol
 
+from pipegraft.domain.judging.scores import log_add
+
 __all__ = [
+    "Clumped",
     "Constant",
     "Following",
     "Freak",
     "Onset",
     "Story",
     "Wandering",
-    "edge",
-    "log_mixture",
-    "wanderings",
+    "weathers",
 ]
 
 
@@ -156,38 +156,63 @@ class Wandering:
         a = (1.0 + ratio) / self._variance  # digamma and trigamma of a, b by their leading terms
         b = a / ratio
         after_a, after_b = a + gray, b + stable
-        self.score += (
-            lgamma(after_a)
-            + lgamma(after_b)
-            - lgamma(after_a + after_b)
-            - lgamma(a)
-            - lgamma(b)
-            + lgamma(a + b)
-        )
+        self.score += _log_beta(after_a, after_b) - _log_beta(a, b)
         if self._memory:
             self._deviation = self._memory * (log(after_a / after_b) - odds - self._theta)
             self._variance = self._memory**2 * (1.0 / after_a + 1.0 / after_b) + self._fresh
 
 
-_CLUMPS: Final = 1.5
-"""Deviation of log odds when bad requests come in clumps (retries, one client's burst) at low rates."""
+class Clumped:
+    """Gray's rate is a fixed multiple of stable's, but bad requests come in clumps that fall on one arm.
+
+    Retries, or one client's burst: the variance is `size` times that of single draws. Gray's share has a
+    Beta distribution, new in each interval, that is the narrower the more bad requests there are.
+
+    Arguments:
+        theta: logarithm of the multiple.
+        size: mean size of a clump; above 1.
+    """
+
+    __slots__ = ("_size", "_theta", "score")
+
+    def __init__(self, theta: float, size: float) -> None:
+        self._theta = theta
+        self._size = size
+        self.score = 0.0
+
+    def see(self, odds: float, gray: float, stable: float) -> None:
+        """Take in one interval; arguments as for `Constant.see`."""
+        if gray + stable:
+            ratio = exp(odds + self._theta)
+            b = (gray + stable) / (self._size - 1.0) / (1.0 + ratio)
+            a = b * ratio
+            self.score += _log_beta(a + gray, b + stable) - _log_beta(a, b)
+
+
+def _log_beta(a: float, b: float) -> float:
+    return lgamma(a) + lgamma(b) - lgamma(a + b)
+
+
+_CLUMP: Final = 3.0
+"""Mean size of the clumps that bad requests may come in."""
 
 _MEMORY: Final = 0.8
 """The longest memory from one interval to the next that an arm's own weather is credited with."""
 
 
-def wanderings(theta: float, wander: float) -> tuple[Wandering, ...]:
-    """The ways in which arms are allowed to wander.
+def weathers(theta: float, wander: float) -> tuple[Wandering | Clumped, ...]:
+    """The ways in which one arm alone may be disturbed.
 
     Arguments:
-        theta: logarithm of the multiple around which they do.
-        wander: standard deviation of the logarithm of one arm's rate; 0 allows none.
+        theta: logarithm of the multiple around which that happens.
+        wander: standard deviation of the logarithm of one arm's rate; 0 allows no disturbance.
     """
     if not wander:
         return ()
     both = wander * 2**0.5  # two arms wander independently
-    shapes = ((both / 2, 0.0), (both, 0.0), (both / 2, _MEMORY), (both, _MEMORY), (_CLUMPS, 0.0))
-    return tuple(Wandering(theta, deviation, memory) for deviation, memory in shapes)
+    shapes = ((both / 2, 0.0), (both, 0.0), (both / 2, _MEMORY), (both, _MEMORY))
+    wandering = tuple(Wandering(theta, deviation, memory) for deviation, memory in shapes)
+    return (*wandering, Clumped(theta, _CLUMP))
 
 
 class Onset:
@@ -215,46 +240,4 @@ class Onset:
             stake: logarithm of what is staked on the onset being now: the share of the bettor's money times
                 the probability the first story gave to everything before this interval.
         """
-        self.score = _log_add(self.score, stake) + self._story.see(odds, gray, stable)
-
-
-def _log_add(one: float, other: float) -> float:
-    high, low = (one, other) if one > other else (other, one)
-    return high if low == -inf else high + log1p(exp(low - high))
-
-
-def log_mixture(scores: list[float], weights: list[float]) -> float:
-    """Logarithm of the weighted sum of ``exp(score)``: a mixture of laws if the weights sum to 1."""
-    high = max(scores)
-    if high == -inf:
-        return -inf
-    return high + log(sum(weight * exp(score - high) for score, weight in zip(scores, weights, strict=True)))
-
-
-def edge(score: Callable[[float], float], inside: float, outside: float, least: float) -> float:
-    """Where a score that falls from `inside` to `outside` drops below `least`, to about a hundredth.
-
-    The square root of what a score has lost is nearly proportional to the way from its top, so a few steps
-    of false position do.
-
-    Returns:
-        The place; `inside` if the score is below `least` there already.
-    """
-    top = score(inside)
-    if top < least:
-        return inside
-    start, wanted = inside, sqrt(top - least)
-    guess = inside + (0.5 if outside > inside else -0.5)
-    while abs(outside - inside) > 0.01:
-        found = score(guess)
-        if found >= least:
-            inside = guess
-        else:
-            outside = guess
-        lost = sqrt(max(top - found, 0.0))
-        if abs(lost - wanted) < 0.01 * wanted:
-            return guess
-        guess = start + (guess - start) * wanted / lost if lost else outside
-        if not min(inside, outside) < guess < max(inside, outside):
-            guess = (inside + outside) / 2
-    return inside
+        self.score = log_add(self.score, stake) + self._story.see(odds, gray, stable)
