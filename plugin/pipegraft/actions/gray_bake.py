@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 
-from pipegraft.domain.gray.record import add_counts
+from pipegraft.domain.gray.record import part_of
 from pipegraft.errors import OutsideError
 from pipegraft.model.judgement import Judgement, JudgePolicy
 from pipegraft.model.observation import ArmCounts, Observation
@@ -19,7 +20,8 @@ class GrayBake:
     """Judges what serves now against what stable showed while it was still there.
 
     The two were not observed at the same time, so a disturbance that hits everything is not told from a
-    regression: the price of looking after the fact. All that is served counts as one growing interval.
+    regression: the price of looking after the fact. Each interval is compared with an equal part of the
+    baseline, so that judges can tell a burst from a regression by its duration.
 
     Arguments:
         sources: metric name → its source.
@@ -39,22 +41,38 @@ class GrayBake:
         self._judge = judge
         self._policy = replace(policy, deadline=None)
         self._baseline = baseline
-        self._served: dict[str, ArmCounts] = {}
+        self._served: list[tuple[float, float, dict[str, ArmCounts]]] = []
         self._start = start
+        self._end = start
 
     def begin(self, now: float) -> float:
         """Start to count; answers from when on the sources know what was served."""
-        return max(source.begin(self._start, now) for source in self._sources.values())
+        self._end = max(source.begin(self._start, now) for source in self._sources.values())
+        return self._end
 
-    def look(self, now: float) -> Judgement:
-        """Judge everything served until now; a source that does not answer adds nothing."""
+    def look(self, now: float, interval: float = inf) -> Judgement:
+        """Judge everything served until now; a source that does not answer adds nothing.
+
+        Arguments:
+            now: the present.
+            interval: seconds between two looks; what is further behind is observed in such intervals.
+        """
+        while now - self._end >= 2 * interval:
+            self._observe(self._end + interval)
+        self._observe(max(now, self._end + 0.001))  # the clock of whoever committed may be ahead of ours
+        part = 1 / len(self._served)
+        baseline = {name: part_of(counts, part) for name, counts in self._baseline.items()}
+        observations = [Observation(start, end, 50, baseline, served) for start, end, served in self._served]
+        return self._judge(self._policy, observations)
+
+    def _observe(self, until: float) -> None:
+        served: dict[str, ArmCounts] = {}
         for name, source in self._sources.items():
             try:
-                counts = source.take(now).stable
+                counts = source.take(until).stable
             except OutsideError:
                 continue
             if counts is not None:
-                served = self._served.get(name)
-                self._served[name] = add_counts(served, counts) if served else counts
-        end = max(now, self._start + 0.001)  # the clock of whoever committed may be ahead of ours
-        return self._judge(self._policy, [Observation(self._start, end, 50, self._baseline, self._served)])
+                served[name] = counts
+        self._served.append((self._end, until, served))
+        self._end = until

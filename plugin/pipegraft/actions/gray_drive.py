@@ -163,7 +163,7 @@ class GrayDrive:
             self._context.clock.sleep(min(self._pace.poll, due - now))
             if due - now > self._pace.poll and self._look().standing != look.standing:
                 return True
-        self._judgement = watch.look(look.standing.weight, now)
+        self._judgement = watch.look(look.standing.weight, now, self._gray.interval)
         self._looks.append(look_data(watch.step[-1], self._judgement))
         self._context.report(
             "judgement",
@@ -266,7 +266,7 @@ class GrayDrive:
                 clock.sleep(min(self._gray.interval, max(0.0, end - clock.now())))
             if self._look().standing != look.standing:
                 return True
-            judgement = bake.look(clock.now())
+            judgement = bake.look(clock.now(), self._gray.interval)
             context.report("judgement", f"bake: {judgement.answer}: {judgement.reason}", self._environment)
             if judgement.answer is Answer.FAIL:
                 self._judgement = judgement

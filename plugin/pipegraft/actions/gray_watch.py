@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 
 from pipegraft.errors import OutsideError, PipegraftError, UsageError
@@ -75,22 +76,30 @@ class GrayWatch:
         """End of what was observed, seconds since the epoch."""
         return self._end
 
-    def look(self, weight: float, now: float) -> Judgement:
-        """Take an interval, up to now, and judge.
+    def look(self, weight: float, now: float, interval: float = inf) -> Judgement:
+        """Observe up to now, and judge.
 
         Arguments:
             weight: percent of the requests that gray should get.
+            now: the present.
+            interval: seconds between two looks; what is further behind is observed in such intervals, as
+                whoever watched before would have: judges tell a burst from a regression by its duration.
         """
-        taken = {name: found for name in self._sources if (found := self._take(name, now))}
-        for shown in sorted({arms.weight for arms in taken.values() if arms.weight is not None}):
-            if abs(shown - weight) > _TOLERATED:
-                self._warn(f"expected {weight:g}% of the requests to be meant for gray, found {shown:g}%")
-        self.step.append(Observation(self._end, now, weight, _arm(taken, "stable"), _arm(taken, "gray")))
-        self._end = now
+        while now - self._end >= 2 * interval:
+            self._observe(weight, self._end + interval)
+        self._observe(weight, now)
         try:
             return self._judge(self._policy, self.observations)
         except UsageError as error:
             return self._undecidable(error)
+
+    def _observe(self, weight: float, until: float) -> None:
+        taken = {name: found for name in self._sources if (found := self._take(name, until))}
+        for shown in sorted({arms.weight for arms in taken.values() if arms.weight is not None}):
+            if abs(shown - weight) > _TOLERATED:
+                self._warn(f"expected {weight:g}% of the requests to be meant for gray, found {shown:g}%")
+        self.step.append(Observation(self._end, until, weight, _arm(taken, "stable"), _arm(taken, "gray")))
+        self._end = until
 
     def _undecidable(self, error: UsageError) -> Judgement:
         """No answer where the judge cannot use what it gets: a release never stays unwatched for that."""

@@ -10,7 +10,7 @@ from pipegraft.errors import UsageError
 from pipegraft.model.judgement import Evidence, Judgement
 from pipegraft.model.observation import ArmCounts, Histogram, Observation
 
-__all__ = ["OBSERVED", "add_counts", "as_data", "from_trailer", "look_data", "to_trailer", "total"]
+__all__ = ["OBSERVED", "as_data", "from_trailer", "look_data", "part_of", "to_trailer", "total"]
 
 OBSERVED = "Pipegraft-Observed"
 """Trailer of the commits that end a step: everything observed at its weight, as one interval."""
@@ -99,17 +99,28 @@ def _sum(arms: Iterable[Mapping[str, ArmCounts]]) -> dict[str, ArmCounts]:
     found: dict[str, ArmCounts] = {}
     for arm in arms:
         for metric, counts in arm.items():
-            found[metric] = add_counts(found[metric], counts) if metric in found else counts
+            found[metric] = _add(found[metric], counts) if metric in found else counts
     return found
 
 
-def add_counts(one: ArmCounts, other: ArmCounts) -> ArmCounts:
+def _add(one: ArmCounts, other: ArmCounts) -> ArmCounts:
     """Two intervals of one metric as one; of plain values the later one."""
     return ArmCounts(
         one.requests + other.requests,
         None if one.errors is None or other.errors is None else one.errors + other.errors,
         None if one.latency is None or other.latency is None else one.latency.plus(other.latency),
         other.value,
+    )
+
+
+def part_of(counts: ArmCounts, part: float) -> ArmCounts:
+    """A share of what was counted; a plain value stays."""
+    latency = counts.latency
+    return ArmCounts(
+        counts.requests * part,
+        None if counts.errors is None else counts.errors * part,
+        None if latency is None else Histogram(latency.bounds, tuple(part * one for one in latency.counts)),
+        counts.value,
     )
 
 
