@@ -140,6 +140,7 @@ def test_stages_in_another_file_are_edited_there(repository):
         ("include: {local: c.yml, rules: [{if: $X}]}\nx: {script: y}\n", "c.yml is included under rules"),
         ("include: https://example.com/c.yml\nx: {script: y}\n", "https://example.com/c.yml"),
         (".s: &s [a]\nstages: *s\nx: {stage: a, script: y}\n", "plain list"),
+        (".s: {st: [a]}\nstages: !reference [.s, st]\nx: {stage: a, script: y}\n", "plain list"),
     ],
 )
 def test_where_the_stages_are_not_known_delivery_runs_at_the_end(repository, root, why):
@@ -163,6 +164,41 @@ def test_a_job_of_the_same_name_is_found_first(repository, name):
     ):
         tree.inject()
     assert tree.files == before
+
+
+@pytest.mark.parametrize("mode", ["include", "child"])
+def test_a_stage_that_is_called_as_ours_is_the_teams(repository, mode):
+    root = "include: a.yml\nx: {stage: pipegraft, script: y}\n"
+    tree = repository(root, {"a.yml": "stages: [pipegraft]\n"})
+    before = dict(tree.files)
+    with pytest.raises(UsageError, match=r"a\.yml: the pipeline already has a stage called 'pipegraft'"):
+        tree.inject(mode=mode)
+    assert tree.files == before
+    tree.eject()
+    assert tree.files == before
+
+
+@pytest.mark.parametrize("left", ["manifest", "include"])
+def test_half_of_a_graft_can_be_completed_and_taken_out(repository, left):
+    tree = repository(PIPELINE)
+    tree.inject()
+    whole = dict(tree.files)
+    if left == "include":
+        del tree.files[MANIFEST]
+    else:
+        tree.root = tree.root.replace(f"include: {MANIFEST}\n\n", "")
+    half = dict(tree.files)
+    tree.inject()
+    assert tree.files == whole
+    tree.files = half
+    tree.eject()
+    assert tree.root == PIPELINE
+
+
+def test_delivery_stands_before_the_last_stage_of_all(repository):
+    tree = repository("stages: [.pre, build, .post]\nx: {stage: build, script: y}\n")
+    tree.inject()
+    assert "stages: [.pre, build, pipegraft, pipegraft:production, .post]\n" in tree.root
 
 
 def test_the_pin_moves_in_place(repository):

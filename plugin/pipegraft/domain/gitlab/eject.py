@@ -29,6 +29,8 @@ def eject(file: str, text: str, read: Callable[[str], str | None]) -> Injection:
         EditRefused: a file does not parse.
     """
     layers = layers_of(file, text, Files(lambda path: None if is_generated(path) else read(path)))
+    if read(MANIFEST) is None and not any(is_generated(layer.opaque) for layer in layers):
+        return Injection(files={})  # a stage that is called as delivery's are is the team's
     named = [layer.file for layer in layers if layer.file]
     settings = read_settings(read(MANIFEST))
     names = [file, *named, *([settings.stages] if settings and settings.stages else ())]

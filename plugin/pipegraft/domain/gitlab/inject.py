@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipegraft.domain.gitlab.compare import prove_unchanged
-from pipegraft.domain.gitlab.include_graft import add_include
+from pipegraft.domain.gitlab.include_graft import MANIFEST, add_include
 from pipegraft.domain.gitlab.layers import Files, Layer, layers_of
 from pipegraft.domain.gitlab.manifest import (
     Settings,
@@ -104,7 +104,10 @@ def _not_in(names: Iterable[str], known: Collection[str]) -> tuple[str, ...]:
 
 def _team_layers(file: str, text: str, files: Files) -> list[Layer]:
     visible = Files(lambda path: None if is_generated(path) else files.read(path), files.find)
-    found = [layer for layer in layers_of(file, text, visible) if not is_generated(layer.opaque)]
+    every = layers_of(file, text, visible)
+    found = [layer for layer in every if not is_generated(layer.opaque)]
+    if len(found) == len(every) and files.read(MANIFEST) is None:
+        _check_stages(file, found)
     if all(layer.opaque or not layer.values for layer in found) and len(found) == 1:
         raise EditRefused(
             "expected a pipeline, found no jobs and no keywords",
@@ -128,6 +131,18 @@ def _check_names(file: str, layers: Sequence[Layer], jobs: Sequence[str]) -> Non
                 f"the pipeline already has a job called '{taken[0]}'",
                 place=Place(layer.file or file),
                 fix="give that job another name: GitLab would merge the two",
+            )
+
+
+def _check_stages(file: str, layers: Sequence[Layer]) -> None:
+    """Before delivery comes, no stage may bear a name that its removal goes by."""
+    for layer in layers:
+        for stage in _own_stages(layer):
+            raise UsageError(
+                f"the pipeline already has a stage called '{stage}'",
+                place=Place(layer.file or file),
+                fix="give that stage another name: delivery's are called so; "
+                "if it was left behind by delivery, take it out of the list",
             )
 
 
@@ -185,11 +200,16 @@ def _place_last(request: InjectionRequest, layers: Sequence[Layer], why: str) ->
 
 
 def _without_stages(request: InjectionRequest, layers: Sequence[Layer]) -> dict[str, str]:
-    names = [layer.file for layer in layers if any(is_ours(str(s)) for s in layer.values.get("stages") or ())]
+    names = [layer.file for layer in layers if _own_stages(layer)]
     return {
         name: _edit(name, _current(request, name) or "", lambda source, root: remove_stages(source, root)[0])
         for name in names
     }
+
+
+def _own_stages(layer: Layer) -> list[str]:
+    stages = layer.values.get("stages")
+    return [name for name in map(str, stages) if is_ours(name)] if isinstance(stages, list) else []
 
 
 def _edit(file: str, text: str, edits: Callable[[Source, Node], list[Splice]]) -> str:

@@ -48,7 +48,7 @@ def order_stages(present: Sequence[str], wanted: Sequence[str], after: str | Non
         team if after is not None else [stage for stage in present if stage in wanted or not is_ours(stage)]
     )
     standing = [stage for stage in wanted if stage in kept]
-    at = len(kept)
+    at = kept.index(".post") if ".post" in kept else len(kept)
     if standing:
         at = kept.index(standing[0])
     elif after is not None:
