@@ -254,7 +254,8 @@ def test_what_is_no_pipeline_is_refused_with_a_way_out(text: str, message: str, 
     with pytest.raises(EditRefused, match=message) as refused:
         graft(text)
     assert fix in refused.value.problem.fix
-    assert refused.value.problem.place is None or refused.value.problem.place.file == "Jenkinsfile"
+    assert refused.value.problem.place is not None
+    assert refused.value.problem.place.file == "Jenkinsfile"
 
 
 @pytest.mark.parametrize(
@@ -306,6 +307,12 @@ def test_the_library_joins_what_is_loaded_and_leaves_it_again(before: str, after
     text = grafted(before + pipeline)
     assert text.startswith(after + "node {")
     assert ejected(text) == before + pipeline
+
+
+@pytest.mark.parametrize("names", ["'pipegraft'", "['a', 'pipegraft@v0.0.1']"])
+def test_a_library_that_the_team_loads_itself_is_not_taken_for_ours(names: str) -> None:
+    with pytest.raises(EditRefused, match="the library 'pipegraft' loaded and no stage of it"):
+        graft(f"@Library({names}) _\n{DECLARATIVE}")
 
 
 def test_the_pin_is_updated_in_place() -> None:

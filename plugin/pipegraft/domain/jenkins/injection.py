@@ -32,6 +32,12 @@ def inject(request: InjectionRequest) -> Injection:
     script = parse(request.text, request.file)
     grafts = find_grafts(script)
     own = _own_calls(script, grafts)
+    if not grafts and not own and library_version(script) is not None:
+        raise EditRefused(
+            f"expected a file without delivery, found the library '{PREFIX}' loaded and no stage of it",
+            place=Place(request.file),
+            fix="run pipegraft eject, or take the library out of @Library: injecting loads it again",
+        )
     team_text, slot = take_out(request.text, grafts)
     team = parse(team_text, request.file) if grafts else script
     shape = outline(team)

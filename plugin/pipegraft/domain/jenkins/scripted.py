@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipegraft.domain.jenkins.stages import Outline, TeamStage, block_of, title_of
-from pipegraft.errors import EditRefused
+from pipegraft.errors import EditRefused, Place
 from pipegraft.text.groovy import Script, Span, Statement
 
 __all__ = ["is_definition", "outline"]
@@ -267,7 +267,7 @@ def _calls_parallel(script: Script, statement: Statement) -> bool:
 
 
 def _no_pipeline(script: Script, statements: tuple[Statement, ...]) -> EditRefused:
-    place = script.place(script.skip_newlines(0)) if statements else None
+    place = script.place(script.skip_newlines(0)) if statements else Place(script.file)
     running = [
         statement
         for statement in statements
