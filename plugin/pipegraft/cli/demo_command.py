@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -41,7 +43,7 @@ def command(keep: Path | None, as_json: bool) -> None:
         console.rule(f"[bold]{headline}", align="left", style="cyan")
         console.print(f"[dim]{line}[/dim]\n", highlight=False)
 
-    with _folder(keep) as folder:
+    with _interruptible(), _folder(keep) as folder:
         result = run_demo(folder, narrate, kept=keep is not None)
     if as_json:
         print_json(result.to_json())
@@ -58,6 +60,22 @@ def command(keep: Path | None, as_json: bool) -> None:
         out.print(
             f"[dim]Everything is in {result.folder}: try git log there, and .pipegraft/release.json.[/]"
         )
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let a lost terminal and `kill` end it as Ctrl-C does: nothing that was started is left behind."""
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, interrupt) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
