@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pipegraft.manager import Plugins
 from pipegraft.model.delivery import Metric
 from pipegraft.model.observation import ArmCounts
 from pipegraft.ports.metrics import Arms, MetricRequest, MetricSource
+from pipegraft.testing.metric_suite import MetricSourceSuite, Play
 
 
 def open_source(root: Path, name: str, **keys: Any) -> MetricSource:
@@ -28,6 +30,34 @@ def open_source(root: Path, name: str, **keys: Any) -> MetricSource:
 
 def show(path: Path, stable: Any, gray: Any = None) -> None:
     path.write_text(json.dumps({"stable": stable, "gray": gray}))
+
+
+@pytest.mark.parametrize("name", ["json", "command"])
+class TestCountsSource(MetricSourceSuite):
+    @pytest.fixture
+    def play(self, tmp_path: Path, name: str) -> Play:
+        file = tmp_path / "counts.json"
+        keys: dict[str, Any] = {"json": {"path": file.name}, "command": {"command": ["cat", file.name]}}[name]
+
+        def play(intervals: Sequence[Arms | None]) -> tuple[MetricSource, Callable[[], None]]:
+            coming = iter(intervals)
+            totals = {arm: {"requests": 500.0, "errors": 5.0} for arm in ("stable", "gray")}
+            show(file, **totals)
+
+            def happen() -> None:
+                arms = next(coming)
+                if arms is None:
+                    file.unlink()
+                    return
+                for arm, seen in (("stable", arms.stable), ("gray", arms.gray)):
+                    assert seen
+                    totals[arm]["requests"] += seen.requests
+                    totals[arm]["errors"] += seen.errors or 0
+                show(file, **totals)
+
+            return open_source(tmp_path, name, **keys), happen
+
+        return play
 
 
 def test_totals_in_a_file_become_what_rose(tmp_path: Path) -> None:

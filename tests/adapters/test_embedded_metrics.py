@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from pipegraft.adapters.traffic.proxy_metrics import ProxyMetrics
 from pipegraft.errors import Unreachable
 from pipegraft.model.delivery import Metric
 from pipegraft.model.observation import ArmCounts
-from pipegraft.ports.metrics import Arms, MetricRequest
+from pipegraft.ports.metrics import Arms, MetricRequest, MetricSource
 from pipegraft.ports.traffic import Backend, Route
+from pipegraft.testing.metric_suite import MetricSourceSuite, Play
 
 
 class Pages:
@@ -26,6 +27,7 @@ class Pages:
         self.metrics = ProxyMetrics()
         self.show: Callable[[], str] = self.text
         self.weight = 10
+        self.down = False
 
     @property
     def routes(self) -> list[Route]:
@@ -54,7 +56,8 @@ def pages() -> Pages:
 def url(pages: Pages) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200 if self.path == "/metrics" else 404)
+            code = 200 if self.path == "/metrics" else 404
+            self.send_response(503 if pages.down else code)
             self.end_headers()
             self.wfile.write(pages.show().encode())
 
@@ -74,6 +77,25 @@ def source(url: str, root: Path = Path(), **metric: object) -> EmbeddedSource:
     declared = Metric.model_validate({"source": "embedded", "url": url, **metric})
     options = Options.model_validate(dict(declared.options))
     return EmbeddedSource(options, MetricRequest("shop", "production", declared, root))
+
+
+class TestEmbeddedSource(MetricSourceSuite):
+    @pytest.fixture
+    def play(self, pages: Pages, url: str) -> Play:
+        def play(intervals: Sequence[Arms | None]) -> tuple[MetricSource, Callable[[], None]]:
+            coming = iter(intervals)
+
+            def happen() -> None:
+                arms = next(coming)
+                pages.down = arms is None
+                for backend, arm in (("web", arms and arms.stable), ("web-gray", arms and arms.gray)):
+                    failed = int(arm.errors or 0) if arm else 0
+                    pages.serve(backend, 500, failed)
+                    pages.serve(backend, 200, int(arm.requests) - failed if arm else 0)
+
+            return source(url), happen
+
+        return play
 
 
 def test_only_what_rose_since_the_beginning_counts_and_only_ours(pages: Pages, url: str) -> None:

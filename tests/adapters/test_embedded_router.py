@@ -19,7 +19,8 @@ import pytest
 from pipegraft.adapters.traffic.embedded_router import EmbeddedRouter
 from pipegraft.cli import run
 from pipegraft.errors import Unreachable
-from pipegraft.ports.traffic import Backend, FakeRouter, Route, TrafficRouter
+from pipegraft.ports.traffic import Backend, Route
+from pipegraft.testing.router_suite import RouterSuite
 
 
 class _Hello(BaseHTTPRequestHandler):
@@ -77,11 +78,17 @@ def alive(process: int) -> bool:
     return True
 
 
-def test_every_router_says_what_it_serves(router: EmbeddedRouter) -> None:
-    routers: list[TrafficRouter] = [router, FakeRouter()]
-    for each in routers:
-        each.apply([])
-        assert each.observe() == {}
+class TestEmbeddedRouter(RouterSuite):
+    @pytest.fixture
+    def addresses(self, instance: str) -> tuple[str, ...]:
+        return (instance,)
+
+    @pytest.fixture
+    def ask(self, router: EmbeddedRouter) -> Callable[[str], None]:
+        def ask(name: str) -> None:
+            assert httpx.get(f"http://{router.listening[name]}/", trust_env=False).status_code == 200
+
+        return ask
 
 
 def test_requests_are_served_and_counted(router: EmbeddedRouter, instance: str) -> None:

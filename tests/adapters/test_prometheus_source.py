@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from pipegraft.adapters.metrics.prometheus import Options, PrometheusSource
 from pipegraft.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.model.delivery import Metric
 from pipegraft.model.observation import ArmCounts
-from pipegraft.ports.metrics import Arms, MetricRequest
+from pipegraft.ports.metrics import Arms, MetricRequest, MetricSource
+from pipegraft.testing.metric_suite import MetricSourceSuite, Play
 
 REQUESTS = 'sum(increase(http_requests_total{app="{app}",version="{version}"}[{window}]))'
 ERRORS = 'sum(increase(http_requests_total{app="{app}",version="{version}",code=~"5.."}[{window}]))'
@@ -74,6 +75,29 @@ def source(url: str, **metric: Any) -> PrometheusSource:
     declared = Metric.model_validate({"source": "prometheus", "url": url, **metric})
     options = Options.model_validate(dict(declared.options))
     return PrometheusSource(options, MetricRequest("shop", "production", declared, Path()))
+
+
+class TestPrometheusSource(MetricSourceSuite):
+    @pytest.fixture
+    def play(self, server: Server, url: str) -> Play:
+        def play(intervals: Sequence[Arms | None]) -> tuple[MetricSource, Callable[[], None]]:
+            coming = iter(intervals)
+
+            def happen() -> None:
+                arms = next(coming)
+                server.status = 503 if arms is None else 200
+                server.answers = {}
+                if arms is None:
+                    server.answers[""] = {"status": "error", "errorType": "timeout", "error": "too slow"}
+                    return
+                for version, seen in (("stable", arms.stable), ("gray", arms.gray)):
+                    assert seen
+                    server.answers[f'version="{version}",code'] = vector(({}, seen.errors or 0))
+                    server.answers[f'version="{version}"'] = vector(({}, seen.requests))
+
+            return source(url, requests=REQUESTS, errors=ERRORS), happen
+
+        return play
 
 
 def test_the_window_lies_where_it_was_asked_for_and_both_versions_are_asked(server: Server, url: str) -> None:
@@ -137,6 +161,18 @@ def test_an_overloaded_server_may_be_asked_again(server: Server, url: str) -> No
     server.answers = {"": {"status": "error", "errorType": "timeout", "error": "too slow"}}
     with pytest.raises(Unreachable, match="too slow"):
         source(url, requests=REQUESTS, errors=ERRORS).take(60)
+
+
+def test_the_window_reaches_back_over_a_failed_look(server: Server, url: str) -> None:
+    opened = source(url, requests=REQUESTS, errors=ERRORS)
+    opened.begin(at=1000.0, now=1000.0)
+    server.status = 503
+    server.answers = {"": {"status": "error", "errorType": "timeout", "error": "too slow"}}
+    with pytest.raises(Unreachable):
+        opened.take(1060.0)
+    server.status, server.answers = 200, {}
+    opened.take(1120.0)
+    assert "[120s]" in server.asked[-1][0]
 
 
 def test_tokens_come_from_the_environment(server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterator
 
+import pytest
 from rich.console import Console
 
 from pipegraft.ports.progress import Event
 from pipegraft.reports.progress import LiveProgress, PlainProgress
+from pipegraft.testing.progress_suite import ProgressSuite
 
 EVENTS = [
     Event("started", "Build images.", "image-build"),
@@ -18,6 +21,35 @@ EVENTS = [
     Event("verdict", "succeeded: all of it is live"),
     Event("finished", "expected a, found b", "sync-gate:production", {"seconds": 0.5, "ok": False}),
 ]
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    return io.StringIO()
+
+
+class TestPlainProgress(ProgressSuite):
+    @pytest.fixture
+    def progress(self, stream: io.StringIO) -> PlainProgress:
+        return PlainProgress(stream)
+
+    @pytest.fixture
+    def said(self, stream: io.StringIO) -> Callable[[], str]:
+        return stream.getvalue
+
+
+class TestLiveProgress(ProgressSuite):
+    @pytest.fixture
+    def progress(self, stream: io.StringIO) -> Iterator[LiveProgress]:
+        console = Console(
+            file=stream, force_terminal=True, width=100, color_system=None, legacy_windows=False
+        )
+        with LiveProgress(console) as progress:
+            yield progress
+
+    @pytest.fixture
+    def said(self, stream: io.StringIO) -> Callable[[], str]:
+        return stream.getvalue
 
 
 def test_plain_lines_say_what_changed_and_repeat_nothing() -> None:

@@ -50,14 +50,22 @@ class TrafficRouter(Protocol):
 
 
 class FakeRouter:
-    """Remembers the routes and counts what a test says was served."""
+    """Remembers the routes and counts the requests a test sends, split by weight."""
 
     def __init__(self) -> None:
         self.routes: tuple[Route, ...] = ()
-        self.served: dict[str, dict[str, int]] = {}
+        self._served: dict[str, dict[str, int]] = {}
 
     def apply(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
 
+    def serve(self, name: str) -> None:
+        """One request through the route of that name, to the backend furthest behind its weight."""
+        route = next(route for route in self.routes if route.name == name)
+        counts = self._served.setdefault(name, {})
+        wanted = [backend for backend in route.backends if backend.weight > 0]
+        chosen = min(wanted, key=lambda backend: counts.get(backend.name, 0) / backend.weight)
+        counts[chosen.name] = counts.get(chosen.name, 0) + 1
+
     def observe(self) -> Mapping[str, Mapping[str, int]]:
-        return self.served
+        return {route: dict(counts) for route, counts in self._served.items()}

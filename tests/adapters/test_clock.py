@@ -1,0 +1,14 @@
+"""This machine's clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipegraft.adapters.clock import SystemClock
+from pipegraft.testing.clock_suite import ClockSuite
+
+
+class TestSystemClock(ClockSuite):
+    @pytest.fixture
+    def clock(self) -> SystemClock:
+        return SystemClock()

@@ -1,0 +1,20 @@
+"""Every judge that ships keeps the contract of judges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pipegraft.domain.judging.plugin import pipegraft_judges
+from pipegraft.model.judgement import Answer
+from pipegraft.ports.judge import Judge
+from pipegraft.ports.plugins import JudgePlugin
+from pipegraft.testing.judge_suite import JudgeSuite
+
+
+@pytest.mark.parametrize("plugin", list(pipegraft_judges()), ids=lambda plugin: plugin.name)
+class TestJudges(JudgeSuite):
+    @pytest.fixture
+    def judge_for(self, plugin: JudgePlugin) -> Callable[[Answer], Judge]:
+        return lambda _answer: plugin.judge
