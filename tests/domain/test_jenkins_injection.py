@@ -171,7 +171,6 @@ node('linux') {
         ("A", "        )\n"),
         ("Each", "        ['x', 'y'].each { stage('Each') { sh it } }\n"),
         ("Main", "            stage('Main') { sh 'main' }\n"),
-        ("Clean", "        stage('Clean') { deleteDir() }\n"),
         ("Helper ${name}", '    stage("Helper ${name}") { echo name }\n'),
     ],
 )
@@ -264,6 +263,8 @@ def test_what_is_no_pipeline_is_refused_with_a_way_out(text: str, message: str, 
         ("Biuld", "no stage called 'Biuld'; there are: Helper", "write --after 'Build'"),
         ("Kept", "a closure that is kept for later", "leave out --after"),
         ("Made", "a closure that is kept for later", "leave out --after"),
+        ("Failed", "stands in 'catch', which runs after a failure too", "leave out --after"),
+        ("Clean", "stands in 'finally', which runs after a failure too", "leave out --after"),
     ],
 )
 def test_a_place_that_cannot_be_is_refused(after: str, message: str, fix: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipegraft.domain.jenkins.stages import Outline, TeamStage, block_of, title_of
+from pipegraft.domain.jenkins.stages import AFTER_FAILURE, Outline, TeamStage, block_of, title_of
 from pipegraft.errors import EditRefused, Place
 from pipegraft.text.groovy import Script, Span, Statement
 
@@ -54,7 +54,7 @@ class _Context:
         main: on every run, once, in order: what stands in it counts for where the pipeline ends.
         held: what stands for each of its stages when they do not run once and in order.
         holder: what makes them run otherwise.
-        kept: the block is a value: nobody knows when it runs.
+        kept: nothing can follow it in turn: a value runs nobody knows when, `finally` after a failure too.
     """
 
     main: bool = True
@@ -169,7 +169,7 @@ def _statement(walk: _Walk, statement: Statement, context: _Context) -> None:
             at = _opener_index(script, statement, brace)
             behind = None if context.kept else context.held or statement
             walk.stages.append(TeamStage(title_of(script, at), at, behind, context.holder))
-        as_one = as_one or (_runs_apart(inner, opener) and _has_stage(walk, brace, opener))
+        as_one = as_one or (_runs_apart(inner) and _has_stage(walk, brace, opener))
         _block(walk, script.inside(brace), inner)
     if context.main and as_one:
         del walk.ends[ends_before:]
@@ -178,9 +178,9 @@ def _statement(walk: _Walk, statement: Statement, context: _Context) -> None:
         walk.ends.append(body)
 
 
-def _runs_apart(inner: _Context, opener: str) -> bool:
+def _runs_apart(inner: _Context) -> bool:
     """Whether a block runs, though not simply in its turn: then delivery follows the whole statement."""
-    return not inner.main and not inner.kept and opener not in ("catch", "finally")
+    return not inner.main and not inner.kept
 
 
 def _has_stage(walk: _Walk, brace: int, opener: str) -> bool:
@@ -258,7 +258,9 @@ def _context(script: Script, statement: Statement, opener: str, outer: _Context)
         return replace(outer, main=False, held=outer.held or statement, holder=outer.holder or holder)
     if opener == "=":
         return replace(outer, main=False, kept=True)
-    main = outer.main and first not in _CONDITIONS and opener not in ("catch", "finally")
+    if opener in AFTER_FAILURE:
+        return replace(outer, main=False, kept=True, holder=opener)
+    main = outer.main and first not in _CONDITIONS
     return replace(outer, main=main)
 
 

@@ -10,7 +10,10 @@ from typing import Literal
 from pipegraft.errors import EditRefused
 from pipegraft.text.groovy import Script, Statement
 
-__all__ = ["Outline", "TeamStage", "block_of", "stage_behind", "title_of"]
+__all__ = ["AFTER_FAILURE", "Outline", "TeamStage", "block_of", "stage_behind", "title_of"]
+
+AFTER_FAILURE = frozenset({"catch", "finally"})
+"""What opens a block that runs when the build has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,13 @@ def stage_behind(outline: Outline, script: Script, name: str) -> tuple[Statement
             fix="name another stage, or give these names of their own",
         )
     behind = found[0].behind
+    if found[0].holder in AFTER_FAILURE:
+        raise EditRefused(
+            f"stage '{name}' stands in '{found[0].holder}', which runs after a failure too: "
+            "delivery would ship what failed",
+            place=script.place(found[0].at),
+            fix="name a stage outside of it, or leave out --after",
+        )
     if behind is None:
         raise EditRefused(
             f"stage '{name}' belongs to a closure that is kept for later: nothing is known to run after it",
