@@ -97,6 +97,9 @@ def test_json_for_machines(repository, capsys):
         ({}, ["--after", "biuld"], "there is no stage 'biuld'; there are: build"),
         ({}, ["--ci", "gitlba"], "write 'gitlab'"),
         ({}, ["--local", "--from-project", "a/b"], "give one of --from-project, --from-url, --local"),
+        ({}, ["--from-project", "a b"], "write --from-project GROUP/PROJECT"),
+        ({}, ["--from-url", "ftp//x"], "write --from-url https://"),
+        ({}, ["--ref", "v1.0.0"], "leave out --ref, or take the templates --from-project"),
         ({".gitlab-ci.yml": "pipegraft:image-build: {script: x}\n"}, [], "already has a job called"),
     ],
 )

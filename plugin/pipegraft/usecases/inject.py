@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,12 +49,19 @@ def choose_source(
     """Where the templates come from, of what was asked for; None if nothing was.
 
     Raises:
-        UsageError: more than one place was named.
+        UsageError: more than one place was named, or something that is none.
     """
     if sum((project is not None, url is not None, local)) > 1:
         raise UsageError(
             "the templates come from one place", fix="give one of --from-project, --from-url, --local"
         )
+    if project is not None and not re.fullmatch(r"[\w./$-]+", project):
+        raise UsageError(
+            f"expected the path of a project on the same server, found {project!r}",
+            fix="write --from-project GROUP/PROJECT",
+        )
+    if url is not None and not re.fullmatch(r"(https?://|\$)\S+", url):
+        raise UsageError(f"expected a URL, found {url!r}", fix="write --from-url https://…")
     pin = ref or _VERSION
     if project is not None:
         return TemplateSource("project", project.strip("/"), pin)

@@ -81,9 +81,18 @@ def read_settings(manifest: str | None) -> Settings | None:
 
 
 def settings_for(request: InjectionRequest) -> Settings:
-    """What is asked for, completed by what the injection before was asked for."""
+    """What is asked for, completed by what the injection before was asked for.
+
+    Raises:
+        UsageError: a version is named for copies, which have this program's.
+    """
     known = read_settings(request.read(MANIFEST)) or Settings(TemplateSource("local"))
     source = request.source or _pinned(known.source, request)
+    if source.kind == "local" and request.ref is not None:
+        raise UsageError(
+            "copies of the templates are of this program's version, and --ref names one",
+            fix="leave out --ref, or take the templates --from-project or --from-url",
+        )
     return Settings(
         source=source,
         mode=request.mode or known.mode,
