@@ -151,7 +151,9 @@ def test_the_engine_the_proxy_and_the_workloads_are_killed_in_a_gray_release(cha
         run = chain.start_run()
         wait_for(lambda: len(chain.subjects()) >= known + 2, "the first weight")
         chain.kill_engine()
-        processes = [process["pid"] for process in chain_processes(chain)]
+        processes = processes_of(chain.world)
+        assert any(" proxy " in args for args in processes.values())
+        assert len(processes) >= 5, processes  # the proxy, and both versions with their sidecars
         for pid in processes:
             os.kill(pid, signal.SIGKILL)
         chain.start_engine()
@@ -164,12 +166,42 @@ def test_the_engine_the_proxy_and_the_workloads_are_killed_in_a_gray_release(cha
             code = chain.run()
     assert code == 0, chain.said()
     wait_for(lambda: {ask(entrance) for _ in range(10)} == {(200, "v2")}, "v2 serves")
-    alive = {process["pid"] for process in chain_processes(chain)}
-    assert not alive & set(processes)
+    assert not set(processes_of(chain.world)) & set(processes)
 
 
-def chain_processes(chain: Chain) -> list[dict[str, Any]]:
-    """Everything the engine keeps running: instances and the proxy."""
-    found = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
-    mine = [line.split(None, 1) for line in found.splitlines() if str(chain.world.state) in line]
-    return [{"pid": int(pid), "args": args} for pid, args in mine if " engine " not in args]
+def processes_of(world: World) -> dict[int, str]:
+    """Everything the engine keeps running: the proxy, named after its folder, and instances, in theirs."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().decode().replace("\0", " ")
+            folder = str((process / "cwd").readlink())
+        except OSError:
+            continue  # it ended meanwhile
+        if str(world.state) in words + folder and " engine " not in words:
+            found[int(process.name)] = words
+    return found
+
+
+def test_the_demonstration_itself_is_killed_and_the_same_command_starts_it_anew(tmp_path: Path) -> None:
+    world = World(tmp_path / "kept")
+    words = [sys.executable, "-m", "pipegraft", "demo", "--keep", str(world.root)]
+    with (tmp_path / "demo.log").open("wb") as log:
+        demo = subprocess.Popen(words, env=world.environment, stdout=log, stderr=log)
+    wait_for(lambda: processes_of(world) or demo.poll() is not None, "the engine runs something")
+    demo.kill()
+    demo.wait()
+    left = processes_of(world)
+    world.claim()
+    assert left
+    assert processes_of(world) == {}
+    assert sorted(path.name for path in world.root.iterdir()) == [".pipegraft-demo"]
+
+
+def test_the_demonstration_takes_no_folder_that_holds_something_else(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep me")
+    words = [sys.executable, "-m", "pipegraft", "demo", "--keep", str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "expected an empty folder, found files in" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

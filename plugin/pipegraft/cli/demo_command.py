@@ -12,7 +12,6 @@ from typing import NoReturn
 import click
 
 from pipegraft.cli.common import json_option, print_json
-from pipegraft.errors import UsageError
 
 __all__ = ["command"]
 
@@ -22,7 +21,7 @@ __all__ = ["command"]
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Do it in DIR and keep it.",
+    help="Do it in DIR and keep it; what an earlier demonstration left there is cleared away.",
 )
 @json_option
 def command(keep: Path | None, as_json: bool) -> None:
@@ -84,9 +83,5 @@ def _folder(keep: Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="pipegraft-demo-") as name:
             yield Path(name)
         return
-    if keep.exists() and any(keep.iterdir()):
-        raise UsageError(
-            f"expected an empty folder, found files in {keep}", fix="name a folder that does not exist yet"
-        )
     keep.mkdir(parents=True, exist_ok=True)
     yield keep.resolve()

@@ -66,7 +66,7 @@ def run_demo(folder: Path, narrate: Narrator, *, kept: bool) -> DemoResult:
     """Play the whole story.
 
     Arguments:
-        folder: an empty folder.
+        folder: an empty folder, or one that an earlier demonstration was played in.
         narrate: told of each act before it starts.
         kept: whether the folder stays.
 
@@ -75,6 +75,7 @@ def run_demo(folder: Path, narrate: Narrator, *, kept: bool) -> DemoResult:
     """
     started = time.monotonic()
     world = World(folder)
+    world.claim()
     world.prepare()
     _inject(world, narrate)
     exit_codes: dict[str, int] = {}

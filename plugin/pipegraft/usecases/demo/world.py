@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +28,10 @@ _IDENTITY = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
 }
+_PATIENCE = 20.0
+"""Seconds an engine may take to start, or to end with all it runs."""
+_MARK = ".pipegraft-demo"
+_RECORD = "engine.json"
 _CI_VARIABLES = ("CI_", "GITLAB_", "BUILD_", "JENKINS_", "GIT_", "PIPEGRAFT_")
 
 
@@ -47,7 +54,7 @@ class World:
     """The demonstration's folder.
 
     Arguments:
-        root: an empty folder.
+        root: a folder; see `claim`.
     """
 
     def __init__(self, root: Path) -> None:
@@ -57,6 +64,46 @@ class World:
         self.state = root / "engine"
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(_CI_VARIABLES)}
         self.environment = {**inherited, **_IDENTITY, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def claim(self) -> None:
+        """Make the folder this demonstration's own.
+
+        What an earlier one that was killed left running here is ended, and what it left lying is removed.
+
+        Raises:
+            UsageError: the folder holds files that are no demonstration's.
+        """
+        mark = self.root / _MARK
+        if not mark.exists() and any(self.root.iterdir()):
+            raise UsageError(
+                f"expected an empty folder, found files in {self.root}",
+                fix="name a folder that does not exist yet",
+            )
+        self._end_engine()
+        for entry in self.root.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        mark.touch()
+
+    def _end_engine(self) -> None:
+        record = self.state / _RECORD
+        if not record.exists():
+            return
+        left = json.loads(record.read_text())
+        with contextlib.suppress(OSError):  # it does not answer: it is not there any more
+            urllib.request.urlopen(f"{left['url']}/healthz", timeout=5).close()  # noqa: S310 - http
+            os.kill(left["process"], signal.SIGTERM)
+        record.unlink()
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                with self.engine():
+                    return  # it took over what a dead engine left running, and ends it
+            except SyncFailed:  # the one before is still on its way out
+                if time.monotonic() > deadline:
+                    raise
 
     def prepare(self) -> None:
         """Lay out the team's source repository and its IaC repository, each with one commit."""
@@ -127,14 +174,14 @@ class World:
         finally:
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(_PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
 
     def _engine_url(self, process: subprocess.Popen[bytes]) -> str:
-        deadline = time.monotonic() + 20
-        record = self.state / "engine.json"
+        deadline = time.monotonic() + _PATIENCE
+        record = self.state / _RECORD
         while time.monotonic() < deadline and process.poll() is None:
             if record.exists():
                 found: dict[str, Any] = json.loads(record.read_text())
