@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from yaml import YAMLError
-from yaml.events import MappingStartEvent, ScalarEvent, SequenceStartEvent
+from yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 from yaml_documents import documents, events, is_same_around, nodes
 
 from pipegraft.errors import EditRefused
@@ -110,6 +110,78 @@ def test_insert_then_remove_restores_every_byte(text: str, value: Any, data: st.
     assert is_inserted(events(text), events(inserted))
     assert same_value(get_value(inserted, (*path, at), document=document), value)
     assert apply(inserted, [Remove((*path, at))], document=document) == text
+
+
+REASONS = (
+    "inside this text block",
+    "is the alias",
+    "which line",
+    "merge key",
+    "the tag",
+    "the whole document",
+    "no colon",
+    "only be given a mapping",
+    "nothing would be left",
+)
+
+
+@quick
+@given(documents(), VALUES, st.data())
+def test_put_makes_any_value_any_other_and_touches_nothing_else(
+    text: str, value: Any, data: st.DataObject
+) -> None:
+    document, path, index, _ = chosen(data, text, ScalarEvent, MappingStartEvent, SequenceStartEvent)
+    try:
+        after = apply(text, [Put(path, value)], document=document)
+    except EditRefused as refusal:
+        assume(not any(reason in str(refusal) for reason in REASONS))
+        assume("\t#" not in text)  # 'key:' and '-' cannot have a tab and a comment behind them
+        raise
+    assert same_value(get_value(after, path, document=document), value)
+    assert apply(after, [Put(path, value)], document=document) == after
+    old, new = events(text), events(after)
+    rest = len(old) - behind(old, index)
+    assert old[:index] == new[:index]
+    assert old[len(old) - rest :] == new[len(new) - rest :]
+
+
+@quick
+@given(documents(), st.data())
+def test_remove_takes_one_entry_and_nothing_else(text: str, data: st.DataObject) -> None:
+    document, path, index, _ = chosen(
+        data, text, ScalarEvent, MappingStartEvent, SequenceStartEvent, AliasEvent
+    )
+    assume(path)
+    try:
+        after = apply(text, [Remove(path)], document=document)
+    except EditRefused as refusal:
+        assume(not any(reason in str(refusal) for reason in (*REASONS, "single pair")))
+        raise
+    old, new = events(text), events(after)
+    first, last = index - isinstance(path[-1], str), behind(old, index)
+    only = old[first - 1][0] != "DocumentStartEvent" and old[last][0] in {
+        "MappingEndEvent",
+        "SequenceEndEvent",
+    }
+    only = only and old[first - 1][0] in {"MappingStartEvent", "SequenceStartEvent"}
+    if only:  # nothing is left of a block collection, and empty brackets of one in brackets
+        assert new[: first - 2] == old[: first - 2]
+        assert len(new) - len(old) in {first - last, first - last - 1, first - last - 4}
+        assert old[last + 2 :] == new[len(new) - len(old) + last + 2 :]
+    else:
+        assert new == old[:first] + old[last:]
+    characters = iter(text)
+    assert all(character in characters for character in after)  # nothing new, nothing moved
+
+
+def behind(events: list[Any], index: int) -> int:
+    """The index behind the node that starts at an index."""
+    depth = 0
+    while True:
+        depth += events[index][0].endswith("StartEvent") - events[index][0].endswith("EndEvent")
+        index += 1
+        if not depth:
+            return index
 
 
 @quick

@@ -275,9 +275,12 @@ def _behind(found: list[Any], at: int) -> int:
 def is_same_around(before: str, after: str, event: Any) -> bool:
     """Whether every byte of a text is the same in front of a scalar and behind it.
 
-    A value that nobody wrote stands behind its colon, in front of blanks and a comment.
+    Where nobody wrote a value, something is added somewhere, and nothing else.
     """
     bom = len(before) - len(before.removeprefix("\ufeff"))
     start, end = bom + event.start_mark.index, bom + event.end_mark.index
-    head = before[:start].rstrip() if start == end else before[:start]
-    return after.startswith(head) and after.endswith(before[end:])
+    if start == end:
+        return any(
+            after.startswith(before[:at]) and after.endswith(before[at:]) for at in range(len(before) + 1)
+        )
+    return after.startswith(before[:start]) and after.endswith(before[end:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from yaml.events import (
     DocumentEndEvent,
@@ -18,18 +18,20 @@ from pipegraft.text.yaml.layout import (
     block_scalar,
     column_of,
     content_end,
+    content_start,
     entry_start,
     entry_stop,
-    is_empty,
     line_break_near,
-    line_end,
+    line_start,
+    without_break,
 )
 from pipegraft.text.yaml.locate import Step
 from pipegraft.text.yaml.render import Style, entry_lines, item_lines
 from pipegraft.text.yaml.source import LINE_BREAK, Node, Source
 
-__all__ = ["append_entry", "insert_item", "lines_at", "remove_entry", "style_at"]
+__all__ = ["append_entry", "cut_lines", "insert_item", "lines_at", "remove_entry", "style_at"]
 
+_BLANK_LINES = re.compile("(?:[ \t]*(?:\r\n|[\n\r\x85\u2028\u2029]))*")
 _BLANK = re.compile("[ \t\r\n\x85\u2028\u2029]*")
 
 
@@ -72,7 +74,7 @@ def insert_item(source: Source, sequence: Node, index: int, value: Value) -> Cha
 
 def _before_first(source: Source, sequence: Node, column: int, lines: Sequence[str]) -> Replaced:
     """In front of the first dash, and of the comments right above it, which belong to the first item."""
-    text, dash = source.text, entry_start(source, None, sequence)
+    text, dash = source.text, content_start(source, sequence)
     line = dash - column
     if text[line:dash].strip(" "):  # a sequence inside a sequence: '- - item'
         line_break = line_break_near(text, line)
@@ -81,13 +83,9 @@ def _before_first(source: Source, sequence: Node, column: int, lines: Sequence[s
     above = sequence - 1
     if not isinstance(source.events[above], DocumentStartEvent):
         comment = " " * column + "#"
-        while line and text.startswith(comment, start := _line_before(text, line)):
+        while line and text.startswith(comment, start := line_start(text, without_break(text, line))):
             line = start
     return lines_at(source, line, lines)
-
-
-def _line_before(text: str, line: int) -> int:
-    return max((found.end() for found in LINE_BREAK.finditer(text, 0, line - 1)), default=0)
 
 
 def lines_at(source: Source, position: int, lines: Sequence[str]) -> Replaced:
@@ -137,17 +135,18 @@ def remove_entry(source: Source, step: Step) -> Change:
     text, container = source.text, step.container
     column = column_of(source, container)
     first = step.value if step.key is None else step.key
-    before = _sibling_before(source, container, first)
-    start = entry_start(source, before, container)
+    start = entry_start(source, container, first)
     stop = entry_stop(source, step.value, column)
     behind = source.closing[step.value]
-    only = before is None and behind == source.closing[container] - 1
+    only = first == container + 1 and behind == source.closing[container] - 1
     line = start - column
     if not text[line:start].strip(" "):
-        cut = _lines_cut(source, first, line, stop)
+        cut = cut_lines(source, first, line, stop)
     elif only:
-        end = line_end(text, content_end(source, step.value))
-        cut = Replaced(len(text[:start].rstrip(" \t")), max(end, _trimmed(text, stop)), "")
+        content, end = content_end(source, step.value), without_break(text, stop)
+        if not text[content:end].strip(" \t"):
+            end = min(content, end)
+        cut = Replaced(len(text[:start].rstrip(" \t")), end, "")
     else:  # the first of several entries on its parent's dash line: the next one moves up
         upper = _BLANK.match(text, stop)
         cut = Replaced(start, upper.end() if upper else stop, "")
@@ -156,33 +155,36 @@ def remove_entry(source: Source, step: Step) -> Change:
     return Change((cut,), first, behind, ())
 
 
-def _sibling_before(source: Source, container: Node, first: Node) -> Node | None:
-    before = None
-    for child in source.children(container):
-        if child == first:
-            break
-        before = child
-    return before
+def cut_lines(source: Source, first: Node, line: int, stop: int) -> Replaced:
+    """Cut whole lines; at the end of a file without a last line break, the one before them instead.
 
-
-def _trimmed(text: str, stop: int) -> int:
-    if text[max(0, stop - 2) : stop] == "\r\n":
-        return stop - 2
-    return stop - 1 if stop and LINE_BREAK.fullmatch(text[stop - 1]) else stop
-
-
-def _lines_cut(source: Source, first: Node, line: int, stop: int) -> Replaced:
+    Arguments:
+        source: the text.
+        first: the first node in these lines.
+        line: where the first line starts.
+        stop: where the line behind them starts.
+    """
     text = source.text
-    whole = stop < len(text) or _trimmed(text, stop) < stop
-    if whole or _text_block_before(source, first) is not None:
+    text_block = _text_block_before(source, first)
+    if text_block is not None and block_scalar(source, text_block).chomping == "+":
+        blank_lines = _BLANK_LINES.match(text, stop)
+        stop = blank_lines.end() if blank_lines else stop  # that block would take them for its own
+    ends_in_break = stop < len(text) or without_break(text, stop) < stop
+    if ends_in_break or text_block is not None:
         return Replaced(line, stop, "")
-    return Replaced(_trimmed(text, line), stop, "")
+    return Replaced(without_break(text, line), stop, "")
 
 
 def _emptied(source: Source, container: Node, cut: Replaced) -> Change:
     event, last = source.events[container], source.closing[container]
     start, end = source.events[container - 1], source.events[last]
     if isinstance(start, DocumentStartEvent) and not start.explicit and isinstance(end, DocumentEndEvent):
+        if end.explicit or len(source.documents) > 1:
+            raise source.refusal(
+                container,
+                "nothing would be left of the document, and it has no '---' to stand for it",
+                "write '---' in front of the document",
+            )
         return Change((cut,), container - 1, last + 1, ())
     return Change((cut,), container, last, (Wanted(ScalarEvent, None, event.anchor, event.tag),))
 
@@ -192,24 +194,21 @@ def style_at(source: Source, container: Node, position: int) -> Style:
 
     At the end of a file without a last line break nothing is written under ``|``, which would count it.
     """
+    found: dict[type, int] = {}
+    for nodes in (range(container, source.closing[container]), range(len(source.events))):
+        for kind, offset in _indentations(source, nodes):
+            found.setdefault(kind, offset)
+            if len(found) == 2:
+                break
     literal = not _is_open_end(source.text, position)
-    step = dash = None
-    inside = range(container, source.closing[container])
-    for nodes in (inside, range(len(source.events))):
-        for node in nodes:
-            if step is not None and dash is not None:
-                return Style(step, dash, literal)
-            event = source.events[node]
-            if not isinstance(event, MappingStartEvent) or event.flow_style:
-                continue
-            column = column_of(source, node)
+    return Style(found.get(MappingStartEvent, 2), found.get(SequenceStartEvent, 2), literal)
+
+
+def _indentations(source: Source, nodes: Iterable[Node]) -> Iterator[tuple[type, int]]:
+    """How far block collections are indented in the block mappings among some nodes, by their kind."""
+    for node in nodes:
+        event = source.events[node]
+        if isinstance(event, MappingStartEvent) and not event.flow_style:
             for _, value in source.entries(node):
-                inner = source.events[value]
-                if getattr(inner, "flow_style", True) or is_empty(source, value):
-                    continue
-                offset = column_of(source, value) - column
-                if isinstance(inner, SequenceStartEvent):
-                    dash = offset if dash is None else dash
-                else:
-                    step = offset if step is None else step
-    return Style(step or 2, 2 if dash is None else dash, literal)
+                if not getattr(source.events[value], "flow_style", True):
+                    yield type(source.events[value]), column_of(source, value) - column_of(source, node)

@@ -207,18 +207,16 @@ def _starts_line(source: Source, key: Node) -> bool:
 
 def _proved_in(source: Source, window: _Window, changes: Sequence[Change], texts: Sequence[Replaced]) -> bool:
     chunk = _spliced(source.text, texts, window.start, window.end)
-    if window.last == len(source.events):
-        events = read_events(chunk)[3:]
-        return _agree(source.events, window.first, changes, events)
-    events = read_events(f"{chunk}{_SENTINEL}:\n")[3:]
-    sentinel = events[-5:-3]
-    return (
-        len(sentinel) == 2
-        and isinstance(sentinel[0], ScalarEvent)
-        and sentinel[0].value == _SENTINEL
-        and int(events[-5].start_mark.index) == len(chunk)
-        and _agree(source.events[: window.last], window.first, changes, events[:-5])
-    )
+    at_end = window.last == len(source.events)
+    events = read_events(chunk if at_end else f"{chunk}{_SENTINEL}:\n")
+    # In front of the entries stand the stream, a document without marker and its mapping.
+    if len(events) < 8 or not isinstance(events[2], MappingStartEvent) or events[2].flow_style:
+        return False
+    if at_end:
+        return _agree(source.events, window.first, changes, events[3:])
+    sentinel = events[-5]  # behind it: its value, and the ends of mapping, document and stream
+    follows = sentinel.start_mark.index == len(chunk) and isinstance(sentinel, ScalarEvent)
+    return follows and _agree(source.events[: window.last], window.first, changes, events[3:-5])
 
 
 def _agree(old: Sequence[Event], at: int, changes: Sequence[Change], new: Sequence[Event]) -> bool:

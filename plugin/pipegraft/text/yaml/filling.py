@@ -12,10 +12,11 @@ from yaml.events import (
 )
 
 from pipegraft.errors import EditRefused
-from pipegraft.text.yaml.blocks import lines_at, style_at
+from pipegraft.text.yaml.blocks import cut_lines, lines_at, style_at
 from pipegraft.text.yaml.changes import Change, Replaced, Value, Wanted, is_list, wanted
-from pipegraft.text.yaml.flows import colon_behind
+from pipegraft.text.yaml.flows import colon_behind, is_json
 from pipegraft.text.yaml.layout import (
+    block_scalar,
     column_of,
     content_end,
     entry_start,
@@ -24,6 +25,7 @@ from pipegraft.text.yaml.layout import (
     line_break_near,
     line_end,
     next_line,
+    without_break,
 )
 from pipegraft.text.yaml.locate import Step
 from pipegraft.text.yaml.paths import Path, format_path
@@ -55,7 +57,7 @@ def fill(source: Source, steps: tuple[Step, ...], node: Node, value: Value) -> C
     made = (Wanted(start.kind, start.value, event.anchor, event.tag), *inside)
     in_flow = bool(steps) and is_flow(source, steps[-1].container)
     if in_flow or not value or not (isinstance(value, Mapping) or is_list(value)):
-        token = as_flow(value) if in_flow else on_one_line(value)
+        token = as_flow(value, json_like=is_json(source, node)) if in_flow else on_one_line(value)
         return Change((token_for_nothing(source, steps, node, token),), node, node + 1, made)
     return Change((_filled(source, steps, node, value),), node, node + 1, made)
 
@@ -63,7 +65,7 @@ def fill(source: Source, steps: tuple[Step, ...], node: Node, value: Value) -> C
 def _filled(source: Source, steps: tuple[Step, ...], node: Node, value: Value) -> Replaced:
     end = source.end(node)
     if not steps:
-        stop = next_line(source.text, end)
+        stop = next_line(source.text, source.end(node - 1))  # behind the line of '---'
         return lines_at(source, stop, node_lines(value, 0, style_at(source, node, stop)))
     container = steps[-1].container
     column = column_of(source, container)
@@ -81,35 +83,39 @@ def _filled(source: Source, steps: tuple[Step, ...], node: Node, value: Value) -
 
 def replace_in_flow(source: Source, node: Node, value: Value) -> Change:
     """Plan another value in place of one inside brackets, on one line."""
-    text = Replaced(source.start(node), content_end(source, node), as_flow(value))
+    written = as_flow(value, json_like=is_json(source, node))
+    text = Replaced(source.start(node), content_end(source, node), written)
     return Change((text,), node, source.closing[node], tuple(wanted(value)))
 
 
 def clear(source: Source, step: Step) -> Change:
     """Plan to leave nothing of a value in a block collection; a comment behind its key stays."""
     node, text = step.value, source.text
-    start, end = source.start(node), content_end(source, node)
+    start = source.start(node)
+    stop = entry_stop(source, node, column_of(source, step.container))
     if step.key is None:
-        behind: int | None = _dash_before(source, step) + 1
+        behind: int | None = entry_start(source, step.container, node) + 1
     else:
         behind = colon_behind(source, step.key, start)
     if behind is None:
         raise source.refusal(node, "the value has no colon of its own", "make this edit by hand")
     made = (Wanted(ScalarEvent, None),)
-    if not LINE_BREAK.search(text, behind, start):
-        return Change((Replaced(behind, end, ""),), node, source.closing[node], made)
-    stop = entry_stop(source, node, column_of(source, step.container))
-    lines = Replaced(next_line(text, behind), stop, "")
-    return Change((lines,), node, source.closing[node], made)
+    if LINE_BREAK.search(text, behind, start):
+        cut = cut_lines(source, node, next_line(text, behind), stop)
+    else:
+        cut = Replaced(behind, _last_end(source, node, stop), "")
+    return Change((cut,), node, source.closing[node], made)
 
 
-def _dash_before(source: Source, step: Step) -> int:
-    before = None
-    for item in source.children(step.container):
-        if item == step.value:
-            break
-        before = item
-    return entry_start(source, before, step.container)
+def _last_end(source: Source, node: Node, stop: int) -> int:
+    event = source.events[node]
+    if not getattr(event, "flow_style", True):  # a block collection: a comment in its last line is its own
+        return without_break(source.text, stop)
+    return (
+        block_scalar(source, node).end
+        if getattr(event, "style", "") in {"|", ">"}
+        else content_end(source, node)
+    )
 
 
 def check_unused(source: Source, node: Node, last: Node, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 
@@ -12,18 +13,20 @@ from pipegraft.text.yaml.changes import Change, Replaced, Value, wanted
 from pipegraft.text.yaml.layout import (
     content_end,
     content_start,
+    is_flow,
     line_break_near,
     line_end,
+    line_start,
     next_line,
     skip_filler,
 )
 from pipegraft.text.yaml.locate import Step
 from pipegraft.text.yaml.render import as_flow
-from pipegraft.text.yaml.source import LINE_BREAK, Node, Source
+from pipegraft.text.yaml.source import Node, Source
 
-__all__ = ["append_pair", "colon_behind", "insert_flow_item", "remove_from_flow"]
+__all__ = ["append_pair", "colon_behind", "insert_flow_item", "is_json", "remove_from_flow"]
 
-_COLON = re.compile("(?:[ \t\r\n\x85\u2028\u2029]|(?<=[ \t\r\n])#[^\r\n]*)*:")
+_COLON = re.compile("(?:[ \t\r\n\x85\u2028\u2029]|(?<=[ \t\r\n])#[^\r\n]*+)*+:")
 _SEPARATOR = re.compile("[ \t\r\n\x85\u2028\u2029]*,[ \t\r\n\x85\u2028\u2029]*")
 _REST_OF_LINE = re.compile("[ \t]*,?[ \t]*(?:#[^\r\n\x85\u2028\u2029]*)?(?=\r|\n|\x85|\u2028|\u2029)")
 _BLANKS = re.compile("[ \t]*")
@@ -31,8 +34,9 @@ _BLANKS = re.compile("[ \t]*")
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """An entry in brackets: its text, the comma behind it, whether it has lines of its own."""
+    """An entry in brackets: its line, its text, the comma behind it, whether it has lines of its own."""
 
+    line: int
     start: int
     end: int
     comma: int | None
@@ -45,19 +49,30 @@ def colon_behind(source: Source, key: Node, limit: int) -> int | None:
     return found.end() if found else None
 
 
+def is_json(source: Source, node: Node) -> bool:
+    """Whether a node stands in brackets that hold JSON, with strings in it, and has to stay JSON."""
+    outer = next((one for one in (*source.enclosing(node), node) if is_flow(source, one)), None)
+    if outer is None:
+        return False
+    written = source.text[content_start(source, outer) : source.end(source.closing[outer] - 1)]
+    try:
+        return '"' in written and json.loads(written) is not None
+    except ValueError:
+        return False
+
+
 def append_pair(source: Source, mapping: Node, key: str, value: Value) -> Change | None:
     """Plan a new last entry of a mapping in braces; None where it has none: ``[key: value]``."""
     items = _items(source, mapping)
     if items is None:
         return None
     pairs = source.entries(mapping)
-    quoted = bool(pairs) and source.events[pairs[0][0]].style == '"'
-    tight = quoted and _is_tight(source, pairs[-1])
-    colon = ":" if tight else ": "
-    written = scalars.write(key, flow=True, json_like=quoted) + colon
+    quoted = is_json(source, mapping)
+    tight = quoted and bool(pairs) and _is_tight(source, pairs[-1])
+    written = scalars.write(key, flow=True, json_like=quoted) + (":" if tight else ": ")
     written += as_flow(value, json_like=quoted, tight=tight)
     at = source.closing[mapping] - 1
-    texts = _appended(source, mapping, items, written, tight)
+    texts = _appended(source, mapping, items, written, tight=tight)
     return Change(texts, at, at, (*wanted(key), *wanted(value)))
 
 
@@ -67,18 +82,18 @@ def insert_flow_item(source: Source, sequence: Node, index: int, value: Value) -
     if items is None:
         return None
     nodes = source.children(sequence)
-    quoted = bool(nodes) and getattr(source.events[nodes[0]], "style", "") == '"'
-    written = as_flow(value, json_like=quoted)
+    quoted = is_json(source, sequence)
+    tight = len(items) > 1 and source.text[items[-2].end : items[-1].start] == ","
+    written = as_flow(value, json_like=quoted, tight=quoted and tight)
     made = tuple(wanted(value))
     if index == len(items):
         at = source.closing[sequence] - 1
-        return Change(_appended(source, sequence, items, written, tight=False), at, at, made)
+        return Change(_appended(source, sequence, items, written, tight=tight), at, at, made)
     item = items[index]
     if item.own_lines:
-        line_break = line_break_near(source.text, item.start - _indent(source, item.start))
-        written = f"{written},{line_break}{_lead(source, item.start)}"
+        written += f",{line_break_near(source.text, item.line)}{source.text[item.line : item.start]}"
     else:
-        written += ", "
+        written += "," if tight else ", "
     return Change((Replaced(item.start, item.start, written),), nodes[index], nodes[index], made)
 
 
@@ -106,8 +121,9 @@ def _items(source: Source, container: Node) -> list[_Item] | None:
         end = _end_of(source, key, value)
         behind = skip_filler(text, end)
         comma = behind if text[behind] == "," else None
-        own = not text[start - _indent(source, start) : start].strip(" \t")
-        items.append(_Item(start, end, comma, own and _REST_OF_LINE.match(text, end) is not None))
+        line = source.line_start(key)
+        own = line <= start and not text[line:start].strip(" \t")
+        items.append(_Item(line, start, end, comma, own and _REST_OF_LINE.match(text, end) is not None))
         at = end if comma is None else comma + 1
     return items
 
@@ -128,17 +144,8 @@ def _is_tight(source: Source, pair: tuple[Node, Node]) -> bool:
     return source.start(value) == source.end(source.closing[key] - 1) + 1
 
 
-def _indent(source: Source, position: int) -> int:
-    """How far into its line a position is."""
-    return position - max((found.end() for found in LINE_BREAK.finditer(source.text, 0, position)), default=0)
-
-
-def _lead(source: Source, position: int) -> str:
-    return source.text[position - _indent(source, position) : position]
-
-
 def _appended(
-    source: Source, container: Node, items: list[_Item], written: str, tight: bool
+    source: Source, container: Node, items: list[_Item], written: str, *, tight: bool
 ) -> tuple[Replaced, ...]:
     text, opening = source.text, content_start(source, container)
     if not items:
@@ -146,7 +153,7 @@ def _appended(
     last = items[-1]
     if last.own_lines:
         line = line_end(text, last.end if last.comma is None else last.comma)
-        new = line_break_near(text, next_line(text, line)) + _lead(source, last.start) + written
+        new = line_break_near(text, next_line(text, line)) + text[last.line : last.start] + written
         if last.comma is None:
             return (Replaced(last.end, last.end, ","), Replaced(line, line, new))
         return (Replaced(line, line, f"{new},"),)
@@ -162,7 +169,7 @@ def _first_lead(source: Source, opening: int) -> str:
     assert blanks  # noqa: S101 - the pattern matches the empty string
     if source.text[blanks.end()] in "]}":
         return blanks[0]
-    start = opening - _indent(source, opening)
+    start = line_start(source.text, opening)
     indent = _BLANKS.match(source.text, start)
     assert indent  # noqa: S101 - as above
     return f"{line_break_near(source.text, start)}{indent[0]}  "
@@ -177,9 +184,7 @@ def _removed(source: Source, container: Node, items: list[_Item], index: int) ->
         return (*cut, *_comma_cut(item))
     before = items[index - 1] if index else None
     if item.own_lines:
-        lines = Replaced(
-            item.start - _indent(source, item.start), next_line(text, item.comma or item.end), ""
-        )
+        lines = Replaced(item.line, next_line(text, item.comma or item.end), "")
         orphaned = before if index == len(items) - 1 and item.comma is None else None
         return (*(_comma_cut(orphaned) if orphaned else ()), lines)
     if index < len(items) - 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from yaml.events import CollectionEndEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
+from yaml.events import CollectionEndEvent, ScalarEvent
 
 from pipegraft.text.yaml.source import LINE_BREAK, Node, Source
 
@@ -21,10 +21,13 @@ __all__ = [
     "is_flow",
     "line_break_near",
     "line_end",
+    "line_start",
     "next_line",
     "skip_filler",
+    "without_break",
 ]
 
+_BREAKS = "\n\r\x85\u2028\u2029"
 _FILLER = re.compile("(?:[ \t\ufeff]|\r\n|[\n\r\x85\u2028\u2029]|#[^\n\r\x85\u2028\u2029]*)*")
 _PROPERTY = re.compile(r"&[0-9A-Za-z_-]+|!<[^>]*>|![0-9A-Za-z_;/?:@&=+$.~*'()%!-]*")
 _COMMENT_LINE = re.compile("([ \t]*)(#[^\n\r\x85\u2028\u2029]*)?(\r\n|[\n\r\x85\u2028\u2029]|$)")
@@ -41,6 +44,20 @@ def line_end(text: str, position: int) -> int:
     """Where the line's break stands; the end of the text in the last line."""
     found = LINE_BREAK.search(text, position)
     return found.start() if found else len(text)
+
+
+def line_start(text: str, position: int) -> int:
+    """Where the line that holds a position starts."""
+    while position and text[position - 1] not in _BREAKS:
+        position -= 1
+    return position
+
+
+def without_break(text: str, position: int) -> int:
+    """The position before the line break that ends there, if one does."""
+    if text[max(0, position - 2) : position] == "\r\n":
+        return position - 2
+    return position - 1 if position and text[position - 1] in _BREAKS else position
 
 
 def line_break_near(text: str, position: int) -> str:
@@ -83,11 +100,7 @@ def is_empty(source: Source, node: Node) -> bool:
 def column_of(source: Source, block: Node) -> int:
     """The column, from 0, of the entries of a block collection."""
     start = content_start(source, block)
-    mark = source.events[block].start_mark
-    if start == mark.index:
-        return int(mark.column)
-    line = max((found.end() for found in LINE_BREAK.finditer(source.text, mark.index, start)), default=-1)
-    return start - line if line >= 0 else int(mark.column) + start - int(mark.index)
+    return start - line_start(source.text, start)
 
 
 def content_end(source: Source, node: Node) -> int:
@@ -95,27 +108,29 @@ def content_end(source: Source, node: Node) -> int:
     last = source.closing[node] - 1
     while isinstance(source.events[last], CollectionEndEvent) and source.is_bare(last):
         last -= 1
-    event = source.events[last]
+    event, end = source.events[last], source.end(last)
     if isinstance(event, ScalarEvent) and event.style in {"|", ">"}:
         parts = block_scalar(source, last)
         return parts.stop if parts.chomping == "+" else parts.end  # under + blank lines are text
     if isinstance(event, ScalarEvent) and source.is_bare(last):
         # Nothing stands there; behind '? key' libyaml puts the mark in a later line.
-        return len(source.text[: source.end(last)].rstrip(" \t\r\n\x85\u2028\u2029"))
-    return source.end(last)
+        while end and source.text[end - 1] in " \t\r\n\x85\u2028\u2029":
+            end -= 1
+    return end
 
 
-def entry_start(source: Source, previous: Node | None, container: Node) -> int:
+def entry_start(source: Source, container: Node, first: Node) -> int:
     """Where an entry of a block collection starts: at its dash, its ``?`` or its key.
 
     Arguments:
         source: the text.
-        previous: the node before it in the container (a value or an item); None for the first entry.
         container: the collection.
+        first: the entry's key, or the item.
     """
-    if previous is None:
+    if first == container + 1:
         return content_start(source, container)
-    return skip_filler(source.text, content_end(source, previous))
+    before = max(child for child in source.children(container) if child < first)
+    return skip_filler(source.text, content_end(source, before))
 
 
 def entry_stop(source: Source, node: Node, column: int) -> int:
@@ -181,22 +196,10 @@ def block_scalar(source: Source, node: Node) -> BlockScalar:
     lines = _lines(text, first, stop)
     indent = next((len(line) - len(line.lstrip(" ")) for _, line in lines if line.strip(" ")), None)
     if header[3]:
-        indent = _given_indent(source, node, int(header[3]))
+        outer = source.enclosing(node)
+        indent = int(header[3]) + (column_of(source, outer[-1]) if outer else 0)
     end = _body_end(lines, indent, line_end(text, header.end()))
     return BlockScalar(start, first, end, stop, header[1], chomping, header[3], comment, indent)
-
-
-def _given_indent(source: Source, node: Node, digit: int) -> int:
-    container = next(
-        (
-            outer
-            for outer in range(node - 1, -1, -1)
-            if source.closing[outer] > node
-            and isinstance(source.events[outer], MappingStartEvent | SequenceStartEvent)
-        ),
-        None,
-    )
-    return digit if container is None else column_of(source, container) + digit
 
 
 def _lines(text: str, start: int, stop: int) -> list[tuple[int, str]]:

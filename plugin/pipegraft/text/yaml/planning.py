@@ -18,7 +18,7 @@ from pipegraft.text.yaml.paths import Path, format_path
 from pipegraft.text.yaml.reach import document_root, missing
 from pipegraft.text.yaml.reading import equal
 from pipegraft.text.yaml.scalars import Scalar
-from pipegraft.text.yaml.setting import set_scalar
+from pipegraft.text.yaml.setting import set_empty, set_scalar
 from pipegraft.text.yaml.source import Node, Source
 
 __all__ = ["Policy", "plan_insert", "plan_put", "plan_remove", "plan_set"]
@@ -116,8 +116,12 @@ def _adjust(source: Source, reached: Walk, value: Value, policy: Policy) -> Chan
         return _adjust_mapping(source, reached, value, policy)
     if is_list(value) and isinstance(event, SequenceStartEvent):
         return _adjust_sequence(source, reached, value, policy)
-    if not isinstance(event, CollectionStartEvent) and not isinstance(value, Mapping) and not is_list(value):
+    if isinstance(event, CollectionStartEvent):
+        return _write_over(source, reached, value)
+    if not isinstance(value, Mapping) and not is_list(value):
         return set_scalar(source, reached.steps, node, value)
+    if not value:
+        return set_empty(source, reached.steps, node, value)
     return _write_over(source, reached, value)
 
 

@@ -97,8 +97,9 @@ def _one_value(head: str, value: Value, indent: int, style: Style) -> list[str]:
         return [head + on_one_line(value)]
     content = value.rstrip("\n")
     newlines = len(value) - len(content)
-    chomping = {0: "-", 1: ""}.get(newlines, "+")
-    return [f"{head}|{chomping}", *body_lines(content, indent), *[""] * (newlines - 1)]
+    if newlines > 1:  # under '|+' blank lines that follow would count too
+        return [head + on_one_line(value)]
+    return [f"{head}|{'' if newlines else '-'}", *body_lines(content, indent)]
 
 
 def on_one_line(value: Value) -> str:

@@ -7,8 +7,8 @@ import re
 from yaml.events import AliasEvent, ScalarEvent
 
 from pipegraft.text.yaml import scalars
-from pipegraft.text.yaml.changes import Change, Replaced, Wanted
-from pipegraft.text.yaml.flows import colon_behind
+from pipegraft.text.yaml.changes import Change, Replaced, Value, Wanted, wanted
+from pipegraft.text.yaml.flows import colon_behind, is_json
 from pipegraft.text.yaml.layout import (
     BlockScalar,
     block_scalar,
@@ -18,11 +18,11 @@ from pipegraft.text.yaml.layout import (
     line_break_near,
 )
 from pipegraft.text.yaml.locate import Step
-from pipegraft.text.yaml.render import body_lines, fits_literal
+from pipegraft.text.yaml.render import as_flow, body_lines, fits_literal
 from pipegraft.text.yaml.scalars import Scalar
 from pipegraft.text.yaml.source import Node, Source
 
-__all__ = ["set_scalar", "token_for_nothing"]
+__all__ = ["set_empty", "set_scalar", "token_for_nothing"]
 
 
 def set_scalar(source: Source, steps: tuple[Step, ...], node: Node, value: Scalar) -> Change | None:
@@ -42,7 +42,7 @@ def set_scalar(source: Source, steps: tuple[Step, ...], node: Node, value: Scala
         return None
     flow = bool(steps) and is_flow(source, steps[-1].container)
     if isinstance(event, AliasEvent):
-        token = scalars.write(value, flow=flow, json_like=_json_like(source, steps))
+        token = scalars.write(value, flow=flow, json_like=flow and _json_like(source, node))
         text = Replaced(source.start(node), source.end(node), token)
         return Change((text,), node, node + 1, (Wanted(ScalarEvent, value),))
     assert isinstance(event, ScalarEvent)  # noqa: S101 - the caller looked
@@ -57,18 +57,45 @@ def set_scalar(source: Source, steps: tuple[Step, ...], node: Node, value: Scala
         text = _block(source, steps, node, value)
     else:
         style = event.style or ""
-        token = scalars.write(value, style, flow=flow, json_like=_json_like(source, steps))
+        token = scalars.write(value, style, flow=flow, json_like=flow and _json_like(source, node))
         text = _token(source, steps, node, token)
     return Change((text,), node, node + 1, made)
 
 
-def _json_like(source: Source, steps: tuple[Step, ...]) -> bool:
-    """Whether the value stands in JSON: under a double-quoted key in braces, and no bare word itself."""
-    event = source.events[steps[-1].value] if steps else None
-    if isinstance(event, ScalarEvent) and not event.style and isinstance(scalars.read(event), str):
-        return False
-    keys = (step.key for step in steps if is_flow(source, step.container))
-    return any(key is not None and getattr(source.events[key], "style", "") == '"' for key in keys)
+def set_empty(source: Source, steps: tuple[Step, ...], node: Node, value: Value) -> Change:
+    """Plan the replacement of a scalar or an alias by ``[]`` or ``{}``.
+
+    Arguments:
+        source: the text.
+        steps: the way to the node.
+        node: a scalar or an alias.
+        value: an empty sequence or mapping.
+    """
+    event, token = source.events[node], as_flow(value)
+    start, *rest = wanted(value)
+    if isinstance(event, AliasEvent):
+        text = Replaced(source.start(node), source.end(node), token)
+        return Change((text,), node, node + 1, (start, *rest))
+    if event.tag is not None:
+        raise source.refusal(
+            node, f"the tag {event.tag} stands here, and {token} is no value for it", "remove the tag"
+        )
+    text = (
+        _over_block(source, node, token) if event.style in {"|", ">"} else _token(source, steps, node, token)
+    )
+    return Change((text,), node, node + 1, (Wanted(start.kind, anchor=event.anchor), *rest))
+
+
+def _over_block(source: Source, node: Node, token: str) -> Replaced:
+    old = block_scalar(source, node)
+    return Replaced(old.start, old.end, token + old.comment)
+
+
+def _json_like(source: Source, node: Node) -> bool:
+    """Whether a string has to be quoted for JSON's sake: not where a bare word stands now."""
+    event = source.events[node]
+    bare_word = isinstance(event, ScalarEvent) and not event.style and isinstance(scalars.read(event), str)
+    return not bare_word and is_json(source, node)
 
 
 def _token(source: Source, steps: tuple[Step, ...], node: Node, token: str) -> Replaced:
@@ -110,7 +137,7 @@ def _block(source: Source, steps: tuple[Step, ...], node: Node, value: Scalar) -
     """Replace a literal or folded scalar: header and indentation stay where the new value allows it."""
     old = block_scalar(source, node)
     if not isinstance(value, str) or not fits_literal(value):
-        return Replaced(old.start, old.end, scalars.write(value, '"') + old.comment)
+        return _over_block(source, node, scalars.write(value, '"'))
     content = value.rstrip("\n")
     newlines = len(value) - len(content)
     line_break = line_break_near(source.text, old.body)
@@ -122,7 +149,8 @@ def _block(source: Source, steps: tuple[Step, ...], node: Node, value: Scalar) -
     if chomping == "+":
         # Blank lines behind the body count now: they become what the value says.
         return Replaced(old.start, old.stop, line_break.join((head, *lines, *[""] * newlines)))
-    return Replaced(old.start, old.end, line_break.join((head, *lines)))
+    open_end = not chomping and old.end == len(source.text)  # the last line break counts: write it
+    return Replaced(old.start, old.end, line_break.join((head, *lines, *[""] * open_end)))
 
 
 def _chomping(old: BlockScalar, newlines: int) -> str:

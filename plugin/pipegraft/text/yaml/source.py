@@ -91,6 +91,11 @@ class Source:
         """Index of the node's first character; its anchor and tag belong to it."""
         return int(self.events[node].start_mark.index)
 
+    def line_start(self, node: Node) -> int:
+        """Index of the first character of the line that a node starts in."""
+        mark = self.events[node].start_mark
+        return int(mark.index) - int(mark.column)
+
     def end(self, index: int) -> int:
         """Index behind the last character of one event, which for a collection is its bracket."""
         return int(self.events[index].end_mark.index)
@@ -111,6 +116,15 @@ class Source:
         """The keys and values of a mapping."""
         children = self.children(mapping)
         return list(zip(children[::2], children[1::2], strict=True))
+
+    def enclosing(self, node: Node) -> list[Node]:
+        """The collections that a node stands in, from the root of its document inwards."""
+        outer: list[Node] = []
+        at = self.documents[self.document_of(node)] + 1
+        while at != node:
+            outer.append(at)
+            at = next(child for child in self.children(at) if node < self.closing[child])
+        return outer
 
     def document_of(self, node: Node) -> int:
         """The number, from 0, of the document a node belongs to."""
