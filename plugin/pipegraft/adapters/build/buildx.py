@@ -17,7 +17,7 @@ from pipegraft.actions.build_context import DOCKERFILE
 from pipegraft.adapters.build.base import read_base
 from pipegraft.adapters.build.context import context_blocks
 from pipegraft.adapters.build.saved import push_saved
-from pipegraft.errors import BuildFailed, Unreachable
+from pipegraft.errors import BuildFailed, Unreachable, UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.ports.images import BuildRequest
 from pipegraft.ports.plugins import ImageBuilderPlugin
@@ -26,6 +26,7 @@ from pipegraft.ports.registry import Descriptor, Registry
 __all__ = ["BuildxBuilder", "pipegraft_image_builders"]
 
 _NO_ENGINE = "Cannot connect to the Docker daemon"
+_NO_BUILDX = "buildx component is missing"
 
 
 class BuildxBuilder:
@@ -70,7 +71,7 @@ def _build_arguments(request: BuildRequest, folder: Path) -> list[str]:
 
 def _docker(arguments: list[str], log: Callable[[str], None], context: Path | None = None) -> None:
     last = ""
-    away = False
+    away = lacking = False
     with (
         (context or Path(os.devnull)).open("rb") as given,
         subprocess.Popen(
@@ -87,9 +88,15 @@ def _docker(arguments: list[str], log: Callable[[str], None], context: Path | No
             if line.strip():
                 last = line.strip()
                 away = away or _NO_ENGINE in last
+                lacking = lacking or _NO_BUILDX in last
                 log(last)
     if away:
         raise Unreachable(last, fix="start the engine, or set DOCKER_HOST to where one is")
+    if lacking:
+        raise UsageError(
+            "expected a docker command that builds with BuildKit, found one without its buildx plugin",
+            fix="install the docker-buildx-plugin package, or name another builder in delivery.yaml",
+        )
     if process.returncode != 0:
         raise BuildFailed(f"docker {arguments[0]} ended with exit code {process.returncode}: {last}")
 
