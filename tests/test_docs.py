@@ -4,6 +4,7 @@ A fenced ``console`` block is run line by line (``$ command``); what it shows be
 part of what the command prints, ``…`` standing for anything. The comment before the block says where:
 
 - ``<!-- run: shop -->``: in a fresh copy of ``examples/shop``, a git repository, beside ``shop-iac.git``;
+- ``<!-- run: releases -->``: in ``examples/releases``, which holds recorded releases;
 - ``<!-- run: empty -->``: in an empty folder;
 - ``<!-- run: shop exit=2 -->``: the last command ends with that exit code;
 - ``<!-- run by: PLACE -->``: not here, but in the named file of this project, which must hold the command.
@@ -98,7 +99,7 @@ def test_commands_do_what_the_page_shows(block: Block, shop: Path, tmp_path: Pat
             assert command in named, f"{block}: {command!r} is not in {block.how.removeprefix('run by: ')}"
         return
     where, _, expected = block.how.removeprefix("run: ").partition(" exit=")
-    folder = {"shop": shop, "empty": tmp_path / "empty"}[where]
+    folder = {"shop": shop, "empty": tmp_path / "empty", "releases": ROOT / "examples" / "releases"}[where]
     folder.mkdir(exist_ok=True)
     todo = list(commands(block.body))
     for index, (command, shown) in enumerate(todo):
