@@ -192,6 +192,8 @@ def _removed(source: Source, container: Node, items: list[_Item], index: int) ->
         end = between.end() if between else (item.comma or item.end) + 1
         return (Replaced(item.start, end, ""),)
     assert before  # noqa: S101 - the last of several has one before it
+    if before.comma is not None and item.comma is not None and "#" not in text[before.comma : item.start]:
+        return (Replaced(before.comma + 1, item.comma + 1, ""),)
     if _SEPARATOR.fullmatch(text, before.end, item.start):
         return (Replaced(before.end, item.end, ""),)
     return (*_comma_cut(before), Replaced(item.start, item.end, ""))
