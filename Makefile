@@ -31,7 +31,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks
 
 lock:
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --group dev --extra otel --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header --upgrade -o requirements/dev.lock
 
 clean:
