@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from pipegraft.reports.gray_chart import Line, chart
+from pipegraft.reports.page import render_page
 
 __all__ = ["GrayReport", "ReportedLook", "ReportedStep", "render_html"]
 
@@ -81,18 +80,10 @@ class GrayReport:
 
 def render_html(report: GrayReport) -> str:
     """A page without scripts and without anything to fetch."""
-    import jinja2  # noqa: PLC0415 - needed only here, and slow to import
-    import markupsafe  # noqa: PLC0415
+    import markupsafe  # noqa: PLC0415 - needed only here
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["clock"] = _clock
-    return environment.get_template("gray.html.j2").render(
+    return render_page(
+        "gray.html.j2",
         report=report,
         verdict=_VERDICTS.get(report.state, report.state),
         charts=[(title, markupsafe.Markup(svg), names) for title, svg, names in _charts(report)],  # noqa: S704 - our numbers
@@ -105,10 +96,6 @@ _VERDICTS = {
     "absent": "taken back",
     "superseded": "superseded by a newer release",
 }
-
-
-def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _charts(report: GrayReport) -> list[tuple[str, str, Sequence[str]]]:
