@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from pipegraft.adapters import tracing
 from pipegraft.adapters.build import buildx, docker, layer
 from pipegraft.adapters.ci import gitlab, jenkins
 from pipegraft.adapters.engine import embedded
@@ -31,5 +32,6 @@ PLUGINS: tuple[ModuleType, ...] = (
     counts,
     routers,
     judges,
+    tracing,
 )
 """Modules that implement hooks, in the order their values are shown."""
