@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -18,12 +19,17 @@ _START = 60.0
 
 def need(*programs: str) -> None:
     """Skip the test without these programs; in CI their absence is a failure."""
-    missing = [program for program in programs if shutil.which(program) is None]
-    if missing:
-        message = f"not installed: {', '.join(missing)} (tests/e2e/install installs it)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+    absent = [program for program in programs if shutil.which(program) is None]
+    if absent:
+        missing(*absent)
+
+
+def missing(*programs: str) -> NoReturn:
+    """Skip the test for want of these programs; in CI that is a failure."""
+    message = f"not installed: {', '.join(programs)} (tests/e2e/install installs it)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def free_port() -> int:
