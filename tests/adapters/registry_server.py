@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 @dataclass
@@ -238,6 +239,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._blob(found[1], found[2])
         elif found := re.fullmatch(r"/v2/(.+)/manifests/(.+)", path):
             self._manifest(found[1], found[2])
+        elif self.registry.referrers and (found := re.fullmatch(r"/v2/(.+)/referrers/(.+)", path)):
+            self._referrers(path, found[1], found[2])
         else:
             self.refuse(404, "UNSUPPORTED")
 
@@ -306,6 +309,25 @@ class _Handler(BaseHTTPRequestHandler):
             return
         headers = {"Content-Type": held[1], "Docker-Content-Digest": digest_of(held[0])}
         self.answer(200, held[0], headers, length=len(held[0]) if self.command == "HEAD" else None)
+
+    def _referrers(self, path: str, repository: str, subject: str) -> None:
+        """Two a page."""
+        held = {
+            digest_of(content): (json.loads(content), content, kind)
+            for (name, _), (content, kind) in self.registry.manifests.items()
+            if name == repository
+        }
+        entries = [
+            {"mediaType": kind, "digest": digest, "size": len(content), "artifactType": one["artifactType"]}
+            for digest, (one, content, kind) in sorted(held.items())
+            if one.get("subject", {}).get("digest") == subject
+        ]
+        start = int(self.query.get("last", ["0"])[0])
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries[start : start + 2]}
+        headers = {"Content-Type": INDEX}
+        if len(entries) > start + 2:
+            headers["Link"] = f'<{path}?last={start + 2}>; rel="next"'
+        self.answer(200, json.dumps(index).encode(), headers)
 
     def _put_manifest(self, repository: str, reference: str) -> None:
         registry, content = self.registry, self.body()

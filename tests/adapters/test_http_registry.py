@@ -17,7 +17,7 @@ from pipegraft.domain.images.documents import Document
 from pipegraft.errors import AccessDenied, OutsideError
 from pipegraft.ports.clock import FakeClock
 from pipegraft.ports.registry import Descriptor
-from pipegraft.testing.registry_suite import RegistrySuite, blob_of
+from pipegraft.testing.registry_suite import ReferrersSuite, RegistrySuite, blob_of
 
 USER = Credentials("user", "secret")
 CONTENT = bytes(range(256)) * 64
@@ -37,10 +37,11 @@ def server() -> Iterator[RegistryServer]:
         yield running
 
 
-class TestHttpRegistry(RegistrySuite):
-    @pytest.fixture(params=["none", "basic", "bearer"])
+class TestHttpRegistry(ReferrersSuite):
+    @pytest.fixture(params=["none", "basic", "bearer", "without referrers"])
     def registry(self, request: pytest.FixtureRequest) -> Iterator[HttpRegistry]:
-        with RegistryServer(request.param) as running:
+        knows = request.param != "without referrers"
+        with RegistryServer(request.param if knows else "none", referrers=knows) as running:
             yield connect(running)
 
 

@@ -13,12 +13,12 @@ import pytest
 from pipegraft.adapters.registry import open_registry
 from pipegraft.adapters.registry.layout import LayoutRegistry
 from pipegraft.errors import OutsideError, UsageError
-from pipegraft.testing.registry_suite import RegistrySuite, blob_of
+from pipegraft.testing.registry_suite import ReferrersSuite, RegistrySuite, blob_of
 
 _SPAWN = multiprocessing.get_context("spawn")
 
 
-class TestLayoutRegistry(RegistrySuite):
+class TestLayoutRegistry(ReferrersSuite):
     @pytest.fixture
     def registry(self, tmp_path: Path) -> LayoutRegistry:
         return LayoutRegistry(tmp_path / "registry")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pipegraft.ports.registry import FakeRegistry
-from pipegraft.testing.registry_suite import RegistrySuite
+from pipegraft.testing.registry_suite import ReferrersSuite
 
 
-class TestFakeRegistry(RegistrySuite):
+class TestFakeRegistry(ReferrersSuite):
     @pytest.fixture
     def registry(self) -> FakeRegistry:
         return FakeRegistry()

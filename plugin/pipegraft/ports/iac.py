@@ -158,6 +158,10 @@ class FakeIacRepository:
             raise UsageError(f"expected {min(both)} to be a folder or a file, found it used as both")
         return self._add(tree, message, parent)
 
+    def paths(self) -> list[str]:
+        """Every file of the tip."""
+        return sorted(self._trees[self.tip()])
+
     def contains(self, revision: str, at: str) -> bool:
         names = [commit.id for commit in self._commits]
         return revision in names and at in names and names.index(revision) <= names.index(at)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from pipegraft.errors import Unreachable
 
-__all__ = ["Descriptor", "FakeRegistry", "Registry"]
+__all__ = ["Descriptor", "FakeRegistry", "Referrer", "Referrers", "ReferringRegistry", "Registry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,34 @@ class Registry(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Referrer:
+    """An artifact that refers to an image.
+
+    Arguments:
+        manifest: its manifest.
+        artifact_type: what it is; empty if the registry does not say.
+    """
+
+    manifest: Descriptor
+    artifact_type: str
+
+
+class Referrers(Protocol):
+    """What is told about images beside them."""
+
+    def referrers(self, repository: str, digest: str) -> Sequence[Referrer]:
+        """The artifacts whose subject is a digest (distribution-spec, "Listing Referrers").
+
+        Raises:
+            Unreachable, AccessDenied: the registry did not answer or refused.
+        """
+
+
+class ReferringRegistry(Registry, Referrers, Protocol):
+    """A registry that also lists what refers to its images."""
+
+
 class FakeRegistry:
     """A registry in memory."""
 
@@ -129,6 +158,17 @@ class FakeRegistry:
         for name in (reference, digest):
             self.manifests[repository, name] = (manifest, media_type)
         return Descriptor(media_type, digest, len(manifest))
+
+    def referrers(self, repository: str, digest: str) -> Sequence[Referrer]:
+        found: dict[str, Referrer] = {}
+        for (held, _), (content, media_type) in self.manifests.items():
+            if held != repository or b'"subject"' not in content:
+                continue
+            manifest = json.loads(content)
+            if manifest["subject"]["digest"] == digest:
+                descriptor = Descriptor(media_type, _digest(content), len(content))
+                found[descriptor.digest] = Referrer(descriptor, manifest.get("artifactType", ""))
+        return list(found.values())
 
 
 def _digest(content: bytes) -> str:

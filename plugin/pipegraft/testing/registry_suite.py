@@ -11,11 +11,20 @@ from typing import BinaryIO
 
 import pytest
 
-from pipegraft.domain.images.documents import CONFIG, LAYER, MANIFEST, image_config, image_manifest
+from pipegraft.domain.images.attestations import EMPTY, artifact_manifest
+from pipegraft.domain.images.documents import (
+    CONFIG,
+    LAYER,
+    MANIFEST,
+    Document,
+    descriptor_of,
+    image_config,
+    image_manifest,
+)
 from pipegraft.errors import OutsideError
-from pipegraft.ports.registry import Descriptor, Registry
+from pipegraft.ports.registry import Descriptor, ReferringRegistry, Registry
 
-__all__ = ["RegistrySuite", "blob_of"]
+__all__ = ["ReferrersSuite", "RegistrySuite", "blob_of"]
 
 Source = Callable[[], AbstractContextManager[BinaryIO]]
 
@@ -124,3 +133,30 @@ class RegistrySuite:
         with ThreadPoolExecutor(8) as pool:
             pushed = list(pool.map(lambda n: self.push_image(registry, f"t{n}", b"%d" % (n % 3)), range(24)))
         assert [registry.find("web", f"t{n}") for n in range(24)] == pushed
+
+
+class ReferrersSuite(RegistrySuite):
+    """The contract of `Referrers`, for a fixture `registry` that has both ports."""
+
+    def attach(self, registry: Registry, image: Descriptor, media_type: str, content: bytes) -> Descriptor:
+        """Push an artifact that refers to an image; answers its manifest."""
+        document = Document(descriptor_of(content, media_type), content)
+        registry.push_blob("web", *blob_of(EMPTY.content, EMPTY.descriptor.media_type))
+        registry.push_blob("web", *blob_of(content, media_type))
+        manifest = artifact_manifest(document, image)
+        return registry.push_manifest("web", manifest.descriptor.digest, manifest.content, MANIFEST)
+
+    def test_an_image_nobody_refers_to_has_no_referrers(self, registry: ReferringRegistry) -> None:
+        image = self.push_image(registry, "v1", b"one")
+        assert list(registry.referrers("web", image.digest)) == []
+        assert list(registry.referrers("web", "sha256:" + "0" * 64)) == []
+        assert list(registry.referrers("absent", image.digest)) == []
+
+    def test_lists_what_refers_to_an_image_and_nothing_else(self, registry: ReferringRegistry) -> None:
+        first, second = (self.push_image(registry, tag, tag.encode()) for tag in ("v1", "v2"))
+        notes = [self.attach(registry, first, f"application/x{n}", b"%d" % n) for n in range(3)]
+        self.attach(registry, second, "application/x9", b"9")
+        found = registry.referrers("web", first.digest)
+        assert {(one.manifest, one.artifact_type) for one in found} == {
+            (note, f"application/x{n}") for n, note in enumerate(notes)
+        }

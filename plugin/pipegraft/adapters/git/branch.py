@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
+from pipegraft.adapters.git.archive import Archive
 from pipegraft.adapters.git.failures import explain_rejection
 from pipegraft.adapters.git.history import History
 from pipegraft.adapters.git.objects import Entry, Objects, edit_tree, parse_tree
@@ -53,6 +54,8 @@ class GitBranch:
         self._signed = signed
         self._objects = objects
         self._history = History(git, objects, remote, branch)
+        self.archive = Archive(git, objects, remote, branch, self._history)
+        """`IacArchive` of the branch, for as long as this is kept."""
         self._roots: dict[str, str] = {}
 
     def turn(self) -> AbstractContextManager[None]:

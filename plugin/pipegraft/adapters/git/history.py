@@ -54,7 +54,7 @@ class History:
         for depth in _DEPTHS:
             complete = self._remote.bring_history(self._branch, depth)
             if path is not None and self._remote.partial:
-                self._bring_trees(path, tip)
+                self.bring_trees(path, tip)
             found = self._read(tip, path, None if self._remote.partial else limit)
             if complete or (limit is not None and len(found) >= limit):
                 break
@@ -81,7 +81,7 @@ class History:
         cut = self._git.shallow()
         return [commit for commit in found if commit.id not in cut]
 
-    def _bring_trees(self, path: str, tip: str) -> None:
+    def bring_trees(self, path: str, tip: str) -> None:
         """Bring the trees on the way to a path, of all commits that are here, one request a level."""
         trees = set(self._git.output("log", "--first-parent", "--format=%T", tip).split())
         for part in split_path(path):

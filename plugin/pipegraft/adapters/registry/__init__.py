@@ -8,14 +8,14 @@ from pathlib import Path
 
 from pipegraft.domain.images.reference import LAYOUT, is_layout
 from pipegraft.errors import UsageError
-from pipegraft.ports.registry import Registry
+from pipegraft.ports.registry import ReferringRegistry
 
 __all__ = ["open_registry"]
 
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
 
 
-def open_registry(address: str, base: Path) -> Registry:
+def open_registry(address: str, base: Path) -> ReferringRegistry:
     """The registry at an address.
 
     Arguments:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
@@ -16,12 +16,18 @@ from pipegraft.adapters.registry.session import Session
 from pipegraft.adapters.registry.settings import Endpoint
 from pipegraft.adapters.registry.upload import UploadSession, upload
 from pipegraft.adapters.streams import stream_of, verified
-from pipegraft.domain.images.attestations import referrers_index, referrers_tag
+from pipegraft.domain.images.attestations import referrers_index, referrers_tag, subject_of
 from pipegraft.domain.images.challenge import pull_scope, push_scope
-from pipegraft.domain.images.documents import INDEX, MANIFEST, descriptor_of, sha256_digest
+from pipegraft.domain.images.documents import (
+    INDEX,
+    MANIFEST,
+    descriptor_of,
+    parse_descriptor,
+    sha256_digest,
+)
 from pipegraft.errors import OutsideError, Unreachable
 from pipegraft.ports.clock import Clock
-from pipegraft.ports.registry import Descriptor
+from pipegraft.ports.registry import Descriptor, Referrer
 
 __all__ = ["HttpRegistry"]
 
@@ -127,10 +133,39 @@ class HttpRegistry:
                 f"the registry holds {said} as {repository}:{reference} where {descriptor.digest} was pushed",
                 fix="look for whatever changes manifests between here and the registry",
             )
-        subject = _subject(manifest)
+        subject = subject_of(manifest)
         if subject and "oci-subject" not in answer.headers:
             self._list_referrer(repository, subject, manifest)
         return descriptor
+
+    def referrers(self, repository: str, digest: str) -> Sequence[Referrer]:
+        path = self._path(repository)
+        deadline = self._session.begin(f"listing what refers to {repository}@{digest}")
+        url: httpx.URL | None = self._session.url(f"{path}/referrers/{digest}", deadline)
+        found: list[Referrer] = []
+        while url is not None:
+            answer = self._session.request(
+                deadline,
+                "GET",
+                url,
+                scopes=(pull_scope(path),),
+                headers={"accept": INDEX},
+                good=(200, 404),
+            )
+            if answer.status_code == httpx.codes.NOT_FOUND:  # a registry without the referrers API
+                return self._tagged_referrers(repository, digest)
+            found += _listed(answer.content, f"{repository}@{digest}")
+            following = answer.links.get("next", {}).get("url")
+            url = url.join(following) if following else None
+        return found
+
+    def _tagged_referrers(self, repository: str, digest: str) -> Sequence[Referrer]:
+        """The list that clients keep under a tag (distribution-spec, "Referrers Tag Schema")."""
+        held = self.find(repository, referrers_tag(digest))
+        if held is None:
+            return ()
+        with self.open(repository, held.digest, manifest=True) as stream:
+            return _listed(stream.read(), f"{repository}@{held.digest}")
 
     def _list_referrer(self, repository: str, subject: str, manifest: bytes) -> None:
         """Keep the list of referrers that a registry without the referrers API leaves to its clients."""
@@ -219,12 +254,15 @@ class HttpRegistry:
                 self._session.lost(deadline, error)
 
 
-def _subject(manifest: bytes) -> str | None:
-    """Digest that a manifest refers to."""
+def _listed(content: bytes, name: str) -> list[Referrer]:
+    """The entries of a list of referrers."""
     try:
-        return str(json.loads(manifest)["subject"]["digest"])
-    except (ValueError, KeyError, TypeError):
-        return None
+        return [
+            Referrer(parse_descriptor(each), str(each.get("artifactType", "")))
+            for each in json.loads(content)["manifests"]
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise OutsideError(f"expected a list of what refers to {name}: {error}") from error
 
 
 _MOUNTED = UploadSession(httpx.URL())

@@ -13,12 +13,13 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipegraft.adapters.streams import stream_of, verified
+from pipegraft.domain.images.attestations import artifact_type_of, subject_of
 from pipegraft.domain.images.documents import (
     INDEX,
     canonical_json,
@@ -27,7 +28,7 @@ from pipegraft.domain.images.documents import (
     show_descriptor,
 )
 from pipegraft.errors import AccessDenied, OutsideError, Unreachable, UsageError
-from pipegraft.ports.registry import Descriptor
+from pipegraft.ports.registry import Descriptor, Referrer
 
 __all__ = ["LayoutRegistry"]
 
@@ -96,6 +97,17 @@ class LayoutRegistry:
                 _store(layout, descriptor, stream_of([manifest]))
             _enter(layout, descriptor, tag)
         return descriptor
+
+    def referrers(self, repository: str, digest: str) -> Sequence[Referrer]:
+        layout = self._layout(repository)
+        found: list[Referrer] = []
+        with _outside(self._folder):
+            for descriptor in map(parse_descriptor, _read_index(layout)):
+                path = _blob(layout, descriptor.digest)
+                content = path.read_bytes() if path.exists() else b"{}"
+                if subject_of(content) == digest:
+                    found.append(Referrer(descriptor, artifact_type_of(content)))
+        return found
 
     def _layout(self, repository: str) -> Path:
         parts = repository.split("/")

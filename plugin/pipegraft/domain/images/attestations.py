@@ -26,11 +26,15 @@ from pipegraft.ports.registry import Descriptor
 __all__ = [
     "EMPTY",
     "BuildFacts",
+    "Provenance",
     "artifact_manifest",
+    "artifact_type_of",
     "provenance",
+    "read_provenance",
     "referrers_index",
     "referrers_tag",
     "sbom",
+    "subject_of",
 ]
 
 IN_TOTO = "application/vnd.in-toto+json"
@@ -175,6 +179,59 @@ def referrers_index(held: bytes | None, artifact: bytes) -> bytes | None:
         return None
     entry = {**show_descriptor(descriptor), "artifactType": manifest["artifactType"]}
     return canonical_json({**index, "manifests": [*index["manifests"], entry]})
+
+
+def subject_of(manifest: bytes) -> str | None:
+    """Digest that a manifest refers to, None if it refers to nothing."""
+    try:
+        return str(json.loads(manifest)["subject"]["digest"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def artifact_type_of(manifest: bytes) -> str:
+    """What sort of artifact a manifest is, by the fallback of the image-spec too; empty if it is none."""
+    try:
+        held = json.loads(manifest)
+        return str(held.get("artifactType") or held["config"]["mediaType"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What an in-toto statement with SLSA provenance says.
+
+    Arguments:
+        subjects: digests of the images it speaks of.
+        commits: commits of the source repository they were built from.
+        builder: who built them.
+        invocation: the run that did.
+    """
+
+    subjects: tuple[str, ...]
+    commits: tuple[str, ...]
+    builder: str
+    invocation: str
+
+
+def read_provenance(content: bytes) -> Provenance | None:
+    """Read a statement of `provenance`, or of another builder that follows SLSA v1; None if it is none."""
+    try:
+        statement = json.loads(content)
+        if statement["predicateType"] != "https://slsa.dev/provenance/v1":
+            return None
+        predicate = statement["predicate"]
+        run = predicate.get("runDetails", {})
+        needed = predicate["buildDefinition"].get("resolvedDependencies", [])
+        return Provenance(
+            tuple(f"sha256:{one['digest']['sha256']}" for one in statement["subject"]),
+            tuple(one["digest"]["gitCommit"] for one in needed if "gitCommit" in one.get("digest", {})),
+            str(run.get("builder", {}).get("id", "")),
+            str(run.get("metadata", {}).get("invocationId", "")),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _hex(digest: str) -> str:

@@ -1,0 +1,133 @@
+"""The whole history of an IaC branch, over each way to read it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from test_git import git, make_repository
+
+from pipegraft.adapters.git import open_branch
+from pipegraft.adapters.git.branch import GitBranch
+from pipegraft.ports.archive import FakeArchive, IacArchive, Signed
+from pipegraft.ports.iac import FakeIacRepository, IacRepository
+from pipegraft.testing.archive_suite import IacArchiveSuite, Opened
+from pipegraft.testing.git_http import serve
+
+PATH = "environments/production.yaml"
+
+
+def opening(client: Callable[[], GitBranch]) -> tuple[IacRepository, Callable[[], IacArchive]]:
+    kept: list[GitBranch] = []
+
+    def archive() -> IacArchive:
+        kept.append(client())  # an archive lives as long as its branch
+        return kept[-1].archive
+
+    return client(), archive
+
+
+class TestFakeIsConformant(IacArchiveSuite):
+    @pytest.fixture
+    def opened(self) -> Opened:
+        def make(files: Mapping[str, str]) -> tuple[IacRepository, Callable[[], IacArchive]]:
+            fake = FakeIacRepository(files)
+            return fake, lambda: FakeArchive(fake)
+
+        return make
+
+
+class TestLocalIsConformant(IacArchiveSuite):
+    @pytest.fixture
+    def opened(self, tmp_path: Path) -> Opened:
+        def make(files: Mapping[str, str]) -> tuple[IacRepository, Callable[[], IacArchive]]:
+            make_repository(tmp_path, files)
+            return opening(lambda: open_branch("iac.git", "main", tmp_path))
+
+        return make
+
+
+class TestOverHttpIsConformant(IacArchiveSuite):
+    @pytest.fixture(params=[True, False], ids=["filters", "no filters"])
+    def opened(self, tmp_path: Path, request: pytest.FixtureRequest) -> object:
+        with serve(tmp_path) as server:
+
+            def make(files: Mapping[str, str]) -> tuple[IacRepository, Callable[[], IacArchive]]:
+                bare = make_repository(tmp_path, files)
+                git(bare, "config", "http.receivepack", "true")
+                git(bare, "config", "uploadpack.allowFilter", str(request.param).lower())
+                git(bare, "config", "uploadpack.allowAnySHA1InWant", "true")
+                return opening(lambda: open_branch(f"{server.url}/iac.git", "main", tmp_path))
+
+            yield make
+
+
+class TestFetchedIsConformant(IacArchiveSuite):
+    @pytest.fixture
+    def opened(self, tmp_path: Path) -> Opened:
+        def make(files: Mapping[str, str]) -> tuple[IacRepository, Callable[[], IacArchive]]:
+            bare = make_repository(tmp_path, files)
+            git(bare, "config", "uploadpack.allowFilter", "true")
+            git(bare, "config", "uploadpack.allowAnySHA1InWant", "true")
+            environment = {**os.environ, "GIT_ALLOW_PROTOCOL": "ext", "GIT_CONFIG_GLOBAL": os.devnull}
+            return opening(
+                lambda: open_branch(f"ext::git %s {bare}", "main", tmp_path, environment=environment)
+            )
+
+        return make
+
+
+def test_a_merge_is_told_with_the_trailers_of_what_it_brought_in(tmp_path: Path) -> None:
+    bare = make_repository(tmp_path, {PATH: "a: 1\n"})
+    work = tmp_path / "work"
+    git(work, "checkout", "-q", "-b", "release-7")
+    (work / PATH).write_text("a: 2\n")
+    git(work, "commit", "-qam", "bump\n\nPipegraft-App: shop\nPipegraft-Release: 7")
+    git(work, "checkout", "-q", "main")
+    git(work, "merge", "-q", "--no-ff", "-m", "Merge branch 'release-7'", "release-7")
+    git(work, "push", "-q", str(bare), "main")
+    branch = open_branch("iac.git", "main", tmp_path)
+    newest = branch.archive.versions([PATH])[0]
+    assert newest.commit.subject == "Merge branch 'release-7'"
+    assert newest.trailers["Pipegraft-Release"] == "7"
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> tuple[Path, Path]:
+    """A repository whose newest commit is signed by an SSH key, and the list of allowed signers."""
+    bare = make_repository(tmp_path, {PATH: "a: 1\n"})
+    key, work = tmp_path / "key", tmp_path / "work"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    settings = ("-c", "gpg.format=ssh", "-c", f"user.signingKey={key}")
+    (work / PATH).write_text("a: 2\n")
+    git(work, *settings, "commit", "-q", "-S", "-a", "-m", "two")
+    git(work, "push", "-q", str(bare), "main")
+    allowed = tmp_path / "allowed"
+    allowed.write_text(f"ada@example.com {(tmp_path / 'key.pub').read_text()}")
+    return bare, allowed
+
+
+def test_a_signature_is_checked_against_the_allowed_signers(
+    tmp_path: Path, signed: tuple[Path, Path]
+) -> None:
+    _, allowed = signed
+    settings = tmp_path / "gitconfig"
+    settings.write_text(f'[gpg "ssh"]\n\tallowedSignersFile = {allowed}\n')
+    environment = {**os.environ, "GIT_CONFIG_GLOBAL": str(settings)}
+    branch = open_branch("iac.git", "main", tmp_path, environment=environment)
+    newest, first = (one.commit.id for one in branch.archive.versions([PATH]))
+    found = branch.archive.signatures([newest, first])
+    assert (found[newest].state, found[newest].by) == (Signed.GOOD, "ada@example.com")
+    assert found[first].state is Signed.NONE
+    allowed.write_text("")
+    assert branch.archive.signatures([newest])[newest].state in {Signed.UNTRUSTED, Signed.UNKNOWN}
+
+
+def test_a_signature_of_an_unknown_key_is_told_from_none(tmp_path: Path, signed: tuple[Path, Path]) -> None:
+    environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}
+    branch = open_branch("iac.git", "main", tmp_path, environment=environment)
+    newest = branch.archive.versions([PATH])[0].commit.id
+    assert branch.archive.signatures([newest])[newest].state is Signed.UNKNOWN
