@@ -1,8 +1,9 @@
 """From the app spec's files to pods: layers merged, and everything that does not fit together named.
 
-Layers, from the bottom: ``app.yaml``, the environment, the gray block. What lies above wins:
-mappings (``ports``, ``env``) and blocks (``readiness``, ``entrance``, …) merge key by key, lists and
-scalars are replaced whole, ``null`` takes away what lies below. Nothing merges by position.
+Layers, from the bottom: policies, ``app.yaml``, the environment, the gray block. What lies above wins:
+mappings by name (``ports``, ``env``, ``volumes``, …) and blocks (``readiness``, ``entrance``, …) merge key by
+key, lists, references and scalars are replaced whole, ``null`` takes away what lies below. Nothing merges by
+position.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from pipegraft.domain.configuration import validate
-from pipegraft.domain.pods import Member, Pod, Report, check_pod
+from pipegraft.domain.pod_checks import Report, check_pod
+from pipegraft.domain.pods import Member, Pod
 from pipegraft.errors import ConfigError, Place, Problem
-from pipegraft.model.appspec import App, AppComponent, AppEnvironment, ReleaseMark
+from pipegraft.model.appspec import App, AppComponent, AppEnvironment, Policies, Reference, ReleaseMark
 from pipegraft.model.base import Declared
 from pipegraft.text.marked import Marked, Route, load_marked
 
-__all__ = ["GRAY_SUFFIX", "GrayPods", "Resolved", "merge", "resolve"]
+__all__ = ["GRAY_SUFFIX", "AppFile", "GrayPods", "Resolved", "merge", "read_app", "resolve", "resolve_in"]
 
 D = TypeVar("D", bound=Declared)
 
@@ -27,6 +29,17 @@ GRAY_SUFFIX = "-gray"
 """Ends the name of the workload that runs the new version."""
 
 _LONGEST_WORKLOAD = 63 - len(GRAY_SUFFIX)  # Kubernetes: a label value has at most 63 characters
+
+_SUFFIXES = {
+    GRAY_SUFFIX: "the new version of '{0}'",
+    "-route": "the route of '{0}'",
+    "-objects": "what belongs to '{0}'",
+}
+"""Ends of the names that are made from a workload's."""
+
+_WORKLOAD_POLICIES = ("security", "spread", "update", "disruption", "service_account", "pull_secrets")
+_JOB_POLICIES = ("security", "service_account", "pull_secrets")
+_SIDECAR_POLICIES = ("security", "sidecar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,31 @@ class Resolved:
     gray: GrayPods | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AppFile:
+    """``app.yaml``, read: the same for every environment.
+
+    Arguments:
+        app: what it says.
+        marks: where it says it.
+    """
+
+    app: App
+    marks: Marked
+
+
+def read_app(text: str, file: str = "app.yaml") -> AppFile:
+    """Read ``app.yaml``.
+
+    Arguments:
+        file: name for messages.
+
+    Raises:
+        ConfigError: everything wrong with it, each with its place.
+    """
+    return AppFile(*_read(text, file, App))
+
+
 def resolve(
     app_text: str,
     environment_text: str,
@@ -79,26 +117,35 @@ def resolve(
     Raises:
         ConfigError: everything wrong with them, each with its place.
     """
+    app = read_app(app_text, app_file)
+    return resolve_in(app, environment_text, environment, environment_file=environment_file)
+
+
+def resolve_in(
+    app_file: AppFile, environment_text: str, environment: str, *, environment_file: str = ""
+) -> Resolved:
+    """Put an environment over an app that is read already.
+
+    Arguments:
+        environment: name of the environment.
+        environment_file: name for messages.
+
+    Raises:
+        ConfigError: everything that does not fit together, each with its place.
+    """
+    app = app_file.app
     environment_file = environment_file or f"environments/{environment}.yaml"
-    app, app_marks = _read(app_text, app_file, App)
     there, marks = _read(environment_text, environment_file, AppEnvironment)
-    layers = [_Layer(app.components, app_marks, ()), _Layer(there.components, marks, ())]
+    layers = [_Layer(app.components, app_file.marks, ()), _Layer(there.components, marks, ())]
+    policies = merge(app.policies, there.policies)
     problems = [*_unknown_components(layers[1], app)]
-    stable = _pods(app, layers, problems)
+    stable = _pods(app, policies, layers, problems)
     gray = None
     if there.gray:
         layer = _Layer(there.gray.components, marks, ("gray",))
         problems += _unknown_components(layer, app)
-        new = _pods(app, [*layers, layer], problems)
-        for component in sorted(stable.keys() ^ new.keys()):
-            place = _place([layer], (component, "intimacy"))
-            problems.append(
-                Problem(
-                    f"a gray release cannot move '{component}' into or out of a pod",
-                    place,
-                    "release it first",
-                )
-            )
+        new = _pods(app, policies, [*layers, layer], problems)
+        problems += _refused_by_gray(stable, new, layer)
         changed = {pod: new[pod] for pod in stable if pod in new and stable[pod] != new[pod]}
         gray = GrayPods(there.gray.release, there.gray.weight, there.gray.phase, changed)
     name = f"{app.app}-{environment}"
@@ -113,20 +160,56 @@ def resolve(
     )
 
 
+def _refused_by_gray(stable: Mapping[str, Pod], new: Mapping[str, Pod], layer: _Layer) -> Iterator[Problem]:
+    """What a gray block may not change: where components live, what kind of workload they are, and claims."""
+    for component in sorted(stable.keys() ^ new.keys()):
+        yield Problem(
+            f"a gray release cannot move '{component}' into or out of a pod",
+            _place([layer], (component, "intimacy")),
+            "release it first",
+        )
+    for name in stable.keys() & new.keys():
+        one, other = stable[name], new[name]
+        if (one.main.spec.job is None) != (other.main.spec.job is None):
+            yield Problem(
+                f"a gray release cannot make '{name}' a job or no job",
+                _place([layer], (name, "job")),
+                "release it first",
+            )
+        shared = one.volumes.keys() & other.volumes.keys()
+        for volume in sorted(shared):
+            if one.volumes[volume].persistent != other.volumes[volume].persistent:
+                yield Problem(
+                    f"both versions of '{name}' share the volume '{volume}': a gray release cannot change it",
+                    _place([layer], (name, "volumes", volume)),
+                    "release it first",
+                )
+
+
 def merge(below: D, above: D) -> D:
     """Put one declaration over another of the same kind; see the module for the rules."""
     values: dict[str, Any] = {name: getattr(below, name) for name in below.model_fields_set}
     for name in above.model_fields_set:
         value, old = getattr(above, name), values.get(name)
         if isinstance(value, Mapping):
-            merged = {**(old or {}), **value}
-            value = {key: entry for key, entry in merged.items() if entry is not None}
+            value = _merged_by_name(old or {}, value)
         elif isinstance(value, Declared):
             empty: Declared = type(value).model_construct()
             value = merge(old if isinstance(old, Declared) else empty, value)
         values[name] = value
     left = {name: value for name, value in values.items() if value is not None}
     return cast("D", type(above).model_construct(**left))
+
+
+def _merged_by_name(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, entry in above.items():
+        if isinstance(entry, Declared) and not isinstance(entry, Reference):
+            old = merged.get(key)
+            empty: Declared = type(entry).model_construct()
+            entry = merge(old if isinstance(old, Declared) else empty, entry)  # noqa: PLW2901
+        merged[key] = entry
+    return {key: entry for key, entry in merged.items() if entry is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +241,9 @@ def _unknown_components(layer: _Layer, app: App) -> Iterator[Problem]:
             yield Problem(f"component '{name}' is not declared in app.yaml", layer.place((name,)), fix)
 
 
-def _pods(app: App, layers: Sequence[_Layer], problems: list[Problem]) -> dict[str, Pod]:
+def _pods(app: App, policies: Policies, layers: Sequence[_Layer], problems: list[Problem]) -> dict[str, Pod]:
     """Every pod of the merged layers; what is wrong is appended to `problems`."""
-    members = [Member(name, _merged(name, layers)) for name in app.components]
+    members = [_member(name, policies, layers) for name in app.components]
     rpc = [member.name for member in members if member.intimacy == "rpc"]
 
     def report(message: str, route: Route, fix: str = "") -> None:
@@ -173,8 +256,10 @@ def _pods(app: App, layers: Sequence[_Layer], problems: list[Problem]) -> dict[s
         if main.intimacy == "rpc"
     }
     for name, pod in pods.items():
-        if name + GRAY_SUFFIX in app.components:
-            report(f"'{name}{GRAY_SUFFIX}' is the name of the new version of '{name}'", (name + GRAY_SUFFIX,))
+        for suffix, meaning in _SUFFIXES.items():
+            if name + suffix in pods or (suffix == GRAY_SUFFIX and name + suffix in app.components):
+                taken = f"'{name}{suffix}' is the name of {meaning.format(name)}"
+                report(taken, (name + suffix,), "give the component another name")
         if len(name) > _LONGEST_WORKLOAD:
             report(f"expected at most {_LONGEST_WORKLOAD} characters for an rpc component", (name,))
         check_pod(pod, report)
@@ -182,12 +267,32 @@ def _pods(app: App, layers: Sequence[_Layer], problems: list[Problem]) -> dict[s
     return pods
 
 
-def _merged(name: str, layers: Iterable[_Layer]) -> AppComponent:
-    merged = AppComponent.model_construct()
+def _member(name: str, policies: Policies, layers: Sequence[_Layer]) -> Member:
+    """One component, its layers merged, over what the policies say for its kind."""
+    spec = _merged(name, AppComponent.model_construct(), layers)
+    member = Member(name, spec)
+    below = _policy_for(member, policies)
+    return Member(name, _merged(name, below, layers)) if below.model_fields_set else member
+
+
+def _merged(name: str, below: AppComponent, layers: Iterable[_Layer]) -> AppComponent:
     for layer in layers:
         if name in layer.components:
-            merged = merge(merged, layer.components[name])
-    return merged
+            below = merge(below, layer.components[name])
+    return below
+
+
+def _policy_for(member: Member, policies: Policies) -> AppComponent:
+    """The policies that are for a component, as a layer of it."""
+    names: tuple[str, ...] = ()
+    if member.intimacy == "rpc":
+        names = _JOB_POLICIES if member.spec.job else _WORKLOAD_POLICIES
+    elif member.intimacy == "ipc":
+        names = _SIDECAR_POLICIES
+    found = {name: getattr(policies, name) for name in names if name in policies.model_fields_set}
+    if member.intimacy == "ipc" and found.get("security"):
+        found["security"] = found["security"].model_copy(update={"files_group": None})
+    return AppComponent.model_construct(**found)
 
 
 def _host(member: Member, rpc: Sequence[str], report: Report) -> str | None:

@@ -16,13 +16,28 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
-    StringConstraints,
     Tag,
     model_validator,
 )
 
-from pipegraft.model.base import Declared, Duration, Name
+from pipegraft.model.base import Declared, Name
 from pipegraft.model.delivery import Intimacy
+from pipegraft.model.traits import (
+    Autoscaling,
+    Cpu,
+    Disruption,
+    Job,
+    Limits,
+    Memory,
+    PortName,
+    Probe,
+    Seconds,
+    Security,
+    SidecarKind,
+    Spread,
+    Update,
+    Volume,
+)
 
 __all__ = [
     "App",
@@ -31,26 +46,12 @@ __all__ = [
     "Entrance",
     "EnvValue",
     "GrayBlock",
-    "PortName",
-    "Probe",
+    "Policies",
     "Reference",
     "ReleaseMark",
 ]
 
-PortName = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$")]
-"""An IANA service name as Kubernetes wants it for ports: at most 15 characters."""
-
 Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-def _whole(seconds: float) -> float:
-    if seconds != int(seconds):
-        raise ValueError("expected whole seconds: Kubernetes knows no shorter time")
-    return seconds
-
-
-Seconds = Annotated[Duration, AfterValidator(_whole)]
-"""A duration in whole seconds."""
 
 
 class Reference(Declared):
@@ -82,10 +83,10 @@ def _text(value: Any) -> Any:
     return value
 
 
+Text = Annotated[str, BeforeValidator(_text)]
+
 EnvValue = Annotated[
-    Annotated[str, BeforeValidator(_text), Tag("text")]
-    | Annotated[Reference, Tag("reference")]
-    | Annotated[None, Tag("nothing")],
+    Annotated[Text, Tag("text")] | Annotated[Reference, Tag("reference")] | Annotated[None, Tag("nothing")],
     Discriminator(_value_kind),
 ]
 """Text, a reference to a secret or config map, or null to take a variable away."""
@@ -103,22 +104,20 @@ def _variable(name: str) -> str:
 
 Variable = Annotated[str, AfterValidator(_variable)]
 
+_PREFIXED = r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 
-class Probe(Declared):
-    """How to ask a component whether it is well: by HTTP if `path` is given, else by connecting."""
 
-    path: str | None = Field(default=None, pattern=r"^/")
-    """Asked by GET; any answer from 200 to 399 is good."""
-    port: PortName | None = None
-    """One of the component's ports; its first one if absent."""
-    initial_delay: Seconds | None = None
-    """Time before the first question."""
-    period: Seconds | None = Field(default=None, ge=1)
-    """Time between two questions."""
-    timeout: Seconds | None = Field(default=None, ge=1)
-    """How long an answer may take."""
-    failures: int | None = Field(default=None, ge=1)
-    """Bad answers in a row that count."""
+def _annotation(name: str) -> str:
+    if not re.fullmatch(_PREFIXED, name):
+        raise ValueError("expected the name of an annotation, such as example.com/scrape")
+    if name.partition("/")[0] in _OWN_PREFIXES:
+        raise ValueError(f"annotations of {name.partition('/')[0]} are set by Pipegraft and its engines")
+    return name
+
+
+_OWN_PREFIXES = ("pipegraft.dev", "app.oam.dev")
+
+AnnotationName = Annotated[str, AfterValidator(_annotation)]
 
 
 class Entrance(Declared):
@@ -161,26 +160,75 @@ class AppComponent(Declared):
     """What it listens on, by name."""
     env: Mapping[Variable, EnvValue] | None = None
     """Environment variables."""
+    env_from: Mapping[Name, Literal["config", "secret"] | None] | None = None
+    """Config maps and secrets, by name, whose keys all become environment variables; a later one wins."""
+    volumes: Mapping[Name, Volume | None] | None = None
+    """Folders that are no part of its image, by name; a name is the same volume in the whole pod."""
     replicas: int | None = Field(default=None, ge=0)
     """Instances of an rpc component; 1 if absent."""
-    cpu: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?m?$")
-    """CPU it may use, as Kubernetes writes it: ``500m``, ``2``."""
-    memory: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?([kMGTP]|[KMGTP]i)?$")
-    """Memory it may use, as Kubernetes writes it: ``256Mi``."""
+    autoscaling: Autoscaling | None = None
+    """Instances of an rpc component by what they use, in place of `replicas`."""
+    cpu: Cpu | None = None
+    """CPU that is kept for it, as Kubernetes writes it: ``500m``, ``2``; also its limit without `limits`."""
+    memory: Memory | None = None
+    """Memory that is kept for it, as Kubernetes writes it: ``256Mi``; also its limit without `limits`."""
+    limits: Limits | None = None
+    """What it may never use more of, where that is not what is kept for it."""
+    startup: Probe | None = None
+    """Whether it has started; the other probes wait for that."""
     readiness: Probe | None = None
     """Whether it may get requests; a connection to its first port if it has ports and this is absent."""
     liveness: Probe | None = None
     """Whether it must be started again."""
     grace: Seconds | None = None
     """Time an instance of an rpc component has to finish what it does before it is killed."""
+    update: Update | None = None
+    """How an rpc component's instances are replaced by those of a new version."""
+    disruption: Disruption | None = None
+    """What must stay of an rpc component while nodes are drained."""
+    spread: Spread | None = None
+    """Over what an rpc component's instances are spread."""
+    security: Security | None = None
+    """What its processes may do; an init container has what its host has."""
+    service_account: Name | None = None
+    """Service account of an rpc component's pods."""
+    pull_secrets: tuple[Name, ...] | None = None
+    """Secrets with the registry's password, for an rpc component's pods."""
+    annotations: Mapping[AnnotationName, Text | None] | None = None
+    """Annotations of an rpc component's pods, for meshes and collectors."""
+    sidecar: SidecarKind | None = None
+    """How an ipc component is added to its pod; `container` if absent."""
+    job: Job | None = None
+    """For an rpc component that ends: no Deployment and Service, but a Job or CronJob."""
     entrance: Entrance | None = None
     """For an rpc component that takes requests from outside."""
+
+
+class Policies(Declared):
+    """What components have that do not say otherwise; keys as in `AppComponent`."""
+
+    security: Security | None = None
+    """For rpc and ipc components, and the init containers beside them."""
+    spread: Spread | None = None
+    """For rpc components that are no jobs."""
+    update: Update | None = None
+    """For rpc components that are no jobs."""
+    disruption: Disruption | None = None
+    """For rpc components that are no jobs."""
+    service_account: Name | None = None
+    """For rpc components."""
+    pull_secrets: tuple[Name, ...] | None = None
+    """For rpc components."""
+    sidecar: SidecarKind | None = None
+    """For ipc components."""
 
 
 class App(Declared):
     """``app.yaml``."""
 
     app: Name
+    policies: Policies = Policies()
+    """What all components have in all environments."""
     components: Mapping[Name, AppComponent] = Field(min_length=1)
 
 
@@ -212,6 +260,8 @@ class AppEnvironment(Declared):
     """Kubernetes namespace; ``APP-ENVIRONMENT`` if absent."""
     release: ReleaseMark | None = None
     """The release that runs there; absent before the first one."""
+    policies: Policies = Policies()
+    """What all components have here."""
     components: Mapping[Name, AppComponent] = {}
     """What differs from ``app.yaml``."""
     gray: GrayBlock | None = None

@@ -9,7 +9,8 @@ from typing import Any
 
 from pipegraft.domain.appspec import GRAY_SUFFIX, Resolved
 from pipegraft.domain.pods import Member, Pod
-from pipegraft.model.appspec import Entrance, EnvValue, Probe, Reference, ReleaseMark
+from pipegraft.model.appspec import Entrance, EnvValue, Reference, ReleaseMark
+from pipegraft.model.traits import Probe
 
 __all__ = [
     "ANNOTATION",

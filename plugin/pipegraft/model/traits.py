@@ -1,0 +1,254 @@
+"""How a component of the app spec runs: probes, amounts, volumes, scaling, updates, security, jobs.
+
+Every block is made of named keys, so that an overlay merges it key by key; what is a list elsewhere
+(volumes, capabilities, …) is a mapping by name here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from pipegraft.model.base import Declared, Duration, Name
+
+__all__ = [
+    "Autoscaling",
+    "Cpu",
+    "Disruption",
+    "Ephemeral",
+    "Job",
+    "Limits",
+    "Memory",
+    "Persistent",
+    "PortName",
+    "Probe",
+    "Seconds",
+    "Security",
+    "SidecarKind",
+    "Spread",
+    "Update",
+    "Volume",
+]
+
+PortName = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$")]
+"""An IANA service name as Kubernetes wants it for ports: at most 15 characters."""
+
+Cpu = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?m?$")]
+"""CPU as Kubernetes writes it: ``500m``, ``2``."""
+
+Memory = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?([kMGTP]|[KMGTP]i)?$")]
+"""Bytes as Kubernetes writes them: ``256Mi``, ``10Gi``."""
+
+_SHARE = r"^\d{1,3}%$"
+
+
+def _count(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if not whole and not (isinstance(value, str) and re.match(_SHARE, value)):
+        raise ValueError("expected a number of instances or a share of them such as 25%")
+    return value
+
+
+Count = Annotated[
+    int | str,
+    BeforeValidator(_count),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": _SHARE}]}),
+]
+"""Instances: a number, or a share of them such as ``25%``."""
+
+SidecarKind = Literal["container", "native", "sidecar-set"]
+"""`container`: beside the main one. `native`: started before it and stopped after it (Kubernetes 1.29).
+`sidecar-set`: added to running pods and updated there by OpenKruise, apart from the workload."""
+
+
+def _whole(seconds: float) -> float:
+    if seconds != int(seconds):
+        raise ValueError("expected whole seconds: Kubernetes knows no shorter time")
+    return seconds
+
+
+Seconds = Annotated[Duration, AfterValidator(_whole)]
+"""A duration in whole seconds."""
+
+
+class Probe(Declared):
+    """How to ask a component whether it is well: by HTTP if `path` is given, else by connecting."""
+
+    path: str | None = Field(default=None, pattern=r"^/")
+    """Asked by GET; any answer from 200 to 399 is good."""
+    port: PortName | None = None
+    """One of the component's ports; its first one if absent."""
+    initial_delay: Seconds | None = None
+    """Time before the first question."""
+    period: Seconds | None = Field(default=None, ge=1)
+    """Time between two questions."""
+    timeout: Seconds | None = Field(default=None, ge=1)
+    """How long an answer may take."""
+    failures: int | None = Field(default=None, ge=1)
+    """Bad answers in a row that count."""
+
+
+class Limits(Declared):
+    """What a container may never use more of; what is absent here has no limit."""
+
+    cpu: Cpu | None = None
+    """CPU, as for the request."""
+    memory: Memory | None = None
+    """Memory, as for the request."""
+
+
+class Persistent(Declared):
+    """Storage that outlives the pod: a persistent volume claim of the workload."""
+
+    size: Memory | None = None
+    """How much is asked for: ``10Gi``."""
+    storage_class: Name | None = Field(default=None, alias="class")
+    """Storage class; the cluster's default one if absent."""
+    access: Literal["once", "many", "read-many"] | None = None
+    """From how many nodes it can be used at once: `once` (the default), `many`, or `read-many`."""
+
+
+class Ephemeral(Declared):
+    """A folder that is empty at the start of a pod and gone with it."""
+
+    limit: Memory | None = None
+    """The most it may hold."""
+    memory: bool | None = None
+    """Whether it lies in memory instead of on disk."""
+
+
+class Volume(Declared):
+    """A folder in a container. Components of one pod that name the same volume share it.
+
+    One of them says what it is (`persistent`, `claim`, `config`, `secret`, `ephemeral`); an empty folder
+    (`ephemeral`) if none does.
+    """
+
+    path: str | None = Field(default=None, pattern=r"^/[^:]*$")
+    """Where it appears in this component's container."""
+    read_only: bool | None = None
+    """Whether this component may only read it."""
+    persistent: Persistent | None = None
+    """A claim made for the workload."""
+    claim: Name | None = None
+    """Name of a persistent volume claim that somebody else made."""
+    config: Name | None = None
+    """Name of a config map whose keys become files."""
+    secret: Name | None = None
+    """Name of a secret whose keys become files."""
+    ephemeral: Ephemeral | None = None
+    """An empty folder, and how large it may get."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Volume:
+        kinds = [
+            kind
+            for kind in ("persistent", "claim", "config", "secret", "ephemeral")
+            if getattr(self, kind) is not None
+        ]
+        if len(kinds) > 1:
+            raise ValueError(f"expected one kind of volume, found '{kinds[0]}' and '{kinds[1]}'")
+        return self
+
+
+class Autoscaling(Declared):
+    """How many instances there are, by what they use; in place of `replicas`."""
+
+    min: int | None = Field(default=None, ge=1)
+    """Fewest instances; 1 if absent."""
+    max: int | None = Field(default=None, ge=1)
+    """Most instances."""
+    cpu: int | None = Field(default=None, ge=1, le=1000)
+    """CPU to hold on average, in percent of the request."""
+    memory: int | None = Field(default=None, ge=1, le=1000)
+    """Memory to hold on average, in percent of the request."""
+
+
+class Update(Declared):
+    """How instances of one version give way to those of the next."""
+
+    strategy: Literal["rolling", "recreate"] | None = None
+    """`rolling` (the default): step by step; `recreate`: all stop before the new ones start."""
+    surge: Count | None = None
+    """Instances there may be above what is asked for: a number or ``25%``."""
+    unavailable: Count | None = None
+    """Instances that may be missing: a number or ``25%``."""
+
+
+class Disruption(Declared):
+    """What must stay up while nodes are drained. At most one of both is given."""
+
+    min_available: Count | None = None
+    """Instances that stay: a number or ``50%``."""
+    max_unavailable: Count | None = None
+    """Instances that may go at once: a number or ``25%``."""
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Disruption:
+        if self.min_available is not None and self.max_unavailable is not None:
+            raise ValueError("expected either 'min-available' or 'max-unavailable'")
+        return self
+
+
+Strength = Literal["preferred", "required"]
+
+
+class Spread(Declared):
+    """Over what the instances are spread evenly."""
+
+    node: Strength | None = None
+    """Over nodes: wished for, or else a pod waits."""
+    zone: Strength | None = None
+    """Over zones: wished for, or else a pod waits."""
+
+
+Capability = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z_]*$")]
+
+
+class Security(Declared):
+    """What the processes of a container may do."""
+
+    non_root: bool | None = None
+    """Whether a process of user 0 is refused."""
+    user: int | None = Field(default=None, ge=0)
+    """Number of the user it runs as."""
+    group: int | None = Field(default=None, ge=0)
+    """Number of its group."""
+    files_group: int | None = Field(default=None, ge=0)
+    """Number of the group that owns the files of volumes; for rpc components, and their whole pod."""
+    read_only_root: bool | None = None
+    """Whether the image's own files cannot be written."""
+    privilege_escalation: bool | None = None
+    """Whether a process may get more rights than its parent."""
+    capabilities: Mapping[Capability, Literal["add", "drop"] | None] | None = None
+    """Linux capability → whether it is added or dropped: ``{ALL: drop, NET_BIND_SERVICE: add}``."""
+    seccomp: Literal["runtime-default", "unconfined"] | None = None
+    """Which system calls are allowed: those of the container runtime's default profile, or all."""
+
+
+class Job(Declared):
+    """Work that ends: run at set times if `schedule` is given, else once for each change of what runs."""
+
+    schedule: str | None = Field(
+        default=None, pattern=r"^(@(yearly|monthly|weekly|daily|hourly)|\S+( \S+){4})$"
+    )
+    """When, in the five fields of cron: ``0 3 * * *``."""
+    time_zone: str | None = Field(default=None, pattern=r"^[A-Za-z_+\-0-9]+(/[A-Za-z_+\-0-9]+)*$")
+    """Time zone of the schedule, by its IANA name: ``Europe/Berlin``; the cluster's own if absent."""
+    overlap: Literal["allow", "forbid", "replace"] | None = None
+    """What happens when the last run has not ended: both run (the default), the new one is left out, or the
+    old one is stopped."""
+    retries: int | None = Field(default=None, ge=0)
+    """How often a run that failed is tried again; 6 if absent, as Kubernetes does."""
+    deadline: Seconds | None = Field(default=None, ge=1)
+    """Time after which a run is stopped."""
