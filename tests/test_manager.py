@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pipegraft import hookspecs
+from pipegraft.builtins import PLUGINS
 from pipegraft.errors import PluginError, UsageError
 from pipegraft.hookspecs import KINDS, STAGES, hookimpl
-from pipegraft.manager import Plugins
+from pipegraft.manager import Builtin, Plugins
 from pipegraft.ports.progress import Event, RecordingProgress
 from pipegraft.ports.stage import Stage, StageContext
 
@@ -38,8 +41,86 @@ def stage(name: str) -> Stage:
     return Stage(name=name, summary=name, run=lambda _context, _inputs: None)
 
 
-def load(*entries: Entry, builtins: tuple[ModuleType, ...] = ()) -> Plugins:
+def load(*entries: Entry, builtins: tuple[Builtin, ...] = ()) -> Plugins:
     return Plugins(builtins, entries)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Builtin, ...]:
+    """Two plugins of the package that each yield a stage, and one that vetoes."""
+    for name in ("one", "two"):
+        text = f"""
+from pipegraft.hookspecs import hookimpl
+from pipegraft.ports.stage import Stage
+
+@hookimpl
+def pipegraft_stages():
+    yield Stage(name="stage-{name}", summary="", run=print)
+"""
+        (tmp_path / f"shipped_{name}.py").write_text(text)
+    (tmp_path / "shipped_guard.py").write_text(
+        "from pipegraft.hookspecs import hookimpl\n@hookimpl\ndef pipegraft_veto(): return 'no'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("one", "two", "guard"):
+        monkeypatch.delitem(sys.modules, f"shipped_{name}", raising=False)
+    return (
+        Builtin("shipped_one", "stage stage-one"),
+        Builtin("shipped_two", "stage stage-two"),
+        Builtin("shipped_guard"),
+    )
+
+
+def imported() -> set[str]:
+    return {name for name in sys.modules if name.startswith("shipped_")}
+
+
+def test_what_ships_is_imported_when_it_is_needed(shipped: tuple[Builtin, ...]) -> None:
+    plugins = load(builtins=shipped)
+    assert imported() == {"shipped_guard"}
+    assert plugins.get(STAGES, "stage-two").name == "stage-two"
+    assert imported() == {"shipped_guard", "shipped_two"}
+    assert list(plugins.all(STAGES)) == ["stage-one", "stage-two"]
+    assert plugins.vetoes(None, None) == [("shipped_guard", "no")]  # type: ignore[arg-type]
+
+
+def test_a_third_partys_name_is_compared_with_what_ships(shipped: tuple[Builtin, ...]) -> None:
+    plugins = load(Entry("mine", plugin(pipegraft_stages=lambda: [stage("stage-two")])), builtins=shipped)
+    with pytest.raises(PluginError, match="'stage-two': shipped_two \\(pipegraft\\) and mine"):
+        plugins.get(STAGES, "stage-two")
+
+
+def test_a_third_partys_values_come_after_what_ships(shipped: tuple[Builtin, ...]) -> None:
+    plugins = load(Entry("mine", plugin(pipegraft_stages=lambda: [stage("own")])), builtins=shipped)
+    assert list(plugins.all(STAGES)) == ["stage-one", "stage-two", "own"]
+
+
+def test_the_table_of_what_ships_says_what_it_provides() -> None:
+    for builtin in PLUGINS:
+        plugins = Plugins([builtin], ())
+        for kind in KINDS:
+            plugins.all(kind)
+        module = sys.modules[builtin.module]
+        hooks = {name for name in dir(module) if name.startswith("pipegraft_")}
+        assert plugins.loaded[builtin.module].provides == list(builtin.provides), builtin.module
+        assert not builtin.provides or hooks <= {kind.hook for kind in KINDS}, builtin.module
+
+
+def test_an_installed_plugin_is_found_where_its_distribution_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "acme.py").write_text(
+        "from pipegraft.hookspecs import hookimpl\nfrom pipegraft.ports.stage import Stage\n"
+        "@hookimpl\ndef pipegraft_stages(): yield Stage(name='acme', summary='', run=print)\n"
+    )
+    info = tmp_path / "acme-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pipegraft]\nacme = acme\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins = Plugins()
+    assert "acme" in plugins.all(STAGES)
+    assert plugins.loaded["acme"].origin == "acme 1.0"
 
 
 def test_values_come_by_name_in_loading_order() -> None:

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
-from pipegraft.adapters import tracing
-from pipegraft.adapters.build import buildx, docker, layer
-from pipegraft.adapters.ci import gitlab, jenkins
-from pipegraft.adapters.engine import embedded
-from pipegraft.adapters.metrics import counts, prometheus
-from pipegraft.adapters.metrics import embedded as proxy_metrics
-from pipegraft.adapters.traffic import routers
-from pipegraft.domain.judging import plugin as judges
-from pipegraft.stages import gray_release, iac_bump, image_build, sync_gate
+from pipegraft.manager import Builtin
 
 __all__ = ["PLUGINS"]
 
-PLUGINS: tuple[ModuleType, ...] = (
-    image_build,
-    iac_bump,
-    sync_gate,
-    gray_release,
-    gitlab,
-    jenkins,
-    layer,
-    docker,
-    buildx,
-    embedded,
-    proxy_metrics,
-    prometheus,
-    counts,
-    routers,
-    judges,
-    tracing,
+PLUGINS: tuple[Builtin, ...] = (
+    Builtin("pipegraft.stages.image_build", "stage image-build"),
+    Builtin("pipegraft.stages.iac_bump", "stage iac-bump"),
+    Builtin("pipegraft.stages.sync_gate", "stage sync-gate"),
+    Builtin("pipegraft.stages.gray_release", "stage gray-release"),
+    Builtin("pipegraft.adapters.ci.gitlab", "CI system gitlab"),
+    Builtin("pipegraft.adapters.ci.jenkins", "CI system jenkins"),
+    Builtin("pipegraft.adapters.build.layer", "image builder layer"),
+    Builtin("pipegraft.adapters.build.docker", "image builder docker"),
+    Builtin("pipegraft.adapters.build.buildx", "image builder buildx"),
+    Builtin("pipegraft.adapters.engine.embedded", "GitOps engine embedded"),
+    Builtin("pipegraft.adapters.metrics.embedded", "metric source embedded"),
+    Builtin("pipegraft.adapters.metrics.prometheus", "metric source prometheus"),
+    Builtin("pipegraft.adapters.metrics.counts", "metric source json", "metric source command"),
+    Builtin("pipegraft.adapters.traffic.routers", "traffic router embedded", "traffic router gateway-api"),
+    Builtin("pipegraft.domain.judging.plugin", "judge sequential", "judge threshold", "judge mann-whitney"),
+    Builtin("pipegraft.adapters.tracing"),
 )
-"""Modules that implement hooks, in the order their values are shown."""
+"""Modules that implement hooks, in the order their values are shown, with everything each provides.
+
+A module is imported when something that it provides is needed; one that provides nothing by name (it
+observes, or may veto) is imported at once.
+"""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import importlib.metadata
+import importlib
+import os
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
-from typing import Any, TypeVar
+from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
@@ -18,9 +21,30 @@ from pipegraft.hookspecs import PROJECT, Kind
 from pipegraft.ports.progress import Event
 from pipegraft.ports.stage import Stage, StageContext
 
-__all__ = ["LoadedPlugin", "Plugins"]
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = ["Builtin", "LoadedPlugin", "Plugins"]
 
 T = TypeVar("T")
+
+
+class Builtin:
+    """A plugin that ships with the package, imported when something it provides is needed.
+
+    Arguments:
+        module: its dotted name.
+        provides: ``kind name`` of every value it yields; nothing for one that only observes or vetoes,
+            which is imported at once.
+    """
+
+    def __init__(self, module: str, *provides: str) -> None:
+        self.module = module
+        self.provides = provides
+
+    def offers(self, word: str) -> bool:
+        """Whether it yields values of the kind called `word`."""
+        return any(each.startswith(f"{word} ") for each in self.provides)
 
 
 @dataclass(slots=True)
@@ -44,27 +68,35 @@ class Plugins:
     """All plugins of this process.
 
     Arguments:
-        builtins: the modules that ship with the package.
+        builtins: what ships with the package.
         entry_points: third-party plugins; those installed under the group ``pipegraft`` if None.
     """
 
     def __init__(
-        self,
-        builtins: Iterable[ModuleType] = (),
-        entry_points: Iterable[importlib.metadata.EntryPoint] | None = None,
+        self, builtins: Iterable[Builtin] = (), entry_points: Iterable[EntryPoint] | None = None
     ) -> None:
         self._pluggy = pluggy.PluginManager(PROJECT)
         self._pluggy.add_hookspecs(hookspecs)
         self.loaded: dict[str, LoadedPlugin] = {}
+        self._waiting: dict[str, Builtin] = {}
         self._collected: dict[str, Mapping[str, Any]] = {}
+        self._single: dict[tuple[str, str], Any] = {}
+        self._builtins = tuple(builtins)
         self._complaints: set[str] = set()
-        for module in builtins:
-            self._register(module, LoadedPlugin(module.__name__, PROJECT))
-        found = importlib.metadata.entry_points(group=PROJECT) if entry_points is None else entry_points
+        for builtin in self._builtins:
+            self.loaded[builtin.module] = LoadedPlugin(builtin.module, PROJECT)
+            self._waiting[builtin.module] = builtin
+            if not builtin.provides:
+                self._import(builtin)
+        found = _installed() if entry_points is None else entry_points
         for entry in sorted(found, key=lambda entry: entry.name):
             self._load(entry)
 
-    def _load(self, entry: importlib.metadata.EntryPoint) -> None:
+    def _import(self, builtin: Builtin) -> None:
+        del self._waiting[builtin.module]
+        self._register(importlib.import_module(builtin.module), self.loaded[builtin.module])
+
+    def _load(self, entry: EntryPoint) -> None:
         origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown distribution"
         plugin = LoadedPlugin(entry.name, origin)
         try:
@@ -74,10 +106,10 @@ class Plugins:
             self.loaded[plugin.name] = plugin
 
     def _register(self, implementation: object, plugin: LoadedPlugin) -> None:
-        if plugin.name in self.loaded:
+        other = self.loaded.get(plugin.name, plugin)
+        if other is not plugin:
             raise PluginError(
-                f"two plugins are called '{plugin.name}': "
-                f"one of {self.loaded[plugin.name].origin}, one of {plugin.origin}",
+                f"two plugins are called '{plugin.name}': one of {other.origin}, one of {plugin.origin}",
                 fix="uninstall one of them",
             )
         with warnings.catch_warnings():
@@ -101,9 +133,13 @@ class Plugins:
         return self._collected[kind.hook]
 
     def _collect(self, kind: Kind[T]) -> Mapping[str, T]:
+        for builtin in [one for one in self._waiting.values() if one.offers(kind.word)]:
+            self._import(builtin)
         found: dict[str, T] = {}
         owners: dict[str, LoadedPlugin] = {}
-        for implementation in getattr(self._pluggy.hook, kind.hook).get_hookimpls():
+        order = {name: number for number, name in enumerate(self.loaded)}
+        implementations = self._implementations(kind)
+        for implementation in sorted(implementations, key=lambda one: order[one.plugin_name]):
             plugin = self.loaded[implementation.plugin_name]
             for value in self._yielded(implementation, plugin, kind):
                 name: str = value.name  # type: ignore[attr-defined] # every kind of value has a name
@@ -116,6 +152,10 @@ class Plugins:
                 owners[name] = plugin
                 plugin.provides.append(f"{kind.word} {name}")
                 found[name] = value
+        return found
+
+    def _implementations(self, kind: Kind[T]) -> list[pluggy.HookImpl]:
+        found: list[pluggy.HookImpl] = getattr(self._pluggy.hook, kind.hook).get_hookimpls()
         return found
 
     def _yielded(self, implementation: pluggy.HookImpl, plugin: LoadedPlugin, kind: Kind[T]) -> list[T]:
@@ -137,6 +177,9 @@ class Plugins:
         Raises:
             UsageError: there is none; says which exist and which plugins are broken.
         """
+        builtin = self._only(kind, name)
+        if builtin is not None:
+            return self._one(kind, name, builtin)
         values = self.all(kind)
         if name in values:
             return values[name]
@@ -144,6 +187,26 @@ class Plugins:
             f"there is no {kind.word} called '{name}'; there are: {', '.join(values) or 'none'}",
             fix=self._advice(name, values),
         )
+
+    def _only(self, kind: Kind[T], name: str) -> Builtin | None:
+        """The plugin of the package that surely alone provides a value, None if others must be asked."""
+        if kind.hook in self._collected:
+            return None
+        for implementation in self._implementations(kind):
+            if self.loaded[implementation.plugin_name].origin != PROJECT:
+                return None
+        return next((one for one in self._builtins if f"{kind.word} {name}" in one.provides), None)
+
+    def _one(self, kind: Kind[T], name: str, builtin: Builtin) -> T:
+        if (kind.hook, name) not in self._single:
+            if builtin.module in self._waiting:
+                self._import(builtin)
+            for implementation in self._implementations(kind):
+                if implementation.plugin_name == builtin.module:
+                    for value in self._yielded(implementation, self.loaded[builtin.module], kind):
+                        self._single[kind.hook, value.name] = value  # type: ignore[attr-defined] # see `_collect`
+        found: T = self._single[kind.hook, name]
+        return found
 
     def _advice(self, name: str, known: Iterable[str]) -> str:
         close = difflib.get_close_matches(name, list(known), n=1)
@@ -197,6 +260,39 @@ class Plugins:
             if reason:
                 reasons.append((implementation.plugin_name, reason))
         return reasons
+
+
+def _installed() -> Iterable[EntryPoint]:
+    """The entry points of our group, without the cost of `importlib.metadata` where there surely are none."""
+    if not (_unusual_finders() or any(map(_declares_plugins, sys.path))):
+        return ()
+    from importlib.metadata import entry_points  # noqa: PLC0415 - takes as long as all the rest here
+
+    return entry_points(group=PROJECT)
+
+
+def _unusual_finders() -> bool:
+    usual = (BuiltinImporter, FrozenImporter, PathFinder)
+    return any(hasattr(finder, "find_distributions") for finder in sys.meta_path if finder not in usual)
+
+
+def _declares_plugins(folder: str) -> bool:
+    """Whether a distribution in a folder of `sys.path` may have entry points of our group."""
+    try:
+        names = os.listdir(folder or ".")  # noqa: PTH208 - a Path for each of hundreds of names costs more
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # an archive, perhaps
+    described = (name for name in names if name.lower().endswith(("dist-info", "egg-info")))
+    return any(_mentions_us(Path(folder, name, "entry_points.txt")) for name in described)
+
+
+def _mentions_us(file: Path) -> bool:
+    try:
+        return f"[{PROJECT}]".encode() in file.read_bytes()
+    except OSError:
+        return False
 
 
 def _call(implementation: pluggy.HookImpl, **arguments: object) -> Any:  # what a third party answers

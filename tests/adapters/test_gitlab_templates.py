@@ -12,6 +12,7 @@ import yaml
 
 from pipegraft.adapters.ci import gitlab
 from pipegraft.builtins import PLUGINS
+from pipegraft.domain.gitlab.inject import inject
 from pipegraft.domain.gitlab.layers import Files, layers_of
 from pipegraft.domain.gitlab.pipeline import resolve
 from pipegraft.errors import PluginError
@@ -142,7 +143,7 @@ def _injected(text, **options):
     request = InjectionRequest(
         file=ROOT, text=text, plan=PLAN, templates=gitlab.make_templates(ALL), **options
     )
-    return gitlab.inject(request).files.items()
+    return inject(request).files.items()
 
 
 def test_the_source_is_what_gitlab_says():

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import inspect
+import itertools
 import re
-from typing import Annotated
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -14,7 +20,11 @@ from pydantic import (
     WithJsonSchema,
 )
 
-__all__ = ["Declared", "DottedPath", "Duration", "Name", "RelativePath", "kebab"]
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
+
+__all__ = ["Declared", "DottedPath", "Duration", "Name", "RelativePath", "descriptions", "kebab"]
 
 
 def kebab(name: str) -> str:
@@ -23,15 +33,52 @@ def kebab(name: str) -> str:
 
 
 class Declared(BaseModel):
-    """Base of everything a user declares in a file."""
+    """Base of everything a user declares in a file; the text below an attribute describes it."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        alias_generator=kebab,
-        populate_by_name=True,
-        use_attribute_docstrings=True,
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=kebab, populate_by_name=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, text in descriptions(cls).items():
+            key = cls.model_fields[name].alias or name
+            if key in properties:
+                properties[key]["description"] = text
+        return schema
+
+
+@functools.cache
+def descriptions(model: type[BaseModel]) -> Mapping[str, str]:
+    """Attribute → what describes it: its field's `description`, else the text below it in the source.
+
+    Pydantic can do this itself (`use_attribute_docstrings`), while it makes the class; reading every
+    module's source then is most of the time that a command takes to start.
+    """
+    found: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        if issubclass(base, BaseModel) and base.__module__.partition(".")[0] != "pydantic":
+            found |= _texts_below(base)
+    given = {name: info.description for name, info in model.model_fields.items() if info.description}
+    return {name: text for name, text in {**found, **given}.items() if name in model.model_fields}
+
+
+def _texts_below(model: type[BaseModel]) -> Mapping[str, str]:
+    try:
+        source = textwrap.dedent(inspect.getsource(model))
+    except (OSError, TypeError):  # made at run time: there is no source
+        return {}
+    body = ast.parse(source).body[0]
+    assert isinstance(body, ast.ClassDef)  # noqa: S101 - what getsource answers for a class
+    return {
+        above.target.id: inspect.cleandoc(text)
+        for above, below in itertools.pairwise(body.body)
+        if isinstance(above, ast.AnnAssign) and isinstance(above.target, ast.Name)
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+        if isinstance(text := below.value.value, str)
+    }
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]

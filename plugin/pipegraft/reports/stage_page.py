@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+from pipegraft.model.base import descriptions
 from pipegraft.ports.plugins import UsageExample
 from pipegraft.ports.stage import Stage
 
@@ -20,11 +21,12 @@ def stage_page(stage: Stage, examples: Sequence[UsageExample] = ()) -> str:
         examples: how each CI system uses it.
     """
     defaults = stage.inputs().model_dump(mode="json", by_alias=True)
+    texts = descriptions(stage.inputs)
     inputs = [
         {
             "name": key,
             "default": _written(defaults[key]),
-            "description": " ".join((info.description or "").split()),
+            "description": " ".join(texts.get(name, "").split()),
             "variable": f"PIPEGRAFT_INPUT_{stage.name}_{key}".replace("-", "_").upper(),
         }
         for name, info in stage.inputs.model_fields.items()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 from pipegraft.domain.planning import make_plan, select
+from pipegraft.errors import UsageError
 from pipegraft.hookspecs import STAGES
 from pipegraft.model.plan import PlannedStage
 from pipegraft.usecases.project import Project
@@ -15,6 +17,14 @@ __all__ = ["plan_project"]
 def plan_project(
     project: Project, stages: Iterable[str] = (), environment: str | None = None
 ) -> tuple[PlannedStage, ...]:
-    """The planned stages that were asked for, in order; see `make_plan` and `select`."""
+    """The planned stages that were asked for, in order; see `make_plan` and `select`.
+
+    A CI job runs one stage: then no other's definition is read, unless it is needed to say what is wrong.
+    """
+    names = tuple(stages)
+    if len(names) == 1:
+        with contextlib.suppress(UsageError):
+            plan = make_plan(project.delivery, [project.plugins.get(STAGES, names[0])])
+            return select(plan, names, environment)
     plan = make_plan(project.delivery, project.plugins.all(STAGES).values())
-    return select(plan, stages, environment)
+    return select(plan, names, environment)

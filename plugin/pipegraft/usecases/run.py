@@ -56,12 +56,8 @@ def run_stages(
         PipegraftError: what stopped it; the stages after that one did not run.
     """
     chosen = plan_project(project, request.stages, request.environment)
-    stages = project.plugins.all(STAGES)
-    inputs = read_inputs(
-        (stages[name] for name in dict.fromkeys(one.stage for one in chosen)),
-        request.settings,
-        request.variables,
-    )
+    stages = {one.stage: project.plugins.get(STAGES, one.stage) for one in chosen}
+    inputs = read_inputs(stages.values(), request.settings, request.variables)
     store = FileReleaseStore(project.root / RECORD)
     source = _source(project, request.variables)
     _open_record(store, project.delivery.app, source)

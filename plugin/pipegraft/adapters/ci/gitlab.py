@@ -5,16 +5,15 @@ from __future__ import annotations
 import functools
 import json
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipegraft import __version__
-from pipegraft.adapters.ci.gitlab_lint import verify
-from pipegraft.domain.gitlab.eject import eject
-from pipegraft.domain.gitlab.inject import inject
 from pipegraft.errors import PluginError
 from pipegraft.hookspecs import hookimpl
+from pipegraft.model.base import descriptions
+from pipegraft.model.injection import Injection, InjectionRequest
 from pipegraft.model.release import Source
 from pipegraft.ports.plugins import CiSystem, UsageExample
 from pipegraft.ports.stage import Stage
@@ -47,13 +46,33 @@ def pipegraft_ci_systems() -> Iterator[CiSystem]:
     yield CiSystem(
         name="gitlab",
         files=(".gitlab-ci.yml",),
-        inject=inject,
-        eject=eject,
+        inject=_inject,
+        eject=_eject,
         templates=make_templates,
         source=read_source,
         example=_example,
-        verify=verify,
+        verify=_verify,
     )
+
+
+def _inject(request: InjectionRequest) -> Injection:
+    from pipegraft.domain.gitlab.inject import inject  # noqa: PLC0415 - every job only reads its source
+
+    return inject(request)
+
+
+def _eject(file: str, text: str, read: Callable[[str], str | None]) -> Injection:
+    from pipegraft.domain.gitlab.eject import eject  # noqa: PLC0415
+
+    return eject(file, text, read)
+
+
+def _verify(
+    request: InjectionRequest, injection: Injection, project: str, variables: Mapping[str, str]
+) -> str:
+    from pipegraft.adapters.ci.gitlab_lint import verify  # noqa: PLC0415
+
+    return verify(request, injection, project, variables)
 
 
 def read_source(variables: Mapping[str, str]) -> Source | None:
@@ -154,7 +173,7 @@ def _setting(stage: Stage, name: str) -> _Input:
         allowed = (True, False)
     return _Input(
         name=key,
-        description=(info.description or "").strip(),
+        description=descriptions(stage.inputs).get(name, "").strip(),
         default=_written(stage.inputs().model_dump(mode="json", by_alias=True)[key]),
         options=tuple(map(_written, allowed)) if len(allowed) <= _MOST_OPTIONS else (),
         variable=f"PIPEGRAFT_INPUT_{stage.name}_{key}".replace("-", "_").upper(),

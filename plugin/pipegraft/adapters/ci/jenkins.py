@@ -10,10 +10,10 @@ from typing import Any
 
 from pipegraft import __version__
 from pipegraft.domain.jenkins.calls import literal, step_name
-from pipegraft.domain.jenkins.injection import eject, inject
 from pipegraft.errors import PluginError
 from pipegraft.hookspecs import hookimpl
-from pipegraft.model.injection import Injection
+from pipegraft.model.base import descriptions
+from pipegraft.model.injection import Injection, InjectionRequest
 from pipegraft.model.release import Source
 from pipegraft.ports.plugins import CiSystem
 from pipegraft.ports.stage import Stage
@@ -52,14 +52,22 @@ def pipegraft_ci_systems() -> Iterator[CiSystem]:
     yield CiSystem(
         name="jenkins",
         files=("Jenkinsfile", "Jenkinsfile.groovy"),
-        inject=inject,
+        inject=_inject,
         eject=_eject,
         templates=make_library,
         source=read_source,
     )
 
 
+def _inject(request: InjectionRequest) -> Injection:
+    from pipegraft.domain.jenkins.injection import inject  # noqa: PLC0415 - every job only reads its source
+
+    return inject(request)
+
+
 def _eject(file: str, text: str, _read: Callable[[str], str | None]) -> Injection:
+    from pipegraft.domain.jenkins.injection import eject  # noqa: PLC0415
+
     return eject(file, text)
 
 
@@ -120,7 +128,7 @@ def _read_input(stage: Stage, name: str) -> _Input:
     key = info.alias or name
     return _Input(
         name=key,
-        description=(info.description or "").strip(),
+        description=descriptions(stage.inputs).get(name, "").strip(),
         default=_written(info.get_default(call_default_factory=True)),
         variable=f"PIPEGRAFT_INPUT_{stage.name}_{key}".replace("-", "_").upper(),
     )
