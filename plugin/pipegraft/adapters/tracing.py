@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 from pipegraft import __version__
 from pipegraft.errors import PipegraftError, UsageError
 from pipegraft.hookspecs import hookimpl
-from pipegraft.model.release import Source
-from pipegraft.ports.progress import Event
-from pipegraft.ports.stage import Stage, StageContext
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span, Tracer
+
+    from pipegraft.model.release import Source
+    from pipegraft.ports.progress import Event
+    from pipegraft.ports.stage import Stage, StageContext
 
 __all__ = [
     "StageTrace",
