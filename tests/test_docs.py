@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from pipegraft import hookspecs
 from pipegraft.domain.configuration import parse_document
 from pipegraft.model.delivery import Delivery
 
@@ -154,3 +155,16 @@ def test_every_file_named_exists(page: Path) -> None:
 )
 def test_every_delivery_shown_is_valid(block: Block) -> None:
     assert parse_document(block.body, str(block), Delivery).components
+
+
+def test_the_page_on_plugins_names_every_hook_and_every_suite() -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text()
+    hooks = {name for name in vars(hookspecs) if name.startswith("pipegraft_")}
+    suites = {
+        f"{path.stem}.{name}"
+        for path in (ROOT / "plugin" / "pipegraft" / "testing").glob("*_suite.py")
+        for name in re.findall(r"^class (\w+Suite)\b", path.read_text(), re.MULTILINE)
+    }
+    assert hooks
+    assert suites
+    assert {name for name in hooks | suites if f"`{name}`" not in page} == set()

@@ -154,9 +154,9 @@ def test_a_duplicate_names_both_owners() -> None:
         (plugin(pipegraft_stages=lambda: ["text"]), "PluginError: pipegraft_stages yields Stage, found str"),
         (
             plugin(pipegraft_stags=lambda: [stage("one")]),
-            "PluginValidationError: unknown hook 'pipegraft_stags'",
+            "PluginError: unknown hook 'pipegraft_stags'",
         ),
-        (plugin(pipegraft_veto=lambda nonsense: None), "PluginValidationError: Plugin 'bad'"),
+        (plugin(pipegraft_veto=lambda nonsense: None), "PluginError: Plugin 'bad'"),
     ],
 )
 def test_a_broken_plugin_stops_no_other_and_is_named_when_needed(broken: object, reason: str) -> None:
@@ -242,3 +242,33 @@ def test_listeners_hear_every_event_and_a_broken_one_is_named_once() -> None:
     ]
     assert plugins.hear("shop", Event("judgement", "pass")) == []
     assert heard == [("shop", "commit"), ("shop", "judgement")]
+
+
+@pytest.mark.parametrize(
+    ("version", "advice"),
+    [("0", "install a newer version of acme-theirs"), ("2", "upgrade pipegraft")],
+    ids=["an old plugin", "an old pipegraft"],
+)
+def test_a_plugin_for_other_hooks_is_refused_and_says_what_to_upgrade(version: str, advice: str) -> None:
+    module = plugin(pipegraft_stages=lambda: [stage("theirs")])
+    module.PIPEGRAFT_HOOKS = version  # type: ignore[attr-defined]
+    plugins = load(Entry("theirs", module), Entry("ours", plugin(pipegraft_stages=lambda: [stage("ours")])))
+    assert list(plugins.all(STAGES)) == ["ours"]
+    error = plugins.loaded["theirs"].error
+    assert f"written for version {version} of the hooks" in error
+    assert f"hooks of version {hookspecs.HOOKS_VERSION}" in error
+    assert error.endswith(advice)
+
+
+def test_a_plugin_for_these_hooks_is_taken() -> None:
+    module = plugin(pipegraft_stages=lambda: [stage("theirs")])
+    module.PIPEGRAFT_HOOKS = hookspecs.HOOKS_VERSION  # type: ignore[attr-defined]
+    assert list(load(Entry("theirs", module)).all(STAGES)) == ["theirs"]
+
+
+def test_a_hook_that_does_not_exist_is_named_with_the_version_of_the_hooks() -> None:
+    plugins = load(Entry("theirs", plugin(pipegraft_stage=lambda: [stage("theirs")])))
+    error = plugins.loaded["theirs"].error
+    assert "unknown hook 'pipegraft_stage'" in error
+    assert "\n" not in error
+    assert f"hooks of version {hookspecs.HOOKS_VERSION}" in error

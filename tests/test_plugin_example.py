@@ -1,4 +1,4 @@
-"""The example plugin, installed as a third party's would be."""
+"""Plugins, installed as a third party's would be: the example, and a new one."""
 
 from __future__ import annotations
 
@@ -34,11 +34,15 @@ def pipegraft(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = home / "bin" / "python"
     site = next((home / "lib").glob("python*/site-packages"))
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    install = [python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
-    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    for package in (ROOT, ROOT / "examples" / "plugin-smoke-test"):
-        subprocess.run([*install, package], check=True, env=environment)
+    install(python, ROOT)
+    install(python, ROOT / "examples" / "plugin-smoke-test")
     return home / "bin" / "pipegraft"
+
+
+def install(python: Path, package: Path, *options: str | Path) -> None:
+    words = [python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    subprocess.run([*words, *options, package], check=True, env=environment)
 
 
 @pytest.fixture
@@ -98,3 +102,45 @@ def test_the_stage_runs_with_its_inputs(pipegraft: Path, project: Path, server: 
     wrong = call(pipegraft, project, *words, "--set", "expect=fine")
     assert wrong.returncode == 2
     assert "input 'expect' of stage 'smoke-test'" in wrong.stderr
+
+
+def test_a_new_plugin_works_before_a_line_of_it_was_changed(pipegraft: Path, tmp_path: Path) -> None:
+    made = call(pipegraft, tmp_path, "plugin", "new", "cost-check")
+    assert made.returncode == 0, made.stderr
+    package, site = tmp_path / "pipegraft-cost-check", tmp_path / "site"
+    install(pipegraft.parent / "python", package, "--target", site)  # beside the other tests, not for them
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+
+    def ask(*words: str | Path) -> str:
+        done = subprocess.run(
+            words, cwd=package, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert "passed" in ask(pipegraft.parent / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    provided = {one["name"]: one["provides"] for one in json.loads(ask(pipegraft, "plugins", "--json"))}
+    assert provided["cost-check"] == ["stage cost-check"]
+    generated = (package / "ci_templates" / "gitlab" / "cost-check.yml").read_text()
+    assert "minimum:" in generated
+    assert (package / "ci_templates" / "jenkins" / "vars" / "pipegraftCostCheck.groovy").exists()
+    assert "How many images a release must have." in (package / "docs/stages/cost-check.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Cost_Check", "expected a name in kebab-case"),
+        ("sync-gate", "there is a stage called 'sync-gate' already"),
+        ("taken", "expected a new or an empty folder"),
+    ],
+)
+def test_a_new_plugin_that_cannot_be_leaves_nothing_behind(
+    pipegraft: Path, tmp_path: Path, name: str, said: str
+) -> None:
+    (tmp_path / "pipegraft-taken").mkdir()
+    (tmp_path / "pipegraft-taken" / "mine.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    refused = call(pipegraft, tmp_path, "plugin", "new", name)
+    assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
+    assert sorted(tmp_path.rglob("*")) == before

@@ -1,7 +1,9 @@
 """The hooks a plugin may implement.
 
 A plugin is a module or object registered under the entry-point group ``pipegraft``. Hooks yield
-frozen values that validate themselves; nothing is registered by side effect.
+frozen values that validate themselves; nothing is registered by side effect. A plugin may say which
+version of the hooks it is written for, ``PIPEGRAFT_HOOKS = "1"``; another version than there is makes it
+an error that names what to upgrade, instead of a failure in the middle of a delivery.
 """
 
 # mypy: disable-error-code="empty-body"
@@ -27,6 +29,7 @@ from pipegraft.ports.stage import Stage, StageContext
 __all__ = [
     "CI_SYSTEMS",
     "GITOPS_ENGINES",
+    "HOOKS_VERSION",
     "IMAGE_BUILDERS",
     "JUDGES",
     "KINDS",
@@ -39,6 +42,8 @@ __all__ = [
 ]
 
 PROJECT = "pipegraft"
+HOOKS_VERSION = "1"
+"""Rises when a hook changes in a way that a plugin notices; see `pipegraft.manager`."""
 _hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 """Marks a function of a plugin as the implementation of the hook of the same name."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
-from pipegraft import hookspecs
+from pipegraft import __version__, hookspecs
 from pipegraft.errors import PluginError, UsageError
-from pipegraft.hookspecs import PROJECT, Kind
+from pipegraft.hookspecs import HOOKS_VERSION, PROJECT, Kind
 from pipegraft.ports.progress import Event
 from pipegraft.ports.stage import Stage, StageContext
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Builtin", "LoadedPlugin", "Plugins"]
 
 T = TypeVar("T")
+
+_OFFERED = f"pipegraft {__version__} has hooks of version {HOOKS_VERSION}"
 
 
 class Builtin:
@@ -100,7 +102,9 @@ class Plugins:
         origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown distribution"
         plugin = LoadedPlugin(entry.name, origin)
         try:
-            self._register(entry.load(), plugin)
+            implementation = entry.load()
+            _check_version(implementation, origin)
+            self._register(implementation, plugin)
         except Exception as error:  # noqa: BLE001 - whatever a third party raises, the others must load
             plugin.error = _describe(error)
             self.loaded[plugin.name] = plugin
@@ -114,12 +118,12 @@ class Plugins:
             )
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # pluggy warns about hooks that are on their way out
-            self._pluggy.register(implementation, name=plugin.name)
             try:
+                self._pluggy.register(implementation, name=plugin.name)
                 self._pluggy.check_pending()
-            except pluggy.PluginValidationError:
+            except pluggy.PluginValidationError as error:
                 self._pluggy.unregister(name=plugin.name)
-                raise
+                raise PluginError(f"{' '.join(str(error).split())} ({_OFFERED})") from None
         self.loaded[plugin.name] = plugin
 
     def all(self, kind: Kind[T]) -> Mapping[str, T]:
@@ -293,6 +297,21 @@ def _mentions_us(file: Path) -> bool:
         return f"[{PROJECT}]".encode() in file.read_bytes()
     except OSError:
         return False
+
+
+def _check_version(implementation: object, origin: str) -> None:
+    """Refuse a plugin that says it is written for other hooks than there are.
+
+    Raises:
+        PluginError: which of the two to change.
+    """
+    written_for = str(getattr(implementation, "PIPEGRAFT_HOOKS", HOOKS_VERSION))
+    if written_for != HOOKS_VERSION:
+        newer = written_for.isdecimal() and int(written_for) > int(HOOKS_VERSION)
+        raise PluginError(
+            f"it is written for version {written_for} of the hooks ({_OFFERED}): "
+            + ("upgrade pipegraft" if newer else f"install a newer version of {origin.partition(' ')[0]}")
+        )
 
 
 def _call(implementation: pluggy.HookImpl, **arguments: object) -> Any:  # what a third party answers

@@ -10,6 +10,8 @@ from pipegraft.errors import DeliveryRefused, UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.ports.stage import Stage, StageContext, StageInputs
 
+PIPEGRAFT_HOOKS = "1"
+
 
 class SmokeTestInputs(StageInputs):
     """What a pipeline may set."""

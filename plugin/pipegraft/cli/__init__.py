@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "render": "Show what the app spec in FOLDER becomes for an engine.",
     "templates": "Write ci_templates/ and docs/stages/ from the stage definitions.",
     "plugins": "List the plugins that are loaded, from where, what they provide, and what failed and why.",
+    "plugin": "Start a package that adds a stage of your own.",
     "schema": "Print the JSON Schema of delivery.yaml, for editors and other tools.",
     "yaml": "Read or set single values in YAML files, leaving every other byte alone.",
 }

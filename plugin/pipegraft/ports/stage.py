@@ -22,7 +22,7 @@ from pipegraft.ports.progress import Event, Progress
 from pipegraft.ports.registry import Registry
 from pipegraft.ports.release_store import ReleaseStore
 
-__all__ = ["Connections", "IacBranch", "Requirement", "Stage", "StageContext", "StageInputs"]
+__all__ = ["STAGE_NAME", "Connections", "IacBranch", "Requirement", "Stage", "StageContext", "StageInputs"]
 
 
 class StageInputs(Declared):
@@ -111,7 +111,8 @@ class Requirement:
     secret: bool = False
 
 
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,40}[a-z0-9]")
+STAGE_NAME = re.compile(r"[a-z][a-z0-9-]{0,40}[a-z0-9]")
+"""Kebab-case: a stage's name becomes part of job names, variables and labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ class Stage:
     description: str = ""
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not STAGE_NAME.fullmatch(self.name):
             raise PluginError(f"expected a kebab-case stage name, found {self.name!r}")
         for name, field_info in self.inputs.model_fields.items():
             if field_info.is_required():

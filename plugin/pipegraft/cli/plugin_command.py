@@ -1,0 +1,64 @@
+"""`pipegraft plugin new`: start a package that adds a stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipegraft.cli.common import json_option, load_plugins, print_json
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from pipegraft.manager import Plugins
+
+__all__ = ["command"]
+
+_GENERATED = ("ci_templates/", "docs/stages/")
+
+
+@click.group("plugin")
+def command() -> None:
+    """Start a package that adds a stage of your own."""
+
+
+@command.command("new")
+@click.argument("name")
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="The package's folder; pipegraft-NAME below this one if absent.",
+)
+@json_option
+def new(*, name: str, folder: Path | None, as_json: bool) -> None:
+    """Write a package with the stage NAME that works as it is.
+
+    It holds the stage, its tests with the conformance suite, CI templates, the stage's page and a
+    pipeline for itself. NAME is in kebab-case, as smoke-test.
+    """
+    from pipegraft.usecases.new_plugin import new_plugin  # noqa: PLC0415
+
+    target = folder or Path(f"pipegraft-{name}")
+    files = new_plugin(name, target, load_plugins(), _with)
+    if as_json:
+        print_json({"folder": str(target), "files": files})
+        return
+    written = [file for file in files if not file.startswith(_GENERATED)]
+    for file in written:
+        click.echo(f"written: {target / file}")
+    click.echo(f"generated: {len(files) - len(written)} files in {' and '.join(_GENERATED)}")
+    click.echo(
+        f"\nNext, in {target}: `pip install -e . pytest`, `pytest`, `pipegraft plugins`;\n"
+        "then change the stage in src/ and run `pipegraft templates`."
+    )
+
+
+def _with(entry: EntryPoint) -> Plugins:
+    from pipegraft.builtins import PLUGINS  # noqa: PLC0415
+    from pipegraft.manager import Plugins  # noqa: PLC0415
+
+    return Plugins(PLUGINS, [entry])

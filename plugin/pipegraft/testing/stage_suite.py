@@ -1,0 +1,145 @@
+"""What every `Stage` promises to the CI systems, and a context to run one in.
+
+Subclass `StageSuite` in a test module and give it a fixture `stage`. `stage_context` answers what a stage
+is given, with fakes behind every port; what a test needs of them can be passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from pipegraft.adapters.ci.gitlab import make_templates
+from pipegraft.adapters.ci.jenkins import make_library
+from pipegraft.domain.jenkins.calls import step_name
+from pipegraft.model.base import descriptions
+from pipegraft.model.delivery import Delivery
+from pipegraft.model.judgement import Answer
+from pipegraft.model.release import BuiltImage, Release, Source
+from pipegraft.ports.clock import FakeClock
+from pipegraft.ports.engine import FakeEngine, GitOpsEngine, State, Verdict, VerdictRule
+from pipegraft.ports.iac import FakeIacRepository
+from pipegraft.ports.images import FakeImageBuilder, ImageBuilder
+from pipegraft.ports.judge import FakeJudge, Judge
+from pipegraft.ports.metrics import Arms, FakeSource, MetricSource
+from pipegraft.ports.progress import Progress, RecordingProgress
+from pipegraft.ports.registry import FakeRegistry, Registry
+from pipegraft.ports.release_store import FakeReleaseStore
+from pipegraft.ports.stage import Connections, Stage, StageContext
+from pipegraft.reports.stage_page import stage_page
+
+__all__ = ["FakeConnections", "StageSuite", "stage_context"]
+
+_DELIVERY: Mapping[str, Any] = {
+    "app": "shop",
+    "registry": "registry.example.com/shop",
+    "components": {"web": {"path": "web"}},
+    "iac": {"repository": "https://git.example.com/iac/shop.git"},
+    "environments": {"production": {"gate": {"engine": "fake"}}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FakeConnections:
+    """Fakes behind every port; each can be replaced by what a test needs."""
+
+    images: Registry = field(default_factory=FakeRegistry)
+    maker: ImageBuilder = field(default_factory=FakeImageBuilder)
+    branch: FakeIacRepository = field(default_factory=FakeIacRepository)
+    deployed: GitOpsEngine = field(default_factory=lambda: FakeEngine([{}]))
+    rule: VerdictRule = lambda _status, _at_target: Verdict(State.SUCCEEDED, "all is well")
+    decides: Judge = field(default_factory=lambda: FakeJudge(Answer.PASS))
+    sources: Mapping[str, MetricSource] = field(default_factory=lambda: {"errors": FakeSource([Arms()])})
+
+    def registry(self, address: str | None = None) -> Registry:  # noqa: ARG002 - one for all addresses
+        return self.images
+
+    def builder(self, component: str) -> tuple[str, ImageBuilder]:  # noqa: ARG002 - one for all components
+        return "fake", self.maker
+
+    def iac(self) -> FakeIacRepository:
+        return self.branch
+
+    def engine(self, environment: str) -> tuple[GitOpsEngine, VerdictRule]:  # noqa: ARG002 - one for all
+        return self.deployed, self.rule
+
+    def judge(self, environment: str) -> Judge:  # noqa: ARG002 - one for all
+        return self.decides
+
+    def metrics(self, environment: str) -> Mapping[str, MetricSource]:  # noqa: ARG002 - the same for all
+        return self.sources
+
+
+def stage_context(
+    root: Path,
+    *,
+    environment: str | None = "production",
+    delivery: Mapping[str, Any] | None = None,
+    images: Mapping[str, BuiltImage] | None = None,
+    connections: Connections | None = None,
+    progress: Progress | None = None,
+) -> StageContext:
+    """What a stage is given, with fakes behind every port.
+
+    Arguments:
+        root: the source repository's folder.
+        environment: the one it runs for, None for a stage of the application.
+        delivery: keys of ``delivery.yaml`` that differ from a small shop's.
+        images: what image-build has put into the release record.
+        connections: the outside world; `FakeConnections` if None.
+        progress: who hears what the stage reports; nobody if None.
+    """
+    declared = Delivery.model_validate({**_DELIVERY, **(delivery or {})})
+    release = Release(app=declared.app, source=Source(commit="1" * 40, number=1), images=images or {})
+    return StageContext(
+        declared,
+        root,
+        environment,
+        connections or FakeConnections(),
+        FakeReleaseStore(release),
+        FakeClock(),
+        progress or RecordingProgress(),
+    )
+
+
+class StageSuite:
+    """The contract of a stage definition."""
+
+    def test_it_says_what_it_does_in_a_sentence(self, stage: Stage) -> None:
+        assert stage.summary.endswith(".")
+        assert "\n" not in stage.summary
+
+    def test_every_input_has_a_default_and_says_what_it_is(self, stage: Stage) -> None:
+        defaults = stage.parse_inputs({}).model_dump(by_alias=True)
+        for name, info in stage.inputs.model_fields.items():
+            assert (info.alias or name) in defaults
+            assert descriptions(stage.inputs).get(name), f"input '{name}' has no docstring"
+
+    def test_an_unknown_input_is_refused(self, stage: Stage) -> None:
+        with pytest.raises(ValidationError):
+            stage.parse_inputs({"no-such-input": "x"})
+
+    def test_gitlab_gets_a_template_with_a_default_for_every_input(self, stage: Stage) -> None:
+        (text,) = make_templates([stage]).values()
+        header, jobs = yaml.safe_load_all(text)
+        inputs = header["spec"]["inputs"]
+        assert {info.alias or name for name, info in stage.inputs.model_fields.items()} <= inputs.keys()
+        assert all("default" in one for one in inputs.values())
+        assert any(stage.name in name for name in jobs)
+
+    def test_jenkins_gets_a_step(self, stage: Stage) -> None:
+        library = make_library([stage])
+        step = step_name(stage.name)
+        assert f"'{stage.name}'" in library["src/io/pipegraft/Stages.groovy"]
+        assert {f"vars/{step}.groovy", f"vars/{step}.txt"} <= library.keys()
+
+    def test_its_page_names_every_input(self, stage: Stage) -> None:
+        page = stage_page(stage)
+        assert stage.summary in page
+        assert all(f"`{info.alias or name}`" in page for name, info in stage.inputs.model_fields.items())

@@ -1,0 +1,98 @@
+"""The chat notifier, heard by a room over HTTP."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from pipegraft.manager import Plugins
+from pipegraft.ports.progress import Event
+
+
+class Room(http.server.ThreadingHTTPServer):
+    """An incoming webhook that keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Take)
+        self.texts: list[str] = []
+        self.answer = 200
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/hooks/s3cret"
+
+
+class Take(http.server.BaseHTTPRequestHandler):
+    server: Room
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.texts.append(json.loads(body)["text"])
+        self.send_response(self.server.answer)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
+    with Room() as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        monkeypatch.setenv("PIPEGRAFT_CHAT_WEBHOOK", running.url)
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def plugins() -> Plugins:
+    from importlib.metadata import EntryPoint
+
+    return Plugins((), [EntryPoint("chat-notifier", "pipegraft_chat_notifier", "pipegraft")])
+
+
+PROMOTED = Event("commit", "promote: every metric is good", "production", {"step": "promote"})
+
+
+def test_the_room_hears_commits_and_failures_alone(room: Room, plugins: Plugins) -> None:
+    for event in (
+        Event("started", "Raises the weight.", "gray-release:production"),
+        Event("progress", "waiting", "production"),
+        PROMOTED,
+        Event("finished", "done", "gray-release:production", {"ok": True, "seconds": 1.0}),
+        Event("finished", "it was rolled back", "gray-release:production", {"ok": False, "seconds": 1.0}),
+    ):
+        assert plugins.hear("shop", event) == []
+    assert room.texts == [
+        "shop in production: promote: every metric is good",
+        "shop: gray-release:production failed: it was rolled back",
+    ]
+
+
+def test_a_room_that_refuses_is_named_without_the_secret(room: Room, plugins: Plugins) -> None:
+    room.answer = 403
+    (complaint,) = plugins.hear("shop", PROMOTED)
+    assert "the chat room answered 403" in complaint
+    assert "s3cret" not in complaint
+    assert plugins.hear("shop", PROMOTED) == []
+
+
+def test_a_room_that_is_not_there_is_named_without_the_secret(
+    plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPEGRAFT_CHAT_WEBHOOK", "http://127.0.0.1:9/hooks/s3cret")
+    (complaint,) = plugins.hear("shop", PROMOTED)
+    assert "the chat room was not reached: ConnectError" in complaint
+    assert "s3cret" not in complaint
+
+
+def test_without_a_webhook_nothing_is_posted(plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PIPEGRAFT_CHAT_WEBHOOK", raising=False)
+    assert plugins.hear("shop", PROMOTED) == []
