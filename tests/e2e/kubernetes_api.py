@@ -56,6 +56,7 @@ class KubernetesApi:
     program: Path
     command: Sequence[str]
     crds: frozenset[str] = frozenset()
+    _process: subprocess.Popen[bytes] | None = None
     _running: ExitStack = field(default_factory=ExitStack)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -156,10 +157,12 @@ class KubernetesApi:
     def start(self) -> None:
         """Start the server and wait until it is ready."""
         log = self.folder / "kube-apiserver.log"
-        self._running.enter_context(server(list(self.command), log, self._is_ready))
+        self._process = self._running.enter_context(server(list(self.command), log, self._is_ready))
 
     def stop(self) -> None:
-        """Stop the server; what it stored stays in etcd."""
+        """End the server at once, as a crash would; what it stored stays in etcd."""
+        if self._process:
+            self._process.kill()
         self._running.close()
 
     @property

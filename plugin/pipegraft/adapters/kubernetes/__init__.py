@@ -1,0 +1,9 @@
+"""The Kubernetes API: one client and shared watches for everything that speaks to a cluster."""
+
+from __future__ import annotations
+
+from pipegraft.adapters.kubernetes.cluster import Cluster, open_cluster
+from pipegraft.adapters.kubernetes.kinds import Kind
+from pipegraft.adapters.kubernetes.kubeconfig import ClusterOptions
+
+__all__ = ["Cluster", "ClusterOptions", "Kind", "open_cluster"]

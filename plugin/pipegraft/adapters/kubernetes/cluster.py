@@ -1,0 +1,282 @@
+"""One Kubernetes cluster: objects as plain JSON values, over lightkube."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from pipegraft.adapters.kubernetes.kinds import Kind
+from pipegraft.adapters.kubernetes.kubeconfig import Access, ClusterOptions, load_access
+from pipegraft.errors import UsageError
+
+if TYPE_CHECKING:
+    import httpx2
+    from lightkube import Client
+
+    from pipegraft.adapters.kubernetes.transport import Transport
+    from pipegraft.adapters.kubernetes.watching import Watched
+
+__all__ = ["Cluster", "Object", "open_cluster"]
+
+Object = dict[str, Any]
+"""A Kubernetes object as its API answers it."""
+
+_PAGE = 500
+
+
+def open_cluster(options: ClusterOptions, root: Path) -> Cluster:
+    """The cluster that the options name; one for a whole process, so that its watches are shared.
+
+    Raises:
+        UsageError: there is no such configuration.
+    """
+    access = load_access(options, root)
+    return _opened(options, root, access["cluster"].get("server", ""), access["context"])
+
+
+@cache
+def _opened(options: ClusterOptions, root: Path, _server: str, _context: str) -> Cluster:
+    return Cluster(options, root)
+
+
+class Cluster:
+    """The API of one cluster, as one user; from any thread.
+
+    Arguments:
+        options: which cluster.
+        root: folder that a relative kubeconfig counts from.
+    """
+
+    def __init__(self, options: ClusterOptions, root: Path) -> None:
+        self._options = options
+        self._root = root
+        self._lock = threading.Lock()
+        self._connected: tuple[Client, Transport, httpx2.Client] | None = None
+        self._watched: dict[tuple[Kind, str | None], Watched] = {}
+        access = self._load()
+        self.server: str = access["cluster"].get("server", "")
+        self.namespace: str = access["namespace"]
+
+    def get(self, kind: Kind, name: str, namespace: str | None = None, *, part: str = "") -> Object | None:
+        """An object; None if there is none of that name.
+
+        Arguments:
+            namespace: the configuration's own if None.
+            part: a subresource, as ``status`` or ``scale``.
+
+        Raises:
+            Unreachable, AccessDenied: the API did not answer or refused.
+        """
+        from lightkube import ApiError  # noqa: PLC0415 - slow to import
+
+        with self._translated(kind):
+            try:
+                found = self._client.get(_resource(kind, part), name, **self._place(kind, namespace))
+            except ApiError as error:
+                if error.status.code == 404 and (error.status.details and error.status.details.name):
+                    return None
+                raise
+        return _plain(found, kind)
+
+    def find(
+        self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> Sequence[Object]:
+        """Objects of a kind.
+
+        Arguments:
+            namespace: ``*`` for all; the configuration's own if None.
+            labels: what each must have.
+        """
+        with self._translated(kind):
+            found = self._client.list(
+                _resource(kind), chunk_size=_PAGE, labels=dict(labels or {}), **self._place(kind, namespace)
+            )
+            return [_plain(item, kind) for item in found]
+
+    def apply(
+        self, item: Mapping[str, Any], kind: Kind, *, manager: str, force: bool = True, dry_run: bool = False
+    ) -> Object:
+        """Server-side apply: create the object, or make the fields it names what it says.
+
+        Arguments:
+            manager: owner of those fields.
+            force: take fields from other managers; else `Locked` is raised where one differs.
+
+        Returns:
+            The object as it is then.
+
+        Raises:
+            UsageError: the API finds it invalid.
+        """
+        metadata = item["metadata"]
+        with self._translated(kind):
+            found = self._client.apply(
+                _resource(kind)(dict(item)),
+                metadata["name"],
+                field_manager=manager,
+                force=force,
+                dry_run=dry_run,
+                **self._place(kind, metadata.get("namespace")),
+            )
+        return _plain(found, kind)
+
+    def merge(
+        self, kind: Kind, name: str, patch: Mapping[str, Any], namespace: str | None = None, *, part: str = ""
+    ) -> Object:
+        """Change an object by a JSON merge patch (RFC 7386)."""
+        from lightkube.types import PatchType  # noqa: PLC0415 - slow to import
+
+        with self._translated(kind):
+            place = self._place(kind, namespace)
+            found = self._client.patch(
+                _resource(kind, part), name, dict(patch), patch_type=PatchType.MERGE, **place
+            )
+        return _plain(found, kind)
+
+    def delete(self, kind: Kind, name: str, namespace: str | None = None) -> None:
+        """Delete an object, with what it owns in the background; nothing if it is not there."""
+        from lightkube import ApiError  # noqa: PLC0415 - slow to import
+        from lightkube.types import CascadeType  # noqa: PLC0415 - slow to import
+
+        with self._translated(kind):
+            try:
+                place = self._place(kind, namespace)
+                self._client.delete(_resource(kind), name, cascade=CascadeType.BACKGROUND, **place)
+            except ApiError as error:
+                if error.status.code != 404:
+                    raise
+
+    def log(
+        self, pod: str, namespace: str, container: str, *, lines: int, previous: bool = False
+    ) -> Sequence[str]:
+        """The last lines a container wrote; `previous`: its last instance, which has ended."""
+        with self._translated():
+            answer = self._parts()[2].get(
+                f"/api/v1/namespaces/{namespace}/pods/{pod}/log",
+                params={"container": container, "tailLines": lines, "previous": str(previous).lower()},
+            )
+            answer.raise_for_status()
+            return answer.text.splitlines()
+
+    def now(self) -> datetime:
+        """The time by the server's clock, once it has answered."""
+        return self._parts()[1].now()
+
+    def watched(self, kind: Kind, namespace: str | None = None) -> Watched:
+        """The objects of a kind, kept up to date by one watch for the whole process.
+
+        Arguments:
+            namespace: ``*`` for all; the configuration's own if None.
+        """
+        from pipegraft.adapters.kubernetes.watching import Watched  # noqa: PLC0415 - slow to import
+
+        place = (namespace or self.namespace) if kind.namespaced else None
+        with self._lock:
+            if (kind, place) not in self._watched:
+                self._watched[kind, place] = Watched(self, kind, place)
+            return self._watched[kind, place]
+
+    def changes(self, kind: Kind, namespace: str | None, since: str) -> Iterator[tuple[str, Object]]:
+        """What happens to objects of a kind from a resource version on: ``ADDED``, ``MODIFIED``, ``DELETED``.
+
+        Raises:
+            Expired: the server does not have that version any more.
+        """
+        from pipegraft.adapters.kubernetes.transport import WATCH_SECONDS  # noqa: PLC0415 - slow to import
+
+        with self._translated(kind):
+            stream = self._client.watch(
+                _resource(kind),
+                server_timeout=WATCH_SECONDS,
+                resource_version=since,
+                **self._place(kind, namespace),
+            )
+            for event, found in stream:
+                yield event, _plain(found, kind)
+
+    def snapshot(self, kind: Kind, namespace: str | None) -> tuple[str, list[Object]]:
+        """All objects of a kind and the resource version they were read at."""
+        with self._translated(kind):
+            place = self._place(kind, namespace)
+            found = self._client.list(_resource(kind), chunk_size=_PAGE, **place)
+            items = [_plain(item, kind) for item in found]
+            return found.resourceVersion, items
+
+    def close(self) -> None:
+        """End the watches and the connections."""
+        with self._lock:
+            watched, self._watched = list(self._watched.values()), {}
+            connected, self._connected = self._connected, None
+        for one in watched:
+            one.end()
+        if connected:
+            client, transport, http = connected
+            transport.end_watches()
+            for one in watched:
+                one.join()
+            client.close()
+            http.close()
+
+    def _place(self, kind: Kind, namespace: str | None) -> dict[str, Any]:
+        return {"namespace": namespace or self.namespace} if kind.namespaced else {}
+
+    def _load(self) -> Access:
+        return load_access(self._options, self._root)
+
+    def _translated(self, kind: Kind | None = None) -> Any:
+        from pipegraft.adapters.kubernetes.failures import translated  # noqa: PLC0415 - slow to import
+
+        return translated(self.server, kind)
+
+    @property
+    def _client(self) -> Client:
+        return self._parts()[0]
+
+    def _parts(self) -> tuple[Client, Transport, httpx2.Client]:
+        with self._lock:
+            if self._connected is None:
+                self._connected = self._connect()
+            return self._connected
+
+    def _connect(self) -> tuple[Client, Transport, httpx2.Client]:
+        import httpx2  # noqa: PLC0415 - slow to import
+        from lightkube import Client, KubeConfig  # noqa: PLC0415 - slow to import
+        from lightkube.config.models import Cluster as Address  # noqa: PLC0415 - slow to import
+        from lightkube.config.models import User  # noqa: PLC0415 - slow to import
+
+        from pipegraft.adapters.kubernetes.credentials import Credentials  # noqa: PLC0415 - slow to import
+        from pipegraft.adapters.kubernetes.transport import Transport  # noqa: PLC0415 - slow to import
+
+        if not self.server:
+            raise UsageError("the kubeconfig's cluster has no 'server'")
+        transport = Transport(self._load(), Credentials(self._load))
+        config = KubeConfig.from_one(
+            cluster=Address(server=self.server, insecure=True), user=User(), namespace=self.namespace
+        )
+        client = Client(config.get(), transport=transport, trust_env=False)
+        return client, transport, httpx2.Client(base_url=self.server, transport=transport, trust_env=False)
+
+
+@cache
+def _resource(kind: Kind, part: str = "") -> Any:
+    """The class by which lightkube knows a kind; its own registry is left alone."""
+    from lightkube.core.resource import ApiInfo, ResourceDef  # noqa: PLC0415 - slow to import
+    from lightkube.generic_resource import (  # noqa: PLC0415 - slow to import
+        GenericGlobalResource,
+        GenericNamespacedResource,
+    )
+
+    named = ResourceDef(kind.group, kind.version, kind.kind)
+    verbs = ["delete", "get", "list", "patch", "post", "put", "watch", "global_list", "global_watch"]
+    info = ApiInfo(named, kind.plural, verbs, parent=named if part else None, action=part or None)
+    base = GenericNamespacedResource if kind.namespaced else GenericGlobalResource
+    return type(kind.kind, (base,), {"_api_info": info})
+
+
+def _plain(found: Any, kind: Kind) -> Object:
+    """Items of a list do not say their kind; ours do."""
+    return {**cast("Object", found), "apiVersion": kind.api_version, "kind": kind.kind}

@@ -1,0 +1,144 @@
+"""The transport below lightkube's client: proves who we are, renews that, and can end what it waits for.
+
+lightkube 1.0 reads no credential plugin of version v1, renews no expired token of a kubeconfig, knows no
+``proxy-url`` or ``tls-server-name``, and reads a watch without a time limit; all of that is done here.
+"""
+
+from __future__ import annotations
+
+import base64
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from tempfile import NamedTemporaryFile
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
+
+import httpx2
+
+from pipegraft.adapters.kubernetes.credentials import Credentials, Identity
+from pipegraft.adapters.kubernetes.kubeconfig import Access
+from pipegraft.errors import UsageError
+
+__all__ = ["WATCH_SECONDS", "Transport"]
+
+WATCH_SECONDS = 240
+"""How long the server keeps one watch; the client then asks for the next."""
+_SILENCE = WATCH_SECONDS + 20.0
+"""Seconds without a byte after which a watch counts as lost."""
+
+
+class Transport(httpx2.BaseTransport):
+    """HTTP to one API server, from any thread.
+
+    Arguments:
+        access: where it is.
+        credentials: who we are.
+    """
+
+    def __init__(self, access: Access, credentials: Credentials) -> None:
+        self._cluster: dict[str, Any] = access["cluster"]
+        self._credentials = credentials
+        self._lock = threading.Lock()
+        self._inner: tuple[Identity, httpx2.HTTPTransport] | None = None
+        self._watching: set[socket.socket] = set()
+        self._clock_offset = 0.0
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        identity = self._credentials.current()
+        answer = self._send(request, identity)
+        if answer.status_code == 401:
+            renewed = self._credentials.renewed(identity)
+            if renewed != identity:
+                answer.read()
+                answer.close()
+                answer = self._send(request, renewed)
+        answer.headers.setdefault("Content-Type", "text/plain")  # lightkube looks at it when it fails
+        self._note_time(answer)
+        return answer
+
+    def now(self) -> datetime:
+        """The time by the server's clock, to a second."""
+        return datetime.fromtimestamp(datetime.now(UTC).timestamp() + self._clock_offset, UTC)
+
+    def end_watches(self) -> None:
+        """Wake every thread that waits for a watch."""
+        with self._lock:
+            for one in self._watching:
+                with suppress(OSError):  # it has ended by itself
+                    socket.socket.shutdown(one, socket.SHUT_RDWR)
+            self._watching.clear()
+
+    def close(self) -> None:
+        self.end_watches()
+        if self._inner:
+            self._inner[1].close()
+
+    def _send(self, request: httpx2.Request, identity: Identity) -> httpx2.Response:
+        if identity.header:
+            request.headers["Authorization"] = identity.header
+        if self._cluster.get("tls-server-name"):
+            request.extensions["sni_hostname"] = self._cluster["tls-server-name"]
+        watches = request.url.params.get("watch") == "true"
+        if watches:
+            request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "read": _SILENCE}
+        answer = self._transport(identity).handle_request(request)
+        if watches:
+            self._remember(answer)
+        return answer
+
+    def _transport(self, identity: Identity) -> httpx2.HTTPTransport:
+        """One for as long as the client certificate stays the same."""
+        with self._lock:
+            if self._inner is None or self._inner[0].certificate != identity.certificate:
+                verify = _trust(self._cluster, identity)
+                proxy = self._cluster.get("proxy-url") or _proxy_of(self._cluster["server"])
+                self._inner = (identity, httpx2.HTTPTransport(verify=verify, proxy=proxy, retries=1))
+            return self._inner[1]
+
+    def _remember(self, answer: httpx2.Response) -> None:
+        stream = answer.extensions.get("network_stream")
+        connection = stream.get_extra_info("socket") if stream is not None else None
+        if isinstance(connection, socket.socket):
+            with self._lock:
+                self._watching = {one for one in self._watching if one.fileno() >= 0} | {connection}
+
+    def _note_time(self, answer: httpx2.Response) -> None:
+        date = answer.headers.get("Date")
+        if date:
+            with suppress(ValueError):  # a proxy's own idea of a date
+                self._clock_offset = parsedate_to_datetime(date).timestamp() - datetime.now(UTC).timestamp()
+
+
+def _proxy_of(server: str) -> str | None:
+    """The proxy that the usual variables name for a server."""
+    url = httpx2.URL(server)
+    return None if proxy_bypass(url.host) else getproxies().get(url.scheme)
+
+
+def _trust(cluster: dict[str, Any], identity: Identity) -> ssl.SSLContext:
+    try:
+        if cluster.get("certificate-authority-data"):
+            text = base64.b64decode(cluster["certificate-authority-data"]).decode()
+            context = ssl.create_default_context(cadata=text)
+        else:
+            context = ssl.create_default_context(cafile=cluster.get("certificate-authority"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"the certificate authority of {cluster.get('server')} is unusable: {error}"
+        ) from None
+    if cluster.get("insecure-skip-tls-verify"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if identity.certificate:
+        with NamedTemporaryFile() as file:  # the standard library reads certificates from files only
+            file.write(b"\n".join(identity.certificate))
+            file.flush()
+            try:
+                context.load_cert_chain(file.name)
+            except ssl.SSLError as error:
+                raise UsageError(f"the client certificate of the kubeconfig is unusable: {error}") from None
+    return context
