@@ -68,7 +68,8 @@ def test_fields_of_another_manager_are_taken_by_force_only(cluster: Cluster, nam
         cluster.apply(config_map(namespace, count="2"), CONFIG_MAP, manager="second", force=False)
     cluster.apply(config_map(namespace, count="2"), CONFIG_MAP, manager="second")
     found = cluster.get(CONFIG_MAP, "one", namespace)
-    assert found and found["data"] == {"count": "2"}
+    assert found
+    assert found["data"] == {"count": "2"}
 
 
 def test_what_the_api_finds_invalid_is_told(cluster: Cluster, namespace: str) -> None:
