@@ -154,17 +154,86 @@ def test_servers_that_can_do_less(
     assert not seen.contains(second, first)
 
 
+MANY = {f"apps/a{app}/{name}": "1\n" for app in range(50) for name in ("app.yaml", "environments/p.yaml")}
+
+
 def test_a_bump_over_http_needs_six_requests(tmp_path: Path, server: HttpGit) -> None:
-    files = {
-        f"apps/a{app}/{name}": "1\n" for app in range(50) for name in ("app.yaml", "environments/p.yaml")
-    }
-    serve_repository(tmp_path, files)
-    branch = open_branch(f"{server.url}/iac.git", "main", tmp_path, folder="apps/a7")
-    tip = branch.tip()
-    assert branch.read("apps/a7/app.yaml", tip) == "1\n"
-    assert branch.read("apps/a7/environments/p.yaml", tip) == "1\n"
-    branch.commit({"apps/a7/environments/p.yaml": "2\n"}, "change", tip)
-    assert len(server.requests) == 6
+    serve_repository(tmp_path, {**MANY, "README": "1\n"})
+    elsewhere = open_branch(f"{server.url}/iac.git", "main", tmp_path)
+    for path in ("apps/a8/app.yaml", "README"):  # what the newest commit changed must not matter
+        elsewhere.commit({path: "2\n"}, "elsewhere", elsewhere.tip())
+        server.requests.clear()
+        branch = open_branch(f"{server.url}/iac.git", "main", tmp_path, folder="apps/a7")
+        with branch.turn():
+            tip = branch.tip()
+            held = branch.read("apps/a7/environments/p.yaml", tip)
+            assert branch.read("apps/a7/app.yaml", tip) == "1\n"
+            branch.commit({"apps/a7/environments/p.yaml": f"{held}2\n"}, "change", tip)
+        assert len(server.requests) == 6
+
+
+@pytest.mark.parametrize("folder", ["", "apps/a7", "apps/a7/environments", "absent/app"])
+def test_others_commit_between_two_looks(tmp_path: Path, server: HttpGit, folder: str) -> None:
+    bare = serve_repository(tmp_path, {**MANY, "README": "1\n"})
+    ours = open_branch(f"{server.url}/iac.git", "main", tmp_path, folder=folder)
+    theirs = open_branch(str(bare), "main", tmp_path)
+    path, expected = "apps/a7/environments/p.yaml", "1\n"
+    ours.read(path, ours.tip())
+    moves: list[dict[str, str | None]] = [
+        {"apps/a8/app.yaml": "2\n"},
+        {"README": "2\n"},
+        {path: "theirs\n"},
+        {path: "1\n", "apps/a8/app.yaml": "1\n", "README": "1\n"},  # all as it was at first
+        {"apps/a7/app.yaml": None},
+    ]
+    for number, move in enumerate(moves):
+        theirs.commit(move, "theirs", theirs.tip())
+        with ours.turn():
+            tip = ours.tip()
+            expected = move.get(path) or expected
+            assert ours.read(path, tip) == expected
+            expected = f"ours {number}\n"
+            ours.commit({path: expected}, "ours", tip)
+        assert git(bare, "diff-tree", "-r", "--no-commit-id", "--name-only", "main") == path
+    assert git(bare, "rev-list", "--count", "main") == str(1 + 2 * len(moves))
+    git(bare, "fsck", "--strict")
+
+
+def test_a_lost_race_over_http_is_told_and_little_is_asked_again(tmp_path: Path, server: HttpGit) -> None:
+    bare = serve_repository(tmp_path, MANY)
+    first, second = (
+        open_branch(f"{server.url}/iac.git", "main", tmp_path, folder=f"apps/a{app}") for app in (1, 2)
+    )
+    with first.turn():
+        tip = first.tip()
+        assert first.read("apps/a1/app.yaml", tip) == "1\n"
+        second.commit({"apps/a2/app.yaml": "2\n"}, "faster", second.tip())
+        with pytest.raises(TipMoved, match="'main'"):
+            first.commit({"apps/a1/app.yaml": "2\n"}, "change", tip)
+        server.requests.clear()
+        tip = first.tip()
+        assert first.read("apps/a1/app.yaml", tip) == "1\n"
+        made = first.commit({"apps/a1/app.yaml": "2\n"}, "change", tip)
+    assert len(server.requests) == 4
+    assert git(bare, "rev-parse", "main") == made
+    assert git(bare, "show", "main:apps/a2/app.yaml") == "2"
+
+
+def test_a_hook_of_an_http_server_that_declines_is_quoted(tmp_path: Path, server: HttpGit) -> None:
+    bare = serve_repository(tmp_path, FILES)
+    hook = bare / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho 'no images on Fridays' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    branch = open_branch(f"{server.url}/iac.git", "main", tmp_path)
+    with branch.turn(), pytest.raises(Vetoed, match="no images on Fridays"):
+        branch.commit({"app.yaml": "x: 1\n"}, "change", branch.tip())
+
+
+def test_a_branch_that_an_http_server_lacks_is_named(tmp_path: Path, server: HttpGit) -> None:
+    serve_repository(tmp_path, FILES)
+    branch = open_branch(f"{server.url}/iac.git", "live", tmp_path)
+    with branch.turn(), pytest.raises(UsageError, match="'live'"):
+        branch.tip()
 
 
 def test_credentials_travel_in_a_header_alone(tmp_path: Path, server: HttpGit) -> None:

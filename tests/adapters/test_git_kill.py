@@ -24,9 +24,10 @@ branch = open_branch(sys.argv[1], "main", Path(), folder="")
 number = 0
 print("started", flush=True)
 while True:
-    tip = branch.tip()
     path = "environments/production.yaml"
-    branch.commit({path: f"a: {number}\\nb: {number}\\n", "app.yaml": f"app: {number}\\n"}, "bump", tip)
+    files = {path: f"a: {number}\\nb: {number}\\n", "app.yaml": f"app: {number}\\n"}
+    with branch.turn():
+        branch.commit(files, "bump", branch.tip())
     number += 1
     print(number, flush=True)
 """

@@ -74,9 +74,10 @@ def test_a_bump_needs_six_requests(git_server: GitServer, iac: Callable[[Mapping
     environment = {**os.environ, **git_server.variables}
     before = len(git_server.log.read_text().splitlines())
     branch = open_branch(url, "main", Path(), folder="apps/a7", environment=environment)
-    tip = branch.tip()
-    assert branch.read("apps/a7/app.yaml", tip) == "app: a\n"
-    branch.commit({"apps/a7/app.yaml": "app: b\n"}, "bump", tip)
+    with branch.turn():
+        tip = branch.tip()
+        assert branch.read("apps/a7/app.yaml", tip) == "app: a\n"
+        branch.commit({"apps/a7/app.yaml": "app: b\n"}, "bump", tip)
     assert len(git_server.log.read_text().splitlines()) - before == 6
 
 

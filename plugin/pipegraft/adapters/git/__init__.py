@@ -90,8 +90,8 @@ def _origin(url: str) -> list[tuple[str, str]]:
 
 
 def _remote(git: Git, objects: Objects, url: str) -> Remote:
-    connect = connection(url, git)
-    return FetchedRemote(git, url) if connect is None else SessionRemote(git, objects, url, connect)
+    known = connection(url, git)
+    return FetchedRemote(git, url) if known is None else SessionRemote(git, objects, url, known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from pipegraft.adapters.git.archive import Archive
-from pipegraft.adapters.git.failures import explain_rejection
 from pipegraft.adapters.git.history import History
 from pipegraft.adapters.git.objects import Entry, Objects, edit_tree, parse_tree
 from pipegraft.adapters.git.process import Git
@@ -57,12 +56,19 @@ class GitBranch:
         self.archive = Archive(git, objects, remote, branch, self._history)
         """`IacArchive` of the branch, for as long as this is kept."""
         self._roots: dict[str, str] = {}
+        self._about_to_write = False
 
-    def turn(self) -> AbstractContextManager[None]:
-        return self._turns.wait()
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        with self._turns.wait():
+            self._about_to_write = True
+            try:
+                yield
+            finally:
+                self._about_to_write = False
 
     def tip(self) -> str:
-        return self._remote.tip(self._branch)
+        return self._remote.tip(self._branch, to_push=self._about_to_write)
 
     def read(self, path: str, at: str) -> str | None:
         *above, name = split_path(path)
@@ -79,7 +85,7 @@ class GitBranch:
     def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
         tree = edit_tree(self._folders(changes, parent), self._objects, changes)
         made = self._make_commit(str(tree), parent, message if message.endswith("\n") else f"{message}\n")
-        self._push(made, parent)
+        self._remote.push(made, self._branch, parent)
         return made
 
     def contains(self, revision: str, at: str) -> bool:
@@ -100,21 +106,6 @@ class GitBranch:
             )
         return done.output.decode().strip()
 
-    def _push(self, made: str, parent: str) -> None:
-        """Compare-and-swap: the exact lease makes the server move the branch from `parent` or not at all."""
-        reference = f"refs/heads/{self._branch}"
-        pushed = self._git.run(
-            "push",
-            "--porcelain",
-            f"--force-with-lease={reference}:{parent}",
-            "origin",
-            f"{made}:{reference}",
-        )
-        if pushed.code:
-            lines = pushed.output.decode("utf-8", "replace").splitlines()
-            refused = next((line.split("\t")[-1] for line in lines if line.startswith("!")), "")
-            raise explain_rejection(refused, pushed.errors, self._remote.name, self._branch)
-
     def _folders(self, paths: Iterable[str], at: str) -> dict[str, dict[bytes, Entry]]:
         """What the folders on the way to the paths hold; those that do not exist are left out."""
         found = {"": self._tree(self._root(at))}
@@ -131,12 +122,18 @@ class GitBranch:
 
     def _root(self, commit: str) -> str:
         if commit not in self._roots:
-            # The trees above our folder; at the root also the files there and the folders' lists.
-            depth = len(split_path(self._folder)) if self._folder else 2
-            self._remote.bring_commit(commit, depth)
+            self._remote.bring_commit(commit, self._depth())
             header = self._get(commit).partition(b"\n")[0]
             self._roots[commit] = header.removeprefix(b"tree ").decode()
         return self._roots[commit]
+
+    def _depth(self) -> int:
+        """Levels of trees to bring together with a commit: all above our folder but the last one.
+
+        A server that filters reads one level more than it sends, and the last folder above ours may list
+        thousands of others. At the root: the files there, and the folders' lists.
+        """
+        return max(len(split_path(self._folder)) - 1, 1) if self._folder else 2
 
     def _is_ours(self, folder: str) -> bool:
         return bool(self._folder) and f"{folder}/".startswith(f"{self._folder}/")

@@ -23,7 +23,7 @@ _ABSENT = re.compile(
 _OWNER = re.compile(r"dubious ownership", re.IGNORECASE)
 _LOCK = re.compile(r"unable to create '(?P<lock>[^']+\.lock)': file exists", re.IGNORECASE)
 _RACE = re.compile(
-    r"stale info|fetch first|non-fast-forward|incorrect old value|but expected|failed to update ref"
+    r"stale info|fetch first|non-fast[- ]forward|incorrect old value|but expected|failed to update ref"
     r"|reference already exists|failed to lock|cannot lock ref|remote ref updated",
     re.IGNORECASE,
 )

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from pipegraft.adapters.git.failures import explain
+from pipegraft.adapters.git.failures import explain, explain_rejection
 from pipegraft.adapters.git.process import Git
 from pipegraft.errors import UsageError
 
-__all__ = ["FetchedRemote", "LocalRemote", "Remote", "missing_branch"]
+__all__ = ["FetchedRemote", "LocalRemote", "Remote", "missing_branch", "push_by_git"]
 
 
 class Remote(Protocol):
@@ -24,8 +24,12 @@ class Remote(Protocol):
     def partial(self) -> bool:
         """Whether objects must be brought before they can be read."""
 
-    def tip(self, branch: str) -> str:
-        """Object name of the branch's newest commit."""
+    def tip(self, branch: str, *, to_push: bool = False) -> str:
+        """Object name of the branch's newest commit.
+
+        Arguments:
+            to_push: ask where a push would go to, since one is likely to follow.
+        """
 
     def bring_commit(self, commit: str, depth: int) -> None:
         """Bring one commit and what lies less than `depth` folders below its root, at least."""
@@ -43,6 +47,14 @@ class Remote(Protocol):
             Whether these are all there are.
         """
 
+    def push(self, made: str, branch: str, parent: str) -> None:
+        """Compare-and-swap: move the branch from `parent` to `made`, or change nothing.
+
+        Raises:
+            TipMoved: the branch is elsewhere by now.
+            PipegraftError: the remote did not answer, or did not take it.
+        """
+
 
 class LocalRemote:
     """A repository on this machine: its objects are read where they lie.
@@ -56,13 +68,14 @@ class LocalRemote:
 
     def __init__(self, git: Git, folder: Path) -> None:
         self.name = str(folder)
+        self._git = git
         self._there = Git(folder, git.environment, git.secrets, git.timeout)
         assert git.folder is not None  # noqa: S101 - our own folder exists
         alternates = git.folder / "objects" / "info" / "alternates"
         alternates.parent.mkdir(exist_ok=True)
         alternates.write_text(f"{folder / 'objects'}\n")
 
-    def tip(self, branch: str) -> str:
+    def tip(self, branch: str, *, to_push: bool = False) -> str:  # noqa: ARG002 - a branch is what it is
         found = self._there.run("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^{{commit}}")
         if found.code == 1:
             raise missing_branch(self.name, branch)
@@ -78,6 +91,9 @@ class LocalRemote:
 
     def bring_history(self, branch: str, depth: int | None) -> bool:  # noqa: ARG002 - see the class
         return True
+
+    def push(self, made: str, branch: str, parent: str) -> None:
+        push_by_git(self._git, self.name, made, branch, parent)
 
 
 class FetchedRemote:
@@ -97,7 +113,7 @@ class FetchedRemote:
         self._git = git
         self._filters = ["tree", "blob:none", ""]
 
-    def tip(self, branch: str) -> str:
+    def tip(self, branch: str, *, to_push: bool = False) -> str:  # noqa: ARG002 - `git push` asks by itself
         looked = self._git.run("ls-remote", "origin", f"refs/heads/{branch}")
         if looked.code:
             raise explain(looked.errors, self.name)
@@ -118,6 +134,9 @@ class FetchedRemote:
         self._fetch("tree:0", [f"--depth={depth}"] if depth else unshallow, [f"refs/heads/{branch}"])
         return not self._git.shallow()
 
+    def push(self, made: str, branch: str, parent: str) -> None:
+        push_by_git(self._git, self.name, made, branch, parent)
+
     def _fetch(self, trees: str, options: Sequence[str], wanted: Sequence[str]) -> None:
         """Fetch as a partial clone does, so that git accepts what the filter leaves out.
 
@@ -134,6 +153,24 @@ class FetchedRemote:
             if "filter" not in fetched.errors or len(self._filters) == 1:
                 raise explain(fetched.errors, self.name)
             del self._filters[0]
+
+
+def push_by_git(git: Git, repository: str, made: str, branch: str, parent: str) -> None:
+    """`Remote.push` by `git push`: the exact lease makes it a pure compare-and-swap.
+
+    Without the lease git would fetch what the branch holds, to say how the two differ.
+
+    Arguments:
+        git: our own folder, whose remote ``origin`` is the repository.
+        repository: its name, for messages.
+    """
+    reference = f"refs/heads/{branch}"
+    lease = f"--force-with-lease={reference}:{parent}"
+    pushed = git.run("push", "--porcelain", lease, "origin", f"{made}:{reference}")
+    if pushed.code:
+        lines = pushed.output.decode("utf-8", "replace").splitlines()
+        refused = next((line.split("\t")[-1] for line in lines if line.startswith("!")), "")
+        raise explain_rejection(refused, pushed.errors, repository, branch)
 
 
 def missing_branch(repository: str, branch: str) -> UsageError:

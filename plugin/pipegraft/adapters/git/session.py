@@ -1,7 +1,7 @@
 """A repository read in one conversation with its server: tip, commit, and the objects on the way to a file.
 
-Over HTTP a bump so needs six requests: the greeting, the tip, the commit with the trees above the
-application's folder, that folder, and two for the push.
+Over HTTP a bump so needs six requests: two greetings, of which the one for the push tells the tip, the
+commit with the trees above the application's folder, the last of those, that folder, and the push.
 """
 
 from __future__ import annotations
@@ -10,19 +10,34 @@ import contextlib
 import re
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from pipegraft.adapters.git.failures import explain
-from pipegraft.adapters.git.objects import Objects
+from pipegraft.adapters.git.failures import explain, explain_rejection
+from pipegraft.adapters.git.objects import Objects, parse_tree
+from pipegraft.adapters.git.pipe import Silent
 from pipegraft.adapters.git.process import Git
-from pipegraft.adapters.git.remotes import FetchedRemote, missing_branch
-from pipegraft.adapters.git.wire import Refused, Silent, TooOld, Wire
+from pipegraft.adapters.git.remotes import FetchedRemote, missing_branch, push_by_git
+from pipegraft.adapters.git.sending import Sending
+from pipegraft.adapters.git.wire import Refused, TooOld, Wire
 from pipegraft.errors import UsageError
 
-__all__ = ["SessionRemote", "connection"]
+__all__ = ["Connection", "SessionRemote", "connection"]
 
-Connect = Callable[[], Wire]
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to talk to a server.
+
+    Arguments:
+        read: starts a conversation that reads.
+        write: starts one that pushes; None if `git push` is to do that.
+    """
+
+    read: Callable[[], Wire]
+    write: Callable[[], Sending] | None = None
+
 
 _INFINITE = 0x7FFFFFFF
 """The depth that means all of it (git's ``INFINITE_DEPTH``)."""
@@ -37,49 +52,94 @@ class SessionRemote:
         git: our own folder.
         objects: what it holds.
         name: the repository, for messages.
-        connect: starts a conversation.
+        connection: how to talk to it.
     """
 
     partial = True
 
-    def __init__(self, git: Git, objects: Objects, name: str, connect: Connect) -> None:
+    def __init__(self, git: Git, objects: Objects, name: str, connection: Connection) -> None:
         self.name = name
         self._git = git
         self._objects = objects
-        self._connect = connect
+        self._connection = connection
         self._wire: Wire | None = None
+        self._sending: Sending | None = None
         self._fetched: FetchedRemote | None = None
         self._filters = ["tree", "blob:none", ""]
+        self._newest = ""  # the commit brought last, and one before it that spares the server:
+        self._before = ""  # what both have in common it neither reads nor sends
         self._whole = ""
         self._looked = False
 
-    def tip(self, branch: str) -> str:
+    def tip(self, branch: str, *, to_push: bool = False) -> str:
         reference = f"refs/heads/{branch}"
+        if to_push and self._connection.write:
+            found = self._heads(self._connection.write).get(reference)
+        elif self._open() is None:
+            return self._by_fetching().tip(branch)
+        else:
+            found = self._look(reference)
+        if found is None:
+            raise missing_branch(self.name, branch)
+        return found
+
+    def push(self, made: str, branch: str, parent: str) -> None:
+        if self._sending is None:
+            push_by_git(self._git, self.name, made, branch, parent)
+            return
+        with self._explained():
+            refused, said = self._sending.send(made, f"refs/heads/{branch}", parent)
+        if refused:
+            raise explain_rejection(refused, self._git.redact(said), self.name, branch)
+
+    def _heads(self, connect: Callable[[], Sending]) -> Mapping[str, str]:
+        self._stop_sending()  # each conversation looks at the server's branches once
+        with self._explained():
+            self._sending = connect()
+            return self._sending.heads()
+
+    def _look(self, reference: str) -> str | None:
         if self._looked and self._wire and not self._wire.stateless:
             self._hang_up()  # one process of the server looks at its branches once
-        wire = self._open()
-        if wire is None or self._fetched:
-            return self._by_fetching().tip(branch)
         with self._explained():
+            wire = self._open()
+            assert wire is not None  # noqa: S101 - asked before
             self._looked = True
             wire.command("ls-refs", [f"ref-prefix {reference}"])
             lines = [line.split(" ") for line in wire.lines()]
-        for name, found, *_ in lines:
-            if found == reference:
-                return name
-        raise missing_branch(self.name, branch)
+        return next((name for name, found, *_ in lines if found == reference), None)
 
     def bring_commit(self, commit: str, depth: int) -> None:
         if self._open() is None:
             self._by_fetching().bring_commit(commit, depth)
-        else:
-            self._fetch(f"tree:{depth}", ["deepen 1"], [commit])
+            return
+        since = [f"have {self._newest}"] if self._newest else ["deepen 2"]
+        self._fetch(f"tree:{depth}", since, [commit])
+        self._before = self._newest or next(iter(self._parents(commit)), "")
+        self._newest = commit
 
     def bring_objects(self, names: Sequence[str], *, below: bool) -> None:
         if self._open() is None:
             self._by_fetching().bring_objects(names, below=below)
         elif self._filters[0]:
-            self._fetch("" if below else "tree:0", [], names)
+            if not below and self._before and not self._holds(self._tree_of(self._before), set(names)):
+                self._fetch("tree:0", [f"have {self._before}"], [self._newest, *names])
+                names = [name for name in names if self._objects.get(name) is None]
+            if names:
+                self._fetch("" if below else "tree:0", [], names)
+
+    def _tree_of(self, commit: str) -> str:
+        held = self._objects.get(commit)
+        return held[1].partition(b"\n")[0].removeprefix(b"tree ").decode() if held else ""
+
+    def _holds(self, tree: str, names: set[str]) -> bool:
+        """Whether a tree leads to one of the objects, as far as its folders are here."""
+        held = self._objects.get(tree) if tree else None
+        entries = parse_tree(held[1], len(tree) // 2).values() if held else ()
+        return any(
+            entry.name in names or (entry.kind == "tree" and self._holds(entry.name, names))
+            for entry in entries
+        )
 
     def bring_history(self, branch: str, depth: int | None) -> bool:
         if self._open() is None:
@@ -99,7 +159,7 @@ class SessionRemote:
         if self._wire is None and self._fetched is None:
             with self._explained():
                 try:
-                    self._wire = self._connect()
+                    self._wire = self._connection.read()
                     if "filter" not in self._wire.capabilities.get("fetch", "").split():
                         del self._filters[:-1]
                 except TooOld:
@@ -113,12 +173,18 @@ class SessionRemote:
             yield
         except Silent as silent:
             self._hang_up()
+            self._stop_sending()
             raise explain(self._git.redact(str(silent)), self.name) from None
 
     def _hang_up(self) -> None:
         if self._wire:
             self._wire.close()
             self._wire = None
+
+    def _stop_sending(self) -> None:
+        if self._sending:
+            self._sending.close()
+            self._sending = None
 
     def _by_fetching(self) -> FetchedRemote:
         assert self._fetched is not None  # noqa: S101 - `_open` answered None
@@ -160,13 +226,15 @@ class SessionRemote:
             self._git.cut(name for name in known | added if not self._parents_here(name))
 
     def _parents_here(self, name: str) -> bool:
+        return all(self._objects.get(parent) for parent in self._parents(name))
+
+    def _parents(self, name: str) -> list[str]:
         held = self._objects.get(name)
         header = held[1].partition(b"\n\n")[0] if held else b""
-        parents = [line[7:].decode() for line in header.split(b"\n") if line.startswith(b"parent ")]
-        return all(self._objects.get(parent) for parent in parents)
+        return [line[7:].decode() for line in header.split(b"\n") if line.startswith(b"parent ")]
 
 
-def connection(url: str, git: Git) -> Connect | None:
+def connection(url: str, git: Git) -> Connection | None:
     """How to start a conversation with the server of a URL; None if only `git fetch` knows.
 
     Arguments:
@@ -177,12 +245,15 @@ def connection(url: str, git: Git) -> Connect | None:
     if scheme in {"http", "https"}:
         command = ["git", f"remote-{scheme}", "origin", url]
         ours = {**git.environment, "GIT_DIR": str(git.folder)}  # else the clone we stand in has a say
-        return lambda: Wire(command, ours, helper=True, timeout=git.timeout)
+        return Connection(
+            lambda: Wire(command, ours, helper=True, timeout=git.timeout),
+            lambda: Sending(command, ours, timeout=git.timeout),
+        )
     ssh = _ssh(url, git) if scheme in {"ssh", ""} else None
     if ssh is None:
         return None
     environment = {**git.environment, "GIT_PROTOCOL": "version=2"}
-    return lambda: Wire(ssh, environment, helper=False, timeout=git.timeout)
+    return Connection(lambda: Wire(ssh, environment, helper=False, timeout=git.timeout))
 
 
 def _ssh(url: str, git: Git) -> list[str] | None:
