@@ -214,9 +214,24 @@ def test_a_lost_race_over_http_is_told_and_little_is_asked_again(tmp_path: Path,
         tip = first.tip()
         assert first.read("apps/a1/app.yaml", tip) == "1\n"
         made = first.commit({"apps/a1/app.yaml": "2\n"}, "change", tip)
-    assert len(server.requests) == 4
+    assert len(server.requests) == 5
     assert git(bare, "rev-parse", "main") == made
     assert git(bare, "show", "main:apps/a2/app.yaml") == "2"
+
+
+def test_who_has_lost_a_race_looks_again_before_it_sends(tmp_path: Path, server: HttpGit) -> None:
+    serve_repository(tmp_path, MANY)
+    first, second = (
+        open_branch(f"{server.url}/iac.git", "main", tmp_path, folder=f"apps/a{app}") for app in (1, 2)
+    )
+    for race in range(2):
+        with first.turn():
+            tip = first.tip()
+        second.commit({"apps/a2/app.yaml": f"{race}\n"}, "faster", second.tip())
+        server.requests.clear()
+        with pytest.raises(TipMoved, match="'main'"):
+            first.commit({"apps/a1/app.yaml": "2\n"}, "change", tip)
+    assert not [request for request in server.requests if request.startswith("POST /iac.git/git-receive")]
 
 
 def test_a_hook_of_an_http_server_that_declines_is_quoted(tmp_path: Path, server: HttpGit) -> None:

@@ -122,6 +122,8 @@ def _attempt(repository: IacRepository, change: Change, tip: str, attempts: int)
 
 _SHORTEST = 0.05
 _LONGEST = 10.0
+_WRITERS = 64
+"""How many writers at once can still find room for one attempt each between two of ours."""
 
 
 def _pause(attempts: int, spent: float, rng: random.Random) -> float:
@@ -129,4 +131,5 @@ def _pause(attempts: int, spent: float, rng: random.Random) -> float:
 
     An attempt takes the longer the more writers keep the server busy, so a burst spreads at once.
     """
-    return rng.uniform(0, min(_LONGEST, max(spent, _SHORTEST) * 2.0 ** min(attempts, 16)))
+    longest = max(_LONGEST, spent * _WRITERS)
+    return rng.uniform(0, min(longest, max(spent, _SHORTEST) * 2.0 ** min(attempts, 16)))

@@ -21,7 +21,7 @@ from pipegraft.adapters.git.process import Git
 from pipegraft.adapters.git.remotes import FetchedRemote, missing_branch, push_by_git
 from pipegraft.adapters.git.sending import Sending
 from pipegraft.adapters.git.wire import Refused, TooOld, Wire
-from pipegraft.errors import UsageError
+from pipegraft.errors import TipMoved, UsageError
 
 __all__ = ["Connection", "SessionRemote", "connection"]
 
@@ -64,6 +64,8 @@ class SessionRemote:
         self._connection = connection
         self._wire: Wire | None = None
         self._sending: Sending | None = None
+        self._contended = False
+        """Whether a race was lost: from then on the branch is looked at right before a push once more."""
         self._fetched: FetchedRemote | None = None
         self._filters = ["tree", "blob:none", ""]
         self._newest = ""  # the commit brought last, and one before it that spares the server:
@@ -73,7 +75,7 @@ class SessionRemote:
 
     def tip(self, branch: str, *, to_push: bool = False) -> str:
         reference = f"refs/heads/{branch}"
-        if to_push and self._connection.write:
+        if to_push and self._connection.write and not self._contended:
             found = self._heads(self._connection.write).get(reference)
         elif self._open() is None:
             return self._by_fetching().tip(branch)
@@ -84,16 +86,27 @@ class SessionRemote:
         return found
 
     def push(self, made: str, branch: str, parent: str) -> None:
-        if self._sending is None:
+        if self._connection.write is None:
             push_by_git(self._git, self.name, made, branch, parent)
             return
-        with self._explained():
-            refused, said = self._sending.send(made, f"refs/heads/{branch}", parent)
-        if refused:
-            raise explain_rejection(refused, self._git.redact(said), self.name, branch)
+        reference = f"refs/heads/{branch}"
+        try:
+            if self._sending is None and self._heads(self._connection.write).get(reference) != parent:
+                raise explain_rejection("stale info", "", self.name, branch)
+            assert self._sending is not None  # noqa: S101 - just opened, or by `tip`
+            with self._explained():
+                refused, said = self._sending.send(made, reference, parent)
+            if refused:
+                raise explain_rejection(refused, self._git.redact(said), self.name, branch)
+        except TipMoved:
+            self._contended = True
+            raise
+        finally:
+            self._stop_sending()
 
     def _heads(self, connect: Callable[[], Sending]) -> Mapping[str, str]:
-        self._stop_sending()  # each conversation looks at the server's branches once
+        """What the server's branches are at; a push may follow, which goes out from there."""
+        self._stop_sending()
         with self._explained():
             self._sending = connect()
             return self._sending.heads()
