@@ -6,13 +6,16 @@ from collections.abc import Mapping
 
 import pytest
 from gray_world import GOOD, NEW, NEWER, OLD, PRODUCTION, STABLE, World, commit_of
+from test_gray_commands import project
 
+from pipegraft.domain.gray.machine import Command
 from pipegraft.errors import Held, RolledBack, SyncFailed, Unreachable, UsageError
 from pipegraft.model.judgement import Answer, Judgement
 from pipegraft.model.observation import ArmCounts
 from pipegraft.ports.engine import State, Verdict
 from pipegraft.ports.judge import FakeJudge
 from pipegraft.ports.metrics import Arms, FakeSource
+from pipegraft.usecases.gray import tell_gray
 
 PROMOTED = STABLE.replace(OLD, NEW).replace("number: 12, source: abc", f"number: 13, source: {commit_of(13)}")
 
@@ -104,8 +107,8 @@ def test_without_an_answer_it_goes_on_looking() -> None:
     world.judge = FakeJudge(Answer.INCONCLUSIVE, Answer.INCONCLUSIVE, Answer.PASS)
     started = world.clock.now()
     world.release()
-    assert len(world.messages("judgement")) == 5
-    assert world.clock.now() - started == pytest.approx(5 * 60, abs=5)
+    assert len(world.messages("judgement")) == 4  # at the second weight it judges by all four intervals
+    assert world.clock.now() - started == pytest.approx(4 * 60, abs=5)
 
 
 class Expired(FakeJudge):
@@ -252,6 +255,66 @@ def test_the_judge_gets_earlier_steps_from_the_history() -> None:
     world.judge = Noting(Answer.PASS)
     world.release()
     assert weights == [[10], [10, 50]]
+
+
+class Noting(FakeJudge):
+    """Remembers what it was asked about."""
+
+    def __init__(self, *answers: Answer) -> None:
+        super().__init__(*answers)
+        self.asked: list[list[tuple[float, float]]] = []
+
+    def __call__(self, policy, observations):  # type: ignore[no-untyped-def]
+        self.asked.append([(one.end - one.start, one.weight) for one in observations])
+        return super().__call__(policy, observations)
+
+
+def test_a_later_process_judges_by_every_interval_of_the_earlier_one() -> None:
+    world = World()
+    world.prepare()
+    world.judge = FakeJudge(*[Answer.INCONCLUSIVE] * 3, Answer.PASS, Answer.INCONCLUSIVE)
+    written = world.branch.commit
+
+    def dying(changes: Mapping[str, str | None], message: str, parent: str) -> str:
+        made = written(changes, message, parent)
+        if "2/2 weight=50" in world.steps:
+            raise KeyboardInterrupt
+        return made
+
+    world.branch.commit = dying  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        world.release()
+    world.branch.commit = written  # type: ignore[method-assign]
+    world.judge = judge = Noting(Answer.PASS)
+    world.release()
+    assert judge.asked[0] == [(60, 10)] * 4 + [(60, 50)]
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+def test_what_a_pause_cut_short_is_asked_of_the_source_again(remembers: bool) -> None:
+    world = World()
+    world.prepare()
+
+    def told(word: Command) -> None:
+        tell_gray(project(world), None, word, "ann", connections=world.connections)
+
+    class Pausing(Noting):
+        def __call__(self, policy, observations):  # type: ignore[no-untyped-def]
+            if len(observations) == 3:
+                told("pause")
+            return super().__call__(policy, observations)
+
+    world.source = FakeSource([GOOD], remembers=remembers)
+    world.judge = Pausing(Answer.INCONCLUSIVE)
+    with pytest.raises(Held):
+        world.release(pause_timeout=600)
+    told("approve")
+    world.clock.sleep(60)
+    world.source = FakeSource([GOOD], remembers=remembers)
+    world.judge = judge = Noting(Answer.PASS)
+    world.release()
+    before = [(60, 10)] * 3 if remembers else []
+    assert judge.asked[0] == [*before, (60, 10)]
 
 
 def test_one_look_a_run_where_the_source_remembers() -> None:

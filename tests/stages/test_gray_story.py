@@ -53,13 +53,13 @@ def test_a_promoted_release_is_told_from_the_commits_alone() -> None:
     assert [(look.metric, look.stable, look.gray) for look in report.looks] == [("errors", 1 / 900, 0)] * 2
 
 
-def test_the_record_has_every_look() -> None:
+def test_history_and_record_have_every_look() -> None:
     world = World()
     world.prepare()
     world.judge = FakeJudge(Answer.INCONCLUSIVE, Answer.INCONCLUSIVE, Answer.FAIL)
     with pytest.raises(RolledBack):
         world.release()
-    assert len(story(world).looks) == 1
+    assert len(story(world).looks) == 3
     report = story(world, recorded=True)
     assert len(report.looks) == 3
     assert report.state == "absent"

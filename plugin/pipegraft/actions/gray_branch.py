@@ -10,16 +10,16 @@ from pipegraft.actions.rewrite import Changes, Read, rewrite
 from pipegraft.domain.commit_message import commit_message, release_trailers
 from pipegraft.domain.environment_file import environment_path, read_environment
 from pipegraft.domain.gray import edits
+from pipegraft.domain.gray.history import Chapter, step_name
 from pipegraft.domain.gray.machine import Do, Move, Standing, apply_move, standing_of
-from pipegraft.domain.gray.record import OBSERVED, from_trailer
+from pipegraft.domain.gray.record import OBSERVED
 from pipegraft.errors import UsageError
-from pipegraft.model.observation import Observation
 from pipegraft.model.release import Source
 from pipegraft.ports.clock import Clock
 from pipegraft.ports.iac import Commit
 from pipegraft.ports.stage import IacBranch
 
-__all__ = ["Chapter", "GrayBranch", "GraySubject", "Look", "step_name"]
+__all__ = ["GrayBranch", "GraySubject", "Look"]
 
 _DEEPEST = 500
 """Commits of one file that are searched for the beginning of a gray release."""
@@ -55,40 +55,6 @@ class Look:
 
     text: str
     standing: Standing
-
-
-@dataclass(frozen=True, slots=True)
-class Chapter:
-    """What the history tells of a release.
-
-    Arguments:
-        newest: newest commit that changed the file, whoever made it; None if there is none.
-        commits: those of the release, newest first, back to the one that prepared it.
-        before: the file before its gray block came, None if nobody knows.
-        promoted: the file as it was when it was promoted, None if it was not.
-    """
-
-    newest: Commit | None
-    commits: tuple[Commit, ...]
-    before: str | None
-    promoted: str | None
-
-    @property
-    def last_step(self) -> str:
-        """What the release's newest commit did; empty if it has none."""
-        return self.commits[0].trailers.get("Pipegraft-Step", "") if self.commits else ""
-
-    @property
-    def reason(self) -> str:
-        """Why the release's newest commit was made: the first line of its body."""
-        paragraphs = self.commits[0].message.split("\n\n") if self.commits else []
-        return paragraphs[1].partition("\n")[0] if len(paragraphs) > 2 else ""
-
-    @property
-    def observed(self) -> list[Observation]:
-        """What was observed at the weights that are behind us, one interval each, oldest first."""
-        lines = (commit.trailers.get(OBSERVED, "") for commit in reversed(self.commits))
-        return [found for line in lines if line and (found := from_trailer(line))]
 
 
 class GrayBranch:
@@ -203,11 +169,3 @@ class GrayBranch:
         return commit_message(
             f"{subject.app}: {said}", (move.reason, *lines), {**trailers, OBSERVED: observed}
         )
-
-
-def step_name(steps: Sequence[int], move: Move) -> str:
-    """What a move is called in the trailer ``Pipegraft-Step``: ``2/3 weight=50``, ``promote``, …"""
-    if move.do is not Do.WEIGHT:
-        return str(move.do)
-    place = f"{steps.index(move.weight) + 1}/{len(steps)} " if move.weight in steps else ""
-    return f"{place}weight={move.weight}"

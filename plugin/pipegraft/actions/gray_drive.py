@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipegraft.actions.gray_bake import GrayBake
-from pipegraft.actions.gray_branch import Chapter, GrayBranch, GraySubject, Look, step_name
-from pipegraft.actions.gray_watch import GrayWatch
+from pipegraft.actions.gray_branch import GrayBranch, GraySubject, Look
+from pipegraft.actions.gray_watch import GrayWatch, together
 from pipegraft.actions.wait import Patience, wait_for_revision
+from pipegraft.domain.gray.history import Chapter, step_name
 from pipegraft.domain.gray.machine import Do, Move, Standing, next_move
 from pipegraft.domain.gray.policy import judge_policy
 from pipegraft.domain.gray.record import as_data, look_data, to_trailer, total
@@ -181,13 +182,16 @@ class GrayDrive:
         context, now = self._context, self._context.clock.now()
         chapter = self._branch.chapter()
         connections = context.connections
+        seen = self._watch.observations if self._watch else []
         self._watch = GrayWatch(
             connections.metrics(self._environment),
             connections.judge(self._environment),
             self._policy,
-            chapter.observed,
+            together(seen, chapter.observed),
             context.progress,
         )
+        for span in chapter.unobserved:
+            self._watch.recall(span, self._gray.interval, now)
         ours = standing == self._raised  # then the weight came into force just now, not when it was committed
         self._watch.begin(chapter.commits[0].time if chapter.commits and not ours else now, now)
         self._watching, self._looks = standing, []

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
 
+from pipegraft.domain.gray.history import Span
 from pipegraft.errors import OutsideError, PipegraftError, UsageError
 from pipegraft.model.judgement import Answer, Judgement, JudgePolicy
 from pipegraft.model.observation import ArmCounts, Observation
@@ -13,7 +14,7 @@ from pipegraft.ports.judge import Judge
 from pipegraft.ports.metrics import Arms, MetricSource
 from pipegraft.ports.progress import Event, Progress
 
-__all__ = ["GrayWatch"]
+__all__ = ["GrayWatch", "together"]
 
 
 class GrayWatch:
@@ -46,6 +47,24 @@ class GrayWatch:
         self.step: list[Observation] = []
         """What was observed at the present weight."""
 
+    def recall(self, span: Span, interval: float, now: float) -> None:
+        """Observe a time that is behind us, if every source remembers it and nobody has observed it.
+
+        Arguments:
+            span: when, and the weight then.
+            interval: seconds between two looks.
+            now: the present.
+        """
+        missed = _gaps(span, self._earlier)
+        for start, end in missed:
+            self.begin(start, now)
+            if self._end == start:
+                while end - self._end >= 2 * interval:
+                    self._observe(span.weight, self._end + interval)
+                self._observe(span.weight, end)
+        self._earlier = together(self._earlier, self.step)
+        self.step = []
+
     def begin(self, at: float, now: float) -> None:
         """Start with a new weight.
 
@@ -53,7 +72,7 @@ class GrayWatch:
             at: when it came into force, seconds since the epoch.
             now: the present.
         """
-        self._earlier += self.step
+        self._earlier = together(self._earlier, self.step)
         self.step = []
         self._counting = set()
         starts = {name: self._begin(name, at, now) for name in self._sources}
@@ -135,8 +154,31 @@ class GrayWatch:
         self._progress.emit(Event("warning", message, "gray"))
 
 
+_SHORTEST = 1.0
+"""Seconds; a window of Prometheus is not shorter."""
+
 _TOLERATED = 0.5
 """Percentage points that a weight seen in the traffic may differ from the committed one."""
+
+
+def together(one: Sequence[Observation], other: Sequence[Observation]) -> list[Observation]:
+    """Both in order of time; of two that overlap, the one from `one`."""
+    new = [mine for mine in other if not any(_overlap(mine, known) for known in one)]
+    return sorted([*one, *new], key=lambda observation: observation.start)
+
+
+def _overlap(one: Observation, other: Observation) -> bool:
+    return one.start < other.end and other.start < one.end
+
+
+def _gaps(span: Span, known: Sequence[Observation]) -> list[tuple[float, float]]:
+    """The parts of a span that nobody has observed, but for those too short to show anything."""
+    gaps, start = [], span.start
+    for one in sorted(known, key=lambda observation: observation.start):
+        if one.end > start and one.start < span.end:
+            gaps.append((start, one.start))
+            start = one.end
+    return [(begin, end) for begin, end in [*gaps, (start, span.end)] if end - begin >= _SHORTEST]
 
 
 def _arm(taken: Mapping[str, Arms], arm: str) -> dict[str, ArmCounts]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from pipegraft.actions.gray_branch import GrayBranch, GraySubject
 from pipegraft.actions.wait import Patience, wait_for_revision
 from pipegraft.adapters.clock import SystemClock
 from pipegraft.domain.environment_file import environment_path, read_environment
+from pipegraft.domain.gray.history import weight_of
 from pipegraft.domain.gray.machine import Command, Standing, move_for
 from pipegraft.domain.gray.record import OBSERVED, from_trailer
 from pipegraft.errors import TipMoved, UsageError
@@ -29,7 +29,6 @@ from pipegraft.usecases.project import Project
 __all__ = ["GrayStatus", "gray_report", "gray_status", "tell_gray", "wait_until_live"]
 
 
-_WEIGHT = re.compile(r"weight=(\d+)")
 _NEWEST = 1000
 """Commits of an environment's file that are searched for a release."""
 
@@ -160,7 +159,7 @@ def gray_report(
     Arguments:
         environment: its name; may be None if only one declares gray releases.
         number: the release's number; the newest one in the history if None.
-        release: the release record; has every look, where the history has one interval a step.
+        release: the release record, which tells what the judge said at every look.
 
     Raises:
         UsageError: nothing was released yet.
@@ -185,20 +184,18 @@ def _reported_steps(commits: Iterable[Commit]) -> Iterator[ReportedStep]:
     weight = 0
     for commit in commits:
         step = commit.trailers.get("Pipegraft-Step", "")
-        found = _WEIGHT.search(step)
-        weight = int(found[1]) if found else {"promote": 100, "bump": 100, "rollback": 0}.get(step, weight)
+        weight = weight_of(step, weight)
         _subject, *body = commit.message.strip().split("\n\n")[:-1]
         lines = tuple(line for paragraph in body for line in paragraph.splitlines())
         yield ReportedStep(commit.id, commit.time, commit.author, step, weight, tuple(dict.fromkeys(lines)))
 
 
 def _observed_looks(commits: Iterable[Commit]) -> list[ReportedLook]:
-    """One look a step, from the commits alone."""
-    observed = (from_trailer(commit.trailers.get(OBSERVED, "")) for commit in commits)
+    """The intervals that the commits tell of."""
     return [
         ReportedLook(one.end, metric, _share(one.stable.get(metric)), _share(counts))
-        for one in observed
-        if one
+        for commit in commits
+        for one in from_trailer(commit.trailers.get(OBSERVED, ""))
         for metric, counts in one.gray.items()
     ]
 

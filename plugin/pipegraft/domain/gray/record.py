@@ -13,35 +13,58 @@ from pipegraft.model.observation import ArmCounts, Histogram, Observation
 __all__ = ["OBSERVED", "as_data", "from_trailer", "look_data", "part_of", "to_trailer", "total"]
 
 OBSERVED = "Pipegraft-Observed"
-"""Trailer of the commits that end a step: everything observed at its weight, as one interval."""
+"""Trailer of the commits that end a step: what was observed at its weight, interval by interval."""
+
+_MOST = 60
+"""Intervals that one trailer keeps apart; of more, neighbours are put together."""
 
 
 def to_trailer(observations: Sequence[Observation]) -> str:
     """One line of JSON; empty if nothing was observed."""
     if not observations:
         return ""
-    whole = total(observations)
-    data: dict[str, Any] = {
-        "start": round(whole.start, 3),
-        "end": round(whole.end, 3),
-        "weight": whole.weight,
-    }
-    for arm, counts in (("stable", whole.stable), ("gray", whole.gray)):
-        data[arm] = {metric: _pack(one) for metric, one in counts.items()}
-    return json.dumps(data, separators=(",", ":"))
+    bounds: dict[str, list[float]] = {}
+    intervals = [
+        {
+            "start": round(one.start, 3),
+            "end": round(one.end, 3),
+            "weight": one.weight,
+            "stable": {metric: _pack(counts, metric, bounds) for metric, counts in one.stable.items()},
+            "gray": {metric: _pack(counts, metric, bounds) for metric, counts in one.gray.items()},
+        }
+        for one in _at_most(_MOST, observations)
+    ]
+    return json.dumps({"bounds": bounds, "intervals": intervals}, separators=(",", ":"))
 
 
-def from_trailer(line: str) -> Observation | None:
-    """Read what `to_trailer` wrote; None if a person changed it beyond recognition."""
+def from_trailer(line: str) -> list[Observation]:
+    """Read what `to_trailer` wrote; nothing if a person changed it beyond recognition."""
     try:
         data = json.loads(line)
-        arms = {
-            arm: {metric: _unpack(counts) for metric, counts in data[arm].items()}
-            for arm in ("stable", "gray")
-        }
-        return Observation(data["start"], data["end"], data["weight"], arms["stable"], arms["gray"])
+        return [_observation(one, data["bounds"]) for one in data["intervals"]]
     except (UsageError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return []
+
+
+def _observation(data: Mapping[str, Any], bounds: Mapping[str, Sequence[float]]) -> Observation:
+    arms = {
+        arm: {metric: _unpack(counts, bounds.get(metric, ())) for metric, counts in data[arm].items()}
+        for arm in ("stable", "gray")
+    }
+    return Observation(data["start"], data["end"], data["weight"], arms["stable"], arms["gray"])
+
+
+def _at_most(most: int, observations: Sequence[Observation]) -> list[Observation]:
+    """As they are if they are few; else neighbours together, but for those that do not fit together."""
+    size = -(-len(observations) // most)
+    found: list[Observation] = []
+    for start in range(0, len(observations), size):
+        part = observations[start : start + size]
+        try:
+            found.append(total(part))
+        except UsageError:  # histograms with other bounds
+            found += part
+    return found
 
 
 def total(observations: Sequence[Observation]) -> Observation:
@@ -124,20 +147,25 @@ def part_of(counts: ArmCounts, part: float) -> ArmCounts:
     )
 
 
-def _pack(counts: ArmCounts) -> dict[str, Any]:
+def _pack(counts: ArmCounts, metric: str, bounds: dict[str, list[float]]) -> dict[str, Any]:
+    """Plain values; the bounds of a metric's histograms are told once, in `bounds`."""
     data: dict[str, Any] = {"n": _short(counts.requests)}
     if counts.errors is not None:
         data["errors"] = _short(counts.errors)
     if counts.latency is not None:
-        data["bounds"] = list(counts.latency.bounds)  # to the last digit: they are compared
+        mine = list(counts.latency.bounds)  # to the last digit: they are compared
+        if bounds.setdefault(metric, mine) != mine:
+            data["bounds"] = mine
         data["counts"] = [_short(count) for count in counts.latency.counts]
     if counts.value is not None:
         data["value"] = counts.value
     return data
 
 
-def _unpack(data: Mapping[str, Any]) -> ArmCounts:
-    latency = Histogram(tuple(data["bounds"]), tuple(data["counts"])) if "bounds" in data else None
+def _unpack(data: Mapping[str, Any], bounds: Sequence[float]) -> ArmCounts:
+    latency = None
+    if "counts" in data:
+        latency = Histogram(tuple(data.get("bounds", bounds)), tuple(data["counts"]))
     return ArmCounts(data["n"], data.get("errors"), latency, data.get("value"))
 
 

@@ -49,7 +49,7 @@ def conclude(
     open_ = [one for one in evidence if one.critical and one.answer is Answer.INCONCLUSIVE]
     step = present_step(observations)
     seconds = observations[-1].end - observations[0].start
-    spent = observations[-1].end - step[0].start
+    spent = sum(one.seconds for one in step)  # a pause in between does not count
     answer, expired = Answer.INCONCLUSIVE, False
     if any(one.critical for one in failed):
         answer = Answer.FAIL
