@@ -14,7 +14,7 @@ import pytest
 from pipegraft.adapters.traffic.balancer import Balancer
 from pipegraft.adapters.traffic.proxy import Proxy
 from pipegraft.adapters.traffic.proxy_config import ProxyConfig
-from pipegraft.ports.traffic import Backend, Route
+from pipegraft.ports.traffic import Backend, Choice, Route
 from pipegraft.text.exposition import parse
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -136,6 +136,34 @@ def test_a_tenth_of_the_traffic_is_spread_evenly() -> None:
     chosen = [backend.name for _ in range(40) if (backend := balancer.choose())]
     places = [index for index, name in enumerate(chosen) if name == "gray"]
     assert [later - earlier for earlier, later in pairwise(places)] == [10, 10, 10]
+
+
+def test_choices_come_before_the_weights_and_take_nobody_s_turn() -> None:
+    async def check() -> None:
+        async with instance(says("stable")) as stable, instance(says("gray")) as gray:
+            served = Proxy()
+            backends = (Backend("web", (stable,), 100), Backend("web-gray", (gray,), 0))
+            choices = (
+                Choice("X-Team", "shop", "web-gray"),
+                Choice("Cookie", r"^(.*;\s*)?beta=yes(\s*;.*)?$", "web-gray", regex=True),
+            )
+            await served.apply(
+                ProxyConfig.of((Route("web", "127.0.0.1:0", backends, choices),), "127.0.0.1:0")
+            )
+            port = int(served.listening["web"].rpartition(":")[2])
+            for fields, expected in (
+                (b"", b"stable"),
+                (b"x-team: shop\r\n", b"gray"),
+                (b"X-Team: shops\r\n", b"stable"),
+                (b"Cookie: a=1; beta=yes; c=2\r\n", b"gray"),
+                (b"Cookie: a=1\r\nCookie: beta=yes\r\n", b"gray"),
+                (b"Cookie: nobeta=yes\r\n", b"stable"),
+            ):
+                request = b"GET / HTTP/1.1\r\nHost: shop\r\n" + fields + b"Connection: close\r\n\r\n"
+                assert (await ask(port, request)).endswith(expected), fields
+            await served.close()
+
+    run(check())
 
 
 def test_weights_are_kept_over_real_requests() -> None:

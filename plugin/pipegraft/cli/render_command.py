@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from pipegraft.cli.common import load_plugins
+
 
 @click.command("render")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
@@ -23,6 +25,9 @@ def command(*, folder: Path, environments: tuple[str, ...], target: str, revisio
 
     The output is the same, byte for byte, for the same spec.
     """
+    from pipegraft.hookspecs import TRAFFIC_ROUTERS  # noqa: PLC0415
     from pipegraft.usecases.render import render  # noqa: PLC0415
 
-    click.echo(render(folder, environments, target, revision), nl=False)
+    plugins = load_plugins().all(TRAFFIC_ROUTERS)
+    routers = {name: plugin.cluster for name, plugin in plugins.items() if plugin.cluster}
+    click.echo(render(folder, environments, target, revision, routers), nl=False)

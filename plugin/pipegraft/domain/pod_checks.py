@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pipegraft.domain.pods import VOLUME_KINDS, Member, Pod, volume_kind
 from pipegraft.domain.quantities import amount_of
+from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS, DEFAULT_ROUTER
 from pipegraft.model.base import kebab
 from pipegraft.model.traits import Probe
 
@@ -66,6 +67,7 @@ def check_pod(pod: Pod, report: Report) -> None:
             if getattr(member.spec, name) is not None:
                 report(f"'{kebab(name)}' is not rendered yet", (member.name, kebab(name)), "remove it")
     _check_main(pod, report)
+    _check_router(pod, report)
     for member in pod.guests:
         _check_guest(member, report)
     for member in (pod.main, *pod.guests):
@@ -96,6 +98,15 @@ def _check_main(pod: Pod, report: Report) -> None:
             if names
             else "declare 'ports'",
         )
+
+
+def _check_router(pod: Pod, report: Report) -> None:
+    """Refuse what the entrance's router cannot do; a plugin's router is asked when it renders."""
+    entrance = pod.main.spec.entrance
+    router = entrance and CLUSTER_ROUTERS.get(entrance.router or DEFAULT_ROUTER)
+    if entrance and router:
+        for refusal in router.refusals(entrance):
+            report(refusal.message, (pod.name, "entrance", refusal.key), refusal.fix)
 
 
 def _check_guest(member: Member, report: Report) -> None:

@@ -6,7 +6,7 @@ what runs in a cluster. A component or trait it does not know is refused by name
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from pipegraft.domain.rendering.oam import POD_SPEC
 from pipegraft.domain.rendering.parts import ANNOTATION
 from pipegraft.errors import UsageError
 from pipegraft.ports.runtime import Container, HealthProbe, Instance, Mount, SecretKey, Workload
-from pipegraft.ports.traffic import Backend, Route
+from pipegraft.ports.traffic import Backend, Choice, Route
 
 __all__ = ["RouteSpec", "read_application", "routes"]
 
@@ -29,11 +29,13 @@ class RouteSpec:
         name: ``APPLICATION/COMPONENT``.
         listen: ``host:port`` for clients; None lets the engine choose and keep one.
         backends: workload, its declared port, weight.
+        choices: who goes to one of them whatever the weights.
     """
 
     name: str
     listen: str | None
     backends: tuple[tuple[str, int, int], ...]
+    choices: tuple[Choice, ...] = ()
 
 
 def read_application(application: Mapping[str, Any]) -> tuple[tuple[Workload, ...], tuple[RouteSpec, ...]]:
@@ -76,6 +78,7 @@ def routes(
                 )
                 for workload, port, weight in spec.backends
             ),
+            spec.choices,
         )
         for spec in specs
     ]
@@ -195,9 +198,21 @@ def _route(application: str, item: Mapping[str, Any]) -> RouteSpec:
     if item["kind"] != "HTTPRoute":
         raise _unknown(f"the Kubernetes object {item['kind']} '{item['metadata']['name']}'")
     metadata = item["metadata"]
-    references = [backend for rule in item["spec"]["rules"] for backend in rule["backendRefs"]]
+    *choosing, split = item["spec"]["rules"]
+    for holder in (*choosing, split, *split["backendRefs"]):
+        for asked in holder.get("filters", ()):
+            raise _unknown(f"the filter {asked['type']} of the route '{metadata['name']}'")
     return RouteSpec(
         f"{application}/{metadata['name']}",
         metadata.get("annotations", {}).get(f"{ANNOTATION}listen"),
-        tuple((backend["name"], backend["port"], backend["weight"]) for backend in references),
+        tuple((backend["name"], backend["port"], backend["weight"]) for backend in split["backendRefs"]),
+        tuple(choice for rule in choosing for choice in _choices(rule)),
     )
+
+
+def _choices(rule: Mapping[str, Any]) -> Iterator[Choice]:
+    """Who goes to the one backend of a rule; the path is the same for the whole route."""
+    (backend,) = rule["backendRefs"]
+    for match in rule["matches"]:
+        (header,) = match["headers"]
+        yield Choice(header["name"], header["value"], backend["name"], header["type"] == "RegularExpression")

@@ -22,6 +22,7 @@ from pydantic import (
 
 from pipegraft.model.base import Declared, Name
 from pipegraft.model.delivery import Intimacy
+from pipegraft.model.routing import Affinity, ChosenUsers
 from pipegraft.model.traits import (
     Autoscaling,
     Cpu,
@@ -133,6 +134,17 @@ class Entrance(Declared):
     """Prefix of the paths to answer; all if absent."""
     gateway: str | None = Field(default=None, pattern=r"^([a-z0-9-]+/)?[a-z0-9.-]+$")
     """``NAMESPACE/NAME`` of the Gateway; the workload's own Service (a mesh's route) if absent."""
+    router: Name | None = None
+    """What splits the requests in a cluster: `gateway-api` (the default), `istio`, `ingress-nginx`, or a
+    plugin's; the same as `gray.router` of `delivery.yaml`."""
+    ingress_class: Name | None = None
+    """For `ingress-nginx`: the class of the Ingress; `nginx` if absent."""
+    gray_for: ChosenUsers | None = None
+    """Who gets the new version before anybody else."""
+    affinity: Affinity | None = None
+    """Whether users stay with the version they got; by weight alone if absent."""
+    mirror: int | None = Field(default=None, ge=1, le=100)
+    """Percent of stable's requests that the new version gets a copy of; its answers are thrown away."""
     listen: str | None = Field(default=None, pattern=r"^[^\s:]+:\d{1,5}$")
     """``HOST:PORT`` where the embedded engine listens; a free port, kept for ever, if absent."""
 

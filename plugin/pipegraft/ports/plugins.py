@@ -15,7 +15,7 @@ from pipegraft.ports.images import ImageBuilder
 from pipegraft.ports.judge import Judge
 from pipegraft.ports.metrics import MetricRequest, MetricSource
 from pipegraft.ports.stage import Stage
-from pipegraft.ports.traffic import TrafficRouter
+from pipegraft.ports.traffic import ClusterRouter, TrafficRouter
 
 __all__ = [
     "CiSystem",
@@ -138,10 +138,11 @@ class TrafficRouterPlugin:
     Arguments:
         name: ``embedded``, ``gateway-api``, …
         summary: one line: what does the splitting.
-        connect: state folder → the router, for the embedded engine; None for one that works in the
-            cluster from the manifests that the engine applies.
+        connect: state folder → the router, for the embedded engine.
+        cluster: for one that works in a cluster, by the objects that the engine applies.
     """
 
     name: str
     summary: str
     connect: Callable[[Path], TrafficRouter] | None = None
+    cluster: ClusterRouter | None = None

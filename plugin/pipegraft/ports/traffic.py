@@ -1,12 +1,28 @@
-"""Traffic: which share of requests goes to which version."""
+"""Traffic: which share of requests goes to which version.
+
+A `TrafficRouter` splits them on this machine. One in a cluster is told by the objects that the GitOps engine
+applies: it renders an `EntranceSplit`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-__all__ = ["Backend", "FakeRouter", "Route", "TrafficRouter"]
+from pipegraft.model.appspec import Entrance
+
+__all__ = [
+    "Backend",
+    "Choice",
+    "ClusterRouter",
+    "EntranceSplit",
+    "FakeRouter",
+    "GrayShare",
+    "Refusal",
+    "Route",
+    "TrafficRouter",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +41,23 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """Requests that go to one backend whatever the weights.
+
+    Arguments:
+        header: name of the header field that chooses, in any case.
+        value: what it must be, or a regular expression (of Python) that the whole value must match.
+        backend: name of the backend.
+        regex: whether `value` is an expression.
+    """
+
+    header: str
+    value: str
+    backend: str
+    regex: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One entrance.
 
@@ -32,11 +65,74 @@ class Route:
         name: the route: application and component.
         listen: ``host:port`` that clients use.
         backends: the versions behind it.
+        choices: looked at before the weights; the first one that a request meets decides.
     """
 
     name: str
     listen: str
     backends: tuple[Backend, ...]
+    choices: tuple[Choice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GrayShare:
+    """The new version at an entrance.
+
+    Arguments:
+        service: name of its Service.
+        port: of the Service.
+        weight: percent of the requests.
+        release: number of the release.
+    """
+
+    service: str
+    port: int
+    weight: int
+    release: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntranceSplit:
+    """One entrance as a router in a cluster is to split it.
+
+    Arguments:
+        service: name of stable's Service, and of the route.
+        namespace: of everything.
+        port: of the Service.
+        entrance: as declared.
+        gray: None while no gray release runs.
+    """
+
+    service: str
+    namespace: str
+    port: int
+    entrance: Entrance
+    gray: GrayShare | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Something an entrance asks of a router that it cannot do.
+
+    Arguments:
+        key: of the entrance.
+        message: what, and why not.
+        fix: what to write instead.
+    """
+
+    key: str
+    message: str
+    fix: str = ""
+
+
+class ClusterRouter(Protocol):
+    """Splits traffic by objects in a cluster; pure."""
+
+    def refusals(self, entrance: Entrance) -> Iterable[Refusal]:
+        """What it cannot do of what is asked."""
+
+    def render(self, split: EntranceSplit) -> list[dict[str, Any]]:
+        """The Kubernetes objects that make it so, without labels and revision."""
 
 
 class TrafficRouter(Protocol):

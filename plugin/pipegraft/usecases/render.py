@@ -11,21 +11,31 @@ from pipegraft.domain.rendering.compose import render_compose
 from pipegraft.domain.rendering.dump import dump_documents
 from pipegraft.domain.rendering.kubernetes import render_kubernetes
 from pipegraft.domain.rendering.oam import render_application
+from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS
 from pipegraft.errors import ConfigError, Place, Problem, UsageError
+from pipegraft.ports.traffic import ClusterRouter
 
 __all__ = ["TARGETS", "environments_of", "render"]
 
 Manifests = list[dict[str, Any]]
 
-TARGETS: Mapping[str, Callable[[Resolved, str | None], Manifests]] = {
-    "oam": lambda resolved, revision: [render_application(resolved, revision)],
+Routers = Mapping[str, ClusterRouter]
+
+TARGETS: Mapping[str, Callable[[Resolved, str | None, Routers], Manifests]] = {
+    "oam": lambda resolved, revision, routers: [render_application(resolved, revision, routers)],
     "kubernetes": render_kubernetes,
-    "compose": lambda resolved, revision: [render_compose(resolved, revision)],
+    "compose": lambda resolved, revision, _routers: [render_compose(resolved, revision)],
 }
 """Target → what it makes of one environment."""
 
 
-def render(folder: Path, environments: Sequence[str], target: str, revision: str | None = None) -> str:
+def render(
+    folder: Path,
+    environments: Sequence[str],
+    target: str,
+    revision: str | None = None,
+    routers: Routers = CLUSTER_ROUTERS,
+) -> str:
     """Render environments for one target.
 
     Arguments:
@@ -33,6 +43,7 @@ def render(folder: Path, environments: Sequence[str], target: str, revision: str
         environments: names; all there are if empty.
         target: one of `TARGETS`.
         revision: commit to put into the output; a digest of it if None.
+        routers: name → what splits requests in a cluster.
 
     Returns:
         YAML documents, the same bytes for the same spec.
@@ -57,7 +68,7 @@ def render(folder: Path, environments: Sequence[str], target: str, revision: str
         except ConfigError as error:
             problems |= dict.fromkeys(error.problems)
         else:
-            manifests += TARGETS[target](resolved, revision)
+            manifests += TARGETS[target](resolved, revision, routers)
     if problems:
         raise ConfigError(problems)
     return dump_documents(manifests)

@@ -1,10 +1,11 @@
-"""Which backend the next request goes to, and which of its instances."""
+"""Which backend a request goes to, and which of its instances."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
-from pipegraft.ports.traffic import Backend
+from pipegraft.ports.traffic import Backend, Choice
 
 __all__ = ["Balancer"]
 
@@ -18,17 +19,40 @@ class Balancer:
     chosen and pays the sum.
 
     Arguments:
-        backends: those with weight 0 are never chosen.
+        backends: those with weight 0 get no request but by a choice.
+        choices: what is looked at before the weights.
     """
 
-    def __init__(self, backends: Sequence[Backend]) -> None:
+    def __init__(self, backends: Sequence[Backend], choices: Sequence[Choice] = ()) -> None:
         self._backends = [backend for backend in backends if backend.weight > 0]
         self._sum = sum(backend.weight for backend in self._backends)
         self._gained = [0] * len(self._backends)
-        self._turn = dict.fromkeys((backend.name for backend in self._backends), 0)
+        self._turn = dict.fromkeys((backend.name for backend in backends), 0)
+        known = {backend.name: backend for backend in backends}
+        self._choices = [
+            (
+                choice.header.lower().encode("ascii"),
+                re.compile((choice.value if choice.regex else re.escape(choice.value)).encode()),
+                known[choice.backend],
+            )
+            for choice in choices
+        ]
 
-    def choose(self) -> Backend | None:
-        """The backend of the next request; None if all weights are 0."""
+    def choose(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> Backend | None:
+        """The backend of the next request; None if all weights are 0.
+
+        Arguments:
+            fields: the request's header fields, names in lower case. One that a choice decides takes no turn
+                of those that the weights divide.
+        """
+        if self._choices:
+            values: dict[bytes, bytes] = {}
+            for name, value in fields:  # cookies may come in several fields: RFC 9113, 8.2.3
+                joint = b"; " if name == b"cookie" else b", "
+                values[name] = values[name] + joint + value if name in values else value
+            for header, pattern, backend in self._choices:
+                if header in values and pattern.fullmatch(values[header]):
+                    return backend
         if not self._backends:
             return None
         gained = self._gained

@@ -101,7 +101,7 @@ class Proxy:
         self, client: HttpConnection, request: h11.Request, route: str, balancer: Balancer
     ) -> None:
         """Carry one request of a route, and count it."""
-        backend = balancer.choose()
+        backend = balancer.choose(request.headers)
         if backend is None:
             await respond(client, 503)
             return
@@ -141,12 +141,12 @@ class _Entrance:
         self._proxy = proxy
         self.listener = Listener(self._handle, proxy.client_timeout)
         self.route = route
-        self._balancer = Balancer(route.backends)
+        self._balancer = Balancer(route.backends, route.choices)
 
     def serve(self, route: Route) -> None:
         """Go by this from the next request on; turns are kept where nothing changed."""
-        if route.backends != self.route.backends:
-            self._balancer = Balancer(route.backends)
+        if (route.backends, route.choices) != (self.route.backends, self.route.choices):
+            self._balancer = Balancer(route.backends, route.choices)
         self.route = route
 
     async def _handle(self, client: HttpConnection, request: h11.Request) -> None:

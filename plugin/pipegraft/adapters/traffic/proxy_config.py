@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import asdict
 from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
 from pipegraft.model.base import Declared, Duration
-from pipegraft.ports.traffic import Backend, Route
+from pipegraft.ports.traffic import Backend, Choice, Route
 
 __all__ = ["Address", "ProxyConfig", "host_and_port"]
 
@@ -25,12 +27,39 @@ class BackendConfig(Declared):
     weight: int = Field(ge=0)
 
 
+class ChoiceConfig(Declared):
+    """Requests that go to one backend whatever the weights; see `Choice`."""
+
+    header: Label
+    value: str
+    backend: Label
+    regex: bool = False
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> ChoiceConfig:
+        if self.regex:
+            try:
+                re.compile(self.value)
+            except re.error as error:
+                raise ValueError(f"expected a regular expression, found {self.value!r}: {error}") from None
+        return self
+
+
 class RouteConfig(Declared):
     """One entrance; see `Route`."""
 
     name: Label
     listen: Address
     backends: tuple[BackendConfig, ...] = ()
+    choices: tuple[ChoiceConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _choices_lead_somewhere(self) -> RouteConfig:
+        known = {backend.name for backend in self.backends}
+        for choice in self.choices:
+            if choice.backend not in known:
+                raise ValueError(f"expected a choice of {', '.join(sorted(known))}, found '{choice.backend}'")
+        return self
 
 
 class ProxyConfig(Declared):
@@ -72,6 +101,7 @@ class ProxyConfig(Declared):
                         BackendConfig(name=backend.name, addresses=backend.addresses, weight=backend.weight)
                         for backend in route.backends
                     ),
+                    choices=tuple(ChoiceConfig(**asdict(choice)) for choice in route.choices),
                 )
                 for route in routes
             ),
@@ -84,6 +114,7 @@ class ProxyConfig(Declared):
                 route.name,
                 route.listen,
                 tuple(Backend(backend.name, backend.addresses, backend.weight) for backend in route.backends),
+                tuple(Choice(**choice.model_dump()) for choice in route.choices),
             )
             for route in self.routes
         )

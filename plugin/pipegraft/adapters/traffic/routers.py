@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipegraft.adapters.traffic.embedded_router import EmbeddedRouter
+from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS
 from pipegraft.hookspecs import hookimpl
 from pipegraft.ports.plugins import TrafficRouterPlugin
 
 __all__ = ["pipegraft_traffic_routers"]
+
+_SUMMARIES = {
+    "gateway-api": "HTTPRoute weights, kept by whatever implements the Gateway API in the cluster.",
+    "istio": "VirtualService weights, kept by Istio.",
+    "ingress-nginx": "Canary annotations of a second Ingress, kept by ingress-nginx.",
+}
 
 
 @hookimpl
 def pipegraft_traffic_routers() -> Iterable[TrafficRouterPlugin]:
     """The default first."""
     yield TrafficRouterPlugin("embedded", "The proxy of the embedded engine.", EmbeddedRouter)
-    yield TrafficRouterPlugin(
-        "gateway-api", "HTTPRoute weights, kept by whatever implements the Gateway API in the cluster."
-    )
+    for name, router in CLUSTER_ROUTERS.items():
+        yield TrafficRouterPlugin(name, _SUMMARIES[name], cluster=router)

@@ -17,11 +17,10 @@ from pipegraft.domain.rendering.parts import (
     annotations_of,
     declared,
     digest_of,
-    is_routed,
     probes_of,
-    route_of,
     versions,
 )
+from pipegraft.domain.rendering.routes import http_route_of, is_routed
 from pipegraft.model.appspec import EnvValue, Reference
 
 __all__ = ["render_compose"]
@@ -39,7 +38,7 @@ def render_compose(resolved: Resolved, revision: str | None = None) -> Manifest:
         for name, version in versions(resolved, pod):
             services |= dict(_services(name, version, stable=name == pod.name))
             volumes |= {volume: {} for volume in _copied(name, version).values()}
-    routes = [route_of(resolved, pod)["spec"] for pod in resolved.pods if is_routed(resolved, pod)]
+    routes = [http_route_of(resolved, pod)["spec"] for pod in resolved.pods if is_routed(resolved, pod)]
     document: Manifest = declared({"name": resolved.name, "services": services, "volumes": volumes})
     extra = declared(
         {"namespace": resolved.namespace, "annotations": annotations_of(resolved), "routes": routes}

@@ -1,12 +1,13 @@
 """The app spec as plain Kubernetes objects, for Argo CD and Flux where KubeVela is not installed.
 
-A Deployment and a Service for each rpc component, an HTTPRoute where requests enter or are split.
+A Deployment and a Service for each rpc component, and the objects of the
+router where requests enter or are split.
 Sources: Kubernetes API v1.33 (apps/v1, core/v1), Gateway API v1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pipegraft.domain.appspec import Resolved
 from pipegraft.domain.pods import Member, Pod
@@ -17,23 +18,29 @@ from pipegraft.domain.rendering.parts import (
     declared,
     digest_of,
     env_of,
-    is_routed,
     labels_of,
     ports_of,
     probes_of,
-    route_of,
     versions,
     whole_seconds,
 )
+from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS
+from pipegraft.domain.rendering.routes import is_routed, routes_of
+from pipegraft.ports.traffic import ClusterRouter
 
 __all__ = ["render_kubernetes"]
 
 
-def render_kubernetes(resolved: Resolved, revision: str | None = None) -> list[Manifest]:
+def render_kubernetes(
+    resolved: Resolved,
+    revision: str | None = None,
+    routers: Mapping[str, ClusterRouter] = CLUSTER_ROUTERS,
+) -> list[Manifest]:
     """Render one environment.
 
     Arguments:
         revision: commit the spec was read at; a digest of what is rendered if None.
+        routers: name → what splits requests in the cluster.
 
     Returns:
         The objects, each with the revision in its annotation ``pipegraft.dev/revision``.
@@ -44,7 +51,12 @@ def render_kubernetes(resolved: Resolved, revision: str | None = None) -> list[M
         for name, version in versions(resolved, pod)
         for item in _workload(resolved, name, version)
     ]
-    objects += [route_of(resolved, pod) for pod in resolved.pods if is_routed(resolved, pod)]
+    objects += [
+        item
+        for pod in resolved.pods
+        if is_routed(resolved, pod)
+        for item in routes_of(resolved, pod, routers)
+    ]
     named = revision or digest_of(objects)
     for item in objects:
         mine = item["metadata"].get("annotations", {})

@@ -8,7 +8,7 @@ vela-core 1.10, and the Gateway API's HTTPRoute v1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipegraft.domain.appspec import Resolved
@@ -19,14 +19,15 @@ from pipegraft.domain.rendering.parts import (
     declared,
     digest_of,
     env_of,
-    is_routed,
     labels_of,
     ports_of,
     probes_of,
-    route_of,
     versions,
     whole_seconds,
 )
+from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS
+from pipegraft.domain.rendering.routes import is_routed, routes_of
+from pipegraft.ports.traffic import ClusterRouter
 
 __all__ = ["POD_SPEC", "PUBLISH_VERSION", "render_application"]
 
@@ -37,11 +38,16 @@ POD_SPEC = "/spec/template/spec/"
 """Where the pod's parts are, for JSON patches of the workload."""
 
 
-def render_application(resolved: Resolved, revision: str | None = None) -> Manifest:
+def render_application(
+    resolved: Resolved,
+    revision: str | None = None,
+    routers: Mapping[str, ClusterRouter] = CLUSTER_ROUTERS,
+) -> Manifest:
     """Render one environment.
 
     Arguments:
         revision: commit the spec was read at; a digest of what is rendered if None.
+        routers: name → what splits requests in the cluster.
 
     Returns:
         The Application, keys in a fixed order.
@@ -49,7 +55,7 @@ def render_application(resolved: Resolved, revision: str | None = None) -> Manif
     components = [
         _webservice(name, version) for pod in resolved.pods for name, version in versions(resolved, pod)
     ]
-    components += [_route(resolved, pod) for pod in resolved.pods if is_routed(resolved, pod)]
+    components += [_route(resolved, pod, routers) for pod in resolved.pods if is_routed(resolved, pod)]
     application: Manifest = {
         "apiVersion": "core.oam.dev/v1beta1",
         "kind": "Application",
@@ -152,6 +158,6 @@ def _add(path: str, value: Any) -> Manifest:
     return {"op": "add", "path": f"{POD_SPEC}{path}", "value": value}
 
 
-def _route(resolved: Resolved, pod: Pod) -> Manifest:
-    objects = [route_of(resolved, pod)]
+def _route(resolved: Resolved, pod: Pod, routers: Mapping[str, ClusterRouter]) -> Manifest:
+    objects = list(routes_of(resolved, pod, routers))
     return {"name": f"{pod.name}-route", "type": "k8s-objects", "properties": {"objects": objects}}

@@ -1,4 +1,4 @@
-"""What every target shares: annotations, variables, probes, ports, and the route that splits requests."""
+"""What every target shares: annotations, variables, probes and ports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from pipegraft.domain.appspec import GRAY_SUFFIX, Resolved
 from pipegraft.domain.pods import Member, Pod
-from pipegraft.model.appspec import Entrance, EnvValue, Reference, ReleaseMark
+from pipegraft.model.appspec import EnvValue, Reference, ReleaseMark
 from pipegraft.model.traits import Probe
 
 __all__ = [
@@ -19,11 +19,9 @@ __all__ = [
     "declared",
     "digest_of",
     "env_of",
-    "is_routed",
     "labels_of",
     "ports_of",
     "probes_of",
-    "route_of",
     "versions",
     "whole_seconds",
 ]
@@ -129,50 +127,3 @@ def _probe(member: Member, probe: Probe) -> Manifest:
 def whole_seconds(duration: float | None) -> int | None:
     """A declared time as Kubernetes takes it."""
     return None if duration is None else int(duration)
-
-
-def is_routed(resolved: Resolved, pod: Pod) -> bool:
-    """Whether requests to the pod are split or come from outside."""
-    split = resolved.gray is not None and pod.name in resolved.gray.pods and bool(ports_of(pod))
-    return pod.main.spec.entrance is not None or split
-
-
-def route_of(resolved: Resolved, pod: Pod) -> Manifest:
-    """The HTTPRoute of a pod (Gateway API v1)."""
-    entrance = pod.main.spec.entrance or Entrance()
-    annotations = {f"{ANNOTATION}listen": entrance.listen} if entrance.listen else {}
-    rule: Manifest = {"backendRefs": _backends(resolved, pod)}
-    if entrance.path:
-        rule = {"matches": [{"path": {"type": "PathPrefix", "value": entrance.path}}], **rule}
-    return {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "HTTPRoute",
-        "metadata": declared({"name": pod.name, "namespace": resolved.namespace, "annotations": annotations}),
-        "spec": declared(
-            {
-                "parentRefs": [_parent(entrance, pod)],
-                "hostnames": list(entrance.hosts or ()),
-                "rules": [rule],
-            }
-        ),
-    }
-
-
-def _parent(entrance: Entrance, pod: Pod) -> Manifest:
-    if entrance.gateway is None:
-        return {"group": "", "kind": "Service", "name": pod.name, "port": _service_port(pod)}
-    namespace, _, name = entrance.gateway.rpartition("/")
-    return declared({"namespace": namespace or None, "name": name})
-
-
-def _service_port(pod: Pod) -> int:
-    return pod.entrance[1] if pod.entrance else next(iter(pod.main.ports.values()))
-
-
-def _backends(resolved: Resolved, pod: Pod) -> list[Manifest]:
-    backend = {"name": pod.name, "port": _service_port(pod)}
-    if not resolved.gray or pod.name not in resolved.gray.pods:
-        return [{**backend, "weight": 100}]
-    gray = {"name": pod.name + GRAY_SUFFIX, "port": _service_port(resolved.gray.pods[pod.name])}
-    weight = resolved.gray.weight
-    return [{**backend, "weight": 100 - weight}, {**gray, "weight": weight}]

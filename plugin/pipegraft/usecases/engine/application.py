@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pipegraft.adapters.files import write_atomically
 from pipegraft.domain.reconcile import History, Step, reconcile
 from pipegraft.domain.workloads import RouteSpec, read_application
 from pipegraft.ports.runtime import Instance, Workload
+from pipegraft.ports.traffic import Choice
 
 __all__ = ["Application", "Desired", "States"]
 
@@ -113,7 +114,10 @@ class States:
         desired = data["desired"] and Desired.read(data["desired"]["revision"], data["desired"]["manifest"])
         routed = tuple(
             RouteSpec(
-                spec["name"], spec["listen"], tuple((w, p, weight) for w, p, weight in spec["backends"])
+                spec["name"],
+                spec["listen"],
+                tuple((w, p, weight) for w, p, weight in spec["backends"]),
+                tuple(Choice(**choice) for choice in spec["choices"]),
             )
             for spec in data["routed"]
         )
@@ -129,7 +133,12 @@ class States:
             "problems": application.problems,
             "desired": desired and {"revision": desired.revision, "manifest": desired.manifest},
             "routed": [
-                {"name": spec.name, "listen": spec.listen, "backends": spec.backends}
+                {
+                    "name": spec.name,
+                    "listen": spec.listen,
+                    "backends": spec.backends,
+                    "choices": [asdict(choice) for choice in spec.choices],
+                }
                 for spec in application.routed
             ],
             "live": application.live,

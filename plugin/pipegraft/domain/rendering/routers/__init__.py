@@ -1,0 +1,1 @@
+"""Traffic routers of a cluster: the objects by which each splits the requests of an entrance."""

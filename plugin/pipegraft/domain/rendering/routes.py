@@ -1,0 +1,76 @@
+"""Which requests reach a pod, and how they are split: told to whatever router the entrance names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipegraft.domain.appspec import GRAY_SUFFIX, Resolved
+from pipegraft.domain.pods import Pod
+from pipegraft.domain.rendering.parts import ANNOTATION, Manifest, ports_of
+from pipegraft.domain.rendering.routers.gateway_api import GatewayApi
+from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS, DEFAULT_ROUTER
+from pipegraft.errors import UsageError
+from pipegraft.model.appspec import Entrance
+from pipegraft.ports.traffic import ClusterRouter, EntranceSplit, GrayShare
+
+__all__ = ["http_route_of", "is_routed", "routes_of"]
+
+
+def is_routed(resolved: Resolved, pod: Pod) -> bool:
+    """Whether requests to the pod are split or come from outside."""
+    split = resolved.gray is not None and pod.name in resolved.gray.pods and bool(ports_of(pod))
+    return pod.main.spec.entrance is not None or split
+
+
+def routes_of(
+    resolved: Resolved, pod: Pod, routers: Mapping[str, ClusterRouter] = CLUSTER_ROUTERS
+) -> Iterator[Manifest]:
+    """The objects of the router that a pod's entrance names.
+
+    Arguments:
+        routers: name → router, for those of plugins.
+
+    Raises:
+        UsageError: there is no such router, or it cannot do what is asked.
+    """
+    split = _split(resolved, pod)
+    name = split.entrance.router or DEFAULT_ROUTER
+    router = routers.get(name)
+    if router is None:
+        raise UsageError(
+            f"the entrance of '{pod.name}' names the router '{name}', which works in no cluster; "
+            f"there are: {', '.join(routers)}",
+            fix="correct 'router' of the entrance, or install the plugin that brings it",
+        )
+    for refusal in router.refusals(split.entrance):
+        raise UsageError(f"the entrance of '{pod.name}': {refusal.message}", fix=refusal.fix)
+    for item in router.render(split):
+        annotations = _listen(split.entrance) | item["metadata"].pop("annotations", {})
+        if annotations:
+            item["metadata"]["annotations"] = annotations
+        yield item
+
+
+def http_route_of(resolved: Resolved, pod: Pod) -> Manifest:
+    """The pod's route in the words of the Gateway API, whatever router it names: for where none is."""
+    route: Manifest = GatewayApi().render(_split(resolved, pod))[0]
+    return route
+
+
+def _listen(entrance: Entrance) -> dict[str, Any]:
+    return {f"{ANNOTATION}listen": entrance.listen} if entrance.listen else {}
+
+
+def _split(resolved: Resolved, pod: Pod) -> EntranceSplit:
+    entrance = pod.main.spec.entrance or Entrance()
+    gray = None
+    if resolved.gray and pod.name in resolved.gray.pods:
+        new = resolved.gray.pods[pod.name]
+        weight, number = resolved.gray.weight, resolved.gray.release.number
+        gray = GrayShare(pod.name + GRAY_SUFFIX, _service_port(new), weight, number)
+    return EntranceSplit(pod.name, resolved.namespace, _service_port(pod), entrance, gray)
+
+
+def _service_port(pod: Pod) -> int:
+    return pod.entrance[1] if pod.entrance else next(iter(pod.main.ports.values()))

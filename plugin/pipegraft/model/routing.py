@@ -1,0 +1,45 @@
+"""How requests from outside find a version: what an entrance of the app spec may ask of its router."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, model_validator
+
+from pipegraft.model.base import Declared, Duration
+
+__all__ = ["Affinity", "ChosenUsers"]
+
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+"""A token of RFC 9110."""
+
+HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
+
+CookieName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
+
+CookieValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:~-]+$")]
+
+
+class ChosenUsers(Declared):
+    """Requests that get the new version whatever the weight, even at 0; any one of these is enough."""
+
+    headers: Mapping[HeaderName, HeaderValue | None] | None = None
+    """Header → the value that chooses."""
+    cookies: Mapping[CookieName, CookieValue | None] | None = None
+    """Cookie → the value that chooses."""
+
+
+class Affinity(Declared):
+    """Who got a version once stays with it while the weight stays: a cookie remembers."""
+
+    cookie: CookieName = "pipegraft-version"
+    """Name of the cookie."""
+    lifetime: Duration = Field(default=86400.0, gt=0)
+    """How long it is kept."""
+
+    @model_validator(mode="after")
+    def _whole_seconds(self) -> Affinity:
+        if self.lifetime != int(self.lifetime):
+            raise ValueError("expected 'lifetime' in whole seconds: cookies know no shorter time")
+        return self
