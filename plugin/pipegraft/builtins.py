@@ -20,7 +20,10 @@ PLUGINS: tuple[Builtin, ...] = (
     Builtin("pipegraft.adapters.metrics.embedded", "metric source embedded"),
     Builtin("pipegraft.adapters.metrics.prometheus", "metric source prometheus"),
     Builtin("pipegraft.adapters.metrics.counts", "metric source json", "metric source command"),
-    Builtin("pipegraft.adapters.traffic.routers", "traffic router embedded", "traffic router gateway-api"),
+    Builtin(
+        "pipegraft.adapters.traffic.routers",
+        *(f"traffic router {name}" for name in ("embedded", "gateway-api", "istio", "ingress-nginx")),
+    ),
     Builtin("pipegraft.domain.judging.plugin", "judge sequential", "judge threshold", "judge mann-whitney"),
     Builtin("pipegraft.adapters.tracing"),
 )
