@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipegraft.actions.known_files import KnownFiles
 from pipegraft.domain.images.ignore import IgnoreRules
 from pipegraft.errors import UsageError
 from pipegraft.ports.images import ContextEntry
@@ -19,6 +21,8 @@ DOCKERFILE = "Dockerfile"
 _IGNORE = ".dockerignore"
 _ALWAYS = (".git", ".pipegraft")
 """History and our own records: with them in it, an image would change with every commit."""
+_WORTH_THREADS = 4 << 20
+"""Bytes to hash from which several threads are quicker than one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +38,15 @@ class BuildContext:
     dockerfile: str | None
 
 
-def read_context(folder: Path) -> BuildContext:
+def read_context(folder: Path, kept: Path | None = None) -> BuildContext:
     """Read a component's folder.
 
     ``<Dockerfile>.dockerignore`` is used instead of ``.dockerignore`` where it exists. `.git` and
     `.pipegraft` do not count unless a ``!`` pattern says so; the ignore files themselves never do.
+
+    Arguments:
+        folder: the component's.
+        kept: file that remembers the hashes of files that did not change since; see `KnownFiles`.
 
     Raises:
         UsageError: the folder is missing, or holds what an image cannot.
@@ -51,8 +59,13 @@ def read_context(folder: Path) -> BuildContext:
     file = specific if dockerfile.is_file() and specific.is_file() else folder / _IGNORE
     rules = IgnoreRules(_text(file) or "", str(file), before=_ALWAYS)
     skipped = {_IGNORE, specific.name}
-    entries = tuple(sorted(entry for entry in _walk(folder, "", rules) if entry.path not in skipped))
-    return BuildContext(entries, _text(dockerfile))
+    known = KnownFiles(kept)
+    found = {path: item for path, item in _walk(folder, "", rules) if path not in skipped}
+    entries = [entry for path, item in found.items() if (entry := _entry_unread(item, path, known))]
+    unread = [path for path in found if path not in {entry.path for entry in entries}]
+    entries += _read_files({path: found[path] for path in unread}, known)
+    known.save(path for path, item in found.items() if item.is_file(follow_symlinks=False))
+    return BuildContext(tuple(sorted(entries)), _text(dockerfile))
 
 
 def _text(path: Path) -> str | None:
@@ -64,7 +77,7 @@ def _text(path: Path) -> str | None:
         raise UsageError(f"expected UTF-8 text in {path}: {error}") from error
 
 
-def _walk(folder: Path, prefix: str, rules: IgnoreRules) -> Iterator[ContextEntry]:
+def _walk(folder: Path, prefix: str, rules: IgnoreRules) -> Iterator[tuple[str, os.DirEntry[str]]]:
     with os.scandir(folder) as found:
         for item in found:
             path = prefix + item.name
@@ -73,10 +86,11 @@ def _walk(folder: Path, prefix: str, rules: IgnoreRules) -> Iterator[ContextEntr
             if is_folder and (not ignored or rules.has_exceptions):
                 yield from _walk(Path(item.path), f"{path}/", rules)
             if not ignored:
-                yield _entry(item, path)
+                yield path, item
 
 
-def _entry(item: os.DirEntry[str], path: str) -> ContextEntry:
+def _entry_unread(item: os.DirEntry[str], path: str, known: KnownFiles) -> ContextEntry | None:
+    """What is known of an entry without reading it; None for a file that must be read."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -90,7 +104,24 @@ def _entry(item: os.DirEntry[str], path: str) -> ContextEntry:
             f"expected a file, folder or symbolic link at {item.path}, found a socket, pipe or device",
             fix=f"remove it, or name it in {_IGNORE}",
         )
-    with Path(item.path).open("rb", buffering=0) as stream:
-        status = os.fstat(stream.fileno())
-        content = hashlib.file_digest(stream, "sha256").hexdigest()
+    status = item.stat(follow_symlinks=False)
+    content = known.find(path, status)
+    return _file_entry(path, content, status) if content else None
+
+
+def _file_entry(path: str, content: str, status: os.stat_result) -> ContextEntry:
     return ContextEntry(path, "file", content, bool(status.st_mode & stat.S_IXUSR), status.st_size)
+
+
+def _read_files(items: Mapping[str, os.DirEntry[str]], known: KnownFiles) -> list[ContextEntry]:
+    def read(path: str) -> ContextEntry:
+        with Path(items[path].path).open("rb", buffering=0) as stream:
+            status = os.fstat(stream.fileno())
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+            known.remember(path, content, status, os.fstat(stream.fileno()))
+        return _file_entry(path, content, status)
+
+    if sum(item.stat().st_size for item in items.values()) < _WORTH_THREADS:
+        return [read(path) for path in items]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing leaves the interpreter free
+        return list(pool.map(read, items))

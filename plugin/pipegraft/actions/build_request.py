@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipegraft.actions.build_context import BuildContext, read_context
+from pipegraft.actions.kept import CACHE
 from pipegraft.domain.images.dockerfile import read_dockerfile
 from pipegraft.domain.images.input_hash import BuildInputs
 from pipegraft.domain.images.reference import ImageReference, mount_source, split_name
@@ -75,7 +76,8 @@ def prepare_build(
     """
     component = settings.delivery.components[name]
     folder = settings.root / component.path
-    context = read_context(folder)
+    cache = settings.root / CACHE / "images" / name
+    context = read_context(folder, cache / "files")
     arguments = {image_argument(need): image.reference for need, image in upstream.items()}
     arguments |= component.build_args
     bases, base, notes = _bases(settings, name, context, arguments, upstream)
@@ -105,6 +107,7 @@ def prepare_build(
         build_args=arguments,
         platform=settings.platform,
         input_hash=tag,
+        cache=cache,
     )
     return PreparedBuild(request, {**bases, **digests}, notes)
 

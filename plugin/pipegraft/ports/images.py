@@ -60,6 +60,7 @@ class BuildRequest:
         repository: where the image goes, below the registry's root.
         tags: names to give it.
         input_hash: tag that says what it follows from; the stage sets it when all about the image is there.
+        cache: folder where a builder may keep what saves time; it may be lost at any time. None for nowhere.
         target: absolute path in the image where a builder that copies puts the context.
         command: what the image runs; empty leaves it to the Dockerfile or makes a data image.
         base: the image it is built on, None for an empty one or where it is not known.
@@ -78,6 +79,7 @@ class BuildRequest:
     build_args: Mapping[str, str] = field(default_factory=dict)
     platform: str = "linux/amd64"
     input_hash: str = ""
+    cache: Path | None = None
 
 
 class ImageBuilder(Protocol):

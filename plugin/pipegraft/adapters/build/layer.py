@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipegraft.actions.build_context import DOCKERFILE
+from pipegraft.actions.kept import load_kept, save_kept
 from pipegraft.adapters.build.base import read_base
 from pipegraft.adapters.build.context import opener
 from pipegraft.adapters.streams import stream_of
 from pipegraft.domain.images.documents import LAYER, MANIFEST, image_config, image_manifest
-from pipegraft.domain.images.layers import place, shard, tar_blocks
+from pipegraft.domain.images.layers import place, shard, shard_key, tar_blocks
 from pipegraft.hookspecs import hookimpl
 from pipegraft.ports.images import BuildRequest, ContextEntry
 from pipegraft.ports.plugins import ImageBuilderPlugin
@@ -30,7 +31,7 @@ class LayerBuilder:
     local network take the bytes faster than one core compresses them.
     """
 
-    version = "1"
+    version = "2"
 
     def accepts(self, context: Path) -> str | None:
         if not context.is_dir():
@@ -42,8 +43,13 @@ class LayerBuilder:
         if base is not None:
             base.push_layers(request.repository, registry, log)
         shards = shard(place(request.entries, request.target))
+        file = request.cache / f"layers-{self.version}" if request.cache else None
+        known = load_kept(file) if file else {}
         with ThreadPoolExecutor(_PARALLEL) as pool:
-            layers = list(pool.map(lambda entries: _push_layer(entries, request, registry, log), shards))
+            layers = list(pool.map(lambda one: _push_layer(one, request, registry, known, log), shards))
+        made = {shard_key(one): [layer.digest, layer.size] for one, layer in zip(shards, layers, strict=True)}
+        if file and len(shards) > 1 and made != known:
+            save_kept(file, made)
         config = image_config(
             layers,
             platform=request.platform,
@@ -63,16 +69,20 @@ def _push_layer(
     entries: tuple[ContextEntry, ...],
     request: BuildRequest,
     registry: Registry,
+    known: Mapping[str, tuple[str, int]],
     log: Callable[[str], None],
 ) -> Descriptor:
+    """Push one shard; where its digest is known and the registry has it, no file of it is read."""
     open_file = opener(request, request.target.strip("/"))
 
     def blocks() -> Iterator[bytes]:
         return tar_blocks(entries, open_file)
 
-    layer = _measure(blocks())
+    held = known.get(shard_key(entries))
+    layer = Descriptor(LAYER, *held) if held else _measure(blocks())
     sent = registry.push_blob(request.repository, layer, lambda: stream_of(blocks()))
-    log(f"layer {layer.digest[7:19]}: {layer.size} bytes, {sent} sent")
+    if sent:
+        log(f"layer {layer.digest[7:19]}: {layer.size} bytes, {sent} sent")
     return layer
 
 

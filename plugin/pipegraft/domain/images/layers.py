@@ -7,15 +7,15 @@ import posixpath
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import BinaryIO
 
 from pipegraft.errors import BuildFailed
 from pipegraft.ports.images import ContextEntry
 
-__all__ = ["place", "shard", "tar_blocks"]
+__all__ = ["place", "shard", "shard_key", "tar_blocks"]
 
-_SHARD = 16 << 20
+_SHARD = 4 << 20
 """Bytes a shard aims at: small enough to be worth sending alone, large enough to be few."""
 _MOST_SHARDS = 64
 """An image may have 127 layers on overlayfs; half of them are left to the base."""
@@ -48,6 +48,12 @@ def shard(entries: Sequence[ContextEntry]) -> tuple[tuple[ContextEntry, ...], ..
         number = int.from_bytes(hashlib.sha256(entry.path.encode()).digest()[:4]) % count
         shards[number].append(entry)
     return tuple(tuple(one) for one in shards if one) or ((),)
+
+
+def shard_key(entries: Sequence[ContextEntry]) -> str:
+    """Names the bytes that `tar_blocks` makes of these entries: they follow from nothing else."""
+    described = "\0".join(repr(astuple(entry)) for entry in entries)
+    return hashlib.sha256(described.encode()).hexdigest()
 
 
 def tar_blocks(
