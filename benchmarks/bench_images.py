@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 COMPONENTS = 50
@@ -132,8 +133,22 @@ def _deliver(source: Path) -> None:
 
 
 def _docker(engine: str, context: Path, image: str) -> None:
-    _run("docker", "--host", engine, "build", "-q", "-t", image, str(context))
-    _run("docker", "--host", engine, "push", "-q", image)
+    docker = _docker_with_buildkit()
+    _run(docker, "--host", engine, "build", "-q", "-t", image, str(context))
+    _run(docker, "--host", engine, "push", "-q", image)
+
+
+@cache
+def _docker_with_buildkit() -> str:
+    """The first docker command that builds with BuildKit: one of before 23, or one with its plugin."""
+    for folder in os.environ["PATH"].split(os.pathsep):
+        docker = shutil.which("docker", path=folder)
+        if docker:
+            version = _run(docker, "--version").stdout
+            plugin = subprocess.run([docker, "buildx", "version"], capture_output=True, check=False)
+            if plugin.returncode == 0 or " 20." in version:
+                return docker
+    raise SystemExit("there is no docker command that builds with BuildKit (tests/e2e/install)")
 
 
 def _run(*command: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from pipegraft.ports.progress import Event
-from pipegraft.reports.progress import LiveProgress, PlainProgress
+from pipegraft.reports.live_progress import LiveProgress
+from pipegraft.reports.progress import PlainProgress
 from pipegraft.testing.progress_suite import ProgressSuite
 
 EVENTS = [

@@ -7,32 +7,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self, TextIO
-
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.spinner import Spinner
-from rich.table import Table
-from rich.text import Text
+from typing import TextIO
 
 from pipegraft.ports.progress import Event, Progress
 
-__all__ = ["LiveProgress", "PlainProgress", "open_progress"]
+__all__ = ["PlainProgress", "open_progress", "shown"]
 
-_MARKS = {
-    "built": ("+", "green"),
-    "failed": ("✘", "red"),
-    "commit": ("◆", "cyan"),
-    "verdict": ("●", "blue"),
-    "judgement": ("▲", "magenta"),
-    "warning": ("!", "yellow"),
-}
-
-_UNDECIDED = {"progressing", "inconclusive"}
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 
-def _shown(subject: str) -> str:
+def shown(subject: str) -> str:
     """A commit's name as people read it; anything else as it is."""
     return subject[:12] if _COMMIT.fullmatch(subject) else subject
 
@@ -68,88 +52,22 @@ class PlainProgress:
         if event.kind == "progress" and self._last.get(event.subject) == event.message:
             return ""  # a log needs no heartbeat
         self._last[event.subject] = event.message
-        subject = f"{_shown(event.subject)}: " if event.subject else ""
+        subject = f"{shown(event.subject)}: " if event.subject else ""
         warning = "warning: " if event.kind == "warning" else ""
         return f"[{self._stage}] {warning}{subject}{event.message}"
-
-
-class LiveProgress:
-    """Finished lines scroll up; below them the stage that runs, a line for each subject of it.
-
-    Arguments:
-        console: the terminal.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._lock = threading.Lock()
-        self._stage = ""
-        self._summary = ""
-        self._subjects: dict[str, str] = {}
-        self._live = Live(self._picture(), console=console, transient=True, refresh_per_second=12)
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stage = ""
-        self._live.update(self._picture())
-        self._live.stop()
-
-    def emit(self, event: Event) -> None:
-        with self._lock:
-            if event.kind == "started":
-                self._stage, self._summary, self._subjects = event.subject, event.message, {}
-            elif event.kind == "finished":
-                self._finish(event)
-            elif event.kind == "progress" or _UNDECIDED & {event.data.get("state"), event.data.get("answer")}:
-                self._subjects[_shown(event.subject)] = event.message
-            else:
-                self._subjects.pop(_shown(event.subject), None)
-                self._print("  ", *_MARKS.get(event.kind, ("·", "dim")), _shown(event.subject), event.message)
-            self._live.update(self._picture())
-
-    def _finish(self, event: Event) -> None:
-        good = bool(event.data.get("ok"))
-        mark, style = ("✔", "bold green") if good else ("✘", "bold red")
-        detail = "" if event.message == "done" else f"  {event.message}"
-        self._print(
-            "",
-            mark,
-            style,
-            event.subject,
-            Text.assemble((f"{event.data.get('seconds', 0):.1f} s", "dim"), detail),
-        )
-        self._stage, self._subjects = "", {}
-
-    def _print(self, indent: str, mark: str, style: str, subject: str, message: str | Text) -> None:
-        """One line that stays; what is too long for it goes on below its own beginning."""
-        line = Table.grid(padding=(0, 1, 0, 0))
-        line.add_column(no_wrap=True)
-        line.add_column(overflow="fold")
-        head = Text(subject, style="bold") if subject else Text()
-        line.add_row(Text(indent + mark, style=style), Text.assemble(head, "  " if subject else "", message))
-        self._console.print(line)
-
-    def _picture(self) -> RenderableType:
-        if not self._stage:
-            return Text("")
-        head = Spinner("dots", Text.assemble((self._stage, "bold"), f"  {self._summary}"), style="cyan")
-        width = max((len(subject) for subject in self._subjects), default=0)
-        lines = [
-            Text.assemble(("    " + subject.ljust(width), "bold"), "  ", (message, "dim"))
-            for subject, message in list(self._subjects.items())[-12:]
-        ]
-        return Group(head, *lines)
 
 
 @contextmanager
 def open_progress() -> Iterator[Progress]:
     """What suits standard error: live on a terminal, plain lines otherwise."""
-    console = Console(stderr=True)
-    if console.is_terminal and not console.is_dumb_terminal:
-        with LiveProgress(console) as live:
-            yield live
-    else:
-        yield PlainProgress()
+    if sys.stderr.isatty():
+        from rich.console import Console  # noqa: PLC0415 - a job's log needs none of it
+
+        from pipegraft.reports.live_progress import LiveProgress  # noqa: PLC0415
+
+        console = Console(stderr=True)
+        if console.is_terminal and not console.is_dumb_terminal:
+            with LiveProgress(console) as live:
+                yield live
+            return
+    yield PlainProgress()

@@ -26,7 +26,7 @@ def open_registry(address: str, base: Path) -> ReferringRegistry:
         from pipegraft.adapters.registry.layout import LayoutRegistry  # noqa: PLC0415 - open what is used
 
         return LayoutRegistry(base / address.removeprefix(LAYOUT))
-    from pipegraft.adapters.registry.http import HttpRegistry  # noqa: PLC0415 - httpx takes its time
+    from pipegraft.adapters.registry.http import HttpRegistry  # noqa: PLC0415
     from pipegraft.adapters.registry.settings import Endpoint  # noqa: PLC0415
 
     host, _, prefix = address.partition("/")

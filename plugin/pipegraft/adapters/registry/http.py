@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from http import HTTPStatus
 from typing import BinaryIO
-
-import httpx
 
 from pipegraft.adapters.clock import SystemClock
 from pipegraft.adapters.registry.patience import Deadline, Patience
 from pipegraft.adapters.registry.session import Session
 from pipegraft.adapters.registry.settings import Endpoint
 from pipegraft.adapters.registry.upload import UploadSession, upload
+from pipegraft.adapters.registry.wire import Answer, Lost, with_query
 from pipegraft.adapters.streams import stream_of, verified
 from pipegraft.domain.images.attestations import referrers_index, referrers_tag, subject_of
 from pipegraft.domain.images.challenge import pull_scope, push_scope
@@ -38,8 +39,9 @@ _ACCEPTED = (
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
 """All must be named: a registry that is not asked for OCI types answers 404 for an OCI manifest."""
+_NEXT = re.compile(r'<([^>]*)>[^,]*;\s*rel="?next"?')
+"""The next page of a list (RFC 8288, distribution-spec)."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_READ = 1 << 18
 
 
 class HttpRegistry:
@@ -141,7 +143,7 @@ class HttpRegistry:
     def referrers(self, repository: str, digest: str) -> Sequence[Referrer]:
         path = self._path(repository)
         deadline = self._session.begin(f"listing what refers to {repository}@{digest}")
-        url: httpx.URL | None = self._session.url(f"{path}/referrers/{digest}", deadline)
+        url: str | None = self._session.url(f"{path}/referrers/{digest}", deadline)
         found: list[Referrer] = []
         while url is not None:
             answer = self._session.request(
@@ -152,11 +154,11 @@ class HttpRegistry:
                 headers={"accept": INDEX},
                 good=(200, 404),
             )
-            if answer.status_code == httpx.codes.NOT_FOUND:  # a registry without the referrers API
+            if answer.status == HTTPStatus.NOT_FOUND:  # a registry without the referrers API
                 return self._tagged_referrers(repository, digest)
             found += _listed(answer.content, f"{repository}@{digest}")
-            following = answer.links.get("next", {}).get("url")
-            url = url.join(following) if following else None
+            following = _NEXT.search(answer.headers.get("link", ""))
+            url = urllib.parse.urljoin(url, following[1]) if following else None
         return found
 
     def _tagged_referrers(self, repository: str, digest: str) -> Sequence[Referrer]:
@@ -187,7 +189,7 @@ class HttpRegistry:
             return repository.strip("/")
         return f"{self._prefix}/{repository}" if self._prefix else repository
 
-    def _manifest(self, deadline: Deadline, method: str, path: str, reference: str) -> httpx.Response | None:
+    def _manifest(self, deadline: Deadline, method: str, path: str, reference: str) -> Answer | None:
         answer = self._session.request(
             deadline,
             method,
@@ -196,13 +198,13 @@ class HttpRegistry:
             headers={"accept": ", ".join(_ACCEPTED)},
             good=(200, 404),
         )
-        return None if answer.status_code == httpx.codes.NOT_FOUND else answer
+        return None if answer.status == HTTPStatus.NOT_FOUND else answer
 
     def _has_blob(self, deadline: Deadline, path: str, blob: Descriptor) -> bool:
         url = self._session.url(f"{path}/blobs/{blob.digest}", deadline)
         answer = self._session.request(deadline, "HEAD", url, scopes=(push_scope(path),), good=(200, 404))
         size = answer.headers.get("content-length", "")
-        return answer.status_code == httpx.codes.OK and size in ("", str(blob.size))
+        return answer.status == HTTPStatus.OK and size in ("", str(blob.size))
 
     def _mount(self, deadline: Deadline, path: str, blob: Descriptor, source: str) -> UploadSession | None:
         """Ask for a blob of another repository: `_MOUNTED`, or the upload session opened instead, if any."""
@@ -211,14 +213,14 @@ class HttpRegistry:
             answer = self._session.request(
                 deadline,
                 "POST",
-                url.copy_merge_params({"mount": blob.digest, "from": source}),
+                with_query(url, {"mount": blob.digest, "from": source}),
                 scopes=(push_scope(path), pull_scope(source)),
                 body=b"",
                 good=(201, 202),
             )
         except OutsideError:
             return None  # an ordinary push says what is wrong, if anything is
-        if answer.status_code == httpx.codes.CREATED:
+        if answer.status == HTTPStatus.CREATED:
             return _MOUNTED
         return UploadSession.opened(self._session, url, answer)
 
@@ -237,11 +239,11 @@ class HttpRegistry:
                     scopes=(pull_scope(path),),
                     headers=headers,
                 ) as answer:
-                    if answer.status_code not in (200, 206):
+                    if answer.status not in (200, 206):
                         self._session.refuse(deadline, answer)
                         continue
-                    skip = seen if answer.status_code == httpx.codes.OK else 0
-                    for block in answer.iter_raw(_READ):
+                    skip = seen if answer.status == HTTPStatus.OK else 0
+                    for block in answer.blocks():
                         deadline.check()
                         if skip >= len(block):
                             skip -= len(block)
@@ -250,7 +252,7 @@ class HttpRegistry:
                         yield block[skip:] if skip else block
                         skip = 0
                     return
-            except httpx.TransportError as error:
+            except Lost as error:
                 self._session.lost(deadline, error)
 
 
@@ -265,4 +267,4 @@ def _listed(content: bytes, name: str) -> list[Referrer]:
         raise OutsideError(f"expected a list of what refers to {name}: {error}") from error
 
 
-_MOUNTED = UploadSession(httpx.URL())
+_MOUNTED = UploadSession("")

@@ -7,23 +7,24 @@ import json
 import socket
 import ssl
 import threading
+import urllib.parse
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
-
-import httpx
 
 from pipegraft import __version__
 from pipegraft.adapters.registry.patience import AGAIN, Deadline, Patience, retry_after
 from pipegraft.adapters.registry.settings import Endpoint
 from pipegraft.adapters.registry.tokens import Tokens
+from pipegraft.adapters.registry.wire import Answer, Lost, Wire, speaks_tls, with_query
 from pipegraft.errors import AccessDenied, OutsideError, Unreachable
 from pipegraft.ports.clock import Clock
 
 __all__ = ["Session"]
 
-_CONNECTIONS = 32
+_FORM = {"content-type": "application/x-www-form-urlencoded"}
 _MOST_REDIRECTS = 5
 _LONGEST_ERROR = 1 << 16
 
@@ -42,15 +43,10 @@ class Session:
         self.patience = patience
         self.clock = clock
         self._endpoint = endpoint
-        self._client = httpx.Client(
-            verify=endpoint.trust(),
-            headers={"user-agent": f"pipegraft/{__version__}"},
-            limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
-            mounts={"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None},
-        )
-        weakref.finalize(self, self._client.close)
+        self._wire = Wire(endpoint.trust, f"pipegraft/{__version__}")
+        weakref.finalize(self, self._wire.close)
         self._lock = threading.Lock()
-        self._root: httpx.URL | None = None
+        self._root: str | None = None
         self._tokens: Tokens | None = None
         self._dead: OutsideError | None = None
 
@@ -58,21 +54,21 @@ class Session:
         """A call of the port starts: `what` stands in its errors."""
         return self.patience.start(self.clock, f"registry {self._endpoint.name}: {what}", size)
 
-    def url(self, path: str, deadline: Deadline) -> httpx.URL:
+    def url(self, path: str, deadline: Deadline) -> str:
         """Address of a path below ``/v2/``."""
-        return self._connected(deadline)[0].join(path)
+        return urllib.parse.urljoin(self._connected(deadline)[0], path)
 
     def request(
         self,
         deadline: Deadline,
         method: str,
-        url: httpx.URL,
+        url: str,
         *,
         scopes: tuple[str, ...],
         headers: Mapping[str, str] | None = None,
         body: Body = None,
         good: tuple[int, ...],
-    ) -> httpx.Response:
+    ) -> Answer:
         """Send a request until it is answered with one of the `good` statuses.
 
         Arguments:
@@ -84,11 +80,11 @@ class Session:
         while True:
             try:
                 with self.stream(deadline, method, url, scopes=scopes, headers=headers, body=body) as answer:
-                    if answer.status_code in good:
-                        answer.read()
+                    if answer.status in good:
+                        assert isinstance(answer.content, bytes)  # noqa: S101 - read while it is there
                         return answer
                     self.refuse(deadline, answer)
-            except httpx.TransportError as error:
+            except Lost as error:
                 self.lost(deadline, error)
 
     @contextmanager
@@ -96,62 +92,60 @@ class Session:
         self,
         deadline: Deadline,
         method: str,
-        url: httpx.URL,
+        url: str,
         *,
         scopes: tuple[str, ...],
         headers: Mapping[str, str] | None = None,
         body: Body = None,
-    ) -> Iterator[httpx.Response]:
+    ) -> Iterator[Answer]:
         """Send a request once, but for a challenge; redirects of readers are followed.
 
         Raises:
-            httpx.TransportError: worth another attempt.
+            Lost: worth another attempt.
         """
         root, tokens = self._connected(deadline)
         challenged = redirects = 0
         while True:
             own = _origin(url) == _origin(root)
             sent = tokens.header(scopes) if own else None
-            request = self._client.build_request(
+            sending = self._wire.send(
                 method,
                 url,
                 headers={**(headers or {}), **({"authorization": sent} if sent else {})},
-                content=_content(body, deadline),
-                timeout=deadline.silence(),
+                body=_content(body, deadline),
+                silence=deadline.silence(),
             )
-            answer = self._client.send(request, stream=True)
-            try:
-                if answer.status_code == httpx.codes.UNAUTHORIZED and own and challenged < 2:
+            with sending as answer:
+                if answer.status == HTTPStatus.UNAUTHORIZED and own and challenged < 2:
                     challenged += 1
                     tokens.challenged(answer.headers, scopes, sent)
                     continue
-                if answer.has_redirect_location and method in ("GET", "HEAD") and redirects < _MOST_REDIRECTS:
+                if answer.redirected_to and method in ("GET", "HEAD") and redirects < _MOST_REDIRECTS:
                     redirects += 1
-                    url = _safe_redirect(url, answer)
+                    url = _safe_redirect(url, answer.redirected_to)
                     continue
                 yield answer
                 return
-            finally:
-                answer.close()
 
-    def refuse(self, deadline: Deadline, answer: httpx.Response) -> None:
+    def refuse(self, deadline: Deadline, answer: Answer) -> None:
         """Wait if the same request may succeed later.
 
         Raises:
             OutsideError: it will not.
         """
         said = _reason(answer)
-        if answer.status_code in AGAIN:
+        if answer.status in AGAIN:
             told = retry_after(answer.headers.get("retry-after"), self.clock.now())
-            deadline.wait(said, told if answer.status_code in (429, 503) else None)
+            deadline.wait(said, told if answer.status in (429, 503) else None)
             return
-        denied = answer.status_code in (401, 403)
+        denied = answer.status in (401, 403)
+        path = urllib.parse.urlsplit(answer.url).path
         raise (AccessDenied if denied else OutsideError)(
-            f"registry {self._endpoint.name}: {answer.request.method} {answer.request.url.path}: {said}",
+            f"registry {self._endpoint.name}: {answer.method} {path}: {said}",
             fix="check that the user may do this in this repository" if denied else "",
         )
 
-    def lost(self, deadline: Deadline, error: httpx.TransportError) -> None:
+    def lost(self, deadline: Deadline, error: Lost) -> None:
         """Wait after a connection failed.
 
         Raises:
@@ -159,30 +153,33 @@ class Session:
         """
         if isinstance(_cause(error, ssl.SSLError), ssl.SSLCertVerificationError):
             raise Unreachable(
-                f"registry {self._endpoint.name}: its certificate is not trusted: {error}",
+                f"registry {self._endpoint.name}: its certificate is not trusted: {error.__cause__}",
                 fix="set PIPEGRAFT_REGISTRY_CA to the PEM file of the authority that signed it",
             ) from error
         deadline.wait(_describe(error))
 
-    def safe_upload(self, base: httpx.URL, location: str | None) -> httpx.URL:
+    def safe_upload(self, base: str, location: str | None) -> str:
         """Where an upload goes on: on the registry itself, or at a public address by HTTPS.
 
         A registry must not be able to send our bytes to a machine of the private network.
         """
         if not location:
             raise OutsideError(f"registry {self._endpoint.name}: it began an upload and did not say where")
-        url = base.join(location)
-        if url.host == base.host and url.scheme == "http" and base.scheme == "https":
-            url = url.copy_with(scheme="https", port=base.port)  # it stands behind a proxy that ends TLS
-        if _origin(url) == _origin(base) or (url.scheme == "https" and _is_public(url.host)):
+        url = urllib.parse.urljoin(base, location)
+        own, parts = urllib.parse.urlsplit(base), urllib.parse.urlsplit(url)
+        if parts.hostname == own.hostname and (parts.scheme, own.scheme) == ("http", "https"):
+            # It stands behind a proxy that ends TLS.
+            parts = parts._replace(scheme="https", netloc=own.netloc)
+            url = parts.geturl()
+        if _origin(url) == _origin(base) or (parts.scheme == "https" and _is_public(parts.hostname or "")):
             return url
         raise OutsideError(
-            f"registry {self._endpoint.name}: it sends the upload to {url.host}, "
+            f"registry {self._endpoint.name}: it sends the upload to {parts.hostname}, "
             "which is neither itself nor a public address by HTTPS",
             fix="correct the registry's external address",
         )
 
-    def _connected(self, deadline: Deadline) -> tuple[httpx.URL, Tokens]:
+    def _connected(self, deadline: Deadline) -> tuple[str, Tokens]:
         with self._lock:
             if self._dead is not None:
                 raise self._dead
@@ -197,23 +194,18 @@ class Session:
                     self._endpoint.credentials,
                     self._ask_realm,
                     self.clock,
-                    secure=self._root.scheme == "https",
+                    secure=self._root.startswith("https:"),
                 )
             return self._root, self._tokens
 
-    def _find_root(self, deadline: Deadline) -> httpx.URL:
-        roots = [httpx.URL(f"{scheme}://{self._endpoint.host}/v2/") for scheme in self._endpoint.schemes]
-        while len(roots) > 1:
+    def _find_root(self, deadline: Deadline) -> str:
+        schemes = self._endpoint.schemes
+        while len(schemes) > 1:
             try:
-                self._client.get(roots[0], timeout=deadline.silence())
-                break
-            except httpx.TransportError as error:
-                tls = _cause(error, ssl.SSLError)
-                if tls is None or isinstance(tls, ssl.SSLCertVerificationError):
-                    self.lost(deadline, error)
-                else:
-                    roots.pop(0)
-        return roots[0]
+                schemes = ("https",) if speaks_tls(self._endpoint.host, deadline.silence()) else ("http",)
+            except Lost as error:
+                self.lost(deadline, error)
+        return f"{schemes[0]}://{self._endpoint.host}/v2/"
 
     def _ask_realm(
         self, method: str, url: str, headers: Mapping[str, str], parameters: Mapping[str, str | list[str]]
@@ -221,18 +213,17 @@ class Session:
         deadline = self.begin("asking for a token")
         while True:
             try:
-                answer = self._client.request(
+                with self._wire.send(
                     method,
-                    url,
-                    headers=dict(headers),
-                    params=parameters if method == "GET" else None,
-                    data=parameters if method == "POST" else None,
-                    timeout=deadline.silence(),
-                )
-                if answer.status_code == httpx.codes.OK:
-                    return _json_object(answer.content, url)
-                self.refuse(deadline, answer)
-            except httpx.TransportError as error:
+                    with_query(url, parameters) if method == "GET" else url,
+                    headers={**headers, **(_FORM if method == "POST" else {})},
+                    body=with_query("", parameters)[1:].encode() if method == "POST" else None,
+                    silence=deadline.silence(),
+                ) as answer:
+                    if answer.status == HTTPStatus.OK:
+                        return _json_object(answer.content, url)
+                    self.refuse(deadline, answer)
+            except Lost as error:
                 self.lost(deadline, error)
 
 
@@ -248,14 +239,18 @@ def _watched(blocks: Iterable[bytes], deadline: Deadline) -> Iterator[bytes]:
         yield block
 
 
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
+def _origin(url: str) -> tuple[str, str | None, int]:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _safe_redirect(url: httpx.URL, answer: httpx.Response) -> httpx.URL:
-    target = url.join(answer.headers["location"])
-    if url.scheme == "https" and target.scheme != "https":
-        raise OutsideError(f"{url.host} sends us from HTTPS to {target.scheme}://{target.host}")
+def _safe_redirect(url: str, location: str) -> str:
+    target = urllib.parse.urljoin(url, location)
+    old, new = urllib.parse.urlsplit(url), urllib.parse.urlsplit(target)
+    if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme != "https"):
+        raise OutsideError(
+            f"{old.hostname} sends us from {old.scheme.upper()} to {new.scheme}://{new.hostname}"
+        )
     return target
 
 
@@ -275,26 +270,27 @@ def _cause(error: BaseException, kind: type[BaseException]) -> BaseException | N
     return cause
 
 
-def _describe(error: httpx.TransportError) -> str:
-    if isinstance(error, httpx.TimeoutException):
+def _describe(error: Lost) -> str:
+    cause = error.__cause__
+    if isinstance(cause, TimeoutError):
         return "no answer in time"
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
 
 
-def _reason(answer: httpx.Response) -> str:
+def _reason(answer: Answer) -> str:
     """Status and what the registry says about it (distribution-spec, error codes)."""
     said = ""
     try:
         content = b""
-        for block in answer.iter_bytes():
+        for block in answer.blocks():
             content += block
             if len(content) > _LONGEST_ERROR:
                 break
         errors = json.loads(content)["errors"]
         said = "; ".join(f"{one.get('code', '')} {one.get('message', '')}".strip() for one in errors)
-    except (ValueError, KeyError, TypeError, AttributeError, httpx.TransportError, httpx.StreamError):
+    except (ValueError, KeyError, TypeError, AttributeError, Lost):
         pass  # the status alone must do
-    return f"HTTP {answer.status_code}{f' ({said})' if said else ''}"
+    return f"HTTP {answer.status}{f' ({said})' if said else ''}"
 
 
 def _json_object(content: bytes, url: str) -> Mapping[str, Any]:

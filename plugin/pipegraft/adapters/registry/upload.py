@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from types import TracebackType
 from typing import BinaryIO, Self
 
-import httpx
-
 from pipegraft.adapters.registry.patience import Deadline
 from pipegraft.adapters.registry.session import Session
+from pipegraft.adapters.registry.wire import Answer, Lost, with_query
 from pipegraft.adapters.streams import verified
 from pipegraft.domain.images.challenge import push_scope
 from pipegraft.errors import Unreachable
@@ -48,12 +48,12 @@ class UploadSession:
         chunk: bytes it wants in a chunk, the last one aside.
     """
 
-    url: httpx.URL
+    url: str
     offset: int = 0
     chunk: int = _CHUNK
 
     @classmethod
-    def opened(cls, session: Session, base: httpx.URL, answer: httpx.Response) -> UploadSession:
+    def opened(cls, session: Session, base: str, answer: Answer) -> UploadSession:
         """From the answer that opens a session."""
         least = answer.headers.get("oci-chunk-min-length", "")
         chunk = max(_CHUNK, int(least) if least.isdigit() else 0)
@@ -95,8 +95,8 @@ def upload(
                 one.finish(place, whole=not chunked)
             except _NotWhole:
                 chunked, place = True, None
-            except (httpx.TransportError, _Interrupted) as error:
-                if isinstance(error, httpx.TransportError):
+            except (Lost, _Interrupted) as error:
+                if isinstance(error, Lost):
                     session.lost(deadline, error)
                 if stored():
                     return content.sent
@@ -140,7 +140,7 @@ class _Upload:
     def finish(self, place: UploadSession, *, whole: bool) -> None:
         """Send all that is missing and close the session."""
         digest = self._content.blob.digest
-        url = place.url.copy_merge_params({"digest": digest})
+        url = with_query(place.url, {"digest": digest})
         headers = self._send("PUT", url, place.offset, self._size, whole=whole)
         said = headers.get("docker-content-digest", digest)
         if said != digest:
@@ -152,10 +152,10 @@ class _Upload:
             return None
         try:
             with self._session.stream(self._deadline, "GET", place.url, scopes=self._scopes) as answer:
-                if answer.status_code != httpx.codes.NO_CONTENT:
+                if answer.status != HTTPStatus.NO_CONTENT:
                     return None
                 found = self._moved(place, answer.headers)
-        except httpx.TransportError:
+        except Lost:
             return None
         if found.offset > place.offset:
             self._deadline.progressed()
@@ -164,10 +164,10 @@ class _Upload:
 
     def _moved(self, place: UploadSession, headers: Mapping[str, str]) -> UploadSession:
         arrived = re.fullmatch(r"(?:bytes=)?0-(\d+)", headers.get("range", "").strip())
-        url = self._session.safe_upload(place.url, headers.get("location") or str(place.url))
+        url = self._session.safe_upload(place.url, headers.get("location") or place.url)
         return replace(place, url=url, offset=int(arrived[1]) + 1 if arrived else 0)
 
-    def _send(self, method: str, url: httpx.URL, start: int, end: int, *, whole: bool) -> Mapping[str, str]:
+    def _send(self, method: str, url: str, start: int, end: int, *, whole: bool) -> Mapping[str, str]:
         headers = {"content-length": str(end - start), "content-type": "application/octet-stream"}
         if method == "PATCH":
             headers["content-range"] = f"{start}-{end - 1}"
@@ -179,12 +179,12 @@ class _Upload:
             headers=headers,
             body=lambda: self._content.read(start, end),
         ) as answer:
-            if answer.is_success:
+            if answer.status // 100 == 2:
                 return answer.headers
-            if whole and answer.status_code in _NOT_WHOLE:
+            if whole and answer.status in _NOT_WHOLE:
                 raise _NotWhole
-            if answer.status_code in _LOST:
-                self._deadline.wait(f"HTTP {answer.status_code} while uploading")
+            if answer.status in _LOST:
+                self._deadline.wait(f"HTTP {answer.status} while uploading")
             else:
                 self._session.refuse(self._deadline, answer)
             raise _Interrupted
