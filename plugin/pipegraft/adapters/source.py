@@ -22,12 +22,12 @@ def read_source(root: Path, number: str | None = None) -> Source:
     Raises:
         UsageError: not a git repository, without a commit, or a shallow clone, which cannot be counted.
     """
-    commit = _git(root, "rev-parse", "--verify", "HEAD")
+    commit, shallow = _git(root, "rev-parse", "HEAD^{commit}", "--is-shallow-repository").split()
     if number is not None:
         if not number.isdecimal():
             raise UsageError(f"PIPEGRAFT_RELEASE_NUMBER: expected a whole number, found {number!r}")
         return Source(commit=commit, number=int(number), pipeline="local")
-    if _git(root, "rev-parse", "--is-shallow-repository") == "true":
+    if shallow == "true":
         raise UsageError(
             f"a shallow clone does not say which release is newer: {root}",
             fix="set PIPEGRAFT_RELEASE_NUMBER to a number that rises with every pipeline, or unshallow",

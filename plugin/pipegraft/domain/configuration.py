@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pipegraft.errors import ConfigError, Problem
 from pipegraft.text.marked import Marked, Route, load_marked
 
-__all__ = ["parse_document", "validate"]
+__all__ = ["parse_document", "parse_marked", "validate"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -28,7 +28,11 @@ def parse_document(text: str, file: str, model: type[M]) -> M:
     Raises:
         ConfigError: every problem with its place, in the order of the file.
     """
-    marked = load_marked(text, file)
+    return parse_marked(load_marked(text, file), model)
+
+
+def parse_marked(marked: Marked, model: type[M]) -> M:
+    """Read a document into a model; as `parse_document`."""
     if marked.data is None:
         raise ConfigError([Problem("expected a mapping, found an empty file", marked.place(()))])
     return validate(marked, marked.data, model)

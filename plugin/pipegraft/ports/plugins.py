@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipegraft.model.base import Declared
-from pipegraft.model.injection import Injection, InjectionRequest
-from pipegraft.model.release import Source
-from pipegraft.ports.engine import GitOpsEngine, VerdictRule
-from pipegraft.ports.images import ImageBuilder
-from pipegraft.ports.judge import Judge
-from pipegraft.ports.metrics import MetricRequest, MetricSource
-from pipegraft.ports.stage import Stage
-from pipegraft.ports.traffic import ClusterRouter, TrafficRouter
+if TYPE_CHECKING:  # a command imports only what it uses
+    from pathlib import Path
+
+    from pipegraft.model.base import Declared
+    from pipegraft.model.injection import Injection, InjectionRequest
+    from pipegraft.model.release import Source
+    from pipegraft.ports.engine import GitOpsEngine, VerdictRule
+    from pipegraft.ports.images import ImageBuilder
+    from pipegraft.ports.judge import Judge
+    from pipegraft.ports.metrics import MetricRequest, MetricSource
+    from pipegraft.ports.stage import Stage
+    from pipegraft.ports.traffic import ClusterRouter, TrafficRouter
 
 __all__ = [
     "CiSystem",

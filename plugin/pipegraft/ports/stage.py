@@ -6,21 +6,23 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pipegraft.errors import PluginError
 from pipegraft.model.base import Declared
 from pipegraft.model.delivery import Delivery
 from pipegraft.model.release import EnvironmentRelease, Release
-from pipegraft.ports.clock import Clock
-from pipegraft.ports.engine import GitOpsEngine, VerdictRule
 from pipegraft.ports.iac import IacHistory, IacRepository
-from pipegraft.ports.images import ImageBuilder
-from pipegraft.ports.judge import Judge
-from pipegraft.ports.metrics import MetricSource
 from pipegraft.ports.progress import Event, Progress
-from pipegraft.ports.registry import Registry
-from pipegraft.ports.release_store import ReleaseStore
+
+if TYPE_CHECKING:  # a command imports only what it uses
+    from pipegraft.ports.clock import Clock
+    from pipegraft.ports.engine import GitOpsEngine, VerdictRule
+    from pipegraft.ports.images import ImageBuilder
+    from pipegraft.ports.judge import Judge
+    from pipegraft.ports.metrics import MetricSource
+    from pipegraft.ports.registry import Registry
+    from pipegraft.ports.release_store import ReleaseStore
 
 __all__ = ["STAGE_NAME", "Connections", "IacBranch", "Requirement", "Stage", "StageContext", "StageInputs"]
 

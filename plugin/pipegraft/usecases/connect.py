@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import cache
+from typing import TYPE_CHECKING
 
-from pipegraft.adapters.clock import SystemClock
-from pipegraft.adapters.forge.gitlab import GitLabBranch, open_gitlab_project
-from pipegraft.adapters.forge.merge_request import MergeRequestBranch
-from pipegraft.adapters.git import open_branch
 from pipegraft.adapters.registry import open_registry
 from pipegraft.errors import BuildFailed, UsageError
 from pipegraft.hookspecs import GITOPS_ENGINES, IMAGE_BUILDERS, JUDGES, METRIC_SOURCES
 from pipegraft.model.delivery import Gray
 from pipegraft.ports.engine import GitOpsEngine, VerdictRule
 from pipegraft.ports.images import ImageBuilder
-from pipegraft.ports.judge import Judge
-from pipegraft.ports.metrics import MetricRequest, MetricSource
 from pipegraft.ports.registry import Registry
 from pipegraft.ports.stage import IacBranch
 from pipegraft.usecases.project import Project
+
+if TYPE_CHECKING:
+    from pipegraft.ports.judge import Judge
+    from pipegraft.ports.metrics import MetricSource
 
 __all__ = ["LiveConnections"]
 
@@ -66,7 +65,13 @@ class LiveConnections:
     def _iac(self) -> IacBranch:
         iac = self._project.delivery.iac
         if iac.write == "push":
+            from pipegraft.adapters.git import open_branch  # noqa: PLC0415 - image-build needs none of these
+
             return open_branch(iac.repository, iac.branch, self._project.root, folder=iac.path)
+        from pipegraft.adapters.clock import SystemClock  # noqa: PLC0415
+        from pipegraft.adapters.forge.gitlab import GitLabBranch, open_gitlab_project  # noqa: PLC0415
+        from pipegraft.adapters.forge.merge_request import MergeRequestBranch  # noqa: PLC0415
+
         project = open_gitlab_project(iac.repository, os.environ)
         if iac.write == "api":
             return GitLabBranch(project, iac.branch)
@@ -82,6 +87,8 @@ class LiveConnections:
         return self._project.plugins.get(JUDGES, self._gray(environment).judge).judge
 
     def _metrics(self, environment: str) -> Mapping[str, MetricSource]:
+        from pipegraft.ports.metrics import MetricRequest  # noqa: PLC0415 - only gray releases need it
+
         delivery, root = self._project.delivery, self._project.root
         found: dict[str, MetricSource] = {}
         for metric in self._gray(environment).metrics:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipegraft.domain.configuration import parse_document, validate
+from pipegraft.domain.configuration import parse_marked, validate
 from pipegraft.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.hookspecs import GITOPS_ENGINES, JUDGES, METRIC_SOURCES, TRAFFIC_ROUTERS, Kind
 from pipegraft.manager import Plugins
@@ -47,8 +47,8 @@ def open_project(root: Path, plugins: Plugins) -> Project:
     path = root / DELIVERY_FILE
     text = read_text(path, fix="run in the folder that holds it, or name that folder with --directory")
     shown = str(path) if root != Path() else DELIVERY_FILE
-    delivery = parse_document(text, shown, Delivery)
     marked = load_marked(text, shown)
+    delivery = parse_marked(marked, Delivery)
     checks = (_missing_folders, _engine_problems, _gray_problems)
     problems = [problem for check in checks for problem in check(root, delivery, marked, plugins)]
     if problems:

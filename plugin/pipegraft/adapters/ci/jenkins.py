@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipegraft import __version__
-from pipegraft.domain.jenkins.calls import literal, step_name
 from pipegraft.errors import PluginError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import descriptions
@@ -95,6 +94,8 @@ def make_library(stages: Sequence[Stage]) -> dict[str, str]:
     Raises:
         PluginError: two stages would be called by the same step.
     """
+    from pipegraft.domain.jenkins.calls import step_name  # noqa: PLC0415
+
     steps = {step_name(stage.name): stage for stage in stages}
     if len(steps) < len(stages):
         twice = next(stage for stage in stages if steps[step_name(stage.name)] is not stage)
@@ -157,5 +158,7 @@ def _environment() -> Any:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - this is Groovy; values pass through the filter below, help through `e`
     )
+    from pipegraft.domain.jenkins.calls import literal  # noqa: PLC0415
+
     environment.filters["groovy"] = literal
     return environment
