@@ -4,6 +4,7 @@ A fenced ``console`` block is run line by line (``$ command``); what it shows be
 part of what the command prints, ``…`` standing for anything. The comment before the block says where:
 
 - ``<!-- run: shop -->``: in a fresh copy of ``examples/shop``, a git repository, beside ``shop-iac.git``;
+- ``<!-- run: released -->``: there too, after its images were built and pinned once;
 - ``<!-- run: releases -->``: in ``examples/releases``, which holds recorded releases;
 - ``<!-- run: empty -->``: in an empty folder;
 - ``<!-- run: shop exit=2 -->``: the last command ends with that exit code;
@@ -100,7 +101,15 @@ def test_commands_do_what_the_page_shows(block: Block, shop: Path, tmp_path: Pat
             assert command in named, f"{block}: {command!r} is not in {block.how.removeprefix('run by: ')}"
         return
     where, _, expected = block.how.removeprefix("run: ").partition(" exit=")
-    folder = {"shop": shop, "empty": tmp_path / "empty", "releases": ROOT / "examples" / "releases"}[where]
+    folder = {
+        "shop": shop,
+        "released": shop,
+        "empty": tmp_path / "empty",
+        "releases": ROOT / "examples" / "releases",
+    }[where]
+    if where == "released":
+        pin = "pipegraft run image-build && pipegraft run iac-bump --env production"
+        subprocess.run(pin, shell=True, cwd=shop, env=environment(), check=True)  # noqa: S602
     folder.mkdir(exist_ok=True)
     todo = list(commands(block.body))
     for index, (command, shown) in enumerate(todo):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipegraft.actions.rewrite import Changes, Read, rewrite
-from pipegraft.domain.commit_message import commit_message, release_trailers
+from pipegraft.domain.commit_message import GATE, commit_message, release_trailers
 from pipegraft.domain.environment_file import environment_path, read_environment
 from pipegraft.domain.gray import edits
 from pipegraft.domain.gray.history import Chapter, step_name
@@ -35,6 +35,7 @@ class GraySubject:
         folder: the app's folder in a repository shared by several, None for the root.
         source: where the release comes from.
         steps: weights of the delivery.
+        gate: what the gate said before the first weight, as a trailer has it; empty if nobody knows.
     """
 
     app: str
@@ -42,6 +43,7 @@ class GraySubject:
     folder: str | None
     source: Source
     steps: tuple[int, ...]
+    gate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ class GrayBranch:
             Do.RESUME: f"resume release {number} at {weight}% in {subject.environment}",
         }[move.do]
         trailers = release_trailers(subject.app, subject.environment, subject.source, step)
+        gate = subject.gate if look.standing.kind == "gray" and weight == 0 else ""
         return commit_message(
-            f"{subject.app}: {said}", (move.reason, *lines), {**trailers, OBSERVED: observed}
+            f"{subject.app}: {said}", (move.reason, *lines), {**trailers, GATE: gate, OBSERVED: observed}
         )

@@ -15,6 +15,7 @@ from pipegraft.actions.gray_bake import GrayBake
 from pipegraft.actions.gray_branch import GrayBranch, GraySubject, Look
 from pipegraft.actions.gray_watch import GrayWatch, together
 from pipegraft.actions.wait import Patience, wait_for_revision
+from pipegraft.domain.commit_message import gate_trailer
 from pipegraft.domain.gray.history import Chapter, step_name
 from pipegraft.domain.gray.machine import Do, Move, Standing, next_move
 from pipegraft.domain.gray.policy import judge_policy
@@ -62,8 +63,10 @@ class GrayDrive:
         self._gray = gray
         self._pace = pace
         self._policy = judge_policy(gray)
-        delivery, source = context.delivery, context.releases.load().source
-        subject = GraySubject(delivery.app, self._environment, delivery.iac.path, source, gray.steps)
+        delivery, release = context.delivery, context.releases.load()
+        part, source = release.environments.get(self._environment), release.source
+        gate = gate_trailer(part.gate if part else None)
+        subject = GraySubject(delivery.app, self._environment, delivery.iac.path, source, gray.steps, gate)
         self._number = source.number
         self._branch = GrayBranch(context.connections.iac(), subject, context.clock)
         self._gated: str | None = None

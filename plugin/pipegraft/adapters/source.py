@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipegraft.errors import UsageError
 from pipegraft.model.release import Source
 
-__all__ = ["ignored_files", "read_source"]
+__all__ = ["SourceCommit", "SourceLog", "ignored_files", "read_source"]
 
 
 def read_source(root: Path, number: str | None = None) -> Source:
@@ -47,6 +49,92 @@ def ignored_files(root: Path, names: Sequence[str]) -> tuple[str, ...]:
     words = ["git", "-C", str(root), "check-ignore", "-z", "--stdin"]
     done = subprocess.run(words, input="\0".join(names), capture_output=True, text=True, check=False)
     return tuple(name for name in done.stdout.split("\0") if name)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCommit:
+    """A commit of the source repository.
+
+    Arguments:
+        subject: first line of its message.
+        author: who wrote it.
+        time: committer time, seconds since the epoch.
+        signature: one letter, as ``%G?`` of git-log(1) has it, and who signed.
+    """
+
+    subject: str
+    author: str
+    time: float
+    signature: tuple[str, str]
+
+
+class SourceLog:
+    """The source repository's own history, as far as this clone has it.
+
+    Arguments:
+        root: a folder of it; one that is in no repository knows nothing.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        done = self._run("rev-parse", "--git-dir")
+        self.exists = done.returncode == 0
+
+    def commit(self, name: str) -> SourceCommit | None:
+        """One commit, None if it is not here."""
+        if not self._has(name):
+            return None
+        done = self._run("log", "-1", "--format=%s%x00%an <%ae>%x00%ct%x00%G?%x00%GS", name)
+        subject, author, time, letter, signer = done.stdout.rstrip("\n").split("\0")
+        return SourceCommit(subject, author, float(time), (letter, signer))
+
+    def leads_to(self, older: str, newer: str) -> bool | None:
+        """Whether `newer` is `older` or descends from it; None if this clone does not have both."""
+        if older == newer:
+            return True
+        if not (self._has(older) and self._has(newer)):
+            return None
+        return self._run("merge-base", "--is-ancestor", older, newer).returncode == 0
+
+    def on_branch(self, name: str) -> bool:
+        """Whether what is checked out contains a commit."""
+        return self._run("merge-base", "--is-ancestor", name, "HEAD").returncode == 0
+
+    def times(self, commits: Iterable[str]) -> Mapping[str, float]:
+        """Committer times of those commits that are here, by one process."""
+        asked = "".join(f"{name}\n" for name in dict.fromkeys(commits) if _NAME.fullmatch(name))
+        if not (self.exists and asked):
+            return {}
+        words = ["git", "-C", str(self._root), "cat-file", "--batch", "--buffer"]
+        output = subprocess.run(words, input=asked.encode(), capture_output=True, check=False).stdout
+        found: dict[str, float] = {}
+        at = 0
+        while at < len(output):
+            end = output.index(b"\n", at)
+            header = output[at:end].split()
+            if len(header) != 3:
+                at = end + 1
+                continue
+            content = output[end + 1 : end + 1 + int(header[2])]
+            at = end + int(header[2]) + 2
+            committer = re.search(
+                rb"^committer .* (\d+) [+-]\d+$", content.partition(b"\n\n")[0], re.MULTILINE
+            )
+            if header[1] == b"commit" and committer:
+                found[header[0].decode()] = float(committer[1])
+        return found
+
+    def _has(self, name: str) -> bool:
+        if not (self.exists and _NAME.fullmatch(name)):
+            return False
+        return self._run("cat-file", "-e", f"{name}^{{commit}}").returncode == 0
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = ["git", "-C", str(self._root), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
+
+
+_NAME = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
 def _git(root: Path, *words: str) -> str:

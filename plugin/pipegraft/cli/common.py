@@ -7,13 +7,16 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pipegraft.manager import Plugins
+from pipegraft.errors import UsageError
 
-__all__ = ["directory_option", "json_option", "load_plugins", "print_json"]
+if TYPE_CHECKING:
+    from pipegraft.manager import Plugins
+
+__all__ = ["directory_option", "json_option", "load_plugins", "print_json", "write_page"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,6 +34,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 def load_plugins() -> Plugins:
     """Everything that ships with the package and everything installed beside it."""
     from pipegraft.builtins import PLUGINS  # noqa: PLC0415 - loads every adapter's module
+    from pipegraft.manager import Plugins  # noqa: PLC0415
 
     return Plugins(PLUGINS)
 
@@ -39,3 +43,16 @@ def print_json(data: Any) -> None:
     """Data for machines, on standard output."""
     json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
+
+
+def write_page(file: Path, text: str) -> None:
+    """A report's file, whole or not at all.
+
+    Raises:
+        UsageError: there is no folder for it.
+    """
+    from pipegraft.adapters.files import write_atomically  # noqa: PLC0415
+
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"expected a folder for {file}, found none", fix="make the folder first")
+    write_atomically(file, text.encode())

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pipegraft.model.release import Source
+from pipegraft.model.release import GateResult, Source
 
-__all__ = ["commit_message", "release_trailers"]
+__all__ = ["GATE", "commit_message", "gate_trailer", "release_trailers"]
+
+GATE = "Pipegraft-Gate"
+"""Trailer of the first commit after the gate, so that git alone tells what the gate said."""
 
 
 def commit_message(subject: str, lines: Iterable[str], trailers: Mapping[str, str]) -> str:
@@ -40,6 +43,11 @@ def release_trailers(app: str, environment: str, source: Source, step: str) -> d
         "Pipegraft-Pipeline": source.pipeline,
         "Pipegraft-Step": step,
     }
+
+
+def gate_trailer(gate: GateResult | None) -> str:
+    """Verdict, revision it is about, and seconds it took: ``succeeded 4f0c… 12s``; empty without a gate."""
+    return f"{gate.verdict} {gate.revision} {gate.seconds:g}s" if gate else ""
 
 
 def _one_line(text: str) -> str:

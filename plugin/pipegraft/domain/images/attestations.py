@@ -25,6 +25,7 @@ from pipegraft.ports.registry import Descriptor
 
 __all__ = [
     "EMPTY",
+    "IN_TOTO",
     "BuildFacts",
     "Provenance",
     "artifact_manifest",

@@ -1,0 +1,174 @@
+"""`pipegraft audit`: prove a release's chain, or measure delivery."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipegraft.cli.common import directory_option, json_option, print_json, write_page
+from pipegraft.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipegraft.domain.audit.chain import Chain
+    from pipegraft.model.release import Release
+    from pipegraft.usecases.audit.scene import Scene
+
+__all__ = ["command"]
+
+_file = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command("audit")
+@click.argument("repository", required=False)
+@directory_option
+@click.option("--env", "environment", help="The environment; all of them if absent.")
+@click.option(
+    "--release", type=click.IntRange(min=0), help="Number of the release; the newest one if absent."
+)
+@click.option("--digest", help="The release that brought this image, at least seven hex digits.")
+@click.option("--commit", help="The release of this source or IaC commit, at least seven digits.")
+@click.option("--branch", help="Branch of the IaC repository; the delivery's if absent.")
+@click.option("--folder", help="The app's folder in an IaC repository of several.")
+@click.option(
+    "--source", type=click.Path(file_okay=False, path_type=Path), help="Clone of the source repository."
+)
+@click.option(
+    "--record", type=_file, help="The pipeline's release record; `.pipegraft/release.json` if there."
+)
+@click.option("--allowed-signers", type=_file, help="SSH keys that may sign, as ssh-keygen(1) lists them.")
+@click.option(
+    "--require",
+    "required",
+    multiple=True,
+    type=click.Choice(["signature", "provenance", "gate"]),
+    help="Take it for broken if this is not proven; may be given several times.",
+)
+@click.option("--offline", is_flag=True, help="Ask no registry.")
+@click.option(
+    "--dora", is_flag=True, help="Measure delivery instead: frequency, lead time, failures, recovery, rework."
+)
+@click.option("--since", help="With --dora: first day, YYYY-MM-DD, or a span such as 90d.")
+@click.option("--until", help="With --dora: last day, YYYY-MM-DD; today if absent.")
+@click.option("--html", type=_file, help="With --dora: write a page with charts to this file.")
+@json_option
+def command(
+    *,
+    repository: str | None,
+    directory: Path,
+    environment: str | None,
+    release: int | None,
+    digest: str | None,
+    commit: str | None,
+    branch: str | None,
+    folder: str | None,
+    source: Path | None,
+    record: Path | None,
+    allowed_signers: Path | None,
+    required: tuple[str, ...],
+    offline: bool,
+    dora: bool,
+    since: str | None,
+    until: str | None,
+    html: Path | None,
+    as_json: bool,
+) -> int:
+    """Prove how a release came to run: source, image, IaC commit, gate, gray steps, outcome.
+
+    Everything is read from git and the registry; REPOSITORY is the IaC repository, the delivery's if absent.
+    Ends with 1 if a link is broken, with 3 if none is and a registry did not answer.
+    """
+    from pipegraft.domain.audit.story import Wanted  # noqa: PLC0415
+    from pipegraft.usecases.audit.scene import Place, open_scene  # noqa: PLC0415
+
+    if sum(one is not None for one in (release, digest, commit)) > 1:
+        raise UsageError("expected one of --release, --digest and --commit, found several")
+    scene = open_scene(Place(directory, repository, branch, folder, source, allowed_signers), os.environ)
+    if dora:
+        _measure(scene, environment, since, until, html, as_json=as_json)
+        return 0
+    if since or until or html:
+        raise UsageError("--since, --until and --html belong to --dora", fix="add --dora")
+    from pipegraft.usecases.audit.chains import AuditRequest, audit  # noqa: PLC0415
+
+    wanted = Wanted(release, digest or "", commit or "")
+    request = AuditRequest(wanted, environment, required, _record(record, directory), offline)  # type: ignore[arg-type] # click checked the words
+    chains = audit(scene, request)
+    _show(chains, as_json=as_json)
+    return _exit_code(chains)
+
+
+def _exit_code(chains: list[Chain]) -> int:
+    from pipegraft.domain.audit.chain import State  # noqa: PLC0415
+
+    states = {chain.state for chain in chains}
+    return 1 if State.BROKEN in states else 3 if State.UNREACHABLE in states else 0
+
+
+def _show(chains: list[Chain], *, as_json: bool) -> None:
+    if as_json:
+        print_json([chain.to_json() for chain in chains])
+        return
+    from rich.console import Console  # noqa: PLC0415
+
+    from pipegraft.reports.chain_view import chain_view  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    for number, chain in enumerate(chains):
+        if number:
+            console.print()
+        console.print(chain_view(chain))
+
+
+def _record(path: Path | None, directory: Path) -> Release | None:
+    from pipegraft.adapters.release_file import RECORD, FileReleaseStore  # noqa: PLC0415
+
+    if path is None and not (directory / RECORD).exists():
+        return None
+    return FileReleaseStore(path or directory / RECORD).load()
+
+
+def _measure(
+    scene: Scene,
+    environment: str | None,
+    since: str | None,
+    until: str | None,
+    html: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from pipegraft.reports.dora_page import figures_json, figures_page, figures_table  # noqa: PLC0415
+    from pipegraft.usecases.audit.figures import delivery_figures  # noqa: PLC0415
+
+    end = (_day(until, "--until") + timedelta(days=1)) if until else datetime.now(UTC)
+    begin = _beginning(since, end)
+    found = delivery_figures(scene, environment, begin, end.timestamp())
+    if html:
+        write_page(html, figures_page(scene.app, found))
+    if as_json:
+        print_json(figures_json(found))
+        return
+    from rich.console import Console  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    console.print(figures_table(scene.app, found))
+    if html:
+        click.echo(f"written to {html}")
+
+
+def _beginning(since: str | None, end: datetime) -> float | None:
+    if since is None:
+        return None
+    if since.endswith("d") and since[:-1].isdecimal():
+        return (end - timedelta(days=int(since[:-1]))).timestamp()
+    return _day(since, "--since").timestamp()
+
+
+def _day(text: str, option: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise UsageError(f"{option}: expected a day such as 2026-03-31, found '{text}'") from None

@@ -1,0 +1,264 @@
+"""How well delivery goes, from the history of one environment's file (dora.dev, "software delivery metrics").
+
+A change of the digests that serve is a deployment; a return to digests that served before takes back what
+came since: a failure, a recovery and rework. A gray release that got requests and was taken back is a
+failed deployment too; one that never got any is none.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pipegraft.domain.audit.story import Book
+
+__all__ = ["DAY", "WEEK", "Deployment", "Figure", "Figures", "Week", "deployments_of", "figures_of"]
+
+DAY = 86400.0
+WEEK = 7 * DAY
+_MONDAY = 4 * DAY
+"""The epoch was a Thursday: its first Monday."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """New digests that got requests.
+
+    Arguments:
+        commit: that gave them the first requests.
+        release: its number, None if nobody said.
+        source: commit of the source repository, empty if nobody said.
+        started: when it got its first requests, seconds since the epoch.
+        finished: when it got all, None if it never did.
+        undone: when it was taken back, None if it was not.
+    """
+
+    commit: str
+    release: int | None
+    source: str
+    started: float
+    finished: float | None
+    undone: float | None = None
+
+
+def deployments_of(book: Book) -> tuple[list[Deployment], list[float]]:
+    """Every deployment, oldest first, and the times at which some were taken back."""
+    teller = _Teller()
+    for index, version in enumerate(book.versions):
+        if index == 0 or version.contents[book.path] is not None:
+            teller.tell(book, index)
+    return teller.done, teller.reverts
+
+
+class _Teller:
+    """Goes through a history once."""
+
+    def __init__(self) -> None:
+        self.done: list[Deployment] = []
+        self.reverts: list[float] = []
+        self._serving: frozenset[str] = frozenset()
+        self._states: dict[frozenset[str], int] = {}
+        self._trial: tuple[frozenset[str], Deployment | None] = (frozenset(), None)
+
+    def tell(self, book: Book, index: int) -> None:
+        now, version = book.digests(index), book.versions[index]
+        trailers = version.trailers
+        made = Deployment(
+            version.commit.id,
+            book.release_of(index),
+            trailers.get("Pipegraft-Source-Commit", ""),
+            version.commit.time,
+            version.commit.time,
+        )
+        if now.stable != self._serving:
+            self._serve(now.stable, made)
+        elif self._trial[1] and not now.gray:
+            self.done.append(replace(self._trial[1], undone=made.started))
+            self.reverts.append(made.started)
+        self._try(now.gray, now.weight, made)
+
+    def _serve(self, digests: frozenset[str], made: Deployment) -> None:
+        """Other digests serve from now on."""
+        tried, trial = self._trial
+        if digests in self._states:  # they served before
+            since = self._states[digests]
+            for at in range(since, len(self.done)):
+                if self.done[at].undone is None:
+                    self.done[at] = replace(self.done[at], undone=made.started)
+            self.reverts.append(made.started)
+            self._states = {state: at for state, at in self._states.items() if at <= since}
+        elif digests:
+            if trial and tried <= digests:
+                made = replace(made, started=trial.started, commit=trial.commit)
+            # The first digests ever have nothing to go back to; they are a deployment nevertheless.
+            self.done.append(made)
+            self._states[digests] = len(self.done)
+        self._serving = digests
+
+    def _try(self, gray: frozenset[str], weight: int, made: Deployment) -> None:
+        tried, trial = self._trial
+        if gray != tried:
+            trial = None
+        if gray and weight and trial is None:
+            trial = replace(made, finished=None)
+        self._trial = (gray, trial)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One of the five.
+
+    Arguments:
+        name: ``deployment frequency``, …
+        value: None where there is no data.
+        unit: ``per week``, ``seconds`` or ``share``.
+        basis: what it was computed from, in words.
+        proxy: what it stands for, and what it does not see.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    basis: str
+    proxy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """One week, from Monday 00:00 UTC.
+
+    Arguments:
+        start: seconds since the epoch.
+        deployments: started in it.
+        failed: of these, those that were taken back later.
+        lead: median lead time in seconds, None without data.
+        recovery: median time to recovery in seconds, None without data.
+    """
+
+    start: float
+    deployments: int
+    failed: int
+    lead: float | None
+    recovery: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of one environment in a window of time.
+
+    Arguments:
+        since, until: the window; it begins no earlier than the history.
+        figures: the five, in the order they are shown.
+        weeks: every week of the window.
+        deployments: in the window, oldest first.
+    """
+
+    environment: str
+    since: float
+    until: float
+    figures: tuple[Figure, ...]
+    weeks: tuple[Week, ...]
+    deployments: tuple[Deployment, ...]
+
+
+def figures_of(
+    environment: str,
+    told: tuple[Sequence[Deployment], Sequence[float]],
+    sources: Mapping[str, float],
+    since: float,
+    until: float,
+) -> Figures:
+    """The figures of a window.
+
+    Arguments:
+        told: what `deployments_of` answered.
+        sources: commit of the source repository → when it was made, seconds since the epoch.
+        since, until: the window, `until` excluded.
+    """
+    inside = [one for one in told[0] if since <= one.started < until]
+    reverts = [time for time in told[1] if since <= time < until]
+    leads = [time for one in inside if (time := _lead(one, sources)) is not None]
+    recoveries = [time for one in inside if (time := _recovery(one)) is not None]
+    failed = sum(one.undone is not None for one in inside)
+    span = max(until - since, DAY) / WEEK
+    count = f"{len(inside)} deployments"
+    figures = (
+        Figure(
+            "deployment frequency",
+            len(inside) / span if inside else None,
+            "per week",
+            f"{count} in {span:.1f} weeks",
+            "a change of the digests in the environment's file counts, not a rollout in the cluster",
+        ),
+        Figure(
+            "lead time",
+            _median(leads),
+            "seconds",
+            f"median of {len(leads)} of {count} whose source commit is known here"
+            if leads
+            else "no source commit of a deployment is known here",
+            "from the time of the release's source commit to the commit that gave it all requests;"
+            " older changes that came with it are not seen",
+        ),
+        Figure(
+            "change failure rate",
+            failed / len(inside) if inside else None,
+            "share",
+            f"{failed} of {count} were taken back",
+            "only failures that were taken back in git count, not those mended by a newer release",
+        ),
+        Figure(
+            "recovery time",
+            _median(recoveries),
+            "seconds",
+            f"median of {len(recoveries)} that were taken back",
+            "from the commit that began the deployment to the one that took it back",
+        ),
+        Figure(
+            "rework rate",
+            len(reverts) / (len(inside) + len(reverts)) if inside or reverts else None,
+            "share",
+            f"{len(reverts)} of {len(inside) + len(reverts)} changes took something back",
+            "repairs by a newer release are not told from other releases",
+        ),
+    )
+    return Figures(
+        environment, since, until, figures, tuple(_weeks(inside, sources, since, until)), tuple(inside)
+    )
+
+
+def _weeks(
+    inside: Sequence[Deployment], sources: Mapping[str, float], since: float, until: float
+) -> Iterator[Week]:
+    by_week: dict[float, list[Deployment]] = {}
+    for one in inside:
+        by_week.setdefault(_monday(one.started), []).append(one)
+    start = _monday(since)
+    while start < until:
+        those = by_week.get(start, [])
+        yield Week(
+            start,
+            len(those),
+            sum(one.undone is not None for one in those),
+            _median([time for one in those if (time := _lead(one, sources)) is not None]),
+            _median([time for one in those if (time := _recovery(one)) is not None]),
+        )
+        start += WEEK
+
+
+def _monday(time: float) -> float:
+    return (time - _MONDAY) // WEEK * WEEK + _MONDAY
+
+
+def _lead(one: Deployment, sources: Mapping[str, float]) -> float | None:
+    written = sources.get(one.source)
+    return None if written is None or one.finished is None else max(0.0, one.finished - written)
+
+
+def _recovery(one: Deployment) -> float | None:
+    return None if one.undone is None else one.undone - (one.finished or one.started)
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None

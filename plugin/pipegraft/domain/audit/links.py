@@ -1,0 +1,245 @@
+"""The other links of the chain: source, IaC commit, gate, gray steps and outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pipegraft.domain.audit.chain import Check, Link, broken, holds, unproven
+from pipegraft.domain.audit.held import Held
+from pipegraft.domain.audit.steps import weight_of
+from pipegraft.domain.audit.story import BEGINNINGS, Moment, Story, show_time
+from pipegraft.domain.commit_message import GATE
+from pipegraft.model.release import GateResult
+from pipegraft.ports.archive import Signature, Signed
+
+__all__ = ["SourceFacts", "gate_link", "iac_link", "outcome_link", "outcome_of", "source_link"]
+
+_WANTED = (
+    "Pipegraft-App",
+    "Pipegraft-Environment",
+    "Pipegraft-Release",
+    "Pipegraft-Source-Commit",
+    "Pipegraft-Step",
+)
+_FORGED = {Signed.BAD, Signed.REVOKED}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What the source repository says of the release's commit.
+
+    Arguments:
+        asked: whether there is a source repository here.
+        subject, author: of the commit; empty if it is not there.
+        time: when it was made, seconds since the epoch; None if it is not there.
+        on_branch: whether the branch that is checked out contains it.
+        signature: None if it is not there.
+    """
+
+    asked: bool = False
+    subject: str = ""
+    author: str = ""
+    time: float | None = None
+    on_branch: bool = False
+    signature: Signature | None = None
+
+
+def source_link(story: Story, facts: SourceFacts) -> Link:
+    """The source commit: named by everybody alike, and known to the source repository."""
+    named = {one.version.trailers.get("Pipegraft-Source-Commit", "") for one in story.moments} - {""}
+    marks = {
+        mark.source
+        for one in story.moments
+        for mark in (one.held or Held()).marks
+        if mark.number == story.release
+    }
+    checks: list[Check] = []
+    claim = "every commit of the release names the same source commit"
+    if len(named | marks) > 1:
+        checks.append(broken(claim, ", ".join(sorted(one[:12] for one in named | marks))))
+    elif named | marks:
+        checks.append(holds(claim))
+    else:
+        checks.append(broken(claim, "none is named"))
+    claim = "the source repository has it on its branch"
+    if not facts.asked:
+        checks.append(unproven(claim, "the source repository is not here; name it with --source"))
+    elif facts.time is None:
+        checks.append(unproven(claim, "this clone does not have it; fetch, and look again"))
+    elif not facts.on_branch:
+        checks.append(broken(claim, "it is there, and the branch that is checked out does not contain it"))
+    else:
+        checks.append(holds(claim))
+    if facts.signature:
+        checks.append(_signature_check("the source commit", facts.signature))
+    shown = [("commit", story.source or "unknown")]
+    if facts.time is not None:
+        shown += [("subject", facts.subject), ("by", f"{facts.author}, {show_time(facts.time)}")]
+    return Link("source", tuple(shown), tuple(checks))
+
+
+def iac_link(story: Story, signatures: Mapping[str, Signature]) -> Link:
+    """The commit that brought the release in, and that it is what Pipegraft writes."""
+    first = story.moments[0]
+    trailers, commit = first.version.trailers, first.version.commit
+    missing = [name for name in _WANTED if name not in trailers]
+    claim = "the commit says which release it brings, from which source"
+    if missing:
+        checks = [broken(claim, f"it lacks {', '.join(missing)}: somebody changed the file by hand")]
+    elif first.step not in BEGINNINGS:
+        checks = [broken("the history tells how the release came", f"it begins with '{first.step}'")]
+    else:
+        checks = [holds(claim)]
+    checks += _mark_checks(story)
+    checks += [
+        broken(
+            "only the release's own commits changed its digests",
+            f"{one.id[:12]} did: {one.version.commit.subject}",
+        )
+        for one in story.strangers
+    ]
+    checks += _signature_checks(story, signatures)
+    pipeline = trailers.get("Pipegraft-Pipeline", "")
+    shown = [
+        ("commit", first.id),
+        ("subject", commit.subject),
+        ("by", f"{commit.author}, {show_time(commit.time)}"),
+    ]
+    return Link("iac", (*shown, *([("pipeline", pipeline)] if pipeline else [])), tuple(checks))
+
+
+def _mark_checks(story: Story) -> Iterator[Check]:
+    """Whether the file agrees with the trailers."""
+    held = story.moments[0].held
+    claim = f"{story.path} names release {story.release}"
+    if held is None:
+        yield broken(claim, "the file is gone or cannot be read")
+    elif story.release is None or story.release not in {mark.number for mark in held.marks}:
+        said = ", ".join(str(mark.number) for mark in held.marks) or "none"
+        yield broken(claim, f"it names {said}")
+    else:
+        yield holds(claim)
+
+
+def _signature_checks(story: Story, signatures: Mapping[str, Signature]) -> Iterator[Check]:
+    """One check for all commits that are alike."""
+    alike: dict[Signature, list[str]] = {}
+    for one in story.moments:
+        alike.setdefault(signatures.get(one.id, Signature(Signed.NONE)), []).append(one.id)
+    for signature, commits in alike.items():
+        some = f"commit {commits[0][:12]}" if len(commits) == 1 else f"{len(commits)} commits of the release"
+        yield _signature_check(some, signature)
+
+
+def _signature_check(what: str, signature: Signature) -> Check:
+    claim = f"{what}: signed by somebody who is trusted here"
+    if signature.state is Signed.GOOD:
+        return holds(claim, signature.by, "signature")
+    found = "no signature" if signature.state is Signed.NONE else f"the signature is {signature.state}"
+    if signature.state in _FORGED:
+        return broken(claim, found, "signature")
+    return unproven(claim, found, "signature")
+
+
+def gate_link(story: Story, record: GateResult | None) -> Link:
+    """What the gate said, from the commit that came after it, else from a release record.
+
+    Arguments:
+        record: the gate's part of the release record of this very release, None if there is none.
+    """
+    claim = "the gate found the revision live and healthy"
+    told = [(one, one.version.trailers[GATE]) for one in story.moments if GATE in one.version.trailers]
+    if told:
+        after, text = told[0]
+        verdict, _, rest = text.partition(" ")
+        revision = rest.partition(" ")[0]
+        facts = (("verdict", text), ("recorded in", after.id))
+        if verdict != "succeeded":
+            return Link("gate", facts, (broken(claim, f"the gate said '{verdict}'", "gate"),))
+        about = story.moments[0].id
+        if not about.startswith(revision):
+            return Link(
+                "gate", facts, (broken(claim, f"it speaks of {revision}, not of {about[:12]}", "gate"),)
+            )
+        return Link("gate", facts, (holds(claim, kind="gate"),))
+    if record is not None:
+        facts = (
+            ("verdict", f"{record.verdict} after {record.seconds:g} s: {record.evidence}"),
+            ("recorded in", "the release record, not in git"),
+        )
+        about = story.moments[0].id
+        if record.verdict != "succeeded" or record.revision != about:
+            said = f"it says '{record.verdict}' of {record.revision[:12]}, and the commit is {about[:12]}"
+            return Link("gate", facts, (broken(claim, said, "gate"),))
+        return Link("gate", facts, (holds(claim, kind="gate"),))
+    weighted = next((one for one in story.moments if weight_of(one.step) is not None), None)
+    hint = (
+        "not recorded; a gray step followed, and gray-release takes none before the revision is healthy"
+        if weighted
+        else "not recorded in git; the release record of the pipeline has it (--record FILE)"
+    )
+    return Link("gate", (), (unproven(claim, hint, "gate"),))
+
+
+def outcome_of(story: Story) -> str:
+    """What became of the release; one of the words of `Chain.outcome`."""
+    last = story.moments[-1]
+    if last.step == "rollback":
+        return "taken back"
+    if any(mark.number == story.release for mark in story.now.marks) and story.successor is None:
+        gray = story.now.gray_release
+        return "under way" if gray and gray.number == story.release else "serves"
+    if last.step in ("promote", "bump", "") and story.successor:
+        return "replaced"
+    if story.successor:
+        return "superseded"
+    return "unknown"
+
+
+def outcome_link(story: Story) -> Link:
+    """How it ended, and that the files are what they should be then."""
+    outcome, last = outcome_of(story), story.moments[-1]
+    facts = [("outcome", outcome), ("commit", str(last))]
+    if story.successor:
+        by = story.successor
+        who = by.version.trailers.get("Pipegraft-Release")
+        facts.append(
+            (
+                "followed by",
+                f"{f'release {who}' if who else 'a change by hand'}, {by.id[:12]}, {show_time(by.time)}",
+            )
+        )
+    return Link("outcome", tuple(facts), tuple(_ending_checks(story, last)))
+
+
+def _ending_checks(story: Story, last: Moment) -> Iterator[Check]:
+    held = last.held or Held()
+    first = story.moments[0].held or Held()
+    promoted = next((one for one in reversed(story.moments) if one.step == "promote"), None)
+    if promoted:
+        wanted = {**first.images, **first.gray}
+        yield _same(
+            "the promotion serves exactly what was prepared", wanted, (promoted.held or Held()).images
+        )
+    if last.step == "rollback":
+        yield _same("the images are those from before the release", story.before.images, held.images)
+    elif last.step in ("promote", "bump") and story.successor is None:
+        yield _same("the branch still names exactly these images", held.images, story.now.images)
+    elif (by := story.successor) and not by.version.trailers.get("Pipegraft-Release"):
+        said = f"{by.id[:12]} changed them and says of none: {by.version.commit.subject}"
+        yield broken("the images were replaced by a release", said)
+    elif outcome_of(story) == "unknown":
+        yield broken(
+            "the history tells how the release ended", f"its last commit is '{last.step or 'by hand'}'"
+        )
+
+
+def _same(claim: str, wanted: Mapping[str, str], found: Mapping[str, str]) -> Check:
+    different = [name for name in {**wanted, **found} if wanted.get(name) != found.get(name)]
+    if not different:
+        return holds(claim)
+    name = different[0]
+    return broken(
+        claim, f"{name}: expected {wanted.get(name, 'no image')}, found {found.get(name, 'no image')}"
+    )

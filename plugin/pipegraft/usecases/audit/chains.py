@@ -1,0 +1,184 @@
+"""The chain of one release in each environment that knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from pipegraft.actions.stored_image import read_document
+from pipegraft.adapters.registry import open_registry
+from pipegraft.adapters.source import SourceLog
+from pipegraft.domain.audit.chain import Chain, Link, broken
+from pipegraft.domain.audit.images import ImageFacts, image_link
+from pipegraft.domain.audit.links import (
+    SourceFacts,
+    gate_link,
+    iac_link,
+    outcome_link,
+    outcome_of,
+    source_link,
+)
+from pipegraft.domain.audit.steps import gray_link
+from pipegraft.domain.audit.story import Story, Wanted
+from pipegraft.domain.images.attestations import IN_TOTO, Provenance, read_provenance
+from pipegraft.domain.images.reference import ImageReference
+from pipegraft.errors import PipegraftError, UsageError
+from pipegraft.model.release import GateResult, Release
+from pipegraft.ports.archive import Signature, Signed
+from pipegraft.ports.registry import ReferringRegistry
+from pipegraft.usecases.audit.scene import Scene
+
+__all__ = ["AuditRequest", "Required", "audit"]
+
+Required = Literal["signature", "provenance", "gate"]
+_LETTERS = {"G": Signed.GOOD, "U": Signed.UNTRUSTED, "B": Signed.BAD, "R": Signed.REVOKED, "N": Signed.NONE}
+_AT_ONCE = 8
+"""Images that registries are asked about together."""
+_LARGEST = 4 << 20
+
+OpenRegistry = Callable[[str], ReferringRegistry]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRequest:
+    """What is to be proven.
+
+    Arguments:
+        wanted: which release.
+        environment: where; every environment that knows it if None.
+        required: what must be proven, not only not be wrong.
+        record: the release record of the pipeline, for the gate's verdict; None if it is not at hand.
+        offline: ask no registry.
+    """
+
+    wanted: Wanted
+    environment: str | None = None
+    required: tuple[Required, ...] = ()
+    record: Release | None = None
+    offline: bool = False
+
+
+def audit(scene: Scene, request: AuditRequest, open_: OpenRegistry | None = None) -> list[Chain]:
+    """Every chain of the release; one with a broken link if the history knows nothing of it.
+
+    Arguments:
+        open_: opens a registry by its address; the real ones if None.
+
+    Raises:
+        UsageError: nothing was ever released, or there is no such environment or release.
+        Unreachable, AccessDenied: the IaC repository cannot be read.
+    """
+    opened = open_ or (lambda address: open_registry(address, scene.root))
+    stories = [
+        story for book in scene.books(request.environment) if (story := book.find(request.wanted)) is not None
+    ]
+    if not stories:
+        return [_unknown(scene, request)]
+    return [_chain(scene, request, story, opened).requiring(request.required) for story in stories]
+
+
+def _unknown(scene: Scene, request: AuditRequest) -> Chain:
+    where = request.environment or ", ".join(scene.environments)
+    if not request.wanted.digest:
+        raise UsageError(
+            f"the history of {where} knows of no {request.wanted}"
+            if request.wanted != Wanted()
+            else f"nothing was released in {where} yet",
+            fix="name another environment, release or commit",
+        )
+    # A digest that runs somewhere and that no commit names is what an audit is there to find.
+    checks = (broken(f"a commit brought {request.wanted.digest} into {where}", "none ever did"),)
+    return Chain(scene.app, request.environment or "", None, "unknown", (Link("iac", (), checks),))
+
+
+def _chain(scene: Scene, request: AuditRequest, story: Story, open_: OpenRegistry) -> Chain:
+    signatures = scene.branch.archive.signatures([one.id for one in story.moments])
+    facts = _image_facts(story, None if request.offline else open_)
+    links = (
+        source_link(story, _source_facts(scene.source, story.source)),
+        image_link(story, facts, scene.source.leads_to),
+        iac_link(story, signatures),
+        gate_link(story, _gate(request.record, story)),
+        gray_link(story),
+        outcome_link(story),
+    )
+    return Chain(
+        scene.app,
+        story.environment,
+        story.release,
+        outcome_of(story),
+        tuple(link for link in links if link is not None),
+    )
+
+
+def _source_facts(source: SourceLog, commit: str) -> SourceFacts:
+    if not source.exists:
+        return SourceFacts()
+    found = source.commit(commit)
+    if found is None:
+        return SourceFacts(asked=True)
+    letter, signer = found.signature
+    signature = Signature(_LETTERS.get(letter, Signed.UNKNOWN), signer)
+    return SourceFacts(
+        asked=True,
+        subject=found.subject,
+        author=found.author,
+        time=found.time,
+        on_branch=source.on_branch(commit),
+        signature=signature,
+    )
+
+
+def _gate(record: Release | None, story: Story) -> GateResult | None:
+    """The gate's part of the record, if the record is this release's."""
+    if record is None or (record.source.number, record.source.commit) != (story.release, story.source):
+        return None
+    part = record.environments.get(story.environment)
+    return part.gate if part else None
+
+
+def _image_facts(story: Story, open_: OpenRegistry | None) -> Mapping[str, ImageFacts]:
+    held = story.moments[0].held
+    images = {**held.images, **held.gray} if held else {}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        found = pool.map(lambda reference: _ask(reference, open_), images.values())
+        return dict(zip(images, found, strict=True))
+
+
+def _ask(text: str, open_: OpenRegistry | None) -> ImageFacts:
+    try:
+        reference = ImageReference.parse(text)
+    except UsageError:
+        return ImageFacts("")
+    if open_ is None:
+        return ImageFacts(reference.digest)
+    try:
+        registry = open_(reference.address)
+        if registry.find(reference.repository, reference.digest) is None:
+            return ImageFacts(reference.digest, exists=False)
+        return ImageFacts(reference.digest, exists=True, provenance=_provenance(registry, reference))
+    except PipegraftError as error:
+        return ImageFacts(reference.digest, problem=error.problem.message)
+
+
+def _provenance(registry: ReferringRegistry, reference: ImageReference) -> tuple[Provenance, ...]:
+    found: list[Provenance] = []
+    for referrer in registry.referrers(reference.repository, reference.digest):
+        if referrer.artifact_type not in (IN_TOTO, ""):
+            continue
+        statement = _statement(registry, reference.repository, referrer.manifest.digest)
+        if statement is not None:
+            found.append(statement)
+    return tuple(found)
+
+
+def _statement(registry: ReferringRegistry, repository: str, artifact: str) -> Provenance | None:
+    """The statement that an artifact holds, None if it holds something else."""
+    manifest = read_document(registry, repository, artifact, manifest=True)
+    for layer in manifest.get("layers", ()):
+        if layer.get("mediaType") == IN_TOTO and int(layer.get("size", 0)) <= _LARGEST:
+            with registry.open(repository, str(layer["digest"])) as stream:
+                return read_provenance(stream.read())
+    return None
