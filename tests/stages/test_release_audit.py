@@ -327,6 +327,14 @@ def test_whatever_is_tampered_with_is_named(
     assert any(told in one for one in broken(audited.chain())), broken(audited.chain())
 
 
+def test_a_step_without_evidence_is_told(audited: Audited) -> None:
+    audited.release()
+    audited.rewrite("2/2 weight=50", str, {"Pipegraft-Observed": ""})
+    chain = audited.chain()
+    assert broken(chain) == []
+    assert state_of(chain, "gray") is State.UNPROVEN
+
+
 def test_a_change_by_hand_in_between_is_named(audited: Audited) -> None:
     audited.world.prepare()
     audited.world.write(audited.world.text.replace(OLD, NEWER), "quick fix")

@@ -74,7 +74,7 @@ def _order_checks(story: Story, weights: list[int], places: list[tuple[int, int]
 def _evidence_checks(story: Story) -> Iterator[Check]:
     """Whether the commits that ended a step carry what the judge saw."""
     enders = [one for one in story.moments if _ends_a_step(one)]
-    blind = [one for one in enders if from_trailer(one.version.trailers.get(OBSERVED, "")) is None]
+    blind = [one for one in enders if not from_trailer(one.version.trailers.get(OBSERVED, ""))]
     claim = "each step ended with what was observed"
     if blind:
         which = ", ".join(f"{one.id[:12]} ({one.step})" for one in blind)
