@@ -153,11 +153,13 @@ def test_the_source_is_what_gitlab_says():
             "CI_COMMIT_SHA": "a" * 40,
             "CI_PIPELINE_IID": "17",
             "CI_PIPELINE_URL": "https://gitlab.example.com/x/-/pipelines/1",
+            "CI_PROJECT_URL": "https://gitlab.example.com/x",
         }
     )
     assert source is not None
     assert (source.commit, source.number) == ("a" * 40, 17)
     assert source.pipeline == "https://gitlab.example.com/x/-/pipelines/1"
+    assert source.repository == "https://gitlab.example.com/x"
 
 
 def test_outside_of_gitlab_there_is_no_source():

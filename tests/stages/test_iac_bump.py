@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.errors import Conflict, UsageError
-from pipegraft.model.delivery import Delivery
+from pipegraft.actions.attest import attest
+from pipegraft.domain.bump.policy import refuse_provenance
+from pipegraft.domain.images.attestations import BuildFacts, Provenance
+from pipegraft.errors import Conflict, UsageError, Vetoed
+from pipegraft.model.delivery import Delivery, Requirements
 from pipegraft.model.release import BuiltImage, IacCommit, Release, Source
 from pipegraft.ports.clock import FakeClock
 from pipegraft.ports.iac import FakeIacRepository
+from pipegraft.ports.images import BuildRequest
 from pipegraft.ports.progress import RecordingProgress
 from pipegraft.ports.registry import FakeRegistry
 from pipegraft.ports.release_store import FakeReleaseStore
@@ -48,12 +52,13 @@ class World:
         gray: bool = False,
         path: str | None = None,
         targets: Sequence[Mapping[str, str]] = (),
+        require: Mapping[str, object] | None = None,
     ) -> None:
         self.branch = branch
         self.held = FakeRegistry()
         self.progress = RecordingProgress()
         self.environment = "production"
-        pushed = self.held.push_manifest("web", "v", f"web {number}".encode(), "m")
+        self.image = pushed = self.held.push_manifest("web", "v", f"web {number}".encode(), "m")
         self.reference = f"registry.example.com/shop/web@{pushed.digest}"
         image = BuiltImage(
             reference=self.reference,
@@ -76,10 +81,18 @@ class World:
                         "gate": {"engine": "fake"},
                         "gray": GRAY if gray else None,
                         "targets": targets,
+                        "require": require or {},
                     },
                 },
             }
         )
+
+    def attest(self, **facts: str) -> None:
+        """Attach what image-build would."""
+        request = BuildRequest("web", Path(), (), "web", ())
+        builder = facts.get("builder", "layer:1")
+        repository = facts.get("repository", "https://git.example.com/team/shop")
+        attest(self.held, BuildFacts(self.image, request, builder, "1" * 40, repository, "", 0, 1))
 
     def registry(self) -> FakeRegistry:
         return self.held
@@ -188,6 +201,56 @@ def test_a_digest_that_the_registry_does_not_have_is_not_written() -> None:
     assert branch.tip() == tip
     world.run(verify=False)
     assert branch.tip() != tip
+
+
+STRICT = {
+    "provenance": True,
+    "builders": ["urn:pipegraft:builder:layer:*"],
+    "repositories": ["https://git.example.com/team/*"],
+}
+
+
+@pytest.mark.parametrize("require", [{"provenance": True}, STRICT])
+def test_an_image_with_the_required_provenance_is_released(require: Mapping[str, object]) -> None:
+    world = World(FakeIacRepository(APP), 12, require=require)
+    world.attest(
+        builder="somebody", repository="https://elsewhere.example.com/x"
+    ) if require is STRICT else None
+    world.attest()
+    assert world.run()
+    assert world.image.digest in world.file()
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        (None, "there is none in the registry"),
+        ({"builder": "laptop"}, "expected a builder like .*, found 'urn:pipegraft:builder:laptop'"),
+        ({"repository": "https://git.example.com/other/shop"}, "found 'https://git.example.com/other/shop'"),
+        ({"repository": ""}, "expected a source repository like .*, found none"),
+    ],
+)
+def test_an_image_without_the_required_provenance_is_refused(
+    facts: dict[str, str] | None, reason: str
+) -> None:
+    branch = FakeIacRepository(APP)
+    tip = branch.tip()
+    world = World(branch, 12, require=STRICT)
+    if facts is not None:
+        world.attest(**facts)
+    for verify in (True, False):
+        with pytest.raises(Vetoed, match=f"'production' requires provenance, and that of 'web'.*{reason}"):
+            world.run(verify=verify)
+    assert branch.tip() == tip
+
+
+def test_provenance_of_another_image_proves_nothing() -> None:
+    statement = Provenance(("sha256:" + "1" * 64,), ("1" * 40,), (), "b", "")
+    required = Requirements(provenance=True)
+    assert "another image" in str(refuse_provenance(required, "sha256:" + "2" * 64, [statement]))
+    assert refuse_provenance(required, "sha256:" + "1" * 64, [statement]) is None
+    without = Provenance(("sha256:" + "1" * 64,), (), (), "b", "")
+    assert refuse_provenance(required, "sha256:" + "1" * 64, [without]) == "it names no source commit"
 
 
 def test_a_release_without_images_is_refused() -> None:

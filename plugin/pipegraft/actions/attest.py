@@ -1,17 +1,30 @@
-"""Attaching provenance and an SBOM to an image in its registry."""
+"""Attaching provenance and an SBOM to an image in its registry, and reading the provenance there is."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import BinaryIO
 
-from pipegraft.domain.images.attestations import EMPTY, BuildFacts, artifact_manifest, provenance, sbom
+from pipegraft.actions.stored_image import read_document
+from pipegraft.domain.images.attestations import (
+    EMPTY,
+    IN_TOTO,
+    BuildFacts,
+    Provenance,
+    artifact_manifest,
+    provenance,
+    read_provenance,
+    sbom,
+)
 from pipegraft.domain.images.documents import Document
-from pipegraft.ports.registry import Registry
+from pipegraft.ports.registry import ReferringRegistry, Registry
 
-__all__ = ["attest"]
+__all__ = ["attest", "provenance_of"]
+
+_LARGEST = 4_000_000
+"""Bytes of a statement that are read."""
 
 
 def attest(registry: Registry, facts: BuildFacts) -> None:
@@ -27,6 +40,25 @@ def attest(registry: Registry, facts: BuildFacts) -> None:
         manifest = artifact_manifest(document, facts.image)
         descriptor = manifest.descriptor
         registry.push_manifest(repository, descriptor.digest, manifest.content, descriptor.media_type)
+
+
+def provenance_of(registry: ReferringRegistry, repository: str, digest: str) -> Iterator[Provenance]:
+    """The statements with SLSA provenance that refer to an image, whoever attached them.
+
+    Raises:
+        OutsideError: the registry did not answer, or holds something else than it says.
+    """
+    for referrer in registry.referrers(repository, digest):
+        if referrer.artifact_type not in {IN_TOTO, ""}:
+            continue
+        manifest = read_document(registry, repository, referrer.manifest.digest, manifest=True)
+        for layer in manifest.get("layers", ()):
+            if layer.get("mediaType") == IN_TOTO:
+                with registry.open(repository, str(layer["digest"])) as stream:
+                    content = stream.read(_LARGEST + 1)
+                statement = read_provenance(content) if len(content) <= _LARGEST else None
+                if statement is not None:
+                    yield statement
 
 
 def _source(document: Document) -> Callable[[], AbstractContextManager[BinaryIO]]:

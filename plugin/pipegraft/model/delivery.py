@@ -19,6 +19,7 @@ __all__ = [
     "Intimacy",
     "MergeRequest",
     "Metric",
+    "Requirements",
     "Target",
 ]
 
@@ -225,6 +226,26 @@ class Target(Declared):
         return self
 
 
+class Requirements(Declared):
+    """What must be known about an image before it is released."""
+
+    provenance: bool = False
+    """A statement with SLSA provenance must refer to it in the registry, about this digest, and name the
+    commit it was built from."""
+    builders: tuple[str, ...] = ()
+    """Patterns (`*` for anything) of the builder's id in such a statement; any builder if empty."""
+    repositories: tuple[str, ...] = ()
+    """Patterns of the source repository's URL in such a statement; any repository if empty."""
+
+    @model_validator(mode="after")
+    def _patterns_need_provenance(self) -> Requirements:
+        if (self.builders or self.repositories) and not self.provenance:
+            raise ValueError(
+                "'builders' and 'repositories' are looked up in provenance: set 'provenance: true'"
+            )
+        return self
+
+
 class Environment(Declared):
     """Where and how the application is delivered."""
 
@@ -233,6 +254,8 @@ class Environment(Declared):
     """Absent: the new version takes all traffic at once."""
     targets: tuple[Target, ...] = ()
     """Files that name the images; the app spec's `environments/NAME.yaml` if empty."""
+    require: Requirements = Requirements()
+    """What images must prove before they are released there."""
 
     @model_validator(mode="after")
     def _gray_needs_the_app_spec(self) -> Environment:

@@ -21,6 +21,8 @@ class Source(Declared):
     """Rises with every pipeline of the app; the higher number is the newer release."""
     pipeline: str = ""
     """URL or name of the pipeline, for people."""
+    repository: str = ""
+    """URL of the source repository, where the CI system tells; without user name or password."""
 
 
 class BuiltImage(Declared):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # a command imports only what it uses
     from pipegraft.ports.images import ImageBuilder
     from pipegraft.ports.judge import Judge
     from pipegraft.ports.metrics import MetricSource
-    from pipegraft.ports.registry import Registry
+    from pipegraft.ports.registry import ReferringRegistry
     from pipegraft.ports.release_store import ReleaseStore
 
 __all__ = ["STAGE_NAME", "Connections", "IacBranch", "Requirement", "Stage", "StageContext", "StageInputs"]
@@ -38,7 +38,7 @@ class IacBranch(IacRepository, IacHistory, Protocol):
 class Connections(Protocol):
     """Opens ports when a stage first needs them; every answer is kept for the run."""
 
-    def registry(self, address: str | None = None) -> Registry:
+    def registry(self, address: str | None = None) -> ReferringRegistry:
         """The registry at an address, the delivery's own if None."""
 
     def builder(self, component: str) -> tuple[str, ImageBuilder]:

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
+from pipegraft.actions.attest import provenance_of
 from pipegraft.actions.rewrite import Changes, Read, rewrite
 from pipegraft.domain.bump.pinned import PinnedImage
 from pipegraft.domain.bump.plan import BumpRequest, PlannedBump, plan_bump, refuse_conflict
+from pipegraft.domain.bump.policy import refuse_provenance
 from pipegraft.domain.bump.promotion import released_in
 from pipegraft.domain.commit_message import commit_message, release_trailers
-from pipegraft.errors import UsageError
+from pipegraft.errors import UsageError, Vetoed
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.appspec import ReleaseMark
 from pipegraft.model.base import Duration, Name
@@ -43,12 +45,14 @@ def run(context: StageContext, inputs: IacBumpInputs) -> None:
     Raises:
         UsageError: there are no images, or the IaC repository is not this application's.
         Conflict: somebody changed the same image by hand meanwhile.
+        Vetoed: an image lacks the provenance that the environment requires.
         OutsideError: the repository or the registry did not answer.
     """
     branch = context.connections.iac()
     edit = _Edit(_request(context, inputs, branch), context.releases.load())
     if inputs.verify:
         _verify(context, edit.request)
+    _ask_policy(context, edit.request)
     if inputs.dry_run:
         _show(context, edit, branch)
         return
@@ -146,6 +150,22 @@ def _verify(context: StageContext, request: BumpRequest) -> None:
             raise UsageError(
                 f"expected the registry to hold the image of '{name}', it has no {image.reference()}",
                 fix="run image-build again; nothing was written",
+            )
+
+
+def _ask_policy(context: StageContext, request: BumpRequest) -> None:
+    """Whether the images may be released there; no input of a pipeline turns this off."""
+    required = request.delivery.environments[request.environment].require
+    if not required.provenance:
+        return
+    registry = context.connections.registry()
+    for name, image in request.images.items():
+        repository = context.delivery.image_repository(name)
+        said = list(provenance_of(registry, repository, image.digest))
+        if refusal := refuse_provenance(required, image.digest, said):
+            raise Vetoed(
+                f"'{request.environment}' requires provenance, and that of '{name}' does not do: {refusal}",
+                fix=f"build {image.reference()} where delivery.yaml allows it, with attestations",
             )
 
 

@@ -197,6 +197,7 @@ class _Worker:
             request=prepared.request,
             builder=builder,
             commit=self._source.commit,
+            repository=self._source.repository,
             pipeline=self._source.pipeline,
             started=started,
             finished=self._context.clock.now(),

@@ -29,7 +29,7 @@ from pipegraft.ports.images import FakeImageBuilder, ImageBuilder
 from pipegraft.ports.judge import FakeJudge, Judge
 from pipegraft.ports.metrics import Arms, FakeSource, MetricSource
 from pipegraft.ports.progress import Progress, RecordingProgress
-from pipegraft.ports.registry import FakeRegistry, Registry
+from pipegraft.ports.registry import FakeRegistry, ReferringRegistry
 from pipegraft.ports.release_store import FakeReleaseStore
 from pipegraft.ports.stage import Connections, Stage, StageContext
 from pipegraft.reports.stage_page import stage_page
@@ -49,7 +49,7 @@ _DELIVERY: Mapping[str, Any] = {
 class FakeConnections:
     """Fakes behind every port; each can be replaced by what a test needs."""
 
-    images: Registry = field(default_factory=FakeRegistry)
+    images: ReferringRegistry = field(default_factory=FakeRegistry)
     maker: ImageBuilder = field(default_factory=FakeImageBuilder)
     branch: FakeIacRepository = field(default_factory=FakeIacRepository)
     deployed: GitOpsEngine = field(default_factory=lambda: FakeEngine([{}]))
@@ -57,7 +57,7 @@ class FakeConnections:
     decides: Judge = field(default_factory=lambda: FakeJudge(Answer.PASS))
     sources: Mapping[str, MetricSource] = field(default_factory=lambda: {"errors": FakeSource([Arms()])})
 
-    def registry(self, address: str | None = None) -> Registry:  # noqa: ARG002 - one for all addresses
+    def registry(self, address: str | None = None) -> ReferringRegistry:  # noqa: ARG002 - one for all addresses
         return self.images
 
     def builder(self, component: str) -> tuple[str, ImageBuilder]:  # noqa: ARG002 - one for all components

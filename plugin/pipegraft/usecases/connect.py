@@ -13,7 +13,7 @@ from pipegraft.hookspecs import GITOPS_ENGINES, IMAGE_BUILDERS, JUDGES, METRIC_S
 from pipegraft.model.delivery import Gray
 from pipegraft.ports.engine import GitOpsEngine, VerdictRule
 from pipegraft.ports.images import ImageBuilder
-from pipegraft.ports.registry import Registry
+from pipegraft.ports.registry import ReferringRegistry
 from pipegraft.ports.stage import IacBranch
 from pipegraft.usecases.project import Project
 
@@ -40,7 +40,7 @@ class LiveConnections:
         self.judge = cache(self._judge)
         self.metrics = cache(self._metrics)
 
-    def _registry(self, address: str | None = None) -> Registry:
+    def _registry(self, address: str | None = None) -> ReferringRegistry:
         return open_registry(address or self._project.delivery.registry, self._project.root)
 
     def _builder(self, component: str) -> tuple[str, ImageBuilder]:

@@ -87,6 +87,7 @@ def read_source(variables: Mapping[str, str]) -> Source | None:
         commit=variables["CI_COMMIT_SHA"],
         number=int(variables.get("CI_PIPELINE_IID", "0")),
         pipeline=variables.get("CI_PIPELINE_URL", ""),
+        repository=variables.get("CI_PROJECT_URL", ""),
     )
 
 

@@ -20,6 +20,7 @@ from pipegraft.ports.stage import Stage
 __all__ = ["make_library", "pipegraft_ci_systems", "read_source"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
+_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 _ARGUMENTS = {
     "environment": "environment of delivery.yaml to deliver to; every one in order if absent",
     "inputs": "inputs of the stage by name",
@@ -82,7 +83,12 @@ def read_source(variables: Mapping[str, str]) -> Source | None:
     inside = "JENKINS_URL" in variables or variables.get("BUILD_TAG", "").startswith("jenkins-")
     if not inside or not number.isdecimal() or not _COMMIT.fullmatch(commit):
         return None
-    return Source(commit=commit, number=int(number), pipeline=variables.get("BUILD_URL", ""))
+    return Source(
+        commit=commit,
+        number=int(number),
+        pipeline=variables.get("BUILD_URL", ""),
+        repository=_USERINFO.sub("", variables.get("GIT_URL", "")),
+    )
 
 
 def make_library(stages: Sequence[Stage]) -> dict[str, str]:

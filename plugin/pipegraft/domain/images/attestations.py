@@ -55,6 +55,7 @@ class BuildFacts:
         request: what was asked of the builder.
         builder: name and version of it.
         commit: of the source repository.
+        repository: its URL; empty if nobody tells.
         pipeline: URL or name of the run.
         started, finished: seconds since the epoch.
         dependencies: image or component that it is built from → digest; empty where nobody knows it.
@@ -64,6 +65,7 @@ class BuildFacts:
     request: BuildRequest
     builder: str
     commit: str
+    repository: str
     pipeline: str
     started: float
     finished: float
@@ -73,7 +75,10 @@ class BuildFacts:
 def provenance(facts: BuildFacts) -> Document:
     """An in-toto statement with SLSA provenance (slsa.dev/spec/v1.0/provenance)."""
     request = facts.request
-    dependencies: list[dict[str, Any]] = [{"name": "source", "digest": {"gitCommit": facts.commit}}]
+    source: dict[str, Any] = {"name": "source", "digest": {"gitCommit": facts.commit}}
+    if facts.repository:
+        source["uri"] = f"git+{facts.repository}@{facts.commit}"  # the SPDX form that SLSA's examples have
+    dependencies = [source]
     for name, digest in sorted(facts.dependencies.items()):
         if digest:
             dependencies.append({"name": name, "digest": {"sha256": _hex(digest)}})
@@ -206,12 +211,14 @@ class Provenance:
     Arguments:
         subjects: digests of the images it speaks of.
         commits: commits of the source repository they were built from.
+        repositories: URLs of those repositories, where it names them.
         builder: who built them.
         invocation: the run that did.
     """
 
     subjects: tuple[str, ...]
     commits: tuple[str, ...]
+    repositories: tuple[str, ...]
     builder: str
     invocation: str
 
@@ -225,14 +232,22 @@ def read_provenance(content: bytes) -> Provenance | None:
         predicate = statement["predicate"]
         run = predicate.get("runDetails", {})
         needed = predicate["buildDefinition"].get("resolvedDependencies", [])
+        sources = [one for one in needed if "gitCommit" in one.get("digest", {})]
         return Provenance(
             tuple(f"sha256:{one['digest']['sha256']}" for one in statement["subject"]),
-            tuple(one["digest"]["gitCommit"] for one in needed if "gitCommit" in one.get("digest", {})),
+            tuple(one["digest"]["gitCommit"] for one in sources),
+            tuple(_repository(one["uri"]) for one in sources if one.get("uri")),
             str(run.get("builder", {}).get("id", "")),
             str(run.get("metadata", {}).get("invocationId", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _repository(uri: str) -> str:
+    """``git+URL@COMMIT`` without its ends."""
+    url, at, revision = uri.removeprefix("git+").rpartition("@")
+    return url if at and "/" not in revision else uri.removeprefix("git+")
 
 
 def _hex(digest: str) -> str:
