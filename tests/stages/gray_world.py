@@ -35,6 +35,13 @@ components:
     image: {OLD}
     replicas: 2   # two are enough
 """
+APP = """\
+app: shop
+components:
+  web:
+    ports: {http: 8080}
+    entrance: {router: gateway-api}
+"""
 GOOD = Arms(ArmCounts(900, 1), ArmCounts(100, 0))
 
 
@@ -78,13 +85,14 @@ class World:
 
     def __init__(self, text: str = STABLE, **gray: Any) -> None:
         self.clock = FakeClock()
-        self.branch = FakeIacRepository({PRODUCTION: text, "app.yaml": "app: shop\n"}, self.clock.now)
+        self.branch = FakeIacRepository({PRODUCTION: text, "app.yaml": APP}, self.clock.now)
         self.engine = FollowingEngine(self.branch, self.clock)
         self.source: MetricSource = FakeSource([GOOD])
         self.judge: Judge = FakeJudge(Answer.PASS)
         self.progress = RecordingProgress()
         self.connections = _Connections(self)
         declared = {"steps": [10, 50], "interval": "60s", "metrics": [{"source": "fake"}], **gray}
+        declared.setdefault("weight-tolerance", 1000)  # the scripted requests know nothing of weights
         self.delivery = Delivery.model_validate(
             {
                 "app": "shop",

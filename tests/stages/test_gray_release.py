@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from gray_world import GOOD, NEW, NEWER, OLD, PRODUCTION, STABLE, World, commit_of
+from gray_world import APP, GOOD, NEW, NEWER, OLD, PRODUCTION, STABLE, World, commit_of
 from test_gray_commands import project
 
 from pipegraft.domain.gray.machine import Command
@@ -472,3 +472,53 @@ def test_a_weight_that_the_traffic_does_not_have_is_said() -> None:
     world.source = FakeSource([Arms(GOOD.stable, GOOD.gray, weight=25)])
     world.release()
     assert world.messages("warning") == ["expected 10% of the requests to be meant for gray, found 25%"]
+
+
+def test_a_step_does_not_pass_while_the_requests_are_split_otherwise() -> None:
+    late = Arms(ArmCounts(10_000, 10), ArmCounts(0, 0))
+    as_told = Arms(ArmCounts(9_000, 9), ArmCounts(1_000, 1))
+    world = World(steps=[10], **{"weight-tolerance": 0.5})
+    world.prepare()
+    world.source = FakeSource([late, late, as_told])
+    assert world.release().outcome == "promoted"
+    warned = world.messages("warning")
+    assert len(warned) == 2
+    assert warned[0].startswith(
+        "expected 10% of the requests to be gray's, found 0% of the 10,000 that 'errors' counts"
+    )
+
+
+def test_a_split_that_never_comes_ends_with_the_deadline_and_is_named() -> None:
+    world = World(steps=[10], deadline="5m", **{"weight-tolerance": 0.5})
+    world.prepare()
+    world.source = FakeSource([Arms(ArmCounts(7_000, 7), ArmCounts(3_000, 3))])
+    with pytest.raises(RolledBack, match="expected 10% of the requests to be gray's, found 30%"):
+        world.release()
+    assert world.text == STABLE
+
+
+def test_a_bad_version_is_taken_back_however_the_requests_are_split() -> None:
+    world = World(steps=[10], **{"weight-tolerance": 0.5})
+    world.prepare()
+    world.source = FakeSource([Arms(ArmCounts(7_000, 7), ArmCounts(3_000, 900))])
+    world.judge = FakeJudge(Answer.FAIL)
+    with pytest.raises(RolledBack, match="as scripted"):
+        world.release()
+
+
+@pytest.mark.parametrize("more", ["gray-for: {headers: {X-Team: shop}}", "mirror: 100", "affinity: {}"])
+def test_what_gray_is_meant_to_get_beside_its_weight_is_no_mismatch(more: str) -> None:
+    world = World(steps=[10], **{"weight-tolerance": 0.5, "router": "gateway-api"})
+    world.branch.commit({"app.yaml": APP.replace("router: gateway-api", more)}, "more", world.branch.tip())
+    world.prepare()
+    world.source = FakeSource([Arms(ArmCounts(7_000, 7), ArmCounts(3_000, 3))])
+    assert world.release().outcome == "promoted"
+    assert not world.messages("warning")
+
+
+def test_another_router_than_the_app_spec_names_is_refused_before_anything_moves() -> None:
+    world = World(router="istio")
+    world.prepare()
+    with pytest.raises(UsageError, match=r"the entrance of 'web' in app\.yaml is split by 'gateway-api'"):
+        world.release()
+    assert world.steps == ["prepare"]

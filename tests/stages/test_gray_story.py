@@ -25,7 +25,7 @@ class Page(HTMLParser):
         self.words = ""
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
-        if tag not in ("meta", "line", "path", "circle"):
+        if tag not in ("meta", "link", "line", "path", "circle"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipegraft.actions.rewrite import Changes, Read, rewrite
+from pipegraft.domain.appspec import Resolved, resolve
 from pipegraft.domain.commit_message import GATE, commit_message, release_trailers
-from pipegraft.domain.environment_file import environment_path, read_environment
+from pipegraft.domain.environment_file import app_path, environment_path, read_environment
 from pipegraft.domain.gray import edits
 from pipegraft.domain.gray.history import Chapter, step_name
 from pipegraft.domain.gray.machine import Do, Move, Standing, apply_move, standing_of
 from pipegraft.domain.gray.record import OBSERVED
-from pipegraft.errors import UsageError
+from pipegraft.errors import ConfigError, UsageError
 from pipegraft.model.release import Source
 from pipegraft.ports.clock import Clock
 from pipegraft.ports.iac import Commit
@@ -81,6 +82,17 @@ class GrayBranch:
             ConfigError: it is not an environment file.
         """
         return self._look_at(self._branch.read(self.path, self._branch.tip()))
+
+    def spec(self, look: Look) -> Resolved | None:
+        """The app spec of the environment; None if it is not one, which is for the engine to say."""
+        app_file = app_path(self.subject.folder)
+        app = self._branch.read(app_file, self._branch.tip()) or ""
+        try:
+            return resolve(
+                app, look.text, self.subject.environment, app_file=app_file, environment_file=self.path
+            )
+        except ConfigError:
+            return None
 
     def _look_at(self, text: str | None) -> Look:
         environment = read_environment(text or "", self.path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pipegraft.actions.gray_bake import GrayBake
@@ -20,6 +21,8 @@ from pipegraft.domain.gray.history import Chapter, step_name
 from pipegraft.domain.gray.machine import Do, Move, Standing, next_move
 from pipegraft.domain.gray.policy import judge_policy
 from pipegraft.domain.gray.record import as_data, look_data, to_trailer, total
+from pipegraft.domain.gray.weights import weight_mismatch
+from pipegraft.domain.rendering.routes import gray_gets_more, other_routers
 from pipegraft.errors import Held, Locked, RolledBack, SyncFailed, Unreachable, UsageError
 from pipegraft.model.delivery import Gray
 from pipegraft.model.judgement import Answer, Judgement
@@ -109,6 +112,7 @@ class GrayDrive:
                 goes_on = self._wait_for_a_person(look)
             else:
                 if move.do is Do.WEIGHT and look.standing.weight == 0:
+                    self._check_router(look)
                     self._ask_sources()
                 goes_on = self._make(look, move) or self._pace.wait
             if not goes_on:
@@ -159,7 +163,7 @@ class GrayDrive:
 
     def _observe(self, look: Look) -> bool:
         """Watch for an interval and judge; False if this process should not wait for its end."""
-        watch = self._watch_at(look.standing)
+        watch = self._watch_at(look)
         due = watch.end + self._gray.interval
         while (now := self._context.clock.now()) < due:
             if not (self._pace.wait or self._must_wait):
@@ -178,13 +182,16 @@ class GrayDrive:
         )
         return True
 
-    def _watch_at(self, standing: Standing) -> GrayWatch:
+    def _watch_at(self, look: Look) -> GrayWatch:
         """The watch over the present weight, begun if need be."""
+        standing = look.standing
         if self._watch is not None and standing == self._watching:
             return self._watch
         context, now = self._context, self._context.clock.now()
         chapter = self._branch.chapter()
         connections = context.connections
+        spec = self._branch.spec(look)
+        more = spec is not None and gray_gets_more(spec)
         seen = self._watch.observations if self._watch else []
         self._watch = GrayWatch(
             connections.metrics(self._environment),
@@ -192,6 +199,7 @@ class GrayDrive:
             self._policy,
             together(seen, chapter.observed),
             context.progress,
+            mismatch=partial(weight_mismatch, tolerance=self._gray.weight_tolerance, more_is_meant=more),
         )
         for span in chapter.unobserved:
             self._watch.recall(span, self._gray.interval, now)
@@ -200,6 +208,20 @@ class GrayDrive:
         self._watching, self._looks = standing, []
         self._must_wait = self._watch.end >= now  # nobody else will remember what is seen from now on
         return self._watch
+
+    def _check_router(self, look: Look) -> None:
+        """Make sure that what the delivery names as the router is what splits the requests.
+
+        Raises:
+            UsageError: it is not; nothing was written.
+        """
+        spec = self._branch.spec(look)
+        for component, router in other_routers(spec, self._gray.router) if spec else ():
+            raise UsageError(
+                f"delivery.yaml names the router '{self._gray.router}', but the entrance of '{component}' in "
+                f"app.yaml is split by '{router}'",
+                fix="name the same router in 'gray.router' and in 'entrance.router'",
+            )
 
     def _ask_sources(self) -> None:
         """Make sure that every source answers before any request depends on it.

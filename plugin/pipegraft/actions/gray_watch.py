@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import inf
 from typing import Any
 
 from pipegraft.domain.gray.history import Span
+from pipegraft.domain.judging.conclusion import present_step
 from pipegraft.errors import OutsideError, PipegraftError, UsageError
 from pipegraft.model.judgement import Answer, Judgement, JudgePolicy
 from pipegraft.model.observation import ArmCounts, Observation
@@ -26,6 +28,7 @@ class GrayWatch:
         policy: what is expected.
         earlier: what was observed at the weights before, by whoever drove the release then.
         progress: told when a source gives no data.
+        mismatch: what is wrong with how the requests of a step's intervals are split; empty if nothing is.
     """
 
     def __init__(
@@ -35,11 +38,14 @@ class GrayWatch:
         policy: JudgePolicy,
         earlier: Sequence[Observation],
         progress: Progress,
+        *,
+        mismatch: Callable[[Sequence[Observation]], str] = lambda _step: "",
     ) -> None:
         self._sources = sources
         self._judge = judge
         self._policy = policy
         self._progress = progress
+        self._mismatch = mismatch
         self._earlier = list(earlier)
         self._silent: dict[str, str] = {}
         self._counting: set[str] = set()
@@ -108,9 +114,16 @@ class GrayWatch:
             self._observe(weight, self._end + interval)
         self._observe(weight, now)
         try:
-            return self._judge(self._policy, self.observations)
+            judgement = self._judge(self._policy, self.observations)
         except UsageError as error:
-            return self._undecidable(error)
+            return self._undecidable(f"the judge cannot use what was observed: {error.problem.message}")
+        mismatch = self._mismatch([one for one in self.observations if one.weight == weight])
+        if not mismatch:
+            return judgement
+        self._warn(mismatch)
+        if judgement.answer is Answer.FAIL:  # bad is bad at any weight
+            return judgement
+        return replace(self._undecidable(mismatch), evidence=judgement.evidence)
 
     def _observe(self, weight: float, until: float) -> None:
         taken = {name: found for name in self._sources if (found := self._take(name, until))}
@@ -120,11 +133,10 @@ class GrayWatch:
         self.step.append(Observation(self._end, until, weight, _arm(taken, "stable"), _arm(taken, "gray")))
         self._end = until
 
-    def _undecidable(self, error: UsageError) -> Judgement:
-        """No answer where the judge cannot use what it gets: a release never stays unwatched for that."""
-        seconds = self.step[-1].end - self.step[0].start
+    def _undecidable(self, reason: str) -> Judgement:
+        """No answer from what cannot be judged; the deadline holds: no release stays unwatched for that."""
+        seconds = sum(one.seconds for one in present_step(self.observations))
         late = self._policy.deadline is not None and seconds >= self._policy.deadline
-        reason = f"the judge cannot use what was observed: {error.problem.message}"
         return Judgement(Answer.INCONCLUSIVE, reason, (), seconds=seconds, expired=late)
 
     @property

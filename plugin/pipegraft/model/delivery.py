@@ -179,6 +179,9 @@ class Gray(Declared):
     """For the judge `sequential`: how far one version's rates drift by themselves; 0.2 is a fifth."""
     max_failures: int = Field(default=5, ge=1)
     """For the judge `threshold`: failed intervals that take the release back."""
+    weight_tolerance: float = Field(default=0.5, gt=0)
+    """How far gray's share of the requests that the metrics count may be from its weight, relative: with 0.5,
+    a weight of 10 may show as 6.7% to 15%. A step whose requests are split otherwise does not pass."""
     bake: Duration = 0.0
     """How long the new version is watched after its promotion; a regression takes it back."""
 

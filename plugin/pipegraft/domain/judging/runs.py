@@ -127,9 +127,11 @@ class ShareRun:
             verb = f"took longer than {self._bad.bound:g} s"
         else:
             verb = "were slow"
+        drift = self.bets.drift
+        alone = f"; each drifts by itself by about {drift:.2g}, more than 'wander' says" if drift else ""
         return (
             f"{percent(gray)} of gray's {self.totals.gray:,.0f} requests {verb}, "
-            f"{percent(stable)} of stable's {self.totals.stable:,.0f}"
+            f"{percent(stable)} of stable's {self.totals.stable:,.0f}{alone}"
         )
 
 

@@ -1,7 +1,8 @@
 """Bets on one metric that counts bad requests: e-values against gray and in its favour.
 
 *Against*: the stories in which gray is worse, mixed, compared with the best of the innocent stories: gray
-is worse by no more than the tolerance, but for one freak interval; or the arms are equal and wander.
+is worse by no more than the tolerance, but for one freak interval; or the arms are equal and wander, as far
+as expected or, once that shows, further.
 *In favour*: the stories in which gray is good, mixed, compared with the best of those in which it is worse
 by the margin or more. Taking the best story of a null hypothesis makes the ratio an e-process for all of
 it (universal inference: Wasserman, Ramdas and Balakrishnan, arXiv 1912.11436): under any of its stories the
@@ -10,13 +11,22 @@ ratio ever exceeds 1 / alpha with probability alpha at most, at whatever interva
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import exp, inf, log, log1p, sqrt
 from typing import Final
 
 from pipegraft.domain.judging.readings import Draws
 from pipegraft.domain.judging.scores import edge, log_mixture
-from pipegraft.domain.judging.stories import Constant, Following, Freak, Onset, Story, weathers
+from pipegraft.domain.judging.stories import (
+    Constant,
+    Following,
+    Freak,
+    Onset,
+    Story,
+    Wandering,
+    storms,
+    weathers,
+)
 
 __all__ = ["ShareBets"]
 
@@ -27,7 +37,7 @@ _GOOD: Final = ((0.05, 0.1), (0.5, 0.15), (0.75, 0.15), (1.0, 0.4))
 _HALF_WAY: Final = 0.2
 """Ratios that a good version is expected to show, with their weights, and of one half way to the margin."""
 
-_CONSTANT: Final = 0.5
+_CONSTANT: Final = 0.2
 _FOLLOWING: Final = 0.1
 """Weights of those stories, and of the one that follows what was shown, in each mixture; the rest wander."""
 
@@ -41,6 +51,13 @@ _AT_ANY_TIME: Final = 0.02
 
 _BELOW_FLOOR: Final = ((0.0, 0.3), (0.1, 0.2), (0.25, 0.2), (0.5, 0.2), (0.75, 0.1))
 """Parts of the floor that a good version's share is expected to be, with their weights."""
+
+_CREDIT: Final = log(2.0)
+"""Given to weather over its likelihood, which the filter only approximates."""
+
+_STORMY: Final = 2.0
+"""By how much a storm must have foretold what happened better than any weather did, in logarithms, whatever
+gray's rate is: then the drift is wider than `wander` says, and is no sign of guilt."""
 
 _WIDEST: Final = 8.0
 """Logarithm of the largest ratio that an interval's end is looked for at."""
@@ -70,6 +87,8 @@ class ShareBets:
         self._good_following = Following(-inf, log1p(margin) - _APART)
         self._equal_weather = weathers(0.0, wander)
         self._worse_weather = weathers(log1p(margin), wander)
+        self._equal_storms = storms(0.0, wander)
+        self._worse_storms = storms(log1p(margin), wander)
         self._worse_weights = _weights([weight for _, weight in _WORSE], len(self._worse_weather))
         self._good_weights = _weights([weight for _, weight in good], len(self._equal_weather))
         self._floor = _FloorTest(floor) if floor else None
@@ -98,6 +117,8 @@ class ShareBets:
             following.see(odds, gray, stable)
         for wandering in (*self._equal_weather, *self._worse_weather):
             wandering.see(odds, gray, stable)
+        for storm in (*self._equal_storms, *self._worse_storms):
+            storm.see(odds, gray, stable)
         self._intervals.append((odds, gray, stable))
 
     def _stake(self, *, new_weight: bool) -> float:
@@ -111,9 +132,22 @@ class ShareBets:
     @property
     def against(self) -> float:
         """Logarithm of the e-value against gray."""
-        innocent = max(_scores([self._tolerated], self._equal_weather))
-        relative = self._worse_mixture() - innocent
+        weather = max(_scores(self._equal_weather, self._storms()), default=-inf)
+        relative = self._worse_mixture() - max(self._tolerated.score, weather + _CREDIT)
         return min(relative, self._floor.against) if self._floor else relative
+
+    def _storms(self) -> Iterator[Wandering]:
+        """The innocent storms that have shown themselves."""
+        calm = max(_scores(self._worse, self._equal_weather, self._worse_weather))
+        for equal, worse in zip(self._equal_storms, self._worse_storms, strict=True):
+            if max(equal.score, worse.score) > calm + _STORMY:
+                yield equal
+
+    @property
+    def drift(self) -> float | None:
+        """Standard deviation of the logarithm of one arm's rate, where it shows to be wider than expected."""
+        found = max(self._storms(), key=lambda storm: storm.score, default=None)
+        return found.deviation / 2**0.5 if found else None
 
     @property
     def in_favour(self) -> float:

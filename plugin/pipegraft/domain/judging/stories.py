@@ -25,6 +25,7 @@ __all__ = [
     "Onset",
     "Story",
     "Wandering",
+    "storms",
     "weathers",
 ]
 
@@ -140,10 +141,11 @@ class Wandering:
         memory: correlation of the deviation from one interval to the next.
     """
 
-    __slots__ = ("_deviation", "_fresh", "_memory", "_theta", "_variance", "score")
+    __slots__ = ("_deviation", "_fresh", "_memory", "_theta", "_variance", "deviation", "score")
 
     def __init__(self, theta: float, deviation: float, memory: float) -> None:
         self._theta = theta
+        self.deviation = deviation
         self._memory = memory
         self._fresh = (1.0 - memory * memory) * deviation * deviation
         self._deviation = 0.0
@@ -213,6 +215,18 @@ def weathers(theta: float, wander: float) -> tuple[Wandering | Clumped, ...]:
     shapes = ((both / 2, 0.0), (both, 0.0), (both / 2, _MEMORY), (both, _MEMORY))
     wandering = tuple(Wandering(theta, deviation, memory) for deviation, memory in shapes)
     return (*wandering, Clumped(theta, _CLUMP))
+
+
+_STORMS: Final = (1.5, 2.0, 3.0)
+"""Multiples of the wander that is expected, for drifts that only show themselves in what is observed."""
+
+
+def storms(theta: float, wander: float) -> tuple[Wandering, ...]:
+    """Weather that is worse than anybody expected; arguments as for `weathers`."""
+    both = wander * 2**0.5
+    return tuple(
+        Wandering(theta, many * both, memory) for many in _STORMS for memory in (0.0, _MEMORY) if wander
+    )
 
 
 class Onset:

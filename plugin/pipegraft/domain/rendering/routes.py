@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from pipegraft.domain.appspec import GRAY_SUFFIX, Resolved
 from pipegraft.domain.pods import Pod
@@ -14,7 +14,9 @@ from pipegraft.errors import UsageError
 from pipegraft.model.appspec import Entrance
 from pipegraft.ports.traffic import ClusterRouter, EntranceSplit, GrayShare
 
-__all__ = ["http_route_of", "is_routed", "routes_of"]
+__all__ = ["gray_gets_more", "http_route_of", "is_routed", "other_routers", "routes_of"]
+
+_EMBEDDED: Final = "embedded"
 
 
 def is_routed(resolved: Resolved, pod: Pod) -> bool:
@@ -56,6 +58,32 @@ def http_route_of(resolved: Resolved, pod: Pod) -> Manifest:
     """The pod's route in the words of the Gateway API, whatever router it names: for where none is."""
     route: Manifest = GatewayApi().render(_split(resolved, pod))[0]
     return route
+
+
+def other_routers(resolved: Resolved, router: str) -> Iterator[tuple[str, str]]:
+    """Components of a gray release that another router splits than the delivery says, with its name.
+
+    Arguments:
+        router: what `gray.router` of the delivery names. The embedded engine reads HTTPRoutes, too.
+    """
+    understood = {router, DEFAULT_ROUTER} if router == _EMBEDDED else {router}
+    for entrance, name in _split_entrances(resolved):
+        if (entrance.router or DEFAULT_ROUTER) not in understood:
+            yield name, entrance.router or DEFAULT_ROUTER
+
+
+def gray_gets_more(resolved: Resolved) -> bool:
+    """Whether the new version is meant to get requests beside its weight."""
+    return any(
+        entrance.gray_for or entrance.affinity or entrance.mirror
+        for entrance, _ in _split_entrances(resolved)
+    )
+
+
+def _split_entrances(resolved: Resolved) -> Iterator[tuple[Entrance, str]]:
+    for pod in resolved.pods:
+        if resolved.gray and pod.name in resolved.gray.pods and is_routed(resolved, pod):
+            yield pod.main.spec.entrance or Entrance(), pod.name
 
 
 def _listen(entrance: Entrance) -> dict[str, Any]:

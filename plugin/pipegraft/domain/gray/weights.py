@@ -1,0 +1,77 @@
+"""Whether the requests that both versions got are split as it was committed.
+
+A router that did not take the weight over, or a query that counts something else, makes every verdict
+worthless: the evidence is of another experiment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import lgamma, log
+from typing import Final
+
+from pipegraft.model.observation import Observation
+
+__all__ = ["weight_mismatch"]
+
+_SURE: Final = log(1000)
+"""Logarithm of the odds at which a share is taken to be another one."""
+
+_TOGETHER: Final = 10.0
+"""Requests that count as one: those of one connection stay with one version."""
+
+
+def weight_mismatch(step: Sequence[Observation], tolerance: float, *, more_is_meant: bool) -> str:
+    """Compare the newer half of a step's intervals with its weight.
+
+    The likelihood of what was seen under a mixture of all shares (Beta(1/2, 1/2)) is compared with that under
+    the nearest share that is tolerated.
+
+    Arguments:
+        step: intervals of one weight, oldest first. The older half does not count, so that a router that was
+            late is forgiven.
+        tolerance: how far gray's share may be from the weight, relative.
+        more_is_meant: whether gray gets requests beside its weight, of chosen users or mirrored ones.
+
+    Returns:
+        One sentence that names both shares; empty if they do not differ, or nothing was seen.
+    """
+    if not step:
+        return ""
+    newer = step[len(step) // 2 :]
+    weight = newer[-1].weight / 100
+    for metric, stable, gray in _requests(newer):
+        seen = gray / (stable + gray)
+        most = min(weight * (1 + tolerance), 1 - (1 - weight) / (1 + tolerance))
+        least = max(weight / (1 + tolerance), 0.0)
+        too_much = not more_is_meant and seen > most and _evidence(gray, stable, most) > _SURE
+        too_little = seen < least and _evidence(gray, stable, least) > _SURE
+        if too_much or too_little:
+            return (
+                f"expected {newer[-1].weight:g}% of the requests to be gray's, found {100 * seen:.3g}% of "
+                f"the {stable + gray:,.0f} that '{metric}' counts: the router has not taken the weight over, "
+                "or the metric counts other requests"
+            )
+    return ""
+
+
+def _requests(observations: Iterable[Observation]) -> Iterable[tuple[str, float, float]]:
+    """Metric → requests of stable and of gray, of the metrics that count any."""
+    found: dict[str, tuple[float, float]] = {}
+    for observation in observations:
+        for metric in observation.stable:
+            pair = observation.pair(metric)
+            if pair:
+                stable, gray = found.get(metric, (0.0, 0.0))
+                found[metric] = (stable + pair[0].requests, gray + pair[1].requests)
+    return [(metric, stable, gray) for metric, (stable, gray) in found.items() if stable + gray > 0]
+
+
+def _evidence(gray: float, stable: float, share: float) -> float:
+    """Logarithm of the odds against gray's share being this one."""
+    gray, stable = gray / _TOGETHER, stable / _TOGETHER
+    mixture = lgamma(gray + 0.5) + lgamma(stable + 0.5) - lgamma(gray + stable + 1) - _HALF
+    return mixture - gray * log(share) - stable * log(1 - share)
+
+
+_HALF: Final = 2 * lgamma(0.5)  # logarithm of Beta(1/2, 1/2), whose other part, lgamma(1), is 0
