@@ -25,6 +25,10 @@ PLUGINS: tuple[Builtin, ...] = (
         *(f"traffic router {name}" for name in ("embedded", "gateway-api", "istio", "ingress-nginx")),
     ),
     Builtin("pipegraft.domain.judging.plugin", "judge sequential", "judge threshold", "judge mann-whitney"),
+    Builtin(
+        "pipegraft.domain.resources.plugin",
+        *(f"resource provider {name}" for name in ("local", "crossplane", "kubevela-terraform")),
+    ),
     Builtin("pipegraft.adapters.tracing"),
 )
 """Modules that implement hooks, in the order their values are shown, with everything each provides.

@@ -24,6 +24,7 @@ from pipegraft.ports.plugins import (
     TrafficRouterPlugin,
 )
 from pipegraft.ports.progress import Event
+from pipegraft.ports.resources import ResourceProvider
 from pipegraft.ports.stage import Stage, StageContext
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "KINDS",
     "METRIC_SOURCES",
     "PROJECT",
+    "RESOURCE_PROVIDERS",
     "STAGES",
     "TRAFFIC_ROUTERS",
     "Kind",
@@ -239,6 +241,36 @@ def pipegraft_traffic_routers() -> Iterable[TrafficRouterPlugin]:
     """
 
 
+@_hookspec
+def pipegraft_resource_providers() -> Iterable[ResourceProvider]:
+    """Who provides databases, caches, buckets. Called once, when an app spec is read.
+
+    A type that other providers know must promise the same: use their `ResourceType`.
+
+    Example::
+
+        class Options(Declared):
+            region: str
+
+        def provide(request, options):
+            return Provision({"path": f"/mnt/{options.region}/{request.name}"})
+
+        @hookimpl
+        def pipegraft_resource_providers():
+            yield ResourceProvider(
+                name="mine",
+                summary="Folders of our file server.",
+                types=(SHARE,),
+                targets={"share": frozenset({"oam", "kubernetes"})},
+                options=Options,
+                provide=provide,
+            )
+
+    Returns:
+        Providers, each with a name no other plugin uses.
+    """
+
+
 T = TypeVar("T")
 
 
@@ -263,6 +295,7 @@ IMAGE_BUILDERS = Kind("pipegraft_image_builders", ImageBuilderPlugin, "image bui
 GITOPS_ENGINES = Kind("pipegraft_gitops_engines", GitOpsEnginePlugin, "GitOps engine")
 JUDGES = Kind("pipegraft_judges", JudgePlugin, "judge")
 METRIC_SOURCES = Kind("pipegraft_metric_sources", MetricSourcePlugin, "metric source")
+RESOURCE_PROVIDERS = Kind("pipegraft_resource_providers", ResourceProvider, "resource provider")
 TRAFFIC_ROUTERS = Kind("pipegraft_traffic_routers", TrafficRouterPlugin, "traffic router")
 
 KINDS: tuple[Kind[Any], ...] = (
@@ -273,5 +306,6 @@ KINDS: tuple[Kind[Any], ...] = (
     JUDGES,
     METRIC_SOURCES,
     TRAFFIC_ROUTERS,
+    RESOURCE_PROVIDERS,
 )
 """Every kind there is."""

@@ -64,6 +64,7 @@ def test_the_example_sets_every_field_there_is() -> None:
     declared = {kebab(name) for model in models for name in model.model_fields}
     unrendered = {kebab(name) for name in pod_checks._UNRENDERED}
     unrendered |= {"router", "ingress-class", "mirror", "gray-for", "affinity"}  # see test_routers.py
+    unrendered |= {"resources", "providers"}  # see resources/
     assert declared - unrendered - {"policies"} <= fields(APP) | fields(ENVIRONMENT)
 
 

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from pipegraft.domain.resources.binding import Platform
+from pipegraft.domain.resources.local import LOCAL
 from pipegraft.domain.verdicts.embedded import verdict
 from pipegraft.errors import Unreachable
 from pipegraft.ports.clock import FakeClock
 from pipegraft.ports.engine import State, Verdict
 from pipegraft.ports.iac import FakeIacRepository
+from pipegraft.ports.resources import FakeResourceHost, HostedState
 from pipegraft.ports.runtime import FakeRuntime, Phase, Workload
 from pipegraft.ports.traffic import FakeRouter, Route
 from pipegraft.usecases.engine import Engine, EngineOptions
@@ -47,6 +50,7 @@ class World:
         self.iac = FakeIacRepository({"app.yaml": APP, PATH: environment})
         self.runtime = FakeRuntime()
         self.router = FakeRouter()
+        self.resources = FakeResourceHost()
         self.clock = FakeClock()
         self.said: list[str] = []
         self.restart()
@@ -60,6 +64,8 @@ class World:
             router=self.router,
             clock=self.clock,
             states=States(self.folder / "applications"),
+            resources=self.resources,
+            platform=Platform(lambda: {LOCAL.name: LOCAL}, "oam"),
             entrances=Entrances(self.folder / "entrances.json", lambda _taken: 9999),
             report=self.said.append,
         )
@@ -376,3 +382,60 @@ def test_a_defect_in_the_watcher_ends_the_engine(world: World, monkeypatch: pyte
     monkeypatch.setattr(world.iac, "tip", broken)
     with pytest.raises(ZeroDivisionError):
         world.engine.run()
+
+
+DATABASE = """\
+app: shop
+components:
+  web: {ports: {http: 8080}, env: {PATH_TO_DATA: "${resources.data.path}"}}
+resources:
+  data: {type: sqlite}
+"""
+
+
+def test_what_needs_a_resource_waits_until_it_serves(world: World) -> None:
+    world.resources.states["shop-data"] = HostedState(ready=False, usable=False, message="starting")
+    target = world.commit(DATABASE, "app.yaml")
+    world.settle()
+    assert world.running() == []
+    assert world.verdict(target).state is State.PROGRESSING
+    assert world.status["message"] == "shop-data: starting"
+    world.resources.states.clear()
+    world.turn(8)
+    assert world.running() == ["web ready"]
+    assert world.verdict(target).state is State.SUCCEEDED
+
+
+def test_a_resource_that_cannot_run_fails_the_delivery_with_its_reason(world: World) -> None:
+    message = "redis-server is not installed on this machine"
+    world.resources.states["shop-data"] = HostedState(
+        ready=False, usable=False, message=message, failed=True, evidence=("a line of its log",)
+    )
+    target = world.commit(DATABASE, "app.yaml")
+    world.settle()
+    said = world.verdict(target)
+    assert said.state is State.FAILED
+    assert f"resource shop-data {message}" in said.reason
+    assert "    a line of its log" in said.evidence
+
+
+def test_a_workload_is_healed_while_its_resource_starts_again(world: World) -> None:
+    world.commit(DATABASE, "app.yaml")
+    world.settle()
+    world.resources.states["shop-data"] = HostedState(ready=False, usable=True, message="starting")
+    name = next(iter(world.runtime.instances))
+    world.runtime.instances[name] = replace(world.runtime.instances[name], phase=Phase.FAILED)
+    world.turn(4)
+    assert world.running() == ["web ready"]
+    assert world.status["health"] == "progressing"
+
+
+def test_a_resource_ends_after_what_used_it(world: World) -> None:
+    world.commit(DATABASE, "app.yaml")
+    world.settle()
+    world.commit(APP, "app.yaml")
+    world.look()
+    world.turn()
+    assert list(world.resources.hosted) == [("shop-production", "shop-data")]
+    world.turn(8)
+    assert list(world.resources.hosted) == []

@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "judge": "Judge recorded releases again, to tune a policy before trusting it.",
     "engine": "Keep environments on this machine as their IaC repository declares them.",
     "render": "Show what the app spec in FOLDER becomes for an engine.",
+    "resources": "List the types of resources, what each takes and tells, and who provides it.",
     "templates": "Write ci_templates/ and docs/stages/ from the stage definitions.",
     "plugins": "List the plugins that are loaded, from where, what they provide, and what failed and why.",
     "plugin": "Start a package that adds a stage of your own.",

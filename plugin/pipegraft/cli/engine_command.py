@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from pipegraft.cli.common import load_plugins
+
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
@@ -86,4 +88,4 @@ def command(
         secrets.resolve() if secrets else None,
         keep_workloads,
     )
-    run_engine(setup, lambda line: click.echo(line, err=True))
+    run_engine(setup, load_plugins(), lambda line: click.echo(line, err=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pipegraft.cli.common import json_option, print_json
+from pipegraft.cli.common import json_option, load_plugins, print_json
 
 __all__ = ["command"]
 
@@ -28,15 +28,18 @@ def command(*, files: tuple[str, ...], pre_receive: bool, pusher: str | None, as
     .pipegraft/guard.yaml gives them.
     """
     from pipegraft.adapters.git.received import open_received  # noqa: PLC0415
+    from pipegraft.domain.resources.binding import Platform  # noqa: PLC0415
     from pipegraft.usecases.guard import check_push, check_work_tree, parse_updates, pusher_name  # noqa: PLC0415
+    from pipegraft.usecases.resources import load_providers  # noqa: PLC0415
 
     if pre_receive == bool(files):
         raise click.UsageError("expected FILES, or --pre-receive")
+    platform = Platform(lambda: load_providers(load_plugins()))
     if pre_receive:
         who = pusher_name(os.environ) if pusher is None else pusher
-        problems = check_push(open_received(), parse_updates(sys.stdin), who)
+        problems = check_push(open_received(), parse_updates(sys.stdin), who, platform)
     else:
-        problems = check_work_tree(Path(), files)
+        problems = check_work_tree(Path(), files, platform)
     if as_json:
         print_json(
             [{"message": one.message, "place": str(one.place or ""), "fix": one.fix} for one in problems]

@@ -16,6 +16,8 @@ from typing import Any, TypeVar, cast
 from pipegraft.domain.configuration import validate
 from pipegraft.domain.pod_checks import Report, check_pod
 from pipegraft.domain.pods import Member, Pod
+from pipegraft.domain.resources.binding import BoundResource, Platform, Scope, bind_resources
+from pipegraft.domain.resources.placeholders import Outputs, fill_component
 from pipegraft.errors import ConfigError, Place, Problem
 from pipegraft.model.appspec import App, AppComponent, AppEnvironment, Policies, Reference, ReleaseMark
 from pipegraft.model.base import Declared
@@ -64,6 +66,7 @@ class Resolved:
     Arguments:
         name: ``APP-ENVIRONMENT``, the application's name for engines.
         pods: one for each rpc component, in the order of ``app.yaml``.
+        resources: each once, in the order of ``app.yaml``.
     """
 
     app: str
@@ -73,6 +76,7 @@ class Resolved:
     release: ReleaseMark | None
     pods: tuple[Pod, ...]
     gray: GrayPods | None = None
+    resources: tuple[BoundResource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,28 +111,38 @@ def resolve(
     *,
     app_file: str = "app.yaml",
     environment_file: str = "",
+    platform: Platform | None = None,
 ) -> Resolved:
     """Read both files and put them together.
 
     Arguments:
         environment: name of the environment.
         app_file, environment_file: names for messages.
+        platform: what resources are provided by; None has no provider.
 
     Raises:
         ConfigError: everything wrong with them, each with its place.
     """
     app = read_app(app_text, app_file)
-    return resolve_in(app, environment_text, environment, environment_file=environment_file)
+    return resolve_in(
+        app, environment_text, environment, environment_file=environment_file, platform=platform
+    )
 
 
 def resolve_in(
-    app_file: AppFile, environment_text: str, environment: str, *, environment_file: str = ""
+    app_file: AppFile,
+    environment_text: str,
+    environment: str,
+    *,
+    environment_file: str = "",
+    platform: Platform | None = None,
 ) -> Resolved:
     """Put an environment over an app that is read already.
 
     Arguments:
         environment: name of the environment.
         environment_file: name for messages.
+        platform: what resources are provided by; None has no provider.
 
     Raises:
         ConfigError: everything that does not fit together, each with its place.
@@ -139,16 +153,23 @@ def resolve_in(
     layers = [_Layer(app.components, app_file.marks, ()), _Layer(there.components, marks, ())]
     policies = merge(app.policies, there.policies)
     problems = [*_unknown_components(layers[1], app)]
-    stable = _pods(app, policies, layers, problems)
+    name = f"{app.app}-{environment}"
+    scope = Scope(app, there, app_file.marks, marks, environment, there.namespace or name)
+    resources = bind_resources(scope, platform or Platform(), problems)
+    outputs = {called: bound.provision.outputs if bound else None for called, bound in resources.items()}
+
+    def pods(layers: Sequence[_Layer]) -> dict[str, Pod]:
+        return _pods(app, policies, layers, outputs, problems)
+
+    stable = pods(layers)
     gray = None
     if there.gray:
         layer = _Layer(there.gray.components, marks, ("gray",))
         problems += _unknown_components(layer, app)
-        new = _pods(app, policies, [*layers, layer], problems)
+        new = pods([*layers, layer])
         problems += _refused_by_gray(stable, new, layer)
         changed = {pod: new[pod] for pod in stable if pod in new and stable[pod] != new[pod]}
         gray = GrayPods(there.gray.release, there.gray.weight, there.gray.phase, changed)
-    name = f"{app.app}-{environment}"
     if len(name) > 63:
         problems.append(
             Problem(f"'{name}' is longer than the 63 characters a name may have", marks.place(()))
@@ -156,7 +177,14 @@ def resolve_in(
     if problems:
         raise ConfigError(sorted(set(problems), key=_order))
     return Resolved(
-        app.app, environment, name, there.namespace or name, there.release, tuple(stable.values()), gray
+        app.app,
+        environment,
+        name,
+        scope.namespace,
+        there.release,
+        tuple(stable.values()),
+        gray,
+        tuple(bound for called, bound in resources.items() if bound and called == bound.names[0]),
     )
 
 
@@ -241,14 +269,23 @@ def _unknown_components(layer: _Layer, app: App) -> Iterator[Problem]:
             yield Problem(f"component '{name}' is not declared in app.yaml", layer.place((name,)), fix)
 
 
-def _pods(app: App, policies: Policies, layers: Sequence[_Layer], problems: list[Problem]) -> dict[str, Pod]:
+def _pods(
+    app: App,
+    policies: Policies,
+    layers: Sequence[_Layer],
+    outputs: Outputs,
+    problems: list[Problem],
+) -> dict[str, Pod]:
     """Every pod of the merged layers; what is wrong is appended to `problems`."""
-    members = [_member(name, policies, layers) for name in app.components]
-    rpc = [member.name for member in members if member.intimacy == "rpc"]
 
     def report(message: str, route: Route, fix: str = "") -> None:
         problems.append(Problem(message, _place(layers, route), fix))
 
+    members = [
+        Member(name, fill_component(_member(name, policies, layers).spec, outputs, (name,), report))
+        for name in app.components
+    ]
+    rpc = [member.name for member in members if member.intimacy == "rpc"]
     hosts = {member.name: _host(member, rpc, report) for member in members}
     pods = {
         main.name: Pod(main, tuple(member for member in members if hosts[member.name] == main.name))

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipegraft.domain.rendering.oam import POD_SPEC
 from pipegraft.domain.rendering.parts import ANNOTATION
+from pipegraft.domain.resources.local import HOSTED_KIND
 from pipegraft.errors import UsageError
 from pipegraft.ports.runtime import Container, HealthProbe, Instance, Mount, SecretKey, Workload
 from pipegraft.ports.traffic import Backend, Choice, Route
@@ -51,7 +52,8 @@ def read_application(application: Mapping[str, Any]) -> tuple[tuple[Workload, ..
         if component["type"] == "webservice":
             workloads.append(_workload(name, component))
         elif component["type"] == "k8s-objects":
-            specs += [_route(name, item) for item in component["properties"]["objects"]]
+            objects = component["properties"]["objects"]
+            specs += [_route(name, item) for item in objects if item["kind"] != HOSTED_KIND]
         else:
             raise _unknown(f"component '{component['name']}' of type '{component['type']}'")
     return tuple(workloads), tuple(specs)

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from pipegraft.model import resources as baas
 from pipegraft.model.base import Declared, Name
 from pipegraft.model.delivery import Intimacy
 from pipegraft.model.routing import Affinity, ChosenUsers
@@ -242,6 +243,8 @@ class App(Declared):
     policies: Policies = Policies()
     """What all components have in all environments."""
     components: Mapping[Name, AppComponent] = Field(min_length=1)
+    resources: Mapping[Name, baas.Resource] = {}
+    """What it uses and does not run itself."""
 
 
 class ReleaseMark(Declared):
@@ -276,5 +279,9 @@ class AppEnvironment(Declared):
     """What all components have here."""
     components: Mapping[Name, AppComponent] = {}
     """What differs from ``app.yaml``."""
+    resources: Mapping[Name, baas.ResourceOverlay] = {}
+    """What differs for its resources."""
+    providers: tuple[baas.ProviderChoice, ...] = ()
+    """Who provides resources there; the first that fits does."""
     gray: GrayBlock | None = None
     """Absent unless a gray release runs."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipegraft.adapters.git.received import Received, Update
 from pipegraft.domain.guard.checks import check_files
 from pipegraft.domain.guard.rules import GUARD_FILE, GuardRules, read_rules
+from pipegraft.domain.resources.binding import Platform
 from pipegraft.errors import Place, Problem, UsageError
 
 __all__ = ["check_push", "check_work_tree", "parse_updates", "pusher_name"]
@@ -35,28 +36,32 @@ def parse_updates(lines: Iterable[str]) -> list[Update]:
     return updates
 
 
-def check_push(received: Received, updates: Sequence[Update], pusher: str) -> list[Problem]:
+def check_push(
+    received: Received, updates: Sequence[Update], pusher: str, platform: Platform
+) -> list[Problem]:
     """Everything wrong with a push; nothing of it may be taken unless this is empty.
 
     Arguments:
         received: the repository of the hook.
         updates: what is to move.
         pusher: who pushes.
+        platform: what resources are provided by.
     """
     return [
         problem
         for update in updates
         if update.reference.startswith("refs/heads/")
-        for problem in _check_update(received, update, pusher)
+        for problem in _check_update(received, update, pusher, platform)
     ]
 
 
-def check_work_tree(folder: Path, paths: Sequence[str]) -> list[Problem]:
+def check_work_tree(folder: Path, paths: Sequence[str], platform: Platform) -> list[Problem]:
     """Everything wrong with files on disk, before they are committed.
 
     Arguments:
         folder: root of the IaC repository.
         paths: the files, relative to it.
+        platform: what resources are provided by.
     """
 
     def read(path: str) -> str | None:
@@ -65,10 +70,10 @@ def check_work_tree(folder: Path, paths: Sequence[str]) -> list[Problem]:
         except (OSError, UnicodeDecodeError):
             return None
 
-    return check_files(paths, None, read, read_rules(read(GUARD_FILE)))
+    return check_files(paths, None, read, read_rules(read(GUARD_FILE)), platform)
 
 
-def _check_update(received: Received, update: Update, pusher: str) -> Iterator[Problem]:
+def _check_update(received: Received, update: Update, pusher: str, platform: Platform) -> Iterator[Problem]:
     branch = update.reference.removeprefix("refs/heads/")
     if update.deletes:
         yield Problem(f"branch '{branch}' would be deleted", None, "keep it: its commits are the audit")
@@ -82,10 +87,12 @@ def _check_update(received: Received, update: Update, pusher: str) -> Iterator[P
         return
     rules = read_rules(None if update.creates else received.read(update.old, GUARD_FILE))
     for commit in received.new_commits(update):
-        yield from _check_commit(received, commit, rules, pusher)
+        yield from _check_commit(received, commit, rules, pusher, platform)
 
 
-def _check_commit(received: Received, commit: str, rules: GuardRules, pusher: str) -> Iterator[Problem]:
+def _check_commit(
+    received: Received, commit: str, rules: GuardRules, pusher: str, platform: Platform
+) -> Iterator[Problem]:
     paths = received.changed(commit)
     for path in paths:
         if not rules.allows(pusher, path):
@@ -99,4 +106,5 @@ def _check_commit(received: Received, commit: str, rules: GuardRules, pusher: st
         lambda path: received.read(f"{commit}^1", path),
         lambda path: received.read(commit, path),
         rules,
+        platform,
     )

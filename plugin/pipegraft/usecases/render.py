@@ -12,7 +12,9 @@ from pipegraft.domain.rendering.dump import dump_documents
 from pipegraft.domain.rendering.kubernetes import render_kubernetes
 from pipegraft.domain.rendering.oam import render_application
 from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS
+from pipegraft.domain.resources.binding import Platform
 from pipegraft.errors import ConfigError, Place, Problem, UsageError
+from pipegraft.ports.resources import ResourceProvider, Target
 from pipegraft.ports.traffic import ClusterRouter
 
 __all__ = ["TARGETS", "environments_of", "render"]
@@ -21,7 +23,7 @@ Manifests = list[dict[str, Any]]
 
 Routers = Mapping[str, ClusterRouter]
 
-TARGETS: Mapping[str, Callable[[Resolved, str | None, Routers], Manifests]] = {
+TARGETS: Mapping[Target, Callable[[Resolved, str | None, Routers], Manifests]] = {
     "oam": lambda resolved, revision, routers: [render_application(resolved, revision, routers)],
     "kubernetes": render_kubernetes,
     "compose": lambda resolved, revision, _routers: [render_compose(resolved, revision)],
@@ -32,9 +34,11 @@ TARGETS: Mapping[str, Callable[[Resolved, str | None, Routers], Manifests]] = {
 def render(
     folder: Path,
     environments: Sequence[str],
-    target: str,
+    target: Target,
     revision: str | None = None,
     routers: Routers = CLUSTER_ROUTERS,
+    *,
+    load_providers: Callable[[], Mapping[str, ResourceProvider]] = dict,
 ) -> str:
     """Render environments for one target.
 
@@ -44,6 +48,7 @@ def render(
         target: one of `TARGETS`.
         revision: commit to put into the output; a digest of it if None.
         routers: name → what splits requests in a cluster.
+        load_providers: answers the resource providers; called only for a spec with resources.
 
     Returns:
         YAML documents, the same bytes for the same spec.
@@ -59,12 +64,13 @@ def render(
             fix="choose one with --env",
         )
     app = _read(folder / "app.yaml")
+    platform = Platform(load_providers, target)
     manifests: Manifests = []
     problems: dict[Problem, None] = {}
     for name in chosen:
         file = f"environments/{name}.yaml"
         try:
-            resolved = resolve(app, _read(folder / file), name, environment_file=file)
+            resolved = resolve(app, _read(folder / file), name, environment_file=file, platform=platform)
         except ConfigError as error:
             problems |= dict.fromkeys(error.problems)
         else:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipegraft.domain.expansion import expand
 from pipegraft.errors import UsageError
 from pipegraft.ports.runtime import Container, SecretKey, Workload
 
@@ -51,9 +52,12 @@ def command_line(
         UsageError: there is nothing to run, or a secret is missing.
     """
     root = roots[container.image]
-    entrypoint = container.command or tuple(config.get("Entrypoint") or ())
-    image_command = () if container.command else tuple(config.get("Cmd") or ())
-    words = (*entrypoint, *(container.args or image_command))
+    local = _local_ports(container, ports) | _local_mounts(workload, roots)
+    declared = _declared(container, local, secret)
+    command = tuple(expand(word, declared) for word in container.command)
+    args = tuple(expand(word, declared) for word in container.args)
+    entrypoint = command or tuple(config.get("Entrypoint") or ())
+    words = (*entrypoint, *(args or (() if command else tuple(config.get("Cmd") or ()))))
     if not words:
         raise UsageError(
             f"the image of '{container.name}' says no command to run",
@@ -64,9 +68,19 @@ def command_line(
     for entry in config.get("Env") or ():
         name, _, value = entry.partition("=")
         env[name] = f"{env[name]}:{value}" if name == "PATH" and "PATH" in env else value
-    env |= {name: secret(value) if isinstance(value, SecretKey) else value for name, value in container.env}
-    env |= _local_ports(container, ports) | _local_mounts(workload, roots)
+    env |= declared
     return CommandLine(tuple(_mapped(root, word) for word in words), env, folder if folder.is_dir() else root)
+
+
+def _declared(
+    container: Container, local: Mapping[str, str], secret: Callable[[SecretKey], str]
+) -> dict[str, str]:
+    """The spec's variables with those before them put in, and what is different on this machine."""
+    known: dict[str, str] = dict(local)
+    for name, value in container.env:
+        if name not in local:
+            known[name] = secret(value) if isinstance(value, SecretKey) else expand(value, known)
+    return known
 
 
 def _local_ports(container: Container, ports: Mapping[int, int]) -> dict[str, str]:

@@ -46,6 +46,7 @@ class ProcessRuntime:
         folder: records and logs of the instances; made if absent.
         images: where their files come from.
         secret_folder: ``NAME/KEY`` files that references to secrets and config maps are looked up in.
+        output_folder: the same for what resources of this machine tell.
         drain: seconds a ready instance still runs after it was told to stop, so that requests that
             were on their way arrive.
         clock: seconds since the epoch.
@@ -57,12 +58,14 @@ class ProcessRuntime:
         images: ImageStore,
         *,
         secret_folder: Path | None = None,
+        output_folder: Path | None = None,
         drain: float = 0.5,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._records = Records(folder)
         self._images = images
         self._secrets = secret_folder
+        self._outputs = output_folder
         self._drain = drain
         self._clock = clock
         self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="probe")
@@ -159,6 +162,8 @@ class ProcessRuntime:
 
     def _secret(self, wanted: SecretKey) -> str:
         where = f"{wanted.name}/{wanted.key}"
+        if self._outputs and (told := self._outputs / wanted.name / wanted.key).is_file():
+            return told.read_text("utf-8")
         if self._secrets is None:
             raise UsageError(
                 f"{wanted.kind} {where} is wanted, and this engine was given no folder of secrets",

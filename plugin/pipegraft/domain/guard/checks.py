@@ -9,6 +9,7 @@ from pipegraft.domain.appspec import resolve
 from pipegraft.domain.configuration import parse_document
 from pipegraft.domain.environment_file import read_environment
 from pipegraft.domain.guard.rules import GUARD_FILE, GuardRules, read_rules
+from pipegraft.domain.resources.binding import Platform
 from pipegraft.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.model.appspec import App
 from pipegraft.text.marked import load_marked
@@ -34,7 +35,9 @@ _SECRETS = {
 }
 
 
-def check_files(paths: Sequence[str], before: Read | None, after: Read, rules: GuardRules) -> list[Problem]:
+def check_files(
+    paths: Sequence[str], before: Read | None, after: Read, rules: GuardRules, platform: Platform
+) -> list[Problem]:
     """Everything wrong with a change.
 
     Arguments:
@@ -42,6 +45,7 @@ def check_files(paths: Sequence[str], before: Read | None, after: Read, rules: G
         before: the files as they were; None if that is not known, so that no order can be checked.
         after: the files as they are to be.
         rules: of the repository, as they were before.
+        platform: what resources are provided by.
     """
     problems: list[Problem] = []
     for path in paths:
@@ -54,7 +58,7 @@ def check_files(paths: Sequence[str], before: Read | None, after: Read, rules: G
         problems += _pinned(path, text) if spec and rules.pinned else []
         if before and spec and _ENVIRONMENT.fullmatch(path):
             problems += _gray(path, old, text, rules)
-        problems += _spec(path, after) if spec else []
+        problems += _spec(path, after, platform) if spec else []
     return problems
 
 
@@ -134,7 +138,7 @@ def _gray(path: str, before: str | None, after: str, rules: GuardRules) -> Itera
             )
 
 
-def _spec(path: str, after: Read) -> Iterator[Problem]:
+def _spec(path: str, after: Read, platform: Platform) -> Iterator[Problem]:
     """Whether an app spec is one, and whether an environment fits to it."""
     text = after(path) or ""
     environment = _ENVIRONMENT.fullmatch(path)
@@ -144,12 +148,13 @@ def _spec(path: str, after: Read) -> Iterator[Problem]:
     app_file = f"{environment['folder']}app.yaml"
     app_text = after(app_file)
     if app_text is not None:  # else it is the folder of a tool that is not ours
-        yield from _parsed(lambda: _resolved(app_text, text, environment["name"], app_file, path))
+        name = environment["name"]
+        yield from _parsed(lambda: _resolved(app_text, text, name, app_file, path, platform=platform))
 
 
-def _resolved(app_text: str, text: str, name: str, app_file: str, file: str) -> None:
+def _resolved(app_text: str, text: str, name: str, app_file: str, file: str, *, platform: Platform) -> None:
     if read_environment(text, file).release:  # before the first release there are no images to resolve
-        resolve(app_text, text, name, app_file=app_file, environment_file=file)
+        resolve(app_text, text, name, app_file=app_file, environment_file=file, platform=platform)
 
 
 def _parsed(read: Callable[[], object]) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipegraft.domain.appspec import Resolved
+from pipegraft.domain.expansion import expand
 from pipegraft.domain.pods import Member, Pod
 from pipegraft.domain.rendering.parts import (
     Manifest,
@@ -34,6 +35,9 @@ def render_compose(resolved: Resolved, revision: str | None = None) -> Manifest:
     """
     services: dict[str, Manifest] = {}
     volumes: dict[str, Manifest] = {}
+    for bound in resolved.resources:
+        services |= {name: _provided(service) for name, service in bound.provision.services.items()}
+        volumes |= {volume: {} for volume in bound.provision.volumes}
     for pod in resolved.pods:
         for name, version in versions(resolved, pod):
             services |= dict(_services(name, version, stable=name == pod.name))
@@ -68,30 +72,49 @@ def _services(name: str, pod: Pod, *, stable: bool) -> Iterator[tuple[str, Manif
         yield f"{name}-{member.name}", declared(beside)
 
 
+def _provided(service: Mapping[str, Any]) -> Manifest:
+    """The container of a resource, its secrets as variables of the caller."""
+    environment = _environment(service.get("environment", {}))
+    return {**service, **({"environment": environment} if environment else {})}
+
+
 def _service(member: Member, pod: Pod) -> Manifest:
     spec = member.spec
+    variables = {**pod.variables(), **(spec.env or {})}
+    environment = _environment(variables)
     extra = {"ports": dict(member.ports), **probes_of(member), **_references(spec.env or {})}
     return {
         "image": spec.image,
-        "entrypoint": list(spec.command or ()),
-        "command": list(spec.args or ()),
-        "environment": {
-            **pod.variables(),
-            **{key: _value(value) for key, value in (spec.env or {}).items()},
-        },
+        "entrypoint": [expand(word, environment, _plain) for word in spec.command or ()],
+        "command": [expand(word, environment, _plain) for word in spec.args or ()],
+        "environment": environment,
         "cpus": _cpus(spec.cpu),
         "mem_limit": spec.memory and spec.memory.removesuffix("i").lower(),
         "x-pipegraft": declared({**extra, **declared({"cpu": spec.cpu, "memory": spec.memory})}),
     }
 
 
-def _value(value: EnvValue) -> str:
-    """Text as it is, `$` doubled since Compose would substitute; a reference as a variable of the caller."""
-    if isinstance(value, Reference):
-        name = f"{value.secret or value.config}_{value.key}".upper()
-        safe = "".join(letter if letter.isalnum() else "_" for letter in name)
-        return f"${{{safe}:?set it to the key {value.key} of {value.secret or value.config}}}"
-    return (value or "").replace("$", "$$")
+def _environment(variables: Mapping[str, EnvValue]) -> dict[str, str]:
+    """Text as it is, with ``$(VARIABLE)`` put in, which Compose does not know; references of the caller."""
+    known: dict[str, str] = {}
+    for name, value in variables.items():
+        if isinstance(value, Reference):
+            known[name] = _of_the_caller(value)
+        else:
+            known[name] = expand(value or "", known, _plain)
+    return known
+
+
+def _plain(text: str) -> str:
+    """Compose would substitute what follows a single ``$``."""
+    return text.replace("$", "$$")
+
+
+def _of_the_caller(value: Reference) -> str:
+    """A reference as a variable that whoever runs Compose must set."""
+    name = f"{value.secret or value.config}_{value.key}".upper()
+    safe = "".join(letter if letter.isalnum() else "_" for letter in name)
+    return f"${{{safe}:?set it to the key {value.key} of {value.secret or value.config}}}"
 
 
 def _references(env: Mapping[str, EnvValue]) -> Manifest:

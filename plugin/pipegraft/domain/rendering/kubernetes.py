@@ -46,6 +46,11 @@ def render_kubernetes(
         The objects, each with the revision in its annotation ``pipegraft.dev/revision``.
     """
     objects = [
+        {**item, "metadata": dict(item["metadata"])}
+        for bound in resolved.resources
+        for item in bound.provision.objects
+    ]
+    objects += [
         item
         for pod in resolved.pods
         for name, version in versions(resolved, pod)

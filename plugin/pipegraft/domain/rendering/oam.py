@@ -8,7 +8,7 @@ vela-core 1.10, and the Gateway API's HTTPRoute v1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pipegraft.domain.appspec import Resolved
@@ -27,6 +27,7 @@ from pipegraft.domain.rendering.parts import (
 )
 from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS
 from pipegraft.domain.rendering.routes import is_routed, routes_of
+from pipegraft.domain.resources.binding import BoundResource
 from pipegraft.ports.traffic import ClusterRouter
 
 __all__ = ["POD_SPEC", "PUBLISH_VERSION", "render_application"]
@@ -52,8 +53,11 @@ def render_application(
     Returns:
         The Application, keys in a fixed order.
     """
-    components = [
-        _webservice(name, version) for pod in resolved.pods for name, version in versions(resolved, pod)
+    components = [part for bound in resolved.resources for part in _resource(bound)]
+    components += [
+        _webservice(name, version, resolved.resources)
+        for pod in resolved.pods
+        for name, version in versions(resolved, pod)
     ]
     components += [_route(resolved, pod, routers) for pod in resolved.pods if is_routed(resolved, pod)]
     application: Manifest = {
@@ -65,7 +69,7 @@ def render_application(
             "labels": labels_of(resolved),
             "annotations": annotations_of(resolved),
         },
-        "spec": {"components": components},
+        "spec": {"components": components, **_policies(resolved)},
     }
     version = revision or digest_of(application)
     application["metadata"]["annotations"] = {
@@ -75,7 +79,25 @@ def render_application(
     return application
 
 
-def _webservice(name: str, pod: Pod) -> Manifest:
+def _resource(bound: BoundResource) -> Iterator[Manifest]:
+    yield from (dict(component) for component in bound.provision.components)
+    if bound.provision.objects:
+        objects = [dict(item) for item in bound.provision.objects]
+        yield {"name": bound.request.name, "type": "k8s-objects", "properties": {"objects": objects}}
+
+
+def _policies(resolved: Resolved) -> Manifest:
+    """Resources with an id may stand in several Applications of a namespace; each may apply them."""
+    shared = [bound.request.name for bound in resolved.resources if bound.request.id]
+    if not shared:
+        return {}
+    rules = [{"selector": {"componentNames": shared}}]
+    return {
+        "policies": [{"name": "shared-resources", "type": "shared-resource", "properties": {"rules": rules}}]
+    }
+
+
+def _webservice(name: str, pod: Pod, resources: Iterable[BoundResource]) -> Manifest:
     main = pod.main
     properties = {
         **_container(main, pod),
@@ -93,7 +115,16 @@ def _webservice(name: str, pod: Pod) -> Manifest:
         *(_sidecar(member, pod) for member in pod.sidecars),
         *_json_patch(pod),
     ]
-    return {"name": name, "type": "webservice", "properties": declared(properties), "traits": traits}
+    waits = {
+        "dependsOn": [one.request.name for one in resources if one.provision.components and one.used_by(pod)]
+    }
+    return {
+        "name": name,
+        "type": "webservice",
+        **declared(waits),
+        "properties": declared(properties),
+        "traits": traits,
+    }
 
 
 def _container(member: Member, pod: Pod) -> Manifest:

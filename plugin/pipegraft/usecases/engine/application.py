@@ -10,7 +10,9 @@ from typing import Any
 
 from pipegraft.adapters.files import write_atomically
 from pipegraft.domain.reconcile import History, Step, reconcile
+from pipegraft.domain.resources.local import read_hosted
 from pipegraft.domain.workloads import RouteSpec, read_application
+from pipegraft.ports.resources import HostedResource
 from pipegraft.ports.runtime import Instance, Workload
 from pipegraft.ports.traffic import Choice
 
@@ -30,6 +32,7 @@ class Desired:
     manifest: Mapping[str, Any]
     workloads: tuple[Workload, ...]
     routes: tuple[RouteSpec, ...]
+    resources: tuple[HostedResource, ...] = ()
 
     @classmethod
     def read(cls, revision: str, manifest: Mapping[str, Any]) -> Desired:
@@ -38,7 +41,7 @@ class Desired:
         Raises:
             UsageError: it holds something this engine cannot run.
         """
-        return cls(revision, manifest, *read_application(manifest))
+        return cls(revision, manifest, *read_application(manifest), read_hosted(manifest))
 
     @property
     def name(self) -> str:

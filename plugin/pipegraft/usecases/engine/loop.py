@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipegraft.domain.reconcile import History, Step
+from pipegraft.domain.resources.binding import Platform
 from pipegraft.domain.workloads import routes
 from pipegraft.errors import PipegraftError, Unreachable, UsageError
 from pipegraft.ports.clock import Clock
 from pipegraft.ports.iac import IacRepository
+from pipegraft.ports.resources import ResourceHost
 from pipegraft.ports.runtime import Instance, Workload, WorkloadRuntime
 from pipegraft.ports.traffic import Route, TrafficRouter
 from pipegraft.usecases.engine.application import Application, States
 from pipegraft.usecases.engine.entrances import Entrances
+from pipegraft.usecases.engine.hosting import Hosted, advance_resources, all_ready, all_usable
 from pipegraft.usecases.engine.status import describe
 from pipegraft.usecases.engine.watch import Look, Watcher
 
@@ -44,6 +47,8 @@ class Engine:
     """Keeps the environments of one app as its repository declares them.
 
     Arguments:
+        resources: runs what the applications use.
+        platform: what resources are provided by.
         fetch: has an image at hand before it is needed; called beside the loop, which it must not hold up.
         report: takes one line for people on everything that changes.
     """
@@ -58,6 +63,8 @@ class Engine:
         clock: Clock,
         states: States,
         entrances: Entrances,
+        resources: ResourceHost,
+        platform: Platform,
         fetch: Callable[[str], object] = lambda _image: None,
         report: Callable[[str], None] = lambda _line: None,
     ) -> None:
@@ -66,6 +73,7 @@ class Engine:
         self._clock = clock
         self._states = states
         self._entrances = entrances
+        self._resources = resources
         self._report = report
         self._applications = [states.load(name) for name in options.environments]
         self._history = History()
@@ -84,6 +92,7 @@ class Engine:
             interval=options.poll,
             found=self.take,
             fetch=fetch,
+            platform=platform,
         )
 
     def run(self) -> None:
@@ -108,6 +117,7 @@ class Engine:
             for instance in instances:
                 self._runtime.stop(instance.id)
             self._clock.sleep(_TURN / 2)
+        self._resources.end()
 
     def status(self, name: str) -> dict[str, Any]:
         """What is known of an application.
@@ -148,8 +158,9 @@ class Engine:
         now = self._clock.now()
         self._history = self._history.observe(instances, now)
         steps = [application.step(instances, self._history, now) for application in self._applications]
-        for _, step in steps:
-            for workload in step.start:
+        hosted = advance_resources(self._resources, self._applications)
+        for (_, step), mine in zip(steps, hosted, strict=True):
+            for workload in step.start if all_usable(mine) else ():
                 self._start(workload, now)
         trouble = [self._unreachable] if self._unreachable else []
         wanted = [self._routes(application, step) for application, step in steps]
@@ -161,9 +172,12 @@ class Engine:
             for _, step in steps:
                 for instance in step.stop:
                     self._runtime.stop(instance)
-            steps = [(application.after(step), step) for application, step in steps]
+            steps = [
+                (application.after(step) if all_ready(mine) else application, step)
+                for (application, step), mine in zip(steps, hosted, strict=True)
+            ]
         self._save([application for application, _ in steps])
-        self._tell(steps, instances, wanted, trouble)
+        self._tell(steps, instances, wanted, hosted, trouble)
         self._collect(instances)
 
     def _adopt(self, look: Look) -> None:
@@ -204,13 +218,14 @@ class Engine:
         steps: Sequence[tuple[Application, Step]],
         instances: Sequence[Instance],
         wanted: Sequence[Sequence[Route]],
+        hosted: Sequence[Hosted],
         trouble: Sequence[str],
     ) -> None:
         statuses = {}
-        for (application, step), group in zip(steps, wanted, strict=True):
+        for (application, step), group, resources in zip(steps, wanted, hosted, strict=True):
             name = application.desired.name if application.desired else application.environment
             mine = [one for one in instances if one.application == name]
-            status = describe(application, step, mine, group, trouble)
+            status = describe(application, step, mine, group, trouble=trouble, hosted=resources)
             statuses[name] = status
             said = "; ".join((f"{status['sync']}, {status['health']}: {status['message']}", *trouble))
             if self._said.get(name) != said:

@@ -18,14 +18,18 @@ from pipegraft.adapters.engine.server import StatusServer
 from pipegraft.adapters.files import write_atomically
 from pipegraft.adapters.git import open_branch
 from pipegraft.adapters.registry import open_registry
+from pipegraft.adapters.resources.machine import MachineResources
 from pipegraft.adapters.runtime.image_store import UnpackedImages
 from pipegraft.adapters.runtime.loopback import free_port
 from pipegraft.adapters.runtime.process import ProcessRuntime
 from pipegraft.adapters.traffic.embedded_router import EmbeddedRouter
+from pipegraft.domain.resources.binding import Platform
 from pipegraft.errors import Locked, Unreachable
+from pipegraft.manager import Plugins
 from pipegraft.usecases.engine.application import States
 from pipegraft.usecases.engine.entrances import Entrances
 from pipegraft.usecases.engine.loop import Engine, EngineOptions
+from pipegraft.usecases.resources import load_providers
 
 __all__ = ["EngineSetup", "run_engine"]
 
@@ -53,10 +57,11 @@ class EngineSetup:
     keep_workloads: bool = False
 
 
-def run_engine(setup: EngineSetup, report: Callable[[str], None]) -> None:
+def run_engine(setup: EngineSetup, plugins: Plugins, report: Callable[[str], None]) -> None:
     """Work until SIGTERM or SIGINT.
 
     Arguments:
+        plugins: with the resource providers.
         report: takes one line for people on everything that changes.
 
     Raises:
@@ -67,7 +72,10 @@ def run_engine(setup: EngineSetup, report: Callable[[str], None]) -> None:
         branch = open_branch(setup.repository, setup.branch, Path.cwd())
         router = EmbeddedRouter(setup.state / "proxy")
         images = UnpackedImages(setup.state / "images", lambda address: open_registry(address, Path.cwd()))
-        runtime = ProcessRuntime(setup.state / "instances", images, secret_folder=setup.secrets)
+        outputs = setup.state / "outputs"
+        runtime = ProcessRuntime(
+            setup.state / "instances", images, secret_folder=setup.secrets, output_folder=outputs
+        )
         engine = Engine(
             setup.options,
             repository=branch,
@@ -75,6 +83,8 @@ def run_engine(setup: EngineSetup, report: Callable[[str], None]) -> None:
             router=router,
             clock=SystemClock(),
             states=States(setup.state / "applications"),
+            resources=MachineResources(setup.state / "resources", outputs),
+            platform=Platform(lambda: load_providers(plugins), "oam"),
             entrances=Entrances(setup.state / "entrances.json", free_port),
             fetch=images.get,
             report=report,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipegraft.domain.reconcile import Health, Step
+from pipegraft.ports.resources import HostedState
 from pipegraft.ports.runtime import Instance
 from pipegraft.ports.traffic import Route
 from pipegraft.usecases.engine.application import Application
@@ -18,7 +19,9 @@ def describe(
     step: Step,
     instances: Sequence[Instance],
     routes: Sequence[Route],
+    *,
     trouble: Sequence[str] = (),
+    hosted: Mapping[str, HostedState] | None = None,
 ) -> dict[str, Any]:
     """One application's status.
 
@@ -27,9 +30,11 @@ def describe(
         instances: its instances.
         routes: its routes, as they are in force.
         trouble: what the engine could not do: repository, images, proxy.
+        hosted: its resources on this machine.
     """
     desired = application.desired
-    health = _worst(step)
+    resources = {name: _health_of(state) for name, state in (hosted or {}).items()}
+    health = _worst(step, resources.values())
     in_force = desired is not None and application.routed == desired.routes
     live = desired is not None and application.live == desired.revision
     refused = bool(application.problems)
@@ -46,7 +51,7 @@ def describe(
         },
         "sync": sync,
         "health": str(health),
-        "message": _message(application, step, in_force=in_force),
+        "message": _message(application, step, hosted or {}, in_force=in_force),
         "problems": list(application.problems),
         "trouble": list(trouble),
         "entrances": {_short(route.name): f"http://{route.listen}" for route in routes},
@@ -55,15 +60,18 @@ def describe(
             for route in routes
         },
         "resources": [
-            {
-                "kind": "workload",
-                "name": entry.workload,
-                "health": str(entry.health),
-                "message": entry.message,
-                "evidence": list(entry.evidence),
-                "replicas": {"desired": entry.replicas, "ready": entry.ready},
-            }
-            for entry in step.health
+            *(_resource(name, state) for name, state in (hosted or {}).items()),
+            *(
+                {
+                    "kind": "workload",
+                    "name": entry.workload,
+                    "health": str(entry.health),
+                    "message": entry.message,
+                    "evidence": list(entry.evidence),
+                    "replicas": {"desired": entry.replicas, "ready": entry.ready},
+                }
+                for entry in step.health
+            ),
         ],
         "instances": [_instance(one) for one in instances],
     }
@@ -73,17 +81,37 @@ def _short(route: str) -> str:
     return route.rpartition("/")[2]
 
 
-def _worst(step: Step) -> Health:
+def _health_of(state: HostedState) -> Health:
+    return Health.HEALTHY if state.ready else Health.DEGRADED if state.failed else Health.PROGRESSING
+
+
+def _resource(name: str, state: HostedState) -> dict[str, Any]:
+    return {
+        "kind": "resource",
+        "name": name,
+        "health": str(_health_of(state)),
+        "message": state.message,
+        "evidence": list(state.evidence),
+    }
+
+
+def _worst(step: Step, resources: Iterable[Health]) -> Health:
     order = list(Health)
-    return max((entry.health for entry in step.health), key=order.index, default=Health.PROGRESSING)
+    found = (*(entry.health for entry in step.health), *resources)
+    return max(found, key=order.index, default=Health.PROGRESSING)
 
 
-def _message(application: Application, step: Step, *, in_force: bool) -> str:
+def _message(
+    application: Application, step: Step, hosted: Mapping[str, HostedState], *, in_force: bool
+) -> str:
     if application.problems:
         kept = f"; {application.desired.revision[:12]} stays" if application.desired else ""
         return f"the spec at {application.observed[:12]} is refused{kept}: {application.problems[0]}"
     if application.desired is None:
         return "nothing has been read yet"
+    missing = next((f"{name}: {state.message}" for name, state in hosted.items() if not state.ready), None)
+    if missing:
+        return missing
     worst = max(step.health, key=lambda entry: list(Health).index(entry.health), default=None)
     if worst and worst.health is not Health.HEALTHY:
         return f"{worst.workload}: {worst.message}"

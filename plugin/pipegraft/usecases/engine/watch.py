@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pipegraft.domain.appspec import resolve
 from pipegraft.domain.rendering.oam import render_application
+from pipegraft.domain.resources.binding import Platform
 from pipegraft.errors import OutsideError, PipegraftError, UsageError
 from pipegraft.ports.iac import IacRepository
 from pipegraft.usecases.engine.application import Desired
@@ -39,6 +40,7 @@ class Watcher:
         environments: names of the environments to read.
         found: takes each look that differs from the one before.
         fetch: has an image at hand before the loop needs it.
+        platform: what resources are provided by.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Watcher:
         interval: float,
         found: Callable[[Look], None],
         fetch: Callable[[str], object],
+        platform: Platform,
     ) -> None:
         self._repository = repository
         self._folder = f"{folder}/" if folder else ""
@@ -57,6 +60,7 @@ class Watcher:
         self._interval = interval
         self._found = found
         self._fetch = fetch
+        self._platform = platform
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._last: Look | None = None
@@ -118,7 +122,14 @@ class Watcher:
         try:
             app = self._text(app_file, tip)
             there = self._text(file, tip)
-            resolved = resolve(app, there, environment, app_file=app_file, environment_file=file)
+            resolved = resolve(
+                app,
+                there,
+                environment,
+                app_file=app_file,
+                environment_file=file,
+                platform=self._platform,
+            )
             return Desired.read(tip, render_application(resolved, tip))
         except OutsideError:
             raise

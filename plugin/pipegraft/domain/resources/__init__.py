@@ -1,0 +1,1 @@
+"""Resources: declared once, provided by whoever serves their class where the application runs."""

@@ -1,0 +1,345 @@
+"""From declared resources to what their providers make of them, and to everything wrong with that."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipegraft.domain.configuration import validate
+from pipegraft.domain.pods import Pod
+from pipegraft.domain.resources.naming import ResourceName, name_resource
+from pipegraft.errors import ConfigError, Place, Problem, UsageError
+from pipegraft.model.appspec import App, AppEnvironment, Reference
+from pipegraft.model.resources import DEFAULT_CLASS, ProviderChoice, Resource
+from pipegraft.ports.resources import Provision, ResourceProvider, ResourceRequest, ResourceType, Target
+from pipegraft.text.marked import Marked, Route
+
+__all__ = ["BoundResource", "Platform", "Scope", "bind_resources"]
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What resources are provided by.
+
+    Arguments:
+        load: answers all providers there are, by name; called only for a spec that has resources.
+        target: what the spec is rendered to; None to check it for any.
+    """
+
+    load: Callable[[], Mapping[str, ResourceProvider]] = dict
+    target: Target | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A platform with its providers at hand."""
+
+    providers: Mapping[str, ResourceProvider]
+    target: Target | None
+
+
+@dataclass(frozen=True, slots=True)
+class BoundResource:
+    """A resource and what its provider makes of it.
+
+    Arguments:
+        names: what the application calls it.
+        provider: name of the provider.
+    """
+
+    names: tuple[str, ...]
+    request: ResourceRequest
+    provider: str
+    provision: Provision
+
+    def used_by(self, pod: Pod) -> bool:
+        """Whether a container of the pod gets an output from where it is kept."""
+        values = [value for member in (pod.main, *pod.guests) for value in (member.spec.env or {}).values()]
+        return any(
+            value in values for value in self.provision.outputs.values() if isinstance(value, Reference)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The files of an environment.
+
+    Arguments:
+        app_marks, marks: where everything stands in ``app.yaml`` and in the environment's file.
+    """
+
+    app: App
+    there: AppEnvironment
+    app_marks: Marked
+    marks: Marked
+    environment: str
+    namespace: str
+
+    def place(self, *route: str) -> Place | None:
+        """Where a key of a resource stands, the environment's before the application's."""
+        whole: Route = ("resources", *route)
+        for end in range(len(whole), 0, -1):
+            for marks in (self.marks, self.app_marks):
+                if whole[:end] in marks.keys:
+                    return marks.keys[whole[:end]]
+        return None
+
+
+def bind_resources(
+    scope: Scope, platform: Platform, problems: list[Problem]
+) -> dict[str, BoundResource | None]:
+    """Find each resource's provider and have it provide.
+
+    Arguments:
+        problems: takes everything that is wrong.
+
+    Returns:
+        What the application calls it → the resource, None where something is wrong with it; the same
+        value for names of one identity.
+    """
+    if not (scope.app.resources or scope.there.resources or scope.there.providers):
+        return {}
+    loaded = _Loaded(platform.load(), platform.target)
+    problems += _unknown_overlays(scope)
+    wrong = list(_wrong_choices(scope, loaded))
+    if wrong:  # who would provide what is anybody's guess
+        problems += wrong
+        return dict.fromkeys(scope.app.resources)
+    found: dict[str, BoundResource | None] = {}
+    by_identity: dict[str, tuple[str, Resource]] = {}
+    for name, declared in scope.app.resources.items():
+        merged = _merged(declared, scope.there, name)
+        named = name_resource(scope.app.app, name, merged)
+        first, other = by_identity.setdefault(named.identity, (name, merged))
+        if first != name:
+            if other.params != merged.params:
+                problems.append(
+                    Problem(
+                        f"'{first}' and '{name}' are the same resource, {named.identity}, "
+                        "and have different parameters",
+                        scope.place(name, "params"),
+                        "give both the same ones, or another 'id' to one",
+                    )
+                )
+            found[name] = found[first]
+            continue
+        try:
+            found[name] = _bind(scope, loaded, name, merged, named)
+        except ConfigError as error:
+            problems += error.problems
+            found[name] = None
+    problems += _clashes(scope, found)
+    return _with_all_names(found)
+
+
+def _merged(declared: Resource, there: AppEnvironment, name: str) -> Resource:
+    overlay = there.resources.get(name)
+    if overlay is None:
+        return declared
+    params = {**declared.params, **overlay.params}
+    return declared.model_copy(
+        update={
+            "class_": overlay.class_ or declared.class_,
+            "params": {key: value for key, value in params.items() if value is not None},
+        }
+    )
+
+
+def _bind(
+    scope: Scope, platform: _Loaded, name: str, resource: Resource, named: ResourceName
+) -> BoundResource:
+    choice, provider = _choose(scope, platform, name, resource)
+    kind = provider.type(resource.type)
+    assert kind is not None  # noqa: S101 - chosen because it has this type
+    params = _params(scope, name, resource, kind)
+    target = platform.target or min(provider.targets[kind.name])
+    request = ResourceRequest(
+        **{key: getattr(named, key) for key in ("identity", "name", "secret")},
+        app=scope.app.app,
+        environment=scope.environment,
+        namespace=scope.namespace,
+        type=kind,
+        class_=resource.class_ or DEFAULT_CLASS,
+        id=resource.id,
+        params=params,
+        target=target,
+    )
+    options = provider.options.model_validate(dict(choice.options))
+    try:
+        provision = provider.provide(request, options)
+    except UsageError as error:
+        raise ConfigError([Problem(error.problem.message, scope.place(name), error.problem.fix)]) from error
+    return BoundResource((name,), request, provider.name, provision)
+
+
+def _choose(
+    scope: Scope, platform: _Loaded, name: str, resource: Resource
+) -> tuple[ProviderChoice, ResourceProvider]:
+    """The first choice that fits. Raises ConfigError if none does."""
+    known = sorted({one.name for provider in platform.providers.values() for one in provider.types})
+    if resource.type not in known:
+        raise _problem(
+            f"there is no resource type '{resource.type}'; there are: {', '.join(known) or 'none'}",
+            scope.place(name, "type"),
+            _close(resource.type, known),
+        )
+    refused: list[str] = []
+    for choice, provider in _choices(scope, platform):
+        of_class = resource.class_ or DEFAULT_CLASS
+        wanted = ((choice.type, resource.type), (choice.class_, of_class), (choice.id, resource.id))
+        if any(key not in (None, value) for key, value in wanted) or not provider.type(resource.type):
+            continue
+        targets = provider.targets[resource.type]
+        if platform.target is None or platform.target in targets:
+            return choice, provider
+        refused.append(f"{provider.name} provides it for {', '.join(sorted(targets))}")
+    raise _problem(_nobody(scope, platform, resource, refused), scope.place(name), _advice(scope))
+
+
+def _choices(scope: Scope, platform: _Loaded) -> Iterator[tuple[ProviderChoice, ResourceProvider]]:
+    """Those of the environment; where it names none, and for a Compose file at home, the defaults."""
+    for choice in scope.there.providers:
+        if choice.provider in platform.providers:
+            yield choice, platform.providers[choice.provider]
+    if not scope.there.providers or platform.target == "compose":
+        for provider in platform.providers.values():
+            if provider.default:
+                yield ProviderChoice(provider=provider.name), provider
+
+
+def _nobody(scope: Scope, platform: _Loaded, resource: Resource, refused: Iterable[str]) -> str:
+    what = f"{resource.type} of class '{resource.class_ or DEFAULT_CLASS}'"
+    for_target = f" for the target {platform.target}" if platform.target else ""
+    message = f"in {scope.environment} nobody provides {what}{for_target}"
+    reasons = "; ".join(refused)
+    if reasons:
+        return f"{message}: {reasons}"
+    classes = sorted(
+        choice.class_ or "any class" for choice, provider in _choices(scope, platform)
+        if choice.type in (None, resource.type) and provider.type(resource.type)
+    )  # fmt: skip
+    return f"{message}; of {resource.type} there are: {', '.join(dict.fromkeys(classes)) or 'none'}"
+
+
+def _advice(scope: Scope) -> str:
+    return f"name who provides it under 'providers' in environments/{scope.environment}.yaml"
+
+
+def _params(scope: Scope, name: str, resource: Resource, kind: ResourceType) -> dict[str, Any]:
+    """Parameters checked against the type's schema, with its defaults. Raises ConfigError."""
+    unknown = [
+        Problem(
+            f"{kind.name} has no parameter '{key}'; it has: {', '.join(kind.params)}",
+            scope.place(name, "params", key),
+            _close(key, kind.params) or "remove it",
+        )
+        for key in resource.params
+        if key not in kind.params
+    ]
+    missing = [
+        Problem(f"'{name}' has no parameter '{key}', which {kind.name} requires", scope.place(name))
+        for key in kind.required
+        if key not in resource.params
+    ]
+    wrong = [
+        Problem(f"'resources.{name}.params.{key}': {message}", scope.place(name, "params", key))
+        for key, value in resource.params.items()
+        if key in kind.params
+        for message in _schema_errors(value, kind.params[key])
+    ]
+    if unknown or missing or wrong:
+        raise ConfigError([*unknown, *missing, *wrong])
+    defaults = {key: schema["default"] for key, schema in kind.params.items() if "default" in schema}
+    return {
+        key: {**defaults, **resource.params}[key]
+        for key in kind.params
+        if key in defaults or key in resource.params
+    }
+
+
+def _schema_errors(value: Any, schema: Mapping[str, Any]) -> Iterator[str]:
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - takes long to import; most specs need none
+
+    for error in Draft202012Validator(dict(schema)).iter_errors(value):
+        yield f"expected {_expectation(schema)}, found {error.instance!r}"
+
+
+def _expectation(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return f"one of {', '.join(map(str, schema['enum']))}"
+    pattern = f" like {schema['pattern']}" if "pattern" in schema else ""
+    return f"a {schema.get('type', 'value')}{pattern}"
+
+
+def _wrong_choices(scope: Scope, platform: _Loaded) -> Iterator[Problem]:
+    for index, choice in enumerate(scope.there.providers):
+        route: Route = ("providers", index)
+        provider = platform.providers.get(choice.provider)
+        if provider is None:
+            yield Problem(
+                f"there is no resource provider called '{choice.provider}'; there are: "
+                f"{', '.join(platform.providers) or 'none'}",
+                scope.marks.place((*route, "provider")),
+                _close(choice.provider, platform.providers) or "install the plugin that provides it",
+            )
+            continue
+        if choice.type and not provider.type(choice.type):
+            types = ", ".join(one.name for one in provider.types)
+            yield Problem(
+                f"{provider.name} provides no {choice.type}; it provides: {types}",
+                scope.marks.place((*route, "type")),
+            )
+        try:
+            validate(scope.marks, dict(choice.options), provider.options, (*route, "options"))
+        except ConfigError as error:
+            yield from error.problems
+
+
+def _unknown_overlays(scope: Scope) -> Iterator[Problem]:
+    for name in scope.there.resources:
+        if name not in scope.app.resources:
+            yield Problem(
+                f"resource '{name}' is not declared in app.yaml; there are: "
+                f"{', '.join(scope.app.resources) or 'none'}",
+                scope.place(name),
+                _close(name, scope.app.resources) or "declare it in app.yaml",
+            )
+
+
+def _clashes(scope: Scope, found: Mapping[str, BoundResource | None]) -> Iterator[Problem]:
+    """Two things of one name: an engine would take one for the other."""
+    owners = {name: f"component '{name}'" for name in scope.app.components}
+    for name, bound in found.items():
+        if bound is None or bound.names != (name,):
+            continue
+        label = bound.request.name
+        if owners.setdefault(label, f"resource '{name}'") != f"resource '{name}'":
+            yield Problem(
+                f"resource '{name}' and {owners[label]} would both be called '{label}'",
+                scope.place(name),
+                "rename one, or give the resource an 'id'",
+            )
+
+
+def _with_all_names(found: Mapping[str, BoundResource | None]) -> dict[str, BoundResource | None]:
+    """The same value, with all its names, for all names of one identity."""
+    shared: dict[int, list[str]] = {}
+    for name, bound in found.items():
+        shared.setdefault(id(bound), []).append(name)
+    whole = {
+        key: BoundResource(tuple(names), one.request, one.provider, one.provision)
+        for key, names in shared.items()
+        if (one := found[names[0]]) is not None
+    }
+    return {name: whole.get(id(bound)) for name, bound in found.items()}
+
+
+def _problem(message: str, place: Place | None, fix: str) -> ConfigError:
+    return ConfigError([Problem(message, place, fix)])
+
+
+def _close(word: str, known: Iterable[str]) -> str:
+    found = difflib.get_close_matches(word, list(known), n=1)
+    return f"write '{found[0]}'" if found else ""

@@ -1,0 +1,37 @@
+"""What docs/resources.md says is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pipegraft.domain.appspec import resolve
+from pipegraft.domain.rendering.oam import render_application
+from pipegraft.domain.resources.binding import Platform
+from pipegraft.domain.resources.plugin import pipegraft_resource_providers
+from pipegraft.model.base import kebab
+from pipegraft.model.resources import ProviderChoice, Resource
+
+PAGE = (Path(__file__).parents[1] / "docs" / "resources.md").read_text("utf-8")
+
+
+def test_the_example_renders() -> None:
+    app, environment = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    providers = {one.name: one for one in pipegraft_resource_providers()}
+    resolved = resolve(app, environment, "production", platform=Platform(lambda: providers, "oam"))
+    components = render_application(resolved)["spec"]["components"]
+    assert {one["name"]: one["type"] for one in components} == {
+        "shop-db": "k8s-objects",
+        "redis-default-sessions": "acme-redis",
+        "web": "webservice",
+    }
+
+
+def test_every_key_provider_type_and_option_is_named() -> None:
+    keys = [
+        info.alias or name for one in (Resource, ProviderChoice) for name, info in one.model_fields.items()
+    ]
+    for provider in pipegraft_resource_providers():
+        keys += [provider.name, *(kind.name for kind in provider.types)]
+        keys += [kebab(name) for name in provider.options.model_fields]
+    assert [key for key in keys if f"`{key}`" not in PAGE and f"{key}:" not in PAGE] == []
