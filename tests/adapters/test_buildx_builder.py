@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipegraft.actions.build_context import read_context
 from pipegraft.adapters.build.buildx import BuildxBuilder
-from pipegraft.errors import BuildFailed, Unreachable
-from pipegraft.ports.images import BuildRequest
+from pipegraft.adapters.build.docker import DockerBuilder
+from pipegraft.errors import BuildFailed, Unreachable, UsageError
+from pipegraft.ports.images import BuildExtras, BuildRequest
 from pipegraft.ports.registry import FakeRegistry
 
 
@@ -44,6 +46,7 @@ def test_wants_a_dockerfile_and_docker(
     ("script", "said"),
     [
         ("echo step one; echo failed to solve; exit 17", (BuildFailed, "exit code 17: failed to solve")),
+        ("echo unknown flag: --cache-to; echo See help; exit 125", (UsageError, "without its buildx plugin")),
         ("echo ERROR: Cannot connect to the Docker daemon at x >&2; exit 1", (Unreachable, "DOCKER_HOST")),
     ],
 )
@@ -61,3 +64,55 @@ def test_failures_are_told_apart(
         BuildxBuilder().build(request_, registry, lines.append)
     assert lines
     assert registry.manifests == {}
+
+
+SECRETS = BuildExtras(
+    {"npm": "NPM_TOKEN", "pip": Path("pip.conf")}, ("type=registry,ref=r/cache",), ("type=inline",)
+)
+
+
+def with_secrets(tmp_path: Path, request_: BuildRequest) -> BuildRequest:
+    (tmp_path / "pip.conf").write_text("[global]\nindex-url = https://me:hunter22@index/\n")
+    extras = replace(SECRETS, secrets={"npm": "NPM_TOKEN", "pip": tmp_path / "pip.conf"})
+    return replace(request_, extras=extras)
+
+
+def test_secrets_are_named_to_docker_and_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_: BuildRequest
+) -> None:
+    docker(
+        tmp_path, monkeypatch, f'echo "$@" >{tmp_path}/said; echo "token $NPM_TOKEN"; cat pip.conf; exit 1'
+    )
+    monkeypatch.setenv("NPM_TOKEN", "s3cr3t-value")
+    monkeypatch.chdir(tmp_path)
+    lines: list[str] = []
+    with pytest.raises(BuildFailed) as caught:
+        BuildxBuilder().build(with_secrets(tmp_path, request_), FakeRegistry(), lines.append)
+    shown = "\n".join([*lines, str(caught.value), (tmp_path / "said").read_text()])
+    assert "s3cr3t" not in shown
+    assert "hunter22" not in shown
+    assert lines == ["token ***", "***", "***"]
+    said = (tmp_path / "said").read_text()
+    assert f"--secret id=npm,env=NPM_TOKEN --secret id=pip,src={tmp_path}/pip.conf" in said
+    assert "--cache-from=type=registry,ref=r/cache --cache-to=type=inline" in said
+
+
+def test_a_secret_that_is_not_there_is_named_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_: BuildRequest
+) -> None:
+    docker(tmp_path, monkeypatch, f"touch {tmp_path}/ran")
+    monkeypatch.delenv("NPM_TOKEN", raising=False)
+    with pytest.raises(UsageError, match="'web': build secret 'npm': variable NPM_TOKEN is not set"):
+        BuildxBuilder().build(with_secrets(tmp_path, request_), FakeRegistry(), print)
+    monkeypatch.setenv("NPM_TOKEN", "x")
+    request = with_secrets(tmp_path, request_)
+    (tmp_path / "pip.conf").unlink()
+    with pytest.raises(UsageError, match=r"build secret 'pip': file '.*pip\.conf' cannot be read"):
+        BuildxBuilder().build(request, FakeRegistry(), print)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_engines_api_refuses_what_takes_buildkit(request_: BuildRequest) -> None:
+    request = replace(request_, extras=SECRETS)
+    with pytest.raises(BuildFailed, match="the engine's API has no BuildKit, which takes secrets and cache"):
+        DockerBuilder().build(request, FakeRegistry(), print)

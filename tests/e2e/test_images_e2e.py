@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +24,7 @@ from pipegraft.adapters.registry.http import HttpRegistry
 from pipegraft.adapters.registry.layout import LayoutRegistry
 from pipegraft.adapters.registry.settings import Endpoint
 from pipegraft.errors import AccessDenied, BuildFailed, Unreachable
-from pipegraft.ports.images import BuildRequest
+from pipegraft.ports.images import BuildExtras, BuildRequest
 from pipegraft.ports.registry import Descriptor, Registry
 from pipegraft.testing.builder_suite import BuilderSuite
 from pipegraft.testing.registry_suite import RegistrySuite
@@ -251,3 +253,34 @@ def test_a_failed_buildkit_build_says_why(dockerfile_context: Path, tmp_path: Pa
     with pytest.raises(BuildFailed, match="exit code"):
         BuildxBuilder().build(request, registry, lambda _line: None)
     assert registry.find("web", "v1") is None
+
+
+@pytest.mark.usefixtures("buildkit")
+def test_a_build_secret_is_there_while_it_is_needed_and_nowhere_else(
+    context: Path, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", engine)
+    monkeypatch.setenv("SHOP_TOKEN", "s3cr3t-value")
+    program = tmp_path / "docker"  # the engine of these tests has no bridge for RUN to use
+    program.write_text(
+        f'#!/bin/sh\nwhat=$1; shift\n[ "$what" != build ] || set -- --network=host "$@"\n'
+        f'exec {shutil.which("docker")} "$what" "$@"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (context / "Dockerfile").write_text(
+        "FROM scratch\nCOPY . /\n"
+        "RUN --mount=type=secret,id=token cat /run/secrets/token; sha256sum /run/secrets/token >/sum\n"
+    )
+    request = BuildRequest(
+        "web", context, read_context(context).entries, "web", ("v1",),
+        extras=BuildExtras({"token": "SHOP_TOKEN"}),
+    )  # fmt: skip
+    registry, lines = LayoutRegistry(tmp_path / "images"), list[str]()
+    image = BuildxBuilder().build(request, registry, lines.append)
+    assert "s3cr3t" not in "\n".join(lines)
+    held = b"".join(path.read_bytes() for path in (tmp_path / "images").rglob("*") if path.is_file())
+    assert b"s3cr3t" not in held
+    unpack(registry, "web", image.digest, tmp_path / "unpacked")
+    digest = hashlib.sha256(b"s3cr3t-value").hexdigest()
+    assert (tmp_path / "unpacked/sum").read_text().startswith(digest)

@@ -12,12 +12,12 @@ from pipegraft.domain.images.dockerfile import read_dockerfile
 from pipegraft.domain.images.input_hash import BuildInputs
 from pipegraft.domain.images.reference import ImageReference, mount_source, split_name
 from pipegraft.errors import AccessDenied, UsageError
-from pipegraft.model.delivery import Component, Delivery
+from pipegraft.model.delivery import BuildCache, Component, Delivery
 from pipegraft.model.release import BuiltImage
-from pipegraft.ports.images import BaseImage, BuildRequest, ImageBuilder
+from pipegraft.ports.images import BaseImage, BuildExtras, BuildRequest, ImageBuilder
 from pipegraft.ports.registry import Registry
 
-__all__ = ["BuildSettings", "PreparedBuild", "image_argument", "prepare_build"]
+__all__ = ["BuildSettings", "PreparedBuild", "build_extras", "image_argument", "prepare_build"]
 
 _APP_FOLDER = "/app"
 
@@ -92,6 +92,7 @@ def prepare_build(
         bases=bases,
         upstream=digests,
         command=component.command,
+        secrets=tuple(component.secrets),
         target=target,
         platform=settings.platform,
     ).tag()
@@ -107,9 +108,17 @@ def prepare_build(
         build_args=arguments,
         platform=settings.platform,
         input_hash=tag,
+        extras=build_extras(component, settings.root),
         cache=cache,
     )
     return PreparedBuild(request, {**bases, **digests}, notes)
+
+
+def build_extras(component: Component, root: Path) -> BuildExtras:
+    """What a component declares that only some builders can use."""
+    cache = component.cache or BuildCache()
+    secrets = {name: secret.env or root / (secret.file or "") for name, secret in component.secrets.items()}
+    return BuildExtras(secrets, cache.load, cache.save)
 
 
 def _target(component: Component) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from pipegraft.model.base import Declared, DottedPath, Duration, Name, RelativePath
 
 __all__ = [
+    "BuildCache",
+    "BuildSecret",
     "Component",
     "Delivery",
     "Environment",
@@ -25,6 +27,30 @@ __all__ = [
 
 Intimacy = Literal["in-process", "ipc", "rpc"]
 """How close two services live: mounted into the same process, beside it in one pod, or remote."""
+
+
+class BuildSecret(Declared):
+    """Where a secret of a build comes from; its value is read when the image is built and kept nowhere."""
+
+    env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Variable of the environment that holds it."""
+    file: RelativePath | None = None
+    """File that holds it, relative to `delivery.yaml`."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> BuildSecret:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("a build secret has either 'env' or 'file'")
+        return self
+
+
+class BuildCache(Declared):
+    """Where BuildKit keeps layers between builds on different machines (docker build, --cache-from)."""
+
+    load: tuple[str, ...] = Field(default=(), alias="from")
+    """Read from here: `type=registry,ref=registry.example.com/shop/cache:web`, or an image's name."""
+    save: tuple[str, ...] = Field(default=(), alias="to")
+    """Written to here: `type=registry,ref=…,mode=max`, `type=inline`, `type=local,dest=…`."""
 
 
 class Component(Declared):
@@ -48,6 +74,10 @@ class Component(Declared):
     """Arguments of the build."""
     command: tuple[str, ...] = ()
     """What the image runs, for a component without a Dockerfile."""
+    secrets: Mapping[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")], BuildSecret] = {}
+    """Build secrets by the id that `RUN --mount=type=secret,id=…` names; for the builder `buildx`."""
+    cache: BuildCache | None = None
+    """Layers kept between builds; for the builder `buildx`."""
 
     @model_validator(mode="after")
     def _mount_belongs_to_in_process(self) -> Component:

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from pipegraft.ports.registry import Descriptor, Registry
 
-__all__ = ["BaseImage", "BuildRequest", "ContextEntry", "FakeImageBuilder", "ImageBuilder"]
+__all__ = ["BaseImage", "BuildExtras", "BuildRequest", "ContextEntry", "FakeImageBuilder", "ImageBuilder"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,6 +49,25 @@ class BaseImage:
 
 
 @dataclass(frozen=True, slots=True)
+class BuildExtras:
+    """What only some builders can use; the others refuse a component that asks for it.
+
+    Arguments:
+        secrets: id → variable of the environment, or file, that holds the value.
+        cache_from, cache_to: where layers are kept between builds, as ``docker build`` writes it.
+    """
+
+    secrets: Mapping[str, str | Path] = field(default_factory=dict)
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
+
+    def wanted(self) -> tuple[str, ...]:
+        """What is asked for: ``secrets``, ``cache``."""
+        asked = {"secrets": self.secrets, "cache": self.cache_from or self.cache_to}
+        return tuple(name for name, value in asked.items() if value)
+
+
+@dataclass(frozen=True, slots=True)
 class BuildRequest:
     """One component to build.
 
@@ -60,6 +79,7 @@ class BuildRequest:
         repository: where the image goes, below the registry's root.
         tags: names to give it.
         input_hash: tag that says what it follows from; the stage sets it when all about the image is there.
+        extras: what only some builders can use.
         cache: folder where a builder may keep what saves time; it may be lost at any time. None for nowhere.
         target: absolute path in the image where a builder that copies puts the context.
         command: what the image runs; empty leaves it to the Dockerfile or makes a data image.
@@ -79,6 +99,7 @@ class BuildRequest:
     build_args: Mapping[str, str] = field(default_factory=dict)
     platform: str = "linux/amd64"
     input_hash: str = ""
+    extras: BuildExtras = field(default_factory=BuildExtras)
     cache: Path | None = None
 
 

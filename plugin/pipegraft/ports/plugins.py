@@ -79,11 +79,13 @@ class ImageBuilderPlugin:
         name: ``layer``, ``docker``, …
         connect: opens it; imports its SDK only then.
         priority: builders that accept a folder are tried from the highest down.
+        supports: which of `BuildExtras` it can use: ``secrets``, ``cache``.
     """
 
     name: str
     connect: Callable[[], ImageBuilder]
     priority: int = 0
+    supports: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

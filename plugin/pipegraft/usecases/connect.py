@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
+from pipegraft.actions.build_request import build_extras
 from pipegraft.adapters.registry import open_registry
 from pipegraft.errors import BuildFailed, UsageError
 from pipegraft.hookspecs import GITOPS_ENGINES, IMAGE_BUILDERS, JUDGES, METRIC_SOURCES
@@ -20,6 +21,7 @@ from pipegraft.usecases.project import Project
 if TYPE_CHECKING:
     from pipegraft.ports.judge import Judge
     from pipegraft.ports.metrics import MetricSource
+    from pipegraft.ports.plugins import ImageBuilderPlugin
 
 __all__ = ["LiveConnections"]
 
@@ -46,14 +48,22 @@ class LiveConnections:
     def _builder(self, component: str) -> tuple[str, ImageBuilder]:
         declared = self._project.delivery.components[component]
         context = self._project.root / declared.path
+        wanted = set(build_extras(declared, self._project.root).wanted())
         if declared.builder:
             plugin = self._project.plugins.get(IMAGE_BUILDERS, declared.builder)
+            if not wanted <= plugin.supports:
+                raise UsageError(
+                    f"component '{component}': {_lacking(plugin, wanted)}",
+                    fix="name the builder 'buildx', or leave it to be chosen",
+                )
             return plugin.name, plugin.connect()
         refusals: list[str] = []
         plugins = self._project.plugins.all(IMAGE_BUILDERS).values()
         for plugin in sorted(plugins, key=lambda plugin: -plugin.priority):
             builder = plugin.connect()
             refusal = builder.accepts(context)
+            if refusal is None and not wanted <= plugin.supports:
+                refusal = _lacking(plugin, wanted)
             if refusal is None:
                 return plugin.name, builder
             refusals.append(f"{plugin.name}: {refusal}")
@@ -107,3 +117,12 @@ class LiveConnections:
                 fix="add 'gray' to it in delivery.yaml",
             )
         return gray
+
+
+_EXTRAS = {"secrets": "build secrets", "cache": "a build cache"}
+
+
+def _lacking(plugin: ImageBuilderPlugin, wanted: set[str]) -> str:
+    """What is asked of a builder that cannot do it, as a clause."""
+    missing = " and ".join(_EXTRAS[one] for one in sorted(wanted - plugin.supports, reverse=True))
+    return f"the builder '{plugin.name}' cannot use {missing}, which takes BuildKit"

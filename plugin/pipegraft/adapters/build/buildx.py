@@ -26,7 +26,10 @@ from pipegraft.ports.registry import Descriptor, Registry
 __all__ = ["BuildxBuilder", "pipegraft_image_builders"]
 
 _NO_ENGINE = "Cannot connect to the Docker daemon"
-_NO_BUILDX = "buildx component is missing"
+_NO_BUILDX = ("buildx component is missing", "unknown flag: --cache-to")
+_SUPPORTS = frozenset({"secrets", "cache"})
+_SHORTEST_HIDDEN = 4
+"""Characters; to hide a shorter value would spoil the log and tell the value."""
 
 
 class BuildxBuilder:
@@ -50,9 +53,10 @@ class BuildxBuilder:
             folder = Path(name)
             with (folder / "context.tar").open("wb") as out:
                 out.writelines(context_blocks(request))
-            _docker(_build_arguments(request, folder), log, folder / "context.tar")
+            told = _hiding(log, _secret_values(request))
+            _docker(_build_arguments(request, folder), told, folder / "context.tar")
             image = (folder / "image-id").read_text().strip()
-            _docker(["image", "save", "--output", str(folder / "image.tar"), image], log)
+            _docker(["image", "save", "--output", str(folder / "image.tar"), image], told)
             with (folder / "image.tar").open("rb") as archive:
                 return push_saved(archive, request, registry, base, log)
 
@@ -66,10 +70,50 @@ def _build_arguments(request: BuildRequest, folder: Path) -> list[str]:
     ]
     for name, value in request.build_args.items():
         arguments += ["--build-arg", f"{name}={value}"]
+    for name, source in request.extras.secrets.items():
+        kind = "src" if isinstance(source, Path) else "env"
+        arguments += ["--secret", f"id={name},{kind}={source}"]
+    for place in request.extras.cache_from:
+        arguments.append(f"--cache-from={place}")
+    for place in request.extras.cache_to:
+        arguments.append(f"--cache-to={place}")
     return [*arguments, "-"]
 
 
-def _docker(arguments: list[str], log: Callable[[str], None], context: Path | None = None) -> None:
+def _secret_values(request: BuildRequest) -> list[str]:
+    """What secrets hold, to keep it out of logs; docker itself reads them from where they are.
+
+    Raises:
+        UsageError: one is not there.
+    """
+    found: list[str] = []
+    for name, source in request.extras.secrets.items():
+        try:
+            value = source.read_text(errors="replace") if isinstance(source, Path) else os.environ[source]
+        except (OSError, KeyError) as error:
+            lost = isinstance(error, OSError)
+            place = f"file '{source}' cannot be read" if lost else f"variable {source} is not set"
+            raise UsageError(
+                f"component '{request.component}': build secret '{name}': {place}",
+                fix="provide it to this job, or remove it from delivery.yaml",
+            ) from None
+        found += [line.strip() for line in value.splitlines()]
+    return sorted((line for line in found if len(line) >= _SHORTEST_HIDDEN), key=len, reverse=True)
+
+
+def _hiding(log: Callable[[str], None], hidden: list[str]) -> Callable[[str], str]:
+    """Logs a line without what is hidden, and answers it as it was logged."""
+
+    def note(line: str) -> str:
+        for value in hidden:
+            line = line.replace(value, "***")
+        log(line)
+        return line
+
+    return note
+
+
+def _docker(arguments: list[str], log: Callable[[str], str], context: Path | None = None) -> None:
     last = ""
     away = lacking = False
     with (
@@ -86,10 +130,9 @@ def _docker(arguments: list[str], log: Callable[[str], None], context: Path | No
     ):
         for line in process.stdout or ():
             if line.strip():
-                last = line.strip()
+                last = log(line.strip())
                 away = away or _NO_ENGINE in last
-                lacking = lacking or _NO_BUILDX in last
-                log(last)
+                lacking = lacking or any(sign in last for sign in _NO_BUILDX)
     if away:
         raise Unreachable(last, fix="start the engine, or set DOCKER_HOST to where one is")
     if lacking:
@@ -103,4 +146,4 @@ def _docker(arguments: list[str], log: Callable[[str], None], context: Path | No
 
 @hookimpl
 def pipegraft_image_builders() -> Iterable[ImageBuilderPlugin]:
-    yield ImageBuilderPlugin(name="buildx", connect=BuildxBuilder, priority=5)
+    yield ImageBuilderPlugin(name="buildx", connect=BuildxBuilder, priority=5, supports=_SUPPORTS)

@@ -54,6 +54,8 @@ class DockerBuilder:
 
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
         refusal = self.accepts(request.context)
+        if request.extras.wanted():
+            refusal = f"the engine's API has no BuildKit, which takes {' and '.join(request.extras.wanted())}"
         if refusal:
             raise BuildFailed(
                 f"component '{request.component}': {refusal}",

@@ -95,6 +95,7 @@ def provenance(facts: BuildFacts) -> Document:
                     "platform": request.platform,
                     "command": list(request.command),
                     "buildArgs": dict(request.build_args),
+                    "secrets": sorted(request.extras.secrets),
                 },
                 "internalParameters": {},
                 "resolvedDependencies": dependencies,

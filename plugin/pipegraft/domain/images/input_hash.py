@@ -27,6 +27,7 @@ class BuildInputs:
         bases: image that it is built on, as it is named → digest; empty where nobody knows it.
         upstream: component that this one needs → digest of its image.
         command: what the image runs.
+        secrets: ids of build secrets; never what they hold.
         target: where in the image the context goes.
         platform: ``os/architecture``.
     """
@@ -39,6 +40,7 @@ class BuildInputs:
     bases: Mapping[str, str] = field(default_factory=dict)
     upstream: Mapping[str, str] = field(default_factory=dict)
     command: Sequence[str] = ()
+    secrets: Sequence[str] = ()
     target: str = "/"
     platform: str = "linux/amd64"
 
@@ -52,6 +54,7 @@ class BuildInputs:
             "bases": dict(self.bases),
             "upstream": dict(self.upstream),
             "command": list(self.command),
+            **({"secrets": sorted(self.secrets)} if self.secrets else {}),
         }
         return f"ih-{hashlib.sha256(canonical_json(described)).hexdigest()}"
 

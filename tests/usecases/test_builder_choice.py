@@ -1,0 +1,84 @@
+"""Which builder a component gets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipegraft.builtins import PLUGINS
+from pipegraft.errors import BuildFailed, ConfigError, UsageError
+from pipegraft.manager import Plugins
+from pipegraft.usecases.connect import LiveConnections
+from pipegraft.usecases.project import open_project
+
+
+def chosen(folder: Path, declared: str, dockerfile: str | None = "FROM scratch\n") -> str:
+    (folder / "web").mkdir()
+    if dockerfile is not None:
+        (folder / "web/Dockerfile").write_text(dockerfile)
+    (folder / "delivery.yaml").write_text(
+        f"app: shop\nregistry: oci:images\ncomponents:\n  web: {{path: web{declared}}}\n"
+        "iac: {repository: iac.git}\n"
+        "environments: {staging: {gate: {engine: embedded, state: x, application: y}}}\n"
+    )
+    return LiveConnections(open_project(folder, Plugins(PLUGINS, ()))).builder("web")[0]
+
+
+@pytest.fixture(autouse=True)
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "docker").write_text("#!/bin/sh\n")
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("declared", "dockerfile", "name"),
+    [
+        ("", "FROM scratch\n", "docker"),
+        ("", None, "layer"),
+        ("", "FROM scratch\nRUN --mount=type=cache,target=/c true\n", "buildx"),
+        (", builder: buildx", "FROM scratch\n", "buildx"),
+        (", secrets: {npm: {env: NPM_TOKEN}}", "FROM scratch\n", "buildx"),
+        (", cache: {from: ['type=registry,ref=r/c'], to: ['type=inline']}", "FROM scratch\n", "buildx"),
+        (", cache: {}", "FROM scratch\n", "docker"),
+    ],
+)
+def test_the_first_that_can_do_all_that_is_asked(
+    tmp_path: Path, declared: str, dockerfile: str | None, name: str
+) -> None:
+    assert chosen(tmp_path, declared, dockerfile) == name
+
+
+@pytest.mark.parametrize(
+    ("builder", "asked", "missing"),
+    [
+        ("docker", "secrets: {npm: {file: .npmrc}}", "build secrets"),
+        ("docker", "cache: {to: ['type=inline']}", "a build cache"),
+        ("layer", "secrets: {npm: {env: A}}, cache: {to: [x]}", "build secrets and a build cache"),
+    ],
+)
+def test_a_builder_says_what_it_cannot_do(tmp_path: Path, builder: str, asked: str, missing: str) -> None:
+    said = f"the builder '{builder}' cannot use {missing}, which takes BuildKit"
+    with pytest.raises(UsageError, match=said):
+        chosen(tmp_path, f", builder: {builder}, {asked}")
+
+
+def test_secrets_without_a_dockerfile_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed, match="layer: the builder 'layer' cannot use build secrets"):
+        chosen(tmp_path, ", secrets: {npm: {env: A}}", None)
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        ("{}", "a build secret has either 'env' or 'file'"),
+        ("{env: A, file: b}", "a build secret has either 'env' or 'file'"),
+        ("{env: A=B}", "'components.web.secrets.npm.env'"),
+        ("{file: ../b}", "expected a relative path inside the repository"),
+    ],
+)
+def test_a_secret_names_one_place(tmp_path: Path, secret: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        chosen(tmp_path, f", secrets: {{npm: {secret}}}")
