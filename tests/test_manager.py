@@ -9,7 +9,7 @@ import pytest
 
 from pipegraft import hookspecs
 from pipegraft.builtins import PLUGINS
-from pipegraft.errors import PluginError, UsageError
+from pipegraft.errors import PluginError, Unreachable, UsageError
 from pipegraft.hookspecs import KINDS, STAGES, hookimpl
 from pipegraft.manager import Builtin, Plugins
 from pipegraft.ports.progress import Event, RecordingProgress
@@ -208,7 +208,9 @@ def test_observers_and_guards_get_only_what_they_ask_for() -> None:
 
 
 def test_every_hook_that_yields_values_has_its_kind() -> None:
-    asked = {f"pipegraft_{name}" for name in ("stage_starting", "stage_finished", "event", "veto")}
+    asked = {
+        f"pipegraft_{name}" for name in ("stage_starting", "stage_finished", "event", "sign_image", "veto")
+    }
     hooks = {name for name in vars(hookspecs) if name.startswith("pipegraft_")}
     assert {kind.hook for kind in KINDS} == hooks - asked
 
@@ -272,3 +274,23 @@ def test_a_hook_that_does_not_exist_is_named_with_the_version_of_the_hooks() -> 
     assert "unknown hook 'pipegraft_stage'" in error
     assert "\n" not in error
     assert f"hooks of version {hookspecs.HOOKS_VERSION}" in error
+
+
+def test_every_signer_is_asked_and_a_broken_one_is_named() -> None:
+    signed: list[str] = []
+    image: Any = SimpleNamespace(component="web")
+    plugins = load(
+        Entry("mine", plugin(pipegraft_sign_image=lambda image: signed.append(image.component))),
+        Entry("other", plugin(pipegraft_sign_image=lambda image: 1 / 0)),
+    )
+    with pytest.raises(PluginError, match="plugin other could not sign 'web': ZeroDivisionError"):
+        plugins.sign(image)
+    assert signed == ["web"]
+
+
+def test_a_signers_own_error_keeps_its_exit_code() -> None:
+    def refuse() -> None:
+        raise Unreachable("no answer")
+
+    with pytest.raises(Unreachable, match="no answer"):
+        load(Entry("mine", plugin(pipegraft_sign_image=refuse))).sign(SimpleNamespace(component="web"))  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import pluggy
 
+from pipegraft.ports.images import ImageToSign
 from pipegraft.ports.plugins import (
     CiSystem,
     GitOpsEnginePlugin,
@@ -177,6 +178,27 @@ def pipegraft_event(app: str, event: Event) -> None:
     Arguments:
         app: name of the application.
         event: what happened.
+    """
+
+
+@_hookspec
+def pipegraft_sign_image(image: ImageToSign) -> None:
+    """Signs an image. Called for each image that was built, in the thread that built it, before its tag
+    ``ih-…`` is set: an image whose signing failed is not found, so the next run builds and signs it again.
+
+    Example::
+
+        @hookimpl
+        def pipegraft_sign_image(image):
+            done = subprocess.run(["cosign", "sign", "--yes", image.reference], capture_output=True)
+            if done.returncode:
+                raise OutsideError(f"cosign could not sign {image.component}: {done.stderr.decode()}")
+
+    Arguments:
+        image: what to sign.
+
+    Raises:
+        PipegraftError: it is not signed; its exit code becomes the run's.
     """
 
 

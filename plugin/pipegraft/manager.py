@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pluggy
 
 from pipegraft import __version__, hookspecs
-from pipegraft.errors import PluginError, UsageError
+from pipegraft.errors import PipegraftError, PluginError, UsageError
 from pipegraft.hookspecs import HOOKS_VERSION, PROJECT, Kind
+from pipegraft.ports.images import ImageToSign
 from pipegraft.ports.progress import Event
 from pipegraft.ports.stage import Stage, StageContext
 
@@ -252,6 +253,24 @@ class Plugins:
                 _call(implementation, **arguments)
             except Exception as error:  # noqa: BLE001 - an observer must not change what it observes
                 told.report("warning", f"plugin {implementation.plugin_name}: {hook}: {_describe(error)}")
+
+    def sign(self, image: ImageToSign) -> None:
+        """Let every plugin that signs images sign this one.
+
+        Raises:
+            PipegraftError: one did not.
+        """
+        for implementation in self._pluggy.hook.pipegraft_sign_image.get_hookimpls():
+            try:
+                _call(implementation, image=image)
+            except PipegraftError:
+                raise
+            except Exception as error:
+                name = implementation.plugin_name
+                raise PluginError(
+                    f"plugin {name} could not sign '{image.component}': {_describe(error)}",
+                    fix="mend the plugin, or remove it",
+                ) from error
 
     def vetoes(self, context: StageContext, stage: Stage) -> list[tuple[str, str]]:
         """Plugin name and reason for each plugin that will not have this stage run."""

@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from pipegraft.cli.images_command import command
+from pipegraft.errors import UsageError
 from pipegraft.model.release import BuiltImage, Release, Source
 
 DIGEST = "sha256:" + "a" * 64
@@ -70,3 +71,20 @@ def test_the_pointer_is_within_gitlabs_limits(released: Path) -> None:
     assert values["PIPEGRAFT_RELEASE_BUILT"] == "1"
     assert len(values) <= 20
     assert len(text.encode()) <= 5 * 1024
+
+
+def test_a_snippet_is_shown_in_the_way_that_is_asked_for(released: Path) -> None:
+    piece = yaml.safe_load(invoke(released, "pricing", "--snippets", "--as", "native-sidecar"))
+    assert piece["initContainers"][0]["image"] == f"oci:/images/pricing@{DIGEST}"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("web", "--snippets"), "the release has no component 'web'; it has: pricing"),
+        (("--snippets", "--as", "hot-upgrade"), "no empty image is declared"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(released: Path, words: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        invoke(released, *words)

@@ -13,7 +13,7 @@ from pipegraft.errors import BuildFailed, OutsideError, Unreachable, UsageError
 from pipegraft.model.delivery import Delivery
 from pipegraft.model.release import Release, Source
 from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.images import BuildRequest, FakeImageBuilder
+from pipegraft.ports.images import BuildRequest, FakeImageBuilder, ImageToSign
 from pipegraft.ports.progress import RecordingProgress
 from pipegraft.ports.registry import Descriptor, FakeRegistry, Registry
 from pipegraft.ports.release_store import FakeReleaseStore
@@ -52,6 +52,7 @@ class World:
         self.root = root
         self.held = FakeRegistry()
         self.maker = ScriptedBuilder()
+        self.signer: Callable[[ImageToSign], None] = lambda _image: None
         self.progress = RecordingProgress()
         self.releases = FakeReleaseStore(Release(app="shop", source=Source(commit=COMMIT, number=7)))
         self.delivery = Delivery.model_validate(
@@ -72,6 +73,9 @@ class World:
 
     def builder(self, component: str) -> tuple[str, ScriptedBuilder]:
         return "fake", self.maker
+
+    def sign(self, image: ImageToSign) -> None:
+        self.signer(image)
 
     def run(self, **inputs: object) -> dict[str, object]:
         self.maker.requests.clear()
@@ -289,3 +293,32 @@ def test_an_image_whose_attestations_did_not_arrive_is_not_taken_for_finished(wo
     world.held.push_manifest = push
     assert world.run()["web"].built
     assert len(referrers(world, "web")) == 2
+
+
+def test_what_is_built_is_signed_before_it_can_be_found(world: World) -> None:
+    signed: list[str] = []
+
+    def sign(image: ImageToSign) -> None:
+        names = {tag for repository, tag in world.held.manifests if repository == image.repository}
+        assert not any(tag.startswith("ih-") for tag in names)
+        assert len(world.held.manifests) > 2  # provenance and SBOM are there
+        signed.append(image.reference)
+
+    world.signer = sign
+    images = world.run()
+    assert sorted(signed) == sorted(image.reference for image in images.values())
+    world.run()
+    assert len(signed) == 3
+
+
+def test_an_image_that_could_not_be_signed_is_built_and_signed_again(world: World) -> None:
+    def refuse(image: ImageToSign) -> None:
+        if image.component == "pricing":
+            raise Unreachable("no answer from the signer")
+
+    world.signer = refuse
+    with pytest.raises(Unreachable, match="pricing: no answer from the signer"):
+        world.run()
+    world.signer = lambda _image: None
+    world.run()
+    assert world.built() == ["pricing"]

@@ -7,21 +7,43 @@ from pathlib import Path
 import click
 
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+from pipegraft.domain.images.snippets import WAYS
 
 __all__ = ["command"]
 
 
 @click.command("images")
+@click.argument("components", nargs=-1, metavar="[COMPONENT]…")
 @directory_option
-@click.option("--snippets", is_flag=True, help="Print the piece of a pod's spec that brings each image in.")
+@click.option("--snippets", is_flag=True, help="Print the piece of a manifest that brings each image in.")
+@click.option(
+    "--as",
+    "way",
+    type=click.Choice(WAYS),
+    help="With --snippets: how it gets in; by what delivery.yaml declares if absent.",
+)
 @click.option(
     "--dotenv",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a pointer to the release record, for GitLab's dotenv reports.",
 )
 @json_option
-def command(directory: Path, snippets: bool, dotenv: Path | None, as_json: bool) -> None:
-    """Show the images of the release and how each gets into its pod."""
+def command(
+    *,
+    components: tuple[str, ...],
+    directory: Path,
+    snippets: bool,
+    way: str | None,
+    dotenv: Path | None,
+    as_json: bool,
+) -> None:
+    """Show the images of the release and how each gets into its pod.
+
+    A piece is what to merge into a pod's spec; of a hot upgrade it is an OpenKruise SidecarSet with both
+    images.
+    """
+    if way and not snippets:
+        raise click.UsageError("expected --snippets with --as")
     from pipegraft.usecases.images import read_release, show_snippets, write_dotenv  # noqa: PLC0415
     from pipegraft.usecases.project import open_project  # noqa: PLC0415
 
@@ -30,9 +52,12 @@ def command(directory: Path, snippets: bool, dotenv: Path | None, as_json: bool)
     if dotenv is not None:
         write_dotenv(project, release, dotenv)
     if as_json:
-        print_json(release.model_dump(mode="json", by_alias=True)["images"])
+        images = release.model_dump(mode="json", by_alias=True)["images"]
+        print_json({name: image for name, image in images.items() if not components or name in components})
     elif snippets:
-        click.echo(show_snippets(project, release), nl=False)
+        click.echo(show_snippets(project, release, components, way), nl=False)
     elif dotenv is None:
         for name, image in release.images.items():
+            if components and name not in components:
+                continue
             click.echo(f"{name}  {image.reference}  {'built' if image.built else 'unchanged'}")

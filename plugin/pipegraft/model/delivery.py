@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -62,6 +63,9 @@ class Component(Declared):
     """`in-process`: mounted into another component; `ipc`: sidecar; `rpc`: its own workload."""
     mount: str | None = Field(default=None, pattern=r"^/[^:]*$")
     """Where an `in-process` component is mounted, an absolute path in the pod."""
+    hot_upgrade: str | None = None
+    """For a sidecar that OpenKruise updates without a break: the empty image that waits while the other runs,
+    another component or an image pinned by digest."""
     image: str | None = Field(default=None, pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$")
     """Repository of the image below `registry`; the component's name if absent."""
     builder: Name | None = None
@@ -87,6 +91,12 @@ class Component(Declared):
             )
         if self.intimacy != "in-process" and self.mount is not None:
             raise ValueError(f"'mount' is for in-process components; this one is {self.intimacy}")
+        return self
+
+    @model_validator(mode="after")
+    def _hot_upgrade_belongs_to_sidecars(self) -> Component:
+        if self.hot_upgrade is not None and self.intimacy != "ipc":
+            raise ValueError(f"'hot-upgrade' is for sidecars (ipc); this one is {self.intimacy}")
         return self
 
 
@@ -307,6 +317,16 @@ class Delivery(Declared):
     iac: Iac
     environments: Mapping[Name, Environment] = Field(min_length=1)
     """In the order they are delivered to."""
+
+    @model_validator(mode="after")
+    def _empty_images_are_known(self) -> Delivery:
+        for name, component in self.components.items():
+            empty = component.hot_upgrade
+            if empty and empty not in self.components and not re.search(r"@sha256:[0-9a-f]{64}$", empty):
+                raise ValueError(
+                    f"component '{name}': 'hot-upgrade' is neither a component nor an image pinned by digest"
+                )
+        return self
 
     @model_validator(mode="after")
     def _needs_exist(self) -> Delivery:

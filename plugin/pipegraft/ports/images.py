@@ -9,7 +9,15 @@ from typing import Literal, Protocol
 
 from pipegraft.ports.registry import Descriptor, Registry
 
-__all__ = ["BaseImage", "BuildExtras", "BuildRequest", "ContextEntry", "FakeImageBuilder", "ImageBuilder"]
+__all__ = [
+    "BaseImage",
+    "BuildExtras",
+    "BuildRequest",
+    "ContextEntry",
+    "FakeImageBuilder",
+    "ImageBuilder",
+    "ImageToSign",
+]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -101,6 +109,29 @@ class BuildRequest:
     input_hash: str = ""
     extras: BuildExtras = field(default_factory=BuildExtras)
     cache: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageToSign:
+    """An image that was built and lies in its registry, with provenance and SBOM, not yet to be found.
+
+    Arguments:
+        app: name of the application.
+        component: name of the component.
+        reference: pinned by digest, as other programs take it.
+        image: its manifest.
+        registry: where it lies; what is pushed there with a `subject` becomes a referrer of it.
+        repository: its path in that registry.
+        commit: of the source repository.
+    """
+
+    app: str
+    component: str
+    reference: str
+    image: Descriptor
+    registry: Registry
+    repository: str
+    commit: str
 
 
 class ImageBuilder(Protocol):

@@ -18,7 +18,7 @@ from pipegraft.ports.progress import Event, Progress
 if TYPE_CHECKING:  # a command imports only what it uses
     from pipegraft.ports.clock import Clock
     from pipegraft.ports.engine import GitOpsEngine, VerdictRule
-    from pipegraft.ports.images import ImageBuilder
+    from pipegraft.ports.images import ImageBuilder, ImageToSign
     from pipegraft.ports.judge import Judge
     from pipegraft.ports.metrics import MetricSource
     from pipegraft.ports.registry import ReferringRegistry
@@ -43,6 +43,13 @@ class Connections(Protocol):
 
     def builder(self, component: str) -> tuple[str, ImageBuilder]:
         """Name and builder for a component: the one it names, else the first that accepts its folder."""
+
+    def sign(self, image: ImageToSign) -> None:
+        """Let every plugin that signs images sign this one.
+
+        Raises:
+            PipegraftError: one did not.
+        """
 
     def iac(self) -> IacBranch:
         """The IaC repository's branch."""

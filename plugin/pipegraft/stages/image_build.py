@@ -19,7 +19,7 @@ from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Name
 from pipegraft.model.delivery import Delivery
 from pipegraft.model.release import BuiltImage
-from pipegraft.ports.images import ImageBuilder
+from pipegraft.ports.images import BuildRequest, ImageBuilder, ImageToSign
 from pipegraft.ports.registry import Descriptor, Registry
 from pipegraft.ports.stage import Requirement, Stage, StageContext, StageInputs
 
@@ -178,17 +178,34 @@ class _Worker:
             image = builder.build(request, self._registry, note_line)
             if self._inputs.attest:
                 self._attest(image, prepared, f"{builder_name}:{builder.version}", started)
+            self._sign(image, request)
             _tag_again(self._registry, request.repository, image, (tag,))
         else:
             image = found
             _tag_again(self._registry, request.repository, image, self._inputs.tags)
-        reference = ImageReference(self._context.delivery.registry, request.repository, image.digest)
         return BuiltImage(
-            reference=str(reference.rooted(str(self._context.root.resolve()))),
+            reference=self._reference(request.repository, image),
             digest=image.digest,
             input_hash=tag,
             builder=builder_name,
             built=found is None,
+        )
+
+    def _reference(self, repository: str, image: Descriptor) -> str:
+        reference = ImageReference(self._context.delivery.registry, repository, image.digest)
+        return str(reference.rooted(str(self._context.root.resolve())))
+
+    def _sign(self, image: Descriptor, request: BuildRequest) -> None:
+        self._context.connections.sign(
+            ImageToSign(
+                self._context.delivery.app,
+                request.component,
+                self._reference(request.repository, image),
+                image,
+                self._registry,
+                request.repository,
+                self._source.commit,
+            )
         )
 
     def _attest(self, image: Descriptor, prepared: PreparedBuild, builder: str, started: float) -> None:

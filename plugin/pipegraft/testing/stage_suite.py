@@ -25,7 +25,7 @@ from pipegraft.model.release import BuiltImage, Release, Source
 from pipegraft.ports.clock import FakeClock
 from pipegraft.ports.engine import FakeEngine, GitOpsEngine, State, Verdict, VerdictRule
 from pipegraft.ports.iac import FakeIacRepository
-from pipegraft.ports.images import FakeImageBuilder, ImageBuilder
+from pipegraft.ports.images import FakeImageBuilder, ImageBuilder, ImageToSign
 from pipegraft.ports.judge import FakeJudge, Judge
 from pipegraft.ports.metrics import Arms, FakeSource, MetricSource
 from pipegraft.ports.progress import Progress, RecordingProgress
@@ -56,12 +56,16 @@ class FakeConnections:
     rule: VerdictRule = lambda _status, _at_target: Verdict(State.SUCCEEDED, "all is well")
     decides: Judge = field(default_factory=lambda: FakeJudge(Answer.PASS))
     sources: Mapping[str, MetricSource] = field(default_factory=lambda: {"errors": FakeSource([Arms()])})
+    signed: list[ImageToSign] = field(default_factory=list)
 
     def registry(self, address: str | None = None) -> ReferringRegistry:  # noqa: ARG002 - one for all addresses
         return self.images
 
     def builder(self, component: str) -> tuple[str, ImageBuilder]:  # noqa: ARG002 - one for all components
         return "fake", self.maker
+
+    def sign(self, image: ImageToSign) -> None:
+        self.signed.append(image)
 
     def iac(self) -> FakeIacRepository:
         return self.branch

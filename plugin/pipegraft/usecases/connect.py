@@ -35,6 +35,7 @@ class LiveConnections:
 
     def __init__(self, project: Project) -> None:
         self._project = project
+        self.sign = project.plugins.sign
         self.registry = cache(self._registry)
         self.builder = cache(self._builder)
         self.iac = cache(self._iac)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from pipegraft.adapters.files import write_atomically
 from pipegraft.adapters.release_file import RECORD, FileReleaseStore
 from pipegraft.domain.images.snippets import snippet
+from pipegraft.errors import UsageError
 from pipegraft.model.release import Release
 from pipegraft.reports.dotenv import release_dotenv
 from pipegraft.usecases.project import Project
@@ -26,12 +28,28 @@ def read_release(project: Project) -> Release:
     return FileReleaseStore(project.root / RECORD).load()
 
 
-def show_snippets(project: Project, release: Release) -> str:
-    """One YAML document for each image: the piece of a pod's spec that brings it in."""
+def show_snippets(
+    project: Project, release: Release, components: Sequence[str] = (), way: str | None = None
+) -> str:
+    """One YAML document for each image: the piece of a manifest that brings it in.
+
+    Arguments:
+        components: names; all of the release if empty.
+        way: one of `pipegraft.domain.images.snippets.WAYS`; each component's own if None.
+
+    Raises:
+        UsageError: a component is not in the release, or cannot get in that way.
+    """
+    images = {name: image.reference for name, image in release.images.items()}
+    declared = project.delivery.components
+    for name in components:
+        if name not in images or name not in declared:
+            known = ", ".join(one for one in images if one in declared)
+            raise UsageError(f"the release has no component '{name}'; it has: {known or 'none'}")
     pieces: list[dict[str, Any]] = [
-        snippet(name, project.delivery.components[name], image.reference)
-        for name, image in release.images.items()
-        if name in project.delivery.components
+        snippet(release.app, name, declared[name], images, way)
+        for name in components or images
+        if name in declared
     ]
     return yaml.safe_dump_all(pieces, sort_keys=False, explicit_start=True)
 

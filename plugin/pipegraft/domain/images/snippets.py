@@ -2,29 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from pipegraft.errors import UsageError
 from pipegraft.model.delivery import Component
 
-__all__ = ["hot_upgrade", "image_volume", "init_container", "sidecar", "snippet"]
+__all__ = ["WAYS", "hot_upgrade", "image_volume", "init_container", "sidecar", "snippet"]
+
+WAYS = ("image-volume", "init-container", "container", "native-sidecar", "hot-upgrade")
+"""How an image can get into a pod; `container` is a sidecar where another container is the main one."""
 
 _COPY_TO = "/pipegraft/content"
 
 
-def snippet(name: str, component: Component, reference: str) -> dict[str, Any]:
-    """The piece of a pod's spec for a component, by its intimacy.
+def snippet(
+    app: str, name: str, component: Component, images: Mapping[str, str], way: str | None = None
+) -> dict[str, Any]:
+    """The piece of a manifest that brings a component in.
 
     Arguments:
+        app: name of the application.
         name: of the component.
-        reference: its image, pinned by digest.
+        images: component → its image, pinned by digest.
+        way: one of `WAYS`; by the component's declaration if None.
+
+    Raises:
+        UsageError: this component cannot get in that way.
     """
-    if component.intimacy == "in-process" and component.mount:
-        if component.base:
-            return init_container(name, reference, component.mount)
-        return image_volume(name, reference, component.mount)
-    if component.intimacy == "ipc":
-        return sidecar(name, reference)
-    return {"containers": [{"name": name, "image": reference}]}
+    reference = images[name]
+    chosen = way or _natural(component)
+    if chosen in ("image-volume", "init-container"):
+        if component.mount is None:
+            raise _impossible(name, chosen, "it has no 'mount'", "declare it in-process, with a 'mount'")
+        if chosen == "image-volume":
+            return image_volume(name, reference, component.mount)
+        if component.base is None:
+            raise _impossible(name, chosen, "its image has no cp", "give it a 'base' that has")
+        return init_container(name, reference, component.mount)
+    if chosen == "hot-upgrade":
+        if component.hot_upgrade is None:
+            raise _impossible(
+                name, chosen, "no empty image is declared", "name one as 'hot-upgrade' in delivery.yaml"
+            )
+        return hot_upgrade(app, name, reference, _empty_image(name, component.hot_upgrade, images))
+    return sidecar(name, reference, native=chosen == "native-sidecar")
+
+
+def _natural(component: Component) -> str:
+    if component.mount:
+        return "init-container" if component.base else "image-volume"
+    return "hot-upgrade" if component.hot_upgrade else "container"
+
+
+def _empty_image(name: str, declared: str, images: Mapping[str, str]) -> str:
+    if "@" in declared:
+        return declared
+    if declared not in images:
+        raise _impossible(name, "hot-upgrade", f"the release has no image of '{declared}'", "build it too")
+    return images[declared]
+
+
+def _impossible(name: str, way: str, why: str, fix: str) -> UsageError:
+    return UsageError(f"component '{name}' cannot be shown as {way}: {why}", fix=fix)
 
 
 def image_volume(name: str, reference: str, mount: str) -> dict[str, Any]:
