@@ -8,14 +8,30 @@ a deadline rather than a number of attempts ends it: in a burst, a fixed small n
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from pipegraft.errors import Locked, OutsideError, TipMoved, Unreachable
+from pipegraft.errors import (
+    DeliveryRefused,
+    Locked,
+    OutsideError,
+    PipegraftError,
+    TipMoved,
+    Unreachable,
+    UsageError,
+)
 from pipegraft.ports.clock import Clock
-from pipegraft.ports.iac import IacRepository
+from pipegraft.ports.iac import IacBatch, IacRepository
 
-__all__ = ["Change", "Changes", "Read", "Rewritten", "rewrite"]
+__all__ = ["Batch", "Change", "Changes", "Read", "Rewritten", "rewrite", "rewrite_all"]
+
+T = TypeVar("T")
+
+
+class BatchRepository(IacRepository, IacBatch, Protocol):
+    """A branch that takes several commits at once."""
+
 
 Read = Callable[[str], str | None]
 """Text of a file at the tip this attempt works on, or None if it does not exist."""
@@ -57,6 +73,23 @@ class Rewritten:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """How several edits ended that were written with one push.
+
+    Arguments:
+        tip: where they were made.
+        commits: number of the edit → its commit; those with nothing to do have none.
+        refused: number of the edit → why it was not made.
+        attempts: how often the edits were made.
+    """
+
+    tip: str
+    commits: Mapping[int, str]
+    refused: Mapping[int, PipegraftError]
+    attempts: int
+
+
 def rewrite(
     repository: IacRepository,
     change: Change,
@@ -83,6 +116,78 @@ def rewrite(
         Locked, Unreachable: no progress for `patience` seconds.
         PipegraftError: whatever the edit or the repository raises beside these; nothing was written.
     """
+
+    def attempt(tip: str, attempts: int) -> Rewritten:
+        wanted = change(lambda path: repository.read(path, tip))
+        files = _differing(wanted, lambda path: repository.read(path, tip))
+        if wanted is None or not files:
+            return Rewritten(tip, written=False, attempts=attempts)
+        return Rewritten(repository.commit(files, wanted.message, tip), written=True, attempts=attempts)
+
+    return _persist(repository, attempt, _Patience(clock, rng, deadline, patience, notice))
+
+
+def rewrite_all(
+    repository: BatchRepository,
+    changes: Sequence[Change],
+    *,
+    clock: Clock,
+    rng: random.Random,
+    deadline: float = 120.0,
+    patience: float = 20.0,
+    notice: Callable[[str], None] = lambda _reason: None,
+) -> Batch:
+    """Make several edits, each a commit of its own and all in one push; arguments as for `rewrite`.
+
+    Each edit reads what those before it wrote. One that is refused does not stop the others.
+
+    Raises:
+        OutsideError: as `rewrite`; nothing was written.
+    """
+
+    def attempt(tip: str, attempts: int) -> Batch:
+        held: dict[str, str | None] = {}
+
+        def read(path: str) -> str | None:
+            return held[path] if path in held else repository.read(path, tip)
+
+        wanted: dict[int, tuple[Mapping[str, str | None], str]] = {}
+        refused: dict[int, PipegraftError] = {}
+        for number, change in enumerate(changes):
+            try:
+                made = change(read)
+            except (DeliveryRefused, UsageError) as error:
+                refused[number] = error
+                continue
+            files = _differing(made, read)
+            if made and files:
+                wanted[number] = (files, made.message)
+                held |= files
+        names = repository.commit_all(list(wanted.values()), tip) if wanted else []
+        return Batch(tip, dict(zip(wanted, names, strict=True)), refused, attempts)
+
+    return _persist(repository, attempt, _Patience(clock, rng, deadline, patience, notice))
+
+
+def _differing(wanted: Changes | None, read: Read) -> dict[str, str | None]:
+    files = {} if wanted is None else wanted.files
+    return {path: text for path, text in files.items() if text != read(path)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Patience:
+    """The arguments of `rewrite` about waiting."""
+
+    clock: Clock
+    rng: random.Random
+    deadline: float
+    patience: float
+    notice: Callable[[str], None]
+
+
+def _persist(repository: IacRepository, attempt: Callable[[str, int], T], waiting: _Patience) -> T:
+    """Attempt again on each new tip, until one holds or it is time to give up."""
+    clock = waiting.clock
     start = still_since = clock.now()
     tip = ""
     attempts = 0
@@ -95,29 +200,16 @@ def rewrite(
                 found = repository.tip()
                 if found != tip:
                     tip, still_since = found, began
-                return _attempt(repository, change, tip, attempts)
+                return attempt(tip, attempts)
         except TipMoved as error:
-            failure, until = error, start + deadline
+            failure, until = error, start + waiting.deadline
         except (Locked, Unreachable) as error:
-            failure, until = error, min(start + deadline, still_since + patience)
+            failure, until = error, min(start + waiting.deadline, still_since + waiting.patience)
         now = clock.now()
         if now >= until:
             raise failure
-        notice(failure.problem.message)
-        clock.sleep(min(_pause(attempts, now - began, rng), until - now))
-
-
-def _attempt(repository: IacRepository, change: Change, tip: str, attempts: int) -> Rewritten:
-    def read(path: str) -> str | None:
-        return repository.read(path, tip)
-
-    wanted = change(read)
-    files = (
-        {} if wanted is None else {path: text for path, text in wanted.files.items() if text != read(path)}
-    )
-    if wanted is None or not files:
-        return Rewritten(tip, written=False, attempts=attempts)
-    return Rewritten(repository.commit(files, wanted.message, tip), written=True, attempts=attempts)
+        waiting.notice(failure.problem.message)
+        clock.sleep(min(_pause(attempts, now - began, waiting.rng), until - now))
 
 
 _SHORTEST = 0.05

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "eject": "Take delivery out of the pipeline in PATH.",
     "plan": "Show the stages that would run, in order, and what each waits for.",
     "run": "Run the plan, or the STAGEs named, one after another.",
+    "bump": "Release the applications in FOLDERs, with one push for each IaC repository.",
     "images": "Show the images of the release and how each gets into its pod.",
     "rollback": "Restore an environment's files as they were before its newest release, by a commit.",
     "gray": "Show a gray release, or approve, abort, pause or skip: each word is a commit.",

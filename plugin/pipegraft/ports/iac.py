@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pipegraft.errors import TipMoved, UsageError
 
-__all__ = ["Commit", "FakeIacRepository", "IacHistory", "IacRepository", "split_path"]
+__all__ = ["Commit", "FakeIacRepository", "IacBatch", "IacHistory", "IacRepository", "split_path"]
 
 _TRAILER = re.compile(r"^(?P<key>[A-Za-z0-9][A-Za-z0-9-]*): (?P<value>.*)$", re.MULTILINE)
 
@@ -92,6 +92,24 @@ class IacRepository(Protocol):
         """
 
 
+class IacBatch(Protocol):
+    """Writes several commits at once."""
+
+    def commit_all(self, commits: Sequence[tuple[Mapping[str, str | None], str]], parent: str) -> list[str]:
+        """Write commits one on top of the other, all or none where the remote can.
+
+        Arguments:
+            commits: changes and message of each, as for `IacRepository.commit`.
+            parent: what the first is written on; the branch must still be there.
+
+        Returns:
+            Their object names, in order.
+
+        Raises:
+            As `IacRepository.commit`.
+        """
+
+
 class IacHistory(Protocol):
     """What has happened on the branch."""
 
@@ -161,6 +179,12 @@ class FakeIacRepository:
     def paths(self) -> list[str]:
         """Every file of the tip."""
         return sorted(self._trees[self.tip()])
+
+    def commit_all(self, commits: Sequence[tuple[Mapping[str, str | None], str]], parent: str) -> list[str]:
+        made: list[str] = []
+        for changes, message in commits:
+            made.append(self.commit(changes, message, made[-1] if made else parent))
+        return made
 
     def contains(self, revision: str, at: str) -> bool:
         names = [commit.id for commit in self._commits]

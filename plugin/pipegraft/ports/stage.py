@@ -12,7 +12,7 @@ from pipegraft.errors import PluginError
 from pipegraft.model.base import Declared
 from pipegraft.model.delivery import Delivery
 from pipegraft.model.release import EnvironmentRelease, Release
-from pipegraft.ports.iac import IacHistory, IacRepository
+from pipegraft.ports.iac import IacBatch, IacHistory, IacRepository
 from pipegraft.ports.progress import Event, Progress
 
 if TYPE_CHECKING:  # a command imports only what it uses
@@ -31,7 +31,7 @@ class StageInputs(Declared):
     """Base of a stage's inputs. Every field needs a default and a docstring: they become template inputs."""
 
 
-class IacBranch(IacRepository, IacHistory, Protocol):
+class IacBranch(IacRepository, IacBatch, IacHistory, Protocol):
     """The branch to write and its history."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipegraft.ports.metrics import MetricSource
     from pipegraft.ports.plugins import ImageBuilderPlugin
 
-__all__ = ["LiveConnections"]
+__all__ = ["LiveConnections", "open_iac"]
 
 
 class LiveConnections:
@@ -74,19 +74,7 @@ class LiveConnections:
         )
 
     def _iac(self) -> IacBranch:
-        iac = self._project.delivery.iac
-        if iac.write == "push":
-            from pipegraft.adapters.git import open_branch  # noqa: PLC0415 - image-build needs none of these
-
-            return open_branch(iac.repository, iac.branch, self._project.root, folder=iac.path)
-        from pipegraft.adapters.clock import SystemClock  # noqa: PLC0415
-        from pipegraft.adapters.forge.gitlab import GitLabBranch, open_gitlab_project  # noqa: PLC0415
-        from pipegraft.adapters.forge.merge_request import MergeRequestBranch  # noqa: PLC0415
-
-        project = open_gitlab_project(iac.repository, os.environ)
-        if iac.write == "api":
-            return GitLabBranch(project, iac.branch)
-        return MergeRequestBranch(project, iac.branch, iac.merge_request, SystemClock())
+        return open_iac(self._project, self._project.delivery.iac.path)
 
     def _engine(self, environment: str) -> tuple[GitOpsEngine, VerdictRule]:
         gate = self._project.delivery.environments[environment].gate
@@ -127,3 +115,24 @@ def _lacking(plugin: ImageBuilderPlugin, wanted: set[str]) -> str:
     """What is asked of a builder that cannot do it, as a clause."""
     missing = " and ".join(_EXTRAS[one] for one in sorted(wanted - plugin.supports, reverse=True))
     return f"the builder '{plugin.name}' cannot use {missing}, which takes BuildKit"
+
+
+def open_iac(project: Project, folder: str | Sequence[str] | None) -> IacBranch:
+    """The branch of a project's IaC repository, written as `iac.write` says.
+
+    Arguments:
+        folder: the application's folder in a repository of many, or several of them.
+    """
+    iac = project.delivery.iac
+    if iac.write == "push":
+        from pipegraft.adapters.git import open_branch  # noqa: PLC0415 - image-build needs none of these
+
+        return open_branch(iac.repository, iac.branch, project.root, folder=folder)
+    from pipegraft.adapters.clock import SystemClock  # noqa: PLC0415
+    from pipegraft.adapters.forge.gitlab import GitLabBranch, open_gitlab_project  # noqa: PLC0415
+    from pipegraft.adapters.forge.merge_request import MergeRequestBranch  # noqa: PLC0415
+
+    remote = open_gitlab_project(iac.repository, os.environ)
+    if iac.write == "api":
+        return GitLabBranch(remote, iac.branch)
+    return MergeRequestBranch(remote, iac.branch, iac.merge_request, SystemClock())

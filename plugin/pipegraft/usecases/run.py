@@ -20,7 +20,7 @@ from pipegraft.usecases.plan import plan_project
 from pipegraft.usecases.project import Project
 from pipegraft.usecases.stage_inputs import read_inputs
 
-__all__ = ["RunRequest", "run_stages"]
+__all__ = ["RunRequest", "ask_for_vetoes", "open_record", "run_stages"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,7 @@ def run_stages(
     chosen = plan_project(project, request.stages, request.environment)
     stages = {one.stage: project.plugins.get(STAGES, one.stage) for one in chosen}
     inputs = read_inputs(stages.values(), request.settings, request.variables)
-    store = FileReleaseStore(project.root / RECORD)
-    source = _source(project, request.variables)
-    _open_record(store, project.delivery.app, source)
+    store = open_record(project, request.variables)
     opened = connections or LiveConnections(project)
     heard = _Heard(project, progress)
     for planned in chosen:
@@ -96,7 +94,7 @@ def _run_one(
     project.plugins.starting(context, stage)
     error: Exception | None = None
     try:
-        _ask_for_vetoes(project, planned, stage, context)
+        ask_for_vetoes(project, planned.id, stage, context)
         stage.run(context, inputs)
     except Exception as caught:
         error = caught
@@ -110,11 +108,19 @@ def _run_one(
         project.plugins.finished(context, stage, error)
 
 
-def _ask_for_vetoes(project: Project, planned: PlannedStage, stage: Stage, context: StageContext) -> None:
+def ask_for_vetoes(project: Project, name: str, stage: Stage, context: StageContext) -> None:
+    """Let plugins stop a stage.
+
+    Arguments:
+        name: of the stage and its environment, for the message.
+
+    Raises:
+        Vetoed: with everybody's reason.
+    """
     reasons = project.plugins.vetoes(context, stage)
     if reasons:
         said = "; ".join(f"plugin '{plugin}': {reason}" for plugin, reason in reasons)
-        raise Vetoed(f"{planned.id} was stopped by {said}")
+        raise Vetoed(f"{name} was stopped by {said}")
 
 
 def _first_line(error: Exception) -> str:
@@ -122,10 +128,18 @@ def _first_line(error: Exception) -> str:
     return message.splitlines()[0] if message else type(error).__name__
 
 
-def _open_record(store: FileReleaseStore, app: str, source: Source) -> None:
+def open_record(project: Project, variables: Mapping[str, str]) -> FileReleaseStore:
+    """The project's release record, begun anew if it is of another source commit.
+
+    Arguments:
+        variables: the process's environment variables, for the CI system's facts.
+    """
+    store = FileReleaseStore(project.root / RECORD)
+    app, source = project.delivery.app, _source(project, variables)
     release = store.load() if store.path.exists() else None
     if release is None or (release.app, release.source.commit) != (app, source.commit):
         store.save(Release(app=app, source=source))
+    return store
 
 
 def _source(project: Project, variables: Mapping[str, str]) -> Source:

@@ -83,6 +83,13 @@ class GitLabBranch:
         with translated(self._name):
             return str(self._project.commits.create(data).id)
 
+    def commit_all(self, commits: Sequence[tuple[Mapping[str, str | None], str]], parent: str) -> list[str]:
+        """One after another: the API takes one commit a request."""
+        made: list[str] = []
+        for changes, message in commits:
+            made.append(self.commit(changes, message, made[-1] if made else parent))
+        return made
+
     def contains(self, revision: str, at: str) -> bool:
         if not (_FULL_NAME.fullmatch(revision) and _FULL_NAME.fullmatch(at)):
             return False

@@ -52,6 +52,10 @@ class MergeRequestBranch:
     def read(self, path: str, at: str) -> str | None:
         return self._target.read(path, at)
 
+    def commit_all(self, commits: Sequence[tuple[Mapping[str, str | None], str]], parent: str) -> list[str]:
+        """A merge request each; what one waits for may move the target branch below the next."""
+        return [self.commit(changes, message, parent) for changes, message in commits]
+
     def contains(self, revision: str, at: str) -> bool:
         return self._target.contains(revision, at)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -27,7 +27,7 @@ def open_branch(
     branch: str,
     base: Path,
     *,
-    folder: str | None = None,
+    folder: str | Sequence[str] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> GitBranch:
     """Open one branch of a repository; nothing is asked of it yet.
@@ -36,7 +36,8 @@ def open_branch(
         repository: a URL git understands, or a path.
         branch: its short name.
         base: folder that a relative path starts from.
-        folder: the application's folder in a repository of many; what lies in it is fetched at once.
+        folder: the application's folder in a repository of many, or several; what lies there is fetched at
+            once.
         environment: variables with credentials and identity; those of this process if None.
 
     Raises:
@@ -62,7 +63,7 @@ def open_branch(
         objects,
         LocalRemote(git, there.folder) if there else _remote(git, objects, reached.url),
         branch,
-        folder=folder or "",
+        folders=[one for one in ([folder] if isinstance(folder, str) else folder or ()) if one],
         turns=Turns(private_folder(), f"{reached.url} {branch}"),
         signed=bool(key),
         workspace=workspace,

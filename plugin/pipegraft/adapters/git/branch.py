@@ -26,7 +26,7 @@ class GitBranch:
         objects: what it holds.
         remote: where the branch lives and how its objects get into the folder.
         branch: its short name.
-        folder: what lies in it is brought together with one request; empty if unknown.
+        folders: what lies in them is brought together; none if unknown.
         turns: the queue of this machine's writers.
         signed: sign commits with the key of the settings.
         workspace: owner of the folder; it lives as long as the branch is used.
@@ -39,7 +39,7 @@ class GitBranch:
         remote: Remote,
         branch: str,
         *,
-        folder: str,
+        folders: Sequence[str],
         turns: Turns,
         signed: bool,
         workspace: Workspace,
@@ -48,7 +48,7 @@ class GitBranch:
         self._workspace = workspace
         self._remote = remote
         self._branch = branch
-        self._folder = folder.strip("/")
+        self._ours = tuple(dict.fromkeys(folder.strip("/") for folder in folders))
         self._turns = turns
         self._signed = signed
         self._objects = objects
@@ -83,9 +83,16 @@ class GitBranch:
             raise UsageError(f"expected {path} to be text in UTF-8, found byte {found:#04x}") from None
 
     def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
-        tree = edit_tree(self._folders(changes, parent), self._objects, changes)
-        made = self._make_commit(str(tree), parent, message if message.endswith("\n") else f"{message}\n")
-        self._remote.push(made, self._branch, parent)
+        return self.commit_all([(changes, message)], parent)[0]
+
+    def commit_all(self, commits: Sequence[tuple[Mapping[str, str | None], str]], parent: str) -> list[str]:
+        made: list[str] = []
+        for changes, message in commits:
+            below = made[-1] if made else parent
+            tree = str(edit_tree(self._folders(changes, below), self._objects, changes))
+            made.append(self._make_commit(tree, below, message if message.endswith("\n") else f"{message}\n"))
+            self._roots[made[-1]] = tree
+        self._remote.push(made[-1], self._branch, parent)
         return made
 
     def contains(self, revision: str, at: str) -> bool:
@@ -125,6 +132,8 @@ class GitBranch:
             self._remote.bring_commit(commit, self._depth())
             header = self._get(commit).partition(b"\n")[0]
             self._roots[commit] = header.removeprefix(b"tree ").decode()
+            if len(self._ours) > 1:
+                self._bring_ours(self._roots[commit])
         return self._roots[commit]
 
     def _depth(self) -> int:
@@ -133,10 +142,31 @@ class GitBranch:
         A server that filters reads one level more than it sends, and the last folder above ours may list
         thousands of others. At the root: the files there, and the folders' lists.
         """
-        return max(len(split_path(self._folder)) - 1, 1) if self._folder else 2
+        return max(min(len(split_path(folder)) for folder in self._ours) - 1, 1) if self._ours else 2
+
+    def _bring_ours(self, root: str) -> None:
+        """Bring the folders of several applications with one request for each level of folders."""
+        at: list[tuple[str, Sequence[str]]] = [(root, split_path(folder)) for folder in self._ours]
+        whole: list[str] = []
+        while at:
+            self._bring(list(dict.fromkeys(tree for tree, _ in at)), below=False)
+            deeper: list[tuple[str, Sequence[str]]] = []
+            for tree, (first, *rest) in at:
+                entry = self._tree(tree).get(first.encode())
+                if entry and entry.kind == "tree" and rest:
+                    deeper.append((entry.name, rest))
+                elif entry and entry.kind == "tree":
+                    whole.append(entry.name)
+            at = deeper
+        self._bring(whole, below=True)
+
+    def _bring(self, names: Sequence[str], *, below: bool) -> None:
+        missing = [name for name in names if self._objects.get(name) is None]
+        if missing:
+            self._remote.bring_objects(missing, below=below)
 
     def _is_ours(self, folder: str) -> bool:
-        return bool(self._folder) and f"{folder}/".startswith(f"{self._folder}/")
+        return any(f"{folder}/".startswith(f"{ours}/") for ours in self._ours)
 
     def _tree(self, name: str, *, below: bool = False) -> dict[bytes, Entry]:
         return parse_tree(self._get(name, below=below), len(name) // 2)

@@ -1,0 +1,181 @@
+"""One bump: checked before it is made, made as an edit on any tip, and recorded afterwards."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+
+from pipegraft.actions.attest import provenance_of
+from pipegraft.actions.rewrite import Changes, Read
+from pipegraft.domain.bump.pinned import PinnedImage
+from pipegraft.domain.bump.plan import BumpRequest, PlannedBump, plan_bump, refuse_conflict
+from pipegraft.domain.bump.policy import refuse_provenance
+from pipegraft.domain.bump.promotion import released_in
+from pipegraft.domain.commit_message import commit_message, release_trailers
+from pipegraft.errors import UsageError, Vetoed
+from pipegraft.model.appspec import ReleaseMark
+from pipegraft.model.release import IacCommit, Release, Source
+from pipegraft.ports.stage import IacBranch, StageContext
+
+__all__ = ["Bump", "prepare_bump", "record_bump", "show_bump"]
+
+
+@dataclass(slots=True)
+class Bump:
+    """The edit as `rewrite` makes it on every tip, and what it came to on the last one."""
+
+    request: BumpRequest
+    release: Release
+    planned: PlannedBump = field(default_factory=lambda: PlannedBump("unchanged", ""))
+    _first: PlannedBump | None = None
+
+    def __call__(self, read: Read) -> Changes | None:
+        self.planned = plan_bump(read, self.request)
+        self._first = self._first or self.planned
+        refuse_conflict(self._first, self.planned)
+        if self.planned.outcome != "written":
+            return None
+        return Changes(self.planned.files, self._message())
+
+    def headline(self) -> str:
+        """What came of it, in one line."""
+        app, environment = self.request.delivery.app, self.request.environment
+        number, held = self.request.mark.number, self.planned.held
+        if self.planned.outcome == "superseded" and held:
+            if self.planned.taken_back:
+                return f"superseded: release {held.number} was rolled back, and {number} is not newer"
+            return f"superseded: {self.planned.path} holds release {held.number}, newer than {number}"
+        if self.planned.outcome == "unchanged":
+            return f"unchanged: {environment} has these images already"
+        if self.planned.step == "prepare":
+            return f"{app}: prepare release {number} in {environment}"
+        return f"{app}: release {number} in {environment}"
+
+    def _message(self) -> str:
+        lines = (
+            f"{place}: {before or 'new'} → {after}" for place, (before, after) in self.planned.changes.items()
+        )
+        # A promoted release may have been named by a person, so its source is not checked again.
+        source = Source.model_construct(
+            commit=self.request.mark.source,
+            number=self.request.mark.number,
+            pipeline=self.release.source.pipeline,
+        )
+        trailers = release_trailers(
+            self.request.delivery.app, self.request.environment, source, self.planned.step
+        )
+        return commit_message(self.headline(), lines, trailers)
+
+
+def prepare_bump(context: StageContext, branch: IacBranch, origin: str | None, *, verify: bool) -> Bump:
+    """The edit that writes a release, its images checked.
+
+    Arguments:
+        context: application and environment.
+        branch: where it is to be written.
+        origin: the environment to promote from; the release record's images if None.
+        verify: ask the registry for every digest; what the environment requires is asked for anyway.
+
+    Raises:
+        UsageError: there are no images, or the registry does not have one.
+        Vetoed: an image lacks the provenance that the environment requires.
+        OutsideError: the repository or the registry did not answer.
+    """
+    edit = Bump(_request(context, branch, origin), context.releases.load())
+    if verify:
+        _verify(context, edit.request)
+    _ask_policy(context, edit.request)
+    return edit
+
+
+def record_bump(
+    context: StageContext, edit: Bump, branch: IacBranch, written: str | None, *, tip: str, attempts: int
+) -> IacCommit:
+    """Note in the release record which commit holds the release, and report it.
+
+    Arguments:
+        written: the commit that was made; None if there was nothing to write at `tip`.
+        attempts: how often the edit was made.
+    """
+    planned = edit.planned
+    commit = written or _holder(branch, planned.path, tip)
+    done = IacCommit(commit=commit, path=planned.path, outcome=planned.outcome)
+    context.update_environment(bump=done)
+    context.report(
+        "commit",
+        edit.headline(),
+        edit.request.environment,
+        commit=commit,
+        path=planned.path,
+        outcome=planned.outcome,
+        attempts=attempts,
+    )
+    return done
+
+
+def _request(context: StageContext, branch: IacBranch, origin: str | None) -> BumpRequest:
+    environment = context.require_environment()
+    release = context.releases.load()
+    if origin:
+        tip = branch.tip()
+        mark, images = released_in(lambda path: branch.read(path, tip), context.delivery, origin, environment)
+        return BumpRequest(context.delivery, environment, mark, images)
+    if not release.images:
+        raise UsageError(
+            "expected the release record to name images, found none", fix="run image-build before iac-bump"
+        )
+    images = {name: PinnedImage.parse(one.reference, one.input_hash) for name, one in release.images.items()}
+    mark = ReleaseMark(number=release.source.number, source=release.source.commit)
+    return BumpRequest(context.delivery, environment, mark, images)
+
+
+def _verify(context: StageContext, request: BumpRequest) -> None:
+    registry = context.connections.registry()
+    for name, image in request.images.items():
+        if registry.find(context.delivery.image_repository(name), image.digest) is None:
+            raise UsageError(
+                f"expected the registry to hold the image of '{name}', it has no {image.reference()}",
+                fix="run image-build again; nothing was written",
+            )
+
+
+def _ask_policy(context: StageContext, request: BumpRequest) -> None:
+    """Whether the images may be released there; no input of a pipeline turns this off."""
+    required = request.delivery.environments[request.environment].require
+    if not required.provenance:
+        return
+    registry = context.connections.registry()
+    for name, image in request.images.items():
+        repository = context.delivery.image_repository(name)
+        said = list(provenance_of(registry, repository, image.digest))
+        if refusal := refuse_provenance(required, image.digest, said):
+            raise Vetoed(
+                f"'{request.environment}' requires provenance, and that of '{name}' does not do: {refusal}",
+                fix=f"build {image.reference()} where delivery.yaml allows it, with attestations",
+            )
+
+
+def _holder(branch: IacBranch, path: str, tip: str) -> str:
+    """The commit that made the file what it is; the gate waits for it or a descendant."""
+    found = branch.log(path, limit=1)
+    return found[0].id if found else tip
+
+
+def show_bump(context: StageContext, edit: Bump, branch: IacBranch) -> None:
+    """Report what would be written as a diff, and write nothing."""
+    tip = branch.tip()
+    edit(lambda path: branch.read(path, tip))
+    files = edit.planned.files if edit.planned.outcome == "written" else {}
+    diff = "".join(_difference(path, edit.planned.before[path], text) for path, text in files.items())
+    context.report(
+        "diff", diff or edit.headline(), edit.request.environment, diff=diff, outcome=edit.planned.outcome
+    )
+
+
+def _difference(path: str, before: str, after: str) -> str:
+    lines = difflib.unified_diff(
+        before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{path}", f"b/{path}"
+    )
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
+    )
