@@ -16,6 +16,7 @@ from pipegraft.errors import AccessDenied, Held, Locked, TipMoved, Unreachable, 
 from pipegraft.model.delivery import MergeRequest
 from pipegraft.model.release import Source
 from pipegraft.ports.clock import FakeClock
+from pipegraft.ports.iac import NewerProposed
 from pipegraft.ports.stage import IacBranch
 from pipegraft.testing.iac_suite import Clients, IacBranchSuite
 
@@ -175,6 +176,19 @@ def test_a_release_is_one_merge_request_brought_up_to_date_in_place(lab: GitLab)
     assert request["description"] == "14 of shop: {unknown}\n\n" + release(14).strip()
     assert request["labels"] == "release,shop"
     assert (request["auto"], request["squash"], request["remove_source_branch"]) == (True, False, True)
+
+
+def test_an_older_release_does_not_replace_a_newer_one_that_waits(lab: GitLab) -> None:
+    requests = Requests(lab)
+    newer = requests.commit(14)
+    posts = [call for call in lab.calls if call.startswith(("POST", "PUT"))]
+    with pytest.raises(NewerProposed) as caught:
+        requests.commit(13)
+    assert (caught.value.commit, caught.value.number) == (newer, 14)
+    assert [call for call in lab.calls if call.startswith(("POST", "PUT"))] == posts
+    assert lab.branches["pipegraft/shop/production"] == newer
+    lab.requests[0]["state"] = "closed"  # people said no to it
+    assert requests.commit(13) == lab.branches["pipegraft/shop/production"] != newer
 
 
 def test_running_again_changes_nothing(lab: GitLab) -> None:

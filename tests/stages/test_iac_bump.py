@@ -14,7 +14,7 @@ from pipegraft.errors import Conflict, UsageError, Vetoed
 from pipegraft.model.delivery import Delivery, Requirements
 from pipegraft.model.release import BuiltImage, IacCommit, Release, Source
 from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.iac import FakeIacRepository
+from pipegraft.ports.iac import FakeIacRepository, NewerProposed
 from pipegraft.ports.images import BuildRequest
 from pipegraft.ports.progress import RecordingProgress
 from pipegraft.ports.registry import FakeRegistry
@@ -201,6 +201,19 @@ def test_a_digest_that_the_registry_does_not_have_is_not_written() -> None:
     assert branch.tip() == tip
     world.run(verify=False)
     assert branch.tip() != tip
+
+
+def test_a_newer_release_that_waits_to_be_merged_supersedes() -> None:
+    branch = FakeIacRepository(APP)
+    world, tip = World(branch, 12), branch.tip()
+
+    def commit(_changes: object, _message: str, _parent: str) -> str:
+        raise NewerProposed("f" * 40, 13)
+
+    branch.commit = commit  # type: ignore[method-assign, assignment]
+    assert world.run() == IacCommit(commit="f" * 40, path=PRODUCTION, outcome="superseded")
+    assert "holds release 13, newer than 12" in world.progress.events[-1].message
+    assert branch.tip() == tip
 
 
 STRICT = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipegraft.actions.attest import provenance_of
 from pipegraft.actions.rewrite import Changes, Read
@@ -15,9 +15,10 @@ from pipegraft.domain.commit_message import commit_message, release_trailers
 from pipegraft.errors import UsageError, Vetoed
 from pipegraft.model.appspec import ReleaseMark
 from pipegraft.model.release import IacCommit, Release, Source
+from pipegraft.ports.iac import NewerProposed
 from pipegraft.ports.stage import IacBranch, StageContext
 
-__all__ = ["Bump", "prepare_bump", "record_bump", "show_bump"]
+__all__ = ["Bump", "prepare_bump", "record_bump", "record_newer", "show_bump"]
 
 
 @dataclass(slots=True)
@@ -88,6 +89,13 @@ def prepare_bump(context: StageContext, branch: IacBranch, origin: str | None, *
     return edit
 
 
+def record_newer(context: StageContext, edit: Bump, newer: NewerProposed) -> IacCommit:
+    """Note and report that a newer release waits to be merged."""
+    held = ReleaseMark.model_construct(number=newer.number, source="")  # only the number is shown
+    edit.planned = replace(edit.planned, outcome="superseded", held=held, files={})
+    return _record(context, edit, newer.commit, attempts=1)
+
+
 def record_bump(
     context: StageContext, edit: Bump, branch: IacBranch, written: str | None, *, tip: str, attempts: int
 ) -> IacCommit:
@@ -97,8 +105,11 @@ def record_bump(
         written: the commit that was made; None if there was nothing to write at `tip`.
         attempts: how often the edit was made.
     """
+    return _record(context, edit, written or _holder(branch, edit.planned.path, tip), attempts=attempts)
+
+
+def _record(context: StageContext, edit: Bump, commit: str, *, attempts: int) -> IacCommit:
     planned = edit.planned
-    commit = written or _holder(branch, planned.path, tip)
     done = IacCommit(commit=commit, path=planned.path, outcome=planned.outcome)
     context.update_environment(bump=done)
     context.report(

@@ -11,9 +11,31 @@ from typing import Protocol
 
 from pipegraft.errors import TipMoved, UsageError
 
-__all__ = ["Commit", "FakeIacRepository", "IacBatch", "IacHistory", "IacRepository", "split_path"]
+__all__ = [
+    "Commit",
+    "FakeIacRepository",
+    "IacBatch",
+    "IacHistory",
+    "IacRepository",
+    "NewerProposed",
+    "split_path",
+]
 
 _TRAILER = re.compile(r"^(?P<key>[A-Za-z0-9][A-Za-z0-9-]*): (?P<value>.*)$", re.MULTILINE)
+
+
+class NewerProposed(Exception):
+    """What is to be written is older than what waits to be merged; nothing was written.
+
+    Arguments:
+        commit: object name of what waits.
+        number: of its release.
+    """
+
+    def __init__(self, commit: str, number: int) -> None:
+        super().__init__(f"release {number} waits to be merged")
+        self.commit = commit
+        self.number = number
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from pipegraft.actions.bump import prepare_bump, record_bump, show_bump
+from pipegraft.actions.bump import prepare_bump, record_bump, record_newer, show_bump
 from pipegraft.actions.rewrite import rewrite
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Duration, Name
+from pipegraft.ports.iac import NewerProposed
 from pipegraft.ports.stage import Requirement, Stage, StageContext, StageInputs
 
 __all__ = ["STAGE", "IacBumpInputs", "pipegraft_stages"]
@@ -43,14 +44,18 @@ def run(context: StageContext, inputs: IacBumpInputs) -> None:
     if inputs.dry_run:
         show_bump(context, edit, branch)
         return
-    done = rewrite(
-        branch,
-        edit,
-        clock=context.clock,
-        rng=random.SystemRandom(),
-        deadline=inputs.deadline,
-        notice=lambda reason: context.report("progress", f"waiting: {reason}", context.environment or ""),
-    )
+    try:
+        done = rewrite(
+            branch,
+            edit,
+            clock=context.clock,
+            rng=random.SystemRandom(),
+            deadline=inputs.deadline,
+            notice=lambda reason: context.report("progress", f"waiting: {reason}", context.environment or ""),
+        )
+    except NewerProposed as newer:
+        record_newer(context, edit, newer)
+        return
     written = done.commit if done.written else None
     record_bump(context, edit, branch, written, tip=done.commit, attempts=done.attempts)
 

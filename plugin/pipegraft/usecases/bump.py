@@ -6,12 +6,13 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipegraft.actions.bump import Bump, prepare_bump, record_bump, show_bump
+from pipegraft.actions.bump import Bump, prepare_bump, record_bump, record_newer, show_bump
 from pipegraft.actions.rewrite import Batch, rewrite_all
 from pipegraft.adapters.clock import SystemClock
 from pipegraft.errors import DeliveryRefused, PipegraftError, UsageError
 from pipegraft.hookspecs import STAGES
 from pipegraft.model.release import IacCommit
+from pipegraft.ports.iac import NewerProposed
 from pipegraft.ports.progress import Progress
 from pipegraft.ports.stage import IacBranch, StageContext
 from pipegraft.usecases.connect import LiveConnections, open_iac
@@ -104,8 +105,9 @@ class _Item:
         iac = self.project.delivery.iac
         local = self.project.root / iac.repository
         where = str(local.resolve()) if local.exists() else iac.repository
-        # A merge request's settings are the application's, so such repositories are not shared.
-        return (where, iac.branch, iac.write, str(iac.merge_request) if iac.write != "push" else "")
+        if iac.write == "merge-request":  # each is a branch and a request of its own
+            return (where, iac.branch, self.project.delivery.app, self.environment)
+        return (where, iac.branch, iac.write)
 
     def prepare(self, branch: IacBranch, order: BumpOrder, progress: Progress) -> None:
         declared = self.project.delivery.environments
@@ -142,15 +144,20 @@ def _bump_group(group: Sequence[_Item], order: BumpOrder, progress: Progress) ->
         for _item, context, edit in ready:
             show_bump(context, edit, branch)
         return
-    done = rewrite_all(
-        branch,
-        [edit for _item, _context, edit in ready],
-        clock=SystemClock(),
-        rng=random.SystemRandom(),
-        deadline=order.deadline,
-        notice=lambda reason: ready[0][1].report("progress", f"waiting: {reason}"),
-    )
-    _record(ready, done, branch)
+    try:
+        done = rewrite_all(
+            branch,
+            [edit for _item, _context, edit in ready],
+            clock=SystemClock(),
+            rng=random.SystemRandom(),
+            deadline=order.deadline,
+            notice=lambda reason: ready[0][1].report("progress", f"waiting: {reason}"),
+        )
+    except NewerProposed as newer:
+        ((item, context, edit),) = ready
+        item.commit = record_newer(context, edit, newer)
+    else:
+        _record(ready, done, branch)
 
 
 def _ready(group: Sequence[_Item]) -> Iterator[tuple[_Item, StageContext, Bump]]:

@@ -11,7 +11,7 @@ from pipegraft.adapters.forge.gitlab import GitLabBranch, translated
 from pipegraft.errors import Held, TipMoved
 from pipegraft.model.delivery import MergeRequest
 from pipegraft.ports.clock import Clock
-from pipegraft.ports.iac import Commit
+from pipegraft.ports.iac import Commit, NewerProposed
 
 if TYPE_CHECKING:
     from gitlab.v4.objects import Project, ProjectMergeRequest
@@ -70,25 +70,51 @@ class MergeRequestBranch:
 
         Raises:
             Held: the merge was waited for and did not come.
+            NewerProposed: a newer release of the same application and environment is proposed already.
         """
         found = self.tip()
         if found != parent:
             raise TipMoved(f"expected '{self._branch}' of {self._name} at {parent[:12]}, found {found[:12]}")
         said = Commit("", None, message)
         source = _source_branch(said.trailers)
-        made = self._proposed(source, changes, parent) or self._propose(source, changes, message, parent)
+        held = self._held(source)
+        if held:
+            self._refuse_older(held, said, source)
+        made = self._proposed(held, changes, parent) or self._propose(source, changes, message, parent)
         request = self._request(source, said)
         if self._settings.auto_merge:
             self._merge_when_ready(request)
         return self._merged(request) if self._settings.wait else made
 
-    def _proposed(self, source: str, changes: Mapping[str, str | None], parent: str) -> str | None:
-        """The tip of the source branch if it is exactly this change already."""
+    def _held(self, source: str) -> Mapping[str, Any]:
+        """The tip of the source branch; empty if there is no such branch."""
         with translated(self._name):
             held = [one for one in self._project.branches.list(search=f"^{source}$") if one.name == source]
-        if not held or held[0].commit.get("parent_ids") != [parent]:
+        return dict(held[0].commit) if held else {}
+
+    def _refuse_older(self, held: Mapping[str, Any], said: Commit, source: str) -> None:
+        there = Commit(str(held["id"]), None, str(held.get("message", "")))
+        numbers = [one.trailers.get("Pipegraft-Release", "") for one in (there, said)]
+        if not all(number.isdecimal() for number in numbers) or int(numbers[0]) <= int(numbers[1]):
+            return
+        if self._opened(source):
+            raise NewerProposed(there.id, int(numbers[0]))
+
+    def _opened(self, source: str) -> ProjectMergeRequest | None:
+        with translated(self._name):
+            found = self._project.mergerequests.list(
+                state="opened", source_branch=source, target_branch=self._branch
+            )
+        request: ProjectMergeRequest | None = found[0] if found else None
+        return request
+
+    def _proposed(
+        self, held: Mapping[str, Any], changes: Mapping[str, str | None], parent: str
+    ) -> str | None:
+        """The tip of the source branch if it is exactly this change already."""
+        if held.get("parent_ids") != [parent]:
             return None
-        tip = str(held[0].commit["id"])
+        tip = str(held["id"])
         same = all(self._target.read(path, tip) == text for path, text in changes.items())
         return tip if same else None
 
@@ -110,18 +136,18 @@ class MergeRequestBranch:
             "description": _filled(self._settings.description, said),
             "labels": ",".join(self._settings.labels),
         }
+        request = self._opened(source)
         with translated(self._name):
-            requests = self._project.mergerequests
-            opened = requests.list(state="opened", source_branch=source, target_branch=self._branch)
-            if opened:
-                request: ProjectMergeRequest = opened[0]
+            if request:
                 for key, value in text.items():
                     setattr(request, key, value)
                 request.save()
                 return request
             branches = {"source_branch": source, "target_branch": self._branch, "remove_source_branch": True}
             # A squashed commit would not descend from the one the gate waits for.
-            made: ProjectMergeRequest = requests.create({**branches, **text, "squash": False})
+            made: ProjectMergeRequest = self._project.mergerequests.create(
+                {**branches, **text, "squash": False}
+            )
         return made
 
     def _merge_when_ready(self, request: ProjectMergeRequest) -> None:
