@@ -16,8 +16,8 @@ from pipegraft.domain.images.attestations import (
     artifact_manifest,
     provenance,
     read_provenance,
-    sbom,
 )
+from pipegraft.domain.images.bill import sbom
 from pipegraft.domain.images.documents import Document
 from pipegraft.ports.registry import ReferringRegistry, Registry
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -17,6 +17,7 @@ __all__ = [
     "FakeImageBuilder",
     "ImageBuilder",
     "ImageToSign",
+    "Package",
 ]
 
 
@@ -56,6 +57,23 @@ class BaseImage:
     mount_from: str | None = None
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Package:
+    """One package.
+
+    Arguments:
+        purl: package URL (github.com/package-url/purl-spec); names it for scanners.
+        name: as people know it.
+        version: as its ecosystem writes it.
+        source: file that tells of it.
+    """
+
+    purl: str
+    name: str
+    version: str
+    source: str
+
+
 @dataclass(frozen=True, slots=True)
 class BuildExtras:
     """What only some builders can use; the others refuse a component that asks for it.
@@ -88,6 +106,8 @@ class BuildRequest:
         tags: names to give it.
         input_hash: tag that says what it follows from; the stage sets it when all about the image is there.
         extras: what only some builders can use.
+        note_packages: is told what all layers of the image hold, by a builder that sees them; None if nobody
+            wants to know.
         cache: folder where a builder may keep what saves time; it may be lost at any time. None for nowhere.
         target: absolute path in the image where a builder that copies puts the context.
         command: what the image runs; empty leaves it to the Dockerfile or makes a data image.
@@ -108,6 +128,7 @@ class BuildRequest:
     platform: str = "linux/amd64"
     input_hash: str = ""
     extras: BuildExtras = field(default_factory=BuildExtras)
+    note_packages: Callable[[Sequence[Package]], None] | None = None
     cache: Path | None = None
 
 

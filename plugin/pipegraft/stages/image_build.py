@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 from pydantic import Field
 
 from pipegraft.actions.attest import attest
 from pipegraft.actions.build_request import BuildSettings, PreparedBuild, prepare_build
+from pipegraft.actions.image_packages import packages_of_context
 from pipegraft.domain.images.attestations import BuildFacts
 from pipegraft.domain.images.reference import ImageReference
 from pipegraft.errors import BuildFailed, DeliveryRefused, OutsideError, PipegraftError, UsageError
@@ -19,7 +21,7 @@ from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Name
 from pipegraft.model.delivery import Delivery
 from pipegraft.model.release import BuiltImage
-from pipegraft.ports.images import BuildRequest, ImageBuilder, ImageToSign
+from pipegraft.ports.images import BuildRequest, ImageBuilder, ImageToSign, Package
 from pipegraft.ports.registry import Descriptor, Registry
 from pipegraft.ports.stage import Requirement, Stage, StageContext, StageInputs
 
@@ -175,9 +177,11 @@ class _Worker:
                 self._context.report("progress", line, name)
 
             started = self._context.clock.now()
-            image = builder.build(request, self._registry, note_line)
+            seen: list[Sequence[Package]] = []
+            asked = replace(request, note_packages=seen.append if self._inputs.attest else None)
+            image = builder.build(asked, self._registry, note_line)
             if self._inputs.attest:
-                self._attest(image, prepared, f"{builder_name}:{builder.version}", started)
+                self._attest(image, prepared, f"{builder_name}:{builder.version}", started, seen)
             self._sign(image, request)
             _tag_again(self._registry, request.repository, image, (tag,))
         else:
@@ -208,7 +212,15 @@ class _Worker:
             )
         )
 
-    def _attest(self, image: Descriptor, prepared: PreparedBuild, builder: str, started: float) -> None:
+    def _attest(
+        self,
+        image: Descriptor,
+        prepared: PreparedBuild,
+        builder: str,
+        started: float,
+        seen: Sequence[Sequence[Package]],
+    ) -> None:
+        found = [packages_of_context(prepared.request), *seen]
         facts = BuildFacts(
             image=image,
             request=prepared.request,
@@ -219,6 +231,8 @@ class _Worker:
             started=started,
             finished=self._context.clock.now(),
             dependencies=prepared.dependencies,
+            packages=[package for packages in found for package in packages],
+            sees_all=bool(seen),
         )
         attest(self._registry, facts)
 

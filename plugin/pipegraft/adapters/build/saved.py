@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
+from pipegraft.actions.image_packages import packages_of_layers
 from pipegraft.adapters.build.base import Base
 from pipegraft.adapters.streams import stream_of
 from pipegraft.domain.images.documents import (
@@ -23,7 +25,7 @@ from pipegraft.domain.images.documents import (
     image_manifest,
 )
 from pipegraft.errors import OutsideError
-from pipegraft.ports.images import BuildRequest
+from pipegraft.ports.images import BuildRequest, Package
 from pipegraft.ports.registry import Descriptor, Registry
 
 __all__ = ["push_saved"]
@@ -56,6 +58,8 @@ def push_saved(
         raise OutsideError(
             f"the engine saved {len(saved.layers)} layers of an image that has {len(diff_ids)}"
         )
+    if request.note_packages is not None:
+        request.note_packages(_packages(saved))
     kept = 0
     if base is not None and diff_ids[: len(base.layers)] == list(base.diff_ids):
         kept = len(base.layers)
@@ -75,6 +79,13 @@ def push_saved(
     for tag in request.tags:
         registry.push_manifest(request.repository, tag, manifest.content, MANIFEST)
     return manifest.descriptor
+
+
+def _packages(saved: _Saved) -> tuple[Package, ...]:
+    try:
+        return packages_of_layers([functools.partial(saved.open, name) for name in saved.layers])
+    except tarfile.TarError as error:
+        raise OutsideError(f"expected layers in what the engine saved: {error}") from error
 
 
 def _diff_ids(config: bytes) -> list[str]:

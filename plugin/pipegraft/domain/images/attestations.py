@@ -1,4 +1,4 @@
-"""What is told about an image beside it: SLSA v1 provenance (in-toto) and an SBOM (CycloneDX).
+"""What is told about an image beside it: SLSA v1 provenance (in-toto), and how artifacts refer to it.
 
 None of it is in the image: its digest would change with each commit. Each document is an artifact that
 refers to the image (OCI image-spec 1.1, manifest.md, "Guidelines for Artifact Usage").
@@ -7,7 +7,7 @@ refers to the image (OCI image-spec 1.1, manifest.md, "Guidelines for Artifact U
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from pipegraft.domain.images.documents import (
     descriptor_of,
     show_descriptor,
 )
-from pipegraft.ports.images import BuildRequest
+from pipegraft.ports.images import BuildRequest, Package
 from pipegraft.ports.registry import Descriptor
 
 __all__ = [
@@ -34,12 +34,10 @@ __all__ = [
     "read_provenance",
     "referrers_index",
     "referrers_tag",
-    "sbom",
     "subject_of",
 ]
 
 IN_TOTO = "application/vnd.in-toto+json"
-CYCLONEDX = "application/vnd.cyclonedx+json"
 EMPTY = Document(descriptor_of(b"{}", "application/vnd.oci.empty.v1+json"), b"{}")
 """Configuration of an artifact that has none."""
 
@@ -59,6 +57,8 @@ class BuildFacts:
         pipeline: URL or name of the run.
         started, finished: seconds since the epoch.
         dependencies: image or component that it is built from → digest; empty where nobody knows it.
+        packages: what it holds, as far as it is known.
+        sees_all: whether the packages of all its layers are among them, those of its base too.
     """
 
     image: Descriptor
@@ -70,6 +70,8 @@ class BuildFacts:
     started: float
     finished: float
     dependencies: Mapping[str, str] = field(default_factory=dict)
+    packages: Sequence[Package] = ()
+    sees_all: bool = False
 
 
 def provenance(facts: BuildFacts) -> Document:
@@ -112,39 +114,6 @@ def provenance(facts: BuildFacts) -> Document:
     }
     content = canonical_json(statement)
     return Document(descriptor_of(content, IN_TOTO), content)
-
-
-def sbom(facts: BuildFacts) -> Document:
-    """A CycloneDX 1.5 bill of the files that went in and the images below.
-
-    It is made from the build context alone: what a Dockerfile installs on top is not seen.
-    """
-    request = facts.request
-    components: list[dict[str, Any]] = [
-        {"type": "container", "name": name, "hashes": [{"alg": "SHA-256", "content": _hex(digest)}]}
-        for name, digest in sorted(facts.dependencies.items())
-        if digest
-    ]
-    components += [
-        {"type": "file", "name": entry.path, "hashes": [{"alg": "SHA-256", "content": entry.content}]}
-        for entry in request.entries
-        if entry.kind == "file"
-    ]
-    bill = {
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.5",
-        "version": 1,
-        "metadata": {
-            "component": {
-                "type": "container",
-                "name": request.component,
-                "hashes": [{"alg": "SHA-256", "content": _hex(facts.image.digest)}],
-            }
-        },
-        "components": components,
-    }
-    content = canonical_json(bill)
-    return Document(descriptor_of(content, CYCLONEDX), content)
 
 
 def artifact_manifest(document: Document, subject: Descriptor) -> Document:
