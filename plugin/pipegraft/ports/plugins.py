@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # a command imports only what it uses
     from pipegraft.model.base import Declared
     from pipegraft.model.injection import Injection, InjectionRequest
     from pipegraft.model.release import Source
-    from pipegraft.ports.engine import GitOpsEngine, VerdictRule
+    from pipegraft.ports.engine import EngineRequest, GitOpsEngine, VerdictRule
     from pipegraft.ports.images import ImageBuilder
     from pipegraft.ports.judge import Judge
     from pipegraft.ports.metrics import MetricRequest, MetricSource
@@ -95,14 +95,17 @@ class GitOpsEnginePlugin:
     Arguments:
         name: ``argocd``, ``flux``, ``kubevela``, ``embedded``, …
         options: the keys of `gate:` that belong to it.
-        connect: validated options and the source repository's folder → the engine.
+        connect: validated options and what it is connected for → the engine.
         verdict: reads its status.
+        settle: seconds success must hold where `delivery.yaml` does not say, because the engine's own status
+            may lag behind what it has just applied.
     """
 
     name: str
     options: type[Declared]
-    connect: Callable[[Any, Path], GitOpsEngine]
+    connect: Callable[[Any, EngineRequest], GitOpsEngine]
     verdict: VerdictRule
+    settle: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,17 +83,26 @@ class Cluster:
         return _plain(found, kind)
 
     def find(
-        self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> Sequence[Object]:
         """Objects of a kind.
 
         Arguments:
             namespace: ``*`` for all; the configuration's own if None.
             labels: what each must have.
+            fields: what must stand in each, by its path; each kind knows a few.
         """
         with self._translated(kind):
             found = self._client.list(
-                _resource(kind), chunk_size=_PAGE, labels=dict(labels or {}), **self._place(kind, namespace)
+                _resource(kind),
+                chunk_size=_PAGE,
+                labels=dict(labels or {}),
+                fields=dict(fields or {}),
+                **self._place(kind, namespace),
             )
             return [_plain(item, kind) for item in found]
 
