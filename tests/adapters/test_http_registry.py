@@ -281,6 +281,12 @@ def test_retry_after_is_honoured(server: RegistryServer) -> None:
     assert clock.slept == [7.0]
 
 
+def test_a_manifest_whose_blobs_do_not_show_yet_is_pushed_again(server: RegistryServer) -> None:
+    unknown = json.dumps({"errors": [{"code": "MANIFEST_BLOB_UNKNOWN", "message": ""}]}).encode()
+    server.faults = [Fault("PUT .*manifests", "status", status=400, body=unknown)]
+    assert held(server, push(connect(server)))
+
+
 def test_a_reset_in_mid_upload_is_resumed_where_it_broke(server: RegistryServer) -> None:
     server.faults = [Fault("PUT .*uploads", "reset")]
     blob, source = blob_of(LARGE)
