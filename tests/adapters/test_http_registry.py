@@ -28,7 +28,8 @@ def connect(
     server: RegistryServer, credentials: Credentials | None = USER, clock: FakeClock | None = None
 ) -> HttpRegistry:
     endpoint = Endpoint(server.name, ("http",), credentials=credentials)
-    return HttpRegistry(endpoint, "shop", Patience(deadline=100, silence=0.3), clock or FakeClock())
+    silence = 0.3 if any(fault.kind == "silent" for fault in server.faults) else 10.0
+    return HttpRegistry(endpoint, "shop", Patience(deadline=100, silence=silence), clock or FakeClock())
 
 
 @pytest.fixture
