@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "engine": "Keep environments on this machine as their IaC repository declares them.",
     "render": "Show what the app spec in FOLDER becomes for an engine.",
     "resources": "List the types of resources, what each takes and tells, and who provides it.",
+    "fleet": "Graft, follow and upgrade delivery in all projects of a GitLab group.",
     "templates": "Write ci_templates/ and docs/stages/ from the stage definitions.",
     "plugins": "List the plugins that are loaded, from where, what they provide, and what failed and why.",
     "plugin": "Start a package that adds a stage of your own.",

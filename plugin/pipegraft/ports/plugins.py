@@ -56,6 +56,8 @@ class CiSystem:
         eject: pure; takes them out again: file, text and a reader of other files → what to write.
         templates: pure; everything below ``ci_templates/<name>``, from the stage definitions.
         source: what the CI's variables say of the running pipeline; None outside of it.
+        pinned: pure; the version of the templates that a configuration takes, ``copies`` for one that holds
+            them itself, None for one without delivery: file, text and a reader of other files → version.
         example: how to use a stage without an injection.
         verify: asks the CI server about an injection that is not written yet: what was asked for, what came
             of it, the project's URL and the process's variables → what the server agreed with.
@@ -67,6 +69,7 @@ class CiSystem:
     eject: Callable[[str, str, Callable[[str], str | None]], Injection]
     templates: Callable[[Sequence[Stage]], Mapping[str, str]]
     source: Callable[[Mapping[str, str]], Source | None]
+    pinned: Callable[[str, str, Callable[[str], str | None]], str | None] = lambda _file, _text, _read: None
     example: Callable[[Stage], UsageExample] | None = None
     verify: Callable[[InjectionRequest, Injection, str, Mapping[str, str]], str] | None = None
 
