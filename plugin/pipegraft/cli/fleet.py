@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -12,10 +13,11 @@ from pipegraft.cli.common import json_option, print_json
 
 if TYPE_CHECKING:
     from pipegraft.ports.forge import Forge
+    from pipegraft.ports.progress import Progress
     from pipegraft.usecases.fleet.propose import Campaign, Outcome
     from pipegraft.usecases.fleet.waves import Watch
 
-__all__ = ["forge_of", "in_waves", "on_group", "propose", "proposing", "show_roll_out", "watch_of"]
+__all__ = ["forge_of", "in_waves", "on_group", "propose", "proposing", "show_roll_out", "shown", "watch_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -89,6 +91,21 @@ def forge_of(group: str, server: str | None) -> Forge:
     return open_group(group, server, os.environ)
 
 
+@contextmanager
+def shown(title: str) -> Iterator[Progress]:
+    """Progress over all projects.
+
+    Arguments:
+        title: what is done to them.
+    """
+    from pipegraft.ports.progress import Event  # noqa: PLC0415
+    from pipegraft.reports.progress import open_progress  # noqa: PLC0415
+
+    with open_progress() as progress:
+        progress.emit(Event("started", title, "fleet"))
+        yield progress
+
+
 def watch_of(steps: str, wait: float, poll: float, min_runs: int, jobs: int) -> Watch:
     """How waves are watched, from what a user wrote."""
     from pipegraft.domain.fleet.waves import parse_steps  # noqa: PLC0415
@@ -114,10 +131,9 @@ def propose(
     from rich.console import Console  # noqa: PLC0415
 
     from pipegraft.reports.fleet import print_diffs  # noqa: PLC0415
-    from pipegraft.reports.progress import open_progress  # noqa: PLC0415
     from pipegraft.usecases.fleet.propose import propose_to_all, select  # noqa: PLC0415
 
-    with open_progress() as progress:
+    with shown(campaign.title) as progress:
         outcomes = propose_to_all(
             forge, campaign, select(forge, patterns), progress, jobs=jobs, dry_run=dry_run
         )
@@ -144,11 +160,10 @@ def show_roll_out(
     from rich.console import Console  # noqa: PLC0415
 
     from pipegraft.adapters.clock import SystemClock  # noqa: PLC0415
-    from pipegraft.reports.progress import open_progress  # noqa: PLC0415
     from pipegraft.usecases.fleet.propose import select  # noqa: PLC0415
     from pipegraft.usecases.fleet.waves import roll_out  # noqa: PLC0415
 
-    with open_progress() as progress:
+    with shown(campaign.title) as progress:
         found = roll_out(
             forge, campaign, watch, projects=select(forge, patterns), clock=SystemClock(), progress=progress
         )

@@ -7,7 +7,16 @@ from typing import Literal
 import click
 
 from pipegraft.cli.common import load_plugins, print_json
-from pipegraft.cli.fleet import forge_of, in_waves, on_group, propose, proposing, show_roll_out, watch_of
+from pipegraft.cli.fleet import (
+    forge_of,
+    in_waves,
+    on_group,
+    propose,
+    proposing,
+    show_roll_out,
+    shown,
+    watch_of,
+)
 
 __all__ = ["command"]
 
@@ -107,12 +116,11 @@ def status(*, group: str, server: str | None, patterns: tuple[str, ...], jobs: i
     from rich.console import Console  # noqa: PLC0415
 
     from pipegraft.reports.fleet import print_table  # noqa: PLC0415
-    from pipegraft.reports.progress import open_progress  # noqa: PLC0415
     from pipegraft.usecases.fleet.propose import select  # noqa: PLC0415
     from pipegraft.usecases.fleet.survey import survey  # noqa: PLC0415
 
     forge = forge_of(group, server)
-    with open_progress() as progress:
+    with shown("Looks at every project") as progress:
         found = survey(forge, select(forge, patterns), load_plugins(), progress, jobs=jobs)
     if as_json:
         print_json(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipegraft.adapters.forge.gitlab import GitLabBranch, commit_action, translated
 from pipegraft.errors import Held, TipMoved

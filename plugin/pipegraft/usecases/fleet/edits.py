@@ -89,7 +89,10 @@ def injecting(plugins: Plugins, options: InjectOptions) -> Editor:
         delivery = reader.read(DELIVERY_FILE)
         if delivery is None:
             return Edit(skipped=f"it has no {DELIVERY_FILE}: `pipegraft init` writes one")
-        system, file, text = _ci_file(reader, plugins, options.ci)
+        found = _ci_file(reader, plugins, options.ci)
+        if found is None:
+            raise UsageError(f"{reader.project.path} has no CI configuration", fix="add one first")
+        system, file, text = found
         name = f"{reader.project.path}/{DELIVERY_FILE}"
         request = InjectionRequest(
             file=file,
@@ -115,7 +118,10 @@ def ejecting(plugins: Plugins) -> Editor:
     """Take delivery out of the pipeline again."""
 
     def edit(reader: Reader) -> Edit:
-        system, file, text = _ci_file(reader, plugins, None)
+        found = _ci_file(reader, plugins, None)
+        if found is None:
+            return Edit(skipped="it has no CI configuration")
+        system, file, text = found
         pinned = system.pinned(file, text, reader.read)
         return _edit(reader, system.eject(file, text, reader.read), pinned)
 
@@ -131,7 +137,10 @@ def upgrading(plugins: Plugins, version: str) -> Editor:
     inject = injecting(plugins, InjectOptions(ref=version))
 
     def edit(reader: Reader) -> Edit:
-        system, file, text = _ci_file(reader, plugins, None)
+        found = _ci_file(reader, plugins, None)
+        if found is None:
+            return Edit(skipped="it has no CI configuration")
+        system, file, text = found
         pinned = system.pinned(file, text, reader.read)
         if pinned is None:
             return Edit(skipped="it carries no delivery")
@@ -187,12 +196,8 @@ def _bumped(text: str, component: str, image: str, file: str) -> str | None:
     return apply(text, [Put(("components", component, "image"), image)], file=file)
 
 
-def _ci_file(reader: Reader, plugins: Plugins, name: str | None) -> tuple[CiSystem, str, str]:
-    """The CI system, its configuration's path and text.
-
-    Raises:
-        UsageError: there is none.
-    """
+def _ci_file(reader: Reader, plugins: Plugins, name: str | None) -> tuple[CiSystem, str, str] | None:
+    """The CI system, its configuration's path and text; None if there is none."""
     known = plugins.all(CI_SYSTEMS)
     for system in [plugins.get(CI_SYSTEMS, name)] if name else known.values():
         own = (reader.project.ci_file,) if system.name == "gitlab" else system.files
@@ -200,7 +205,7 @@ def _ci_file(reader: Reader, plugins: Plugins, name: str | None) -> tuple[CiSyst
             text = reader.read(file)
             if text is not None:
                 return system, file, text
-    raise UsageError(f"{reader.project.path} has no CI configuration that is known", fix="add one first")
+    return None
 
 
 def _edit(reader: Reader, made: Injection, pinned: str | None) -> Edit:

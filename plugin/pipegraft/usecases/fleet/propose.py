@@ -107,7 +107,9 @@ def propose_to_all(
         outcome = propose_to_one(forge, campaign, project, known, dry_run=dry_run)
         with lock:
             done += 1
-            _tell(progress, outcome, f"{done} of {len(projects)}")
+            _tell(progress, outcome)
+            if done % max(1, len(projects) // 20) == 0:  # a log needs no line for each
+                progress.emit(Event("progress", f"{done} of {len(projects)}", "projects"))
         return outcome
 
     with ThreadPoolExecutor(max_workers=jobs) as pool:
@@ -176,10 +178,9 @@ _KINDS = {
 }
 
 
-def _tell(progress: Progress, outcome: Outcome, count: str) -> None:
-    note = outcome.note.splitlines()[0] if outcome.note else ""
+def _tell(progress: Progress, outcome: Outcome) -> None:
     kind = _KINDS.get(outcome.state)
     if kind:
+        note = outcome.note.splitlines()[0] if outcome.note else ""
         message = f"{outcome.state}: {note}" if note else outcome.state
         progress.emit(Event(kind, message, outcome.project.path, {"state": outcome.state}))
-    progress.emit(Event("progress", f"{count}, last: {outcome.project.path}", "projects"))

@@ -68,7 +68,8 @@ def survey(
         finally:
             with lock:
                 done += 1
-                progress.emit(Event("progress", f"{done} of {len(projects)}", "projects"))
+                if done % max(1, len(projects) // 20) == 0:
+                    progress.emit(Event("progress", f"{done} of {len(projects)}", "projects"))
         if edit.skipped or edit.pinned is None:
             return Standing(project, "absent", None, edit.skipped, requests, last)
         note = ", ".join(edit.files)
