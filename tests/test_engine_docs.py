@@ -6,13 +6,15 @@ import re
 from pathlib import Path
 
 import click
+import yaml
 from click.testing import CliRunner
 
 from pipegraft.cli.engine_command import command
 from pipegraft.domain.appspec import resolve
 from pipegraft.domain.reconcile import History, reconcile
-from pipegraft.model.appspec import AppComponent, AppEnvironment, Entrance, Probe
-from pipegraft.model.base import kebab
+from pipegraft.model import traits
+from pipegraft.model.appspec import AppComponent, AppEnvironment, Entrance, Policies
+from pipegraft.model.base import Declared, kebab
 from pipegraft.usecases.engine.application import Application
 from pipegraft.usecases.engine.status import describe
 
@@ -22,17 +24,26 @@ ENGINE = (DOCS / "engine.md").read_text("utf-8")
 
 
 def test_the_example_resolves() -> None:
-    app, environment = re.findall(r"```yaml\n(.*?)```", APP_SPEC, re.DOTALL)
+    app, environment, *parts = re.findall(r"```yaml\n(.*?)```", APP_SPEC, re.DOTALL)
     resolved = resolve(app, environment, "production")
     assert [pod.name for pod in resolved.pods] == ["web"]
+    volumes, jobs, policies = (yaml.safe_load(part) for part in parts)
+    whole = yaml.safe_load(app)
+    whole["components"]["web"] |= volumes
+    whole["components"] |= {name: {**job, "image": "x"} for name, job in jobs.items()}
+    resolved = resolve(yaml.safe_dump({**whole, **policies}, sort_keys=False), environment, "production")
+    assert [pod.name for pod in resolved.pods] == ["web", "migrate", "nightly"]
+    assert list(resolved.pods[0].volumes) == ["data", "uploads", "settings", "tls", "scratch"]
     assert resolved.gray is not None
     assert list(resolved.gray.pods) == ["web"]
 
 
 def test_every_key_is_explained() -> None:
-    for model in (AppComponent, AppEnvironment, Entrance, Probe):
-        for name in model.model_fields:
-            assert re.search(rf"\b{kebab(name)}\b", APP_SPEC), name
+    blocks = [model for model in vars(traits).values() if isinstance(model, type) and model is not Declared]
+    models = [model for model in blocks if issubclass(model, Declared)]
+    for model in (AppComponent, AppEnvironment, Entrance, Policies, *models):
+        for name, field in model.model_fields.items():
+            assert re.search(rf"\b{field.alias or kebab(name)}\b", APP_SPEC), name
 
 
 def test_every_field_of_a_status_is_explained() -> None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.domain.appspec import merge, resolve
+from pipegraft.domain.appspec import resolve
+from pipegraft.domain.merging import merge
 from pipegraft.errors import ConfigError
 from pipegraft.model.appspec import AppComponent
 

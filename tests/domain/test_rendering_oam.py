@@ -4,132 +4,127 @@ from __future__ import annotations
 
 import copy
 import os
-import re
 import string
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import vela
 import yaml
+from crd_schemas import closed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from spec_fields import APP, ENVIRONMENT, fields, spec, values
+from spec_fields import APP, ENVIRONMENT, gray_on_one_machine, one_machine, placements, spec
 
-from pipegraft.domain import pod_checks
 from pipegraft.domain.rendering.dump import dump_documents
+from pipegraft.domain.rendering.kubernetes import render_kubernetes
 from pipegraft.domain.rendering.oam import render_application
 from pipegraft.domain.workloads import read_application
 from pipegraft.errors import UsageError
-from pipegraft.model.appspec import (
-    App,
-    AppComponent,
-    AppEnvironment,
-    Entrance,
-    GrayBlock,
-    Reference,
-    ReleaseMark,
-)
-from pipegraft.model.base import kebab
-from pipegraft.model.traits import Probe
 
 SCHEMAS = Path(os.environ.get("PIPEGRAFT_SCHEMAS", Path(__file__).parents[2] / "../shared/schemas"))
-PROBE = {"httpGet", "tcpSocket", "exec", "initialDelaySeconds", "periodSeconds", "timeoutSeconds"} | {
-    "successThreshold",
-    "failureThreshold",
-}
-PARAMETERS = {
-    "webservice": "image imagePullPolicy imagePullSecrets cmd args env cpu memory limit ports exposeType "
-    "volumeMounts volumes livenessProbe readinessProbe hostAliases labels annotations addRevisionLabel",
-    "k8s-objects": "objects",
-    "scaler": "replicas",
-    "init-container": "name image imagePullPolicy cmd args env mountName appMountPath initMountPath "
-    "extraVolumeMounts",
-    "sidecar": "name image cmd args env volumes livenessProbe readinessProbe",
-    "json-patch": "operations",
-}
-"""Parameters of the built-in definitions of vela-core 1.10."""
+PLACEMENTS = placements()
 
 
-def application() -> dict[str, Any]:
-    return render_application(spec(), "4be1")
+def application(placement: str = "app") -> dict[str, Any]:
+    return render_application(spec(*PLACEMENTS[placement]), "4be1")
 
 
-def everything() -> str:
-    return dump_documents([application()])
-
-
-def test_the_example_sets_every_field_there_is() -> None:
-    models = [App, AppComponent, AppEnvironment, Entrance, GrayBlock, Probe, Reference, ReleaseMark]
-    declared = {kebab(name) for model in models for name in model.model_fields}
-    unrendered = {kebab(name) for name in pod_checks._UNRENDERED}
-    unrendered |= {"router", "ingress-class", "mirror", "gray-for", "affinity"}  # see test_routers.py
-    unrendered |= {"resources", "providers"}  # see resources/
-    assert declared - unrendered - {"policies"} <= fields(APP) | fields(ENVIRONMENT)
-
-
-@pytest.mark.parametrize("value", sorted(set(values(APP) + values(ENVIRONMENT))))
-def test_every_declared_value_appears(value: str) -> None:
-    assert re.search(rf"(?<![\w.-]){re.escape(value)}(?![\w-])", everything())
-
-
-@pytest.mark.parametrize(
-    ("component", "field", "value"),
-    [
-        ("governance", "intimacy", "rpc"),
-        ("pricing", "host", "orders"),
-        ("rules", "attach", None),
-        ("web", "entrance", {"via": "web", "port": "http"}),
-        ("web", "readiness", {"path": "/ready", "port": "http"}),
-    ],
-)
-def test_what_says_where_something_goes_changes_the_output(component: str, field: str, value: Any) -> None:
-    changed = copy.deepcopy(APP)
-    part = changed["components"][component]
-    part.pop("host" if field == "intimacy" else "command" if field == "attach" else "", None)
-    part.pop("args" if field == "attach" else "", None)
-    part[field] = value
-    if component == "governance":
-        changed["components"]["web"]["entrance"] = {"via": "web", "port": "http"}
-    before = copy.deepcopy(changed)
-    before["components"][component] = APP["components"][component]
-    assert render_application(spec(changed), "4be1") != render_application(spec(before), "4be1")
-
-
-def test_it_is_a_valid_application() -> None:
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_it_is_a_valid_application(placement: str) -> None:
     path = SCHEMAS / "kubevela-application-crd.yaml"
     if not path.exists():
         pytest.skip("the official schema is not here")
     versions = yaml.safe_load(path.read_text())["spec"]["versions"]
     schema = next(one for one in versions if one["name"] == "v1beta1")["schema"]["openAPIV3Schema"]
-    jsonschema.Draft202012Validator(closed(schema)).validate(application())
+    jsonschema.Draft202012Validator(closed(schema)).validate(application(placement))
 
 
-def closed(schema: Any) -> Any:
-    """The schema with objects that take no other keys, as the API server drops them silently."""
-    if isinstance(schema, list):
-        return [closed(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    found = {key: closed(value) for key, value in schema.items()}
-    open_object = schema.get("x-kubernetes-preserve-unknown-fields") or "additionalProperties" in schema
-    if isinstance(schema.get("properties"), dict) and not open_object:
-        found["additionalProperties"] = False
-    if set(schema.get("properties", {})) >= {"apiVersion", "kind", "metadata", "spec"}:
-        found["properties"]["metadata"] = {"type": "object"}
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_components_and_traits_have_only_parameters_of_their_definitions(placement: str) -> None:
+    for component in application(placement)["spec"]["components"]:
+        for part in (component, *component.get("traits", ())):
+            vela.check_properties(part["type"], part["properties"])
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_kubevela_makes_the_workloads_that_the_kubernetes_target_has(placement: str) -> None:
+    """The definitions applied as their templates say, each JSON patch to a place that exists and is free."""
+    app = application(placement)
+    kubernetes = render_kubernetes(spec(*PLACEMENTS[placement]), "4be1")
+    ours = {item["metadata"]["name"]: item for item in kubernetes if item["kind"] == "Deployment"}
+    theirs = {
+        component["name"]: vela.deployment(app, component)
+        for component in app["spec"]["components"]
+        if component["type"] == "webservice"
+    }
+    assert list(theirs) == list(ours)
+    for name, made in theirs.items():
+        assert plain(made) == plain(ours[name])
+
+
+def plain(deployment: dict[str, Any]) -> dict[str, Any]:
+    """A Deployment without the labels, which differ, and without what a definition adds for itself."""
+    spec = copy.deepcopy(deployment["spec"])
+    del spec["selector"]
+    del spec["template"]["metadata"]["labels"]
+    pod = spec["template"]["spec"]
+    for constraint in pod.get("topologySpreadConstraints", ()):
+        del constraint["labelSelector"]
+    pod.get("volumes", []).sort(key=lambda volume: volume["name"])
+    pod["containers"][0]["name"] = "main"  # KubeVela calls it as the workload, whose new version is web-gray
+    for container in (*pod["containers"], *pod.get("initContainers", ())):
+        container.pop("imagePullPolicy", None)
+        container.get("volumeMounts", []).sort(key=lambda mount: mount["name"])
+        container["ports"] = [
+            {"name": port["name"], "containerPort": port["containerPort"]}
+            for port in container.get("ports", ())
+            if port["name"] != "entrance"  # the Service of a webservice exposes its own ports alone
+        ]
+    return dict(spec)
+
+
+def test_the_objects_beside_a_workload_are_those_of_the_kubernetes_target() -> None:
+    made = {kind: list(names) for kind, names in beside(application()).items()}
+    assert made == {
+        "PersistentVolumeClaim": ["web-data"],
+        "PodDisruptionBudget": ["web", "web-gray", "orders", "orders-gray"],
+        "SidecarSet": ["shop-space.web.metrics", "shop-space.web-gray.metrics"],
+        "HorizontalPodAutoscaler": ["orders", "orders-gray"],
+        "CronJob": ["nightly"],
+        "Job": made["Job"],
+        "HTTPRoute": ["web", "orders"],
+        "Ingress": ["shop-admin"],
+    }
+
+
+def beside(app: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for item in objects_in(app):
+        found.setdefault(item["kind"], {})[item["metadata"]["name"]] = item
     return found
 
 
-def test_components_and_traits_have_only_parameters_of_their_definitions() -> None:
-    for component in application()["spec"]["components"]:
-        for part in (component, *component.get("traits", ())):
-            assert set(part["properties"]) <= set(PARAMETERS[part["type"]].split()), part["type"]
-            for kind in ("readinessProbe", "livenessProbe"):
-                assert set(part["properties"].get(kind, ())) <= PROBE
+def objects_in(app: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for component in app["spec"]["components"]:
+        if component["type"] == "k8s-objects":
+            yield from component["properties"]["objects"]
+
+
+def test_what_selects_pods_selects_those_of_kubevela() -> None:
+    found = beside(application())
+    labels = {"app.oam.dev/name": "shop-production", "app.oam.dev/component": "web-gray"}
+    assert found["PodDisruptionBudget"]["web-gray"]["spec"]["selector"]["matchLabels"] == labels
+    sidecars = found["SidecarSet"]["shop-space.web-gray.metrics"]["spec"]
+    assert sidecars["selector"]["matchLabels"] == labels
+    assert sidecars["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "shop-space"}}
 
 
 def test_both_versions_stand_beside_each_other_and_the_route_splits_by_weight() -> None:
-    components = {component["name"]: component for component in application()["spec"]["components"]}
+    app = render_application(spec(one_machine(), gray_on_one_machine()), "4be1")
+    components = {component["name"]: component for component in app["spec"]["components"]}
     assert list(components) == ["web", "web-gray", "orders", "orders-gray", "web-route", "orders-route"]
     route = components["web-route"]["properties"]["objects"][0]
     assert route["spec"]["parentRefs"] == [{"namespace": "infra", "name": "public"}]
@@ -162,18 +157,10 @@ def test_the_version_is_the_revision_or_a_digest_of_what_is_rendered() -> None:
     assert unnamed != render_application(spec(environment=other))["metadata"]["annotations"][key]
 
 
-def test_a_sidecar_release_touches_nothing_but_its_image() -> None:
-    environment = copy.deepcopy(ENVIRONMENT)
-    del environment["gray"]
-    before = dump_documents([render_application(spec(environment=environment), "r")]).splitlines()
-    environment["components"]["governance"] = {"image": "registry/governance@sha256:9"}
-    after = dump_documents([render_application(spec(environment=environment), "r")]).splitlines()
-    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
-    assert [new.strip() for _, new in changed] == ["image: registry/governance@sha256:9"]
-
-
 def test_the_engine_reads_back_what_runs() -> None:
-    workloads, routes = read_application(application())
+    workloads, routes = read_application(
+        render_application(spec(one_machine(), gray_on_one_machine()), "4be1")
+    )
     web = workloads[0]
     assert [container.name for container in web.containers] == ["web", "governance"]
     assert sorted((mount.name, mount.image, mount.path) for mount in web.mounts) == [
@@ -202,10 +189,16 @@ def test_the_engine_reads_back_what_runs() -> None:
             ),
             "the JSON patch of /spec/paused",
         ),
+        (
+            lambda web: web["traits"][-1]["properties"]["operations"].append(
+                {"op": "add", "path": "/spec/template/spec/volumes/-", "value": {"name": "x", "emptyDir": {}}}
+            ),
+            "the volume 'x' of component 'web'",
+        ),
     ],
 )
 def test_what_the_engine_does_not_know_is_refused_by_name(change: Any, message: str) -> None:
-    data = application()
+    data = render_application(spec(one_machine(), gray_on_one_machine()), "4be1")
     change(data["spec"]["components"][0])
     with pytest.raises(UsageError, match=message):
         read_application(data)

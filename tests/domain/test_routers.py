@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from spec_fields import APP, ENVIRONMENT, spec
+from spec_fields import gray_on_one_machine, one_machine, spec
 
 from pipegraft.domain.rendering.kubernetes import render_kubernetes
 from pipegraft.domain.rendering.oam import render_application
@@ -22,6 +22,7 @@ from pipegraft.model.appspec import Entrance
 from pipegraft.ports.traffic import Choice, EntranceSplit
 
 SCHEMAS = Path(os.environ.get("PIPEGRAFT_SCHEMAS", Path(__file__).parents[2] / "../shared/schemas"))
+APP, ENVIRONMENT = one_machine(), gray_on_one_machine()
 WORKLOADS = {"Deployment", "Service"}
 EVERYTHING = {
     "gray-for": {"headers": {"X-Team": "shop"}, "cookies": {"beta": "always"}},
@@ -244,7 +245,7 @@ def test_a_router_of_a_plugin_is_told_and_asked_in_the_same_way() -> None:
 
     app = copy.deepcopy(APP)
     app["components"]["web"]["entrance"]["router"] = "mine"
-    application = render_application(spec(app), "4be1", {"mine": Mine(), "gateway-api": Mine()})
+    application = render_application(spec(app, ENVIRONMENT), "4be1", {"mine": Mine(), "gateway-api": Mine()})
     route = next(part for part in application["spec"]["components"] if part["name"] == "web-route")
     assert route["properties"]["objects"][0]["spec"] == {"web-gray": 13}
 
@@ -252,7 +253,7 @@ def test_a_router_of_a_plugin_is_told_and_asked_in_the_same_way() -> None:
 def application(**entrance: Any) -> dict[str, Any]:
     app = copy.deepcopy(APP)
     app["components"]["web"]["entrance"] |= entrance
-    return render_application(spec(app), "4be1")
+    return render_application(spec(app, ENVIRONMENT), "4be1")
 
 
 def test_the_embedded_engine_reads_chosen_users_back() -> None:

@@ -1,9 +1,6 @@
 """From the app spec's files to pods: layers merged, and everything that does not fit together named.
 
-Layers, from the bottom: policies, ``app.yaml``, the environment, the gray block. What lies above wins:
-mappings by name (``ports``, ``env``, ``volumes``, …) and blocks (``readiness``, ``entrance``, …) merge key by
-key, lists, references and scalars are replaced whole, ``null`` takes away what lies below. Nothing merges by
-position.
+Layers, from the bottom: policies, ``app.yaml``, the environment, the gray block; see `merging`.
 """
 
 from __future__ import annotations
@@ -11,19 +8,20 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from pipegraft.domain.configuration import validate
+from pipegraft.domain.merging import member_of, merge
 from pipegraft.domain.pod_checks import Report, check_pod
 from pipegraft.domain.pods import Member, Pod
 from pipegraft.domain.resources.binding import BoundResource, Platform, Scope, bind_resources
 from pipegraft.domain.resources.placeholders import Outputs, fill_component
 from pipegraft.errors import ConfigError, Place, Problem
-from pipegraft.model.appspec import App, AppComponent, AppEnvironment, Policies, Reference, ReleaseMark
+from pipegraft.model.appspec import App, AppComponent, AppEnvironment, Policies, ReleaseMark
 from pipegraft.model.base import Declared
 from pipegraft.text.marked import Marked, Route, load_marked
 
-__all__ = ["GRAY_SUFFIX", "AppFile", "GrayPods", "Resolved", "merge", "read_app", "resolve", "resolve_in"]
+__all__ = ["GRAY_SUFFIX", "AppFile", "GrayPods", "Resolved", "read_app", "resolve", "resolve_in"]
 
 D = TypeVar("D", bound=Declared)
 
@@ -38,10 +36,6 @@ _SUFFIXES = {
     "-objects": "what belongs to '{0}'",
 }
 """Ends of the names that are made from a workload's."""
-
-_WORKLOAD_POLICIES = ("security", "spread", "update", "disruption", "service_account", "pull_secrets")
-_JOB_POLICIES = ("security", "service_account", "pull_secrets")
-_SIDECAR_POLICIES = ("security", "sidecar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,17 +186,19 @@ def _refused_by_gray(stable: Mapping[str, Pod], new: Mapping[str, Pod], layer: _
     """What a gray block may not change: where components live, what kind of workload they are, and claims."""
     for component in sorted(stable.keys() ^ new.keys()):
         yield Problem(
-            f"a gray release cannot move '{component}' into or out of a pod",
+            f"a gray release cannot move '{component}' into or out of a pod by 'intimacy' or 'host'",
             _place([layer], (component, "intimacy")),
             "release it first",
         )
     for name in stable.keys() & new.keys():
         one, other = stable[name], new[name]
-        if (one.main.spec.job is None) != (other.main.spec.job is None):
+        if one.main.spec.job or other.main.spec.job:
+            yield from _changed_jobs(one, other, layer)
+        if _outside(one) != _outside(other):
             yield Problem(
-                f"a gray release cannot make '{name}' a job or no job",
-                _place([layer], (name, "job")),
-                "release it first",
+                f"both versions of '{name}' share one 'entrance': a gray release changes its 'via' or 'port'",
+                _place([layer], (name, "entrance")),
+                "change the rest of it in the environment",
             )
         shared = one.volumes.keys() & other.volumes.keys()
         for volume in sorted(shared):
@@ -214,30 +210,21 @@ def _refused_by_gray(stable: Mapping[str, Pod], new: Mapping[str, Pod], layer: _
                 )
 
 
-def merge(below: D, above: D) -> D:
-    """Put one declaration over another of the same kind; see the module for the rules."""
-    values: dict[str, Any] = {name: getattr(below, name) for name in below.model_fields_set}
-    for name in above.model_fields_set:
-        value, old = getattr(above, name), values.get(name)
-        if isinstance(value, Mapping):
-            value = _merged_by_name(old or {}, value)
-        elif isinstance(value, Declared):
-            empty: Declared = type(value).model_construct()
-            value = merge(old if isinstance(old, Declared) else empty, value)
-        values[name] = value
-    left = {name: value for name, value in values.items() if value is not None}
-    return cast("D", type(above).model_construct(**left))
+def _outside(pod: Pod) -> object:
+    """What an entrance says of the world outside of its pod."""
+    entrance = pod.main.spec.entrance
+    return entrance and entrance.model_copy(update={"via": None, "port": None})
 
 
-def _merged_by_name(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, entry in above.items():
-        if isinstance(entry, Declared) and not isinstance(entry, Reference):
-            old = merged.get(key)
-            empty: Declared = type(entry).model_construct()
-            entry = merge(old if isinstance(old, Declared) else empty, entry)  # noqa: PLW2901
-        merged[key] = entry
-    return {key: entry for key, entry in merged.items() if entry is not None}
+def _changed_jobs(one: Pod, other: Pod, layer: _Layer) -> Iterator[Problem]:
+    """A job waits for the promotion, so that nothing but its images may differ until then."""
+    for old, new in zip(one.members, other.members, strict=False):
+        if old.spec.model_copy(update={"image": None}) != new.spec.model_copy(update={"image": None}):
+            yield Problem(
+                f"a gray release of a job changes images alone, not how '{new.name}' runs",
+                _place([layer], (new.name,)),
+                "change it in the environment",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,8 +268,9 @@ def _pods(
     def report(message: str, route: Route, fix: str = "") -> None:
         problems.append(Problem(message, _place(layers, route), fix))
 
+    declared = [layer.components for layer in layers]
     members = [
-        Member(name, fill_component(_member(name, policies, layers).spec, outputs, (name,), report))
+        Member(name, fill_component(member_of(name, policies, declared).spec, outputs, (name,), report))
         for name in app.components
     ]
     rpc = [member.name for member in members if member.intimacy == "rpc"]
@@ -302,34 +290,6 @@ def _pods(
         check_pod(pod, report)
     _check_listeners(pods.values(), report)
     return pods
-
-
-def _member(name: str, policies: Policies, layers: Sequence[_Layer]) -> Member:
-    """One component, its layers merged, over what the policies say for its kind."""
-    spec = _merged(name, AppComponent.model_construct(), layers)
-    member = Member(name, spec)
-    below = _policy_for(member, policies)
-    return Member(name, _merged(name, below, layers)) if below.model_fields_set else member
-
-
-def _merged(name: str, below: AppComponent, layers: Iterable[_Layer]) -> AppComponent:
-    for layer in layers:
-        if name in layer.components:
-            below = merge(below, layer.components[name])
-    return below
-
-
-def _policy_for(member: Member, policies: Policies) -> AppComponent:
-    """The policies that are for a component, as a layer of it."""
-    names: tuple[str, ...] = ()
-    if member.intimacy == "rpc":
-        names = _JOB_POLICIES if member.spec.job else _WORKLOAD_POLICIES
-    elif member.intimacy == "ipc":
-        names = _SIDECAR_POLICIES
-    found = {name: getattr(policies, name) for name in names if name in policies.model_fields_set}
-    if member.intimacy == "ipc" and found.get("security"):
-        found["security"] = found["security"].model_copy(update={"files_group": None})
-    return AppComponent.model_construct(**found)
 
 
 def _host(member: Member, rpc: Sequence[str], report: Report) -> str | None:

@@ -54,23 +54,13 @@ class Report(Protocol):
     def __call__(self, message: str, route: tuple[str, ...], fix: str = "") -> None: ...
 
 
-_UNRENDERED = (
-    *("annotations", "autoscaling", "disruption", "env_from", "job", "limits", "pull_secrets", "security"),
-    *("service_account", "sidecar", "spread", "startup", "update", "volumes"),
-)
-
-
 def check_pod(pod: Pod, report: Report) -> None:
     """Report everything in a pod that does not fit together."""
-    for member in (pod.main, *pod.guests):
-        for name in _UNRENDERED:
-            if getattr(member.spec, name) is not None:
-                report(f"'{kebab(name)}' is not rendered yet", (member.name, kebab(name)), "remove it")
     _check_main(pod, report)
     _check_router(pod, report)
     for member in pod.guests:
         _check_guest(member, report)
-    for member in (pod.main, *pod.guests):
+    for member in pod.members:
         if member.spec.image is None:
             report(f"component '{member.name}' has no image", (member.name,), "release it, or add 'image'")
         for kind in ("startup", "readiness", "liveness"):
@@ -222,7 +212,11 @@ def _check_update(pod: Pod, report: Report) -> None:
     if update and update.strategy == "recreate":
         for key in ("surge", "unavailable"):
             if getattr(update, key) is not None:
-                report(f"'{key}' is for rolling updates", (pod.name, "update", key), "remove it")
+                report(
+                    f"'{key}' is for rolling updates; the strategy of '{pod.name}' is 'recreate'",
+                    (pod.name, "update", key),
+                    "remove it",
+                )
     elif update and _none(update.surge) and _none(update.unavailable):
         report(
             "with neither 'surge' nor 'unavailable' instances no update can begin",

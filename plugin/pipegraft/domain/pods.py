@@ -86,6 +86,11 @@ class Pod:
         return tuple(member for member in self.guests if member.intimacy == "in-process")
 
     @property
+    def members(self) -> tuple[Member, ...]:
+        """All components: the main one first."""
+        return (self.main, *self.guests)
+
+    @property
     def processes(self) -> tuple[Member, ...]:
         """Components with a process of their own that runs as long as the pod: the main one first."""
         return (self.main, *self.sidecars)

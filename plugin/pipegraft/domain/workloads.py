@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.domain.rendering.oam import POD_SPEC
 from pipegraft.domain.rendering.parts import ANNOTATION
+from pipegraft.domain.rendering.patches import POD_SPEC
 from pipegraft.domain.resources.local import HOSTED_KIND
 from pipegraft.errors import UsageError
 from pipegraft.ports.runtime import Container, HealthProbe, Instance, Mount, SecretKey, Workload
@@ -135,10 +135,14 @@ class _Patched:
             if path == "terminationGracePeriodSeconds":
                 grace = value
             elif path in {"volumes", "volumes/-"}:
+                for volume in entries:
+                    if "image" not in volume:
+                        raise _unknown(f"the volume '{volume['name']}' of component '{workload}'")
                 images |= {volume["name"]: volume["image"]["reference"] for volume in entries}
             elif path in {"containers/0/volumeMounts", "containers/0/volumeMounts/-"}:
                 paths |= {mount["name"]: mount["mountPath"] for mount in entries}
-            elif not path.endswith("/resources"):  # processes have no limits here: see docs/engine.md
+            # Processes have no limits here (docs/engine.md), and are told their ports by variables.
+            elif not path.endswith(("/resources", "/ports")):
                 raise _unknown(f"the JSON patch of {operation['path']} in component '{workload}'")
         return cls(grace, tuple(Mount(name, image, paths[name]) for name, image in images.items()))
 

@@ -13,6 +13,7 @@ from typing import Any
 from pipegraft.domain.appspec import Resolved
 from pipegraft.domain.expansion import expand
 from pipegraft.domain.pods import Member, Pod
+from pipegraft.domain.rendering.compose_parts import env_files, mounts, named_volumes, security_options
 from pipegraft.domain.rendering.parts import (
     Manifest,
     annotations_of,
@@ -22,7 +23,7 @@ from pipegraft.domain.rendering.parts import (
     versions,
 )
 from pipegraft.domain.rendering.routes import http_route_of, is_routed
-from pipegraft.model.appspec import EnvValue, Reference
+from pipegraft.model.appspec import AppComponent, EnvValue, Reference
 
 __all__ = ["render_compose"]
 
@@ -42,8 +43,9 @@ def render_compose(resolved: Resolved, revision: str | None = None) -> Manifest:
         for name, version in versions(resolved, pod):
             services |= dict(_services(name, version, stable=name == pod.name))
             volumes |= {volume: {} for volume in _copied(name, version).values()}
+            volumes |= named_volumes(name, version)
     routes = [http_route_of(resolved, pod)["spec"] for pod in resolved.pods if is_routed(resolved, pod)]
-    document: Manifest = declared({"name": resolved.name, "services": services, "volumes": volumes})
+    document: Manifest = {"name": resolved.name, "services": services, **declared({"volumes": volumes})}
     extra = declared(
         {"namespace": resolved.namespace, "annotations": annotations_of(resolved), "routes": routes}
     )
@@ -52,23 +54,31 @@ def render_compose(resolved: Resolved, revision: str | None = None) -> Manifest:
 
 def _services(name: str, pod: Pod, *, stable: bool) -> Iterator[tuple[str, Manifest]]:
     copied = _copied(name, pod)
-    main = _service(pod.main, pod)
+    spec = pod.main.spec
+    main = _service(name, pod.main, pod)
     main |= {
-        "scale": pod.main.spec.replicas,
-        "stop_grace_period": f"{pod.main.spec.grace:g}s" if pod.main.spec.grace is not None else None,
+        "scale": spec.replicas,
+        "stop_grace_period": f"{spec.grace:g}s" if spec.grace is not None else None,
+        "annotations": dict(spec.annotations or {}),
         "ports": list(_published(pod)) if stable else [],
-        "volumes": [_volume(member, copied) for member in pod.mounted],
+        "volumes": [*(_volume(member, copied) for member in pod.mounted), *main["volumes"]],
         "depends_on": {
             f"{name}-{member}": {"condition": "service_completed_successfully"} for member in copied
         },
+        **_when(pod),
     }
     yield name, declared(main)
     for member in pod.mounted:
         if member.name in copied:
-            copying = {**_service(member, pod), "volumes": [_volume(member, copied)]}
+            copying = {
+                **_service(name, member, pod),
+                **security_options(spec.security),
+                "volumes": [_volume(member, copied)],
+                **_when(pod),
+            }
             yield f"{name}-{member.name}", declared(copying)
     for member in pod.sidecars:
-        beside = {**_service(member, pod), "network_mode": f"service:{name}"}
+        beside = {**_service(name, member, pod), "network_mode": f"service:{name}", **_when(pod)}
         yield f"{name}-{member.name}", declared(beside)
 
 
@@ -78,20 +88,48 @@ def _provided(service: Mapping[str, Any]) -> Manifest:
     return {**service, **({"environment": environment} if environment else {})}
 
 
-def _service(member: Member, pod: Pod) -> Manifest:
+def _when(pod: Pod) -> Manifest:
+    """A job is not started again; one with a schedule is started by hand: ``docker compose run``."""
+    job = pod.main.spec.job
+    if job is None:
+        return {}
+    return declared({"restart": "no", "profiles": ["jobs"] if job.schedule else []})
+
+
+def _service(name: str, member: Member, pod: Pod) -> Manifest:
     spec = member.spec
-    variables = {**pod.variables(), **(spec.env or {})}
-    environment = _environment(variables)
-    extra = {"ports": dict(member.ports), **probes_of(member), **_references(spec.env or {})}
+    environment = _environment({**pod.variables(), **(spec.env or {})})
+    limits = spec if spec.limits is None else spec.limits
+    extra = {"ports": dict(member.ports), **probes_of(member), **_references(spec.env or {}), **_unsaid(spec)}
     return {
         "image": spec.image,
         "entrypoint": [expand(word, environment, _plain) for word in spec.command or ()],
         "command": [expand(word, environment, _plain) for word in spec.args or ()],
         "environment": environment,
-        "cpus": _cpus(spec.cpu),
-        "mem_limit": spec.memory and spec.memory.removesuffix("i").lower(),
-        "x-pipegraft": declared({**extra, **declared({"cpu": spec.cpu, "memory": spec.memory})}),
+        "env_file": env_files(member),
+        "cpus": _cpus(limits.cpu),
+        "mem_limit": _bytes(limits.memory),
+        "mem_reservation": _bytes(spec.memory),
+        **security_options(spec.security),
+        "volumes": mounts(name, member, pod),
+        "x-pipegraft": declared(extra),
     }
+
+
+_UNSAID = {
+    "cpu", "memory", "limits", "autoscaling", "update", "disruption", "spread", "security", "service_account",
+    "pull_secrets", "volumes", "sidecar", "job", "entrance",
+}  # fmt: skip
+"""What Compose has no word for, or says with less."""
+
+
+def _unsaid(spec: AppComponent) -> Manifest:
+    found: Manifest = spec.model_dump(mode="json", by_alias=True, exclude_none=True, include=_UNSAID)
+    return found
+
+
+def _bytes(memory: str | None) -> str | None:
+    return memory and memory.removesuffix("i").lower()
 
 
 def _environment(variables: Mapping[str, EnvValue]) -> dict[str, str]:

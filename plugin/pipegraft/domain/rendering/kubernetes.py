@@ -1,8 +1,7 @@
 """The app spec as plain Kubernetes objects, for Argo CD and Flux where KubeVela is not installed.
 
-A Deployment and a Service for each rpc component, and the objects of the
-router where requests enter or are split.
-Sources: Kubernetes API v1.33 (apps/v1, core/v1), Gateway API v1.
+A Deployment and a Service for each rpc component or a job, what stands beside it (`objects`), and the objects
+of the router where requests enter or are split. Sources: Kubernetes API v1.33, Gateway API v1.
 """
 
 from __future__ import annotations
@@ -10,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pipegraft.domain.appspec import Resolved
-from pipegraft.domain.pods import Member, Pod
+from pipegraft.domain.pods import Pod
+from pipegraft.domain.rendering.containers import pod_spec_of
+from pipegraft.domain.rendering.objects import job_of, objects_of, strategy_of
 from pipegraft.domain.rendering.parts import (
     ANNOTATION,
     Manifest,
     annotations_of,
     declared,
     digest_of,
-    env_of,
     labels_of,
     ports_of,
-    probes_of,
     versions,
-    whole_seconds,
 )
 from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS
 from pipegraft.domain.rendering.routes import is_routed, routes_of
@@ -54,7 +52,7 @@ def render_kubernetes(
         item
         for pod in resolved.pods
         for name, version in versions(resolved, pod)
-        for item in _workload(resolved, name, version)
+        for item in _version(resolved, name, version)
     ]
     objects += [
         item
@@ -73,25 +71,37 @@ def render_kubernetes(
     return objects
 
 
-def _workload(resolved: Resolved, name: str, pod: Pod) -> Iterator[Manifest]:
+def _version(resolved: Resolved, name: str, pod: Pod) -> Iterator[Manifest]:
     selector = {"app.kubernetes.io/name": name, "app.kubernetes.io/instance": resolved.name}
-    metadata = {
-        "name": name,
-        "namespace": resolved.namespace,
-        "labels": {**selector, **labels_of(resolved)},
+    job = pod.main.spec.job
+    if job:
+        yield job_of(resolved, pod, job, selector)
+    else:
+        yield from _deployment(resolved, name, pod, selector)
+    yield from objects_of(resolved, name, pod, selector)
+
+
+def _deployment(resolved: Resolved, name: str, pod: Pod, selector: Mapping[str, str]) -> Iterator[Manifest]:
+    labels = {**selector, **labels_of(resolved)}
+    metadata = {"name": name, "namespace": resolved.namespace, "labels": labels}
+    spec = pod.main.spec
+    replicas = 1 if spec.replicas is None else spec.replicas
+    template = {
+        "metadata": declared({"labels": dict(labels), "annotations": dict(spec.annotations or {})}),
+        "spec": pod_spec_of(pod, selector),
     }
     yield {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": dict(metadata),
-        "spec": {
-            "replicas": 1 if pod.main.spec.replicas is None else pod.main.spec.replicas,
-            "selector": {"matchLabels": dict(selector)},
-            "template": {
-                "metadata": {"labels": {**selector, **labels_of(resolved)}},
-                "spec": _pod_spec(pod),
-            },
-        },
+        "spec": declared(
+            {
+                "replicas": None if spec.autoscaling else replicas,
+                "strategy": strategy_of(pod),
+                "selector": {"matchLabels": dict(selector)},
+                "template": template,
+            }
+        ),
     }
     exposed = [port for port in ports_of(pod) if port["expose"]]
     if exposed:
@@ -107,47 +117,3 @@ def _workload(resolved: Resolved, name: str, pod: Pod) -> Iterator[Manifest]:
                 ],
             },
         }
-
-
-def _pod_spec(pod: Pod) -> Manifest:
-    main = _container(pod.main, pod)
-    main["volumeMounts"] = [_mount(member) for member in pod.mounted]
-    return declared(
-        {
-            "initContainers": [
-                declared({**_container(member, pod), "volumeMounts": [_mount(member)]})
-                for member in pod.mounted
-                if member.attach == "init-container"
-            ],
-            "containers": [declared(main), *(declared(_container(member, pod)) for member in pod.sidecars)],
-            "volumes": [_volume(member) for member in pod.mounted],
-            "terminationGracePeriodSeconds": whole_seconds(pod.main.spec.grace),
-        }
-    )
-
-
-def _container(member: Member, pod: Pod) -> Manifest:
-    spec = member.spec
-    amounts = declared({"cpu": spec.cpu, "memory": spec.memory})
-    return {
-        "name": member.name,
-        "image": spec.image,
-        "command": list(spec.command or ()),
-        "args": list(spec.args or ()),
-        "ports": [{"name": name, "containerPort": number} for name, number in member.ports.items()],
-        "env": env_of(member, pod),
-        "resources": {"requests": amounts, "limits": dict(amounts)} if amounts else None,
-        **probes_of(member),
-    }
-
-
-def _mount(member: Member) -> Manifest:
-    read_only = True if member.attach == "image-volume" else None
-    return declared({"name": member.name, "mountPath": member.spec.mount, "readOnly": read_only})
-
-
-def _volume(member: Member) -> Manifest:
-    if member.attach == "image-volume":
-        image = {"reference": member.spec.image, "pullPolicy": "IfNotPresent"}
-        return {"name": member.name, "image": image}
-    return {"name": member.name, "emptyDir": {}}

@@ -3,16 +3,18 @@
 One Application an environment, layers resolved before: ``override`` policies key traits by type and
 match component names as patterns, so they lose and leak. Sources: the built-in definitions
 ``webservice``, ``k8s-objects``, ``scaler``, ``init-container``, ``sidecar`` and ``json-patch`` of
-vela-core 1.10, and the Gateway API's HTTPRoute v1.
+vela-core 1.10, and the Gateway API's HTTPRoute v1. What no definition has a parameter for is a JSON patch
+of the workload (`patches`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from pipegraft.domain.appspec import Resolved
 from pipegraft.domain.pods import Member, Pod
+from pipegraft.domain.rendering.containers import beside
+from pipegraft.domain.rendering.objects import job_of, objects_of
 from pipegraft.domain.rendering.parts import (
     Manifest,
     annotations_of,
@@ -23,20 +25,17 @@ from pipegraft.domain.rendering.parts import (
     ports_of,
     probes_of,
     versions,
-    whole_seconds,
 )
+from pipegraft.domain.rendering.patches import workload_patches
 from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS
 from pipegraft.domain.rendering.routes import is_routed, routes_of
 from pipegraft.domain.resources.binding import BoundResource
 from pipegraft.ports.traffic import ClusterRouter
 
-__all__ = ["POD_SPEC", "PUBLISH_VERSION", "render_application"]
+__all__ = ["PUBLISH_VERSION", "render_application"]
 
 PUBLISH_VERSION = "app.oam.dev/publishVersion"
 """KubeVela reports it back as ``status.workflow.appRevision``, which ties a status to a revision."""
-
-POD_SPEC = "/spec/template/spec/"
-"""Where the pod's parts are, for JSON patches of the workload."""
 
 
 def render_application(
@@ -55,11 +54,16 @@ def render_application(
     """
     components = [part for bound in resolved.resources for part in _resource(bound)]
     components += [
-        _webservice(name, version, resolved.resources)
+        component
         for pod in resolved.pods
         for name, version in versions(resolved, pod)
+        for component in _version(resolved, name, version)
     ]
-    components += [_route(resolved, pod, routers) for pod in resolved.pods if is_routed(resolved, pod)]
+    components += [
+        _objects(f"{pod.name}-route", list(routes_of(resolved, pod, routers)))
+        for pod in resolved.pods
+        if is_routed(resolved, pod)
+    ]
     application: Manifest = {
         "apiVersion": "core.oam.dev/v1beta1",
         "kind": "Application",
@@ -82,8 +86,7 @@ def render_application(
 def _resource(bound: BoundResource) -> Iterator[Manifest]:
     yield from (dict(component) for component in bound.provision.components)
     if bound.provision.objects:
-        objects = [dict(item) for item in bound.provision.objects]
-        yield {"name": bound.request.name, "type": "k8s-objects", "properties": {"objects": objects}}
+        yield _objects(bound.request.name, [dict(item) for item in bound.provision.objects])
 
 
 def _policies(resolved: Resolved) -> Manifest:
@@ -97,24 +100,45 @@ def _policies(resolved: Resolved) -> Manifest:
     }
 
 
-def _webservice(name: str, pod: Pod, resources: Iterable[BoundResource]) -> Manifest:
+def _version(resolved: Resolved, name: str, pod: Pod) -> Iterator[Manifest]:
+    selector = {"app.oam.dev/name": resolved.name, "app.oam.dev/component": name}
+    job = pod.main.spec.job
+    if job:
+        yield _objects(name, [job_of(resolved, pod, job, selector)])
+    else:
+        yield _webservice(name, pod, selector, resolved.resources)
+    beside_it = objects_of(resolved, name, pod, selector)
+    if beside_it:
+        yield _objects(f"{name}-objects", beside_it)
+
+
+def _objects(name: str, objects: list[Manifest]) -> Manifest:
+    return {"name": name, "type": "k8s-objects", "properties": {"objects": objects}}
+
+
+def _webservice(
+    name: str, pod: Pod, selector: Mapping[str, str], resources: Iterable[BoundResource]
+) -> Manifest:
     main = pod.main
+    amounts = {} if main.spec.limits else {"cpu": main.spec.cpu, "memory": main.spec.memory}
     properties = {
+        "annotations": dict(main.spec.annotations or {}),
         **_container(main, pod),
+        "imagePullSecrets": list(main.spec.pull_secrets or ()),
         "ports": ports_of(pod),
-        "cpu": main.spec.cpu,
-        "memory": main.spec.memory,
-        **probes_of(main),
+        **amounts,
+        **_probes(main),
     }
+    replicas = 1 if main.spec.replicas is None else main.spec.replicas
+    scaler = {"type": "scaler", "properties": {"replicas": replicas}}
     traits = [
-        {
-            "type": "scaler",
-            "properties": {"replicas": 1 if main.spec.replicas is None else main.spec.replicas},
-        },
-        *(_init_container(member, pod) for member in pod.mounted if member.attach == "init-container"),
-        *(_sidecar(member, pod) for member in pod.sidecars),
-        *_json_patch(pod),
+        *([] if main.spec.autoscaling else [scaler]),
+        *(_init_container(member, pod) for member in _copiers(pod)),
+        *(_sidecar(member, pod) for member in beside(pod, "container")),
     ]
+    operations = list(workload_patches(pod, selector))
+    if operations:
+        traits.append({"type": "json-patch", "properties": {"operations": operations}})
     waits = {
         "dependsOn": [one.request.name for one in resources if one.provision.components and one.used_by(pod)]
     }
@@ -127,6 +151,10 @@ def _webservice(name: str, pod: Pod, resources: Iterable[BoundResource]) -> Mani
     }
 
 
+def _copiers(pod: Pod) -> list[Member]:
+    return [member for member in pod.mounted if member.attach == "init-container"]
+
+
 def _container(member: Member, pod: Pod) -> Manifest:
     spec = member.spec
     return {
@@ -135,6 +163,11 @@ def _container(member: Member, pod: Pod) -> Manifest:
         "args": list(spec.args or ()),
         "env": env_of(member, pod),
     }
+
+
+def _probes(member: Member) -> Manifest:
+    """Those the definitions have parameters for."""
+    return {key: probe for key, probe in probes_of(member).items() if key != "startupProbe"}
 
 
 def _init_container(member: Member, pod: Pod) -> Manifest:
@@ -149,46 +182,5 @@ def _init_container(member: Member, pod: Pod) -> Manifest:
 
 
 def _sidecar(member: Member, pod: Pod) -> Manifest:
-    properties = {"name": member.name, **_container(member, pod), **probes_of(member)}
+    properties = {"name": member.name, **_container(member, pod), **_probes(member)}
     return {"type": "sidecar", "properties": declared(properties)}
-
-
-def _json_patch(pod: Pod) -> Iterator[Manifest]:
-    """What the other traits have no parameter for; sidecars follow the main container in their order."""
-    operations = []
-    if pod.main.spec.grace is not None:
-        operations.append(_add("terminationGracePeriodSeconds", whole_seconds(pod.main.spec.grace)))
-    for index, member in enumerate(pod.sidecars, start=1):
-        amounts = declared({"cpu": member.spec.cpu, "memory": member.spec.memory})
-        if amounts:
-            operations.append(
-                _add(f"containers/{index}/resources", {"requests": amounts, "limits": dict(amounts)})
-            )
-    operations += _image_volumes(pod)
-    if operations:
-        yield {"type": "json-patch", "properties": {"operations": operations}}
-
-
-def _image_volumes(pod: Pod) -> Iterator[Manifest]:
-    attached = [member for member in pod.mounted if member.attach == "image-volume"]
-    volumes = [
-        {"name": member.name, "image": {"reference": member.spec.image, "pullPolicy": "IfNotPresent"}}
-        for member in attached
-    ]
-    mounts = [{"name": member.name, "mountPath": member.spec.mount, "readOnly": True} for member in attached]
-    if len(attached) < len(pod.mounted):  # an init-container trait has made both lists
-        for volume, mount in zip(volumes, mounts, strict=True):
-            yield _add("volumes/-", volume)
-            yield _add("containers/0/volumeMounts/-", mount)
-    elif attached:
-        yield _add("volumes", volumes)
-        yield _add("containers/0/volumeMounts", mounts)
-
-
-def _add(path: str, value: Any) -> Manifest:
-    return {"op": "add", "path": f"{POD_SPEC}{path}", "value": value}
-
-
-def _route(resolved: Resolved, pod: Pod, routers: Mapping[str, ClusterRouter]) -> Manifest:
-    objects = list(routes_of(resolved, pod, routers))
-    return {"name": f"{pod.name}-route", "type": "k8s-objects", "properties": {"objects": objects}}

@@ -33,9 +33,12 @@ Manifest = dict[str, Any]
 
 
 def versions(resolved: Resolved, pod: Pod) -> Iterator[tuple[str, Pod]]:
-    """The workloads a pod becomes, by name: the stable one, and the new version while a gray release runs."""
+    """The workloads a pod becomes, by name: the stable one, and the new version while a gray release runs.
+
+    A job has one version: the new one takes its place when it is promoted, lest the work is done twice.
+    """
     yield pod.name, pod
-    if resolved.gray and pod.name in resolved.gray.pods:
+    if resolved.gray and pod.name in resolved.gray.pods and pod.main.spec.job is None:
         yield pod.name + GRAY_SUFFIX, resolved.gray.pods[pod.name]
 
 
@@ -60,6 +63,14 @@ def annotations_of(resolved: Resolved) -> dict[str, str]:
             f"{ANNOTATION}gray-weight": str(resolved.gray.weight),
             f"{ANNOTATION}gray-phase": resolved.gray.phase,
         }
+        waiting = [
+            f"{member.name}={member.spec.image}"
+            for pod in resolved.gray.pods.values()
+            if pod.main.spec.job
+            for member in pod.members
+        ]
+        if waiting:
+            found[f"{ANNOTATION}gray-waiting"] = " ".join(waiting)
     return found
 
 
@@ -104,9 +115,10 @@ def ports_of(pod: Pod) -> list[Manifest]:
 
 
 def probes_of(member: Member) -> Manifest:
-    """Readiness and liveness probe of a container."""
-    readiness = member.spec.readiness or (Probe() if member.ports else None)
-    found = {"readinessProbe": readiness, "livenessProbe": member.spec.liveness}
+    """Startup, readiness and liveness probe of a container."""
+    spec = member.spec
+    readiness = spec.readiness or (Probe() if member.ports else None)
+    found = {"startupProbe": spec.startup, "readinessProbe": readiness, "livenessProbe": spec.liveness}
     return {key: _probe(member, probe) for key, probe in found.items() if probe}
 
 

@@ -1,1 +1,0 @@
-"""Fleets: who comes first, and whether those who came first fare worse since."""

@@ -1,0 +1,81 @@
+"""How layers of the app spec merge: by name and key, never by position.
+
+What lies above wins: mappings by name (``ports``, ``env``, ``volumes``, …) and blocks (``readiness``,
+``entrance``, …) merge key by key, lists, references and scalars are replaced whole, ``null`` takes away what
+lies below. Policies lie below everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from pipegraft.domain.pods import Member
+from pipegraft.model.appspec import AppComponent, Policies, Reference
+from pipegraft.model.base import Declared
+
+__all__ = ["member_of", "merge"]
+
+D = TypeVar("D", bound=Declared)
+
+_WORKLOAD_POLICIES = ("security", "spread", "update", "disruption", "service_account", "pull_secrets")
+_JOB_POLICIES = ("security", "service_account", "pull_secrets")
+_SIDECAR_POLICIES = ("security", "sidecar")
+
+
+def merge(below: D, above: D) -> D:
+    """Put one declaration over another of the same kind; see the module for the rules."""
+    values: dict[str, Any] = {name: getattr(below, name) for name in below.model_fields_set}
+    for name in above.model_fields_set:
+        value, old = getattr(above, name), values.get(name)
+        if isinstance(value, Mapping):
+            value = _merged_by_name(old or {}, value)
+        elif isinstance(value, Declared):
+            empty: Declared = type(value).model_construct()
+            value = merge(old if isinstance(old, Declared) else empty, value)
+        values[name] = value
+    left = {name: value for name, value in values.items() if value is not None}
+    return cast("D", type(above).model_construct(**left))
+
+
+def _merged_by_name(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, entry in above.items():
+        if isinstance(entry, Declared) and not isinstance(entry, Reference):
+            old = merged.get(key)
+            empty: Declared = type(entry).model_construct()
+            entry = merge(old if isinstance(old, Declared) else empty, entry)  # noqa: PLW2901
+        merged[key] = entry
+    return {key: entry for key, entry in merged.items() if entry is not None}
+
+
+def member_of(name: str, policies: Policies, layers: Sequence[Mapping[str, AppComponent]]) -> Member:
+    """One component, its layers merged, over what the policies say for its kind.
+
+    Arguments:
+        layers: components by name, from the bottom.
+    """
+    spec = _merged(name, AppComponent.model_construct(), layers)
+    member = Member(name, spec)
+    below = _policy_for(member, policies)
+    return Member(name, _merged(name, below, layers)) if below.model_fields_set else member
+
+
+def _merged(name: str, below: AppComponent, layers: Iterable[Mapping[str, AppComponent]]) -> AppComponent:
+    for layer in layers:
+        if name in layer:
+            below = merge(below, layer[name])
+    return below
+
+
+def _policy_for(member: Member, policies: Policies) -> AppComponent:
+    """The policies that are for a component, as a layer of it."""
+    names: tuple[str, ...] = ()
+    if member.intimacy == "rpc":
+        names = _JOB_POLICIES if member.spec.job else _WORKLOAD_POLICIES
+    elif member.intimacy == "ipc":
+        names = _SIDECAR_POLICIES
+    found = {name: getattr(policies, name) for name in names if name in policies.model_fields_set}
+    if member.intimacy == "ipc" and found.get("security"):
+        found["security"] = found["security"].model_copy(update={"files_group": None})
+    return AppComponent.model_construct(**found)
