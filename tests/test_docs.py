@@ -6,6 +6,7 @@ part of what the command prints, ``…`` standing for anything. The comment befo
 - ``<!-- run: shop -->``: in a fresh copy of ``examples/shop``, a git repository, beside ``shop-iac.git``;
 - ``<!-- run: released -->``: there too, after its images were built and pinned once;
 - ``<!-- run: releases -->``: in ``examples/releases``, which holds recorded releases;
+- ``<!-- run: fleet -->``: where a GitLab server has a group ``acme`` with three projects and a bare one;
 - ``<!-- run: empty -->``: in an empty folder;
 - ``<!-- run: shop exit=2 -->``: the last command ends with that exit code;
 - ``<!-- run by: PLACE -->``: not here, but in the named file of this project, which must hold the command.
@@ -23,6 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+sys.path += [str(Path(__file__).parent / folder) for folder in ("fleet", "adapters")]
+
+from fleet_files import PIPELINE, delivery
+from group_double import TOKEN, serve_group
 
 from pipegraft import hookspecs
 from pipegraft.domain.configuration import parse_document
@@ -92,8 +98,20 @@ def environment() -> dict[str, str]:
     }
 
 
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A group on a server, and the variables that lead to it."""
+    with serve_group(tmp_path / "group") as lab:
+        for name in ("app-one", "app-two", "shop"):
+            lab.add(name, {".gitlab-ci.yml": PIPELINE, "delivery.yaml": delivery(name)})
+        lab.add("docs", {"README.md": "nothing to deliver\n"})
+        yield {"CI_SERVER_URL": lab.url, "PIPEGRAFT_GITLAB_TOKEN": TOKEN}
+
+
 @pytest.mark.parametrize("block", CONSOLE, ids=str)
-def test_commands_do_what_the_page_shows(block: Block, shop: Path, tmp_path: Path) -> None:
+def test_commands_do_what_the_page_shows(
+    block: Block, shop: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     assert block.how, f"{block}: say how this block is run (see the top of this file)"
     if block.how.startswith("run by: "):
         named = (ROOT / block.how.removeprefix("run by: ")).read_text()
@@ -105,19 +123,21 @@ def test_commands_do_what_the_page_shows(block: Block, shop: Path, tmp_path: Pat
         "shop": shop,
         "released": shop,
         "empty": tmp_path / "empty",
+        "fleet": tmp_path / "empty",
         "releases": ROOT / "examples" / "releases",
     }[where]
     if where == "released":
         pin = "pipegraft run image-build && pipegraft run iac-bump --env production"
         subprocess.run(pin, shell=True, cwd=shop, env=environment(), check=True)  # noqa: S602
     folder.mkdir(exist_ok=True)
+    variables = environment() | (request.getfixturevalue("fleet") if where == "fleet" else {})
     todo = list(commands(block.body))
     for index, (command, shown) in enumerate(todo):
         done = subprocess.run(  # noqa: S602 - the project's own pages
             command,
             shell=True,
             cwd=folder,
-            env=environment(),
+            env=variables,
             capture_output=True,
             text=True,
             check=False,

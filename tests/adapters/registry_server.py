@@ -36,6 +36,7 @@ class Fault:
     times: int = 1
     status: int = 500
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
 
 class RegistryServer:
@@ -132,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _fail(self, fault: Fault) -> bool:
         if fault.kind == "status":
             self.close_connection = True
-            self.answer(fault.status, headers=fault.headers)
+            self.answer(fault.status, fault.body, fault.headers)
         elif fault.kind == "reset":
             length = int(self.headers.get("content-length", 0))
             arrived = self.rfile.read(length // 2)

@@ -105,7 +105,7 @@ def test_a_token_or_project_that_is_wrong_is_told(lab: GitLab) -> None:
     with pytest.raises(AccessDenied, match="refused the token"):
         branch_of(lab, "wrong").tip()
     project = open_gitlab_project(f"{lab.url}/iac/other.git", {"PIPEGRAFT_IAC_TOKEN": TOKEN})
-    with pytest.raises(AccessDenied, match="no project iac/other"):
+    with pytest.raises(AccessDenied, match="there is no iac/other"):
         GitLabBranch(project, "main").tip()
     project = open_gitlab_project(f"{lab.url}/iac/shop.git", {"PIPEGRAFT_IAC_TOKEN": TOKEN})
     with pytest.raises(UsageError, match="branch 'release'"):

@@ -28,7 +28,8 @@ def connect(
     server: RegistryServer, credentials: Credentials | None = USER, clock: FakeClock | None = None
 ) -> HttpRegistry:
     endpoint = Endpoint(server.name, ("http",), credentials=credentials)
-    return HttpRegistry(endpoint, "shop", Patience(deadline=100, silence=0.3), clock or FakeClock())
+    silence = 0.3 if any(fault.kind == "silent" for fault in server.faults) else 10.0
+    return HttpRegistry(endpoint, "shop", Patience(deadline=100, silence=silence), clock or FakeClock())
 
 
 @pytest.fixture
@@ -279,6 +280,12 @@ def test_retry_after_is_honoured(server: RegistryServer) -> None:
     clock = FakeClock()
     push(connect(server, clock=clock))
     assert clock.slept == [7.0]
+
+
+def test_a_manifest_whose_blobs_do_not_show_yet_is_pushed_again(server: RegistryServer) -> None:
+    unknown = json.dumps({"errors": [{"code": "MANIFEST_BLOB_UNKNOWN", "message": ""}]}).encode()
+    server.faults = [Fault("PUT .*manifests", "status", status=400, body=unknown)]
+    assert held(server, push(connect(server)))
 
 
 def test_a_reset_in_mid_upload_is_resumed_where_it_broke(server: RegistryServer) -> None:

@@ -448,7 +448,7 @@ SHORT = {"objects.0.status.readyReplicas": 1}
         (
             DEPLOYMENT,
             {**SHORT, "owned": [NEW, pod("new", phase="Failed", reason="Evicted")]},
-            FAIL,
+            WAIT,  # another pod takes its place
             "Evicted",
         ),
         (STATEFUL, {}, PASS, ""),
@@ -471,7 +471,7 @@ SHORT = {"objects.0.status.readyReplicas": 1}
         (
             DAEMON,
             {"objects.0.status.numberReady": 2, "owned": [pod("u1", "ErrImagePull")]},
-            FAIL,
+            WAIT,  # the first attempt; ImagePullBackOff follows if the next one fails too
             "ErrImagePull",
         ),
         (DAEMON, {"objects.0.status.observedGeneration": 1}, WAIT, "has changed"),

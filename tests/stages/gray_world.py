@@ -71,6 +71,9 @@ class FollowingEngine:
     def request_sync(self) -> None:
         """It looks all the time."""
 
+    def explain(self) -> Sequence[str]:
+        return ()
+
     def wait(self, seconds: float) -> None:
         self._clock.sleep(seconds)
 

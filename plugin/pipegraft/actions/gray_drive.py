@@ -156,7 +156,7 @@ class GrayDrive:
             rule,
             history=context.connections.iac(),
             target=chapter.newest.id,
-            patience=Patience(gate.timeout, gate.settle),
+            patience=Patience(gate.timeout, gate.settles),
             clock=context.clock,
             progress=context.progress,
         )

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from pipegraft.errors import OutsideError, SyncFailed
+from pipegraft.errors import AccessDenied, OutsideError, PipegraftError, SyncFailed
 from pipegraft.ports.clock import Clock
 from pipegraft.ports.engine import GitOpsEngine, State, Verdict, VerdictRule
 from pipegraft.ports.iac import IacHistory
 from pipegraft.ports.progress import Event, Progress
 
-__all__ = ["Patience", "Waited", "wait_for_revision"]
+__all__ = ["Patience", "Waited", "follow_revision", "wait_for_revision"]
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
 _GROWTH = 1.3
 _SYNC_AGAIN = 30.0
 """Seconds after which the engine is asked once more to look: the first request may have been lost."""
+_DENIED_AT_FIRST, _DENIED_LATER = 1.0, 30.0
+"""Seconds a refusal must last: rights that are missing stay so, a server that starts refuses for a moment."""
+_UNKNOWN_AGAIN = 5.0
+"""Seconds after which the history is asked again about a commit that did not contain the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +31,29 @@ class Patience:
     Arguments:
         timeout: seconds until waiting ends.
         settle: seconds success must hold without a break.
+        suspended: wait while the engine waits for a person.
     """
 
     timeout: float = 600.0
     settle: float = 0.0
+    suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """A success.
+    """How waiting ended.
 
     Arguments:
+        verdict: the last one; None if the engine never answered.
         seconds: how long it took.
+        phases: seconds until the engine had ``seen`` the target, had it ``live``, and the gate ``ended``.
+        error: why it did not succeed.
     """
 
-    verdict: Verdict
+    verdict: Verdict | None
     seconds: float
+    phases: Mapping[str, float] = field(default_factory=dict)
+    error: PipegraftError | None = None
 
 
 def wait_for_revision(
@@ -55,46 +66,164 @@ def wait_for_revision(
     clock: Clock,
     progress: Progress,
 ) -> Waited:
-    """Wait until `target`, or a commit that contains it, is live.
+    """Wait until `target`, or a commit that contains it, is live; see `follow_revision`.
+
+    Raises:
+        SyncFailed: the engine reports a failure, or is blocked or suspended, or the time is over.
+        OutsideError: the engine does not answer, or refuses.
+        UsageError: it does not know the application.
+    """
+    waited = follow_revision(
+        engine, rule, history=history, target=target, patience=patience, clock=clock, progress=progress
+    )
+    if waited.error:
+        raise waited.error
+    return waited
+
+
+def follow_revision(
+    engine: GitOpsEngine,
+    rule: VerdictRule,
+    *,
+    history: IacHistory,
+    target: str,
+    patience: Patience,
+    clock: Clock,
+    progress: Progress,
+    objection: Callable[[str], str | None] = lambda _revision: None,
+) -> Waited:
+    """Wait until `target`, or a commit that contains it, is live, or it is known that it will not be.
 
     Arguments:
         rule: reads the engine's status.
         history: knows which commits contain the target.
-
-    Raises:
-        SyncFailed: the engine reports a failure, or is blocked or suspended, or the time is over.
-        OutsideError: the time is over and the engine does not answer.
+        objection: why a commit that contains the target is not what we wait for: it takes it back.
     """
-    started = clock.now()
-    at_target = _memory(lambda revision: history.contains(target, at=revision))
-    succeeded: float | None = None
-    seen: Verdict | OutsideError | None = None
-    told: Event | None = None
-    for _ in _looks(engine, clock, started, patience.timeout):
-        seen = _look(engine, rule, at_target)
-        event = _event(seen, target)
-        if event != told:
-            progress.emit(event)
-            told = event
-        if isinstance(seen, OutsideError) or seen.state is State.PROGRESSING:
-            succeeded = None
-            continue
-        if seen.state is not State.SUCCEEDED:
-            raise SyncFailed(_words(seen))
-        succeeded = clock.now() if succeeded is None else succeeded
-        if clock.now() - succeeded >= patience.settle:
-            return Waited(seen, clock.now() - started)
-    raise _too_late(seen, target, patience)
+    watch = _Watch(engine, rule, patience=patience, clock=clock, progress=progress, target=target)
+    at_target = _memory(lambda revision: history.contains(target, at=revision), clock)
+
+    def is_ours(revision: str) -> bool:
+        if not at_target(revision):
+            return False
+        why = objection(revision) if revision != target else None
+        if why:
+            raise SyncFailed(why)
+        watch.phases.setdefault("seen", clock.now() - watch.started)
+        return True
+
+    for _ in _looks(engine, clock, watch.started, patience.timeout, watch.tell):
+        ended = watch.look(is_ours)
+        if ended:
+            return ended
+    return watch.end(watch.too_late())
 
 
-def _looks(engine: GitOpsEngine, clock: Clock, started: float, timeout: float) -> Iterator[None]:
+class _Watch:
+    """One wait, from look to look."""
+
+    def __init__(
+        self,
+        engine: GitOpsEngine,
+        rule: VerdictRule,
+        *,
+        patience: Patience,
+        clock: Clock,
+        progress: Progress,
+        target: str,
+    ) -> None:
+        self._engine = engine
+        self._rule = rule
+        self._patience = patience
+        self._clock = clock
+        self._progress = progress
+        self._target = target
+        self._told: Event | None = None
+        self._verdict: Verdict | None = None
+        self._trouble: OutsideError | None = None
+        self._denied_since: float | None = None
+        self._succeeded: float | None = None
+        self.started = clock.now()
+        self.phases: dict[str, float] = {}
+
+    def look(self, at_target: Callable[[str], bool]) -> Waited | None:
+        """Look once; how it ended, if it did."""
+        try:
+            found = self._rule(self._engine.observe(), at_target)
+        except OutsideError as error:
+            return self._failed(error)
+        except PipegraftError as error:  # a wrong name, or the target was taken back: known for good
+            return self.end(error)
+        self._verdict, self._trouble, self._denied_since = found, None, None
+        self.tell(_event(found, self._target))
+        if found.state is State.PROGRESSING or (found.state is State.SUSPENDED and self._patience.suspended):
+            self._succeeded = None
+            return None
+        now = self._clock.now()
+        if found.state is not State.SUCCEEDED:
+            return self.end(None)
+        self._succeeded = now if self._succeeded is None else self._succeeded
+        self.phases["live"] = self._succeeded - self.started
+        if now - self._succeeded >= self._patience.settle:
+            return self.end(None)
+        return None
+
+    def tell(self, event: Event) -> None:
+        """Report something, once until something else is."""
+        if event != self._told:
+            self._progress.emit(event)
+            self._told = event
+
+    def end(self, error: PipegraftError | None) -> Waited:
+        """The result, with what more is known if it is a bad one."""
+        seconds = self._clock.now() - self.started
+        verdict = self._verdict
+        bad = error is not None or verdict is None or verdict.state is not State.SUCCEEDED
+        if bad and verdict is not None:
+            verdict = replace(verdict, evidence=(*verdict.evidence, *self._engine.explain()))
+        if verdict is not None and bad and error is None:
+            error = SyncFailed(_words(verdict))
+        return Waited(verdict, seconds, {**self.phases, "ended": seconds}, error)
+
+    def too_late(self) -> PipegraftError:
+        """The error when the time is over."""
+        if self._trouble:
+            return self._trouble
+        verdict = self._verdict
+        if verdict:
+            verdict = replace(verdict, evidence=(*verdict.evidence, *self._engine.explain()))
+        reached = _words(verdict) if verdict else "nothing was seen"
+        within = f"{self._target[:12]} was not live within {self._patience.timeout:g} s"
+        return SyncFailed(
+            f"{within}; at the end it was {reached}",
+            fix="look at what is named above, or raise 'gate.timeout'",
+        )
+
+    def _failed(self, error: OutsideError) -> Waited | None:
+        """The engine could not be asked; a refusal that lasts ends the wait."""
+        self._trouble, self._succeeded = error, None
+        self.tell(Event("warning", str(error), self._target))
+        if not isinstance(error, AccessDenied):
+            self._denied_since = None
+            return None
+        now = self._clock.now()
+        self._denied_since = now if self._denied_since is None else self._denied_since
+        limit = _DENIED_AT_FIRST if self._verdict is None else _DENIED_LATER
+        return self.end(error) if now - self._denied_since >= limit else None
+
+
+def _looks(
+    engine: GitOpsEngine, clock: Clock, started: float, timeout: float, tell: Callable[[Event], None]
+) -> Iterator[None]:
     """Once at once, then again after growing pauses, the last time when the time is over."""
     pause, asked = _FIRST_PAUSE, None
     while True:
         if asked is None or clock.now() - asked >= _SYNC_AGAIN:
             try:
                 engine.request_sync()
-            except OutsideError:
+            except AccessDenied as error:
+                tell(Event("warning", f"the engine will look when it is due: {error}"))
+                asked = clock.now()
+            except PipegraftError:
                 pass  # the look that follows finds out, and says so
             else:
                 asked = clock.now()
@@ -106,45 +235,27 @@ def _looks(engine: GitOpsEngine, clock: Clock, started: float, timeout: float) -
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
 
-def _memory(contains: Callable[[str], bool]) -> Callable[[str], bool]:
-    """Asks the history once for each commit that contains the target; others may have been unknown yet."""
-    known: set[str] = set()
+def _memory(contains: Callable[[str], bool], clock: Clock) -> Callable[[str], bool]:
+    """Remembers which commits contain the target; others may have been unknown, so only for a while."""
+    known: dict[str, tuple[bool, float]] = {}
 
     def at_target(revision: str) -> bool:
-        if revision and revision not in known and contains(revision):
-            known.add(revision)
-        return revision in known
+        if not revision:
+            return False
+        answer, until = known.get(revision, (False, float("-inf")))
+        if not answer and clock.now() >= until:
+            answer = contains(revision)
+            known[revision] = (answer, clock.now() + _UNKNOWN_AGAIN)
+        return answer
 
     return at_target
 
 
-def _look(
-    engine: GitOpsEngine, rule: VerdictRule, at_target: Callable[[str], bool]
-) -> Verdict | OutsideError:
-    try:
-        return rule(engine.observe(), at_target)
-    except OutsideError as error:
-        return error
-
-
-def _event(seen: Verdict | OutsideError, target: str) -> Event:
-    if isinstance(seen, OutsideError):
-        return Event("warning", str(seen), target)
-    data = {"state": str(seen.state), "evidence": list(seen.evidence)}
+def _event(seen: Verdict, target: str) -> Event:
+    rows = [{"name": row.name, "state": str(row.state), "message": row.message} for row in seen.resources]
+    data = {"state": str(seen.state), "evidence": list(seen.evidence), "resources": rows}
     return Event("verdict", f"{seen.state}: {seen.reason}", target, data)
 
 
 def _words(verdict: Verdict) -> str:
     return "\n    ".join((f"{verdict.state}: {verdict.reason}", *verdict.evidence))
-
-
-def _too_late(
-    last: Verdict | OutsideError | None, target: str, patience: Patience
-) -> SyncFailed | OutsideError:
-    if isinstance(last, OutsideError):
-        return last
-    reached = _words(last) if last else "nothing was seen"
-    return SyncFailed(
-        f"{target[:12]} was not live within {patience.timeout:g} s; at the end it was {reached}",
-        fix="look at what is named above, or raise 'gate.timeout'",
-    )

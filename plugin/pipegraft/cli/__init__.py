@@ -20,6 +20,7 @@ __all__ = ["COMMANDS", "main", "run"]
 
 COMMANDS: dict[str, str] = {
     "demo": "Watch a change of a small application go the whole way, on this machine and without network.",
+    "init": "Look at a source repository and write its first delivery.yaml and IaC repository.",
     "inject": "Graft the stages of delivery.yaml onto the pipeline in PATH.",
     "eject": "Take delivery out of the pipeline in PATH.",
     "plan": "Show the stages that would run, in order, and what each waits for.",
@@ -34,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "engine": "Keep environments on this machine as their IaC repository declares them.",
     "render": "Show what the app spec in FOLDER becomes for an engine.",
     "resources": "List the types of resources, what each takes and tells, and who provides it.",
+    "fleet": "Graft, follow and upgrade delivery in all projects of a GitLab group.",
     "templates": "Write ci_templates/ and docs/stages/ from the stage definitions.",
     "plugins": "List the plugins that are loaded, from where, what they provide, and what failed and why.",
     "plugin": "Start a package that adds a stage of your own.",

@@ -140,8 +140,15 @@ class Gate(Declared):
     """Name of a GitOps engine plugin."""
     timeout: Duration = 600.0
     """How long the verdict may take."""
-    settle: Duration = 0.0
-    """How long success must hold before it counts."""
+    settle: Duration | None = None
+    """How long success must hold before it counts; what the engine needs if absent."""
+    suspended: Literal["fail", "wait"] = "fail"
+    """What to do while the engine waits for a person."""
+
+    @property
+    def settles(self) -> float:
+        """Seconds success must hold."""
+        return self.settle or 0.0
 
     @property
     def options(self) -> Mapping[str, Any]:

@@ -9,7 +9,16 @@ from pydantic import Field
 
 from pipegraft.model.base import Declared, Name
 
-__all__ = ["BuiltImage", "EnvironmentRelease", "GateResult", "GrayStep", "IacCommit", "Release", "Source"]
+__all__ = [
+    "BuiltImage",
+    "EnvironmentRelease",
+    "GateResource",
+    "GateResult",
+    "GrayStep",
+    "IacCommit",
+    "Release",
+    "Source",
+]
 
 
 class Source(Declared):
@@ -47,6 +56,15 @@ class IacCommit(Declared):
     outcome: Literal["written", "unchanged", "superseded"]
 
 
+class GateResource(Declared):
+    """One thing the gate looked at."""
+
+    name: str
+    """``Kind namespace/name``."""
+    state: str
+    message: str = ""
+
+
 class GateResult(Declared):
     """What the gate saw."""
 
@@ -54,6 +72,12 @@ class GateResult(Declared):
     verdict: str
     evidence: str
     seconds: float = Field(ge=0)
+    details: tuple[str, ...] = ()
+    """Lines that prove the verdict: conditions, events, the tail of a log."""
+    resources: tuple[GateResource, ...] = ()
+    """What the verdict is drawn from; of many only what was not well."""
+    phases: Mapping[str, float] = {}
+    """Seconds until the engine had `seen` the revision, had it `live`, and the gate had `ended`."""
 
 
 class GrayStep(Declared):

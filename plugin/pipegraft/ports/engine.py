@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from pipegraft.ports.clock import Clock, FakeClock
 
-__all__ = ["FakeEngine", "GitOpsEngine", "State", "Verdict", "VerdictRule"]
+__all__ = [
+    "EngineRequest",
+    "FakeEngine",
+    "GitOpsEngine",
+    "Resource",
+    "State",
+    "Status",
+    "Verdict",
+    "VerdictRule",
+]
 
 
 class State(StrEnum):
@@ -23,6 +33,21 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Resource:
+    """One thing the verdict is about, as a line of a table.
+
+    Arguments:
+        name: ``Kind namespace/name``.
+        state: its own conclusion.
+        message: why.
+    """
+
+    name: str
+    state: State
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """A conclusion with its evidence.
 
@@ -30,11 +55,13 @@ class Verdict:
         state: the conclusion.
         reason: one sentence that names the resource and its condition.
         evidence: lines that prove it: conditions, events, the tail of a log.
+        resources: what it is drawn from.
     """
 
     state: State
     reason: str
     evidence: tuple[str, ...] = field(default=())
+    resources: tuple[Resource, ...] = field(default=())
 
 
 Status = Mapping[str, Any]
@@ -44,8 +71,25 @@ VerdictRule = Callable[[Status, Callable[[str], bool]], Verdict]
 """Pure: status and "is this revision our target or a descendant of it?" → verdict."""
 
 
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """What an engine is connected for.
+
+    Arguments:
+        root: the source repository's folder, from which relative paths count.
+        repository: URL of the IaC repository.
+        branch: the branch the engine should follow.
+        environment: its name.
+    """
+
+    root: Path
+    repository: str = ""
+    branch: str = "main"
+    environment: str = ""
+
+
 class GitOpsEngine(Protocol):
-    """One application as one engine sees it."""
+    """What one engine says of what was released."""
 
     def observe(self) -> Status:
         """What the engine reports now.
@@ -61,6 +105,9 @@ class GitOpsEngine(Protocol):
     def wait(self, seconds: float) -> None:
         """Return when `observe` may have news, after `seconds`, rounded up, at the latest; never raises."""
 
+    def explain(self) -> Sequence[str]:
+        """What more there is to know, asked once at a bad end: events, last lines of logs; never raises."""
+
 
 class FakeEngine:
     """Reports a scripted sequence of statuses, the last one for ever.
@@ -68,11 +115,18 @@ class FakeEngine:
     Arguments:
         statuses: what each call of `observe` answers; an exception is raised.
         clock: what `wait` passes the time on.
+        explanation: what `explain` answers.
     """
 
-    def __init__(self, statuses: Sequence[Status | Exception], clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        statuses: Sequence[Status | Exception],
+        clock: Clock | None = None,
+        explanation: Sequence[str] = (),
+    ) -> None:
         self._statuses = list(statuses)
         self._clock = clock or FakeClock()
+        self._explanation = tuple(explanation)
         self.sync_requests = 0
 
     def observe(self) -> Status:
@@ -86,3 +140,6 @@ class FakeEngine:
 
     def wait(self, seconds: float) -> None:
         self._clock.sleep(seconds)
+
+    def explain(self) -> Sequence[str]:
+        return self._explanation

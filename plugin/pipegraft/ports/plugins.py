@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # a command imports only what it uses
     from pipegraft.model.base import Declared
     from pipegraft.model.injection import Injection, InjectionRequest
     from pipegraft.model.release import Source
-    from pipegraft.ports.engine import GitOpsEngine, VerdictRule
+    from pipegraft.ports.engine import EngineRequest, GitOpsEngine, VerdictRule
     from pipegraft.ports.images import ImageBuilder
     from pipegraft.ports.judge import Judge
     from pipegraft.ports.metrics import MetricRequest, MetricSource
@@ -56,6 +56,8 @@ class CiSystem:
         eject: pure; takes them out again: file, text and a reader of other files → what to write.
         templates: pure; everything below ``ci_templates/<name>``, from the stage definitions.
         source: what the CI's variables say of the running pipeline; None outside of it.
+        pinned: pure; the version of the templates that a configuration takes, ``copies`` for one that holds
+            them itself, None for one without delivery: file, text and a reader of other files → version.
         example: how to use a stage without an injection.
         verify: asks the CI server about an injection that is not written yet: what was asked for, what came
             of it, the project's URL and the process's variables → what the server agreed with.
@@ -67,6 +69,7 @@ class CiSystem:
     eject: Callable[[str, str, Callable[[str], str | None]], Injection]
     templates: Callable[[Sequence[Stage]], Mapping[str, str]]
     source: Callable[[Mapping[str, str]], Source | None]
+    pinned: Callable[[str, str, Callable[[str], str | None]], str | None] = lambda _file, _text, _read: None
     example: Callable[[Stage], UsageExample] | None = None
     verify: Callable[[InjectionRequest, Injection, str, Mapping[str, str]], str] | None = None
 
@@ -95,14 +98,17 @@ class GitOpsEnginePlugin:
     Arguments:
         name: ``argocd``, ``flux``, ``kubevela``, ``embedded``, …
         options: the keys of `gate:` that belong to it.
-        connect: validated options and the source repository's folder → the engine.
+        connect: validated options and what it is connected for → the engine.
         verdict: reads its status.
+        settle: seconds success must hold where `delivery.yaml` does not say, because the engine's own status
+            may lag behind what it has just applied.
     """
 
     name: str
     options: type[Declared]
-    connect: Callable[[Any, Path], GitOpsEngine]
+    connect: Callable[[Any, EngineRequest], GitOpsEngine]
     verdict: VerdictRule
+    settle: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,7 @@ class Stage:
         applies: whether an environment of a delivery wants it.
         deploys: changes what runs: one at a time for each environment, never interrupted.
         requires: what the runner must offer.
+        reports_tests: writes ``.pipegraft/NAME-*.junit.xml``, which a CI system can show.
         description: Markdown for the stage's page.
     """
 
@@ -151,6 +152,7 @@ class Stage:
     applies: Callable[[Delivery, str | None], bool] = field(default=lambda _delivery, _environment: True)
     deploys: bool = False
     requires: tuple[Requirement, ...] = ()
+    reports_tests: bool = False
     description: str = ""
 
     def __post_init__(self) -> None:

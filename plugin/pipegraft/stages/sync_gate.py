@@ -6,14 +6,20 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from pipegraft.actions.wait import Patience, wait_for_revision
+from pipegraft.actions.taken_back import taken_back
+from pipegraft.actions.wait import Patience, Waited, follow_revision
+from pipegraft.domain.gate_report import junit_xml
 from pipegraft.errors import UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Duration
-from pipegraft.model.release import GateResult
+from pipegraft.model.release import GateResource, GateResult
+from pipegraft.ports.engine import State, Verdict
 from pipegraft.ports.stage import Stage, StageContext, StageInputs
 
 __all__ = ["SyncGateInputs", "pipegraft_stages", "run"]
+
+_MOST_ROWS = 50
+"""Resources that the record holds at most."""
 
 
 class SyncGateInputs(StageInputs):
@@ -26,31 +32,62 @@ class SyncGateInputs(StageInputs):
 def run(context: StageContext, inputs: SyncGateInputs) -> None:
     """Wait for the revision that iac-bump wrote."""
     environment = context.require_environment()
-    bump = context.releases.load().environments.get(environment)
+    record = context.releases.load()
+    bump = record.environments.get(environment)
     if bump is None or bump.bump is None:
         raise UsageError(
             f"the release record has no commit for '{environment}' to wait for",
             fix="run iac-bump first, or keep .pipegraft/release.json between the jobs",
         )
     target = bump.bump.commit
-    gate = context.delivery.environments[environment].gate
+    gate, iac = context.delivery.environments[environment].gate, context.connections.iac()
     engine, rule = context.connections.engine(environment)
-    waited = wait_for_revision(
+    waited = follow_revision(
         engine,
         rule,
-        history=context.connections.iac(),
+        history=iac,
         target=target,
-        patience=Patience(inputs.timeout or gate.timeout, gate.settle),
+        patience=Patience(inputs.timeout or gate.timeout, gate.settles, gate.suspended == "wait"),
         clock=context.clock,
         progress=context.progress,
+        objection=taken_back(iac, context.delivery.iac.path, environment, record.source.number),
     )
-    result = GateResult(
-        revision=target,
-        verdict=str(waited.verdict.state),
-        evidence=waited.verdict.reason,
-        seconds=round(waited.seconds, 3),
-    )
+    result = _result(waited, target)
     context.update_environment(gate=result)
+    _write_reports(context, environment, result)
+    if waited.error:
+        raise waited.error
+
+
+def _result(waited: Waited, target: str) -> GateResult:
+    """What the release record keeps; of many resources those that are well need no line."""
+    verdict = waited.verdict or Verdict(State.FAILED, "the engine never answered")
+    state = verdict.state
+    if waited.error and state in {State.SUCCEEDED, State.PROGRESSING}:
+        state = State.FAILED
+    told = [row for row in verdict.resources if row.state is not State.SUCCEEDED]
+    rows = verdict.resources if len(verdict.resources) <= _MOST_ROWS else told[:_MOST_ROWS]
+    return GateResult(
+        revision=target,
+        verdict=str(state),
+        evidence=verdict.reason if state is verdict.state or not waited.error else str(waited.error),
+        seconds=round(waited.seconds, 3),
+        details=verdict.evidence,
+        resources=tuple(
+            GateResource(name=row.name, state=str(row.state), message=row.message) for row in rows
+        ),
+        phases={name: round(seconds, 3) for name, seconds in waited.phases.items()},
+    )
+
+
+def _write_reports(context: StageContext, environment: str, result: GateResult) -> None:
+    folder = context.root / ".pipegraft"
+    folder.mkdir(exist_ok=True)
+    name = f"{context.delivery.app} {environment}"
+    (folder / f"sync-gate-{environment}.junit.xml").write_text(junit_xml(result, name), encoding="utf-8")
+    (folder / f"sync-gate-{environment}.json").write_text(
+        result.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8"
+    )
 
 
 @hookimpl
@@ -62,8 +99,12 @@ def pipegraft_stages() -> Iterable[Stage]:
         inputs=SyncGateInputs,
         after=("iac-bump",),
         deploys=True,
+        reports_tests=True,
         description=(
             "Succeeds on the revision that iac-bump wrote or on a commit that contains it, never on the one"
-            " before. A failure the engine knows ends the wait at once, with the resource and its log."
+            " before, and never on one that takes the release back. A failure the engine knows ends the wait"
+            " at once, with the resource, its condition, its events and its log."
+            " `.pipegraft/sync-gate-ENV.junit.xml`"
+            " and `.pipegraft/sync-gate-ENV.json` tell what was seen; the release record holds the same."
         ),
     )

@@ -39,3 +39,6 @@ class EngineSuite:
         started = time.monotonic()
         engine.wait(0.05)
         assert time.monotonic() - started < 5.0
+
+    def test_explaining_never_raises(self, engine: GitOpsEngine) -> None:
+        assert all(isinstance(line, str) for line in engine.explain())

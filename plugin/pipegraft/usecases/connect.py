@@ -12,7 +12,7 @@ from pipegraft.adapters.registry import open_registry
 from pipegraft.errors import BuildFailed, UsageError
 from pipegraft.hookspecs import GITOPS_ENGINES, IMAGE_BUILDERS, JUDGES, METRIC_SOURCES
 from pipegraft.model.delivery import Gray
-from pipegraft.ports.engine import GitOpsEngine, VerdictRule
+from pipegraft.ports.engine import EngineRequest, GitOpsEngine, VerdictRule
 from pipegraft.ports.images import ImageBuilder
 from pipegraft.ports.registry import ReferringRegistry
 from pipegraft.ports.stage import IacBranch
@@ -80,7 +80,9 @@ class LiveConnections:
         gate = self._project.delivery.environments[environment].gate
         plugin = self._project.plugins.get(GITOPS_ENGINES, gate.engine)
         options = plugin.options.model_validate(dict(gate.options))
-        return plugin.connect(options, self._project.root), plugin.verdict
+        iac = self._project.delivery.iac
+        request = EngineRequest(self._project.root, iac.repository, iac.branch, environment)
+        return plugin.connect(options, request), plugin.verdict
 
     def _judge(self, environment: str) -> Judge:
         return self._project.plugins.get(JUDGES, self._gray(environment).judge).judge

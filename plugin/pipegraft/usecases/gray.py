@@ -141,7 +141,7 @@ def wait_until_live(project: Project, status: GrayStatus, progress: Progress) ->
         rule,
         history=connections.iac(),
         target=status.commits[0].id,
-        patience=Patience(gate.timeout, gate.settle),
+        patience=Patience(gate.timeout, gate.settles),
         clock=SystemClock(),
         progress=progress,
     )

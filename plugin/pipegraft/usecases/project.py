@@ -53,7 +53,18 @@ def open_project(root: Path, plugins: Plugins) -> Project:
     problems = [problem for check in checks for problem in check(root, delivery, marked, plugins)]
     if problems:
         raise ConfigError(problems)
-    return Project(root, delivery, plugins)
+    return Project(root, _completed(delivery, plugins), plugins)
+
+
+def _completed(delivery: Delivery, plugins: Plugins) -> Delivery:
+    """The delivery with what its engines prefer where it does not say."""
+    environments = {}
+    for name, environment in delivery.environments.items():
+        gate = environment.gate
+        if gate.settle is None:
+            gate = gate.model_copy(update={"settle": plugins.get(GITOPS_ENGINES, gate.engine).settle})
+        environments[name] = environment.model_copy(update={"gate": gate})
+    return delivery.model_copy(update={"environments": environments})
 
 
 def read_text(path: Path, *, fix: str = "") -> str:

@@ -50,6 +50,7 @@ def pipegraft_ci_systems() -> Iterator[CiSystem]:
         eject=_eject,
         templates=make_templates,
         source=read_source,
+        pinned=_pinned,
         example=_example,
         verify=_verify,
     )
@@ -89,6 +90,14 @@ def read_source(variables: Mapping[str, str]) -> Source | None:
         pipeline=variables.get("CI_PIPELINE_URL", ""),
         repository=variables.get("CI_PROJECT_URL", ""),
     )
+
+
+def _pinned(_file: str, _text: str, read: Callable[[str], str | None]) -> str | None:
+    from pipegraft.domain.gitlab.include_graft import MANIFEST  # noqa: PLC0415 - see `_inject`
+    from pipegraft.domain.gitlab.manifest import read_settings  # noqa: PLC0415
+
+    settings = read_settings(read(MANIFEST))
+    return None if settings is None else settings.source.ref or "copies"
 
 
 def _example(stage: Stage) -> UsageExample:

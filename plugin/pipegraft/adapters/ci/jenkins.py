@@ -56,6 +56,7 @@ def pipegraft_ci_systems() -> Iterator[CiSystem]:
         eject=_eject,
         templates=make_library,
         source=read_source,
+        pinned=_pinned,
     )
 
 
@@ -63,6 +64,13 @@ def _inject(request: InjectionRequest) -> Injection:
     from pipegraft.domain.jenkins.injection import inject  # noqa: PLC0415 - every job only reads its source
 
     return inject(request)
+
+
+def _pinned(file: str, text: str, _read: Callable[[str], str | None]) -> str | None:
+    from pipegraft.domain.jenkins.annotation import library_version  # noqa: PLC0415 - see `_inject`
+    from pipegraft.text.groovy import parse  # noqa: PLC0415
+
+    return library_version(parse(text, file))
 
 
 def _eject(file: str, text: str, _read: Callable[[str], str | None]) -> Injection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from pipegraft.domain.verdicts.embedded import verdict
 from pipegraft.errors import PipegraftError, Unreachable, UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Declared
-from pipegraft.ports.engine import GitOpsEngine, Status
+from pipegraft.ports.engine import EngineRequest, GitOpsEngine, Status
 from pipegraft.ports.plugins import GitOpsEnginePlugin
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ class EmbeddedEngine:
         except PipegraftError:  # `observe` will find the same, and say so
             time.sleep(max(0.0, end - time.monotonic()))
 
+    def explain(self) -> Sequence[str]:
+        return ()  # the status has it all
+
     @property
     def _page(self) -> str:
         return f"/applications/{self._options.application}"
@@ -114,8 +117,8 @@ class EmbeddedEngine:
             ) from None
 
 
-def _connect(options: EmbeddedOptions, root: Path) -> GitOpsEngine:
-    return EmbeddedEngine(options, root)
+def _connect(options: EmbeddedOptions, request: EngineRequest) -> GitOpsEngine:
+    return EmbeddedEngine(options, request.root)
 
 
 @hookimpl

@@ -19,7 +19,7 @@ from pipegraft.ports.iac import Commit, split_path
 if TYPE_CHECKING:
     from gitlab.v4.objects import Project
 
-__all__ = ["GitLabBranch", "open_gitlab_project", "translated"]
+__all__ = ["GitLabBranch", "commit_action", "open_gitlab_project", "or_none", "translated"]
 
 _TIMEOUT = 30.0
 _PAGE = 100
@@ -54,7 +54,7 @@ class GitLabBranch:
 
     def tip(self) -> str:
         with translated(self._name):
-            found = _or_none(lambda: self._project.branches.get(self._branch))
+            found = or_none(lambda: self._project.branches.get(self._branch))
         if found is None:
             raise UsageError(
                 f"expected a branch '{self._branch}' in {self._name}, there is none",
@@ -65,7 +65,7 @@ class GitLabBranch:
     def read(self, path: str, at: str) -> str | None:
         split_path(path)
         with translated(self._name):
-            found = _or_none(lambda: self._project.files.get(path, ref=at))
+            found = or_none(lambda: self._project.files.get(path, ref=at))
         if found is None:
             return None
         try:
@@ -94,7 +94,7 @@ class GitLabBranch:
         if not (_FULL_NAME.fullmatch(revision) and _FULL_NAME.fullmatch(at)):
             return False
         with translated(self._name):
-            base: Any = _or_none(lambda: self._project.repository_merge_base([revision, at]))
+            base: Any = or_none(lambda: self._project.repository_merge_base([revision, at]))
         return bool(base) and base["id"] == revision
 
     def log(self, path: str | None = None, *, limit: int | None = None) -> Sequence[Commit]:
@@ -107,7 +107,7 @@ class GitLabBranch:
     def _action(self, path: str, text: str | None, parent: str) -> dict[str, Any]:
         split_path(path)
         with translated(self._name):
-            held = _or_none(lambda: self._project.files.get(path, ref=parent))
+            held = or_none(lambda: self._project.files.get(path, ref=parent))
         kind = "delete" if text is None else "create" if held is None else "update"
         action: dict[str, Any] = {"action": kind, "file_path": path}
         action |= {} if text is None else {"content": text}
@@ -159,11 +159,12 @@ def _bare(path: str) -> str:
 
 
 @contextmanager
-def translated(name: str) -> Iterator[None]:
+def translated(name: str, token: str = "PIPEGRAFT_IAC_TOKEN") -> Iterator[None]:  # noqa: S107 - its name
     """Turn what the library raises into the error tree.
 
     Arguments:
         name: the project, for messages.
+        token: the variable that holds the token.
     """
     import gitlab  # noqa: PLC0415 - see `open_gitlab_project`
     import requests  # noqa: PLC0415 - what the library speaks HTTP with
@@ -171,22 +172,22 @@ def translated(name: str) -> Iterator[None]:
     try:
         yield
     except gitlab.GitlabError as error:
-        raise _explained(error.response_code, str(error.error_message), name) from None
+        raise _explained(error.response_code, str(error.error_message), name, token) from None
     except requests.RequestException as error:
         kind = type(error).__name__
         raise Unreachable(f"{name}: GitLab gave no answer ({kind})", fix="run this again") from None
 
 
-def _explained(code: int | None, said: str, name: str) -> PipegraftError:
+def _explained(code: int | None, said: str, name: str, token: str) -> PipegraftError:
     if code in {401, 403}:
         return AccessDenied(
             f"GitLab refused the token for {name}: {said}",
-            fix="give PIPEGRAFT_IAC_TOKEN the scope 'api' and a role that may push to the branch",
+            fix=f"give {token} the scope 'api' and a role that may push to the branch",
         )
     if code == 404:
         return AccessDenied(
-            f"there is no project {name} for this token: {said}",
-            fix="check 'iac.repository' in delivery.yaml, and what the token may read",
+            f"there is no {name} for this token: {said}",
+            fix=f"check the name, and what {token} may read",
         )
     if code == 409:
         return Locked(f"{name} is busy: {said}", fix="run this again")
@@ -199,7 +200,7 @@ def _explained(code: int | None, said: str, name: str) -> PipegraftError:
     return UsageError(f"{name}: GitLab answered {code}: {said}")
 
 
-def _or_none(ask: Callable[[], Any]) -> Any:
+def or_none(ask: Callable[[], Any]) -> Any:
     """What GitLab answers, None for 404 on something below the project."""
     import gitlab  # noqa: PLC0415 - see `open_gitlab_project`
 
@@ -209,6 +210,18 @@ def _or_none(ask: Callable[[], Any]) -> Any:
         if error.response_code == 404 and "project" not in str(error.error_message).lower():
             return None
         raise
+
+
+def commit_action(path: str, text: str | None, held: str | None) -> dict[str, Any]:
+    """One file of a commit.
+
+    Arguments:
+        text: what it shall hold, None to delete it.
+        held: what it holds, None if there is none.
+    """
+    if text is None:
+        return {"action": "delete", "file_path": path}
+    return {"action": "create" if held is None else "update", "file_path": path, "content": text}
 
 
 def _commit(data: Mapping[str, Any]) -> Commit:

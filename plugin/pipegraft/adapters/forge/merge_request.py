@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from pipegraft.adapters.forge.gitlab import GitLabBranch, translated
+from pipegraft.adapters.forge.gitlab import GitLabBranch, commit_action, translated
 from pipegraft.errors import Held, TipMoved
 from pipegraft.model.delivery import MergeRequest
 from pipegraft.ports.clock import Clock
@@ -119,7 +119,7 @@ class MergeRequestBranch:
         return tip if same else None
 
     def _propose(self, source: str, changes: Mapping[str, str | None], message: str, parent: str) -> str:
-        actions = [_action(path, text, self.read(path, parent)) for path, text in changes.items()]
+        actions = [commit_action(path, text, self.read(path, parent)) for path, text in changes.items()]
         data = {
             "branch": source,
             "start_sha": parent,
@@ -184,12 +184,6 @@ def _source_branch(trailers: Mapping[str, str]) -> str:
     """``pipegraft/APP/ENVIRONMENT``."""
     parts = (trailers.get(f"Pipegraft-{key}", "") for key in ("App", "Environment"))
     return "/".join(("pipegraft", *(_UNSAFE.sub("-", part.lower()) or "any" for part in parts)))
-
-
-def _action(path: str, text: str | None, held: str | None) -> dict[str, Any]:
-    if text is None:
-        return {"action": "delete", "file_path": path}
-    return {"action": "create" if held is None else "update", "file_path": path, "content": text}
 
 
 def _filled(template: str, said: Commit) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pipegraft.adapters.kubernetes.kinds import Kind
-from pipegraft.adapters.kubernetes.kubeconfig import Access, ClusterOptions, load_access
+from pipegraft.adapters.kubernetes.kubeconfig import IN_CLUSTER, Access, ClusterOptions, load_access
 from pipegraft.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,12 +35,13 @@ def open_cluster(options: ClusterOptions, root: Path) -> Cluster:
         UsageError: there is no such configuration.
     """
     access = load_access(options, root)
-    return _opened(options, root, access["cluster"].get("server", ""), access["context"])
+    return _opened(options.kubeconfig, root, access["context"], access["cluster"].get("server", ""))
 
 
 @cache
-def _opened(options: ClusterOptions, root: Path, _server: str, _context: str) -> Cluster:
-    return Cluster(options, root)
+def _opened(kubeconfig: str | None, root: Path, context: str, _server: str) -> Cluster:
+    named = None if kubeconfig is None and context == IN_CLUSTER else context
+    return Cluster(ClusterOptions(kubeconfig=kubeconfig, context=named), root)
 
 
 class Cluster:
@@ -83,17 +84,26 @@ class Cluster:
         return _plain(found, kind)
 
     def find(
-        self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> Sequence[Object]:
         """Objects of a kind.
 
         Arguments:
             namespace: ``*`` for all; the configuration's own if None.
             labels: what each must have.
+            fields: what must stand in each, by its path; each kind knows a few.
         """
         with self._translated(kind):
             found = self._client.list(
-                _resource(kind), chunk_size=_PAGE, labels=dict(labels or {}), **self._place(kind, namespace)
+                _resource(kind),
+                chunk_size=_PAGE,
+                labels=dict(labels or {}),
+                fields=dict(fields or {}),
+                **self._place(kind, namespace),
             )
             return [_plain(item, kind) for item in found]
 

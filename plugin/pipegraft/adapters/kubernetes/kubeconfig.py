@@ -17,9 +17,11 @@ import yaml
 from pipegraft.errors import UsageError
 from pipegraft.model.base import Declared
 
-__all__ = ["Access", "ClusterOptions", "load_access"]
+__all__ = ["IN_CLUSTER", "Access", "ClusterOptions", "load_access"]
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+IN_CLUSTER = "in-cluster"
+"""What stands for a context where the pod's own account is used."""
 _FILES = {
     "cluster": ("certificate-authority",),
     "user": ("client-certificate", "client-key", "tokenFile"),
@@ -127,7 +129,7 @@ def _from_account(variables: Mapping[str, str]) -> Access | None:
     if not host or not (_ACCOUNT / "token").exists():
         return None
     return {
-        "context": "in-cluster",
+        "context": IN_CLUSTER,
         "namespace": (_ACCOUNT / "namespace").read_text().strip(),
         "cluster": {
             "server": f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",

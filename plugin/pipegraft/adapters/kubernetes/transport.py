@@ -96,7 +96,9 @@ class Transport(httpx2.BaseTransport):
             if self._inner is None or self._inner[0].certificate != identity.certificate:
                 verify = _trust(self._cluster, identity)
                 proxy = self._cluster.get("proxy-url") or _proxy_of(self._cluster["server"])
-                self._inner = (identity, httpx2.HTTPTransport(verify=verify, proxy=proxy, retries=1))
+                limits = httpx2.Limits(max_connections=None)  # each watch holds one
+                inner = httpx2.HTTPTransport(verify=verify, proxy=proxy, retries=1, limits=limits)
+                self._inner = (identity, inner)
             return self._inner[1]
 
     def _remember(self, answer: httpx2.Response) -> None:

@@ -66,6 +66,10 @@ class Watched:
                 raise self._trouble
             return dict(self._objects)
 
+    def take(self, item: Object) -> None:
+        """Learn of an object in its newest version before the watch tells, as after changing it."""
+        self._change("MODIFIED", item)
+
     def listen(self, listener: Callable[[], None]) -> None:
         """Have `listener` called after every change, from another thread."""
         with self._lock:
@@ -91,14 +95,14 @@ class Watched:
             except PipegraftError as error:
                 self._fail(error)
                 return
-            self._take(version, items)
+            self._replace(version, items)
             self._listed = time.monotonic()
             if self._thread is None:
                 name = f"watch {self.kind.resource}"
                 self._thread = threading.Thread(target=self._follow, name=name, daemon=True)
                 self._thread.start()
 
-    def _take(self, version: str, items: list[Object]) -> None:
+    def _replace(self, version: str, items: list[Object]) -> None:
         at = _number(version)
         with self._lock:
             newer = {key: item for key, item in self._objects.items() if _version(item) > at}

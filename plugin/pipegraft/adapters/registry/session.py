@@ -134,7 +134,8 @@ class Session:
             OutsideError: it will not.
         """
         said = _reason(answer)
-        if answer.status in AGAIN:
+        # A registry on a file system does not show a blob for a moment while another push writes it again.
+        if answer.status in AGAIN or "MANIFEST_BLOB_UNKNOWN" in said:
             told = retry_after(answer.headers.get("retry-after"), self.clock.now())
             deadline.wait(said, told if answer.status in (429, 503) else None)
             return

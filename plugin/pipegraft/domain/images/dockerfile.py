@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Dockerfile", "read_dockerfile"]
+__all__ = ["Dockerfile", "exposed_ports", "read_dockerfile"]
 
 _DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S+)\s*$")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::([-+])([^}]*))?\})")
@@ -59,6 +59,24 @@ def read_dockerfile(text: str, arguments: Mapping[str, str]) -> Dockerfile:
             for name in one.sources():
                 _note(_expand(name, variables), stages, images)
     return Dockerfile(tuple(images), final, reasons[0] if reasons else "")
+
+
+def exposed_ports(text: str) -> tuple[int, ...]:
+    """Ports that the last stage of a Dockerfile says it listens on (``EXPOSE``), each once, in order."""
+    variables: dict[str, str] = {}
+    ports: dict[int, None] = {}
+    for one in _instructions(text):
+        if one.keyword == "FROM":
+            ports.clear()
+        elif one.keyword in ("ARG", "ENV"):
+            for name, value in re.findall(r"(\w+)[= ]\s*(\S+)", one.rest):
+                variables[name] = value.strip("\"'")
+        elif one.keyword == "EXPOSE":
+            for word in _expand(one.rest, variables).split():
+                number = word.partition("/")[0].partition("-")[0]
+                if number.isdecimal() and 0 < int(number) < 65536:
+                    ports[int(number)] = None
+    return tuple(ports)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,22 @@ was compared to. Source: argoproj/argo-cd, ``pkg/apis/application/v1alpha1/types
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from pipegraft.domain.verdicts.conditions import Object, time_of
-from pipegraft.ports.engine import State, Status, Verdict
+from pipegraft.domain.verdicts import workloads
+from pipegraft.domain.verdicts.conditions import Object, name_of, time_of
+from pipegraft.domain.verdicts.repositories import same_repository
+from pipegraft.domain.verdicts.several import several
+from pipegraft.ports.engine import Resource, State, Status, Verdict
 
-__all__ = ["verdict"]
+__all__ = ["APPLIED", "REFRESH", "applied", "verdict", "verdicts"]
 
+REFRESH = "argocd.argoproj.io/refresh"
+"""Annotation that asks for a comparison; the controller takes it away with the status it then writes."""
+APPLIED = {"Deployment", "StatefulSet", "DaemonSet", "Job"}
+"""Kinds of resources whose pods tell why an application is not healthy."""
+_HEAD = {"", "HEAD"}
 _ERRORS = {"ComparisonError", "InvalidSpecError", "SyncError"}
 _MOVING = {"Running", "Terminating"}
 
@@ -26,14 +35,23 @@ def verdict(status: Status, at_target: AtTarget) -> Verdict:
 
     Arguments:
         status: ``application``: the object; ``asked``: time of our refresh request, RFC 3339, or None;
-            ``repository``: URL of the IaC repository, None counts every git source;
-            ``can-sync``: what its sync windows say now, or None.
+            ``repository``: URL of the IaC repository, None counts every git source; ``branch``: the one a
+            source must follow, None: any; ``child``: whether another application declares this one, which
+            then may be made from another repository; ``can-sync``: what its sync windows say now, or None;
+            ``workloads``: what it has applied, ``owned``: their ReplicaSets and pods, None where they were
+            not looked at; ``now``: the cluster's time, RFC 3339.
         at_target: whether a revision is the target or a descendant of it.
     """
+    found = _conclude(status, at_target)
+    return replace(found, resources=tuple(_rows(status["application"])))
+
+
+def _conclude(status: Status, at_target: AtTarget) -> Verdict:
     app: Object = status["application"]
     for check in (
         _gone,
         _foreign,
+        _pinned,
         _moving,
         _failed_operation,
         _errors,
@@ -45,7 +63,35 @@ def verdict(status: Status, at_target: AtTarget) -> Verdict:
         found = check(app, status, at_target)
         if found:
             return found
-    return _health(app)
+    return _with_workloads(_health(app), status)
+
+
+verdicts = several(verdict, lambda status: name_of(status["application"]))
+"""The rule for ``applications``, see `several`."""
+
+
+def applied(app: Object) -> Iterator[Mapping[str, Any]]:
+    """What an application has applied of its present revision, as entries of ``status.resources``.
+
+    While a sync runs, that is what this sync has applied already: the rest may still be of the one before.
+    """
+    operation = _operation(app)
+    if operation.get("phase") not in _MOVING:
+        yield from _resources(app)
+        return
+    for item in (operation.get("syncResult") or {}).get("resources") or ():
+        if item.get("status") == "Synced" and not item.get("hookType"):
+            yield item
+
+
+def _with_workloads(found: Verdict, status: Status) -> Verdict:
+    """A failure that the pods show is one, however long Argo CD calls it progress."""
+    if found.state not in {State.PROGRESSING, State.FAILED} or status.get("workloads") is None:
+        return found
+    told = workloads.health(status["workloads"], status.get("owned") or (), status.get("now"))
+    if told.state is State.FAILED and found.state is State.PROGRESSING:
+        return told
+    return replace(found, evidence=(*found.evidence, *told.evidence))
 
 
 def _gone(app: Object, _status: Status, _at_target: AtTarget) -> Verdict | None:
@@ -55,19 +101,44 @@ def _gone(app: Object, _status: Status, _at_target: AtTarget) -> Verdict | None:
 
 
 def _foreign(app: Object, status: Status, _at_target: AtTarget) -> Verdict | None:
-    if any(_is_ours(source, status) for source in _sources(app)):
+    if status.get("child") or any(_is_ours(source, status) for source in _sources(app)):
         return None
     urls = ", ".join(str(source.get("repoURL")) for source in _sources(app))
-    return Verdict(State.FAILED, f"no source of the Application is the IaC repository; it has: {urls}")
+    return Verdict(
+        State.FAILED,
+        f"no source of the Application is the IaC repository, {status.get('repository')}; it has: {urls}",
+        ("if that is the same repository by another name, set 'gate.repository' to it",),
+    )
 
 
-def _moving(app: Object, _status: Status, _at_target: AtTarget) -> Verdict | None:
+def _pinned(app: Object, status: Status, _at_target: AtTarget) -> Verdict | None:
+    if status.get("child"):
+        return None
+    revisions = [_wanted(source) for source in _sources(app) if _is_ours(source, status)]
+    other = next((revision for revision in revisions if not _follows(revision, status)), None)
+    if other is None:
+        return None
+    return Verdict(
+        State.FAILED, f"the Application follows '{other}', not the branch '{status.get('branch')}'"
+    )
+
+
+def _follows(revision: str, status: Status) -> bool:
+    branch = status.get("branch")
+    return branch is None or revision in _HEAD | {branch, f"refs/heads/{branch}"}
+
+
+def _moving(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:
     if app.get("operation"):
         return Verdict(State.PROGRESSING, "a sync is about to start")
     operation = _operation(app)
-    if operation.get("phase") in _MOVING:
-        return Verdict(State.PROGRESSING, f"sync {operation['phase']}: {operation.get('message', '')}")
-    return None
+    if operation.get("phase") not in _MOVING:
+        return None
+    found = Verdict(State.PROGRESSING, f"sync {operation['phase']}: {operation.get('message', '')}")
+    result = operation.get("syncResult") or {}
+    if _is_at_target(result, app, status, at_target):
+        return _with_workloads(found, status)
+    return found
 
 
 def _failed_operation(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:
@@ -75,7 +146,7 @@ def _failed_operation(app: Object, status: Status, at_target: AtTarget) -> Verdi
     if operation.get("phase") not in {"Failed", "Error"}:
         return None
     result = operation.get("syncResult") or {}
-    if not _all_at_target(_revisions(app, result, status), at_target):
+    if not _is_at_target(result, app, status, at_target):
         return None  # the sync of an older revision
     evidence = tuple(
         f"{item.get('kind')} {item.get('namespace', '')}/{item.get('name')}: {item.get('message', '')}"
@@ -99,7 +170,7 @@ def _errors(app: Object, status: Status, _at_target: AtTarget) -> Verdict | None
 def _closed(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:
     """What keeps an OutOfSync application from being synced, without anybody doing something."""
     sync = app.get("status", {}).get("sync") or {}
-    compared = _all_at_target(_revisions(app, sync, status), at_target)
+    compared = _is_at_target(sync, app, status, at_target)
     if sync.get("status") != "OutOfSync" or not compared or not _is_fresh(app, status):
         return None
     automated = (app["spec"].get("syncPolicy") or {}).get("automated")
@@ -120,7 +191,7 @@ def _closed(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:
 def _other_revision(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:
     sync = app.get("status", {}).get("sync") or {}
     revisions = _revisions(app, sync, status)
-    if _all_at_target(revisions, at_target):
+    if _is_at_target(sync, app, status, at_target):
         return None
     seen = ", ".join(revision[:12] for revision in revisions) or "nothing"
     return Verdict(State.PROGRESSING, f"Argo CD has compared {seen} so far")
@@ -163,6 +234,8 @@ def _operation(app: Object) -> Mapping[str, Any]:
 
 
 def _is_fresh(app: Object, status: Status) -> bool:
+    if REFRESH in (app["metadata"].get("annotations") or {}):
+        return False
     return time_of(app.get("status", {}).get("reconciledAt")) >= time_of(status.get("asked"))
 
 
@@ -176,8 +249,12 @@ def _revisions(app: Object, where: Mapping[str, Any], status: Status) -> list[st
     return [
         revision
         for source, revision in zip(_sources(app), revisions, strict=False)
-        if _is_ours(source, status)
+        if _is_ours(source, status) and (not status.get("child") or _follows(_wanted(source), status))
     ]
+
+
+def _wanted(source: Mapping[str, Any]) -> str:
+    return str(source.get("targetRevision") or "")
 
 
 def _is_ours(source: Mapping[str, Any], status: Status) -> bool:
@@ -185,15 +262,17 @@ def _is_ours(source: Mapping[str, Any], status: Status) -> bool:
     repository = status.get("repository")
     if source.get("chart") or url.startswith("oci://"):
         return False
-    return repository is None or _same(url, repository)
-
-
-def _same(one: str, other: str) -> bool:
-    return one.rstrip("/").removesuffix(".git").lower() == other.rstrip("/").removesuffix(".git").lower()
+    return repository is None or same_repository(url, repository)
 
 
 def _all_at_target(revisions: Sequence[str], at_target: AtTarget) -> bool:
     return bool(revisions) and all(revision and at_target(revision) for revision in revisions)
+
+
+def _is_at_target(where: Mapping[str, Any], app: Object, status: Status, at_target: AtTarget) -> bool:
+    """Whether a comparison or a sync was of the target; a child without our repository always is."""
+    revisions = _revisions(app, where, status)
+    return _all_at_target(revisions, at_target) or (bool(status.get("child")) and not revisions)
 
 
 def _is_compared_to_spec(app: Object, compared: Mapping[str, Any]) -> bool:
@@ -215,3 +294,15 @@ def _unhealthy(app: Object) -> Iterator[str]:
         if health.get("status") not in (None, "Healthy"):
             message = f": {health['message']}" if health.get("message") else ""
             yield f"{_called(item)} {health['status']}{message}"
+
+
+def _rows(app: Object) -> Iterator[Resource]:
+    """Its resources, as a table shows them."""
+    states = {"Healthy": State.SUCCEEDED, "Degraded": State.FAILED, "Suspended": State.SUSPENDED}
+    for item in _resources(app):
+        health = (item.get("health") or {}).get("status")
+        state = states.get(health or "Healthy", State.PROGRESSING)
+        if item.get("status") == "OutOfSync" and state is State.SUCCEEDED:
+            state = State.PROGRESSING
+        words = filter(None, (item.get("status"), health, (item.get("health") or {}).get("message")))
+        yield Resource(_called(item), state, ", ".join(words))

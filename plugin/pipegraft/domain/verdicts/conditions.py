@@ -13,6 +13,8 @@ __all__ = ["Object", "condition", "is_observed", "is_true", "name_of", "said", "
 Object = Mapping[str, Any]
 """A Kubernetes object as its API answers it."""
 
+_TOLD = 20
+"""How many verdicts beside the worst one are told."""
 _ORDER = (State.FAILED, State.BLOCKED, State.SUSPENDED, State.PROGRESSING, State.SUCCEEDED)
 
 
@@ -57,9 +59,13 @@ def worst(verdicts: Iterable[Verdict], good: str) -> Verdict:
     Arguments:
         good: reason when all succeeded.
     """
-    found = sorted(verdicts, key=lambda verdict: _ORDER.index(verdict.state))
+    given = tuple(verdicts)
+    rows = tuple(row for verdict in given for row in verdict.resources)
+    found = sorted(given, key=lambda verdict: _ORDER.index(verdict.state))
     bad = [verdict for verdict in found if verdict.state is not State.SUCCEEDED]
     if not bad:
-        return Verdict(State.SUCCEEDED, good)
-    others = [f"{verdict.state}: {verdict.reason}" for verdict in bad[1:]]
-    return Verdict(bad[0].state, bad[0].reason, (*bad[0].evidence, *others))
+        return Verdict(State.SUCCEEDED, good, (), rows)
+    others = [f"{verdict.state}: {verdict.reason}" for verdict in bad[1 : _TOLD + 1]]
+    if len(bad) > _TOLD + 1:
+        others.append(f"and {len(bad) - _TOLD - 1} more")
+    return Verdict(bad[0].state, bad[0].reason, (*bad[0].evidence, *others), rows)

@@ -6,13 +6,16 @@ Source: kubevela/kubevela, ``apis/core.oam.dev/common/types.go`` and ``v1beta1/a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pipegraft.domain.rendering.oam import PUBLISH_VERSION
-from pipegraft.domain.verdicts.conditions import Object, is_observed
-from pipegraft.ports.engine import State, Status, Verdict
+from pipegraft.domain.verdicts import workloads
+from pipegraft.domain.verdicts.conditions import Object, is_observed, name_of
+from pipegraft.domain.verdicts.several import several
+from pipegraft.ports.engine import Resource, State, Status, Verdict
 
-__all__ = ["verdict"]
+__all__ = ["verdict", "verdicts"]
 
 _FAILED = {"workflowFailed", "workflowTerminated", "deleting"}
 
@@ -21,12 +24,43 @@ def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
     """Succeeded once the workflow of the published version is finished and every service is healthy.
 
     Arguments:
-        status: ``application``: the object.
+        status: ``application``: the object; ``workloads``: what it has applied, ``owned``: their ReplicaSets
+            and pods, None where they were not looked at; ``now``: the cluster's time, RFC 3339.
         at_target: whether a revision is the target or a descendant of it.
     """
     app: Object = status["application"]
+    found = _conclude(app, at_target)
+    if status.get("workloads") and found.state is State.PROGRESSING and _is_published(app, at_target):
+        told = workloads.health(status["workloads"], status.get("owned") or (), status.get("now"))
+        found = told if told.state is State.FAILED else replace(found, resources=told.resources)
+    rows = tuple(_rows(app.get("status") or {}))
+    return replace(found, resources=(*rows, *found.resources))
+
+
+verdicts = several(verdict, lambda status: name_of(status["application"]))
+"""The rule for ``applications``, see `several`."""
+
+
+def _is_published(app: Object, at_target: Callable[[str], bool]) -> bool:
+    """Whether KubeVela works on a version that is the target: what it has applied is then of it."""
+    workflow = (app.get("status") or {}).get("workflow") or {}
+    published = _published(app)
+    return bool(published) and at_target(published) and workflow.get("appRevision") == published
+
+
+def _published(app: Object) -> str:
+    return str((app["metadata"].get("annotations") or {}).get(PUBLISH_VERSION, ""))
+
+
+def _rows(seen: Mapping[str, Any]) -> Iterator[Resource]:
+    for service in seen.get("services") or ():
+        state = State.SUCCEEDED if service.get("healthy") else State.PROGRESSING
+        yield Resource(f"service {service.get('name')}", state, service.get("message") or "")
+
+
+def _conclude(app: Object, at_target: Callable[[str], bool]) -> Verdict:
     seen: Mapping[str, Any] = app.get("status") or {}
-    published = (app["metadata"].get("annotations") or {}).get(PUBLISH_VERSION, "")
+    published = _published(app)
     if app["metadata"].get("deletionTimestamp"):
         return Verdict(State.FAILED, "the Application is being deleted")
     if not published or not at_target(published):

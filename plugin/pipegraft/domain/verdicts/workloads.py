@@ -6,12 +6,14 @@ and DaemonSets never say that they failed: the pods do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
 
 from pipegraft.domain.rendering.parts import ANNOTATION
 from pipegraft.domain.verdicts.conditions import Object, condition, is_observed, is_true, name_of, said, worst
-from pipegraft.ports.engine import State, Status, Verdict
+from pipegraft.domain.verdicts.pods import has_lasted, symptoms
+from pipegraft.ports.engine import Resource, State, Status, Verdict
 
 __all__ = ["REVISION", "health", "verdict"]
 
@@ -19,15 +21,9 @@ REVISION = f"{ANNOTATION}revision"
 """Annotation that says of which commit an object is."""
 
 _TEMPLATE_REVISION = "deployment.kubernetes.io/revision"
-_WAITING_FAILURES = {
-    "CrashLoopBackOff",
-    "ImagePullBackOff",
-    "ErrImagePull",
-    "InvalidImageName",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-}
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+_REPLICA_FAILURE = timedelta(seconds=30)
+"""A quota may be free again once old replicas have ended."""
 
 
 def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
@@ -35,7 +31,7 @@ def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
 
     Arguments:
         status: ``objects``: the workloads; ``owned``: ReplicaSets and pods they own; ``expected``: how many
-            objects there must be.
+            objects there must be; ``now``: the cluster's time, RFC 3339.
         at_target: whether a revision is the target or a descendant of it.
     """
     objects: Sequence[Object] = status["objects"]
@@ -46,14 +42,15 @@ def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
         revision = _annotation(item, REVISION)
         if not revision or not at_target(revision):
             return Verdict(State.PROGRESSING, f"{name_of(item)} is of {revision[:12] or 'no revision'}")
-    return health(objects, status.get("owned") or ())
+    return health(objects, status.get("owned") or (), status.get("now"))
 
 
-def health(objects: Sequence[Object], owned: Sequence[Object]) -> Verdict:
+def health(objects: Sequence[Object], owned: Sequence[Object], now: str | None = None) -> Verdict:
     """Whether workloads run as they are declared, whatever revision they are of.
 
     Arguments:
         owned: ReplicaSets and pods, of these and of others.
+        now: the cluster's time, RFC 3339; None forgives nothing that may mend itself.
     """
     rules = {
         "Deployment": _deployment,
@@ -62,20 +59,37 @@ def health(objects: Sequence[Object], owned: Sequence[Object]) -> Verdict:
         "Job": _job,
         "Pod": _pod,
     }
-    found = [_with_pods(rules[item["kind"]](item), item, owned) for item in objects if item["kind"] in rules]
-    return worst(found, f"{len(found)} workloads are ready")
+    kept = [item for item in objects if item["kind"] in rules]
+    found = [_with_pods(_lasting(rules[item["kind"]](item), item, now), item, owned, now) for item in kept]
+    rows = tuple(
+        Resource(name_of(item), one.state, one.reason) for item, one in zip(kept, found, strict=True)
+    )
+    return replace(worst(found, f"{len(found)} workloads are ready"), resources=rows)
 
 
-def _with_pods(found: Verdict, item: Object, owned: Sequence[Object]) -> Verdict:
-    """A workload that is not ready, explained by its newest pods; a pod that cannot run fails it."""
-    if found.state is not State.PROGRESSING:
+def _lasting(found: Verdict, item: Object, now: str | None) -> Verdict:
+    """A controller that cannot make pods, as when a quota is used up, has failed if that lasts."""
+    failure = condition(item, "ReplicaFailure")
+    if found.state is not State.PROGRESSING or failure.get("status") != "True" or not is_observed(item):
         return found
+    reason = f"{name_of(item)}: {said(failure)}"
+    if has_lasted(failure.get("lastTransitionTime"), _REPLICA_FAILURE, now):
+        return Verdict(State.FAILED, reason)
+    return Verdict(State.PROGRESSING, found.reason, (reason,))
+
+
+def _with_pods(found: Verdict, item: Object, owned: Sequence[Object], now: str | None) -> Verdict:
+    """A workload that is not ready, explained by its newest pods; a pod that cannot run fails it."""
+    looked = is_observed(item) or item["kind"] == "Job"  # a Job's spec never changes
+    if found.state is not State.PROGRESSING or not looked or item["kind"] == "Pod":
+        return found  # before its controller has looked, the newest pods are still the old ones
     owners = _newest_owners(item, owned)
     pods = [one for one in owned if one["kind"] == "Pod" and _is_owned(one, owners) and _is_newest(one, item)]
-    broken = [line for pod in pods for line in _pod_failures(pod)]
-    if broken:
-        return Verdict(State.FAILED, f"{name_of(item)}: {broken[0]}", tuple(broken))
-    return found
+    told = sorted((one for pod in pods for one in symptoms(pod, now)), key=lambda one: not one.fatal)
+    lines = tuple(line for one in told for line in one.lines)
+    if told and told[0].fatal:
+        return Verdict(State.FAILED, f"{name_of(item)}: {lines[0]}", lines)
+    return replace(found, evidence=(*found.evidence, *lines))
 
 
 def _newest_owners(item: Object, owned: Sequence[Object]) -> set[str]:
@@ -96,9 +110,11 @@ def _is_owned(item: Object, owners: set[str]) -> bool:
 
 
 def _is_newest(pod: Object, owner: Object) -> bool:
-    """Whether a pod of a StatefulSet is of its newest revision; true where that is not told."""
-    newest = (owner.get("status") or {}).get("updateRevision")
-    label = (pod["metadata"].get("labels") or {}).get("controller-revision-hash")
+    """Whether a pod of a StatefulSet or DaemonSet is of its newest template; true where that is not told."""
+    labels = pod["metadata"].get("labels") or {}
+    newest, label = (owner.get("status") or {}).get("updateRevision"), labels.get("controller-revision-hash")
+    if owner["kind"] == "DaemonSet":
+        newest, label = _annotation(owner, _TEMPLATE_GENERATION), labels.get("pod-template-generation")
     return not (newest and label) or newest == label
 
 
@@ -166,32 +182,13 @@ def _job(item: Object) -> Verdict:
 
 
 def _pod(item: Object) -> Verdict:
-    failures = tuple(_pod_failures(item))
     phase = (item.get("status") or {}).get("phase")
-    if failures:
-        return Verdict(State.FAILED, f"{name_of(item)}: {failures[0]}", failures)
+    lines = tuple(line for one in symptoms(item, None) for line in one.lines)
+    if phase == "Failed" or any(one.fatal for one in symptoms(item, None)):
+        return Verdict(State.FAILED, f"{name_of(item)}: {lines[0]}", lines)
     if phase == "Succeeded" or (phase == "Running" and is_true(item, "Ready")):
         return _ready(item, 1)
-    return Verdict(State.PROGRESSING, f"{name_of(item)} is {phase or 'not there yet'}")
-
-
-def _pod_failures(pod: Object) -> Iterator[str]:
-    """Why a pod cannot run, one line each."""
-    status: Mapping[str, Any] = pod.get("status") or {}
-    if status.get("phase") == "Failed":
-        yield f"{name_of(pod)} failed: {status.get('reason') or status.get('message') or 'no reason given'}"
-    scheduled = condition(pod, "PodScheduled")
-    if scheduled.get("reason") == "Unschedulable":
-        yield f"{name_of(pod)} cannot be scheduled: {scheduled.get('message', '')}"
-    for kind in ("initContainerStatuses", "containerStatuses"):
-        for container in status.get(kind) or ():
-            waiting = (container.get("state") or {}).get("waiting") or {}
-            if waiting.get("reason") in _WAITING_FAILURES:
-                yield f"{name_of(pod)}, container {container['name']}: {said(waiting)}"
-                last = (container.get("lastState") or {}).get("terminated") or {}
-                if last:
-                    words = last.get("message") or last.get("reason") or ""
-                    yield f"    it ended with exit status {last.get('exitCode')}: {words}"
+    return Verdict(State.PROGRESSING, f"{name_of(item)} is {phase or 'not there yet'}", lines)
 
 
 def _behind(item: Object) -> Verdict:

@@ -1,0 +1,61 @@
+"""Argo CD's Applications by the Kubernetes API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipegraft.adapters.engine.cluster_reader import ClusterReader, Reference
+from pipegraft.adapters.kubernetes import Cluster, Kind
+from pipegraft.domain.verdicts.argocd import REFRESH
+
+__all__ = ["APPLICATION", "ClusterApplications"]
+
+APPLICATION = Kind("argoproj.io", "v1alpha1", "Application", "applications")
+_HERE = {"https://kubernetes.default.svc", "in-cluster"}
+"""How a destination says the cluster that Argo CD itself runs in."""
+
+Object = Mapping[str, Any]
+
+
+class ClusterApplications:
+    """`Applications` over a cluster.
+
+    Arguments:
+        cluster: the one Argo CD runs in.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._reader = ClusterReader(cluster)
+
+    def begin(self) -> None:
+        self._reader.begin()
+
+    def read(self, namespace: str) -> Mapping[tuple[str, str], Object]:
+        return self._reader.objects(APPLICATION, namespace)
+
+    def can_sync(self, application: Object) -> bool | None:  # noqa: ARG002 - only Argo CD's own API says it
+        return None
+
+    def refresh(self, application: Object, *, hard: bool) -> None:
+        """A normal refresh resolves the branch anew; a hard one forgets cached manifests too."""
+        metadata = application["metadata"]
+        wanted = {"metadata": {"annotations": {REFRESH: "hard" if hard else "normal"}}}
+        changed = self._cluster.merge(APPLICATION, metadata["name"], wanted, metadata["namespace"])
+        self._reader.watched(APPLICATION, metadata["namespace"]).take(changed)
+
+    def workloads(self, application: Object, applied: Sequence[Object]) -> Mapping[str, object]:
+        destination = application["spec"].get("destination") or {}
+        if not {destination.get("server"), destination.get("name")} & _HERE:
+            return {}
+        own = destination.get("namespace") or ""
+        return self._reader.workloads(
+            Reference(item["kind"], item.get("namespace") or own, item["name"]) for item in applied
+        )
+
+    def wait(self, seconds: float) -> None:
+        self._reader.wait(seconds)
+
+    def explain(self) -> Sequence[str]:
+        return self._reader.explain()

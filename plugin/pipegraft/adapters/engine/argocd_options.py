@@ -1,0 +1,55 @@
+"""Keys of `gate:` for Argo CD."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field, model_validator
+
+from pipegraft.adapters.kubernetes.kubeconfig import ClusterOptions
+from pipegraft.model.base import Declared
+
+__all__ = ["ArgoCdOptions"]
+
+
+class ArgoCdOptions(ClusterOptions, Declared):
+    """Which Applications, and how they are asked for."""
+
+    application: str | None = None
+    """The Application."""
+    applications: tuple[str, ...] = ()
+    """Several Applications."""
+    selector: Mapping[str, str] = {}
+    """Labels of the Applications."""
+    application_set: str | None = None
+    """The ApplicationSet that makes them."""
+    expect: int | None = Field(default=None, ge=1)
+    """How many Applications there must be; needed with `selector` and `application-set`."""
+    children: bool = False
+    """Wait for the Applications that these declare, too (app of apps)."""
+    namespace: str = "argocd"
+    """Namespace of the Applications, for the Kubernetes API."""
+    repository: str | None = None
+    """URL of the IaC repository as Argo CD knows it; `iac.repository` if absent."""
+    workloads: bool = True
+    """Look at pods as well, where they run in the cluster that is asked and may be read."""
+    server: str | None = Field(default=None, pattern=r"^https?://")
+    """Argo CD's own API instead of the Kubernetes API; the token is in `$ARGOCD_AUTH_TOKEN`."""
+    ca: str | None = None
+    """File with the certificate authority of `server`, relative to `delivery.yaml`."""
+
+    @model_validator(mode="after")
+    def _some_are_named(self) -> ArgoCdOptions:
+        open_ended = bool(self.selector) or self.application_set is not None
+        if not (self.names or open_ended):
+            raise ValueError("expected 'application', 'applications', 'selector' or 'application-set'")
+        if open_ended and self.expect is None:
+            raise ValueError(
+                "'selector' and 'application-set' need 'expect': how many Applications there must be"
+            )
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Applications that are named."""
+        return ((self.application,) if self.application else ()) + self.applications

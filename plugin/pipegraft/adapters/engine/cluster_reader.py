@@ -1,0 +1,191 @@
+"""What an engine's adapter reads of a cluster: its objects, the workloads behind them, and why those fail."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
+
+from pipegraft.adapters.kubernetes.cluster import Cluster, Object
+from pipegraft.adapters.kubernetes.kinds import (
+    DAEMON_SET,
+    DEPLOYMENT,
+    EVENT,
+    JOB,
+    POD,
+    REPLICA_SET,
+    STATEFUL_SET,
+    Kind,
+)
+from pipegraft.adapters.kubernetes.watching import Key, Watched
+from pipegraft.errors import AccessDenied, PipegraftError
+
+__all__ = ["WORKLOADS", "ClusterReader", "Reference"]
+
+WORKLOADS = {kind.kind: kind for kind in (DEPLOYMENT, STATEFUL_SET, DAEMON_SET, JOB)}
+"""Kinds whose pods tell how they are."""
+_MOST_NAMESPACES = 20
+"""Namespaces whose workloads are watched at most: each costs a few connections."""
+_MOST_PODS, _LOG_LINES, _MOST_EVENTS = 3, 10, 10
+
+
+class Reference(NamedTuple):
+    """A workload by its name."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+class ClusterReader:
+    """The watches that one engine reads, and waits on.
+
+    Arguments:
+        cluster: where.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._news = threading.Event()
+        self._watched: dict[tuple[Kind, str], Watched] = {}
+        self._namespaces: set[str] = set()
+        self._refused = ""
+        self._looked_at: list[Object] = []
+
+    def begin(self) -> None:
+        """A look begins: what happens from now on is news."""
+        self._news.clear()
+        self._looked_at = []
+
+    def wait(self, seconds: float) -> None:
+        """Return when something that was read has changed, after `seconds` at the latest."""
+        self._news.wait(seconds)
+
+    def objects(self, kind: Kind, namespace: str) -> Mapping[Key, Object]:
+        """The objects of a kind in a namespace; see `Watched.objects`."""
+        return self.watched(kind, namespace).objects()
+
+    def watched(self, kind: Kind, namespace: str) -> Watched:
+        """The watch of a kind in a namespace."""
+        if (kind, namespace) not in self._watched:
+            watched = self._cluster.watched(kind, namespace)
+            watched.listen(self._news.set)
+            self._watched[kind, namespace] = watched
+        return self._watched[kind, namespace]
+
+    def workloads(
+        self, references: Iterable[Reference], labelled: Iterable[tuple[str, str, str]] = ()
+    ) -> Mapping[str, object]:
+        """As `read_workloads`; nothing where we may not look or where there is too much to watch."""
+        wanted, labels = set(references), set(labelled)
+        spaces = {one.namespace for one in wanted} | {namespace for namespace, _, _ in labels}
+        if len(self._namespaces | spaces) > _MOST_NAMESPACES or self._refused:
+            return {}
+        self._namespaces |= spaces
+        try:
+            return self.read_workloads(wanted, labels)
+        except AccessDenied as error:
+            self._refused = error.problem.message
+            return {}
+
+    def read_workloads(
+        self, references: AbstractSet[Reference], labelled: AbstractSet[tuple[str, str, str]]
+    ) -> Mapping[str, object]:
+        """``workloads``, ``owned`` (their ReplicaSets and pods) and ``now`` of a status.
+
+        Arguments:
+            references: workloads by name.
+            labelled: workloads by namespace, label and value.
+
+        Raises:
+            AccessDenied, Unreachable: they cannot be read.
+        """
+        spaces = {one.namespace for one in references} | {namespace for namespace, _, _ in labelled}
+        objects = [item for space in spaces for item in self._chosen(space, references, labelled)]
+        owned = list(self._owned(spaces, objects))
+        self._looked_at += [*objects, *owned]
+        return {"workloads": objects, "owned": owned, "now": self._cluster.now().isoformat()}
+
+    def explain(self) -> Sequence[str]:
+        """Events and last log lines of the pods of the last look that are not ready; never raises."""
+        if self._refused:
+            return (f"workloads were not looked at: {self._refused}",)
+        lines: list[str] = []
+        pods = [item for item in self._looked_at if item["kind"] == "Pod" and not _is_ready(item)]
+        others = [item for item in self._looked_at if item["kind"] in WORKLOADS]
+        for item in [*pods[:_MOST_PODS], *([] if pods else others)]:
+            for part in (self._events, self._logs):
+                try:
+                    lines += part(item)
+                except PipegraftError as error:
+                    lines.append(f"not to be had: {error.problem.message}")
+        return lines
+
+    def _chosen(
+        self, space: str, wanted: AbstractSet[Reference], labels: AbstractSet[tuple[str, str, str]]
+    ) -> Iterator[Object]:
+        here = {(label, value) for namespace, label, value in labels if namespace == space}
+        named = {one.kind for one in wanted if one.namespace == space}
+        for kind in WORKLOADS.values():
+            if not here and kind.kind not in named:
+                continue
+            for item in self.objects(kind, space).values():
+                mine = (item["metadata"].get("labels") or {}).items()
+                if Reference(kind.kind, space, item["metadata"]["name"]) in wanted or here & set(mine):
+                    yield item
+
+    def _owned(self, spaces: Iterable[str], objects: Sequence[Object]) -> Iterator[Object]:
+        """ReplicaSets and pods that belong to the workloads."""
+        owners = {item["metadata"].get("uid") for item in objects}
+        for space in spaces:
+            sets = [item for item in self.objects(REPLICA_SET, space).values() if _owners(item) & owners]
+            yield from sets
+            above = owners | {item["metadata"].get("uid") for item in sets}
+            yield from (item for item in self.objects(POD, space).values() if _owners(item) & above)
+
+    def _events(self, item: Object) -> Iterator[str]:
+        metadata = item["metadata"]
+        fields = {"involvedObject.name": metadata["name"], "involvedObject.kind": item["kind"]}
+        found = [
+            one
+            for one in self._cluster.find(EVENT, metadata["namespace"], fields=fields)
+            if one.get("type") != "Normal"
+        ]
+        found.sort(key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""))
+        for one in found[-_MOST_EVENTS:]:
+            message = " ".join(str(one.get("message", "")).split())
+            yield f"event of {item['kind']} {metadata['name']}: {one.get('reason')}: {message}"
+
+    def _logs(self, item: Object) -> Iterator[str]:
+        if item["kind"] != "Pod":
+            return
+        metadata, status = item["metadata"], item.get("status") or {}
+        for kind in ("initContainerStatuses", "containerStatuses"):
+            for container in status.get(kind) or ():
+                if container.get("ready") or not _has_run(container):
+                    continue
+                ended = bool((container.get("lastState") or {}).get("terminated"))
+                lines = self._cluster.log(
+                    metadata["name"],
+                    metadata["namespace"],
+                    container["name"],
+                    lines=_LOG_LINES,
+                    previous=ended,
+                )
+                yield f"log of pod {metadata['name']}, container {container['name']}:"
+                yield from (f"    {line}" for line in lines)
+
+
+def _owners(item: Object) -> set[str]:
+    return {entry.get("uid") for entry in item["metadata"].get("ownerReferences") or ()}
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
+
+
+def _has_run(container: Object) -> bool:
+    state, last = container.get("state") or {}, container.get("lastState") or {}
+    return bool(last.get("terminated") or state.get("running") or state.get("terminated"))

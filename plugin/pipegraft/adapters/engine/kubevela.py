@@ -1,0 +1,107 @@
+"""KubeVela: an Application whose published version is a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from pipegraft.adapters.engine.cluster_reader import WORKLOADS, ClusterReader, Reference
+from pipegraft.adapters.kubernetes import Cluster, ClusterOptions, Kind, open_cluster
+from pipegraft.domain.verdicts.kubevela import verdicts
+from pipegraft.errors import UsageError
+from pipegraft.hookspecs import hookimpl
+from pipegraft.ports.engine import EngineRequest, GitOpsEngine, Status
+from pipegraft.ports.plugins import GitOpsEnginePlugin
+
+__all__ = ["KubeVela", "KubeVelaOptions", "pipegraft_gitops_engines"]
+
+APPLICATION = Kind("core.oam.dev", "v1beta1", "Application", "applications")
+_HERE = {"", "local"}
+"""How KubeVela names the cluster it runs in."""
+
+
+class KubeVelaOptions(ClusterOptions):
+    """Keys of `gate:` for KubeVela."""
+
+    application: str | None = None
+    """The Application."""
+    applications: tuple[str, ...] = ()
+    """Several Applications."""
+    namespace: str = Field(default="default", min_length=1)
+    """Their namespace."""
+    workloads: bool = True
+    """Look at workloads and pods, where they may be read."""
+
+    @model_validator(mode="after")
+    def _some_are_named(self) -> KubeVelaOptions:
+        if not self.names:
+            raise ValueError("expected 'application' or 'applications'")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Applications that are named."""
+        return ((self.application,) if self.application else ()) + self.applications
+
+
+class KubeVela:
+    """`GitOpsEngine` over Applications of the Open Application Model.
+
+    Arguments:
+        options: which ones.
+        cluster: where KubeVela runs.
+    """
+
+    def __init__(self, options: KubeVelaOptions, cluster: Cluster) -> None:
+        self._options = options
+        self._reader = ClusterReader(cluster)
+
+    def observe(self) -> Status:
+        self._reader.begin()
+        known = self._reader.objects(APPLICATION, self._options.namespace)
+        entries = []
+        for name in self._options.names:
+            app = known.get((self._options.namespace, name))
+            if app is None:
+                there = ", ".join(sorted(one for _, one in known)[:20]) or "none"
+                raise UsageError(
+                    f"KubeVela has no Application '{name}' in namespace '{self._options.namespace}';"
+                    f" there are: {there}",
+                    fix="check 'gate.application', 'gate.namespace' and the cluster that is asked",
+                )
+            entries.append({"application": app, **self._workloads(app)})
+        return {"applications": entries, "expected": len(self._options.names)}
+
+    def request_sync(self) -> None:
+        """Nothing to ask for: it sees a new version when it is applied."""
+
+    def wait(self, seconds: float) -> None:
+        self._reader.wait(seconds)
+
+    def explain(self) -> Sequence[str]:
+        return self._reader.explain()
+
+    def _workloads(self, app: Mapping[str, Any]) -> Mapping[str, object]:
+        status = app.get("status") or {}
+        if not self._options.workloads or status.get("status") == "running":
+            return {}
+        applied = [
+            item
+            for item in status.get("appliedResources") or ()
+            if item.get("kind") in WORKLOADS and (item.get("cluster") or "") in _HERE
+        ]
+        return self._reader.workloads(
+            Reference(item["kind"], item.get("namespace") or self._options.namespace, item["name"])
+            for item in applied
+        )
+
+
+def _connect(options: KubeVelaOptions, request: EngineRequest) -> GitOpsEngine:
+    return KubeVela(options, open_cluster(options, request.root))
+
+
+@hookimpl
+def pipegraft_gitops_engines() -> Iterable[GitOpsEnginePlugin]:
+    yield GitOpsEnginePlugin("kubevela", KubeVelaOptions, _connect, verdicts)

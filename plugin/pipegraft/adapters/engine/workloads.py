@@ -1,0 +1,87 @@
+"""Plain workloads, whoever applies them: each names the commit it is of in an annotation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from pydantic import Field, model_validator
+
+from pipegraft.adapters.engine.cluster_reader import WORKLOADS, ClusterReader, Reference
+from pipegraft.adapters.kubernetes import Cluster, ClusterOptions, open_cluster
+from pipegraft.domain.verdicts.workloads import verdict
+from pipegraft.hookspecs import hookimpl
+from pipegraft.ports.engine import EngineRequest, GitOpsEngine, Status
+from pipegraft.ports.plugins import GitOpsEnginePlugin
+
+__all__ = ["Workloads", "WorkloadsOptions", "pipegraft_gitops_engines"]
+
+
+class WorkloadsOptions(ClusterOptions):
+    """Keys of `gate:` for plain workloads."""
+
+    objects: tuple[str, ...] = ()
+    """``Deployment/web``, ``StatefulSet/queue``, ``DaemonSet/agent``, ``Job/migrate``."""
+    selector: Mapping[str, str] = Field(default={}, max_length=1)
+    """A label that the workloads have, and its value."""
+    expect: int | None = Field(default=None, ge=1)
+    """How many workloads there must be; needed with `selector`."""
+    namespace: str = "default"
+    """Their namespace."""
+
+    @model_validator(mode="after")
+    def _some_are_named(self) -> WorkloadsOptions:
+        if not (self.objects or self.selector):
+            raise ValueError("expected 'objects' or 'selector'")
+        if self.selector and self.expect is None:
+            raise ValueError("'selector' needs 'expect': how many workloads there must be")
+        for text in self.objects:
+            kind, _, name = text.partition("/")
+            if kind not in WORKLOADS or not name:
+                raise ValueError(f"expected KIND/NAME with a kind of {', '.join(WORKLOADS)}, found '{text}'")
+        return self
+
+
+class Workloads:
+    """`GitOpsEngine` over workloads.
+
+    Arguments:
+        options: which ones.
+        cluster: where they run.
+    """
+
+    def __init__(self, options: WorkloadsOptions, cluster: Cluster) -> None:
+        self._options = options
+        self._reader = ClusterReader(cluster)
+
+    def observe(self) -> Status:
+        self._reader.begin()
+        options = self._options
+        pairs = [text.split("/", 1) for text in options.objects]
+        found = self._reader.read_workloads(
+            {Reference(kind, options.namespace, name) for kind, name in pairs},
+            {(options.namespace, label, value) for label, value in options.selector.items()},
+        )
+        return {
+            "objects": found["workloads"],
+            "owned": found["owned"],
+            "now": found["now"],
+            "expected": options.expect or len(pairs),
+        }
+
+    def request_sync(self) -> None:
+        """Nobody to ask: whoever applies them does so by itself."""
+
+    def wait(self, seconds: float) -> None:
+        self._reader.wait(seconds)
+
+    def explain(self) -> Sequence[str]:
+        return self._reader.explain()
+
+
+def _connect(options: WorkloadsOptions, request: EngineRequest) -> GitOpsEngine:
+    return Workloads(options, open_cluster(options, request.root))
+
+
+@hookimpl
+def pipegraft_gitops_engines() -> Iterable[GitOpsEnginePlugin]:
+    yield GitOpsEnginePlugin("workloads", WorkloadsOptions, _connect, verdict)

@@ -1,0 +1,266 @@
+"""A group on GitLab as a fleet, with as few calls as the work can be done in.
+
+Sources: GitLab's REST API, "Groups", "Repository files", "Repositories", "Commits", "Merge requests" and
+"Pipelines". A project costs a call for each file that is read, one for the commit and one for the merge
+request; what concerns all projects is asked of the group.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pipegraft.adapters.forge.gitlab import commit_action, or_none, translated
+from pipegraft.errors import Held, UsageError
+from pipegraft.model.fleet import Change, ForgeProject, PipelineRun, Proposal, ProposalState
+
+if TYPE_CHECKING:
+    from gitlab import Gitlab
+    from gitlab.v4.objects import Group, Project
+
+__all__ = ["TOKEN", "GitLabGroup", "open_group"]
+
+TOKEN = "PIPEGRAFT_GITLAB_TOKEN"  # noqa: S105 - the variable's name
+_TIMEOUT = 30.0
+_PAGE = 100
+"""Entries GitLab puts on one page at most."""
+_MARK = re.compile(r"<!-- pipegraft:([0-9a-f]+) -->")
+_TRAILER = "Pipegraft-Change"
+_ENDED = {"success": True, "failed": False}
+
+
+def open_group(name: str, server: str | None, environment: Mapping[str, str]) -> GitLabGroup:
+    """The group of that name; nothing is asked of it yet.
+
+    Arguments:
+        name: its full path, or its number.
+        server: URL of the server; ``CI_SERVER_URL`` if None.
+        environment: ``PIPEGRAFT_GITLAB_TOKEN`` holds a token with the scope ``api``.
+
+    Raises:
+        UsageError: there is no token, or the server is not known.
+    """
+    import gitlab  # noqa: PLC0415 - 0.2 s, for those who work on a fleet alone
+
+    base, token = server or environment.get("CI_SERVER_URL", ""), environment.get(TOKEN)
+    if not base:
+        raise UsageError("expected the URL of a GitLab server", fix="name it with --server")
+    if not token:
+        raise UsageError(
+            f"a fleet needs a token, {TOKEN} is not set",
+            fix="set it to a group access token with the scope 'api' and the role Developer",
+        )
+    # GitLab says when to ask again (429), and what it could not do (5xx) may be asked again: a commit
+    # replaces its branch, and a second merge request for it is refused.
+    client = gitlab.Gitlab(
+        base.rstrip("/"),
+        private_token=token,
+        timeout=_TIMEOUT,
+        keep_base_url=True,
+        retry_transient_errors=True,
+    )
+    return GitLabGroup(client, name)
+
+
+class GitLabGroup:
+    """`Forge` over GitLab's API.
+
+    Arguments:
+        client: the server.
+        name: full path or number of the group.
+    """
+
+    def __init__(self, client: Gitlab, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def projects(self) -> Sequence[ForgeProject]:
+        with self._asked():
+            listed = self._group().projects.list(
+                iterator=True,
+                include_subgroups=True,
+                archived=False,
+                with_shared=False,
+                order_by="path",
+                sort="asc",
+                per_page=_PAGE,
+            )
+            found = [_project(one.attributes) for one in listed]
+        return sorted(found, key=lambda one: one.path)
+
+    def read(self, project: ForgeProject, path: str) -> str | None:
+        with translated(project.path, TOKEN):
+            held = or_none(lambda: self._project(project).files.get(path, ref=project.branch))
+        if held is None:
+            return None
+        try:
+            return bytes(held.decode()).decode()
+        except UnicodeDecodeError as error:
+            raise UsageError(
+                f"{project.path}: expected {path} in UTF-8, found byte {error.object[error.start]:#04x}"
+            ) from None
+
+    def paths(self, project: ForgeProject) -> Sequence[str]:
+        with translated(project.path, TOKEN):
+            listed = self._project(project).repository_tree(
+                ref=project.branch, recursive=True, iterator=True, per_page=_PAGE
+            )
+            return sorted(one["path"] for one in listed if one["type"] == "blob")
+
+    def proposals(self, branch: str) -> Mapping[int, Proposal]:
+        with self._asked():
+            listed = self._group().mergerequests.list(
+                iterator=True,
+                source_branch=branch,
+                state="all",
+                scope="all",
+                order_by="created_at",
+                sort="asc",
+                per_page=_PAGE,
+            )
+            return {one.project_id: _proposal(one.attributes) for one in listed}  # the newest is the last
+
+    def opened_with(self, label: str) -> Mapping[int, Sequence[Proposal]]:
+        found: dict[int, list[Proposal]] = {}
+        with self._asked():
+            listed = self._group().mergerequests.list(
+                iterator=True, labels=label, state="opened", scope="all", per_page=_PAGE
+            )
+            for one in listed:
+                found.setdefault(one.project_id, []).append(_proposal(one.attributes))
+        return found
+
+    def propose(self, project: ForgeProject, change: Change, known: Proposal | None) -> Proposal:
+        if known and known.state == "opened":
+            self._check_untouched(project, change.branch, known)
+        actions = [
+            commit_action(path, text, change.before.get(path)) for path, text in sorted(change.files.items())
+        ]
+        with translated(project.path, TOKEN):
+            self._project(project).commits.create(
+                {
+                    "branch": change.branch,
+                    "start_branch": project.branch,
+                    "force": True,
+                    "commit_message": f"{change.title}\n\n{_TRAILER}: {change.key}\n",
+                    "actions": actions,
+                }
+            )
+        return self._request(project, change, known)
+
+    def revert(self, project: ForgeProject, merged: Proposal, change: Change) -> Proposal:
+        held = self._project(project)
+        with translated(project.path, TOKEN):
+            if or_none(lambda: held.branches.get(change.branch)) is not None:
+                held.branches.delete(change.branch)
+            held.branches.create({"branch": change.branch, "ref": project.branch})
+            held.commits.get(merged.commit, lazy=True).revert(change.branch)
+        return self._request(project, change, None)
+
+    def runs(self, project: ForgeProject, limit: int) -> Sequence[PipelineRun]:
+        with translated(project.path, TOKEN):
+            listed = self._project(project).pipelines.list(
+                ref=project.branch, order_by="id", sort="desc", per_page=min(limit, _PAGE), get_all=False
+            )
+            return [_run(one.attributes) for one in listed[:limit]]
+
+    def _request(self, project: ForgeProject, change: Change, known: Proposal | None) -> Proposal:
+        import gitlab  # noqa: PLC0415 - see `open_group`
+
+        text = {
+            "title": change.title,
+            "description": f"{change.description.strip()}\n\n<!-- pipegraft:{change.key} -->",
+            "labels": ",".join(change.labels),
+        }
+        requests = self._project(project).mergerequests
+        with translated(project.path, TOKEN):
+            if known and known.state == "opened":
+                found: Any = requests.update(known.number, text)
+                made = _proposal(found)
+            else:
+                ends = {"source_branch": change.branch, "target_branch": project.branch}
+                try:
+                    made = _proposal(
+                        requests.create({**ends, **text, "remove_source_branch": True}).attributes
+                    )
+                except gitlab.GitlabCreateError as error:
+                    if error.response_code != 409:
+                        raise
+                    made = self._made_before(project, change)  # by a run that died before it heard of it
+        return made
+
+    def _made_before(self, project: ForgeProject, change: Change) -> Proposal:
+        requests = self._project(project).mergerequests
+        (found,) = requests.list(state="opened", source_branch=change.branch, get_all=False)
+        return _proposal(found.attributes)
+
+    def merge_when_ready(self, project: ForgeProject, proposal: Proposal) -> None:
+        import gitlab  # noqa: PLC0415 - see `open_group`
+
+        with translated(project.path, TOKEN):
+            try:
+                self._project(project).mergerequests.get(proposal.number, lazy=True).merge(
+                    merge_when_pipeline_succeeds=True
+                )
+            except gitlab.GitlabError as error:
+                if error.response_code not in {405, 406, 409, 422}:  # not mergeable yet, or not by us
+                    raise
+
+    def _check_untouched(self, project: ForgeProject, branch: str, known: Proposal) -> None:
+        with translated(project.path, TOKEN):
+            held = or_none(lambda: self._project(project).branches.get(branch))
+        if held is not None and f"{_TRAILER}: {known.key}" not in held.commit["message"]:
+            raise Held(
+                f"somebody has committed to {branch} of {project.path}",
+                fix=f"merge or close {known.url}, then run this again",
+            )
+
+    def _group(self) -> Group:
+        return self._client.groups.get(self._name, lazy=True)
+
+    def _project(self, project: ForgeProject) -> Project:
+        return self._client.projects.get(project.id, lazy=True)
+
+    def _asked(self) -> AbstractContextManager[None]:
+        return translated(f"group {self._name}", TOKEN)
+
+
+def _project(data: Mapping[str, Any]) -> ForgeProject:
+    return ForgeProject(
+        id=int(data["id"]),
+        path=str(data["path_with_namespace"]),
+        branch=str(data.get("default_branch") or ""),
+        url=str(data.get("web_url", "")),
+        ci_file=str(data.get("ci_config_path") or ".gitlab-ci.yml"),
+        archived=bool(data.get("archived")),
+        fork="forked_from_project" in data,
+    )
+
+
+def _proposal(data: Mapping[str, Any]) -> Proposal:
+    mark = _MARK.search(str(data.get("description") or ""))
+    states: Mapping[str, ProposalState] = {"merged": "merged", "closed": "closed"}
+    commit = data.get("merge_commit_sha") or data.get("squash_commit_sha") or data.get("sha") or ""
+    return Proposal(
+        project=int(data["project_id"]),
+        number=int(data["iid"]),
+        url=str(data.get("web_url", "")),
+        state=states.get(str(data["state"]), "opened"),
+        key=mark[1] if mark else "",
+        merged_at=_time(data.get("merged_at")),
+        commit=str(commit),
+    )
+
+
+def _run(data: Mapping[str, Any]) -> PipelineRun:
+    status = str(data["status"])
+    return PipelineRun(
+        _time(data["created_at"]) or 0.0, _ENDED.get(status), str(data.get("web_url", "")), status
+    )
+
+
+def _time(text: object) -> float | None:
+    return datetime.fromisoformat(str(text)).timestamp() if text else None

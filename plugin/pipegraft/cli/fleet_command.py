@@ -1,0 +1,230 @@
+"""`pipegraft fleet`: many repositories of a GitLab group at once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import click
+
+from pipegraft.cli.common import load_plugins, print_json
+from pipegraft.cli.fleet import (
+    forge_of,
+    in_waves,
+    on_group,
+    propose,
+    proposing,
+    show_roll_out,
+    shown,
+    watch_of,
+)
+
+__all__ = ["command"]
+
+
+@click.group("fleet")
+def command() -> None:
+    """Graft, follow and upgrade delivery in all projects of a GitLab group.
+
+    Each project gets one merge request for each purpose, brought up to date in place; archived projects
+    and forks are left alone. Everything may be interrupted and run again. PIPEGRAFT_GITLAB_TOKEN holds a
+    group access token with the scope api.
+    """
+
+
+@command.command("inject")
+@on_group
+@proposing
+@click.option("--mode", type=click.Choice(["include", "child"]), help="As for `pipegraft inject`.")
+@click.option("--after", metavar="STAGE", help="As for `pipegraft inject`.")
+@click.option("--from-project", metavar="PROJECT", help="Take the templates from a project on the server.")
+@click.option("--from-url", metavar="URL", help="Take the templates from below a URL.")
+@click.option("--ref", help="Version to pin: tag, branch or commit; this program's own if absent.")
+@click.option("--image", help="Container image the jobs run in.")
+@click.option("--tag", "tags", multiple=True, help="Tag of the runners that take the jobs; repeatable.")
+def inject(
+    *,
+    group: str,
+    server: str | None,
+    patterns: tuple[str, ...],
+    jobs: int,
+    as_json: bool,
+    dry_run: bool,
+    auto_merge: bool,
+    mode: Literal["include", "child"] | None,
+    after: str | None,
+    from_project: str | None,
+    from_url: str | None,
+    ref: str | None,
+    image: str | None,
+    tags: tuple[str, ...],
+) -> int:
+    """Propose delivery to every project that has a delivery.yaml."""
+    from pipegraft.usecases.fleet.edits import injecting  # noqa: PLC0415
+    from pipegraft.usecases.fleet.propose import Campaign  # noqa: PLC0415
+    from pipegraft.usecases.inject import InjectOptions, choose_source  # noqa: PLC0415
+
+    options = InjectOptions(
+        source=choose_source(project=from_project, url=from_url, ref=ref),
+        ref=ref,
+        mode=mode,
+        after=after,
+        image=image,
+        tags=tags or None,
+    )
+    campaign = Campaign(
+        "pipegraft/inject",
+        "Graft delivery onto the pipeline",
+        "Adds the stages of `delivery.yaml` to the pipeline; your jobs stay as they are, which was proven "
+        "before this was proposed. `pipegraft eject` restores your files byte for byte.",
+        injecting(load_plugins(), options),
+        auto_merge=auto_merge,
+    )
+    return propose(forge_of(group, server), campaign, patterns, jobs=jobs, dry_run=dry_run, as_json=as_json)
+
+
+@command.command("eject")
+@on_group
+@proposing
+def eject(
+    *,
+    group: str,
+    server: str | None,
+    patterns: tuple[str, ...],
+    jobs: int,
+    as_json: bool,
+    dry_run: bool,
+    auto_merge: bool,
+) -> int:
+    """Propose to take delivery out again, byte for byte."""
+    from pipegraft.usecases.fleet.edits import ejecting  # noqa: PLC0415
+    from pipegraft.usecases.fleet.propose import Campaign  # noqa: PLC0415
+
+    campaign = Campaign(
+        "pipegraft/eject",
+        "Take delivery out of the pipeline",
+        "Restores the pipeline as it was before `pipegraft inject`.",
+        ejecting(load_plugins()),
+        auto_merge=auto_merge,
+    )
+    return propose(forge_of(group, server), campaign, patterns, jobs=jobs, dry_run=dry_run, as_json=as_json)
+
+
+@command.command("status")
+@on_group
+def status(*, group: str, server: str | None, patterns: tuple[str, ...], jobs: int, as_json: bool) -> None:
+    """Show each project's template version, drift, open merge requests and last pipeline."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from pipegraft.reports.fleet import print_table  # noqa: PLC0415
+    from pipegraft.usecases.fleet.propose import select  # noqa: PLC0415
+    from pipegraft.usecases.fleet.survey import survey  # noqa: PLC0415
+
+    forge = forge_of(group, server)
+    with shown("Looks at every project") as progress:
+        found = survey(forge, select(forge, patterns), load_plugins(), progress, jobs=jobs)
+    if as_json:
+        print_json(
+            [
+                {
+                    "project": one.project.path,
+                    "state": one.state,
+                    "version": one.version,
+                    "note": one.note,
+                    "merge-requests": [request.url for request in one.proposals],
+                    "pipeline": one.last and {"status": one.last.status, "url": one.last.url},
+                }
+                for one in found
+            ]
+        )
+        return
+    rows = [
+        (
+            one.project.path,
+            one.state,
+            one.version or "",
+            one.last.status if one.last else "",
+            " ".join(request.url for request in one.proposals),
+            one.note,
+        )
+        for one in found
+    ]
+    columns = ("project", "state", "templates", "pipeline", "merge requests", "note")
+    print_table(Console(), columns, rows, {"skipped"})
+
+
+@command.command("upgrade")
+@on_group
+@in_waves
+@click.option("--to", "version", required=True, help="Tag of the templates to pin.")
+@click.option(
+    "--auto-merge/--no-auto-merge", default=True, show_default=True, help="Merge each request itself."
+)
+def upgrade(
+    *,
+    group: str,
+    server: str | None,
+    patterns: tuple[str, ...],
+    jobs: int,
+    as_json: bool,
+    steps: str,
+    wait: float,
+    poll: float,
+    min_runs: int,
+    version: str,
+    auto_merge: bool,
+) -> int:
+    """Raise the pinned version of the templates in waves, and take it back if pipelines suffer."""
+    from pipegraft.usecases.fleet.edits import upgrading  # noqa: PLC0415
+    from pipegraft.usecases.fleet.propose import Campaign  # noqa: PLC0415
+
+    campaign = Campaign(
+        f"pipegraft/upgrade-{version}",
+        f"Take delivery's templates {version}",
+        f"Raises the pin of the templates to {version}. The fleet takes it in waves; it is undone by itself "
+        "if pipelines fail more often since.",
+        upgrading(load_plugins(), version),
+        auto_merge=auto_merge,
+    )
+    watch = watch_of(steps, wait, poll, min_runs, jobs)
+    return show_roll_out(forge_of(group, server), campaign, patterns, watch, as_json=as_json)
+
+
+@command.command("bump")
+@on_group
+@in_waves
+@click.argument("component")
+@click.option("--image", required=True, help="The new image, pinned by digest.")
+@click.option("--env", "environments", multiple=True, help="Only these environments; repeatable.")
+@click.option(
+    "--auto-merge/--no-auto-merge", default=True, show_default=True, help="Merge each request itself."
+)
+def bump(
+    *,
+    group: str,
+    server: str | None,
+    patterns: tuple[str, ...],
+    jobs: int,
+    as_json: bool,
+    steps: str,
+    wait: float,
+    poll: float,
+    min_runs: int,
+    component: str,
+    image: str,
+    environments: tuple[str, ...],
+    auto_merge: bool,
+) -> int:
+    """Carry COMPONENT's new image, a sidecar's for example, through the IaC repositories in waves."""
+    from pipegraft.usecases.fleet.edits import bumping  # noqa: PLC0415
+    from pipegraft.usecases.fleet.propose import Campaign  # noqa: PLC0415
+
+    digest = image.rpartition("sha256:")[2][:12]
+    campaign = Campaign(
+        f"pipegraft/bump-{component}-{digest}",
+        f"{component}: take image {digest}",
+        f"Pins `{component}` to `{image}` where an environment pins it already.",
+        bumping(component, image, environments),
+        auto_merge=auto_merge,
+    )
+    watch = watch_of(steps, wait, poll, min_runs, jobs)
+    return show_roll_out(forge_of(group, server), campaign, patterns, watch, as_json=as_json)

@@ -1,0 +1,123 @@
+"""`pipegraft init`: the first files for a repository that Pipegraft has not seen before."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+from pipegraft.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipegraft.usecases.init import Asked, Initialised, Question
+
+__all__ = ["command"]
+
+
+@click.command("init")
+@click.option("--app", help="Name of the application.")
+@click.option("--registry", help="Registry for its images, or an OCI layout folder: oci:PATH.")
+@click.option("--iac", metavar="FOLDER", help="Where the IaC repository is made; counts from the repository.")
+@click.option("--iac-url", metavar="URL", help="Where the IaC repository will be; its folder if absent.")
+@click.option("--env", "environments", multiple=True, help="Environment to deliver to; repeatable.")
+@click.option("--engine", help="GitOps engine that applies the IaC repository.")
+@click.option("--gate", multiple=True, metavar="KEY=VALUE", help="Key of `gate:` for the engine; repeatable.")
+@click.option("--yes", is_flag=True, help="Take the defaults for what is not given.")
+@directory_option
+@json_option
+def command(
+    *,
+    app: str | None,
+    registry: str | None,
+    iac: str | None,
+    iac_url: str | None,
+    environments: tuple[str, ...],
+    engine: str | None,
+    gate: tuple[str, ...],
+    yes: bool,
+    directory: Path,
+    as_json: bool,
+) -> None:
+    """Look at a source repository and write its first delivery.yaml and IaC repository.
+
+    Dockerfiles, a Compose file, sources and pipelines tell what the application consists of; what they do
+    not tell is asked. Nothing is written over.
+    """
+    from pipegraft.usecases.init import initialise  # noqa: PLC0415
+
+    options = {"--app": app, "--registry": registry, "--iac": iac, "--iac-url": iac_url, "--engine": engine}
+    given = {name: value for name, value in options.items() if value is not None}
+    if environments:
+        given["--env"] = ",".join(environments)
+    done = initialise(directory, given, _pairs(gate), load_plugins(), _asking(yes=yes))
+    if as_json:
+        print_json(_data(done))
+    else:
+        _show(done, directory)
+
+
+def _pairs(words: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"expected KEY=VALUE, found '{word}'", param_hint="--gate")
+        found[key] = value
+    return found
+
+
+def _asking(*, yes: bool) -> Asked:
+    if yes:
+        return lambda questions: {one.option: one.default for one in questions}
+    return _prompt if sys.stdin.isatty() else _nobody_there
+
+
+def _prompt(questions: Sequence[Question]) -> Mapping[str, str]:
+    return {one.option: click.prompt(one.text, default=one.default, err=True) for one in questions}
+
+
+def _nobody_there(questions: Sequence[Question]) -> Mapping[str, str]:
+    if not questions:
+        return {}
+    answers = " ".join(f"{one.option} {shlex.quote(one.default)}" for one in questions)
+    raise UsageError(
+        f"there is no terminal to ask on for: {', '.join(one.option for one in questions)}",
+        fix=f"pass --yes to take the defaults, or pass {answers}",
+    )
+
+
+def _data(done: Initialised) -> dict[str, object]:
+    return {
+        "app": done.answers.app,
+        "components": {one.name: {"path": one.path, "why": one.why} for one in done.survey.components},
+        "resources": {one.name: {"type": one.type, "why": one.why} for one in done.survey.resources},
+        "pipelines": list(done.survey.pipelines),
+        "files": [str(path) for path in done.files],
+        "not-carried": list(done.left),
+    }
+
+
+def _show(done: Initialised, directory: Path) -> None:
+    for one in done.survey.components:
+        ports = f", port {', '.join(map(str, one.ports.values()))}" if one.ports else ""
+        click.echo(f"component {one.name}: {one.why}{ports}")
+    for each in done.survey.resources:
+        click.echo(f"resource {each.name} ({each.type}): {each.why}")
+    for sentence in done.left:
+        click.echo(f"not carried over: {sentence}", err=True)
+    for path in done.files:
+        click.echo(f"wrote {os.path.relpath(path)}")
+    click.echo("Read both, then:")
+    inside = "" if directory == Path() else f" -C {shlex.quote(str(directory))}"
+    click.echo(f"  pipegraft plan{inside}")
+    click.echo(f"  pipegraft render {shlex.quote(os.path.relpath(done.iac))}")
+    for name in done.survey.pipelines or ("PIPELINE",):
+        click.echo(f"  pipegraft inject --dry-run {shlex.quote(os.path.relpath(directory / name))}")
+    if not done.survey.pipelines:
+        click.echo("There is no .gitlab-ci.yml or Jenkinsfile yet; PIPELINE is the one you write.")

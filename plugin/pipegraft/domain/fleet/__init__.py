@@ -1,0 +1,1 @@
+"""Fleets: who comes first, and whether those who came first fare worse since."""

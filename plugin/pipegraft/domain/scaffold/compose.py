@@ -1,0 +1,161 @@
+"""Reads a team's Compose file as far as it tells what an application consists of.
+
+What cannot be carried over is said, service by service. Source: the Compose Specification, services.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipegraft.errors import ConfigError
+from pipegraft.text.marked import load_marked
+
+__all__ = ["ComposeService", "read_compose"]
+
+_RESOURCES = {
+    "postgres": "postgres",
+    "postgresql": "postgres",
+    "postgis": "postgres",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "redis": "redis",
+    "valkey": "redis",
+    "minio": "bucket",
+}
+"""Last word of an image's name → type of resource."""
+_DATABASES = ("POSTGRES_DB", "MYSQL_DATABASE", "MARIADB_DATABASE")
+_CARRIED = {"build", "image", "ports", "expose", "environment", "command", "entrypoint"}
+_OF_COMPOSE = {
+    *("container_name", "depends_on", "develop", "hostname", "links", "networks", "profiles", "restart"),
+}
+"""Keys that arrange containers on one machine and mean nothing elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeService:
+    """One service.
+
+    Arguments:
+        build: folder it is built from, None if it is not.
+        resource: type of resource that its image is; empty if none.
+        published: whether a port is open to the host.
+    """
+
+    name: str
+    build: str | None
+    image: str
+    dockerfile: str | None = None
+    ports: Mapping[str, int] = field(default_factory=dict)
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    published: bool = False
+    resource: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_compose(text: str, file: str) -> tuple[list[ComposeService], list[str]]:
+    """Read a Compose file.
+
+    Returns:
+        Its services, and a sentence for everything that is not carried over.
+    """
+    try:
+        data = load_marked(text, file).data
+    except ConfigError as error:
+        return [], [f"{error.problems[0]}"]
+    declared = data.get("services") if isinstance(data, dict) else None
+    if not isinstance(declared, dict):
+        return [], [f"{file}: expected 'services', found none"]
+    services: list[ComposeService] = []
+    left: list[str] = []
+    for name, one in declared.items():
+        if not isinstance(one, dict):
+            left.append(f"{file}: service '{name}' is no mapping")
+            continue
+        service = _service(name, one)
+        services.append(service)
+        if not service.resource:
+            lost = sorted(set(one) - _CARRIED - _OF_COMPOSE)
+            left += [f"{file}: '{key}' of service '{name}'" for key in lost]
+    return services, left
+
+
+def _service(name: str, one: Mapping[str, Any]) -> ComposeService:
+    build, dockerfile = _build(one.get("build"))
+    image = str(one.get("image") or "")
+    env = dict(_environment(one.get("environment")))
+    repository, _, tag = image.partition("@")[0].rpartition(":")
+    if not repository or "/" in tag:
+        repository, tag = image, ""
+    kind = "" if build else _RESOURCES.get(repository.rsplit("/", 1)[-1], "")
+    numbers = list(dict.fromkeys([*_ports(one.get("ports")), *_ports(one.get("expose"))]))
+    ports = {"http": numbers[0]} if len(numbers) == 1 else {f"port-{number}": number for number in numbers}
+    return ComposeService(
+        name,
+        build,
+        image,
+        dockerfile,
+        ports,
+        env,
+        _words(one.get("entrypoint")),
+        _words(one.get("command")),
+        bool(one.get("ports")),
+        kind,
+        _params(kind, repository.rsplit("/", 1)[-1], tag, env),
+    )
+
+
+def _build(value: Any) -> tuple[str | None, str | None]:
+    if isinstance(value, str):
+        return value, None
+    if isinstance(value, dict):
+        return str(value.get("context") or "."), value.get("dockerfile")
+    return None, None
+
+
+def _environment(value: Any) -> Iterator[tuple[str, str | None]]:
+    """Variables; None for one that comes from the shell."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield key, None if one is None else str(one).lower() if isinstance(one, bool) else str(one)
+    elif isinstance(value, list):
+        for entry in value:
+            key, equals, one = str(entry).partition("=")
+            yield key, one if equals else None
+
+
+def _ports(value: Any) -> Iterator[int]:
+    """Numbers inside the container: the last of ``HOST:CONTAINER/PROTOCOL``, ranges by their first."""
+    for entry in value if isinstance(value, list) else []:
+        if isinstance(entry, dict):
+            number = str(entry.get("target") or "")
+        else:
+            number = str(entry).rpartition(":")[2].partition("/")[0].partition("-")[0]
+        if number.isdecimal() and 0 < int(number) < 65536:
+            yield int(number)
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        try:
+            return tuple(shlex.split(value))
+        except ValueError:
+            return (value,)
+    return tuple(str(word) for word in value) if isinstance(value, list) else ()
+
+
+def _params(kind: str, product: str, tag: str, env: Mapping[str, str | None]) -> dict[str, str]:
+    found = {}
+    own = product not in {"mariadb", "valkey"}  # whose versions count otherwise
+    version = re.match(r"\d+(\.\d+)*", tag)
+    if kind in {"postgres", "mysql", "redis"} and version and own:
+        found["version"] = version[0].split(".")[0]
+    database = next((env[name] for name in _DATABASES if env.get(name)), None)
+    if kind in {"postgres", "mysql"} and database and re.fullmatch(r"[a-z][a-z0-9_]{0,62}", database):
+        found["database"] = database
+    return found

@@ -1,0 +1,172 @@
+"""The first `delivery.yaml` and IaC repository, with comments for those who go on writing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from pipegraft.domain.scaffold.survey import FoundComponent, Survey
+from pipegraft.domain.scaffold.variables import variables_of
+
+__all__ = ["Answers", "Written", "gate_options", "write_files"]
+
+_UNRELEASED = "sha256:" + "0" * 64
+"""Stands where the first release pins an image; no image has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a repository does not tell.
+
+    Arguments:
+        iac: the IaC repository, as `delivery.yaml` names it.
+        environments: in the order they are delivered to.
+        gate: further keys of every `gate:`; ``{app}`` and ``{env}`` are put in.
+    """
+
+    app: str
+    registry: str
+    iac: str
+    branch: str
+    environments: tuple[str, ...]
+    engine: str
+    gate: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Texts.
+
+    Arguments:
+        iac: path in the IaC repository → text.
+        left: what was seen and is not carried over.
+    """
+
+    delivery: str
+    iac: Mapping[str, str]
+    left: tuple[str, ...]
+
+
+def gate_options(engine: str) -> Mapping[str, str]:
+    """What an engine's `gate:` usually needs."""
+    if engine == "embedded":
+        return {"state": "../{app}-engine", "application": "{app}-{env}"}
+    return {"kustomization": "{app}"} if engine == "flux" else {"application": "{app}-{env}"}
+
+
+def write_files(found: Survey, answers: Answers) -> Written:
+    """Write everything."""
+    app, left = _app(found, answers)
+    files = {"app.yaml": app}
+    for name in answers.environments:
+        files[f"environments/{name}.yaml"] = _environment(found.components, answers, name)
+    return Written(_delivery(found, answers), files, (*found.left, *left))
+
+
+def _delivery(found: Survey, answers: Answers) -> str:
+    lines = [
+        "# What this repository delivers, and where to. `pipegraft schema` prints its JSON Schema.",
+        f"app: {answers.app}",
+        f"registry: {_flow(answers.registry)}   # or an OCI layout folder: oci:PATH",
+        "components:",
+    ]
+    for one in found.components:
+        lines.append(f"  {one.name}:   # {' '.join(one.why.split())}")
+        lines.append(f"    path: {_flow(one.path)}")
+        lines.append("    intimacy: rpc   # or ipc: a sidecar; or in-process, with `mount`: part of its host")
+        if not one.dockerfile:
+            lines.append("    # no Dockerfile: `base` names the image it is put upon, pinned by digest")
+            lines.append(f"    command: {_flow(list(one.command))}   # what it runs: a guess")
+    lines += [
+        "iac:   # holds app.yaml and environments/NAME.yaml; the GitOps engine watches it",
+        f"  repository: {_flow(answers.iac)}",
+        f"  branch: {_flow(answers.branch)}",
+        "  write: push   # or merge-request, or api: through GitLab",
+        "environments:   # in the order they are delivered to",
+    ]
+    for name in answers.environments:
+        gate = {"engine": answers.engine, **_gate(answers, name)}
+        lines += [f"  {name}:", f"    gate: {_flow(gate)}"]
+    lines += [
+        "    # gray:   # moves the requests to a new version step by step; without it all at once",
+        "    #   steps: [5, 25, 50]",
+        "    #   interval: 5m",
+        "    #   metrics: [{source: prometheus, url: …, query: …}]",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _gate(answers: Answers, environment: str) -> dict[str, str]:
+    return {
+        key: value.replace("{app}", answers.app).replace("{env}", environment)
+        for key, value in answers.gate.items()
+    }
+
+
+def _app(found: Survey, answers: Answers) -> tuple[str, list[str]]:
+    by_host = {one.host: one for one in found.resources}
+    left: list[str] = []
+    components: dict[str, Any] = {}
+    for one in found.components:
+        env, lost = variables_of(answers.app, one, by_host)
+        left += lost
+        components[one.name] = _component(one, env, public=one is _entrance(found.components))
+    lines = [
+        "# What the application is, in every environment: what runs, how close its parts live, what it uses.",
+        "# Keys, and how an environment changes them: docs/app-spec.md of Pipegraft.",
+        f"app: {answers.app}",
+        *_block({"components": components}),
+    ]
+    if found.resources:
+        resources = {
+            one.name: {"type": one.type, **({"params": dict(one.params)} if one.params else {})}
+            for one in found.resources
+        }
+        lines.append("# An environment says under `providers` who provides these.")
+        lines += _block({"resources": resources})
+    return "\n".join(lines) + "\n", left
+
+
+def _component(one: FoundComponent, env: Mapping[str, Any], *, public: bool) -> dict[str, Any]:
+    parts: dict[str, Any] = {
+        "intimacy": "rpc",
+        "ports": dict(one.ports),
+        "entrance": {} if public else None,
+        "command": list(one.command) if one.dockerfile else None,
+        "args": list(one.args),
+        "env": dict(env),
+    }
+    return {key: value for key, value in parts.items() if value or (key == "entrance" and value is not None)}
+
+
+def _entrance(components: Sequence[FoundComponent]) -> FoundComponent | None:
+    """The component that requests from outside go to: published first, else the only one with a port."""
+    listening = [one for one in components if one.ports]
+    published = [one for one in listening if one.public]
+    return published[0] if published else listening[0] if len(listening) == 1 else None
+
+
+def _environment(components: Sequence[FoundComponent], answers: Answers, name: str) -> str:
+    lines = [
+        f"# What differs in {name}. Releases write the images here, and gray releases their weight.",
+        "components:",
+    ]
+    for one in components:
+        image = f"{answers.registry}/{one.name}@{_UNRELEASED}"
+        lines.append(f"  {one.name}:")
+        lines.append(f"    image: {_flow(image)}   # until the first release")
+    return "\n".join(lines) + "\n"
+
+
+def _block(data: Any) -> list[str]:
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=4096)
+    return text.rstrip("\n").split("\n")
+
+
+def _flow(value: Any) -> str:
+    """A value on one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=100_000)
+    return text.removesuffix("\n").removesuffix("\n...").rstrip("\n")

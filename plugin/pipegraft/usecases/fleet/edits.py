@@ -1,0 +1,212 @@
+"""What a fleet's change does in one repository, told from its files alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from pipegraft import __version__
+from pipegraft.domain.configuration import parse_document
+from pipegraft.domain.environment_file import images_of, read_environment
+from pipegraft.domain.planning import make_plan
+from pipegraft.errors import UsageError
+from pipegraft.hookspecs import CI_SYSTEMS, STAGES
+from pipegraft.manager import Plugins
+from pipegraft.model.delivery import Delivery
+from pipegraft.model.fleet import ForgeProject
+from pipegraft.model.injection import Injection, InjectionRequest
+from pipegraft.ports.forge import ForgeFiles
+from pipegraft.ports.plugins import CiSystem
+from pipegraft.text.marked import load_marked
+from pipegraft.text.yaml import Put, apply
+from pipegraft.usecases.inject import InjectOptions
+from pipegraft.usecases.project import DELIVERY_FILE
+
+__all__ = ["Edit", "Editor", "Reader", "bumping", "ejecting", "injecting", "upgrading"]
+
+_PINNED = re.compile(r"\S+@sha256:[0-9a-f]{64}")
+
+
+class Reader:
+    """The files of one project, each asked for once.
+
+    Arguments:
+        forge: where they are.
+        project: whose they are.
+    """
+
+    def __init__(self, forge: ForgeFiles, project: ForgeProject) -> None:
+        self.project = project
+        self._forge = forge
+        self._texts: dict[str, str | None] = {}
+        self._paths: Sequence[str] | None = None
+
+    def read(self, path: str) -> str | None:
+        """Text of a file, None if there is none."""
+        if path not in self._texts:
+            self._texts[path] = self._forge.read(self.project, path)
+        return self._texts[path]
+
+    def find(self, pattern: str) -> Sequence[str]:
+        """Files whose path matches a pattern with ``*`` and ``**``."""
+        if self._paths is None:
+            self._paths = self._forge.paths(self.project)
+        parts = re.split(r"(\*\*/?|\*|\?)", pattern)
+        words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+        wanted = re.compile("".join(words.get(part, re.escape(part)) for part in parts))
+        return [path for path in self._paths if wanted.fullmatch(path)]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What becomes of a repository's files.
+
+    Arguments:
+        files: path → new text, None to delete; empty if it is as it should be.
+        before: path → text of these files now.
+        pinned: version of the templates that it takes now, None without delivery.
+        skipped: why the change is none of this repository's business, empty if it is.
+    """
+
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    before: Mapping[str, str | None] = field(default_factory=dict)
+    pinned: str | None = None
+    skipped: str = ""
+
+
+Editor = Callable[[Reader], Edit]
+"""Raises a `UsageError` where the change cannot be made."""
+
+
+def injecting(plugins: Plugins, options: InjectOptions) -> Editor:
+    """Graft delivery onto the pipeline, or bring the graft up to date."""
+    stages = tuple(plugins.all(STAGES).values())
+    templates = {system.name: system.templates(stages) for system in plugins.all(CI_SYSTEMS).values()}
+
+    def edit(reader: Reader) -> Edit:
+        delivery = reader.read(DELIVERY_FILE)
+        if delivery is None:
+            return Edit(skipped=f"it has no {DELIVERY_FILE}: `pipegraft init` writes one")
+        found = _ci_file(reader, plugins, options.ci)
+        if found is None:
+            raise UsageError(f"{reader.project.path} has no CI configuration", fix="add one first")
+        system, file, text = found
+        name = f"{reader.project.path}/{DELIVERY_FILE}"
+        request = InjectionRequest(
+            file=file,
+            text=text,
+            plan=make_plan(parse_document(delivery, name, Delivery), stages),
+            source=options.source,
+            ref=options.ref,
+            version=f"v{__version__}",
+            mode=options.mode,
+            after=options.after,
+            image=options.image,
+            tags=options.tags,
+            templates=templates[system.name],
+            read=reader.read,
+            find=reader.find,
+        )
+        return _edit(reader, system.inject(request), system.pinned(file, text, reader.read))
+
+    return edit
+
+
+def ejecting(plugins: Plugins) -> Editor:
+    """Take delivery out of the pipeline again."""
+
+    def edit(reader: Reader) -> Edit:
+        found = _ci_file(reader, plugins, None)
+        if found is None:
+            return Edit(skipped="it has no CI configuration")
+        system, file, text = found
+        pinned = system.pinned(file, text, reader.read)
+        return _edit(reader, system.eject(file, text, reader.read), pinned)
+
+    return edit
+
+
+def upgrading(plugins: Plugins, version: str) -> Editor:
+    """Raise the version of the templates that a pipeline takes.
+
+    Arguments:
+        version: a tag of the templates' project.
+    """
+    inject = injecting(plugins, InjectOptions(ref=version))
+
+    def edit(reader: Reader) -> Edit:
+        found = _ci_file(reader, plugins, None)
+        if found is None:
+            return Edit(skipped="it has no CI configuration")
+        system, file, text = found
+        pinned = system.pinned(file, text, reader.read)
+        if pinned is None:
+            return Edit(skipped="it carries no delivery")
+        if pinned == "copies":
+            return Edit(pinned=pinned, skipped="it holds copies of the templates: `fleet inject` renews them")
+        return Edit(pinned=pinned) if pinned == version else inject(reader)
+
+    return edit
+
+
+def bumping(component: str, image: str, environments: Sequence[str]) -> Editor:
+    """Pin a component's image in every environment file that pins it already.
+
+    Arguments:
+        image: reference by digest.
+        environments: names of the environments to change; all if empty.
+
+    Raises:
+        UsageError: the image is not pinned by digest.
+    """
+    if not _PINNED.fullmatch(image):
+        raise UsageError(
+            f"expected an image pinned by digest, found '{image}'", fix="write NAME@sha256:… with 64 digits"
+        )
+    names = environments or ("*",)
+
+    def edit(reader: Reader) -> Edit:
+        files: dict[str, str | None] = {}
+        before: dict[str, str | None] = {}
+        for path in reader.find("**environments/*.yaml"):
+            name = path.rpartition("/")[2].removesuffix(".yaml")
+            if any(fnmatchcase(name, one) for one in names):
+                text = reader.read(path) or ""
+                new = _bumped(text, component, image, f"{reader.project.path}/{path}")
+                before |= {path: text} if new is not None else {}
+                files |= {path: new} if new not in (None, text) else {}
+        if not before:
+            return Edit(skipped=f"no environment pins '{component}'")
+        return Edit(files, {path: before[path] for path in files})
+
+    return edit
+
+
+def _bumped(text: str, component: str, image: str, file: str) -> str | None:
+    """The environment file with the image; None if it does not pin the component."""
+    if load_marked(text, file).data is None:
+        return None
+    held = read_environment(text, file)
+    if component not in images_of(held):
+        return None
+    if held.gray:
+        raise UsageError(f"{file}: a gray release is under way", fix="run this again when it has ended")
+    return apply(text, [Put(("components", component, "image"), image)], file=file)
+
+
+def _ci_file(reader: Reader, plugins: Plugins, name: str | None) -> tuple[CiSystem, str, str] | None:
+    """The CI system, its configuration's path and text; None if there is none."""
+    known = plugins.all(CI_SYSTEMS)
+    for system in [plugins.get(CI_SYSTEMS, name)] if name else known.values():
+        own = (reader.project.ci_file,) if system.name == "gitlab" else system.files
+        for file in own:
+            text = reader.read(file)
+            if text is not None:
+                return system, file, text
+    return None
+
+
+def _edit(reader: Reader, made: Injection, pinned: str | None) -> Edit:
+    return Edit(made.files, {path: reader.read(path) for path in made.files}, pinned)

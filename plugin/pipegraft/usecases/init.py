@@ -1,0 +1,169 @@
+"""Writes the first files for a repository that Pipegraft has not seen before."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipegraft.adapters.source_tree import create_repository, origin_url, source_files
+from pipegraft.domain.configuration import parse_document, validate
+from pipegraft.domain.scaffold.survey import Survey, Tree, name_from, survey
+from pipegraft.domain.scaffold.writing import Answers, Written, gate_options, write_files
+from pipegraft.errors import ConfigError, Place, UsageError
+from pipegraft.hookspecs import GITOPS_ENGINES
+from pipegraft.manager import Plugins
+from pipegraft.model.delivery import Delivery
+from pipegraft.text.marked import load_marked
+from pipegraft.usecases.project import DELIVERY_FILE
+
+__all__ = ["Asked", "Initialised", "Question", "initialise"]
+
+_LARGEST = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a repository does not tell.
+
+    Arguments:
+        option: of the command, which answers it: ``--registry``.
+        default: what is taken without an answer.
+    """
+
+    option: str
+    text: str
+    default: str
+
+
+Asked = Callable[[Sequence[Question]], Mapping[str, str]]
+"""Questions → option → answer. Raises UsageError where there is nobody to ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Initialised:
+    """What was written.
+
+    Arguments:
+        files: all of them.
+        iac: folder of the IaC repository.
+    """
+
+    survey: Survey
+    answers: Answers
+    files: tuple[Path, ...]
+    iac: Path
+    left: tuple[str, ...]
+
+
+def initialise(
+    root: Path, given: Mapping[str, str], gate: Mapping[str, str], plugins: Plugins, ask: Asked
+) -> Initialised:
+    """Look at a repository, ask what it does not tell, and write.
+
+    Arguments:
+        root: the source repository's folder.
+        given: option → answer that is known already.
+        gate: keys of every `gate:` beside `engine`; usual ones if empty.
+        ask: asks people.
+
+    Raises:
+        UsageError: something is in the way, or an answer makes no sense; nothing was written.
+    """
+    _refuse(root / DELIVERY_FILE)
+    tree = _tree(root)
+    questions = [one for one in _questions(root, given, plugins) if one.option not in given]
+    answers = {**ask(questions), **given}
+    app = answers["--app"]
+    iac = root / answers["--iac"]
+    _refuse(iac)
+    found = survey(tree, app)
+    if not found.components:
+        raise UsageError(
+            f"found no Dockerfile, no Compose file and no sources of a known language in {root}",
+            fix="name the folder of the sources with --directory, or write delivery.yaml by hand",
+        )
+    chosen = Answers(
+        app,
+        answers["--registry"],
+        answers.get("--iac-url") or os.path.relpath(iac, root),
+        "main",
+        tuple(name.strip() for name in answers["--env"].split(",") if name.strip()),
+        answers["--engine"],
+        gate or gate_options(answers["--engine"]),
+    )
+    written = write_files(found, chosen)
+    _check(written, root, chosen, plugins)
+    files = _write(root, iac, written, chosen)
+    return Initialised(found, chosen, files, iac, written.left)
+
+
+def _refuse(path: Path) -> None:
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists() or path.is_symlink():
+        raise UsageError(
+            "it exists, and nothing is written over",
+            place=Place(str(path)),
+            fix="move it away, or name another",
+        )
+
+
+def _tree(root: Path) -> Tree:
+    def read(name: str) -> str | None:
+        path = root / name
+        try:
+            return path.read_text("utf-8") if path.stat().st_size <= _LARGEST else None
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    return Tree(source_files(root), read)
+
+
+def _questions(root: Path, given: Mapping[str, str], plugins: Plugins) -> list[Question]:
+    origin = origin_url(root)
+    called = origin.removesuffix("/").removesuffix(".git").rpartition("/")[2] or root.resolve().name
+    app = given.get("--app") or name_from(called)
+    engines = ", ".join(plugins.all(GITOPS_ENGINES))
+    return [
+        Question("--app", "Name of the application", app),
+        Question("--registry", "Registry for its images", _registry(origin)),
+        Question("--iac", "Folder for the IaC repository", f"../{app}-iac"),
+        Question("--env", "Environments, in the order they are delivered to", "production"),
+        Question("--engine", f"GitOps engine ({engines})", "embedded"),
+    ]
+
+
+def _registry(origin: str) -> str:
+    """GitLab's own registry of the project, where that is known; else a folder."""
+    found = re.search(r"gitlab\.com[:/](?P<path>.+?)(?:\.git)?/?$", origin)
+    return f"registry.gitlab.com/{found['path'].lower()}" if found else "oci:.pipegraft/registry"
+
+
+def _check(written: Written, root: Path, answers: Answers, plugins: Plugins) -> None:
+    """What would be written must be good, or nothing is."""
+    delivery = parse_document(written.delivery, DELIVERY_FILE, Delivery)
+    marked = load_marked(written.delivery, DELIVERY_FILE)
+    engine = plugins.get(GITOPS_ENGINES, answers.engine)
+    for name, environment in delivery.environments.items():
+        try:
+            validate(marked, dict(environment.gate.options), engine.options, ("environments", name, "gate"))
+        except ConfigError as error:
+            raise UsageError(
+                f"the engine '{answers.engine}' wants other keys: {error.problems[0].message}",
+                fix="pass them with --gate KEY=VALUE, repeatable; {app} and {env} are put in",
+            ) from None
+    missing = [one.path for one in delivery.components.values() if not (root / one.path).is_dir()]
+    if missing:
+        raise UsageError(f"expected a folder '{missing[0]}', which the Compose file builds from, found none")
+
+
+def _write(root: Path, iac: Path, written: Written, answers: Answers) -> tuple[Path, ...]:
+    """The IaC repository, then `delivery.yaml`, which a second attempt looks for."""
+    create_repository(iac, written.iac, answers.branch, f"{answers.app}: app spec and environments")
+    delivery = root / DELIVERY_FILE
+    with delivery.open("x", encoding="utf-8") as stream:
+        stream.write(written.delivery)
+    return (delivery, *(iac / name for name in written.iac))

@@ -1,0 +1,204 @@
+"""`pipegraft init` on varied repositories, and that everything works afterwards as it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TREES: dict[str, dict[str, str]] = {
+    "compose": {
+        "compose.yaml": """\
+services:
+  web:
+    build: ./web
+    ports: ["8080:80"]
+    environment: {DATABASE_URL: "postgres://a:b@db:5432/orders", API_TOKEN: x}
+  db: {image: "postgres:15"}
+""",
+        "web/Dockerfile": "FROM scratch\n",
+        ".gitlab-ci.yml": "test:\n  script: [make]\n",
+    },
+    "dockerfiles": {
+        "Dockerfile": "FROM scratch\nEXPOSE 8080\n",
+        "worker/Dockerfile": "FROM scratch\n",
+        "Jenkinsfile": "pipeline { agent any\n stages { stage('Test') { steps { sh 'make' } } } }\n",
+    },
+    "python": {
+        "app.py": "print('hello')\n",
+        "requirements.txt": "",
+        ".gitlab-ci.yml": "test:\n  script: [make]\n",
+    },
+    "services": {
+        "services/web/package.json": "{}",
+        "services/pay/go.mod": "module pay\n",
+        "Jenkinsfile": "node { sh 'make' }\n",
+    },
+    "hostile": {
+        "compose.yaml": '"services": {"Web # a: [b\\n": '
+        '{"build": "we b", "environment": ["A=: # {", "B=*x"]}}\n',
+        "we b/Dockerfile": "FROM scratch\n",
+    },
+}
+
+
+_OURS = ("CI_", "GIT_", "PIPEGRAFT_")
+
+
+def run(folder: Path, *words: str, code: int = 0) -> str:
+    env = {
+        **{key: value for key, value in os.environ.items() if not key.startswith(_OURS)},
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "pipegraft", *words],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def repository(tmp_path: Path, files: dict[str, str]) -> Path:
+    root = tmp_path / "shop"
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    identity = ("-c", "user.name=t", "-c", "user.email=t")
+    for words in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "first"]):
+        subprocess.run(["git", "-C", str(root), *words], check=True)
+    return root
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_everything_works_afterwards_as_it_is(tmp_path: Path, tree: str) -> None:
+    root = repository(tmp_path, TREES[tree])
+    said = run(root, "init", "--yes")
+    commands = [line.strip() for line in said.splitlines() if line.startswith("  pipegraft ")]
+    assert len(commands) == 3
+    for command in commands:
+        if not command.endswith("PIPELINE"):
+            done = subprocess.run(  # noqa: S602 - what a user would paste
+                command.replace("pipegraft", f"{sys.executable} -m pipegraft", 1),
+                shell=True,
+                cwd=root,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    paths = ["app.yaml", "environments/production.yaml"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pipegraft", "guard", *paths], cwd=tmp_path / "shop-iac", check=False
+    )
+    assert done.returncode == 0
+
+
+def test_a_release_gets_into_the_new_repository_and_its_folder(tmp_path: Path) -> None:
+    root = repository(tmp_path, TREES["python"])
+    run(root, "init", "--yes", "--env", "staging", "--env", "production")
+    run(root, "run", "image-build")
+    run(root, "run", "iac-bump", "--env", "staging")
+    text = (tmp_path / "shop-iac" / "environments" / "staging.yaml").read_text()
+    assert "0" * 64 not in text
+    assert "release:" in text
+    assert "0" * 64 in (tmp_path / "shop-iac" / "environments" / "production.yaml").read_text()
+
+
+def test_what_is_given_is_taken(tmp_path: Path) -> None:
+    root = repository(tmp_path, TREES["dockerfiles"])
+    words = [
+        "--app",
+        "store",
+        "--registry",
+        "registry.example.com/store",
+        "--iac",
+        "iac",
+        "--engine",
+        "embedded",
+    ]
+    more = [
+        "--env",
+        "home",
+        "--iac-url",
+        "https://git.example.com/iac/store.git",
+        "--gate",
+        "url=http://127.0.0.1:1",
+    ]
+    data = json.loads(run(root, "init", *words, *more, "--gate", "application={app}-{env}", "--json"))
+    assert data["app"] == "store"
+    assert data["components"]["worker"] == {"path": "worker", "why": "worker/Dockerfile"}
+    assert data["pipelines"] == ["Jenkinsfile"]
+    delivery = (root / "delivery.yaml").read_text()
+    assert "https://git.example.com/iac/store.git" in delivery
+    assert "application: store-home" in delivery
+    assert (root / "iac" / "environments" / "home.yaml").exists()
+
+
+def test_without_a_terminal_it_says_what_to_pass(tmp_path: Path) -> None:
+    root = repository(tmp_path, TREES["python"])
+    before = everything(tmp_path)
+    said = run(root, "init", "--engine", "embedded", code=2)
+    assert "there is no terminal to ask on for: --app, --registry, --iac, --env" in said
+    assert (
+        "pass --yes to take the defaults, or pass --app shop --registry oci:.pipegraft/registry "
+        "--iac ../shop-iac --env production" in said
+    )
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("there", ["shop/delivery.yaml", "shop-iac/anything"])
+def test_nothing_is_written_over(tmp_path: Path, there: str) -> None:
+    root = repository(tmp_path, TREES["python"])
+    (tmp_path / there).parent.mkdir(exist_ok=True)
+    (tmp_path / there).write_text("mine")
+    before = everything(tmp_path)
+    said = run(root, "init", "--yes", code=2)
+    assert "it exists, and nothing is written over" in said
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--app", "No Name"], "'app'"),
+        (["--engine", "argo"], "there is no GitOps engine called 'argo'"),
+        (["--gate", "nonsense"], "expected KEY=VALUE"),
+        (["--gate", "applicaton=shop"], "the engine 'embedded' wants other keys"),
+        (["--env", ","], "environments"),
+    ],
+)
+def test_answers_that_make_no_sense(tmp_path: Path, words: list[str], message: str) -> None:
+    root = repository(tmp_path, TREES["python"])
+    before = everything(tmp_path)
+    assert message in run(root, "init", "--yes", *words, code=2)
+    assert everything(tmp_path) == before
+
+
+def test_a_repository_with_nothing_to_deliver(tmp_path: Path) -> None:
+    root = repository(tmp_path, {"README.md": "hello"})
+    assert "found no Dockerfile, no Compose file and no sources" in run(root, "init", "--yes", code=2)
+
+
+def test_the_remote_tells_name_and_registry(tmp_path: Path) -> None:
+    root = repository(tmp_path, TREES["python"])
+    remote = ["remote", "add", "origin", "git@gitlab.com:Team/My_Store.git"]
+    subprocess.run(["git", "-C", str(root), *remote], check=True)
+    run(root, "init", "--yes")
+    delivery = (root / "delivery.yaml").read_text()
+    assert "app: my-store" in delivery
+    assert "registry: registry.gitlab.com/team/my_store" in delivery

@@ -1,0 +1,161 @@
+"""What a repository tells about an application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from pipegraft.domain.images.dockerfile import exposed_ports
+from pipegraft.domain.scaffold.survey import Survey, Tree, name_from, survey
+from pipegraft.domain.scaffold.writing import Answers, gate_options, write_files
+
+COMPOSE = """\
+services:
+  web:
+    build: {context: ./services/web, target: prod}
+    ports: ["8080:80"]
+    environment:
+      DATABASE_URL: postgres://shop:hunter2@db:5432/orders?sslmode=disable
+      CACHE_HOST: cache
+      CACHE_PORT: "6379"
+      CACHE_PASSWORD: hunter3
+      SESSION_SECRET: hunter4
+      GREETING: hello, $$USER
+      HOME_OF_SHELL: ${HOME}
+      FLAG: true
+    volumes: [data:/data]
+    depends_on: [db]
+  worker:
+    build: services/worker
+    command: python -m worker --fast
+    environment: [QUEUE=orders, FROM_SHELL]
+  db: {image: "postgres:16.2-alpine", environment: {POSTGRES_DB: orders, POSTGRES_PASSWORD: hunter2}}
+  cache: {image: "docker.io/library/redis:7"}
+  mail: {image: mailhog/mailhog}
+  outside: {build: ../other}
+volumes: {data: {}}
+"""
+
+
+def look(files: dict[str, str], app: str = "shop") -> Survey:
+    return survey(Tree(sorted(files), files.get), app)
+
+
+def written(files: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
+    answers = Answers(
+        "shop", "registry.example.com/shop", "../shop-iac", "main", ("production",), "embedded",
+        gate_options("embedded"),
+    )  # fmt: skip
+    made = write_files(look(files), answers)
+    return yaml.safe_load(made.delivery), yaml.safe_load(made.iac["app.yaml"]), made.left
+
+
+def test_a_compose_file_tells_components_ports_variables_and_resources() -> None:
+    files = {
+        "compose.yaml": COMPOSE,
+        "services/web/Dockerfile": "FROM a\nEXPOSE 80\n",
+        "Dockerfile": "FROM b\n",
+    }
+    delivery, app, left = written(files)
+    assert {name: one["path"] for name, one in delivery["components"].items()} == {
+        "web": "services/web",
+        "worker": "services/worker",
+    }
+    assert app["resources"] == {
+        "db": {"type": "postgres", "params": {"version": "16", "database": "orders"}},
+        "cache": {"type": "redis", "params": {"version": "7"}},
+    }
+    web = app["components"]["web"]
+    assert web["ports"] == {"http": 80}
+    assert web["entrance"] == {}
+    assert web["env"] == {
+        "DATABASE_URL": "postgres://${resources.db.username}:${resources.db.password}"
+        "@${resources.db.host}:${resources.db.port}/${resources.db.database}?sslmode=disable",
+        "CACHE_HOST": "${resources.cache.host}",
+        "CACHE_PORT": "${resources.cache.port}",
+        "CACHE_PASSWORD": "${resources.cache.password}",
+        "SESSION_SECRET": {"secret": "shop-web", "key": "SESSION_SECRET"},
+        "GREETING": "hello, $USER",
+        "FLAG": "true",
+    }
+    assert app["components"]["worker"] == {
+        "intimacy": "rpc",
+        "args": ["python", "-m", "worker", "--fast"],
+        "env": {"QUEUE": "orders"},
+    }
+    assert list(left) == [
+        "compose.yaml: 'volumes' of service 'web'",
+        "compose.yaml: service 'outside' is built from '../other', outside of here",
+        "compose.yaml: service 'mail' runs mailhog/mailhog, which is not built here",
+        "variable 'HOME_OF_SHELL' of 'web': its value comes from the shell",
+        "variable 'FROM_SHELL' of 'worker': its value comes from the shell",
+    ]
+
+
+def test_no_secret_of_the_compose_file_gets_into_a_file() -> None:
+    delivery, app, left = written({"compose.yaml": COMPOSE})
+    assert "hunter" not in repr((delivery, app, left))
+
+
+def test_dockerfiles_tell_components_and_ports() -> None:
+    found = look(
+        {
+            "api/Dockerfile": "FROM a AS build\nEXPOSE 1\nFROM b\nARG PORT=9000\nEXPOSE ${PORT} 9001/tcp\n",
+            "tools/api/Dockerfile": "FROM scratch\n",
+            "tests/Dockerfile": "FROM a\n",
+            "Dockerfile": "FROM a\nEXPOSE 80\n",
+            "Jenkinsfile": "",
+        }
+    )
+    assert [(one.name, one.path, dict(one.ports)) for one in found.components] == [
+        ("shop", ".", {"http": 80}),
+        ("api", "api", {"port-9000": 9000, "port-9001": 9001}),
+        ("tools-api", "tools/api", {}),
+    ]
+    assert found.pipelines == ("Jenkinsfile",)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["package.json"], [("shop", ".", ("node", "."))]),
+        (["go.mod", "main.go"], [("shop", ".", ("./app",))]),
+        (
+            ["package.json", "services/web/package.json", "services/pay/pyproject.toml"],
+            [("pay", "services/pay", ("python3", "-m", "app")), ("web", "services/web", ("node", "."))],
+        ),
+        (["README.md"], []),
+    ],
+)
+def test_sources_without_a_dockerfile(files: list[str], expected: list[Any]) -> None:
+    found = look(dict.fromkeys(files, ""))
+    assert [(one.name, one.path, one.command) for one in found.components] == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["services: [", "services: []", "version: 3", "services: {web: }", "services: {web: {build: 5}}", ""],
+)
+def test_a_compose_file_that_makes_no_sense_stops_nothing(text: str) -> None:
+    found = look({"compose.yaml": text, "package.json": "{}"})
+    assert [one.name for one in found.components] == ["shop"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Shop", "shop"),
+        ("my_shop.v2", "my-shop-v2"),
+        ("42-web", "web"),
+        ("日本", "app"),
+        ("a" * 99, "a" * 40),
+    ],
+)
+def test_names(text: str, name: str) -> None:
+    assert name_from(text) == name
+
+
+def test_ports_that_are_no_numbers_are_left_out() -> None:
+    assert exposed_ports("FROM a\nEXPOSE $PORT 99999 8080-8090/udp 8080\n") == (8080,)

@@ -1,0 +1,752 @@
+"""The gate against a real API server: every engine's statuses, played by a scripted controller."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from gate_world import URL, Step, World
+from harness import wait_until
+from kubernetes_api import KubernetesApi
+
+from pipegraft.actions.wait import Waited
+from pipegraft.errors import AccessDenied, PipegraftError, SyncFailed, UsageError
+from pipegraft.ports.engine import State
+
+pytestmark = pytest.mark.e2e
+
+PAST, LATER = "2026-01-01T10:00:00Z", "2026-01-01T10:00:30Z"
+
+
+@pytest.fixture
+def world(kubernetes: KubernetesApi) -> World:
+    if not kubernetes.crds:
+        pytest.skip("no schemas here (PIPEGRAFT_SCHEMAS)")
+    return World(kubernetes)
+
+
+def pause(seconds: float) -> Step:
+    """Part of a script: what a slow controller does."""
+    return lambda _world: time.sleep(seconds)
+
+
+def outcome(waited: Waited) -> tuple[str, str]:
+    """State or class of error, and every word of it."""
+    words = str(waited.error or "")
+    if waited.verdict:
+        words += "\n".join((waited.verdict.reason, *waited.verdict.evidence))
+    if waited.error and not isinstance(waited.error, SyncFailed):
+        return type(waited.error).__name__, words
+    assert waited.verdict
+    if waited.error and waited.verdict.state in {State.PROGRESSING, State.SUCCEEDED}:
+        return "late" if "was not live within" in words else "taken back", words
+    return str(waited.verdict.state), words
+
+
+# Argo CD
+
+
+def application(world: World, name: str = "shop", **metadata: Any) -> None:
+    world.create("app", name, APP_SPEC, **metadata)
+
+
+APP_SPEC = {
+    "project": "default",
+    "source": {"repoURL": "git@git.example.com:iac/shop.git", "path": ".", "targetRevision": "main"},
+    "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
+    "syncPolicy": {"automated": {}},
+}
+
+
+def app_status(revision: str, sync: str = "Synced", health: str = "Healthy", **more: Any) -> dict[str, Any]:
+    return {
+        "reconciledAt": LATER,
+        "sync": {
+            "status": sync,
+            "revision": revision,
+            "comparedTo": {"source": APP_SPEC["source"], "destination": APP_SPEC["destination"]},
+        },
+        "health": {"status": health},
+        **more,
+    }
+
+
+def compared(
+    revision: str, sync: str = "Synced", health: str = "Healthy", name: str = "shop", **more: Any
+) -> Step:
+    """Argo CD writes a status, and takes the request for it away in the same step."""
+
+    def step(world: World) -> None:
+        status = app_status(getattr(world, revision, revision), sync, health, **more)
+        handled = {"annotations": {"argocd.argoproj.io/refresh": None}}
+        world.patch("app", name, {"metadata": handled, "status": status})
+
+    return step
+
+
+def asked(world: World) -> None:
+    """Argo CD does nothing before it is asked to."""
+    path = world.path("app", "shop")
+
+    def has_come() -> bool:
+        annotations = world.api.request("GET", path)["metadata"].get("annotations", {})
+        return "argocd.argoproj.io/refresh" in annotations
+
+    wait_until(has_come, "the request to refresh")
+
+
+def operation(
+    phase: str, revision: str, message: str = "", resources: Any = (), finished: str = PAST
+) -> Callable[[World], dict[str, Any]]:
+    return lambda world: {
+        "operationState": {
+            "phase": phase,
+            "message": message,
+            "startedAt": PAST,
+            "finishedAt": finished,
+            "operation": {"sync": {}},
+            "syncResult": {
+                "revision": getattr(world, revision),
+                "source": APP_SPEC["source"],
+                "resources": list(resources),
+            },
+        }
+    }
+
+
+def working(
+    revision: str, op: Callable[[World], dict[str, Any]], sync: str = "OutOfSync", health: str = "Progressing"
+) -> Step:
+    return lambda world: compared(revision, sync, health, **op(world))(world)
+
+
+HOOK = {
+    "group": "batch", "version": "v1", "kind": "Job", "namespace": "shop", "name": "migrate",
+    "hookPhase": "Failed", "hookType": "PreSync", "message": "BackoffLimitExceeded",
+}  # fmt: skip
+LONG = 3.0
+"""Seconds a gate takes at most that waits for nothing but the controller's script."""
+
+ARGO_CD: dict[str, tuple[list[Step], str, str]] = {
+    "target live": ([compared("before"), compared("target")], "succeeded", "Synced and Healthy"),
+    "old revision still healthy": ([compared("before")], "late", "has compared"),
+    "newer commit synced": ([compared("before"), compared("after")], "succeeded", ""),
+    "commit without a diff": ([compared("target")], "succeeded", ""),
+    "hook fails": (
+        [
+            working(
+                "target", operation("Failed", "target", "one or more synchronization tasks failed", [HOOK])
+            )
+        ],
+        "failed",
+        "Job shop/migrate: BackoffLimitExceeded",
+    ),
+    "an older sync failed": (
+        [working("before", operation("Failed", "before", "quota")), compared("target")],
+        "succeeded",
+        "",
+    ),
+    "degraded": ([compared("target", "Synced", "Degraded")], "failed", "health Degraded"),
+    "degraded before ours": (
+        [compared("before", "Synced", "Degraded"), pause(0.2), compared("target")],
+        "succeeded",
+        "",
+    ),
+    "suspended": ([compared("target", "Synced", "Suspended")], "suspended", "Suspended"),
+    "comparison error": (
+        [
+            compared(
+                "target",
+                "Unknown",
+                "Healthy",
+                conditions=[{"type": "ComparisonError", "message": "app path does not exist"}],
+            )
+        ],
+        "failed",
+        "app path does not exist",
+    ),
+    "flapping": (
+        [compared("target"), compared("target", "OutOfSync"), pause(0.3), compared("target")],
+        "succeeded",
+        "",
+    ),
+    "never comes": ([compared("target", "OutOfSync", "Missing")], "late", "OutOfSync"),
+}
+
+
+@pytest.mark.parametrize("name", ARGO_CD)
+def test_argo_cd(world: World, name: str) -> None:
+    application(world)
+    steps, state, says = ARGO_CD[name]
+    waited = world.gate(
+        "argocd", [asked, *steps], application="shop", timeout=1.5, settle=0.4 if name == "flapping" else 0.0
+    )
+    assert (outcome(waited)[0], says in outcome(waited)[1]) == (state, True), outcome(waited)
+    assert waited.seconds < LONG
+
+
+def test_argo_cd_is_asked_to_look_and_a_stale_status_does_not_count(world: World) -> None:
+    """The annotation is there until Argo CD has compared, so what stands beside it is older than it."""
+    application(world)
+    compared("target")(world)
+    waited = world.gate("argocd", [pause(0.5)], application="shop", timeout=0.8)
+    assert outcome(waited)[0] == "late"
+    found = world.api.request("GET", world.path("app", "shop"))
+    assert found["metadata"]["annotations"] == {"argocd.argoproj.io/refresh": "normal"}
+
+
+def test_argo_cd_with_automation_off_is_told_at_once(world: World) -> None:
+    world.create("app", "shop", {**APP_SPEC, "syncPolicy": {}})
+    waited = world.gate("argocd", [asked, compared("target", "OutOfSync")], application="shop")
+    assert outcome(waited)[0] == "blocked"
+    assert "automated sync is off" in outcome(waited)[1]
+    assert waited.seconds < LONG
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (
+            {"repoURL": "https://git.example.com/other.git"},
+            "no source of the Application is the IaC repository",
+        ),
+        ({"targetRevision": "v1.2"}, "follows 'v1.2', not the branch 'main'"),
+    ],
+)
+def test_argo_cd_of_another_cluster_or_branch_is_told_at_once(
+    world: World, source: dict[str, str], says: str
+) -> None:
+    world.create("app", "shop", {**APP_SPEC, "source": {**APP_SPEC["source"], **source}})  # type: ignore[dict-item]
+    waited = world.gate("argocd", application="shop")
+    assert outcome(waited)[0] == "failed"
+    assert says in outcome(waited)[1]
+    assert waited.seconds < LONG
+
+
+def test_a_wrong_name_is_told_at_once_with_the_right_one(world: World) -> None:
+    application(world)
+    waited = world.gate("argocd", application="shp")
+    assert isinstance(waited.error, UsageError)
+    assert "did you mean 'shop'?" in str(waited.error)
+    assert waited.seconds < LONG
+
+
+def test_several_applications_need_the_expected_count(world: World) -> None:
+    """The third one of an ApplicationSet is made while the gate waits already."""
+    labels = {"team": "shop"}
+    for name in ("one", "two"):
+        application(world, name, labels=labels)
+        compared("target", name=name)(world)
+
+    def third(world: World) -> None:
+        application(world, "three", labels=labels)
+        compared("target", name="three")(world)
+
+    handled = [compared("target", name=name) for name in ("one", "two")]
+    early = world.gate("argocd", [pause(0.2), *handled], selector=labels, expect=3, timeout=1.0)
+    assert outcome(early)[0] == "late"
+    assert "2 of 3 applications are there" in outcome(early)[1]
+    handled += [compared("target", name="three")]
+    waited = world.gate("argocd", [third, pause(0.2), *handled], selector=labels, expect=3)
+    assert outcome(waited)[0] == "succeeded", outcome(waited)
+
+
+def test_children_of_an_app_of_apps_count(world: World) -> None:
+    application(world)
+    application(world, "child")
+    child = {
+        "group": "argoproj.io",
+        "version": "v1alpha1",
+        "kind": "Application",
+        "namespace": world.namespace,
+        "name": "child",
+        "status": "Synced",
+    }
+    compared("target", "Synced", "Degraded", name="child")(world)
+    steps = [asked, compared("target", resources=[child])]
+    alone = world.gate("argocd", steps, application="shop", timeout=2)
+    assert outcome(alone)[0] == "succeeded", outcome(alone)
+    waited = world.gate("argocd", steps, application="shop", children=True, timeout=2)
+    assert outcome(waited)[0] == "failed"
+    assert "child: health Degraded" in outcome(waited)[1]
+
+
+def test_missing_rights_end_the_gate_at_once_and_name_the_right(
+    kubernetes: KubernetesApi, world: World
+) -> None:
+    world.kubeconfig = kubernetes.user(world.namespace, "nobody")
+    waited = world.gate("argocd", application="shop")
+    assert isinstance(waited.error, AccessDenied)
+    assert 'cannot list resource "applications" in API group "argoproj.io"' in str(waited.error)
+    assert waited.seconds < LONG
+
+
+def test_a_deleted_application_is_told(world: World) -> None:
+    application(world)
+    waited = world.gate("argocd", [pause(0.3), lambda world: world.delete("app", "shop")], application="shop")
+    assert isinstance(waited.error, PipegraftError)
+    assert "no Application 'shop'" in str(waited.error)
+
+
+# Workloads and their pods, behind an engine and by themselves
+
+
+TEMPLATE = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web"}]}}
+SELECTOR = {"matchLabels": {"app": "web"}}
+COUNTS = {"replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2}
+
+
+def deployment(world: World, **labels: str) -> None:
+    """A Deployment that its controller has seen, with the ReplicaSet of its newest template."""
+    annotations = {"pipegraft.dev/revision": world.target, "deployment.kubernetes.io/revision": "2"}
+    spec = {"replicas": 2, "selector": SELECTOR, "template": TEMPLATE}
+    made = world.create("deployment", "web", spec, annotations=annotations, labels=labels)
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": made["metadata"]["uid"]}
+    for name, revision in (("web-old", "1"), ("web-new", "2")):
+        world.create(
+            "replicaset",
+            name,
+            spec,
+            annotations={"deployment.kubernetes.io/revision": revision},
+            ownerReferences=[owner],
+        )
+
+
+def counted(generation: int = 1, reason: str = "ReplicaSetUpdated", **counts: int) -> Step:
+    progressing = {"type": "Progressing", "status": "True", "reason": reason, "message": reason}
+    return lambda world: world.status(
+        "deployment",
+        "web",
+        {"observedGeneration": generation, **COUNTS, **counts, "conditions": [progressing]},
+    )
+
+
+def pod(owner: str, name: str = "web-1", waiting: str = "", restarts: int = 0, **status: Any) -> Step:
+    """A pod of a ReplicaSet whose container waits, or runs."""
+
+    def step(world: World) -> None:
+        above = world.api.request("GET", world.path("replicaset", owner))["metadata"]["uid"]
+        reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": above}
+        world.create("pod", name, TEMPLATE["spec"], ownerReferences=[reference], labels={"app": "web"})
+        state = {"waiting": {"reason": waiting, "message": f"{waiting} 5m0s"}} if waiting else {"running": {}}
+        container = {
+            "name": "web", "ready": False, "restartCount": restarts, "image": "web", "imageID": "",
+            "state": state,
+            **({"lastState": {"terminated": {"exitCode": 3, "reason": "Error"}}} if restarts else {}),
+        }  # fmt: skip
+        world.status("pod", name, {"phase": "Pending", "containerStatuses": [container], **status})
+
+    return step
+
+
+UNSCHEDULABLE = {
+    "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+    "message": "0/3 nodes are available: 3 Insufficient cpu.",
+}  # fmt: skip
+QUOTA = {
+    "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+    "message": 'pods "web-x" is forbidden: exceeded quota: compute',
+}  # fmt: skip
+SHORT = {"readyReplicas": 1, "availableReplicas": 1}
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def quota(since: str = "") -> Step:
+    def step(world: World) -> None:
+        conditions = [{**QUOTA, "lastTransitionTime": since or now()}]
+        status = {"observedGeneration": 1, **COUNTS, **SHORT, "conditions": conditions}
+        world.status("deployment", "web", status)
+
+    return step
+
+
+def unschedulable(since: str = "") -> Step:
+    def step(world: World) -> None:
+        conditions = [{**UNSCHEDULABLE, "lastTransitionTime": since or now()}]
+        pod("web-new", conditions=conditions)(world)
+
+    return step
+
+
+WORKLOADS: dict[str, tuple[list[Step], str, str]] = {
+    "ready": (
+        [counted(**SHORT), counted(reason="NewReplicaSetAvailable")],
+        "succeeded",
+        "1 workloads are ready",
+    ),
+    "status of the spec before": ([counted(0, reason="NewReplicaSetAvailable")], "late", "has changed"),
+    "rollout over its deadline": (
+        [counted(reason="ProgressDeadlineExceeded", **SHORT)],
+        "failed",
+        "Deadline",
+    ),
+    "crash loop": (
+        [counted(**SHORT), pod("web-new", waiting="CrashLoopBackOff", restarts=3)],
+        "failed",
+        "exit status 3",
+    ),
+    "a first crash": (
+        [counted(**SHORT), pod("web-new", waiting="CrashLoopBackOff", restarts=1)],
+        "late",
+        "CrashLoopBackOff",
+    ),
+    "crash loop of the version before": (
+        [counted(**SHORT), pod("web-old", waiting="CrashLoopBackOff", restarts=9)],
+        "late",
+        "1 of 2 ready",
+    ),
+    "crash loop before the controller looked": (
+        [counted(0, **SHORT), pod("web-new", waiting="CrashLoopBackOff", restarts=9)],
+        "late",
+        "has changed",
+    ),
+    "image cannot be pulled": (
+        [counted(**SHORT), pod("web-new", waiting="ImagePullBackOff")],
+        "failed",
+        "ImagePullBackOff",
+    ),
+    "first attempt to pull": (
+        [counted(**SHORT), pod("web-new", waiting="ErrImagePull")],
+        "late",
+        "ErrImagePull",
+    ),
+    "no node for long": (
+        [counted(**SHORT), unschedulable(PAST)],
+        "failed",
+        "Insufficient cpu",
+    ),
+    "no node yet": (
+        [counted(**SHORT), unschedulable()],
+        "late",
+        "Insufficient cpu",
+    ),
+    "quota used up for long": ([quota(PAST)], "failed", "exceeded quota"),
+    "quota used up for a moment": ([quota()], "late", "exceeded quota"),
+    "evicted": (
+        [counted(**SHORT), pod("web-new", phase="Failed", reason="Evicted", message="disk")],
+        "late",
+        "Evicted",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_workloads(world: World, name: str) -> None:
+    deployment(world)
+    steps, state, says = WORKLOADS[name]
+    waited = world.gate("workloads", steps, objects=["Deployment/web"], timeout=1.5)
+    assert (outcome(waited)[0], says in outcome(waited)[1]) == (state, True), outcome(waited)
+    assert waited.seconds < LONG
+
+
+def test_events_are_told_with_the_failure(world: World) -> None:
+    deployment(world)
+    event = {
+        "metadata": {"name": "web-1.1", "namespace": world.namespace},
+        "involvedObject": {"kind": "Pod", "name": "web-1", "namespace": world.namespace},
+        "type": "Warning",
+        "reason": "Failed",
+        "message": 'Failed to pull image "web": not found',
+    }
+    world.api.request("POST", f"/api/v1/namespaces/{world.namespace}/events", event)
+    steps = [counted(**SHORT), pod("web-new", waiting="ImagePullBackOff")]
+    waited = world.gate("workloads", steps, objects=["Deployment/web"])
+    assert 'event of Pod web-1: Failed: Failed to pull image "web": not found' in outcome(waited)[1]
+
+
+def test_argo_cd_calls_it_progress_while_the_pods_show_a_failure(world: World) -> None:
+    deployment(world)
+    spec = {**APP_SPEC, "destination": {**APP_SPEC["destination"], "namespace": world.namespace}}  # type: ignore[dict-item]
+    world.create("app", "shop", spec)
+    web = {
+        "group": "apps",
+        "kind": "Deployment",
+        "namespace": world.namespace,
+        "name": "web",
+        "status": "Synced",
+    }
+
+    def progressing(world: World) -> None:
+        status = app_status(world.target, "Synced", "Progressing", resources=[web])
+        status["sync"]["comparedTo"]["destination"] = spec["destination"]
+        handled = {"annotations": {"argocd.argoproj.io/refresh": None}}
+        world.patch("app", "shop", {"metadata": handled, "status": status})
+
+    counted(**SHORT)(world)
+    steps = [asked, progressing, pod("web-new", waiting="CrashLoopBackOff", restarts=4)]
+    waited = world.gate("argocd", steps, application="shop")
+    assert outcome(waited)[0] == "failed"
+    assert "Deployment" in outcome(waited)[1]
+    assert "CrashLoopBackOff" in outcome(waited)[1]
+    assert waited.seconds < LONG
+
+
+# Flux
+
+
+def flux_objects(world: World, **kustomization: Any) -> None:
+    world.create("source", "shop", {"url": URL, "interval": "10m", "ref": {"branch": "main"}})
+    reference = {"kind": "GitRepository", "name": "shop"}
+    spec = {"sourceRef": reference, "interval": "10m", "prune": True, "path": "./", "wait": True}
+    world.create("kustomization", "shop", {**spec, **kustomization})
+
+
+def condition(kind: str, status: str, reason: str, message: str = "") -> dict[str, Any]:
+    return {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": PAST}
+
+
+READY = condition("Ready", "True", "Succeeded")
+
+
+def fetched(revision: str, *conditions: dict[str, Any], generation: int = 1) -> Step:
+    def step(world: World) -> None:
+        artifact = {
+            "revision": f"main@sha1:{getattr(world, revision)}", "path": "x", "url": "http://x",
+            "lastUpdateTime": PAST, "digest": f"sha256:{'0' * 64}",
+        }  # fmt: skip
+        status = {
+            "observedGeneration": generation,
+            "artifact": artifact,
+            "conditions": list(conditions or [READY]),
+        }
+        world.status("source", "shop", status)
+
+    return step
+
+
+def reconciled(
+    applied: str, attempted: str = "", *conditions: dict[str, Any], generation: int = 1, entries: Any = ()
+) -> Step:
+    def step(world: World) -> None:
+        status = {
+            "observedGeneration": generation,
+            "lastAppliedRevision": f"main@sha1:{getattr(world, applied)}",
+            "lastAttemptedRevision": f"main@sha1:{getattr(world, attempted or applied)}",
+            "conditions": list(conditions or [READY]),
+            "inventory": {"entries": [{"id": one, "v": "v1"} for one in entries]},
+        }
+        world.status("kustomization", "shop", status)
+
+    return step
+
+
+UNREADY = condition("Ready", "False", "HealthCheckFailed", "timeout waiting for: Deployment/shop/web")
+RETRYING = condition("Reconciling", "True", "ProgressingWithRetry", "again")
+
+FLUX: dict[str, tuple[list[Step], str, str]] = {
+    "target live": (
+        [fetched("before"), reconciled("before"), fetched("target"), reconciled("target")],
+        "succeeded",
+        "",
+    ),
+    "newer commit": ([fetched("after"), reconciled("after")], "succeeded", ""),
+    "old revision still ready": ([fetched("before"), reconciled("before")], "late", "has fetched"),
+    "fetched and not applied": ([fetched("target"), reconciled("before")], "late", "has applied"),
+    "health check fails and is retried for ever": (
+        [fetched("target"), reconciled("before", "target", UNREADY, RETRYING)],
+        "failed",
+        "HealthCheckFailed",
+    ),
+    "the attempt before failed": (
+        [fetched("target"), reconciled("before", "before", UNREADY, RETRYING)],
+        "late",
+        "has applied",
+    ),
+    "build fails": (
+        [
+            fetched("target"),
+            reconciled(
+                "before", "target", condition("Ready", "False", "BuildFailed", "no kustomization.yaml")
+            ),
+        ],
+        "failed",
+        "no kustomization.yaml",
+    ),
+    "a dependency is not ready": (
+        [
+            fetched("target"),
+            reconciled("before", "target", condition("Ready", "False", "DependencyNotReady", "db")),
+        ],
+        "late",
+        "DependencyNotReady",
+    ),
+    "stalled": (
+        [
+            fetched("target"),
+            reconciled("before", "before", condition("Stalled", "True", "InvalidPath", "no such path")),
+        ],
+        "failed",
+        "no such path",
+    ),
+    "fetching fails for long": (
+        [
+            fetched(
+                "before", condition("FetchFailed", "True", "GitOperationFailed", "authentication required")
+            )
+        ],
+        "failed",
+        "authentication required",
+    ),
+    "stale status of the source": (
+        [fetched("target", generation=0), reconciled("target")],
+        "late",
+        "not looked at since",
+    ),
+    "stale status": ([fetched("target"), reconciled("target", generation=0)], "late", "not looked at since"),
+}
+
+
+@pytest.mark.parametrize("name", FLUX)
+def test_flux(world: World, name: str) -> None:
+    flux_objects(world)
+    steps, state, says = FLUX[name]
+    waited = world.gate("flux", steps, kustomization="shop", timeout=1.5)
+    assert (outcome(waited)[0], says in outcome(waited)[1]) == (state, True), outcome(waited)
+    assert waited.seconds < LONG
+    source = world.api.request("GET", world.path("source", "shop"))
+    assert "reconcile.fluxcd.io/requestedAt" in source["metadata"]["annotations"]
+
+
+def test_flux_suspended_is_told_at_once(world: World) -> None:
+    flux_objects(world, suspend=True)
+    waited = world.gate("flux", [fetched("target")], kustomization="shop")
+    assert outcome(waited)[0] == "blocked"
+    assert "Kustomization" in outcome(waited)[1]
+    assert waited.seconds < LONG
+
+
+def test_flux_without_health_checks_looks_at_the_workloads(world: World) -> None:
+    """Ready means applied only: the gate finds the crash loop, or the readiness, behind it."""
+    flux_objects(world, wait=False)
+    deployment(world)
+    entries = [f"{world.namespace}_web_apps_Deployment"]
+    steps = [fetched("target"), reconciled("target", entries=entries), counted(**SHORT)]
+    waited = world.gate("flux", steps, kustomization="shop", timeout=1.5)
+    assert outcome(waited)[0] == "late"
+    assert "1 of 2 ready" in outcome(waited)[1]
+    steps = [counted(reason="NewReplicaSetAvailable")]
+    assert outcome(world.gate("flux", steps, kustomization="shop"))[0] == "succeeded"
+
+
+def test_flux_waits_for_the_helm_releases_it_declares(world: World) -> None:
+    flux_objects(world)
+    chart = {"chart": {"spec": {"chart": "web", "sourceRef": {"kind": "HelmRepository", "name": "web"}}}}
+    world.create("release", "web", {**chart, "interval": "10m"})
+    stalled = condition("Stalled", "True", "RetriesExceeded", "install retries exhausted")
+    entries = [f"{world.namespace}_web_helm.toolkit.fluxcd.io_HelmRelease"]
+
+    def release(*conditions: dict[str, Any]) -> Step:
+        return lambda world: world.status(
+            "release", "web", {"observedGeneration": 1, "conditions": list(conditions)}
+        )
+
+    steps = [fetched("target"), reconciled("target", entries=entries), release(stalled)]
+    waited = world.gate("flux", steps, kustomization="shop")
+    assert outcome(waited)[0] == "failed"
+    assert "install retries exhausted" in outcome(waited)[1]
+    release(READY)(world)
+    assert outcome(world.gate("flux", kustomization="shop"))[0] == "succeeded"
+
+
+# KubeVela
+
+
+def published(world: World, revision: str) -> None:
+    annotations = {"app.oam.dev/publishVersion": getattr(world, revision)}
+    world.create("vela", "shop", {"components": []}, annotations=annotations)
+
+
+def rolled(revision: str, phase: str = "running", healthy: bool = True, **workflow: Any) -> Step:
+    def step(world: World) -> None:
+        flow = {
+            "appRevision": getattr(world, revision), "mode": "DAG", "suspend": False, "terminated": False,
+            "finished": phase == "running", "status": "executing", **workflow,
+        }  # fmt: skip
+        services = [{"name": "web", "namespace": world.namespace, "healthy": healthy, "message": "Ready:1/2"}]
+        world.status(
+            "vela",
+            "shop",
+            {"observedGeneration": 1, "status": phase, "workflow": flow, "services": services},
+        )
+
+    return step
+
+
+def failed_step(world: World) -> None:
+    steps = [
+        {"id": "a", "name": "web", "type": "apply-component", "phase": "failed", "message": "no such image"}
+    ]
+    rolled("target", "workflowFailed", steps=steps)(world)
+
+
+KUBEVELA: dict[str, tuple[list[Step], str, str]] = {
+    "target live": ([rolled("before"), rolled("target")], "succeeded", "every service is healthy"),
+    "still at the version before": ([rolled("before")], "late", "still at version"),
+    "running the workflow": ([rolled("target", "runningWorkflow")], "late", "runningWorkflow"),
+    "unhealthy": ([rolled("target", "unhealthy", healthy=False)], "late", "Ready:1/2"),
+    "suspended": ([rolled("target", "workflowSuspending", suspend=True)], "suspended", "suspended"),
+    "workflow failed": ([failed_step], "failed", "step web failed: no such image"),
+    "workflow of the version before failed": (
+        [rolled("before", "workflowFailed"), rolled("target")],
+        "succeeded",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KUBEVELA)
+def test_kubevela(world: World, name: str) -> None:
+    published(world, "target")
+    steps, state, says = KUBEVELA[name]
+    waited = world.gate("kubevela", steps, application="shop", timeout=1.5)
+    assert (outcome(waited)[0], says in outcome(waited)[1]) == (state, True), outcome(waited)
+    assert waited.seconds < LONG
+
+
+@pytest.mark.parametrize(("revision", "state"), [("before", "late"), ("after", "succeeded")])
+def test_kubevela_by_published_version(world: World, revision: str, state: str) -> None:
+    published(world, revision)
+    assert outcome(world.gate("kubevela", [rolled(revision)], application="shop", timeout=1))[0] == state
+
+
+# The API itself
+
+
+def test_the_api_server_is_restarted_meanwhile(kubernetes: KubernetesApi, world: World) -> None:
+    deployment(world)
+
+    def restart(world: World) -> None:
+        kubernetes.stop()
+        pause(1.0)(world)
+        kubernetes.start()
+
+    steps = [counted(**SHORT), restart, counted(reason="NewReplicaSetAvailable")]
+    waited = world.gate("workloads", steps, objects=["Deployment/web"], timeout=60)
+    assert outcome(waited)[0] == "succeeded"
+    assert any(event.kind == "warning" for event in world.progress.events)
+
+
+def test_a_kind_that_is_not_installed_is_told_at_once(kubernetes: KubernetesApi, world: World) -> None:
+    name = "kustomizations.kustomize.toolkit.fluxcd.io"
+    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
+    definition = kubernetes.request("GET", path)
+    kubernetes.kubectl("delete", "crd", name)
+    try:
+        waited = world.gate("flux", kustomization="shop")
+        assert isinstance(waited.error, UsageError)
+        assert f"has no {name} of v1" in str(waited.error)
+        assert waited.seconds < LONG
+    finally:
+        body = {
+            "apiVersion": definition["apiVersion"],
+            "kind": definition["kind"],
+            "metadata": {"name": name, "annotations": definition["metadata"].get("annotations", {})},
+            "spec": definition["spec"],
+        }
+        kubernetes.kubectl("create", "-f", "-", given=body)
+        kubernetes.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{name}")

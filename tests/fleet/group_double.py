@@ -1,0 +1,412 @@
+"""A double of GitLab's REST API for a group with many projects, each a real git repository.
+
+It refuses every parameter that the documentation does not name for a call. docs.gitlab.com/api: groups,
+repository_files, repositories, branches, commits, merge_requests, pipelines; pagination by ``Link`` headers.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from gitlab_double import Refused, checked
+
+TOKEN = "glpat-group"
+
+
+class Repository:
+    """A bare git repository."""
+
+    def __init__(self, folder: Path, files: Mapping[str, str]) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", folder], check=True)
+        self.write("main", None, "first commit", files)
+
+    def git(self, *words: str, data: bytes | None = None) -> bytes:
+        return subprocess.run(
+            ["git", "-C", self.folder, *words], input=data, check=True, capture_output=True
+        ).stdout
+
+    def name(self, revision: str) -> str | None:
+        found = subprocess.run(
+            ["git", "-C", self.folder, "rev-parse", "-q", "--verify", f"{revision}^{{commit}}"],
+            capture_output=True,
+            check=False,
+        )
+        return found.stdout.decode().strip() or None
+
+    def read(self, path: str, at: str) -> str | None:
+        found = subprocess.run(
+            ["git", "-C", self.folder, "cat-file", "blob", f"{at}:{path}"], capture_output=True, check=False
+        )
+        return None if found.returncode else found.stdout.decode()
+
+    def paths(self, at: str) -> list[str]:
+        return self.git("ls-tree", "-r", "--name-only", "-z", at).decode().rstrip("\0").split("\0")
+
+    def message(self, at: str) -> str:
+        return self.git("log", "-1", "--format=%B", at).decode()
+
+    def write(self, branch: str, start: str | None, message: str, files: Mapping[str, str | None]) -> str:
+        said = message.encode()
+        lines = [f"commit refs/heads/{branch}\ncommitter Ada <ada@example.com> 1700000000 +0000\n".encode()]
+        lines += [b"data %d\n%s\n" % (len(said), said)]
+        lines += [f"from {start}\n".encode()] if start else []
+        for path, text in files.items():
+            if text is None:
+                lines.append(f"D {path}\n".encode())
+            else:
+                content = text.encode()
+                lines.append(b"M 100644 inline %s\ndata %d\n%s\n" % (path.encode(), len(content), content))
+        with self._lock:
+            self.git("fast-import", "--quiet", "--force", data=b"".join(lines))
+        made = self.name(branch)
+        assert made
+        return made
+
+    def changed(self, commit: str) -> dict[str, tuple[str | None, str | None]]:
+        names = self.git("diff-tree", "-r", "--name-only", "--no-commit-id", commit).decode().split()
+        return {name: (self.read(name, f"{commit}^"), self.read(name, commit)) for name in names}
+
+
+class Lab:
+    """The group's state and what a test may see or set.
+
+    Arguments:
+        before: called with method and path before a request is served; may raise `Refused`.
+        after: called with them once it was served; if it raises, the client hears nothing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = ""
+        self.projects: dict[int, dict[str, Any]] = {}
+        self.repositories: dict[int, Repository] = {}
+        self.requests: list[dict[str, Any]] = []
+        self.pipelines: dict[int, list[dict[str, Any]]] = {}
+        self.calls: list[tuple[str, str]] = []
+        self.before: Callable[[str, str], None] = lambda _method, _path: None
+        self.after: Callable[[str, str], None] = lambda _method, _path: None
+        self._lock = threading.Lock()
+
+    def add(self, path: str, files: Mapping[str, str] | None, **more: Any) -> int:
+        number = len(self.projects) + 1
+        branch = None if files is None else "main"
+        self.projects[number] = {
+            "id": number,
+            "path_with_namespace": f"acme/{path}",
+            "default_branch": branch,
+            "web_url": f"{self.url}/acme/{path}",
+            "archived": False,
+            "ci_config_path": None,
+            **more,
+        }
+        if files is not None:
+            self.repositories[number] = Repository(self.folder / f"{number}.git", files)
+        return number
+
+    def files(self, number: int) -> dict[str, str | None]:
+        held = self.repositories[number]
+        return {path: held.read(path, "main") for path in held.paths("main")}
+
+    def run(self, number: int, at: float, status: str) -> None:
+        runs = self.pipelines.setdefault(number, [])
+        created = datetime.fromtimestamp(at, UTC).isoformat()
+        runs.append(
+            {"id": len(runs) + 1, "status": status, "created_at": created, "ref": "main", "web_url": "u"}
+        )
+
+    def merge(self, request: dict[str, Any], at: float) -> None:
+        held = self.repositories[request["project_id"]]
+        tip = held.name(request["source_branch"])
+        assert tip
+        texts = {path: new for path, (_, new) in held.changed(tip).items()}
+        made = held.write("main", held.name("main"), f"Merge {request['title']}", texts)
+        merged_at = datetime.fromtimestamp(at, UTC).isoformat()
+        request.update(state="merged", merged_at=merged_at, merge_commit_sha=made)
+
+    def opened(self, branch: str | None = None) -> list[dict[str, Any]]:
+        return [
+            one
+            for one in self.requests
+            if one["state"] == "opened" and branch in (None, one["source_branch"])
+        ]
+
+    def create_request(self, number: int, given: dict[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            same = [one for one in self.opened(given["source_branch"]) if one["project_id"] == number]
+            if same:
+                raise Refused(409, "Another open merge request already exists for this source branch")
+            iid = 1 + sum(one["project_id"] == number for one in self.requests)
+            web = f"{self.projects[number]['web_url']}/-/merge_requests/{iid}"
+            labels = [label for label in given.get("labels", "").split(",") if label]
+            made = {
+                "iid": iid,
+                "project_id": number,
+                "state": "opened",
+                "web_url": web,
+                "sha": self.repositories[number].name(given["source_branch"]),
+                "auto": False,
+                **given,
+                "labels": labels,
+            }
+            self.requests.append(made)
+            return made
+
+
+def list_projects(lab: Lab, given: dict[str, Any]) -> Any:
+    checked(
+        given,
+        set(),
+        {"include_subgroups", "archived", "with_shared", "order_by", "sort", "per_page", "page", "search"},
+    )
+    wanted = given.get("archived")
+    return [
+        one
+        for one in lab.projects.values()
+        if wanted is None or one["archived"] == (wanted.lower() == "true")
+    ]
+
+
+def list_group_requests(lab: Lab, given: dict[str, Any]) -> Any:
+    optional = {"state", "scope", "source_branch", "labels", "order_by", "sort", "per_page", "page"}
+    checked(given, set(), optional)
+    return [
+        one
+        for one in lab.requests
+        if given.get("state", "all") in ("all", one["state"])
+        and given.get("source_branch", one["source_branch"]) == one["source_branch"]
+        and ("labels" not in given or given["labels"] in one["labels"])
+    ]
+
+
+def get_file(lab: Lab, given: dict[str, Any], number: int, path: str) -> Any:
+    checked(given, {"ref"}, set())
+    text = lab.repositories[number].read(path, given["ref"])
+    if text is None:
+        raise Refused(404, "404 File Not Found")
+    content = base64.b64encode(text.encode()).decode()
+    return {"file_path": path, "encoding": "base64", "content": content, "ref": given["ref"]}
+
+
+def get_tree(lab: Lab, given: dict[str, Any], number: int) -> Any:
+    checked(given, set(), {"ref", "recursive", "path", "per_page", "page", "pagination"})
+    return [{"path": path, "type": "blob"} for path in lab.repositories[number].paths(given["ref"])]
+
+
+def get_branch(lab: Lab, given: dict[str, Any], number: int, branch: str) -> Any:
+    checked(given, set(), set())
+    name = lab.repositories[number].name(f"refs/heads/{branch}")
+    if name is None:
+        raise Refused(404, "404 Branch Not Found")
+    return {"name": branch, "commit": {"id": name, "message": lab.repositories[number].message(name)}}
+
+
+def create_branch(lab: Lab, given: dict[str, Any], number: int) -> Any:
+    checked(given, {"branch", "ref"}, set())
+    held = lab.repositories[number]
+    if held.name(f"refs/heads/{given['branch']}"):
+        raise Refused(400, "Branch already exists")
+    held.git("branch", given["branch"], given["ref"])
+    return get_branch(lab, {}, number, given["branch"])
+
+
+def delete_branch(lab: Lab, given: dict[str, Any], number: int, branch: str) -> Any:
+    checked(given, set(), set())
+    lab.repositories[number].git("branch", "-D", branch)
+    return {}
+
+
+def create_commit(lab: Lab, given: dict[str, Any], number: int) -> Any:
+    optional = {"start_branch", "start_sha", "force", "author_email", "author_name", "stats"}
+    checked(given, {"branch", "commit_message", "actions"}, optional)
+    held = lab.repositories[number]
+    if held.name(f"refs/heads/{given['branch']}") and not given.get("force"):
+        raise Refused(400, f"A branch called '{given['branch']}' already exists.")
+    start = held.name(given["start_branch"])
+    texts: dict[str, str | None] = {}
+    for action in given["actions"]:
+        checked(action, {"action", "file_path"}, {"content", "encoding", "last_commit_id"})
+        there = held.read(action["file_path"], given["start_branch"]) is not None
+        if action["action"] == "create" and there:
+            raise Refused(400, "A file with this name already exists")
+        if action["action"] in {"update", "delete"} and not there:
+            raise Refused(400, "A file with this name doesn't exist")
+        texts[action["file_path"]] = action.get("content")
+    made = held.write(given["branch"], start, given["commit_message"], texts)
+    for one in lab.opened(given["branch"]):
+        if one["project_id"] == number:
+            one["sha"] = made
+    return {"id": made}
+
+
+def revert_commit(lab: Lab, given: dict[str, Any], number: int, commit: str) -> Any:
+    checked(given, {"branch"}, {"dry_run"})
+    held = lab.repositories[number]
+    texts: dict[str, str | None] = {}
+    for path, (old, new) in held.changed(commit).items():
+        if held.read(path, given["branch"]) != new:
+            raise Refused(400, "Sorry, we cannot revert this commit automatically.")
+        texts[path] = old
+    return {"id": held.write(given["branch"], held.name(given["branch"]), f"Revert {commit}", texts)}
+
+
+def list_requests(lab: Lab, given: dict[str, Any], number: int) -> Any:
+    checked(given, set(), {"state", "source_branch", "per_page", "page"})
+    return [
+        one
+        for one in lab.requests
+        if one["project_id"] == number
+        and given.get("state", "all") in ("all", one["state"])
+        and given.get("source_branch", one["source_branch"]) == one["source_branch"]
+    ]
+
+
+def create_request(lab: Lab, given: dict[str, Any], number: int) -> Any:
+    optional = {"description", "labels", "remove_source_branch", "squash"}
+    checked(given, {"source_branch", "target_branch", "title"}, optional)
+    return lab.create_request(number, given)
+
+
+def _request(lab: Lab, number: int, iid: str) -> dict[str, Any]:
+    return next(one for one in lab.requests if (one["project_id"], one["iid"]) == (number, int(iid)))
+
+
+def update_request(lab: Lab, given: dict[str, Any], number: int, iid: str) -> Any:
+    checked(given, set(), {"title", "description", "labels", "state_event"})
+    labels = given.pop("labels", "").split(",")
+    request = _request(lab, number, iid)
+    request.update(given, labels=labels)
+    return request
+
+
+def merge_request(lab: Lab, given: dict[str, Any], number: int, iid: str) -> Any:
+    checked(given, set(), {"merge_when_pipeline_succeeds", "auto_merge", "sha", "squash"})
+    request = _request(lab, number, iid)
+    request["auto"] = True
+    return request
+
+
+def list_pipelines(lab: Lab, given: dict[str, Any], number: int) -> Any:
+    checked(given, set(), {"ref", "status", "order_by", "sort", "updated_after", "per_page", "page"})
+    return sorted(lab.pipelines.get(number, []), key=lambda one: -one["id"])
+
+
+GROUP: list[tuple[str, str, Callable[..., Any]]] = [
+    ("GET", r"/projects", list_projects),
+    ("GET", r"/merge_requests", list_group_requests),
+]
+PROJECT: list[tuple[str, str, Callable[..., Any]]] = [
+    ("GET", r"/repository/files/([^/]+)", get_file),
+    ("GET", r"/repository/tree", get_tree),
+    ("GET", r"/repository/branches/([^/]+)", get_branch),
+    ("POST", r"/repository/branches", create_branch),
+    ("DELETE", r"/repository/branches/([^/]+)", delete_branch),
+    ("POST", r"/repository/commits", create_commit),
+    ("POST", r"/repository/commits/([^/]+)/revert", revert_commit),
+    ("GET", r"/merge_requests", list_requests),
+    ("POST", r"/merge_requests", create_request),
+    ("PUT", r"/merge_requests/(\d+)", update_request),
+    ("PUT", r"/merge_requests/(\d+)/merge", merge_request),
+    ("GET", r"/pipelines", list_pipelines),
+]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    lab: Lab
+
+    def do_GET(self) -> None:
+        self._serve(dict(parse_qsl(urlsplit(self.path).query)))
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self._serve(json.loads(body or b"{}") | dict(parse_qsl(urlsplit(self.path).query)))
+
+    do_PUT = do_POST  # noqa: N815 - the names are the HTTP methods'
+    do_DELETE = do_GET  # noqa: N815
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+    def _serve(self, given: dict[str, Any]) -> None:
+        path = urlsplit(self.path).path
+        self.lab.calls.append((self.command, path))
+        links = ""
+        try:
+            self.lab.before(self.command, path)
+            status, answer = 200, self._answer(path, given)
+            if isinstance(answer, list):
+                answer, links = self._page(answer, path, given)
+            self.lab.after(self.command, path)
+        except Refused as refused:
+            status, answer = refused.status, {"message": refused.message}
+        except ConnectionAbortedError:
+            self.close_connection = True
+            return
+        content = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        if links:
+            self.send_header("Link", links)
+        if status == 429:
+            self.send_header("Retry-After", "0")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _page(self, answer: list[Any], path: str, given: dict[str, Any]) -> tuple[list[Any], str]:
+        size, page = int(given.get("per_page", 20)), int(given.get("page", 1))
+        if size > 100:
+            raise Refused(400, "per_page does not have a valid value")
+        link = ""
+        if page * size < len(answer):
+            query = urlencode({**given, "page": page + 1})
+            link = f'<{self.lab.url}{path}?{query}>; rel="next"'
+        return answer[(page - 1) * size : page * size], link
+
+    def _answer(self, path: str, given: dict[str, Any]) -> Any:
+        if self.headers.get("PRIVATE-TOKEN") != TOKEN:
+            raise Refused(401, "401 Unauthorized")
+        if found := re.fullmatch(r"/api/v4/groups/acme(/.*)", path):
+            return self._routed(GROUP, found[1], given)
+        if found := re.fullmatch(r"/api/v4/projects/(\d+)(/.*)", path):
+            return self._routed(PROJECT, found[2], given, int(found[1]))
+        raise Refused(404, "404 Group Not Found")
+
+    def _routed(
+        self, routes: list[tuple[str, str, Callable[..., Any]]], below: str, given: dict[str, Any], *more: int
+    ) -> Any:
+        for method, pattern, route in routes:
+            if method == self.command and (found := re.fullmatch(pattern, below)):
+                return route(self.lab, given, *more, *(unquote(group) for group in found.groups()))
+        raise Refused(404, "404 Not Found")
+
+
+@contextmanager
+def serve_group(folder: Path) -> Iterator[Lab]:
+    """Run the double with an empty group ``acme``; its repositories are below `folder`."""
+    lab = Lab(folder)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"lab": lab}))
+    server.daemon_threads = True
+    lab.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield lab
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

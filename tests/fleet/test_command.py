@@ -1,0 +1,142 @@
+"""`pipegraft fleet`, as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from group_double import TOKEN, Lab
+
+
+@pytest.fixture
+def fleet(lab: Lab) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("CI")}
+        return subprocess.run(
+            [sys.executable, "-m", "pipegraft", "fleet", *words, "--group", "acme"],
+            env={**inherited, "CI_SERVER_URL": lab.url, "PIPEGRAFT_GITLAB_TOKEN": TOKEN, "COLUMNS": "140"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+Fleet = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_inject_shows_every_difference_then_proposes_it(
+    lab: Lab, add: Callable[..., int], fleet: Fleet
+) -> None:
+    add("shop")
+    shown = fleet("inject", "--from-project", "platform/pipegraft", "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert "+include: .pipegraft/gitlab.yml" in shown.stdout
+    assert not lab.requests
+    done = fleet("inject", "--from-project", "platform/pipegraft")
+    assert done.returncode == 0, done.stderr
+    assert f"{lab.url}/acme/shop/-/merge_requests/1" in done.stdout
+    assert "1 projects: 1 proposed" in done.stdout
+    assert TOKEN not in done.stdout + done.stderr
+
+
+def test_status_tells_versions_drift_requests_and_pipelines(
+    lab: Lab, add: Callable[..., int], fleet: Fleet
+) -> None:
+    add("shop")
+    lab.add("docs", {"README.md": "x"})
+    fleet("inject", "--from-project", "platform/pipegraft", "--ref", "v0.0.9")
+    lab.run(1, 5.0, "failed")
+    before = json.loads(fleet("status", "--json").stdout)
+    assert [(one["project"], one["state"], one["version"]) for one in before] == [
+        ("acme/docs", "absent", None),
+        ("acme/shop", "absent", None),
+    ]
+    assert before[1]["merge-requests"] == [f"{lab.url}/acme/shop/-/merge_requests/1"]
+    assert before[1]["pipeline"]["status"] == "failed"
+    lab.merge(lab.requests[0], at=6.0)
+    after = json.loads(fleet("status", "--json").stdout)[1]
+    assert (after["state"], after["version"]) == ("drifted", "v0.0.9")
+    assert "acme/shop" in fleet("status").stdout
+
+
+def test_upgrade_goes_in_waves_and_is_taken_back(lab: Lab, add: Callable[..., int], fleet: Fleet) -> None:
+    for number in range(4):
+        add(f"shop{number}")
+    fleet("inject", "--from-project", "platform/pipegraft", "--ref", "v0.0.9")
+    for request in lab.opened():
+        lab.merge(request, at=1.0)
+    original = {number: lab.files(number) for number in lab.repositories}
+    for number in lab.repositories:
+        for at in range(2, 22):
+            lab.run(number, float(at), "success")
+    words = ("upgrade", "--to", "v0.1.0", "--steps", "25%,100%", "--min-runs", "3")
+    first = fleet(*words)
+    assert first.returncode == 0, first.stderr
+    assert "waiting, wave 1 of 2: 1 of 1 projects do not have it yet" in first.stdout
+    (request,) = lab.opened()
+    assert request["auto"]
+    number = request["project_id"]
+    lab.merge(request, at=30.0)
+    for at in (31, 32, 33):
+        lab.run(number, float(at), "failed")
+    taken = fleet(*words)
+    assert taken.returncode == 1, taken.stdout + taken.stderr
+    assert "reverted, wave 1 of 2: pipelines fail more often: since: 3 of 3 failed" in taken.stdout
+    (undo,) = lab.opened()
+    assert (undo["source_branch"], undo["auto"]) == ("pipegraft/upgrade-v0.1.0-revert", True)
+    lab.merge(undo, at=40.0)
+    assert {number: lab.files(number) for number in lab.repositories} == original
+    assert fleet(*words).returncode == 1
+    assert not lab.opened()
+
+
+def test_a_project_that_refuses_is_exit_code_1(lab: Lab, fleet: Fleet) -> None:
+    lab.add("broken", {".gitlab-ci.yml": "a: [", "delivery.yaml": "app: 1"})
+    done = fleet("inject")
+    assert done.returncode == 1
+    assert "acme/broken" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("upgrade", "--to", "v1", "--steps", "50%"), "rising shares of the fleet that end at 100%"),
+        (("bump", "mesh", "--image", "mesh:latest"), "expected an image pinned by digest"),
+        (("inject", "--from-project", "a", "--from-url", "https://b"), "the templates come from one place"),
+    ],
+)
+def test_what_makes_no_sense_is_exit_code_2_before_anything_is_asked(
+    lab: Lab, fleet: Fleet, words: tuple[str, ...], said: str
+) -> None:
+    done = fleet(*words)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert not lab.calls
+
+
+def test_a_server_that_does_not_answer_is_exit_code_3(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pipegraft",
+            "fleet",
+            "status",
+            "--group",
+            "acme",
+            "--server",
+            "http://127.0.0.1:9",
+        ],
+        env={**os.environ, "PIPEGRAFT_GITLAB_TOKEN": TOKEN},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "GitLab gave no answer" in done.stderr

@@ -1,0 +1,276 @@
+"""One merge request a project, whatever happens in between."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+
+import pytest
+from fleet_files import PIPELINE
+from gitlab_double import Refused
+from group_double import TOKEN, Lab
+
+from pipegraft.adapters.forge.group import GitLabGroup, open_group
+from pipegraft.errors import AccessDenied, UsageError
+from pipegraft.manager import Plugins
+from pipegraft.model.injection import TemplateSource
+from pipegraft.ports.progress import RecordingProgress
+from pipegraft.usecases.fleet.edits import Editor, bumping, ejecting, injecting
+from pipegraft.usecases.fleet.propose import Campaign, Outcome, propose_to_all, select
+from pipegraft.usecases.inject import InjectOptions
+
+PROJECT = TemplateSource("project", "platform/pipegraft", "v0.1.0")
+
+
+@pytest.fixture
+def inject(plugins: Plugins) -> Campaign:
+    return campaign(injecting(plugins, InjectOptions(source=PROJECT)))
+
+
+def campaign(edit: Editor, branch: str = "pipegraft/inject", *, auto_merge: bool = False) -> Campaign:
+    return Campaign(branch, "Graft delivery", "What it does.", edit, auto_merge=auto_merge)
+
+
+def propose(forge: GitLabGroup, campaign: Campaign, *, dry_run: bool = False) -> dict[str, Outcome]:
+    outcomes = propose_to_all(
+        forge, campaign, select(forge, ()), RecordingProgress(), jobs=4, dry_run=dry_run
+    )
+    return {one.project.path.removeprefix("acme/"): one for one in outcomes}
+
+
+def states(outcomes: dict[str, Outcome]) -> dict[str, str]:
+    return {name: one.state for name, one in outcomes.items()}
+
+
+def test_every_project_gets_one_request_with_the_graft(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign
+) -> None:
+    for name in ("shop", "bank", "park"):
+        add(name)
+    assert states(propose(forge, inject)) == dict.fromkeys(("bank", "park", "shop"), "proposed")
+    assert len(lab.requests) == 3
+    request = lab.requests[0]
+    assert (request["title"], request["labels"]) == ("Graft delivery", ["pipegraft"])
+    held = lab.repositories[request["project_id"]]
+    assert ".pipegraft/gitlab.yml" in held.paths("pipegraft/inject")
+    assert "include: .pipegraft/gitlab.yml" in (held.read(".gitlab-ci.yml", "pipegraft/inject") or "")
+    assert held.read(".gitlab-ci.yml", "main") == PIPELINE
+
+
+def test_again_nothing_is_asked_of_anybody_twice(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign
+) -> None:
+    add("shop")
+    propose(forge, inject)
+    before = lab.repositories[1].name("pipegraft/inject")
+    assert states(propose(forge, inject)) == {"shop": "waiting"}
+    assert len(lab.requests) == 1
+    assert lab.repositories[1].name("pipegraft/inject") == before
+
+
+def test_what_changed_meanwhile_is_brought_into_the_same_request(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign
+) -> None:
+    add("shop")
+    propose(forge, inject)
+    lab.repositories[1].write(
+        "main", lab.repositories[1].name("main"), "more", {".gitlab-ci.yml": PIPELINE + "# more\n"}
+    )
+    assert states(propose(forge, inject)) == {"shop": "updated"}
+    assert len(lab.requests) == 1
+    assert "# more" in (lab.repositories[1].read(".gitlab-ci.yml", "pipegraft/inject") or "")
+    assert states(propose(forge, inject)) == {"shop": "waiting"}
+
+
+def test_a_branch_that_people_commit_to_is_theirs(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign
+) -> None:
+    add("shop")
+    propose(forge, inject)
+    held = lab.repositories[1]
+    theirs = held.write("pipegraft/inject", held.name("pipegraft/inject"), "by hand", {"mine": "x"})
+    held.write("main", held.name("main"), "more", {".gitlab-ci.yml": PIPELINE + "# more\n"})
+    found = propose(forge, inject)["shop"]
+    assert found.state == "held"
+    assert "somebody has committed to pipegraft/inject of acme/shop" in found.note
+    assert held.name("pipegraft/inject") == theirs
+
+
+def test_a_request_that_people_closed_is_not_opened_again(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign
+) -> None:
+    add("shop")
+    propose(forge, inject)
+    lab.requests[0]["state"] = "closed"
+    assert states(propose(forge, inject)) == {"shop": "declined"}
+    assert len(lab.requests) == 1
+
+
+def test_merged_is_done_and_eject_restores_every_byte(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign, plugins: Plugins
+) -> None:
+    add("shop")
+    original = lab.files(1)
+    propose(forge, inject)
+    lab.merge(lab.requests[0], at=1.0)
+    assert states(propose(forge, inject)) == {"shop": "current"}
+    out = campaign(ejecting(plugins), "pipegraft/eject")
+    assert states(propose(forge, out)) == {"shop": "proposed"}
+    lab.merge(lab.requests[1], at=2.0)
+    assert lab.files(1) == original
+    assert states(propose(forge, out)) == {"shop": "current"}
+
+
+def test_what_a_fleet_leaves_alone(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign
+) -> None:
+    add("shop")
+    add("fork", forked_from_project={"id": 1})
+    lab.add("empty", None)
+    lab.add("docs", {"README.md": "x"})
+    add("old", archived=True)
+    found = propose(forge, inject)
+    assert states(found) == {"shop": "proposed", "fork": "skipped", "empty": "skipped", "docs": "skipped"}
+    assert found["fork"].note == "it is a fork"
+    assert "delivery.yaml" in found["docs"].note
+
+
+def test_one_that_refuses_stops_no_other(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign
+) -> None:
+    add("shop")
+    lab.add("broken", {".gitlab-ci.yml": "a: [", "delivery.yaml": "app: 1"})
+    found = propose(forge, inject)
+    assert states(found) == {"broken": "refused", "shop": "proposed"}
+    assert "acme/broken/delivery.yaml" in found["broken"].note
+
+
+def test_a_dry_run_writes_nothing_and_reads_little(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign
+) -> None:
+    for number in range(3):
+        add(f"shop{number}")
+    found = propose(forge, inject, dry_run=True)
+    assert states(found) == dict.fromkeys(("shop0", "shop1", "shop2"), "proposed")
+    assert found["shop0"].edit.files.keys() == {".gitlab-ci.yml", ".pipegraft/gitlab.yml"}
+    assert {method for method, _ in lab.calls} == {"GET"}
+    assert not lab.requests
+
+
+def per_project(lab: Lab) -> collections.Counter[str]:
+    return collections.Counter(
+        path.split("/")[4] for _, path in lab.calls if path.startswith("/api/v4/projects/")
+    )
+
+
+def test_a_project_costs_at_most_six_calls(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign
+) -> None:
+    for number in range(3):
+        add(f"shop{number}")
+    propose(forge, inject)
+    assert max(per_project(lab).values()) <= 6
+    lab.calls.clear()
+    propose(forge, inject)
+    assert max(per_project(lab).values()) <= 6
+
+
+@pytest.mark.parametrize("end", ["commits", "merge_requests"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_cut_short_anywhere_there_is_still_one_request(
+    lab: Lab, add: Callable[..., int], inject: Campaign, end: str, when: str
+) -> None:
+    add("shop")
+    forge = open_group("acme", lab.url, {"PIPEGRAFT_GITLAB_TOKEN": TOKEN})
+
+    def break_off(method: str, path: str) -> None:
+        if method == "POST" and path.endswith(end):
+            raise ConnectionAbortedError
+
+    setattr(lab, when, break_off)
+    forge._client.retry_transient_errors = False
+    assert states(propose(forge, inject)) == {"shop": "failed"}
+    lab.before = lab.after = lambda _method, _path: None
+    assert states(propose(forge, inject))["shop"] in {"proposed", "waiting"}
+    assert len(lab.opened("pipegraft/inject")) == 1
+    assert states(propose(forge, inject)) == {"shop": "waiting"}
+
+
+def test_limits_and_faults_of_the_server_are_waited_out(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    for number in range(5):
+        add(f"shop{number}")
+    answers = [429, 500, 502, 504, 429, 503]
+
+    def stumble(_method: str, _path: str) -> None:
+        if answers:
+            raise Refused(answers.pop(), "not now")
+
+    lab.before = stumble
+    assert set(states(propose(forge, inject)).values()) == {"proposed"}
+    assert len(lab.requests) == 5
+
+
+def test_pages_of_projects_are_all_read(lab: Lab, forge: GitLabGroup) -> None:
+    for number in range(230):
+        lab.add(f"p{number:03}", None)
+    assert len(select(forge, ())) == 230
+    assert [one.path for one in select(forge, ("acme/p00?",))] == [f"acme/p00{n}" for n in range(10)]
+    assert len(lab.calls) == 6
+
+
+def test_a_wrong_token_is_named_by_its_variable(lab: Lab) -> None:
+    with pytest.raises(AccessDenied, match="GitLab refused the token for group acme") as caught:
+        select(open_group("acme", lab.url, {"PIPEGRAFT_GITLAB_TOKEN": "glpat-wrong"}), ())
+    assert "PIPEGRAFT_GITLAB_TOKEN" in caught.value.problem.fix
+    assert "glpat-wrong" not in str(caught.value)
+
+
+def test_a_group_that_is_not_there_is_named(lab: Lab, forge: GitLabGroup) -> None:
+    with pytest.raises(AccessDenied, match="there is no group other"):
+        select(GitLabGroup(forge._client, "other"), ())
+
+
+def test_auto_merge_is_asked_for(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, plugins: Plugins
+) -> None:
+    add("shop")
+    edit = injecting(plugins, InjectOptions(source=PROJECT))
+    propose(forge, campaign(edit, auto_merge=True))
+    assert lab.requests[0]["auto"]
+
+
+OLD = "registry.example.com/mesh@sha256:" + "1" * 64
+NEW = "registry.example.com/mesh@sha256:" + "2" * 64
+ENVIRONMENT = f"""\
+# production
+components:
+  mesh: {{image: {OLD}}}   # the sidecar
+"""
+
+
+def test_a_sidecars_image_goes_where_it_is_pinned_and_changes_nothing_else(
+    lab: Lab, forge: GitLabGroup
+) -> None:
+    gray = ENVIRONMENT + (
+        "gray: {release: {number: 2, source: abc}, weight: 5, phase: step, components: {web: {}}}\n"
+    )
+    lab.add("one", {"app.yaml": "app: one\n", "environments/production.yaml": ENVIRONMENT})
+    lab.add("many", {f"{app}/environments/production.yaml": ENVIRONMENT for app in ("a", "b")})
+    lab.add("without", {"environments/production.yaml": "components: {}\n"})
+    lab.add("busy", {"environments/production.yaml": gray})
+    bump = campaign(bumping("mesh", NEW, ()), "pipegraft/bump")
+    found = propose(forge, bump)
+    assert states(found) == {"one": "proposed", "many": "proposed", "without": "skipped", "busy": "refused"}
+    assert "a gray release is under way" in found["busy"].note
+    assert lab.repositories[1].read("environments/production.yaml", "pipegraft/bump") == ENVIRONMENT.replace(
+        OLD, NEW
+    )
+    assert set(found["many"].edit.files) == {f"{app}/environments/production.yaml" for app in ("a", "b")}
+
+
+def test_an_image_without_a_digest_is_refused() -> None:
+    with pytest.raises(UsageError, match="expected an image pinned by digest"):
+        bumping("mesh", "registry.example.com/mesh:latest", ())
