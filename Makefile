@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test e2e lint format bench lock clean
+.PHONY: demo test e2e lint format bench site lock clean
 
 demo: $(READY)
 	$(BIN)/pipegraft demo
@@ -22,6 +22,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pipegraft templates --check
+	$(BIN)/sphinx-build -q -W --keep-going -b dummy docs build/site-check
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -29,6 +30,9 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+site: $(READY)
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site
 
 lock:
 	uv pip compile pyproject.toml --group dev --extra otel --universal --python-version 3.11 \
