@@ -16,6 +16,7 @@ from pipegraft.model import traits
 from pipegraft.model.appspec import AppComponent, AppEnvironment, Entrance, Policies
 from pipegraft.model.base import Declared, kebab
 from pipegraft.usecases.engine.application import Application
+from pipegraft.usecases.engine.place import Place
 from pipegraft.usecases.engine.status import describe
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -47,7 +48,7 @@ def test_every_key_is_explained() -> None:
 
 
 def test_every_field_of_a_status_is_explained() -> None:
-    status = describe(Application("production"), reconcile((), (), History(), 0.0), (), ())
+    status = describe(Application(Place("", "", "production")), reconcile((), (), History(), 0.0), (), ())
     keys = {key if key != "revision" else "revision.live" for key in status}
     assert {key for key in keys if f"| `{key}` |" not in ENGINE} == {"application", "environment"}
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from pipegraft.adapters.engine.embedded import EmbeddedEngine, EmbeddedOptions
 from pipegraft.adapters.engine.server import StatusServer
 from pipegraft.domain.verdicts.embedded import verdict
+from pipegraft.domain.webhook import Push
 from pipegraft.errors import Unreachable, UsageError
 from pipegraft.ports.engine import VerdictRule
 from pipegraft.testing.engine_suite import EngineSuite
@@ -38,7 +39,7 @@ class Source:
     def __init__(self) -> None:
         self._news = threading.Condition()
         self._status = live("abc")
-        self.syncs = 0
+        self.syncs: list[Push | None] = []
 
     def names(self) -> Sequence[str]:
         return ["shop-production"]
@@ -57,8 +58,9 @@ class Source:
         with self._news:
             self._news.wait(seconds)
 
-    def sync(self) -> None:
-        self.syncs += 1
+    def sync(self, push: Push | None = None) -> Sequence[str]:
+        self.syncs.append(push)
+        return ["shop-iac (main)"]
 
     def metrics(self) -> str:
         raise Unreachable("the proxy does not run")
@@ -71,7 +73,7 @@ def source() -> Source:
 
 @pytest.fixture
 def server(source: Source) -> Iterator[StatusServer]:
-    with StatusServer("127.0.0.1", 0, source, source.sync, source.metrics) as server:
+    with StatusServer("127.0.0.1", 0, source, source.metrics, "hush") as server:
         yield server
 
 
@@ -121,7 +123,7 @@ def test_a_known_page_is_answered_without_a_body(server: StatusServer) -> None:
 
 def test_a_sync_is_passed_on(server: StatusServer, source: Source) -> None:
     client(server).request_sync()
-    assert source.syncs == 1
+    assert source.syncs == [None]
 
 
 def test_an_unknown_application_is_named_with_those_that_exist(server: StatusServer) -> None:
@@ -161,7 +163,47 @@ def test_other_pages(server: StatusServer) -> None:
     assert httpx.post(f"{server.url}/nowhere").status_code == 404
 
 
+PUSH = {
+    "object_kind": "push",
+    "ref": "refs/heads/main",
+    "project": {"git_http_url": "https://gitlab.example.com/iac/shop.git"},
+}
+
+
+def test_a_gitlab_webhook_is_passed_on(server: StatusServer, source: Source) -> None:
+    answer = httpx.post(f"{server.url}/webhook", json=PUSH, headers={"X-Gitlab-Token": "hush"})
+    assert (answer.status_code, answer.json()) == (202, {"looking-at": ["shop-iac (main)"]})
+    assert source.syncs == [Push(("https://gitlab.example.com/iac/shop.git",), "main")]
+
+
+def test_a_webhook_without_the_secret_is_refused(server: StatusServer, source: Source) -> None:
+    for headers in ({}, {"X-Gitlab-Token": "hush!"}, {"X-Gitlab-Token": ""}):
+        answer = httpx.post(f"{server.url}/webhook", json=PUSH, headers=headers)
+        assert answer.status_code == 403
+        assert "hush" not in answer.text
+    assert source.syncs == []
+
+
+def test_a_webhook_that_is_none_is_refused(server: StatusServer, source: Source) -> None:
+    def post(content: bytes) -> int:
+        headers = {"X-Gitlab-Token": "hush"}
+        return httpx.post(f"{server.url}/webhook", content=content, headers=headers).status_code
+
+    assert post(b"no json") == 400
+    assert post(b"[]") == 400
+    assert post(b'{"ref": "refs/tags/v1"}') == 202
+    assert post(b"x" * (5 << 20)) == 413
+    assert source.syncs == []
+
+
+def test_without_a_secret_no_webhook_is_taken(source: Source) -> None:
+    with StatusServer("127.0.0.1", 0, source, source.metrics) as server:
+        answer = httpx.post(f"{server.url}/webhook", json=PUSH, headers={"X-Gitlab-Token": ""})
+    assert answer.status_code == 403
+    assert "PIPEGRAFT_WEBHOOK_SECRET" in answer.text
+
+
 def test_an_address_that_is_taken_is_told(server: StatusServer, source: Source) -> None:
     port = int(server.url.rpartition(":")[2])
     with pytest.raises(Unreachable, match=f"cannot listen on 127.0.0.1:{port}"):
-        StatusServer("127.0.0.1", port, source, source.sync, source.metrics)
+        StatusServer("127.0.0.1", port, source, source.metrics)

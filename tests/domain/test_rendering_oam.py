@@ -21,8 +21,8 @@ from spec_fields import APP, ENVIRONMENT, gray_on_one_machine, one_machine, plac
 from pipegraft.domain.rendering.dump import dump_documents
 from pipegraft.domain.rendering.kubernetes import render_kubernetes
 from pipegraft.domain.rendering.oam import render_application
-from pipegraft.domain.workloads import read_application
-from pipegraft.errors import UsageError
+from pipegraft.domain.runtime_support import DOCKER
+from pipegraft.domain.workloads import plan_of
 
 SCHEMAS = Path(os.environ.get("PIPEGRAFT_SCHEMAS", Path(__file__).parents[2] / "../shared/schemas"))
 PLACEMENTS = placements()
@@ -157,53 +157,6 @@ def test_the_version_is_the_revision_or_a_digest_of_what_is_rendered() -> None:
     assert unnamed != render_application(spec(environment=other))["metadata"]["annotations"][key]
 
 
-def test_the_engine_reads_back_what_runs() -> None:
-    workloads, routes = read_application(
-        render_application(spec(one_machine(), gray_on_one_machine()), "4be1")
-    )
-    web = workloads[0]
-    assert [container.name for container in web.containers] == ["web", "governance"]
-    assert sorted((mount.name, mount.image, mount.path) for mount in web.mounts) == [
-        ("pricing", "registry/pricing@sha256:2", "/opt/pricing"),
-        ("rules", "registry/rules@sha256:3", "/opt/rules"),
-    ]
-    assert (web.replicas, web.grace, web.ports) == (7, 41.0, (8080, 8081, 9000, 9001))
-    readiness = web.containers[0].readiness
-    assert readiness is not None
-    assert (readiness.path, readiness.port, readiness.delay, readiness.period) == ("/ready", 8081, 42, 43)
-    assert routes[0].listen == "127.0.0.1:8088"
-    assert routes[0].backends == (("web", 9000, 87), ("web-gray", 9000, 13))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda web: web.update(type="worker"), "component 'web' of type 'worker'"),
-        (
-            lambda web: web["traits"].append({"type": "hpa", "properties": {}}),
-            "trait 'hpa' of component 'web'",
-        ),
-        (
-            lambda web: web["traits"][-1]["properties"]["operations"].append(
-                {"op": "add", "path": "/spec/paused", "value": True}
-            ),
-            "the JSON patch of /spec/paused",
-        ),
-        (
-            lambda web: web["traits"][-1]["properties"]["operations"].append(
-                {"op": "add", "path": "/spec/template/spec/volumes/-", "value": {"name": "x", "emptyDir": {}}}
-            ),
-            "the volume 'x' of component 'web'",
-        ),
-    ],
-)
-def test_what_the_engine_does_not_know_is_refused_by_name(change: Any, message: str) -> None:
-    data = render_application(spec(one_machine(), gray_on_one_machine()), "4be1")
-    change(data["spec"]["components"][0])
-    with pytest.raises(UsageError, match=message):
-        read_application(data)
-
-
 NAMES = st.text(string.ascii_lowercase, min_size=1, max_size=6)
 ENV = st.dictionaries(
     st.text(string.ascii_uppercase, min_size=1, max_size=5), st.text(max_size=8), max_size=3
@@ -238,7 +191,7 @@ def test_any_valid_spec_renders_the_same_every_time_and_is_read_back(app: dict[s
     environment: dict[str, Any] = {"namespace": "space", **({"gray": block} if gray else {})}
     once, again = (dump_documents([render_application(spec(app, environment))]) for _ in range(2))
     assert once == again
-    workloads, _ = read_application(yaml.safe_load(once))
+    workloads = plan_of(spec(app, environment), DOCKER).workloads
     images = {image for workload in workloads for image in workload.images}
     declared = {part["image"] for part in app["components"].values()}
     assert images == declared | ({"other"} if gray else set())

@@ -15,11 +15,9 @@ from spec_fields import gray_on_one_machine, one_machine, spec
 
 from pipegraft.domain.rendering.kubernetes import render_kubernetes
 from pipegraft.domain.rendering.oam import render_application
-from pipegraft.domain.rendering.routers.choosing import cookie_pattern
-from pipegraft.domain.workloads import read_application
 from pipegraft.errors import ConfigError, UsageError
 from pipegraft.model.appspec import Entrance
-from pipegraft.ports.traffic import Choice, EntranceSplit
+from pipegraft.ports.traffic import EntranceSplit
 
 SCHEMAS = Path(os.environ.get("PIPEGRAFT_SCHEMAS", Path(__file__).parents[2] / "../shared/schemas"))
 APP, ENVIRONMENT = one_machine(), gray_on_one_machine()
@@ -248,34 +246,3 @@ def test_a_router_of_a_plugin_is_told_and_asked_in_the_same_way() -> None:
     application = render_application(spec(app, ENVIRONMENT), "4be1", {"mine": Mine(), "gateway-api": Mine()})
     route = next(part for part in application["spec"]["components"] if part["name"] == "web-route")
     assert route["properties"]["objects"][0]["spec"] == {"web-gray": 13}
-
-
-def application(**entrance: Any) -> dict[str, Any]:
-    app = copy.deepcopy(APP)
-    app["components"]["web"]["entrance"] |= entrance
-    return render_application(spec(app, ENVIRONMENT), "4be1")
-
-
-def test_the_embedded_engine_reads_chosen_users_back() -> None:
-    chosen = application(**{"gray-for": {"headers": {"X-Team": "shop"}, "cookies": {"beta": "yes"}}})
-    route = read_application(chosen)[1][0]
-    assert route.choices == (
-        Choice("X-Team", "shop", "web-gray"),
-        Choice("Cookie", cookie_pattern("beta", "yes"), "web-gray", regex=True),
-    )
-    assert route.backends == (("web", 9000, 87), ("web-gray", 9000, 13))
-
-
-@pytest.mark.parametrize(
-    ("entrance", "message"),
-    [
-        ({"mirror": 100}, "cannot run the filter RequestMirror of the route 'web'"),
-        ({"affinity": {}}, "cannot run the filter ResponseHeaderModifier of the route 'web'"),
-        ({"router": "istio"}, "cannot run the Kubernetes object VirtualService 'web'"),
-    ],
-)
-def test_the_embedded_engine_refuses_by_name_what_its_proxy_cannot_do(
-    entrance: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(UsageError, match=message):
-        read_application(application(**entrance))

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pipegraft.domain.appspec import resolve
 from pipegraft.domain.resources.binding import Platform
 from pipegraft.domain.resources.local import LOCAL
+from pipegraft.domain.runtime_support import PROCESS
 from pipegraft.domain.verdicts.embedded import verdict
-from pipegraft.errors import Unreachable
+from pipegraft.domain.webhook import Push
+from pipegraft.domain.workloads import plan_of
+from pipegraft.errors import PipegraftError, Unreachable
 from pipegraft.ports.clock import FakeClock
 from pipegraft.ports.engine import State, Verdict
 from pipegraft.ports.iac import FakeIacRepository
 from pipegraft.ports.resources import FakeResourceHost, HostedState
 from pipegraft.ports.runtime import FakeRuntime, Phase, Workload
 from pipegraft.ports.traffic import FakeRouter, Route
-from pipegraft.usecases.engine import Engine, EngineOptions
 from pipegraft.usecases.engine.application import States
 from pipegraft.usecases.engine.entrances import Entrances
+from pipegraft.usecases.engine.fetching import Fetcher
+from pipegraft.usecases.engine.instances import InstanceOperator
+from pipegraft.usecases.engine.loop import Engine
+from pipegraft.usecases.engine.place import Place, Source
 
 APP = """\
 app: shop
@@ -42,6 +55,16 @@ def gray(weight: int, image: str = "v2") -> str:
 """
 
 
+def at_once(work: Callable[[Workload], None], workload: Workload) -> Future[None]:
+    """Does it before anybody can wait for it."""
+    future: Future[None] = Future()
+    try:
+        future.set_result(work(workload))
+    except PipegraftError as error:
+        future.set_exception(error)
+    return future
+
+
 class World:
     """An engine whose surroundings a test sets."""
 
@@ -57,24 +80,31 @@ class World:
 
     def restart(self) -> None:
         """Another engine process takes over."""
-        self.engine = Engine(
-            EngineOptions(("production",)),
-            repository=self.iac,
+        self.operator = InstanceOperator(
             runtime=self.runtime,
+            support=PROCESS,
             router=self.router,
             clock=self.clock,
-            states=States(self.folder / "applications"),
+            entrances=Entrances(self.folder / "entrances.json", lambda _taken: 9999),
+            fetcher=Fetcher(self.runtime.prepare, at_once),
             resources=self.resources,
             platform=Platform(lambda: {LOCAL.name: LOCAL}, "oam"),
-            entrances=Entrances(self.folder / "entrances.json", lambda _taken: 9999),
             report=self.said.append,
         )
+        self.engine = Engine(
+            self.sources(), self.operator, States(self.folder / "applications"), report=self.said.append
+        )
+
+    def sources(self) -> list[Source]:
+        place = Place("shop-iac (main)", "", "production")
+        return [Source("shop-iac", "main", self.iac, (place,))]
 
     def commit(self, environment: str, path: str = PATH) -> str:
         return self.iac.commit({path: environment}, "change", self.iac.tip())
 
     def look(self) -> None:
-        self.engine.take(self.engine.watcher.look())
+        for watcher in self.engine.watchers:
+            self.engine.take(watcher.look())
 
     def turn(self, times: int = 1) -> None:
         for _ in range(times):
@@ -382,6 +412,230 @@ def test_a_defect_in_the_watcher_ends_the_engine(world: World, monkeypatch: pyte
     monkeypatch.setattr(world.iac, "tip", broken)
     with pytest.raises(ZeroDivisionError):
         world.engine.run()
+
+
+# Several applications
+
+
+class Two(World):
+    """Two applications in two repositories, and one of them has two environments in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        mine = V1.replace("v1", "t1")
+        other = {"app.yaml": APP.replace("shop", "till"), PATH: mine, "environments/staging.yaml": mine}
+        self.till = FakeIacRepository({f"apps/till/{path}": text for path, text in other.items()})
+        super().__init__(folder)
+
+    def sources(self) -> list[Source]:
+        name = "till-iac (main)"
+        places = tuple(Place(name, "apps/till", one) for one in ("production", "staging"))
+        return [*super().sources(), Source("https://x/till.git", "main", self.till, places)]
+
+
+def test_several_applications_live_side_by_side(tmp_path: Path) -> None:
+    world = Two(tmp_path)
+    world.settle()
+    assert world.engine.names() == ["shop-production", "till-production", "till-staging"]
+    assert {one.application for one in world.runtime.instances.values()} == set(world.engine.names())
+    assert world.status["revision"]["live"] == world.iac.tip()
+    assert world.engine.status("till-staging")["revision"]["live"] == world.till.tip()
+
+
+def test_what_breaks_in_one_application_does_not_touch_the_others(tmp_path: Path) -> None:
+    world = Two(tmp_path)
+    world.settle()
+    world.till.commit({"apps/till/app.yaml": "app: [\n"}, "broken", world.till.tip())
+    target = world.commit(V2)
+    world.settle()
+    assert world.verdict(target).state is State.SUCCEEDED
+    assert world.engine.status("till-production")["sync"] == "refused"
+    assert len(world.runtime.instances) == 3
+
+
+def test_a_name_that_is_taken_is_refused_and_told(tmp_path: Path) -> None:
+    world = Two(tmp_path)
+    world.settle()
+    text = (world.till.read("apps/till/app.yaml", world.till.tip()) or "").replace("till", "shop")
+    world.till.commit({"apps/till/app.yaml": text}, "rename", world.till.tip())
+    world.settle()
+    status = world.engine.status("till-production")
+    assert (
+        "'shop-production' is declared by environments/production.yaml of shop-iac" in status["problems"][0]
+    )
+    assert world.status["health"] == "healthy"
+    assert "till-production" in {one.application for one in world.runtime.instances.values()}
+
+
+def test_an_application_that_is_no_longer_named_is_ended(tmp_path: Path) -> None:
+    world = Two(tmp_path)
+    world.settle()
+    world.sources = lambda: World.sources(world)  # type: ignore[method-assign]
+    world.restart()
+    world.turn()
+    world.settle()
+    assert {one.application for one in world.runtime.instances.values()} == {"shop-production"}
+
+
+def test_a_push_has_its_repository_looked_at_and_no_other(tmp_path: Path) -> None:
+    world = Two(tmp_path)
+    assert world.engine.sync(Push(("git@x:till.git",), "main")) == ["https://x/till.git (main)"]
+    assert world.engine.sync(Push(("git@x:till.git",), "other")) == []
+    assert len(world.engine.sync()) == 2
+
+
+def test_images_that_are_on_their_way_hold_nothing_else_up(tmp_path: Path) -> None:
+    world = Two(tmp_path)
+    waiting: list[Future[None]] = []
+
+    def later(work: Callable[[Workload], None], workload: Workload) -> Future[None]:
+        if not workload.application.startswith("shop"):
+            return at_once(work, workload)
+        waiting.append(Future())
+        return waiting[-1]
+
+    world.operator._fetcher = Fetcher(world.runtime.prepare, later)
+    world.settle()
+    assert world.engine.status("till-staging")["sync"] == "synced"
+    assert world.status["resources"][0]["message"] == "0 of 1 ready; fetching images"
+    assert len(waiting) == 1
+    waiting[0].set_exception(Unreachable("the registry does not answer"))
+    world.turn()
+    assert "the registry does not answer" in world.status["message"]
+    world.turn(2)
+    waiting[1].set_result(None)
+    world.turn(4)
+    assert world.status["sync"] == "synced"
+
+
+def test_a_runtime_that_does_not_answer_is_told_and_nothing_is_decided(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.settle()
+    routes = world.router.routes
+
+    def gone() -> None:
+        raise Unreachable("the Docker engine cannot be used")
+
+    monkeypatch.setattr(world.runtime, "observe", gone)
+    world.turn()
+    assert world.status["trouble"] == ["the Docker engine cannot be used"]
+    assert world.status["health"] == "progressing"
+    monkeypatch.undo()
+    world.turn()
+    assert world.router.routes == routes
+    assert world.status["health"] == "healthy"
+    assert world.running() == ["web ready"]
+
+
+def test_what_has_no_effect_here_is_noted(world: World) -> None:
+    world.commit("components: {web: {image: v1, cpu: 500m}}\n")
+    world.settle()
+    assert world.status["notes"] == ["'cpu' of component 'web' has no effect here: a process has no limits"]
+
+
+def test_what_this_runtime_cannot_honour_is_refused(world: World) -> None:
+    app = f"{APP}  rules: {{intimacy: in-process, mount: /rules, attach: image-volume, image: v1}}\n"
+    world.iac.commit({"app.yaml": app}, "rules", world.iac.tip())
+    world.settle()
+    world.commit("components: {web: {image: v2}, rules: {image: v2, attach: init-container}}\n")
+    world.settle()
+    wanted = "the runtime 'process' cannot honour 'attach: init-container' of component 'rules'"
+    assert wanted in world.status["problems"][0]
+    assert world.running() == ["web ready"]
+
+
+# kill -9 wherever it may come
+
+
+class Killed(BaseException):
+    """The engine is killed."""
+
+
+class Counting:
+    """Kills the engine right before or right after the call of a given number."""
+
+    def __init__(self, at: int, *, after: bool) -> None:
+        self.left, self._after = at, after
+
+    def around(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.left -= 1
+            if self.left == 0 and not self._after:
+                raise Killed
+            answer = call(*args, **kwargs)
+            if self.left == 0 and self._after:
+                raise Killed
+            return answer
+
+        return counted
+
+
+CHANGES = {
+    "v1": V1,
+    "v2": V2,
+    "gray 0": gray(0),
+    "gray 50": gray(50),
+    "gray v1": gray(50, "v1"),
+    "two": V1.replace("v1}", "v1, replicas: 2}"),
+    "refused": "components: {wbe: {}}\n",
+}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    changes=st.lists(st.sampled_from(sorted(CHANGES)), min_size=1, max_size=4),
+    kills=st.lists(st.tuples(st.integers(1, 25), st.booleans()), max_size=3),
+)
+def test_however_often_it_is_killed_it_ends_where_it_should(
+    changes: list[str], kills: list[tuple[int, bool]]
+) -> None:
+    """Whatever is declared, wherever it dies: the last good spec runs, nothing else does, nothing twice."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder))
+        world.settle()
+        good = V1
+        for change in changes:
+            world.commit(CHANGES[change])
+            good = good if change == "refused" else CHANGES[change]
+            for at, after in kills:
+                _work_until_killed(world, Counting(at, after=after))
+                world.restart()
+            for _ in range(14):
+                world.look()
+                world.turn()
+                assert _serves(world), "somebody serves at all times"
+        _assert_exactly(world, good, refused=changes[-1] == "refused")
+
+
+def _work_until_killed(world: World, counting: Counting) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in (
+            (world.runtime, "start"),
+            (world.runtime, "stop"),
+            (world.router, "apply"),
+            (world.engine._states, "save"),
+        ):
+            patch.setattr(owner, name, counting.around(getattr(owner, name)))
+        with suppress(Killed):
+            for _ in range(12):
+                world.look()
+                world.turn()
+
+
+def _serves(world: World) -> bool:
+    ready = {one.workload for one in world.runtime.instances.values() if one.phase is Phase.READY}
+    return any(weight and name in ready for name, weight in world.weights.items())
+
+
+def _assert_exactly(world: World, good: str, *, refused: bool) -> None:
+    resolved = resolve(APP, good, "production")
+    wanted = Counter(
+        {one.template: one.replicas for one in plan_of(resolved, PROCESS).workloads if one.replicas}
+    )
+    assert Counter(one.template for one in world.runtime.instances.values()) == wanted
+    assert all(one.phase is Phase.READY for one in world.runtime.instances.values())
+    assert world.status["sync"] == ("refused" if refused else "synced")
+    assert world.status["health"] == "healthy"
 
 
 DATABASE = """\

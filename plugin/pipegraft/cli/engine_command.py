@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from pipegraft.cli.common import load_plugins
+
+if TYPE_CHECKING:
+    from pipegraft.model.engine import EngineApplication
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
@@ -27,10 +32,23 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str) -
 
 
 @click.command("engine")
-@click.option("--repository", required=True, help="The IaC repository: a path or a URL.")
+@click.option("--repository", help="The IaC repository: a path or a URL.")
 @click.option("--branch", default="main", show_default=True, help="Its branch.")
 @click.option("--path", "folder", default="", help="The app's folder in a shared repository.")
-@click.option("--env", "environments", multiple=True, required=True, help="Environment to apply; repeatable.")
+@click.option("--env", "environments", multiple=True, help="Environment to apply; repeatable.")
+@click.option(
+    "--applications",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="YAML file that lists several applications, in place of --repository and --env.",
+)
+@click.option(
+    "--runtime",
+    type=click.Choice(["process", "docker"]),
+    default="process",
+    show_default=True,
+    help="What runs the workloads.",
+)
 @click.option(
     "--state",
     required=True,
@@ -61,31 +79,53 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str) -
 )
 def command(
     *,
-    repository: str,
+    repository: str | None,
     branch: str,
     folder: str,
     environments: tuple[str, ...],
+    applications: Path | None,
+    runtime: Literal["process", "docker"],
     state: Path,
     listen: tuple[str, int],
     poll: float,
     secrets: Path | None,
     keep_workloads: bool,
 ) -> None:
-    """Keep environments on this machine as their IaC repository declares them.
+    """Keep environments on this machine as their IaC repositories declare them.
 
-    Watches the branch, renders the app spec to OAM, runs it as processes behind a weighted proxy, heals
-    what breaks, removes what is no longer declared. It may be killed at any moment: what runs goes on,
-    and the next engine with the same --state takes it over.
+    Watches the branches, runs what the app specs declare behind a weighted proxy, heals what breaks,
+    removes what is no longer declared. It may be killed at any moment: what runs goes on, and the next
+    engine with the same --state takes it over. With the variable PIPEGRAFT_WEBHOOK_SECRET it takes push
+    webhooks at /webhook.
     """
-    from pipegraft.usecases.engine import EngineOptions, EngineSetup, run_engine  # noqa: PLC0415
+    from pipegraft.model.engine import EngineApplication  # noqa: PLC0415
+    from pipegraft.usecases.engine import EngineSetup, run_engine  # noqa: PLC0415
 
+    if applications:
+        if repository or environments or folder:
+            raise click.UsageError("expected either --applications, or --repository and --env")
+        listed, base = _read(applications), applications.resolve().parent
+    elif repository and environments:
+        one = EngineApplication(repository=repository, branch=branch, path=folder, environments=environments)
+        listed, base = (one,), Path.cwd()
+    else:
+        raise click.UsageError("expected --repository and --env, or --applications")
     setup = EngineSetup(
-        repository,
-        branch,
+        listed,
+        base,
         state.resolve(),
-        EngineOptions(environments, folder.strip("/"), poll),
+        runtime,
+        poll,
         listen,
         secrets.resolve() if secrets else None,
+        os.environ.get("PIPEGRAFT_WEBHOOK_SECRET", ""),
         keep_workloads,
     )
     run_engine(setup, load_plugins(), lambda line: click.echo(line, err=True))
+
+
+def _read(file: Path) -> tuple[EngineApplication, ...]:
+    from pipegraft.domain.configuration import parse_document  # noqa: PLC0415
+    from pipegraft.model.engine import EngineFile  # noqa: PLC0415
+
+    return parse_document(file.read_text("utf-8"), str(file), EngineFile).applications

@@ -185,21 +185,30 @@ def _alive(instances: Iterable[Instance]) -> list[Instance]:
 
 
 def _to_start(workload: Workload, mine: Sequence[Instance], history: History, now: float) -> list[Workload]:
-    current = [one for one in _alive(mine) if one.template == workload.template]
+    alive = _alive(mine)
+    current = [one for one in alive if one.template == workload.template]
     failures = history.of(workload)
     if failures and now < failures.next_start:
         return []
+    if workload.rollout.recreate and any(_is_old(one, workload) for one in mine):
+        return []
     missing = max(0, workload.replicas - len(current))
+    if workload.rollout.surge is not None:
+        missing = max(0, min(missing, workload.replicas + workload.rollout.surge - len(alive)))
     return [workload] * (min(missing, 1) if failures else missing)
 
 
+def _is_old(instance: Instance, workload: Workload) -> bool:
+    return instance.template != workload.template and instance.phase is not Phase.FAILED
+
+
 def _to_stop(workload: Workload, mine: Sequence[Instance]) -> set[str]:
-    """Instances too many of the declared template, and as many old ones as new ones are ready for."""
+    """Instances too many of the declared template, and as many old ones as need not serve any more."""
     alive = sorted(_alive(mine), key=lambda one: one.phase is not Phase.READY)  # stable: oldest ready first
     current = [one for one in alive if one.template == workload.template]
     old = [one for one in alive if one.template != workload.template]
     ready = sum(one.phase is Phase.READY for one in current[: workload.replicas])
-    keep_old = workload.replicas - ready
+    keep_old = 0 if workload.rollout.recreate else workload.replicas - workload.rollout.unavailable - ready
     kept = [one for one in old if one.phase is Phase.READY][: max(0, keep_old)]
     return {one.id for one in current[workload.replicas :]} | {one.id for one in old if one not in kept}
 

@@ -1,30 +1,44 @@
-"""From an OAM Application back to what the embedded engine runs.
-
-The engine applies the same Application that KubeVela gets, so that what works on one machine is
-what runs in a cluster. A component or trait it does not know is refused by name, never skipped.
-"""
+"""From the app spec to what the embedded engine runs: workloads, and routes to them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.domain.rendering.parts import ANNOTATION
-from pipegraft.domain.rendering.patches import POD_SPEC
-from pipegraft.domain.resources.local import HOSTED_KIND
-from pipegraft.errors import UsageError
-from pipegraft.ports.runtime import Container, HealthProbe, Instance, Mount, SecretKey, Workload
+from pipegraft.domain.appspec import Resolved
+from pipegraft.domain.pods import Member, Pod, volume_kind
+from pipegraft.domain.quantities import amount_of
+from pipegraft.domain.rendering.parts import versions
+from pipegraft.domain.rendering.routes import http_route_of, is_routed
+from pipegraft.domain.resources.local import HOSTED_KIND, read_hosted
+from pipegraft.domain.runtime_support import Support, Treatment, declared_keys
+from pipegraft.errors import ConfigError, Problem
+from pipegraft.model.appspec import EnvValue, Reference
+from pipegraft.model.traits import Probe, Security, Update, Volume
+from pipegraft.ports.resources import HostedResource
+from pipegraft.ports.runtime import (
+    Confinement,
+    Container,
+    Folder,
+    HealthProbe,
+    Instance,
+    Mount,
+    Rollout,
+    SecretKey,
+    Workload,
+)
 from pipegraft.ports.traffic import Backend, Choice, Route
 
-__all__ = ["RouteSpec", "read_application", "routes"]
+__all__ = ["Plan", "RouteSpec", "plan_of", "routes"]
 
-_PORT_VARIABLE = "PIPEGRAFT_PORT_"
+_GRACE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class RouteSpec:
-    """An HTTPRoute as the engine understands it.
+    """An entrance as the engine understands it.
 
     Arguments:
         name: ``APPLICATION/COMPONENT``.
@@ -39,24 +53,39 @@ class RouteSpec:
     choices: tuple[Choice, ...] = ()
 
 
-def read_application(application: Mapping[str, Any]) -> tuple[tuple[Workload, ...], tuple[RouteSpec, ...]]:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a spec means for an engine of this machine.
+
+    Arguments:
+        resources: what it uses and this machine runs.
+        notes: what is declared and means nothing here, one sentence each.
+    """
+
+    workloads: tuple[Workload, ...] = ()
+    routes: tuple[RouteSpec, ...] = ()
+    resources: tuple[HostedResource, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def plan_of(resolved: Resolved, support: Support) -> Plan:
     """What to run and how to route to it.
 
     Raises:
-        UsageError: it holds something this engine cannot run.
+        ConfigError: everything declared that the runtime cannot honour.
     """
-    name = application["metadata"]["name"]
-    workloads: list[Workload] = []
-    specs: list[RouteSpec] = []
-    for component in application["spec"]["components"]:
-        if component["type"] == "webservice":
-            workloads.append(_workload(name, component))
-        elif component["type"] == "k8s-objects":
-            objects = component["properties"]["objects"]
-            specs += [_route(name, item) for item in objects if item["kind"] != HOSTED_KIND]
-        else:
-            raise _unknown(f"component '{component['name']}' of type '{component['type']}'")
-    return tuple(workloads), tuple(specs)
+    notes, problems = _treat(resolved, support)
+    problems += _unhosted(resolved, support)
+    if problems:
+        raise ConfigError(problems)
+    workloads = [
+        _workload(resolved.name, name, version)
+        for pod in resolved.pods
+        for name, version in versions(resolved, pod)
+    ]
+    specs = [_route(resolved, pod) for pod in resolved.pods if is_routed(resolved, pod)]
+    hosted = tuple(resource for bound in resolved.resources for resource in read_hosted(bound.provision))
+    return Plan(tuple(workloads), tuple(specs), hosted, tuple(notes))
 
 
 def routes(
@@ -86,131 +115,178 @@ def routes(
     ]
 
 
-def _workload(application: str, component: Mapping[str, Any]) -> Workload:
-    properties = component["properties"]
-    containers = [_container(component["name"], properties)]
-    mounts: list[Mount] = []
-    replicas, grace = 1, 10.0
-    for trait in component["traits"]:
-        values = trait["properties"]
-        match trait["type"]:
-            case "scaler":
-                replicas = values["replicas"]
-            case "init-container":
-                mounts.append(Mount(values["name"], values["image"], values["appMountPath"]))
-            case "sidecar":
-                containers.append(_container(values["name"], values))
-            case "json-patch":
-                patched = _Patched.read(values["operations"], component["name"])
-                mounts += patched.mounts
-                grace = patched.grace if patched.grace is not None else grace
-            case other:
-                raise _unknown(f"trait '{other}' of component '{component['name']}'")
+def _treat(resolved: Resolved, support: Support) -> tuple[list[str], list[Problem]]:
+    """Notes and problems, each once."""
+    notes: dict[str, None] = {}
+    problems: dict[Problem, None] = {}
+    pods = [*resolved.pods, *(resolved.gray.pods.values() if resolved.gray else ())]
+    for member in (member for pod in pods for member in (pod.main, *pod.guests)):
+        for key in sorted(declared_keys(member)):
+            entry = support.entry(key)
+            answer = support.keys[entry] if entry else None
+            what = f"'{(entry or key).replace('=', ': ')}' of component '{member.name}'"
+            if answer is None or answer.treatment is Treatment.REFUSED:
+                why = f": {answer.why}" if answer else ""
+                problems[
+                    Problem(
+                        f"the runtime '{support.runtime}' cannot honour {what}{why}",
+                        fix=f"leave it out in environments/{resolved.environment}.yaml, "
+                        "or choose another runtime",
+                    )
+                ] = None
+            elif answer.treatment is Treatment.NOTED:
+                notes[f"{what} has no effect here: {answer.why}"] = None
+    return list(notes), list(problems)
+
+
+def _unhosted(resolved: Resolved, support: Support) -> Iterator[Problem]:
+    """Resources that nothing runs here."""
+    answer = support.answer("resources")
+    for bound in resolved.resources:
+        name, why = bound.names[0], answer.why if answer else ""
+        if not bound.provision.components and all(
+            item["kind"] == HOSTED_KIND for item in bound.provision.objects
+        ):
+            if answer and answer.treatment is Treatment.HONOURED:
+                continue
+        else:
+            why = f"the provider '{bound.provider}' makes objects of a cluster"
+        yield Problem(
+            f"the runtime '{support.runtime}' cannot honour the resource '{name}': {why}",
+            fix=f"choose another provider of {bound.request.type.name} in "
+            f"environments/{resolved.environment}.yaml, or another runtime",
+        )
+
+
+def _workload(application: str, name: str, pod: Pod) -> Workload:
+    spec = pod.main.spec
+    replicas = 1 if spec.replicas is None else spec.replicas
+    volumes = pod.volumes
+    filled = [member for member in pod.mounted if member.attach == "init-container"]
     return Workload(
         application,
-        component["name"],
-        tuple(containers),
-        tuple(mounts),
-        _port_numbers(containers),
-        replicas,
-        float(grace),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Patched:
-    """What the JSON patches of a workload say."""
-
-    grace: float | None
-    mounts: tuple[Mount, ...]
-
-    @classmethod
-    def read(cls, operations: Sequence[Mapping[str, Any]], workload: str) -> _Patched:
-        grace: float | None = None
-        images: dict[str, str] = {}
-        paths: dict[str, str] = {}
-        for operation in operations:
-            path, value = operation["path"].removeprefix(POD_SPEC), operation["value"]
-            entries = value if isinstance(value, list) else [value]
-            if path == "terminationGracePeriodSeconds":
-                grace = value
-            elif path in {"volumes", "volumes/-"}:
-                for volume in entries:
-                    if "image" not in volume:
-                        raise _unknown(f"the volume '{volume['name']}' of component '{workload}'")
-                images |= {volume["name"]: volume["image"]["reference"] for volume in entries}
-            elif path in {"containers/0/volumeMounts", "containers/0/volumeMounts/-"}:
-                paths |= {mount["name"]: mount["mountPath"] for mount in entries}
-            # Processes have no limits here (docs/engine.md), and are told their ports by variables.
-            elif not path.endswith(("/resources", "/ports")):
-                raise _unknown(f"the JSON patch of {operation['path']} in component '{workload}'")
-        return cls(grace, tuple(Mount(name, image, paths[name]) for name, image in images.items()))
-
-
-def _unknown(what: str) -> UsageError:
-    return UsageError(
-        f"the embedded engine cannot run {what}", fix="run it on Kubernetes, or remove it there"
-    )
-
-
-def _container(name: str, properties: Mapping[str, Any]) -> Container:
-    return Container(
         name,
-        properties["image"],
-        tuple(properties.get("cmd", ())),
-        tuple(properties.get("args", ())),
-        tuple((entry["name"], _value(entry)) for entry in properties.get("env", ())),
-        _probe(properties.get("readinessProbe")),
-        _probe(properties.get("livenessProbe")),
+        tuple(_container(member, pod, volumes) for member in pod.processes),
+        tuple(
+            Mount(
+                member.name,
+                member.spec.image or "",
+                member.spec.mount or "",
+                _container(member, pod, volumes) if member in filled else None,
+            )
+            for member in pod.mounted
+        ),
+        tuple(sorted({port for member in pod.processes for port in member.ports.values()})),
+        replicas,
+        _GRACE if spec.grace is None else float(spec.grace),
+        _rollout(spec.update, replicas),
+        tuple((key, value) for key, value in (spec.annotations or {}).items() if value is not None),
     )
 
 
-def _value(entry: Mapping[str, Any]) -> str | SecretKey:
-    if "value" in entry:
-        return str(entry["value"])
-    source = entry["valueFrom"]
-    if "secretKeyRef" in source:
-        return SecretKey("secret", source["secretKeyRef"]["name"], source["secretKeyRef"]["key"])
-    return SecretKey("config", source["configMapKeyRef"]["name"], source["configMapKeyRef"]["key"])
+def _container(member: Member, pod: Pod, volumes: Mapping[str, Volume]) -> Container:
+    spec = member.spec
+    limits = spec.limits
+    cpu, memory = (limits.cpu, limits.memory) if limits else (spec.cpu, spec.memory)
+    readiness = spec.readiness or (Probe() if member.ports else None)
+    return Container(
+        member.name,
+        spec.image or "",
+        tuple(spec.command or ()),
+        tuple(spec.args or ()),
+        tuple(_variables(member, pod)),
+        _probe(member, readiness),
+        _probe(member, spec.liveness),
+        _probe(member, spec.startup),
+        tuple((kind, name) for name, kind in (spec.env_from or {}).items() if kind),
+        float(amount_of(cpu)) if cpu else None,
+        int(amount_of(memory)) if memory else None,
+        float(amount_of(spec.cpu)) if spec.cpu else None,
+        int(amount_of(spec.memory)) if spec.memory else None,
+        tuple(_folder(name, volume, volumes[name]) for name, volume in member.volumes.items()),
+        _confinement(spec.security or pod.main.spec.security if member in pod.mounted else spec.security),
+        member.intimacy == "ipc" and member.sidecar == "native",
+    )
 
 
-def _probe(probe: Mapping[str, Any] | None) -> HealthProbe | None:
-    if probe is None:
+def _variables(member: Member, pod: Pod) -> Iterator[tuple[str, str | SecretKey]]:
+    values: Mapping[str, EnvValue] = {**pod.variables(), **(member.spec.env or {})}
+    for name, value in values.items():
+        if isinstance(value, Reference):
+            kind = "config" if value.secret is None else "secret"
+            yield name, SecretKey(kind, value.secret or value.config or "", value.key)
+        elif value is not None:
+            yield name, value
+
+
+def _probe(member: Member, probe: Probe | None) -> HealthProbe | None:
+    port = member.port(probe.port) if probe else None
+    if probe is None or port is None:
         return None
-    http = probe.get("httpGet")
-    target = http or probe["tcpSocket"]
     return HealthProbe(
-        port=target["port"],
-        path=http["path"] if http else None,
-        delay=probe.get("initialDelaySeconds", 0),
-        period=probe.get("periodSeconds", 10),
-        timeout=probe.get("timeoutSeconds", 1),
-        failures=probe.get("failureThreshold", 3),
+        port,
+        probe.path,
+        probe.initial_delay or 0.0,
+        probe.period or 10.0,
+        probe.timeout or 1.0,
+        probe.failures or 3,
     )
 
 
-def _port_numbers(containers: Iterable[Container]) -> tuple[int, ...]:
-    """Every port of the instance, as its containers are told about each other."""
-    found = {
-        int(value)
-        for container in containers
-        for name, value in container.env
-        if name.startswith(_PORT_VARIABLE) and isinstance(value, str)
-    }
-    return tuple(sorted(found))
+def _folder(name: str, here: Volume, whole: Volume) -> Folder:
+    """A volume as one container has it; `whole` is the declaration that says what it is."""
+    kind = volume_kind(whole) or "ephemeral"
+    ephemeral = whole.ephemeral
+    limit = ephemeral.limit if ephemeral else None
+    return Folder(
+        name,
+        here.path or whole.path or "",
+        kind,  # type: ignore[arg-type] # one of the kinds
+        whole.claim or whole.config or whole.secret or "",
+        bool(here.read_only) or kind in ("config", "secret"),
+        bool(ephemeral and ephemeral.memory),
+        int(amount_of(limit)) if limit else None,
+    )
 
 
-def _route(application: str, item: Mapping[str, Any]) -> RouteSpec:
-    if item["kind"] != "HTTPRoute":
-        raise _unknown(f"the Kubernetes object {item['kind']} '{item['metadata']['name']}'")
-    metadata = item["metadata"]
-    *choosing, split = item["spec"]["rules"]
-    for holder in (*choosing, split, *split["backendRefs"]):
-        for asked in holder.get("filters", ()):
-            raise _unknown(f"the filter {asked['type']} of the route '{metadata['name']}'")
+def _confinement(security: Security | None) -> Confinement:
+    if security is None:
+        return Confinement()
+    capabilities = (security.capabilities or {}).items()
+    return Confinement(
+        security.non_root,
+        security.user,
+        security.group,
+        security.read_only_root,
+        security.privilege_escalation,
+        tuple(name for name, what in capabilities if what == "add"),
+        tuple(name for name, what in capabilities if what == "drop"),
+        security.seccomp,
+    )
+
+
+def _rollout(update: Update | None, replicas: int) -> Rollout:
+    """Shares are of the declared instances: a surge is rounded up, what may be missing down (apps/v1)."""
+    if update is None:
+        return Rollout()
+    surge = None if update.surge is None else math.ceil(_count(update.surge, replicas))
+    unavailable = math.floor(_count(update.unavailable or 0, replicas))
+    if surge == 0 and unavailable == 0:
+        unavailable = 1  # or nothing could ever be replaced
+    return Rollout(update.strategy == "recreate", surge, unavailable)
+
+
+def _count(count: int | str, replicas: int) -> float:
+    return count if isinstance(count, int) else int(count.removesuffix("%")) * replicas / 100
+
+
+def _route(resolved: Resolved, pod: Pod) -> RouteSpec:
+    """A pod's HTTPRoute as the embedded proxy serves it; its filters have been refused."""
+    entrance = pod.main.spec.entrance
+    *choosing, split = http_route_of(resolved, pod)["spec"]["rules"]
     return RouteSpec(
-        f"{application}/{metadata['name']}",
-        metadata.get("annotations", {}).get(f"{ANNOTATION}listen"),
+        f"{resolved.name}/{pod.name}",
+        entrance.listen if entrance else None,
         tuple((backend["name"], backend["port"], backend["weight"]) for backend in split["backendRefs"]),
         tuple(choice for rule in choosing for choice in _choices(rule)),
     )

@@ -6,15 +6,19 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 __all__ = [
+    "Confinement",
     "Container",
     "FakeRuntime",
+    "Folder",
+    "FolderKind",
     "HealthProbe",
     "Instance",
     "Mount",
     "Phase",
+    "Rollout",
     "SecretKey",
     "Workload",
     "WorkloadRuntime",
@@ -49,6 +53,48 @@ class SecretKey:
     key: str
 
 
+FolderKind = Literal["persistent", "claim", "config", "secret", "ephemeral"]
+"""What a folder is; see `pipegraft.model.traits.Volume`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of a container that is no part of its image.
+
+    Arguments:
+        name: containers of an instance that name the same folder share it.
+        source: name of the claim, config map or secret.
+        in_memory: whether it lies in memory, of at most `limit` bytes.
+    """
+
+    name: str
+    path: str
+    kind: FolderKind
+    source: str = ""
+    read_only: bool = False
+    in_memory: bool = False
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What the processes of a container may do; None leaves it to the runtime.
+
+    Arguments:
+        add, drop: Linux capabilities.
+        seccomp: ``runtime-default`` or ``unconfined``.
+    """
+
+    non_root: bool | None = None
+    user: int | None = None
+    group: int | None = None
+    read_only_root: bool | None = None
+    privilege_escalation: bool | None = None
+    add: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    seccomp: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Container:
     """One process of an instance.
@@ -57,6 +103,12 @@ class Container:
         command: replaces the image's entrypoint, and with it the image's command, unless empty.
         args: replaces the image's command, unless empty.
         env: name and value, later ones winning.
+        env_from: kind (``secret`` or ``config``) and name of those whose keys all become variables; `env`
+            wins.
+        startup: the other probes wait for it.
+        cpu, memory: cores and bytes it may use; None for no limit.
+        kept_cpu, kept_memory: what is kept for it.
+        first: whether it starts before the main container, and ends after it.
     """
 
     name: str
@@ -66,15 +118,44 @@ class Container:
     env: tuple[tuple[str, str | SecretKey], ...] = ()
     readiness: HealthProbe | None = None
     liveness: HealthProbe | None = None
+    startup: HealthProbe | None = None
+    env_from: tuple[tuple[str, str], ...] = ()
+    cpu: float | None = None
+    memory: int | None = None
+    kept_cpu: float | None = None
+    kept_memory: int | None = None
+    folders: tuple[Folder, ...] = ()
+    confinement: Confinement = Confinement()
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """An image whose content appears in the main container at `path`."""
+    """An image whose content appears in the main container at `path`.
+
+    Arguments:
+        filler: runs to its end first and puts the content there; None if the image is the content.
+    """
 
     name: str
     image: str
     path: str
+    filler: Container | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How instances of one template give way to those of the next.
+
+    Arguments:
+        recreate: whether all old ones end before a new one starts.
+        surge: instances there may be above what is declared; None for as many as are declared.
+        unavailable: ready instances that may be missing.
+    """
+
+    recreate: bool = False
+    surge: int | None = None
+    unavailable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +167,7 @@ class Workload:
         containers: the main one first.
         ports: declared port numbers of the instance, shared by its containers.
         grace: seconds between SIGTERM and SIGKILL.
+        annotations: for whoever looks at instances.
     """
 
     application: str
@@ -95,11 +177,13 @@ class Workload:
     ports: tuple[int, ...] = ()
     replicas: int = 1
     grace: float = 10.0
+    rollout: Rollout = Rollout()
+    annotations: tuple[tuple[str, str], ...] = ()
 
     @property
     def template(self) -> str:
         """Names what an instance is made of: instances of equal templates are interchangeable."""
-        return hashlib.sha256(repr(replace(self, replicas=0)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr(replace(self, replicas=0, rollout=Rollout())).encode()).hexdigest()[:16]
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -144,6 +228,14 @@ class Instance:
 class WorkloadRuntime(Protocol):
     """Runs instances. What it runs outlives the engine, and the next engine finds it again."""
 
+    def prepare(self, workload: Workload) -> None:
+        """Have the images of a workload at hand before it is started; may be called from any thread.
+
+        Raises:
+            OutsideError: one cannot be fetched now.
+            UsageError: there is no such image.
+        """
+
     def start(self, workload: Workload) -> str:
         """Start one instance and answer its id; it is STARTING until its probes say READY.
 
@@ -159,7 +251,11 @@ class WorkloadRuntime(Protocol):
         """
 
     def observe(self) -> Sequence[Instance]:
-        """Every instance that exists now, in the order they were started."""
+        """Every instance that exists now, in the order they were started.
+
+        Raises:
+            OutsideError: what runs them does not answer.
+        """
 
     def collect(self, images: Collection[str]) -> bool:
         """Remove what was unpacked of all images but these and those of existing instances.
@@ -181,6 +277,9 @@ class FakeRuntime:
         self.instances: dict[str, Instance] = {}
         self.collected: list[frozenset[str]] = []
         self._count = 0
+
+    def prepare(self, workload: Workload) -> None:
+        """Nothing: there are no images."""
 
     def start(self, workload: Workload) -> str:
         self._count += 1

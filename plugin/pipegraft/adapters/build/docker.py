@@ -20,9 +20,10 @@ from pipegraft.actions.build_context import DOCKERFILE
 from pipegraft.adapters.build.base import read_base
 from pipegraft.adapters.build.context import context_blocks
 from pipegraft.adapters.build.saved import push_saved
+from pipegraft.adapters.docker_engine import connect, translated
 from pipegraft.adapters.streams import stream_of
 from pipegraft.domain.images.dockerfile import read_dockerfile
-from pipegraft.errors import BuildFailed, OutsideError, Unreachable
+from pipegraft.errors import BuildFailed, OutsideError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.ports.images import BuildRequest
 from pipegraft.ports.plugins import ImageBuilderPlugin
@@ -111,22 +112,12 @@ def _build(client: APIClient, request: BuildRequest, log: Callable[[str], None])
 @contextlib.contextmanager
 def _engine() -> Iterator[APIClient]:
     """A connection to the engine, whose errors become ours."""
-    import docker  # noqa: PLC0415 - takes a tenth of a second and more
-    import requests  # noqa: PLC0415
 
-    try:
-        with contextlib.closing(docker.from_env(timeout=_TIMEOUT).api) as client:
-            yield client
-    except docker.errors.APIError as error:
-        said = str(error.explanation or error)
-        if error.status_code is not None and error.status_code < 500:
-            raise BuildFailed(said, fix="correct the Dockerfile") from error
-        raise OutsideError(f"the Docker engine failed: {said}") from error
-    except (docker.errors.DockerException, requests.RequestException) as error:
-        raise Unreachable(
-            f"the Docker engine cannot be used: {error}",
-            fix="start it, or set DOCKER_HOST to where one is",
-        ) from error
+    def refused(said: str) -> BuildFailed:
+        return BuildFailed(said, fix="correct the Dockerfile")
+
+    with translated(refused), contextlib.closing(connect(_TIMEOUT)) as client:
+        yield client
 
 
 @hookimpl

@@ -7,18 +7,23 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol, Self
 
-from pipegraft.errors import OutsideError, PipegraftError, Unreachable
+from pipegraft.domain.webhook import Push, read_push
+from pipegraft.errors import AccessDenied, OutsideError, PipegraftError, Unreachable, UsageError
 
 __all__ = ["StatusServer", "StatusSource"]
 
 
 _LONGEST_WAIT = 1.0
 """Seconds after which a waiting page is looked at again, whatever it was told."""
+
+
+_LONGEST_BODY = 4 << 20
+"""Bytes of a webhook that are read; GitLab sends at most twenty commits of a push."""
 
 
 class StatusSource(Protocol):
@@ -37,9 +42,13 @@ class StatusSource(Protocol):
     def wait(self, seconds: float) -> None:
         """Return when the status of an application has changed, after `seconds` at the latest."""
 
+    def sync(self, push: Push | None = None) -> Sequence[str]:
+        """Have what was pushed looked at, or all repositories; answers which ones are."""
+
 
 class StatusServer:
-    """``GET /applications/NAME``, ``GET /applications``, ``GET /metrics``, ``GET /healthz``, ``POST /sync``.
+    """``GET /applications/NAME``, ``GET /applications``, ``GET /metrics``, ``GET /healthz``; ``POST /sync``
+    and ``POST /webhook``.
 
     Whoever sends the ``ETag`` of the last answer as ``If-None-Match`` and ``Prefer: wait=SECONDS``
     (RFC 7240) is answered as soon as there is another one, with 304 if there is none in that time.
@@ -47,8 +56,8 @@ class StatusServer:
     Arguments:
         host, port: where to listen; port 0 lets the system choose.
         source: the engine.
-        sync: has it look at the repository now.
         metrics: the proxy's counters in Prometheus' text format.
+        secret: that senders of webhooks must know; without one nobody is listened to.
 
     Raises:
         Unreachable: the address cannot be listened on.
@@ -59,11 +68,11 @@ class StatusServer:
         host: str,
         port: int,
         source: StatusSource,
-        sync: Callable[[], None],
         metrics: Callable[[], str],
+        secret: str = "",
     ) -> None:
         class Handler(_Handler):
-            pages = _Pages(source, sync, metrics)
+            pages = _Pages(source, metrics, secret)
 
         try:
             self._server = ThreadingHTTPServer((host, port), Handler)
@@ -95,10 +104,10 @@ class StatusServer:
 class _Pages:
     """Answers by path: status code, media type, body."""
 
-    def __init__(self, source: StatusSource, sync: Callable[[], None], metrics: Callable[[], str]) -> None:
+    def __init__(self, source: StatusSource, metrics: Callable[[], str], secret: str) -> None:
         self._source = source
-        self._sync = sync
         self._metrics = metrics
+        self._secret = secret
 
     def get(self, path: str) -> tuple[int, str, str]:
         """The page at a path."""
@@ -121,12 +130,21 @@ class _Pages:
         """Return when a page may have changed."""
         self._source.wait(seconds)
 
-    def post(self, path: str) -> tuple[int, str, str]:
+    def post(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str, str]:
         """Do what a path stands for."""
-        if path != "/sync":
+        if path == "/sync":
+            return _json(202, {"looking-at": list(self._source.sync())})
+        if path != "/webhook":
             return _json(404, {"error": f"nothing to do at {path}"})
-        self._sync()
-        return _json(202, {})
+        if not self._secret:
+            return _json(403, {"error": "this engine was given no PIPEGRAFT_WEBHOOK_SECRET"})
+        try:
+            push = read_push(headers, body, self._secret)
+        except AccessDenied as error:
+            return _json(403, {"error": str(error)})
+        except UsageError as error:
+            return _json(400, {"error": str(error)})
+        return _json(202, {"looking-at": list(self._source.sync(push)) if push else []})
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -145,8 +163,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.pages.wait(min(left, _LONGEST_WAIT))
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self._answer(*self.pages.post(self.path.partition("?")[0]))
+        size = self.headers.get("Content-Length") or "0"
+        if not size.isdecimal() or int(size) > _LONGEST_BODY:
+            self.close_connection = True
+            return self._answer(*_json(413, {"error": f"expected at most {_LONGEST_BODY} bytes"}))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return self._answer(
+            *self.pages.post(self.path.partition("?")[0], headers, self.rfile.read(int(size)))
+        )
 
     def _answer(self, status: int, media_type: str, body: str) -> None:
         known = self.command == "GET" and self.headers.get("If-None-Match") == _tag(body)

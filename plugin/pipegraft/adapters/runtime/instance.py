@@ -11,18 +11,16 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from pipegraft.adapters.runtime.probing import Questioner
+from pipegraft.adapters.runtime.probing import Probes
 from pipegraft.adapters.runtime.records import ContainerRecord, InstanceRecord, Records
 from pipegraft.adapters.runtime.supervision import Child, end_process, is_running, signal_group, strays
-from pipegraft.ports.runtime import HealthProbe, Instance, Phase
+from pipegraft.ports.runtime import Instance, Phase
 
 __all__ = ["RunningInstance"]
 
 _LONGEST_LOG = 8 << 20
 _LOG_LINES = 10
 _LOG_BYTES = 8192
-_ALIVE = 1.0
-"""Seconds a container without a readiness probe must have run to count as ready."""
 
 
 class RunningInstance:
@@ -47,23 +45,11 @@ class RunningInstance:
             container.name: child for container, child in zip(record.containers, children, strict=False)
         }
         well = record.phase is Phase.READY
-        self._readiness = [
-            self._question(container.readiness, well=well)
-            for container in record.containers
-            if container.readiness
-        ]
-        self._liveness = {
-            container.name: self._question(container.liveness, well=well)
-            for container in record.containers
-            if container.liveness
-        }
+        self._probes = Probes(record.containers, record.ports, record.started, well=well)
         self._reason = ""
         self._evidence: tuple[str, ...] = ()
         self.gone = False
         """Whether it was told to stop and nothing of it is left."""
-
-    def _question(self, probe: HealthProbe, *, well: bool) -> Questioner:
-        return Questioner(probe, self.record.ports[probe.port], self.record.started, answered=well)
 
     def log(self, container: str) -> Path:
         """File that takes what a container prints."""
@@ -99,7 +85,7 @@ class RunningInstance:
             self._end(ended, self.record.stopping)
         elif self.record.phase is not Phase.FAILED:
             if ended:
-                self._fail(ended[0], self._exit_words(ended[0]))
+                self._fail(ended[0].name, self._exit_words(ended[0]))
             else:
                 self._probe(pool)
 
@@ -109,32 +95,26 @@ class RunningInstance:
 
     def _probe(self, pool: ThreadPoolExecutor) -> None:
         now = self._clock()
-        for question in (*self._readiness, *self._liveness.values()):
-            question.advance(now, pool)
-        for container in self.record.containers:
-            if container.name in self._liveness and self._liveness[container.name].failing:
-                self._fail(container, f"does not live: {self._liveness[container.name].answer}")
-                return
-        waiting = [question for question in self._readiness if not question.passed]
-        if waiting:
+        self._probes.advance(now, pool)
+        dead, unready = self._probes.dead, self._probes.unready
+        if dead:
+            self._fail(*dead)
+        elif unready is not None:
             phase = Phase.STARTING if self.record.phase is Phase.STARTING else Phase.UNREADY
-            self._reason = waiting[0].answer
+            self._reason = unready
             if phase is not self.record.phase:
-                self._enter(phase, waiting[0].answer)
-        elif self.record.phase is not Phase.READY and now - self.record.started >= self._least_age():
+                self._enter(phase, unready)
+        elif self.record.phase is not Phase.READY and self._probes.old_enough(now):
             self._enter(Phase.READY, "")
-
-    def _least_age(self) -> float:
-        return _ALIVE if any(not container.readiness for container in self.record.containers) else 0.0
 
     def _enter(self, phase: Phase, reason: str, **changes: float) -> None:
         self._reason = reason
         self.record = replace(self.record, phase=phase, since=self._clock(), **changes)  # type: ignore[arg-type] # names of float fields
         self._records.save(self.record)
 
-    def _fail(self, container: ContainerRecord, what: str) -> None:
-        self._evidence = _tail(self.log(container.name))
-        self._enter(Phase.FAILED, f"{container.name} of {self.record.id} {what}")
+    def _fail(self, container: str, what: str) -> None:
+        self._evidence = _tail(self.log(container))
+        self._enter(Phase.FAILED, f"{container} of {self.record.id} {what}")
 
     def _exit_words(self, container: ContainerRecord) -> str:
         child = self._children.get(container.name)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import http.client
 import socket
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
 
 from pipegraft.ports.runtime import HealthProbe
 
-__all__ = ["Questioner", "ask"]
+__all__ = ["Probed", "Probes", "Questioner", "ask"]
+
+_ALIVE = 1.0
+"""Seconds a container without a readiness probe must have run to count as ready."""
 
 
 def ask(probe: HealthProbe, port: int) -> str:
@@ -53,12 +58,15 @@ class Questioner:
         self._probe = probe
         self._port = port
         self._next = began + probe.delay
+        self._patience = began + probe.delay + probe.period * probe.failures
         self._pending: Future[str] | None = None
         self._bad = 0
         self.passed = answered
         """Whether the last answers that count were good."""
         self.failing = False
         """Whether as many answers in a row were bad as count."""
+        self.gave_up = False
+        """Whether it was never well in the time that it is given for that."""
         self.answer = "not asked yet"
         """The last bad answer."""
 
@@ -67,6 +75,7 @@ class Questioner:
         if self._pending is not None and self._pending.done():
             self._take(self._pending.result())
             self._pending = None
+            self.gave_up = not self.passed and not self.failing and now >= self._patience
             hurried = not self.passed and not self.failing  # until it is well for the first time
             self._next = now if hurried else now + self._probe.period
         if self._pending is None and now >= self._next:
@@ -80,3 +89,68 @@ class Questioner:
         self._bad += 1
         if self._bad >= self._probe.failures and self.passed:
             self.passed, self.failing = False, True
+
+
+class Probed(Protocol):
+    """A container as far as probes are concerned."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def readiness(self) -> HealthProbe | None: ...
+
+    @property
+    def liveness(self) -> HealthProbe | None: ...
+
+    @property
+    def startup(self) -> HealthProbe | None: ...
+
+
+class Probes:
+    """All questions to one instance.
+
+    Arguments:
+        ports: declared port → the one of the loopback interface where it listens.
+        began: when it was started, seconds since the epoch.
+        well: whether it is known to have been ready before.
+    """
+
+    def __init__(
+        self, containers: Sequence[Probed], ports: Mapping[int, int], began: float, *, well: bool
+    ) -> None:
+        def question(probe: HealthProbe) -> Questioner:
+            return Questioner(probe, ports[probe.port], began, answered=well)
+
+        self._began = began
+        self._startup = {one.name: question(one.startup) for one in containers if one.startup}
+        self._readiness = [question(one.readiness) for one in containers if one.readiness]
+        self._liveness = {one.name: question(one.liveness) for one in containers if one.liveness}
+        self._least_age = _ALIVE if any(not one.readiness for one in containers) else 0.0
+
+    def advance(self, now: float, pool: ThreadPoolExecutor) -> None:
+        """Take answers that have come, and ask what it is time to ask."""
+        waiting = [question for question in self._startup.values() if not question.passed]
+        for question in waiting or (*self._readiness, *self._liveness.values()):
+            question.advance(now, pool)
+
+    @property
+    def dead(self) -> tuple[str, str] | None:
+        """A container that does not live, and what is wrong with it."""
+        for name, question in self._startup.items():
+            if question.gave_up:
+                return name, f"did not start: {question.answer}"
+        for name, question in self._liveness.items():
+            if question.failing:
+                return name, f"does not live: {question.answer}"
+        return None
+
+    @property
+    def unready(self) -> str | None:
+        """Why it is not ready, None if every readiness probe is content."""
+        questions = (*self._startup.values(), *self._readiness)
+        return next((one.answer for one in questions if not one.passed), None)
+
+    def old_enough(self, now: float) -> bool:
+        """Whether it has run for as long as counts where no probe can tell."""
+        return now - self._began >= self._least_age

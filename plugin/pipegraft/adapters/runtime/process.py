@@ -17,9 +17,10 @@ from pipegraft.adapters.runtime.command_line import command_line
 from pipegraft.adapters.runtime.instance import RunningInstance
 from pipegraft.adapters.runtime.loopback import free_port
 from pipegraft.adapters.runtime.records import ContainerRecord, InstanceRecord, Records
+from pipegraft.adapters.runtime.secret_folder import SecretFolder
 from pipegraft.adapters.runtime.supervision import MARK, Child, spawn
-from pipegraft.errors import OutsideError, UsageError
-from pipegraft.ports.runtime import Container, Instance, SecretKey, Workload
+from pipegraft.errors import OutsideError
+from pipegraft.ports.runtime import Container, Instance, Workload
 
 __all__ = ["ImageStore", "ProcessRuntime"]
 
@@ -64,14 +65,17 @@ class ProcessRuntime:
     ) -> None:
         self._records = Records(folder)
         self._images = images
-        self._secrets = secret_folder
-        self._outputs = output_folder
+        self._secrets = SecretFolder(secret_folder, output_folder)
         self._drain = drain
         self._clock = clock
         self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="probe")
         self._instances = {
             record.id: RunningInstance(record, self._records, clock) for record in self._records.load()
         }
+
+    def prepare(self, workload: Workload) -> None:
+        for image in workload.images:
+            self._images.get(image)
 
     def start(self, workload: Workload) -> str:
         held = {image: self._images.get(image) for image in dict.fromkeys(workload.images)}
@@ -130,9 +134,12 @@ class ProcessRuntime:
         held: Mapping[str, tuple[Path, Mapping[str, Any]]],
         ports: Mapping[int, int],
     ) -> Child:
+        container = self._secrets.bundled(container)
         roots = {image: root for image, (root, _) in held.items()}
         config = held[container.image][1]
-        line = command_line(workload, container, roots=roots, config=config, ports=ports, secret=self._secret)
+        line = command_line(
+            workload, container, roots=roots, config=config, ports=ports, secret=self._secrets.value
+        )
         log = self._records.folder(name) / f"{container.name}.log"
         return spawn(line.words, {**line.env, MARK: name}, line.folder, log)
 
@@ -153,25 +160,11 @@ class ProcessRuntime:
             workload.grace,
             ports,
             tuple(
-                ContainerRecord(container.name, child.id, container.readiness, container.liveness)
+                ContainerRecord(
+                    container.name, child.id, container.readiness, container.liveness, container.startup
+                )
                 for container, child in spawned
             ),
             started=now,
             since=now,
         )
-
-    def _secret(self, wanted: SecretKey) -> str:
-        where = f"{wanted.name}/{wanted.key}"
-        if self._outputs and (told := self._outputs / wanted.name / wanted.key).is_file():
-            return told.read_text("utf-8")
-        if self._secrets is None:
-            raise UsageError(
-                f"{wanted.kind} {where} is wanted, and this engine was given no folder of secrets",
-                fix="start the engine with --secrets FOLDER",
-            )
-        try:
-            return (self._secrets / wanted.name / wanted.key).read_text("utf-8").removesuffix("\n")
-        except OSError as error:
-            raise UsageError(
-                f"{wanted.kind} {where} is not in {self._secrets}: {error.strerror}", fix="put it there"
-            ) from None

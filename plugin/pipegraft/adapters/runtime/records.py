@@ -28,6 +28,7 @@ class ContainerRecord:
     process: ProcessId
     readiness: HealthProbe | None = None
     liveness: HealthProbe | None = None
+    startup: HealthProbe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ def _parse(data: dict[str, Any]) -> InstanceRecord:
             ProcessId(**entry["process"]),
             HealthProbe(**entry["readiness"]) if entry["readiness"] else None,
             HealthProbe(**entry["liveness"]) if entry["liveness"] else None,
+            HealthProbe(**entry["startup"]) if entry.get("startup") else None,
         )
         for entry in data["containers"]
     )

@@ -37,24 +37,19 @@ class _Options(Declared):
     """This provider needs to be told nothing."""
 
 
-def read_hosted(application: Mapping[str, Any]) -> tuple[HostedResource, ...]:
-    """The resources that an Application wants the embedded engine to run."""
-    return tuple(_hosted(application))
-
-
-def _hosted(application: Mapping[str, Any]) -> Iterator[HostedResource]:
-    for component in application["spec"]["components"]:
-        for item in component["properties"].get("objects", ()):
-            if item["kind"] == HOSTED_KIND:
-                metadata, spec = item["metadata"], item["spec"]
-                yield HostedResource(
-                    metadata["name"],
-                    metadata["namespace"],
-                    spec["identity"],
-                    spec["type"],
-                    spec["writeConnectionSecretToRef"]["name"],
-                    spec["params"],
-                )
+def read_hosted(provision: Provision) -> Iterator[HostedResource]:
+    """The resources that the embedded engine is to run."""
+    for item in provision.objects:
+        if item["kind"] == HOSTED_KIND:
+            metadata, spec = item["metadata"], item["spec"]
+            yield HostedResource(
+                metadata["name"],
+                metadata["namespace"],
+                spec["identity"],
+                spec["type"],
+                spec["writeConnectionSecretToRef"]["name"],
+                spec["params"],
+            )
 
 
 def _provide(request: ResourceRequest, _options: _Options) -> Provision:

@@ -1,6 +1,5 @@
-"""The embedded GitOps engine: an IaC repository in, running processes and routes out."""
+"""The embedded GitOps engine: IaC repositories in, running workloads and routes out."""
 
-from pipegraft.usecases.engine.loop import Engine, EngineOptions
 from pipegraft.usecases.engine.start import EngineSetup, run_engine
 
-__all__ = ["Engine", "EngineOptions", "EngineSetup", "run_engine"]
+__all__ = ["EngineSetup", "run_engine"]

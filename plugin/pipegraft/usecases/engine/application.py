@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from pipegraft.adapters.files import write_atomically
-from pipegraft.domain.reconcile import History, Step, reconcile
-from pipegraft.domain.resources.local import read_hosted
-from pipegraft.domain.workloads import RouteSpec, read_application
-from pipegraft.ports.resources import HostedResource
-from pipegraft.ports.runtime import Instance, Workload
+from pipegraft.domain.appspec import Resolved, resolve
+from pipegraft.domain.resources.binding import Platform
+from pipegraft.domain.workloads import Plan, RouteSpec
+from pipegraft.errors import UsageError
 from pipegraft.ports.traffic import Choice
+from pipegraft.usecases.engine.place import Place
 
-__all__ = ["Application", "Desired", "States"]
+__all__ = ["Application", "Desired", "Reader", "Refused", "States"]
+
+
+class Reader(Protocol):
+    """What an app spec means where it is brought about."""
+
+    platform: Platform
+    """What resources are provided by."""
+
+    def understand(self, resolved: Resolved) -> Plan:
+        """What a spec means here.
+
+        Raises:
+            UsageError: it declares something that cannot run here, by name.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,28 +39,48 @@ class Desired:
 
     Arguments:
         revision: commit it was read at.
-        manifest: the rendered OAM Application.
+        texts: ``app.yaml`` and the environment's file, as they were read.
     """
 
     revision: str
-    manifest: Mapping[str, Any]
-    workloads: tuple[Workload, ...]
-    routes: tuple[RouteSpec, ...]
-    resources: tuple[HostedResource, ...] = ()
+    texts: tuple[str, str]
+    resolved: Resolved
+    plan: Plan
 
     @classmethod
-    def read(cls, revision: str, manifest: Mapping[str, Any]) -> Desired:
-        """Understand a rendered Application.
+    def read(cls, revision: str, texts: tuple[str, str], place: Place, reader: Reader) -> Desired:
+        """Understand what the files of a commit declare.
 
         Raises:
-            UsageError: it holds something this engine cannot run.
+            UsageError: they have mistakes, or declare something that cannot run here.
         """
-        return cls(revision, manifest, *read_application(manifest), read_hosted(manifest))
+        folder = f"{place.folder}/" if place.folder else ""
+        resolved = resolve(
+            *texts,
+            place.environment,
+            app_file=f"{folder}app.yaml",
+            environment_file=f"{folder}environments/{place.environment}.yaml",
+            platform=reader.platform,
+        )
+        return cls(revision, texts, resolved, reader.understand(resolved))
 
     @property
     def name(self) -> str:
         """Name of the application."""
-        return str(self.manifest["metadata"]["name"])
+        return self.resolved.name
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A spec with mistakes.
+
+    Arguments:
+        problems: at least one, with places.
+        name: of the application, empty if the spec does not even say that.
+    """
+
+    problems: tuple[str, ...]
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +88,7 @@ class Application:
     """State of one application.
 
     Arguments:
-        environment: which one of the app.
+        name: ``APP-ENVIRONMENT``, empty until it is known.
         observed: newest commit whose spec was looked at.
         problems: why that spec was refused; the last good one stays then.
         desired: the last good spec.
@@ -62,39 +96,18 @@ class Application:
         live: commit of which everything runs, is healthy and gets the requests it should.
     """
 
-    environment: str
+    place: Place
+    name: str = ""
     observed: str = ""
     problems: tuple[str, ...] = ()
     desired: Desired | None = None
     routed: tuple[RouteSpec, ...] = ()
     live: str = ""
 
-    def step(self, instances: Sequence[Instance], history: History, now: float) -> tuple[Application, Step]:
-        """Decide what is next, moving to the declared routes once everything behind them is new and serves.
-
-        Until then the old routes stay, with the workloads they lead to: a promotion never sends requests
-        back to the version it replaces.
-        """
-        if self.desired is None:
-            return self, reconcile((), (), history, now)
-        mine = [one for one in instances if one.application == self.desired.name]
-        step = self._reconcile(mine, history, now)
-        behind = {workload for spec in self.desired.routes for workload, _, _ in spec.backends}
-        if self.routed != self.desired.routes and behind <= step.settled:
-            moved = replace(self, routed=self.desired.routes)
-            return moved, moved._reconcile(mine, history, now)  # noqa: SLF001 - itself
-        return self, step
-
-    def _reconcile(self, mine: Sequence[Instance], history: History, now: float) -> Step:
-        assert self.desired is not None  # noqa: S101 - checked by the caller
-        retained = {workload for spec in self.routed for workload, _, _ in spec.backends}
-        return reconcile(self.desired.workloads, mine, history, now, retained)
-
-    def after(self, step: Step) -> Application:
-        """Once the routes are in force and the step is done: live if nothing is left to do."""
-        if self.desired and self.routed == self.desired.routes and step.healthy:
-            return replace(self, live=self.desired.revision)
-        return self
+    @property
+    def label(self) -> str:
+        """What people call it: its name, or where it is declared as long as nothing says its name."""
+        return self.name or str(self.place)
 
 
 class States:
@@ -108,13 +121,17 @@ class States:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def load(self, environment: str) -> Application:
+    def load(self, place: Place, reader: Reader) -> Application:
         """The application as it was saved last."""
         try:
-            data = json.loads(self._path(environment).read_bytes())
+            data = json.loads(self._path(place).read_bytes())
         except FileNotFoundError:
-            return Application(environment)
-        desired = data["desired"] and Desired.read(data["desired"]["revision"], data["desired"]["manifest"])
+            return Application(place)
+        desired = None
+        if data["desired"]:
+            with suppress(UsageError):  # another runtime, another version: the next look says so
+                texts = tuple(data["desired"]["texts"])
+                desired = Desired.read(data["desired"]["revision"], texts, place, reader)
         routed = tuple(
             RouteSpec(
                 spec["name"],
@@ -125,16 +142,17 @@ class States:
             for spec in data["routed"]
         )
         return Application(
-            environment, data["observed"], tuple(data["problems"]), desired, routed, data["live"]
+            place, data["name"], data["observed"], tuple(data["problems"]), desired, routed, data["live"]
         )
 
     def save(self, application: Application) -> None:
         """Keep it, whole or not at all."""
         desired = application.desired
         data = {
+            "name": application.name,
             "observed": application.observed,
             "problems": application.problems,
-            "desired": desired and {"revision": desired.revision, "manifest": desired.manifest},
+            "desired": desired and {"revision": desired.revision, "texts": desired.texts},
             "routed": [
                 {
                     "name": spec.name,
@@ -146,7 +164,7 @@ class States:
             ],
             "live": application.live,
         }
-        write_atomically(self._path(application.environment), json.dumps(data, indent=1).encode())
+        write_atomically(self._path(application.place), json.dumps(data, indent=1).encode())
 
-    def _path(self, environment: str) -> Path:
-        return self._folder / f"{environment}.json"
+    def _path(self, place: Place) -> Path:
+        return self._folder / f"{place.key}.json"

@@ -22,7 +22,7 @@ def advance_resources(host: ResourceHost, applications: Sequence[Application]) -
     Returns:
         For each application its resources.
     """
-    declared = [one.desired.resources if one.desired else () for one in applications]
+    declared = [one.desired.plan.resources if one.desired else () for one in applications]
     settled = all(one.desired and one.live == one.desired.revision for one in applications)
     wanted = {(each.namespace, each.name): each for group in declared for each in group}
     states = host.ensure(tuple(wanted.values()), end_others=settled)

@@ -4,136 +4,102 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from pipegraft.domain.reconcile import History, Step
-from pipegraft.domain.resources.binding import Platform
-from pipegraft.domain.workloads import routes
-from pipegraft.errors import PipegraftError, Unreachable, UsageError
-from pipegraft.ports.clock import Clock
-from pipegraft.ports.iac import IacRepository
-from pipegraft.ports.resources import ResourceHost
-from pipegraft.ports.runtime import Instance, Workload, WorkloadRuntime
-from pipegraft.ports.traffic import Route, TrafficRouter
-from pipegraft.usecases.engine.application import Application, States
-from pipegraft.usecases.engine.entrances import Entrances
-from pipegraft.usecases.engine.hosting import Hosted, advance_resources, all_ready, all_usable
-from pipegraft.usecases.engine.status import describe
+from pipegraft.domain.webhook import Push, same_repository
+from pipegraft.errors import Unreachable, UsageError
+from pipegraft.usecases.engine.application import Application, Desired, Refused, States
+from pipegraft.usecases.engine.operator import Operator, Turn
+from pipegraft.usecases.engine.place import Source
 from pipegraft.usecases.engine.watch import Look, Watcher
 
-__all__ = ["Engine", "EngineOptions"]
+__all__ = ["Engine"]
 
 _TURN = 0.1
 """Seconds between two turns when nothing wakes the loop."""
 
 
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """What to apply.
-
-    Arguments:
-        environments: names of the environments.
-        folder: the app's folder in a repository shared by several, empty for the root.
-        poll: seconds between two looks at the repository.
-    """
-
-    environments: tuple[str, ...]
-    folder: str = ""
-    poll: float = 1.0
-
-
 class Engine:
-    """Keeps the environments of one app as its repository declares them.
+    """Keeps applications as their repositories declare them.
 
     Arguments:
-        resources: runs what the applications use.
-        platform: what resources are provided by.
-        fetch: has an image at hand before it is needed; called beside the loop, which it must not hold up.
+        poll: seconds between two looks at a repository.
         report: takes one line for people on everything that changes.
     """
 
     def __init__(
         self,
-        options: EngineOptions,
-        *,
-        repository: IacRepository,
-        runtime: WorkloadRuntime,
-        router: TrafficRouter,
-        clock: Clock,
+        sources: Sequence[Source],
+        operator: Operator,
         states: States,
-        entrances: Entrances,
-        resources: ResourceHost,
-        platform: Platform,
-        fetch: Callable[[str], object] = lambda _image: None,
+        *,
+        poll: float = 1.0,
         report: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        self._runtime = runtime
-        self._router = router
-        self._clock = clock
+        self._operator = operator
         self._states = states
-        self._entrances = entrances
-        self._resources = resources
         self._report = report
-        self._applications = [states.load(name) for name in options.environments]
-        self._history = History()
+        self._applications = {
+            place: states.load(place, operator) for source in sources for place in source.places
+        }
         self._looks: list[Look] = []
-        self._unreachable = ""
+        self._unreachable: dict[str, str] = {}
         self._said: dict[str, str] = {}
         self._statuses: Mapping[str, dict[str, Any]] = {}
         self._news = threading.Condition()
         self._wake = threading.Event()
         self._stopping = threading.Event()
-        self._in_use: frozenset[str] | None = None
-        self.watcher = Watcher(
-            repository,
-            folder=options.folder,
-            environments=options.environments,
-            interval=options.poll,
-            found=self.take,
-            fetch=fetch,
-            platform=platform,
-        )
+        self.watchers = [Watcher(source, poll, operator, self.take) for source in sources]
 
     def run(self) -> None:
         """Work until `stop` is called."""
-        self.watcher.start()
+        for watcher in self.watchers:
+            watcher.start()
         while not self._stopping.is_set():
-            if self.watcher.defect is not None:
-                raise self.watcher.defect
+            for watcher in self.watchers:
+                if watcher.defect is not None:
+                    raise watcher.defect
             self.turn()
             self._wake.wait(_TURN)
             self._wake.clear()
-        self.watcher.stop()
+        for watcher in self.watchers:
+            watcher.stop()
 
     def stop(self) -> None:
         """Leave the loop after the current turn; what runs goes on running."""
         self._stopping.set()
         self._wake.set()
 
-    def end_workloads(self) -> None:
-        """End every instance and wait until none is left. Call after the loop ended."""
-        while instances := self._runtime.observe():
-            for instance in instances:
-                self._runtime.stop(instance.id)
-            self._clock.sleep(_TURN / 2)
-        self._resources.end()
+    def sync(self, push: Push | None = None) -> Sequence[str]:
+        """Have repositories looked at without waiting for the next poll.
+
+        Arguments:
+            push: what was pushed, None for all of them.
+
+        Returns:
+            Names of those that are looked at.
+        """
+        chosen = [one for one in self.watchers if push is None or _is_pushed(one.source, push)]
+        for watcher in chosen:
+            watcher.wake()
+        return [watcher.source.name for watcher in chosen]
 
     def status(self, name: str) -> dict[str, Any]:
         """What is known of an application.
 
         Raises:
             UsageError: there is none of that name.
-            Unreachable: the engine has just started and knows of none yet.
+            Unreachable: not every spec could be read yet, so nobody knows.
         """
         statuses = self._statuses
-        if not statuses:
-            raise Unreachable("the engine has just started and has not looked at a repository yet")
         if name in statuses:
             return statuses[name]
-        for environment, status in statuses.items():
-            if not status["application"] and name.endswith(f"-{environment}"):
-                return status  # its spec was never good, so nothing says what the app is called
+        unknown = [one for one in statuses.values() if not one["application"]]
+        if len(unknown) == 1 and name.endswith(f"-{unknown[0]['environment']}"):
+            return unknown[0]  # its spec was never good, so nothing says what the app is called
+        if not statuses or any(not one["revision"]["observed"] for one in unknown):
+            raise Unreachable("the engine has just started and has not read every application yet")
         raise UsageError(f"no application '{name}'; there are: {', '.join(sorted(statuses))}")
 
     def names(self) -> Sequence[str]:
@@ -151,81 +117,42 @@ class Engine:
         self._wake.set()
 
     def turn(self) -> None:
-        """Take what the watcher found and bring every application one step further."""
+        """Take what the watchers found and bring every application one step further."""
         while self._looks:
             self._adopt(self._looks.pop(0))
-        instances = self._runtime.observe()
-        now = self._clock.now()
-        self._history = self._history.observe(instances, now)
-        steps = [application.step(instances, self._history, now) for application in self._applications]
-        hosted = advance_resources(self._resources, self._applications)
-        for (_, step), mine in zip(steps, hosted, strict=True):
-            for workload in step.start if all_usable(mine) else ():
-                self._start(workload, now)
-        trouble = [self._unreachable] if self._unreachable else []
-        wanted = [self._routes(application, step) for application, step in steps]
-        try:
-            self._router.apply([route for group in wanted for route in group])  # each turn: it may have died
-        except PipegraftError as error:
-            trouble.append(str(error))
-        else:
-            for _, step in steps:
-                for instance in step.stop:
-                    self._runtime.stop(instance)
-            steps = [
-                (application.after(step) if all_ready(mine) else application, step)
-                for (application, step), mine in zip(steps, hosted, strict=True)
-            ]
-        self._save([application for application, _ in steps])
-        self._tell(steps, instances, wanted, hosted, trouble)
-        self._collect(instances)
+        before = list(self._applications.values())
+        turns = self._operator.turn(before)
+        for old, turn in zip(before, turns, strict=True):
+            if turn.application != old:
+                self._states.save(turn.application)
+            self._applications[old.place] = turn.application
+        self._tell(turns)
 
     def _adopt(self, look: Look) -> None:
-        self._unreachable = look.trouble
-        for index, application in enumerate(self._applications):
-            spec = look.specs.get(application.environment)
-            if not look.revision or spec is None:
-                continue
-            if isinstance(spec, tuple):
-                changed = replace(application, observed=look.revision, problems=spec)
-            else:
-                changed = replace(application, observed=look.revision, problems=(), desired=spec)
-            self._applications[index] = changed
+        self._unreachable[look.source] = look.trouble
+        if not look.revision:
+            return
+        for place, spec in look.specs.items():
+            application = self._applications[place]
+            changed = _changed(application, look.revision, self._unless_taken(application, spec))
+            self._applications[place] = changed
             self._states.save(changed)
 
-    def _start(self, workload: Workload, now: float) -> None:
-        try:
-            instance = self._runtime.start(workload)
-        except PipegraftError as error:
-            self._history = self._history.refused(workload, now, str(error))
-        else:
-            self._report(f"{workload.application}: started {instance}")
+    def _unless_taken(self, application: Application, spec: Desired | Refused) -> Desired | Refused:
+        """A name belongs to whoever had it first."""
+        for other in self._applications.values():
+            if other.place != application.place and other.name and other.name == spec.name:
+                what = f"'{spec.name}' is declared by {other.place}, too"
+                return Refused((f"{what}\n    fix: give one of them another 'app' name",))
+        return spec
 
-    def _routes(self, application: Application, step: Step) -> list[Route]:
-        listeners = {
-            spec.name: spec.listen or self._entrances.address(spec.name) for spec in application.routed
-        }
-        return routes(application.routed, step.serving, listeners)
-
-    def _save(self, applications: Sequence[Application]) -> None:
-        for before, after in zip(self._applications, applications, strict=True):
-            if after != before:
-                self._states.save(after)
-        self._applications = list(applications)
-
-    def _tell(
-        self,
-        steps: Sequence[tuple[Application, Step]],
-        instances: Sequence[Instance],
-        wanted: Sequence[Sequence[Route]],
-        hosted: Sequence[Hosted],
-        trouble: Sequence[str],
-    ) -> None:
+    def _tell(self, turns: Sequence[Turn]) -> None:
         statuses = {}
-        for (application, step), group, resources in zip(steps, wanted, hosted, strict=True):
-            name = application.desired.name if application.desired else application.environment
-            mine = [one for one in instances if one.application == name]
-            status = describe(application, step, mine, group, trouble=trouble, hosted=resources)
+        for turn in turns:
+            name = turn.application.label
+            lost = self._unreachable.get(turn.application.place.source)
+            trouble = [*([lost] if lost else []), *turn.status["trouble"]]
+            status = {**turn.status, "trouble": trouble}
             statuses[name] = status
             said = "; ".join((f"{status['sync']}, {status['health']}: {status['message']}", *trouble))
             if self._said.get(name) != said:
@@ -237,16 +164,13 @@ class Engine:
             if changed:
                 self._news.notify_all()
 
-    def _collect(self, instances: Sequence[Instance]) -> None:
-        """Have unused images removed, once nothing but what is declared runs."""
-        declared = [
-            workload
-            for application in self._applications
-            if application.desired
-            for workload in application.desired.workloads
-        ]
-        used = frozenset(image for workload in declared for image in workload.images)
-        live = all(one.desired and one.live == one.desired.revision for one in self._applications)
-        settled = {one.template for one in instances} <= {workload.template for workload in declared}
-        if live and settled and used != self._in_use and self._runtime.collect(used):
-            self._in_use = used
+
+def _is_pushed(source: Source, push: Push) -> bool:
+    return source.branch == push.branch and any(same_repository(source.url, url) for url in push.urls)
+
+
+def _changed(application: Application, revision: str, spec: Desired | Refused) -> Application:
+    name = spec.name or application.name
+    if isinstance(spec, Refused):
+        return replace(application, name=application.name or name, observed=revision, problems=spec.problems)
+    return replace(application, name=name, observed=revision, problems=(), desired=spec)

@@ -8,32 +8,40 @@ import os
 import signal
 import threading
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pipegraft.adapters.clock import SystemClock
 from pipegraft.adapters.engine.server import StatusServer
 from pipegraft.adapters.files import write_atomically
 from pipegraft.adapters.git import open_branch
-from pipegraft.adapters.registry import open_registry
 from pipegraft.adapters.resources.machine import MachineResources
-from pipegraft.adapters.runtime.image_store import UnpackedImages
 from pipegraft.adapters.runtime.loopback import free_port
-from pipegraft.adapters.runtime.process import ProcessRuntime
 from pipegraft.adapters.traffic.embedded_router import EmbeddedRouter
 from pipegraft.domain.resources.binding import Platform
-from pipegraft.errors import Locked, Unreachable
+from pipegraft.errors import Locked, Unreachable, UsageError
 from pipegraft.manager import Plugins
+from pipegraft.model.engine import EngineApplication
 from pipegraft.usecases.engine.application import States
 from pipegraft.usecases.engine.entrances import Entrances
-from pipegraft.usecases.engine.loop import Engine, EngineOptions
+from pipegraft.usecases.engine.fetching import Fetcher
+from pipegraft.usecases.engine.instances import InstanceOperator
+from pipegraft.usecases.engine.loop import Engine
+from pipegraft.usecases.engine.place import Place, Source, source_name
+from pipegraft.usecases.engine.runtimes import OUTPUTS, open_runtime
 from pipegraft.usecases.resources import load_providers
 
-__all__ = ["EngineSetup", "run_engine"]
+__all__ = ["EngineSetup", "Runtime", "run_engine"]
 
 _RECORD = "engine.json"
+
+
+Runtime = Literal["process", "docker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +49,24 @@ class EngineSetup:
     """What one engine process is given.
 
     Arguments:
-        repository, branch: the IaC repository; a path counts from the working folder.
+        applications: what to apply.
+        base: folder that paths of repositories count from.
         state: folder that everything the engine knows is kept in; made if absent.
+        poll: seconds between two looks at a repository.
         listen: host and port of the status server; port 0 takes the last one again, or a free one.
         secrets: folder of ``NAME/KEY`` files.
-        keep_workloads: leave processes and proxy running when the engine is told to end.
+        webhook_secret: that senders of webhooks must know; empty to listen to none.
+        keep_workloads: leave workloads and proxy running when the engine is told to end.
     """
 
-    repository: str
-    branch: str
+    applications: tuple[EngineApplication, ...]
+    base: Path
     state: Path
-    options: EngineOptions
+    runtime: Runtime = "process"
+    poll: float = 1.0
     listen: tuple[str, int] = ("127.0.0.1", 0)
     secrets: Path | None = None
+    webhook_secret: str = field(default="", repr=False)
     keep_workloads: bool = False
 
 
@@ -67,38 +80,51 @@ def run_engine(setup: EngineSetup, plugins: Plugins, report: Callable[[str], Non
     Raises:
         Locked: another engine uses this state folder.
         Unreachable: the status server cannot listen, or a repository on this machine does not exist.
+        UsageError: the same environment is named twice.
     """
-    with _alone(setup.state):
-        branch = open_branch(setup.repository, setup.branch, Path.cwd())
+    with _alone(setup.state), open_runtime(setup.runtime, setup.state, setup.secrets) as (runtime, support):
         router = EmbeddedRouter(setup.state / "proxy")
-        images = UnpackedImages(setup.state / "images", lambda address: open_registry(address, Path.cwd()))
-        outputs = setup.state / "outputs"
-        runtime = ProcessRuntime(
-            setup.state / "instances", images, secret_folder=setup.secrets, output_folder=outputs
-        )
-        engine = Engine(
-            setup.options,
-            repository=branch,
+        fetching = ThreadPoolExecutor(max_workers=4, thread_name_prefix="fetch")
+        operator = InstanceOperator(
             runtime=runtime,
+            support=support,
             router=router,
             clock=SystemClock(),
-            states=States(setup.state / "applications"),
-            resources=MachineResources(setup.state / "resources", outputs),
-            platform=Platform(lambda: load_providers(plugins), "oam"),
             entrances=Entrances(setup.state / "entrances.json", free_port),
-            fetch=images.get,
+            fetcher=Fetcher(runtime.prepare, fetching.submit),
+            resources=MachineResources(setup.state / "resources", setup.state / OUTPUTS),
+            platform=Platform(lambda: load_providers(plugins), "oam"),
             report=report,
         )
+        states = States(setup.state / "applications")
+        engine = Engine(_sources(setup), operator, states, poll=setup.poll, report=report)
         with (
             _ended_by_signals(engine.stop),
             _server(setup, engine, lambda: _fetch(router.metrics_url)) as server,
         ):
             report(f"listening on {server.url}")
             engine.run()
+        fetching.shutdown(wait=False, cancel_futures=True)
         if not setup.keep_workloads:
             report("ending the workloads")
             router.stop()
-            engine.end_workloads()
+            operator.end()
+
+
+def _sources(setup: EngineSetup) -> list[Source]:
+    """Every branch once, however many applications are in it."""
+    places: dict[tuple[str, str], list[Place]] = {}
+    for one in setup.applications:
+        named = source_name(one.repository, one.branch)
+        found = places.setdefault((one.repository, one.branch), [])
+        found += [Place(named, one.path.strip("/"), environment) for environment in one.environments]
+    for place, count in Counter(place for found in places.values() for place in found).items():
+        if count > 1:
+            raise UsageError(f"{place} is named {count} times", fix="name it once")
+    return [
+        Source(url, branch, open_branch(url, branch, setup.base), tuple(found))
+        for (url, branch), found in places.items()
+    ]
 
 
 @contextmanager
@@ -135,7 +161,7 @@ def _listen(setup: EngineSetup, record: Path, engine: Engine, metrics: Callable[
     host, port = setup.listen
 
     def serve(at: int) -> StatusServer:
-        return StatusServer(host, at, engine, engine.watcher.wake, metrics)
+        return StatusServer(host, at, engine, metrics, setup.webhook_secret)
 
     if port == 0 and record.exists():
         last = int(json.loads(record.read_bytes())["url"].rpartition(":")[2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from pipegraft.domain.reconcile import Health, Step
@@ -22,6 +22,7 @@ def describe(
     *,
     trouble: Sequence[str] = (),
     hosted: Mapping[str, HostedState] | None = None,
+    fetching: Collection[str] = (),
 ) -> dict[str, Any]:
     """One application's status.
 
@@ -31,19 +32,20 @@ def describe(
         routes: its routes, as they are in force.
         trouble: what the engine could not do: repository, images, proxy.
         hosted: its resources on this machine.
+        fetching: workloads whose images are on their way.
     """
     desired = application.desired
     resources = {name: _health_of(state) for name, state in (hosted or {}).items()}
     health = _worst(step, resources.values())
-    in_force = desired is not None and application.routed == desired.routes
+    in_force = desired is not None and application.routed == desired.plan.routes
     live = desired is not None and application.live == desired.revision
     refused = bool(application.problems)
     sync = (
         "refused" if refused else "synced" if live and in_force else "progressing" if desired else "waiting"
     )
     return {
-        "application": desired.name if desired else "",
-        "environment": application.environment,
+        "application": application.name,
+        "environment": application.place.environment,
         "revision": {
             "observed": application.observed,
             "desired": desired.revision if desired else "",
@@ -54,6 +56,7 @@ def describe(
         "message": _message(application, step, hosted or {}, in_force=in_force),
         "problems": list(application.problems),
         "trouble": list(trouble),
+        "notes": list(desired.plan.notes) if desired else [],
         "entrances": {_short(route.name): f"http://{route.listen}" for route in routes},
         "routes": {
             _short(route.name): {backend.name: backend.weight for backend in route.backends}
@@ -66,7 +69,7 @@ def describe(
                     "kind": "workload",
                     "name": entry.workload,
                     "health": str(entry.health),
-                    "message": entry.message,
+                    "message": entry.message + ("; fetching images" if entry.workload in fetching else ""),
                     "evidence": list(entry.evidence),
                     "replicas": {"desired": entry.replicas, "ready": entry.ready},
                 }

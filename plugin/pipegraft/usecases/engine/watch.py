@@ -1,34 +1,34 @@
-"""Looks at the IaC repository, beside the engine's loop so that a slow remote holds nothing up."""
+"""Looks at one IaC repository, beside the engine's loop so that a slow remote holds nothing up."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pipegraft.domain.appspec import resolve
-from pipegraft.domain.rendering.oam import render_application
-from pipegraft.domain.resources.binding import Platform
+from pipegraft.domain.appspec import read_app
 from pipegraft.errors import OutsideError, PipegraftError, UsageError
-from pipegraft.ports.iac import IacRepository
-from pipegraft.usecases.engine.application import Desired
+from pipegraft.usecases.engine.application import Desired, Reader, Refused
+from pipegraft.usecases.engine.place import Place, Source
 
 __all__ = ["Look", "Watcher"]
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look found.
+    """What one look at a repository found.
 
     Arguments:
+        source: which repository.
         revision: the branch's newest commit; empty if the repository did not answer.
-        specs: environment → its spec, or why it is refused.
+        specs: place → its spec, or why it is refused.
         trouble: why the repository did not answer.
     """
 
+    source: str
     revision: str
-    specs: Mapping[str, Desired | tuple[str, ...]]
+    specs: Mapping[Place, Desired | Refused]
     trouble: str = ""
 
 
@@ -36,31 +36,17 @@ class Watcher:
     """Looks every `interval` seconds, and at once when woken.
 
     Arguments:
-        folder: the app's folder in a repository shared by several, empty for the root.
-        environments: names of the environments to read.
+        reader: says what a spec means.
         found: takes each look that differs from the one before.
-        fetch: has an image at hand before the loop needs it.
-        platform: what resources are provided by.
     """
 
     def __init__(
-        self,
-        repository: IacRepository,
-        *,
-        folder: str,
-        environments: Sequence[str],
-        interval: float,
-        found: Callable[[Look], None],
-        fetch: Callable[[str], object],
-        platform: Platform,
+        self, source: Source, interval: float, reader: Reader, found: Callable[[Look], None]
     ) -> None:
-        self._repository = repository
-        self._folder = f"{folder}/" if folder else ""
-        self._environments = environments
+        self.source = source
         self._interval = interval
+        self._reader = reader
         self._found = found
-        self._fetch = fetch
-        self._platform = platform
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._last: Look | None = None
@@ -94,50 +80,41 @@ class Watcher:
         look = self.look()
         if look != self._last:
             self._last = look
-            self._prepare(look)
             self._found(look)
 
     def look(self) -> Look:
         """Look once; a commit that was read before is not read again."""
+        name = self.source.name
         try:
-            tip = self._repository.tip()
+            tip = self.source.repository.tip()
             if self._last and self._last.revision == tip:
                 return self._last
-            return Look(tip, {name: self._read(name, tip) for name in self._environments})
+            return Look(name, tip, {place: self._read(place, tip) for place in self.source.places})
         except PipegraftError as error:
-            last = self._last or Look("", {})
-            return Look("", last.specs, str(error))
+            return Look(name, "", self._last.specs if self._last else {}, str(error))
 
-    def _prepare(self, look: Look) -> None:
-        """Have the images at hand; what cannot be fetched is told when it is needed."""
-        specs = [spec for spec in look.specs.values() if isinstance(spec, Desired)]
-        for workload in (workload for spec in specs for workload in spec.workloads):
-            for image in workload.images:
-                with suppress(PipegraftError):
-                    self._fetch(image)
-
-    def _read(self, environment: str, tip: str) -> Desired | tuple[str, ...]:
-        app_file = f"{self._folder}app.yaml"
-        file = f"{self._folder}environments/{environment}.yaml"
+    def _read(self, place: Place, tip: str) -> Desired | Refused:
+        folder = f"{place.folder}/" if place.folder else ""
+        app = ""
         try:
-            app = self._text(app_file, tip)
-            there = self._text(file, tip)
-            resolved = resolve(
-                app,
-                there,
-                environment,
-                app_file=app_file,
-                environment_file=file,
-                platform=self._platform,
-            )
-            return Desired.read(tip, render_application(resolved, tip))
+            app = self._text(f"{folder}app.yaml", tip)
+            there = self._text(f"{folder}environments/{place.environment}.yaml", tip)
+            return Desired.read(tip, (app, there), place, self._reader)
         except OutsideError:
             raise
         except PipegraftError as error:
-            return tuple(str(problem) for problem in error.problems)
+            problems = tuple(str(problem) for problem in error.problems)
+            return Refused(problems, _name(app, place.environment))
 
     def _text(self, path: str, tip: str) -> str:
-        text = self._repository.read(path, tip)
+        text = self.source.repository.read(path, tip)
         if text is None:
             raise UsageError(f"expected {path} in the repository, found nothing", fix="commit it")
         return text
+
+
+def _name(app: str, environment: str) -> str:
+    """Name of the application, if its ``app.yaml`` can be read as far as that."""
+    with suppress(PipegraftError):
+        return f"{read_app(app).app.app}-{environment}"
+    return ""

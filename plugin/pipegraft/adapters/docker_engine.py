@@ -1,0 +1,53 @@
+"""The Docker Engine that ``DOCKER_HOST`` names, or this machine's: the way to it, and its errors as ours."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from pipegraft.errors import OutsideError, PipegraftError, Unreachable
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+__all__ = ["connect", "translated"]
+
+
+def connect(timeout: float) -> APIClient:
+    """A client; call it inside of `translated`, and close it.
+
+    Arguments:
+        timeout: seconds of silence after which a request is given up.
+    """
+    import docker  # noqa: PLC0415 - takes a tenth of a second and more
+
+    return docker.from_env(timeout=timeout).api
+
+
+@contextlib.contextmanager
+def translated(refused: Callable[[str], PipegraftError]) -> Iterator[None]:
+    """Turn the SDK's exceptions into ours.
+
+    Arguments:
+        refused: makes the error for a request the engine understood and refused, from what it said.
+
+    Raises:
+        Unreachable: there is no engine, or it does not answer.
+        OutsideError: it failed.
+    """
+    import docker  # noqa: PLC0415
+    import requests  # noqa: PLC0415
+
+    try:
+        yield
+    except docker.errors.APIError as error:
+        said = str(error.explanation or error)
+        if error.status_code is not None and error.status_code < 500:
+            raise refused(said) from error
+        raise OutsideError(f"the Docker engine failed: {said}") from error
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise Unreachable(
+            f"the Docker engine cannot be used: {error}",
+            fix="start it, or set DOCKER_HOST to where one is",
+        ) from error

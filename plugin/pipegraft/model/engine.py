@@ -1,0 +1,28 @@
+"""The file that lists the applications of one engine."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pipegraft.model.base import Declared, Name
+
+__all__ = ["EngineApplication", "EngineFile"]
+
+
+class EngineApplication(Declared):
+    """Environments of one app in one repository."""
+
+    repository: str = Field(min_length=1)
+    """URL or path of the IaC repository; a relative path counts from the file's folder."""
+    branch: str = Field(default="main", min_length=1)
+    """Its branch."""
+    path: str = ""
+    """The app's folder in a repository shared by several; its root if absent."""
+    environments: tuple[Name, ...] = Field(min_length=1)
+    """Names of the environments to apply."""
+
+
+class EngineFile(Declared):
+    """The whole file."""
+
+    applications: tuple[EngineApplication, ...] = Field(min_length=1)
