@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from pipegraft.cli.engine_command import command
 from pipegraft.domain.appspec import resolve
 from pipegraft.domain.reconcile import History, reconcile
+from pipegraft.domain.runtime_support import DOCKER, PROCESS, Support
 from pipegraft.model import traits
 from pipegraft.model.appspec import AppComponent, AppEnvironment, Entrance, Policies
 from pipegraft.model.base import Declared, kebab
@@ -63,3 +64,16 @@ def test_help_explains_every_option() -> None:
     shown = CliRunner().invoke(command, ["--help"])
     assert shown.exit_code == 0
     assert all(option.help for option in command.params if isinstance(option, click.Option))
+
+
+def test_the_table_of_runtimes_is_what_they_do() -> None:
+    said = ENGINE.partition("<!-- runtimes -->\n")[2].partition("<!-- /runtimes -->")[0]
+    keys = sorted({*PROCESS.keys, *DOCKER.keys}, key=lambda key: (key not in PROCESS.keys, key))
+    rows = [f"| `{key.replace('=', ': ')}` | {_cell(PROCESS, key)} | {_cell(DOCKER, key)} |" for key in keys]
+    assert said == "\n".join(["| key | `process` | `docker` |", "|---|---|---|", *rows, ""])
+
+
+def _cell(support: Support, key: str) -> str:
+    answer = support.answer(key)
+    assert answer
+    return answer.treatment if not answer.why else f"{answer.treatment}: {answer.why}"
