@@ -32,7 +32,7 @@ COMMANDS: dict[str, str] = {
     "guard": "Refuse what must not enter an IaC repository: on the server, or FILES before a commit.",
     "audit": "Prove how a release came to run: source, image, IaC commit, gate, gray steps, outcome.",
     "judge": "Judge recorded releases again, to tune a policy before trusting it.",
-    "engine": "Keep environments on this machine as their IaC repository declares them.",
+    "engine": "Keep environments on this machine as their IaC repositories declare them.",
     "render": "Show what the app spec in FOLDER becomes for an engine.",
     "resources": "List the types of resources, what each takes and tells, and who provides it.",
     "fleet": "Graft, follow and upgrade delivery in all projects of a GitLab group.",
