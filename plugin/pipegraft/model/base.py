@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
     from pydantic_core import CoreSchema
 
-__all__ = ["Declared", "DottedPath", "Duration", "Name", "RelativePath", "descriptions", "kebab"]
+__all__ = ["Declared", "DottedPath", "Duration", "Name", "Part", "RelativePath", "descriptions", "kebab"]
 
 
 def kebab(name: str) -> str:
@@ -48,6 +48,16 @@ class Declared(BaseModel):
             if key in properties:
                 properties[key]["description"] = text
         return schema
+
+
+class Part(Declared):
+    """What is read as a part of something declared: its own validator is built only if it is used alone.
+
+    Building it takes most of the time that such a class costs, and a command needs that of the whole. Not
+    for what threads make: the first use builds it.
+    """
+
+    model_config = ConfigDict(defer_build=True)
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from pipegraft.model.base import Declared, DottedPath, Duration, Name, RelativePath
+from pipegraft.model.base import Declared, DottedPath, Duration, Name, Part, RelativePath
 
 __all__ = [
     "BuildCache",
@@ -30,7 +30,7 @@ Intimacy = Literal["in-process", "ipc", "rpc"]
 """How close two services live: mounted into the same process, beside it in one pod, or remote."""
 
 
-class BuildSecret(Declared):
+class BuildSecret(Part):
     """Where a secret of a build comes from; its value is read when the image is built and kept nowhere."""
 
     env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -45,7 +45,7 @@ class BuildSecret(Declared):
         return self
 
 
-class BuildCache(Declared):
+class BuildCache(Part):
     """Where BuildKit keeps layers between builds on different machines (docker build, --cache-from)."""
 
     load: tuple[str, ...] = Field(default=(), alias="from")
@@ -54,7 +54,7 @@ class BuildCache(Declared):
     """Written to here: `type=registry,ref=…,mode=max`, `type=inline`, `type=local,dest=…`."""
 
 
-class Component(Declared):
+class Component(Part):
     """One business component: its own image, its own place in the pod."""
 
     path: RelativePath
@@ -113,7 +113,7 @@ class MergeRequest(Declared):
     """How long iac-bump waits for the merge; 0 leaves that to the gate."""
 
 
-class Iac(Declared):
+class Iac(Part):
     """The IaC repository and how it is written."""
 
     repository: str = Field(min_length=1)
@@ -128,7 +128,7 @@ class Iac(Declared):
     """For `write: merge-request`."""
 
 
-class Gate(Declared):
+class Gate(Part):
     """Which GitOps engine applies the IaC repository, and what to wait for.
 
     Keys beside these belong to the engine and are checked by its plugin.
@@ -156,7 +156,7 @@ class Gate(Declared):
         return self.model_extra or {}
 
 
-class Metric(Declared):
+class Metric(Part):
     """One measure of the gray release.
 
     Keys beside these belong to the source and are checked by its plugin.
@@ -201,7 +201,7 @@ class Metric(Declared):
         return self.model_extra or {}
 
 
-class Gray(Declared):
+class Gray(Part):
     """How traffic moves to a new version."""
 
     steps: tuple[int, ...] = Field(default=(5, 25, 50), min_length=1)
@@ -249,7 +249,7 @@ class Gray(Declared):
         return self
 
 
-class Target(Declared):
+class Target(Part):
     """A file of the IaC repository that names images, for teams without an app spec."""
 
     kind: Literal["helm", "kustomize", "manifest", "kubevela", "yaml", "marker"]
@@ -276,7 +276,7 @@ class Target(Declared):
         return self
 
 
-class Requirements(Declared):
+class Requirements(Part):
     """What must be known about an image before it is released."""
 
     provenance: bool = False
@@ -296,7 +296,7 @@ class Requirements(Declared):
         return self
 
 
-class Environment(Declared):
+class Environment(Part):
     """Where and how the application is delivered."""
 
     gate: Gate

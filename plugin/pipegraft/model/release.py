@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipegraft.model.base import Declared, Name
+from pipegraft.model.base import Declared, Name, Part
 
 __all__ = [
     "BuiltImage",
@@ -47,7 +47,7 @@ class BuiltImage(Declared):
     """False when the registry had it already."""
 
 
-class IacCommit(Declared):
+class IacCommit(Part):
     """What iac-bump wrote."""
 
     commit: str
@@ -56,7 +56,7 @@ class IacCommit(Declared):
     outcome: Literal["written", "unchanged", "superseded"]
 
 
-class GateResource(Declared):
+class GateResource(Part):
     """One thing the gate looked at."""
 
     name: str
@@ -65,7 +65,7 @@ class GateResource(Declared):
     message: str = ""
 
 
-class GateResult(Declared):
+class GateResult(Part):
     """What the gate saw."""
 
     revision: str
@@ -80,7 +80,7 @@ class GateResult(Declared):
     """Seconds until the engine had `seen` the revision, had it `live`, and the gate had `ended`."""
 
 
-class GrayStep(Declared):
+class GrayStep(Part):
     """One commit of a gray release."""
 
     commit: str
@@ -91,7 +91,7 @@ class GrayStep(Declared):
     """What the judge saw: answer, evidence, requests and seconds to decide."""
 
 
-class EnvironmentRelease(Declared):
+class EnvironmentRelease(Part):
     """What happened in one environment."""
 
     bump: IacCommit | None = None

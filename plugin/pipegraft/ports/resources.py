@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pipegraft.model.appspec import Reference
 from pipegraft.model.base import Declared
+
+if TYPE_CHECKING:  # a command that reads no app spec need not build its models
+    from pipegraft.model.appspec import Reference
 
 __all__ = [
     "FakeResourceHost",

@@ -11,10 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from pydantic import Field
 
-from pipegraft.actions.attest import attest
 from pipegraft.actions.build_request import BuildSettings, PreparedBuild, prepare_build
-from pipegraft.actions.image_packages import packages_of_context
-from pipegraft.domain.images.attestations import BuildFacts
 from pipegraft.domain.images.reference import ImageReference
 from pipegraft.errors import BuildFailed, DeliveryRefused, OutsideError, PipegraftError, UsageError
 from pipegraft.hookspecs import hookimpl
@@ -220,6 +217,10 @@ class _Worker:
         started: float,
         seen: Sequence[Sequence[Package]],
     ) -> None:
+        from pipegraft.actions.attest import attest  # noqa: PLC0415 - most runs build nothing
+        from pipegraft.actions.image_packages import packages_of_context  # noqa: PLC0415
+        from pipegraft.domain.images.attestations import BuildFacts  # noqa: PLC0415
+
         found = [packages_of_context(prepared.request), *seen]
         facts = BuildFacts(
             image=image,
