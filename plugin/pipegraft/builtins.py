@@ -6,6 +6,13 @@ from pipegraft.manager import Builtin
 
 __all__ = ["PLUGINS"]
 
+
+def _signals(dimension: str, names: str) -> Builtin:
+    """The signals of one dimension of the path to full continuous delivery."""
+    provided = (f"maturity signal {name}" for name in names.split())
+    return Builtin(f"pipegraft.domain.maturity.signals.{dimension}", *provided)
+
+
 PLUGINS: tuple[Builtin, ...] = (
     Builtin("pipegraft.stages.image_build", "stage image-build"),
     Builtin("pipegraft.stages.iac_bump", "stage iac-bump"),
@@ -34,6 +41,44 @@ PLUGINS: tuple[Builtin, ...] = (
         *(f"resource provider {name}" for name in ("local", "crossplane", "kubevela-terraform")),
     ),
     Builtin("pipegraft.adapters.tracing"),
+    _signals(
+        "pipeline",
+        "ci-file ci-parses ci-on-push ci-on-merge-request ci-tests test-files ci-tests-count "
+        "ci-lint ci-images-named ci-job-limits ci-interruptible ci-test-reports ci-cache "
+        "ci-delivers ci-templates-pinned ci-no-hands",
+    ),
+    _signals(
+        "images",
+        "dockerfile image-job image-tag-commit image-no-latest base-image-named "
+        "dependencies-locked toolchain-pinned base-image-digest image-each-component "
+        "dockerignore image-downloads-checked image-by-content base-images-renewed",
+    ),
+    _signals(
+        "components",
+        "readme delivery-valid code-owners intimacy components-apart sidecar-images app-spec "
+        "app-spec-holds app-spec-complete business-code-alone",
+    ),
+    _signals(
+        "delivery",
+        "deploy-scripted iac-declared iac-separate iac-environments iac-digests iac-bump "
+        "gitops-automated sync-gate gate-limit nothing-direct environments deploys-weekly "
+        "lead-time change-failures drift-check",
+    ),
+    _signals(
+        "release",
+        "release-told-apart release-undoable gray-steps gray-metrics gray-in-pipeline "
+        "gray-goes-back gray-errors-and-latency gray-bake rollback-seen",
+    ),
+    _signals(
+        "runtime",
+        "settings-outside readiness liveness resource-limits two-instances graceful-end "
+        "disruption-budget autoscaling objectives",
+    ),
+    _signals(
+        "security",
+        "no-secrets no-secret-files no-ci-secrets no-image-secrets non-root dependency-updates "
+        "secret-references vulnerability-scan provenance provenance-required",
+    ),
 )
 """Modules that implement hooks, in the order their values are shown, with everything each provides.
 

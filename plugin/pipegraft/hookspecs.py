@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import pluggy
 
+from pipegraft.model.maturity import Signal
 from pipegraft.ports.images import ImageToSign
 from pipegraft.ports.plugins import (
     CiSystem,
@@ -35,6 +36,7 @@ __all__ = [
     "IMAGE_BUILDERS",
     "JUDGES",
     "KINDS",
+    "MATURITY_SIGNALS",
     "METRIC_SOURCES",
     "PROJECT",
     "RESOURCE_PROVIDERS",
@@ -293,6 +295,32 @@ def pipegraft_resource_providers() -> Iterable[ResourceProvider]:
     """
 
 
+@_hookspec
+def pipegraft_maturity_signals() -> Iterable[Signal]:
+    """What `pipegraft assess` looks for in a repository. Called once, when it runs.
+
+    Example::
+
+        def on_call(repository):
+            found = repository.find("on-call.md")
+            return yes("it is there", Evidence(Place(found[0], 1))) if found else no("nobody is on call")
+
+        @hookimpl
+        def pipegraft_maturity_signals():
+            yield Signal(
+                name="on-call",
+                dimension=Dimension.RUNTIME,
+                stage=4,
+                claim="somebody is on call",
+                look=on_call,
+                step="write on-call.md",
+            )
+
+    Returns:
+        Signals, each with a name no other plugin uses.
+    """
+
+
 T = TypeVar("T")
 
 
@@ -319,6 +347,7 @@ JUDGES = Kind("pipegraft_judges", JudgePlugin, "judge")
 METRIC_SOURCES = Kind("pipegraft_metric_sources", MetricSourcePlugin, "metric source")
 RESOURCE_PROVIDERS = Kind("pipegraft_resource_providers", ResourceProvider, "resource provider")
 TRAFFIC_ROUTERS = Kind("pipegraft_traffic_routers", TrafficRouterPlugin, "traffic router")
+MATURITY_SIGNALS = Kind("pipegraft_maturity_signals", Signal, "maturity signal")
 
 KINDS: tuple[Kind[Any], ...] = (
     STAGES,
@@ -329,5 +358,6 @@ KINDS: tuple[Kind[Any], ...] = (
     METRIC_SOURCES,
     TRAFFIC_ROUTERS,
     RESOURCE_PROVIDERS,
+    MATURITY_SIGNALS,
 )
 """Every kind there is."""

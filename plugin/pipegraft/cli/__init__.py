@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "rollback": "Restore an environment's files as they were before its newest release, by a commit.",
     "gray": "Show a gray release, or approve, abort, pause or skip: each word is a commit.",
     "guard": "Refuse what must not enter an IaC repository: on the server, or FILES before a commit.",
+    "assess": "Say on which stage of the path each dimension of a repository stands, and what comes next.",
     "audit": "Prove how a release came to run: source, image, IaC commit, gate, gray steps, outcome.",
     "judge": "Judge recorded releases again, to tune a policy before trusting it.",
     "engine": "Keep environments on this machine as their IaC repositories declare them.",

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 __all__ = ["bars", "line"]
 
 _WIDTH, _HEIGHT = 640, 170
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 10, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 8, 10, 24
 _INNER = _WIDTH - _LEFT - _RIGHT
 _FLOOR = _HEIGHT - _BOTTOM
 

@@ -112,7 +112,7 @@ class Figure:
     Arguments:
         name: ``deployment frequency``, …
         value: None where there is no data.
-        unit: ``per week``, ``seconds`` or ``share``.
+        unit: ``a week``, ``seconds`` or ``share``.
         basis: what it was computed from, in words.
         proxy: what it stands for, and what it does not see.
     """
@@ -187,7 +187,7 @@ def figures_of(
         Figure(
             "deployment frequency",
             len(inside) / span if inside else None,
-            "per week",
+            "a week",
             f"{count} in {span:.1f} weeks",
             "a change of the digests in the environment's file counts, not a rollout in the cluster",
         ),

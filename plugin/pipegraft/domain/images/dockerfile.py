@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Dockerfile", "exposed_ports", "read_dockerfile"]
+__all__ = ["Dockerfile", "Instruction", "exposed_ports", "instructions", "read_dockerfile"]
 
 _DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S+)\s*$")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::([-+])([^}]*))?\})")
@@ -47,7 +47,7 @@ def read_dockerfile(text: str, arguments: Mapping[str, str]) -> Dockerfile:
     images: dict[str, None] = {}
     final: str | None = None
     reasons = ["it names a syntax of its own"] if "syntax" in _directives(text) else []
-    for one in _instructions(text):
+    for one in instructions(text):
         reasons += one.buildkit()
         if one.keyword == "ARG" and not stages:
             for word in one.rest.split():
@@ -65,7 +65,7 @@ def exposed_ports(text: str) -> tuple[int, ...]:
     """Ports that the last stage of a Dockerfile says it listens on (``EXPOSE``), each once, in order."""
     variables: dict[str, str] = {}
     ports: dict[int, None] = {}
-    for one in _instructions(text):
+    for one in instructions(text):
         if one.keyword == "FROM":
             ports.clear()
         elif one.keyword in ("ARG", "ENV"):
@@ -80,7 +80,17 @@ def exposed_ports(text: str) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Instruction:
+class Instruction:
+    """One instruction.
+
+    Arguments:
+        line: where it begins, counted from 1.
+        keyword: in capitals.
+        flags: name → value, empty for one without.
+        rest: what stands behind keyword and flags, continuation lines joined.
+        has_document: whether a here-document belongs to it.
+    """
+
     line: int
     keyword: str
     flags: Mapping[str, str]
@@ -133,7 +143,8 @@ def _directives(text: str) -> dict[str, str]:
     return found
 
 
-def _instructions(text: str) -> Iterator[_Instruction]:
+def instructions(text: str) -> Iterator[Instruction]:
+    """Every instruction, in order; comments and here-documents are passed over."""
     escape = _directives(text).get("escape", "\\")
     lines = iter(enumerate(text.splitlines(), start=1))
     for number, line in lines:
@@ -154,7 +165,7 @@ def _instructions(text: str) -> Iterator[_Instruction]:
         while flag := _FLAG.match(rest):
             flags[flag[1]] = flag[2] or ""
             rest = rest[flag.end() :]
-        yield _Instruction(number, keyword.upper(), flags, rest, bool(documents))
+        yield Instruction(number, keyword.upper(), flags, rest, bool(documents))
 
 
 def _expand(text: str, variables: Mapping[str, str]) -> str:

@@ -1,0 +1,1 @@
+"""Which of the five stages a repository has reached, dimension by dimension. Pure."""

@@ -1,0 +1,1 @@
+"""What ships: a module a dimension, each with its signals in the order of their stages."""

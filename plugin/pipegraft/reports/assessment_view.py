@@ -1,0 +1,93 @@
+"""An assessment on a terminal: where each dimension stands, what comes next, and all signals if asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipegraft.domain.maturity.stages import Assessed, Assessment, Reached
+from pipegraft.model.maturity import STAGES, Answer, Dimension, Evidence
+
+__all__ = ["assessment_view", "fleet_view", "signal_list"]
+
+_COLOURS = {1: "red", 2: "yellow", 3: "yellow", 4: "green", 5: "bold green"}
+_MARKS = {
+    Answer.YES: ("✔", "green"),
+    Answer.NO: ("✘", "red"),
+    Answer.ABSENT: ("·", "dim"),
+    Answer.UNSEEN: ("?", "yellow"),
+}
+
+
+def assessment_view(found: Assessment) -> RenderableType:
+    """One repository: where each dimension stands, how much of each stage is there, and what is next."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0))
+    for heading in ("dimension", "stands on", "stage 2", "stage 3", "stage 4", "stage 5"):
+        table.add_column(heading, no_wrap=True)
+    for one in found.dimensions:
+        stage = Text("●" * one.stage + "○" * (5 - one.stage) + f" {one.stage}", style=_COLOURS[one.stage])
+        table.add_row(Text(one.dimension, style="bold"), stage, *_meters(one))
+    steps = Table.grid(padding=(0, 2, 0, 0))
+    steps.add_column(no_wrap=True)
+    steps.add_column(overflow="fold")
+    for one in found.dimensions:
+        steps.add_row(Text(one.dimension, style="bold"), _next(one))
+    legend = ", ".join(f"{number} {name}" for number, name in STAGES.items())
+    return Group(Text(found.name, style="bold"), table, Text(legend, style="dim"), Text(), steps)
+
+
+def fleet_view(found: Sequence[Assessment]) -> RenderableType:
+    """Many repositories: a row each, a column a dimension."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("repository", no_wrap=True)
+    for dimension in Dimension:
+        table.add_column(dimension, justify="center")
+    for one in found:
+        cells = [Text(str(each.stage), style=_COLOURS[each.stage]) for each in one.dimensions]
+        table.add_row(Text(one.name, style="bold"), *cells)
+    return table
+
+
+def signal_list(found: Assessment) -> Iterator[Text]:
+    """Every signal with what was found and where, by dimension."""
+    for dimension in Dimension:
+        yield Text(dimension, style="bold")
+        for one in found.signals:
+            if one.signal.dimension == dimension:
+                yield _line(one)
+
+
+def _line(one: Assessed) -> Text:
+    mark, style = _MARKS[one.finding.answer]
+    where = _where(one.finding.evidence)
+    return Text.assemble(
+        "  ",
+        (mark, style),
+        f" {one.signal.stage} {one.signal.claim}",
+        (f": {one.finding.reason}", "dim"),
+        (f"  {where}" if where else "", "cyan"),
+    )
+
+
+def _where(evidence: Sequence[Evidence]) -> str:
+    return ", ".join(dict.fromkeys(str(one.place) for one in evidence[:3]))
+
+
+def _meters(one: Reached) -> Iterator[Text]:
+    """How many signals of each stage are there."""
+    for there, applies in one.met.values():
+        style = "dim" if not applies else "green" if there == applies else "red" if not there else "yellow"
+        yield Text(f"{there} of {applies}" if applies else "·", style=style)
+
+
+def _next(one: Reached) -> Text:
+    if one.next is None:
+        return Text("everything is there", style="green")
+    where = _where(one.next.finding.evidence)
+    return Text.assemble(
+        one.next.signal.step, (f"\n{one.next.finding.reason}", "dim"), (f"  {where}" if where else "", "cyan")
+    )

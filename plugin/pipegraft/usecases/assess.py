@@ -1,0 +1,244 @@
+"""`pipegraft assess`: where repositories stand on the path, and the next step of each dimension."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipegraft.adapters.files import write_together
+from pipegraft.adapters.git.branch import GitBranch
+from pipegraft.domain.appspec import read_app, resolve_in
+from pipegraft.domain.audit.dora import DAY, WEEK, deployments_of, figures_of
+from pipegraft.domain.environment_file import app_path, environment_path, read_environment
+from pipegraft.domain.maturity.stages import Assessed, Assessment, assess
+from pipegraft.domain.maturity.view import FileTree, RepositoryView
+from pipegraft.errors import PipegraftError, Place, UsageError
+from pipegraft.hookspecs import MATURITY_SIGNALS
+from pipegraft.manager import Plugins
+from pipegraft.model.appspec import App, AppEnvironment
+from pipegraft.model.delivery import Delivery
+from pipegraft.model.maturity import Answer, Signal
+from pipegraft.ports.maturity import DeliveryPace, Iac
+from pipegraft.usecases.audit.scene import Place as AuditPlace
+from pipegraft.usecases.audit.scene import Scene, open_scene
+
+__all__ = ["Mending", "assess_folder", "next_step", "open_repository"]
+
+_WINDOW = 90 * DAY
+"""Seconds of history that the pace of delivery is measured over."""
+_LARGEST = 512 << 10
+"""Bytes of a file that is read; what is larger is no source."""
+
+
+def assess_folder(folder: Path, plugins: Plugins, now: float, iac: Path | None = None) -> Assessment:
+    """Assess the repository in a folder.
+
+    Arguments:
+        now: seconds since the epoch.
+        iac: a clone of its IaC repository, where the delivery names one that is not on this machine.
+
+    Raises:
+        UsageError: there is no such folder.
+        PluginError: two signals have the same name.
+    """
+    signals = plugins.all(MATURITY_SIGNALS).values()
+    return assess(open_repository(folder, now, iac), signals)
+
+
+def open_repository(folder: Path, now: float, iac: Path | None = None) -> RepositoryView:
+    """A folder as signals see it; see `assess_folder`."""
+    if not folder.is_dir():
+        raise UsageError(
+            "expected a folder with a repository, found none", place=Place(str(folder)), fix="name a folder"
+        )
+    files = list(_files(folder))
+    return RepositoryView(
+        folder.resolve().name,
+        files,
+        lambda path: _read(folder / path),
+        lambda delivery: _open_iac(folder, delivery, now, iac),
+    )
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """What git knows or would add; every file outside of a repository."""
+    words = ["git", "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(words, capture_output=True, check=False)
+    if done.returncode == 0:
+        found = done.stdout.decode("utf-8", "replace").split("\0")
+        yield from (path for path in dict.fromkeys(found) if path)
+        return
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in (".git", ".venv", "node_modules")]
+        yield from ((Path(parent) / name).relative_to(folder).as_posix() for name in names)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        if path.is_symlink() or path.stat().st_size > _LARGEST:
+            return None
+        return path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _open_iac(folder: Path, delivery: Delivery, now: float, clone: Path | None) -> Iac | None:
+    """The IaC repository if it lies on this machine; asking a server is another command's business."""
+    address = str(clone.resolve()) if clone else delivery.iac.repository
+    if "://" in address or (":" in address.partition("/")[0]):
+        return None
+    try:
+        scene = open_scene(AuditPlace(folder, address if clone else None), os.environ)
+        branch = scene.branch
+        assert isinstance(branch, GitBranch)  # noqa: S101 - `open_scene` opens nothing else
+        tip = branch.tip()
+        tree = FileTree(branch.archive.paths(), lambda path: _text(branch, path, tip))
+        return _iac(tree, delivery, _pace(scene, list(delivery.environments)[-1], now))
+    except PipegraftError:
+        return None
+
+
+def _text(branch: GitBranch, path: str, tip: str) -> str | None:
+    try:
+        return branch.read(path, tip)
+    except PipegraftError:
+        return None
+
+
+def _iac(tree: FileTree, delivery: Delivery, pace: DeliveryPace | None) -> Iac:
+    folder = f"{delivery.iac.path.rstrip('/')}/" if delivery.iac.path else ""
+    app: App | None = None
+    environments: dict[str, AppEnvironment] = {}
+    problems: list[str] = []
+    path = app_path(delivery.iac.path)
+    try:
+        file = read_app(tree.read(path) or "", path)
+        app = file.app
+        for name in delivery.environments:
+            where = environment_path(delivery.iac.path, name)
+            text = tree.read(where)
+            if text is not None:
+                environments |= (there := _environment(name, text, where))
+                if not there or there[name].release:  # before the first release images are missing
+                    problems += _fits(lambda: resolve_in(file, text, name, environment_file=where))  # noqa: B023 - called at once
+    except PipegraftError as error:
+        problems += [str(error.problems[0])] if tree.read(path) is not None else []
+    return Iac(tree, folder, app, environments, tuple(problems), pace)
+
+
+def _fits(check: Callable[[], object]) -> list[str]:
+    try:
+        check()
+    except PipegraftError as error:
+        return [str(error.problems[0])]
+    return []
+
+
+def _environment(name: str, text: str, path: str) -> Mapping[str, AppEnvironment]:
+    with suppress(PipegraftError):
+        return {name: read_environment(text, path)}
+    return {}
+
+
+def _pace(scene: Scene, environment: str, now: float) -> DeliveryPace | None:
+    """What the history of an environment's file says of the last ninety days."""
+    book = next(scene.books(environment))
+    book.load()
+    told = deployments_of(book)
+    if not told[0]:
+        return None
+    since = max(now - _WINDOW, told[0][0].started)
+    found = figures_of(environment, told, scene.source.times(one.source for one in told[0]), since, now + 1)
+    values = {one.name: one.value for one in found.figures}
+    steps = [one.trailers.get("Pipegraft-Step", "") for one in book.versions]
+    return DeliveryPace(
+        len(found.deployments),
+        max(now - since, DAY) / WEEK,
+        values["lead time"],
+        values["change failure rate"],
+        steps.count("rollback"),
+        bool(told[0][-1].source),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """What brings a signal about.
+
+    Arguments:
+        assessed: the signal, and what was found.
+        root: the repository's folder.
+        files: path → new text; empty if a command does it or a person must.
+        before: the same files as they are, None for one that does not exist.
+        command: words after ``pipegraft`` of the command that does it.
+    """
+
+    assessed: Assessed
+    root: Path
+    files: Mapping[str, str]
+    before: Mapping[str, str | None]
+    command: tuple[str, ...]
+
+    def write(self) -> None:
+        """Write every file, or none.
+
+        Raises:
+            UsageError: a file cannot be written; all are as they were.
+        """
+        try:
+            write_together({self.root / path: text.encode() for path, text in self.files.items()})
+        except OSError as error:
+            place = Place(str(error.filename or self.root))
+            raise UsageError(
+                f"cannot be written: {error.strerror}; every file is as it was", place=place
+            ) from None
+
+
+def next_step(folder: Path, plugins: Plugins, now: float, name: str | None = None) -> Mending | None:
+    """The next step that can be made here, the lowest stage first; None if nothing is left that can be.
+
+    Arguments:
+        name: the signal that is meant, whatever its stage.
+
+    Raises:
+        UsageError: there is no such signal, it is there already, or a person must bring it about.
+    """
+    repository = open_repository(folder, now)
+    signals = plugins.all(MATURITY_SIGNALS)
+    if name is not None:
+        signal = plugins.get(MATURITY_SIGNALS, name)
+        found = Assessed(signal, signal.look(repository))
+        if found.finding.answer is not Answer.NO:
+            raise UsageError(f"'{name}' needs no step: {found.finding.answer}: {found.finding.reason}")
+        made = _mending(folder, repository, found)
+        if made is None:
+            raise UsageError(f"'{name}' is for people: {signal.step}")
+        return made
+    for found in sorted(assess(repository, signals.values()).signals, key=_order):
+        if found.finding.answer is Answer.NO and (made := _mending(folder, repository, found)):
+            return made
+    return None
+
+
+def _order(one: Assessed) -> int:
+    return one.signal.stage
+
+
+def _mending(folder: Path, repository: RepositoryView, found: Assessed) -> Mending | None:
+    signal: Signal = found.signal
+    files = dict(signal.mend(repository)) if signal.mend else {}
+    changed = {path: text for path, text in files.items() if repository.read(path) != text}
+    if not changed and not signal.command:
+        return None
+    if not changed and repository.ci is None:
+        return None
+    command: Sequence[str] = [
+        str(folder / repository.ci.file) if word == "{ci}" and repository.ci else word
+        for word in signal.command
+    ]
+    before = {path: repository.read(path) for path in changed}
+    return Mending(found, folder, changed, before, () if changed else tuple(command))
