@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from pipegraft.domain.appspec import merge
 from pipegraft.domain.maturity.signals.looking import NO_DELIVERY, NO_IAC, aside, each
 from pipegraft.domain.maturity.signals.manifests import Container, manifests
+from pipegraft.domain.merging import merge
 from pipegraft.errors import Place
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.appspec import AppComponent
