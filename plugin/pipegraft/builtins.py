@@ -35,6 +35,10 @@ PLUGINS: tuple[Builtin, ...] = (
         "pipegraft.adapters.traffic.routers",
         *(f"traffic router {name}" for name in ("embedded", "gateway-api", "istio", "ingress-nginx")),
     ),
+    Builtin(
+        "pipegraft.adapters.traffic.rollouts",
+        *(f"traffic router {name}" for name in ("argo-rollouts", "flagger", "kruise-rollout")),
+    ),
     Builtin("pipegraft.domain.judging.plugin", "judge sequential", "judge threshold", "judge mann-whitney"),
     Builtin(
         "pipegraft.domain.resources.plugin",

@@ -20,8 +20,8 @@ RELEASES = ROOT / "examples" / "releases"
         ("healthy", [], 0, "  at 5%, 14 intervals: inconclusive\n  at 25%, 3 intervals: pass\n"),
         ("healthy", ["--judge", "threshold"], 0, "threshold: pass after 17m"),
         ("healthy", ["--judge", "mann-whitney"], 0, "mann-whitney: pass after 17m"),
-        ("twice-the-errors", [], 1, "sequential: fail after 9m and 9,091 requests of gray"),
-        ("twice-the-errors", [], 1, "errors  fail  gray is worse: 2.27% of gray's 9,091 requests failed"),
+        ("twice-the-errors", [], 1, "sequential: fail after 7m and 6,983 requests of gray"),
+        ("twice-the-errors", [], 1, "errors  fail  gray is worse: 2.18% of gray's 6,983 requests failed"),
         ("little-traffic", [], 1, "sequential: inconclusive after 20m and 420 requests of gray"),
     ],
 )

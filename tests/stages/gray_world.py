@@ -20,6 +20,14 @@ from pipegraft.ports.judge import FakeJudge, Judge
 from pipegraft.ports.metrics import Arms, FakeSource, MetricSource
 from pipegraft.ports.progress import RecordingProgress
 from pipegraft.ports.release_store import FakeReleaseStore
+from pipegraft.ports.rollout import (
+    FakeRollout,
+    Rollout,
+    RolloutPhase,
+    RolloutRule,
+    RolloutSeen,
+    RolloutVerdict,
+)
 from pipegraft.ports.stage import StageContext
 from pipegraft.stages.gray_release import GrayReleaseInputs, run
 
@@ -93,8 +101,11 @@ class World:
         self.source: MetricSource = FakeSource([GOOD])
         self.judge: Judge = FakeJudge(Answer.PASS)
         self.progress = RecordingProgress()
+        self.rollout = FakeRollout(RolloutSeen(None))
+        self.reads: RolloutRule = lambda _seen, _ours, _since: RolloutVerdict(RolloutPhase.PROMOTED, "done")
         self.connections = _Connections(self)
         declared = {"steps": [10, 50], "interval": "60s", "metrics": [{"source": "fake"}], **gray}
+        self.stepwise = "rollout" not in declared
         declared.setdefault("weight-tolerance", 1000)  # the scripted requests know nothing of weights
         self.delivery = Delivery.model_validate(
             {
@@ -125,7 +136,7 @@ class World:
     def prepare(self, number: int = 13, image: str = NEW) -> None:
         """What iac-bump does."""
         mark = ReleaseMark(number=number, source=commit_of(number))
-        made = bump(self.text, {"web": image}, mark, gray=True, file=PRODUCTION)
+        made = bump(self.text, {"web": image}, mark, gray=self.stepwise, file=PRODUCTION)
         trailers = release_trailers("shop", "production", self.source_of(number), made.step)
         self.write(made.text, commit_message(f"shop: prepare release {number}", [], trailers))
 
@@ -184,6 +195,9 @@ class _Connections:
 
     def metrics(self, environment: str) -> Mapping[str, MetricSource]:
         return {"errors": self._world.source}
+
+    def rollout(self, environment: str) -> tuple[Rollout, RolloutRule]:
+        return self._world.rollout, self._world.reads
 
     def registry(self) -> Any:
         raise AssertionError("gray-release has no business with images")

@@ -24,10 +24,10 @@ def command(directory: Path, environment: str, to: str | None, dry_run: bool, as
     They are restored byte for byte. The release taken back stays away: its pipeline, late or repeated, is
     answered "superseded". A newer release is delivered as usual.
     """
+    from pipegraft.actions.rollback import RollbackRequest, roll_back  # noqa: PLC0415
     from pipegraft.adapters.clock import SystemClock  # noqa: PLC0415
     from pipegraft.usecases.connect import LiveConnections  # noqa: PLC0415
     from pipegraft.usecases.project import open_project  # noqa: PLC0415
-    from pipegraft.usecases.rollback import RollbackRequest, roll_back  # noqa: PLC0415
 
     project = open_project(directory, load_plugins())
     pipeline = os.environ.get("CI_PIPELINE_URL") or os.environ.get("BUILD_URL") or "local"

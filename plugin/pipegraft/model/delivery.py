@@ -214,8 +214,12 @@ class Gray(Part):
     """Name of a judge plugin."""
     router: Name = "embedded"
     """Name of a traffic router plugin."""
-    metrics: tuple[Metric, ...] = Field(min_length=1)
-    """What is measured; every one must be good."""
+    rollout: Mapping[str, Any] | None = None
+    """For a router that is observed (`argo-rollouts`, `flagger`, `kruise-rollout`): which object it is of."""
+    timeout: Duration = Field(default=3600.0, gt=0)
+    """For a router that is observed: how long the whole rollout may take."""
+    metrics: tuple[Metric, ...] = ()
+    """What is measured; every one must be good. At least one, unless the router is observed."""
     alpha: float = Field(default=0.01, gt=0, lt=0.5)
     """Share of releases of a healthy version that may be rolled back falsely."""
     min_requests: int = Field(default=50, ge=1)
@@ -238,7 +242,9 @@ class Gray(Part):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"each metric needs its own 'name'; '{twice[0]}' is there twice")
-        if not any(metric.critical for metric in self.metrics):
+        if not self.metrics and self.rollout is None:
+            raise ValueError("'metrics' needs at least one: a release nobody measures cannot be judged")
+        if self.metrics and not any(metric.critical for metric in self.metrics):
             raise ValueError("at least one metric must be critical")
         return self
 
@@ -309,7 +315,7 @@ class Environment(Part):
 
     @model_validator(mode="after")
     def _gray_needs_the_app_spec(self) -> Environment:
-        if self.gray and self.targets:
+        if self.gray and self.targets and self.gray.rollout is None:
             raise ValueError("'gray' needs the app spec; with 'targets' the engine's own tool moves traffic")
         return self
 

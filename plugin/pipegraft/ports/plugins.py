@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # a command imports only what it uses
     from pipegraft.ports.images import ImageBuilder
     from pipegraft.ports.judge import Judge
     from pipegraft.ports.metrics import MetricRequest, MetricSource
+    from pipegraft.ports.rollout import Rollout, RolloutRule
     from pipegraft.ports.stage import Stage
     from pipegraft.ports.traffic import ClusterRouter, TrafficRouter
 
@@ -150,9 +151,15 @@ class TrafficRouterPlugin:
         summary: one line: what does the splitting.
         connect: state folder → the router, for the embedded engine.
         cluster: for one that works in a cluster, by the objects that the engine applies.
+        options: for one that is observed, not driven: the keys of ``gray.rollout``.
+        observe: validated options and the source repository's folder → the rollout.
+        verdict: reads its status.
     """
 
     name: str
     summary: str
     connect: Callable[[Path], TrafficRouter] | None = None
     cluster: ClusterRouter | None = None
+    options: type[Declared] | None = None
+    observe: Callable[[Any, Path], Rollout] | None = None
+    verdict: RolloutRule | None = None

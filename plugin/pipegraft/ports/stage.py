@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # a command imports only what it uses
     from pipegraft.ports.metrics import MetricSource
     from pipegraft.ports.registry import ReferringRegistry
     from pipegraft.ports.release_store import ReleaseStore
+    from pipegraft.ports.rollout import Rollout, RolloutRule
 
 __all__ = ["STAGE_NAME", "Connections", "IacBranch", "Requirement", "Stage", "StageContext", "StageInputs"]
 
@@ -62,6 +63,9 @@ class Connections(Protocol):
 
     def metrics(self, environment: str) -> Mapping[str, MetricSource]:
         """The sources of an environment's gray metrics, by the metric's name."""
+
+    def rollout(self, environment: str) -> tuple[Rollout, RolloutRule]:
+        """The rollout that a controller drives in an environment, and the rule that reads its status."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pydantic import Field
 
 from pipegraft.actions.gray_drive import GrayDrive, Pace
+from pipegraft.actions.rollout_drive import RolloutDrive
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Duration
 from pipegraft.model.delivery import Delivery
@@ -30,6 +31,15 @@ def run(context: StageContext, inputs: GrayReleaseInputs) -> None:
     """Drive the release from wherever it stands to its end; see `GrayDrive.run` for what it raises."""
     gray = context.delivery.environments[context.require_environment()].gray
     if gray is None:
+        return
+    if gray.rollout is not None:
+        RolloutDrive(
+            context,
+            gray,
+            wait=not inputs.no_wait,
+            poll=inputs.poll,
+            pause_timeout=inputs.pause_timeout,
+        ).run()
         return
     GrayDrive(context, gray, Pace(not inputs.no_wait, inputs.poll, inputs.pause_timeout)).run()
 

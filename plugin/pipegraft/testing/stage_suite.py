@@ -31,6 +31,14 @@ from pipegraft.ports.metrics import Arms, FakeSource, MetricSource
 from pipegraft.ports.progress import Progress, RecordingProgress
 from pipegraft.ports.registry import FakeRegistry, ReferringRegistry
 from pipegraft.ports.release_store import FakeReleaseStore
+from pipegraft.ports.rollout import (
+    FakeRollout,
+    Rollout,
+    RolloutPhase,
+    RolloutRule,
+    RolloutSeen,
+    RolloutVerdict,
+)
 from pipegraft.ports.stage import Connections, Stage, StageContext
 from pipegraft.reports.stage_page import stage_page
 
@@ -57,6 +65,8 @@ class FakeConnections:
     decides: Judge = field(default_factory=lambda: FakeJudge(Answer.PASS))
     sources: Mapping[str, MetricSource] = field(default_factory=lambda: {"errors": FakeSource([Arms()])})
     signed: list[ImageToSign] = field(default_factory=list)
+    observed: Rollout = field(default_factory=lambda: FakeRollout(RolloutSeen(None)))
+    reads: RolloutRule = lambda _seen, _ours, _since: RolloutVerdict(RolloutPhase.PROMOTED, "all is well")
 
     def registry(self, address: str | None = None) -> ReferringRegistry:  # noqa: ARG002 - one for all addresses
         return self.images
@@ -78,6 +88,9 @@ class FakeConnections:
 
     def metrics(self, environment: str) -> Mapping[str, MetricSource]:  # noqa: ARG002 - the same for all
         return self.sources
+
+    def rollout(self, environment: str) -> tuple[Rollout, RolloutRule]:  # noqa: ARG002 - one for all
+        return self.observed, self.reads
 
 
 def stage_context(

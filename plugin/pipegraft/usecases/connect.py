@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipegraft.actions.build_request import build_extras
 from pipegraft.adapters.registry import open_registry
 from pipegraft.errors import BuildFailed, UsageError
-from pipegraft.hookspecs import GITOPS_ENGINES, IMAGE_BUILDERS, JUDGES, METRIC_SOURCES
+from pipegraft.hookspecs import GITOPS_ENGINES, IMAGE_BUILDERS, JUDGES, METRIC_SOURCES, TRAFFIC_ROUTERS
 from pipegraft.model.delivery import Gray
 from pipegraft.ports.engine import EngineRequest, GitOpsEngine, VerdictRule
 from pipegraft.ports.images import ImageBuilder
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipegraft.ports.judge import Judge
     from pipegraft.ports.metrics import MetricSource
     from pipegraft.ports.plugins import ImageBuilderPlugin
+    from pipegraft.ports.rollout import Rollout, RolloutRule
 
 __all__ = ["LiveConnections", "open_iac"]
 
@@ -42,6 +43,7 @@ class LiveConnections:
         self.engine = cache(self._engine)
         self.judge = cache(self._judge)
         self.metrics = cache(self._metrics)
+        self.rollout = cache(self._rollout)
 
     def _registry(self, address: str | None = None) -> ReferringRegistry:
         return open_registry(address or self._project.delivery.registry, self._project.root)
@@ -99,6 +101,17 @@ class LiveConnections:
                 options, MetricRequest(delivery.app, environment, metric, root)
             )
         return found
+
+    def _rollout(self, environment: str) -> tuple[Rollout, RolloutRule]:
+        gray = self._gray(environment)
+        plugin = self._project.plugins.get(TRAFFIC_ROUTERS, gray.router)
+        if not (plugin.options and plugin.observe and plugin.verdict):
+            raise UsageError(
+                f"the router '{gray.router}' of '{environment}' is driven, not observed",
+                fix="remove 'rollout', or name the controller as the router",
+            )
+        options = plugin.options.model_validate(dict(gray.rollout or {}))
+        return plugin.observe(options, self._project.root), plugin.verdict
 
     def _gray(self, environment: str) -> Gray:
         gray = self._project.delivery.environments[environment].gray

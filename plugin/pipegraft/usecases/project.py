@@ -11,8 +11,8 @@ from pipegraft.domain.configuration import parse_marked, validate
 from pipegraft.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.hookspecs import GITOPS_ENGINES, JUDGES, METRIC_SOURCES, TRAFFIC_ROUTERS, Kind
 from pipegraft.manager import Plugins
-from pipegraft.model.delivery import Delivery
-from pipegraft.ports.plugins import GitOpsEnginePlugin, MetricSourcePlugin
+from pipegraft.model.base import Declared
+from pipegraft.model.delivery import Delivery, Gray
 from pipegraft.text.marked import Marked, Route, load_marked
 
 __all__ = ["DELIVERY_FILE", "Project", "open_project", "read_text"]
@@ -99,7 +99,8 @@ def _engine_problems(_root: Path, delivery: Delivery, marked: Marked, plugins: P
         gate = environment.gate
         route: Route = ("environments", name, "gate")
         plugin = yield from _find(plugins, GITOPS_ENGINES, gate.engine, marked, (*route, "engine"))
-        yield from _option_problems(plugin, gate.options, marked, route)
+        if plugin:
+            yield from _option_problems(plugin.options, gate.options, marked, route)
 
 
 def _gray_problems(_root: Path, delivery: Delivery, marked: Marked, plugins: Plugins) -> Iterator[Problem]:
@@ -108,11 +109,27 @@ def _gray_problems(_root: Path, delivery: Delivery, marked: Marked, plugins: Plu
             continue
         route: Route = ("environments", name, "gray")
         yield from _find(plugins, JUDGES, environment.gray.judge, marked, (*route, "judge"))
-        yield from _find(plugins, TRAFFIC_ROUTERS, environment.gray.router, marked, (*route, "router"))
+        yield from _router_problems(environment.gray, marked, plugins, route)
         for index, metric in enumerate(environment.gray.metrics):
             place: Route = (*route, "metrics", index)
             plugin = yield from _find(plugins, METRIC_SOURCES, metric.source, marked, (*place, "source"))
-            yield from _option_problems(plugin, metric.options, marked, place)
+            if plugin:
+                yield from _option_problems(plugin.options, metric.options, marked, place)
+
+
+def _router_problems(gray: Gray, marked: Marked, plugins: Plugins, route: Route) -> Iterator[Problem]:
+    router = yield from _find(plugins, TRAFFIC_ROUTERS, gray.router, marked, (*route, "router"))
+    if router is None:
+        return
+    if router.options is None and gray.rollout is not None:
+        place = marked.place((*route, "rollout"))
+        yield Problem(f"'rollout' is for routers that are observed; '{gray.router}' is driven", place)
+    elif router.options is not None and gray.rollout is None:
+        place = marked.place((*route, "router"))
+        fix = "add 'rollout: {name: …}'"
+        yield Problem(f"'{gray.router}' is observed: expected 'rollout' to say which object", place, fix)
+    elif router.options is not None:
+        yield from _option_problems(router.options, gray.rollout or {}, marked, (*route, "rollout"))
 
 
 def _find(
@@ -127,15 +144,10 @@ def _find(
 
 
 def _option_problems(
-    plugin: GitOpsEnginePlugin | MetricSourcePlugin | None,
-    options: Mapping[str, Any],
-    marked: Marked,
-    route: Route,
+    model: type[Declared], options: Mapping[str, Any], marked: Marked, route: Route
 ) -> Iterator[Problem]:
     """What is wrong with the keys that belong to a plugin."""
-    if plugin is None:
-        return
     try:
-        validate(marked, dict(options), plugin.options, route)
+        validate(marked, dict(options), model, route)
     except ConfigError as error:
         yield from error.problems

@@ -111,8 +111,9 @@ def _plan_spec(read: Read, request: BumpRequest) -> PlannedBump:
     path = environment_path(request.delivery.iac.path, request.environment)
     text = read(path)
     references = {name: image.reference() for name, image in request.images.items()}
-    gray = request.delivery.environments[request.environment].gray is not None
-    made = bump(text, references, request.mark, gray=gray, file=path)
+    gray = request.delivery.environments[request.environment].gray
+    stepwise = gray is not None and gray.rollout is None  # else the controller takes it step by step itself
+    made = bump(text, references, request.mark, gray=stepwise, file=path)
     return PlannedBump(
         made.outcome,
         path,

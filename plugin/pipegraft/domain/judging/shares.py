@@ -11,7 +11,7 @@ ratio ever exceeds 1 / alpha with probability alpha at most, at whatever interva
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from math import exp, inf, log, log1p, sqrt
 from typing import Final
 
@@ -22,9 +22,9 @@ from pipegraft.domain.judging.stories import (
     Following,
     Freak,
     Onset,
+    Storms,
     Story,
     Wandering,
-    storms,
     weathers,
 )
 
@@ -52,7 +52,7 @@ _AT_ANY_TIME: Final = 0.02
 _BELOW_FLOOR: Final = ((0.0, 0.3), (0.1, 0.2), (0.25, 0.2), (0.5, 0.2), (0.75, 0.1))
 """Parts of the floor that a good version's share is expected to be, with their weights."""
 
-_CREDIT: Final = log(2.0)
+_CREDIT: Final = log(1.5)
 """Given to weather over its likelihood, which the filter only approximates."""
 
 _STORMY: Final = 2.0
@@ -87,8 +87,7 @@ class ShareBets:
         self._good_following = Following(-inf, log1p(margin) - _APART)
         self._equal_weather = weathers(0.0, wander)
         self._worse_weather = weathers(log1p(margin), wander)
-        self._equal_storms = storms(0.0, wander)
-        self._worse_storms = storms(log1p(margin), wander)
+        self._storms = Storms(wander) if wander else None
         self._worse_weights = _weights([weight for _, weight in _WORSE], len(self._worse_weather))
         self._good_weights = _weights([weight for _, weight in good], len(self._equal_weather))
         self._floor = _FloorTest(floor) if floor else None
@@ -117,8 +116,8 @@ class ShareBets:
             following.see(odds, gray, stable)
         for wandering in (*self._equal_weather, *self._worse_weather):
             wandering.see(odds, gray, stable)
-        for storm in (*self._equal_storms, *self._worse_storms):
-            storm.see(odds, gray, stable)
+        if self._storms:
+            self._storms.see(odds, gray, stable)
         self._intervals.append((odds, gray, stable))
 
     def _stake(self, *, new_weight: bool) -> float:
@@ -132,21 +131,19 @@ class ShareBets:
     @property
     def against(self) -> float:
         """Logarithm of the e-value against gray."""
-        weather = max(_scores(self._equal_weather, self._storms()), default=-inf)
+        weather = max(_scores(self._equal_weather, self._shown()), default=-inf)
         relative = self._worse_mixture() - max(self._tolerated.score, weather + _CREDIT)
         return min(relative, self._floor.against) if self._floor else relative
 
-    def _storms(self) -> Iterator[Wandering]:
+    def _shown(self) -> list[Wandering]:
         """The innocent storms that have shown themselves."""
-        calm = max(_scores(self._worse, self._equal_weather, self._worse_weather))
-        for equal, worse in zip(self._equal_storms, self._worse_storms, strict=True):
-            if max(equal.score, worse.score) > calm + _STORMY:
-                yield equal
+        calm = max(_scores(self._worse, [self._equal, self._tolerated]))
+        return list(self._storms.shown(calm, _STORMY)) if self._storms else []
 
     @property
     def drift(self) -> float | None:
         """Standard deviation of the logarithm of one arm's rate, where it shows to be wider than expected."""
-        found = max(self._storms(), key=lambda storm: storm.score, default=None)
+        found = max(self._shown(), key=lambda storm: storm.score, default=None)
         return found.deviation / 2**0.5 if found else None
 
     @property

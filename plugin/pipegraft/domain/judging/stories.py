@@ -12,6 +12,7 @@ nobody can expect to win if the second one is true, at any time of stopping.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import exp, inf, lgamma, log, log1p
 from typing import Final, Protocol
 
@@ -23,9 +24,9 @@ __all__ = [
     "Following",
     "Freak",
     "Onset",
+    "Storms",
     "Story",
     "Wandering",
-    "storms",
     "weathers",
 ]
 
@@ -218,15 +219,48 @@ def weathers(theta: float, wander: float) -> tuple[Wandering | Clumped, ...]:
 
 
 _STORMS: Final = (1.5, 2.0, 3.0)
-"""Multiples of the wander that is expected, for drifts that only show themselves in what is observed."""
+"""Multiples of the wander, for drifts that only show themselves in what is observed."""
 
 
-def storms(theta: float, wander: float) -> tuple[Wandering, ...]:
-    """Weather that is worse than anybody expected; arguments as for `weathers`."""
-    both = wander * 2**0.5
-    return tuple(
-        Wandering(theta, many * both, memory) for many in _STORMS for memory in (0.0, _MEMORY) if wander
-    )
+class Storms:
+    """Whether the arms drift further by themselves than expected.
+
+    That is judged apart from guilt: the widest weather that is expected and wider ones are compared around
+    several multiples of stable's rate, each around its best.
+
+    Arguments:
+        wander: as for `weathers`; above 0.
+    """
+
+    def __init__(self, wander: float) -> None:
+        both = wander * 2**0.5
+        self._expected = [Wandering(theta, both, memory) for theta in _CENTRES for memory in (0.0, _MEMORY)]
+        self._wider = [
+            [Wandering(theta, many * both, memory) for theta in _CENTRES]
+            for many in _STORMS
+            for memory in (0.0, _MEMORY)
+        ]
+
+    def see(self, odds: float, gray: float, stable: float) -> None:
+        """Take in one interval; arguments as for `Constant.see`."""
+        for story in (*self._expected, *(story for group in self._wider for story in group)):
+            story.see(odds, gray, stable)
+
+    def shown(self, calm: float, least: float) -> Iterator[Wandering]:
+        """The storms around equality that have shown themselves.
+
+        Arguments:
+            calm: score of the best story without weather.
+            least: by how much a storm must have foretold what happened better.
+        """
+        best = max(calm, *(story.score for story in self._expected))
+        for group in self._wider:
+            if max(story.score for story in group) > best + least:
+                yield group[0]
+
+
+_CENTRES: Final = (0.0, log(2), log(3.5), log(7))
+"""Logarithms of the multiples around which drifts are looked for; the first one is equality."""
 
 
 class Onset:

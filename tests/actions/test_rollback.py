@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from pipegraft.actions.rollback import RollbackRequest, roll_back
 from pipegraft.domain.bump.state import read_state, write_state
 from pipegraft.domain.commit_message import commit_message, release_trailers
 from pipegraft.domain.environment_file import bump
@@ -15,7 +16,6 @@ from pipegraft.model.delivery import Delivery
 from pipegraft.model.release import Source
 from pipegraft.ports.clock import FakeClock
 from pipegraft.ports.iac import FakeIacRepository
-from pipegraft.usecases.rollback import RollbackRequest, roll_back
 
 PATH = "environments/production.yaml"
 STATE = ".pipegraft/production.yaml"

@@ -1,4 +1,4 @@
-"""`pipegraft rollback`: an environment's files as they were at an earlier commit, by a new commit."""
+"""Taking a release back: an environment's files as they were at an earlier commit, by a new commit."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class RollbackRequest:
             release if None.
         dry_run: only say what would be done.
         pipeline: who does this, for the commit's trailers.
+        reason: why, for the commit's body.
     """
 
     delivery: Delivery
@@ -42,6 +43,7 @@ class RollbackRequest:
     to: str | None = None
     dry_run: bool = False
     pipeline: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,8 @@ class _Edit:
         gone = self.taken_back
         what = f"take back release {gone.number}" if gone else "restore"
         lines = [f"{path} as it was at {self.target}" for path in self.changed]
+        if self.request.reason:
+            lines = [self.request.reason, *lines]
         source = Source.model_construct(
             commit=gone.source if gone else "",
             number=gone.number if gone else 0,

@@ -1,0 +1,218 @@
+"""Accompanying a rollout that a controller in the cluster drives by itself.
+
+The controller moves the requests. We say what it does, judge what the new version shows if metrics are
+declared, let it go on where it waits, and take the release back by a commit when the controller or the judge
+finds it bad.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipegraft.actions.gray_watch import GrayWatch
+from pipegraft.actions.rollback import RollbackRequest, roll_back
+from pipegraft.actions.rollout_release import RolloutRelease
+from pipegraft.actions.wait import Patience, wait_for_revision
+from pipegraft.domain.gray.policy import judge_policy
+from pipegraft.domain.gray.record import as_data, look_data
+from pipegraft.errors import Held, RolledBack
+from pipegraft.model.delivery import Gray
+from pipegraft.model.judgement import Answer, Judgement
+from pipegraft.model.release import EnvironmentRelease, GrayStep
+from pipegraft.ports.rollout import Rollout, RolloutPhase, RolloutVerdict
+from pipegraft.ports.stage import StageContext
+
+__all__ = ["RolloutDrive"]
+
+
+class RolloutDrive:
+    """One process accompanying one rollout.
+
+    Arguments:
+        context: the stage's.
+        gray: how the environment declares its gray releases.
+        wait: stay until the rollout has ended; else say where it stands, do what is due, and end.
+        poll: seconds between two looks.
+        pause_timeout: seconds to wait for a person where the controller waits and no judge decides.
+    """
+
+    def __init__(
+        self, context: StageContext, gray: Gray, *, wait: bool, poll: float, pause_timeout: float
+    ) -> None:
+        self._context = context
+        self._environment = context.require_environment()
+        self._gray = gray
+        self._wait = wait
+        self._poll = poll
+        self._pause_timeout = pause_timeout
+        self._release = RolloutRelease(context, self._environment)
+        self._watch: GrayWatch | None = None
+        self._watched: int | None = None
+        self._judgement: Judgement | None = None
+        self._looks: list[Mapping[str, Any]] = []
+        self._waits_since: float | None = None
+        self._said = ""
+
+    def run(self) -> None:
+        """Go on until the controller has ended the rollout, or this process has done its part.
+
+        Raises:
+            RolledBack: the controller or the judge found it bad, or a person took it back.
+            Held: the controller waits for a person, or it took too long.
+            OutsideError: the cluster or the repository did not answer.
+        """
+        if not self._release.is_ours():
+            self._end(self._release.outcome, "there is nothing to accompany")
+            return
+        clock = self._context.clock
+        started = clock.now()
+        rollout, rule = self._context.connections.rollout(self._environment)
+        while self._stands():
+            verdict = rule(rollout.observe(), self._release.runs_in, self._release.committed)
+            self._tell(verdict)
+            if verdict.phase is RolloutPhase.PROMOTED:
+                self._step(verdict, "promoted")
+                self._end("promoted", f"release {self._release.number}: {verdict.reason}")
+                return
+            if verdict.phase is RolloutPhase.FAILED:
+                self._take_back(f"the controller ended it: {verdict.reason}")
+            self._act(verdict, rollout)
+            if clock.now() - started >= self._gray.timeout:
+                self._hold(f"not at its end after {self._gray.timeout:g} seconds: {verdict.reason}")
+            if not self._wait:
+                self._end("in-progress", f"release {self._release.number}: {verdict.reason}")
+                return
+            clock.sleep(self._poll)
+
+    def _stands(self) -> bool:
+        """Whether the release is still the newest one; one that a person took back ends here."""
+        gone = self._release.gone()
+        if gone == "superseded":
+            self._end("superseded", "a newer release took over")
+        elif gone:
+            self._taken_back(gone)
+        return not gone
+
+    def _act(self, verdict: RolloutVerdict, rollout: Rollout) -> None:
+        """Do what the judge says."""
+        judgement = self._judge(verdict)
+        decision = self._decide(verdict, judgement)
+        reason = judgement.reason if judgement else ""
+        if decision == "abort":
+            rollout.abort()
+            self._take_back(reason)
+        elif decision == "go on":
+            rollout.go_on()
+            self._context.report("progress", f"went on: {reason}", self._environment)
+            self._judgement = None
+
+    def _tell(self, verdict: RolloutVerdict) -> None:
+        shown = "" if verdict.weight is None else f"{verdict.weight}%: "
+        said = f"{shown}{verdict.phase}: {verdict.reason}"
+        if said != self._said:
+            self._said = said
+            self._context.report("progress", said, self._environment, weight=verdict.weight)
+
+    def _judge(self, verdict: RolloutVerdict) -> Judgement | None:
+        """What the judge says once an interval is over; None without metrics or requests to gray."""
+        if not self._gray.metrics or not verdict.weight:
+            return None
+        now = self._context.clock.now()
+        if self._watch is None:
+            connections = self._context.connections
+            self._watch = GrayWatch(
+                connections.metrics(self._environment),
+                connections.judge(self._environment),
+                judge_policy(self._gray),
+                (),
+                self._context.progress,
+            )
+            self._watch.begin(now, now)
+        elif verdict.weight != self._watched:
+            self._watch.begin(now, now)
+        self._watched = verdict.weight
+        if now - self._watch.end >= self._gray.interval:
+            self._judgement = self._watch.look(verdict.weight, now, self._gray.interval)
+            self._looks.append(look_data(self._watch.step[-1], self._judgement))
+            said = f"{verdict.weight}%: {self._judgement.answer}: {self._judgement.reason}"
+            self._context.report("judgement", said, self._environment, **self._looks[-1])
+        return self._judgement
+
+    def _decide(self, verdict: RolloutVerdict, judgement: Judgement | None) -> str:
+        """What to do: ``abort``, ``go on``, or nothing."""
+        waits = verdict.phase is RolloutPhase.WAITING
+        if judgement and judgement.answer is Answer.FAIL:
+            return "abort"
+        if not waits:
+            self._waits_since = None
+            return ""
+        now = self._context.clock.now()
+        self._waits_since = now if self._waits_since is None else self._waits_since
+        if judgement and judgement.answer is Answer.PASS:
+            return "go on"
+        if judgement and judgement.expired:
+            policy = self._gray.on_inconclusive
+            if policy != "hold":
+                return "abort" if policy == "rollback" else "go on"
+            self._hold(judgement.reason)
+        nobody_judges = not self._gray.metrics or not verdict.weight
+        if nobody_judges and now - self._waits_since >= (self._pause_timeout if self._wait else 0.0):
+            self._hold(verdict.reason)
+        return ""
+
+    def _take_back(self, reason: str) -> None:
+        """Commit the files as they were, wait until the engine has them, and say no."""
+        context = self._context
+        branch = context.connections.iac()
+        pipeline = context.releases.load().source.pipeline
+        request = RollbackRequest(
+            context.delivery, self._environment, self._release.before, pipeline=pipeline, reason=reason
+        )
+        done = roll_back(branch, request, context.clock)
+        self._record(
+            GrayStep(commit=done.commit, weight=0, phase="rolled-back", judgement=self._data(reason))
+        )
+        context.report(
+            "commit", f"rollback: {reason}", self._environment, commit=done.commit, step="rollback"
+        )
+        gate = context.delivery.environments[self._environment].gate
+        engine, rule = context.connections.engine(self._environment)
+        wait_for_revision(
+            engine,
+            rule,
+            history=branch,
+            target=done.commit,
+            patience=Patience(gate.timeout, gate.settle),
+            clock=context.clock,
+            progress=context.progress,
+        )
+        self._taken_back(reason)
+
+    def _taken_back(self, reason: str) -> None:
+        self._end("rolled-back", f"release {self._release.number} was taken back")
+        raise RolledBack(f"release {self._release.number} was rolled back in {self._environment}: {reason}")
+
+    def _hold(self, reason: str) -> None:
+        self._end("held", f"release {self._release.number} waits for a person")
+        raise Held(
+            f"release {self._release.number} waits in {self._environment}: {reason}",
+            fix=f"`pipegraft gray approve` or `pipegraft gray abort`, with `--env {self._environment}`; then "
+            "run this stage again",
+        )
+
+    def _step(self, verdict: RolloutVerdict, phase: str) -> None:
+        weight = 100 if verdict.weight is None else verdict.weight
+        data = self._data(verdict.reason)
+        self._record(GrayStep(commit=self._release.commit, weight=weight, phase=phase, judgement=data))
+
+    def _data(self, reason: str) -> Mapping[str, Any]:
+        return {**as_data(self._judgement), "looks": self._looks} if self._judgement else {"reason": reason}
+
+    def _record(self, step: GrayStep) -> None:
+        part = self._context.releases.load().environments.get(self._environment, EnvironmentRelease())
+        self._context.update_environment(gray=(*part.gray, step))
+
+    def _end(self, outcome: str, message: str) -> None:
+        self._context.update_environment(outcome=outcome)
+        self._context.report("progress", message, self._environment, outcome=outcome)

@@ -1,0 +1,184 @@
+"""The gray-release stage beside a controller that drives the rollout by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from gray_world import GOOD, NEW, NEWER, PRODUCTION, STABLE, World
+
+from pipegraft.errors import Held, RolledBack
+from pipegraft.model.delivery import Delivery
+from pipegraft.model.judgement import Answer
+from pipegraft.ports.judge import FakeJudge
+from pipegraft.ports.metrics import FakeSource
+from pipegraft.ports.rollout import FakeRollout, RolloutPhase, RolloutSeen, RolloutVerdict
+
+PROGRESSING, WAITING = RolloutPhase.PROGRESSING, RolloutPhase.WAITING
+PROMOTED, FAILED = RolloutPhase.PROMOTED, RolloutPhase.FAILED
+
+
+def world(*verdicts: RolloutVerdict, **gray: Any) -> World:
+    """A world whose controller's status says this, one verdict a look, the last one for ever."""
+    made = World(**{"rollout": {"name": "web"}, "router": "argo-rollouts", **gray})
+    left = list(verdicts)
+    made.reads = lambda _seen, _ours, _since: left.pop(0) if len(left) > 1 else left[0]
+    made.prepare()
+    return made
+
+
+def at(weight: int, phase: RolloutPhase = PROGRESSING, reason: str = "step 1 of 2") -> RolloutVerdict:
+    return RolloutVerdict(phase, reason, weight)
+
+
+def test_a_rollout_that_its_controller_promotes_is_reported_and_no_commit_is_made() -> None:
+    there = world(at(5), at(50), RolloutVerdict(PROMOTED, "all steps are completed", 100), metrics=[])
+    record = there.release()
+    assert record.outcome == "promoted"
+    assert [(step.weight, step.phase) for step in record.gray] == [(100, "promoted")]
+    assert there.steps == ["bump"]
+    told = there.messages("progress")
+    assert told[:2] == ["5%: progressing: step 1 of 2", "50%: progressing: step 1 of 2"]
+
+
+def test_a_rollout_that_its_controller_ends_is_taken_back_by_a_commit_to_the_byte() -> None:
+    there = world(at(5), RolloutVerdict(FAILED, "metric errors failed"), metrics=[])
+    with pytest.raises(RolledBack, match="the controller ended it: metric errors failed"):
+        there.release()
+    assert there.steps == ["bump", "rollback"]
+    assert there.text == STABLE
+    assert there.engine.live[-1] == STABLE
+    assert "metric errors failed" in there.branch.log(PRODUCTION)[0].message
+    assert there.record.outcome == "rolled-back"
+
+
+def test_what_our_judge_finds_bad_is_aborted_at_the_controller_and_taken_back() -> None:
+    there = world(at(5))
+    there.judge = FakeJudge(Answer.INCONCLUSIVE, Answer.FAIL)
+    with pytest.raises(RolledBack, match="as scripted"):
+        there.release()
+    assert there.rollout.told == ["abort"]
+    assert there.text == STABLE
+
+
+def test_where_the_controller_waits_a_pass_lets_it_go_on() -> None:
+    there = world(*[at(5, WAITING)] * 20, RolloutVerdict(PROMOTED, "done", 100))
+    there.judge = FakeJudge(Answer.PASS)
+    assert there.release().outcome == "promoted"
+    assert there.rollout.told == ["go on"]
+
+
+def test_where_the_controller_waits_and_nobody_judges_a_person_is_waited_for() -> None:
+    there = world(at(5, WAITING, "waits to be promoted"), metrics=[])
+    started = there.clock.now()
+    with pytest.raises(Held, match="waits in production: waits to be promoted"):
+        there.release(pause_timeout=600)
+    assert there.clock.now() - started == pytest.approx(600, abs=10)
+    assert there.record.outcome == "held"
+    assert there.rollout.told == []
+
+
+@pytest.mark.parametrize(("policy", "ends"), [("rollback", RolledBack), ("hold", Held), ("promote", None)])
+def test_a_deadline_without_an_answer_follows_the_policy(policy: str, ends: type[Exception] | None) -> None:
+    from test_gray_release import Expired
+
+    there = world(
+        *[at(5, WAITING)] * 20, RolloutVerdict(PROMOTED, "done", 100), **{"on-inconclusive": policy}
+    )
+    there.judge = Expired(Answer.INCONCLUSIVE)
+    if ends:
+        with pytest.raises(ends):
+            there.release()
+        assert there.rollout.told == (["abort"] if policy == "rollback" else [])
+    else:
+        assert there.release().outcome == "promoted"
+        assert there.rollout.told == ["go on"]
+
+
+def test_a_rollout_that_takes_too_long_is_held() -> None:
+    there = world(at(5), metrics=[], timeout="10m")
+    with pytest.raises(Held, match="not at its end after 600 seconds: step 1 of 2"):
+        there.release()
+
+
+def test_without_waiting_it_says_where_it_stands() -> None:
+    there = world(at(5), metrics=[])
+    assert there.release(no_wait=True).outcome == "in-progress"
+
+
+def test_a_newer_release_takes_over() -> None:
+    there = world(at(5), metrics=[])
+
+    class Overtaken(FakeRollout):
+        def observe(self) -> RolloutSeen:
+            if len(there.steps) == 1:
+                there.prepare(14, NEWER)
+            return super().observe()
+
+    there.rollout = Overtaken(RolloutSeen(None))
+    # The stage of release 13 began before release 14 came.
+    assert there.release(13).outcome == "superseded"
+
+
+def test_a_person_s_rollback_ends_it() -> None:
+    from pipegraft.actions.rollback import RollbackRequest, roll_back
+
+    there = world(at(5), metrics=[])
+
+    class TakenBack(FakeRollout):
+        def observe(self) -> RolloutSeen:
+            if there.steps == ["bump"]:
+                roll_back(there.branch, RollbackRequest(there.delivery, "production"), there.clock)
+            return super().observe()
+
+    there.rollout = TakenBack(RolloutSeen(None))
+    with pytest.raises(RolledBack, match="by commit"):
+        there.release()
+    assert there.text == STABLE
+
+
+def test_the_workload_of_our_release_is_told_by_its_digest() -> None:
+    there = world(at(5), metrics=[])
+    asked: list[bool] = []
+
+    def reads(_seen: Any, ours: Any, since: float) -> RolloutVerdict:
+        pods = [{"containers": [{"image": image}]} for image in (NEW, NEWER)]
+        asked.extend(ours({"spec": {"template": {"spec": pod}}}) for pod in pods)
+        assert since == there.branch.log(PRODUCTION)[0].time
+        return RolloutVerdict(PROMOTED, "done")
+
+    there.reads = reads
+    there.release()
+    assert asked == [True, False]
+
+
+def test_metrics_are_only_watched_while_gray_gets_requests() -> None:
+    there = world(*[at(0)] * 40, *[at(10)] * 40, RolloutVerdict(PROMOTED, "done", 100))
+    there.source = source = FakeSource([GOOD])
+    there.judge = FakeJudge(Answer.INCONCLUSIVE)
+    assert there.release().outcome == "promoted"
+    assert 1 <= len(source.windows) <= 4
+
+
+def test_a_release_without_metrics_needs_a_controller() -> None:
+    with pytest.raises(ValueError, match="'metrics' needs at least one"):
+        World(metrics=[])
+
+
+def test_targets_may_be_released_by_a_controller_alone() -> None:
+    def declared(**gray: Any) -> Delivery:
+        target = {"kind": "manifest", "file": "deploy.yaml"}
+        environment = {"gate": {"engine": "fake"}, "targets": [target], "gray": gray}
+        return Delivery.model_validate(
+            {
+                "app": "shop",
+                "registry": "registry.example.com/shop",
+                "components": {"web": {"path": "web"}},
+                "iac": {"repository": "iac.git"},
+                "environments": {"production": environment},
+            }
+        )
+
+    assert declared(router="flagger", rollout={"name": "web"})
+    with pytest.raises(ValueError, match="'gray' needs the app spec"):
+        declared(metrics=[{"source": "fake"}])
