@@ -10,6 +10,7 @@ from gray_world import GOOD, NEW, NEWER, PRODUCTION, STABLE, World
 from pipegraft.errors import Held, RolledBack
 from pipegraft.model.delivery import Delivery
 from pipegraft.model.judgement import Answer
+from pipegraft.ports.engine import State, Verdict
 from pipegraft.ports.judge import FakeJudge
 from pipegraft.ports.metrics import FakeSource
 from pipegraft.ports.rollout import FakeRollout, RolloutPhase, RolloutSeen, RolloutVerdict
@@ -93,6 +94,16 @@ def test_a_deadline_without_an_answer_follows_the_policy(policy: str, ends: type
     else:
         assert there.release().outcome == "promoted"
         assert there.rollout.told == ["go on"]
+
+
+def test_what_the_engine_refuses_before_the_controller_begins_is_taken_back() -> None:
+    there = world(RolloutVerdict(PROGRESSING, "its workload does not run the new version yet"), metrics=[])
+    there.engine.verdict = lambda text: (
+        Verdict(State.FAILED, "the manifest is invalid") if NEW in text else Verdict(State.SUCCEEDED, "fine")
+    )
+    with pytest.raises(RolledBack, match="the engine did not take it over: the manifest is invalid"):
+        there.release()
+    assert there.text == STABLE
 
 
 def test_a_rollout_that_takes_too_long_is_held() -> None:

@@ -20,6 +20,7 @@ from pipegraft.errors import Held, RolledBack
 from pipegraft.model.delivery import Gray
 from pipegraft.model.judgement import Answer, Judgement
 from pipegraft.model.release import EnvironmentRelease, GrayStep
+from pipegraft.ports.engine import State
 from pipegraft.ports.rollout import Rollout, RolloutPhase, RolloutVerdict
 from pipegraft.ports.stage import StageContext
 
@@ -77,6 +78,8 @@ class RolloutDrive:
                 return
             if verdict.phase is RolloutPhase.FAILED:
                 self._take_back(f"the controller ended it: {verdict.reason}")
+            if verdict.weight is None:
+                self._ask_engine()
             self._act(verdict, rollout)
             if clock.now() - started >= self._gray.timeout:
                 self._hold(f"not at its end after {self._gray.timeout:g} seconds: {verdict.reason}")
@@ -93,6 +96,14 @@ class RolloutDrive:
         elif gone:
             self._taken_back(gone)
         return not gone
+
+    def _ask_engine(self) -> None:
+        """Find out whether the GitOps engine refuses what the controller has not begun with yet."""
+        engine, rule = self._context.connections.engine(self._environment)
+        history = self._context.connections.iac()
+        seen = rule(engine.observe(), lambda at: history.contains(self._release.commit, at=at))
+        if seen.state is State.FAILED:
+            self._take_back(f"the engine did not take it over: {seen.reason}")
 
     def _act(self, verdict: RolloutVerdict, rollout: Rollout) -> None:
         """Do what the judge says."""
@@ -183,7 +194,7 @@ class RolloutDrive:
             rule,
             history=branch,
             target=done.commit,
-            patience=Patience(gate.timeout, gate.settle),
+            patience=Patience(gate.timeout, gate.settles),
             clock=context.clock,
             progress=context.progress,
         )

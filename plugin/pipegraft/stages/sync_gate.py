@@ -12,6 +12,7 @@ from pipegraft.domain.gate_report import junit_xml
 from pipegraft.errors import UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Duration
+from pipegraft.model.delivery import Delivery
 from pipegraft.model.release import GateResource, GateResult
 from pipegraft.ports.engine import State, Verdict
 from pipegraft.ports.stage import Stage, StageContext, StageInputs
@@ -90,6 +91,12 @@ def _write_reports(context: StageContext, environment: str, result: GateResult) 
     )
 
 
+def _applies(delivery: Delivery, environment: str | None) -> bool:
+    """Not where a controller takes the release up step by step: gray-release waits for that itself."""
+    gray = delivery.environments[environment].gray if environment else None
+    return gray is None or gray.rollout is None
+
+
 @hookimpl
 def pipegraft_stages() -> Iterable[Stage]:
     yield Stage(
@@ -98,6 +105,7 @@ def pipegraft_stages() -> Iterable[Stage]:
         run=run,
         inputs=SyncGateInputs,
         after=("iac-bump",),
+        applies=_applies,
         deploys=True,
         reports_tests=True,
         description=(
