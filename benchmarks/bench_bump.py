@@ -7,13 +7,13 @@ import random
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
-from pipegraft.actions.rewrite import Changes, Read, rewrite
+from pipegraft.actions.rewrite import Change, Changes, Read, rewrite, rewrite_all
 from pipegraft.adapters.clock import SystemClock
 from pipegraft.adapters.git import open_branch
 from pipegraft.testing.git_http import HttpGit, serve
@@ -22,6 +22,7 @@ from pipegraft.text.yaml import set_values
 FILES_PER_APP = 100
 WRITERS = 100
 ROUNDS = 10
+LATENCY = 0.03
 GIT = ("git", "-c", "user.name=bench", "-c", "user.email=bench@example.com")
 
 
@@ -33,10 +34,12 @@ def main() -> None:
         make_repository(folder / "small.git", apps=1_000 // FILES_PER_APP)
         make_repository(folder / "large.git", apps=100_000 // FILES_PER_APP)
         one_line(folder, server)
-        many_writers(server, WRITERS, "on one machine", "at most 1.5")
+        serial = one_by_one(server, WRITERS)
+        many_writers(server, WRITERS, "on one machine", serial)
         with mock.patch("pipegraft.adapters.git.private_folder") as private_folder:
             private_folder.side_effect = lambda: Path(tempfile.mkdtemp(dir=folder))
-            many_writers(server, WRITERS // 4, "on as many machines", "none")
+            many_writers(server, WRITERS, "on as many machines", serial)
+        one_push(server, WRITERS, serial)
 
 
 def one_line(folder: Path, server: HttpGit) -> None:
@@ -48,47 +51,88 @@ def one_line(folder: Path, server: HttpGit) -> None:
     cloned = time.perf_counter() - started
     row("one line in 100,000 files, vs clone (s)", large, cloned, cloned / large, "at least 20")
     row("one line in 100,000 files, vs in 1,000 (s)", large, small, large / small, "under 1.2")
+    server.before = slow
+    small, large = best(*(lambda url=url: bump(url, 7) for url in urls))
+    server.before = lambda _method, _path: None
+    row(f"the same, {LATENCY * 1000:.0f} ms a request (s)", large, small, large / small, "under 1.2")
+    walk = best(lambda: connectivity(folder / "small.git"), lambda: connectivity(folder / "large.git"))
+    row("  of which git's check on the server (s)", walk[1], walk[0], walk[1] / walk[0], "")
     requests, sent = len(server.requests), server.sent
     bump(f"{server.url}/large.git", 11)
     print(f"{'requests':<44}{len(server.requests) - requests:>10}{'':>18}   at most 6")
     print(f"{'kilobytes down':<44}{(server.sent - sent) / 1000:>10.1f}{'':>18}   at most 200")
 
 
-def many_writers(server: HttpGit, count: int, where: str, bar: str) -> None:
-    """Writers to different applications of one branch at once, against the same one after another."""
-    url = f"{server.url}/large.git"
+def slow(_method: str, _path: str) -> None:
+    """A request from another town."""
+    time.sleep(LATENCY)
+
+
+def connectivity(repository: Path) -> None:
+    """What git-receive-pack runs for every push, whoever pushes: it reads all trees of the parent."""
+    git = (*GIT, "-C", str(repository))
+    command = (*git, "commit-tree", "-m", "x", "-p", "main", "main^{tree}")
+    made = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    run(*git, "rev-list", "--objects", "--quiet", made, "--not", "--all")
+
+
+def one_by_one(server: HttpGit, count: int) -> float:
+    """Seconds of writers to different applications, one after another."""
     started = time.perf_counter()
     for app in range(count):
-        bump(url, app)
-    serial = time.perf_counter() - started
-    attempts: list[int] = []
-    writers = [
-        threading.Thread(target=lambda app=app: attempts.append(bump(url, app))) for app in range(count)
-    ]
+        bump(f"{server.url}/large.git", app)
+    return time.perf_counter() - started
+
+
+def many_writers(server: HttpGit, count: int, where: str, serial: float) -> None:
+    """Writers to different applications of one branch at once."""
+    url, held = f"{server.url}/large.git", commits(server)
     started = time.perf_counter()
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
+    with ThreadPoolExecutor(count) as pool:
+        ended = [
+            one.exception() or one.result() for one in [pool.submit(bump, url, app) for app in range(count)]
+        ]
     together = time.perf_counter() - started
-    row(f"{count} writers {where}, vs serial (s)", together, serial, together / serial, bar)
+    attempts = [one for one in ended if isinstance(one, int)]
+    row(f"{count} writers {where}, vs serial (s)", together, serial, together / serial, "at most 1.5")
     print(f"{'  succeeded':<44}{len(attempts):>10}{'':>18}   {count}")
-    print(f"{'  attempts':<44}{sum(attempts):>10}")
+    print(f"{'  commits':<44}{commits(server) - held:>10}{'':>18}   {count}")
+    print(f"{'  attempts':<44}{sum(attempts):>10}", flush=True)
+
+
+def one_push(server: HttpGit, count: int, serial: float) -> None:
+    """The same by one process with one push."""
+    folders = [f"apps/app-{app:05}" for app in range(count)]
+    started = time.perf_counter()
+    branch = open_branch(f"{server.url}/large.git", "main", Path(), folder=folders)
+    changes = [change(app) for app in range(count)]
+    done = rewrite_all(branch, changes, clock=SystemClock(), rng=random.Random())
+    together = time.perf_counter() - started
+    row(f"{len(done.commits)} applications with one push (s)", together, serial, together / serial, "")
+
+
+def commits(server: HttpGit) -> int:
+    """How many commits the branch has."""
+    git = ("git", "-C", str(server.folder / "large.git"), "rev-list", "--count", "main")
+    return int(subprocess.run(git, check=True, capture_output=True, text=True).stdout)
 
 
 def bump(url: str, app: int) -> int:
     """What iac-bump does to a repository; answers how many attempts it took."""
+    branch = open_branch(url, "main", Path(), folder=f"apps/app-{app:05}")
+    return rewrite(branch, change(app), clock=SystemClock(), rng=random.Random()).attempts
+
+
+def change(app: int) -> Change:
+    """A new digest for an application."""
     path = f"apps/app-{app:05}/environments/production.yaml"
     digest = f"sha256:{random.getrandbits(256):064x}"
 
-    def change(read: Read) -> Changes:
-        text = read(path) or ""
-        return Changes(
-            {path: set_values(text, {"components.web.image": f"r/web@{digest}"}, file=path)}, "bump"
-        )
+    def edit(read: Read) -> Changes:
+        text = set_values(read(path) or "", {"components.web.image": f"r/web@{digest}"}, file=path)
+        return Changes({path: text}, "bump")
 
-    branch = open_branch(url, "main", Path(), folder=f"apps/app-{app:05}")
-    return rewrite(branch, change, clock=SystemClock(), rng=random.Random()).attempts
+    return edit
 
 
 def by_clone(url: str, folder: Path, app: int) -> None:
@@ -107,6 +151,7 @@ def make_repository(folder: Path, apps: int) -> None:
     for key in ("http.receivepack", "uploadpack.allowFilter"):
         run("git", "-C", str(folder), "config", key, "true")
     run("git", "-C", str(folder), "fast-import", "--quiet", stdin="".join(first_commit(apps)).encode())
+    run("git", "-C", str(folder), "gc", "--quiet")  # as a server's upkeep leaves it
 
 
 def first_commit(apps: int) -> Iterable[str]:
