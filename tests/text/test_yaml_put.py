@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import yaml
 
 from pipegraft.text.yaml import Insert, Path, Put, Remove, apply, get_value
 from pipegraft.text.yaml.changes import Value
@@ -67,3 +70,15 @@ def test_insert_adds_an_item_and_remove_restores_the_bytes(
     at = len(items) - 1 if index is None else index
     assert items[at] == value
     assert apply(inserted, [Remove((*path, at))]) == text
+
+
+@pytest.mark.parametrize("value", [{"a": "x\ny\n"}, {"a": {"b": "x\n y\n"}}, ["x\ny\n"], "x\ny\n"])
+@pytest.mark.parametrize("blanks", ["", "   ", "            ", "   \n\n            "])
+@pytest.mark.parametrize("old", ["a\n    b   ", "a   ", "a\n   \n    b", ""])
+def test_a_text_block_takes_no_blanks_that_stood_there(old: str, blanks: str, value: Any) -> None:
+    text = f"k:\n  - {old}\n{blanks}\n  - c\nz: 1\n"
+    made = apply(text, [Put(("k", 0), value)])
+    assert yaml.safe_load(made) == {"k": [value, "c"], "z": 1}
+    assert made.endswith("\n  - c\nz: 1\n")
+    entry = apply(f"k:\n  n: 1\n{blanks}\nz: 1\n", [Put(("k", "m"), value)])
+    assert yaml.safe_load(entry) == {"k": {"n": 1, "m": value}, "z": 1}

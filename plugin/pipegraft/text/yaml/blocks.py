@@ -192,7 +192,8 @@ def _emptied(source: Source, container: Node, cut: Replaced) -> Change:
 def style_at(source: Source, container: Node, position: int) -> Style:
     """How to write new lines in a collection, at a position: indented as its entries, or else as the text.
 
-    At the end of a file without a last line break nothing is written under ``|``, which would count it.
+    Nothing is written under ``|`` at the end of a file without a last line break, which would count it, and
+    before lines of blanks, which could count as its own.
     """
     found: dict[type, int] = {}
     for nodes in (range(container, source.closing[container]), range(len(source.events))):
@@ -200,7 +201,9 @@ def style_at(source: Source, container: Node, position: int) -> Style:
             found.setdefault(kind, offset)
             if len(found) == 2:
                 break
-    literal = not _is_open_end(source.text, position)
+    blank_lines = _BLANK_LINES.match(source.text, position)
+    blanks = blank_lines is not None and not {" ", "\t"}.isdisjoint(blank_lines[0])
+    literal = not blanks and not _is_open_end(source.text, position)
     return Style(found.get(MappingStartEvent, 2), found.get(SequenceStartEvent, 2), literal)
 
 

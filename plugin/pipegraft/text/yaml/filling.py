@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from yaml.events import (
     AliasEvent,
@@ -74,6 +75,8 @@ def _filled(source: Source, steps: tuple[Step, ...], node: Node, value: Value) -
     if steps[-1].key is not None:
         deeper = style.step if isinstance(value, Mapping) else style.dash
         return lines_at(source, stop, node_lines(value, column + deeper, style))
+    if end < line_end(source.text, end):  # blanks that end this line will end the last new one
+        style = replace(style, literal=False)
     lines = node_lines(value, column + 2, style)
     if source.text[end : line_end(source.text, end)].strip(" ") or end > source.start(node):
         return lines_at(source, stop, lines)
