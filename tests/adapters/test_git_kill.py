@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from test_git import FILES, git, make_repository, serve_repository
 
 from pipegraft.adapters.git import open_branch
+from pipegraft.adapters.git.turns import Turns
 from pipegraft.testing.git_http import serve
 
 WRITER = """\
@@ -78,7 +80,37 @@ def test_what_a_killed_writer_left_on_this_machine_is_removed_by_the_next(
     (bare / "refs" / "heads" / "main.lock").unlink(missing_ok=True)
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
     branch = open_branch(str(bare), "main", tmp_path)
-    branch.commit({"app.yaml": "app: after\n"}, "change", branch.tip())
+    with branch.turn():
+        branch.commit({"app.yaml": "app: after\n"}, "change", branch.tip())
     assert len([path for path in folder.iterdir() if path.is_dir()]) == 1
     del branch
-    assert not [path for path in folder.iterdir() if path.suffix != ".turn"]
+    assert not list(folder.iterdir())
+
+
+def test_turns_are_taken_one_at_a_time_and_leave_nothing(tmp_path: Path) -> None:
+    inside, most, done = 0, 0, 0
+
+    def take() -> None:
+        nonlocal inside, most, done
+        for _ in range(20):
+            with Turns(tmp_path, "branch").wait():
+                inside += 1
+                most = max(most, inside)
+                time.sleep(0.0005)  # long enough for another thread to come in, if it could
+                inside -= 1
+                done += 1
+
+    threads = [threading.Thread(target=take) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most, done) == (1, 120)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_turn_that_never_comes_is_not_waited_for(tmp_path: Path) -> None:
+    entered = []
+    with Turns(tmp_path, "branch").wait(), Turns(tmp_path, "branch", patience=0.01).wait():
+        entered.append(True)
+    assert entered

@@ -96,7 +96,7 @@ def rewrite(
     *,
     clock: Clock,
     rng: random.Random,
-    deadline: float = 120.0,
+    deadline: float = 300.0,
     patience: float = 20.0,
     notice: Callable[[str], None] = lambda _reason: None,
 ) -> Rewritten:
@@ -133,7 +133,7 @@ def rewrite_all(
     *,
     clock: Clock,
     rng: random.Random,
-    deadline: float = 120.0,
+    deadline: float = 300.0,
     patience: float = 20.0,
     notice: Callable[[str], None] = lambda _reason: None,
 ) -> Batch:

@@ -26,7 +26,7 @@ class IacBumpInputs(StageInputs):
     """Carry exactly what another environment runs, instead of this pipeline's images."""
     verify: bool = True
     """Ask the registry for every digest before it is written."""
-    deadline: Duration = 120.0
+    deadline: Duration = 300.0
     """How long to go on while other pipelines keep moving the branch."""
 
 

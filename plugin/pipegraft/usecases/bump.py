@@ -41,7 +41,7 @@ class BumpOrder:
     origin: str | None = None
     dry_run: bool = False
     verify: bool = True
-    deadline: float = 120.0
+    deadline: float = 300.0
     variables: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["Turns"]
+__all__ = ["Turns", "is_same_file"]
 
 
 class Turns:
@@ -33,14 +33,33 @@ class Turns:
     @contextlib.contextmanager
     def wait(self) -> Iterator[None]:
         """Hold the turn while the block runs."""
-        held = os.open(self._file, os.O_CREAT | os.O_RDWR, 0o600)
+        until = time.monotonic() + self._patience
+        held = self._take(until)
         try:
-            until = time.monotonic() + self._patience
-            while not _try(held) and time.monotonic() < until:
-                time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - only to keep writers apart
             yield
         finally:
+            if held is not None:
+                self._file.unlink(missing_ok=True)  # those who wait find out, and meet at a new file
+                os.close(held)
+
+    def _take(self, until: float) -> int | None:
+        """A descriptor that holds the lock; None if it took too long."""
+        while True:
+            held = os.open(self._file, os.O_CREAT | os.O_RDWR, 0o600)
+            if _try(held) and is_same_file(self._file, held):
+                return held
             os.close(held)
+            if time.monotonic() >= until:
+                return None
+            time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - only to keep writers apart
+
+
+def is_same_file(path: Path, held: int) -> bool:
+    """Whether a path still leads to the open file: its last holder may have removed it."""
+    try:
+        return path.stat().st_ino == os.fstat(held).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def _try(held: int) -> bool:

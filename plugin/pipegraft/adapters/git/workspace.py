@@ -10,6 +10,8 @@ import tempfile
 import weakref
 from pathlib import Path
 
+from pipegraft.adapters.git.turns import is_same_file
+
 __all__ = ["Workspace", "private_folder"]
 
 
@@ -30,7 +32,7 @@ class Workspace:
             lock = self.path.with_suffix(".lock")
             held = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
             fcntl.flock(held, fcntl.LOCK_EX)
-            if _same(lock, held):  # else another process swept the lock before we held it
+            if is_same_file(lock, held):  # else another process swept the lock before we held it
                 break
             os.close(held)
         self.path.mkdir(mode=0o700)
@@ -59,17 +61,10 @@ def _sweep(parent: Path) -> None:
         except BlockingIOError:
             os.close(held)
             continue
-        if _same(lock, held):
+        if is_same_file(lock, held):
             _remove(lock.with_suffix(""), lock, held)
         else:
             os.close(held)
-
-
-def _same(lock: Path, held: int) -> bool:
-    try:
-        return lock.stat().st_ino == os.fstat(held).st_ino
-    except FileNotFoundError:
-        return False
 
 
 def _remove(folder: Path, lock: Path, held: int) -> None:
