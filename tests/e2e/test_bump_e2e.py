@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -144,6 +147,53 @@ def test_the_command_line_delivers_and_takes_back_and_shows_no_secret(
     kept = [path for path in (tmp_path / "tmp").rglob("*") if path.is_file()]
     assert not [path for path in kept if PASSWORD.encode() in path.read_bytes()]
     assert PASSWORD not in run("git", "-C", bare, "log", "-p", "main")
+
+
+KILLED = """\
+import sys
+from pathlib import Path
+from pipegraft.adapters.git import open_branch
+branch = open_branch(sys.argv[1], "main", Path(), folder="")
+number = 0
+while True:
+    text = f"a: {number}\\n"
+    with branch.turn():
+        branch.commit({"app.yaml": text, "environments/production.yaml": text}, "bump", branch.tip())
+    number += 1
+    print(number, flush=True)
+"""
+
+
+def test_a_writer_killed_at_any_moment_leaves_the_branch_before_or_after(
+    git_server: GitServer, iac: Callable[[Mapping[str, str]], str], tmp_path: Path
+) -> None:
+    url = iac(FILES)
+    bare = git_server.repositories / tmp_path.name / "iac.git"
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    environment = {**os.environ, **git_server.variables, "TMPDIR": str(temporary)}
+    rng = random.Random(5)
+    written = 0
+    for _ in range(4):
+        command = [sys.executable, "-c", KILLED, url]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, env=environment, start_new_session=True
+        ) as writer:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == b"1\n"
+            time.sleep(rng.uniform(0, 0.3))  # the moment of death, not a wait for anything
+            os.killpg(writer.pid, signal.SIGKILL)
+        run("git", "-C", bare, "fsck", "--strict", "--connectivity-only")
+        tip = run("git", "-C", bare, "rev-parse", "main").strip()  # the server may still be at the last one
+        held = [run("git", "-C", bare, "show", f"{tip}:{path}") for path in FILES]
+        assert held[0] == held[1]
+        count = int(run("git", "-C", bare, "rev-list", "--count", tip))
+        assert count > written
+        written = count
+    branch = open_branch(url, "main", tmp_path, environment=environment)
+    with branch.turn():
+        branch.commit({"app.yaml": "after\n"}, "after", branch.tip())
+    assert run("git", "-C", bare, "show", "main:app.yaml") == "after\n"
 
 
 class watched_processes:  # noqa: N801 - reads as the context manager it is
