@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from _pytest.outcomes import Skipped
+from benchmarks import gate_kubernetes
+
 from pipegraft.actions.wait import Patience, wait_for_revision
 from pipegraft.adapters.clock import SystemClock
 from pipegraft.adapters.engine.embedded import EmbeddedEngine, EmbeddedOptions
@@ -75,6 +78,12 @@ def main() -> None:
     polled = statistics.median(latency(Polling) for _ in range(ROUNDS))
     name = "news to the end of the gate (ms)"
     print(f"{name:<44}{ours:>10.1f}{polled:>10.1f}{polled / ours:>8.0f}   under 100 ms")
+    print("on a Kubernetes API server:")
+    try:
+        for row, figure, unit, bar in gate_kubernetes.rows():
+            print(f"{row:<44}{figure:>10.1f} {unit:<4}{bar}")
+    except Skipped as error:
+        print(f"  skipped: {error}")
 
 
 def latency(kind: type[EmbeddedEngine]) -> float:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pipegraft.actions.wait import Patience, Waited, wait_for_revision
-from pipegraft.errors import SyncFailed, Unreachable, UsageError
+from pipegraft.actions.wait import Patience, Waited, follow_revision, wait_for_revision
+from pipegraft.errors import AccessDenied, SyncFailed, Unreachable, UsageError
 from pipegraft.ports.clock import FakeClock
 from pipegraft.ports.engine import FakeEngine, State, Verdict
 from pipegraft.ports.iac import FakeIacRepository
@@ -115,3 +115,94 @@ def test_a_lost_request_is_repeated() -> None:
     with pytest.raises(SyncFailed):
         world.wait(timeout=100)
     assert world.engine.sync_requests == 4
+
+
+def test_a_refusal_that_lasts_ends_the_wait_soon() -> None:
+    world = World([AccessDenied("cannot list applications")])
+    with pytest.raises(AccessDenied, match="cannot list"):
+        world.wait()
+    assert sum(world.clock.slept) < 2.0
+
+
+def test_a_refusal_for_a_moment_is_forgiven() -> None:
+    """As while an API server starts, or while a token is renewed."""
+    world = World()
+    world.answer(*[AccessDenied("not yet")] * 3, {"live": world.target})
+    assert world.wait().error is None
+
+
+def test_a_refusal_later_is_forgiven_for_longer() -> None:
+    world = World()
+    world.answer({"live": ""}, *[AccessDenied("token expired")] * 15, {"live": world.target})
+    assert world.wait().error is None
+    assert sum(world.clock.slept) > 2.0
+
+
+def test_what_more_is_known_is_told_at_a_bad_end_only() -> None:
+    world = World()
+    world.engine = FakeEngine([{"live": "", "state": "failed"}], world.clock, ["log: boom"])
+    with pytest.raises(SyncFailed, match=r"0 of 1 ready\n    log: boom"):
+        world.wait()
+    world.engine = FakeEngine([{"live": world.target}], world.clock, ["log: boom"])
+    assert world.wait().verdict == Verdict(State.SUCCEEDED, "it is live")
+
+
+def test_a_suspended_engine_may_be_waited_for() -> None:
+    world = World()
+    world.answer({"live": "", "state": "suspended"}, {"live": world.target})
+    assert follow(world, Patience(60.0, suspended=True)).error is None
+    world.answer({"live": "", "state": "suspended"}, {"live": world.target})
+    assert isinstance(follow(world, Patience(60.0)).error, SyncFailed)
+
+
+def follow(
+    world: World, patience: Patience, objection: Callable[[str], str | None] = lambda _: None
+) -> Waited:
+    return follow_revision(
+        world.engine,
+        rule,
+        history=world.iac,
+        target=world.target,
+        patience=patience,
+        clock=world.clock,
+        progress=world.progress,
+        objection=objection,
+    )
+
+
+def test_a_commit_that_takes_the_release_back_does_not_count() -> None:
+    world = World()
+    world.answer({"live": world.before}, {"live": world.after})
+    waited = follow(world, Patience(60.0), lambda revision: f"{revision[:4]} takes it back")
+    assert isinstance(waited.error, SyncFailed)
+    assert "takes it back" in str(waited.error)
+
+
+def test_the_target_itself_is_never_objected_to() -> None:
+    world = World()
+    world.answer({"live": world.target})
+    assert follow(world, Patience(60.0), lambda _: "no").error is None
+
+
+def test_the_phases_are_timed() -> None:
+    world = World()
+    world.answer({"live": ""}, {"live": world.before}, {"live": world.target})
+    phases = follow(world, Patience(60.0, settle=1.0)).phases
+    assert 0 < phases["seen"] == phases["live"] < phases["ended"]
+    assert phases["ended"] - phases["live"] >= 1.0
+
+
+def test_the_history_is_not_asked_at_every_look() -> None:
+    world = World()
+    asked: list[str] = []
+    contains = world.iac.contains
+
+    def counting(revision: str, at: str) -> bool:
+        asked.append(at)
+        return contains(revision, at)
+
+    world.iac.contains = counting  # type: ignore[method-assign]
+    world.answer({"live": world.before})
+    with pytest.raises(SyncFailed):
+        world.wait(timeout=20)
+    assert 1 < len(asked) <= 5

@@ -58,7 +58,7 @@ class World:
         self.target = self.iac.commit({"count": "1"}, "ours", self.before)
         self.after = self.iac.commit({"count": "2"}, "theirs", self.target)
         self.progress = RecordingProgress()
-        self.shown = 0.0
+        self.shown = self.ended = 0.0
 
     def path(self, kind: str, name: str = "", part: str = "") -> str:
         """URL of a collection, an object or its subresource."""
@@ -79,9 +79,9 @@ class World:
         return made
 
     def patch(self, kind: str, name: str, patch: Mapping[str, Any], part: str = "") -> None:
-        """Merge something into an object."""
-        self.api.request("PATCH", self.path(kind, name, part), patch, kind="application/merge-patch+json")
+        """Merge something into an object; `shown` is when the last one began."""
         self.shown = time.monotonic()
+        self.api.request("PATCH", self.path(kind, name, part), patch, kind="application/merge-patch+json")
 
     def status(self, kind: str, name: str, status: Mapping[str, Any]) -> None:
         """What a controller writes."""
@@ -117,7 +117,7 @@ class World:
         controller = threading.Thread(target=play)
         controller.start()
         try:
-            return follow_revision(
+            waited = follow_revision(
                 connected,
                 plugin.verdict,
                 history=self.iac,
@@ -126,6 +126,8 @@ class World:
                 clock=SystemClock(),
                 progress=self.progress,
             )
+            self.ended = time.monotonic()
+            return waited
         finally:
             controller.join()
             if failures:

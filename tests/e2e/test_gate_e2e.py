@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from gate_world import URL, Step, World
 from harness import wait_until
 from kubernetes_api import KubernetesApi
@@ -750,3 +752,110 @@ def test_a_kind_that_is_not_installed_is_told_at_once(kubernetes: KubernetesApi,
         }
         kubernetes.kubectl("create", "-f", "-", given=body)
         kubernetes.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{name}")
+
+
+# Rights
+
+RBAC = Path(__file__).parents[2] / "docs" / "rbac"
+
+
+def granted(world: World, *files: str) -> tuple[Path, set[tuple[str, str, str]]]:
+    """A kubeconfig with the rights of the documented manifests, and what those are."""
+    text = "\n---\n".join((RBAC / file).read_text() for file in files)
+    for placeholder in ("argocd", "flux-system", "shop", "ci"):
+        text = text.replace(f"namespace: {placeholder}}}", f"namespace: {world.namespace}}}")
+    manifests = [entry for entry in yaml.safe_load_all(text) if entry]
+    rights = {
+        (verb, group, resource)
+        for entry in manifests
+        for rule in entry.get("rules", ())
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    return world.api.user(world.namespace, "pipegraft-gate", *manifests), rights
+
+
+def used(world: World) -> set[tuple[str, str, str]]:
+    """What the gate's account did; nothing of it may have been refused."""
+    found = set()
+    for event in world.api.audited(f"system:serviceaccount:{world.namespace}:pipegraft-gate"):
+        told = event["objectRef"]
+        assert event["responseStatus"]["code"] != 403, event
+        resource = "/".join(filter(None, (told["resource"], told.get("subresource"))))
+        found.add((event["verb"], told.get("apiGroup", ""), resource))
+    return found
+
+
+def ran_and_crashed(world: World) -> None:
+    pod("web-new", waiting="CrashLoopBackOff", restarts=4)(world)
+
+
+ALL_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
+
+
+def test_argo_cd_needs_the_documented_rights_and_no_more(world: World) -> None:
+    world.kubeconfig, rights = granted(world, "gate-argocd.yaml", "gate-workloads.yaml")
+    deployment(world)
+    counted(**SHORT)(world)
+    spec = {**APP_SPEC, "destination": {**APP_SPEC["destination"], "namespace": world.namespace}}  # type: ignore[dict-item]
+    world.create("app", "shop", spec)
+    groups = {"Job": "batch"}
+    resources = [
+        {"group": groups.get(kind, "apps"), "kind": kind, "namespace": world.namespace, "name": "web"}
+        for kind in ALL_KINDS
+    ]
+
+    def progressing(world: World) -> None:
+        status = app_status(world.target, "Synced", "Progressing", resources=resources)
+        status["sync"]["comparedTo"]["destination"] = spec["destination"]
+        handled = {"annotations": {"argocd.argoproj.io/refresh": None}}
+        world.patch("app", "shop", {"metadata": handled, "status": status})
+
+    waited = world.gate("argocd", [asked, progressing, ran_and_crashed], application="shop")
+    assert outcome(waited)[0] == "failed"
+    assert used(world) == rights
+
+
+def test_flux_needs_the_documented_rights_and_no_more(world: World) -> None:
+    world.kubeconfig, rights = granted(world, "gate-flux.yaml", "gate-workloads.yaml")
+    flux_objects(world, wait=False)
+    deployment(world)
+    counted(**SHORT)(world)
+    entries = [
+        *(f"{world.namespace}_web_{'batch' if kind == 'Job' else 'apps'}_{kind}" for kind in ALL_KINDS),
+        f"{world.namespace}_web_helm.toolkit.fluxcd.io_HelmRelease",
+    ]
+    steps = [fetched("target"), reconciled("target", entries=entries), ran_and_crashed]
+    waited = world.gate("flux", steps, kustomization="shop")
+    assert outcome(waited)[0] == "failed"
+    assert used(world) == rights
+
+
+def test_kubevela_needs_the_documented_rights_and_no_more(world: World) -> None:
+    world.kubeconfig, rights = granted(world, "gate-kubevela.yaml")
+    published(world, "target")
+    assert outcome(world.gate("kubevela", [rolled("target")], application="shop"))[0] == "succeeded"
+    assert used(world) == rights
+
+
+def test_workloads_need_the_documented_rights_and_no_more(world: World) -> None:
+    world.kubeconfig, rights = granted(world, "gate-workloads.yaml")
+    deployment(world)
+    counted(**SHORT)(world)
+    objects = [f"{kind}/web" for kind in ALL_KINDS]
+    waited = world.gate("workloads", [ran_and_crashed], objects=objects, timeout=2)
+    assert outcome(waited)[0] == "late"  # the other three are not there
+    assert used(world) == rights
+
+
+@pytest.mark.parametrize(("wait", "state"), [(True, "succeeded"), (False, "AccessDenied")])
+def test_rights_to_workloads_are_needed_where_nothing_else_tells_their_health(
+    world: World, wait: bool, state: str
+) -> None:
+    world.kubeconfig, _rights = granted(world, "gate-flux.yaml")
+    flux_objects(world, wait=wait)
+    entries = [f"{world.namespace}_web_apps_Deployment"]
+    fetched("target")(world)
+    reconciled("target", entries=entries)(world)
+    assert outcome(world.gate("flux", kustomization="shop"))[0] == state

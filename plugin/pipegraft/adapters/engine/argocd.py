@@ -119,7 +119,7 @@ class ArgoCd:
     def _entry(self, app: Object, *, child: bool = False) -> Mapping[str, object]:
         entry: dict[str, object] = {
             "application": app,
-            "repository": self._options.repository or self._request.repository,
+            "repository": self._options.repository or self._request.repository or None,
             "branch": self._request.branch,
             "child": child,
         }

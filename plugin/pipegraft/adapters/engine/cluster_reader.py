@@ -75,10 +75,20 @@ class ClusterReader:
         return self._watched[kind, namespace]
 
     def workloads(
-        self, references: Iterable[Reference], labelled: Iterable[tuple[str, str, str]] = ()
+        self,
+        references: Iterable[Reference],
+        labelled: Iterable[tuple[str, str, str]] = (),
+        *,
+        needed: bool = False,
     ) -> Mapping[str, object]:
-        """As `read_workloads`; nothing where we may not look or where there is too much to watch."""
+        """As `read_workloads`; nothing where we may not look or where there is too much to watch.
+
+        Arguments:
+            needed: nothing else tells how they are, so that failing to look is an error.
+        """
         wanted, labels = set(references), set(labelled)
+        if needed:
+            return self.read_workloads(wanted, labels)
         spaces = {one.namespace for one in wanted} | {namespace for namespace, _, _ in labels}
         if len(self._namespaces | spaces) > _MOST_NAMESPACES or self._refused:
             return {}

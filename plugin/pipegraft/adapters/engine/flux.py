@@ -146,7 +146,7 @@ class Flux:
             "source": source,
             "kustomization": item,
             "helm-releases": releases,
-            "repository": self._options.repository or self._request.repository,
+            "repository": self._options.repository or self._request.repository or None,
             "branch": self._request.branch,
             "child": child,
             "now": self._cluster.now().isoformat(),
@@ -155,6 +155,7 @@ class Flux:
             entry |= self._reader.workloads(
                 (Reference(kind, *one) for kind, one in declared if kind in WORKLOADS),
                 [(_target(release), _HELM_LABEL, release["metadata"]["name"]) for release in releases],
+                needed=not (item["spec"].get("wait") or item["spec"].get("healthChecks")),
             )
         return entry
 

@@ -27,6 +27,13 @@ __all__ = ["WATCH_SECONDS", "Transport"]
 
 WATCH_SECONDS = 240
 """How long the server keeps one watch; the client then asks for the next."""
+_KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", 0x10), 15),  # Darwin calls it TCP_KEEPALIVE, 0x10
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+"""A peer that is gone is noticed within half a minute, however little there is to tell."""
 _SILENCE = WATCH_SECONDS + 20.0
 """Seconds without a byte after which a watch counts as lost."""
 
@@ -46,6 +53,7 @@ class Transport(httpx2.BaseTransport):
         self._inner: tuple[Identity, httpx2.HTTPTransport] | None = None
         self._watching: set[socket.socket] = set()
         self._clock_offset = 0.0
+        self._ended = False
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         identity = self._credentials.current()
@@ -65,8 +73,9 @@ class Transport(httpx2.BaseTransport):
         return datetime.fromtimestamp(datetime.now(UTC).timestamp() + self._clock_offset, UTC)
 
     def end_watches(self) -> None:
-        """Wake every thread that waits for a watch."""
+        """Wake every thread that waits for a watch; there are no more watches from now on."""
         with self._lock:
+            self._ended = True
             for one in self._watching:
                 with suppress(OSError):  # it has ended by itself
                     socket.socket.shutdown(one, socket.SHUT_RDWR)
@@ -84,6 +93,8 @@ class Transport(httpx2.BaseTransport):
             request.extensions["sni_hostname"] = self._cluster["tls-server-name"]
         watches = request.url.params.get("watch") == "true"
         if watches:
+            if self._ended:
+                raise httpx2.ReadError("the watch was ended", request=request)
             request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "read": _SILENCE}
         answer = self._transport(identity).handle_request(request)
         if watches:
@@ -97,7 +108,9 @@ class Transport(httpx2.BaseTransport):
                 verify = _trust(self._cluster, identity)
                 proxy = self._cluster.get("proxy-url") or _proxy_of(self._cluster["server"])
                 limits = httpx2.Limits(max_connections=None)  # each watch holds one
-                inner = httpx2.HTTPTransport(verify=verify, proxy=proxy, retries=1, limits=limits)
+                inner = httpx2.HTTPTransport(
+                    verify=verify, proxy=proxy, retries=1, limits=limits, socket_options=_KEEPALIVE
+                )
                 self._inner = (identity, inner)
             return self._inner[1]
 

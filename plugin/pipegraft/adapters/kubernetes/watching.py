@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["POLL", "Key", "Watched"]
 
-POLL = 20.0
+POLL = 30.0
 """Seconds after which everything is listed again."""
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0

@@ -1,0 +1,44 @@
+"""A gate for many applications, in a process of its own, so that its memory can be told."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+from pipegraft.actions.wait import Patience, follow_revision
+from pipegraft.adapters.clock import SystemClock
+from pipegraft.adapters.engine.argocd import pipegraft_gitops_engines
+from pipegraft.ports.engine import EngineRequest
+from pipegraft.ports.iac import FakeIacRepository
+from pipegraft.ports.progress import RecordingProgress
+
+
+def main(kubeconfig: str, namespace: str, target: str, count: str) -> None:
+    """Wait for all applications of a team, and tell what it took."""
+    plugin = next(iter(pipegraft_gitops_engines()))
+    options = plugin.options.model_validate(
+        {"kubeconfig": kubeconfig, "namespace": namespace, "selector": {"team": "shop"}, "expect": int(count)}
+    )
+    waited = follow_revision(
+        plugin.connect(options, EngineRequest(Path())),
+        plugin.verdict,
+        history=FakeIacRepository(),
+        target=target,
+        patience=Patience(300.0),
+        clock=SystemClock(),
+        progress=RecordingProgress(),
+    )
+    ended = time.monotonic()
+    told = {
+        "state": str(waited.verdict.state) if waited.verdict else str(waited.error),
+        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "ended": ended,
+    }
+    print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
