@@ -21,6 +21,7 @@ __all__ = ["COMMANDS", "main", "run"]
 COMMANDS: dict[str, str] = {
     "demo": "Watch a change of a small application go the whole way, on this machine and without network.",
     "init": "Look at a source repository and write its first delivery.yaml and IaC repository.",
+    "import": "Turn other tools' files into an app spec, naming everything that is not carried over.",
     "inject": "Graft the stages of delivery.yaml onto the pipeline in PATH.",
     "eject": "Take delivery out of the pipeline in PATH.",
     "plan": "Show the stages that would run, in order, and what each waits for.",

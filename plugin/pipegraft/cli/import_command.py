@@ -1,0 +1,82 @@
+"""`pipegraft import`: other tools' files as an app spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipegraft.cli.common import json_option, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipegraft.usecases.importing import ImportResult
+
+__all__ = ["command"]
+
+
+@click.group("import")
+def command() -> None:
+    """Turn other tools' files into an app spec, naming everything that is not carried over."""
+
+
+def _options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(
+        (
+            click.option("--app", help="Name of the application; what the files say if absent."),
+            click.option(
+                "--env",
+                "environment",
+                default="production",
+                show_default=True,
+                help="Name of the environment.",
+            ),
+            click.option(
+                "--output",
+                type=click.Path(file_okay=False, path_type=Path),
+                default=Path(),
+                help="Folder for app.yaml and environments/; this folder if absent.",
+            ),
+            json_option,
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@command.command("score")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_options
+def score(*, files: tuple[Path, ...], app: str | None, environment: str, output: Path, as_json: bool) -> None:
+    """Turn Score workloads (score.dev/v1b1) into one application."""
+    from pipegraft.usecases.importing import score_files  # noqa: PLC0415
+
+    _show(score_files(files, app, environment, output), as_json=as_json)
+
+
+@command.command("kubernetes")
+@click.argument("source", metavar="DIR", type=click.Path(exists=True, path_type=Path))
+@_options
+def kubernetes(*, source: Path, app: str | None, environment: str, output: Path, as_json: bool) -> None:
+    """Turn the Kubernetes objects of all YAML files in DIR into one application."""
+    from pipegraft.usecases.importing import kubernetes_files  # noqa: PLC0415
+
+    _show(kubernetes_files(source, app, environment, output), as_json=as_json)
+
+
+def _show(done: ImportResult, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "files": [str(path) for path in done.files],
+                "components": list(done.components),
+                "not-carried": list(done.left),
+            }
+        )
+        return
+    for line in done.left:
+        click.echo(f"not carried over: {line}", err=True)
+    for path in done.files:
+        click.echo(f"wrote {path}")

@@ -1,0 +1,83 @@
+"""What a Kubernetes container and a Score container have in common: amounts, probes, variables, ports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pipegraft.domain.importing.taking import Taking
+
+__all__ = ["amounts", "http_probe", "port_name", "taken_amounts"]
+
+_CPU = re.compile(r"\d+(\.\d+)?m?")
+_MEMORY = re.compile(r"\d+(\.\d+)?([kMGTP]|[KMGTP]i)?")
+_PORT = re.compile(r"[a-z]([a-z0-9-]{0,13}[a-z0-9])?")
+_SECONDS = {
+    "initialDelaySeconds": "initial-delay",
+    "periodSeconds": "period",
+    "timeoutSeconds": "timeout",
+}
+
+
+def taken_amounts(part: Taking, *route: str | int) -> dict[str, Any]:
+    """`cpu`, `memory` and `limits` from requests and limits; amounts of another form are left."""
+    requests = _amounts(part, *route, "requests")
+    limits = _amounts(part, *route, "limits")
+    return amounts(requests, limits)
+
+
+def amounts(requests: Mapping[str, str], limits: Mapping[str, str]) -> dict[str, Any]:
+    """What an app spec says of requests and limits. A limit alone is a request, too (Kubernetes, core/v1)."""
+    kept = {**limits, **requests}
+    found: dict[str, Any] = {key: kept[key] for key in ("cpu", "memory") if key in kept}
+    if kept != dict(limits):
+        found["limits"] = dict(limits)
+    return found
+
+
+def _amounts(part: Taking, *route: str | int) -> dict[str, str]:
+    found = {}
+    for key, pattern in (("cpu", _CPU), ("memory", _MEMORY)):
+        value = part.peek(*route, key)
+        if isinstance(value, (str, int, float)) and pattern.fullmatch(str(value)):
+            found[key] = str(part.take(*route, key))
+    return found
+
+
+def http_probe(part: Taking, route: tuple[str | int, ...], ports: Mapping[str, int]) -> dict[str, Any] | None:
+    """A probe by HTTP or by a connection; None, and nothing taken, if an app spec cannot have it.
+
+    Arguments:
+        ports: of the container, by name.
+    """
+    kind = next((one for one in ("httpGet", "tcpSocket") if part.peek(*route, one) is not None), None)
+    scheme = part.peek(*route, "httpGet", "scheme")
+    port = _port(part.peek(*route, kind or "", "port"), ports)
+    if kind is None or port is None or scheme not in (None, "HTTP") or part.peek(*route, kind, "host"):
+        return None
+    found: dict[str, Any] = {}
+    part.take(*route, kind, "port")
+    if kind == "httpGet":
+        part.take(*route, kind, "scheme")
+        found["path"] = part.take(*route, kind, "path") or "/"
+    if port != next(iter(ports)):
+        found["port"] = port
+    for key, name in _SECONDS.items():
+        value = part.peek(*route, key)
+        if isinstance(value, int) and value >= (0 if key == "initialDelaySeconds" else 1):
+            found[name] = f"{part.take(*route, key)}s"
+    if isinstance(part.peek(*route, "failureThreshold"), int):
+        found["failures"] = part.take(*route, "failureThreshold")
+    return found
+
+
+def _port(value: Any, ports: Mapping[str, int]) -> str | None:
+    if isinstance(value, str) and value in ports:
+        return value
+    return next((name for name, number in ports.items() if str(number) == str(value)), None)
+
+
+def port_name(name: Any, number: int) -> str:
+    """A name that a port may have."""
+    return name if isinstance(name, str) and _PORT.fullmatch(name) else f"port-{number}"

@@ -1,0 +1,114 @@
+"""Data that is taken apart: what was not taken can be told, so that nothing is lost silently."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["Imported", "Taking", "found_values"]
+
+
+class Taking:
+    """A document or a part of one, of which values are taken out.
+
+    Arguments:
+        data: any YAML value; not changed.
+        name: where it is from, for people.
+    """
+
+    def __init__(self, data: Any, name: str) -> None:
+        self._root = [copy.deepcopy(data)]
+        self.name = name
+
+    def peek(self, *route: str | int) -> Any:
+        """The value at a route without taking it; None if there is none."""
+        value = self._root[0]
+        for step in route:
+            try:
+                value = value[step]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
+
+    def take(self, *route: str | int) -> Any:
+        """The value at a route, which counts as carried over; None if there is none.
+
+        Items that are taken from a list leave None behind, so that the others keep their number.
+        """
+        value = self.peek(*route)
+        if value is None:
+            return None
+        if not route:
+            self._root[0] = None
+            return value
+        holder, last = self.peek(*route[:-1]), route[-1]
+        if isinstance(holder, list) and isinstance(last, int):
+            holder[last] = None
+        else:
+            del holder[last]
+        return value
+
+    def take_if(self, route: tuple[str | int, ...], *expected: Any) -> bool:
+        """Take the value at a route if it is one of these, or absent."""
+        value = self.peek(*route)
+        if value is None or value in expected:
+            self.take(*route)
+            return True
+        return False
+
+    def keys(self, *route: str | int) -> list[Any]:
+        """Keys of a mapping, or numbers of a list, that are left at a route."""
+        value = self.peek(*route)
+        if isinstance(value, Mapping):
+            return list(value)
+        return [at for at, item in enumerate(value) if item is not None] if isinstance(value, list) else []
+
+    def left(self) -> Iterator[str]:
+        """One line for each value that was not taken."""
+        for route, value in _leaves(self._root[0], ""):
+            yield f"{self.name}: {route or 'all of it'}{'' if value in ({}, []) else f': {value}'}"
+
+
+def _leaves(value: Any, route: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            if part not in ({}, [], None):
+                yield from _leaves(part, f"{route}.{key}" if route else str(key))
+    elif isinstance(value, list):
+        for at, part in enumerate(value):
+            if part not in ({}, [], None):
+                yield from _leaves(part, f"{route}[{at}]")
+    elif value is not None:
+        yield route, value
+
+
+class Imported:
+    """An app spec in the making.
+
+    Arguments:
+        app: its name.
+    """
+
+    def __init__(self, app: str) -> None:
+        self.app = app
+        self.components: dict[str, dict[str, Any]] = {}
+        self.resources: dict[str, dict[str, Any]] = {}
+        self.images: dict[str, str] = {}
+        self.namespace: str | None = None
+        self.left: list[str] = []
+
+    def app_file(self) -> dict[str, Any]:
+        """``app.yaml`` as data."""
+        resources = {"resources": self.resources} if self.resources else {}
+        return {"app": self.app, "components": self.components, **resources}
+
+    def environment_file(self) -> dict[str, Any]:
+        """The environment as data: what is different in each, the images above all."""
+        namespace = {"namespace": self.namespace} if self.namespace else {}
+        return {**namespace, "components": {name: {"image": image} for name, image in self.images.items()}}
+
+
+def found_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what was not found."""
+    return {key: value for key, value in values.items() if value not in (None, [], {})}
