@@ -44,7 +44,8 @@ class _Object:
         metadata = data.get("metadata") or {}
         self.kind = str(data.get("kind") or "")
         self.name = str(metadata.get("name") or "")
-        self.part = Taking(dict(data), f"{file}: {self.kind or 'object'} {self.name}")
+        named = f"{file}: {self.kind or 'object'} {self.name}"
+        self.part = Taking(dict(data), named, secret=self.kind == "Secret")
         self.labels: Mapping[str, str] = {}
 
     def take_metadata(self, into: Imported) -> None:

@@ -224,7 +224,7 @@ def _mounted(
             part.take_if((*main, "volumeMounts", mounts[0], "readOnly"), True)
         elif (init := _copier(part, route, name, place)) is not None:
             into.images[name] = part.take(*route, "initContainers", init, "image")
-            guests[name] = _copying(part, (*route, "initContainers", init), workload, place)
+            guests[name] = _copying(part, (*route, "initContainers", init), main, workload, place)
             part.take(*volume, "emptyDir")
         else:
             volumes[str(name)] = {"at": at}
@@ -246,12 +246,14 @@ def _copier(part: Taking, route: Route, name: Any, place: Any) -> int | None:
     return None
 
 
-def _copying(part: Taking, init: Route, workload: str, mount: Any) -> dict[str, Any]:
+def _copying(part: Taking, init: Route, main: Route, workload: str, mount: Any) -> dict[str, Any]:
     part.take(*init, "name")
     part.take(*init, "volumeMounts")
     for at in part.keys(*init, "env"):
         if str(part.peek(*init, "env", at, "name")).startswith(_SET_BY_US):
             part.take(*init, "env", at)
+    security = part.peek(*main, "securityContext")  # a copier may do what its host may
+    part.take_if((*init, "securityContext"), security)
     words = {key: part.take(*init, key) for key in ("command", "args")}
     kind = {"intimacy": "in-process", "host": workload, "attach": "init-container", "mount": mount}
     return {**kind, **found_values(words)}

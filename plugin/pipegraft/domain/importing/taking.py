@@ -9,16 +9,21 @@ from typing import Any
 __all__ = ["Imported", "Taking", "found_values"]
 
 
+_LONGEST = 80
+
+
 class Taking:
     """A document or a part of one, of which values are taken out.
 
     Arguments:
         data: any YAML value; not changed.
         name: where it is from, for people.
+        secret: whether its values must not be told.
     """
 
-    def __init__(self, data: Any, name: str) -> None:
+    def __init__(self, data: Any, name: str, *, secret: bool = False) -> None:
         self._root = [copy.deepcopy(data)]
+        self._secret = secret
         self.name = name
 
     def peek(self, *route: str | int) -> Any:
@@ -67,7 +72,12 @@ class Taking:
     def left(self) -> Iterator[str]:
         """One line for each value that was not taken."""
         for route, value in _leaves(self._root[0], ""):
-            yield f"{self.name}: {route or 'all of it'}{'' if value in ({}, []) else f': {value}'}"
+            yield f"{self.name}: {route}" if self._secret else f"{self.name}: {route}: {_short(value)}"
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _leaves(value: Any, route: str) -> Iterator[tuple[str, Any]]:

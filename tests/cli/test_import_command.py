@@ -1,0 +1,113 @@
+"""`pipegraft import`: files of other tools in, an app spec out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCORE = """\
+apiVersion: score.dev/v1b1
+metadata: {name: shop}
+service: {ports: {www: {port: 8080}}}
+containers: {main: {image: "registry/shop:1", before: {x: {ready: started}}}}
+"""
+OBJECTS = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      hostNetwork: true
+      containers: [{name: web, image: "registry/web:1", ports: [{name: http, containerPort: 8080}]}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: web}
+stringData: {password: hunter2}
+"""
+APP = "app: shop\ncomponents: {web: {image: a, ports: {http: 80}, memory: 1Gi}}\n"
+
+
+def run(folder: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipegraft", *words], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def test_score(tmp_path: Path) -> None:
+    (tmp_path / "score.yaml").write_text(SCORE)
+    done = run(tmp_path, "import", "score", "score.yaml", "--env", "home", "--output", "iac")
+    assert done.stderr == "not carried over: score.yaml: containers.main.before.x.ready: started\n"
+    assert done.stdout == "wrote iac/app.yaml\nwrote iac/environments/home.yaml\n"
+    rendered = run(tmp_path, "render", "iac", "--target", "kubernetes").stdout
+    assert "containerPort: 8080" in rendered
+    assert "image: registry/shop:1" in rendered
+
+
+def test_several_workloads_are_one_application(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(SCORE)
+    (tmp_path / "b.yaml").write_text(SCORE.replace("name: shop", "name: pay"))
+    done = run(tmp_path, "import", "score", "a.yaml", "b.yaml", "--app", "store", "--json")
+    data = json.loads(done.stdout)
+    assert data["components"] == ["shop", "pay"]
+    assert len(data["not-carried"]) == 2
+    assert (tmp_path / "app.yaml").read_text().startswith("app: store\n")
+
+
+def test_kubernetes_and_no_secret_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "k8s" / "deep").mkdir(parents=True)
+    (tmp_path / "k8s" / "deep" / "all.yml").write_text(OBJECTS)
+    done = run(tmp_path, "import", "kubernetes", "k8s", "--output", "iac")
+    assert "hunter2" not in done.stdout + done.stderr
+    left = [line.removeprefix("not carried over: k8s/deep/all.yml: ") for line in done.stderr.splitlines()]
+    assert "Secret web: stringData.password" in left
+    assert "Deployment web: spec.template.spec.hostNetwork: True" in left
+    assert "replicas: 3" in run(tmp_path, "render", "iac", "--target", "kubernetes").stdout
+
+
+def test_what_render_printed_comes_back(tmp_path: Path) -> None:
+    (tmp_path / "environments").mkdir()
+    (tmp_path / "app.yaml").write_text(APP)
+    (tmp_path / "environments" / "production.yaml").write_text("namespace: space\n")
+    words = ["--target", "kubernetes", "--revision", "r1"]
+    rendered = run(tmp_path, "render", *words).stdout
+    (tmp_path / "rendered.yaml").write_text(rendered)
+    done = run(tmp_path, "import", "kubernetes", "rendered.yaml", "--output", "again")
+    assert done.stderr == ""
+    assert run(tmp_path, "render", "again", *words).stdout == rendered
+
+
+@pytest.mark.parametrize("name", ["app.yaml", "environments/production.yaml"])
+def test_nothing_is_written_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / "score.yaml").write_text(SCORE)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    said = run(tmp_path, "import", "score", "score.yaml", code=2).stderr
+    assert f"error: {name}: it exists, and nothing is written over" in said
+    assert (tmp_path / name).read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.rglob("*.yaml")) == sorted(["score.yaml", Path(name).name])
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "message"),
+    [
+        ("score", "kind: Deployment\n", "x.yaml: expected a Score workload"),
+        ("score", "a: [\n", "expected YAML"),
+        ("kubernetes", "kind: ConfigMap\n", "x.yaml: expected a Deployment, Job or CronJob, found none"),
+        ("kubernetes", "a: [\n", "x.yaml: expected YAML"),
+    ],
+)
+def test_files_that_are_something_else(tmp_path: Path, command: str, text: str, message: str) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    assert message in run(tmp_path, "import", command, "x.yaml", code=2).stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["x.yaml"]

@@ -1,0 +1,251 @@
+"""Kubernetes objects as an app spec: what we render comes back the same, and nothing is lost silently."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from spec_fields import APP, ENVIRONMENT, spec  # of the folder above
+
+from pipegraft.domain.appspec import resolve
+from pipegraft.domain.importing.kubernetes import import_kubernetes
+from pipegraft.domain.importing.taking import Imported
+from pipegraft.domain.rendering.kubernetes import render_kubernetes
+
+THERE = {"namespace": "shop-space", "components": ENVIRONMENT["components"]}
+DROPPED = ("metrics", "shop-admin")
+"""A SidecarSet and an Ingress: no part of an app spec says that it is one."""
+
+
+def app() -> dict[str, Any]:
+    """Everything there is but what only other objects can say."""
+    found = copy.deepcopy(APP)
+    for name in DROPPED:
+        del found["components"][name]
+    entrance = found["components"]["web"]["entrance"]
+    for key in ("router", "gray-for", "affinity", "mirror"):
+        del entrance[key]
+    return found
+
+
+def imported(objects: list[dict[str, Any]]) -> Imported:
+    into = Imported("shop")
+    import_kubernetes([("all.yaml", one) for one in objects], into)
+    return into
+
+
+def again(into: Imported) -> list[dict[str, Any]]:
+    files = [yaml.safe_dump(one, sort_keys=False) for one in (into.app_file(), into.environment_file())]
+    resolved = resolve(*files, "production")
+    return render_kubernetes(resolved, "4be1")
+
+
+def by_name(objects: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(one["kind"], one["metadata"]["name"]): without_order(one) for one in objects}
+
+
+def without_order(value: Any) -> Any:
+    """Objects whose lists stand by name: containers, variables and the like are no sequences here."""
+    if isinstance(value, dict):
+        return {key: without_order(part) for key, part in value.items()}
+    if isinstance(value, list):
+        parts = [without_order(part) for part in value]
+        return sorted(parts, key=lambda one: str(one.get("name"))) if all_named(parts) else parts
+    return value
+
+
+def all_named(parts: list[Any]) -> bool:
+    return all(isinstance(part, dict) and "name" in part for part in parts)
+
+
+def test_what_is_rendered_comes_back_the_same() -> None:
+    rendered = render_kubernetes(spec(app(), THERE), "4be1")
+    into = imported(copy.deepcopy(rendered))
+    assert into.left == []
+    assert by_name(again(into)) == by_name(rendered)
+
+
+def test_images_and_the_namespace_are_the_environments() -> None:
+    into = imported(render_kubernetes(spec(app(), THERE), "4be1"))
+    there = into.environment_file()
+    assert there["namespace"] == "shop-space"
+    assert there["components"]["rules"] == {"image": "registry/rules@sha256:3"}
+    assert all("image" not in one for one in into.components.values())
+
+
+VARIABLES = st.text("ABC", min_size=1, max_size=3)
+TEXTS = st.text("a${}()resources. ", max_size=30)
+NAMES = st.sampled_from(["web", "pay", "cart", "mail", "log"])
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> dict[str, Any]:
+    names = draw(st.lists(NAMES, min_size=1, unique=True))
+    ports = iter(range(1000, 2000))
+    components: dict[str, Any] = {}
+    for index, name in enumerate(names):
+        intimacy = "rpc" if index == 0 else draw(st.sampled_from(["rpc", "ipc", "in-process"]))
+        part: dict[str, Any] = {"intimacy": intimacy, "image": f"registry/{name}"}
+        if intimacy != "rpc":
+            part["host"] = names[0]
+        if intimacy == "in-process":
+            part["mount"] = f"/opt/{name}"
+        else:
+            part["ports"] = {port: next(ports) for port in draw(st.lists(NAMES, max_size=2, unique=True))}
+            part["env"] = draw(st.dictionaries(VARIABLES, TEXTS, max_size=3))
+            part["memory"] = draw(st.sampled_from(["1Gi", "512Mi"]))
+        components[name] = part
+    return {"app": "shop", "components": components}
+
+
+@given(specs())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_spec_comes_back_the_same(app: dict[str, Any]) -> None:
+    for one in app["components"].values():
+        for key, text in one.get("env", {}).items():
+            one["env"][key] = text.replace("${resource", "$${resource")
+    try:
+        rendered = render_kubernetes(spec(app, {"namespace": "space"}), "4be1")
+    except Exception:  # noqa: BLE001 - what is no valid spec is another test's business
+        return
+    into = imported(copy.deepcopy(rendered))
+    assert into.left == []
+    assert by_name(again(into)) == by_name(rendered)
+
+
+FOREIGN = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: shop
+  namespace: default
+  labels: {app: shop, team: lost-label}
+  annotations: {note: lost-note}
+spec:
+  revisionHistoryLimit: 3
+  selector: {matchLabels: {app: shop}}
+  template:
+    metadata: {labels: {app: shop, tier: lost-tier}}
+    spec:
+      hostNetwork: true
+      nodeSelector: {disk: lost-disk}
+      containers:
+        - name: main
+          image: registry/shop:1
+          imagePullPolicy: Always
+          ports:
+            - {containerPort: 8080, name: http, hostPort: 80}
+            - {containerPort: 53, protocol: UDP, name: dns}
+          env:
+            - {name: POD, valueFrom: {fieldRef: {fieldPath: metadata.lost-field}}}
+            - {name: KEPT, value: kept}
+            - {name: MAYBE, valueFrom: {secretKeyRef: {name: s, key: lost-key, optional: true}}}
+            - {name: bad-name, value: lost-value}
+          envFrom: [{prefix: LOST_, configMapRef: {name: c}}]
+          resources: {requests: {cpu: 100m, example.com/gpu: "1"}, limits: {cpu: 200m}}
+          readinessProbe: {exec: {command: [lost-command]}, periodSeconds: 7}
+          livenessProbe: {httpGet: {path: /, port: http, scheme: HTTPS}, periodSeconds: 8}
+          startupProbe: {httpGet: {path: /s, port: 8080}, successThreshold: 1}
+          lifecycle: {preStop: {exec: {command: [lost-hook]}}}
+          volumeMounts:
+            - {name: conf, mountPath: /etc/conf, subPath: lost-part}
+            - {name: data, mountPath: /data}
+            - {name: host, mountPath: /host}
+      initContainers: [{name: prepare, image: registry/lost-init}]
+      volumes:
+        - {name: conf, configMap: {name: conf, items: [{key: lost-item, path: a}]}}
+        - {name: data, persistentVolumeClaim: {claimName: shared}}
+        - {name: host, hostPath: {path: /lost-host}}
+        - {name: unused, emptyDir: {}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: shop-web}
+spec: {type: LoadBalancer, selector: {app: shop}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: conf}
+data: {lost-data: x}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: lost-set}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: shop}
+spec: {rules: [{host: lost.example.com}]}
+"""
+
+
+def walk(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [found for part in value.values() for found in walk(part)]
+    return [found for part in value for found in walk(part)] if isinstance(value, list) else [str(value)]
+
+
+def test_objects_of_others_are_carried_over_as_far_as_that_goes() -> None:
+    into = imported(list(yaml.safe_load_all(FOREIGN)))
+    assert into.app_file()["components"] == {
+        "shop": {
+            "intimacy": "rpc",
+            "ports": {"http": 8080},
+            "env": {"KEPT": "kept"},
+            "cpu": "100m",
+            "limits": {"cpu": "200m"},
+            "startup": {"path": "/s"},
+            "volumes": {"data": {"path": "/data", "claim": "shared"}, "host": {"path": "/host"}},
+        }
+    }
+    assert into.environment_file() == {
+        "namespace": "default",
+        "components": {"shop": {"image": "registry/shop:1"}},
+    }
+
+
+def test_everything_of_others_that_is_not_carried_over_is_named() -> None:
+    objects = list(yaml.safe_load_all(FOREIGN))
+    into = imported(objects)
+    said = "\n".join(into.left)
+    lost = [one for one in walk(objects) if one.startswith(("lost", "LOST", "/lost"))]
+    assert len(lost) == 14
+    assert [one for one in lost if one not in said] == []
+    for line in (
+        "all.yaml: Deployment shop: spec.template.spec.hostNetwork: True",
+        "all.yaml: Deployment shop: spec.template.spec.containers[0].ports[0].hostPort: 80",
+        "all.yaml: Deployment shop: spec.template.spec.containers[0].livenessProbe.httpGet.scheme: HTTPS",
+        "all.yaml: Deployment shop: spec.template.spec.containers[0].livenessProbe.periodSeconds: 8",
+        "all.yaml: Deployment shop: spec.template.spec.volumes[3].name: unused",
+        "all.yaml: Service shop-web: spec.type: LoadBalancer",
+        "all.yaml: Service shop-web: spec.ports[0].targetPort: 8080",
+        "all.yaml: StatefulSet lost-set: kind: StatefulSet",
+    ):
+        assert line in into.left
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_objects_that_no_component_says_are_named_whole(name: str) -> None:
+    into = imported(render_kubernetes(spec(APP, THERE), "4be1"))
+    image = APP["components"][name]["image"]
+    said = yaml.safe_dump([into.app_file(), into.environment_file()]) + "\n".join(into.left)
+    assert image in said
+
+
+def test_every_value_we_render_is_carried_over_or_named() -> None:
+    rendered = render_kubernetes(spec(APP, THERE), "4be1")
+    into = imported(copy.deepcopy(rendered))
+    restored = by_name(again(into))
+    for key, one in by_name(rendered).items():
+        missing = set(walk(one)) - set(walk(restored.get(key, {})))
+        said = "\n".join(line for line in into.left if key[1] in line)
+        unnamed = [value for value in missing if value not in said and not value.startswith("PIPEGRAFT_")]
+        assert unnamed == [] or key[0] == "Job", key
