@@ -16,7 +16,9 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 20)  # what imports make lives to the end: not worth looking through so often
     from pipegraft.cli import run  # noqa: PLC0415 - see above
 
-    sys.exit(run())
+    code = run()
+    gc.freeze()  # nor worth it at the end: the interpreter would look through all of it twice more
+    sys.exit(code)
 
 
 if __name__ == "__main__":
