@@ -112,6 +112,20 @@ def test_files_of_other_tools_may_have_our_names(git: Git, tmp_path: Path) -> No
     assert push(git, tmp_path / "clone", files) == ""
 
 
+def test_another_branch_is_no_way_around(git: Git, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    save(git, clone, {"other/file": "1\n"})
+    refused = git("push", "origin", "main:refs/heads/side")
+    assert "'tester' may not change this file" in refused.stderr
+    bare = ("git", "--git-dir", str(tmp_path / "iac.git"))
+    subprocess.run([*bare, "fetch", "--quiet", str(clone), "main:side"], check=True)  # by somebody who may
+    refused = git("push", "origin", "main")
+    assert "'tester' may not change this file" in refused.stderr
+    git("reset", "--quiet", "--hard", "HEAD^")
+    assert push(git, clone, gray(0)) == ""
+    assert git("push", "origin", "main:refs/heads/mine").returncode == 0
+
+
 def test_history_stays(git: Git, tmp_path: Path) -> None:
     assert push(git, tmp_path / "clone", gray(0)) == ""
     git("reset", "--quiet", "--hard", "HEAD^")

@@ -85,7 +85,7 @@ def _check_update(received: Received, update: Update, pusher: str, platform: Pla
             "pull, put your commits on top, and push without --force",
         )
         return
-    rules = read_rules(None if update.creates else received.read(update.old, GUARD_FILE))
+    rules = read_rules(received.read("HEAD" if update.creates else update.old, GUARD_FILE))
     for commit in received.new_commits(update):
         yield from _check_commit(received, commit, rules, pusher, platform)
 

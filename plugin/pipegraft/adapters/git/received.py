@@ -46,8 +46,12 @@ class Received:
         return self._git.run("merge-base", "--is-ancestor", update.old, update.new).code != 0
 
     def new_commits(self, update: Update) -> Sequence[str]:
-        """Commits that no branch of the repository has yet, oldest first."""
-        return self._git.output("rev-list", "--reverse", update.new, "--not", "--all").split()
+        """Commits that the branch does not have yet, oldest first; of a new branch, those that none has.
+
+        What another branch has already may have got there under other rules.
+        """
+        known = ["--not", "--all"] if update.creates else [f"^{update.old}"]
+        return self._git.output("rev-list", "--reverse", update.new, *known).split()
 
     def changed(self, commit: str) -> Sequence[str]:
         """Paths that a commit changes, seen from its first parent."""
