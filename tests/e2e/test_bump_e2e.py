@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from git_servers import PASSWORD, GitServer, http_server, make_bare, ssh_server
-from harness import run
+from harness import need, run
 
 from pipegraft.adapters.git import open_branch
 from pipegraft.errors import AccessDenied
@@ -147,6 +147,37 @@ def test_the_command_line_delivers_and_takes_back_and_shows_no_secret(
     kept = [path for path in (tmp_path / "tmp").rglob("*") if path.is_file()]
     assert not [path for path in kept if PASSWORD.encode() in path.read_bytes()]
     assert PASSWORD not in run("git", "-C", bare, "log", "-p", "main")
+
+
+def test_commits_are_signed_with_a_gpg_key(
+    git_server: GitServer, iac: Callable[[Mapping[str, str]], str], tmp_path: Path
+) -> None:
+    need("gpg", "gpgconf")
+    home = tmp_path / "gnupg"
+    home.mkdir(mode=0o700)
+    environment = {**os.environ, **git_server.variables, "GNUPGHOME": str(home)}
+    words = (
+        "gpg",
+        "--batch",
+        "--passphrase",
+        "",
+        "--quick-gen-key",
+        "pipegraft@example.com",
+        "ed25519",
+        "sign",
+    )
+    subprocess.run(words, env=environment, check=True, capture_output=True)
+    try:
+        environment["PIPEGRAFT_SIGNING_KEY"] = "pipegraft@example.com"
+        branch = open_branch(iac(FILES), "main", tmp_path, environment=environment)
+        with branch.turn():
+            made = branch.commit({"app.yaml": "app: signed\n"}, "signed", branch.tip())
+        bare = git_server.repositories / tmp_path.name / "iac.git"
+        command = ("git", "-C", str(bare), "verify-commit", "--raw", made)
+        verified = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert "GOODSIG" in verified.stderr
+    finally:
+        subprocess.run(("gpgconf", "--kill", "all"), env=environment, check=True)
 
 
 KILLED = """\

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Git servers: smart HTTP with authentication behind a web server, and SSH.
 set -euo pipefail
-declare -A packages=([nginx]=nginx-light [fcgiwrap]=fcgiwrap [sshd]=openssh-server [htpasswd]=apache2-utils)
+declare -A packages=([nginx]=nginx-light [fcgiwrap]=fcgiwrap [sshd]=openssh-server [htpasswd]=apache2-utils [gpg]=gnupg)
 missing=()
 for program in "${!packages[@]}"; do
     PATH="$PATH:/usr/sbin" command -v "$program" >/dev/null || missing+=("${packages[$program]}")
