@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from pipegraft.usecases.render import render
+from pipegraft.usecases.render import Rendering, render
 
 HOSTS = 50
 GUESTS = 3
@@ -24,8 +24,8 @@ def main() -> None:
         folder = Path(name)
         make_spec(folder)
         for target in ("oam", "kubernetes"):
-            rendered = render(folder, (), target)
-            ours = best(lambda target=target: render(folder, (), target))
+            rendered = render(folder, (), Rendering(target))
+            ours = best(lambda target=target: render(folder, (), Rendering(target)))
             theirs = best(lambda rendered=rendered: dump(list(yaml.load_all(rendered, yaml.CSafeLoader))))
             what = f"{HOSTS * (1 + GUESTS)} components, {ENVIRONMENTS} environments, {target} (s)"
             print(f"{what:<44}{ours:>10.3f}{theirs:>10.3f}{ours / theirs:>8.2f}   under 1 s")

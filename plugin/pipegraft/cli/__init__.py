@@ -36,12 +36,14 @@ COMMANDS: dict[str, str] = {
     "judge": "Judge recorded releases again, to tune a policy before trusting it.",
     "engine": "Keep environments on this machine as their IaC repositories declare them.",
     "render": "Show what the app spec in FOLDER becomes for an engine.",
+    "diff": "Show what a change of the app spec in FOLDER does to what is rendered.",
+    "split": "Move COMPONENT of the app spec in FOLDER one step: in-process, ipc, rpc, or back.",
     "resources": "List the types of resources, what each takes and tells, and who provides it.",
     "fleet": "Graft, follow and upgrade delivery in all projects of a GitLab group.",
     "templates": "Write ci_templates/ and docs/stages/ from the stage definitions.",
     "plugins": "List the plugins that are loaded, from where, what they provide, and what failed and why.",
     "plugin": "Start a package that adds a stage of your own.",
-    "schema": "Print the JSON Schema of delivery.yaml, for editors and other tools.",
+    "schema": "Print the JSON Schema of delivery.yaml, app.yaml or environments/NAME.yaml, for editors.",
     "yaml": "Read or set single values in YAML files, leaving every other byte alone.",
 }
 """Command name → one-line summary, in the order `--help` shows them.

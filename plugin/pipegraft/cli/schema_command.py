@@ -1,6 +1,8 @@
-"""`pipegraft schema`: the JSON Schema of delivery.yaml."""
+"""`pipegraft schema`: the JSON Schema of the files that users write."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import click
 
@@ -10,12 +12,13 @@ __all__ = ["command"]
 
 
 @click.command("schema")
-def command() -> None:
-    """Print the JSON Schema of delivery.yaml, for editors and other tools.
+@click.argument("file", type=click.Choice(["delivery", "app", "environment"]), default="delivery")
+def command(file: Literal["delivery", "app", "environment"]) -> None:
+    """Print the JSON Schema of delivery.yaml, app.yaml or environments/NAME.yaml, for editors.
 
     With the YAML language server, put this line first in delivery.yaml:
     "# yaml-language-server: $schema=.pipegraft/delivery.schema.json"
     """
-    from pipegraft.usecases.inventory import delivery_schema  # noqa: PLC0415
+    from pipegraft.usecases.inventory import delivery_schema, spec_schema  # noqa: PLC0415
 
-    print_json(delivery_schema(load_plugins()))
+    print_json(delivery_schema(load_plugins()) if file == "delivery" else spec_schema(file))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pipegraft.hookspecs import GITOPS_ENGINES, KINDS, METRIC_SOURCES
 from pipegraft.manager import LoadedPlugin, Plugins
+from pipegraft.model.appspec import App, AppEnvironment
 from pipegraft.model.base import Declared
 from pipegraft.model.delivery import Delivery
 
-__all__ = ["delivery_schema", "list_plugins"]
+__all__ = ["delivery_schema", "list_plugins", "spec_schema"]
 
 
 def list_plugins(plugins: Plugins) -> tuple[LoadedPlugin, ...]:
@@ -37,6 +38,17 @@ def delivery_schema(plugins: Plugins) -> dict[str, Any]:
         "$id": "urn:pipegraft:delivery",
         **schema,
         "title": "delivery.yaml",
+    }
+
+
+def spec_schema(of: Literal["app", "environment"]) -> dict[str, Any]:
+    """JSON Schema (2020-12) of ``app.yaml`` or ``environments/NAME.yaml``."""
+    model: type[App | AppEnvironment] = App if of == "app" else AppEnvironment
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:pipegraft:{of}",
+        **model.model_json_schema(by_alias=True),
+        "title": "app.yaml" if of == "app" else "environments/NAME.yaml",
     }
 
 

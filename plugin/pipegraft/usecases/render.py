@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipegraft.domain.appspec import Resolved, resolve
+from pipegraft.domain.appspec import Resolved, read_app, resolve_in
+from pipegraft.domain.environment_file import environment_path
 from pipegraft.domain.rendering.compose import render_compose
 from pipegraft.domain.rendering.dump import dump_documents
 from pipegraft.domain.rendering.kubernetes import render_kubernetes
@@ -17,7 +19,7 @@ from pipegraft.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.ports.resources import ResourceProvider, Target
 from pipegraft.ports.traffic import ClusterRouter
 
-__all__ = ["TARGETS", "environments_of", "render"]
+__all__ = ["TARGETS", "Manifests", "Rendering", "environments_of", "render", "render_texts"]
 
 Manifests = list[dict[str, Any]]
 
@@ -31,24 +33,31 @@ TARGETS: Mapping[Target, Callable[[Resolved, str | None, Routers], Manifests]] =
 """Target → what it makes of one environment."""
 
 
-def render(
-    folder: Path,
-    environments: Sequence[str],
-    target: Target,
-    revision: str | None = None,
-    routers: Routers = CLUSTER_ROUTERS,
-    *,
-    load_providers: Callable[[], Mapping[str, ResourceProvider]] = dict,
-) -> str:
-    """Render environments for one target.
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What to render to, and with what.
 
     Arguments:
-        folder: holds ``app.yaml`` and ``environments/``.
-        environments: names; all there are if empty.
         target: one of `TARGETS`.
         revision: commit to put into the output; a digest of it if None.
         routers: name → what splits requests in a cluster.
         load_providers: answers the resource providers; called only for a spec with resources.
+        label: stands before the names of files in messages, as ``4be1:``.
+    """
+
+    target: Target
+    revision: str | None = None
+    routers: Routers = field(default_factory=lambda: CLUSTER_ROUTERS)
+    load_providers: Callable[[], Mapping[str, ResourceProvider]] = dict
+    label: str = ""
+
+
+def render(folder: Path, environments: Sequence[str], how: Rendering) -> str:
+    """Render environments.
+
+    Arguments:
+        folder: holds ``app.yaml`` and ``environments/``.
+        environments: names; all there are if empty.
 
     Returns:
         YAML documents, the same bytes for the same spec.
@@ -58,26 +67,44 @@ def render(
         UsageError: there is no such environment.
     """
     chosen = environments or environments_of(folder)
-    if target == "compose" and len(chosen) > 1:
+    if how.target == "compose" and len(chosen) > 1:
         raise UsageError(
             f"a Compose file is of one environment; there are: {', '.join(chosen)}",
             fix="choose one with --env",
         )
-    app = _read(folder / "app.yaml")
-    platform = Platform(load_providers, target)
-    manifests: Manifests = []
+    texts = {name: _read(folder / environment_path(None, name)) for name in chosen}
+    rendered = render_texts(_read(folder / "app.yaml"), texts, how)
+    return dump_documents(item for name in chosen for item in rendered[name])
+
+
+def render_texts(app: str, environments: Mapping[str, str], how: Rendering) -> dict[str, Manifests]:
+    """Render environments from the texts of their files.
+
+    Arguments:
+        app: text of ``app.yaml``.
+        environments: name → text of its file.
+
+    Returns:
+        Environment → what it becomes.
+
+    Raises:
+        ConfigError: everything wrong with the files, of all environments; `how.label` stands before each.
+    """
+    app_file = read_app(app, f"{how.label}app.yaml")
+    platform = Platform(how.load_providers, how.target)
+    rendered: dict[str, Manifests] = {}
     problems: dict[Problem, None] = {}
-    for name in chosen:
-        file = f"environments/{name}.yaml"
+    for name, text in environments.items():
+        file = f"{how.label}{environment_path(None, name)}"
         try:
-            resolved = resolve(app, _read(folder / file), name, environment_file=file, platform=platform)
+            resolved = resolve_in(app_file, text, name, environment_file=file, platform=platform)
         except ConfigError as error:
             problems |= dict.fromkeys(error.problems)
         else:
-            manifests += TARGETS[target](resolved, revision, routers)
+            rendered[name] = TARGETS[how.target](resolved, how.revision, how.routers)
     if problems:
         raise ConfigError(problems)
-    return dump_documents(manifests)
+    return rendered
 
 
 def environments_of(folder: Path) -> list[str]:

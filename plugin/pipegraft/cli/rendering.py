@@ -1,0 +1,77 @@
+"""What the commands that render share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipegraft.cli.common import load_plugins
+
+if TYPE_CHECKING:
+    from pipegraft.ports.resources import Target
+    from pipegraft.usecases.diff import EnvironmentDiff
+    from pipegraft.usecases.render import Rendering
+
+__all__ = ["changes_data", "rendering", "show_changes", "target_option"]
+
+target_option = click.option(
+    "--target",
+    type=click.Choice(["oam", "kubernetes", "compose"]),
+    default="oam",
+    show_default=True,
+    help="What to render: a KubeVela Application, plain Kubernetes objects or a Compose file.",
+)
+
+
+def rendering(target: Target, revision: str | None = None) -> Rendering:
+    """How to render with everything that is installed."""
+    from pipegraft.hookspecs import TRAFFIC_ROUTERS  # noqa: PLC0415
+    from pipegraft.usecases.render import Rendering  # noqa: PLC0415
+    from pipegraft.usecases.resources import load_providers  # noqa: PLC0415
+
+    plugins = load_plugins()
+    routers = {name: one.cluster for name, one in plugins.all(TRAFFIC_ROUTERS).items() if one.cluster}
+    return Rendering(target, revision, routers, lambda: load_providers(plugins))
+
+
+def changes_data(diffs: Sequence[EnvironmentDiff]) -> list[dict[str, Any]]:
+    """What differs, for machines."""
+    return [
+        {
+            "environment": one.environment,
+            "objects": [
+                {
+                    "name": change.name,
+                    "kind": change.kind,
+                    "fields": [
+                        {
+                            "path": field.path,
+                            "kind": field.kind,
+                            "before": field.before,
+                            "after": field.after,
+                        }
+                        for field in change.fields
+                    ],
+                    "content": change.content,
+                }
+                for change in one.changes
+            ],
+        }
+        for one in diffs
+    ]
+
+
+def show_changes(diffs: Sequence[EnvironmentDiff]) -> None:
+    """What differs, for people, on standard output."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from pipegraft.reports.rendered import rendered_changes, summary_of  # noqa: PLC0415
+
+    console = Console(highlight=False, soft_wrap=True)
+    for one in diffs:
+        console.print(Text.assemble((one.environment, "bold"), f": {summary_of(one.changes)}"))
+        for line in rendered_changes(one.changes):
+            console.print(line)

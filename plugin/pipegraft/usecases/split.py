@@ -1,0 +1,98 @@
+"""Moves a component between `in-process`, `ipc` and `rpc`, and shows what that changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipegraft.adapters.files import write_together
+from pipegraft.domain.appspec import Resolved, resolve
+from pipegraft.domain.environment_file import environment_path
+from pipegraft.domain.resources.binding import Platform
+from pipegraft.domain.splitting import Move, check_before, move, notes_on
+from pipegraft.errors import UsageError
+from pipegraft.text.yaml import decode
+from pipegraft.usecases.diff import EnvironmentDiff, compare_texts
+from pipegraft.usecases.render import Rendering, environments_of
+
+__all__ = ["Split", "plan_split", "write_split"]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A step that is not made yet.
+
+    Arguments:
+        files: file → text before and after, for those that change.
+        removed: ``FILE: key`` of each key that is taken out.
+        notes: what it means beyond what is rendered.
+        diffs: what it changes in each environment.
+    """
+
+    folder: Path
+    files: Mapping[str, tuple[str, str]]
+    removed: tuple[str, ...]
+    notes: tuple[str, ...]
+    diffs: tuple[EnvironmentDiff, ...]
+
+
+def plan_split(folder: Path, asked: Move, how: Rendering) -> Split:
+    """Work out a step, and prove that every environment can be rendered after it.
+
+    Arguments:
+        folder: holds ``app.yaml`` and ``environments/``.
+
+    Raises:
+        UsageError: it cannot be made; says what to add.
+        ConfigError: the spec is wrong before the step, or would be after it.
+    """
+    app = _read(folder / "app.yaml")
+    environments = {name: _read(folder / environment_path(None, name)) for name in environments_of(folder)}
+    before = {name: _resolved(app, text, name, how) for name, text in environments.items()}
+    members = [check_before(resolved, asked) for resolved in before.values()]
+    moved = move(app, environments, members[0], asked)
+    new_app = moved.texts.get("app.yaml", app)
+    texts = {
+        name: (text, moved.texts.get(environment_path(None, name), text))
+        for name, text in environments.items()
+    }
+    after = {name: _resolved(new_app, both[1], name, how) for name, both in texts.items()}
+    notes = dict.fromkeys(
+        note for name in environments for note in notes_on(before[name], after[name], asked.component)
+    )
+    old = {"app.yaml": app, **{environment_path(None, name): text for name, text in environments.items()}}
+    return Split(
+        folder,
+        {file: (old[file], text) for file, text in moved.texts.items()},
+        moved.removed,
+        tuple(notes) if moved.texts else (),
+        tuple(compare_texts((app, new_app), texts, how)),
+    )
+
+
+def write_split(split: Split) -> None:
+    """Write the files, all or none.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    try:
+        write_together({split.folder / file: after.encode() for file, (_, after) in split.files.items()})
+    except OSError as error:
+        raise UsageError(f"{error.filename or split.folder} cannot be written: {error.strerror}") from None
+
+
+def _resolved(app: str, environment: str, name: str, how: Rendering) -> Resolved:
+    return resolve(app, environment, name, platform=Platform(how.load_providers, how.target))
+
+
+def _read(path: Path) -> str:
+    try:
+        return decode(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        raise UsageError(
+            f"expected {path}, found no such file", fix="name the folder that holds the app spec"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
