@@ -45,6 +45,14 @@ PLUGINS: tuple[Builtin, ...] = (
         *(f"resource provider {name}" for name in ("local", "crossplane", "kubevela-terraform")),
     ),
     Builtin("pipegraft.adapters.tracing"),
+    Builtin(
+        "pipegraft.actions.examine", *(f"examination {name}" for name in ("variables", "gate", "metrics"))
+    ),
+    Builtin("pipegraft.adapters.registry.examine", "examination registry"),
+    Builtin("pipegraft.adapters.git.examine", "examination iac-repository"),
+    Builtin("pipegraft.adapters.forge.examine", "examination gitlab-api"),
+    Builtin("pipegraft.adapters.build.examine", "examination builders"),
+    Builtin("pipegraft.adapters.clock_examine", "examination clock"),
     _signals(
         "pipeline",
         "ci-file ci-parses ci-on-push ci-on-merge-request ci-tests test-files ci-tests-count "

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 import pluggy
 
 from pipegraft.model.maturity import Signal
+from pipegraft.ports.examination import Examination
 from pipegraft.ports.images import ImageToSign
 from pipegraft.ports.plugins import (
     CiSystem,
@@ -31,6 +32,7 @@ from pipegraft.ports.stage import Stage, StageContext
 
 __all__ = [
     "CI_SYSTEMS",
+    "EXAMINATIONS",
     "GITOPS_ENGINES",
     "HOOKS_VERSION",
     "IMAGE_BUILDERS",
@@ -321,6 +323,24 @@ def pipegraft_maturity_signals() -> Iterable[Signal]:
     """
 
 
+@_hookspec
+def pipegraft_examinations() -> Iterable[Examination]:
+    """What `pipegraft doctor` looks at. Called once, when it runs.
+
+    Example::
+
+        def vault(patient, subject):
+            yield Diagnosis("vault", Health.GOOD, "answers")
+
+        @hookimpl
+        def pipegraft_examinations():
+            yield Examination("vault", "The vault answers.", vault)
+
+    Returns:
+        Examinations, each with a name no other plugin uses. They write nothing anywhere.
+    """
+
+
 T = TypeVar("T")
 
 
@@ -347,6 +367,7 @@ JUDGES = Kind("pipegraft_judges", JudgePlugin, "judge")
 METRIC_SOURCES = Kind("pipegraft_metric_sources", MetricSourcePlugin, "metric source")
 RESOURCE_PROVIDERS = Kind("pipegraft_resource_providers", ResourceProvider, "resource provider")
 TRAFFIC_ROUTERS = Kind("pipegraft_traffic_routers", TrafficRouterPlugin, "traffic router")
+EXAMINATIONS = Kind("pipegraft_examinations", Examination, "examination")
 MATURITY_SIGNALS = Kind("pipegraft_maturity_signals", Signal, "maturity signal")
 
 KINDS: tuple[Kind[Any], ...] = (
@@ -359,5 +380,6 @@ KINDS: tuple[Kind[Any], ...] = (
     TRAFFIC_ROUTERS,
     RESOURCE_PROVIDERS,
     MATURITY_SIGNALS,
+    EXAMINATIONS,
 )
 """Every kind there is."""

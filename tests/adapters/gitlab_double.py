@@ -50,6 +50,8 @@ class GitLab:
     calls: list[str] = field(default_factory=list)
     failures: dict[tuple[str, str], list[tuple[int, str]]] = field(default_factory=dict)
     before: Callable[[str, str], None] = lambda _method, _path: None
+    token: dict[str, Any] = field(default_factory=lambda: {"scopes": ["api"], "expires_at": None})
+    level: int = 40
 
     def commit(
         self, branch: str, files: Mapping[str, str | None], message: str, start: str | None = None
@@ -221,7 +223,13 @@ def merge_request(lab: GitLab, given: dict[str, Any], iid: str) -> Any:
     return request
 
 
+def get_project(lab: GitLab, _given: Mapping[str, Any]) -> Any:
+    access = {"access_level": lab.level}
+    return {"id": 1, "archived": False, "permissions": {"project_access": access, "group_access": None}}
+
+
 ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
+    ("GET", r"", get_project),
     ("GET", r"/repository/branches", list_branches),
     ("GET", r"/repository/branches/([^/]+)", get_branch),
     ("GET", r"/repository/files/([^/]+)", get_file),
@@ -282,6 +290,10 @@ def serve_gitlab(files: Mapping[str, str]) -> Iterator[GitLab]:
         def _answer(self, path: str, given: dict[str, Any]) -> Any:
             if self.headers.get("PRIVATE-TOKEN") != TOKEN:
                 raise Refused(401, "401 Unauthorized")
+            if path == "/api/v4/version":
+                return {"version": "17.5.1", "revision": "abc"}
+            if path == "/api/v4/personal_access_tokens/self":
+                return lab.token
             if not path.startswith(PROJECT):
                 raise Refused(404, "404 Project Not Found")
             below = path.removeprefix(PROJECT)

@@ -128,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self._allowed(url.path):
             self._route(url.path)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do  # noqa: N815 - http.server's names
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do  # noqa: N815 - http.server's names
 
     def _fail(self, fault: Fault) -> bool:
         if fault.kind == "status":
@@ -264,6 +264,10 @@ class _Handler(BaseHTTPRequestHandler):
         registry = self.registry
         if path not in registry.uploads:
             self.refuse(404, "BLOB_UPLOAD_UNKNOWN")
+            return
+        if self.command == "DELETE":
+            del registry.uploads[path]
+            self.answer(204)
             return
         held = registry.uploads[path]
         headers = {"Location": registry.location(path), "Range": f"0-{max(0, len(held) - 1)}"}

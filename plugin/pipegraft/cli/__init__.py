@@ -33,6 +33,8 @@ COMMANDS: dict[str, str] = {
     "guard": "Refuse what must not enter an IaC repository: on the server, or FILES before a commit.",
     "assess": "Say on which stage of the path each dimension of a repository stands, and what comes next.",
     "audit": "Prove how a release came to run: source, image, IaC commit, gate, gray steps, outcome.",
+    "doctor": "Check everything that a delivery needs, and say how to mend what is wrong. Nothing is written"
+    " anywhere.",
     "judge": "Judge recorded releases again, to tune a policy before trusting it.",
     "engine": "Keep environments on this machine as their IaC repositories declare them.",
     "render": "Show what the app spec in FOLDER becomes for an engine.",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from pipegraft.adapters.git.archive import Archive
+from pipegraft.adapters.git.failures import explain
 from pipegraft.adapters.git.history import History
 from pipegraft.adapters.git.objects import Entry, Objects, edit_tree, parse_tree
 from pipegraft.adapters.git.process import Git
@@ -94,6 +95,19 @@ class GitBranch:
             self._roots[made[-1]] = tree
         self._remote.push(made[-1], self._branch, parent)
         return made
+
+    def try_push(self) -> None:
+        """Ask whether the branch may be pushed to, by a push that changes nothing and is not done.
+
+        Raises:
+            Unreachable, AccessDenied: the remote did not answer or refused.
+        """
+        tip = self.tip()
+        self._root(tip)
+        reference = f"refs/heads/{self._branch}"
+        tried = self._git.run("push", "--dry-run", "--porcelain", "origin", f"{tip}:{reference}")
+        if tried.code:
+            raise explain(tried.errors, self._remote.name)
 
     def contains(self, revision: str, at: str) -> bool:
         return self._history.contains(revision, at)

@@ -113,6 +113,23 @@ class HttpRegistry:
             return 0
         return upload(self._session, path, blob, source, deadline=deadline, stored=stored, place=place)
 
+    def try_push(self, repository: str) -> None:
+        """Ask whether a repository may be pushed to: an upload is opened and given up, nothing is stored.
+
+        Raises:
+            Unreachable, AccessDenied: the registry did not answer or refused.
+        """
+        path = self._path(repository)
+        deadline = self._session.begin(f"asking whether {repository} may be pushed to")
+        url = self._session.url(f"{path}/blobs/uploads/", deadline)
+        scopes = (push_scope(path),)
+        answer = self._session.request(deadline, "POST", url, scopes=scopes, body=b"", good=(202,))
+        opened = UploadSession.opened(self._session, url, answer)
+        # Registries that cannot give up an upload forget it by themselves.
+        self._session.request(
+            deadline, "DELETE", opened.url, scopes=scopes, good=(202, 204, 404, 405, 415, 501)
+        )
+
     def push_manifest(self, repository: str, reference: str, manifest: bytes, media_type: str) -> Descriptor:
         path = self._path(repository)
         deadline = self._session.begin(f"pushing {repository}:{reference}")

@@ -1,0 +1,62 @@
+"""Whether the builders that the components need are there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+
+from pipegraft.errors import PipegraftError
+from pipegraft.hookspecs import hookimpl
+from pipegraft.ports.examination import Diagnosis, Examination, Health, Patient
+
+__all__ = ["pipegraft_examinations"]
+
+_PATIENCE = 10.0
+
+
+def run(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
+    """The builder of each component, and the docker engine if one of them needs it."""
+    needed: dict[str, list[str]] = {}
+    for component in patient.delivery.components:
+        try:
+            needed.setdefault(patient.connections.builder(component)[0], []).append(component)
+        except PipegraftError as error:
+            yield Diagnosis(f"component {component}", Health.WRONG, error.problem.message, error.problem.fix)
+    for builder, components in needed.items():
+        yield Diagnosis(f"builder {builder}", Health.GOOD, f"builds {', '.join(components)}")
+    if "docker" in needed:
+        yield _engine()
+    if "buildx" in needed:
+        yield _plugin()
+
+
+def _engine() -> Diagnosis:
+    import docker  # noqa: PLC0415 - slow to import, and not always needed
+    import requests  # noqa: PLC0415 - what the library speaks HTTP with
+
+    try:
+        client = docker.from_env(timeout=_PATIENCE)
+        version = client.version()
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        mend = "start a docker engine and set DOCKER_HOST, or name another builder in delivery.yaml"
+        return Diagnosis("docker engine", Health.UNREACHABLE, f"no answer ({type(error).__name__})", mend)
+    return Diagnosis("docker engine", Health.GOOD, f"answers: version {version.get('Version')}")
+
+
+def _plugin() -> Diagnosis:
+    program = shutil.which("docker")
+    mend = "install docker's plugin buildx in the job's image, or name another builder in delivery.yaml"
+    if program is None:
+        return Diagnosis("docker buildx", Health.WRONG, "docker is not installed", mend)
+    done = subprocess.run(
+        [program, "buildx", "version"], capture_output=True, text=True, timeout=_PATIENCE, check=False
+    )
+    if done.returncode:
+        return Diagnosis("docker buildx", Health.WRONG, "docker lacks its plugin", mend)
+    return Diagnosis("docker buildx", Health.GOOD, done.stdout.strip())
+
+
+@hookimpl
+def pipegraft_examinations() -> Iterable[Examination]:
+    yield Examination("builders", "Something here builds every component.", run)

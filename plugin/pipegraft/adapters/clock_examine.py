@@ -1,0 +1,73 @@
+"""Whether this machine's clock agrees with the servers' (the header ``Date``, RFC 9110, 6.6.1)."""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import ssl
+import urllib.parse
+from collections.abc import Iterable, Iterator, Sequence
+
+from pipegraft.domain.images.reference import is_layout
+from pipegraft.hookspecs import hookimpl
+from pipegraft.ports.examination import Diagnosis, Examination, Health, Patient, addresses_of
+
+__all__ = ["pipegraft_examinations"]
+
+_NOTED, _WRONG = 5.0, 60.0
+"""Seconds of difference: tokens and signatures are refused for a minute, and often for less."""
+_PATIENCE = 10.0
+
+
+def _subjects(patient: Patient) -> Sequence[str]:
+    found = list(addresses_of(patient.delivery))
+    if not is_layout(patient.delivery.registry):
+        host = patient.delivery.registry.partition("/")[0]
+        local = host.partition(":")[0] in ("localhost", "127.0.0.1")
+        found.append(f"{'http' if local else 'https'}://{host}")
+    return tuple(dict.fromkeys(found))
+
+
+def run(patient: Patient, address: str) -> Iterator[Diagnosis]:
+    """Ask one server for the time; any answer tells it, a refusal too."""
+    subject = f"clock against {urllib.parse.urlsplit(address).netloc}"
+    before = patient.clock.now()
+    try:
+        told = _date(address)
+    except (OSError, http.client.HTTPException) as error:
+        mend = "check the address, proxy and certificates"
+        yield Diagnosis(subject, Health.UNREACHABLE, f"no answer ({type(error).__name__}: {error})", mend)
+        return
+    if told is None:
+        yield Diagnosis(subject, Health.NOTE, "the server does not tell the time")
+        return
+    after = patient.clock.now()
+    ahead = max(before - told - 1.0, 0.0) - max(told - after, 0.0)  # the header has whole seconds
+    if abs(ahead) > _NOTED:
+        health = Health.WRONG if abs(ahead) > _WRONG else Health.NOTE
+        word = "ahead of" if ahead > 0 else "behind"
+        yield Diagnosis(subject, health, f"{abs(ahead):.0f} s {word} it", "keep the machine's time by NTP")
+    else:
+        yield Diagnosis(subject, Health.GOOD, "the same time")
+
+
+def _date(address: str) -> float | None:
+    """What a server says the time is, seconds since the epoch."""
+    parts = urllib.parse.urlsplit(address)
+    connection = (
+        http.client.HTTPSConnection(parts.netloc, timeout=_PATIENCE, context=ssl.create_default_context())
+        if parts.scheme == "https"
+        else http.client.HTTPConnection(parts.netloc, timeout=_PATIENCE)
+    )
+    try:
+        connection.request("HEAD", "/")
+        header = connection.getresponse().getheader("Date")
+    finally:
+        connection.close()
+    parsed = email.utils.parsedate_to_datetime(header) if header else None
+    return parsed.timestamp() if parsed else None
+
+
+@hookimpl
+def pipegraft_examinations() -> Iterable[Examination]:
+    yield Examination("clock", "The clock agrees with the servers'.", run, _subjects)

@@ -1,0 +1,58 @@
+"""`pipegraft doctor`: what is wrong with everything that a delivery needs, and how to mend it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+
+if TYPE_CHECKING:
+    from pipegraft.usecases.doctor import CheckUp
+
+__all__ = ["command"]
+
+
+@click.command("doctor")
+@directory_option
+@click.option("--only", multiple=True, metavar="NAME", help="One examination; may be given several times.")
+@json_option
+def command(directory: Path, only: tuple[str, ...], as_json: bool) -> int:
+    """Check everything that a delivery needs, and say how to mend what is wrong. Nothing is written anywhere.
+
+    Ends with 1 if something is wrong, with 3 if nothing is and a system did not answer.
+    """
+    from pipegraft.adapters.clock import SystemClock  # noqa: PLC0415
+    from pipegraft.ports.examination import Health  # noqa: PLC0415
+    from pipegraft.usecases.connect import LiveConnections  # noqa: PLC0415
+    from pipegraft.usecases.doctor import examine  # noqa: PLC0415
+    from pipegraft.usecases.project import open_project  # noqa: PLC0415
+
+    project = open_project(directory, load_plugins())
+    found = examine(project, LiveConnections(project), os.environ, SystemClock(), only)
+    if as_json:
+        print_json([one.to_json() for one in found])
+    else:
+        _show(found)
+    health = {one.health for check in found for one in check.diagnoses}
+    return 1 if Health.WRONG in health else 3 if Health.UNREACHABLE in health else 0
+
+
+def _show(found: list[CheckUp]) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    from pipegraft.reports.doctor_view import doctor_view, summary  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    blocks = {
+        name: [one for check in checks for one in check.diagnoses]
+        for name, checks in itertools.groupby(found, key=lambda check: check.examination.name)
+    }
+    for part in doctor_view(blocks):
+        console.print(part)
+    console.print()
+    console.print(summary(one for diagnoses in blocks.values() for one in diagnoses), style="bold")

@@ -1,0 +1,155 @@
+"""`pipegraft doctor`: every examination at once, each within its time, and no secret in what is told."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipegraft.errors import AccessDenied, OutsideError, PipegraftError, UsageError
+from pipegraft.hookspecs import EXAMINATIONS, STAGES
+from pipegraft.manager import Plugins
+from pipegraft.ports.clock import Clock
+from pipegraft.ports.examination import Diagnosis, Examination, Health, Patient
+from pipegraft.ports.stage import Connections
+from pipegraft.usecases.project import Project
+
+__all__ = ["CheckUp", "examine"]
+
+_SECRET = re.compile(r"TOKEN|PASSWORD|PASSWD|SECRET|PRIVATE|CREDENTIAL|API_?KEY", re.IGNORECASE)
+_SHORTEST = 5
+"""Characters of a value that is hidden; shorter ones are words that say nothing."""
+
+
+@dataclass(slots=True)
+class CheckUp:
+    """One examination of one subject.
+
+    Arguments:
+        examination: what was looked at.
+        subject: which one; empty if there is one alone.
+        diagnoses: what came of it, in the order it was found.
+    """
+
+    examination: Examination
+    subject: str
+    diagnoses: list[Diagnosis] = field(default_factory=list)
+
+    def to_json(self) -> Mapping[str, Any]:
+        """Plain values."""
+        return {
+            "examination": self.examination.name,
+            "subject": self.subject,
+            "diagnoses": [
+                {
+                    "subject": one.subject,
+                    "health": str(one.health),
+                    "found": one.found,
+                    "mend": one.mend,
+                }
+                for one in self.diagnoses
+            ],
+        }
+
+
+def examine(
+    project: Project,
+    connections: Connections,
+    environment: Mapping[str, str],
+    clock: Clock,
+    only: Sequence[str] = (),
+) -> list[CheckUp]:
+    """Run every examination, all of them beside one another.
+
+    Arguments:
+        environment: the process's variables; values of those that look like secrets are hidden.
+        only: names of examinations; all if empty.
+
+    Raises:
+        UsageError: there is no such examination.
+    """
+    stages = project.plugins.all(STAGES).values()
+    needs = [need for stage in stages for need in stage.requires]
+    patient = Patient(project.delivery, project.root, connections, environment, needs, clock)
+    known = project.plugins.all(EXAMINATIONS)
+    chosen = [project.plugins.get(EXAMINATIONS, name) for name in only] or list(known.values())
+    started = [
+        _start(patient, CheckUp(examination, subject))
+        for examination in chosen
+        for subject in examination.subjects(patient)
+    ]
+    secrets = _secrets(environment)
+    found = [_finish(check, thread) for check, thread in started]
+    for check in found:
+        check.diagnoses = [_hidden(one, secrets) for one in check.diagnoses]
+    return found if only else [*_broken_plugins(project.plugins), *found]
+
+
+def _start(patient: Patient, check: CheckUp) -> tuple[CheckUp, threading.Thread]:
+    # A daemon: what hangs in a system call must not keep the program from ending.
+    thread = threading.Thread(target=_run, args=(patient, check), daemon=True)
+    thread.start()
+    return check, thread
+
+
+def _run(patient: Patient, check: CheckUp) -> None:
+    subject = check.subject or check.examination.name
+    try:
+        for diagnosis in check.examination.run(patient, check.subject):
+            check.diagnoses.append(diagnosis)
+    except (AccessDenied, UsageError) as error:
+        check.diagnoses.append(_told(subject, Health.WRONG, error))
+    except OutsideError as error:
+        check.diagnoses.append(_told(subject, Health.UNREACHABLE, error))
+    except PipegraftError as error:
+        check.diagnoses.append(_told(subject, Health.WRONG, error))
+    except Exception as error:  # noqa: BLE001 - one broken check must not hide the others
+        said = f"the check itself failed: {type(error).__name__}: {error}"
+        check.diagnoses.append(Diagnosis(subject, Health.WRONG, said, "report this as a defect"))
+
+
+def _told(subject: str, health: Health, error: PipegraftError) -> Diagnosis:
+    return Diagnosis(subject, health, error.problem.message, error.problem.fix)
+
+
+def _finish(check: CheckUp, thread: threading.Thread) -> CheckUp:
+    """Wait as long as the examination may take; what it found until then counts."""
+    thread.join(check.examination.limit)
+    copy = CheckUp(check.examination, check.subject, list(check.diagnoses))
+    if thread.is_alive():
+        said = f"it did not end within {check.examination.limit:g} s"
+        mend = "check address, proxy and firewall"
+        copy.diagnoses.append(
+            Diagnosis(check.subject or check.examination.name, Health.UNREACHABLE, said, mend)
+        )
+    return copy
+
+
+def _secrets(environment: Mapping[str, str]) -> list[str]:
+    found = {
+        value
+        for name, value in environment.items()
+        if _SECRET.search(name) and len(value) >= _SHORTEST and "/" not in value
+    }
+    return sorted(found, key=len, reverse=True)
+
+
+def _hidden(diagnosis: Diagnosis, secrets: Iterable[str]) -> Diagnosis:
+    texts = [diagnosis.subject, diagnosis.found, diagnosis.mend]
+    for secret in secrets:
+        texts = [text.replace(secret, "***") for text in texts]
+    return Diagnosis(texts[0], diagnosis.health, texts[1], texts[2])
+
+
+def _broken_plugins(plugins: Plugins) -> list[CheckUp]:
+    broken = [one for one in plugins.loaded.values() if one.error]
+    if not broken:
+        return []
+    examination = Examination("plugins", "Every plugin loads.", lambda _patient, _subject: ())
+    told = [
+        Diagnosis(f"plugin {one.name} of {one.origin}", Health.WRONG, one.error, "mend or uninstall it")
+        for one in broken
+    ]
+    return [CheckUp(examination, "", told)]
