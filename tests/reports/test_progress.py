@@ -84,3 +84,40 @@ def test_what_stays_on_a_terminal() -> None:
         "✘ sync-gate:production  0.5 s  expected a, found b",
     ):
         assert line in said
+
+
+def gate_event(message: str, *rows: tuple[str, str, str]) -> Event:
+    names = ("name", "state", "message")
+    resources = [dict(zip(names, row, strict=True)) for row in rows]
+    return Event("verdict", message, "a" * 40, {"state": "progressing", "resources": resources})
+
+
+ROWS = (
+    ("Application argocd/shop", "progressing", "health Progressing"),
+    ("Deployment shop/web", "failed", "CrashLoopBackOff"),
+    *((f"Service shop/s{number}", "succeeded", "Synced") for number in range(14)),
+)
+
+
+def test_a_gate_shows_its_resources_those_that_are_not_well_first() -> None:
+    stream = io.StringIO()
+    console = Console(
+        file=stream, force_terminal=True, width=100, height=40, color_system=None, legacy_windows=False
+    )
+    with LiveProgress(console) as progress:
+        progress.emit(Event("started", "Wait.", "sync-gate:production"))
+        progress.emit(gate_event("progressing: health Progressing", *ROWS))
+        console.print(progress._picture())
+    lines = [line.rstrip() for line in stream.getvalue().splitlines()]
+    table = [line for line in lines if line.lstrip().startswith(("✘", "○", "●"))]
+    assert table[0].split() == ["✘", "Deployment", "shop/web", "CrashLoopBackOff"]
+    assert table[1].split() == ["○", "Application", "argocd/shop", "health", "Progressing"]
+    assert "and 4 more; 14 of 16 are well" in stream.getvalue()
+
+
+def test_a_log_tells_the_same_verdict_once_whatever_its_resources() -> None:
+    stream = io.StringIO()
+    progress = PlainProgress(stream)
+    progress.emit(gate_event("progressing: not yet", *ROWS[:1]))
+    progress.emit(gate_event("progressing: not yet", *ROWS[:2]))
+    assert stream.getvalue().count("not yet") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from pipegraft.ports.progress import Event
 from pipegraft.reports.progress import shown
+from pipegraft.reports.resource_table import resource_table
 
 __all__ = ["LiveProgress"]
 
@@ -41,6 +43,7 @@ class LiveProgress:
         self._stage = ""
         self._summary = ""
         self._subjects: dict[str, str] = {}
+        self._resources: Sequence[Mapping[str, str]] = ()
         self._live = Live(self._picture(), console=console, transient=True, refresh_per_second=12)
 
     def __enter__(self) -> Self:
@@ -54,6 +57,8 @@ class LiveProgress:
 
     def emit(self, event: Event) -> None:
         with self._lock:
+            if event.kind == "verdict":
+                self._resources = event.data.get("resources", ())
             if event.kind == "started":
                 self._stage, self._summary, self._subjects = event.subject, event.message, {}
             elif event.kind == "finished":
@@ -76,7 +81,7 @@ class LiveProgress:
             event.subject,
             Text.assemble((f"{event.data.get('seconds', 0):.1f} s", "dim"), detail),
         )
-        self._stage, self._subjects = "", {}
+        self._stage, self._subjects, self._resources = "", {}, ()
 
     def _print(self, indent: str, mark: str, style: str, subject: str, message: str | Text) -> None:
         """One line that stays; what is too long for it goes on below its own beginning."""
@@ -96,4 +101,6 @@ class LiveProgress:
             Text.assemble(("    " + subject.ljust(width), "bold"), "  ", (message, "dim"))
             for subject, message in list(self._subjects.items())[-12:]
         ]
-        return Group(head, *lines)
+        if not self._resources:
+            return Group(head, *lines)
+        return Group(head, *lines, resource_table(self._resources))

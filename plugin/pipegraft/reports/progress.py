@@ -49,7 +49,7 @@ class PlainProgress:
             word = "done" if event.data.get("ok") else "failed"
             detail = "" if event.message == "done" else f": {event.message}"
             return f"[{event.subject}] {word} in {event.data.get('seconds', 0):.1f} s{detail}"
-        if event.kind == "progress" and self._last.get(event.subject) == event.message:
+        if event.kind in {"progress", "verdict"} and self._last.get(event.subject) == event.message:
             return ""  # a log needs no heartbeat
         self._last[event.subject] = event.message
         subject = f"{shown(event.subject)}: " if event.subject else ""
