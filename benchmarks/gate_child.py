@@ -12,8 +12,15 @@ from pipegraft.actions.wait import Patience, follow_revision
 from pipegraft.adapters.clock import SystemClock
 from pipegraft.adapters.engine.argocd import pipegraft_gitops_engines
 from pipegraft.ports.engine import EngineRequest
-from pipegraft.ports.iac import FakeIacRepository
 from pipegraft.ports.progress import RecordingProgress
+
+
+class History:
+    """Knows one commit."""
+
+    def contains(self, revision: str, at: str) -> bool:
+        """Whether they are the same."""
+        return revision == at
 
 
 def main(kubeconfig: str, namespace: str, target: str, count: str) -> None:
@@ -25,7 +32,7 @@ def main(kubeconfig: str, namespace: str, target: str, count: str) -> None:
     waited = follow_revision(
         plugin.connect(options, EngineRequest(Path())),
         plugin.verdict,
-        history=FakeIacRepository(),
+        history=History(),  # type: ignore[arg-type]
         target=target,
         patience=Patience(300.0),
         clock=SystemClock(),
