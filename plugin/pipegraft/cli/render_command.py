@@ -18,11 +18,29 @@ if TYPE_CHECKING:
 @click.option("--env", "environments", multiple=True, help="Only this environment; repeatable.")
 @target_option
 @click.option("--revision", help="Commit to name in the output; a digest of the output if absent.")
-def command(*, folder: Path, environments: tuple[str, ...], target: Target, revision: str | None) -> None:
+@click.option("--write", is_flag=True, help="Write rendered/NAME/manifests.yaml instead.")
+@click.option("--check", is_flag=True, help="Exit code 1 unless those files are as --write would leave them.")
+def command(
+    *,
+    folder: Path,
+    environments: tuple[str, ...],
+    target: Target,
+    revision: str | None,
+    write: bool,
+    check: bool,
+) -> int:
     """Show what the app spec in FOLDER becomes for an engine.
 
     The output is the same, byte for byte, for the same spec.
     """
-    from pipegraft.usecases.render import render  # noqa: PLC0415
+    from pipegraft.usecases.render import render, render_files  # noqa: PLC0415
 
-    click.echo(render(folder, environments, rendering(target, revision)), nl=False)
+    if not (write or check):
+        click.echo(render(folder, environments, rendering(target, revision)), nl=False)
+        return 0
+    if revision or target == "compose":
+        raise click.UsageError("--write and --check take no --revision, and no Compose file")
+    differing = render_files(folder, environments, rendering(target), write=write)
+    for path in differing:
+        click.echo(f"{'wrote' if write else 'differs:'} {path}")
+    return 1 if differing and not write else 0

@@ -27,13 +27,9 @@ target_option = click.option(
 
 def rendering(target: Target, revision: str | None = None) -> Rendering:
     """How to render with everything that is installed."""
-    from pipegraft.hookspecs import TRAFFIC_ROUTERS  # noqa: PLC0415
-    from pipegraft.usecases.render import Rendering  # noqa: PLC0415
-    from pipegraft.usecases.resources import load_providers  # noqa: PLC0415
+    from pipegraft.usecases.render import installed_rendering  # noqa: PLC0415
 
-    plugins = load_plugins()
-    routers = {name: one.cluster for name, one in plugins.all(TRAFFIC_ROUTERS).items() if one.cluster}
-    return Rendering(target, revision, routers, lambda: load_providers(plugins))
+    return installed_rendering(load_plugins(), target, revision)
 
 
 def changes_data(diffs: Sequence[EnvironmentDiff]) -> list[dict[str, Any]]:

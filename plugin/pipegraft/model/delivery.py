@@ -126,6 +126,9 @@ class Iac(Part):
     """Folder of this application in a repository shared by several; the root if absent."""
     merge_request: MergeRequest = MergeRequest()
     """For `write: merge-request`."""
+    rendered: Literal["kubernetes", "oam"] | None = None
+    """Commit what an environment becomes as `rendered/NAME/manifests.yaml`, together with each change of it:
+    for engines that apply plain files."""
 
 
 class Gate(Part):

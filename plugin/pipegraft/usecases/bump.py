@@ -15,7 +15,7 @@ from pipegraft.model.release import IacCommit
 from pipegraft.ports.iac import NewerProposed
 from pipegraft.ports.progress import Progress
 from pipegraft.ports.stage import IacBranch, StageContext
-from pipegraft.usecases.connect import LiveConnections, open_iac
+from pipegraft.usecases.connect import LiveConnections, open_iac, with_manifests
 from pipegraft.usecases.project import Project
 from pipegraft.usecases.run import ask_for_vetoes, open_record
 
@@ -133,7 +133,7 @@ class _Item:
 def _bump_group(group: Sequence[_Item], order: BumpOrder, progress: Progress) -> None:
     folders = [item.project.delivery.iac.path for item in group]
     shared = [] if None in folders else [folder for folder in folders if folder]
-    branch = open_iac(group[0].project, shared)
+    branch = with_manifests(open_iac(group[0].project, shared), [item.project for item in group])
     for item in group:
         try:
             item.prepare(branch, order, progress)

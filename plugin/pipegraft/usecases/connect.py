@@ -19,12 +19,13 @@ from pipegraft.ports.stage import IacBranch
 from pipegraft.usecases.project import Project
 
 if TYPE_CHECKING:
+    from pipegraft.actions.rendered import Render
     from pipegraft.ports.judge import Judge
     from pipegraft.ports.metrics import MetricSource
     from pipegraft.ports.plugins import ImageBuilderPlugin
     from pipegraft.ports.rollout import Rollout, RolloutRule
 
-__all__ = ["LiveConnections", "open_iac"]
+__all__ = ["LiveConnections", "open_iac", "with_manifests"]
 
 
 class LiveConnections:
@@ -76,7 +77,7 @@ class LiveConnections:
         )
 
     def _iac(self) -> IacBranch:
-        return open_iac(self._project, self._project.delivery.iac.path)
+        return with_manifests(open_iac(self._project, self._project.delivery.iac.path), [self._project])
 
     def _engine(self, environment: str) -> tuple[GitOpsEngine, VerdictRule]:
         gate = self._project.delivery.environments[environment].gate
@@ -151,3 +152,27 @@ def open_iac(project: Project, folder: str | Sequence[str] | None) -> IacBranch:
     if iac.write == "api":
         return GitLabBranch(remote, iac.branch)
     return MergeRequestBranch(remote, iac.branch, iac.merge_request, SystemClock())
+
+
+def with_manifests(branch: IacBranch, projects: Sequence[Project]) -> IacBranch:
+    """A branch that commits rendered manifests too, for those projects that want it.
+
+    Arguments:
+        projects: all that write to it.
+    """
+    wanting = {(one.delivery.iac.path or "").strip("/"): one for one in projects if one.delivery.iac.rendered}
+    if not wanting:
+        return branch
+    from pipegraft.actions.rendered import RenderedBranch  # noqa: PLC0415 - most projects render nothing
+
+    return RenderedBranch(branch, {folder: _render_for(one) for folder, one in wanting.items()})
+
+
+def _render_for(project: Project) -> Render:
+    from pipegraft.domain.rendering.dump import dump_documents  # noqa: PLC0415
+    from pipegraft.usecases.render import installed_rendering, render_texts  # noqa: PLC0415
+
+    iac = project.delivery.iac
+    label = f"{iac.path.strip('/')}/" if iac.path else ""
+    how = installed_rendering(project.plugins, iac.rendered or "kubernetes", label=label)
+    return lambda app, text, name: dump_documents(render_texts(app, {name: text}, how)[name])

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipegraft.adapters.files import write_together
 from pipegraft.domain.appspec import Resolved, read_app, resolve_in
 from pipegraft.domain.environment_file import environment_path
+from pipegraft.domain.rendered import rendered_path
 from pipegraft.domain.rendering.compose import render_compose
 from pipegraft.domain.rendering.dump import dump_documents
 from pipegraft.domain.rendering.kubernetes import render_kubernetes
@@ -16,10 +18,22 @@ from pipegraft.domain.rendering.oam import render_application
 from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS
 from pipegraft.domain.resources.binding import Platform
 from pipegraft.errors import ConfigError, Place, Problem, UsageError
+from pipegraft.hookspecs import TRAFFIC_ROUTERS
+from pipegraft.manager import Plugins
 from pipegraft.ports.resources import ResourceProvider, Target
 from pipegraft.ports.traffic import ClusterRouter
+from pipegraft.usecases.resources import load_providers
 
-__all__ = ["TARGETS", "Manifests", "Rendering", "environments_of", "render", "render_texts"]
+__all__ = [
+    "TARGETS",
+    "Manifests",
+    "Rendering",
+    "environments_of",
+    "installed_rendering",
+    "render",
+    "render_files",
+    "render_texts",
+]
 
 Manifests = list[dict[str, Any]]
 
@@ -50,6 +64,14 @@ class Rendering:
     routers: Routers = field(default_factory=lambda: CLUSTER_ROUTERS)
     load_providers: Callable[[], Mapping[str, ResourceProvider]] = dict
     label: str = ""
+
+
+def installed_rendering(
+    plugins: Plugins, target: Target, revision: str | None = None, label: str = ""
+) -> Rendering:
+    """How to render with everything that is installed; arguments as of `Rendering`."""
+    routers = {name: one.cluster for name, one in plugins.all(TRAFFIC_ROUTERS).items() if one.cluster}
+    return Rendering(target, revision, routers, lambda: load_providers(plugins), label)
 
 
 def render(folder: Path, environments: Sequence[str], how: Rendering) -> str:
@@ -105,6 +127,28 @@ def render_texts(app: str, environments: Mapping[str, str], how: Rendering) -> d
     if problems:
         raise ConfigError(problems)
     return rendered
+
+
+def render_files(
+    folder: Path, environments: Sequence[str], how: Rendering, *, write: bool = True
+) -> list[Path]:
+    """Render into ``rendered/NAME/manifests.yaml``, as every commit does with `iac.rendered`.
+
+    Arguments:
+        folder, environments, how: as for `render`.
+        write: whether to write; otherwise only to compare.
+
+    Returns:
+        The files that were different.
+    """
+    wanted = {
+        folder / rendered_path("", name): render(folder, [name], how).encode()
+        for name in environments or environments_of(folder)
+    }
+    differing = [path for path, text in wanted.items() if not path.exists() or path.read_bytes() != text]
+    if write:
+        write_together({path: wanted[path] for path in differing})
+    return differing
 
 
 def environments_of(folder: Path) -> list[str]:
