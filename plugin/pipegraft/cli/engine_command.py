@@ -44,10 +44,10 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str) -
 )
 @click.option(
     "--runtime",
-    type=click.Choice(["process", "docker"]),
+    type=click.Choice(["process", "docker", "kubernetes"]),
     default="process",
     show_default=True,
-    help="What runs the workloads.",
+    help="What runs the workloads; kubernetes takes the current context of KUBECONFIG.",
 )
 @click.option(
     "--state",
@@ -84,7 +84,7 @@ def command(
     folder: str,
     environments: tuple[str, ...],
     applications: Path | None,
-    runtime: Literal["process", "docker"],
+    runtime: Literal["process", "docker", "kubernetes"],
     state: Path,
     listen: tuple[str, int],
     poll: float,

@@ -11,7 +11,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -28,10 +28,12 @@ from pipegraft.errors import Locked, Unreachable, UsageError
 from pipegraft.manager import Plugins
 from pipegraft.model.engine import EngineApplication
 from pipegraft.usecases.engine.application import States
+from pipegraft.usecases.engine.cluster import ClusterOperator
 from pipegraft.usecases.engine.entrances import Entrances
 from pipegraft.usecases.engine.fetching import Fetcher
 from pipegraft.usecases.engine.instances import InstanceOperator
 from pipegraft.usecases.engine.loop import Engine
+from pipegraft.usecases.engine.operator import Operator
 from pipegraft.usecases.engine.place import Place, Source, source_name
 from pipegraft.usecases.engine.runtimes import OUTPUTS, open_runtime
 from pipegraft.usecases.resources import load_providers
@@ -41,7 +43,7 @@ __all__ = ["EngineSetup", "Runtime", "run_engine"]
 _RECORD = "engine.json"
 
 
-Runtime = Literal["process", "docker"]
+Runtime = Literal["process", "docker", "kubernetes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,33 +84,75 @@ def run_engine(setup: EngineSetup, plugins: Plugins, report: Callable[[str], Non
         Unreachable: the status server cannot listen, or a repository on this machine does not exist.
         UsageError: the same environment is named twice.
     """
-    with _alone(setup.state), open_runtime(setup.runtime, setup.state, setup.secrets) as (runtime, support):
-        router = EmbeddedRouter(setup.state / "proxy")
-        fetching = ThreadPoolExecutor(max_workers=4, thread_name_prefix="fetch")
-        operator = InstanceOperator(
-            runtime=runtime,
-            support=support,
-            router=router,
-            clock=SystemClock(),
-            entrances=Entrances(setup.state / "entrances.json", free_port),
-            fetcher=Fetcher(runtime.prepare, fetching.submit),
-            resources=MachineResources(setup.state / "resources", setup.state / OUTPUTS),
-            platform=Platform(lambda: load_providers(plugins), "oam"),
-            report=report,
-        )
+    with _alone(setup.state), _work(setup, plugins, report) as work:
         states = States(setup.state / "applications")
-        engine = Engine(_sources(setup), operator, states, poll=setup.poll, report=report)
-        with (
-            _ended_by_signals(engine.stop),
-            _server(setup, engine, lambda: _fetch(router.metrics_url)) as server,
-        ):
+        engine = Engine(_sources(setup), work.operator, states, poll=setup.poll, report=report)
+        with _ended_by_signals(engine.stop), _server(setup, engine, work.metrics) as server:
             report(f"listening on {server.url}")
             engine.run()
-        fetching.shutdown(wait=False, cancel_futures=True)
         if not setup.keep_workloads:
             report("ending the workloads")
-            router.stop()
-            operator.end()
+            work.end()
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What brings applications about, whole."""
+
+    operator: Operator
+    metrics: Callable[[], str]
+    end: Callable[[], None]
+
+
+@contextmanager
+def _work(setup: EngineSetup, plugins: Plugins, report: Callable[[str], None]) -> Iterator[_Work]:
+    helpers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="engine")
+    try:
+        if setup.runtime == "kubernetes":
+            with _cluster(plugins, helpers, report) as operator:
+                yield _Work(operator, str, operator.end)
+        else:
+            with open_runtime(setup.runtime, setup.state, setup.secrets) as (runtime, support):
+                router = EmbeddedRouter(setup.state / "proxy")
+                instances = InstanceOperator(
+                    runtime=runtime,
+                    support=support,
+                    router=router,
+                    clock=SystemClock(),
+                    entrances=Entrances(setup.state / "entrances.json", free_port),
+                    fetcher=Fetcher(runtime.prepare, helpers.submit),
+                    resources=MachineResources(setup.state / "resources", setup.state / OUTPUTS),
+                    platform=Platform(lambda: load_providers(plugins), "oam"),
+                    report=report,
+                )
+
+                def end() -> None:
+                    router.stop()
+                    instances.end()
+
+                yield _Work(instances, lambda: _fetch(router.metrics_url), end)
+    finally:
+        helpers.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _cluster(
+    plugins: Plugins, helpers: ThreadPoolExecutor, report: Callable[[str], None]
+) -> Iterator[ClusterOperator]:
+    from pipegraft.adapters.kubernetes import Cluster, ClusterOptions  # noqa: PLC0415 - open what is used
+    from pipegraft.adapters.runtime.kubernetes import ClusterObjects  # noqa: PLC0415
+
+    def connect(application: str, namespace: str) -> ClusterObjects:
+        return ClusterObjects(cluster, application, namespace, operator.changed)
+
+    with closing(Cluster(ClusterOptions(), Path.cwd())) as cluster:
+        operator = ClusterOperator(
+            connect,
+            helpers.submit,
+            Platform(lambda: load_providers(plugins), "kubernetes"),
+            report=report,
+        )
+        yield operator
 
 
 def _sources(setup: EngineSetup) -> list[Source]:

@@ -6,12 +6,22 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from pipegraft.domain.reconcile import Health, Step
+from pipegraft.ports.engine import State
 from pipegraft.ports.resources import HostedState
 from pipegraft.ports.runtime import Instance
 from pipegraft.ports.traffic import Route
 from pipegraft.usecases.engine.application import Application
+from pipegraft.usecases.engine.outcome import Outcome
 
-__all__ = ["describe"]
+__all__ = ["describe", "describe_cluster"]
+
+_HEALTH = {
+    State.SUCCEEDED: Health.HEALTHY,
+    State.PROGRESSING: Health.PROGRESSING,
+    State.BLOCKED: Health.PROGRESSING,
+    State.SUSPENDED: Health.PROGRESSING,
+    State.FAILED: Health.DEGRADED,
+}
 
 
 def describe(
@@ -38,25 +48,10 @@ def describe(
     resources = {name: _health_of(state) for name, state in (hosted or {}).items()}
     health = _worst(step, resources.values())
     in_force = desired is not None and application.routed == desired.plan.routes
-    live = desired is not None and application.live == desired.revision
-    refused = bool(application.problems)
-    sync = (
-        "refused" if refused else "synced" if live and in_force else "progressing" if desired else "waiting"
-    )
     return {
-        "application": application.name,
-        "environment": application.place.environment,
-        "revision": {
-            "observed": application.observed,
-            "desired": desired.revision if desired else "",
-            "live": application.live,
-        },
-        "sync": sync,
-        "health": str(health),
+        **_frame(application, health, in_force=in_force),
         "message": _message(application, step, hosted or {}, in_force=in_force),
-        "problems": list(application.problems),
         "trouble": list(trouble),
-        "notes": list(desired.plan.notes) if desired else [],
         "entrances": {_short(route.name): f"http://{route.listen}" for route in routes},
         "routes": {
             _short(route.name): {backend.name: backend.weight for backend in route.backends}
@@ -78,6 +73,86 @@ def describe(
         ],
         "instances": [_instance(one) for one in instances],
     }
+
+
+def describe_cluster(application: Application, outcome: Outcome) -> dict[str, Any]:
+    """The status of an application that a cluster runs.
+
+    Arguments:
+        outcome: what came of applying it last.
+    """
+    desired = application.desired
+    verdict = outcome.verdict
+    current = desired is not None and outcome.revision == desired.revision
+    health = _HEALTH[verdict.state] if verdict and current else Health.PROGRESSING
+    if outcome.refused:
+        health = Health.DEGRADED
+    rows = [
+        {"kind": "workload", "name": one.name, "health": str(_HEALTH[one.state]), "message": one.message}
+        for one in (verdict.resources if verdict else ())
+    ]
+    rows += [
+        {"kind": "object", "name": what, "health": str(Health.DEGRADED), "message": why}
+        for what, _, why in (refusal.partition(": ") for refusal in outcome.refused)
+    ]
+    evidence = list(verdict.evidence) if verdict else []
+    return {
+        **_frame(application, health, in_force=True),
+        "message": _cluster_message(application, outcome),
+        "trouble": [outcome.trouble] if outcome.trouble else [],
+        "entrances": {},
+        "routes": {},
+        "resources": [
+            {**row, "evidence": evidence if row["health"] != str(Health.HEALTHY) else []} for row in rows
+        ],
+        "instances": [],
+    }
+
+
+def _cluster_message(application: Application, outcome: Outcome) -> str:
+    if application.problems or application.desired is None:
+        return _said_of_spec(application)
+    if outcome.refused:
+        return outcome.refused[0]
+    if outcome.revision != application.desired.revision or outcome.verdict is None:
+        return "being applied"
+    if application.live == application.desired.revision:
+        return f"{application.live[:12]} is live"
+    return outcome.verdict.reason
+
+
+def _frame(application: Application, health: Health, *, in_force: bool) -> dict[str, Any]:
+    """What is said of every application.
+
+    Arguments:
+        in_force: whether requests go where they should.
+    """
+    desired = application.desired
+    live = desired is not None and application.live == desired.revision
+    refused = bool(application.problems)
+    sync = (
+        "refused" if refused else "synced" if live and in_force else "progressing" if desired else "waiting"
+    )
+    return {
+        "application": application.name,
+        "environment": application.place.environment,
+        "revision": {
+            "observed": application.observed,
+            "desired": desired.revision if desired else "",
+            "live": application.live,
+        },
+        "sync": sync,
+        "health": str(health),
+        "problems": list(application.problems),
+        "notes": list(desired.plan.notes) if desired else [],
+    }
+
+
+def _said_of_spec(application: Application) -> str:
+    if not application.problems:
+        return "nothing has been read yet"
+    kept = f"; {application.desired.revision[:12]} stays" if application.desired else ""
+    return f"the spec at {application.observed[:12]} is refused{kept}: {application.problems[0]}"
 
 
 def _short(route: str) -> str:
@@ -107,11 +182,8 @@ def _worst(step: Step, resources: Iterable[Health]) -> Health:
 def _message(
     application: Application, step: Step, hosted: Mapping[str, HostedState], *, in_force: bool
 ) -> str:
-    if application.problems:
-        kept = f"; {application.desired.revision[:12]} stays" if application.desired else ""
-        return f"the spec at {application.observed[:12]} is refused{kept}: {application.problems[0]}"
-    if application.desired is None:
-        return "nothing has been read yet"
+    if application.problems or application.desired is None:
+        return _said_of_spec(application)
     missing = next((f"{name}: {state.message}" for name, state in hosted.items() if not state.ready), None)
     if missing:
         return missing

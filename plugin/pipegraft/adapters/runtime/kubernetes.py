@@ -1,0 +1,215 @@
+"""Objects of a cluster that belong to one application: applied, healed, and removed when no longer declared.
+
+Server-side apply with a field manager of our own; what belongs to the application is known by ApplySet
+labels, which kubectl and other tools respect. Sources: Kubernetes documentation "Server-Side Apply",
+KEP-3659 (ApplySet: ``kubectl apply --prune`` redesign).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipegraft.adapters.kubernetes import Cluster, Kind
+from pipegraft.adapters.kubernetes.kinds import CONFIG_MAP, CRON_JOB, DEPLOYMENT, JOB, POD, REPLICA_SET
+from pipegraft.domain.verdicts.workloads import health
+from pipegraft.errors import Locked, UsageError
+from pipegraft.ports.engine import Verdict
+
+if TYPE_CHECKING:
+    from pipegraft.adapters.kubernetes.watching import Watched
+
+__all__ = ["MANAGER", "ClusterObjects"]
+
+MANAGER = "pipegraft-engine"
+"""Field manager: owner of every field the app spec declares."""
+
+_PART_OF = "applyset.kubernetes.io/part-of"
+_ID = "applyset.kubernetes.io/id"
+_TOOLING = "applyset.kubernetes.io/tooling"
+_KINDS = "applyset.kubernetes.io/contains-group-kinds"
+_OWN_KINDS = "pipegraft.dev/kinds"
+"""The same with versions, without which an object of a custom resource cannot be found again."""
+_LAST = ("HTTPRoute", "VirtualService", "Ingress")
+"""Kinds that send requests somewhere: after what they lead to."""
+_SERVED = (
+    Kind("", "v1", "Service", "services"),
+    Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
+    Kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+    Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+    Kind("networking.k8s.io", "v1", "Ingress", "ingresses"),
+    Kind("apps.kruise.io", "v1beta1", "SidecarSet", "sidecarsets", namespaced=False),
+    CONFIG_MAP,
+    CRON_JOB,
+    DEPLOYMENT,
+    JOB,
+)
+
+Object = Mapping[str, Any]
+
+
+class ClusterObjects:
+    """The objects of one application in one namespace.
+
+    Arguments:
+        application: its name.
+        changed: called after every change of anything like them, from any thread.
+    """
+
+    def __init__(
+        self, cluster: Cluster, application: str, namespace: str, changed: Callable[[], None]
+    ) -> None:
+        self._cluster = cluster
+        self._name = f"pipegraft-{application}"
+        self._namespace = namespace
+        self._changed = changed
+        self._set = _set_id(self._name, namespace)
+        self._applied: dict[tuple[Kind, str], tuple[str, str]] = {}
+        self._recorded: frozenset[Kind] | None = None
+
+    def apply(self, objects: Sequence[Object]) -> list[str]:
+        """Make the cluster have these: what is missing, differs from before, or was changed by somebody.
+
+        Returns:
+            What was refused, one sentence each; everything else is applied.
+
+        Raises:
+            Unreachable, AccessDenied: the API did not answer or refused.
+        """
+        self._record(frozenset(map(_kind_of, objects)) | self._known())
+        refused = []
+        for item in sorted(objects, key=lambda one: one["kind"] in _LAST):
+            try:
+                self._apply(item)
+            except (Locked, UsageError) as error:
+                refused.append(f"{item['kind']} {item['metadata']['name']}: {error}")
+        return refused
+
+    def health(self, objects: Sequence[Object]) -> Verdict:
+        """Whether the workloads among them run as declared."""
+        live = [found for item in objects if (found := self._live(item)) is not None]
+        owned = [item for kind in (REPLICA_SET, POD) for item in self._watched(kind).objects().values()]
+        return health(live, owned, self._cluster.now().isoformat().replace("+00:00", "Z"))
+
+    def prune(self, objects: Sequence[Object]) -> list[str]:
+        """Delete what belongs to the application and is none of these; answers what was."""
+        kept = {(_kind_of(item), item["metadata"]["name"]) for item in objects}
+        gone = []
+        for kind in sorted(self._known(), key=lambda one: (one.kind not in _LAST, one.kind)):
+            for item in self._cluster.find(kind, self._namespace, {_PART_OF: self._set}):
+                name = item["metadata"]["name"]
+                if (kind, name) not in kept:
+                    self._cluster.delete(kind, name, self._namespace)
+                    self._applied.pop((kind, name), None)
+                    gone.append(f"{kind.kind} {name}")
+        self._record(frozenset(kind for kind, _ in kept))
+        return gone
+
+    def _apply(self, item: Object) -> None:
+        kind, name = _kind_of(item), item["metadata"]["name"]
+        digest = hashlib.sha256(json.dumps(item, sort_keys=True).encode()).hexdigest()
+        live = self._live(item)
+        owner = (live or {}).get("metadata", {}).get("labels", {}).get(_PART_OF)
+        if owner not in (None, self._set):
+            raise UsageError(
+                f"it belongs to another set of objects, {owner}",
+                fix="rename one of them, or delete the other application's first",
+            )
+        if live and owner and self._applied.get((kind, name)) == (digest, _mark(live)):
+            return
+        try:
+            applied = self._cluster.apply(
+                _labelled(item, self._set), kind, manager=MANAGER, force=owner is not None
+            )
+        except Locked as error:
+            raise Locked(
+                f"somebody else manages it: {error.problem.message}",
+                fix="delete it there, or have its manager give up those fields",
+            ) from error
+        self._watched(kind).take(applied)
+        self._applied[kind, name] = (digest, _mark(applied))
+
+    def _live(self, item: Object) -> Object | None:
+        name = item["metadata"]["name"]
+        kind = _kind_of(item)
+        key = (self._namespace if kind.namespaced else "", name)
+        return self._watched(kind).objects().get(key)
+
+    def _watched(self, kind: Kind) -> Watched:
+        watched = self._cluster.watched(kind, self._namespace)
+        watched.listen(self._changed)
+        return watched
+
+    def _known(self) -> frozenset[Kind]:
+        """Kinds of which there may be objects, by the set's own record."""
+        if self._recorded is None:
+            parent = self._cluster.get(CONFIG_MAP, self._name, self._namespace)
+            told = ((parent or {}).get("metadata", {}).get("annotations") or {}).get(_OWN_KINDS, "")
+            self._recorded = frozenset(_read_kinds(told))
+        return self._recorded
+
+    def _record(self, kinds: frozenset[Kind]) -> None:
+        """Keep the set's record; it names a kind before the first object of it is there."""
+        if kinds == self._recorded:
+            return
+        self._cluster.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {
+                    "name": self._name,
+                    "namespace": self._namespace,
+                    "labels": {_ID: self._set, "app.kubernetes.io/managed-by": "pipegraft"},
+                    "annotations": {
+                        _TOOLING: "pipegraft/v1",
+                        _KINDS: ",".join(sorted(f"{one.kind}.{one.group}".rstrip(".") for one in kinds)),
+                        _OWN_KINDS: ",".join(sorted(f"{one.api_version}/{one.kind}" for one in kinds)),
+                    },
+                },
+            },
+            CONFIG_MAP,
+            manager=MANAGER,
+        )
+        self._recorded = kinds
+
+
+def _set_id(name: str, namespace: str) -> str:
+    """ID of an ApplySet whose parent is a ConfigMap (KEP-3659)."""
+    digest = hashlib.sha256(f"{name}.{namespace}.ConfigMap.".encode()).digest()
+    return f"applyset-{base64.urlsafe_b64encode(digest).decode().rstrip('=')}-v1"
+
+
+def _labelled(item: Object, set_id: str) -> dict[str, Any]:
+    metadata = item["metadata"]
+    labels = {**metadata.get("labels", {}), _PART_OF: set_id}
+    return {**item, "metadata": {**metadata, "labels": labels}}
+
+
+def _mark(item: Object) -> str:
+    """Changes when what is declared of an object does; status alone leaves a generation as it is."""
+    metadata = item["metadata"]
+    return f"{metadata.get('uid')} {metadata.get('generation') or metadata.get('resourceVersion')}"
+
+
+def _kind_of(item: Object) -> Kind:
+    return _kind(str(item["apiVersion"]), str(item["kind"]), namespaced="namespace" in item["metadata"])
+
+
+def _kind(api_version: str, kind: str, *, namespaced: bool = True) -> Kind:
+    """Where the API serves a kind; a custom resource's plural mostly is the English one of its name."""
+    group, _, version = api_version.rpartition("/")
+    for one in _SERVED:
+        if (one.group, one.kind) == (group, kind):
+            return one
+    word = kind.lower()
+    plural = f"{word[:-1]}ies" if word.endswith("y") else f"{word}es" if word.endswith("s") else f"{word}s"
+    return Kind(group, version, kind, plural, namespaced)
+
+
+def _read_kinds(text: str) -> Iterator[Kind]:
+    for entry in filter(None, text.split(",")):
+        api_version, _, kind = entry.rpartition("/")
+        yield _kind(api_version, kind)
