@@ -65,6 +65,10 @@ class Source:
             self.since = time.perf_counter()
             self._news.notify_all()
 
+    def sync(self, _push: object = None) -> Sequence[str]:
+        """Nothing to look at."""
+        return []
+
     def wait(self, seconds: float) -> None:
         """Wait for the news."""
         with self._news:
@@ -90,7 +94,7 @@ def latency(kind: type[EmbeddedEngine]) -> float:
     """Milliseconds from the news to the end of one wait."""
     history = FakeIacRepository({"app.yaml": "app: shop"})
     source = Source(history.tip())
-    with StatusServer("127.0.0.1", 0, source, lambda: None, lambda: "") as server:
+    with StatusServer("127.0.0.1", 0, source, lambda: "") as server:
         engine = kind(EmbeddedOptions(application="shop", url=server.url), Path())
         threading.Timer(AFTER, source.become_live).start()
         wait_for_revision(

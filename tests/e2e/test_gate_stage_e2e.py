@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from gate_scripts import APP_SPEC, SHORT, asked, compared, counted, deployment, pod, published, rolled
 from gate_world import URL, World
 from git_servers import make_bare
 from harness import run
 from kubernetes_api import KubernetesApi
-from test_gate_e2e import APP_SPEC, asked, compared, pod, published, rolled
 
 from pipegraft.model.release import EnvironmentRelease, IacCommit, Release, Source
 
@@ -148,8 +148,6 @@ def test_a_commit_on_top_that_takes_the_release_back_is_not(job: Job) -> None:
 
 
 def test_a_failure_ends_with_1_and_shows_why(job: Job) -> None:
-    from test_gate_e2e import SHORT, counted, deployment
-
     deployment(job.world)
     process = job.start(engine="workloads", objects=["Deployment/web"])
     crash = pod("web-new", waiting="CrashLoopBackOff", restarts=4)
