@@ -29,6 +29,7 @@ _PLUGINS = {
 }
 KINDS = {
     "app": Kind("argoproj.io", "v1alpha1", "Application", "applications"),
+    "project": Kind("argoproj.io", "v1alpha1", "AppProject", "appprojects"),
     "vela": Kind("core.oam.dev", "v1beta1", "Application", "applications"),
     "source": Kind("source.toolkit.fluxcd.io", "v1", "GitRepository", "gitrepositories"),
     "kustomization": Kind("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations"),

@@ -115,7 +115,7 @@ def follow_revision(
         ended = watch.look(is_ours)
         if ended:
             return ended
-    return watch.end(watch.too_late())
+    return watch.too_late()
 
 
 class _Watch:
@@ -175,28 +175,22 @@ class _Watch:
 
     def end(self, error: PipegraftError | None) -> Waited:
         """The result, with what more is known if it is a bad one."""
-        seconds = self._clock.now() - self.started
         verdict = self._verdict
-        bad = error is not None or verdict is None or verdict.state is not State.SUCCEEDED
-        if bad and verdict is not None:
+        if verdict and (error or verdict.state is not State.SUCCEEDED):
             verdict = replace(verdict, evidence=(*verdict.evidence, *self._engine.explain()))
-        if verdict is not None and bad and error is None:
-            error = SyncFailed(_words(verdict))
+            error = error or SyncFailed(_words(verdict))
+        seconds = self._clock.now() - self.started
         return Waited(verdict, seconds, {**self.phases, "ended": seconds}, error)
 
-    def too_late(self) -> PipegraftError:
-        """The error when the time is over."""
+    def too_late(self) -> Waited:
+        """The result when the time is over."""
         if self._trouble:
-            return self._trouble
-        verdict = self._verdict
-        if verdict:
-            verdict = replace(verdict, evidence=(*verdict.evidence, *self._engine.explain()))
-        reached = _words(verdict) if verdict else "nothing was seen"
+            return self.end(self._trouble)
         within = f"{self._target[:12]} was not live within {self._patience.timeout:g} s"
-        return SyncFailed(
-            f"{within}; at the end it was {reached}",
-            fix="look at what is named above, or raise 'gate.timeout'",
-        )
+        fix = "look at what is named above, or raise 'gate.timeout'"
+        ended = self.end(SyncFailed(within, fix=fix))
+        reached = _words(ended.verdict) if ended.verdict else "nothing was seen"
+        return replace(ended, error=SyncFailed(f"{within}; at the end it was {reached}", fix=fix))
 
     def _failed(self, error: OutsideError) -> Waited | None:
         """The engine could not be asked; a refusal that lasts ends the wait."""

@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
     from pydantic_core import CoreSchema
 
-__all__ = ["Declared", "DottedPath", "Duration", "Name", "Part", "RelativePath", "descriptions", "kebab"]
+__all__ = [
+    "Declared",
+    "DottedPath",
+    "Duration",
+    "Name",
+    "Part",
+    "RelativePath",
+    "descriptions",
+    "kebab",
+    "parse_duration",
+]
 
 
 def kebab(name: str) -> str:
@@ -99,9 +109,20 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
+def parse_duration(text: str) -> float:
+    """Seconds of ``30s``, ``5m`` or ``1h30m``.
+
+    Raises:
+        ValueError: it is no duration.
+    """
+    if not _DURATION.fullmatch(text):
+        raise ValueError(f"expected a duration such as 30s, 5m or 1h30m, found '{text}'")
+    return sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+
+
 def _seconds(value: object) -> object:
     if isinstance(value, str) and _DURATION.fullmatch(value):
-        return sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(value))
+        return parse_duration(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     raise ValueError("expected a duration such as 30s, 5m or 1h30m")

@@ -62,16 +62,16 @@ def run(context: StageContext, inputs: SyncGateInputs) -> None:
 
 def _result(waited: Waited, target: str) -> GateResult:
     """What the release record keeps; of many resources those that are well need no line."""
-    verdict = waited.verdict or Verdict(State.FAILED, "the engine never answered")
-    state = verdict.state
-    if waited.error and state in {State.SUCCEEDED, State.PROGRESSING}:
-        state = State.FAILED
+    verdict = waited.verdict or Verdict(State.PROGRESSING, "")
+    state, evidence = verdict.state, verdict.reason
+    if waited.error and state in {State.SUCCEEDED, State.PROGRESSING}:  # the verdict is not what ended it
+        state, evidence = State.FAILED, waited.error.problem.message
     told = [row for row in verdict.resources if row.state is not State.SUCCEEDED]
     rows = verdict.resources if len(verdict.resources) <= _MOST_ROWS else told[:_MOST_ROWS]
     return GateResult(
         revision=target,
         verdict=str(state),
-        evidence=verdict.reason if state is verdict.state or not waited.error else str(waited.error),
+        evidence=evidence,
         seconds=round(waited.seconds, 3),
         details=verdict.evidence,
         resources=tuple(

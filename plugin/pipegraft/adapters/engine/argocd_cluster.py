@@ -8,10 +8,13 @@ from typing import Any
 from pipegraft.adapters.engine.cluster_reader import ClusterReader, Reference
 from pipegraft.adapters.kubernetes import Cluster, Kind
 from pipegraft.domain.verdicts.argocd import REFRESH
+from pipegraft.domain.verdicts.sync_windows import can_sync
+from pipegraft.errors import AccessDenied, UsageError
 
 __all__ = ["APPLICATION", "ClusterApplications"]
 
 APPLICATION = Kind("argoproj.io", "v1alpha1", "Application", "applications")
+PROJECT = Kind("argoproj.io", "v1alpha1", "AppProject", "appprojects")
 _HERE = {"https://kubernetes.default.svc", "in-cluster"}
 """How a destination says the cluster that Argo CD itself runs in."""
 
@@ -28,6 +31,7 @@ class ClusterApplications:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._reader = ClusterReader(cluster)
+        self._may_read_projects = True
 
     def begin(self) -> None:
         self._reader.begin()
@@ -35,8 +39,19 @@ class ClusterApplications:
     def read(self, namespace: str) -> Mapping[tuple[str, str], Object]:
         return self._reader.objects(APPLICATION, namespace)
 
-    def can_sync(self, application: Object) -> bool | None:  # noqa: ARG002 - only Argo CD's own API says it
-        return None
+    def can_sync(self, application: Object) -> bool | None:
+        """What the windows of its project say; None where those may not be read."""
+        metadata = application["metadata"]
+        key = (metadata["namespace"], application["spec"].get("project") or "default")
+        if not self._may_read_projects:
+            return None
+        try:
+            project = self._reader.objects(PROJECT, metadata["namespace"]).get(key) or {}
+        except (AccessDenied, UsageError):
+            self._may_read_projects = False
+            return None
+        windows = (project.get("spec") or {}).get("syncWindows") or ()
+        return can_sync(windows, application, self._cluster.now())
 
     def refresh(self, application: Object, *, hard: bool) -> None:
         """A normal refresh resolves the branch anew; a hard one forgets cached manifests too."""
