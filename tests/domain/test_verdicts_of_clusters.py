@@ -503,3 +503,276 @@ def test_the_worst_of_several_is_told_first_and_the_others_beside_it() -> None:
     assert found.state is FAIL
     assert "ProgressDeadlineExceeded" in found.reason
     assert found.evidence == ("progressing: StatefulSet shop/web: 0 of 2 ready",)
+
+
+WEB = {"group": "apps", "kind": "Deployment", "namespace": "shop", "name": "web", "status": "Synced"}
+
+
+def crashing(**changes: Any) -> dict[str, Any]:
+    """A Deployment whose newest pod crashes for the third time, and what belongs to it."""
+    item = copy.deepcopy(DEPLOYMENT)
+    item["status"] |= {"readyReplicas": 1, **changes}
+    crashed = pod("new", "CrashLoopBackOff")
+    return {"workloads": [item], "owned": [NEW, crashed], "now": "2026-01-01T10:00:00Z"}
+
+
+def child(**source: str) -> dict[str, Any]:
+    return {"child": True, "branch": "main", "application.spec.source": {"repoURL": "x", **source}}
+
+
+RUNNING = {f"{A}.operationState.phase": "Running"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "says"),
+    [
+        ({"repository": "ssh://git@git.example.com:22/iac/shop.git"}, PASS, ""),
+        ({"repository": "git@GIT.example.com:iac/shop"}, PASS, ""),
+        ({"repository": "https://git.example.com/iac/shop-2"}, FAIL, "set 'gate.repository'"),
+        (
+            {"branch": "main", "application.spec.source.targetRevision": "main", f"{A}.sync.comparedTo": {}},
+            PASS,
+            "",
+        ),
+        (
+            {"branch": "main", "application.spec.source.targetRevision": "HEAD", f"{A}.sync.comparedTo": {}},
+            PASS,
+            "",
+        ),
+        (
+            {
+                "branch": "main",
+                "application.spec.source.targetRevision": "refs/heads/main",
+                f"{A}.sync.comparedTo": {},
+            },
+            PASS,
+            "",
+        ),
+        ({"branch": "main", "application.spec.source.targetRevision": "release"}, FAIL, "follows 'release'"),
+        ({"application.metadata.annotations": {argocd.REFRESH: "normal"}}, WAIT, "older"),
+        (
+            {
+                "application.metadata.annotations": {argocd.REFRESH: "normal"},
+                f"{A}.health.status": "Degraded",
+            },
+            WAIT,
+            "older",
+        ),
+        (crashing(), PASS, ""),  # what Argo CD calls healthy is; the pods explain what it does not
+        ({**crashing(), f"{A}.health.status": "Progressing"}, FAIL, "CrashLoopBackOff"),
+        ({**crashing(), f"{A}.health.status": "Degraded"}, FAIL, "exit status 3: boom"),
+        ({**crashing(), f"{A}.health.status": "Progressing", f"{A}.sync.revision": OLD}, WAIT, OLD[:12]),
+        ({**crashing(), **RUNNING}, FAIL, "CrashLoopBackOff"),
+        ({**crashing(), **RUNNING, f"{A}.operationState.syncResult.revision": OLD}, WAIT, "sync Running"),
+        ({**crashing(observedGeneration=1), f"{A}.health.status": "Progressing"}, WAIT, "Progressing"),
+    ],
+)
+def test_argo_cd_and_what_is_behind_it(changes: dict[str, Any], state: State, says: str) -> None:
+    found, words = judge(argocd.verdict, ARGOCD, changes)
+    assert (found, says in words) == (state, True), words
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({"child": True}, PASS),
+        ({"child": True, f"{A}.sync.revision": OLD}, WAIT),
+        ({**child(), f"{A}.sync.revision": "9" * 40, f"{A}.sync.comparedTo": {}}, PASS),
+        ({**child(), f"{A}.health.status": "Degraded", f"{A}.sync.comparedTo": {}}, FAIL),
+        (
+            {
+                **child(repoURL="https://git.example.com/iac/shop", targetRevision="v1"),
+                f"{A}.sync.revision": OLD,
+                f"{A}.sync.comparedTo": {},
+            },
+            PASS,  # it stays at its tag
+        ),
+    ],
+)
+def test_argo_cd_child_of_another_repository_or_tag(changes: dict[str, Any], state: State) -> None:
+    assert judge(argocd.verdict, ARGOCD, changes)[0] is state
+
+
+def test_while_a_sync_runs_only_what_it_has_applied_counts() -> None:
+    app = copy.deepcopy(ARGOCD["application"])
+    assert [item["name"] for item in argocd.applied(app)] == ["web"]
+    app["status"]["operationState"] |= {
+        "phase": "Running",
+        "syncResult": {"resources": [{**WEB, "name": "db"}, {**WEB, "name": "later", "status": ""}]},
+    }
+    assert [item["name"] for item in argocd.applied(app)] == ["db"]
+
+
+CHECKING = {
+    f"{K}.conditions": [
+        ready("Unknown", "Progressing", "Reconciliation in progress"),
+        ready(
+            "True", "Progressing", f"Running health checks for revision main@sha1:{TARGET} …", "Reconciling"
+        ),
+    ],
+    f"{K}.lastAppliedRevision": f"main@sha1:{OLD}",
+    f"{K}.lastAttemptedRevision": f"main@sha1:{OLD}",
+}
+OF_OLD = {
+    **CHECKING,
+    f"{K}.conditions": [
+        ready("True", "Progressing", f"Running health checks for revision main@sha1:{OLD} …", "Reconciling")
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "says"),
+    [
+        (
+            {
+                "repository": "https://git.example.com/iac/shop",
+                "source.spec.url": "ssh://git@git.example.com/iac/shop",
+            },
+            PASS,
+            "",
+        ),
+        (
+            {"repository": "https://git.example.com/iac/shop", "source.spec.url": "https://x/y"},
+            FAIL,
+            "follows https://x/y",
+        ),
+        ({"branch": "main", "source.spec.ref": {"branch": "main"}}, PASS, ""),
+        ({"branch": "main"}, FAIL, "follows 'master'"),
+        ({"branch": "main", "source.spec.ref": {"semver": ">1"}}, FAIL, "follows '>1'"),
+        (
+            {
+                "branch": "main",
+                "child": True,
+                "source.spec.ref": {"tag": "v1"},
+                f"{S}.artifact.revision": "v1@sha1:abc",
+                f"{K}.lastAppliedRevision": "v1@sha1:abc",
+            },
+            PASS,
+            "",
+        ),
+        ({**CHECKING, **crashing()}, FAIL, "CrashLoopBackOff"),
+        ({**OF_OLD, **crashing()}, WAIT, "has applied"),
+        ({**crashing(), "kustomization.spec.wait": False}, FAIL, "CrashLoopBackOff"),
+        (
+            {**crashing(), "helm-releases": release(ready("Unknown", "Progressing", "running install"))},
+            FAIL,
+            "CrashLoopBackOff",
+        ),
+    ],
+)
+def test_flux_and_what_is_behind_it(changes: dict[str, Any], state: State, says: str) -> None:
+    found, words = judge(flux.verdict, FLUX, changes)
+    assert (found, says in words) == (state, True), words
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({f"{A}.status": "unhealthy", **crashing()}, FAIL),
+        ({f"{A}.status": "unhealthy", f"{A}.workflow.appRevision": OLD, **crashing()}, WAIT),
+    ],
+)
+def test_kubevela_and_what_is_behind_it(changes: dict[str, Any], state: State) -> None:
+    assert judge(kubevela.verdict, VELA, changes)[0] is state
+
+
+NOW = "2026-01-01T10:01:00Z"
+SINCE = {"conditions": [{**UNSCHEDULABLE[0], "lastTransitionTime": "2026-01-01T10:00:30Z"}]}
+JOB = thing("Job", {}, {})
+GENERATION = {"deprecated.daemonset.template.generation": "7", workloads.REVISION: TARGET}
+QUOTA = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
+
+
+def labelled(item: dict[str, Any], **labels: str) -> dict[str, Any]:
+    item["metadata"]["labels"] = {key.replace("_", "-"): value for key, value in labels.items()}
+    return item
+
+
+@pytest.mark.parametrize(
+    ("item", "changes", "state", "says"),
+    [
+        (DEPLOYMENT, {**SHORT, "owned": [NEW, pod("new", **SINCE)], "now": NOW}, WAIT, "0/3 nodes"),
+        (
+            DEPLOYMENT,
+            {**SHORT, "owned": [NEW, pod("new", **SINCE)], "now": "2026-01-01T10:02:00Z"},
+            FAIL,
+            "0/3 nodes",
+        ),
+        (
+            DEPLOYMENT,
+            {**SHORT, "objects.0.status.conditions": [{**QUOTA, "lastTransitionTime": NOW}], "now": NOW},
+            WAIT,
+            "quota",
+        ),
+        (DEPLOYMENT, {**SHORT, "objects.0.status.conditions": [QUOTA]}, FAIL, "exceeded quota"),
+        (
+            DEPLOYMENT,
+            {
+                **SHORT,
+                "objects.0.status.observedGeneration": 1,
+                "owned": [NEW, pod("new", "ImagePullBackOff")],
+            },
+            WAIT,
+            "has changed",
+        ),
+        (JOB, {"owned": [pod("u1", phase="Failed", reason="Error")]}, WAIT, "is running"),
+        (JOB, {"owned": [pod("u1", "ImagePullBackOff")]}, FAIL, "ImagePullBackOff"),
+        (
+            DAEMON,
+            {
+                "objects.0.status.numberReady": 1,
+                "objects.0.metadata.annotations": GENERATION,
+                "owned": [labelled(pod("u1", "CrashLoopBackOff"), pod_template_generation="6")],
+            },
+            WAIT,
+            "1 of 3",
+        ),
+        (
+            DAEMON,
+            {
+                "objects.0.status.numberReady": 1,
+                "objects.0.metadata.annotations": GENERATION,
+                "owned": [labelled(pod("u1", "CrashLoopBackOff"), pod_template_generation="7")],
+            },
+            FAIL,
+            "Crash",
+        ),
+        (
+            STATEFUL,
+            {**SHORT, "owned": [labelled(pod("u1", "CrashLoopBackOff"), controller_revision_hash="a")]},
+            WAIT,
+            "1 of 2",
+        ),
+        (
+            STATEFUL,
+            {**SHORT, "owned": [labelled(pod("u1", "CrashLoopBackOff"), controller_revision_hash="b")]},
+            FAIL,
+            "Crash",
+        ),
+    ],
+)
+def test_workloads_forgive_what_mends_itself(
+    item: dict[str, Any], changes: dict[str, Any], state: State, says: str
+) -> None:
+    found, words = judge(workloads.verdict, {"objects": [item]}, changes)
+    assert (found, says in words) == (state, True), words
+
+
+def test_several_applications_are_named_and_counted() -> None:
+    def entry(name: str, **changes: Any) -> dict[str, Any]:
+        found = copy.deepcopy(ARGOCD)
+        put(found, "application.metadata.name", name)
+        for path, value in changes.items():
+            put(found, path.replace("__", "."), value)
+        return found
+
+    good, bad = entry("one"), entry("two", application__status__health={"status": "Degraded"})
+    found = argocd.verdicts({"applications": [good, bad], "expected": 2}, at_target)
+    assert (found.state, found.reason) == (FAIL, "Application argocd/two: health Degraded")
+    assert [row.name for row in found.resources] == ["Application argocd/one", "Application argocd/two"]
+    few = argocd.verdicts({"applications": [good], "expected": 2}, at_target)
+    assert (few.state, few.reason) == (WAIT, "1 of 2 applications are there")
+    assert argocd.verdicts({"applications": [good, entry("two")], "expected": 2}, at_target).state is PASS
+    many = [entry(f"a{number}", application__status__health={"status": "Missing"}) for number in range(30)]
+    assert argocd.verdicts({"applications": many}, at_target).evidence[-1] == "and 9 more"
