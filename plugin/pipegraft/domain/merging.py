@@ -25,14 +25,15 @@ _SIDECAR_POLICIES = ("security", "sidecar")
 
 def merge(below: D, above: D) -> D:
     """Put one declaration over another of the same kind; see the module for the rules."""
+    if not below.model_fields_set and _is_settled(above):
+        return above
     values: dict[str, Any] = {name: getattr(below, name) for name in below.model_fields_set}
     for name in above.model_fields_set:
         value, old = getattr(above, name), values.get(name)
         if isinstance(value, Mapping):
             value = _merged_by_name(old or {}, value)
         elif isinstance(value, Declared):
-            empty: Declared = type(value).model_construct()
-            value = merge(old if isinstance(old, Declared) else empty, value)
+            value = _over(old, value)
         values[name] = value
     left = {name: value for name, value in values.items() if value is not None}
     return cast("D", type(above).model_construct(**left))
@@ -41,12 +42,28 @@ def merge(below: D, above: D) -> D:
 def _merged_by_name(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, entry in above.items():
-        if isinstance(entry, Declared) and not isinstance(entry, Reference):
-            old = merged.get(key)
-            empty: Declared = type(entry).model_construct()
-            entry = merge(old if isinstance(old, Declared) else empty, entry)  # noqa: PLW2901
-        merged[key] = entry
+        whole = not isinstance(entry, Declared) or isinstance(entry, Reference)
+        merged[key] = entry if whole else _over(merged.get(key), entry)
     return {key: entry for key, entry in merged.items() if entry is not None}
+
+
+def _over(below: object, above: Declared) -> Declared:
+    """A block over what lies below it, if that is a block too."""
+    if isinstance(below, type(above)):
+        return merge(below, above)
+    return above if _is_settled(above) else merge(type(above).model_construct(), above)
+
+
+def _is_settled(value: Any) -> bool:
+    """Whether nothing in it takes away what lies below."""
+    if isinstance(value, Declared):
+        return all(_is_settled(getattr(value, name)) for name in value.model_fields_set)
+    if isinstance(value, Mapping):
+        return all(map(_is_settled, value.values()))
+    return value is not None
+
+
+_NOTHING = AppComponent.model_construct()
 
 
 def member_of(name: str, policies: Policies, layers: Sequence[Mapping[str, AppComponent]]) -> Member:
@@ -55,8 +72,9 @@ def member_of(name: str, policies: Policies, layers: Sequence[Mapping[str, AppCo
     Arguments:
         layers: components by name, from the bottom.
     """
-    spec = _merged(name, AppComponent.model_construct(), layers)
-    member = Member(name, spec)
+    member = Member(name, _merged(name, _NOTHING, layers))
+    if not policies.model_fields_set:
+        return member
     below = _policy_for(member, policies)
     return Member(name, _merged(name, below, layers)) if below.model_fields_set else member
 

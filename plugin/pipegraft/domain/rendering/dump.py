@@ -2,29 +2,92 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from typing import Any
 
 import yaml
+from yaml.events import (
+    DocumentEndEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+)
 
 __all__ = ["dump_documents"]
 
-
-class _Dumper(yaml.CSafeDumper):
-    """Writes every value in full: aliases are not what people expect in manifests."""
-
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
-        return True
+_MAPPING, _MAPPING_END = (
+    MappingStartEvent(None, "tag:yaml.org,2002:map", True, flow_style=False),
+    MappingEndEvent(),
+)
+_SEQUENCE, _SEQUENCE_END = (
+    SequenceStartEvent(None, "tag:yaml.org,2002:seq", True, flow_style=False),
+    SequenceEndEvent(),
+)
 
 
 def dump_documents(documents: Iterable[Any]) -> str:
-    """Write documents in the order of their keys, separated by ``---``."""
-    return yaml.dump_all(
-        documents,
-        Dumper=_Dumper,
-        sort_keys=False,
-        default_flow_style=False,
-        allow_unicode=True,
-        explicit_start=True,
-        width=4096,
-    )
+    """Write documents in the order of their keys, separated by ``---``.
+
+    The same as ``yaml.dump_all`` with every value in full (aliases are not what people expect in manifests),
+    without its tree of nodes: the same keys and names come again and again, and each is looked at once.
+    """
+    stream = io.StringIO()
+    writer = _Writer(stream)
+    writer.emit(StreamStartEvent())
+    for document in documents:
+        writer.emit(DocumentStartEvent(explicit=True))
+        writer.write(document)
+        writer.emit(DocumentEndEvent(explicit=False))
+    writer.emit(StreamEndEvent())
+    return stream.getvalue()
+
+
+class _Writer:
+    """Writes plain data as events.
+
+    Arguments:
+        stream: where to.
+    """
+
+    def __init__(self, stream: io.StringIO) -> None:
+        self._dumper = yaml.CSafeDumper(stream, allow_unicode=True, width=4096)
+        self.emit = self._dumper.emit
+        self._scalars: dict[tuple[type, Any], Event] = {}
+
+    def write(self, value: Any) -> None:
+        """Write a value and what is below it."""
+        if isinstance(value, dict):
+            self.emit(_MAPPING)
+            for key, item in value.items():
+                self.write(key)
+                self.write(item)
+            self.emit(_MAPPING_END)
+        elif isinstance(value, (list, tuple)):
+            self.emit(_SEQUENCE)
+            for item in value:
+                self.write(item)
+            self.emit(_SEQUENCE_END)
+        elif isinstance(value, float):  # 0.0 and -0.0 are equal, and written otherwise
+            self.emit(self._scalar(value))
+        else:
+            event = self._scalars.get((type(value), value))
+            if event is None:
+                event = self._scalars[type(value), value] = self._scalar(value)
+            self.emit(event)
+
+    def _scalar(self, value: Any) -> Event:
+        """As PyYAML's serializer does: plain where it would be read as the same."""
+        node: Any = self._dumper.represent_data(value)
+        resolve: Any = self._dumper.resolve
+        implicit = tuple(
+            node.tag == resolve(yaml.ScalarNode, node.value, asked)
+            for asked in ((True, False), (False, True))
+        )
+        return ScalarEvent(None, node.tag, implicit, node.value, style=node.style)
