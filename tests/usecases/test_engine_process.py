@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -101,10 +102,13 @@ class World:
         words = ["engine", "--repository", str(self.draft), "--env", "production", "--state", str(self.state)]
         return [sys.executable, "-m", "pipegraft", *words, "--poll", "100ms", *more]
 
-    def start(self, *more: str) -> subprocess.Popen[bytes]:
+    def start(self, *more: str, **variables: str) -> subprocess.Popen[bytes]:
         (self.state / "engine.json").unlink(missing_ok=True)
         with (self.root / "engine.log").open("ab") as log:
-            engine = subprocess.Popen(self.command(*more), stdout=log, stderr=log)
+            environment = {**os.environ, **variables}
+            engine = subprocess.Popen(
+                self.command(*more), stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment
+            )
         self.engines.append(engine)
         self.wait_for((self.state / "engine.json").exists)
         return engine
@@ -148,9 +152,13 @@ class World:
         for engine in self.engines:
             engine.kill()
             engine.wait()
+            assert engine.stdin
+            engine.stdin.close()
         last = self.start()
         last.terminate()
         assert last.wait(30) == 0
+        assert last.stdin
+        last.stdin.close()
 
 
 @pytest.fixture
@@ -258,3 +266,74 @@ def test_workloads_can_be_left_to_the_next_engine(world: World) -> None:
     engine.terminate()
     assert engine.wait(20) == 0
     assert world.get(status["entrances"]["web"])["pid"] == pid
+
+
+def test_it_ends_with_whoever_started_it(world: World) -> None:
+    engine = world.start("--until-stdin-closes")
+    world.live(world.git("rev-parse", "HEAD"))
+    assert engine.stdin
+    engine.stdin.close()
+    assert engine.wait(30) == 0
+    assert world.instances() == []
+
+
+def test_a_webhook_spares_the_wait_for_the_next_poll(world: World) -> None:
+    world.start("--poll", "10m", PIPEGRAFT_WEBHOOK_SECRET="hush")
+    world.live(world.git("rev-parse", "HEAD"))
+    target = world.release("v2")
+    push = {"ref": "refs/heads/main", "project": {"git_http_url": str(world.draft)}}
+    url = json.loads((world.state / "engine.json").read_text())["url"]
+    request = urllib.request.Request(
+        f"{url}/webhook", json.dumps(push).encode(), {"X-Gitlab-Token": "hush"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.loads(answer.read()) == {"looking-at": [f"{world.draft} (main)"]}
+    world.live(target)
+
+
+def test_several_applications_of_a_file(world: World) -> None:
+    other = world.draft / "apps" / "till"
+    (other / "environments").mkdir(parents=True)
+    (other / "app.yaml").write_text(APP.replace("shop", "till"))
+    staging = f'components:\n  web: {{image: "{world.images["v2"]}"}}\n'
+    (other / "environments/staging.yaml").write_text(staging)
+    revision = world.release("v1")
+    listed = world.root / "engine.yaml"
+    listed.write_text(
+        "applications:\n"
+        "  - {repository: draft, environments: [production]}\n"
+        "  - {repository: draft, path: apps/till, environments: [staging]}\n"
+    )
+    world.command = lambda *more: [  # type: ignore[method-assign]
+        *(sys.executable, "-m", "pipegraft", "engine", "--applications", str(listed)),
+        *("--state", str(world.state), "--poll", "100ms", *more),
+    ]
+    world.start()
+    entrance = world.live(revision)["entrances"]["web"]
+    url = json.loads((world.state / "engine.json").read_text())["url"]
+    page = f"{url}/applications/till-staging"
+    world.wait_for(lambda: world.get(page).get("sync") == "synced")
+    till = world.get(page)
+    assert (world.get(entrance)["version"], world.get(till["entrances"]["web"])["version"]) == ("v1", "v2")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "applications:\n  - {repository: x, environments: [y], branhc: z}\n",
+            ":2:40: unknown key",
+        ),
+        ("applications: []\n", ":1:15: 'applications': expected one application or more"),
+        ("applications:\n- &a {repository: ., environments: [y]}\n- *a\n", "is named 2 times"),
+    ],
+)
+def test_a_list_with_a_mistake_starts_nothing(tmp_path: Path, text: str, told: str) -> None:
+    listed = tmp_path / "engine.yaml"
+    listed.write_text(text)
+    words = ["engine", "--applications", str(listed), "--state", str(tmp_path / "state")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pipegraft", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert told in done.stderr

@@ -77,6 +77,9 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str) -
 @click.option(
     "--keep-workloads", is_flag=True, help="On SIGTERM or Ctrl-C leave what runs running for the next engine."
 )
+@click.option(
+    "--until-stdin-closes", is_flag=True, help="End when standard input closes, as with whoever started it."
+)
 def command(
     *,
     repository: str | None,
@@ -90,6 +93,7 @@ def command(
     poll: float,
     secrets: Path | None,
     keep_workloads: bool,
+    until_stdin_closes: bool,
 ) -> None:
     """Keep environments on this machine as their IaC repositories declare them.
 
@@ -120,6 +124,7 @@ def command(
         secrets.resolve() if secrets else None,
         os.environ.get("PIPEGRAFT_WEBHOOK_SECRET", ""),
         keep_workloads,
+        until_stdin_closes,
     )
     run_engine(setup, load_plugins(), lambda line: click.echo(line, err=True))
 

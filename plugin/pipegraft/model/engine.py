@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from pipegraft.model.base import Declared, Name
 
@@ -22,7 +24,13 @@ class EngineApplication(Declared):
     """Names of the environments to apply."""
 
 
+def _some(applications: tuple[EngineApplication, ...]) -> tuple[EngineApplication, ...]:
+    if not applications:
+        raise ValueError("expected one application or more, found none")
+    return applications
+
+
 class EngineFile(Declared):
     """The whole file."""
 
-    applications: tuple[EngineApplication, ...] = Field(min_length=1)
+    applications: Annotated[tuple[EngineApplication, ...], AfterValidator(_some)]

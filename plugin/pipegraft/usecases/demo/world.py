@@ -165,9 +165,10 @@ class World:
         """The GitOps engine, stopped with all it runs at the end; yields its URL."""
         words = ["engine", "--repository", str(self.iac), "--env", "production", "--state", str(self.state)]
         command = [sys.executable, "-m", "pipegraft", *words, "--listen", "127.0.0.1:0", "--poll", "250ms"]
+        command.append("--until-stdin-closes")  # it ends with this process, however that ends
         with (self.root / "engine.log").open("wb") as log:
             process = subprocess.Popen(
-                command, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                command, env=self.environment, stdout=log, stderr=log, stdin=subprocess.PIPE
             )
         try:
             yield self._engine_url(process)
@@ -178,6 +179,8 @@ class World:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            assert process.stdin  # noqa: S101 - it is a pipe
+            process.stdin.close()
 
     def _engine_url(self, process: subprocess.Popen[bytes]) -> str:
         deadline = time.monotonic() + _PATIENCE

@@ -59,6 +59,7 @@ class EngineSetup:
         secrets: folder of ``NAME/KEY`` files.
         webhook_secret: that senders of webhooks must know; empty to listen to none.
         keep_workloads: leave workloads and proxy running when the engine is told to end.
+        until_stdin_closes: end when standard input does, as whoever started the engine has ended then.
     """
 
     applications: tuple[EngineApplication, ...]
@@ -70,6 +71,7 @@ class EngineSetup:
     secrets: Path | None = None
     webhook_secret: str = field(default="", repr=False)
     keep_workloads: bool = False
+    until_stdin_closes: bool = False
 
 
 def run_engine(setup: EngineSetup, plugins: Plugins, report: Callable[[str], None]) -> None:
@@ -89,6 +91,8 @@ def run_engine(setup: EngineSetup, plugins: Plugins, report: Callable[[str], Non
         engine = Engine(_sources(setup), work.operator, states, poll=setup.poll, report=report)
         with _ended_by_signals(engine.stop), _server(setup, engine, work.metrics) as server:
             report(f"listening on {server.url}")
+            if setup.until_stdin_closes:
+                threading.Thread(target=_stop_with_stdin, args=(engine.stop,), daemon=True).start()
             engine.run()
         if not setup.keep_workloads:
             report("ending the workloads")
@@ -153,6 +157,12 @@ def _cluster(
             report=report,
         )
         yield operator
+
+
+def _stop_with_stdin(stop: Callable[[], None]) -> None:
+    while os.read(0, 4096):
+        pass
+    stop()
 
 
 def _sources(setup: EngineSetup) -> list[Source]:
