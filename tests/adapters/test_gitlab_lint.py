@@ -11,6 +11,7 @@ import yaml
 
 from pipegraft.adapters.ci import gitlab
 from pipegraft.adapters.ci.gitlab_lint import TOKEN, verify
+from pipegraft.domain.gitlab.inject import inject
 from pipegraft.domain.gitlab.layers import Files, layers_of
 from pipegraft.errors import AccessDenied, EditRefused, Unreachable, UsageError
 from pipegraft.model.injection import InjectionRequest
@@ -76,7 +77,7 @@ def _verify(url, mode="include", token="secret"):
         mode=mode,
         templates=TEMPLATES,
     )
-    return verify(request, gitlab.inject(request), url, {TOKEN: token})
+    return verify(request, inject(request), url, {TOKEN: token})
 
 
 @pytest.mark.parametrize(("mode", "asked"), [("include", 2), ("child", 3)])

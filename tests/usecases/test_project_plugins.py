@@ -60,4 +60,5 @@ def test_the_page_on_gray_releases_declares_one_that_can_be_used() -> None:
         plugin = Plugins(PLUGINS, ()).get(METRIC_SOURCES, metric.source)
         options = plugin.options.model_validate(dict(metric.options))
         plugin.connect(options, MetricRequest("shop", "production", metric, Path()))
-    assert judge_policy(gray).deadline == 3000
+    assert "deadline: 2h30m " in block
+    assert judge_policy(gray).deadline == 9000
