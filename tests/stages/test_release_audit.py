@@ -56,10 +56,10 @@ class Audited:
         self.registry.manifests["shop/web", digest] = (b"{}", "application/vnd.oci.image.manifest.v1+json")
         request = BuildRequest("web", Path(), (), "shop/web", ())
         descriptor = Descriptor("application/vnd.oci.image.manifest.v1+json", digest, 2)
-        facts = BuildFacts(descriptor, request, "layer 1", source, "https://ci.example.com/7", 0, 1)
+        facts = BuildFacts(descriptor, request, "layer 1", source, "", "https://ci.example.com/7", 0, 1)
         if subject:  # a statement about another image, attached to this one
             other = BuildFacts(
-                Descriptor(descriptor.media_type, subject, 2), request, "layer 1", source, "", 0, 1
+                Descriptor(descriptor.media_type, subject, 2), request, "layer 1", source, "", "", 0, 1
             )
             attest(_Attached(self.registry, digest), other)
         else:
