@@ -28,6 +28,7 @@ class Server:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, float, str]] = []
+        self.ranges: list[tuple[float, ...]] = []
         self.answers: dict[str, Any] = {}
         self.status = 200
 
@@ -43,6 +44,14 @@ def vector(*series: tuple[dict[str, str], float | str]) -> dict[str, Any]:
     return {"resultType": "vector", "result": result}
 
 
+def matrix(*series: tuple[dict[str, str], list[tuple[float, float | str]]]) -> dict[str, Any]:
+    result = [
+        {"metric": labels, "values": [[time, str(value)] for time, value in pairs]}
+        for labels, pairs in series
+    ]
+    return {"resultType": "matrix", "result": result}
+
+
 @pytest.fixture
 def server() -> Server:
     return Server()
@@ -54,7 +63,11 @@ def url(server: Server) -> Iterator[str]:
         def do_POST(self) -> None:
             form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
             query = form["query"][0]
-            server.asked.append((query, float(form["time"][0]), self.headers.get("Authorization", "")))
+            if self.path.endswith("query_range"):
+                server.ranges.append(tuple(float(form[key][0]) for key in ("start", "end", "step")))
+                query = f"range {query}"
+            time = float(form.get("time", form.get("end", ["0"]))[0])
+            server.asked.append((query, time, self.headers.get("Authorization", "")))
             self.send_response(server.status)
             self.end_headers()
             self.wfile.write(json.dumps(server.answer(query)).encode())
@@ -189,5 +202,100 @@ def test_tokens_come_from_the_environment(server: Server, url: str, monkeypatch:
 
 
 def test_a_metric_without_its_query_is_wrong_usage() -> None:
-    with pytest.raises(UsageError, match="kind 'errors' needs the query 'errors'"):
+    with pytest.raises(UsageError, match="kind 'errors' needs the query 'errors' or 'ratio'"):
         source("http://127.0.0.1:1", requests=REQUESTS)
+
+
+def test_raw_counters_are_added_up_over_a_range_resets_and_new_instances_included(
+    server: Server, url: str
+) -> None:
+    server.answers = {
+        'range failed{v="stable"}': matrix(({"pod": "a"}, [(1000, 2), (1030, 2), (1060, 5)])),
+        'range all{v="stable"}': matrix(
+            ({"pod": "a"}, [(1000, 500), (1030, 530), (1060, 10)]),  # began anew in between
+            ({"pod": "b"}, [(1030, 40), (1060, 70)]),  # came in between
+        ),
+    }
+    opened = source(url, requests='all{v="{version}"}', errors='failed{v="{version}"}', range="30s")
+    opened.begin(1000, 1000)
+    assert opened.take(1060) == Arms(ArmCounts(30 + 10 + 70, 3), None)
+    assert server.ranges[-1] == (1000, 1060, 30)
+
+
+def test_a_window_that_is_no_multiple_of_the_step_is_asked_to_its_end(server: Server, url: str) -> None:
+    server.answers = {
+        "range all": matrix(({"pod": "a"}, [(1000, 10), (1030, 20)])),
+        "all": vector(({"pod": "a"}, 24)),
+    }
+    opened = source(url, requests="all", errors="all", range="30s")
+    opened.begin(1000, 1000)
+    assert opened.take(1040).stable == ArmCounts(14, 14)
+
+
+def test_histograms_over_a_range_are_added_up_by_bound(server: Server, url: str) -> None:
+    series = [
+        ({"le": bound, "pod": pod}, [(1000.0, 5.0), (1060.0, 5.0 + rise)])
+        for pod in "ab"
+        for bound, rise in (("0.1", 10), ("+Inf", 12))
+    ]
+    server.answers = {"range": matrix(*series)}
+    opened = source(url, kind="latency", buckets="buckets", range="1m")
+    opened.begin(1000, 1000)
+    stable = opened.take(1060).stable
+    assert stable
+    assert stable.latency
+    assert stable.latency.counts == (20, 4)
+
+
+def test_of_a_value_over_a_range_the_mean_counts(server: Server, url: str) -> None:
+    server.answers = {"range": matrix(({}, [(1000, 1), (1030, 3), (1060, "NaN")]))}
+    opened = source(url, kind="value", query="cpu", range="30s")
+    opened.begin(1000, 1000)
+    assert opened.take(1060).stable == ArmCounts(value=2)
+
+
+def test_a_ratio_counts_as_errors_and_none_is_no_data(server: Server, url: str) -> None:
+    server.answers = {
+        "share{stable}": vector(({}, 0.02)),
+        "all": vector(({}, 500)),
+    }
+    opened = source(url, requests="all", ratio="share{{version}}")
+    opened.begin(0, 60)
+    assert opened.take(60) == Arms(ArmCounts(500, 10), None)
+
+
+def test_workloads_may_have_names_of_their_own(server: Server, url: str) -> None:
+    names = {"stable": "web-primary", "gray": "web"}
+    opened = source(url, requests='a{w="{workload}"}', errors='b{w="{workload}"}', workload=names)
+    opened.take(60)
+    assert [query for query, _, _ in server.asked] == ['a{w="web-primary"}', 'a{w="web"}']
+    with pytest.raises(ValueError, match="expected 'workload"):
+        source(url, requests="a{workload}", errors="b")
+
+
+def test_basic_authentication_takes_the_password_from_the_environment(
+    server: Server, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = {"user": "ann", "password-variable": "PROM_PASSWORD"}
+    opened = source(url, requests=REQUESTS, errors=ERRORS, **who)
+    with pytest.raises(AccessDenied, match="PROM_PASSWORD holds no password"):
+        opened.take(60)
+    monkeypatch.setenv("PROM_PASSWORD", "s3cret")
+    opened.take(60)
+    assert server.asked[-1][2] == "Basic YW5uOnMzY3JldA=="
+    with pytest.raises(ValueError, match="'user' and 'password-variable' together"):
+        source(url, requests=REQUESTS, errors=ERRORS, user="ann")
+    with pytest.raises(ValueError, match="either 'token-variable' or 'user'"):
+        source(url, requests=REQUESTS, errors=ERRORS, **who, **{"token-variable": "T"})
+
+
+def test_authorities_that_cannot_be_read_are_wrong_usage(url: str) -> None:
+    with pytest.raises(UsageError, match=r"expected certificate authorities in missing\.pem"):
+        source(url, requests=REQUESTS, errors=ERRORS, ca="missing.pem").take(60)
+
+
+def test_two_metrics_may_ask_two_servers(url: str) -> None:
+    elsewhere = source("http://127.0.0.1:1", requests=REQUESTS, errors=ERRORS)
+    source(url, requests=REQUESTS, errors=ERRORS).take(60)
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1"):
+        elsewhere.take(60)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from pydantic import Field, model_validator
 
-from pipegraft.errors import AccessDenied, Unreachable, UsageError
+from pipegraft.adapters.metrics.prometheus_api import Labels, PrometheusApi, ServerOptions
+from pipegraft.domain.counters import increase
+from pipegraft.errors import UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Declared, Duration
 from pipegraft.model.observation import ArmCounts, Histogram
@@ -19,45 +20,67 @@ from pipegraft.ports.plugins import MetricSourcePlugin
 
 __all__ = ["Options", "PrometheusSource", "pipegraft_metric_sources"]
 
-_PLACEHOLDER = re.compile(r"\{(app|environment|version|suffix|window)\}")
+_PLACEHOLDER = re.compile(r"\{(app|environment|version|suffix|workload|window)\}")
 """Only these words in braces are filled in; PromQL's own braces never hold a bare word."""
 
+_NEEDED = {"errors": (("requests",), ("errors", "ratio")), "latency": (("buckets",),), "value": (("query",),)}
+"""Kind of metric → of each group, one query is needed."""
 
-class Options(Declared):
+
+class Workloads(Declared):
+    """What the queries' ``{workload}`` stands for."""
+
+    stable: str
+    """For the version that serves now."""
+    gray: str
+    """For the new version."""
+
+
+class Options(ServerOptions):
     """Keys of a metric with ``source: prometheus``.
 
     Queries may hold ``{app}``, ``{environment}``, ``{version}`` (``stable`` or ``gray``), ``{suffix}``
-    (empty or ``-gray``, as in the names of workloads) and ``{window}`` (``[…]`` holds it: ``[{window}]``).
+    (empty or ``-gray``, as in the names of workloads), ``{workload}`` and ``{window}`` (``[…]`` holds it:
+    ``[{window}]``).
     """
 
-    url: str = Field(pattern=r"^https?://[^\s]+$")
-    """The server, without ``/api/v1``."""
     requests: str | None = None
-    """For errors and latency: how many requests there were, as one number."""
+    """For errors: how many requests there were, as one number."""
     errors: str | None = None
     """For errors: how many of them failed, as one number; no series means none."""
+    ratio: str | None = None
+    """For errors, instead of `errors`: which share of the requests failed, from 0 to 1."""
     buckets: str | None = None
     """For latency: requests by upper bound, a vector with the label ``le``."""
     query: str | None = None
     """For values: one number."""
-    token_variable: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    """Environment variable that holds a bearer token."""
-    headers: Mapping[str, str] = {}
-    """Further header fields, a tenant's name for example."""
+    workload: Workloads | None = None
+    """Names of both versions where they are not ours: ``{stable: web-primary, gray: web}`` with Flagger."""
+    range: Duration | None = Field(default=None, ge=1)
+    """Ask for the whole window in steps of this, instead of for one number: `requests`, `errors` and
+    `buckets` are then the raw counters, whose rise is added up here, resets included and nothing extrapolated;
+    of `query` the mean counts. Best the interval at which the server scrapes."""
     lag: Duration = 0.0
     """How far the server is behind: queries look at windows that end so long ago."""
-    timeout: float = Field(default=10.0, gt=0)
-    """Seconds an answer may take."""
 
     @model_validator(mode="after")
     def _some_query(self) -> Options:
         if not (self.requests or self.buckets or self.query):
-            raise ValueError("expected 'requests' and 'errors', 'buckets', or 'query'")
+            raise ValueError("expected 'requests' with 'errors' or 'ratio', 'buckets', or 'query'")
+        if self.errors and self.ratio:
+            raise ValueError("expected either 'errors' or 'ratio', found both")
+        if self.ratio and self.range:
+            raise ValueError("a 'ratio' is no counter: leave out 'range', or give 'errors'")
+        if not self.workload and any("{workload}" in query for query in self._queries()):
+            raise ValueError("a query holds {workload}: expected 'workload: {stable: …, gray: …}'")
         return self
+
+    def _queries(self) -> Iterable[str]:
+        return filter(None, (self.requests, self.errors, self.ratio, self.buckets, self.query))
 
 
 class PrometheusSource:
-    """Instant queries with the window written into them; it remembers, so a window may lie in the past.
+    """Queries over a window; the server remembers, so the window may lie in the past.
 
     Arguments:
         options: the server and the queries.
@@ -69,16 +92,17 @@ class PrometheusSource:
 
     def __init__(self, options: Options, request: MetricRequest) -> None:
         self._options = options
+        self._api = PrometheusApi(options, request.root)
         self._kind = request.metric.kind
         self._words = {"app": request.app, "environment": request.environment}
         self._from = 0.0
-        needed = {"errors": ("requests", "errors"), "latency": ("buckets",), "value": ("query",)}[self._kind]
-        missing = [name for name in needed if getattr(options, name) is None]
-        if missing:
-            raise UsageError(
-                f"metric '{request.metric.name}': kind '{self._kind}' needs the query '{missing[0]}'",
-                fix=f"add '{missing[0]}' to the metric in delivery.yaml",
-            )
+        for group in _NEEDED[self._kind]:
+            if all(getattr(options, name) is None for name in group):
+                wanted = "' or '".join(group)
+                raise UsageError(
+                    f"metric '{request.metric.name}': kind '{self._kind}' needs the query '{wanted}'",
+                    fix=f"add '{group[0]}' to the metric in delivery.yaml",
+                )
 
     def begin(self, at: float, now: float) -> float:
         """Count from `at`; asks once, so that a query nobody understands is found out now."""
@@ -94,11 +118,11 @@ class PrometheusSource:
 
     def _both(self, until: float) -> Arms:
         window = f"{max(1, math.ceil(until - self._from))}s"
-        words = {**self._words, "window": window}
-        return Arms(
-            self._arm({**words, "version": "stable", "suffix": ""}, until),
-            self._arm({**words, "version": "gray", "suffix": "-gray"}, until),
-        )
+        names = self._options.workload or Workloads(stable="", gray="")
+        stable = {"version": "stable", "suffix": "", "workload": names.stable}
+        gray = {"version": "gray", "suffix": "-gray", "workload": names.gray}
+        common = {**self._words, "window": window}
+        return Arms(self._arm({**common, **stable}, until), self._arm({**common, **gray}, until))
 
     def _arm(self, words: Mapping[str, str], until: float) -> ArmCounts | None:
         options = self._options
@@ -110,19 +134,23 @@ class PrometheusSource:
         requests = self._number(options.requests or "", words, until)
         if requests is None:
             return None
+        if options.ratio:
+            share = self._number(options.ratio, words, until)
+            return None if share is None else ArmCounts(requests, errors=requests * min(max(share, 0.0), 1.0))
         errors = self._number(options.errors or "", words, until) or 0.0
         return ArmCounts(requests, errors=min(errors, requests))
 
     def _latency(self, words: Mapping[str, str], until: float) -> ArmCounts | None:
         cumulative: dict[float, float] = {}
         for labels, value in self._vector(self._options.buckets or "", words, until):
-            bound = labels.get("le")
+            bound = dict(labels).get("le")
             if bound is None:
                 raise UsageError(
                     "metric source 'prometheus': expected the label 'le' in the answer to 'buckets'",
                     fix="write sum by (le) (increase(…_bucket{…}[{window}]))",
                 )
-            cumulative[math.inf if bound == "+Inf" else float(bound)] = value
+            edge = math.inf if bound == "+Inf" else float(bound)
+            cumulative[edge] = cumulative.get(edge, 0.0) + value
         if not cumulative:
             return None
         bounds = sorted(cumulative)
@@ -132,6 +160,8 @@ class PrometheusSource:
     def _number(self, query: str, words: Mapping[str, str], until: float) -> float | None:
         """The one number a query answers; None if it answers nothing, or nothing that is a number."""
         found = self._vector(query, words, until)
+        if self._options.range and self._kind != "value":
+            return sum(value for _, value in found) if found else None
         if len(found) > 1:
             raise UsageError(
                 f"metric source 'prometheus': expected one series, found {len(found)} "
@@ -140,54 +170,28 @@ class PrometheusSource:
             )
         return found[0][1] if found else None
 
-    def _vector(
-        self, query: str, words: Mapping[str, str], until: float
-    ) -> list[tuple[Mapping[str, str], float]]:
-        data = self._ask(_fill(query, words), until - self._options.lag)
-        result: Any = data.get("result", [])
-        if data.get("resultType") == "scalar":
-            result = [{"metric": {}, "value": result}]
-        pairs = [(dict(series["metric"]), float(series["value"][1])) for series in result]
-        return [(labels, value) for labels, value in pairs if not math.isnan(value)]
+    def _vector(self, query: str, words: Mapping[str, str], until: float) -> list[tuple[Labels, float]]:
+        options, asked = self._options, _fill(query, words)
+        end = until - options.lag
+        if options.range is None:
+            return self._api.instant(asked, end)
+        start = min(self._from - options.lag, end)
+        series = self._api.range(asked, start, end, options.range)
+        if end - start > options.range * math.floor(
+            (end - start) / options.range
+        ):  # a step that is cut short
+            for labels, value in self._api.instant(asked, end):
+                series = {**series, labels: [*series.get(labels, ()), (end, value)]}
+        if self._kind == "value":
+            return [(one, sum(v for _, v in pairs) / len(pairs)) for one, pairs in series.items() if pairs]
+        return [(one, _rise(pairs, start)) for one, pairs in series.items() if pairs]
 
-    def _ask(self, query: str, time: float) -> Mapping[str, Any]:
-        import httpx  # noqa: PLC0415 - needed only here, and slow to import
 
-        options = self._options
-        url = f"{options.url.rstrip('/')}/api/v1/query"
-        form = {"query": query, "time": f"{time:.3f}"}
-        try:
-            answer = httpx.post(url, data=form, headers=self._headers(), timeout=options.timeout)
-        except httpx.HTTPError as error:
-            raise Unreachable(f"metric source 'prometheus': no answer from {url}: {error}") from error
-        if answer.status_code in (401, 403):
-            raise AccessDenied(
-                f"metric source 'prometheus': {url} refused access ({answer.status_code})",
-                fix="set 'token-variable' to the variable that holds a token",
-            )
-        try:
-            body = answer.json()
-        except ValueError:
-            raise Unreachable(
-                f"metric source 'prometheus': {url} answered {answer.status_code}, no JSON"
-            ) from None
-        if body.get("status") == "success":
-            return dict(body["data"])
-        if body.get("errorType") == "bad_data":
-            raise UsageError(f"metric source 'prometheus': {body.get('error')} in {query}")
-        raise Unreachable(f"metric source 'prometheus': {body.get('errorType')}: {body.get('error')}")
-
-    def _headers(self) -> dict[str, str]:
-        headers = dict(self._options.headers)
-        name = self._options.token_variable
-        if name:
-            token = os.environ.get(name)
-            if not token:
-                raise AccessDenied(
-                    f"metric source 'prometheus': the variable {name} holds no token", fix=f"set {name}"
-                )
-            headers["Authorization"] = f"Bearer {token}"
-        return headers
+def _rise(pairs: Sequence[tuple[float, float]], start: float) -> float:
+    """How much a counter rose over a window; one that was not there when it began, began at 0."""
+    known = abs(pairs[0][0] - start) < 0.001
+    values = [pairs[0][1] if known else 0.0, *(value for _, value in pairs)]
+    return sum(increase({"": before}, {"": after})[""] for before, after in pairwise(values))
 
 
 def _fill(query: str, words: Mapping[str, str]) -> str:
