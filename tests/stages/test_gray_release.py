@@ -522,3 +522,55 @@ def test_another_router_than_the_app_spec_names_is_refused_before_anything_moves
     with pytest.raises(UsageError, match=r"the entrance of 'web' in app\.yaml is split by 'gateway-api'"):
         world.release()
     assert world.steps == ["prepare"]
+
+
+def test_a_schedule_goes_on_with_whatever_release_stands_in_the_repository() -> None:
+    world = World()
+    world.prepare()
+    outcomes = []
+    for number in range(90, 100):  # pipelines of other numbers, of other commits
+        world.source = FakeSource([GOOD], remembers=True)
+        outcomes.append(world.release(number, no_wait=True, resume=True).outcome)
+        if outcomes[-1] == "promoted":
+            break
+        world.clock.sleep(70)
+    assert outcomes == ["in-progress", "in-progress", "promoted"]
+    assert world.text == PROMOTED
+    assert {commit.trailers["Pipegraft-Release"] for commit in world.branch.log(PRODUCTION)[:3]} == {"13"}
+    assert world.release(100, no_wait=True, resume=True).outcome == "unchanged"
+
+
+def test_a_schedule_finds_a_bad_version_bad_and_says_nothing_again_of_one_that_is_held() -> None:
+    world = World(**{"on-inconclusive": "hold"})
+    world.prepare()
+    world.judge = Expired(Answer.INCONCLUSIVE)
+    outcomes = []
+    for number in range(90, 94):
+        world.source = FakeSource([GOOD], remembers=True)
+        outcomes.append(world.release(number, no_wait=True, resume=True).outcome)
+        world.clock.sleep(70)
+    assert set(outcomes) == {"in-progress"}
+    assert world.steps[-1] == "hold"
+    tell_gray(project(world), None, "approve", "ann", connections=world.connections)
+    world.judge = FakeJudge(Answer.FAIL)
+    world.source = FakeSource([GOOD], remembers=True)
+    with pytest.raises(RolledBack):
+        world.release(94, no_wait=True, resume=True)
+    assert world.text == STABLE
+
+
+def test_a_schedule_watches_the_bake() -> None:
+    world = World(bake="10m")
+    world.prepare()
+    world.judge = Comparing()
+    for number in range(90, 99):
+        world.source = FakeSource([GOOD], remembers=True)
+        world.release(number, no_wait=True, resume=True)
+        world.clock.sleep(70)
+        if world.steps[-1] == "promote":
+            break
+    bad = Arms(ArmCounts(1000, 200), None)
+    world.source = FakeSource([bad], remembers=True)
+    with pytest.raises(RolledBack, match="after its promotion"):
+        world.release(99, no_wait=True, resume=True)
+    assert world.text == STABLE

@@ -15,12 +15,13 @@ from pipegraft.domain.gray.history import Chapter, step_name
 from pipegraft.domain.gray.machine import Do, Move, Standing, apply_move, standing_of
 from pipegraft.domain.gray.record import OBSERVED
 from pipegraft.errors import ConfigError, UsageError
+from pipegraft.model.delivery import Gray
 from pipegraft.model.release import Source
 from pipegraft.ports.clock import Clock
 from pipegraft.ports.iac import Commit
-from pipegraft.ports.stage import IacBranch
+from pipegraft.ports.stage import IacBranch, StageContext
 
-__all__ = ["GrayBranch", "GraySubject", "Look"]
+__all__ = ["GrayBranch", "GraySubject", "Look", "standing_source"]
 
 _DEEPEST = 500
 """Commits of one file that are searched for the beginning of a gray release."""
@@ -184,3 +185,20 @@ class GrayBranch:
         return commit_message(
             f"{subject.app}: {said}", (move.reason, *lines), {**trailers, GATE: gate, OBSERVED: observed}
         )
+
+
+def standing_source(context: StageContext, gray: Gray) -> Source | None:
+    """Where the release comes from that is under way in the context's environment, or bakes; None if none is.
+
+    Arguments:
+        gray: how the environment declares its gray releases.
+    """
+    branch = context.connections.iac()
+    path = environment_path(context.delivery.iac.path, context.require_environment())
+    held = read_environment(branch.read(path, branch.tip()) or "", path)
+    mark = held.gray.release if held.gray else held.release if gray.bake else None
+    if mark is None:
+        return None
+    pipeline = context.releases.load().source.pipeline
+    # The file may name the source in any way people like; only releases of ours name a whole commit.
+    return Source.model_construct(commit=mark.source, number=mark.number, pipeline=pipeline)

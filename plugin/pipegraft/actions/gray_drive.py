@@ -26,7 +26,7 @@ from pipegraft.domain.rendering.routes import gray_gets_more, other_routers
 from pipegraft.errors import Held, Locked, RolledBack, SyncFailed, Unreachable, UsageError
 from pipegraft.model.delivery import Gray
 from pipegraft.model.judgement import Answer, Judgement
-from pipegraft.model.release import EnvironmentRelease, GrayStep
+from pipegraft.model.release import EnvironmentRelease, GrayStep, Source
 from pipegraft.ports.stage import StageContext
 
 __all__ = ["GrayDrive", "Pace"]
@@ -44,11 +44,13 @@ class Pace:
         wait: stay until the release has ended; else do what is due, and leave the rest to a later process.
         poll: seconds between two looks for what people and newer releases did.
         pause_timeout: seconds to wait for a person while the release is paused.
+        holds: whether a release that waits for a person ends this process with `Held`, if it does not wait.
     """
 
     wait: bool = True
     poll: float = 5.0
     pause_timeout: float = 3600.0
+    holds: bool = True
 
 
 class GrayDrive:
@@ -57,17 +59,18 @@ class GrayDrive:
     Arguments:
         context: the stage's.
         gray: how the environment declares its gray releases.
+        source: where the release comes from.
         pace: how to wait.
     """
 
-    def __init__(self, context: StageContext, gray: Gray, pace: Pace) -> None:
+    def __init__(self, context: StageContext, gray: Gray, source: Source, pace: Pace) -> None:
         self._context = context
         self._environment = context.require_environment()
         self._gray = gray
         self._pace = pace
         self._policy = judge_policy(gray)
-        delivery, release = context.delivery, context.releases.load()
-        part, source = release.environments.get(self._environment), release.source
+        delivery = context.delivery
+        part = context.releases.load().environments.get(self._environment)
         gate = gate_trailer(part.gate if part else None)
         subject = GraySubject(delivery.app, self._environment, delivery.iac.path, source, gray.steps, gate)
         self._number = source.number
@@ -234,9 +237,9 @@ class GrayDrive:
             source.begin(now, now)
 
     def _wait_for_a_person(self, look: Look) -> bool:
+        if not self._pace.wait and (look.standing.phase == "paused" or not self._pace.holds):
+            return False
         if look.standing.phase == "paused":
-            if not self._pace.wait:
-                return False
             clock = self._context.clock
             self._context.report("progress", f"release {self._number} is paused", self._environment)
             until = clock.now() + self._pace.pause_timeout

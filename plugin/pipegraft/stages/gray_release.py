@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
+from pipegraft.actions.gray_branch import standing_source
 from pipegraft.actions.gray_drive import GrayDrive, Pace
 from pipegraft.actions.rollout_drive import RolloutDrive
+from pipegraft.errors import UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Duration
 from pipegraft.model.delivery import Delivery
@@ -21,6 +23,8 @@ class GrayReleaseInputs(StageInputs):
 
     no_wait: bool = False
     """Do what is due and end; a later run goes on. With a source that does not remember, that is one step."""
+    resume: bool = False
+    """Go on with the release that stands in the IaC repository, whatever this pipeline is of: by schedule."""
     poll: Duration = Field(default=5.0, gt=0)
     """How often to look whether a person or a newer release changed the gray release."""
     pause_timeout: Duration = 3600.0
@@ -33,6 +37,11 @@ def run(context: StageContext, inputs: GrayReleaseInputs) -> None:
     if gray is None:
         return
     if gray.rollout is not None:
+        if inputs.resume:
+            raise UsageError(
+                f"the controller of '{gray.router}' goes on by itself: there is nothing to resume",
+                fix="leave out 'resume'",
+            )
         RolloutDrive(
             context,
             gray,
@@ -41,7 +50,13 @@ def run(context: StageContext, inputs: GrayReleaseInputs) -> None:
             pause_timeout=inputs.pause_timeout,
         ).run()
         return
-    GrayDrive(context, gray, Pace(not inputs.no_wait, inputs.poll, inputs.pause_timeout)).run()
+    source = standing_source(context, gray) if inputs.resume else context.releases.load().source
+    if source is None:
+        context.update_environment(outcome="unchanged")
+        context.report("progress", "no gray release is under way", context.environment or "")
+        return
+    pace = Pace(not inputs.no_wait, inputs.poll, inputs.pause_timeout, holds=not inputs.resume)
+    GrayDrive(context, gray, source, pace).run()
 
 
 def _applies(delivery: Delivery, environment: str | None) -> bool:
@@ -62,6 +77,6 @@ def pipegraft_stages() -> Iterable[Stage]:
             "Each step is a commit in the IaC repository: the weight is raised, the engine takes it over,"
             " both versions are observed, and a judge says pass, fail or inconclusive. Promotion and rollback"
             " are one commit each; rollback restores the environment's file byte for byte. A run that was cut"
-            " short is resumed by the same command."
+            " short is resumed by the same command, or by a scheduled pipeline with `resume` and `no-wait`."
         ),
     )

@@ -58,7 +58,7 @@ class Options(ServerOptions):
     """Names of both versions where they are not ours: ``{stable: web-primary, gray: web}`` with Flagger."""
     range: Duration | None = Field(default=None, ge=1)
     """Ask for the whole window in steps of this, instead of for one number: `requests`, `errors` and
-    `buckets` are then the raw counters, whose rise is added up here, resets included and nothing extrapolated;
+    `buckets` are then the raw counters, whose rise is added up here, resets included, nothing extrapolated;
     of `query` the mean counts. Best the interval at which the server scrapes."""
     lag: Duration = 0.0
     """How far the server is behind: queries look at windows that end so long ago."""

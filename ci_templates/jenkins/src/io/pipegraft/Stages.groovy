@@ -43,6 +43,7 @@ class Stages implements Serializable {
         ]],
         'gray-release': [deploys: true, inputs: [
             'no-wait': 'PIPEGRAFT_INPUT_GRAY_RELEASE_NO_WAIT',
+            'resume': 'PIPEGRAFT_INPUT_GRAY_RELEASE_RESUME',
             'poll': 'PIPEGRAFT_INPUT_GRAY_RELEASE_POLL',
             'pause-timeout': 'PIPEGRAFT_INPUT_GRAY_RELEASE_PAUSE_TIMEOUT',
         ]],
