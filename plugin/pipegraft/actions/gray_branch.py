@@ -14,6 +14,7 @@ from pipegraft.domain.gray import edits
 from pipegraft.domain.gray.history import Chapter, step_name
 from pipegraft.domain.gray.machine import Do, Move, Standing, apply_move, standing_of
 from pipegraft.domain.gray.record import OBSERVED
+from pipegraft.domain.resources.binding import UNBOUND
 from pipegraft.errors import ConfigError, UsageError
 from pipegraft.model.delivery import Gray
 from pipegraft.model.release import Source
@@ -90,7 +91,12 @@ class GrayBranch:
         app = self._branch.read(app_file, self._branch.tip()) or ""
         try:
             return resolve(
-                app, look.text, self.subject.environment, app_file=app_file, environment_file=self.path
+                app,
+                look.text,
+                self.subject.environment,
+                app_file=app_file,
+                environment_file=self.path,
+                platform=UNBOUND,
             )
         except ConfigError:
             return None

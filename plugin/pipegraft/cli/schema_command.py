@@ -21,4 +21,5 @@ def command(file: Literal["delivery", "app", "environment"]) -> None:
     """
     from pipegraft.usecases.inventory import delivery_schema, spec_schema  # noqa: PLC0415
 
-    print_json(delivery_schema(load_plugins()) if file == "delivery" else spec_schema(file))
+    plugins = load_plugins()
+    print_json(delivery_schema(plugins) if file == "delivery" else spec_schema(file, plugins))

@@ -14,7 +14,7 @@ from pipegraft.domain.configuration import validate
 from pipegraft.domain.merging import member_of, merge
 from pipegraft.domain.pod_checks import Report, check_pod
 from pipegraft.domain.pods import Member, Pod
-from pipegraft.domain.resources.binding import BoundResource, Platform, Scope, bind_resources
+from pipegraft.domain.resources.binding import UNBOUND, BoundResource, Platform, Scope, bind_resources
 from pipegraft.domain.resources.placeholders import Outputs, fill_component
 from pipegraft.errors import ConfigError, Place, Problem
 from pipegraft.model.appspec import App, AppComponent, AppEnvironment, Policies, ReleaseMark
@@ -150,7 +150,9 @@ def resolve_in(
     name = f"{app.app}-{environment}"
     scope = Scope(app, there, app_file.marks, marks, environment, there.namespace or name)
     resources = bind_resources(scope, platform or Platform(), problems)
-    outputs = {called: bound.provision.outputs if bound else None for called, bound in resources.items()}
+    outputs: Outputs | None = None
+    if platform != UNBOUND:
+        outputs = {called: bound.provision.outputs if bound else None for called, bound in resources.items()}
 
     def pods(layers: Sequence[_Layer]) -> dict[str, Pod]:
         return _pods(app, policies, layers, outputs, problems)
@@ -260,7 +262,7 @@ def _pods(
     app: App,
     policies: Policies,
     layers: Sequence[_Layer],
-    outputs: Outputs,
+    outputs: Outputs | None,
     problems: list[Problem],
 ) -> dict[str, Pod]:
     """Every pod of the merged layers; what is wrong is appended to `problems`."""
@@ -269,10 +271,11 @@ def _pods(
         problems.append(Problem(message, _place(layers, route), fix))
 
     declared = [layer.components for layer in layers]
-    members = [
-        Member(name, fill_component(member_of(name, policies, declared).spec, outputs, (name,), report))
-        for name in app.components
-    ]
+    members = [member_of(name, policies, declared) for name in app.components]
+    if outputs is not None:
+        members = [
+            Member(one.name, fill_component(one.spec, outputs, (one.name,), report)) for one in members
+        ]
     rpc = [member.name for member in members if member.intimacy == "rpc"]
     hosts = {member.name: _host(member, rpc, report) for member in members}
     pods = {

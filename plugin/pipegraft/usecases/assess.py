@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipegraft.adapters.files import write_together
@@ -16,6 +17,7 @@ from pipegraft.domain.audit.dora import DAY, WEEK, deployments_of, figures_of
 from pipegraft.domain.environment_file import app_path, environment_path, read_environment
 from pipegraft.domain.maturity.stages import Assessed, Assessment, assess
 from pipegraft.domain.maturity.view import FileTree, RepositoryView
+from pipegraft.domain.resources.binding import UNBOUND
 from pipegraft.errors import PipegraftError, Place, UsageError
 from pipegraft.hookspecs import MATURITY_SIGNALS
 from pipegraft.manager import Plugins
@@ -124,7 +126,9 @@ def _iac(tree: FileTree, delivery: Delivery, pace: DeliveryPace | None) -> Iac:
             if text is not None:
                 environments |= (there := _environment(name, text, where))
                 if not there or there[name].release:  # before the first release images are missing
-                    problems += _fits(lambda: resolve_in(file, text, name, environment_file=where))  # noqa: B023 - called at once
+                    problems += _fits(
+                        partial(resolve_in, file, text, name, environment_file=where, platform=UNBOUND)
+                    )
     except PipegraftError as error:
         problems += [str(error.problems[0])] if tree.read(path) is not None else []
     return Iac(tree, folder, app, environments, tuple(problems), pace)

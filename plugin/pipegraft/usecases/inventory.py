@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pipegraft.hookspecs import GITOPS_ENGINES, KINDS, METRIC_SOURCES
+from pipegraft.hookspecs import GITOPS_ENGINES, KINDS, METRIC_SOURCES, RESOURCE_PROVIDERS
 from pipegraft.manager import LoadedPlugin, Plugins
 from pipegraft.model.appspec import App, AppEnvironment
 from pipegraft.model.base import Declared
 from pipegraft.model.delivery import Delivery
+from pipegraft.usecases.resources import resource_types
 
 __all__ = ["delivery_schema", "list_plugins", "spec_schema"]
 
@@ -41,15 +42,38 @@ def delivery_schema(plugins: Plugins) -> dict[str, Any]:
     }
 
 
-def spec_schema(of: Literal["app", "environment"]) -> dict[str, Any]:
-    """JSON Schema (2020-12) of ``app.yaml`` or ``environments/NAME.yaml``."""
+def spec_schema(of: Literal["app", "environment"], plugins: Plugins) -> dict[str, Any]:
+    """JSON Schema (2020-12) of ``app.yaml`` or ``environments/NAME.yaml``, with the types of resources."""
     model: type[App | AppEnvironment] = App if of == "app" else AppEnvironment
+    schema = model.model_json_schema(by_alias=True)
+    if of == "app":
+        types = resource_types(plugins)
+        params = {name: kind.params_schema() for name, (kind, _providers) in types.items()}
+        _add_choice(schema["$defs"]["Resource"], "type", "params", params)
+    else:
+        options: dict[str, dict[str, Any]] = {}
+        for name, provider in plugins.all(RESOURCE_PROVIDERS).items():
+            options[name] = provider.options.model_json_schema(by_alias=True)
+            schema["$defs"] |= options[name].pop("$defs", {})
+        _add_choice(schema["$defs"]["ProviderChoice"], "provider", "options", options)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:pipegraft:{of}",
-        **model.model_json_schema(by_alias=True),
+        **schema,
         "title": "app.yaml" if of == "app" else "environments/NAME.yaml",
     }
+
+
+def _add_choice(shape: dict[str, Any], key: str, part: str, schemas: Mapping[str, Any]) -> None:
+    """Let the value of `key` decide what the mapping `part` beside it may hold."""
+    shape["properties"][key]["enum"] = list(schemas)
+    shape["allOf"] = [
+        {
+            "if": {"properties": {key: {"const": name}}, "required": [key]},
+            "then": {"properties": {part: one}, "required": [part] if one.get("required") else []},
+        }
+        for name, one in schemas.items()
+    ]
 
 
 def _add_options(

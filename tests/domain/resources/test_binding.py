@@ -10,7 +10,7 @@ from pipegraft.domain.appspec import Resolved, resolve
 from pipegraft.domain.rendering.compose import render_compose
 from pipegraft.domain.rendering.kubernetes import render_kubernetes
 from pipegraft.domain.rendering.oam import render_application
-from pipegraft.domain.resources.binding import Platform
+from pipegraft.domain.resources.binding import UNBOUND, Platform
 from pipegraft.domain.resources.plugin import pipegraft_resource_providers
 from pipegraft.errors import ConfigError
 from pipegraft.model.appspec import Reference
@@ -311,3 +311,9 @@ def test_a_spec_without_resources_loads_no_provider() -> None:
 
     app = "app: shop\ncomponents: {web: {image: a}}\n"
     assert resolve(app, "namespace: a\n", "production", platform=Platform(load, "oam")).resources == ()
+
+
+def test_who_looks_at_other_things_needs_no_provider() -> None:
+    found = resolve(APP, CROSSPLANE, "production", platform=UNBOUND)
+    assert found.resources == ()
+    assert (found.pods[0].main.spec.env or {})["DB_HOST"] == "${resources.db.host}"

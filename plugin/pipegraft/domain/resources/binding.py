@@ -16,7 +16,7 @@ from pipegraft.model.resources import DEFAULT_CLASS, ProviderChoice, Resource
 from pipegraft.ports.resources import Provision, ResourceProvider, ResourceRequest, ResourceType, Target
 from pipegraft.text.marked import Marked, Route
 
-__all__ = ["BoundResource", "Platform", "Scope", "bind_resources"]
+__all__ = ["UNBOUND", "BoundResource", "Platform", "Scope", "bind_resources"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,17 @@ class Platform:
     """What resources are provided by.
 
     Arguments:
-        load: answers all providers there are, by name; called only for a spec that has resources.
+        load: answers all providers there are, by name; called only for a spec that has resources. None
+            leaves resources and their placeholders as they are, for those who look at other things.
         target: what the spec is rendered to; None to check it for any.
     """
 
-    load: Callable[[], Mapping[str, ResourceProvider]] = dict
+    load: Callable[[], Mapping[str, ResourceProvider]] | None = dict
     target: Target | None = None
+
+
+UNBOUND = Platform(load=None)
+"""Who needs no resources: what is resolved with it must not be rendered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ def bind_resources(
         What the application calls it → the resource, None where something is wrong with it; the same
         value for names of one identity.
     """
-    if not (scope.app.resources or scope.there.resources or scope.there.providers):
+    if platform.load is None or not (scope.app.resources or scope.there.resources or scope.there.providers):
         return {}
     loaded = _Loaded(platform.load(), platform.target)
     problems += _unknown_overlays(scope)
