@@ -294,3 +294,15 @@ def test_a_signers_own_error_keeps_its_exit_code() -> None:
 
     with pytest.raises(Unreachable, match="no answer"):
         load(Entry("mine", plugin(pipegraft_sign_image=refuse))).sign(SimpleNamespace(component="web"))  # type: ignore[arg-type]
+
+
+def test_threads_may_ask_at_once(shipped: tuple[Builtin, ...]) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    for _ in range(20):
+        for name in ("one", "two"):
+            sys.modules.pop(f"shipped_{name}", None)
+        plugins = load(builtins=shipped)
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda _n, plugins=plugins: list(plugins.all(STAGES)), range(8)))
+        assert found == [["stage-one", "stage-two"]] * 8

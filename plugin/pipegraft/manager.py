@@ -6,6 +6,7 @@ import difflib
 import importlib
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -86,6 +87,7 @@ class Plugins:
         self._single: dict[tuple[str, str], Any] = {}
         self._builtins = tuple(builtins)
         self._complaints: set[str] = set()
+        self._lock = threading.RLock()
         for builtin in self._builtins:
             self.loaded[builtin.module] = LoadedPlugin(builtin.module, PROJECT)
             self._waiting[builtin.module] = builtin
@@ -133,9 +135,10 @@ class Plugins:
         Raises:
             PluginError: two plugins yield the same name.
         """
-        if kind.hook not in self._collected:
-            self._collected[kind.hook] = self._collect(kind)
-        return self._collected[kind.hook]
+        with self._lock:  # threads ask too
+            if kind.hook not in self._collected:
+                self._collected[kind.hook] = self._collect(kind)
+            return self._collected[kind.hook]
 
     def _collect(self, kind: Kind[T]) -> Mapping[str, T]:
         for builtin in [one for one in self._waiting.values() if one.offers(kind.word)]:
@@ -182,9 +185,10 @@ class Plugins:
         Raises:
             UsageError: there is none; says which exist and which plugins are broken.
         """
-        builtin = self._only(kind, name)
-        if builtin is not None:
-            return self._one(kind, name, builtin)
+        with self._lock:
+            builtin = self._only(kind, name)
+            if builtin is not None:
+                return self._one(kind, name, builtin)
         values = self.all(kind)
         if name in values:
             return values[name]

@@ -108,6 +108,7 @@ class Lab:
             "path_with_namespace": f"acme/{path}",
             "default_branch": branch,
             "web_url": f"{self.url}/acme/{path}",
+            "http_url_to_repo": str(self.folder / f"{number}.git"),
             "archived": False,
             "ci_config_path": None,
             **more,

@@ -140,3 +140,42 @@ def test_a_server_that_does_not_answer_is_exit_code_3(tmp_path: Path) -> None:
     )
     assert done.returncode == 3
     assert "GitLab gave no answer" in done.stderr
+
+
+def assess(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("CI")}
+    return subprocess.run(
+        [sys.executable, "-m", "pipegraft", "assess", "--group", "acme", *words],
+        env={**inherited, "CI_SERVER_URL": lab.url, "PIPEGRAFT_GITLAB_TOKEN": TOKEN, "COLUMNS": "140"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_group_is_assessed_with_a_heat_map(lab: Lab, add: Callable[..., int], tmp_path: Path) -> None:
+    add("shop")
+    lab.add("docs", {"README.md": "x"})
+    lab.add("empty", None)
+    page = tmp_path / "fleet.html"
+    done = assess(lab, "--json", "--html", str(page))
+    assert done.returncode == 0, done.stderr
+    found = {one["name"]: one["dimensions"] for one in json.loads(done.stdout)}
+    assert found.keys() == {"acme/shop", "acme/docs"}
+    stages = {name: sum(one["stage"] for one in dimensions) for name, dimensions in found.items()}
+    assert stages["acme/shop"] > stages["acme/docs"]
+    assert "acme/shop" in page.read_text()
+    assert TOKEN not in done.stdout + done.stderr + page.read_text()
+
+
+def test_the_next_step_of_each_project_is_a_merge_request(lab: Lab, add: Callable[..., int]) -> None:
+    add("shop")
+    shown = assess(lab, "--fix", "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert not lab.requests
+    done = assess(lab, "--fix")
+    assert done.returncode == 0, done.stderr
+    (request,) = lab.requests
+    assert request["source_branch"] == "pipegraft/step"
+    assert ": " in request["title"]
+    assert lab.repositories[1].name("pipegraft/step") != lab.repositories[1].name("main")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,12 +10,17 @@ from typing import TYPE_CHECKING
 import click
 
 from pipegraft.cli.common import json_option, load_plugins, print_json, write_page
+from pipegraft.cli.fleet import forge_of, propose, shown
 from pipegraft.errors import UsageError
 
 if TYPE_CHECKING:
     from pipegraft.domain.maturity.stages import Assessment
+    from pipegraft.usecases.fleet.assess import Clones
 
 __all__ = ["command"]
+
+_JOBS = 4
+"""Projects of a group that are cloned at once."""
 
 _folder = click.Path(path_type=Path)
 
@@ -27,6 +33,9 @@ _folder = click.Path(path_type=Path)
 @click.option("--fix", is_flag=True, help="Take the next step that can be taken here, and show what changed.")
 @click.option("--signal", "name", help="With --fix: the signal to bring about.")
 @click.option("--dry-run", is_flag=True, help="With --fix: only show what would change.")
+@click.option("--group", help="Every project of this GitLab group, instead of PATHs.")
+@click.option("--server", metavar="URL", help="With --group: the GitLab server; CI_SERVER_URL if absent.")
+@click.option("--filter", "patterns", multiple=True, metavar="GLOB", help="With --group: only these paths.")
 @json_option
 def command(
     *,
@@ -37,22 +46,77 @@ def command(
     fix: bool,
     name: str | None,
     dry_run: bool,
+    group: str | None,
+    server: str | None,
+    patterns: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Say on which stage of the path each dimension of a repository stands, and what comes next.
 
-    PATH is the repository, this folder if absent; several are compared.
+    PATH is the repository, this folder if absent; several are compared, and so are the projects of a
+    group, where --fix proposes the next step of each as a merge request.
     """
+    if (name or dry_run) and not fix:
+        raise UsageError("--signal and --dry-run belong to --fix", fix="add --fix")
+    if group:
+        if paths or iac:
+            raise UsageError("expected PATHs or --group, found both")
+        if fix:
+            return _fix_group(group, server, patterns, name, dry_run=dry_run, as_json=as_json)
+        return _report(_assess_group(group, server, patterns), html, everything=everything, as_json=as_json)
+    if server or patterns:
+        raise UsageError("--server and --filter belong to --group", fix="add --group")
     folders = paths or (Path(),)
     if fix:
         if len(folders) > 1:
             raise UsageError("expected one repository with --fix, found several")
         return _fix(folders[0], name, dry_run=dry_run)
-    if name or dry_run:
-        raise UsageError("--signal and --dry-run belong to --fix", fix="add --fix")
     from pipegraft.usecases.assess import assess_folder  # noqa: PLC0415
 
     found = [assess_folder(folder, load_plugins(), time.time(), iac) for folder in folders]
+    return _report(found, html, everything=everything, as_json=as_json)
+
+
+def _assess_group(group: str, server: str | None, patterns: tuple[str, ...]) -> list[Assessment]:
+    from pipegraft.usecases.fleet.assess import assess_group  # noqa: PLC0415
+    from pipegraft.usecases.fleet.propose import select  # noqa: PLC0415
+
+    forge = forge_of(group, server)
+    with shown("Looks at every project") as progress:
+        return assess_group(
+            select(forge, patterns), load_plugins(), _clones(), progress, now=time.time(), jobs=_JOBS
+        )
+
+
+def _fix_group(
+    group: str,
+    server: str | None,
+    patterns: tuple[str, ...],
+    name: str | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    from pipegraft.usecases.fleet.assess import taking_next_step  # noqa: PLC0415
+    from pipegraft.usecases.fleet.propose import Campaign  # noqa: PLC0415
+
+    campaign = Campaign(
+        f"pipegraft/step-{name}" if name else "pipegraft/step",
+        "Take the next step on the path",
+        "The lowest step that a machine can take, found by `pipegraft assess`.",
+        taking_next_step(load_plugins(), _clones(), now=time.time(), signal=name),
+    )
+    return propose(forge_of(group, server), campaign, patterns, jobs=_JOBS, dry_run=dry_run, as_json=as_json)
+
+
+def _clones() -> Clones:
+    from pipegraft.adapters.forge.group import TOKEN  # noqa: PLC0415
+    from pipegraft.usecases.fleet.assess import Clones  # noqa: PLC0415
+
+    return Clones(os.environ.get(TOKEN, ""), os.environ)
+
+
+def _report(found: list[Assessment], html: Path | None, *, everything: bool, as_json: bool) -> int:
     if html:
         from pipegraft.reports.assessment_page import assessment_page  # noqa: PLC0415
 

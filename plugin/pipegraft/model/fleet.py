@@ -20,6 +20,7 @@ class ForgeProject:
         path: ``group/subgroup/name``.
         branch: its default branch, empty for a repository without commits.
         url: its page.
+        clone_url: where git reads it.
         ci_file: where its CI configuration is.
         archived, fork: what a fleet leaves alone.
     """
@@ -28,6 +29,7 @@ class ForgeProject:
     path: str
     branch: str
     url: str = ""
+    clone_url: str = ""
     ci_file: str = ".gitlab-ci.yml"
     archived: bool = False
     fork: bool = False

@@ -28,7 +28,7 @@ from pipegraft.ports.maturity import DeliveryPace, Iac
 from pipegraft.usecases.audit.scene import Place as AuditPlace
 from pipegraft.usecases.audit.scene import Scene, open_scene
 
-__all__ = ["Mending", "assess_folder", "next_step", "open_repository"]
+__all__ = ["Mending", "Reach", "assess_folder", "next_step", "open_repository"]
 
 _WINDOW = 90 * DAY
 """Seconds of history that the pace of delivery is measured over."""
@@ -36,22 +36,35 @@ _LARGEST = 512 << 10
 """Bytes of a file that is read; what is larger is no source."""
 
 
-def assess_folder(folder: Path, plugins: Plugins, now: float, iac: Path | None = None) -> Assessment:
+Reach = Callable[[str], Mapping[str, str] | None]
+"""URL of an IaC repository on a server → variables to read it with, None if it is not to be asked."""
+
+
+def _nowhere(_url: str) -> None:
+    return None
+
+
+def assess_folder(
+    folder: Path, plugins: Plugins, now: float, iac: Path | None = None, reach: Reach = _nowhere
+) -> Assessment:
     """Assess the repository in a folder.
 
     Arguments:
         now: seconds since the epoch.
         iac: a clone of its IaC repository, where the delivery names one that is not on this machine.
+        reach: which servers may be asked for it.
 
     Raises:
         UsageError: there is no such folder.
         PluginError: two signals have the same name.
     """
     signals = plugins.all(MATURITY_SIGNALS).values()
-    return assess(open_repository(folder, now, iac), signals)
+    return assess(open_repository(folder, now, iac, reach), signals)
 
 
-def open_repository(folder: Path, now: float, iac: Path | None = None) -> RepositoryView:
+def open_repository(
+    folder: Path, now: float, iac: Path | None = None, reach: Reach = _nowhere
+) -> RepositoryView:
     """A folder as signals see it; see `assess_folder`."""
     if not folder.is_dir():
         raise UsageError(
@@ -62,7 +75,7 @@ def open_repository(folder: Path, now: float, iac: Path | None = None) -> Reposi
         folder.resolve().name,
         files,
         lambda path: _read(folder / path),
-        lambda delivery: _open_iac(folder, delivery, now, iac),
+        lambda delivery: _open_iac(folder, delivery, now, iac, reach),
     )
 
 
@@ -88,13 +101,16 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _open_iac(folder: Path, delivery: Delivery, now: float, clone: Path | None) -> Iac | None:
-    """The IaC repository if it lies on this machine; asking a server is another command's business."""
+def _open_iac(folder: Path, delivery: Delivery, now: float, clone: Path | None, reach: Reach) -> Iac | None:
+    """The IaC repository, if it lies on this machine or its server may be asked."""
     address = str(clone.resolve()) if clone else delivery.iac.repository
+    variables: Mapping[str, str] | None = os.environ
     if "://" in address or (":" in address.partition("/")[0]):
+        variables = reach(address)
+    if variables is None:
         return None
     try:
-        scene = open_scene(AuditPlace(folder, address if clone else None), os.environ)
+        scene = open_scene(AuditPlace(folder, address if clone else None), variables)
         branch = scene.branch
         assert isinstance(branch, GitBranch)  # noqa: S101 - `open_scene` opens nothing else
         tip = branch.tip()

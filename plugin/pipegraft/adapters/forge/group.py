@@ -234,6 +234,7 @@ def _project(data: Mapping[str, Any]) -> ForgeProject:
         path=str(data["path_with_namespace"]),
         branch=str(data.get("default_branch") or ""),
         url=str(data.get("web_url", "")),
+        clone_url=str(data.get("http_url_to_repo", "")),
         ci_file=str(data.get("ci_config_path") or ".gitlab-ci.yml"),
         archived=bool(data.get("archived")),
         fork="forked_from_project" in data,

@@ -68,12 +68,14 @@ class Edit:
         before: path → text of these files now.
         pinned: version of the templates that it takes now, None without delivery.
         skipped: why the change is none of this repository's business, empty if it is.
+        title: what it does just here; the campaign's own words if empty.
     """
 
     files: Mapping[str, str | None] = field(default_factory=dict)
     before: Mapping[str, str | None] = field(default_factory=dict)
     pinned: str | None = None
     skipped: str = ""
+    title: str = ""
 
 
 Editor = Callable[[Reader], Edit]

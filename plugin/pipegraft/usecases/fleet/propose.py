@@ -48,7 +48,8 @@ class Campaign:
 
     def change(self, edit: Edit, key: str) -> Change:
         """The campaign's change to one project."""
-        return Change(self.branch, edit.files, edit.before, key, self.title, self.description, self.labels)
+        title = edit.title or self.title
+        return Change(self.branch, edit.files, edit.before, key, title, self.description, self.labels)
 
 
 @dataclass(frozen=True, slots=True)
