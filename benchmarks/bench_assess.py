@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import shutil
-import statistics
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-ROUNDS = 7
+from benchmarks.commands import program, seconds_of
+
 FILES = 1_000
 ROOT = Path(__file__).parent.parent
 
@@ -44,16 +40,7 @@ _WHO = ("-c", "user.name=bench", "-c", "user.email=bench@example.com")
 
 def row(title: str, folder: Path) -> None:
     """Measure and print."""
-    command = [str(Path(sys.executable).with_name("pipegraft")), "assess", str(folder)]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    walls, processor = [], []
-    for _ in range(ROUNDS + 1):  # the first one fills caches
-        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        walls.append(time.perf_counter() - started)
-        processor.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    wall, busy = statistics.median(walls[1:]), statistics.median(processor[1:])
+    wall, busy = seconds_of([program(), "assess", str(folder)])
     print(f"{title:<40}{wall:6.2f} s  {busy:6.2f} s of processor   bar 1.00 s")
 
 

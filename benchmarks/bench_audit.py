@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-import statistics
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.commands import program, seconds_of
+
 COMMITS = 10_000
-ROUNDS = 5
 STEPS = ("prepare", "1/3 weight=5", "2/3 weight=25", "3/3 weight=50", "promote")
 
 
 def main() -> None:
-    """Print the median of each question, and how many git processes it takes."""
+    """Print how long each question takes, against git's own listing of the history."""
     with tempfile.TemporaryDirectory(prefix="bench-audit-") as name:
         folder = Path(name) / "iac.git"
         make_repository(folder, COMMITS)
         listing = ["git", "-C", str(folder), "log", "--first-parent", "--raw", "main"]
-        base = median(listing)
-        print(f"{'git log --raw of it':<46}{base:7.2f} s")
+        base = row("git log --raw of it", listing)
         questions = {
             "newest release": [],
             "release 3 of two thousand": ["--release", "3"],
@@ -32,23 +29,15 @@ def main() -> None:
             "delivery figures": ["--dora"],
         }
         for title, words in questions.items():
-            seconds = median([*program(), "audit", str(folder), "--offline", *words])
-            print(f"{title:<46}{seconds:7.2f} s {seconds / base:6.1f} x   bar 2.00 s")
+            row(title, [program(), "audit", str(folder), "--offline", *words], base)
 
 
-def program() -> list[str]:
-    """The program beside this interpreter."""
-    return [str(Path(sys.executable).with_name("pipegraft"))]
-
-
-def median(command: list[str]) -> float:
-    """Seconds a command takes."""
-    seconds: list[float] = []
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=tempfile.gettempdir())
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
+def row(title: str, command: list[str], base: float = 0.0) -> float:
+    """Measure and print; answers the seconds."""
+    wall, busy = seconds_of(command)
+    ratio = f"{wall / base:6.1f} x   bar 2.00 s" if base else ""
+    print(f"{title:<34}{wall:7.2f} s {busy:6.2f} s of processor {ratio}")
+    return wall
 
 
 def make_repository(folder: Path, commits: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipegraft.adapters.git.objects import parse_batch
 from pipegraft.errors import UsageError
 from pipegraft.model.release import Source
 
@@ -108,20 +109,11 @@ class SourceLog:
         words = ["git", "-C", str(self._root), "cat-file", "--batch", "--buffer"]
         output = subprocess.run(words, input=asked.encode(), capture_output=True, check=False).stdout
         found: dict[str, float] = {}
-        at = 0
-        while at < len(output):
-            end = output.index(b"\n", at)
-            header = output[at:end].split()
-            if len(header) != 3:
-                at = end + 1
-                continue
-            content = output[end + 1 : end + 1 + int(header[2])]
-            at = end + int(header[2]) + 2
-            committer = re.search(
-                rb"^committer .* (\d+) [+-]\d+$", content.partition(b"\n\n")[0], re.MULTILINE
-            )
-            if header[1] == b"commit" and committer:
-                found[header[0].decode()] = float(committer[1])
+        for name, kind, content in parse_batch(output):
+            header = content.partition(b"\n\n")[0]
+            committer = re.search(rb"^committer .* (\d+) [+-]\d+$", header, re.MULTILINE)
+            if kind == "commit" and committer:
+                found[name] = float(committer[1])
         return found
 
     def _has(self, name: str) -> bool:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
-from pipegraft.errors import UsageError
+from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json, write_page
 
 if TYPE_CHECKING:
     from pipegraft.domain.gray.machine import Command
@@ -55,20 +54,17 @@ def report(file: Path, environment: str | None, release: int | None, directory: 
     """Write the story of a release to FILE, as HTML or, if it ends in .json, as JSON."""
     import json  # noqa: PLC0415
 
-    from pipegraft.adapters.files import write_atomically  # noqa: PLC0415
     from pipegraft.adapters.release_file import RECORD, FileReleaseStore  # noqa: PLC0415
     from pipegraft.reports.gray_report import render_html  # noqa: PLC0415
     from pipegraft.usecases.gray import gray_report  # noqa: PLC0415
     from pipegraft.usecases.project import open_project  # noqa: PLC0415
 
-    if not file.absolute().parent.is_dir():
-        raise UsageError(f"expected a folder for {file}, found none", fix="make the folder first")
     project = open_project(directory, load_plugins())
     store = FileReleaseStore(project.root / RECORD)
     record = store.load() if store.path.exists() else None
     found = gray_report(project, environment, record, number=release)
     text = json.dumps(found.to_json(), indent=2) + "\n" if file.suffix == ".json" else render_html(found)
-    write_atomically(file, text.encode())
+    write_page(file, text)
     click.echo(f"{found.environment}: release {found.release}: {file}")
 
 

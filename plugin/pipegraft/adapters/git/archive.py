@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pipegraft.adapters.git.history import History
-from pipegraft.adapters.git.objects import Entry, Objects, parse_tree
+from pipegraft.adapters.git.objects import Entry, Objects, parse_batch, parse_tree
 from pipegraft.adapters.git.process import Git
 from pipegraft.adapters.git.remotes import Remote
 from pipegraft.ports.archive import Signature, Signed, Version
@@ -122,16 +122,7 @@ class Archive:
         """Name and content of each object that is here, by one process."""
         asked = "".join(f"{name}\n" for name in names).encode()
         output = self._git.run("cat-file", "--batch", "--buffer", stdin=asked).output
-        at = 0
-        while at < len(output):
-            end = output.index(b"\n", at)
-            header = output[at:end].split()
-            if len(header) != 3:  # "NAME missing"
-                at = end + 1
-                continue
-            size = int(header[2])
-            yield header[0].decode(), output[end + 1 : end + 1 + size]
-            at = end + size + 2
+        return ((name, content) for name, _, content in parse_batch(output))
 
 
 _Record = tuple[Commit, tuple[str, ...], dict[str, str | None]]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import subprocess
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pipegraft.adapters.git.process import Git
 from pipegraft.errors import UsageError
 
-__all__ = ["Entry", "Objects", "edit_tree", "parse_tree"]
+__all__ = ["Entry", "Objects", "edit_tree", "parse_batch", "parse_tree"]
 
 _FOLDER = "40000"
 _FILE = "100644"
@@ -79,6 +79,19 @@ class Objects:
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.communicate()
+
+
+def parse_batch(output: bytes) -> Iterator[tuple[str, str, bytes]]:
+    """Name, type and content of each object that ``git cat-file --batch`` found; the others are left out."""
+    at = 0
+    while at < len(output):
+        end = output.index(b"\n", at)
+        header = output[at:end].split()
+        at = end + 1
+        if len(header) == 3:  # else "NAME missing"
+            size = int(header[2])
+            yield header[0].decode(), header[1].decode(), output[at : at + size]
+            at += size + 1
 
 
 def parse_tree(content: bytes, name_size: int = 20) -> dict[bytes, Entry]:
