@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -56,11 +57,18 @@ class Audited:
         self.registry.manifests["shop/web", digest] = (b"{}", "application/vnd.oci.image.manifest.v1+json")
         request = BuildRequest("web", Path(), (), "shop/web", ())
         descriptor = Descriptor("application/vnd.oci.image.manifest.v1+json", digest, 2)
-        facts = BuildFacts(descriptor, request, "layer 1", source, "", "https://ci.example.com/7", 0, 1)
+        facts = BuildFacts(
+            image=descriptor,
+            request=request,
+            builder="layer 1",
+            commit=source,
+            repository="",
+            pipeline="https://ci.example.com/7",
+            started=0,
+            finished=1,
+        )
         if subject:  # a statement about another image, attached to this one
-            other = BuildFacts(
-                Descriptor(descriptor.media_type, subject, 2), request, "layer 1", source, "", "", 0, 1
-            )
+            other = dataclasses.replace(facts, image=Descriptor(descriptor.media_type, subject, 2))
             attest(_Attached(self.registry, digest), other)
         else:
             attest(self.registry, facts)

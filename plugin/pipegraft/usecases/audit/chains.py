@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
-from pipegraft.actions.stored_image import read_document
+from pipegraft.actions.attest import provenance_of
 from pipegraft.adapters.registry import open_registry
 from pipegraft.adapters.source import SourceLog
 from pipegraft.domain.audit.chain import Chain, Link, broken
@@ -22,7 +22,6 @@ from pipegraft.domain.audit.links import (
 )
 from pipegraft.domain.audit.steps import gray_link
 from pipegraft.domain.audit.story import Story, Wanted
-from pipegraft.domain.images.attestations import IN_TOTO, Provenance, read_provenance
 from pipegraft.domain.images.reference import ImageReference
 from pipegraft.errors import PipegraftError, UsageError
 from pipegraft.model.release import GateResult, Release
@@ -36,7 +35,6 @@ Required = Literal["signature", "provenance", "gate"]
 _LETTERS = {"G": Signed.GOOD, "U": Signed.UNTRUSTED, "B": Signed.BAD, "R": Signed.REVOKED, "N": Signed.NONE}
 _AT_ONCE = 8
 """Images that registries are asked about together."""
-_LARGEST = 4 << 20
 
 OpenRegistry = Callable[[str], ReferringRegistry]
 
@@ -158,27 +156,7 @@ def _ask(text: str, open_: OpenRegistry | None) -> ImageFacts:
         registry = open_(reference.address)
         if registry.find(reference.repository, reference.digest) is None:
             return ImageFacts(reference.digest, exists=False)
-        return ImageFacts(reference.digest, exists=True, provenance=_provenance(registry, reference))
+        statements = tuple(provenance_of(registry, reference.repository, reference.digest))
+        return ImageFacts(reference.digest, exists=True, provenance=statements)
     except PipegraftError as error:
         return ImageFacts(reference.digest, problem=error.problem.message)
-
-
-def _provenance(registry: ReferringRegistry, reference: ImageReference) -> tuple[Provenance, ...]:
-    found: list[Provenance] = []
-    for referrer in registry.referrers(reference.repository, reference.digest):
-        if referrer.artifact_type not in (IN_TOTO, ""):
-            continue
-        statement = _statement(registry, reference.repository, referrer.manifest.digest)
-        if statement is not None:
-            found.append(statement)
-    return tuple(found)
-
-
-def _statement(registry: ReferringRegistry, repository: str, artifact: str) -> Provenance | None:
-    """The statement that an artifact holds, None if it holds something else."""
-    manifest = read_document(registry, repository, artifact, manifest=True)
-    for layer in manifest.get("layers", ()):
-        if layer.get("mediaType") == IN_TOTO and int(layer.get("size", 0)) <= _LARGEST:
-            with registry.open(repository, str(layer["digest"])) as stream:
-                return read_provenance(stream.read())
-    return None
