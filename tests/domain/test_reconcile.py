@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pipegraft.domain.reconcile import DEADLINE, Health, History, Step, reconcile
-from pipegraft.ports.runtime import Container, Instance, Phase, Workload
+from pipegraft.ports.runtime import Container, Instance, Phase, Rollout, Workload
 
 
 def workload(version: str = "1", replicas: int = 1, name: str = "web") -> Workload:
@@ -46,6 +46,34 @@ def test_an_old_instance_serves_until_the_new_one_is_ready() -> None:
     ready = decide([new], [instance(old), instance(new, Phase.READY, 2)])
     assert (ready.stop, [one.id for one in ready.serving["web"]]) == (("web-1",), ["web-2"])
     assert not ready.healthy  # the old one is still there
+
+
+def test_recreating_ends_everything_old_before_anything_new_starts() -> None:
+    old, new = workload("1", replicas=2), replace(workload("2", replicas=2), rollout=Rollout(recreate=True))
+    step = decide([new], [instance(old), instance(old, number=2)])
+    assert (step.start, step.stop) == ((), ("web-1", "web-2"))
+    assert decide([new], [instance(old, Phase.STOPPING)]).start == ()
+    assert decide([new], []).start == (new, new)
+
+
+def test_a_surge_and_what_may_be_missing_bound_an_update() -> None:
+    old = workload("1", replicas=3)
+    new = replace(workload("2", replicas=3), rollout=Rollout(surge=1))
+    ready = [instance(old, number=number) for number in range(3)]
+    step = decide([new], ready)
+    assert (step.start, step.stop) == ((new,), ())
+    assert decide([new], [*ready, instance(new, Phase.STARTING, 9)]).start == ()
+    step = decide([new], [*ready, instance(new, Phase.READY, 9)])
+    assert (step.start, len(step.stop)) == ((), 1)
+    missing = replace(new, rollout=Rollout(surge=0, unavailable=1))
+    step = decide([missing], ready)
+    assert (step.start, len(step.stop)) == ((), 1)
+    step = decide([missing], ready[1:])
+    assert (step.start, step.stop) == ((missing,), ())
+
+
+def test_how_instances_are_replaced_is_no_reason_to_replace_them() -> None:
+    assert workload().template == replace(workload(), rollout=Rollout(recreate=True)).template
 
 
 def test_an_old_instance_that_never_got_ready_goes_at_once() -> None:

@@ -576,6 +576,8 @@ CHANGES = {
     "gray 50": gray(50),
     "gray v1": gray(50, "v1"),
     "two": V1.replace("v1}", "v1, replicas: 2}"),
+    "surge": V1.replace("v1}", "v1, replicas: 3, update: {surge: 1, unavailable: 1}}"),
+    "missing": V2.replace("v2}", "v2, replicas: 2, update: {surge: 0, unavailable: 50%}}"),
     "refused": "components: {wbe: {}}\n",
 }
 
@@ -599,7 +601,7 @@ def test_however_often_it_is_killed_it_ends_where_it_should(
             for at, after in kills:
                 _work_until_killed(world, Counting(at, after=after))
                 world.restart()
-            for _ in range(14):
+            for _ in range(18):
                 world.look()
                 world.turn()
                 assert _serves(world), "somebody serves at all times"
