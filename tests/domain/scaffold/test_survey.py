@@ -87,7 +87,7 @@ def test_a_compose_file_tells_components_ports_variables_and_resources() -> None
     }
     assert list(left) == [
         "compose.yaml: 'volumes' of service 'web'",
-        "compose.yaml: service 'outside' is built from '../other', outside of here",
+        "compose.yaml: service 'outside' is built outside of the repository, in '../other'",
         "compose.yaml: service 'mail' runs mailhog/mailhog, which is not built here",
         "variable 'HOME_OF_SHELL' of 'web': its value comes from the shell",
         "variable 'FROM_SHELL' of 'worker': its value comes from the shell",

@@ -1,11 +1,7 @@
 #!/usr/bin/env bash
-# Redis and PostgreSQL, which the embedded engine runs as resources; their own services stay off.
+# Redis and PostgreSQL, which the embedded engine runs as resources.
 set -euo pipefail
-sudo=$([ "$(id -u)" -eq 0 ] || echo sudo)
-wanted=()
-command -v redis-server >/dev/null || wanted+=(redis-server)
-command -v psql >/dev/null && { command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; } ||
-    wanted+=(postgresql)
-[ "${#wanted[@]}" -eq 0 ] && exit 0
-$sudo apt-get update -qq
-DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${wanted[@]}"
+cd "$(dirname "$0")"
+./packages redis-server=redis-server psql=postgresql-client
+# Debian keeps the server's programs off the PATH.
+compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || ./packages postgres=postgresql
