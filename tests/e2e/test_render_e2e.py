@@ -1,16 +1,20 @@
-"""Everything that is rendered is taken by a real Kubernetes API server, field by field."""
+"""Everything that is rendered is taken by what will read it: a Kubernetes API server, and Compose."""
 
 from __future__ import annotations
 
 import copy
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import missing, run
 from kubernetes_api import KubernetesApi
 
 from pipegraft.domain.appspec import Resolved
+from pipegraft.domain.rendering.compose import render_compose
+from pipegraft.domain.rendering.dump import dump_documents
 from pipegraft.domain.rendering.kubernetes import render_kubernetes
 from pipegraft.domain.rendering.oam import render_application
 
@@ -104,3 +108,22 @@ def test_an_unknown_field_would_be_seen(kubernetes: KubernetesApi, namespace: st
     service["spec"]["prots"] = []
     words = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"]
     assert "prots" in kubernetes.kubectl_process(*words, given=[service]).stderr
+
+
+def test_docker_compose_reads_the_compose_file(tmp_path: Path) -> None:
+    """By the library of Docker Compose: its schema, its variables, its files of variables."""
+    program = Path(run(Path(__file__).parent / "compose-check" / "folder").strip()) / "compose-check"
+    if not program.exists():
+        missing("compose-check")
+    for name in ("config/more-config", "secrets/more-secrets", "config/governance-config"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.env").write_text("A=1\n")
+    file = tmp_path / "compose.yaml"
+    file.write_text(dump_documents([render_compose(spec(), "4be1")]))
+    variables = {"SECRET_NAME_SECRET_KEY": "s", "CONFIG_NAME_CONFIG_KEY": "c"}
+    done = subprocess.run([program, file], capture_output=True, text=True, check=False, env=variables)
+    assert done.returncode == 0, done.stderr
+    names = {"web", "web-gray", "web-governance", "web-logs", "web-metrics", "web-rules", "nightly"}
+    assert names <= set(done.stdout.split())
+    unset = subprocess.run([program, file], capture_output=True, text=True, check=False, env={})
+    assert "set it to the key secret-key of secret-name" in unset.stderr

@@ -1,0 +1,45 @@
+// Reads a Compose file as Docker Compose does, by the same library, and prints its services.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/dotenv"
+)
+
+func main() {
+	if err := run(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(file string) error {
+	dotenv.RegisterFormat("raw", raw)
+	options, err := cli.NewProjectOptions([]string{file}, cli.WithOsEnv, cli.WithProfiles([]string{"*"}))
+	if err != nil {
+		return err
+	}
+	project, err := options.LoadProject(context.Background())
+	if err != nil {
+		return err
+	}
+	fmt.Println(strings.Join(project.ServiceNames(), "\n"))
+	return nil
+}
+
+// raw is the format of env_file that Docker Compose brings itself: NAME=VALUE, nothing interpreted.
+func raw(content io.Reader, _ string, values map[string]string, _ func(string) (string, bool)) error {
+	text, err := io.ReadAll(content)
+	for _, line := range strings.Split(string(text), "\n") {
+		if name, value, found := strings.Cut(line, "="); found {
+			values[name] = value
+		}
+	}
+	return err
+}
