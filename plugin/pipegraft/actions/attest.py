@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import BinaryIO
 
@@ -34,9 +35,13 @@ def attest(registry: Registry, facts: BuildFacts) -> None:
         OutsideError: the registry did not take them; the image itself is there.
     """
     repository = facts.request.repository
-    registry.push_blob(repository, EMPTY.descriptor, _source(EMPTY))
-    for document in (provenance(facts), sbom(facts)):
-        registry.push_blob(repository, document.descriptor, _source(document))
+    documents = (provenance(facts), sbom(facts))
+    with ThreadPoolExecutor() as pool:
+        pushed = pool.map(
+            lambda one: registry.push_blob(repository, one.descriptor, _source(one)), (EMPTY, *documents)
+        )
+        list(pushed)  # raises what went wrong
+    for document in documents:  # one after another: both may go into one list of referrers
         manifest = artifact_manifest(document, facts.image)
         descriptor = manifest.descriptor
         registry.push_manifest(repository, descriptor.digest, manifest.content, descriptor.media_type)

@@ -62,8 +62,8 @@ def read_context(folder: Path, kept: Path | None = None) -> BuildContext:
     known = KnownFiles(kept)
     found = {path: item for path, item in _walk(folder, "", rules) if path not in skipped}
     entries = [entry for path, item in found.items() if (entry := _entry_unread(item, path, known))]
-    unread = [path for path in found if path not in {entry.path for entry in entries}]
-    entries += _read_files({path: found[path] for path in unread}, known)
+    read = {entry.path for entry in entries}
+    entries += _read_files({path: item for path, item in found.items() if path not in read}, known)
     known.save(path for path, item in found.items() if item.is_file(follow_symlinks=False))
     return BuildContext(tuple(sorted(entries)), _text(dockerfile))
 

@@ -39,6 +39,11 @@ class ContextEntry:
     executable: bool = False
     size: int = 0
 
+    @property
+    def facts(self) -> tuple[str, str, str, bool, int]:
+        """All of it in order. `dataclasses.astuple` copies deeply, which thousands of files feel."""
+        return self.path, self.kind, self.content, self.executable, self.size
+
 
 @dataclass(frozen=True, slots=True)
 class BaseImage:

@@ -12,7 +12,10 @@ from pipegraft.domain.images.layers import tar_blocks
 from pipegraft.errors import BuildFailed
 from pipegraft.ports.images import BuildRequest, ContextEntry
 
-__all__ = ["context_blocks", "opener"]
+__all__ = ["Opener", "context_blocks", "opener"]
+
+Opener = Callable[[ContextEntry], AbstractContextManager[BinaryIO]]
+"""Opens the content of an entry that is a file."""
 
 
 def context_blocks(request: BuildRequest) -> Iterator[bytes]:
@@ -25,9 +28,7 @@ def context_blocks(request: BuildRequest) -> Iterator[bytes]:
     return tar_blocks(tuple(entries.values()), opener(request))
 
 
-def opener(
-    request: BuildRequest, prefix: str = ""
-) -> Callable[[ContextEntry], AbstractContextManager[BinaryIO]]:
+def opener(request: BuildRequest, prefix: str = "") -> Opener:
     """Opens the files of a context for `tar_blocks`.
 
     Arguments:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 from pipegraft.actions.build_context import DOCKERFILE
 from pipegraft.actions.kept import load_kept, save_kept
 from pipegraft.adapters.build.base import read_base
-from pipegraft.adapters.build.context import opener
+from pipegraft.adapters.build.context import Opener, opener
 from pipegraft.adapters.streams import stream_of
 from pipegraft.domain.images.documents import LAYER, MANIFEST, image_config, image_manifest
 from pipegraft.domain.images.layers import place, shard, shard_key, tar_blocks
@@ -21,7 +23,10 @@ from pipegraft.ports.registry import Descriptor, Registry
 
 __all__ = ["LayerBuilder", "pipegraft_image_builders"]
 
-_PARALLEL = 4
+_Content = Callable[[], AbstractContextManager[BinaryIO]]
+
+_PARALLEL = 8
+"""Blobs at the same time: most wait for the registry to say that it has them."""
 
 
 class LayerBuilder:
@@ -45,19 +50,22 @@ class LayerBuilder:
         shards = shard(place(request.entries, request.target))
         file = request.cache / f"layers-{self.version}" if request.cache else None
         known = load_kept(file) if file else {}
+        open_file = opener(request, request.target.strip("/"))
         with ThreadPoolExecutor(_PARALLEL) as pool:
-            layers = list(pool.map(lambda one: _push_layer(one, request, registry, known, log), shards))
+            layers = list(pool.map(lambda one: _describe(one, open_file, known), shards))
+            config = image_config(
+                layers,
+                platform=request.platform,
+                command=request.command,
+                folder=request.target,
+                base=base.config if base else None,
+            )
+            contents = dict(zip(layers, (_tar(one, open_file) for one in shards), strict=True))
+            contents[config.descriptor] = lambda: stream_of([config.content])
+            list(pool.map(lambda blob: _push(blob, contents[blob], request, registry, log), contents))
         made = {shard_key(one): [layer.digest, layer.size] for one, layer in zip(shards, layers, strict=True)}
         if file and len(shards) > 1 and made != known:
             save_kept(file, made)
-        config = image_config(
-            layers,
-            platform=request.platform,
-            command=request.command,
-            folder=request.target,
-            base=base.config if base else None,
-        )
-        registry.push_blob(request.repository, config.descriptor, lambda: stream_of([config.content]))
         manifest = image_manifest(config.descriptor, [*(base.layers if base else ()), *layers])
         for tag in request.tags:
             registry.push_manifest(request.repository, tag, manifest.content, MANIFEST)
@@ -65,25 +73,28 @@ class LayerBuilder:
         return manifest.descriptor
 
 
-def _push_layer(
-    entries: tuple[ContextEntry, ...],
+def _describe(
+    entries: tuple[ContextEntry, ...], open_file: Opener, known: Mapping[str, tuple[str, int]]
+) -> Descriptor:
+    """The layer of one shard; no file of it is read where it is known."""
+    held = known.get(shard_key(entries))
+    return Descriptor(LAYER, *held) if held else _measure(tar_blocks(entries, open_file))
+
+
+def _tar(entries: tuple[ContextEntry, ...], open_file: Opener) -> _Content:
+    return lambda: stream_of(tar_blocks(entries, open_file))
+
+
+def _push(
+    blob: Descriptor,
+    content: _Content,
     request: BuildRequest,
     registry: Registry,
-    known: Mapping[str, tuple[str, int]],
     log: Callable[[str], None],
-) -> Descriptor:
-    """Push one shard; where its digest is known and the registry has it, no file of it is read."""
-    open_file = opener(request, request.target.strip("/"))
-
-    def blocks() -> Iterator[bytes]:
-        return tar_blocks(entries, open_file)
-
-    held = known.get(shard_key(entries))
-    layer = Descriptor(LAYER, *held) if held else _measure(blocks())
-    sent = registry.push_blob(request.repository, layer, lambda: stream_of(blocks()))
-    if sent:
-        log(f"layer {layer.digest[7:19]}: {layer.size} bytes, {sent} sent")
-    return layer
+) -> None:
+    sent = registry.push_blob(request.repository, blob, content)
+    if sent and blob.media_type == LAYER:
+        log(f"layer {blob.digest[7:19]}: {blob.size} bytes, {sent} sent")
 
 
 def _measure(blocks: Iterable[bytes]) -> Descriptor:

@@ -189,13 +189,10 @@ class HttpRegistry:
     def _list_referrer(self, repository: str, subject: str, manifest: bytes) -> None:
         """Keep the list of referrers that a registry without the referrers API leaves to its clients."""
         tag = referrers_tag(subject)
-        held = self.find(repository, tag)
-        content = None
-        if held is not None:
-            with self.open(repository, held.digest, manifest=True) as stream:
-                content = stream.read()
+        deadline = self._session.begin(f"reading {repository}:{tag}")
+        held = self._manifest(deadline, "GET", self._path(repository), tag)
         try:
-            index = referrers_index(content, manifest)
+            index = referrers_index(held.content if held else None, manifest)
         except (ValueError, KeyError, TypeError) as error:
             raise OutsideError(f"expected a list of referrers at {repository}:{tag}: {error}") from error
         if index is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 
 from pipegraft.domain.images.documents import canonical_json
 from pipegraft.ports.images import ContextEntry
@@ -49,7 +49,7 @@ class BuildInputs:
         described = {
             **{name: getattr(self, name) for name in _PLAIN},
             "scheme": _SCHEME,
-            "entries": [asdict(entry) for entry in sorted(self.entries)],
+            "entries": [dict(zip(_ENTRY, entry.facts, strict=True)) for entry in sorted(self.entries)],
             "build_args": dict(self.build_args),
             "bases": dict(self.bases),
             "upstream": dict(self.upstream),
@@ -59,4 +59,5 @@ class BuildInputs:
         return f"ih-{hashlib.sha256(canonical_json(described)).hexdigest()}"
 
 
+_ENTRY = tuple(each.name for each in fields(ContextEntry))
 _PLAIN = ("builder", "builder_version", "dockerfile", "target", "platform")

@@ -7,7 +7,7 @@ import posixpath
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import BinaryIO
 
 from pipegraft.errors import BuildFailed
@@ -52,7 +52,7 @@ def shard(entries: Sequence[ContextEntry]) -> tuple[tuple[ContextEntry, ...], ..
 
 def shard_key(entries: Sequence[ContextEntry]) -> str:
     """Names the bytes that `tar_blocks` makes of these entries: they follow from nothing else."""
-    described = "\0".join(repr(astuple(entry)) for entry in entries)
+    described = "\0".join(repr(entry.facts) for entry in entries)
     return hashlib.sha256(described.encode()).hexdigest()
 
 
