@@ -10,8 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
+
+sys.path.insert(0, str(Path(__file__).parent / "domain"))
+from crd_schemas import closed  # of the folder beside
 
 from pipegraft.usecases.render import Rendering, render
 
@@ -93,6 +97,27 @@ def test_flux_is_pointed_at_what_is_committed() -> None:
     source, kustomization = yaml.safe_load_all((ROOT / "examples" / "flux" / "shop.yaml").read_text())
     assert kustomization["spec"]["path"] == "./rendered/production"
     assert kustomization["spec"]["sourceRef"]["name"] == source["metadata"]["name"]
+
+
+SCHEMAS = Path(os.environ.get("PIPEGRAFT_SCHEMAS", ROOT / "../shared/schemas"))
+
+
+@pytest.mark.parametrize(
+    ("example", "number", "schema"),
+    [
+        ("argocd/application.yaml", 0, "argocd-application-crd.yaml"),
+        ("flux/shop.yaml", 0, "flux-gitrepository-crd.yaml"),
+        ("flux/shop.yaml", 1, "flux-kustomization-crd.yaml"),
+    ],
+)
+def test_the_examples_are_valid(example: str, number: int, schema: str) -> None:
+    if not (SCHEMAS / schema).exists():
+        pytest.skip("the official schema is not here")
+    document = list(yaml.safe_load_all((ROOT / "examples" / example).read_text()))[number]
+    versions = yaml.safe_load((SCHEMAS / schema).read_text())["spec"]["versions"]
+    wanted = document["apiVersion"].rpartition("/")[2]
+    strict = next(one for one in versions if one["name"] == wanted)["schema"]["openAPIV3Schema"]
+    jsonschema.Draft202012Validator(closed(strict)).validate(document)
 
 
 def git(folder: Path, *words: str) -> str:

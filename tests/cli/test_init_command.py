@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -202,3 +203,22 @@ def test_the_remote_tells_name_and_registry(tmp_path: Path) -> None:
     delivery = (root / "delivery.yaml").read_text()
     assert "app: my-store" in delivery
     assert "registry: registry.gitlab.com/team/my_store" in delivery
+
+
+def test_at_a_terminal_it_asks_and_enter_takes_the_default(tmp_path: Path) -> None:
+    root = repository(tmp_path, TREES["python"])
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "pipegraft", "init", "--engine", "embedded"]
+    with subprocess.Popen(
+        command, cwd=root, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as asking:
+        os.write(ours, b"store\n\n\nhome,production\n")
+        said, asked = asking.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert asking.returncode == 0, said + asked
+    assert "Name of the application [shop]:" in asked
+    assert "Registry for its images [oci:.pipegraft/registry]:" in asked
+    assert "GitOps engine" not in asked, "it was given"
+    assert (tmp_path / "shop-iac" / "environments" / "home.yaml").exists()
+    assert (root / "delivery.yaml").read_text().splitlines()[1] == "app: store"

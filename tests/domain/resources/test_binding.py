@@ -143,9 +143,7 @@ def test_one_identity_has_one_set_of_parameters() -> None:
 """
     app = APP + more
     (problem,) = problems(app=app)
-    assert problem.startswith(
-        "app.yaml:15:37: 'orders' and 'audit' are the same resource, postgres.default#main, and have"
-    )
+    assert problem.startswith("app.yaml:15:37: 'orders' and 'audit' are the same resource and have")
 
 
 def test_an_environment_sets_class_and_parameters() -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from pipegraft.domain.configuration import validate
 from pipegraft.domain.pods import Pod
 from pipegraft.domain.resources.naming import ResourceName, name_resource
+from pipegraft.domain.resources.params import checked_params, close_fix
 from pipegraft.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.model.appspec import App, AppEnvironment, Reference
 from pipegraft.model.resources import DEFAULT_CLASS, ProviderChoice, Resource
-from pipegraft.ports.resources import Provision, ResourceProvider, ResourceRequest, ResourceType, Target
+from pipegraft.ports.resources import Provision, ResourceProvider, ResourceRequest, Target
 from pipegraft.text.marked import Marked, Route
 
 __all__ = ["UNBOUND", "BoundResource", "Platform", "Scope", "bind_resources"]
@@ -119,15 +119,7 @@ def bind_resources(
         named = name_resource(scope.app.app, name, merged)
         first, other = by_identity.setdefault(named.identity, (name, merged))
         if first != name:
-            if other.params != merged.params:
-                problems.append(
-                    Problem(
-                        f"'{first}' and '{name}' are the same resource, {named.identity}, "
-                        "and have different parameters",
-                        scope.place(name, "params"),
-                        "give both the same ones, or another 'id' to one",
-                    )
-                )
+            problems += _different(scope, name, first) if other.params != merged.params else ()
             found[name] = found[first]
             continue
         try:
@@ -137,6 +129,14 @@ def bind_resources(
             found[name] = None
     problems += _clashes(scope, found)
     return _with_all_names(found)
+
+
+def _different(scope: Scope, name: str, first: str) -> Iterator[Problem]:
+    yield Problem(
+        f"'{first}' and '{name}' are the same resource and have different parameters",
+        scope.place(name, "params"),
+        "give both the same ones, or another 'id' to one",
+    )
 
 
 def _merged(declared: Resource, there: AppEnvironment, name: str) -> Resource:
@@ -158,7 +158,7 @@ def _bind(
     choice, provider = _choose(scope, platform, name, resource)
     kind = provider.type(resource.type)
     assert kind is not None  # noqa: S101 - chosen because it has this type
-    params = _params(scope, name, resource, kind)
+    params = checked_params(name, resource.params, kind, partial(scope.place, name))
     target = platform.target or min(provider.targets[kind.name])
     request = ResourceRequest(
         **{key: getattr(named, key) for key in ("identity", "name", "secret")},
@@ -188,7 +188,7 @@ def _choose(
         raise _problem(
             f"there is no resource type '{resource.type}'; there are: {', '.join(known) or 'none'}",
             scope.place(name, "type"),
-            _close(resource.type, known),
+            close_fix(resource.type, known),
         )
     refused: list[str] = []
     for choice, provider in _choices(scope, platform):
@@ -232,52 +232,6 @@ def _advice(scope: Scope) -> str:
     return f"name who provides it under 'providers' in environments/{scope.environment}.yaml"
 
 
-def _params(scope: Scope, name: str, resource: Resource, kind: ResourceType) -> dict[str, Any]:
-    """Parameters checked against the type's schema, with its defaults. Raises ConfigError."""
-    unknown = [
-        Problem(
-            f"{kind.name} has no parameter '{key}'; it has: {', '.join(kind.params)}",
-            scope.place(name, "params", key),
-            _close(key, kind.params) or "remove it",
-        )
-        for key in resource.params
-        if key not in kind.params
-    ]
-    missing = [
-        Problem(f"'{name}' has no parameter '{key}', which {kind.name} requires", scope.place(name))
-        for key in kind.required
-        if key not in resource.params
-    ]
-    wrong = [
-        Problem(f"'resources.{name}.params.{key}': {message}", scope.place(name, "params", key))
-        for key, value in resource.params.items()
-        if key in kind.params
-        for message in _schema_errors(value, kind.params[key])
-    ]
-    if unknown or missing or wrong:
-        raise ConfigError([*unknown, *missing, *wrong])
-    defaults = {key: schema["default"] for key, schema in kind.params.items() if "default" in schema}
-    return {
-        key: {**defaults, **resource.params}[key]
-        for key in kind.params
-        if key in defaults or key in resource.params
-    }
-
-
-def _schema_errors(value: Any, schema: Mapping[str, Any]) -> Iterator[str]:
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 - takes long to import; most specs need none
-
-    for error in Draft202012Validator(dict(schema)).iter_errors(value):
-        yield f"expected {_expectation(schema)}, found {error.instance!r}"
-
-
-def _expectation(schema: Mapping[str, Any]) -> str:
-    if "enum" in schema:
-        return f"one of {', '.join(map(str, schema['enum']))}"
-    pattern = f" like {schema['pattern']}" if "pattern" in schema else ""
-    return f"a {schema.get('type', 'value')}{pattern}"
-
-
 def _wrong_choices(scope: Scope, platform: _Loaded) -> Iterator[Problem]:
     for index, choice in enumerate(scope.there.providers):
         route: Route = ("providers", index)
@@ -287,7 +241,7 @@ def _wrong_choices(scope: Scope, platform: _Loaded) -> Iterator[Problem]:
                 f"there is no resource provider called '{choice.provider}'; there are: "
                 f"{', '.join(platform.providers) or 'none'}",
                 scope.marks.place((*route, "provider")),
-                _close(choice.provider, platform.providers) or "install the plugin that provides it",
+                close_fix(choice.provider, platform.providers) or "install the plugin that provides it",
             )
             continue
         if choice.type and not provider.type(choice.type):
@@ -309,7 +263,7 @@ def _unknown_overlays(scope: Scope) -> Iterator[Problem]:
                 f"resource '{name}' is not declared in app.yaml; there are: "
                 f"{', '.join(scope.app.resources) or 'none'}",
                 scope.place(name),
-                _close(name, scope.app.resources) or "declare it in app.yaml",
+                close_fix(name, scope.app.resources) or "declare it in app.yaml",
             )
 
 
@@ -343,8 +297,3 @@ def _with_all_names(found: Mapping[str, BoundResource | None]) -> dict[str, Boun
 
 def _problem(message: str, place: Place | None, fix: str) -> ConfigError:
     return ConfigError([Problem(message, place, fix)])
-
-
-def _close(word: str, known: Iterable[str]) -> str:
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f"write '{found[0]}'" if found else ""

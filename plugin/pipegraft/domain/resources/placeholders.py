@@ -7,13 +7,13 @@ value in when the container starts (core/v1 Container, `env` and `args`), and so
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipegraft.domain.pod_checks import Report
+from pipegraft.domain.resources.params import close_fix
 from pipegraft.model.appspec import AppComponent, EnvValue, Reference
 from pipegraft.model.base import Declared, kebab
 
@@ -114,7 +114,7 @@ class _Filling:
             self.report(
                 f"there is no resource '{name}'; there are: {', '.join(self.outputs) or 'none'}",
                 route,
-                _close(name, self.outputs) or "declare it below 'resources' in app.yaml",
+                close_fix(name, self.outputs) or "declare it below 'resources' in app.yaml",
             )
             return ""
         told = self.outputs[name]
@@ -122,12 +122,7 @@ class _Filling:
             self.report(
                 f"resource '{name}' has no output '{output}'; it has: {', '.join(told)}",
                 route,
-                _close(output, told),
+                close_fix(output, told),
             )
             return ""
         return told[output] if told else ""
-
-
-def _close(word: str, known: Mapping[str, object]) -> str:
-    found = difflib.get_close_matches(word, known, n=1)
-    return f"write '{found[0]}'" if found else ""
