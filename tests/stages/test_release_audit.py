@@ -15,6 +15,7 @@ from pipegraft.actions.attest import attest
 from pipegraft.adapters.source import SourceLog
 from pipegraft.domain.audit.chain import Chain, State
 from pipegraft.domain.audit.story import Wanted
+from pipegraft.domain.bump.state import EnvironmentState, write_state
 from pipegraft.domain.commit_message import commit_message, release_trailers
 from pipegraft.domain.environment_file import bump
 from pipegraft.domain.images.attestations import BuildFacts
@@ -398,3 +399,28 @@ def test_without_a_gray_release_the_record_tells_what_the_gate_said(audited: Aud
     assert state_of(audited.chain(record=record(tip)), "gate") is State.HOLDS
     assert state_of(audited.chain(record=record("f" * 40)), "gate") is State.BROKEN
     assert state_of(audited.chain(record=record(tip, 12)), "gate") is State.UNPROVEN  # another release's
+
+
+def test_an_environment_with_targets_is_proven_by_what_is_remembered_beside_them(tmp_path: Path) -> None:
+    path = ".pipegraft/production.yaml"
+    branch = FakeIacRepository({"values.yaml": "image: a\n"})
+    registry = Audited(tmp_path).registry
+
+    def commit(number: int, image: str, step: str) -> None:
+        mark = ReleaseMark(number=number, source=commit_of(number))
+        text = write_state(None, EnvironmentState(release=mark, images={"web": image}), path)
+        trailers = release_trailers("shop", "production", World.source_of(number), step)
+        branch.commit({path: text}, commit_message(f"shop: {step}", ["why"], trailers), branch.tip())
+
+    for number, image in ((12, OLD), (13, NEW)):
+        commit(number, image, "bump")
+    targets = frozenset({"production"})
+    source = SourceLog(tmp_path)
+    scene = Scene("shop", None, Branch(branch, {}), source, Path(), targets, ("production",))
+    (chain,) = audit(scene, AuditRequest(Wanted(release=12)), lambda _address: registry)  # type: ignore[arg-type]
+    assert (broken(chain), chain.outcome) == ([], "replaced")
+    (chain,) = audit(scene, AuditRequest(Wanted()), lambda _address: registry)  # type: ignore[arg-type]
+    assert (broken(chain), chain.release, chain.outcome) == ([], 13, "serves")
+    commit(13, OLD, "rollback")
+    (chain,) = audit(scene, AuditRequest(Wanted()), lambda _address: registry)  # type: ignore[arg-type]
+    assert (broken(chain), chain.outcome) == ([], "taken back")
