@@ -211,3 +211,13 @@ def test_the_next_engine_goes_on_where_a_killed_one_was(world: World) -> None:
     world.start()
     world.live(target)
     assert world.get("deployment", "till") is None, "the record of the set outlives the engine"
+
+
+def test_a_namespace_that_is_not_there_is_named(world: World) -> None:
+    world.namespace = "nowhere"
+    world.release("v1", WEB)
+    world.start()
+    wait_until(lambda: bool(world.status().get("trouble")), "the trouble to be told")
+    (told,) = world.status()["trouble"]
+    assert "the namespace 'nowhere' cannot be used" in told
+    assert "kubectl create namespace nowhere" in told

@@ -155,24 +155,26 @@ class ClusterObjects:
         """Keep the set's record; it names a kind before the first object of it is there."""
         if kinds == self._recorded:
             return
-        self._cluster.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": {
-                    "name": self._name,
-                    "namespace": self._namespace,
-                    "labels": {_ID: self._set, "app.kubernetes.io/managed-by": "pipegraft"},
-                    "annotations": {
-                        _TOOLING: "pipegraft/v1",
-                        _KINDS: ",".join(sorted(f"{one.kind}.{one.group}".rstrip(".") for one in kinds)),
-                        _OWN_KINDS: ",".join(sorted(f"{one.api_version}/{one.kind}" for one in kinds)),
-                    },
-                },
-            },
-            CONFIG_MAP,
-            manager=MANAGER,
-        )
+        labels = {_ID: self._set, "app.kubernetes.io/managed-by": "pipegraft"}
+        annotations = {
+            _TOOLING: "pipegraft/v1",
+            _KINDS: ",".join(sorted(f"{one.kind}.{one.group}".rstrip(".") for one in kinds)),
+            _OWN_KINDS: ",".join(sorted(f"{one.api_version}/{one.kind}" for one in kinds)),
+        }
+        metadata = {
+            "name": self._name,
+            "namespace": self._namespace,
+            "labels": labels,
+            "annotations": annotations,
+        }
+        parent = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+        try:
+            self._cluster.apply(parent, CONFIG_MAP, manager=MANAGER)
+        except UsageError as error:  # every cluster has ConfigMaps
+            raise UsageError(
+                f"the namespace '{self._namespace}' cannot be used: {error.problem.message}",
+                fix=f"make it: kubectl create namespace {self._namespace}",
+            ) from error
         self._recorded = kinds
 
 
