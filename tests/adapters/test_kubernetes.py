@@ -13,7 +13,7 @@ import pytest
 import yaml
 from http_script import Script, scripted
 
-from pipegraft.adapters.kubernetes import Cluster, ClusterOptions, watching
+from pipegraft.adapters.kubernetes import Cluster, ClusterOptions, kubeconfig, watching
 from pipegraft.adapters.kubernetes.credentials import Credentials, Identity
 from pipegraft.adapters.kubernetes.kinds import CONFIG_MAP
 from pipegraft.adapters.kubernetes.kubeconfig import load_access
@@ -197,6 +197,21 @@ def test_what_is_wrong_with_a_kubeconfig_is_told_without_its_secrets(
     with pytest.raises(UsageError, match=says) as raised:
         load_access(ClusterOptions(**options), tmp_path, {"HOME": str(tmp_path / "home"), **found})
     assert "hush" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "server"), [("10.0.0.1", "https://10.0.0.1:6443"), ("fd00::1", "https://[fd00::1]:6443")]
+)
+def test_in_a_pod_its_own_account_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, server: str
+) -> None:
+    (tmp_path / "token").write_text("hush")
+    (tmp_path / "namespace").write_text("ci\n")
+    monkeypatch.setattr(kubeconfig, "_ACCOUNT", tmp_path)
+    variables = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": "6443", "HOME": str(tmp_path)}
+    access = load_access(ClusterOptions(), tmp_path, variables)
+    assert (access["cluster"]["server"], access["namespace"]) == (server, "ci")
+    assert Credentials(lambda: access).current().header == "Bearer hush"
 
 
 # As whom

@@ -28,6 +28,7 @@ __all__ = ["KubernetesApi", "running_api"]
 ADMIN = "admin-token"
 _HERE = Path(__file__).parent
 _SCHEMAS = Path(os.environ.get("PIPEGRAFT_SCHEMAS", _HERE.parents[2] / "shared" / "schemas"))
+_EC_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 _AUDIT = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -148,11 +149,20 @@ class KubernetesApi:
         file.write_text(yaml.safe_dump(config))
         return file
 
+    def certificate_user(self, name: str, group: str) -> Path:
+        """A kubeconfig of a user who proves who they are by a client certificate."""
+        key, request, certificate = (self.folder / f"{name}.{part}" for part in ("key", "csr", "crt"))
+        subject, authority = ("-subj", f"/O={group}/CN={name}"), self.folder / "client-ca"
+        signer = ("-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", "-CAcreateserial")
+        run("openssl", "req", *_EC_KEY, *subject, "-keyout", key, "-out", request)
+        run("openssl", "x509", "-req", "-in", request, *signer, "-out", certificate)
+        return self.write_kubeconfig(name, {"client-certificate": str(certificate), "client-key": str(key)})
+
     def audited(self, user: str) -> list[Mapping[str, Any]]:
         """What a user asked for so far, as audit events; ``system:serviceaccount:NAMESPACE:NAME``."""
         lines = (self.folder / "audit.log").read_text().splitlines()
         events = [json.loads(line) for line in lines if line.endswith("}")]
-        return [event for event in events if event["user"]["username"] == user]
+        return [event for event in events if event["user"].get("username") == user]
 
     def start(self) -> None:
         """Start the server and wait until it is ready."""
@@ -201,6 +211,9 @@ def running_api(folder: Path) -> Iterator[KubernetesApi]:
     ]  # fmt: skip
     key = folder / "accounts.key"
     run("openssl", "genrsa", "-out", key, "2048")
+    authority = folder / "client-ca"
+    made = ("-keyout", f"{authority}.key", "-out", f"{authority}.crt")
+    run("openssl", "req", "-x509", *_EC_KEY, "-subj", "/CN=clients", *made)
     (folder / "tokens.csv").write_text(f'{ADMIN},admin,admin,"system:masters"\n')
     (folder / "audit.yaml").write_text(yaml.safe_dump(_AUDIT))
     api = KubernetesApi(
@@ -212,7 +225,8 @@ def running_api(folder: Path) -> Iterator[KubernetesApi]:
             str(program), f"--etcd-servers=http://127.0.0.1:{etcd_port}",
             "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", f"--secure-port={port}",
             f"--cert-dir={folder}/serving", f"--token-auth-file={folder}/tokens.csv",
-            "--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24",
+            f"--client-ca-file={authority}.crt", "--authorization-mode=RBAC",
+            "--service-cluster-ip-range=10.0.0.0/24",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}",
             # Nobody makes the account `default` of a namespace here, which pods would need.

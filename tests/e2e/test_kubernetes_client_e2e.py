@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from harness import wait_until
 from kubernetes_api import ADMIN, KubernetesApi
 
@@ -179,3 +180,35 @@ def test_a_token_file_that_is_replaced_is_read_again(
             cluster.find(CONFIG_MAP)
         token.write_text(ADMIN + "\n")
         assert cluster.find(CONFIG_MAP) == []
+
+
+def test_a_client_certificate_proves_who_we_are(kubernetes: KubernetesApi, namespace: str) -> None:
+    for cluster in opened(kubernetes.certificate_user("ada", "system:masters")):
+        assert cluster.find(CONFIG_MAP, namespace) == []
+    for cluster in opened(kubernetes.certificate_user("eve", "nobodies")):
+        with pytest.raises(AccessDenied, match='User "eve" cannot list'):
+            cluster.find(CONFIG_MAP, namespace)
+
+
+@pytest.mark.parametrize(
+    ("change", "works"),
+    [
+        ({"tls-server-name": "kubernetes.default.svc"}, True),
+        ({"tls-server-name": "other.example.com"}, False),
+        ({"certificate-authority": ""}, False),
+        ({"certificate-authority": "", "insecure-skip-tls-verify": True}, True),
+    ],
+)
+def test_the_servers_certificate_is_checked(
+    kubernetes: KubernetesApi, namespace: str, change: dict[str, Any], works: bool
+) -> None:
+    file = kubernetes.write_kubeconfig("changed", {"token": ADMIN}, namespace)
+    config = yaml.safe_load(file.read_text())
+    config["clusters"][0]["cluster"] |= change
+    file.write_text(yaml.safe_dump(config))
+    for cluster in opened(file):
+        if works:
+            assert cluster.find(CONFIG_MAP) == []
+        else:
+            with pytest.raises(UsageError, match="is not trusted"):
+                cluster.find(CONFIG_MAP)

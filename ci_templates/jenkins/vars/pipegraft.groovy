@@ -86,7 +86,7 @@ private void work(String name, Map definition, Map args) {
             } finally {
                 stash(name: 'pipegraft', includes: '.pipegraft/release.json', allowEmpty: true)
                 env.PIPEGRAFT_RECORD = 'stashed'
-                archiveArtifacts(artifacts: '.pipegraft/release.json', allowEmptyArchive: true)
+                archiveArtifacts(artifacts: '.pipegraft/release.json, .pipegraft/*.junit.xml', allowEmptyArchive: true)
             }
         }
     }

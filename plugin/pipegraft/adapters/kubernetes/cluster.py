@@ -194,7 +194,7 @@ class Cluster:
         """What happens to objects of a kind from a resource version on: ``ADDED``, ``MODIFIED``, ``DELETED``.
 
         Raises:
-            Expired: the server does not have that version any more.
+            Unreachable: the watch broke, or the server does not have that version any more (410): list again.
         """
         from pipegraft.adapters.kubernetes.transport import WATCH_SECONDS  # noqa: PLC0415 - slow to import
 

@@ -11,13 +11,9 @@ import httpx2
 from pipegraft.adapters.kubernetes.kinds import Kind
 from pipegraft.errors import AccessDenied, Locked, PipegraftError, Unreachable, UsageError
 
-__all__ = ["Expired", "translated"]
+__all__ = ["translated"]
 
 _BUSY = {408, 429, 500, 502, 503, 504}
-
-
-class Expired(Unreachable):
-    """The server no longer has the history since a resource version (410)."""
 
 
 @contextmanager
@@ -57,7 +53,7 @@ def _of_status(error: httpx2.HTTPStatusError, server: str, kind: Kind | None) ->
         missing = f"{what} has no {kind.resource} of {kind.version}" if kind else f"{what}: {said}"
         return UsageError(missing, fix="check that its controller is installed there, and the context")
     if code == 410:
-        return Expired(f"{what} has forgotten the past: {said}")
+        return Unreachable(f"{what} has forgotten the past: {said}")
     if code == 409:
         return Locked(f"{what} found a conflict: {said}")
     if code in _BUSY:
