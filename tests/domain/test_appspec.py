@@ -5,7 +5,7 @@ import pytest
 from pipegraft.domain.appspec import resolve
 from pipegraft.domain.merging import merge
 from pipegraft.errors import ConfigError
-from pipegraft.model.appspec import AppComponent
+from pipegraft.model.appspec import AppComponent, Reference
 
 APP = """\
 app: shop
@@ -126,3 +126,83 @@ def test_what_does_not_fit_together_is_refused(old: str, new: str, expected: str
 def test_a_gray_block_cannot_move_a_component() -> None:
     block = GRAY.replace('web: {image: "r/web@sha256:2"}', "governance: {intimacy: rpc, host: null}")
     assert any("cannot move 'governance'" in problem for problem in problems(APP, PRODUCTION + block))
+
+
+WHOLE = """\
+components:
+  web: {image: w}
+  pricing: {image: p}
+  governance: {image: g}
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("autoscaling: {cpu: 70}", "the autoscaling of 'web' has no 'max'"),
+        ("autoscaling: {min: 4, max: 3, cpu: 70}", "expected 'min' to be at most 'max', found 4 and 3"),
+        ("autoscaling: {max: 3}", "the autoscaling of 'web' has nothing to go by"),
+        ("autoscaling: {max: 3, cpu: 70}, cpu: 100m", "and 'governance' says none"),
+        ("autoscaling: {max: 3, cpu: 70}, replicas: 2", "'web' has both 'replicas' and 'autoscaling'"),
+        ("memory: 1Gi, limits: {memory: 900Mi}", "the limit 900Mi is less than the 1Gi"),
+        ("cpu: '1', limits: {cpu: 900m}", "the limit 900m is less than the 1 that are kept"),
+        ("update: {strategy: recreate, surge: 1}", "'surge' is for rolling updates"),
+        ("update: {surge: 0, unavailable: 0%}", "no update can begin"),
+        ("update: {surge: lots}", "or a share of them such as 25%, found 'lots'"),
+        ("disruption: {min-available: 1, max-unavailable: 1}", "expected either 'min-available' or"),
+        ("volumes: {data: {persistent: {size: 1Gi}}}", "the volume 'data' of 'web' has no 'path'"),
+        ("volumes: {data: {path: /d, persistent: {}}}", "the persistent volume 'data' has no 'size'"),
+        ("volumes: {data: {path: /d, config: a, secret: b}}", "found 'config' and 'secret'"),
+        ("volumes: {pricing: {path: /d}}", "is the volume of an in-process component already"),
+        ("volumes: {data: {path: /opt/pricing/}}", "are both mounted at /opt/pricing"),
+        (
+            "replicas: 2, volumes: {data: {path: /d, persistent: {size: 1Gi}}}",
+            "can be used from one node, and 'web' has several instances",
+        ),
+        ("sidecar: native", "'sidecar' is for components in another one's pod"),
+        ("job: {}, ports: null, entrance: null, readiness: null", "would never end beside 'governance'"),
+        ("job: {time-zone: Europe/Berlin}", "'time-zone' needs a 'schedule'"),
+        ("job: {schedule: daily}", "string should match pattern"),
+        ("annotations: {pipegraft.dev/x: y}", "annotations of pipegraft.dev are set by Pipegraft"),
+        ("security: {capabilities: {net_admin: add}}", "string should match pattern"),
+    ],
+)  # fmt: skip
+def test_traits_that_do_not_fit_are_refused_with_their_place(keys: str, expected: str) -> None:
+    found = problems(APP, WHOLE.replace("image: w", f"image: w, {keys}"))
+    assert any(expected in problem for problem in found), found
+    assert all(problem.startswith(("app.yaml:", "environments/production.yaml:")) for problem in found)
+
+
+def test_policies_lie_below_every_layer_and_null_takes_them_away() -> None:
+    app = "policies: {security: {user: 7, files-group: 9}, spread: {zone: required}, sidecar: native}\n" + APP
+    overlay = WHOLE.replace("image: w", "image: w, spread: null, security: {user: 8}")
+    (pod,) = resolve(app, "policies: {security: {non-root: true}}\n" + overlay, "production").pods
+    security, beside = pod.main.spec.security, pod.sidecars[0]
+    assert security is not None
+    assert (security.user, security.non_root, security.files_group) == (8, True, 9)
+    assert pod.main.spec.spread is None
+    assert beside.sidecar == "native"
+    assert beside.spec.security is not None
+    assert (beside.spec.security.user, beside.spec.security.files_group) == (7, None)
+
+
+def test_volumes_merge_by_name_and_key_and_references_whole() -> None:
+    app = (
+        APP.replace("ports: {http: 8080}", "volumes: {data: {path: /d, persistent: {size: 1Gi}}}")
+        .replace('DEBUG: "1"', "DEBUG: {secret: a, key: b}")
+        .replace("    readiness: {path: /healthz, period: 5s}\n", "")
+    )
+    overlay = WHOLE.replace(
+        "image: w",
+        "image: w, volumes: {data: {persistent: {size: 2Gi}}, tmp: {path: /tmp}}, "
+        "env: {DEBUG: {config: c, key: k}}",
+    )
+    spec = resolve(app, overlay, "production").pods[0].main.spec
+    assert spec.volumes is not None
+    data = spec.volumes["data"]
+    assert data is not None
+    assert data.persistent is not None
+    assert (data.path, data.persistent.size, list(spec.volumes)) == ("/d", "2Gi", ["data", "tmp"])
+    debug = (spec.env or {})["DEBUG"]
+    assert isinstance(debug, Reference)
+    assert (debug.config, debug.secret) == ("c", None)

@@ -215,7 +215,7 @@ def _check_update(pod: Pod, report: Report) -> None:
                 report(
                     f"'{key}' is for rolling updates; the strategy of '{pod.name}' is 'recreate'",
                     (pod.name, "update", key),
-                    "remove it",
+                    f"remove it, or write '{key}: null' where a layer below says it",
                 )
     elif update and _none(update.surge) and _none(update.unavailable):
         report(
