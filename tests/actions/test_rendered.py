@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 
 from pipegraft.actions.gray_branch import GrayBranch, GraySubject
 from pipegraft.actions.rendered import RenderedBranch
+from pipegraft.actions.rewrite import Change, Changes, rewrite_all
 from pipegraft.actions.rollback import RollbackRequest, roll_back
 from pipegraft.domain.configuration import parse_document
 from pipegraft.domain.gray.machine import Do, Move
@@ -143,3 +145,17 @@ def test_manifests_can_be_written_and_checked_by_hand(tmp_path: Path) -> None:
     assert render_files(tmp_path, [], how) == [tmp_path / RENDERED]
     assert (tmp_path / RENDERED).read_text() == rendered(APP, environment(1), "production")
     assert render_files(tmp_path, [], how, write=False) == []
+
+
+def test_of_several_edits_only_the_one_that_cannot_be_rendered_is_refused() -> None:
+    iac = branch({"app.yaml": APP, PATH: environment(1)})
+
+    def edit(text: str) -> Change:
+        return lambda _read: Changes({PATH: text}, "bump")
+
+    edits = [edit(environment(2).replace("web:", "wbe:")), edit(environment(3))]
+    done = rewrite_all(iac, [iac.complete(one) for one in edits], clock=FakeClock(), rng=random.Random(1))
+    assert list(done.refused) == [0]
+    assert isinstance(done.refused[0], ConfigError)
+    assert iac.read(RENDERED, done.commits[1]) == rendered(APP, environment(3), "production")
+    assert consistent(iac) == 1

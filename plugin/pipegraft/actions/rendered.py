@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
+from pipegraft.actions.rewrite import Change, Changes, Read
 from pipegraft.domain.environment_file import app_path, read_environment
 from pipegraft.domain.rendered import environment_of, rendered_path
 from pipegraft.errors import UsageError
@@ -20,8 +21,6 @@ __all__ = ["Render", "RenderedBranch"]
 
 Render = Callable[[str, str, str], str]
 """Text of ``app.yaml``, text of an environment's file, name of the environment → its manifests."""
-
-_Read = Callable[[str], str | None]
 
 
 class RenderedBranch:
@@ -51,6 +50,15 @@ class RenderedBranch:
     def log(self, path: str | None = None, *, limit: int | None = None) -> Sequence[Commit]:
         return self._branch.log(path, limit=limit)
 
+    def complete(self, change: Change) -> Change:
+        """An edit with its manifests: one that cannot be rendered is refused by itself."""
+
+        def whole(read: Read) -> Changes | None:
+            made = change(read)
+            return made and Changes(self._with_manifests(made.files, read), made.message)
+
+        return whole
+
     def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
         """As the branch does, with the manifests of the environments that change.
 
@@ -74,7 +82,7 @@ class RenderedBranch:
             whole.append((added, message))
         return self._branch.commit_all(whole, parent)
 
-    def _with_manifests(self, changes: Mapping[str, str | None], read: _Read) -> dict[str, str | None]:
+    def _with_manifests(self, changes: Mapping[str, str | None], read: Read) -> dict[str, str | None]:
         whole = dict(changes)
         for path, text in changes.items():
             place = environment_of(path)
@@ -82,6 +90,8 @@ class RenderedBranch:
                 continue
             folder, name = place
             rendered = rendered_path(folder, name)
+            if rendered in changes:
+                continue
             if text is not None and read_environment(text, path).release:
                 app = app_path(folder)
                 whole[rendered] = self._renders[folder](_text(changes, app, read), text, name)
@@ -90,7 +100,7 @@ class RenderedBranch:
         return whole
 
 
-def _text(changes: Mapping[str, str | None], path: str, read: _Read) -> str:
+def _text(changes: Mapping[str, str | None], path: str, read: Read) -> str:
     text = changes[path] if path in changes else read(path)
     if text is None:
         raise UsageError(f"expected {path} in the IaC repository, found nothing", fix="commit it")

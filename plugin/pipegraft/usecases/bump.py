@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipegraft.actions.bump import Bump, prepare_bump, record_bump, record_newer, show_bump
-from pipegraft.actions.rewrite import Batch, rewrite_all
+from pipegraft.actions.rendered import RenderedBranch
+from pipegraft.actions.rewrite import Batch, Change, rewrite_all
 from pipegraft.adapters.clock import SystemClock
 from pipegraft.errors import DeliveryRefused, PipegraftError, UsageError
 from pipegraft.hookspecs import STAGES
@@ -147,7 +148,7 @@ def _bump_group(group: Sequence[_Item], order: BumpOrder, progress: Progress) ->
     try:
         done = rewrite_all(
             branch,
-            [edit for _item, _context, edit in ready],
+            [_complete(branch, edit) for _item, _context, edit in ready],
             clock=SystemClock(),
             rng=random.SystemRandom(),
             deadline=order.deadline,
@@ -158,6 +159,11 @@ def _bump_group(group: Sequence[_Item], order: BumpOrder, progress: Progress) ->
         item.commit = record_newer(context, edit, newer)
     else:
         _record(ready, done, branch)
+
+
+def _complete(branch: IacBranch, edit: Bump) -> Change:
+    """An edit with its manifests: where those cannot be rendered, it is refused and the others are not."""
+    return branch.complete(edit) if isinstance(branch, RenderedBranch) else edit
 
 
 def _ready(group: Sequence[_Item]) -> Iterator[tuple[_Item, StageContext, Bump]]:
