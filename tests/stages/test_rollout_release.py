@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 from gray_world import GOOD, NEW, NEWER, PRODUCTION, STABLE, World
+from test_gray_commands import project
 
-from pipegraft.errors import Held, RolledBack
+from pipegraft.errors import Held, RolledBack, UsageError
 from pipegraft.model.delivery import Delivery
 from pipegraft.model.judgement import Answer
 from pipegraft.ports.engine import State, Verdict
 from pipegraft.ports.judge import FakeJudge
 from pipegraft.ports.metrics import FakeSource
 from pipegraft.ports.rollout import FakeRollout, RolloutPhase, RolloutSeen, RolloutVerdict
+from pipegraft.usecases.gray import tell_gray
 
 PROGRESSING, WAITING = RolloutPhase.PROGRESSING, RolloutPhase.WAITING
 PROMOTED, FAILED = RolloutPhase.PROMOTED, RolloutPhase.FAILED
@@ -193,3 +195,16 @@ def test_targets_may_be_released_by_a_controller_alone() -> None:
     assert declared(router="flagger", rollout={"name": "web"})
     with pytest.raises(ValueError, match="'gray' needs the app spec"):
         declared(metrics=[{"source": "fake"}])
+
+
+def test_a_person_approves_at_the_controller_and_aborts_there_and_in_git() -> None:
+    there = world(at(5, WAITING, "waits to be promoted"), metrics=[])
+    told = tell_gray(project(there), None, "approve", "ann", connections=there.connections)
+    assert told.controller == "5%, waiting: waits to be promoted"
+    assert there.rollout.told == ["go on"]
+    tell_gray(project(there), None, "abort", "ann", connections=there.connections, clock=there.clock)
+    assert there.rollout.told == ["go on", "abort"]
+    assert there.text == STABLE
+    assert "aborted by ann" in there.branch.log(PRODUCTION)[0].message
+    with pytest.raises(UsageError, match="knows no 'pause' from us"):
+        tell_gray(project(there), None, "pause", "ann", connections=there.connections)

@@ -113,6 +113,9 @@ def _show(found: GrayStatus, *, as_json: bool) -> None:
     if as_json:
         print_json(found.to_json())
         return
+    if found.controller:
+        click.echo(f"{found.environment}: {found.controller}")
+        return
     data: dict[str, Any] = found.to_json()
     release, standing = f"release {found.number}", found.standing
     where = {

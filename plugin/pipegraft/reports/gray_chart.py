@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Line", "chart"]
+__all__ = ["Band", "Line", "chart"]
 
 _WIDTH, _HEIGHT = 640, 150
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 8, 22
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 8, 16, 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,21 @@ class Line:
     stepped: bool = False
 
 
-def chart(lines: Sequence[Line], *, start: float, end: float, unit: str, least: float) -> str:
+@dataclass(frozen=True, slots=True)
+class Band:
+    """What lies between two lines.
+
+    Arguments:
+        low, high: their points, at the same times.
+    """
+
+    low: Sequence[tuple[float, float]]
+    high: Sequence[tuple[float, float]]
+
+
+def chart(
+    lines: Sequence[Line], *, start: float, end: float, unit: str, least: float, band: Band | None = None
+) -> str:
     """An SVG element.
 
     Arguments:
@@ -34,6 +48,7 @@ def chart(lines: Sequence[Line], *, start: float, end: float, unit: str, least: 
         start, end: ends of the time axis, in seconds.
         unit: what stands behind the numbers of the upright axis.
         least: the upright axis reaches at least so far.
+        band: shaded behind the lines; what of it lies above the lines by far is cut off.
     """
     span = max(end - start, 1.0)
     top = max([least, *(value * 1.1 for line in lines for _, value in line.points if value > least)])
@@ -42,12 +57,16 @@ def chart(lines: Sequence[Line], *, start: float, end: float, unit: str, least: 
         x = _LEFT + (point[0] - start) / span * (_WIDTH - _LEFT - _RIGHT)
         return x, _TOP + (1 - min(point[1], top) / top) * (_HEIGHT - _TOP - _BOTTOM)
 
+    shaded = ""
+    if band:
+        around = [place(point) for point in (*band.low, *reversed(band.high))]
+        shaded = f'<path class="band" d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in around)}Z"/>'
     drawn = "".join(_draw(line, [place(point) for point in line.points]) for line in lines)
     axis = "".join(_rule(share, top, unit) for share in (0.0, 0.5, 1.0))
     label = ", ".join(line.name for line in lines)
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">'
-        f'{axis}{drawn}<text x="{_LEFT}" y="{_HEIGHT - 6}">0 s</text>'
+        f'{axis}{shaded}{drawn}<text x="{_LEFT}" y="{_HEIGHT - 6}">0 s</text>'
         f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{_duration(span)}</text></svg>'
     )
 

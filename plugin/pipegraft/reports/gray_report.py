@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.reports.gray_chart import Line, chart
+from pipegraft.reports.gray_chart import Band, Line, chart
 from pipegraft.reports.page import render_page
 
 __all__ = ["GrayReport", "ReportedLook", "ReportedStep", "render_html"]
@@ -104,20 +104,35 @@ def _charts(report: GrayReport) -> list[tuple[str, str, Sequence[str]]]:
     end = max([report.steps[-1].time, *(look.end for look in report.looks)])
     weights = [(step.time, float(step.weight)) for step in report.steps]
     weights.append((end, weights[-1][1]))
-    drawings = [("Requests meant for the new version", [Line("weight", weights, stepped=True)], "%", 100.0)]
+    drawings = [
+        ("Requests meant for the new version", [Line("weight", weights, stepped=True)], "%", 100.0, None)
+    ]
     for metric in dict.fromkeys(look.metric for look in report.looks):
         looks = [look for look in report.looks if look.metric == metric]
         shares = [_line(looks, arm, 100.0) for arm in ("stable", "gray")]
-        ratios = [_line(looks, name, 1.0) for name in ("estimate", "low", "high")]
-        drawings.append((f"{metric}: failed requests", shares, "%", 1.0))
-        drawings.append((f"{metric}: gray as a multiple of stable, with its interval", ratios, "", 2.0))
+        drawings.append((f"{metric}: failed requests", shares, "%", 1.0, None))
+        estimate = _line(looks, "estimate", 1.0)
+        if estimate.points:
+            equal = Line("equal", [(start, 1.0), (end, 1.0)], stepped=True)
+            title = f"{metric}: gray as a multiple of stable, with its interval"
+            drawings.append((title, [equal, estimate], "", 2.0, _band(looks)))
     found: list[tuple[str, str, Sequence[str]]] = []
-    for title, lines, unit, least in drawings:
+    for title, lines, unit, least, band in drawings:
         drawn = [line for line in lines if line.points]
         if drawn:
-            svg = chart(drawn, start=start, end=end, unit=unit, least=least)
-            found.append((title, svg, [line.name for line in drawn]))
+            svg = chart(drawn, start=start, end=end, unit=unit, least=least, band=band)
+            found.append((title, svg, [line.name for line in drawn] + ["interval"] * (band is not None)))
     return found
+
+
+def _band(looks: Sequence[ReportedLook]) -> Band | None:
+    """The interval at each look that has one with both ends."""
+    both = [
+        (look.end, look.low, look.high) for look in looks if look.low is not None and look.high is not None
+    ]
+    if len(both) < 2:
+        return None
+    return Band([(end, low) for end, low, _ in both], [(end, high) for end, _, high in both])
 
 
 def _line(looks: Sequence[ReportedLook], name: str, factor: float) -> Line:

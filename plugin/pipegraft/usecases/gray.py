@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipegraft.actions.gray_branch import GrayBranch, GraySubject
+from pipegraft.actions.rollback import RollbackRequest, roll_back
 from pipegraft.actions.wait import Patience, wait_for_revision
 from pipegraft.adapters.clock import SystemClock
 from pipegraft.domain.environment_file import environment_path, read_environment
@@ -44,6 +45,7 @@ class GrayStatus:
         standing: where it stands.
         steps: weights of the delivery.
         commits: the release's commits, newest first.
+        controller: what the controller says that drives the rollout; empty if we drive it.
     """
 
     environment: str
@@ -52,6 +54,7 @@ class GrayStatus:
     standing: Standing
     steps: tuple[int, ...]
     commits: tuple[Commit, ...]
+    controller: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -63,6 +66,7 @@ class GrayStatus:
             "weight": self.standing.weight,
             "phase": self.standing.phase,
             "steps": list(self.steps),
+            "controller": self.controller or None,
             "commits": [
                 {
                     "commit": one.id,
@@ -115,7 +119,12 @@ def tell_gray(
         UsageError: it makes no sense where the release stands; nothing was written.
         TipMoved: the release moved on meanwhile.
     """
-    subject = _Subject(project, environment, connections or LiveConnections(project))
+    connections = connections or LiveConnections(project)
+    subject = _Subject(project, environment, connections)
+    if subject.gray.rollout is not None:
+        clock = clock or SystemClock()
+        _tell_controller(project, subject.name, command, by=by, connections=connections, clock=clock)
+        return subject.status()
     branch = subject.branch(clock or SystemClock())
     look = branch.look()
     move = move_for(command, look.standing, subject.gray.steps, by)
@@ -125,6 +134,28 @@ def tell_gray(
             fix="look at `pipegraft gray status` and say it again",
         )
     return subject.status()
+
+
+def _tell_controller(
+    project: Project, environment: str, command: Command, *, by: str, connections: Connections, clock: Clock
+) -> None:
+    """Approve: the controller goes on; abort: it ends, and a commit takes the release back.
+
+    Raises:
+        UsageError: the controller's own tool says the rest.
+    """
+    rollout, _ = connections.rollout(environment)
+    if command == "approve":
+        rollout.go_on()
+    elif command == "abort":
+        rollout.abort()
+        request = RollbackRequest(project.delivery, environment, reason=f"aborted by {by}")
+        roll_back(connections.iac(), request, clock)
+    else:
+        raise UsageError(
+            f"the rollout of '{environment}' is driven by its controller, which knows no '{command}' from us",
+            fix="use the controller's own tool, or `pipegraft gray approve` and `abort`",
+        )
 
 
 def wait_until_live(project: Project, status: GrayStatus, progress: Progress) -> None:
@@ -234,6 +265,7 @@ class _Subject:
         self.name = _choose(declared, environment)
         self.gray = declared[self.name]
         self._delivery = project.delivery
+        self._connections = connections
         self._iac = connections.iac()
         self._path = environment_path(project.delivery.iac.path, self.name)
         here = read_environment(self._iac.read(self._path, self._iac.tip()) or "", self._path)
@@ -262,8 +294,10 @@ class _Subject:
         return GrayBranch(self._iac, GraySubject(app, self.name, folder, source, self.gray.steps), clock)
 
     def status(self) -> GrayStatus:
+        controller = self._controller()
         if self._mark is None:
-            return GrayStatus(self.name, self._path, None, Standing("absent"), self.gray.steps, ())
+            absent = Standing("absent")
+            return GrayStatus(self.name, self._path, None, absent, self.gray.steps, (), controller)
         branch = self.branch(SystemClock())
         return GrayStatus(
             self.name,
@@ -272,7 +306,16 @@ class _Subject:
             branch.look().standing,
             self.gray.steps,
             branch.chapter().commits,
+            controller,
         )
+
+    def _controller(self) -> str:
+        if self.gray.rollout is None:
+            return ""
+        rollout, rule = self._connections.rollout(self.name)
+        verdict = rule(rollout.observe(), lambda _workload: True, 0.0)
+        weight = "" if verdict.weight is None else f"{verdict.weight}%, "
+        return f"{weight}{verdict.phase}: {verdict.reason}"
 
 
 def _choose(declared: Mapping[str, Gray], environment: str | None) -> str:
