@@ -104,7 +104,7 @@ def _charts(report: GrayReport) -> list[tuple[str, str, Sequence[str]]]:
     end = max([report.steps[-1].time, *(look.end for look in report.looks)])
     weights = [(step.time, float(step.weight)) for step in report.steps]
     weights.append((end, weights[-1][1]))
-    drawings = [
+    drawings: list[tuple[str, list[Line], str, float, Band | None]] = [
         ("Requests meant for the new version", [Line("weight", weights, stepped=True)], "%", 100.0, None)
     ]
     for metric in dict.fromkeys(look.metric for look in report.looks):
