@@ -13,7 +13,7 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:  # asked for by scripts, often: answer before the command line loads
         sys.stdout.write(f"pipegraft {__version__}\n")
         return
-    gc.set_threshold(50_000, 20, 20)  # what imports make lives to the end: not worth looking through so often
+    gc.set_threshold(100_000, 20, 20)  # what imports make lives to the end: not worth looking through
     from pipegraft.cli import run  # noqa: PLC0415 - see above
 
     code = run()

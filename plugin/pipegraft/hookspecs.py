@@ -9,26 +9,28 @@ an error that names what to upgrade, instead of a failure in the middle of a del
 # mypy: disable-error-code="empty-body"
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pluggy
 
-from pipegraft.model.maturity import Signal
-from pipegraft.ports.examination import Examination
-from pipegraft.ports.images import ImageToSign
-from pipegraft.ports.plugins import (
-    CiSystem,
-    GitOpsEnginePlugin,
-    ImageBuilderPlugin,
-    JudgePlugin,
-    MetricSourcePlugin,
-    TrafficRouterPlugin,
-)
-from pipegraft.ports.progress import Event
-from pipegraft.ports.resources import ResourceProvider
-from pipegraft.ports.stage import Stage, StageContext
+if TYPE_CHECKING:  # a command imports only what it uses
+    from pipegraft.model.maturity import Signal
+    from pipegraft.ports.examination import Examination
+    from pipegraft.ports.images import ImageToSign
+    from pipegraft.ports.plugins import (
+        CiSystem,
+        GitOpsEnginePlugin,
+        ImageBuilderPlugin,
+        JudgePlugin,
+        MetricSourcePlugin,
+        TrafficRouterPlugin,
+    )
+    from pipegraft.ports.progress import Event
+    from pipegraft.ports.resources import ResourceProvider
+    from pipegraft.ports.stage import Stage, StageContext
 
 __all__ = [
     "CI_SYSTEMS",
@@ -350,25 +352,46 @@ class Kind(Generic[T]):
 
     Arguments:
         hook: name of the hook that yields it.
-        type: class of the values; each has a `name`.
+        path: dotted path of the values' class, imported when the first value is looked at; each has a `name`.
         word: what to call one in a message.
     """
 
     hook: str
-    type: type[T]
+    path: str
     word: str
 
+    @property
+    def type(self) -> type[T]:
+        """The class of the values."""
+        module, _, name = self.path.rpartition(".")
+        found: type[T] = getattr(importlib.import_module(module), name)
+        return found
 
-STAGES = Kind("pipegraft_stages", Stage, "stage")
-CI_SYSTEMS = Kind("pipegraft_ci_systems", CiSystem, "CI system")
-IMAGE_BUILDERS = Kind("pipegraft_image_builders", ImageBuilderPlugin, "image builder")
-GITOPS_ENGINES = Kind("pipegraft_gitops_engines", GitOpsEnginePlugin, "GitOps engine")
-JUDGES = Kind("pipegraft_judges", JudgePlugin, "judge")
-METRIC_SOURCES = Kind("pipegraft_metric_sources", MetricSourcePlugin, "metric source")
-RESOURCE_PROVIDERS = Kind("pipegraft_resource_providers", ResourceProvider, "resource provider")
-TRAFFIC_ROUTERS = Kind("pipegraft_traffic_routers", TrafficRouterPlugin, "traffic router")
-EXAMINATIONS = Kind("pipegraft_examinations", Examination, "examination")
-MATURITY_SIGNALS = Kind("pipegraft_maturity_signals", Signal, "maturity signal")
+
+STAGES: Kind[Stage] = Kind("pipegraft_stages", "pipegraft.ports.stage.Stage", "stage")
+CI_SYSTEMS: Kind[CiSystem] = Kind("pipegraft_ci_systems", "pipegraft.ports.plugins.CiSystem", "CI system")
+IMAGE_BUILDERS: Kind[ImageBuilderPlugin] = Kind(
+    "pipegraft_image_builders", "pipegraft.ports.plugins.ImageBuilderPlugin", "image builder"
+)
+GITOPS_ENGINES: Kind[GitOpsEnginePlugin] = Kind(
+    "pipegraft_gitops_engines", "pipegraft.ports.plugins.GitOpsEnginePlugin", "GitOps engine"
+)
+JUDGES: Kind[JudgePlugin] = Kind("pipegraft_judges", "pipegraft.ports.plugins.JudgePlugin", "judge")
+METRIC_SOURCES: Kind[MetricSourcePlugin] = Kind(
+    "pipegraft_metric_sources", "pipegraft.ports.plugins.MetricSourcePlugin", "metric source"
+)
+RESOURCE_PROVIDERS: Kind[ResourceProvider] = Kind(
+    "pipegraft_resource_providers", "pipegraft.ports.resources.ResourceProvider", "resource provider"
+)
+TRAFFIC_ROUTERS: Kind[TrafficRouterPlugin] = Kind(
+    "pipegraft_traffic_routers", "pipegraft.ports.plugins.TrafficRouterPlugin", "traffic router"
+)
+EXAMINATIONS: Kind[Examination] = Kind(
+    "pipegraft_examinations", "pipegraft.ports.examination.Examination", "examination"
+)
+MATURITY_SIGNALS: Kind[Signal] = Kind(
+    "pipegraft_maturity_signals", "pipegraft.model.maturity.Signal", "maturity signal"
+)
 
 KINDS: tuple[Kind[Any], ...] = (
     STAGES,

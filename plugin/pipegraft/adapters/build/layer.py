@@ -11,7 +11,6 @@ from typing import BinaryIO
 
 from pipegraft.actions.build_context import DOCKERFILE
 from pipegraft.actions.kept import load_kept, save_kept
-from pipegraft.adapters.build.base import read_base
 from pipegraft.adapters.build.context import Opener, opener
 from pipegraft.adapters.streams import stream_of
 from pipegraft.domain.images.documents import LAYER, MANIFEST, image_config, image_manifest
@@ -44,8 +43,11 @@ class LayerBuilder:
         return "it has a Dockerfile" if (context / DOCKERFILE).exists() else None
 
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
-        base = read_base(request.base, request.platform) if request.base else None
-        if base is not None:
+        base = None
+        if request.base:
+            from pipegraft.adapters.build.base import read_base  # noqa: PLC0415 - most have none
+
+            base = read_base(request.base, request.platform)
             base.push_layers(request.repository, registry, log)
         shards = shard(place(request.entries, request.target))
         file = request.cache / f"layers-{self.version}" if request.cache else None

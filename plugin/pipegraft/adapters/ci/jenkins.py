@@ -6,16 +6,18 @@ import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipegraft import __version__
 from pipegraft.errors import PluginError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import descriptions
-from pipegraft.model.injection import Injection, InjectionRequest
 from pipegraft.model.release import Source
 from pipegraft.ports.plugins import CiSystem
 from pipegraft.ports.stage import Stage
+
+if TYPE_CHECKING:  # a command imports only what it uses
+    from pipegraft.model.injection import Injection, InjectionRequest
 
 __all__ = ["make_library", "pipegraft_ci_systems", "read_source"]
 
