@@ -33,6 +33,8 @@ def test_every_way_to_end_it_takes_its_folder_along(
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(demo, "run_demo", interrupted)
+    if number == signal.SIGINT:  # ignored where the shell started pytest in the background
+        signal.signal(number, signal.default_int_handler)
     before = signal.getsignal(number)
     assert run(["demo"]) == 130
     assert "interrupted" in capsys.readouterr().err
