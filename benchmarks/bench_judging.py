@@ -106,6 +106,10 @@ def main() -> None:
         usual = Conditions()
         healthy = {memory: simulate(replace(usual, memory=memory), HEALTHY, ()) for memory in MEMORIES}
         _print_false_rollbacks(healthy)
+        for requests in (20_000, 6_000):
+            trials = simulate(Conditions(requests=requests, memory=MEMORIES[-1]), HEALTHY, ())
+            wrong = _share(one.failed_at < inf for one in trials)
+            print(f"{MEMORIES[-1]:>7}{wrong:>12.2%}   at {requests:,} requests an interval instead of 60,000")
         false = max(1, *(sum(one.failed_at < inf for one in trials) for trials in healthy.values()))
         told = {memory: _calibrated(trials, false) for memory, trials in healthy.items()}
         _print_detection_heading(max(told.values()), false / HEALTHY)
