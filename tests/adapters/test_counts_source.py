@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipegraft.adapters.metrics import counts
+from pipegraft.builtins import PLUGINS
 from pipegraft.errors import Unreachable, UsageError
 from pipegraft.hookspecs import METRIC_SOURCES
 from pipegraft.manager import Plugins
@@ -22,7 +22,7 @@ from pipegraft.testing.metric_suite import MetricSourceSuite, Play
 
 def open_source(root: Path, name: str, **keys: Any) -> MetricSource:
     metric = Metric.model_validate({"source": name, **keys})
-    plugin = Plugins((counts,), ()).get(METRIC_SOURCES, name)
+    plugin = Plugins(PLUGINS, ()).get(METRIC_SOURCES, name)
     return plugin.connect(
         plugin.options.model_validate(dict(metric.options)), MetricRequest("shop", "production", metric, root)
     )

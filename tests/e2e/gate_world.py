@@ -97,7 +97,7 @@ class World:
         engine: str,
         steps: Sequence[Step] = (),
         *,
-        timeout: float = 20.0,
+        timeout: float = 60.0,
         settle: float = 0.0,
         **options: Any,
     ) -> Waited:
