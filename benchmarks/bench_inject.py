@@ -13,6 +13,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipegraft.adapters.ci import gitlab
 from pipegraft.builtins import PLUGINS
+from pipegraft.domain.gitlab.inject import inject
 from pipegraft.errors import PipegraftError
 from pipegraft.hookspecs import STAGES
 from pipegraft.manager import Plugins
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 def _inject(text: str, plan: Plan, templates: dict[str, str]) -> None:
-    gitlab.inject(InjectionRequest(file=ROOT, text=text, plan=plan, templates=templates))
+    inject(InjectionRequest(file=ROOT, text=text, plan=plan, templates=templates))
 
 
 def _seconds(work: object) -> float:

@@ -14,6 +14,7 @@ from gitlab_runner import Project, environment, need_runner
 
 from pipegraft.adapters.ci import gitlab
 from pipegraft.builtins import PLUGINS
+from pipegraft.domain.gitlab.inject import inject
 from pipegraft.errors import EditRefused
 from pipegraft.hookspecs import STAGES
 from pipegraft.manager import Plugins
@@ -137,7 +138,7 @@ def test_the_jobs_of_real_pipelines_are_listed_as_before(
     before = project.jobs()
     if not before:
         pytest.skip("gitlab-ci-local does not take it for a root pipeline")
-    injection = gitlab.inject(
+    injection = inject(
         InjectionRequest(
             file=ROOT,
             text=path.read_bytes().decode(),
@@ -181,7 +182,7 @@ def test_hostile_names_stay_names(tmp_path: Path, templates: Mapping[str, str]) 
     records.mkdir()
     plan = Plan("shop", (PlannedStage("image-build", inputs={"components": HOSTILE}), *PLAN.stages[1:]))
     text = "stages: [test]\ntest:\n  script: 'true'\n"
-    injection = gitlab.inject(InjectionRequest(file=ROOT, text=text, plan=plan, templates=templates))
+    injection = inject(InjectionRequest(file=ROOT, text=text, plan=plan, templates=templates))
     project = Project.create(
         tmp_path / "project",
         {name: (new or "").encode() for name, new in injection.files.items()},
@@ -206,4 +207,4 @@ def test_hostile_names_stay_names(tmp_path: Path, templates: Mapping[str, str]) 
 def test_a_value_that_could_leave_its_quotes_is_refused(value: str, templates: Mapping[str, str]) -> None:
     plan = Plan("shop", (PlannedStage("image-build", inputs={"components": value}),))
     with pytest.raises(EditRefused, match="components"):
-        gitlab.inject(InjectionRequest(file=ROOT, text="a: {script: b}\n", plan=plan, templates=templates))
+        inject(InjectionRequest(file=ROOT, text="a: {script: b}\n", plan=plan, templates=templates))
