@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -551,6 +552,12 @@ def test_a_schedule_finds_a_bad_version_bad_and_says_nothing_again_of_one_that_i
         world.clock.sleep(70)
     assert set(outcomes) == {"in-progress"}
     assert world.steps[-1] == "hold"
+    waits = world.messages("progress")[-1]
+    assert re.fullmatch(
+        r"release 13 is held at 10%: .+; it waits for a person: `pipegraft gray approve` or "
+        r"`pipegraft gray abort`, with `--env production`",
+        waits,
+    )
     tell_gray(project(world), None, "approve", "ann", connections=world.connections)
     world.judge = FakeJudge(Answer.FAIL)
     world.source = FakeSource([GOOD], remembers=True)

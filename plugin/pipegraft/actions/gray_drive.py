@@ -119,10 +119,25 @@ class GrayDrive:
                     self._ask_sources()
                 goes_on = self._make(look, move) or self._pace.wait
             if not goes_on:
-                self._end(
-                    "in-progress", f"release {self._number} is at {look.standing.weight}%; more is to come"
-                )
+                self._leave(look.standing)
                 return
+
+    def _leave(self, standing: Standing) -> None:
+        """End this process; the message says what the release waits for."""
+        if standing.phase not in ("paused", "held"):
+            self._end("in-progress", f"release {self._number} is at {standing.weight}%; more is to come")
+            return
+        reason = self._branch.chapter().reason
+        self._end(
+            "in-progress",
+            f"release {self._number} is {standing.phase} at {standing.weight}%{reason and ': '}{reason}; "
+            f"it waits for a person: {self._words}",
+        )
+
+    @property
+    def _words(self) -> str:
+        """What a person may say."""
+        return f"`pipegraft gray approve` or `pipegraft gray abort`, with `--env {self._environment}`"
 
     def _look(self) -> Look:
         """The environment file as it is now; a repository that does not answer is asked again for a while."""
@@ -251,8 +266,7 @@ class GrayDrive:
         raise Held(
             f"release {self._number} is {look.standing.phase} at {look.standing.weight}% "
             f"in {self._environment}",
-            fix=f"`pipegraft gray approve` or `pipegraft gray abort`, with `--env {self._environment}`; "
-            "then run this stage again",
+            fix=f"{self._words}; then run this stage again",
         )
 
     def _make(self, look: Look, move: Move) -> bool:
