@@ -71,6 +71,24 @@ def test_the_newest_release_is_taken_back_to_the_byte(gray: bool) -> None:
     assert read_state(branch.read(STATE, done.commit), STATE).taken_back == done.taken_back
 
 
+def test_a_gray_release_that_was_taken_over_does_not_come_back() -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    deliver(branch, 13, "b", gray=True)
+    deliver(branch, 14, "c", gray=True)
+    done = take_back(branch)
+    assert branch.read(PATH, done.commit) == STABLE
+    assert done.taken_back == ReleaseMark(number=14, source=f"{14:040x}")
+
+
+def test_a_release_that_came_twice_goes_back_to_what_was_there_the_second_time() -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    deliver(branch, 13, "b", gray=True)
+    edited = STABLE + "\n# meanwhile\n"
+    branch.commit({PATH: edited}, "taken back and edited", branch.tip())
+    deliver(branch, 13, "b", gray=True)
+    assert branch.read(PATH, take_back(branch).commit) == edited
+
+
 def test_edits_made_before_the_release_stay_those_after_it_began_go() -> None:
     branch = FakeIacRepository({**APP, PATH: STABLE})
     edited = STABLE + "\n# before\n"
@@ -101,6 +119,21 @@ def test_twice_goes_back_once_more_and_never_forward() -> None:
     again = take_back(branch)
     assert not again.written
     assert branch.read(PATH, branch.tip()) == STABLE
+    edited = STABLE + "\n# since then\n"
+    branch.commit({PATH: edited}, "by hand", branch.tip())
+    assert not take_back(branch).written
+    assert branch.read(PATH, branch.tip()) == edited
+
+
+def test_undoing_an_edit_takes_no_release_back() -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    first = branch.tip()
+    branch.commit({PATH: STABLE + "\n# since then\n"}, "by hand", first)
+    done = take_back(branch, first)
+    assert branch.read(PATH, done.commit) == STABLE
+    assert done.taken_back is None
+    assert branch.log(PATH)[0].subject == "shop: restore in production"
+    assert branch.read(STATE, done.commit) is None
 
 
 def test_a_dry_run_writes_nothing() -> None:
@@ -124,6 +157,21 @@ def test_targets_and_their_record_go_back_together() -> None:
         ReleaseMark(number=12, source="x"),
         ReleaseMark(number=13, source="y"),
     )
+
+
+def test_the_newest_release_counts_whichever_file_it_changed() -> None:
+    state = ".pipegraft/charts.yaml"
+    clock = FakeClock()
+    branch = FakeIacRepository({"v.yaml": "i: old\n", state: "release: {number: 11, source: x}\n"}, clock.now)
+    for number, changed in ((12, {"v.yaml": "i: new\n"}), (13, {})):
+        clock.sleep(60)
+        source = Source(commit=f"{number:040x}", number=number)
+        trailers = release_trailers("shop", "charts", source, "bump")
+        files = {**changed, state: f"release: {{number: {number}, source: y}}\n"}
+        branch.commit(files, commit_message(f"release {number}", [], trailers), branch.tip())
+    done = take_back(branch, environment="charts")
+    assert branch.read("v.yaml", done.commit) == "i: new\n"
+    assert read_state(branch.read(state, done.commit), state).release == ReleaseMark(number=12, source="y")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from gray_world import NEW, PRODUCTION, STABLE, World
+from gray_world import NEW, NEWER, PRODUCTION, STABLE, World
 
 from pipegraft.domain.gray.machine import Command
 from pipegraft.errors import Held, RolledBack, UsageError
@@ -60,6 +60,20 @@ def test_an_abort_after_promotion_keeps_what_others_changed() -> None:
     world.write(world.text.replace("replicas: 2", "replicas: 7"))
     tell(world, "abort")
     assert world.text == STABLE.replace("replicas: 2", "replicas: 7")
+
+
+def test_an_abort_said_twice_or_too_late_leaves_the_release_before_it_alone() -> None:
+    world = World()
+    world.prepare()
+    world.release()
+    world.prepare(14, NEWER)
+    tell(world, "abort")
+    served = world.text
+    assert NEW in served
+    with pytest.raises(UsageError, match="the newest release was taken back already") as refused:
+        tell(world, "abort")
+    assert "--to" in (refused.value.problem.fix or "")
+    assert world.text == served
 
 
 def test_a_pause_is_approved_at_the_same_weight() -> None:

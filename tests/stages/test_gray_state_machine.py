@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from test_gray_commands import project
 
+from pipegraft.actions.rollback import RollbackRequest, roll_back
 from pipegraft.domain.environment_file import read_environment
 from pipegraft.domain.gray.machine import Command
 from pipegraft.errors import Conflict, DeliveryRefused, OutsideError, Unreachable, UsageError
@@ -122,6 +123,19 @@ class GrayReleases(RuleBasedStateMachine):
         with suppress(UsageError, OutsideError):
             tell_gray(project(self.world), None, word, "ann", connections=self.world.connections)
 
+    @rule()
+    def somebody_takes_the_newest_release_back(self) -> None:
+        """`pipegraft rollback`: by the history alone, whatever drives the release."""
+        with suppress(UsageError, Conflict):
+            done = roll_back(
+                self.world.branch, RollbackRequest(self.world.delivery, "production"), self.world.clock
+            )
+            restored = self.world.branch.read(PRODUCTION, done.restored)
+            assert self.world.text == restored
+            held = read_environment(restored or "", PRODUCTION)
+            assert held.gray is None or not done.written
+            self.replicas = held.components["web"].replicas or 0  # edits since then go, as is said
+
     @rule(answers=ANSWERS, remembers=st.booleans(), no_wait=st.booleans())
     def a_process_runs(self, answers: list[Answer], remembers: bool, no_wait: bool) -> None:
         self._something_to_release()
@@ -138,7 +152,7 @@ class GrayReleases(RuleBasedStateMachine):
     @rule(
         answers=ANSWERS,
         at=st.integers(1, 8),
-        by=st.sampled_from(["edit", "bump", "process", *COMMANDS]),
+        by=st.sampled_from(["edit", "bump", "process", "rollback", *COMMANDS]),
         answers_of_other=ANSWERS,
     )
     def a_process_is_interrupted(
@@ -163,6 +177,8 @@ class GrayReleases(RuleBasedStateMachine):
             self.somebody_edits()
         elif by == "bump":
             self.bump(again=False)
+        elif by == "rollback":
+            self.somebody_takes_the_newest_release_back()
         elif by == "process":
             self._drive(answers)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import merge
 
 from pipegraft.actions.rewrite import Changes, Read, rewrite
 from pipegraft.domain.bump.state import EnvironmentState, read_state, state_path, write_state
@@ -77,7 +78,8 @@ def roll_back(branch: IacBranch, request: RollbackRequest, clock: Clock) -> Roll
         OutsideError: the repository did not answer.
     """
     paths = _paths(request.delivery, request.environment)
-    history = [commit for path in paths for commit in branch.log(path, limit=_DEEPEST)]
+    logs = [branch.log(path, limit=_DEEPEST) for path in paths]
+    history = list(merge(*logs, key=lambda commit: -commit.time))  # newest first, each file's own order kept
     target = _find(branch, request, history, paths)
     edit = _Edit(request, target, {path: branch.read(path, target) for path in paths})
     if all(text is None for text in edit.wanted.values()):
@@ -116,7 +118,9 @@ class _Edit:
         if not self.changed:
             return None
         state_file = state_path(self.request.delivery.iac.path, self.request.environment)
-        self.taken_back = self._newest(held, read(state_file), state_file)
+        gone = self._newest(held, read(state_file), state_file)
+        kept = self._newest(self.wanted, self.wanted.get(state_file), state_file)
+        self.taken_back = None if gone and kept and kept.number >= gone.number else gone
         files: dict[str, str | None] = {path: self.wanted[path] for path in self.changed}
         if self.taken_back:
             state = EnvironmentState(taken_back=self.taken_back)
@@ -125,13 +129,13 @@ class _Edit:
         return Changes(files, self._message())
 
     def _newest(
-        self, held: Mapping[str, str | None], state_text: str | None, state_file: str
+        self, files: Mapping[str, str | None], state_text: str | None, state_file: str
     ) -> ReleaseMark | None:
-        """The newest release that the files name before they are restored."""
+        """The newest release that the files name."""
         state = read_state(state_text, state_file)
         marks = [state.release, state.taken_back]
         path = environment_path(self.request.delivery.iac.path, self.request.environment)
-        text = held.get(path)
+        text = files.get(path)
         if text is not None:
             environment = read_environment(text, path)
             marks += [environment.release, environment.gray.release if environment.gray else None]
@@ -172,7 +176,7 @@ def _find(
 ) -> str:
     """The commit to go back to."""
     if request.to is None:
-        return _before_newest_release(history, request, paths)
+        return _before_newest_release(branch, history, request, paths)
     wanted = request.to.lower()
     known = {commit.id for commit in history if commit.id.startswith(wanted)}
     if len(wanted) >= 7 and len(known) == 1:
@@ -185,23 +189,45 @@ def _find(
     )
 
 
-def _before_newest_release(history: Sequence[Commit], request: RollbackRequest, paths: Sequence[str]) -> str:
-    """The commit that the newest release was made on: the parent of the first of its commits."""
+def _before_newest_release(
+    branch: IacBranch, history: Sequence[Commit], request: RollbackRequest, paths: Sequence[str]
+) -> str:
+    """The commit that the newest release was made on: the parent of the one that began it.
+
+    A gray release that was under way there has ended meanwhile, and nobody would drive it on; so it is the
+    commit before that one, too. The tip, if the newest release was taken back already.
+    """
     ours = [
         commit
         for commit in history
         if commit.trailers.get("Pipegraft-App") == request.delivery.app
         and commit.trailers.get("Pipegraft-Environment") == request.environment
-        and commit.trailers.get("Pipegraft-Step") != "rollback"
     ]
+    if ours and _step(ours[0]) == "rollback":
+        return branch.tip()
     newest = ours[0].trailers.get("Pipegraft-Release") if ours else None
-    first = next((one for one in reversed(ours) if one.trailers.get("Pipegraft-Release") == newest), None)
+    mine = [commit for commit in ours if commit.trailers.get("Pipegraft-Release") == newest]
+    began = next((commit for commit in mine if _step(commit) in ("prepare", "bump")), None)
+    first = began or (mine[-1] if mine else None)
     if first is None or first.parent is None:
         raise UsageError(
             f"no commit of Pipegraft changed {paths[0]}, so there is no release to take back",
             fix="name the commit to go back to with --to",
         )
+    path = environment_path(request.delivery.iac.path, request.environment)
+    earlier = [commit.parent for commit in ours[ours.index(first) + 1 :] if commit.parent]
+    for commit in (first.parent, *earlier):
+        if path not in paths or not _has_gray(branch.read(path, commit), path):
+            return commit
     return first.parent
+
+
+def _step(commit: Commit) -> str:
+    return commit.trailers.get("Pipegraft-Step", "")
+
+
+def _has_gray(text: str | None, path: str) -> bool:
+    return text is not None and read_environment(text, path).gray is not None
 
 
 def _list(history: Sequence[Commit]) -> str:

@@ -125,6 +125,7 @@ def tell_gray(
         clock = clock or SystemClock()
         _tell_controller(project, subject.name, command, by=by, connections=connections, clock=clock)
         return subject.status()
+    subject.turn_to(None)  # one that was taken back already: nobody who says so means the release before it
     branch = subject.branch(clock or SystemClock())
     look = branch.look()
     move = move_for(command, look.standing, subject.gray.steps, by)

@@ -141,6 +141,11 @@ def move_for(command: Command, standing: Standing, steps: Sequence[int], by: str
     """
     if command == "abort" and standing.kind in ("gray", "promoted"):
         return Move(Do.ROLL_BACK, reason=f"aborted by {by}")
+    if standing.kind == "absent":
+        raise UsageError(
+            "expected a gray release under way, found none: the newest release was taken back already",
+            fix="`pipegraft rollback` with `--to` goes back further" if command == "abort" else "",
+        )
     if standing.kind != "gray":
         raise UsageError(f"expected a gray release under way, found none: the release is {standing.kind}")
     waiting = standing.phase in ("paused", "held")
