@@ -35,6 +35,7 @@ KINDS = {
     "kustomization": Kind("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations"),
     "release": Kind("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases"),
     "event": Kind("", "v1", "Event", "events"),
+    "secret": Kind("", "v1", "Secret", "secrets"),
     **{kind.kind.lower(): kind for kind in (DEPLOYMENT, STATEFUL_SET, DAEMON_SET, JOB, POD, REPLICA_SET)},
 }
 _WITHOUT_SUBRESOURCE = {"app"}

@@ -36,8 +36,10 @@ from gate_scripts import (
     working,
 )
 from gate_world import Step, World
+from harness import wait_until
 from kubernetes_api import KubernetesApi
 
+from pipegraft.actions import wait
 from pipegraft.errors import AccessDenied, PipegraftError, UsageError
 
 pytestmark = pytest.mark.e2e
@@ -545,6 +547,22 @@ def test_the_api_server_is_restarted_meanwhile(kubernetes: KubernetesApi, world:
     assert any(event.kind == "warning" for event in world.progress.events)
 
 
+def test_the_api_server_is_restarted_under_a_gate_of_custom_resources(
+    kubernetes: KubernetesApi, world: World
+) -> None:
+    """A server that starts knows custom resources and rights later than it answers: no verdict of that."""
+    world.kubeconfig, _rights = granted(world, "gate-argocd.yaml")
+    application(world)
+
+    def restart(world: World) -> None:
+        kubernetes.stop()
+        kubernetes.start()
+
+    steps = [asked, compared("before"), restart, pause(0.5), restart, compared("target")]
+    waited = world.gate("argocd", steps, application="shop", timeout=60)
+    assert outcome(waited)[0] == "succeeded", outcome(waited)
+
+
 def test_a_kind_that_is_not_installed_is_told_at_once(kubernetes: KubernetesApi, world: World) -> None:
     name = "kustomizations.kustomize.toolkit.fluxcd.io"
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
@@ -683,3 +701,80 @@ def test_rights_to_workloads_are_needed_where_nothing_else_tells_their_health(
     fetched("target")(world)
     reconciled("target", entries=entries)(world)
     assert outcome(world.gate("flux", kustomization="shop"))[0] == state
+
+
+# Credentials that end meanwhile
+
+
+class Token:
+    """A token of the account of `granted`, which is of no use once the Secret it is bound to is gone."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._secret = world.path("secret")
+        self.file = world.api.folder / f"{world.namespace}.token"
+        self.renew("one")
+
+    def renew(self, name: str) -> None:
+        """Put a new one into the file, which is bound to a Secret of that name."""
+        world = self._world
+        world.api.request("POST", self._secret, {"metadata": {"name": name}})
+        bound = ("--bound-object-kind", "Secret", "--bound-object-name", name)
+        words = ("create", "token", "pipegraft-gate", "--namespace", world.namespace)
+        self.file.write_text(world.api.kubectl(*words, *bound))
+
+    def revoke(self, name: str) -> None:
+        """End one; the server is restarted, lest it remembers for some seconds that it was good."""
+        api = self._world.api
+        api.request("DELETE", f"{self._secret}/{name}")
+        api.stop()
+        api.start()
+
+
+def refused(world: World) -> None:
+    """The gate has been told that its token is of no use any more."""
+    wait_until(
+        lambda: any("does not accept our credentials" in event.message for event in world.progress.events),
+        "the refusal",
+    )
+
+
+@pytest.mark.parametrize("way", ["plugin", "file"])
+def test_the_gate_goes_on_with_a_token_that_is_renewed(world: World, tmp_path: Path, way: str) -> None:
+    granted(world, "gate-argocd.yaml")
+    application(world)
+    token = Token(world)
+    plugin = tmp_path / "plugin"
+    answer = '{"apiVersion": "%s", "kind": "ExecCredential", "status": {"token": "%s"}}'
+    version = "client.authentication.k8s.io/v1"
+    plugin.write_text(f"#!/bin/sh\nprintf '{answer}' {version} \"$(cat {token.file})\"\n")
+    plugin.chmod(0o755)
+    run = {"apiVersion": version, "command": str(plugin), "interactiveMode": "Never"}
+    user = {"exec": run} if way == "plugin" else {"tokenFile": str(token.file)}
+    world.kubeconfig = world.api.write_kubeconfig(f"{world.namespace}-{way}", user, world.namespace)
+    steps: list[Step] = [
+        asked,
+        compared("before"),
+        lambda _world: token.revoke("one"),
+        refused,
+        lambda _world: token.renew("two"),
+        compared("target"),
+    ]
+    waited = world.gate("argocd", steps, application="shop", timeout=60)
+    assert outcome(waited)[0] == "succeeded", outcome(waited)
+
+
+def test_a_token_that_ends_for_good_ends_the_gate(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long before its timeout, once the refusal has lasted longer than the start of a server may take."""
+    monkeypatch.setattr(wait, "_DENIED_LATER", 3.0)
+    granted(world, "gate-argocd.yaml")
+    application(world)
+    token = Token(world)
+    user = {"token": token.file.read_text().strip()}
+    world.kubeconfig = world.api.write_kubeconfig(f"{world.namespace}-token", user, world.namespace)
+    steps: list[Step] = [asked, compared("before"), lambda _world: token.revoke("one"), compared("target")]
+    waited = world.gate("argocd", steps, application="shop", timeout=300)
+    assert isinstance(waited.error, AccessDenied)
+    assert "does not accept our credentials" in str(waited.error)
+    assert user["token"] not in outcome(waited)[1]
+    assert waited.seconds < 60
