@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from spec_fields import APP, gray_on_one_machine, one_machine, spec
 
+from pipegraft.domain.appspec import resolve
 from pipegraft.domain.rendering.routers.choosing import cookie_pattern
 from pipegraft.domain.runtime_support import DOCKER, PROCESS, Support, Treatment
 from pipegraft.domain.workloads import plan_of
@@ -61,7 +62,7 @@ def test_something_is_said_of_every_key_of_the_app_spec(support: Support) -> Non
 
 @pytest.mark.parametrize("support", [PROCESS, DOCKER], ids=lambda support: support.runtime)
 def test_every_answer_is_about_a_key_that_exists(support: Support) -> None:
-    known = set(KEYS) | {"resources", *(key.partition("=")[0] for key in KEYS)}
+    known = set(KEYS) | {"namespace", "resources", *(key.partition("=")[0] for key in KEYS)}
     known |= {key[:cut] for key in KEYS for cut in range(len(key)) if key[cut] == "."}
     assert set(support.keys) - known == set()
 
@@ -90,6 +91,14 @@ def test_everything_that_cannot_be_honoured_is_named_at_once() -> None:
     messages = [problem.message for problem in refused.value.problems]
     for key in ("attach: init-container", "entrance.mirror", "autoscaling", "job", "volumes"):
         assert any(f"cannot honour '{key}' of component" in message for message in messages), messages
+
+
+@pytest.mark.parametrize("support", [PROCESS, DOCKER], ids=lambda support: support.runtime)
+def test_a_namespace_is_noted_where_one_is_declared(support: Support) -> None:
+    app = "app: shop\ncomponents: {web: {image: 'x@sha256:1'}}\n"
+    assert plan_of(resolve(app, "{}", "production"), support).notes == ()
+    notes = plan_of(resolve(app, "namespace: till", "production"), support).notes
+    assert notes == ("'namespace' has no effect here: only clusters have them",)
 
 
 def test_chosen_users() -> None:

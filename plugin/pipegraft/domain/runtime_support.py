@@ -104,6 +104,7 @@ _BOTH: Mapping[str, Answer] = {
     "sidecar=sidecar-set": _refused("OpenKruise adds it to pods, and there are none"),
     "disruption": _noted("no machine is drained while the engine runs on it"),
     "spread": _noted("there is one machine"),
+    "namespace": _noted("only clusters have them"),
     "pull-secrets": _noted("images are fetched with this machine's own credentials"),
     "entrance.hosts": _noted("the entrance has a port of its own and answers every host"),
     "entrance.path": _noted("the entrance has a port of its own and answers every path"),

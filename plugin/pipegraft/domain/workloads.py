@@ -130,12 +130,14 @@ def _treat(resolved: Resolved, support: Support) -> tuple[list[str], list[Proble
                 problems[
                     Problem(
                         f"the runtime '{support.runtime}' cannot honour {what}{why}",
-                        fix=f"leave it out in environments/{resolved.environment}.yaml, "
-                        "or choose another runtime",
+                        fix="leave it out of app.yaml and "
+                        f"environments/{resolved.environment}.yaml, or choose another runtime",
                     )
                 ] = None
             elif answer.treatment is Treatment.NOTED:
                 notes[f"{what} has no effect here: {answer.why}"] = None
+    if resolved.namespace != resolved.name:
+        notes[f"'namespace' has no effect here: {support.keys['namespace'].why}"] = None
     return list(notes), list(problems)
 
 
