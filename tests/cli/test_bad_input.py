@@ -109,6 +109,11 @@ def test_no_delivery_yaml(shop: Path, words: list[str]) -> None:
             "delivery.yaml:11:20: there is no GitOps engine called 'embeded'",
         ),
         ("application:", "aplication:", "unknown key 'environments.production.gate.aplication'"),
+        (
+            "engine: embedded,",
+            "engine: embedded, timeot: 5m,",
+            "unknown key 'environments.production.gate.timeot'\n    fix: write 'timeout'",
+        ),
         ("judge: sequential", "judge: coin", "there is no judge called 'coin'"),
         ("source: embedded", "source: guess", "there is no metric source called 'guess'"),
         ("app: shop", "app: [shop", "expected YAML, found: did not find expected"),

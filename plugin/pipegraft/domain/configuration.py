@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -38,7 +38,13 @@ def parse_marked(marked: Marked, model: type[M]) -> M:
     return validate(marked, marked.data, model)
 
 
-def validate(marked: Marked, data: Any, model: type[M], base: Route = ()) -> M:  # any YAML value
+def validate(
+    marked: Marked,
+    data: Any,  # any YAML value
+    model: type[M],
+    base: Route = (),
+    beside: type[BaseModel] | None = None,
+) -> M:
     """Check part of a document against a model.
 
     Arguments:
@@ -46,6 +52,7 @@ def validate(marked: Marked, data: Any, model: type[M], base: Route = ()) -> M: 
         data: the part to check.
         model: what it should be.
         base: route of the part in the document.
+        beside: has the other keys of the same mapping, which are checked elsewhere: they are proposed too.
 
     Raises:
         ConfigError: every problem with its place, in the order of the file.
@@ -53,7 +60,8 @@ def validate(marked: Marked, data: Any, model: type[M], base: Route = ()) -> M: 
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        problems = [_problem(marked, data, model, base, dict(entry)) for entry in error.errors()]
+        models = (model, beside) if beside else (model,)
+        problems = [_problem(marked, data, models, base, dict(entry)) for entry in error.errors()]
         raise ConfigError(sorted(problems, key=_order)) from None
 
 
@@ -62,14 +70,16 @@ def _order(problem: Problem) -> tuple[int, int]:
 
 
 def _problem(
-    marked: Marked, data: Any, model: type[BaseModel], base: Route, entry: Mapping[str, Any]
+    marked: Marked, data: Any, models: Sequence[type[BaseModel]], base: Route, entry: Mapping[str, Any]
 ) -> Problem:
+    """One problem that pydantic found; models after the first one have other keys of the same mapping."""
     local = _existing_route(data, entry["loc"])
     route = (*base, *local)
     kind = entry["type"]
     dotted = _dotted(route)
     if kind == "extra_forbidden":
-        known = sorted(_known_keys(model, local[:-1]))
+        models = models if len(local) == 1 else models[:1]
+        known = sorted({key for model in models for key in _known_keys(model, local[:-1])})
         close = difflib.get_close_matches(str(local[-1]), known, n=1)
         fix = f"write '{close[0]}'" if close else f"remove it, or use one of: {', '.join(known)}"
         return Problem(f"unknown key '{dotted}'", marked.place(route, key=True), fix)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
 from pipegraft.domain.configuration import parse_marked, validate
 from pipegraft.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.hookspecs import GITOPS_ENGINES, JUDGES, METRIC_SOURCES, TRAFFIC_ROUTERS, Kind
@@ -100,7 +102,7 @@ def _engine_problems(_root: Path, delivery: Delivery, marked: Marked, plugins: P
         route: Route = ("environments", name, "gate")
         plugin = yield from _find(plugins, GITOPS_ENGINES, gate.engine, marked, (*route, "engine"))
         if plugin:
-            yield from _option_problems(plugin.options, gate.options, marked, route)
+            yield from _option_problems(plugin.options, gate.options, marked, route, type(gate))
 
 
 def _gray_problems(_root: Path, delivery: Delivery, marked: Marked, plugins: Plugins) -> Iterator[Problem]:
@@ -114,7 +116,7 @@ def _gray_problems(_root: Path, delivery: Delivery, marked: Marked, plugins: Plu
             place: Route = (*route, "metrics", index)
             plugin = yield from _find(plugins, METRIC_SOURCES, metric.source, marked, (*place, "source"))
             if plugin:
-                yield from _option_problems(plugin.options, metric.options, marked, place)
+                yield from _option_problems(plugin.options, metric.options, marked, place, type(metric))
 
 
 def _router_problems(gray: Gray, marked: Marked, plugins: Plugins, route: Route) -> Iterator[Problem]:
@@ -144,10 +146,14 @@ def _find(
 
 
 def _option_problems(
-    model: type[Declared], options: Mapping[str, Any], marked: Marked, route: Route
+    model: type[Declared],
+    options: Mapping[str, Any],
+    marked: Marked,
+    route: Route,
+    beside: type[BaseModel] | None = None,
 ) -> Iterator[Problem]:
-    """What is wrong with the keys that belong to a plugin."""
+    """What is wrong with the keys that belong to a plugin; `beside` has the others of its mapping."""
     try:
-        validate(marked, dict(options), model, route)
+        validate(marked, dict(options), model, route, beside)
     except ConfigError as error:
         yield from error.problems

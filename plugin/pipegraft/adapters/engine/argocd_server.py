@@ -44,7 +44,10 @@ def open_server(options: ArgoCdOptions, root: Path) -> ServerApplications:
     """
     token = os.environ.get(_TOKEN, "")
     if not token:
-        raise UsageError(f"expected the variable {_TOKEN} to hold a token for {options.server}")
+        raise UsageError(
+            f"expected the variable {_TOKEN} to hold a token for {options.server}",
+            fix="make one with 'argocd account generate-token', and add it to the job's secret variables",
+        )
     return ServerApplications(options, str(root / options.ca) if options.ca else None, token)
 
 

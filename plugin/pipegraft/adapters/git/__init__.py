@@ -122,7 +122,7 @@ def _inspect(outside: Git, local: Path) -> _There:
         held = "something else" if local.exists() else "nothing"
         raise Unreachable(
             f"expected a git repository at {local}, found {held}",
-            fix="check 'iac.repository' in delivery.yaml; a path is relative to that file",
+            fix="check the path: that of 'iac.repository' is relative to delivery.yaml",
         )
     object_format, folder = found.output.decode().splitlines()
     return _There(Path(folder).absolute(), object_format)
