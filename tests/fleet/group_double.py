@@ -85,6 +85,7 @@ class Lab:
 
     Arguments:
         before: called with method and path before a request is served; may raise `Refused`.
+        merging: status that a request to merge is refused with, 0 to take it.
         after: called with them once it was served; if it raises, the client hears nothing.
     """
 
@@ -96,6 +97,7 @@ class Lab:
         self.requests: list[dict[str, Any]] = []
         self.pipelines: dict[int, list[dict[str, Any]]] = {}
         self.calls: list[tuple[str, str]] = []
+        self.merging = 0
         self.before: Callable[[str, str], None] = lambda _method, _path: None
         self.after: Callable[[str, str], None] = lambda _method, _path: None
         self._lock = threading.Lock()
@@ -146,7 +148,11 @@ class Lab:
 
     def create_request(self, number: int, given: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
-            same = [one for one in self.opened(given["source_branch"]) if one["project_id"] == number]
+            same = [
+                one
+                for one in self.opened(given["source_branch"])
+                if one["project_id"] == one["source_project_id"] == number
+            ]
             if same:
                 raise Refused(409, "Another open merge request already exists for this source branch")
             iid = 1 + sum(one["project_id"] == number for one in self.requests)
@@ -155,6 +161,7 @@ class Lab:
             made = {
                 "iid": iid,
                 "project_id": number,
+                "source_project_id": number,
                 "state": "opened",
                 "web_url": web,
                 "sha": self.repositories[number].name(given["source_branch"]),
@@ -247,7 +254,7 @@ def create_commit(lab: Lab, given: dict[str, Any], number: int) -> Any:
         texts[action["file_path"]] = action.get("content")
     made = held.write(given["branch"], start, given["commit_message"], texts)
     for one in lab.opened(given["branch"]):
-        if one["project_id"] == number:
+        if one["project_id"] == one["source_project_id"] == number:
             one["sha"] = made
     return {"id": made}
 
@@ -285,16 +292,21 @@ def _request(lab: Lab, number: int, iid: str) -> dict[str, Any]:
 
 
 def update_request(lab: Lab, given: dict[str, Any], number: int, iid: str) -> Any:
-    checked(given, set(), {"title", "description", "labels", "state_event"})
-    labels = given.pop("labels", "").split(",")
+    checked(given, set(), {"title", "description", "labels", "state_event", "target_branch"})
     request = _request(lab, number, iid)
-    request.update(given, labels=labels)
+    if given.pop("state_event", "") == "close":
+        given["state"] = "closed"
+    if "labels" in given:
+        given["labels"] = given["labels"].split(",")
+    request.update(given)
     return request
 
 
 def merge_request(lab: Lab, given: dict[str, Any], number: int, iid: str) -> Any:
     checked(given, set(), {"merge_when_pipeline_succeeds", "auto_merge", "sha", "squash"})
     request = _request(lab, number, iid)
+    if lab.merging:
+        raise Refused(lab.merging, "not now")
     request["auto"] = True
     return request
 

@@ -104,10 +104,19 @@ def test_a_project_that_refuses_is_exit_code_1(lab: Lab, fleet: Fleet) -> None:
     assert "acme/broken" in done.stdout
 
 
+def test_a_pattern_that_fits_no_project_is_exit_code_2(add: Callable[..., int], fleet: Fleet) -> None:
+    add("shop")
+    done = fleet("status", "--filter", "shop")
+    assert done.returncode == 2
+    assert "none of 1 does" in done.stderr
+    assert "acme/shop" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("upgrade", "--to", "v1", "--steps", "50%"), "rising shares of the fleet that end at 100%"),
+        (("status", "--server", "gitlab"), "expected the URL of a GitLab server, found 'gitlab'"),
         (("bump", "mesh", "--image", "mesh:latest"), "expected an image pinned by digest"),
         (("inject", "--from-project", "a", "--from-url", "https://b"), "the templates come from one place"),
     ],

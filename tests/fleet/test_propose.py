@@ -15,7 +15,7 @@ from pipegraft.errors import AccessDenied, UsageError
 from pipegraft.manager import Plugins
 from pipegraft.model.injection import TemplateSource
 from pipegraft.ports.progress import RecordingProgress
-from pipegraft.usecases.fleet.edits import Editor, bumping, ejecting, injecting
+from pipegraft.usecases.fleet.edits import Editor, bumping, ejecting, injecting, upgrading
 from pipegraft.usecases.fleet.propose import Campaign, Outcome, propose_to_all, select
 from pipegraft.usecases.inject import InjectOptions
 
@@ -240,6 +240,70 @@ def test_auto_merge_is_asked_for(
     edit = injecting(plugins, InjectOptions(source=PROJECT))
     propose(forge, campaign(edit, auto_merge=True))
     assert lab.requests[0]["auto"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 405, 406, 409, 422])
+def test_a_merge_that_is_not_allowed_yet_is_left_to_the_next_run(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, plugins: Plugins, status: int
+) -> None:
+    add("shop")
+    merging = campaign(injecting(plugins, InjectOptions(source=PROJECT)), auto_merge=True)
+    lab.merging = status
+    assert states(propose(forge, merging)) == {"shop": "proposed"}
+    lab.merging = 0
+    assert states(propose(forge, merging)) == {"shop": "waiting"}
+    assert lab.requests[0]["auto"]
+
+
+@pytest.mark.parametrize("place", ["ci/main.yml@acme/shared", "https://example.com/ci.yml"])
+def test_a_pipeline_that_is_elsewhere_is_skipped_with_the_place(
+    add: Callable[..., int], forge: GitLabGroup, inject: Campaign, plugins: Plugins, place: str
+) -> None:
+    add("shop", ci_config_path=place)
+    for one in (inject, campaign(ejecting(plugins)), campaign(upgrading(plugins, "v1"))):
+        found = propose(forge, one)["shop"]
+        assert (found.state, found.note) == ("skipped", f"its CI configuration is elsewhere: {place}")
+
+
+def test_a_project_without_merge_requests_is_skipped(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign
+) -> None:
+    add("shop", merge_requests_access_level="disabled")
+    found = propose(forge, inject)["shop"]
+    assert (found.state, found.note) == ("skipped", "its merge requests are disabled")
+    assert {method for method, _ in lab.calls} == {"GET"}
+
+
+def test_a_request_follows_the_default_branch_to_its_new_name(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign
+) -> None:
+    add("shop")
+    propose(forge, inject)
+    lab.repositories[1].git("branch", "trunk", "main")
+    lab.projects[1]["default_branch"] = "trunk"
+    assert states(propose(forge, inject)) == {"shop": "updated"}
+    assert [one["target_branch"] for one in lab.requests] == ["trunk"]
+    assert states(propose(forge, inject)) == {"shop": "waiting"}
+
+
+def test_a_forks_request_from_a_branch_of_the_same_name_is_not_ours(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign
+) -> None:
+    add("shop")
+    theirs = {
+        "iid": 77,
+        "project_id": 1,
+        "source_project_id": 9,
+        "state": "opened",
+        "source_branch": "pipegraft/inject",
+        "labels": [],
+        "title": "Theirs",
+    }
+    lab.requests.append(dict(theirs))
+    assert states(propose(forge, inject)) == {"shop": "proposed"}
+    assert lab.requests[0] == theirs
+    assert states(propose(forge, inject)) == {"shop": "waiting"}
+    assert len(lab.requests) == 2
 
 
 OLD = "registry.example.com/mesh@sha256:" + "1" * 64

@@ -150,6 +150,24 @@ def test_a_run_that_died_while_taking_back_is_completed(world: World) -> None:
     assert world.having == 0
 
 
+def test_what_is_still_open_when_it_is_taken_back_is_closed(world: World) -> None:
+    """It was asked to merge itself: left open, a harmful change would still arrive."""
+    world.roll()
+    world.happen()
+    world.merges = False
+    world.roll()  # the second wave is open
+    assert sum(one.state == "opened" for one in world.forge.opened.values()) == 4
+    world.passes = lambda _path, has_it: not has_it
+    for _ in range(4):
+        world.happen()
+    assert world.roll().state == "reverted"
+    opened = {branch for (_, branch), one in world.forge.opened.items() if one.state == "opened"}
+    assert opened == {"up-v2-revert"}
+    world.merges = True
+    world.happen()
+    assert world.having == 0
+
+
 def test_one_that_cannot_be_undone_stops_no_other(world: World) -> None:
     for _ in range(2):
         world.roll()

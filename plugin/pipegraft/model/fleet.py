@@ -23,6 +23,7 @@ class ForgeProject:
         clone_url: where git reads it.
         ci_file: where its CI configuration is.
         archived, fork: what a fleet leaves alone.
+        requests: whether it takes merge requests.
     """
 
     id: int
@@ -33,6 +34,7 @@ class ForgeProject:
     ci_file: str = ".gitlab-ci.yml"
     archived: bool = False
     fork: bool = False
+    requests: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,9 @@ class ForgeProposals(Protocol):
     def merge_when_ready(self, project: ForgeProject, proposal: Proposal) -> None:
         """Ask for its merge once pipeline and rules allow; a refusal leaves it to people."""
 
+    def withdraw(self, project: ForgeProject, proposal: Proposal) -> None:
+        """Close an open proposal without its merge."""
+
     def revert(self, project: ForgeProject, merged: Proposal, change: Change) -> Proposal:
         """Propose to undo what was merged.
 
@@ -124,6 +127,11 @@ class FakeForge:
 
     def merge_when_ready(self, project: ForgeProject, proposal: Proposal) -> None:
         self.wanted.add((project.id, proposal.number))
+
+    def withdraw(self, project: ForgeProject, proposal: Proposal) -> None:
+        for (number, branch), one in list(self.opened.items()):
+            if (number, one.number) == (project.id, proposal.number):
+                self.close(project, branch)
 
     def revert(self, project: ForgeProject, merged: Proposal, change: Change) -> Proposal:
         path, before = self._undo[merged.commit]

@@ -83,6 +83,13 @@ class ForgeSuite:
         happen("close", project, _CHANGE.branch)
         assert forge.proposals(_CHANGE.branch)[project.id].state == "closed"
 
+    def test_what_is_withdrawn_is_closed_and_can_no_longer_be_merged(
+        self, forge: Forge, project: ForgeProject
+    ) -> None:
+        forge.withdraw(project, forge.propose(project, _CHANGE, None))
+        assert forge.proposals(_CHANGE.branch)[project.id].state == "closed"
+        assert project.id not in forge.opened_with("pipegraft")
+
     def test_what_is_merged_can_be_undone_byte_for_byte(
         self, forge: Forge, project: ForgeProject, happen: Happen
     ) -> None:

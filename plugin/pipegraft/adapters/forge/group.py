@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pipegraft.adapters.forge.gitlab import commit_action, or_none, translated
-from pipegraft.errors import Held, UsageError
+from pipegraft.errors import Held, Locked, UsageError
 from pipegraft.model.fleet import Change, ForgeProject, PipelineRun, Proposal, ProposalState
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ _PAGE = 100
 """Entries GitLab puts on one page at most."""
 _MARK = re.compile(r"<!-- pipegraft:([0-9a-f]+) -->")
 _TRAILER = "Pipegraft-Change"
+_NOT_NOW = frozenset({401, 403, 405, 406, 409, 422})
+"""What GitLab answers to a merge that it does not allow yet, or not to this token."""
 _ENDED = {"success": True, "failed": False}
 
 
@@ -46,8 +48,10 @@ def open_group(name: str, server: str | None, environment: Mapping[str, str]) ->
     import gitlab  # noqa: PLC0415 - 0.2 s, for those who work on a fleet alone
 
     base, token = server or environment.get("CI_SERVER_URL", ""), environment.get(TOKEN)
-    if not base:
-        raise UsageError("expected the URL of a GitLab server", fix="name it with --server")
+    if not base.startswith(("https://", "http://")):
+        raise UsageError(
+            f"expected the URL of a GitLab server, found {base!r}", fix="name it with --server https://…"
+        )
     if not token:
         raise UsageError(
             f"a fleet needs a token, {TOKEN} is not set",
@@ -121,7 +125,9 @@ class GitLabGroup:
                 sort="asc",
                 per_page=_PAGE,
             )
-            return {one.project_id: _proposal(one.attributes) for one in listed}  # the newest is the last
+            return {
+                one.project_id: _proposal(one.attributes) for one in listed if _is_own(one.attributes)
+            }  # the newest is the last
 
     def opened_with(self, label: str) -> Mapping[int, Sequence[Proposal]]:
         found: dict[int, list[Proposal]] = {}
@@ -178,7 +184,7 @@ class GitLabGroup:
         requests = self._project(project).mergerequests
         with translated(project.path, TOKEN):
             if known and known.state == "opened":
-                found: Any = requests.update(known.number, text)
+                found: Any = requests.update(known.number, {**text, "target_branch": project.branch})
                 made = _proposal(found)
             else:
                 ends = {"source_branch": change.branch, "target_branch": project.branch}
@@ -194,8 +200,14 @@ class GitLabGroup:
 
     def _made_before(self, project: ForgeProject, change: Change) -> Proposal:
         requests = self._project(project).mergerequests
-        (found,) = requests.list(state="opened", source_branch=change.branch, get_all=False)
-        return _proposal(found.attributes)
+        for found in requests.list(state="opened", source_branch=change.branch, get_all=False):
+            if _is_own(found.attributes):
+                return _proposal(found.attributes)
+        raise Locked(f"{project.path}: the merge request from {change.branch} is gone", fix="run this again")
+
+    def withdraw(self, project: ForgeProject, proposal: Proposal) -> None:
+        with translated(project.path, TOKEN):
+            self._project(project).mergerequests.update(proposal.number, {"state_event": "close"})
 
     def merge_when_ready(self, project: ForgeProject, proposal: Proposal) -> None:
         import gitlab  # noqa: PLC0415 - see `open_group`
@@ -203,10 +215,11 @@ class GitLabGroup:
         with translated(project.path, TOKEN):
             try:
                 self._project(project).mergerequests.get(proposal.number, lazy=True).merge(
-                    merge_when_pipeline_succeeds=True
+                    merge_when_pipeline_succeeds=True,  # before GitLab 17.11
+                    auto_merge=True,
                 )
             except gitlab.GitlabError as error:
-                if error.response_code not in {405, 406, 409, 422}:  # not mergeable yet, or not by us
+                if error.response_code not in _NOT_NOW:
                     raise
 
     def _check_untouched(self, project: ForgeProject, branch: str, known: Proposal) -> None:
@@ -238,7 +251,13 @@ def _project(data: Mapping[str, Any]) -> ForgeProject:
         ci_file=str(data.get("ci_config_path") or ".gitlab-ci.yml"),
         archived=bool(data.get("archived")),
         fork="forked_from_project" in data,
+        requests=data.get("merge_requests_access_level") != "disabled",
     )
+
+
+def _is_own(data: Mapping[str, Any]) -> bool:
+    """Whether a merge request comes from the project itself: a fork may name its branch alike."""
+    return bool(data.get("source_project_id", data["project_id"]) == data["project_id"])
 
 
 def _proposal(data: Mapping[str, Any]) -> Proposal:

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pipegraft.errors import UsageError
 from pipegraft.model.fleet import ForgeProject
 
-__all__ = ["in_order", "leave_out", "matches", "parse_steps", "wave_sizes"]
+__all__ = ["in_order", "leave_out", "matches", "out_of_reach", "parse_steps", "wave_sizes"]
 
 
 def matches(project: ForgeProject, patterns: Sequence[str]) -> bool:
@@ -26,6 +26,11 @@ def leave_out(project: ForgeProject) -> str:
     if project.fork:
         return "it is a fork"
     return "" if project.branch else "it has no commits"
+
+
+def out_of_reach(project: ForgeProject) -> str:
+    """Why nothing can be proposed to a project, empty if it can."""
+    return leave_out(project) or ("" if project.requests else "its merge requests are disabled")
 
 
 def in_order(projects: Sequence[ForgeProject], change: str) -> list[ForgeProject]:

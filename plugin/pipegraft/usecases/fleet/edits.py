@@ -93,6 +93,8 @@ def injecting(plugins: Plugins, options: InjectOptions) -> Editor:
             return Edit(skipped=f"it has no {DELIVERY_FILE}: `pipegraft init` writes one")
         found = _ci_file(reader, plugins, options.ci)
         if found is None:
+            if reason := _elsewhere(reader.project):
+                return Edit(skipped=reason)
             raise UsageError(f"{reader.project.path} has no CI configuration", fix="add one first")
         system, file, text = found
         name = f"{reader.project.path}/{DELIVERY_FILE}"
@@ -122,7 +124,7 @@ def ejecting(plugins: Plugins) -> Editor:
     def edit(reader: Reader) -> Edit:
         found = _ci_file(reader, plugins, None)
         if found is None:
-            return Edit(skipped="it has no CI configuration")
+            return Edit(skipped=_elsewhere(reader.project) or "it has no CI configuration")
         system, file, text = found
         pinned = system.pinned(file, text, reader.read)
         return _edit(reader, system.eject(file, text, reader.read), pinned)
@@ -141,7 +143,7 @@ def upgrading(plugins: Plugins, version: str) -> Editor:
     def edit(reader: Reader) -> Edit:
         found = _ci_file(reader, plugins, None)
         if found is None:
-            return Edit(skipped="it has no CI configuration")
+            return Edit(skipped=_elsewhere(reader.project) or "it has no CI configuration")
         system, file, text = found
         pinned = system.pinned(file, text, reader.read)
         if pinned is None:
@@ -198,11 +200,22 @@ def _bumped(text: str, component: str, image: str, file: str) -> str | None:
     return apply(text, [Put(("components", component, "image"), image)], file=file)
 
 
+def _elsewhere(project: ForgeProject) -> str:
+    """Why the CI configuration is not among a project's files, empty if it should be.
+
+    GitLab, "Specify a custom CI/CD configuration file": a path, ``path@group/project`` or a URL.
+    """
+    outside = "@" in project.ci_file or "://" in project.ci_file
+    return f"its CI configuration is elsewhere: {project.ci_file}" if outside else ""
+
+
 def _ci_file(reader: Reader, plugins: Plugins, name: str | None) -> tuple[CiSystem, str, str] | None:
     """The CI system, its configuration's path and text; None if there is none."""
     known = plugins.all(CI_SYSTEMS)
     for system in [plugins.get(CI_SYSTEMS, name)] if name else known.values():
-        own = (reader.project.ci_file,) if system.name == "gitlab" else system.files
+        own = system.files
+        if system.name == "gitlab":
+            own = () if _elsewhere(reader.project) else (reader.project.ci_file,)
         for file in own:
             text = reader.read(file)
             if text is not None:

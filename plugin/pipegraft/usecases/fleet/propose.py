@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipegraft.domain.fleet.waves import leave_out, matches
-from pipegraft.errors import Held, OutsideError, PipegraftError
+from pipegraft.domain.fleet.waves import matches, out_of_reach
+from pipegraft.errors import Held, OutsideError, PipegraftError, UsageError
 from pipegraft.model.fleet import Change, ForgeProject, Proposal
 from pipegraft.ports.forge import Forge
 from pipegraft.ports.progress import Event, Progress
@@ -79,8 +79,19 @@ class Outcome:
 
 
 def select(forge: Forge, patterns: Sequence[str]) -> list[ForgeProject]:
-    """The projects a fleet's commands work on, those that they leave alone included."""
-    return [project for project in forge.projects() if matches(project, patterns)]
+    """The projects a fleet's commands work on, those that they leave alone included.
+
+    Raises:
+        UsageError: there are projects, and the patterns fit none.
+    """
+    known = forge.projects()
+    found = [project for project in known if matches(project, patterns)]
+    if known and not found:
+        raise UsageError(
+            f"expected a project that fits {' or '.join(map(repr, patterns))}, none of {len(known)} does",
+            fix=f"write patterns for whole paths, such as {known[0].path}",
+        )
+    return found
 
 
 def propose_to_all(
@@ -130,7 +141,7 @@ def propose_to_one(
     Arguments:
         known: project → its newest proposal from the campaign's branch.
     """
-    if reason := leave_out(project):
+    if reason := out_of_reach(project):
         return Outcome(project, "skipped", reason)
     held = known.get(project.id)
     try:
@@ -139,7 +150,7 @@ def propose_to_one(
             return Outcome(project, "skipped", edit.skipped, edit)
         if not edit.files:
             return Outcome(project, "current", edit=edit, proposal=held)
-        key = _key(edit)
+        key = _key(edit, project.branch)
         state = _state(held, key)
         made = held
         if not dry_run and state in _WRITES:
@@ -164,9 +175,9 @@ def _state(held: Proposal | None, key: str) -> State:
     return "updated" if held and held.state == "opened" else "proposed"
 
 
-def _key(edit: Edit) -> str:
-    """Names an edit by what it makes of what."""
-    content = json.dumps([dict(edit.files), dict(edit.before)], sort_keys=True)
+def _key(edit: Edit, branch: str) -> str:
+    """Names an edit by what it makes of what, and where it is to go: default branches are renamed."""
+    content = json.dumps([branch, dict(edit.files), dict(edit.before)], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:20]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipegraft.domain.fleet.trend import Tally, Trend, compare, tally
-from pipegraft.domain.fleet.waves import in_order, leave_out, wave_sizes
+from pipegraft.domain.fleet.waves import in_order, out_of_reach, wave_sizes
 from pipegraft.errors import PipegraftError
 from pipegraft.model.fleet import Change, ForgeProject, Proposal
 from pipegraft.ports.clock import Clock
@@ -90,7 +90,7 @@ def roll_out(
     """
     concerned = _concerned(forge, campaign, projects)
     sizes = wave_sizes(len(concerned), watch.steps)
-    driver = _Driver(forge, campaign, watch, progress)
+    driver = _Driver(forge, campaign, watch, progress, concerned)
     if driver.was_taken_back():
         outcomes, reverts = driver.finish_taking_back(concerned)
         return RollOut("reverted", len(sizes), len(sizes), "it was taken back", outcomes, reverts)
@@ -119,7 +119,7 @@ def _concerned(forge: Forge, campaign: Campaign, projects: Sequence[ForgeProject
     """The projects that a change is for, in the order it reaches them."""
     found = []
     for project in projects:
-        if not leave_out(project):
+        if not out_of_reach(project):
             try:
                 skipped = campaign.edit(Reader(forge, project)).skipped
             except PipegraftError:
@@ -140,9 +140,17 @@ class _Standing:
 class _Driver:
     """One process with one change; asks the forge again only for what can have changed."""
 
-    def __init__(self, forge: Forge, campaign: Campaign, watch: Watch, progress: Progress) -> None:
+    def __init__(
+        self,
+        forge: Forge,
+        campaign: Campaign,
+        watch: Watch,
+        progress: Progress,
+        projects: Sequence[ForgeProject],
+    ) -> None:
         self._forge = forge
         self._campaign = campaign
+        self._projects = projects
         self._watch = watch
         self._progress = progress
         self._undo = f"{campaign.branch}-revert"
@@ -211,7 +219,11 @@ class _Driver:
         return compare(before, since, control, self._watch.alpha), fewest
 
     def take_back(self, reached: Sequence[ForgeProject], reason: str) -> list[Proposal]:
-        """Merge requests that undo the change in every project that got it by one."""
+        """Merge requests that undo the change in every project that got it by one.
+
+        Where it is still open it is closed first: it may have been asked to merge itself.
+        """
+        self._withdraw(reason)
         title = f'Revert "{self._campaign.title}"'
         change = Change(self._undo, {}, {}, "0", title, reason, self._campaign.labels)
         known, made = self._forge.proposals(self._undo), []
@@ -228,6 +240,19 @@ class _Driver:
                 continue
             made += [held] if held else []
         return made
+
+    def _withdraw(self, reason: str) -> None:
+        waiting = {number for number, one in self._merged.items() if one.state == "opened"}
+        for project in self._projects:
+            if project.id not in waiting:
+                continue
+            try:
+                self._forge.withdraw(project, self._merged[project.id])
+            except PipegraftError as error:  # the others must not wait for this one
+                message = f"its merge request stays open: {error.problem.message}"
+                self._progress.emit(Event("failed", message, project.path))
+            else:
+                self._progress.emit(Event("warning", f"closed unmerged: {reason}", project.path))
 
     def finish_taking_back(
         self, concerned: Sequence[ForgeProject]
