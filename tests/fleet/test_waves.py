@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipegraft.domain.fleet.trend import Tally, compare
 from pipegraft.domain.fleet.waves import in_order, parse_steps, wave_sizes
 from pipegraft.errors import UsageError
-from pipegraft.model.fleet import ForgeProject, PipelineRun
+from pipegraft.model.fleet import ForgeProject, PipelineRun, Proposal
 from pipegraft.ports.clock import FakeClock
 from pipegraft.ports.forge import FakeForge
 from pipegraft.ports.progress import RecordingProgress
@@ -99,6 +99,19 @@ def test_a_harmless_change_reaches_everybody_wave_by_wave(world: World) -> None:
 def test_one_process_may_wait_for_all_of_it(world: World) -> None:
     assert world.roll(wait=3600).state == "done"
     assert world.having == 10
+
+
+def test_a_merge_that_is_refused_at_first_is_asked_for_until_it_is_taken(world: World) -> None:
+    real = world.forge.merge_when_ready
+
+    def refuses_for_ten_minutes(project: ForgeProject, proposal: Proposal) -> None:
+        if world.clock.now() - started > 600:
+            real(project, proposal)
+            world.merges = True
+
+    world.merges, started = False, world.clock.now()
+    world.forge.merge_when_ready = refuses_for_ten_minutes  # type: ignore[method-assign]
+    assert world.roll(wait=3600).state == "done"
 
 
 def test_a_harmful_change_is_taken_back_after_the_first_wave(world: World) -> None:

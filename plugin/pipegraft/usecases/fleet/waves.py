@@ -175,6 +175,8 @@ class _Driver:
         outcome = self._outcomes.get(project.id)
         if outcome is None or outcome.at_target:
             return outcome is not None
+        if self._campaign.auto_merge:  # the merge may have been refused so far: it is asked for at each look
+            return False
         now = self._merged.get(project.id)
         return now is not None and now.state == "opened" and outcome.state == "waiting"
 
