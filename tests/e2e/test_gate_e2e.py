@@ -333,6 +333,15 @@ def test_workloads(world: World, name: str) -> None:
     assert waited.seconds < LONG
 
 
+def test_a_workload_that_is_not_there_is_named_with_its_namespace(world: World) -> None:
+    """A wrong name or namespace, or one that nobody has applied yet: only the person can tell."""
+    deployment(world)
+    waited = world.gate("workloads", objects=["Deployment/web", "Deployment/wbe"], timeout=0.5)
+    assert outcome(waited)[0] == "late"
+    said = f"1 of 2 workloads are there; there is no Deployment {world.namespace}/wbe"
+    assert said in outcome(waited)[1]
+
+
 def test_events_are_told_with_the_failure(world: World) -> None:
     deployment(world)
     event = {

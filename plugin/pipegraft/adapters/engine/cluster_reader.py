@@ -20,6 +20,7 @@ from pipegraft.adapters.kubernetes.kinds import (
 )
 from pipegraft.adapters.kubernetes.watching import Key, Watched
 from pipegraft.errors import AccessDenied, PipegraftError
+from pipegraft.ports.engine import Status
 
 __all__ = ["WORKLOADS", "ClusterReader", "Reference"]
 
@@ -101,7 +102,7 @@ class ClusterReader:
 
     def read_workloads(
         self, references: AbstractSet[Reference], labelled: AbstractSet[tuple[str, str, str]]
-    ) -> Mapping[str, object]:
+    ) -> Status:
         """``workloads``, ``owned`` (their ReplicaSets and pods) and ``now`` of a status.
 
         Arguments:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from pipegraft.adapters.engine.cluster_reader import WORKLOADS, ClusterReader, Reference
 from pipegraft.adapters.kubernetes import Cluster, ClusterOptions, open_cluster
+from pipegraft.domain.verdicts.conditions import name_of
 from pipegraft.domain.verdicts.workloads import verdict
 from pipegraft.hookspecs import hookimpl
 from pipegraft.ports.engine import EngineRequest, GitOpsEngine, Status
@@ -57,12 +58,16 @@ class Workloads:
         self._reader.begin()
         options = self._options
         pairs = [text.split("/", 1) for text in options.objects]
+        named = [Reference(kind, options.namespace, name) for kind, name in pairs]
         found = self._reader.read_workloads(
-            {Reference(kind, options.namespace, name) for kind, name in pairs},
+            set(named),
             {(options.namespace, label, value) for label, value in options.selector.items()},
         )
+        there = {name_of(item) for item in found["workloads"]}
+        called = [f"{one.kind} {one.namespace}/{one.name}" for one in named]
         return {
             "objects": found["workloads"],
+            "missing": [name for name in called if name not in there],
             "owned": found["owned"],
             "now": found["now"],
             "expected": options.expect or len(pairs),

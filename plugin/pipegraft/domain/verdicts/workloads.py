@@ -31,13 +31,16 @@ def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
 
     Arguments:
         status: ``objects``: the workloads; ``owned``: ReplicaSets and pods they own; ``expected``: how many
-            objects there must be; ``now``: the cluster's time, RFC 3339.
+            objects there must be; ``missing``: those that were named and are not there;
+            ``now``: the cluster's time, RFC 3339.
         at_target: whether a revision is the target or a descendant of it.
     """
     objects: Sequence[Object] = status["objects"]
     expected = status.get("expected", 1)
     if len(objects) < expected:
-        return Verdict(State.PROGRESSING, f"{len(objects)} of {expected} workloads are there")
+        missing = ", ".join(status.get("missing") or ())
+        there = f"{len(objects)} of {expected} workloads are there"
+        return Verdict(State.PROGRESSING, f"{there}; there is no {missing}" if missing else there)
     for item in objects:
         revision = _annotation(item, REVISION)
         if not revision or not at_target(revision):
