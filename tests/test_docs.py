@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 sys.path += [str(Path(__file__).parent / folder) for folder in ("fleet", "adapters")]
 
@@ -184,6 +185,22 @@ def test_every_file_named_exists(page: Path) -> None:
 )
 def test_every_delivery_shown_is_valid(block: Block) -> None:
     assert parse_document(block.body, str(block), Delivery).components
+
+
+@pytest.mark.parametrize(
+    "block",
+    [block for block in blocks() if block.kind == "yaml" and block.body.startswith("include:")],
+    ids=str,
+)
+def test_every_input_shown_is_of_the_type_that_its_template_asks_for(block: Block) -> None:
+    types = {"string": str, "array": list}
+    for entry in yaml.safe_load(block.body)["include"]:
+        if not entry.get("file", "").startswith("/ci_templates/"):
+            continue
+        declared = next(yaml.safe_load_all((ROOT / entry["file"].lstrip("/")).read_text()))["spec"]["inputs"]
+        for name, value in entry["inputs"].items():
+            assert isinstance(value, types[declared[name].get("type", "string")]), name
+            assert value in declared[name].get("options", [value]), name
 
 
 def test_the_page_on_plugins_names_every_hook_and_every_suite() -> None:

@@ -96,12 +96,13 @@ class Project:
             check=False,
         )
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run the pipeline, each job in a folder of its own."""
+    def run(self, **predefined: str) -> subprocess.CompletedProcess[str]:
+        """Run the pipeline, each job in a folder of its own; GitLab's own variables may be set."""
+        variables = {"GITLAB_CI": "true", **predefined}
+        set_them = [word for name, value in variables.items() for word in ("--variable", f"{name}={value}")]
         return self.ci(
             *("--force-shell-executor", "--shell-isolation"),
-            *("--variable", "GITLAB_CI=true", "--ignore-predefined-vars", "GITLAB_CI"),
-            *words,
+            *(*set_them, "--ignore-predefined-vars", ",".join(variables)),
         )
 
     def jobs(self) -> dict[str, Any] | None:

@@ -99,6 +99,44 @@ def test_the_example_is_delivered_by_its_pipeline(world: World, mode: str) -> No
     ]
 
 
+def test_a_schedule_brings_a_gray_release_to_its_end(world: World, templates: Mapping[str, str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "gray-release.md").read_text()
+    shown = re.search(r"```yaml\n(include:\n.*?)```", page, re.DOTALL)[1]
+    elsewhere = re.compile(r"project: platform/pipegraft\n    ref: \S+\n    file: /ci_templates/gitlab/")
+    text, replaced = elsewhere.subn("local: /ci/", shown)
+    assert replaced == 2
+    files = {ROOT: text, "ci/gray-release.yml": templates["gray-release.yml"]}
+    project = Project.create(world.source, {name: content.encode() for name, content in files.items()})
+    project.commit()
+    with world.engine() as engine:
+        _deliver(world)
+        world.change("services/web/web.py", [('VERSION = "v1"', 'VERSION = "v2"')])
+        project.commit("shop: v2")
+        _deliver(world)
+        with Traffic(_entrance(engine)):
+            ran = [_scheduled(project) for _ in range(4)]
+    assert [_passed(output) for output in ran] == [["scheduled:gray-release:production"]] * 4
+    assert "is at 0%; more is to come" in ran[0]
+    assert "serves all requests" in "".join(ran[:3])
+    assert "no gray release is under way" in ran[3]
+    steps = world.git(
+        world.iac, "log", "--format=%(trailers:key=Pipegraft-Step,valueonly,separator=)", "main"
+    )
+    assert steps.splitlines()[:4] == ["promote", "2/2 weight=50", "1/2 weight=10", "prepare"]
+
+
+def _deliver(world: World) -> None:
+    for words in (["image-build"], ["iac-bump", "--env", "production"], ["sync-gate", "--env", "production"]):
+        assert world.pipegraft("run", *words, show=False) == 0
+
+
+def _scheduled(project: Project) -> str:
+    """What a pipeline prints that a schedule started."""
+    done = project.run(CI_PIPELINE_SOURCE="schedule")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
 def _entrance(engine: str) -> str:
     return str(httpx.get(f"{engine}/applications/shop-production").json()["entrances"]["web"])
 
