@@ -75,7 +75,7 @@ def test_rules_between_keys_point_at_the_component() -> None:
         ),
         ("app: a\napp: b\n", "delivery.yaml:2:1: 'app' stands twice, first in line 1\n    fix: keep one"),
         ("a: &x [*x]\n", "delivery.yaml:1:4: expected a finite document, found aliases without end"),
-        ("- 1\n", "delivery.yaml:1:1: input should be a valid dictionary or instance of Delivery"),
+        ("- 1\n", "delivery.yaml:1:1: expected a mapping"),
         ("a: !secret b\n", "delivery.yaml:1:4: expected a plain value, found 'b'"),
         ("? [a]\n: b\n", "delivery.yaml:1:3: expected a plain key, found a collection"),
         ("a: 1\n--- \nb: 2\n", "delivery.yaml:2:1: expected YAML, found: but found another document"),

@@ -15,6 +15,11 @@ from pipegraft.text.marked import Marked, Route, load_marked
 __all__ = ["parse_document", "parse_marked", "validate"]
 
 M = TypeVar("M", bound=BaseModel)
+_KINDS = {
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "expected a mapping"),
+    **dict.fromkeys(("list_type", "tuple_type"), "expected a list"),
+}
+"""What pydantic says in terms of Python, in those of YAML."""
 
 
 def parse_document(text: str, file: str, model: type[M]) -> M:
@@ -81,7 +86,8 @@ def _problem(
         models = models if len(local) == 1 else models[:1]
         known = sorted({key for model in models for key in _known_keys(model, local[:-1])})
         close = difflib.get_close_matches(str(local[-1]), known, n=1)
-        fix = f"write '{close[0]}'" if close else f"remove it, or use one of: {', '.join(known)}"
+        others = f"remove it, or use one of: {', '.join(known)}" if known else "remove it"
+        fix = f"write '{close[0]}'" if close else others
         return Problem(f"unknown key '{dotted}'", marked.place(route, key=True), fix)
     if kind == "missing":
         missing = str(entry["loc"][-1])
@@ -89,7 +95,7 @@ def _problem(
             f"'{_dotted((*route, missing))}' is missing", marked.place(route, key=True), f"add '{missing}'"
         )
     message = str(entry["msg"]).removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
+    message = _KINDS.get(kind, message[:1].lower() + message[1:])
     found = "" if isinstance(entry["input"], (dict, list, BaseModel)) else f", found {entry['input']!r}"
     return Problem(f"'{dotted}': {message}{found}" if dotted else message, marked.place(route))
 
