@@ -103,6 +103,9 @@ def test_nothing_is_written_over(tmp_path: Path, name: str) -> None:
     [
         ("score", "kind: Deployment\n", "x.yaml: expected a Score workload"),
         ("score", "a: [\n", "expected YAML"),
+        ("score", "metadata: text\n", "x.yaml: expected a Score workload"),
+        ("kubernetes", "metadata: text\n", "x.yaml: expected a Deployment, Job or CronJob, found none"),
+        ("kubernetes", "metadata: {labels: text}\n", "expected a Deployment, Job or CronJob, found none"),
         ("kubernetes", "kind: ConfigMap\n", "x.yaml: expected a Deployment, Job or CronJob, found none"),
         ("kubernetes", "a: [\n", "x.yaml: expected YAML"),
     ],

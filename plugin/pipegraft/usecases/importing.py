@@ -13,7 +13,7 @@ from pipegraft.adapters.files import write_together
 from pipegraft.domain.configuration import parse_document
 from pipegraft.domain.importing.kubernetes import import_kubernetes
 from pipegraft.domain.importing.score import import_score
-from pipegraft.domain.importing.taking import Imported
+from pipegraft.domain.importing.taking import Imported, Taking
 from pipegraft.domain.scaffold.survey import name_from
 from pipegraft.errors import Place, UsageError
 from pipegraft.model.appspec import App, AppEnvironment
@@ -45,8 +45,7 @@ def score_files(files: Sequence[Path], app: str | None, environment: str, folder
         UsageError: a file is in the way; nothing was written.
     """
     contents = [(str(path), load_marked(read_text(path), str(path)).data) for path in files]
-    first = contents[0][1]
-    name = first.get("metadata", {}).get("name") if isinstance(first, dict) else None
+    name = Taking(contents[0][1], contents[0][0]).peek("metadata", "name")
     into = Imported(app or name_from(str(name or "")))
     for file, data in contents:
         import_score(data, file, into)
@@ -86,10 +85,8 @@ def _documents(source: Path) -> Iterator[tuple[str, Any]]:
 
 def _part_of(documents: Sequence[tuple[str, Any]]) -> str | None:
     for _, data in documents:
-        if isinstance(data, dict):
-            labels = (data.get("metadata") or {}).get("labels") or {}
-            if part := labels.get("app.kubernetes.io/part-of"):
-                return name_from(str(part))
+        if part := Taking(data, "").peek("metadata", "labels", "app.kubernetes.io/part-of"):
+            return name_from(str(part))
     return None
 
 

@@ -48,6 +48,28 @@ def again(into: Imported) -> list[dict[str, Any]]:
     return render_kubernetes(resolved, "4be1")
 
 
+WRONG = [7, "text", [], ["text"], [[]], {"text": 7}, {7: {}}, [{"name": []}], None, True]
+
+
+def routes(value: Any, route: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [found for key, part in parts for found in [(*route, key), *routes(part, (*route, key))]]
+
+
+OBJECTS = render_kubernetes(spec(app(), THERE), "4be1")
+
+
+@given(st.sampled_from(routes(OBJECTS)), st.sampled_from(WRONG))
+@settings(max_examples=200)
+def test_values_of_the_wrong_type_end_nothing(route: tuple[Any, ...], value: Any) -> None:
+    objects = copy.deepcopy(OBJECTS)
+    at: Any = objects
+    for step in route[:-1]:
+        at = at[step]
+    at[route[-1]] = copy.deepcopy(value)
+    imported([one for one in objects if isinstance(one, dict)])
+
+
 def by_name(objects: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
     return {(one["kind"], one["metadata"]["name"]): without_order(one) for one in objects}
 

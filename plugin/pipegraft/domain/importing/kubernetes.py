@@ -41,9 +41,9 @@ class _Object:
     """One object, and what its pods are labelled with."""
 
     def __init__(self, file: str, data: Mapping[str, Any]) -> None:
-        metadata = data.get("metadata") or {}
         self.kind = str(data.get("kind") or "")
-        self.name = str(metadata.get("name") or "")
+        name = Taking(data, file).peek("metadata", "name")
+        self.name = name if isinstance(name, str) else ""
         named = f"{file}: {self.kind or 'object'} {self.name}"
         self.part = Taking(dict(data), named, secret=self.kind == "Secret")
         self.labels: Mapping[str, str] = {}
@@ -62,8 +62,8 @@ class _Object:
 def _take_ours(part: Taking, *route: str, also: Mapping[str, Any] | None = None) -> None:
     """Labels and annotations that every render makes, and labels that only select."""
     for kind in ("labels", "annotations"):
-        for key in part.keys(*route, kind):
-            if _OURS.fullmatch(key) or (kind == "labels" and key in (also or {})):
+        for key in part.mapping(*route, kind):
+            if _OURS.fullmatch(str(key)) or (kind == "labels" and key in (also or {})):
                 part.take(*route, kind, key)
 
 
@@ -72,15 +72,17 @@ def _take_workload(one: _Object, claims: Mapping[str, _Object], into: Imported) 
     spec: tuple[str, ...] = ("spec", "jobTemplate", "spec") if one.kind == "CronJob" else ("spec",)
     name = _DIGEST_OF_A_JOB.sub("", one.name) if one.kind == "Job" else one.name
     template = (*spec, "template")
-    one.labels = dict(part.peek(*template, "metadata", "labels") or {})
-    selector = part.take("spec", "selector", "matchLabels") or {}
+    one.labels = part.mapping(*template, "metadata", "labels")
+    selector = part.mapping("spec", "selector", "matchLabels")
+    if selector:
+        part.take("spec", "selector", "matchLabels")
     one.take_metadata(into)
     _take_ours(part, "metadata", also=selector)
     _take_ours(part, *template, "metadata", also=selector)
     pod, guests = take_pod(part, (*template, "spec"), name, selector or one.labels, into)
     annotations = {
         key: part.take(*template, "metadata", "annotations", key)
-        for key in part.keys(*template, "metadata", "annotations")
+        for key in part.mapping(*template, "metadata", "annotations")
     }
     own = _deployment(part) if one.kind == "Deployment" else {"job": _job(one, spec)}
     into.components[name] = {"intimacy": "rpc", **own, **pod, **found_values({"annotations": annotations})}
@@ -120,7 +122,7 @@ def _job(one: _Object, spec: tuple[str, ...]) -> dict[str, Any]:
         "retries": part.take(*spec, "backoffLimit"),
         "deadline": f"{deadline}s" if deadline else None,
     }
-    if part.peek("spec", "concurrencyPolicy") in _OVERLAP:
+    if str(part.peek("spec", "concurrencyPolicy")) in _OVERLAP:
         found["overlap"] = _OVERLAP[part.take("spec", "concurrencyPolicy")]
     return found_values(found)
 
@@ -135,12 +137,12 @@ def _take_claims(
     """Claims that belong to the workload alone become persistent volumes of it."""
     for member in members:
         for name, volume in components[member].get("volumes", {}).items():
-            claim = claims.get(volume.get("claim", ""))
+            claim = claims.get(str(volume.get("claim", "")))
             if claim is None or claim.name != f"{workload}-{name}":
                 continue
             access = claim.part.peek("spec", "accessModes")
             size = claim.part.peek("spec", "resources", "requests", "storage")
-            if not size or not isinstance(access, list) or len(access) != 1 or access[0] not in _ACCESS:
+            if not size or not isinstance(access, list) or len(access) != 1 or str(access[0]) not in _ACCESS:
                 continue
             claim.take_metadata(into)
             for route in (("spec", "accessModes"), ("spec", "resources", "requests", "storage")):
@@ -165,26 +167,33 @@ def _take_beside(one: _Object, workloads: Mapping[str, _Object], into: Imported)
             _take_budget(one, workloads, into)
 
 
-def _selected(selector: Any, workloads: Mapping[str, _Object]) -> str | None:
+def _selected(selector: Mapping[Any, Any], workloads: Mapping[str, _Object]) -> str | None:
     """The workload whose pods a selector means."""
-    wanted = dict(selector or {}).items()
+    wanted = selector.items()
     if not wanted:
         return None
-    return next((name for name, one in workloads.items() if wanted <= dict(one.labels).items()), None)
+    return next(
+        (
+            name
+            for name, one in workloads.items()
+            if all(one.labels.get(key) == value for key, value in wanted)
+        ),
+        None,
+    )
 
 
 def _take_service(one: _Object, workloads: Mapping[str, _Object], into: Imported) -> None:
     """A Service of the workload's name and ports is what we make by ourselves; what differs is left."""
     part = one.part
-    workload = _selected(part.peek("spec", "selector"), workloads)
+    workload = _selected(part.mapping("spec", "selector"), workloads)
     if workload is None or workload != one.name:
         return
     part.take("spec", "selector")
     part.take_if(("spec", "type"), "ClusterIP")
     numbers = _numbers(workload, into.components)
     for at in part.keys("spec", "ports"):
-        port = part.peek("spec", "ports", at)
-        number = numbers.get(port.get("targetPort", port.get("port")))
+        port = part.mapping("spec", "ports", at)
+        number = numbers.get(str(port.get("targetPort", port.get("port"))))
         if number is None or number != port.get("port"):
             continue
         for key in ("port", "targetPort"):
@@ -196,13 +205,13 @@ def _take_service(one: _Object, workloads: Mapping[str, _Object], into: Imported
     _take_ours(part, "metadata", also=workloads[workload].labels)
 
 
-def _numbers(workload: str, components: Mapping[str, Mapping[str, Any]]) -> dict[Any, int]:
+def _numbers(workload: str, components: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     """Ports of a pod by number and by name."""
-    found: dict[Any, int] = {}
+    found: dict[str, int] = {}
     for name, one in components.items():
         if name == workload or one.get("host") == workload:
             for port, number in one.get("ports", {}).items():
-                found |= {port: number, number: number}
+                found |= {port: number, str(number): number}
     return found
 
 
@@ -212,24 +221,24 @@ def _take_route(one: _Object, workloads: Mapping[str, _Object], into: Imported) 
     rules, parents = part.peek("spec", "rules"), part.peek("spec", "parentRefs")
     if not (isinstance(rules, list) and len(rules) == 1 and isinstance(parents, list) and len(parents) == 1):
         return
-    backends = rules[0].get("backendRefs") or []
-    matches = rules[0].get("matches") or []
+    backend = ("spec", "rules", 0, "backendRefs")
+    matches = part.keys("spec", "rules", 0, "matches")
     if (
-        len(backends) != 1
+        len(part.keys(*backend)) != 1
         or len(matches) > 1
         or one.name not in workloads
-        or backends[0].get("name") != one.name
+        or part.peek(*backend, 0, "name") != one.name
     ):
         return
     match = ("spec", "rules", 0, "matches", 0, "path")
     if matches and part.peek(*match, "type") not in (None, "PathPrefix"):
         return
-    number = part.peek("spec", "rules", 0, "backendRefs", 0, "port")
+    number = part.peek(*backend, 0, "port")
     place = _listener(one.name, number, into.components)
     if place is None:
         return
     for key in ("name", "port", "weight"):
-        part.take("spec", "rules", 0, "backendRefs", 0, key)
+        part.take(*backend, 0, key)
     part.take(*match, "type")
     entrance = {
         **place,
@@ -271,8 +280,8 @@ def _listener(
 
 def _take_autoscaler(one: _Object, workloads: Mapping[str, _Object], into: Imported) -> None:
     part = one.part
-    target = part.peek("spec", "scaleTargetRef") or {}
-    if target.get("kind") != "Deployment" or target.get("name") not in workloads:
+    name = str(part.peek("spec", "scaleTargetRef", "name"))
+    if part.peek("spec", "scaleTargetRef", "kind") != "Deployment" or name not in workloads:
         return
     shares: dict[str, int] = {}
     for at in part.keys("spec", "metrics"):
@@ -285,15 +294,15 @@ def _take_autoscaler(one: _Object, workloads: Mapping[str, _Object], into: Impor
     scaling = {"min": part.take("spec", "minReplicas"), "max": part.take("spec", "maxReplicas"), **shares}
     part.take("spec", "scaleTargetRef")
     one.take_metadata(into)
-    _take_ours(part, "metadata", also=workloads[target["name"]].labels)
-    component = into.components[target["name"]]
+    _take_ours(part, "metadata", also=workloads[name].labels)
+    component = into.components[name]
     component.pop("replicas", None)
     component["autoscaling"] = found_values(scaling)
 
 
 def _take_budget(one: _Object, workloads: Mapping[str, _Object], into: Imported) -> None:
     part = one.part
-    workload = _selected(part.peek("spec", "selector", "matchLabels"), workloads)
+    workload = _selected(part.mapping("spec", "selector", "matchLabels"), workloads)
     if workload is None:
         return
     part.take("spec", "selector", "matchLabels")

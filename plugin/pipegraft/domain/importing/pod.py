@@ -92,8 +92,8 @@ def _spread(part: Taking, route: Route, selector: Mapping[str, str]) -> dict[str
     found = {}
     for at in part.keys(*route, "topologySpreadConstraints"):
         place: Route = (*route, "topologySpreadConstraints", at)
-        over = _TOPOLOGY.get(part.peek(*place, "topologyKey"))
-        when = _WHEN.get(part.peek(*place, "whenUnsatisfiable"))
+        over = _TOPOLOGY.get(str(part.peek(*place, "topologyKey")))
+        when = _WHEN.get(str(part.peek(*place, "whenUnsatisfiable")))
         selected = part.peek(*place, "labelSelector", "matchLabels")
         if over and when and part.peek(*place, "maxSkew") == 1 and selected == dict(selector):
             part.take(*place)
@@ -189,10 +189,13 @@ def _security(part: Taking, place: Route) -> dict[str, Any]:
         "privilege-escalation": "allowPrivilegeEscalation",
     }
     found = {ours: part.take(*place, theirs) for ours, theirs in keys.items()}
-    if part.peek(*place, "seccompProfile", "type") in _SECCOMP:
+    if str(part.peek(*place, "seccompProfile", "type")) in _SECCOMP:
         found["seccomp"] = _SECCOMP[part.take(*place, "seccompProfile", "type")]
     found["capabilities"] = {
-        name: what for what in ("add", "drop") for name in part.take(*place, "capabilities", what) or ()
+        part.take(*place, "capabilities", what, at): what
+        for what in ("add", "drop")
+        for at in part.keys(*place, "capabilities", what)
+        if isinstance(part.peek(*place, "capabilities", what, at), str)
     }
     return {key: value for key, value in found.items() if value is not None and value != {}}
 
@@ -239,7 +242,7 @@ def _copier(part: Taking, route: Route, name: Any, place: Any) -> int | None:
     """The init container that has a volume's name and fills it at the path where the main one has it."""
     for at in part.keys(*route, "initContainers"):
         init: Route = (*route, "initContainers", at)
-        mounts = part.peek(*init, "volumeMounts") or []
+        mounts = [part.mapping(*init, "volumeMounts", one) for one in part.keys(*init, "volumeMounts")]
         fills = [(one.get("name"), one.get("mountPath")) for one in mounts] == [(name, place)]
         if part.peek(*init, "name") == name and fills and part.peek(*init, "restartPolicy") is None:
             return int(at)
@@ -264,7 +267,7 @@ def _mounts(part: Taking, place: Route, volumes: Mapping[str, dict[str, Any]]) -
     found: dict[str, dict[str, Any]] = {}
     for at in part.keys(*place, "volumeMounts"):
         mount: Route = (*place, "volumeMounts", at)
-        name = part.peek(*mount, "name")
+        name = str(part.peek(*mount, "name"))
         if name not in volumes or name in found or part.peek(*mount, "subPath") or not _NAME.fullmatch(name):
             continue
         part.take(*mount, "name")

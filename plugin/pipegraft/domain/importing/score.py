@@ -128,7 +128,7 @@ def _container(
     found["env"] = {
         key: _text(str(score.take(*route, "variables", key)), workload)
         for key in score.keys(*route, "variables")
-        if _VARIABLE.fullmatch(key) and not key.startswith("PIPEGRAFT_")
+        if isinstance(key, str) and _VARIABLE.fullmatch(key) and not key.startswith("PIPEGRAFT_")
     }
     found |= taken_amounts(score, *route, "resources")
     for kind, name in (("readinessProbe", "readiness"), ("livenessProbe", "liveness")):

@@ -36,6 +36,11 @@ class Taking:
                 return None
         return value
 
+    def mapping(self, *route: str | int) -> dict[Any, Any]:
+        """A copy of the mapping at a route, without taking it; empty if there is none, or something else."""
+        value = self.peek(*route)
+        return dict(value) if isinstance(value, Mapping) else {}
+
     def take(self, *route: str | int) -> Any:
         """The value at a route, which counts as carried over; None if there is none.
 
