@@ -86,6 +86,7 @@ class Lab:
     Arguments:
         before: called with method and path before a request is served; may raise `Refused`.
         merging: status that a request to merge is refused with, 0 to take it.
+        merges_behind_pipelines: refuse auto-merge where there is no pipeline to wait for, as GitLab does.
         after: called with them once it was served; if it raises, the client hears nothing.
     """
 
@@ -98,6 +99,7 @@ class Lab:
         self.pipelines: dict[int, list[dict[str, Any]]] = {}
         self.calls: list[tuple[str, str]] = []
         self.merging = 0
+        self.merges_behind_pipelines = False
         self.before: Callable[[str, str], None] = lambda _method, _path: None
         self.after: Callable[[str, str], None] = lambda _method, _path: None
         self._lock = threading.Lock()
@@ -307,7 +309,15 @@ def merge_request(lab: Lab, given: dict[str, Any], number: int, iid: str) -> Any
     request = _request(lab, number, iid)
     if lab.merging:
         raise Refused(lab.merging, "not now")
-    request["auto"] = True
+    if given.get("sha", request["sha"]) != request["sha"]:
+        raise Refused(409, "SHA does not match HEAD of source branch")
+    behind_pipeline = bool(given.get("auto_merge") or given.get("merge_when_pipeline_succeeds"))
+    if behind_pipeline and lab.merges_behind_pipelines and not lab.pipelines.get(number):
+        raise Refused(405, "405 Method Not Allowed")
+    if behind_pipeline:
+        request["auto"] = True
+    else:
+        lab.merge(request, at=100.0)
     return request
 
 

@@ -338,3 +338,27 @@ def test_a_sidecars_image_goes_where_it_is_pinned_and_changes_nothing_else(
 def test_an_image_without_a_digest_is_refused() -> None:
     with pytest.raises(UsageError, match="expected an image pinned by digest"):
         bumping("mesh", "registry.example.com/mesh:latest", ())
+
+
+def test_where_there_is_no_pipeline_to_wait_for_a_request_is_merged_at_once(
+    lab: Lab, forge: GitLabGroup
+) -> None:
+    lab.merges_behind_pipelines = True
+    for name in ("without", "with"):
+        lab.add(name, {"environments/production.yaml": ENVIRONMENT})
+    lab.run(2, 1.0, "success")
+    bump = campaign(bumping("mesh", NEW, ()), "pipegraft/bump", auto_merge=True)
+    propose(forge, bump)
+    states = {one["project_id"]: (one["state"], one["auto"]) for one in lab.requests}
+    assert states == {1: ("merged", False), 2: ("opened", True)}
+    assert lab.repositories[1].read("environments/production.yaml", "main") == ENVIRONMENT.replace(OLD, NEW)
+
+
+def test_what_people_pushed_to_the_branch_is_not_merged_along(lab: Lab, forge: GitLabGroup) -> None:
+    lab.add("one", {"environments/production.yaml": ENVIRONMENT})
+    bump = campaign(bumping("mesh", NEW, ()), "pipegraft/bump")
+    propose(forge, bump)
+    seen = forge.proposals("pipegraft/bump")[1]
+    lab.requests[0]["sha"] = "f" * 40
+    forge.merge_when_ready(select(forge, ())[0], seen)
+    assert (lab.requests[0]["state"], lab.requests[0]["auto"]) == ("opened", False)

@@ -224,6 +224,19 @@ def test_a_project_that_declined_holds_up_nobody(world: World) -> None:
     assert world.having == 9
 
 
+def test_projects_that_never_had_a_pipeline_hold_up_nobody(world: World) -> None:
+    world.forge.history = {}
+    for _ in range(4):
+        found = world.roll()
+        for project in world.forge.projects():
+            for branch in ("up-v2",):
+                held = world.forge.opened.get((project.id, branch))
+                if held and held.state == "opened":
+                    world.forge.merge(project, branch, world.clock.now())
+    assert found.state == "done"
+    assert world.having == 10
+
+
 def test_a_fleet_without_anybody_concerned_is_done(world: World) -> None:
     world.forge.files = {path: {} for path in world.forge.files}
     assert world.roll().note == "no project is concerned"

@@ -210,17 +210,25 @@ class GitLabGroup:
             self._project(project).mergerequests.update(proposal.number, {"state_event": "close"})
 
     def merge_when_ready(self, project: ForgeProject, proposal: Proposal) -> None:
+        # before GitLab 17.11 the first was the parameter's name
+        behind_pipeline = {"merge_when_pipeline_succeeds": True, "auto_merge": True}
+        taken = self._merge(project, proposal, **behind_pipeline)
+        if not taken and not self.runs(project, 1):  # there is nothing to wait for, and GitLab refuses to
+            self._merge(project, proposal)
+
+    def _merge(self, project: ForgeProject, proposal: Proposal, **how: bool) -> bool:
+        """Whether GitLab took the wish; what people have pushed since it was looked at is not merged."""
         import gitlab  # noqa: PLC0415 - see `open_group`
 
+        words: dict[str, Any] = {**how, **({"sha": proposal.commit} if proposal.commit else {})}
         with translated(project.path, TOKEN):
             try:
-                self._project(project).mergerequests.get(proposal.number, lazy=True).merge(
-                    merge_when_pipeline_succeeds=True,  # before GitLab 17.11
-                    auto_merge=True,
-                )
+                self._project(project).mergerequests.get(proposal.number, lazy=True).merge(**words)
             except gitlab.GitlabError as error:
                 if error.response_code not in _NOT_NOW:
                     raise
+                return False
+        return True
 
     def _check_untouched(self, project: ForgeProject, branch: str, known: Proposal) -> None:
         with translated(project.path, TOKEN):

@@ -7,6 +7,7 @@ open, and how pipelines ended since. A run that was cut short, or one an hour la
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -88,7 +89,7 @@ def roll_out(
     Arguments:
         projects: the fleet.
     """
-    concerned = _concerned(forge, campaign, projects)
+    concerned = _concerned(forge, campaign, projects, watch.jobs)
     sizes = wave_sizes(len(concerned), watch.steps)
     driver = _Driver(forge, campaign, watch, progress, concerned)
     if driver.was_taken_back():
@@ -115,16 +116,21 @@ def roll_out(
     return RollOut("done", len(sizes), len(sizes), note, outcomes)
 
 
-def _concerned(forge: Forge, campaign: Campaign, projects: Sequence[ForgeProject]) -> list[ForgeProject]:
+def _concerned(
+    forge: Forge, campaign: Campaign, projects: Sequence[ForgeProject], jobs: int
+) -> list[ForgeProject]:
     """The projects that a change is for, in the order it reaches them."""
-    found = []
-    for project in projects:
-        if not out_of_reach(project):
-            try:
-                skipped = campaign.edit(Reader(forge, project)).skipped
-            except PipegraftError:
-                skipped = ""  # what is wrong there is said when its wave comes
-            found += [] if skipped else [project]
+
+    def concerns(project: ForgeProject) -> bool:
+        if out_of_reach(project):
+            return False
+        try:
+            return not campaign.edit(Reader(forge, project)).skipped
+        except PipegraftError:
+            return True  # what is wrong there is said when its wave comes
+
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        found = [project for project, yes in zip(projects, pool.map(concerns, projects), strict=True) if yes]
     return in_order(found, campaign.branch)
 
 
@@ -201,7 +207,8 @@ class _Driver:
     def _trend(self, reached: Sequence[ForgeProject], rest: Sequence[ForgeProject]) -> tuple[Trend, int]:
         """How projects with the change fare, and the fewest pipelines one of them has finished since.
 
-        A project that had the change before there was a merge request for it says nothing.
+        A project that had the change before there was a merge request for it says nothing, and neither does
+        one that never had a pipeline, as IaC repositories may.
         """
         before, since, fewest, first = Tally(), Tally(), self._watch.min_runs, None
         for project in reached:
@@ -209,6 +216,8 @@ class _Driver:
             if at is None:
                 continue
             runs = self._forge.runs(project, _RUNS)
+            if not runs:
+                continue
             later = tally(run for run in runs if run.created >= at)
             before += tally(run for run in runs if run.created < at)
             since += later
