@@ -75,6 +75,19 @@ def test_kubernetes_and_no_secret_is_shown(tmp_path: Path) -> None:
     assert "replicas: 3" in run(tmp_path, "render", "iac", "--target", "kubernetes").stdout
 
 
+def test_documents_that_are_no_objects_are_named_without_their_text(tmp_path: Path) -> None:
+    others = "---\nhunter2\n---\n- hunter2\n---\n---\n{}\n---\nkind: List\nitems:\n  - hunter2\n"
+    (tmp_path / "all.yaml").write_text(OBJECTS + others)
+    done = run(tmp_path, "import", "kubernetes", "all.yaml", "--output", "iac")
+    assert "hunter2" not in done.stdout + done.stderr
+    said = [line for line in done.stderr.splitlines() if "expected" in line]
+    what = {"18:1": "a plain value", "20:1": "a list", "23:1": "an empty mapping", "27:5": "a plain value"}
+    assert said == [
+        f"not carried over: all.yaml:{place}: expected a Kubernetes object, found {kind}"
+        for place, kind in what.items()
+    ]
+
+
 def test_what_render_printed_comes_back(tmp_path: Path) -> None:
     (tmp_path / "environments").mkdir()
     (tmp_path / "app.yaml").write_text(APP)
@@ -107,7 +120,9 @@ def test_nothing_is_written_over(tmp_path: Path, name: str) -> None:
         ("kubernetes", "metadata: text\n", "x.yaml: expected a Deployment, Job or CronJob, found none"),
         ("kubernetes", "metadata: {labels: text}\n", "expected a Deployment, Job or CronJob, found none"),
         ("kubernetes", "kind: ConfigMap\n", "x.yaml: expected a Deployment, Job or CronJob, found none"),
-        ("kubernetes", "a: [\n", "x.yaml: expected YAML"),
+        ("kubernetes", "kind: List\na: [\n", "x.yaml:3:1: expected YAML"),
+        ("kubernetes", "a: {{ .Values.a }}\n", "x.yaml:1:5: expected a plain key"),
+        ("kubernetes", OBJECTS + "kind: Pod\n", "x.yaml:17:1: 'kind' stands twice, first in line 14"),
     ],
 )
 def test_files_that_are_something_else(tmp_path: Path, command: str, text: str, message: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from pipegraft.errors import ConfigError, Place, Problem
 
-__all__ = ["Marked", "Route", "load_marked"]
+__all__ = ["Marked", "Route", "load_marked", "load_marked_all"]
 
 Route = tuple[str | int, ...]
 """Keys and indices from the document's root."""
@@ -54,12 +55,38 @@ def load_marked(text: str, file: str) -> Marked:
     Raises:
         ConfigError: not YAML, several documents, duplicate keys, or keys that are not strings.
     """
-    try:
+    with _told(file):
         node = yaml.compose(text.removeprefix("\ufeff"), Loader=yaml.CSafeLoader)
+    return _marked(node, text, file)
+
+
+def load_marked_all(text: str, file: str) -> list[Marked]:
+    """Read all documents of a YAML stream.
+
+    Arguments:
+        text: the documents.
+        file: name to use in places.
+
+    Raises:
+        ConfigError: as for `load_marked`, but for several documents.
+    """
+    with _told(file):
+        nodes = list(yaml.compose_all(text.removeprefix("\ufeff"), Loader=yaml.CSafeLoader))
+    return [_marked(node, text, file) for node in nodes]
+
+
+@contextmanager
+def _told(file: str) -> Iterator[None]:
+    """Syntax errors with their place."""
+    try:
+        yield
     except yaml.MarkedYAMLError as error:
         raise ConfigError([_syntax_problem(error, file)]) from None
     except yaml.YAMLError as error:
         raise ConfigError([Problem(f"expected YAML, found: {error}", Place(file))]) from None
+
+
+def _marked(node: yaml.Node | None, text: str, file: str) -> Marked:
     if node is None:
         return Marked(None, {(): Place(file, 1, 1)})
     walk = _Walk(file, max(_LIMIT, len(text)))

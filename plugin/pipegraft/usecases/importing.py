@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from pipegraft.domain.importing.kubernetes import import_kubernetes
 from pipegraft.domain.importing.score import import_score
 from pipegraft.domain.importing.taking import Imported, Taking
 from pipegraft.domain.scaffold.survey import name_from
-from pipegraft.errors import Place, UsageError
+from pipegraft.errors import ConfigError, Place, UsageError
 from pipegraft.model.appspec import App, AppEnvironment
-from pipegraft.text.marked import load_marked
+from pipegraft.text.marked import Marked, Route, load_marked, load_marked_all
 from pipegraft.usecases.project import read_text
 
 __all__ = ["ImportResult", "kubernetes_files", "score_files"]
@@ -56,7 +56,8 @@ def kubernetes_files(source: Path, app: str | None, environment: str, folder: Pa
     """Import the Kubernetes objects of all YAML files of a folder, or of one file.
 
     Raises:
-        UsageError: there is no workload in them, they are not YAML, or a file is in the way.
+        ConfigError: a file is not YAML, or has a key twice.
+        UsageError: there is no workload in them, or a file is in the way.
     """
     documents = list(_documents(source))
     into = Imported(app or _part_of(documents) or name_from(source.resolve().name))
@@ -73,14 +74,28 @@ def kubernetes_files(source: Path, app: str | None, environment: str, folder: Pa
 def _documents(source: Path) -> Iterator[tuple[str, Any]]:
     found = [path for pattern in ("*.yaml", "*.yml", "*.json") for path in source.rglob(pattern)]
     for path in sorted(found) if source.is_dir() else [source]:
-        try:
-            documents = list(yaml.load_all(read_text(path), Loader=yaml.CSafeLoader))
-        except yaml.YAMLError as error:
-            raise UsageError(f"expected YAML: {error}", place=Place(str(path))) from None
-        for data in documents:
-            listed = data.get("items") if isinstance(data, dict) and data.get("kind") == "List" else None
-            for each in listed if isinstance(listed, list) else [data]:
-                yield str(path), each
+        for marked in _read(path):
+            if marked.data is not None:
+                yield from _objects(marked, str(path))
+
+
+def _read(path: Path) -> list[Marked]:
+    try:
+        return load_marked_all(read_text(path), str(path))
+    except ConfigError as error:
+        fix = "mend it there; render templates, such as those of a Helm chart, before"
+        raise ConfigError([replace(one, fix=one.fix or fix) for one in error.problems]) from None
+
+
+def _objects(marked: Marked, file: str) -> Iterator[tuple[str, Any]]:
+    """The document, or the items of a List; what cannot be an object comes with its exact place."""
+    data = marked.data
+    listed = data.get("items") if isinstance(data, dict) and data.get("kind") == "List" else None
+    routes: dict[Route, Any] = {(): data}
+    if isinstance(listed, list):
+        routes = {("items", at): each for at, each in enumerate(listed)}
+    for route, each in routes.items():
+        yield file if each and isinstance(each, dict) else str(marked.place(route)), each
 
 
 def _part_of(documents: Sequence[tuple[str, Any]]) -> str | None:

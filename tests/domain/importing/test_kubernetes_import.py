@@ -247,6 +247,7 @@ def test_everything_of_others_that_is_not_carried_over_is_named() -> None:
         "all.yaml: Deployment shop: spec.template.spec.containers[0].livenessProbe.httpGet.scheme: HTTPS",
         "all.yaml: Deployment shop: spec.template.spec.containers[0].livenessProbe.periodSeconds: 8",
         "all.yaml: Deployment shop: spec.template.spec.volumes[3].name: unused",
+        "all.yaml: Deployment shop: spec.template.spec.volumes[3].emptyDir: {}",
         "all.yaml: Service shop-web: spec.type: LoadBalancer",
         "all.yaml: Service shop-web: spec.ports[0].targetPort: 8080",
         "all.yaml: StatefulSet lost-set: kind: StatefulSet",

@@ -42,3 +42,11 @@ def test_it_says_where_and_what() -> None:
     assert not taking.take_if(("a", 1, "b"), True)
     assert taking.take_if(("a", 1, "b"), False)
     assert list(taking.left()) == []
+
+
+def test_empty_values_that_say_something_are_told() -> None:
+    taking = Taking({"emptyDir": {}, "status": {}, "a": [{"podSelector": {}}, {"emptyDir": {"b": 1}}]}, "x")
+    taking.take("a", 1, "emptyDir", "b")
+    assert list(taking.left()) == ["x: emptyDir: {}", "x: a[0].podSelector: {}"]
+    assert taking.take_if(("emptyDir",), {})
+    assert list(taking.left()) == ["x: a[0].podSelector: {}"]

@@ -25,7 +25,11 @@ def import_kubernetes(documents: Iterable[tuple[str, Any]], into: Imported) -> N
         documents: file and content.
         into: gets components and what is left.
     """
-    objects = [_Object(file, data) for file, data in documents if isinstance(data, dict)]
+    documents = list(documents)
+    for file, data in documents:
+        if not isinstance(data, dict) or not data:
+            into.left.append(f"{file}: expected a Kubernetes object, found {_kind(data)}")
+    objects = [_Object(file, data) for file, data in documents if data and isinstance(data, dict)]
     claims = {one.name: one for one in objects if one.kind == "PersistentVolumeClaim"}
     workloads = {}
     for one in objects:
@@ -35,6 +39,13 @@ def import_kubernetes(documents: Iterable[tuple[str, Any]], into: Imported) -> N
         _take_beside(one, workloads, into)
     for one in objects:
         into.left += one.part.left()
+
+
+def _kind(data: Any) -> str:
+    """What a document is instead of an object; its text may be secret."""
+    if isinstance(data, dict):
+        return "an empty mapping"
+    return "a list" if isinstance(data, list) else "nothing" if data is None else "a plain value"
 
 
 class _Object:

@@ -304,5 +304,6 @@ def _volume_kind(part: Taking, volume: Route) -> dict[str, Any] | None:
         memory = medium == "Memory"
         if memory:
             part.take(*volume, "emptyDir", "medium")
+        part.take_if((*volume, "emptyDir"), {})
         return {"ephemeral": found_values({"limit": limit, "memory": memory or None})}
     return None

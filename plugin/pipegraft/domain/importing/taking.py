@@ -10,6 +10,8 @@ __all__ = ["Imported", "Taking", "found_values"]
 
 
 _LONGEST = 80
+_MEANT_EMPTY = ("emptyDir", "selector", "labelSelector", "namespaceSelector", "podSelector")
+"""Keys whose empty value says something in Kubernetes: a volume, or all of something."""
 
 
 class Taking:
@@ -24,6 +26,11 @@ class Taking:
     def __init__(self, data: Any, name: str, *, secret: bool = False) -> None:
         self._root = [copy.deepcopy(data)]
         self._secret = secret
+        self._empty = {
+            route
+            for route, value in _leaves(self._root[0], "")
+            if value in ({}, []) and route.rpartition(".")[2] in _MEANT_EMPTY
+        }
         self.name = name
 
     def peek(self, *route: str | int) -> Any:
@@ -77,6 +84,8 @@ class Taking:
     def left(self) -> Iterator[str]:
         """One line for each value that was not taken."""
         for route, value in _leaves(self._root[0], ""):
+            if value in ({}, []) and route not in self._empty:
+                continue  # nothing is in it, or nothing any more
             yield f"{self.name}: {route}" if self._secret else f"{self.name}: {route}: {_short(value)}"
 
 
@@ -86,14 +95,12 @@ def _short(value: Any) -> str:
 
 
 def _leaves(value: Any, route: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
+    if value and isinstance(value, Mapping):
         for key, part in value.items():
-            if part not in ({}, [], None):
-                yield from _leaves(part, f"{route}.{key}" if route else str(key))
-    elif isinstance(value, list):
+            yield from _leaves(part, f"{route}.{key}" if route else str(key))
+    elif value and isinstance(value, list):
         for at, part in enumerate(value):
-            if part not in ({}, [], None):
-                yield from _leaves(part, f"{route}[{at}]")
+            yield from _leaves(part, f"{route}[{at}]")
     elif value is not None:
         yield route, value
 
