@@ -54,6 +54,16 @@ def test_score(tmp_path: Path) -> None:
     assert "image: registry/shop:1" in rendered
 
 
+def test_resources_that_nobody_provides_are_kept_and_named(tmp_path: Path) -> None:
+    (tmp_path / "score.yaml").write_text(SCORE + "resources: {db: {type: postgres}, zone: {type: dns}}\n")
+    done = run(tmp_path, "import", "score", "score.yaml", "--output", "iac")
+    line = "score.yaml: resources.zone.type: dns"
+    assert done.stderr.endswith(f"\nkept, but `pipegraft resources` lists no provider: {line}\n")
+    assert "zone:\n    type: dns\n" in (tmp_path / "iac" / "app.yaml").read_text()
+    listed = run(tmp_path, "import", "score", "score.yaml", "--output", "again", "--json").stdout
+    assert json.loads(listed)["without-provider"] == [line]
+
+
 def test_several_workloads_are_one_application(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(SCORE)
     (tmp_path / "b.yaml").write_text(SCORE.replace("name: shop", "name: pay"))

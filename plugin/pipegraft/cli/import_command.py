@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipegraft.cli.common import json_option, print_json
+from pipegraft.cli.common import json_option, load_plugins, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,8 +52,10 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 def score(*, files: tuple[Path, ...], app: str | None, environment: str, output: Path, as_json: bool) -> None:
     """Turn Score workloads (score.dev/v1b1) into one application."""
     from pipegraft.usecases.importing import score_files  # noqa: PLC0415
+    from pipegraft.usecases.resources import resource_types  # noqa: PLC0415
 
-    _show(score_files(files, app, environment, output), as_json=as_json)
+    types = resource_types(load_plugins())
+    _show(score_files(files, app, environment, output, types=types), as_json=as_json)
 
 
 @command.command("kubernetes")
@@ -73,10 +75,13 @@ def _show(done: ImportResult, *, as_json: bool) -> None:
                 "files": [str(path) for path in done.files],
                 "components": list(done.components),
                 "not-carried": list(done.left),
+                "without-provider": list(done.unprovided),
             }
         )
         return
     for line in done.left:
         click.echo(f"not carried over: {line}", err=True)
+    for line in done.unprovided:
+        click.echo(f"kept, but `pipegraft resources` lists no provider: {line}", err=True)
     for path in done.files:
         click.echo(f"wrote {path}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,22 @@ class ImportResult:
     Arguments:
         files: all of them.
         left: everything that is not carried over, one line each.
+        unprovided: resources that are carried over, but whose type nobody provides here, one line each.
     """
 
     files: tuple[Path, ...]
     components: tuple[str, ...]
     left: tuple[str, ...]
+    unprovided: tuple[str, ...] = ()
 
 
-def score_files(files: Sequence[Path], app: str | None, environment: str, folder: Path) -> ImportResult:
+def score_files(
+    files: Sequence[Path], app: str | None, environment: str, folder: Path, *, types: Collection[str]
+) -> ImportResult:
     """Import Score workloads, each of which becomes a workload of one application.
+
+    Arguments:
+        types: of resources that somebody provides here.
 
     Raises:
         ConfigError: a file is no Score workload.
@@ -47,9 +54,16 @@ def score_files(files: Sequence[Path], app: str | None, environment: str, folder
     contents = [(str(path), load_marked(read_text(path), str(path)).data) for path in files]
     name = Taking(contents[0][1], contents[0][0]).peek("metadata", "name")
     into = Imported(app or name_from(str(name or "")))
+    unprovided: list[str] = []
     for file, data in contents:
+        before = set(into.resources)
         import_score(data, file, into)
-    return _write(into, environment, folder)
+        unprovided += (
+            f"{file}: resources.{name}.type: {resource['type']}"
+            for name, resource in into.resources.items()
+            if name not in before and resource["type"] not in types
+        )
+    return replace(_write(into, environment, folder), unprovided=tuple(unprovided))
 
 
 def kubernetes_files(source: Path, app: str | None, environment: str, folder: Path) -> ImportResult:
