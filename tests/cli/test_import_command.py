@@ -64,6 +64,31 @@ def test_resources_that_nobody_provides_are_kept_and_named(tmp_path: Path) -> No
     assert json.loads(listed)["without-provider"] == [line]
 
 
+def test_values_that_an_app_spec_refuses_are_named_by_their_source(tmp_path: Path) -> None:
+    probe = "livenessProbe: {httpGet: {path: healthz, port: 8080}}"
+    (tmp_path / "all.yaml").write_text(OBJECTS.replace("ports: [{name", f"{probe}, ports: [{{name"))
+    done = run(tmp_path, "import", "kubernetes", "all.yaml", "--output", "iac")
+    route = "spec.template.spec.containers[0].livenessProbe.httpGet.path"
+    assert f"not carried over: all.yaml: Deployment web: {route}: healthz (" in done.stderr
+    assert "livenessProbe" not in run(tmp_path, "render", "iac", "--target", "kubernetes").stdout
+
+
+def test_what_a_component_cannot_be_without_is_an_error_at_its_source(tmp_path: Path) -> None:
+    template = "{spec: {template: {spec: {containers: [{name: tick, image: a}]}}}}"
+    spec = f"{{schedule: never, jobTemplate: {template}}}"
+    (tmp_path / "all.yaml").write_text(f"kind: CronJob\nmetadata: {{name: tick}}\nspec: {spec}\n")
+    done = run(tmp_path, "import", "kubernetes", "all.yaml", code=2)
+    assert done.stderr.startswith("error: all.yaml: CronJob tick: an app spec cannot have this: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["all.yaml"]
+
+
+def test_refused_values_of_score_are_named_by_their_source(tmp_path: Path) -> None:
+    probe = "livenessProbe: {httpGet: {path: healthz, port: 8080}}"
+    (tmp_path / "score.yaml").write_text(SCORE.replace("main: {", f"main: {{{probe}, "))
+    said = run(tmp_path, "import", "score", "score.yaml", "--output", "iac").stderr
+    assert "not carried over: score.yaml: containers.main.livenessProbe.httpGet.path: healthz (" in said
+
+
 def test_several_workloads_are_one_application(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(SCORE)
     (tmp_path / "b.yaml").write_text(SCORE.replace("name: shop", "name: pay"))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pipegraft.errors import ConfigError, Problem
 from pipegraft.text.marked import Marked, Route, load_marked
 
-__all__ = ["parse_document", "parse_marked", "validate"]
+__all__ = ["existing_route", "parse_document", "parse_marked", "validate"]
 
 M = TypeVar("M", bound=BaseModel)
 _KINDS = {
@@ -78,7 +78,7 @@ def _problem(
     marked: Marked, data: Any, models: Sequence[type[BaseModel]], base: Route, entry: Mapping[str, Any]
 ) -> Problem:
     """One problem that pydantic found; models after the first one have other keys of the same mapping."""
-    local = _existing_route(data, entry["loc"])
+    local = existing_route(data, entry["loc"])
     route = (*base, *local)
     kind = entry["type"]
     dotted = _dotted(route)
@@ -100,7 +100,7 @@ def _problem(
     return Problem(f"'{dotted}': {message}{found}" if dotted else message, marked.place(route))
 
 
-def _existing_route(data: Any, location: tuple[str | int, ...]) -> Route:
+def existing_route(data: Any, location: tuple[str | int, ...]) -> Route:
     """The part of pydantic's location that exists in the data: it also names union members and key checks."""
     route: list[str | int] = []
     for step in location:

@@ -10,13 +10,12 @@ from typing import Any
 import yaml
 
 from pipegraft.adapters.files import write_together
-from pipegraft.domain.configuration import parse_document
 from pipegraft.domain.importing.kubernetes import import_kubernetes
 from pipegraft.domain.importing.score import import_score
+from pipegraft.domain.importing.settling import settle
 from pipegraft.domain.importing.taking import Imported, Taking
 from pipegraft.domain.scaffold.survey import name_from
 from pipegraft.errors import ConfigError, Place, UsageError
-from pipegraft.model.appspec import App, AppEnvironment
 from pipegraft.text.marked import Marked, Route, load_marked, load_marked_all
 from pipegraft.usecases.project import read_text
 
@@ -120,19 +119,18 @@ def _part_of(documents: Sequence[tuple[str, Any]]) -> str | None:
 
 
 def _write(into: Imported, environment: str, folder: Path) -> ImportResult:
+    settle(into)
     texts = {
         folder / "app.yaml": yaml.safe_dump(into.app_file(), sort_keys=False, allow_unicode=True, width=4096),
         folder / "environments" / f"{environment}.yaml": yaml.safe_dump(
             into.environment_file(), sort_keys=False, allow_unicode=True, width=4096
         ),
     }
-    models: tuple[type[App | AppEnvironment], ...] = (App, AppEnvironment)
-    for path, model in zip(texts, models, strict=True):
+    for path in texts:
         if path.exists():
             raise UsageError(
                 "it exists, and nothing is written over", place=Place(str(path)), fix="name another --output"
             )
-        parse_document(texts[path], str(path), model)
     for path in texts:
         path.parent.mkdir(parents=True, exist_ok=True)
     write_together({path: text.encode() for path, text in texts.items()})

@@ -17,8 +17,11 @@ from spec_fields import APP, ENVIRONMENT, spec  # of the folder above
 
 from pipegraft.domain.appspec import resolve
 from pipegraft.domain.importing.kubernetes import import_kubernetes
+from pipegraft.domain.importing.settling import settle
 from pipegraft.domain.importing.taking import Imported
 from pipegraft.domain.rendering.kubernetes import render_kubernetes
+from pipegraft.errors import ConfigError
+from pipegraft.model.appspec import App, AppEnvironment
 
 THERE = {"namespace": "shop-space", "components": ENVIRONMENT["components"]}
 DROPPED = ("metrics", "shop-admin")
@@ -67,7 +70,35 @@ def test_values_of_the_wrong_type_end_nothing(route: tuple[Any, ...], value: Any
     for step in route[:-1]:
         at = at[step]
     at[route[-1]] = copy.deepcopy(value)
-    imported([one for one in objects if isinstance(one, dict)])
+    into = imported([one for one in objects if isinstance(one, dict)])
+    try:
+        settle(into)
+    except ConfigError as error:
+        assert all("all.yaml" in str(problem.place) for problem in error.problems)  # noqa: PT017
+    else:
+        App.model_validate(into.app_file())
+        AppEnvironment.model_validate(into.environment_file())
+
+
+def test_values_that_an_app_spec_refuses_are_left_with_their_source() -> None:
+    objects = list(yaml.safe_load_all(FOREIGN))
+    objects[0]["spec"]["strategy"] = {"rollingUpdate": {"maxUnavailable": "9000", "maxSurge": 1}}
+    container = objects[0]["spec"]["template"]["spec"]["containers"][0]
+    container["startupProbe"] = {"httpGet": {"path": "healthz", "port": 8080}, "periodSeconds": 9}
+    into = imported(objects)
+    before = len(into.left)
+    settle(into)
+    shop = into.components["shop"]
+    assert shop["update"] == {"surge": 1}
+    assert "startup" not in shop
+    named = [line.partition(" (")[0] for line in into.left[before:]]
+    place = "all.yaml: Deployment shop: spec"
+    assert sorted(named) == [
+        f"{place}.strategy.rollingUpdate.maxUnavailable: 9000",
+        f"{place}.template.spec.containers[0].startupProbe.httpGet.path: healthz",
+        f"{place}.template.spec.containers[0].startupProbe.periodSeconds: 9s",
+    ]
+    App.model_validate(into.app_file())
 
 
 def by_name(objects: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:

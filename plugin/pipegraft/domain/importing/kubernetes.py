@@ -98,6 +98,8 @@ def _take_workload(one: _Object, claims: Mapping[str, _Object], into: Imported) 
     own = _deployment(part) if one.kind == "Deployment" else {"job": _job(one, spec)}
     into.components[name] = {"intimacy": "rpc", **own, **pod, **found_values({"annotations": annotations})}
     into.components |= guests
+    for each in (name, *guests):
+        into.sources["components", each] = [part]
     _take_claims(into.components, (name, *guests), name, claims, into)
     return name
 
@@ -158,6 +160,7 @@ def _take_claims(
             claim.take_metadata(into)
             for route in (("spec", "accessModes"), ("spec", "resources", "requests", "storage")):
                 claim.part.take(*route)
+            into.sources["components", member].append(claim.part)
             mode = _ACCESS[access[0]]
             storage_class = claim.part.take("spec", "storageClassName")
             del volume["claim"]
@@ -259,6 +262,7 @@ def _take_route(one: _Object, workloads: Mapping[str, _Object], into: Imported) 
         "gateway": _gateway(part, one.name),
     }
     one.take_metadata(into)
+    into.sources["components", one.name].append(part)
     into.components[one.name]["entrance"] = found_values(entrance)
 
 
@@ -306,6 +310,7 @@ def _take_autoscaler(one: _Object, workloads: Mapping[str, _Object], into: Impor
     part.take("spec", "scaleTargetRef")
     one.take_metadata(into)
     _take_ours(part, "metadata", also=workloads[name].labels)
+    into.sources["components", name].append(part)
     component = into.components[name]
     component.pop("replicas", None)
     component["autoscaling"] = found_values(scaling)
@@ -322,6 +327,7 @@ def _take_budget(one: _Object, workloads: Mapping[str, _Object], into: Imported)
         "max-unavailable": part.take("spec", "maxUnavailable"),
     }
     one.take_metadata(into)
+    into.sources["components", workload].append(part)
     into.components[workload]["disruption"] = {
         key: value for key, value in bounds.items() if value is not None
     }

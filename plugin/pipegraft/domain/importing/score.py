@@ -59,6 +59,7 @@ def import_score(data: Any, file: str, into: Imported) -> None:
         place = {"intimacy": "rpc", "ports": ports} if main else {"intimacy": "ipc", "host": name}
         annotations = _annotations(score) if main else {}
         values = found_values({**place, **part, "annotations": annotations})
+        into.sources["components", called] = [score]
         into.components[called] = {**values, **_limits(part)}
     into.left += score.left()
 
@@ -104,6 +105,7 @@ def _resources(score: Taking, into: Imported) -> dict[str, dict[str, Any]]:
         if not good or not _NAME.fullmatch(str(of_class or "x")) or name in into.resources:
             continue
         taken = {key: score.take(*route, key) for key in ("type", "class", "id", "params")}
+        into.sources["resources", name] = [score]
         into.resources[name] = found_values(taken)
     return volumes
 

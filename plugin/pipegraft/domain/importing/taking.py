@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["Imported", "Taking", "found_values"]
+__all__ = ["Imported", "Taking", "found_values", "leaves", "short"]
 
 
 _LONGEST = 80
@@ -26,9 +26,10 @@ class Taking:
     def __init__(self, data: Any, name: str, *, secret: bool = False) -> None:
         self._root = [copy.deepcopy(data)]
         self._secret = secret
+        self._taken: list[tuple[str, Any]] = []
         self._empty = {
             route
-            for route, value in _leaves(self._root[0], "")
+            for route, value in leaves(self._root[0], "")
             if value in ({}, []) and route.rpartition(".")[2] in _MEANT_EMPTY
         }
         self.name = name
@@ -56,6 +57,7 @@ class Taking:
         value = self.peek(*route)
         if value is None:
             return None
+        self._taken.append((_dotted(route), copy.deepcopy(value)))
         if not route:
             self._root[0] = None
             return value
@@ -81,26 +83,37 @@ class Taking:
             return list(value)
         return [at for at, item in enumerate(value) if item is not None] if isinstance(value, list) else []
 
+    def taken(self) -> Iterator[tuple[str, Any]]:
+        """Route and value of everything that was taken."""
+        for route, value in self._taken:
+            yield from leaves(value, route)
+
     def left(self) -> Iterator[str]:
         """One line for each value that was not taken."""
-        for route, value in _leaves(self._root[0], ""):
+        for route, value in leaves(self._root[0], ""):
             if value in ({}, []) and route not in self._empty:
                 continue  # nothing is in it, or nothing any more
-            yield f"{self.name}: {route}" if self._secret else f"{self.name}: {route}: {_short(value)}"
+            yield f"{self.name}: {route}" if self._secret else f"{self.name}: {route}: {short(value)}"
 
 
-def _short(value: Any) -> str:
+def _dotted(route: Iterable[str | int]) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in route).removeprefix(".")
+
+
+def short(value: Any) -> str:
+    """A value in one line for people."""
     text = " ".join(str(value).split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def _leaves(value: Any, route: str) -> Iterator[tuple[str, Any]]:
+def leaves(value: Any, route: str) -> Iterator[tuple[str, Any]]:
+    """Route and value of everything that has no parts; of empty collections, too."""
     if value and isinstance(value, Mapping):
         for key, part in value.items():
-            yield from _leaves(part, f"{route}.{key}" if route else str(key))
+            yield from leaves(part, f"{route}.{key}" if route else str(key))
     elif value and isinstance(value, list):
         for at, part in enumerate(value):
-            yield from _leaves(part, f"{route}[{at}]")
+            yield from leaves(part, f"{route}[{at}]")
     elif value is not None:
         yield route, value
 
@@ -119,6 +132,8 @@ class Imported:
         self.images: dict[str, str] = {}
         self.namespace: str | None = None
         self.left: list[str] = []
+        self.sources: dict[tuple[str, str], list[Taking]] = {}
+        """What a part of the app spec is from, by `components` or `resources` and its name."""
 
     def app_file(self) -> dict[str, Any]:
         """``app.yaml`` as data."""
