@@ -125,5 +125,6 @@ def test_docker_compose_reads_the_compose_file(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     names = {"web", "web-gray", "web-governance", "web-logs", "web-metrics", "web-rules", "nightly"}
     assert names <= set(done.stdout.split())
-    unset = subprocess.run([program, file], capture_output=True, text=True, check=False, env={})
+    del variables["SECRET_NAME_SECRET_KEY"]
+    unset = subprocess.run([program, file], capture_output=True, text=True, check=False, env=variables)
     assert "set it to the key secret-key of secret-name" in unset.stderr
