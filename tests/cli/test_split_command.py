@@ -106,6 +106,14 @@ def test_a_dry_run_shows_the_same_and_writes_nothing(
     assert files(folder) == before
 
 
+def test_the_entrance_goes_via_one_that_stays_as_the_refusal_says(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = folder / "app.yaml"
+    app.write_text(APP.replace("{http: 8080}", "{http: 8080}\n    entrance: {via: web, port: http}"))
+    assert split(capsys, folder, "governance", "--to", "rpc")["written"]
+
+
 def test_where_it_is_already_nothing_is_done(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = files(folder)
     assert run(["split", "governance", str(folder), "--to", "ipc"]) == 0
@@ -115,6 +123,7 @@ def test_where_it_is_already_nothing_is_done(folder: Path, capsys: pytest.Captur
 
 NOTHING: dict[str, str] = {}
 ENTRANCE = {"    ports: {http: 8080}": "    entrance: {via: governance}"}
+VIA = {"    ports: {http: 8080}": "    ports: {http: 8080}\n    entrance: {via: governance}"}
 SHARED = {
     "ports: {http: 8080}": "volumes: {logs: {path: /logs, ephemeral: {}}}",
     "memory: 64Mi": "volumes: {logs: {path: /logs}}",
@@ -134,7 +143,15 @@ GRAY = {
         (NOTHING, "web --to ipc", "'pricing, governance' live in the pod of 'web'"),
         (NOTHING, "orders --to ipc --host shop", "'shop' is not an rpc component; there are: web"),
         (NOTHING, "prices --to ipc", "there is no component 'prices'; there are: web, pricing"),
-        (ENTRANCE, "governance --to rpc", "the entrance of 'web' leads to no port"),
+        (ENTRANCE, "governance --to rpc", "goes via 'governance', which would leave the pod"),
+        (ENTRANCE, "governance --to rpc", "fix: first declare 'ports' of 'web' and take 'via' out"),
+        (VIA, "governance --to rpc", "fix: write 'via' and 'port' of one that stays in the entrance first;"),
+        (
+            VIA,
+            "governance --to in-process --mount /opt/g",
+            "goes via 'governance', which would lose its ports",
+        ),
+        (VIA, "governance --to ipc --host orders", "the entrance of 'web' goes via 'governance'"),
         (SHARED, "governance --to rpc", "'governance' shares the volume 'logs' with its pod"),
         (GRAY, "governance --to rpc", "a gray release runs in 'production'"),
     ],

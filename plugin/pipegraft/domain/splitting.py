@@ -62,7 +62,8 @@ def check_before(resolved: Resolved, asked: Move) -> Member:
     """The component as it is in an environment before the step.
 
     Raises:
-        UsageError: it cannot make this step: a gray release runs, or it shares what only a pod shares.
+        UsageError: it cannot make this step: a gray release runs, it shares what only a pod shares, or the
+            entrance of the pod goes via it.
     """
     pod, member = _find(resolved, asked.component)
     if resolved.gray:
@@ -77,6 +78,7 @@ def check_before(resolved: Resolved, asked: Move) -> Member:
             f"'{member.name}' shares the volume '{shared[0]}' with its pod; a workload of its own cannot",
             fix=f"hand over by requests what '{shared[0]}' holds, and take it out of '{member.name}'",
         )
+    _check_entrance(pod, member, asked)
     guests = [one.name for one in pod.guests] if member is pod.main else []
     if asked.to != "rpc" and guests:
         raise UsageError(
@@ -84,6 +86,22 @@ def check_before(resolved: Resolved, asked: Move) -> Member:
             fix=f"move them first: write another 'host', or 'pipegraft split {guests[0]} --to rpc'",
         )
     return member
+
+
+def _check_entrance(pod: Pod, member: Member, asked: Move) -> None:
+    """Refuse to take the component away that the entrance of its pod goes via."""
+    entrance = pod.main.spec.entrance
+    stays = asked.to == "ipc" and asked.host in {None, pod.name}
+    if member is pod.main or stays or entrance is None or entrance.via != member.name:
+        return
+    others = [one.name for one in pod.processes if one.ports and one.name != member.name]
+    loss = "lose its ports" if asked.to == "in-process" else "leave the pod"
+    raise UsageError(
+        f"the entrance of '{pod.name}' goes via '{member.name}', which would {loss}",
+        fix=f"write 'via' and 'port' of one that stays in the entrance first; with ports: {', '.join(others)}"
+        if others
+        else f"first declare 'ports' of '{pod.name}' and take 'via' out of its entrance",
+    )
 
 
 def move(app: str, environments: Mapping[str, str], member: Member, asked: Move) -> Moved:
