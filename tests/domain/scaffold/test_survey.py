@@ -86,7 +86,11 @@ def test_a_compose_file_tells_components_ports_variables_and_resources() -> None
         "env": {"QUEUE": "orders"},
     }
     assert list(left) == [
+        "compose.yaml: 'volumes'",
+        "compose.yaml: 'depends_on' of service 'web'",
         "compose.yaml: 'volumes' of service 'web'",
+        "compose.yaml: 'build.target' of service 'web'",
+        "compose.yaml: the host's side of 'ports' entry '8080:80' of service 'web'",
         "compose.yaml: service 'outside' is built outside of the repository, in '../other'",
         "compose.yaml: service 'mail' runs mailhog/mailhog, which is not built here",
         "variable 'HOME_OF_SHELL' of 'web': its value comes from the shell",
@@ -159,3 +163,38 @@ def test_names(text: str, name: str) -> None:
 
 def test_ports_that_are_no_numbers_are_left_out() -> None:
     assert exposed_ports("FROM a\nEXPOSE $PORT 99999 8080-8090/udp 8080\n") == (8080,)
+
+
+RICH = {
+    "name": "shop",
+    "services": {
+        "web": {
+            "build": {"context": "web", "args": {"A": "1"}, "target": "prod"},
+            "ports": ["8080:80", "9000-9005:9000-9005", "53:53/udp"],
+            "expose": ["81"],
+            **{key: ["one"] for key in ("networks", "depends_on", "profiles")},
+            **dict.fromkeys(("restart", "hostname", "healthcheck", "deploy", "x-own"), "some"),
+        },
+        "worker": {"build": "worker", "ports": ["8081:90"]},
+        "db": {"image": "postgres:16", "volumes": ["data:/data"], "healthcheck": {"test": "x"}},
+    },
+    **{key: {} for key in ("networks", "volumes", "secrets", "configs", "x-own")},
+}
+
+
+def test_every_key_of_a_compose_file_is_used_or_named() -> None:
+    _, app, left = written({"compose.yaml": yaml.safe_dump(RICH)})
+    said = "\n".join(left)
+    named = {f"compose.yaml: '{key}'" for key in RICH if key != "services"}
+    for service, declared in RICH["services"].items():
+        used = {"build", "ports", "expose"} if service != "db" else {"image"}
+        named |= {f"compose.yaml: '{key}' of service '{service}'" for key in declared if key not in used}
+    named |= {f"compose.yaml: 'build.{key}' of service 'web'" for key in ("args", "target")}
+    assert named - set(left) == set()
+    assert "'ports' entry '9000-9005:9000-9005', which is no single TCP port, of service 'web'" in said
+    assert "'ports' entry '53:53/udp', which is no single TCP port, of service 'web'" in said
+    assert app["components"]["web"]["ports"] == {"port-80": 80, "port-81": 81}
+    assert {name: "entrance" in one for name, one in app["components"].items()} == {
+        "web": True,
+        "worker": True,
+    }

@@ -29,10 +29,10 @@ _RESOURCES = {
 """Last word of an image's name → type of resource."""
 _DATABASES = ("POSTGRES_DB", "MYSQL_DATABASE", "MARIADB_DATABASE")
 _CARRIED = {"build", "image", "ports", "expose", "environment", "command", "entrypoint"}
-_OF_COMPOSE = {
-    *("container_name", "depends_on", "develop", "hostname", "links", "networks", "profiles", "restart"),
-}
-"""Keys that arrange containers on one machine and mean nothing elsewhere."""
+_CARRIED_OF_BUILD = {"context", "dockerfile"}
+_TAKEN_BY_RESOURCE = {"image", "environment", "ports", "expose"}
+"""What a resource of an app spec has of its own, or its provider decides."""
+_OF_FILE = {"services", "version"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +72,34 @@ def read_compose(text: str, file: str) -> tuple[list[ComposeService], list[str]]
     if not isinstance(declared, dict):
         return [], [f"{file}: expected 'services', found none"]
     services: list[ComposeService] = []
-    left: list[str] = []
+    left = [f"{file}: '{key}'" for key in sorted(map(str, data)) if key not in _OF_FILE]
     for name, one in declared.items():
         if not isinstance(one, dict):
             left.append(f"{file}: service '{name}' is no mapping")
             continue
         service = _service(name, one)
         services.append(service)
-        if not service.resource:
-            lost = sorted(set(one) - _CARRIED - _OF_COMPOSE)
-            left += [f"{file}: '{key}' of service '{name}'" for key in lost]
+        left += [f"{file}: {what} of service '{name}'" for what in _lost(one, service)]
     return services, left
+
+
+def _lost(one: Mapping[str, Any], service: ComposeService) -> Iterator[str]:
+    """What a first app spec does not say of a service."""
+    carried = _TAKEN_BY_RESOURCE if service.resource else _CARRIED
+    yield from (f"'{key}'" for key in sorted(map(str, one)) if key not in carried)
+    if isinstance(one.get("build"), dict):
+        yield from (
+            f"'build.{key}'" for key in sorted(map(str, one["build"])) if key not in _CARRIED_OF_BUILD
+        )
+    if service.resource:
+        return
+    for key in ("ports", "expose"):
+        entries = one.get(key)
+        for entry in entries if isinstance(entries, list) else ():
+            if _number(entry) is None:
+                yield f"'{key}' entry {entry!r}, which is no single TCP port,"
+            elif key == "ports" and ":" in str(entry):
+                yield f"the host's side of 'ports' entry {entry!r}"
 
 
 def _service(name: str, one: Mapping[str, Any]) -> ComposeService:
@@ -130,14 +147,20 @@ def _environment(value: Any) -> Iterator[tuple[str, str | None]]:
 
 
 def _ports(value: Any) -> Iterator[int]:
-    """Numbers inside the container: the last of ``HOST:CONTAINER/PROTOCOL``, ranges by their first."""
     for entry in value if isinstance(value, list) else []:
-        if isinstance(entry, dict):
-            number = str(entry.get("target") or "")
-        else:
-            number = str(entry).rpartition(":")[2].partition("/")[0].partition("-")[0]
-        if number.isdecimal() and 0 < int(number) < 65536:
-            yield int(number)
+        number = _number(entry)
+        if number is not None:
+            yield number
+
+
+def _number(entry: Any) -> int | None:
+    """The port in the container, of ``HOST:CONTAINER/PROTOCOL``; None for ranges and other protocols."""
+    if isinstance(entry, dict):
+        number, protocol = str(entry.get("target") or ""), str(entry.get("protocol") or "tcp")
+    else:
+        number, _, protocol = str(entry).rpartition(":")[2].partition("/")
+    known = number.isdecimal() and 0 < int(number) < 65536 and protocol in ("", "tcp")
+    return int(number) if known else None
 
 
 def _words(value: Any) -> tuple[str, ...]:

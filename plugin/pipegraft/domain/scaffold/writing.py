@@ -113,7 +113,7 @@ def _app(found: Survey, answers: Answers) -> tuple[str, list[str]]:
     for one in found.components:
         env, lost = variables_of(answers.app, one, by_host)
         left += lost
-        components[one.name] = _component(one, env, public=one is _entrance(found.components))
+        components[one.name] = _component(one, env, public=one in _entrances(found.components))
     lines = [
         "# What the application is, in every environment: what runs, how close its parts live, what it uses.",
         "# Keys, and how an environment changes them: docs/app-spec.md of Pipegraft.",
@@ -142,11 +142,11 @@ def _component(one: FoundComponent, env: Mapping[str, Any], *, public: bool) -> 
     return {key: value for key, value in parts.items() if value or (key == "entrance" and value is not None)}
 
 
-def _entrance(components: Sequence[FoundComponent]) -> FoundComponent | None:
-    """The component that requests from outside go to: published first, else the only one with a port."""
+def _entrances(components: Sequence[FoundComponent]) -> list[FoundComponent]:
+    """The components that requests from outside go to: those published, else the only one with a port."""
     listening = [one for one in components if one.ports]
     published = [one for one in listening if one.public]
-    return published[0] if published else listening[0] if len(listening) == 1 else None
+    return published or (listening if len(listening) == 1 else [])
 
 
 def _environment(components: Sequence[FoundComponent], answers: Answers, name: str) -> str:
