@@ -87,7 +87,7 @@ def _teller(word: Command, summary: str) -> Callable[..., None]:
         told = tell_gray(project, environment, word, by)
         if wait:
             with open_progress() as progress:
-                wait_until_live(project, told, progress)
+                wait_until_live(project, told.environment, told.commits[0].id, progress)
         _show(told, as_json=as_json)
 
     return tell

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+
+if TYPE_CHECKING:
+    from pipegraft.actions.rollback import Rollback
 
 __all__ = ["command"]
 
@@ -17,13 +21,20 @@ __all__ = ["command"]
 @click.option("--env", "environment", required=True, help="The environment.")
 @click.option("--to", help="Commit of the IaC repository whose files are wanted.", metavar="COMMIT")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option(
+    "--wait", is_flag=True, help="Wait until the engine has it; exit code 1 if it does not get there."
+)
 @json_option
-def command(directory: Path, environment: str, to: str | None, dry_run: bool, as_json: bool) -> None:
+def command(
+    *, directory: Path, environment: str, to: str | None, dry_run: bool, wait: bool, as_json: bool
+) -> None:
     """Restore an environment's files as they were before its newest release, by a commit.
 
     They are restored byte for byte. The release taken back stays away: its pipeline, late or repeated, is
     answered "superseded". A newer release is delivered as usual.
     """
+    if wait and dry_run:
+        raise click.UsageError("--wait has nothing to wait for with --dry-run")
     from pipegraft.actions.rollback import RollbackRequest, roll_back  # noqa: PLC0415
     from pipegraft.adapters.clock import SystemClock  # noqa: PLC0415
     from pipegraft.usecases.connect import LiveConnections  # noqa: PLC0415
@@ -34,16 +45,28 @@ def command(directory: Path, environment: str, to: str | None, dry_run: bool, as
     request = RollbackRequest(project.delivery, environment, to, dry_run, pipeline)
     done = roll_back(LiveConnections(project).iac(), request, SystemClock())
     if as_json:
-        print_json(
-            {
-                "commit": done.commit,
-                "restored": done.restored,
-                "paths": list(done.paths),
-                "taken-back": done.taken_back.number if done.taken_back else None,
-                "written": done.written and not dry_run,
-            }
-        )
-        return
+        print_json(_data(done, written=done.written and not dry_run))
+    else:
+        _show(done, environment, dry_run=dry_run)
+    if wait:
+        from pipegraft.reports.progress import open_progress  # noqa: PLC0415
+        from pipegraft.usecases.gray import wait_until_live  # noqa: PLC0415
+
+        with open_progress() as progress:
+            wait_until_live(project, environment, done.commit, progress)
+
+
+def _data(done: Rollback, *, written: bool) -> dict[str, Any]:
+    return {
+        "commit": done.commit,
+        "restored": done.restored,
+        "paths": list(done.paths),
+        "taken-back": done.taken_back.number if done.taken_back else None,
+        "written": written,
+    }
+
+
+def _show(done: Rollback, environment: str, *, dry_run: bool) -> None:
     if not done.written:
         click.echo(f"unchanged: {environment} is as it was at {done.restored[:12]}")
         return

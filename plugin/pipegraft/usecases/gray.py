@@ -159,20 +159,20 @@ def _tell_controller(
         )
 
 
-def wait_until_live(project: Project, status: GrayStatus, progress: Progress) -> None:
-    """Wait until the engine has the release's newest commit.
+def wait_until_live(project: Project, environment: str, commit: str, progress: Progress) -> None:
+    """Wait until the engine has a commit of an environment.
 
     Raises:
         SyncFailed: it does not get there.
     """
     connections = LiveConnections(project)
-    gate = project.delivery.environments[status.environment].gate
-    engine, rule = connections.engine(status.environment)
+    gate = project.delivery.environments[environment].gate
+    engine, rule = connections.engine(environment)
     wait_for_revision(
         engine,
         rule,
         history=connections.iac(),
-        target=status.commits[0].id,
+        target=commit,
         patience=Patience(gate.timeout, gate.settles),
         clock=SystemClock(),
         progress=progress,
