@@ -33,6 +33,7 @@ class HttpGit:
         before: asked with each request's method and path; answers a status to fail with, or None.
         authorization: the header that every request must have, if any.
         speaks_version_2: whether clients may ask for version 2 of the protocol.
+        running: how many requests are being answered now, those of dead clients too.
     """
 
     folder: Path
@@ -43,6 +44,19 @@ class HttpGit:
     before: Callable[[str, str], int | None] = lambda _method, _path: None
     authorization: str | None = None
     speaks_version_2: bool = True
+    running: int = 0
+    _count: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Count a request as `running` until the block ends."""
+        with self._count:
+            self.running += 1
+        try:
+            yield
+        finally:
+            with self._count:
+                self.running -= 1
 
 
 @contextmanager
@@ -75,10 +89,10 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        self._answer()
+        with self.state.answering():
+            self._answer()
 
-    def do_POST(self) -> None:
-        self._answer()
+    do_POST = do_GET  # noqa: N815 - the standard library's name
 
     def log_message(self, *_arguments: object) -> None:
         """Say nothing."""

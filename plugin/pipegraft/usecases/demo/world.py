@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -30,6 +31,7 @@ _IDENTITY = {
 }
 _PATIENCE = 20.0
 """Seconds an engine may take to start, or to end with all it runs."""
+_COMMAND = [sys.executable, "-m", "pipegraft"]
 _MARK = ".pipegraft-demo"
 _RECORD = "engine.json"
 _CI_VARIABLES = ("CI_", "GITLAB_", "BUILD_", "JENKINS_", "GIT_", "PIPEGRAFT_")
@@ -48,6 +50,22 @@ def example() -> Path:
     raise UsageError(
         "this installation lacks the example application", fix="install the wheel or clone the project"
     )
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that a killed demonstration's last git process may still be writing into."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:  # of what git itself removed meanwhile
+            if not folder.exists():
+                return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or time.monotonic() > deadline:
+                raise
+        else:
+            return
 
 
 class World:
@@ -79,13 +97,22 @@ class World:
                 f"expected an empty folder, found files in {self.root}",
                 fix="name a folder that does not exist yet",
             )
+        self._end_commands()
         self._end_engine()
         for entry in self.root.iterdir():
             if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
+                _remove(entry)
             else:
                 entry.unlink()
         mark.touch()
+
+    def _end_commands(self) -> None:
+        """Kill the commands that a killed demonstration left behind; without ``/proc`` none are found."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it ended meanwhile, or is somebody else's
+                words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                if words[1:3] == _COMMAND[1:] and (process / "cwd").readlink() == self.source.resolve():
+                    os.kill(int(process.name), signal.SIGKILL)
 
     def _end_engine(self) -> None:
         record = self.state / _RECORD
@@ -150,7 +177,7 @@ class World:
     def pipegraft(self, *words: str, show: bool = True) -> int:
         """Run a command as a person or a CI job would, in the source repository; its output is shown."""
         output = None if show else subprocess.DEVNULL
-        command = [sys.executable, "-m", "pipegraft", *words]
+        command = [*_COMMAND, *words]
         done = subprocess.run(
             command, cwd=self.source, env=self.environment, stdout=2 if show else output, check=False
         )
@@ -164,7 +191,7 @@ class World:
     def engine(self) -> Iterator[str]:
         """The GitOps engine, stopped with all it runs at the end; yields its URL."""
         words = ["engine", "--repository", str(self.iac), "--env", "production", "--state", str(self.state)]
-        command = [sys.executable, "-m", "pipegraft", *words, "--listen", "127.0.0.1:0", "--poll", "250ms"]
+        command = [*_COMMAND, *words, "--listen", "127.0.0.1:0", "--poll", "250ms"]
         command.append("--until-stdin-closes")  # it ends with this process, however that ends
         with (self.root / "engine.log").open("wb") as log:
             process = subprocess.Popen(
