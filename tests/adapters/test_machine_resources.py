@@ -59,7 +59,7 @@ class World:
         return self.host.ensure([wanted], end_others=True)[KEY]
 
     def until(self, reached: Callable[[HostedState], bool], **params: Any) -> HostedState:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not reached(state := self.ensure(**params)):
             assert time.monotonic() < end, state
             time.sleep(0.01)
@@ -143,7 +143,7 @@ def test_what_is_declared_no_more_ends_and_its_files_stay(world: World) -> None:
     world.until(is_ready, level="one")
     world.host.ensure([], end_others=False)
     assert len(world.processes) == 1
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while world.processes:
         assert time.monotonic() < end
         world.host.ensure([], end_others=True)

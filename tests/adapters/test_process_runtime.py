@@ -117,7 +117,7 @@ def ready(runtime: ProcessRuntime, workload: Workload) -> Instance:
 def ask(instance: Instance, path: str = "/") -> dict[str, Any]:
     import json
 
-    with urllib.request.urlopen(f"http://{instance.addresses[8080]}{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{instance.addresses[8080]}{path}", timeout=60) as answer:
         return json.loads(answer.read())
 
 

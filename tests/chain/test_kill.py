@@ -57,10 +57,10 @@ class Chain:
             self.start_engine()  # a killed engine left its processes: the next one takes them over
         if self.engine is not None:
             self.engine.terminate()
-            self.engine.wait(30)
+            self.engine.wait(60)
 
     def status(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.url}/applications/shop-production", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.url}/applications/shop-production", timeout=60) as answer:
             found: dict[str, Any] = json.load(answer)
         return found
 

@@ -185,7 +185,7 @@ class KubernetesApi:
     def _is_ready(self) -> bool:
         try:
             asked = urllib.request.Request(f"{self.url}/readyz", headers={"Authorization": f"Bearer {ADMIN}"})
-            with urllib.request.urlopen(asked, context=self._trust(), timeout=5) as answer:
+            with urllib.request.urlopen(asked, context=self._trust(), timeout=60) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False

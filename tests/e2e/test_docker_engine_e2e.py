@@ -106,7 +106,7 @@ class World:
     def status(self) -> dict[str, Any]:
         url = json.loads((self.state / "engine.json").read_text())["url"]
         try:
-            with urllib.request.urlopen(f"{url}/applications/shop-production", timeout=10) as answer:
+            with urllib.request.urlopen(f"{url}/applications/shop-production", timeout=60) as answer:
                 return dict(json.loads(answer.read()))
         except (urllib.error.HTTPError, OSError):
             return {"revision": {}, "health": "", "sync": "", "message": "", "resources": []}
@@ -121,7 +121,7 @@ class World:
 
     def ask(self) -> str:
         try:
-            with urllib.request.urlopen(self.entrance, timeout=5) as answer:
+            with urllib.request.urlopen(self.entrance, timeout=60) as answer:
                 return str(answer.read().decode())
         except OSError as error:
             return repr(error)

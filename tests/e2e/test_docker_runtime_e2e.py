@@ -144,7 +144,7 @@ def failed(runtime: DockerRuntime, workload: Workload) -> Instance:
 
 
 def ask(instance: Instance, path: str = "/index.html") -> str:
-    with urllib.request.urlopen(f"http://{instance.addresses[8080]}{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{instance.addresses[8080]}{path}", timeout=60) as answer:
         return str(answer.read().decode())
 
 
@@ -176,7 +176,7 @@ def test_containers_of_an_instance_share_localhost_and_a_component_is_mounted(
     mounts = (Mount("rules", mounted, "/opt/rules"), Mount("data", image, "/opt/data", filler))
     both = Workload("shop", "web", (web, guard), mounts, (8080, 9090), grace=0.3)
     instance = ready(runtime, both)
-    with urllib.request.urlopen(f"http://{instance.addresses[9090]}/index.html", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{instance.addresses[9090]}/index.html", timeout=60) as answer:
         assert answer.read() == b"no discounts\n"
     name = f"shop.{instance.id}.web"
     assert run("docker", "exec", name, "cat", "/opt/data/file") == "filled\n"

@@ -628,7 +628,7 @@ def used(world: World) -> set[tuple[str, str, str]]:
 
 def settled(world: World, rights: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
     """What it did once the last watch, which may be a moment behind the gate's end, was begun and told."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while used(world) != rights and time.monotonic() < deadline:
         time.sleep(0.05)
     return used(world)

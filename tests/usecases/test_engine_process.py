@@ -122,7 +122,7 @@ class World:
 
     def get(self, url: str) -> dict[str, Any]:
         parts = urlsplit(url)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
         try:
             connection.request("GET", parts.path or "/")
             answer = connection.getresponse()
@@ -264,7 +264,7 @@ def test_workloads_can_be_left_to_the_next_engine(world: World) -> None:
     status = world.live(world.git("rev-parse", "HEAD"))
     pid = world.get(status["entrances"]["web"])["pid"]
     engine.terminate()
-    assert engine.wait(20) == 0
+    assert engine.wait(60) == 0
     assert world.get(status["entrances"]["web"])["pid"] == pid
 
 
@@ -286,7 +286,7 @@ def test_a_webhook_spares_the_wait_for_the_next_poll(world: World) -> None:
     request = urllib.request.Request(
         f"{url}/webhook", json.dumps(push).encode(), {"X-Gitlab-Token": "hush"}, method="POST"
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert json.loads(answer.read()) == {"looking-at": [f"{world.draft} (main)"]}
     world.live(target)
 

@@ -29,7 +29,7 @@ _IDENTITY = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
 }
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 """Seconds an engine may take to start, or to end with all it runs."""
 _COMMAND = [sys.executable, "-m", "pipegraft"]
 _MARK = ".pipegraft-demo"
