@@ -86,6 +86,21 @@ def test_an_engine_that_never_answers_is_an_outside_failure() -> None:
         world.wait(timeout=5)
 
 
+def test_an_engine_that_never_answers_is_given_up_before_the_time_is_over() -> None:
+    world = World([Unreachable("no route to host")])
+    with pytest.raises(Unreachable, match="no route to host"):
+        world.wait(timeout=600)
+    assert 60 <= sum(world.clock.slept) < 65
+
+
+def test_an_engine_that_answered_once_may_be_silent_until_the_time_is_over() -> None:
+    world = World()
+    world.answer({"live": ""}, Unreachable("restarting"))
+    with pytest.raises(Unreachable, match="restarting"):
+        world.wait(timeout=600)
+    assert sum(world.clock.slept) == pytest.approx(600)
+
+
 def test_a_wrong_name_is_told_at_once() -> None:
     world = World([UsageError("no application 'shp'")])
     with pytest.raises(UsageError):

@@ -20,6 +20,8 @@ _SYNC_AGAIN = 30.0
 """Seconds after which the engine is asked once more to look: the first request may have been lost."""
 _DENIED_AT_FIRST, _DENIED_LATER = 1.0, 30.0
 """Seconds a refusal must last: rights that are missing stay so, a server that starts refuses for a moment."""
+_SILENT_AT_FIRST = 60.0
+"""Seconds an engine that has never answered is given: a wrong address stays wrong, a restart is shorter."""
 _UNKNOWN_AGAIN = 5.0
 """Seconds after which the history is asked again about a commit that did not contain the target."""
 
@@ -193,13 +195,14 @@ class _Watch:
         return replace(ended, error=SyncFailed(f"{within}; at the end it was {reached}", fix=fix))
 
     def _failed(self, error: OutsideError) -> Waited | None:
-        """The engine could not be asked; a refusal that lasts ends the wait."""
+        """The engine could not be asked; a refusal that lasts ends the wait, and silence from the start."""
         self._trouble, self._succeeded = error, None
         self.tell(Event("warning", str(error), self._target))
+        now = self._clock.now()
         if not isinstance(error, AccessDenied):
             self._denied_since = None
-            return None
-        now = self._clock.now()
+            silent = self._verdict is None and now - self.started >= _SILENT_AT_FIRST
+            return self.end(error) if silent else None
         self._denied_since = now if self._denied_since is None else self._denied_since
         limit = _DENIED_AT_FIRST if self._verdict is None else _DENIED_LATER
         return self.end(error) if now - self._denied_since >= limit else None
