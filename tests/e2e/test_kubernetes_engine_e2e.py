@@ -13,13 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from harness import run, wait_until
 from kubernetes_api import KubernetesApi
+from test_routers_e2e import serve_http_routes
 
 pytestmark = pytest.mark.e2e
 
 WEB = "  web: {ports: {http: 8080}, replicas: 2}\n"
 TILL = "  till: {ports: {http: 8080}}\n"
+EVERY_KIND = """\
+  web:
+    {ports: {http: 8080}, cpu: 100m, autoscaling: {min: 2, max: 4, cpu: 80}, disruption: {min-available: 1},
+     volumes: {data: {path: /data, persistent: {size: 1Gi, access: many}}},
+     entrance: {hosts: [shop.example.com], gateway: infra/public}}
+  admin:
+    {ports: {http: 8080},
+     entrance: {hosts: [admin.example.com], router: ingress-nginx, ingress-class: nginx}}
+  migrate: {job: {}}
+  nightly: {job: {schedule: "0 3 * * *"}}
+"""
+RIGHTS = Path(__file__).parents[2] / "docs" / "rbac" / "engine.yaml"
 IDENTITY = {
     **{f"GIT_{who}_NAME": "Team" for who in ("AUTHOR", "COMMITTER")},
     **{f"GIT_{who}_EMAIL": "team@example.com" for who in ("AUTHOR", "COMMITTER")},
@@ -33,6 +47,7 @@ class World:
     def __init__(self, root: Path, api: KubernetesApi) -> None:
         self.root, self.state, self.draft = root, root / "state", root / "draft"
         self.api, self.namespace = api, api.namespace("engine")
+        self.kubeconfig = api.kubeconfig
         self.engines: list[subprocess.Popen[bytes]] = []
         (self.draft / "environments").mkdir(parents=True)
         self.git("init", "-q", "-b", "main")
@@ -41,7 +56,7 @@ class World:
         return run("git", "-C", self.draft, *words, **IDENTITY).strip()
 
     def release(self, version: str, components: str = WEB + TILL) -> str:
-        names = [line.split(":")[0].strip() for line in components.splitlines()]
+        names = yaml.safe_load(components)
         images = "".join(f'  {name}: {{image: "registry.example.com/{name}:{version}"}}\n' for name in names)
         (self.draft / "app.yaml").write_text(f"app: shop\ncomponents:\n{components}")
         (self.draft / "environments/production.yaml").write_text(
@@ -55,7 +70,7 @@ class World:
         (self.state / "engine.json").unlink(missing_ok=True)
         words = ["engine", "--repository", str(self.draft), "--env", "production", "--state", str(self.state)]
         command = [sys.executable, "-m", "pipegraft", *words, "--poll", "200ms", "--runtime", "kubernetes"]
-        environment = {**os.environ, "KUBECONFIG": str(self.api.kubeconfig)}
+        environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
         with (self.root / "engine.log").open("ab") as log:
             engine = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         self.engines.append(engine)
@@ -211,6 +226,50 @@ def test_the_next_engine_goes_on_where_a_killed_one_was(world: World) -> None:
     world.start()
     world.live(target)
     assert world.get("deployment", "till") is None, "the record of the set outlives the engine"
+
+
+def test_a_kind_that_the_cluster_lacks_is_named_and_forgotten_with_its_release(world: World) -> None:
+    entrance = "{hosts: [shop.example.com], router: istio, gateway: infra/public}"
+    world.release("v1", f"  web: {{ports: {{http: 8080}}, entrance: {entrance}}}\n")
+    world.start()
+    wait_until(lambda: "has no virtualservices" in world.status()["message"], "the missing kind to be told")
+    target = world.release("v2", WEB)
+    world.roll_out("web", "v2")
+    assert world.live(target)["trouble"] == []
+
+
+def test_it_needs_the_documented_rights_and_no_more(world: World) -> None:
+    text = RIGHTS.read_text()
+    for placeholder in ("shop", "engine"):
+        text = text.replace(f"namespace: {placeholder}}}", f"namespace: {world.namespace}}}")
+    if not serve_http_routes(world.api):
+        pytest.skip("no schemas here (PIPEGRAFT_SCHEMAS)")
+    manifests = [entry for entry in yaml.safe_load_all(text) if entry]
+    world.kubeconfig = world.api.user(world.namespace, "pipegraft-engine", *manifests)
+    world.release("v1", EVERY_KIND)
+    world.start()
+    wait_until(lambda: world.get("ingress", "admin") is not None, "all objects of the first release")
+    target = world.release("v2", TILL)
+    world.roll_out("till", "v2")
+    world.live(target)
+    wait_until(lambda: world.get("ingress", "admin") is None, "the first release to be gone")
+    allowed = {
+        (verb, group, resource)
+        for rule in manifests[0]["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    # Applying what is not there yet is recorded as a patch, and refused to who may not create it.
+    told = {right for right in allowed if right[0] != "create"}
+
+    def used() -> set[tuple[str, str, str]]:
+        events = world.api.audited(f"system:serviceaccount:{world.namespace}:pipegraft-engine")
+        assert not [event for event in events if event["responseStatus"]["code"] == 403]
+        asked = [(event["verb"], event["objectRef"]) for event in events]
+        return {(verb, place.get("apiGroup", ""), place["resource"]) for verb, place in asked}
+
+    wait_until(lambda: used() == told, "the rights to be used, all and no other")
 
 
 def test_a_namespace_that_is_not_there_is_named(world: World) -> None:

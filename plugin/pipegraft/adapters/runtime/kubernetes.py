@@ -99,7 +99,7 @@ class ClusterObjects:
         kept = {(_kind_of(item), item["metadata"]["name"]) for item in objects}
         gone = []
         for kind in sorted(self._known(), key=lambda one: (one.kind not in _LAST, one.kind)):
-            for item in self._cluster.find(kind, self._namespace, {_PART_OF: self._set}):
+            for item in self._own(kind):
                 name = item["metadata"]["name"]
                 if (kind, name) not in kept:
                     self._cluster.delete(kind, name, self._namespace)
@@ -107,6 +107,13 @@ class ClusterObjects:
                     gone.append(f"{kind.kind} {name}")
         self._record(frozenset(kind for kind, _ in kept))
         return gone
+
+    def _own(self, kind: Kind) -> Sequence[Object]:
+        """What of a kind belongs to the application; nothing, where the API serves no such kind."""
+        try:
+            return self._cluster.find(kind, self._namespace, {_PART_OF: self._set})
+        except UsageError:
+            return ()
 
     def _apply(self, item: Object) -> None:
         kind, name = _kind_of(item), item["metadata"]["name"]
