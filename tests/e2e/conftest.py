@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from gate_world import World
 from kubernetes_api import KubernetesApi, running_api
 
 
@@ -13,3 +14,31 @@ def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesA
     """A Kubernetes API server; each test makes a namespace of its own there."""
     with running_api(tmp_path_factory.mktemp("kubernetes")) as api:
         yield api
+
+
+@pytest.fixture
+def world(kubernetes: KubernetesApi) -> World:
+    """A gate in a namespace of its own, and its scripted controller."""
+    if not kubernetes.crds:
+        pytest.skip("no schemas here (PIPEGRAFT_SCHEMAS)")
+    return World(kubernetes)
+
+
+@pytest.fixture
+def projects(kubernetes: KubernetesApi) -> None:
+    """AppProjects, of which the tests need no more than that they are kept as written."""
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1alpha1", "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "appprojects.argoproj.io"},
+        "spec": {
+            "group": "argoproj.io",
+            "names": {"kind": "AppProject", "plural": "appprojects", "singular": "appproject"},
+            "scope": "Namespaced",
+            "versions": [version],
+        },
+    }
+    kubernetes.apply(definition)
+    kubernetes.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/appprojects.argoproj.io")
