@@ -8,6 +8,8 @@ from pipegraft.domain.environment_file import bump, images_of, read_environment
 from pipegraft.domain.gray.edits import promote, revert, roll_back, set_phase, set_weight
 from pipegraft.errors import EditRefused
 from pipegraft.model.appspec import ReleaseMark
+from pipegraft.text.yaml import Put, apply, get_value
+from pipegraft.text.yaml.changes import Value
 
 NEW = {"web": "r/web@sha256:2", "pricing": "r/pricing@sha256:2"}
 BLOCK = """\
@@ -98,3 +100,24 @@ def test_without_a_block_there_is_nothing_to_promote() -> None:
     for edit in (promote, lambda text, file: set_weight(text, 5, file=file)):
         with pytest.raises(EditRefused):
             edit(BLOCK, file="e")
+
+
+@pytest.mark.parametrize(
+    ("stable", "gray"),
+    [
+        ("text", {"secret": "s", "key": "k"}),
+        ({"config": "c", "key": "k"}, {"secret": "s", "key": "k"}),
+        ({"config": "c", "key": "k"}, "text"),
+        ("text", None),
+    ],
+)
+def test_a_reference_is_promoted_whole_and_taken_back_to_the_byte(stable: Value, gray: Value) -> None:
+    variable = ("components", "web", "env", "TOKEN")
+    text = apply(BLOCK, [Put(variable, stable)], file="e")
+    prepared_text = bump(
+        text, {}, ReleaseMark(number=13, source="def"), gray=True, file="e", config={variable: gray}
+    ).text
+    done = promote(prepared_text, file="e")
+    assert get_value(done, variable, file="e") == gray
+    assert get_value(done, ("components", "web", "env", "GREETING"), file="e") == "hello"
+    assert revert(done, prepared_text, text, file="e") == text

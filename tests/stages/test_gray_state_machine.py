@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 
-from gray_world import GOOD, OLD, PRODUCTION, STABLE, World, commit_of
+from gray_world import APP, GOOD, OLD, PRODUCTION, STABLE, World, commit_of
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from test_config_release import prepare as prepare_config
 from test_gray_commands import project
 
 from pipegraft.actions.rollback import RollbackRequest, roll_back
 from pipegraft.domain.environment_file import read_environment
 from pipegraft.domain.gray.machine import Command
 from pipegraft.errors import Conflict, DeliveryRefused, OutsideError, Unreachable, UsageError
+from pipegraft.model.appspec import ReleaseMark
 from pipegraft.model.judgement import Answer
 from pipegraft.ports.clock import FakeClock
 from pipegraft.ports.engine import State, Verdict
@@ -28,8 +31,16 @@ ANSWERS = st.lists(st.sampled_from(Answer), min_size=1, max_size=4)
 
 
 def image(number: int) -> str:
-    """What release `number` runs."""
+    """What the pipeline `number` builds."""
     return OLD if number == 12 else f"registry.example.com/shop/web@sha256:{number:064x}"
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What a release runs."""
+
+    image: str = OLD
+    limit: int = 0
 
 
 class Killed(BaseException):
@@ -89,19 +100,18 @@ class BusySource(FakeSource):
 
 
 class GrayReleases(RuleBasedStateMachine):
-    """Releases 13 and 14 over stable release 12, driven by processes that die, race and are interrupted."""
+    """Images and configuration over release 12, by processes that die, race and are interrupted."""
 
     @initialize(policy=st.sampled_from(["rollback", "hold", "promote"]))
     def begin(self, policy: str) -> None:
         self.moments = Moments()
         self.world = World(**{"on-inconclusive": policy, "interval": "5s"})
         self.world.clock = BusyClock(self.moments)
-        self.world.branch = BusyBranch(
-            self.moments, {PRODUCTION: STABLE, "app.yaml": "app: shop\n"}, self.world.clock
-        )
+        self.world.branch = BusyBranch(self.moments, {PRODUCTION: STABLE, "app.yaml": APP}, self.world.clock)
         self.world.engine._branch = self.world.branch
         self.replicas = 2
         self.newest = 12
+        self.runs = {12: Runs()}
 
     # What happens
 
@@ -109,8 +119,30 @@ class GrayReleases(RuleBasedStateMachine):
     def bump(self, again: bool) -> None:
         """iac-bump of the next pipeline, or of the newest one once more."""
         number = self.newest if again else self.newest + 1
-        self.world.prepare(number, image(number))
+        stable = self.runs[self.serving().number]
+        if number not in self.runs or self.runs[number].image == image(number):  # it has its number alone
+            self.runs[number] = replace(stable, image=image(number))
+            self.world.prepare(number, image(number))
         self.newest = number
+
+    @rule(again=st.booleans())
+    def configure(self, again: bool) -> None:
+        """`pipegraft gray prepare` of a new number, or of the newest one once more."""
+        number = self.newest if again else self.newest + 1
+        stable = self.runs[self.serving().number]
+        if number in self.runs and self.runs[number].limit != number:
+            return  # a pipeline has its number alone
+        with suppress(UsageError):
+            done = prepare_config(self.world, f"components.web.env.LIMIT={number}", number=number)
+            assert done
+            if done.outcome == "written":
+                self.runs[number] = replace(stable, limit=number)
+                self.newest = number
+
+    def serving(self) -> ReleaseMark:
+        held = read_environment(self.world.text, PRODUCTION).release
+        assert held
+        return held
 
     @rule()
     def somebody_edits(self) -> None:
@@ -152,7 +184,7 @@ class GrayReleases(RuleBasedStateMachine):
     @rule(
         answers=ANSWERS,
         at=st.integers(1, 8),
-        by=st.sampled_from(["edit", "bump", "process", "rollback", *COMMANDS]),
+        by=st.sampled_from(["edit", "bump", "configure", "process", "rollback", *COMMANDS]),
         answers_of_other=ANSWERS,
     )
     def a_process_is_interrupted(
@@ -177,6 +209,8 @@ class GrayReleases(RuleBasedStateMachine):
             self.somebody_edits()
         elif by == "bump":
             self.bump(again=False)
+        elif by == "configure":
+            self.configure(again=False)
         elif by == "rollback":
             self.somebody_takes_the_newest_release_back()
         elif by == "process":
@@ -202,8 +236,11 @@ class GrayReleases(RuleBasedStateMachine):
     def expected(self, number: int) -> str:
         """The file with one release serving, and nothing else changed but what people changed."""
         text = STABLE.replace("replicas: 2 ", f"replicas: {self.replicas} ")
+        runs = self.runs[number]
+        if runs.limit:
+            text += f'    env:\n      LIMIT: "{runs.limit}"\n'
         if number != 12:
-            text = text.replace(OLD, image(number))
+            text = text.replace(OLD, runs.image)
             text = text.replace("number: 12, source: abc", f"number: {number}, source: {commit_of(number)}")
         return text
 
@@ -213,7 +250,9 @@ class GrayReleases(RuleBasedStateMachine):
         assert held.release
         without_block = self.world.text.partition("gray:\n")[0]
         assert without_block == self.expected(held.release.number)
-        assert held.components["web"].image == image(held.release.number)
+        runs = self.runs[held.release.number]
+        assert held.components["web"].image == runs.image
+        assert (held.components["web"].env or {}).get("LIMIT", "0") == str(runs.limit)
 
     @invariant()
     def the_history_explains_what_serves(self) -> None:
@@ -258,8 +297,6 @@ class Expiring(FakeJudge):
     """Says that the time is over with every fourth inconclusive answer."""
 
     def __call__(self, policy, observations):  # type: ignore[no-untyped-def]
-        from dataclasses import replace
-
         found = super().__call__(policy, observations)
         inconclusive = found.answer is Answer.INCONCLUSIVE
         return replace(found, expired=inconclusive and len(observations) % 4 == 0)

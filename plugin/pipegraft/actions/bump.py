@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipegraft.actions.attest import provenance_of
 from pipegraft.actions.rewrite import Changes, Read
+from pipegraft.domain.bump.config import read_config
 from pipegraft.domain.bump.pinned import PinnedImage
 from pipegraft.domain.bump.plan import BumpRequest, PlannedBump, plan_bump, refuse_conflict
 from pipegraft.domain.bump.policy import refuse_provenance
 from pipegraft.domain.bump.promotion import released_in
 from pipegraft.domain.commit_message import commit_message, release_trailers
+from pipegraft.domain.environment_file import ConfigPath
 from pipegraft.errors import UsageError, Vetoed
 from pipegraft.model.appspec import ReleaseMark
 from pipegraft.model.release import IacCommit, Release, Source
 from pipegraft.ports.iac import NewerProposed
 from pipegraft.ports.stage import IacBranch, StageContext
+from pipegraft.text.yaml.changes import Value
 
 __all__ = ["Bump", "prepare_bump", "record_bump", "record_newer", "show_bump"]
 
@@ -47,14 +52,16 @@ class Bump:
                 return f"superseded: release {held.number} was rolled back, and {number} is not newer"
             return f"superseded: {self.planned.path} holds release {held.number}, newer than {number}"
         if self.planned.outcome == "unchanged":
-            return f"unchanged: {environment} has these images already"
+            what = "these images" if self.request.images else "this configuration"
+            return f"unchanged: {environment} has {what} already"
         if self.planned.step == "prepare":
             return f"{app}: prepare release {number} in {environment}"
         return f"{app}: release {number} in {environment}"
 
     def _message(self) -> str:
         lines = (
-            f"{place}: {before or 'new'} → {after}" for place, (before, after) in self.planned.changes.items()
+            f"{place}: {'new' if before is None else _said(before)} → {_said(after)}"
+            for place, (before, after) in self.planned.changes.items()
         )
         # A promoted release may have been named by a person, so its source is not checked again.
         source = Source.model_construct(
@@ -68,7 +75,20 @@ class Bump:
         return commit_message(self.headline(), lines, trailers)
 
 
-def prepare_bump(context: StageContext, branch: IacBranch, origin: str | None, *, verify: bool) -> Bump:
+def _said(value: Value) -> str:
+    """A value for people."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def prepare_bump(
+    context: StageContext,
+    branch: IacBranch,
+    origin: str | None,
+    *,
+    verify: bool,
+    config: Sequence[str] = (),
+    images: bool = True,
+) -> Bump:
     """The edit that writes a release, its images checked.
 
     Arguments:
@@ -76,13 +96,20 @@ def prepare_bump(context: StageContext, branch: IacBranch, origin: str | None, *
         branch: where it is to be written.
         origin: the environment to promote from; the release record's images if None.
         verify: ask the registry for every digest; what the environment requires is asked for anyway.
+        config: ``PATH=VALUE`` of what is released with the images.
+        images: whether any are released; else the configuration alone is.
 
     Raises:
         UsageError: there are no images, or the registry does not have one.
         Vetoed: an image lacks the provenance that the environment requires.
         OutsideError: the repository or the registry did not answer.
     """
-    edit = Bump(_request(context, branch, origin), context.releases.load())
+    wanted = read_config(config)
+    if not images and not wanted:
+        raise UsageError("there is nothing to release", fix="name configuration, or release images")
+    edit = Bump(_request(context, branch, origin, images=images, config=wanted), context.releases.load())
+    if not images:
+        return edit
     if verify:
         _verify(context, edit.request)
     _ask_policy(context, edit.request)
@@ -124,20 +151,31 @@ def _record(context: StageContext, edit: Bump, commit: str, *, attempts: int) ->
     return done
 
 
-def _request(context: StageContext, branch: IacBranch, origin: str | None) -> BumpRequest:
+def _request(
+    context: StageContext,
+    branch: IacBranch,
+    origin: str | None,
+    *,
+    images: bool,
+    config: Mapping[ConfigPath, Value],
+) -> BumpRequest:
     environment = context.require_environment()
     release = context.releases.load()
+    own = ReleaseMark(number=release.source.number, source=release.source.commit)
+    if not images:
+        return BumpRequest(context.delivery, environment, own, {}, config)
     if origin:
         tip = branch.tip()
-        mark, images = released_in(lambda path: branch.read(path, tip), context.delivery, origin, environment)
-        return BumpRequest(context.delivery, environment, mark, images)
+        mark, carried = released_in(
+            lambda path: branch.read(path, tip), context.delivery, origin, environment
+        )
+        return BumpRequest(context.delivery, environment, mark, carried, config)
     if not release.images:
         raise UsageError(
             "expected the release record to name images, found none", fix="run image-build before iac-bump"
         )
-    images = {name: PinnedImage.parse(one.reference, one.input_hash) for name, one in release.images.items()}
-    mark = ReleaseMark(number=release.source.number, source=release.source.commit)
-    return BumpRequest(context.delivery, environment, mark, images)
+    built = {name: PinnedImage.parse(one.reference, one.input_hash) for name, one in release.images.items()}
+    return BumpRequest(context.delivery, environment, own, built, config)
 
 
 def _verify(context: StageContext, request: BumpRequest) -> None:

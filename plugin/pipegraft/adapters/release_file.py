@@ -21,12 +21,16 @@ class FileReleaseStore:
 
     Arguments:
         path: the file; its folder is made when needed.
+        begin: what the record is until something is saved, whatever the file holds; what it holds if None.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, begin: Release | None = None) -> None:
         self.path = path
+        self._begin = begin
 
     def load(self) -> Release:
+        if self._begin is not None:
+            return self._begin
         place = Place(str(self.path))
         try:
             return Release.model_validate_json(self.path.read_bytes())
@@ -45,6 +49,7 @@ class FileReleaseStore:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         content = release.model_dump_json(by_alias=True, indent=2)
         write_atomically(self.path, content.encode() + b"\n")
+        self._begin = None
 
 
 _FIX = "run image-build first, and carry .pipegraft/release.json to this job as an artifact"

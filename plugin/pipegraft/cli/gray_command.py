@@ -28,7 +28,7 @@ _release_option = click.option(
 
 @click.group("gray")
 def command() -> None:
-    """Show a gray release, or approve, abort, pause or skip: each word is a commit."""
+    """Prepare or show a gray release, or approve, abort, pause or skip: each word is a commit."""
 
 
 @command.command("status")
@@ -66,6 +66,45 @@ def report(file: Path, environment: str | None, release: int | None, directory: 
     text = json.dumps(found.to_json(), indent=2) + "\n" if file.suffix == ".json" else render_html(found)
     write_page(file, text)
     click.echo(f"{found.environment}: release {found.release}: {file}")
+
+
+@command.command("prepare")
+@_environment_option
+@click.option(
+    "--set",
+    "config",
+    multiple=True,
+    required=True,
+    metavar="PATH=VALUE",
+    help="What the new version has: components.NAME.KEY…=VALUE, as in the app spec. Repeatable.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the difference and write nothing.")
+@directory_option
+@json_option
+def prepare(
+    *, environment: str | None, config: tuple[str, ...], dry_run: bool, directory: Path, as_json: bool
+) -> None:
+    """Prepare a change of configuration as a release, with the images that run.
+
+    Like iac-bump it adds a gray block of weight 0. `pipegraft run sync-gate gray-release` then moves the
+    requests, and promotes the change or takes it back.
+    """
+    from pipegraft.reports.progress import open_progress  # noqa: PLC0415
+    from pipegraft.usecases.prepare_config import prepare_config  # noqa: PLC0415
+    from pipegraft.usecases.project import open_project  # noqa: PLC0415
+
+    project = open_project(directory, load_plugins())
+    with open_progress() as progress:
+        name, release = prepare_config(
+            project, environment, config, progress, variables=os.environ, dry_run=dry_run
+        )
+    part = release.environments.get(name)
+    bump = part.bump if part else None
+    if as_json:
+        found = {"environment": name, "release": release.source.number, "outcome": "planned", "commit": None}
+        print_json(found | ({"outcome": bump.outcome, "commit": bump.commit} if bump else {}))
+    elif bump and bump.outcome == "written":
+        click.echo(f"next: pipegraft run sync-gate gray-release --env {name}")
 
 
 def _teller(word: Command, summary: str) -> Callable[..., None]:

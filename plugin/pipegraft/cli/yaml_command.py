@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import click
 
 from pipegraft.cli.common import json_option, print_json
@@ -11,10 +9,6 @@ from pipegraft.cli.common import json_option, print_json
 __all__ = ["command"]
 
 _KINDS = ("auto", "string", "int", "float", "bool", "null", "yaml")
-# A path may hold '=' inside its brackets, where quotes may hold brackets.
-_ASSIGNMENT = re.compile(
-    r"""((?:[^=\["']|\[(?:[^\]"']|"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')*\])+)=(.*)""", re.DOTALL
-)
 
 document_option = click.option(
     "--document", type=click.IntRange(min=0), help="Which of several documents, counted from 0."
@@ -123,7 +117,9 @@ def set_(
 
 
 def _split(word: str) -> tuple[str, str]:
-    found = _ASSIGNMENT.fullmatch(word)
-    if not found:
+    from pipegraft.text.yaml import split_assignment  # noqa: PLC0415
+
+    found = split_assignment(word)
+    if found is None:
         raise click.UsageError(f"expected PATH=VALUE, found {word!r}")
-    return found[1], found[2]
+    return found

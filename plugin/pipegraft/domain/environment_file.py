@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from pipegraft.domain.configuration import parse_document
 from pipegraft.errors import ConfigError, Problem, UsageError
@@ -19,6 +19,7 @@ from pipegraft.text.yaml.changes import Value
 
 __all__ = [
     "Bump",
+    "ConfigPath",
     "Outcome",
     "Step",
     "app_path",
@@ -31,6 +32,8 @@ __all__ = [
 
 Outcome = Literal["written", "unchanged", "superseded"]
 Step = Literal["bump", "prepare"]
+ConfigPath = tuple[str, ...]
+"""Where a value of a component's configuration stands: ``components``, the component's name, keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Bump:
         step: `bump` sets the images for all requests; `prepare` adds them as a gray block of weight 0.
         text: the file's new text; the old one unless written.
         images: component → image before, for those that change.
+        config: path → value before, None if there was none, for what changes.
         held: the newest release that stood there before.
     """
 
@@ -50,6 +54,7 @@ class Bump:
     step: Step = "bump"
     text: str = ""
     images: Mapping[str, str | None] = field(default_factory=dict)
+    config: Mapping[ConfigPath, Value] = field(default_factory=dict)
     held: ReleaseMark | None = None
 
 
@@ -69,13 +74,16 @@ def app_path(folder: str | None) -> str:
     return f"{folder.rstrip('/')}/app.yaml" if folder else "app.yaml"
 
 
-def check_app(text: str | None, app: str, file: str) -> None:
+def check_app(text: str | None, app: str, file: str) -> str:
     """Make sure the IaC repository is the one of this application.
 
     Arguments:
         text: its app spec, None if there is none.
         app: the application that is delivered.
         file: name for messages.
+
+    Returns:
+        The app spec.
 
     Raises:
         UsageError: there is no app spec, or it is another application's.
@@ -94,6 +102,7 @@ def check_app(text: str | None, app: str, file: str) -> None:
             "correct 'iac' in delivery.yaml: this folder belongs to another application",
         )
         raise ConfigError([problem])
+    return text
 
 
 def read_environment(text: str, file: str) -> AppEnvironment:
@@ -119,13 +128,22 @@ def images_of(environment: AppEnvironment, *, gray: bool = False) -> dict[str, s
     return {name: one.image for layer in layers for name, one in layer.items() if one.image}
 
 
-def bump(text: str | None, images: Mapping[str, str], release: ReleaseMark, *, gray: bool, file: str) -> Bump:
+def bump(
+    text: str | None,
+    images: Mapping[str, str],
+    release: ReleaseMark,
+    *,
+    gray: bool,
+    file: str,
+    config: Mapping[ConfigPath, Value] | None = None,
+) -> Bump:
     """Bring a release into an environment file.
 
     Arguments:
         text: the file as it is, None if it does not exist.
         images: component → reference of each image of the release.
         release: which release it is.
+        config: values of the components that are released with the images.
         gray: whether traffic moves step by step; ignored while nothing runs there yet.
         file: name for messages.
 
@@ -133,8 +151,9 @@ def bump(text: str | None, images: Mapping[str, str], release: ReleaseMark, *, g
         ConfigError: the file is not an environment file.
         EditRefused: the edit cannot be made exactly.
     """
-    if text is None or load_marked(text, file).data is None:
-        return _first(text or "", images, release, file)
+    data = None if text is None else load_marked(text, file).data
+    if text is None or data is None:
+        return _first(text or "", images, release, file, config or {})
     held = read_environment(text, file)
     newest = max(
         (mark for mark in (held.release, held.gray and held.gray.release) if mark),
@@ -145,18 +164,18 @@ def bump(text: str | None, images: Mapping[str, str], release: ReleaseMark, *, g
         return Bump("superseded", text=text, held=newest)
     stable = images_of(held)
     changed = {name: stable.get(name) for name, image in images.items() if stable.get(name) != image}
+    config, old = _differing(data, config or {})
     gone = [Remove(("gray",))] if held.gray else []
-    if gray and stable and changed:
+    if gray and stable and (changed or config):
         step: Step = "prepare"
-        same = _is_prepared(held, images, release)
-        edits: list[Edit] = [
-            *gone,
-            Put(("gray",), _gray_block({name: images[name] for name in changed}, release)),
-        ]
+        same = _is_prepared(held, images, release) and not _differing(data["gray"], config)[0]
+        block = _gray_block({name: images[name] for name in changed}, config, release)
+        edits: list[Edit] = [*gone, Put(("gray",), block)]
     else:
         step = "bump"
-        same = not changed and not held.gray
+        same = not changed and not config and not held.gray
         pins = [Put(("components", name, "image"), images[name]) for name in changed]
+        pins += [Put(path, value) for path, value in config.items()]
         number, source = (
             Put(("release", "number"), release.number),
             Put(("release", "source"), release.source),
@@ -164,15 +183,46 @@ def bump(text: str | None, images: Mapping[str, str], release: ReleaseMark, *, g
         edits = [*pins, number, source, *gone]
     if same:
         return Bump("unchanged", step, text, held=newest)
-    return Bump("written", step, apply(text, edits, file=file), changed, newest)
+    return Bump("written", step, apply(text, edits, file=file), changed, old, newest)
 
 
-def _first(text: str, images: Mapping[str, str], release: ReleaseMark, file: str) -> Bump:
+def _differing(
+    data: Any, config: Mapping[ConfigPath, Value]
+) -> tuple[dict[ConfigPath, Value], dict[ConfigPath, Value]]:
+    """What is not as it is wanted: wanted, and before."""
+    before = {path: _value_at(data, path) for path in config}
+    wanted = {path: value for path, value in config.items() if before[path] != (value,)}
+    return wanted, {path: before[path][0] if before[path] else None for path in wanted}
+
+
+def _value_at(data: Any, path: ConfigPath) -> tuple[Value, ...]:
+    """The value at a path; nothing if there is none."""
+    value = data
+    for part in path:
+        if not isinstance(value, dict) or part not in value:
+            return ()
+        value = value[part]
+    return (value,)
+
+
+def _first(
+    text: str,
+    images: Mapping[str, str],
+    release: ReleaseMark,
+    file: str,
+    config: Mapping[ConfigPath, Value],
+) -> Bump:
     head = text if not text or text.endswith("\n") else f"{text}\n"
     seed = f"{head}release:\n  number: {release.number}\n"
     content = {name: {"image": image} for name, image in images.items()}
     edits = [Put(("release", "source"), release.source), Put(("components",), content)]
-    return Bump("written", text=apply(seed, edits, file=file), images=dict.fromkeys(images))
+    edits += [Put(path, value) for path, value in config.items()]
+    return Bump(
+        "written",
+        text=apply(seed, edits, file=file),
+        images=dict.fromkeys(images),
+        config=dict.fromkeys(config),
+    )
 
 
 def _is_prepared(held: AppEnvironment, images: Mapping[str, str], release: ReleaseMark) -> bool:
@@ -184,10 +234,18 @@ def _is_prepared(held: AppEnvironment, images: Mapping[str, str], release: Relea
     )
 
 
-def _gray_block(images: Mapping[str, str], release: ReleaseMark) -> dict[str, Value]:
+def _gray_block(
+    images: Mapping[str, str], config: Mapping[ConfigPath, Value], release: ReleaseMark
+) -> dict[str, Value]:
+    components: dict[str, Any] = {name: {"image": image} for name, image in images.items()}
+    for path, value in config.items():
+        inner = components
+        for part in path[1:-1]:
+            inner = inner.setdefault(part, {})
+        inner[path[-1]] = value
     return {
         "release": {"number": release.number, "source": release.source},
         "weight": 0,
         "phase": "step",
-        "components": {name: {"image": image} for name, image in images.items()},
+        "components": components,
     }

@@ -24,6 +24,10 @@ class IacBumpInputs(StageInputs):
     """Show the change as a diff and write nothing."""
     promote_from: Name | None = Field(default=None, alias="from")
     """Carry exactly what another environment runs, instead of this pipeline's images."""
+    config: str = ""
+    """Configuration to release too: a PATH=VALUE a line, such as components.web.env.LIMIT=5."""
+    images: bool = True
+    """Release images; without, `config` alone is a release on what runs there."""
     verify: bool = True
     """Ask the registry for every digest before it is written."""
     deadline: Duration = 300.0
@@ -34,13 +38,21 @@ def run(context: StageContext, inputs: IacBumpInputs) -> None:
     """Write the release into the environment's files, or find that there is nothing to write.
 
     Raises:
-        UsageError: there are no images, or the IaC repository is not this application's.
+        UsageError: there are no images, the configuration cannot be released, or the IaC repository is not
+            this application's.
         Conflict: somebody changed the same image by hand meanwhile.
         Vetoed: an image lacks the provenance that the environment requires.
         OutsideError: the repository or the registry did not answer.
     """
     branch = context.connections.iac()
-    edit = prepare_bump(context, branch, inputs.promote_from, verify=inputs.verify)
+    edit = prepare_bump(
+        context,
+        branch,
+        inputs.promote_from,
+        verify=inputs.verify,
+        config=[line for line in inputs.config.splitlines() if line.strip()],
+        images=inputs.images,
+    )
     if inputs.dry_run:
         show_bump(context, edit, branch)
         return

@@ -27,7 +27,14 @@ from pipegraft.reports.gray_report import GrayReport, ReportedLook, ReportedStep
 from pipegraft.usecases.connect import LiveConnections
 from pipegraft.usecases.project import Project
 
-__all__ = ["GrayStatus", "gray_report", "gray_status", "tell_gray", "wait_until_live"]
+__all__ = [
+    "GrayStatus",
+    "choose_environment",
+    "gray_report",
+    "gray_status",
+    "tell_gray",
+    "wait_until_live",
+]
 
 
 _NEWEST = 1000
@@ -260,11 +267,7 @@ class _Subject:
     """The environment that is meant, and its newest release."""
 
     def __init__(self, project: Project, environment: str | None, connections: Connections) -> None:
-        declared = {
-            name: one.gray for name, one in project.delivery.environments.items() if one.gray is not None
-        }
-        self.name = _choose(declared, environment)
-        self.gray = declared[self.name]
+        self.name, self.gray = choose_environment(project, environment)
         self._delivery = project.delivery
         self._connections = connections
         self._iac = connections.iac()
@@ -319,9 +322,18 @@ class _Subject:
         return f"{weight}{verdict.phase}: {verdict.reason}"
 
 
-def _choose(declared: Mapping[str, Gray], environment: str | None) -> str:
+def choose_environment(project: Project, environment: str | None) -> tuple[str, Gray]:
+    """The environment that is meant, and how it declares its gray releases.
+
+    Arguments:
+        environment: its name; may be None if only one declares gray releases.
+
+    Raises:
+        UsageError: there is none of that name with gray releases, or there are several to choose from.
+    """
+    declared = {name: one.gray for name, one in project.delivery.environments.items() if one.gray is not None}
     if environment is None and len(declared) == 1:
-        return next(iter(declared))
+        return next(iter(declared.items()))
     if environment is None:
         raise UsageError(
             f"expected one environment with gray releases, found {', '.join(declared) or 'none'}",
@@ -332,4 +344,4 @@ def _choose(declared: Mapping[str, Gray], environment: str | None) -> str:
             f"environment '{environment}' declares no gray releases; those that do: "
             f"{', '.join(declared) or 'none'}"
         )
-    return environment
+    return environment, declared[environment]

@@ -33,12 +33,14 @@ class RunRequest:
         settings: ``input`` or ``stage.input`` → value as written by a user.
         variables: the process's environment variables, for the CI system's facts and
             ``PIPEGRAFT_INPUT_<STAGE>_<INPUT>``; ``PIPEGRAFT_RELEASE_NUMBER`` numbers a run outside of CI.
+        anew: whether it is a release of its own, even of a source commit that was released before.
     """
 
     stages: tuple[str, ...] = ()
     environment: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    anew: bool = False
 
 
 def run_stages(
@@ -58,7 +60,7 @@ def run_stages(
     chosen = plan_project(project, request.stages, request.environment)
     stages = {one.stage: project.plugins.get(STAGES, one.stage) for one in chosen}
     inputs = read_inputs(stages.values(), request.settings, request.variables)
-    store = open_record(project, request.variables)
+    store = open_record(project, request.variables, anew=request.anew)
     opened = connections or LiveConnections(project)
     heard = _Heard(project, progress)
     for planned in chosen:
@@ -128,14 +130,17 @@ def _first_line(error: Exception) -> str:
     return message.splitlines()[0] if message else type(error).__name__
 
 
-def open_record(project: Project, variables: Mapping[str, str]) -> FileReleaseStore:
+def open_record(project: Project, variables: Mapping[str, str], *, anew: bool = False) -> FileReleaseStore:
     """The project's release record, begun anew if it is of another source commit.
 
     Arguments:
         variables: the process's environment variables, for the CI system's facts.
+        anew: begin anew in any case; the file stays as it is until a stage records something.
     """
     store = FileReleaseStore(project.root / RECORD)
     app, source = project.delivery.app, _source(project, variables)
+    if anew:
+        return FileReleaseStore(store.path, Release(app=app, source=source))
     release = store.load() if store.path.exists() else None
     if release is None or (release.app, release.source.commit) != (app, source.commit):
         store.save(Release(app=app, source=source))

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from pipegraft.domain.bump.config import changes_what_runs, refuse_delivery, refuse_number, refuse_standing
 from pipegraft.domain.bump.pinned import PinnedImage
 from pipegraft.domain.bump.state import EnvironmentState, read_state, state_path, write_state
 from pipegraft.domain.bump.targets import write_target
-from pipegraft.domain.environment_file import Outcome, Step, app_path, bump, check_app, environment_path
+from pipegraft.domain.environment_file import (
+    Bump,
+    ConfigPath,
+    Outcome,
+    Step,
+    app_path,
+    bump,
+    check_app,
+    environment_path,
+    read_environment,
+)
 from pipegraft.errors import Conflict, UsageError
 from pipegraft.model.appspec import ReleaseMark
 from pipegraft.model.delivery import Delivery
+from pipegraft.text.yaml import format_path
+from pipegraft.text.yaml.changes import Value
 
 __all__ = ["BumpRequest", "PlannedBump", "plan_bump", "refuse_conflict"]
 
@@ -28,12 +41,14 @@ class BumpRequest:
         environment: name of the environment.
         mark: which release it is.
         images: component → image.
+        config: values of the components that are released too, or alone if there are no images.
     """
 
     delivery: Delivery
     environment: str
     mark: ReleaseMark
     images: Mapping[str, PinnedImage]
+    config: Mapping[ConfigPath, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +71,7 @@ class PlannedBump:
     step: Step = "bump"
     files: Mapping[str, str] = field(default_factory=dict)
     before: Mapping[str, str] = field(default_factory=dict)
-    changes: Mapping[str, tuple[str | None, str]] = field(default_factory=dict)
+    changes: Mapping[str, tuple[Value, Value]] = field(default_factory=dict)
     held: ReleaseMark | None = None
     taken_back: bool = False
 
@@ -74,9 +89,15 @@ def plan_bump(read: Read, request: BumpRequest) -> PlannedBump:
         EditRefused: an edit cannot be made exactly.
     """
     folder = request.delivery.iac.path
+    if request.config:
+        declared = request.delivery.environments[request.environment]
+        observed = declared.gray.router if declared.gray and declared.gray.rollout else None
+        refuse_delivery(request.environment, targets=bool(declared.targets), observed=observed)
     state_file = state_path(folder, request.environment)
     state = read_state(read(state_file), state_file)
     if state.taken_back and state.taken_back.number >= request.mark.number:
+        if not request.images:
+            refuse_number(state.taken_back, request.mark.number, request.environment)
         path = environment_path(folder, request.environment)
         return PlannedBump("superseded", path, held=state.taken_back, taken_back=True)
     if request.delivery.environments[request.environment].targets:
@@ -99,30 +120,49 @@ def refuse_conflict(first: PlannedBump, now: PlannedBump) -> None:
         seen = first.changes.get(place, (wanted, wanted))[0]
         if found != seen:
             raise Conflict(
-                f"{place}: somebody changed this meanwhile: it was {seen or 'absent'}, "
-                f"is {found or 'absent'}, and this release wants {wanted}",
+                f"{place}: somebody changed this meanwhile: it was {_told(seen)}, "
+                f"is {_told(found)}, and this release wants {wanted}",
                 fix="agree with whoever changed it, then run this again",
             )
 
 
+def _told(value: Value) -> Value:
+    return "absent" if value is None else value
+
+
 def _plan_spec(read: Read, request: BumpRequest) -> PlannedBump:
     app_file = app_path(request.delivery.iac.path)
-    check_app(read(app_file), request.delivery.app, app_file)
+    app = check_app(read(app_file), request.delivery.app, app_file)
     path = environment_path(request.delivery.iac.path, request.environment)
     text = read(path)
     references = {name: image.reference() for name, image in request.images.items()}
     gray = request.delivery.environments[request.environment].gray
     stepwise = gray is not None and gray.rollout is None  # else the controller takes it step by step itself
-    made = bump(text, references, request.mark, gray=stepwise, file=path)
+    made = bump(text, references, request.mark, gray=stepwise, file=path, config=request.config)
+    if request.config:
+        made = _check_config(made, app, text or "", request, path)
+    changes: dict[str, tuple[Value, Value]] = {
+        f"{path}: image of '{name}'": (before, references[name]) for name, before in made.images.items()
+    }
+    changes |= {
+        f"{path}: {format_path(at)}": (before, request.config[at]) for at, before in made.config.items()
+    }
     return PlannedBump(
-        made.outcome,
-        path,
-        made.step,
-        {path: made.text},
-        {path: text or ""},
-        {f"{path}: image of '{name}'": (before, references[name]) for name, before in made.images.items()},
-        made.held,
+        made.outcome, path, made.step, {path: made.text}, {path: text or ""}, changes, made.held
     )
+
+
+def _check_config(made: Bump, app: str, text: str, request: BumpRequest, path: str) -> Bump:
+    """The same if it may be written; unchanged if no pod would be another one."""
+    if not request.images:
+        held = read_environment(text, path)
+        refuse_standing(made, held, request.mark.number, request.environment)
+    if made.outcome != "written":
+        return made
+    app_file = app_path(request.delivery.iac.path)
+    if changes_what_runs(app, made.text, environment=request.environment, app_file=app_file, file=path):
+        return made
+    return replace(made, outcome="unchanged", text=text)
 
 
 def _plan_targets(read: Read, request: BumpRequest, state: EnvironmentState, state_file: str) -> PlannedBump:

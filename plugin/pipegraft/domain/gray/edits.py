@@ -14,6 +14,8 @@ from pipegraft.text.yaml.reading import Read
 __all__ = ["promote", "revert", "roll_back", "set_phase", "set_weight"]
 
 _GRAY: Path = ("gray",)
+_VARIABLES: Path = ("env",)
+"""Below ``gray.components.NAME``: the reference in there is one value."""
 
 
 def set_weight(text: str, weight: int, *, file: str) -> str:
@@ -92,8 +94,8 @@ def _restore(stable: str, path: Path, file: str) -> Edit:
 
 
 def _leaves(value: Read, path: Path) -> Iterator[tuple[Path, Read]]:
-    """Everything that is not a mapping, with its path: overlays are merged key by key."""
-    if isinstance(value, dict) and value:
+    """Everything that overlays replace whole, with its path; see `pipegraft.domain.merging`."""
+    if isinstance(value, dict) and value and path[3:-1] != _VARIABLES:
         for key, item in value.items():
             yield from _leaves(item, (*path, key))
     else:

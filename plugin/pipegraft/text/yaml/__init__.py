@@ -12,7 +12,7 @@ from __future__ import annotations
 from pipegraft.text.yaml.edits import Edit, Insert, Put, Remove, Set, apply, set_values
 from pipegraft.text.yaml.files import decode
 from pipegraft.text.yaml.markers import marked_names, set_marked
-from pipegraft.text.yaml.paths import Path, Where, format_path, parse_path
+from pipegraft.text.yaml.paths import Path, Where, format_path, parse_path, split_assignment
 from pipegraft.text.yaml.reading import aliases_of, get_text, get_value, has_path, locate
 from pipegraft.text.yaml.scalars import Scalar
 from pipegraft.text.yaml.source import Span
@@ -39,4 +39,5 @@ __all__ = [
     "parse_path",
     "set_marked",
     "set_values",
+    "split_assignment",
 ]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from pipegraft.errors import EditRefused, Place
 
-__all__ = ["Path", "Where", "format_path", "parse_path"]
+__all__ = ["Path", "Where", "format_path", "parse_path", "split_assignment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,18 @@ _WHERE = re.compile(r"""\[([^\[\]"'=]+)=(?:("(?:[^"\\]|\\.)*")|([^\[\]"']*))\]""
 _BARE_VALUE = re.compile(r"""[^\[\]"']*""")
 _DOUBLE_QUOTED = re.compile(r'\[("(?:[^"\\]|\\.)*")\]')
 _SINGLE_QUOTED = re.compile(r"\['((?:[^']|'')*)'\]")
+
+
+_ASSIGNMENT = re.compile(
+    r"""((?:[^=\["']|\[(?:[^\]"']|"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')*\])+)=(.*)""", re.DOTALL
+)
+"""A path may hold '=' inside its brackets, where quotes may hold brackets."""
+
+
+def split_assignment(word: str) -> tuple[str, str] | None:
+    """Path and value of ``PATH=VALUE``, both as written; None if it is not that."""
+    found = _ASSIGNMENT.fullmatch(word)
+    return (found[1], found[2]) if found else None
 
 
 def parse_path(text: str) -> Path:

@@ -35,6 +35,8 @@ class Stages implements Serializable {
         'iac-bump': [deploys: true, inputs: [
             'dry-run': 'PIPEGRAFT_INPUT_IAC_BUMP_DRY_RUN',
             'from': 'PIPEGRAFT_INPUT_IAC_BUMP_FROM',
+            'config': 'PIPEGRAFT_INPUT_IAC_BUMP_CONFIG',
+            'images': 'PIPEGRAFT_INPUT_IAC_BUMP_IMAGES',
             'verify': 'PIPEGRAFT_INPUT_IAC_BUMP_VERIFY',
             'deadline': 'PIPEGRAFT_INPUT_IAC_BUMP_DEADLINE',
         ]],
