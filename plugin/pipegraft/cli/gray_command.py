@@ -86,8 +86,8 @@ def prepare(
 ) -> None:
     """Prepare a change of configuration as a release, with the images that run.
 
-    Like iac-bump it adds a gray block of weight 0. `pipegraft run sync-gate gray-release` then moves the
-    requests, and promotes the change or takes it back.
+    Like iac-bump it adds a gray block of weight 0. `pipegraft run gray-release` then waits for the engine,
+    moves the requests, and promotes the change or takes it back.
     """
     from pipegraft.reports.progress import open_progress  # noqa: PLC0415
     from pipegraft.usecases.prepare_config import prepare_config  # noqa: PLC0415
@@ -104,7 +104,7 @@ def prepare(
         found = {"environment": name, "release": release.source.number, "outcome": "planned", "commit": None}
         print_json(found | ({"outcome": bump.outcome, "commit": bump.commit} if bump else {}))
     elif bump and bump.outcome == "written":
-        click.echo(f"next: pipegraft run sync-gate gray-release --env {name}")
+        click.echo(f"next: pipegraft run gray-release --env {name}")
 
 
 def _teller(word: Command, summary: str) -> Callable[..., None]:

@@ -25,7 +25,7 @@ def prepare_config(
     dry_run: bool = False,
     connections: Connections | None = None,
 ) -> tuple[str, Release]:
-    """Add a gray block of weight 0 with configuration to an environment; sync-gate and gray-release go on.
+    """Add a gray block of weight 0 with configuration to an environment; gray-release goes on.
 
     Arguments:
         environment: its name; may be None if only one declares gray releases.
