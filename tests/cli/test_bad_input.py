@@ -201,3 +201,34 @@ def test_no_git_repository(shop: Path) -> None:
     assert code == 2
     assert "expected a git repository with a commit" in said
     assert not (shop / ".pipegraft").exists()
+
+
+@pytest.mark.parametrize("name", ["story.txt", "story", "story.html.gz"])
+def test_a_report_of_an_unknown_kind(shop: Path, name: str) -> None:
+    before = everything(shop.parent)
+    code, said = call(shop, "gray", "report", name)
+    assert code == 2
+    assert f"expected a name that ends in .html or .json, found '{name}'" in said
+    assert everything(shop.parent) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["components.web.evn.LIMIT=5", "policies.spread=zone"],
+            "error: components.web.evn.LIMIT: unknown key 'components.web.evn'\n    fix: write 'env'\n"
+            "error: policies.spread: expected components.NAME.KEY",
+        ),
+        (["components.web.env.LIMIT=5"], "nothing was released in 'production' yet"),
+        (["components.web.env.TEXT=a\nb"], "expected PATH=VALUE on one line"),
+    ],
+)
+def test_configuration_that_cannot_be_released(shop: Path, words: list[str], message: str) -> None:
+    before = everything(shop.parent)
+    settings = [word for one in words for word in ("--set", one)]
+    for dry_run in ([], ["--dry-run"]):
+        code, said = call(shop, "gray", "prepare", *settings, *dry_run)
+        assert code == 2
+        assert message in said
+        assert everything(shop.parent) == before

@@ -29,7 +29,7 @@ COMMANDS: dict[str, str] = {
     "bump": "Release the applications in FOLDERs, with one push for each IaC repository.",
     "images": "Show the images of the release and how each gets into its pod.",
     "rollback": "Restore an environment's files as they were before its newest release, by a commit.",
-    "gray": "Show a gray release, or approve, abort, pause or skip: each word is a commit.",
+    "gray": "Prepare or show a gray release, or approve, abort, pause or skip: each word is a commit.",
     "guard": "Refuse what must not enter an IaC repository: on the server, or FILES before a commit.",
     "assess": "Say on which stage of the path each dimension of a repository stands, and what comes next.",
     "audit": "Prove how a release came to run: source, image, IaC commit, gate, gray steps, outcome.",

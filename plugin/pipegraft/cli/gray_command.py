@@ -25,6 +25,9 @@ _release_option = click.option(
     "--release", type=click.IntRange(min=0), help="Number of the release; the newest one if absent."
 )
 
+_WRITES = (".html", ".json")
+"""What a report's name may end in."""
+
 
 @click.group("gray")
 def command() -> None:
@@ -51,7 +54,11 @@ def status(environment: str | None, release: int | None, directory: Path, as_jso
 @_release_option
 @directory_option
 def report(file: Path, environment: str | None, release: int | None, directory: Path) -> None:
-    """Write the story of a release to FILE, as HTML or, if it ends in .json, as JSON."""
+    """Write the story of a release to FILE: as a page if it ends in .html, as JSON if it ends in .json."""
+    if file.suffix not in _WRITES:
+        raise click.BadParameter(
+            f"expected a name that ends in {' or '.join(_WRITES)}, found '{file}'", param_hint="FILE"
+        )
     import json  # noqa: PLC0415
 
     from pipegraft.adapters.release_file import RECORD, FileReleaseStore  # noqa: PLC0415
