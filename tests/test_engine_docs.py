@@ -15,7 +15,7 @@ from pipegraft.domain.reconcile import History, reconcile
 from pipegraft.domain.runtime_support import DOCKER, PROCESS, Support
 from pipegraft.model import traits
 from pipegraft.model.appspec import AppComponent, AppEnvironment, Entrance, Policies
-from pipegraft.model.base import Declared, kebab
+from pipegraft.model.base import Declared
 from pipegraft.usecases.engine.application import Application
 from pipegraft.usecases.engine.place import Place
 from pipegraft.usecases.engine.status import describe
@@ -45,7 +45,7 @@ def test_every_key_is_explained() -> None:
     models = [model for model in blocks if issubclass(model, Declared)]
     for model in (AppComponent, AppEnvironment, Entrance, Policies, *models):
         for name, field in model.model_fields.items():
-            assert re.search(rf"\b{field.alias or kebab(name)}\b", APP_SPEC), name
+            assert re.search(rf"\b{field.key}\b", APP_SPEC), name
 
 
 def test_every_field_of_a_status_is_explained() -> None:

@@ -11,7 +11,7 @@ import yaml
 from pipegraft.builtins import PLUGINS
 from pipegraft.hookspecs import GITOPS_ENGINES
 from pipegraft.manager import Plugins
-from pipegraft.model.base import Declared, kebab
+from pipegraft.model.base import Declared
 from pipegraft.model.delivery import Gate
 
 PAGE = (Path(__file__).parents[1] / "docs" / "gate.md").read_text("utf-8")
@@ -25,7 +25,7 @@ def section(heading: str) -> str:
 
 
 def keys(model: type[Declared]) -> set[str]:
-    return {field.alias or kebab(name) for name, field in model.model_fields.items()}
+    return {field.key for name, field in model.model_fields.items()}
 
 
 def named(text: str) -> set[str]:

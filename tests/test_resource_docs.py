@@ -28,9 +28,7 @@ def test_the_example_renders() -> None:
 
 
 def test_every_key_provider_type_and_option_is_named() -> None:
-    keys = [
-        info.alias or name for one in (Resource, ProviderChoice) for name, info in one.model_fields.items()
-    ]
+    keys = [info.key for one in (Resource, ProviderChoice) for name, info in one.model_fields.items()]
     for provider in pipegraft_resource_providers():
         keys += [provider.name, *(kind.name for kind in provider.types)]
         keys += [kebab(name) for name in provider.options.model_fields]

@@ -11,13 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import ValidationError
 
 from pipegraft.adapters.engine.embedded import EmbeddedEngine, EmbeddedOptions
 from pipegraft.adapters.engine.server import StatusServer
 from pipegraft.domain.verdicts.embedded import verdict
 from pipegraft.domain.webhook import Push
 from pipegraft.errors import Unreachable, UsageError
+from pipegraft.model.fields import Invalid
 from pipegraft.ports.engine import VerdictRule
 from pipegraft.testing.engine_suite import EngineSuite
 
@@ -151,7 +151,7 @@ def test_the_state_folder_says_where_the_engine_listens(server: StatusServer, tm
 
 @pytest.mark.parametrize("options", [{}, {"url": "http://x", "state": "y"}, {"url": "ftp://x"}])
 def test_options_say_exactly_one_address(options: dict[str, str]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(Invalid):
         EmbeddedOptions.model_validate({"application": "shop", **options})
 
 

@@ -91,7 +91,7 @@ def test_no_delivery_yaml(shop: Path, words: list[str]) -> None:
         (
             "branch: main",
             "branch: 5",
-            "delivery.yaml:8:44: 'iac.branch': input should be a valid string, found 5",
+            "delivery.yaml:8:44: 'iac.branch': expected text; put quotes around it, found 5",
         ),
         (
             "path: services/web",

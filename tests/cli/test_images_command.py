@@ -41,7 +41,7 @@ def released(project: Path) -> Path:
     release = Release(app="shop", source=Source(commit="c" * 40, number=7), images={"pricing": image})
     record = project / ".pipegraft/release.json"
     record.parent.mkdir()
-    record.write_text(release.model_dump_json(by_alias=True))
+    record.write_text(release.model_dump_json())
     return project
 
 

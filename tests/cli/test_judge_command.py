@@ -109,7 +109,7 @@ observations:
                 ":2:13: 'policy.metrics[0]': 'margin' must be at least 'tolerance', 0.2",
                 ":4:53: 'observations[0].stable.errors': expected at most 10 errors, found 11",
                 ":5:49: 'observations[1].gray.p99': expected histogram bounds that rise",
-                ":6:13: 'observations[2].start': input should be a valid number",
+                ":6:13: 'observations[2].start': expected a number",
                 ":6:26: unknown key 'observations[2].wait'",
             ],
         ),

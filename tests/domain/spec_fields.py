@@ -294,7 +294,7 @@ def schema_routes(model: type[App | AppEnvironment]) -> set[Steps]:
 
     Resources are no part: what becomes of them is their provider's to say (see ``resources/``).
     """
-    schema = model.model_json_schema(by_alias=True)
+    schema = model.model_json_schema()
     routes = {route for route, _node in _walk(schema, schema, ())}
     return {route for route in routes if route[0] not in ("resources", "providers")}
 

@@ -115,7 +115,7 @@ def test_every_problem_is_told_with_its_place() -> None:
         ("GREETING: hello", "GREETING: 1", "expected text; put quotes around it, found 1"),
         ("GREETING: hello", "GREETING: {secret: a}", "'components.web.env.GREETING.key' is missing"),
         ("period: 5s", "period: 1500ms", "expected whole seconds"),
-        ("intimacy: ipc", "intimacy: icp", "input should be 'in-process', 'ipc' or 'rpc', found 'icp'"),
+        ("intimacy: ipc", "intimacy: icp", "expected 'in-process', 'ipc' or 'rpc', found 'icp'"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_together_is_refused(old: str, new: str, expected: str) -> None:
@@ -162,9 +162,9 @@ components:
         ("sidecar: native", "'sidecar' is for components in another one's pod"),
         ("job: {}, ports: null, entrance: null, readiness: null", "would never end beside 'governance'"),
         ("job: {time-zone: Europe/Berlin}", "'time-zone' needs a 'schedule'"),
-        ("job: {schedule: daily}", "string should match pattern"),
+        ("job: {schedule: daily}", "expected text that matches"),
         ("annotations: {pipegraft.dev/x: y}", "annotations of pipegraft.dev are set by Pipegraft"),
-        ("security: {capabilities: {net_admin: add}}", "string should match pattern"),
+        ("security: {capabilities: {net_admin: add}}", "expected text that matches"),
     ],
 )  # fmt: skip
 def test_traits_that_do_not_fit_are_refused_with_their_place(keys: str, expected: str) -> None:

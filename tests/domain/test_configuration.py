@@ -42,7 +42,7 @@ def test_reports_every_problem_at_once_with_its_place() -> None:
     text = GOOD.replace("app: shop", "app: Shop!").replace("branch", "b")
     text = text.replace("intimacy: rpc", "intimcy: rpc").replace("interval: 5m", "interval: soon")
     assert problems(text) == [
-        "delivery.yaml:1:6: 'app': string should match pattern "
+        "delivery.yaml:1:6: 'app': expected text that matches "
         "'^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$', found 'Shop!'",
         "delivery.yaml:4:29: unknown key 'components.web.intimcy'\n    fix: write 'intimacy'",
         "delivery.yaml:12:37: 'environments.production.gray.interval': "

@@ -17,14 +17,14 @@ from pipegraft.domain.runtime_support import DOCKER, PROCESS, Support, Treatment
 from pipegraft.domain.workloads import plan_of
 from pipegraft.errors import ConfigError
 from pipegraft.model.appspec import AppComponent, Reference
-from pipegraft.model.base import Declared, kebab
+from pipegraft.model.base import Declared
 from pipegraft.ports.traffic import Choice
 
 
 def keys_of(model: type[Declared], prefix: str = "") -> Iterator[str]:
     """Every key that a block can have, as `Support.keys` names them."""
-    for name, field in model.model_fields.items():
-        key = f"{prefix}{field.alias or kebab(name)}"
+    for field in model.model_fields.values():
+        key = f"{prefix}{field.key}"
         blocks = list(blocks_of(field.annotation))
         for block in blocks:
             yield from keys_of(block, f"{key}.")

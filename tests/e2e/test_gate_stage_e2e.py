@@ -85,7 +85,7 @@ class Job:
             },
         )
         (self.root / ".pipegraft").mkdir(exist_ok=True)
-        (self.root / ".pipegraft" / "release.json").write_text(record.model_dump_json(by_alias=True))
+        (self.root / ".pipegraft" / "release.json").write_text(record.model_dump_json())
         variables = {key: value for key, value in os.environ.items() if not key.startswith("CI")}
         return subprocess.Popen(
             [sys.executable, "-m", "pipegraft", "run", "sync-gate", "--env", "production"],

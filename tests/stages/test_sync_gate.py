@@ -77,7 +77,7 @@ class World:
         gate = self.store.release.environments["production"].gate
         assert gate is not None
         assert json.loads((self.root / ".pipegraft/sync-gate-production.json").read_text()) == json.loads(
-            gate.model_dump_json(by_alias=True)
+            gate.model_dump_json()
         )
         assert (self.root / ".pipegraft/sync-gate-production.junit.xml").exists()
         return gate

@@ -86,7 +86,7 @@ def project(tmp_path: Path, server: HttpGit) -> Callable[[str, int], Project]:
         source = Source(commit=git(folder, "rev-parse", "HEAD"), number=number)
         record = Release(app=app, source=source, images={"web": image})
         (folder / ".pipegraft").mkdir(exist_ok=True)
-        (folder / ".pipegraft" / "release.json").write_text(record.model_dump_json(by_alias=True))
+        (folder / ".pipegraft" / "release.json").write_text(record.model_dump_json())
         return open_project(folder, Plugins(PLUGINS))
 
     return make

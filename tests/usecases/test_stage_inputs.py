@@ -53,5 +53,5 @@ def test_everything_wrong_is_said_at_once() -> None:
     said = str(caught.value)
     assert "--set: no stage of this run has the input 'job'" in said
     assert "--set: no stage of this run has the input 'sync-gate.paths'" in said
-    assert "input 'jobs' of stage 'image-build': Input should be a valid integer" in said
+    assert "input 'jobs' of stage 'image-build': expected a whole number" in said
     assert "found 'many'" in said

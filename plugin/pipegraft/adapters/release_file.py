@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from pipegraft.adapters.files import write_atomically
 from pipegraft.errors import Place, UsageError
+from pipegraft.model.fields import Invalid
 from pipegraft.model.release import Release
 
 __all__ = ["RECORD", "FileReleaseStore"]
@@ -36,18 +35,18 @@ class FileReleaseStore:
             return Release.model_validate_json(self.path.read_bytes())
         except FileNotFoundError:
             raise UsageError("the release record does not exist", place=place, fix=_FIX) from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
+        except Invalid as error:
+            first = error.faults[0]
+            where = ".".join(map(str, first.route))
             raise UsageError(
-                f"expected a release record, found something else ({where or 'JSON'}: {first['msg']})",
+                f"expected a release record, found something else ({where or 'JSON'}: {first.message})",
                 place=place,
                 fix="delete it and run image-build again",
             ) from None
 
     def save(self, release: Release) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        content = release.model_dump_json(by_alias=True, indent=2)
+        content = release.model_dump_json(indent=2)
         write_atomically(self.path, content.encode() + b"\n")
         self._begin = None
 

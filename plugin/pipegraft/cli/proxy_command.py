@@ -19,7 +19,7 @@ __all__ = ["command"]
 @click.option("--background", is_flag=True, help="Return once it serves, and leave it running.")
 def command(config: Path, background: bool) -> None:
     """Serve HTTP by weight: the traffic router of the embedded engine."""
-    from pipegraft.adapters.traffic import proxy_process  # noqa: PLC0415 - imports h11 and pydantic
+    from pipegraft.adapters.traffic import proxy_process  # noqa: PLC0415 - imports h11
 
     if background:
         proxy_process.serve_in_background(config)

@@ -55,7 +55,7 @@ def command(
     with open_progress() as progress:
         release = run_stages(open_project(directory, load_plugins()), request, progress)
     if as_json:
-        print_json(release.model_dump(mode="json", by_alias=True))
+        print_json(release.model_dump())
 
 
 def _settings(words: tuple[str, ...]) -> dict[str, str]:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
-
 from pipegraft.errors import ConfigError, Problem
+from pipegraft.model.base import Declared
+from pipegraft.model.fields import Fault, Invalid
 from pipegraft.text.marked import Marked, Route, load_marked
 
-__all__ = ["existing_route", "parse_document", "parse_marked", "validate"]
+__all__ = ["parse_document", "parse_marked", "validate"]
 
-M = TypeVar("M", bound=BaseModel)
-_KINDS = {
-    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "expected a mapping"),
-    **dict.fromkeys(("list_type", "tuple_type"), "expected a list"),
-}
-"""What pydantic says in terms of Python, in those of YAML."""
+M = TypeVar("M", bound=Declared)
 
 
 def parse_document(text: str, file: str, model: type[M]) -> M:
@@ -48,7 +42,7 @@ def validate(
     data: Any,  # any YAML value
     model: type[M],
     base: Route = (),
-    beside: type[BaseModel] | None = None,
+    beside: type[Declared] | None = None,
 ) -> M:
     """Check part of a document against a model.
 
@@ -64,9 +58,9 @@ def validate(
     """
     try:
         return model.model_validate(data)
-    except ValidationError as error:
-        models = (model, beside) if beside else (model,)
-        problems = [_problem(marked, data, models, base, dict(entry)) for entry in error.errors()]
+    except Invalid as error:
+        further = [info.key for info in beside.model_fields.values()] if beside else []
+        problems = [_problem(marked, base, fault, further) for fault in error.faults]
         raise ConfigError(sorted(problems, key=_order)) from None
 
 
@@ -74,69 +68,23 @@ def _order(problem: Problem) -> tuple[int, int]:
     return (problem.place.line, problem.place.column) if problem.place else (0, 0)
 
 
-def _problem(
-    marked: Marked, data: Any, models: Sequence[type[BaseModel]], base: Route, entry: Mapping[str, Any]
-) -> Problem:
-    """One problem that pydantic found; models after the first one have other keys of the same mapping."""
-    local = existing_route(data, entry["loc"])
-    route = (*base, *local)
-    kind = entry["type"]
+def _problem(marked: Marked, base: Route, fault: Fault, beside: Iterable[str]) -> Problem:
+    """One fault at its place; `beside` are further keys of the mapping at `base`."""
+    route = (*base, *fault.route)
     dotted = _dotted(route)
-    if kind == "extra_forbidden":
-        models = models if len(local) == 1 else models[:1]
-        known = sorted({key for model in models for key in _known_keys(model, local[:-1])})
-        close = difflib.get_close_matches(str(local[-1]), known, n=1)
+    if fault.kind == "unknown":
+        known = sorted({*fault.known, *(beside if len(fault.route) == 1 else ())})
+        close = difflib.get_close_matches(str(route[-1]), known, n=1)
         others = f"remove it, or use one of: {', '.join(known)}" if known else "remove it"
         fix = f"write '{close[0]}'" if close else others
         return Problem(f"unknown key '{dotted}'", marked.place(route, key=True), fix)
-    if kind == "missing":
-        missing = str(entry["loc"][-1])
-        return Problem(
-            f"'{_dotted((*route, missing))}' is missing", marked.place(route, key=True), f"add '{missing}'"
-        )
-    message = str(entry["msg"]).removeprefix("Value error, ")
-    message = _KINDS.get(kind, message[:1].lower() + message[1:])
-    found = "" if isinstance(entry["input"], (dict, list, BaseModel)) else f", found {entry['input']!r}"
-    return Problem(f"'{dotted}': {message}{found}" if dotted else message, marked.place(route))
-
-
-def existing_route(data: Any, location: tuple[str | int, ...]) -> Route:
-    """The part of pydantic's location that exists in the data: it also names union members and key checks."""
-    route: list[str | int] = []
-    for step in location:
-        try:
-            data = data[step]
-        except (KeyError, IndexError, TypeError):
-            continue
-        route.append(step)
-    return tuple(route)
-
-
-def _known_keys(model: type[BaseModel], route: Route) -> Iterator[str]:
-    """Keys that the mapping at `route` may have."""
-    current: Any = model
-    for step in route:
-        current = _step_into(current, step)
-    for part in _models(current):
-        for name, info in part.model_fields.items():
-            yield info.alias or name
-
-
-def _step_into(annotation: Any, step: str | int) -> Any:
-    for model in _models(annotation):
-        for name, info in model.model_fields.items():
-            if step in (name, info.alias):
-                return info.annotation
-    arguments = typing.get_args(annotation)
-    return arguments[-1] if arguments and arguments[-1] is not Ellipsis else (arguments or (annotation,))[0]
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif typing.get_origin(annotation) in (typing.Union, type(int | None)):
-        for argument in typing.get_args(annotation):
-            yield from _models(argument)
+    if fault.kind == "missing":
+        missing = _dotted((*route, fault.found))
+        return Problem(f"'{missing}' is missing", marked.place(route, key=True), f"add '{fault.found}'")
+    found = "" if isinstance(fault.found, (Mapping, list, tuple)) else f", found {fault.found!r}"
+    message = fault.message if ", found " in fault.message else f"{fault.message}{found}"
+    place = marked.place(route, key=fault.kind == "key")
+    return Problem(f"'{dotted}': {message}" if dotted else message, place)
 
 
 def _dotted(route: Route) -> str:

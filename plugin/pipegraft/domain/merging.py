@@ -8,7 +8,7 @@ lies below. Policies lie below everything.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from pipegraft.domain.pods import Member
 from pipegraft.model.appspec import AppComponent, Policies, Reference
@@ -36,7 +36,7 @@ def merge(below: D, above: D) -> D:
             value = _over(old, value)
         values[name] = value
     left = {name: value for name, value in values.items() if value is not None}
-    return cast("D", type(above).model_construct(**left))
+    return type(above).model_construct(**left)
 
 
 def _merged_by_name(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

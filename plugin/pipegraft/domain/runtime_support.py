@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipegraft.domain.pods import Member
-from pipegraft.model.base import Declared, kebab
+from pipegraft.model.base import Declared
 
 __all__ = ["DOCKER", "PROCESS", "Answer", "Support", "Treatment", "declared_keys"]
 
@@ -69,7 +69,7 @@ def declared_keys(member: Member) -> Iterator[str]:
 def _keys(block: Declared, prefix: str) -> Iterator[str]:
     for name in block.model_fields_set:
         value = getattr(block, name)
-        key = f"{prefix}{type(block).model_fields[name].alias or kebab(name)}"
+        key = f"{prefix}{type(block).model_fields[name].key}"
         if isinstance(value, Declared):
             yield from _keys(value, f"{key}.")
             if not value.model_fields_set:

@@ -9,20 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
-
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Discriminator,
-    Field,
-    Tag,
-    model_validator,
-)
+from typing import Annotated, Literal
 
 from pipegraft.model import resources as baas
 from pipegraft.model.base import Declared, Name
 from pipegraft.model.delivery import Intimacy
+from pipegraft.model.fields import Check, Field, model_validator
 from pipegraft.model.routing import Affinity, ChosenUsers
 from pipegraft.model.traits import (
     Autoscaling,
@@ -66,31 +58,13 @@ class Reference(Declared):
     key: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
     """Its key in there."""
 
-    @model_validator(mode="after")
-    def _one_source(self) -> Reference:
+    @model_validator
+    def _one_source(self) -> None:
         if (self.secret is None) == (self.config is None):
             raise ValueError("expected either 'secret' or 'config'")
-        return self
 
 
-def _value_kind(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    return "reference" if isinstance(value, (Mapping, Reference)) else "text"
-
-
-def _text(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise ValueError("expected text; put quotes around it")  # noqa: TRY004 - pydantic takes ValueError
-    return value
-
-
-Text = Annotated[str, BeforeValidator(_text)]
-
-EnvValue = Annotated[
-    Annotated[Text, Tag("text")] | Annotated[Reference, Tag("reference")] | Annotated[None, Tag("nothing")],
-    Discriminator(_value_kind),
-]
+EnvValue = str | Reference | None
 """Text, a reference to a secret or config map, or null to take a variable away."""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -104,7 +78,7 @@ def _variable(name: str) -> str:
     return name
 
 
-Variable = Annotated[str, AfterValidator(_variable)]
+Variable = Annotated[str, Check(_variable)]
 
 _PREFIXED = r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 
@@ -119,7 +93,7 @@ def _annotation(name: str) -> str:
 
 _OWN_PREFIXES = ("pipegraft.dev", "app.oam.dev")
 
-AnnotationName = Annotated[str, AfterValidator(_annotation)]
+AnnotationName = Annotated[str, Check(_annotation)]
 
 
 class Entrance(Declared):
@@ -207,7 +181,7 @@ class AppComponent(Declared):
     """Service account of an rpc component's pods."""
     pull_secrets: tuple[Name, ...] | None = None
     """Secrets with the registry's password, for an rpc component's pods."""
-    annotations: Mapping[AnnotationName, Text | None] | None = None
+    annotations: Mapping[AnnotationName, str | None] | None = None
     """Annotations of an rpc component's pods, for meshes and collectors."""
     sidecar: SidecarKind | None = None
     """How an ipc component is added to its pod; `container` if absent."""

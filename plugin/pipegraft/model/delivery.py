@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
-
-from pipegraft.model.base import Declared, DottedPath, Duration, Name, Part, RelativePath
+from pipegraft.model.base import Declared, DottedPath, Duration, Name, RelativePath
+from pipegraft.model.fields import Field, model_validator
 
 __all__ = [
     "BuildCache",
@@ -30,7 +29,7 @@ Intimacy = Literal["in-process", "ipc", "rpc"]
 """How close two services live: mounted into the same process, beside it in one pod, or remote."""
 
 
-class BuildSecret(Part):
+class BuildSecret(Declared):
     """Where a secret of a build comes from; its value is read when the image is built and kept nowhere."""
 
     env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -38,23 +37,22 @@ class BuildSecret(Part):
     file: RelativePath | None = None
     """File that holds it, relative to `delivery.yaml`."""
 
-    @model_validator(mode="after")
-    def _one_source(self) -> BuildSecret:
+    @model_validator
+    def _one_source(self) -> None:
         if (self.env is None) == (self.file is None):
             raise ValueError("a build secret has either 'env' or 'file'")
-        return self
 
 
-class BuildCache(Part):
+class BuildCache(Declared):
     """Where BuildKit keeps layers between builds on different machines (docker build, --cache-from)."""
 
-    load: tuple[str, ...] = Field(default=(), alias="from")
+    load: tuple[str, ...] = Field(default=(), key="from")
     """Read from here: `type=registry,ref=registry.example.com/shop/cache:web`, or an image's name."""
-    save: tuple[str, ...] = Field(default=(), alias="to")
+    save: tuple[str, ...] = Field(default=(), key="to")
     """Written to here: `type=registry,ref=…,mode=max`, `type=inline`, `type=local,dest=…`."""
 
 
-class Component(Part):
+class Component(Declared):
     """One business component: its own image, its own place in the pod."""
 
     path: RelativePath
@@ -78,26 +76,24 @@ class Component(Part):
     """Arguments of the build."""
     command: tuple[str, ...] = ()
     """What the image runs, for a component without a Dockerfile."""
-    secrets: Mapping[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")], BuildSecret] = {}
+    secrets: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], BuildSecret] = {}
     """Build secrets by the id that `RUN --mount=type=secret,id=…` names; for the builder `buildx`."""
     cache: BuildCache | None = None
     """Layers kept between builds; for the builder `buildx`."""
 
-    @model_validator(mode="after")
-    def _mount_belongs_to_in_process(self) -> Component:
+    @model_validator
+    def _mount_belongs_to_in_process(self) -> None:
         if self.intimacy == "in-process" and self.mount is None:
             raise ValueError(
                 "an in-process component needs 'mount', the absolute path where it appears in the pod"
             )
         if self.intimacy != "in-process" and self.mount is not None:
             raise ValueError(f"'mount' is for in-process components; this one is {self.intimacy}")
-        return self
 
-    @model_validator(mode="after")
-    def _hot_upgrade_belongs_to_sidecars(self) -> Component:
+    @model_validator
+    def _hot_upgrade_belongs_to_sidecars(self) -> None:
         if self.hot_upgrade is not None and self.intimacy != "ipc":
             raise ValueError(f"'hot-upgrade' is for sidecars (ipc); this one is {self.intimacy}")
-        return self
 
 
 class MergeRequest(Declared):
@@ -113,7 +109,7 @@ class MergeRequest(Declared):
     """How long iac-bump waits for the merge; 0 leaves that to the gate."""
 
 
-class Iac(Part):
+class Iac(Declared):
     """The IaC repository and how it is written."""
 
     repository: str = Field(min_length=1)
@@ -131,13 +127,11 @@ class Iac(Part):
     for engines that apply plain files."""
 
 
-class Gate(Part):
+class Gate(Declared, further_keys=True):
     """Which GitOps engine applies the IaC repository, and what to wait for.
 
     Keys beside these belong to the engine and are checked by its plugin.
     """
-
-    model_config = ConfigDict(extra="allow")
 
     engine: Name
     """Name of a GitOps engine plugin."""
@@ -156,16 +150,14 @@ class Gate(Part):
     @property
     def options(self) -> Mapping[str, Any]:
         """The keys that belong to the engine."""
-        return self.model_extra or {}
+        return self.model_extra
 
 
-class Metric(Part):
+class Metric(Declared, further_keys=True):
     """One measure of the gray release.
 
     Keys beside these belong to the source and are checked by its plugin.
     """
-
-    model_config = ConfigDict(extra="allow")
 
     source: Name
     """Name of a metric source plugin."""
@@ -192,19 +184,18 @@ class Metric(Part):
     critical: bool = True
     """A metric that is not critical never takes a release back."""
 
-    @model_validator(mode="after")
-    def _margin_covers_tolerance(self) -> Metric:
+    @model_validator
+    def _margin_covers_tolerance(self) -> None:
         if self.margin < self.tolerance:
             raise ValueError(f"'margin' must be at least 'tolerance', {self.tolerance:g}")
-        return self
 
     @property
     def options(self) -> Mapping[str, Any]:
         """The keys that belong to the source."""
-        return self.model_extra or {}
+        return self.model_extra
 
 
-class Gray(Part):
+class Gray(Declared):
     """How traffic moves to a new version."""
 
     steps: tuple[int, ...] = Field(default=(5, 25, 50), min_length=1)
@@ -239,8 +230,8 @@ class Gray(Part):
     bake: Duration = 0.0
     """How long the new version is watched after its promotion; a regression takes it back."""
 
-    @model_validator(mode="after")
-    def _metrics_differ(self) -> Gray:
+    @model_validator
+    def _metrics_differ(self) -> None:
         names = [metric.name for metric in self.metrics]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -249,16 +240,14 @@ class Gray(Part):
             raise ValueError("'metrics' needs at least one: a release nobody measures cannot be judged")
         if self.metrics and not any(metric.critical for metric in self.metrics):
             raise ValueError("at least one metric must be critical")
-        return self
 
-    @model_validator(mode="after")
-    def _steps_rise(self) -> Gray:
+    @model_validator
+    def _steps_rise(self) -> None:
         if any(not 0 < step < 100 for step in self.steps) or list(self.steps) != sorted(set(self.steps)):
             raise ValueError("'steps' must rise and lie between 1 and 99 percent; 100 is the promotion")
-        return self
 
 
-class Target(Part):
+class Target(Declared):
     """A file of the IaC repository that names images, for teams without an app spec."""
 
     kind: Literal["helm", "kustomize", "manifest", "kubevela", "yaml", "marker"]
@@ -276,16 +265,15 @@ class Target(Part):
     value: Literal["reference", "repository", "tag", "digest"] = "reference"
     """For `yaml`: which part of the image stands at `path`."""
 
-    @model_validator(mode="after")
-    def _place_is_known(self) -> Target:
+    @model_validator
+    def _place_is_known(self) -> None:
         if self.kind in {"helm", "yaml"} and not (self.path and self.component):
             raise ValueError(f"a target of kind '{self.kind}' needs 'path' and 'component'")
         if self.kind not in {"helm", "yaml"} and self.path:
             raise ValueError(f"a target of kind '{self.kind}' finds its places itself; remove 'path'")
-        return self
 
 
-class Requirements(Part):
+class Requirements(Declared):
     """What must be known about an image before it is released."""
 
     provenance: bool = False
@@ -296,16 +284,15 @@ class Requirements(Part):
     repositories: tuple[str, ...] = ()
     """Patterns of the source repository's URL in such a statement; any repository if empty."""
 
-    @model_validator(mode="after")
-    def _patterns_need_provenance(self) -> Requirements:
+    @model_validator
+    def _patterns_need_provenance(self) -> None:
         if (self.builders or self.repositories) and not self.provenance:
             raise ValueError(
                 "'builders' and 'repositories' are looked up in provenance: set 'provenance: true'"
             )
-        return self
 
 
-class Environment(Part):
+class Environment(Declared):
     """Where and how the application is delivered."""
 
     gate: Gate
@@ -316,11 +303,10 @@ class Environment(Part):
     require: Requirements = Requirements()
     """What images must prove before they are released there."""
 
-    @model_validator(mode="after")
-    def _gray_needs_the_app_spec(self) -> Environment:
+    @model_validator
+    def _gray_needs_the_app_spec(self) -> None:
         if self.gray and self.targets and self.gray.rollout is None:
             raise ValueError("'gray' needs the app spec; with 'targets' the engine's own tool moves traffic")
-        return self
 
 
 class Delivery(Declared):
@@ -334,18 +320,17 @@ class Delivery(Declared):
     environments: Mapping[Name, Environment] = Field(min_length=1)
     """In the order they are delivered to."""
 
-    @model_validator(mode="after")
-    def _empty_images_are_known(self) -> Delivery:
+    @model_validator
+    def _empty_images_are_known(self) -> None:
         for name, component in self.components.items():
             empty = component.hot_upgrade
             if empty and empty not in self.components and not re.search(r"@sha256:[0-9a-f]{64}$", empty):
                 raise ValueError(
                     f"component '{name}': 'hot-upgrade' is neither a component nor an image pinned by digest"
                 )
-        return self
 
-    @model_validator(mode="after")
-    def _needs_exist(self) -> Delivery:
+    @model_validator
+    def _needs_exist(self) -> None:
         for name, component in self.components.items():
             unknown = [need for need in component.needs if need not in self.components]
             if unknown:
@@ -353,7 +338,6 @@ class Delivery(Declared):
                 raise ValueError(
                     f"component '{name}' needs '{unknown[0]}', which is not declared; there are: {known}"
                 )
-        return self
 
     def image_repository(self, component: str) -> str:
         """Repository of a component's image below `registry`."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
-
 from pipegraft.model.base import Declared, Name
+from pipegraft.model.fields import Check, Field
 
 __all__ = ["EngineApplication", "EngineFile"]
 
@@ -33,4 +32,4 @@ def _some(applications: tuple[EngineApplication, ...]) -> tuple[EngineApplicatio
 class EngineFile(Declared):
     """The whole file."""
 
-    applications: Annotated[tuple[EngineApplication, ...], AfterValidator(_some)]
+    applications: Annotated[tuple[EngineApplication, ...], Check(_some)]

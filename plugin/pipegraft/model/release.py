@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
-
-from pipegraft.model.base import Declared, Name, Part
+from pipegraft.model.base import Declared, Name
+from pipegraft.model.fields import Field
 
 __all__ = [
     "BuiltImage",
@@ -47,7 +46,7 @@ class BuiltImage(Declared):
     """False when the registry had it already."""
 
 
-class IacCommit(Part):
+class IacCommit(Declared):
     """What iac-bump wrote."""
 
     commit: str
@@ -56,7 +55,7 @@ class IacCommit(Part):
     outcome: Literal["written", "unchanged", "superseded"]
 
 
-class GateResource(Part):
+class GateResource(Declared):
     """One thing the gate looked at."""
 
     name: str
@@ -65,7 +64,7 @@ class GateResource(Part):
     message: str = ""
 
 
-class GateResult(Part):
+class GateResult(Declared):
     """What the gate saw."""
 
     revision: str
@@ -80,7 +79,7 @@ class GateResult(Part):
     """Seconds until the engine had `seen` the revision, had it `live`, and the gate had `ended`."""
 
 
-class GrayStep(Part):
+class GrayStep(Declared):
     """One commit of a gray release."""
 
     commit: str
@@ -91,7 +90,7 @@ class GrayStep(Part):
     """What the judge saw: answer, evidence, requests and seconds to decide."""
 
 
-class EnvironmentRelease(Part):
+class EnvironmentRelease(Declared):
     """What happened in one environment."""
 
     bump: IacCommit | None = None

@@ -9,23 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
-
 from pipegraft.model.base import Declared, Name
+from pipegraft.model.fields import Field
 
 __all__ = ["DEFAULT_CLASS", "ProviderChoice", "Resource", "ResourceId", "ResourceOverlay"]
 
 DEFAULT_CLASS = "default"
 """Class of a resource that names none."""
 
-ResourceId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+ResourceId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
 """Labels of letters, digits and ``-``, separated by dots."""
 
 
 class ResourceOverlay(Declared):
     """What differs for a resource in an environment."""
 
-    class_: Name | None = Field(default=None, alias="class")
+    class_: Name | None = Field(default=None, key="class")
     """A kind of its type that the platform offers there: ``ha``, ``small``."""
     params: Mapping[str, Any] = {}
     """Parameters of its type; ``pipegraft resources`` lists them."""
@@ -47,7 +46,7 @@ class ProviderChoice(Declared):
     """Name of the provider; ``pipegraft resources`` lists them."""
     type: Name | None = None
     """Only resources of this type; all types the provider knows if absent."""
-    class_: Name | None = Field(default=None, alias="class")
+    class_: Name | None = Field(default=None, key="class")
     """Only resources of this class; all if absent."""
     id: ResourceId | None = None
     """Only the resource with this id; all if absent."""

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
-
 from pipegraft.model.base import Declared, Duration
+from pipegraft.model.fields import Field, model_validator
 
 __all__ = ["Affinity", "ChosenUsers"]
 
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 """A token of RFC 9110."""
 
-HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
+HeaderValue = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
 
-CookieName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
+CookieName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 
-CookieValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:~-]+$")]
+CookieValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:~-]+$")]
 
 
 class ChosenUsers(Declared):
@@ -38,8 +37,7 @@ class Affinity(Declared):
     lifetime: Duration = Field(default=86400.0, gt=0)
     """How long it is kept."""
 
-    @model_validator(mode="after")
-    def _whole_seconds(self) -> Affinity:
+    @model_validator
+    def _whole_seconds(self) -> None:
         if self.lifetime != int(self.lifetime):
             raise ValueError("expected 'lifetime' in whole seconds: cookies know no shorter time")
-        return self

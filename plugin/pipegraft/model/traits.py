@@ -10,16 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    StringConstraints,
-    WithJsonSchema,
-    model_validator,
-)
-
 from pipegraft.model.base import Declared, Duration, Name
+from pipegraft.model.fields import Check, Converter, Field, model_validator
 
 __all__ = [
     "Autoscaling",
@@ -40,13 +32,13 @@ __all__ = [
     "Volume",
 ]
 
-PortName = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$")]
+PortName = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$")]
 """An IANA service name as Kubernetes wants it for ports: at most 15 characters."""
 
-Cpu = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?m?$")]
+Cpu = Annotated[str, Field(pattern=r"^\d+(\.\d+)?m?$")]
 """CPU as Kubernetes writes it: ``500m``, ``2``."""
 
-Memory = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?([kMGTP]|[KMGTP]i)?$")]
+Memory = Annotated[str, Field(pattern=r"^\d+(\.\d+)?([kMGTP]|[KMGTP]i)?$")]
 """Bytes as Kubernetes writes them: ``256Mi``, ``10Gi``."""
 
 _SHARE = r"^\d{1,3}%$"
@@ -61,8 +53,10 @@ def _count(value: Any) -> Any:
 
 Count = Annotated[
     int | str,
-    BeforeValidator(_count),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": _SHARE}]}),
+    Converter(
+        _count,
+        schema={"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": _SHARE}]},
+    ),
 ]
 """Instances: a number, or a share of them such as ``25%``."""
 
@@ -77,7 +71,7 @@ def _whole(seconds: float) -> float:
     return seconds
 
 
-Seconds = Annotated[Duration, AfterValidator(_whole)]
+Seconds = Annotated[Duration, Check(_whole)]
 """A duration in whole seconds."""
 
 
@@ -112,7 +106,7 @@ class Persistent(Declared):
 
     size: Memory | None = None
     """How much is asked for: ``10Gi``."""
-    storage_class: Name | None = Field(default=None, alias="class")
+    storage_class: Name | None = Field(default=None, key="class")
     """Storage class; the cluster's default one if absent."""
     access: Literal["once", "many", "read-many"] | None = None
     """From how many nodes it can be used at once: `once` (the default), `many`, or `read-many`."""
@@ -149,8 +143,8 @@ class Volume(Declared):
     ephemeral: Ephemeral | None = None
     """An empty folder, and how large it may get."""
 
-    @model_validator(mode="after")
-    def _one_kind(self) -> Volume:
+    @model_validator
+    def _one_kind(self) -> None:
         kinds = [
             kind
             for kind in ("persistent", "claim", "config", "secret", "ephemeral")
@@ -158,7 +152,6 @@ class Volume(Declared):
         ]
         if len(kinds) > 1:
             raise ValueError(f"expected one kind of volume, found '{kinds[0]}' and '{kinds[1]}'")
-        return self
 
 
 class Autoscaling(Declared):
@@ -193,11 +186,10 @@ class Disruption(Declared):
     max_unavailable: Count | None = None
     """Instances that may go at once: a number or ``25%``."""
 
-    @model_validator(mode="after")
-    def _one_bound(self) -> Disruption:
+    @model_validator
+    def _one_bound(self) -> None:
         if self.min_available is not None and self.max_unavailable is not None:
             raise ValueError("expected either 'min-available' or 'max-unavailable'")
-        return self
 
 
 Strength = Literal["preferred", "required"]
@@ -212,7 +204,7 @@ class Spread(Declared):
     """Over zones: wished for, or else a pod waits."""
 
 
-Capability = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z_]*$")]
+Capability = Annotated[str, Field(pattern=r"^[A-Z][A-Z_]*$")]
 
 
 class Security(Declared):

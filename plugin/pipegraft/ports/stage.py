@@ -173,6 +173,6 @@ class Stage:
         """Typed inputs from what a user set; keys in kebab-case.
 
         Raises:
-            pydantic.ValidationError: unknown key or wrong type.
+            Invalid: unknown key or wrong type.
         """
         return self.inputs.model_validate(dict(values))

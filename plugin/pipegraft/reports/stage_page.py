@@ -20,7 +20,7 @@ def stage_page(stage: Stage, examples: Sequence[UsageExample] = ()) -> str:
         stage: the definition.
         examples: how each CI system uses it.
     """
-    defaults = stage.inputs().model_dump(mode="json", by_alias=True)
+    defaults = stage.inputs().model_dump()
     texts = descriptions(stage.inputs)
     inputs = [
         {
@@ -30,7 +30,7 @@ def stage_page(stage: Stage, examples: Sequence[UsageExample] = ()) -> str:
             "variable": f"PIPEGRAFT_INPUT_{stage.name}_{key}".replace("-", "_").upper(),
         }
         for name, info in stage.inputs.model_fields.items()
-        for key in [info.alias or name]
+        for key in [info.key]
     ]
     rendered: str = _template().render(stage=stage, inputs=inputs, examples=examples)
     return rendered.strip() + "\n"

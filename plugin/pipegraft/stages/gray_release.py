@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pydantic import Field
-
 from pipegraft.actions.gray_branch import standing_source
 from pipegraft.actions.gray_drive import GrayDrive, Pace
 from pipegraft.actions.rollout_drive import RolloutDrive
@@ -13,6 +11,7 @@ from pipegraft.errors import UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Duration
 from pipegraft.model.delivery import Delivery
+from pipegraft.model.fields import Field
 from pipegraft.ports.stage import Stage, StageContext, StageInputs
 
 __all__ = ["GrayReleaseInputs", "pipegraft_stages", "run"]

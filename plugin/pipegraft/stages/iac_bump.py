@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 
-from pydantic import Field
-
 from pipegraft.actions.bump import prepare_bump, record_bump, record_newer, show_bump
 from pipegraft.actions.rewrite import rewrite
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Duration, Name
+from pipegraft.model.fields import Field
 from pipegraft.ports.iac import NewerProposed
 from pipegraft.ports.stage import Requirement, Stage, StageContext, StageInputs
 
@@ -22,7 +21,7 @@ class IacBumpInputs(StageInputs):
 
     dry_run: bool = False
     """Show the change as a diff and write nothing."""
-    promote_from: Name | None = Field(default=None, alias="from")
+    promote_from: Name | None = Field(default=None, key="from")
     """Carry exactly what another environment runs, instead of this pipeline's images."""
     config: str = ""
     """Configuration to release too: a PATH=VALUE a line, such as components.web.env.LIMIT=5."""

@@ -9,14 +9,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
-from pydantic import Field
-
 from pipegraft.actions.build_request import BuildSettings, PreparedBuild, prepare_build
 from pipegraft.domain.images.reference import ImageReference
 from pipegraft.errors import BuildFailed, DeliveryRefused, OutsideError, PipegraftError, UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Name
 from pipegraft.model.delivery import Delivery
+from pipegraft.model.fields import Field
 from pipegraft.model.release import BuiltImage
 from pipegraft.ports.images import BuildRequest, ImageBuilder, ImageToSign, Package
 from pipegraft.ports.registry import Descriptor, Registry

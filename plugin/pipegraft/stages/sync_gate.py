@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pydantic import Field
-
 from pipegraft.actions.taken_back import taken_back
 from pipegraft.actions.wait import Patience, Waited, follow_revision
 from pipegraft.domain.gate_report import junit_xml
@@ -13,6 +11,7 @@ from pipegraft.errors import UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Duration
 from pipegraft.model.delivery import Delivery
+from pipegraft.model.fields import Field
 from pipegraft.model.release import GateResource, GateResult
 from pipegraft.ports.engine import State, Verdict
 from pipegraft.ports.stage import Stage, StageContext, StageInputs
@@ -87,7 +86,7 @@ def _write_reports(context: StageContext, environment: str, result: GateResult) 
     name = f"{context.delivery.app} {environment}"
     (folder / f"sync-gate-{environment}.junit.xml").write_text(junit_xml(result, name), encoding="utf-8")
     (folder / f"sync-gate-{environment}.json").write_text(
-        result.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8"
+        result.model_dump_json(indent=2) + "\n", encoding="utf-8"
     )
 
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 import yaml
-from pydantic import ValidationError
 
 from pipegraft.adapters.ci.gitlab import make_templates
 from pipegraft.adapters.ci.jenkins import make_library
 from pipegraft.domain.jenkins.calls import step_name
 from pipegraft.model.base import descriptions
 from pipegraft.model.delivery import Delivery
+from pipegraft.model.fields import Invalid
 from pipegraft.model.judgement import Answer
 from pipegraft.model.release import BuiltImage, Release, Source
 from pipegraft.ports.clock import FakeClock
@@ -133,20 +133,20 @@ class StageSuite:
         assert "\n" not in stage.summary
 
     def test_every_input_has_a_default_and_says_what_it_is(self, stage: Stage) -> None:
-        defaults = stage.parse_inputs({}).model_dump(by_alias=True)
+        defaults = stage.parse_inputs({}).model_dump()
         for name, info in stage.inputs.model_fields.items():
-            assert (info.alias or name) in defaults
+            assert (info.key) in defaults
             assert descriptions(stage.inputs).get(name), f"input '{name}' has no docstring"
 
     def test_an_unknown_input_is_refused(self, stage: Stage) -> None:
-        with pytest.raises(ValidationError):
+        with pytest.raises(Invalid):
             stage.parse_inputs({"no-such-input": "x"})
 
     def test_gitlab_gets_a_template_with_a_default_for_every_input(self, stage: Stage) -> None:
         (text,) = make_templates([stage]).values()
         header, jobs = yaml.safe_load_all(text)
         inputs = header["spec"]["inputs"]
-        assert {info.alias or name for name, info in stage.inputs.model_fields.items()} <= inputs.keys()
+        assert {info.key for name, info in stage.inputs.model_fields.items()} <= inputs.keys()
         assert all("default" in one for one in inputs.values())
         assert any(stage.name in name for name in jobs)
 
@@ -159,4 +159,4 @@ class StageSuite:
     def test_its_page_names_every_input(self, stage: Stage) -> None:
         page = stage_page(stage)
         assert stage.summary in page
-        assert all(f"`{info.alias or name}`" in page for name, info in stage.inputs.model_fields.items())
+        assert all(f"`{info.key}`" in page for name, info in stage.inputs.model_fields.items())

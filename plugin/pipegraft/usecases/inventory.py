@@ -28,7 +28,7 @@ def list_plugins(plugins: Plugins) -> tuple[LoadedPlugin, ...]:
 
 def delivery_schema(plugins: Plugins) -> dict[str, Any]:
     """JSON Schema (2020-12) of ``delivery.yaml``, the keys of the installed plugins included."""
-    schema = Delivery.model_json_schema(by_alias=True)
+    schema = Delivery.model_json_schema()
     definitions = schema["$defs"]
     engines = {plugin.name: plugin.options for plugin in plugins.all(GITOPS_ENGINES).values()}
     sources = {plugin.name: plugin.options for plugin in plugins.all(METRIC_SOURCES).values()}
@@ -45,7 +45,7 @@ def delivery_schema(plugins: Plugins) -> dict[str, Any]:
 def spec_schema(of: Literal["app", "environment"], plugins: Plugins) -> dict[str, Any]:
     """JSON Schema (2020-12) of ``app.yaml`` or ``environments/NAME.yaml``, with the types of resources."""
     model: type[App | AppEnvironment] = App if of == "app" else AppEnvironment
-    schema = model.model_json_schema(by_alias=True)
+    schema = model.model_json_schema()
     if of == "app":
         types = resource_types(plugins)
         params = {name: kind.params_schema() for name, (kind, _providers) in types.items()}
@@ -53,7 +53,7 @@ def spec_schema(of: Literal["app", "environment"], plugins: Plugins) -> dict[str
     else:
         options: dict[str, dict[str, Any]] = {}
         for name, provider in plugins.all(RESOURCE_PROVIDERS).items():
-            options[name] = provider.options.model_json_schema(by_alias=True)
+            options[name] = provider.options.model_json_schema()
             schema["$defs"] |= options[name].pop("$defs", {})
         _add_choice(schema["$defs"]["ProviderChoice"], "provider", "options", options)
     return {
@@ -84,7 +84,7 @@ def _add_options(
     shape["properties"][key]["enum"] = list(options)
     shape["allOf"] = []
     for name, model in options.items():
-        further = model.model_json_schema(by_alias=True)
+        further = model.model_json_schema()
         definitions |= further.pop("$defs", {})
         shape["allOf"].append(
             {

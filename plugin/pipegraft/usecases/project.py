@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
-
 from pipegraft.domain.configuration import parse_marked, validate
 from pipegraft.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.hookspecs import GITOPS_ENGINES, JUDGES, METRIC_SOURCES, TRAFFIC_ROUTERS, Kind
@@ -150,7 +148,7 @@ def _option_problems(
     options: Mapping[str, Any],
     marked: Marked,
     route: Route,
-    beside: type[BaseModel] | None = None,
+    beside: type[Declared] | None = None,
 ) -> Iterator[Problem]:
     """What is wrong with the keys that belong to a plugin; `beside` has the others of its mapping."""
     try:

@@ -57,7 +57,7 @@ def describe_types(plugins: Plugins, names: Iterable[str] = ()) -> dict[str, Any
             "providers": {
                 provider.name: {
                     "targets": sorted(provider.targets[name]),
-                    "options": provider.options.model_json_schema(by_alias=True),
+                    "options": provider.options.model_json_schema(),
                 }
                 for provider in providers
             },

@@ -6,9 +6,8 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from pipegraft.errors import ConfigError, Place, Problem
+from pipegraft.model.fields import Fault, Invalid
 from pipegraft.ports.stage import Stage, StageInputs
 
 __all__ = ["read_inputs", "variable_name"]
@@ -41,8 +40,8 @@ def read_inputs(
     for stage in chosen.values():
         try:
             parsed[stage.name] = stage.parse_inputs(_values(stage, settings, variables))
-        except ValidationError as error:
-            problems += [_wrong(stage, entry) for entry in error.errors()]
+        except Invalid as error:
+            problems += [_wrong(stage, fault) for fault in error.faults]
     if problems:
         raise ConfigError(problems)
     return parsed
@@ -51,7 +50,7 @@ def read_inputs(
 def _keys(stage: Stage) -> dict[str, bool]:
     """Input → whether it is a list."""
     return {
-        info.alias or name: typing.get_origin(info.annotation) in (tuple, list)
+        info.key: typing.get_origin(info.annotation) in (tuple, list)
         for name, info in stage.inputs.model_fields.items()
     }
 
@@ -74,7 +73,7 @@ def _unknown(key: str, known: Iterable[str]) -> Problem:
     )
 
 
-def _wrong(stage: Stage, entry: Mapping[str, Any]) -> Problem:
-    name = ".".join(map(str, entry["loc"]))
-    message = f"input '{name}' of stage '{stage.name}': {entry['msg']}, found {entry['input']!r}"
+def _wrong(stage: Stage, fault: Fault) -> Problem:
+    name = str(fault.route[0])
+    message = f"input '{name}' of stage '{stage.name}': {fault.message}, found {fault.found!r}"
     return Problem(message, Place("--set"), f"set {stage.name}.{name}, or {variable_name(stage.name, name)}")

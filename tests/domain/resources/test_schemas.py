@@ -128,7 +128,7 @@ def made(provider: ResourceProvider, options: dict[str, Any]) -> str:
 
 def test_the_options_tried_are_all_there_are() -> None:
     for provider in pipegraft_resource_providers():
-        names = {info.alias or name for name, info in provider.options.model_fields.items()}
+        names = {info.key for name, info in provider.options.model_fields.items()}
         assert names == set(OPTIONS.get(provider.name, {}))
 
 

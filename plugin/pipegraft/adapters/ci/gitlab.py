@@ -179,14 +179,14 @@ def _default_needs(stage: Stage, stages: Sequence[Stage]) -> list[dict[str, Any]
 def _setting(stage: Stage, name: str) -> _Input:
     """A stage's own input; all are text, since a job's variables are."""
     info = stage.inputs.model_fields[name]
-    key = info.alias or name
+    key = info.key
     allowed = typing.get_args(info.annotation) if typing.get_origin(info.annotation) is typing.Literal else ()
     if info.annotation is bool:
         allowed = (True, False)
     return _Input(
         name=key,
         description=descriptions(stage.inputs).get(name, "").strip(),
-        default=_written(stage.inputs().model_dump(mode="json", by_alias=True)[key]),
+        default=_written(stage.inputs().model_dump()[key]),
         options=tuple(map(_written, allowed)) if len(allowed) <= _MOST_OPTIONS else (),
         variable=f"PIPEGRAFT_INPUT_{stage.name}_{key}".replace("-", "_").upper(),
     )

@@ -142,11 +142,11 @@ def make_library(stages: Sequence[Stage]) -> dict[str, str]:
 
 def _read_input(stage: Stage, name: str) -> _Input:
     info = stage.inputs.model_fields[name]
-    key = info.alias or name
+    key = info.key
     return _Input(
         name=key,
         description=descriptions(stage.inputs).get(name, "").strip(),
-        default=_written(info.get_default(call_default_factory=True)),
+        default=_written(info.default),
         variable=f"PIPEGRAFT_INPUT_{stage.name}_{key}".replace("-", "_").upper(),
     )
 

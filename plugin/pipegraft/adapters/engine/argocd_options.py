@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import Field, model_validator
-
 from pipegraft.adapters.kubernetes.kubeconfig import ClusterOptions
 from pipegraft.model.base import Declared
+from pipegraft.model.fields import Field, model_validator
 
 __all__ = ["ArgoCdOptions"]
 
@@ -38,8 +37,8 @@ class ArgoCdOptions(ClusterOptions, Declared):
     ca: str | None = None
     """File with the certificate authority of `server`, relative to `delivery.yaml`."""
 
-    @model_validator(mode="after")
-    def _some_are_named(self) -> ArgoCdOptions:
+    @model_validator
+    def _some_are_named(self) -> None:
         open_ended = bool(self.selector) or self.application_set is not None
         if not (self.names or open_ended):
             raise ValueError("expected 'application', 'applications', 'selector' or 'application-set'")
@@ -47,7 +46,6 @@ class ArgoCdOptions(ClusterOptions, Declared):
             raise ValueError(
                 "'selector' and 'application-set' need 'expect': how many Applications there must be"
             )
-        return self
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import Field, model_validator
-
 from pipegraft.domain.verdicts.embedded import verdict
 from pipegraft.errors import PipegraftError, Unreachable, UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Declared
+from pipegraft.model.fields import Field, model_validator
 from pipegraft.ports.engine import EngineRequest, GitOpsEngine, Status
 from pipegraft.ports.plugins import GitOpsEnginePlugin
 
@@ -37,11 +36,10 @@ class EmbeddedOptions(Declared):
     state: str | None = None
     """Its state folder, relative to `delivery.yaml`, which says where it listens."""
 
-    @model_validator(mode="after")
-    def _one_address(self) -> EmbeddedOptions:
+    @model_validator
+    def _one_address(self) -> None:
         if (self.url is None) == (self.state is None):
             raise ValueError("expected either 'url' or 'state' to say where the engine is")
-        return self
 
 
 class EmbeddedEngine:

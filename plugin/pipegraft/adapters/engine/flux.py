@@ -6,13 +6,12 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import Field, model_validator
-
 from pipegraft.adapters.engine.cluster_reader import WORKLOADS, ClusterReader, Reference
 from pipegraft.adapters.kubernetes import Cluster, ClusterOptions, Kind, open_cluster
 from pipegraft.domain.verdicts.flux import verdicts
 from pipegraft.errors import UsageError
 from pipegraft.hookspecs import hookimpl
+from pipegraft.model.fields import Field, model_validator
 from pipegraft.ports.engine import EngineRequest, GitOpsEngine, Status
 from pipegraft.ports.plugins import GitOpsEnginePlugin
 
@@ -50,13 +49,12 @@ class FluxOptions(ClusterOptions):
     workloads: bool = True
     """Look at workloads and pods, where they may be read."""
 
-    @model_validator(mode="after")
-    def _some_are_named(self) -> FluxOptions:
+    @model_validator
+    def _some_are_named(self) -> None:
         if not (self.names or self.selector):
             raise ValueError("expected 'kustomization', 'kustomizations' or 'selector'")
         if self.selector and self.expect is None:
             raise ValueError("'selector' needs 'expect': how many Kustomizations there must be")
-        return self
 
     @property
     def names(self) -> tuple[str, ...]:

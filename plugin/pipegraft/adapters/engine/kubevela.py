@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic import Field, model_validator
-
 from pipegraft.adapters.engine.cluster_reader import WORKLOADS, ClusterReader, Reference
 from pipegraft.adapters.kubernetes import Cluster, ClusterOptions, Kind, open_cluster
 from pipegraft.domain.verdicts.kubevela import verdicts
 from pipegraft.errors import UsageError
 from pipegraft.hookspecs import hookimpl
+from pipegraft.model.fields import Field, model_validator
 from pipegraft.ports.engine import EngineRequest, GitOpsEngine, Status
 from pipegraft.ports.plugins import GitOpsEnginePlugin
 
@@ -34,11 +33,10 @@ class KubeVelaOptions(ClusterOptions):
     workloads: bool = True
     """Look at workloads and pods, where they may be read."""
 
-    @model_validator(mode="after")
-    def _some_are_named(self) -> KubeVelaOptions:
+    @model_validator
+    def _some_are_named(self) -> None:
         if not self.names:
             raise ValueError("expected 'application' or 'applications'")
-        return self
 
     @property
     def names(self) -> tuple[str, ...]:

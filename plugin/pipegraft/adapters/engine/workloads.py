@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from pydantic import Field, model_validator
-
 from pipegraft.adapters.engine.cluster_reader import WORKLOADS, ClusterReader, Reference
 from pipegraft.adapters.kubernetes import Cluster, ClusterOptions, open_cluster
 from pipegraft.domain.verdicts.conditions import name_of
 from pipegraft.domain.verdicts.workloads import verdict
 from pipegraft.hookspecs import hookimpl
+from pipegraft.model.fields import Field, model_validator
 from pipegraft.ports.engine import EngineRequest, GitOpsEngine, Status
 from pipegraft.ports.plugins import GitOpsEnginePlugin
 
@@ -29,8 +28,8 @@ class WorkloadsOptions(ClusterOptions):
     namespace: str = "default"
     """Their namespace."""
 
-    @model_validator(mode="after")
-    def _some_are_named(self) -> WorkloadsOptions:
+    @model_validator
+    def _some_are_named(self) -> None:
         if not (self.objects or self.selector):
             raise ValueError("expected 'objects' or 'selector'")
         if self.selector and self.expect is None:
@@ -39,7 +38,6 @@ class WorkloadsOptions(ClusterOptions):
             kind, _, name = text.partition("/")
             if kind not in WORKLOADS or not name:
                 raise ValueError(f"expected KIND/NAME with a kind of {', '.join(WORKLOADS)}, found '{text}'")
-        return self
 
 
 class Workloads:

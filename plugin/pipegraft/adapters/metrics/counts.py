@@ -13,12 +13,11 @@ import subprocess
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from pipegraft.domain.counters import increase
 from pipegraft.errors import Unreachable, UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Declared, Duration, RelativePath
+from pipegraft.model.fields import Field, Invalid
 from pipegraft.model.observation import ArmCounts
 from pipegraft.ports.metrics import Arms, MetricRequest
 from pipegraft.ports.plugins import MetricSourcePlugin
@@ -42,17 +41,13 @@ class CommandOptions(Declared):
     """How long it may take."""
 
 
-class _Totals(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class _Totals(Declared):
     requests: float | None = Field(default=None, ge=0)
     errors: float | None = Field(default=None, ge=0)
     value: float | None = None
 
 
-class _Both(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class _Both(Declared):
     stable: _Totals | None = None
     gray: _Totals | None = None
 
@@ -85,12 +80,12 @@ class CountsSource:
         text = self._read()
         try:
             return _Both.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        except Invalid as error:
+            first = error.faults[0]
+            where = ".".join(map(str, first.route)) or "the whole"
             raise UsageError(
                 f"metric source '{self._name}': expected totals of stable and gray as JSON; "
-                f"{where}: {first['msg']}",
+                f"{where}: {first.message}",
                 fix='write {"stable": {"requests": 90, "errors": 1}, "gray": {"requests": 10, "errors": 2}}',
             ) from None
 

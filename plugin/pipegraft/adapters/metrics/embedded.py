@@ -7,12 +7,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
-from pydantic import Field, model_validator
-
 from pipegraft.domain.counters import increase
 from pipegraft.errors import Unreachable
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Declared
+from pipegraft.model.fields import Field, model_validator
 from pipegraft.model.observation import ArmCounts, Histogram
 from pipegraft.ports.metrics import Arms, MetricRequest
 from pipegraft.ports.plugins import MetricSourcePlugin
@@ -41,11 +40,10 @@ class Options(Declared):
     timeout: float = Field(default=5.0, gt=0)
     """Seconds an answer may take."""
 
-    @model_validator(mode="after")
-    def _one_address(self) -> Options:
+    @model_validator
+    def _one_address(self) -> None:
         if (self.url is None) == (self.state is None):
             raise ValueError("expected either 'url' or 'state' to say where the counters are")
-        return self
 
 
 class EmbeddedSource:

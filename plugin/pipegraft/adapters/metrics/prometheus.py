@@ -7,13 +7,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from pydantic import Field, model_validator
-
 from pipegraft.adapters.metrics.prometheus_api import Labels, PrometheusApi, ServerOptions
 from pipegraft.domain.counters import increase
 from pipegraft.errors import UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Declared, Duration
+from pipegraft.model.fields import Field, model_validator
 from pipegraft.model.observation import ArmCounts, Histogram
 from pipegraft.ports.metrics import Arms, MetricRequest
 from pipegraft.ports.plugins import MetricSourcePlugin
@@ -63,8 +62,8 @@ class Options(ServerOptions):
     lag: Duration = 0.0
     """How far the server is behind: queries look at windows that end so long ago."""
 
-    @model_validator(mode="after")
-    def _some_query(self) -> Options:
+    @model_validator
+    def _some_query(self) -> None:
         if not (self.requests or self.buckets or self.query):
             raise ValueError("expected 'requests' with 'errors' or 'ratio', 'buckets', or 'query'")
         if self.errors and self.ratio:
@@ -73,7 +72,6 @@ class Options(ServerOptions):
             raise ValueError("a 'ratio' is no counter: leave out 'range', or give 'errors'")
         if not self.workload and any("{workload}" in query for query in self._queries()):
             raise ValueError("a query holds {workload}: expected 'workload: {stable: …, gray: …}'")
-        return self
 
     def _queries(self) -> Iterable[str]:
         return filter(None, (self.requests, self.errors, self.ratio, self.buckets, self.query))

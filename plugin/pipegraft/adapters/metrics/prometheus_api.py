@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
-
 from pipegraft.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.model.base import Declared, RelativePath
+from pipegraft.model.fields import Field, model_validator
 
 __all__ = ["Labels", "PrometheusApi", "ServerOptions"]
 
@@ -42,13 +41,12 @@ class ServerOptions(Declared):
     timeout: float = Field(default=10.0, gt=0)
     """Seconds an answer may take."""
 
-    @model_validator(mode="after")
-    def _one_way_in(self) -> ServerOptions:
+    @model_validator
+    def _one_way_in(self) -> None:
         if (self.user is None) != (self.password_variable is None):
             raise ValueError("expected 'user' and 'password-variable' together")
         if self.user and self.token_variable:
             raise ValueError("expected either 'token-variable' or 'user', found both")
-        return self
 
 
 class PrometheusApi:

@@ -49,7 +49,7 @@ class EmbeddedRouter:
         Raises:
             Unreachable: an address cannot be listened on, or the proxy does not answer.
         """
-        text = ProxyConfig.of(tuple(routes), self._admin).model_dump_json(by_alias=True, indent=2) + "\n"
+        text = ProxyConfig.of(tuple(routes), self._admin).model_dump_json(indent=2) + "\n"
         if not self._files.config.exists() or self._files.config.read_text("utf-8") != text:
             write_atomically(self._files.config, text.encode())
         wanted = fingerprint(text)

@@ -6,17 +6,16 @@ import re
 from dataclasses import asdict
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
-
 from pipegraft.model.base import Declared, Duration
+from pipegraft.model.fields import Field, model_validator
 from pipegraft.ports.traffic import Backend, Choice, Route
 
 __all__ = ["Address", "ProxyConfig", "host_and_port"]
 
-Address = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\[\]/\s]*):\d{1,5}$")]
+Address = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\[\]/\s]*):\d{1,5}$")]
 """``host:port``; without a host, this machine only; port 0 lets the system choose one."""
 
-Label = Annotated[str, StringConstraints(min_length=1)]
+Label = Annotated[str, Field(min_length=1)]
 
 
 class BackendConfig(Declared):
@@ -35,14 +34,13 @@ class ChoiceConfig(Declared):
     backend: Label
     regex: bool = False
 
-    @model_validator(mode="after")
-    def _can_be_read(self) -> ChoiceConfig:
+    @model_validator
+    def _can_be_read(self) -> None:
         if self.regex:
             try:
                 re.compile(self.value)
             except re.error as error:
                 raise ValueError(f"expected a regular expression, found {self.value!r}: {error}") from None
-        return self
 
 
 class RouteConfig(Declared):
@@ -53,13 +51,12 @@ class RouteConfig(Declared):
     backends: tuple[BackendConfig, ...] = ()
     choices: tuple[ChoiceConfig, ...] = ()
 
-    @model_validator(mode="after")
-    def _choices_lead_somewhere(self) -> RouteConfig:
+    @model_validator
+    def _choices_lead_somewhere(self) -> None:
         known = {backend.name for backend in self.backends}
         for choice in self.choices:
             if choice.backend not in known:
                 raise ValueError(f"expected a choice of {', '.join(sorted(known))}, found '{choice.backend}'")
-        return self
 
 
 class ProxyConfig(Declared):
@@ -77,8 +74,8 @@ class ProxyConfig(Declared):
     grace: Duration = 10.0
     """How long requests under way may take to end when the proxy is told to stop."""
 
-    @model_validator(mode="after")
-    def _unique(self) -> ProxyConfig:
+    @model_validator
+    def _unique(self) -> None:
         for what, values in (
             ("name", [route.name for route in self.routes]),
             ("listen", [route.listen for route in self.routes if not route.listen.endswith(":0")]),
@@ -86,7 +83,6 @@ class ProxyConfig(Declared):
             twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
                 raise ValueError(f"expected each route to have its own '{what}', found '{twice[0]}' twice")
-        return self
 
     @classmethod
     def of(cls, routes: tuple[Route, ...], admin: str) -> ProxyConfig:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from pipegraft.adapters.kubernetes.cluster import Cluster, open_cluster
 from pipegraft.adapters.kubernetes.kinds import DAEMON_SET, DEPLOYMENT, STATEFUL_SET, Kind
 from pipegraft.adapters.kubernetes.kubeconfig import ClusterOptions
@@ -15,6 +13,7 @@ from pipegraft.domain.verdicts.rollouts import argo_rollouts, flagger, kruise_ro
 from pipegraft.errors import UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Name
+from pipegraft.model.fields import Field
 from pipegraft.ports.plugins import TrafficRouterPlugin
 from pipegraft.ports.rollout import RolloutSeen
 

@@ -51,7 +51,7 @@ def write_state(text: str | None, state: EnvironmentState, file: str) -> str:
     Raises:
         EditRefused: the file is not what Pipegraft writes.
     """
-    content: dict[str, Value] = state.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    content: dict[str, Value] = state.model_dump(exclude_defaults=True)
     if not text or not text.strip():
         text = f"{_HEAD}{next(iter(content))}: {{}}\n"  # an entry for the editor to begin with
     return apply(text, [Put((key,), value) for key, value in content.items()], file=file)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from pipegraft.domain.configuration import existing_route
 from pipegraft.domain.importing.taking import Imported, Taking, leaves, short
 from pipegraft.errors import ConfigError, Place, Problem
 from pipegraft.model.appspec import App, AppEnvironment
+from pipegraft.model.base import Declared
+from pipegraft.model.fields import Invalid
 
 __all__ = ["settle"]
 
@@ -35,7 +34,7 @@ def settle(into: Imported) -> None:
     into.images = {name: one["image"] for name, one in there["components"].items() if "image" in one}
 
 
-def _settle(model: type[BaseModel], data: dict[str, Any], into: Imported) -> None:
+def _settle(model: type[Declared], data: dict[str, Any], into: Imported) -> None:
     while (refused := _refused(model, data)) is not None:
         route, message = refused
         sources = into.sources.get((str(route[0]), str(route[1])), []) if len(route) > 1 else []
@@ -51,15 +50,13 @@ def _settle(model: type[BaseModel], data: dict[str, Any], into: Imported) -> Non
             into.left.append(f"{source}: {short(value)} ({message})")
 
 
-def _refused(model: type[BaseModel], data: dict[str, Any]) -> tuple[Route, str] | None:
+def _refused(model: type[Declared], data: dict[str, Any]) -> tuple[Route, str] | None:
     """The first value that is refused, and why."""
     try:
         model.model_validate(data)
-    except ValidationError as error:
-        entry = error.errors()[0]
-        route = existing_route(data, entry["loc"])
-        message = entry["msg"].removeprefix("Value error, ")
-        return route, f"'{'.'.join(map(str, route))}': {message[:1].lower()}{message[1:]}"
+    except Invalid as error:
+        fault = error.faults[0]
+        return fault.route, f"'{'.'.join(map(str, fault.route))}': {fault.message}"
     return None
 
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from pydantic import Field, model_validator
-
 from pipegraft.domain.configuration import validate
 from pipegraft.domain.gray.policy import judge_policy
 from pipegraft.domain.judging.readings import point
 from pipegraft.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.model.base import Declared, Name
 from pipegraft.model.delivery import Gray, Metric
+from pipegraft.model.fields import Field, model_validator
 from pipegraft.model.observation import ArmCounts, Histogram, Observation
 from pipegraft.text.marked import Marked, load_marked
 
@@ -29,7 +28,7 @@ T = TypeVar("T")
 
 
 def _explained(make: Callable[[], T]) -> T:
-    """What a value's own check says, as pydantic expects it."""
+    """What a value's own check says, as a validator says it."""
     try:
         return make()
     except UsageError as error:
@@ -57,10 +56,9 @@ class ArmSample(Declared):
     value: float | None = None
     """A plain number."""
 
-    @model_validator(mode="after")
-    def _can_be(self) -> ArmSample:
+    @model_validator
+    def _can_be(self) -> None:
         _explained(self.counts)
-        return self
 
     def counts(self) -> ArmCounts:
         """The same as a value that judges read."""
@@ -83,10 +81,9 @@ class ObservationSample(Declared):
     gray: Mapping[str, ArmSample] = {}
     """Metric → what gray showed; a metric without data is absent."""
 
-    @model_validator(mode="after")
-    def _can_be(self) -> ObservationSample:
+    @model_validator
+    def _can_be(self) -> None:
         _explained(self.observation)
-        return self
 
     def observation(self) -> Observation:
         """The same as a value that judges read."""

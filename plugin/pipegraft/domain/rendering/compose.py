@@ -124,7 +124,7 @@ _UNSAID = {
 
 
 def _unsaid(spec: AppComponent) -> Manifest:
-    found: Manifest = spec.model_dump(mode="json", by_alias=True, exclude_none=True, include=_UNSAID)
+    found: Manifest = spec.model_dump(exclude_none=True, include=_UNSAID)
     return found
 
 

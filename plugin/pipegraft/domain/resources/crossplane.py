@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
-
 from pipegraft.domain.resources.types import BUCKET, MYSQL, POSTGRES, REDIS
 from pipegraft.model.appspec import Reference
 from pipegraft.model.base import Declared
+from pipegraft.model.fields import Field
 from pipegraft.ports.resources import Provision, ResourceProvider, ResourceRequest, Target
 
 __all__ = ["CROSSPLANE"]
@@ -23,7 +22,7 @@ __all__ = ["CROSSPLANE"]
 _TARGETS: frozenset[Target] = frozenset({"oam", "kubernetes"})
 _KINDS = {"postgres": "PostgreSQL", "mysql": "MySQL", "redis": "Redis", "bucket": "Bucket"}
 
-_Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$")]
+_Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 
 
 class CrossplaneOptions(Declared):

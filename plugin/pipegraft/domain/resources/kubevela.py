@@ -12,11 +12,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints
-
 from pipegraft.domain.resources.types import BUCKET, MYSQL, POSTGRES, REDIS
 from pipegraft.model.appspec import Reference
 from pipegraft.model.base import Declared, Name
+from pipegraft.model.fields import Check, Field
 from pipegraft.ports.resources import Provision, ResourceProvider, ResourceRequest, Target
 
 __all__ = ["KUBEVELA_TERRAFORM"]
@@ -55,7 +54,7 @@ def _nothing_secret(properties: Mapping[str, Any]) -> Mapping[str, Any]:
     return properties
 
 
-_Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$")]
+_Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 
 
 class TerraformOptions(Declared):
@@ -65,7 +64,7 @@ class TerraformOptions(Declared):
     """Type of the component: the name of a Terraform ComponentDefinition."""
     params: Mapping[str, str] = {}
     """Parameter → property of the component; its own name with ``_`` for ``-`` if absent."""
-    properties: Annotated[Mapping[str, Any], AfterValidator(_nothing_secret)] = {}
+    properties: Annotated[Mapping[str, Any], Check(_nothing_secret)] = {}
     """Properties that are the same for every resource."""
     outputs: Mapping[str, _Key] = {}
     """Output → key of the connection secret."""
