@@ -68,11 +68,10 @@ def _scalar(read: Callable[[Any], Any], expected: str, data: Any, route: Route, 
 
 
 def _text(data: Any) -> str:
-    if isinstance(data, (bool, int, float)):
-        raise ValueError("expected text; put quotes around it")  # noqa: TRY004 - as all readers of scalars
-    if not isinstance(data, str):
-        raise ValueError
-    return data
+    if isinstance(data, str):
+        return data
+    bare = isinstance(data, (bool, int, float))
+    raise ValueError("expected text; put quotes around it" if bare else "")
 
 
 def _whole(data: Any) -> int:
