@@ -153,6 +153,7 @@ def test_values_are_read_as_their_type(key: str, data: Any, value: Any) -> None:
         ("from", None, "expected text"),
         ("even", True, "expected a whole number"),
         ("even", 0.5, "expected a whole number"),
+        ("even", 1e300, "expected a whole number"),
         ("share", math.inf, "expected a number"),
         ("share", math.nan, "expected a number"),
         ("share", "much", "expected a number"),
@@ -217,6 +218,7 @@ def test_data_comes_out_as_files_hold_it() -> None:
     assert value.model_dump(exclude_none=True, include={"by_name", "path"}) == {
         "by-name": {"a": {"kind": "right", "size": 1}}
     }
+    assert list(shown)[:4] == ["inner", "parts", "by-name", "wait"]
     assert Outer.model_validate_json(value.model_dump_json()) == value
 
 

@@ -161,13 +161,14 @@ class Declared:
     def model_construct(cls, **values: Any) -> Self:
         """A value of values that were checked before; it is not checked again."""
         made = cls.__new__(cls)
-        _keep(made, {**_shape(cls).defaults, **values}, values.keys(), {})
+        _keep(made, _shape(cls), values, values.keys(), {})
         return made
 
     def model_copy(self, *, update: Mapping[str, Any]) -> Self:
         """The same with other values for some fields, which are not checked."""
         made = type(self).__new__(type(self))
-        _keep(made, {**self.__dict__, **update}, self.model_fields_set | update.keys(), self.model_extra)
+        given = self.model_fields_set | update.keys()
+        _keep(made, _shape(type(self)), {**self.__dict__, **update}, given, self.model_extra)
         return made
 
     def model_dump(
@@ -258,7 +259,7 @@ def _fill(made: Declared, data: Mapping[str, Any], route: Route, faults: list[Fa
             faults.append(Fault(route, f"'{key}' is missing", "missing", key))
     if len(faults) > before:
         return
-    _keep(made, {**shape.defaults, **values}, values.keys(), extra)
+    _keep(made, shape, values, values.keys(), extra)
     try:
         for check in shape.validators:  # up to the first that refuses: a later one may rely on it
             check(made)
@@ -267,11 +268,20 @@ def _fill(made: Declared, data: Mapping[str, Any], route: Route, faults: list[Fa
 
 
 def _keep(
-    made: Declared, values: Mapping[str, Any], given: AbstractSet[str], extra: Mapping[str, Any]
+    made: Declared,
+    shape: _Shape,
+    values: Mapping[str, Any],
+    given: AbstractSet[str],
+    extra: Mapping[str, Any],
 ) -> None:
+    """Store the fields in the order of the source, with the defaults of those that are absent."""
     object.__setattr__(made, "model_fields_set", frozenset(given))
     object.__setattr__(made, "model_extra", extra)
-    made.__dict__.update(values)
+    for name in shape.fields:
+        if name in values:
+            made.__dict__[name] = values[name]
+        elif name in shape.defaults:
+            made.__dict__[name] = shape.defaults[name]
 
 
 def descriptions(model: type[Declared]) -> Mapping[str, str]:

@@ -77,7 +77,7 @@ def _text(data: Any) -> str:
 def _whole(data: Any) -> int:
     """Text counts too: variables and the command line have nothing else."""
     whole = isinstance(data, int) and not isinstance(data, bool)
-    if whole or (isinstance(data, float) and data.is_integer()):
+    if whole or (isinstance(data, float) and data.is_integer() and abs(data) <= 2**53):  # exact up to there
         return int(data)
     if isinstance(data, str) and _WHOLE.fullmatch(data.strip()):
         return int(data)
