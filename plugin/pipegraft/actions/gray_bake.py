@@ -2,18 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from math import inf
 
-from pipegraft.domain.gray.record import part_of
+from pipegraft.domain.gray.history import Chapter
+from pipegraft.domain.gray.machine import Do
+from pipegraft.domain.gray.policy import judge_policy
+from pipegraft.domain.gray.record import part_of, total
 from pipegraft.errors import OutsideError
-from pipegraft.model.judgement import Judgement, JudgePolicy
+from pipegraft.model.delivery import Gray
+from pipegraft.model.judgement import Answer, Judgement, JudgePolicy
 from pipegraft.model.observation import ArmCounts, Observation
 from pipegraft.ports.judge import Judge
 from pipegraft.ports.metrics import MetricSource
+from pipegraft.ports.stage import StageContext
 
-__all__ = ["GrayBake"]
+__all__ = ["Baked", "GrayBake", "watch_promoted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Baked:
+    """How a process's part of the watching ended.
+
+    Arguments:
+        over: whether nothing is left to watch; else a later process goes on.
+        regression: what the judge said, if what was promoted is worse than what was there.
+    """
+
+    over: bool
+    regression: Judgement | None = None
+
+
+def watch_promoted(
+    context: StageContext, gray: Gray, chapter: Chapter, *, wait: bool, stands: Callable[[], bool]
+) -> Baked:
+    """Watch a release for the time after its promotion that the environment asks for.
+
+    Arguments:
+        gray: how the environment declares its gray releases.
+        chapter: the release's commits, the promotion last.
+        wait: stay until the time is over; else do what is due.
+        stands: whether the release is still what serves.
+    """
+    clock, environment = context.clock, context.require_environment()
+    if chapter.last_step != Do.PROMOTE or not chapter.observed:
+        context.report("warning", "nothing to compare with was observed: no bake", environment)
+        return Baked(over=True)
+    promoted = chapter.commits[0].time
+    end = promoted + gray.bake
+    baseline = total(chapter.observed).stable
+    sources, judge = context.connections.metrics(environment), context.connections.judge(environment)
+    bake = GrayBake(sources, judge, judge_policy(gray), baseline, promoted)
+    now = clock.now()
+    remembers = bake.begin(now) < now
+    while clock.now() < end:
+        if wait or not remembers:
+            clock.sleep(min(gray.interval, max(0.0, end - clock.now())))
+        if not stands():
+            break
+        judgement = bake.look(clock.now(), gray.interval)
+        context.report("judgement", f"bake: {judgement.answer}: {judgement.reason}", environment)
+        if judgement.answer is Answer.FAIL:
+            return Baked(over=True, regression=judgement)
+        if not wait and clock.now() < end:
+            return Baked(over=False)
+    return Baked(over=True)
 
 
 class GrayBake:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pipegraft.actions.gray_bake import GrayBake
+from pipegraft.actions.gray_bake import watch_promoted
 from pipegraft.actions.gray_branch import GrayBranch, GraySubject, Look
 from pipegraft.actions.gray_watch import GrayWatch, together
 from pipegraft.actions.wait import Patience, wait_for_revision
@@ -20,12 +20,12 @@ from pipegraft.domain.commit_message import gate_trailer
 from pipegraft.domain.gray.history import Chapter, step_name
 from pipegraft.domain.gray.machine import Do, Move, Standing, next_move
 from pipegraft.domain.gray.policy import judge_policy
-from pipegraft.domain.gray.record import as_data, look_data, to_trailer, total
+from pipegraft.domain.gray.record import as_data, look_data, to_trailer
 from pipegraft.domain.gray.weights import weight_mismatch
 from pipegraft.domain.rendering.routes import gray_gets_more, other_routers
 from pipegraft.errors import Held, Locked, RolledBack, SyncFailed, Unreachable, UsageError
 from pipegraft.model.delivery import Gray
-from pipegraft.model.judgement import Answer, Judgement
+from pipegraft.model.judgement import Judgement
 from pipegraft.model.release import EnvironmentRelease, GrayStep, Source
 from pipegraft.ports.stage import StageContext
 
@@ -292,35 +292,21 @@ class GrayDrive:
 
     def _bake(self, look: Look) -> bool:
         """Watch what was promoted, take it back if it is worse; False leaves the rest to a later process."""
-        context, clock = self._context, self._context.clock
         chapter = self._branch.chapter()
         self._wait_until_live(chapter)
         self._baked, self._looks = True, []
-        if chapter.last_step != Do.PROMOTE or not chapter.observed:
-            context.report("warning", "nothing to compare with was observed: no bake", self._environment)
-            return True
-        end = chapter.commits[0].time + self._gray.bake
-        baseline = total(chapter.observed).stable
-        connections = context.connections
-        judge = connections.judge(self._environment)
-        sources = connections.metrics(self._environment)
-        bake = GrayBake(sources, judge, self._policy, baseline, chapter.commits[0].time)
-        now = clock.now()
-        remembers = bake.begin(now) < now
-        while clock.now() < end:
-            if self._pace.wait or not remembers:
-                clock.sleep(min(self._gray.interval, max(0.0, end - clock.now())))
-            if self._look().standing != look.standing:
-                return True
-            judgement = bake.look(clock.now(), self._gray.interval)
-            context.report("judgement", f"bake: {judgement.answer}: {judgement.reason}", self._environment)
-            if judgement.answer is Answer.FAIL:
-                self._judgement = judgement
-                self._make(look, Move(Do.ROLL_BACK, reason=f"after its promotion: {judgement.reason}"))
-                return True
-            if not self._pace.wait and clock.now() < end:
-                return False
-        return True
+        found = watch_promoted(
+            self._context,
+            self._gray,
+            chapter,
+            wait=self._pace.wait,
+            stands=lambda: self._look().standing == look.standing,
+        )
+        if found.regression:
+            self._judgement = found.regression
+            reason = f"after its promotion: {found.regression.reason}"
+            self._make(look, Move(Do.ROLL_BACK, reason=reason))
+        return found.over
 
     def _finish(self, standing: Standing) -> None:
         chapter = self._branch.chapter()
