@@ -10,12 +10,14 @@ from gray_world import APP, GOOD, NEW, NEWER, OLD, PRODUCTION, STABLE, World, co
 from test_gray_commands import project
 
 from pipegraft.domain.gray.machine import Command
+from pipegraft.domain.gray.record import OBSERVED, from_trailer
 from pipegraft.errors import Held, RolledBack, SyncFailed, Unreachable, UsageError
 from pipegraft.model.judgement import Answer, Judgement
 from pipegraft.model.observation import ArmCounts
 from pipegraft.ports.engine import State, Verdict
 from pipegraft.ports.judge import FakeJudge
 from pipegraft.ports.metrics import Arms, FakeSource
+from pipegraft.stages.gray_release import GrayReleaseInputs, run
 from pipegraft.usecases.gray import tell_gray
 
 PROMOTED = STABLE.replace(OLD, NEW).replace("number: 12, source: abc", f"number: 13, source: {commit_of(13)}")
@@ -581,3 +583,56 @@ def test_a_schedule_watches_the_bake() -> None:
     with pytest.raises(RolledBack, match="after its promotion"):
         world.release(99, no_wait=True, resume=True)
     assert world.text == STABLE
+
+
+class Dying(FakeSource):
+    """Does not remember; the process is killed at one of its looks."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__([GOOD])
+        self._left = at
+
+    def take(self, until: float) -> Arms:
+        self._left -= 1
+        if self._left == 0:
+            raise Killed
+        return super().take(until)
+
+
+class Killed(BaseException):
+    """Nothing of the process runs after it."""
+
+
+@pytest.mark.parametrize("same_record", [True, False])
+def test_what_a_killed_process_saw_is_kept_beside_its_release_record(same_record: bool) -> None:
+    world = World(steps=[10])
+    world.prepare()
+    context = world.context()
+    world.source = Dying(at=4)
+    world.judge = FakeJudge(Answer.INCONCLUSIVE)
+    with pytest.raises(Killed):
+        run(context, GrayReleaseInputs())
+    world.clock.sleep(30)
+    world.judge = judge = Noting(Answer.PASS)
+    world.source = FakeSource([GOOD])
+    run(context if same_record else world.context(), GrayReleaseInputs())
+    kept = 3 if same_record else 0
+    assert judge.asked[0] == [(60, 10)] * (kept + 1)
+    ended = world.branch.log(PRODUCTION)[0]
+    assert ended.trailers["Pipegraft-Step"] == "promote"
+    assert len(from_trailer(ended.trailers[OBSERVED])) == kept + 1
+    assert (context.releases.load().environments["production"].watched is None) == same_record
+
+
+def test_what_a_source_remembers_is_not_counted_twice() -> None:
+    world = World(steps=[10])
+    world.prepare()
+    context = world.context()
+    world.source = Dying(at=4)
+    world.judge = FakeJudge(Answer.INCONCLUSIVE)
+    with pytest.raises(Killed):
+        run(context, GrayReleaseInputs())
+    world.judge = judge = Noting(Answer.PASS)
+    world.source = FakeSource([GOOD], remembers=True)
+    run(context, GrayReleaseInputs())
+    assert judge.asked[0] == [(60, 10)] * 4

@@ -2,7 +2,8 @@
 
 Nothing is remembered but what the branch says: any process may end at any moment, and the next one goes
 on. Evidence of the weights that are behind us comes from the commits that ended them; the present weight
-is observed anew, from its commit on where the sources remember that far, else from now on.
+is observed anew, from its commit on where the sources remember that far, else from now on, after what the
+release record kept of it.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from pipegraft.domain.commit_message import gate_trailer
 from pipegraft.domain.gray.history import Chapter, step_name
 from pipegraft.domain.gray.machine import Do, Move, Standing, next_move
 from pipegraft.domain.gray.policy import judge_policy
-from pipegraft.domain.gray.record import as_data, look_data, to_trailer
+from pipegraft.domain.gray.record import as_data, from_trailer, look_data, to_trailer
 from pipegraft.domain.gray.weights import weight_mismatch
 from pipegraft.domain.rendering.routes import gray_gets_more, other_routers
 from pipegraft.errors import Held, Locked, RolledBack, SyncFailed, Unreachable, UsageError
 from pipegraft.model.delivery import Gray
 from pipegraft.model.judgement import Judgement
-from pipegraft.model.release import EnvironmentRelease, GrayStep, Source
+from pipegraft.model.release import EnvironmentRelease, GrayStep, GrayWatched, Source
 from pipegraft.ports.stage import StageContext
 
 __all__ = ["GrayDrive", "Pace"]
@@ -70,8 +71,7 @@ class GrayDrive:
         self._pace = pace
         self._policy = judge_policy(gray)
         delivery = context.delivery
-        part = context.releases.load().environments.get(self._environment)
-        gate = gate_trailer(part.gate if part else None)
+        gate = gate_trailer(self._part.gate)
         subject = GraySubject(delivery.app, self._environment, delivery.iac.path, source, gray.steps, gate)
         self._number = source.number
         self._branch = GrayBranch(context.connections.iac(), subject, context.clock)
@@ -80,6 +80,7 @@ class GrayDrive:
         self._watching: Standing | None = None
         self._raised: Standing | None = None
         self._must_wait = False
+        self._watched = ""
         self._judgement: Judgement | None = None
         self._looks: list[Mapping[str, Any]] = []
         self._baked = False
@@ -190,6 +191,9 @@ class GrayDrive:
             if due - now > self._pace.poll and self._look().standing != look.standing:
                 return True
         self._judgement = watch.look(look.standing.weight, now, self._gray.interval)
+        if self._must_wait:
+            kept = GrayWatched(commit=self._watched, observed=to_trailer(watch.step))
+            self._context.update_environment(watched=kept)
         self._looks.append(look_data(watch.step[-1], self._judgement))
         self._context.report(
             "judgement",
@@ -224,7 +228,11 @@ class GrayDrive:
         ours = standing == self._raised  # then the weight came into force just now, not when it was committed
         self._watch.begin(chapter.commits[0].time if chapter.commits and not ours else now, now)
         self._watching, self._looks = standing, []
-        self._must_wait = self._watch.end >= now  # nobody else will remember what is seen from now on
+        self._must_wait = self._watch.end >= now  # no source will remember what is seen from now on
+        self._watched = chapter.commits[0].id if chapter.commits else ""
+        kept = self._part.watched
+        if kept and kept.commit == self._watched:
+            self._watch.keep(from_trailer(kept.observed))
         return self._watch
 
     def _check_router(self, look: Look) -> None:
@@ -281,14 +289,16 @@ class GrayDrive:
         data = (
             {**as_data(self._judgement), "looks": self._looks} if self._judgement else {"reason": move.reason}
         )
-        self._record(GrayStep(commit=commit, weight=weight, phase=_PHASES[move.do], judgement=data))
+        made = GrayStep(commit=commit, weight=weight, phase=_PHASES[move.do], judgement=data)
+        self._context.update_environment(gray=(*self._part.gray, made), watched=None)
         step = step_name(self._gray.steps, move)
         self._context.report("commit", f"{step}: {move.reason}", self._environment, commit=commit, step=step)
         return move.do in (Do.PROMOTE, Do.ROLL_BACK, Do.HOLD)
 
-    def _record(self, step: GrayStep) -> None:
-        part = self._context.releases.load().environments.get(self._environment, EnvironmentRelease())
-        self._context.update_environment(gray=(*part.gray, step))
+    @property
+    def _part(self) -> EnvironmentRelease:
+        """What the release record says of the environment."""
+        return self._context.releases.load().environments.get(self._environment, EnvironmentRelease())
 
     def _bake(self, look: Look) -> bool:
         """Watch what was promoted, take it back if it is worse; False leaves the rest to a later process."""
@@ -319,7 +329,7 @@ class GrayDrive:
             self._finish_absent(chapter)
 
     def _finish_absent(self, chapter: Chapter) -> None:
-        bump = self._context.releases.load().environments.get(self._environment, EnvironmentRelease()).bump
+        bump = self._part.bump
         if not chapter.commits or chapter.newest is None:
             if bump is None or bump.outcome == "written":
                 raise UsageError(

@@ -96,6 +96,10 @@ class GrayWatch:
         self._counting.add(name)
         return start
 
+    def keep(self, seen: Sequence[Observation]) -> None:
+        """Take over what another process saw at the present weight, before what is observed from here on."""
+        self.step = [one for one in seen if one.end <= self._end]
+
     @property
     def end(self) -> float:
         """End of what was observed, seconds since the epoch."""

@@ -14,6 +14,7 @@ __all__ = [
     "GateResource",
     "GateResult",
     "GrayStep",
+    "GrayWatched",
     "IacCommit",
     "Release",
     "Source",
@@ -90,12 +91,22 @@ class GrayStep(Declared):
     """What the judge saw: answer, evidence, requests and seconds to decide."""
 
 
+class GrayWatched(Declared):
+    """What a process has seen at the weight that it watches, kept in case it dies."""
+
+    commit: str
+    """The commit that set the weight."""
+    observed: str
+    """As the trailer ``Pipegraft-Observed`` has it."""
+
+
 class EnvironmentRelease(Declared):
     """What happened in one environment."""
 
     bump: IacCommit | None = None
     gate: GateResult | None = None
     gray: tuple[GrayStep, ...] = ()
+    watched: GrayWatched | None = None
     outcome: str = ""
 
 
