@@ -223,3 +223,60 @@ def test_what_is_remembered_is_kept_beside_new_things() -> None:
     text = write_state(None, EnvironmentState(taken_back=mark), STATE)
     text = write_state(text, EnvironmentState(release=mark, images={"web": "r"}), STATE)
     assert read_state(text, STATE) == EnvironmentState(release=mark, images={"web": "r"}, taken_back=mark)
+
+
+def test_a_commit_in_the_midst_of_a_gray_release_is_refused() -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    on_its_way = deliver(branch, 13, "b", gray=True)
+    for later in (lambda: None, lambda: deliver(branch, 14, "c")):
+        later()
+        tip = branch.tip()
+        with pytest.raises(UsageError, match="release 13 was on its way, with 0% of the requests"):
+            take_back(branch, on_its_way)
+        assert branch.tip() == tip
+
+
+def test_a_named_commit_ends_the_gray_release_that_runs() -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    before = branch.tip()
+    deliver(branch, 13, "b", gray=True)
+    done = take_back(branch, before)
+    assert branch.read(PATH, done.commit) == STABLE
+    assert done.taken_back == ReleaseMark(number=13, source=f"{13:040x}")
+
+
+@pytest.mark.parametrize("remembers_more", [False, True])
+def test_a_release_that_is_brought_back_is_not_remembered_as_taken_back(remembers_more: bool) -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    released = deliver(branch, 13, "b")
+    text = branch.read(PATH, released)
+    take_back(branch)
+    if remembers_more:
+        more = (branch.read(STATE, branch.tip()) or "") + "images: {web: x}\n"
+        branch.commit({STATE: more}, "more", branch.tip())
+    done = take_back(branch, released)
+    assert branch.read(PATH, done.commit) == text
+    state = branch.read(STATE, done.commit)
+    assert (state is None) != remembers_more
+    assert read_state(state, STATE).taken_back is None
+
+
+def test_what_is_restored_older_than_what_was_taken_back_stays_away() -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    thirteen = deliver(branch, 13, "b")
+    deliver(branch, 14, "c")
+    take_back(branch)
+    take_back(branch)
+    take_back(branch, thirteen)
+    state = read_state(branch.read(STATE, branch.tip()), STATE)
+    assert state.taken_back == ReleaseMark(number=14, source=f"{14:040x}")
+
+
+@pytest.mark.parametrize("to", ["main", "HEAD~1", "-x", "", "1" * 40])
+def test_what_is_no_commit_of_the_branch_is_refused(to: str) -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    deliver(branch, 13, "b")
+    tip = branch.tip()
+    with pytest.raises(UsageError, match="expected a commit of the branch"):
+        take_back(branch, to)
+    assert branch.tip() == tip

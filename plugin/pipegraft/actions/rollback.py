@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from heapq import merge
 
 from pipegraft.actions.rewrite import Changes, Read, rewrite
-from pipegraft.domain.bump.state import EnvironmentState, read_state, state_path, write_state
+from pipegraft.domain.bump.state import (
+    EnvironmentState,
+    read_state,
+    state_path,
+    without_taken_back,
+    write_state,
+)
 from pipegraft.domain.commit_message import commit_message, release_trailers
 from pipegraft.domain.environment_file import environment_path, read_environment
 from pipegraft.errors import Conflict, UsageError
@@ -87,6 +93,9 @@ def roll_back(branch: IacBranch, request: RollbackRequest, clock: Clock) -> Roll
             f"expected {paths[0]} at commit {target[:12]}, it is not there",
             fix=f"name another commit with --to; these changed it: {_list(history)}",
         )
+    if request.to is not None:
+        path = environment_path(request.delivery.iac.path, request.environment)
+        _refuse_gray(edit.wanted.get(path), f"{path} at {target[:12]}")
     if request.dry_run:
         tip = branch.tip()
         changes = edit(lambda path: branch.read(path, tip))
@@ -122,10 +131,12 @@ class _Edit:
         kept = self._newest(self.wanted, self.wanted.get(state_file), state_file)
         self.taken_back = None if gone and kept and kept.number >= gone.number else gone
         files: dict[str, str | None] = {path: self.wanted[path] for path in self.changed}
+        remembered = self.wanted.get(state_file, read(state_file))
         if self.taken_back:
             state = EnvironmentState(taken_back=self.taken_back)
-            remembered = self.wanted.get(state_file, read(state_file))
             files[state_file] = write_state(remembered, state, state_file)
+        elif (gone := read_state(remembered, state_file).taken_back) and kept and kept.number >= gone.number:
+            files[state_file] = without_taken_back(remembered or "", state_file)  # it is back
         return Changes(files, self._message())
 
     def _newest(
@@ -169,6 +180,17 @@ def _paths(delivery: Delivery, environment: str) -> tuple[str, ...]:
     files = dict.fromkeys(target.file for target in targets)
     named = [f"{folder.rstrip('/')}/{file}" if folder else file for file in files]
     return (*named, state_path(folder, environment))
+
+
+def _refuse_gray(text: str | None, name: str) -> None:
+    """A gray release of then has ended, and nobody would drive it on."""
+    block = read_environment(text, name).gray if text is not None else None
+    if block is not None:
+        raise UsageError(
+            f"in {name} release {block.release.number} was on its way, with {block.weight}% of the requests: "
+            "nobody would drive it on",
+            fix="name a commit before it was prepared, or after it was promoted",
+        )
 
 
 def _find(

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pipegraft.domain.configuration import parse_document
 from pipegraft.model.appspec import ReleaseMark
 from pipegraft.model.base import Declared, Name
-from pipegraft.text.yaml import Put, apply
+from pipegraft.text.yaml import Put, Remove, apply
 from pipegraft.text.yaml.changes import Value
 
-__all__ = ["EnvironmentState", "read_state", "state_path", "write_state"]
+__all__ = ["EnvironmentState", "read_state", "state_path", "without_taken_back", "write_state"]
 
 _HEAD = "# Written by pipegraft. Deleting it forgets which release is newest here.\n"
 
@@ -43,6 +43,12 @@ def read_state(text: str | None, file: str) -> EnvironmentState:
         ConfigError: it is not what Pipegraft writes.
     """
     return parse_document(text, file, EnvironmentState) if text and text.strip() else EnvironmentState()
+
+
+def without_taken_back(text: str, file: str) -> str | None:
+    """The file without a memory of a release that was taken back; None if it remembers nothing else."""
+    state = read_state(text, file)
+    return apply(text, [Remove(("taken-back",))], file=file) if state.release or state.images else None
 
 
 def write_state(text: str | None, state: EnvironmentState, file: str) -> str:
