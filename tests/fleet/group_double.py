@@ -10,6 +10,7 @@ import base64
 import json
 import re
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -75,6 +76,55 @@ class Repository:
         assert made
         return made
 
+    @contextmanager
+    def worktree(self, at: str) -> Iterator[Callable[..., str]]:
+        """A folder with a commit checked out, where git's words are run; each answers what git printed."""
+        with tempfile.TemporaryDirectory() as folder, self._lock:
+            place = Path(folder) / "tree"
+            self.git("worktree", "add", "-q", "--detach", str(place), at)
+            who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+
+            def run(*words: str) -> str:
+                done = subprocess.run(["git", "-C", place, *who, *words], capture_output=True, check=True)
+                return done.stdout.decode().strip()
+
+            try:
+                yield run
+            finally:
+                self.git("worktree", "remove", "--force", str(place))
+
+    def merge(self, branch: str, method: str, title: str, *, squash: bool) -> dict[str, Any]:
+        """Merge a branch into main; answers what GitLab's merge request says of it.
+
+        Arguments:
+            method: the project's setting: ``merge``, ``rebase_merge`` (semi-linear) or ``ff``.
+        """
+        with self.worktree("main") as run:
+            before = run("rev-parse", "HEAD")
+            picked, squashed = run("rev-parse", branch), None
+            if squash:
+                run("merge", "-q", "--squash", branch)
+                run("commit", "-q", "-m", title)
+                picked = squashed = run("rev-parse", "HEAD")
+            elif method != "merge":
+                if run("merge-base", "HEAD", branch) == before:
+                    run("merge", "-q", "--ff-only", branch)
+                else:
+                    run("cherry-pick", f"HEAD..{branch}")
+                picked = run("rev-parse", "HEAD")
+            if method != "ff":
+                run("reset", "-q", "--hard", before)
+                run("merge", "-q", "--no-ff", "-m", f"Merge branch '{branch}' into 'main'", picked)
+            head = run("rev-parse", "HEAD")
+            went = run("rev-list", f"{before}..{branch if squash else picked}").split()
+            run("update-ref", "refs/heads/main", head, before)
+        return {
+            "merge_commit_sha": None if method == "ff" else head,
+            "squash_commit_sha": squashed,
+            "sha": went[0],
+            "commits": went,
+        }
+
     def changed(self, commit: str) -> dict[str, tuple[str | None, str | None]]:
         names = self.git("diff-tree", "-r", "--name-only", "--no-commit-id", commit).decode().split()
         return {name: (self.read(name, f"{commit}^"), self.read(name, commit)) for name in names}
@@ -115,6 +165,7 @@ class Lab:
             "http_url_to_repo": str(self.folder / f"{number}.git"),
             "archived": False,
             "ci_config_path": None,
+            "merge_method": "merge",
             **more,
         }
         if files is not None:
@@ -133,13 +184,13 @@ class Lab:
         )
 
     def merge(self, request: dict[str, Any], at: float) -> None:
-        held = self.repositories[request["project_id"]]
-        tip = held.name(request["source_branch"])
-        assert tip
-        texts = {path: new for path, (_, new) in held.changed(tip).items()}
-        made = held.write("main", held.name("main"), f"Merge {request['title']}", texts)
+        number = request["project_id"]
+        method, squash = self.projects[number]["merge_method"], bool(request.get("squash"))
+        merged = self.repositories[number].merge(
+            request["source_branch"], method, request["title"], squash=squash
+        )
         merged_at = datetime.fromtimestamp(at, UTC).isoformat()
-        request.update(state="merged", merged_at=merged_at, merge_commit_sha=made)
+        request.update(merged, state="merged", merged_at=merged_at)
 
     def opened(self, branch: str | None = None) -> list[dict[str, Any]]:
         return [
@@ -264,12 +315,25 @@ def create_commit(lab: Lab, given: dict[str, Any], number: int) -> Any:
 def revert_commit(lab: Lab, given: dict[str, Any], number: int, commit: str) -> Any:
     checked(given, {"branch"}, {"dry_run"})
     held = lab.repositories[number]
-    texts: dict[str, str | None] = {}
-    for path, (old, new) in held.changed(commit).items():
-        if held.read(path, given["branch"]) != new:
-            raise Refused(400, "Sorry, we cannot revert this commit automatically.")
-        texts[path] = old
-    return {"id": held.write(given["branch"], held.name(given["branch"]), f"Revert {commit}", texts)}
+    with held.worktree(f"refs/heads/{given['branch']}") as run:
+        before = run("rev-parse", "HEAD")
+        mainline = ["-m", "1"] if " " in run("log", "-1", "--format=%P", commit) else []
+        try:
+            run("revert", "--no-edit", *mainline, commit)
+        except subprocess.CalledProcessError:  # a conflict, or nothing is left to revert
+            message = "Sorry, we cannot revert this commit automatically. This commit may already have been"
+            raise Refused(400, f"{message} reverted, or a more recent commit may have updated it.") from None
+        made = run("rev-parse", "HEAD")
+        run("update-ref", f"refs/heads/{given['branch']}", made, before)
+    return {"id": made}
+
+
+def list_request_commits(lab: Lab, given: dict[str, Any], number: int, iid: str) -> Any:
+    checked(given, set(), {"per_page", "page"})
+    request = _request(lab, number, iid)
+    tip = f"main..{request['source_branch']}"
+    found = request.get("commits") or lab.repositories[number].git("rev-list", tip).decode().split()
+    return [{"id": commit} for commit in found]
 
 
 def list_requests(lab: Lab, given: dict[str, Any], number: int) -> Any:
@@ -342,6 +406,7 @@ PROJECT: list[tuple[str, str, Callable[..., Any]]] = [
     ("POST", r"/merge_requests", create_request),
     ("PUT", r"/merge_requests/(\d+)", update_request),
     ("PUT", r"/merge_requests/(\d+)/merge", merge_request),
+    ("GET", r"/merge_requests/(\d+)/commits", list_request_commits),
     ("GET", r"/pipelines", list_pipelines),
 ]
 

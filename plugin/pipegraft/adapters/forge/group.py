@@ -158,12 +158,17 @@ class GitLabGroup:
         return self._request(project, change, known)
 
     def revert(self, project: ForgeProject, merged: Proposal, change: Change) -> Proposal:
+        import gitlab  # noqa: PLC0415 - see `open_group`
+
         held = self._project(project)
         with translated(project.path, TOKEN):
-            if or_none(lambda: held.branches.get(change.branch)) is not None:
+            tip = _new_branch(held, change.branch, project.branch)
+            try:
+                for commit in _merged_commits(held, merged):
+                    tip = _revert(held, commit, change.branch, tip)
+            except gitlab.GitlabRevertError:
                 held.branches.delete(change.branch)
-            held.branches.create({"branch": change.branch, "ref": project.branch})
-            held.commits.get(merged.commit, lazy=True).revert(change.branch)
+                raise
         return self._request(project, change, None)
 
     def runs(self, project: ForgeProject, limit: int) -> Sequence[PipelineRun]:
@@ -247,6 +252,42 @@ class GitLabGroup:
 
     def _asked(self) -> AbstractContextManager[None]:
         return translated(f"group {self._name}", TOKEN)
+
+
+def _new_branch(held: Project, name: str, start: str) -> str:
+    """Make a branch anew; answers its commit."""
+    import gitlab  # noqa: PLC0415 - see `open_group`
+
+    if or_none(lambda: held.branches.get(name)) is not None:
+        held.branches.delete(name)
+    try:
+        made: Any = held.branches.create({"branch": name, "ref": start})
+    except gitlab.GitlabCreateError as error:
+        made = or_none(lambda: held.branches.get(name)) if error.response_code == 400 else None
+        if made is None:
+            raise  # else the request that it was made by was answered with a failure, and repeated
+    return str(made.commit["id"])
+
+
+def _merged_commits(held: Project, merged: Proposal) -> Sequence[str]:
+    """What to revert, newest first: the merge or squash commit; if it was fast-forwarded, every commit."""
+    request = held.mergerequests.get(merged.number, lazy=True)
+    listed = [str(one.id) for one in request.commits()]
+    return listed if merged.commit in listed else [merged.commit]
+
+
+def _revert(held: Project, commit: str, branch: str, tip: str) -> str:
+    """Revert one commit on a branch that is at `tip`; answers the commit that does."""
+    import gitlab  # noqa: PLC0415 - see `open_group`
+
+    try:
+        made: Any = held.commits.get(commit, lazy=True).revert(branch)
+    except gitlab.GitlabRevertError as error:
+        now = str(held.branches.get(branch).commit["id"]) if error.response_code == 400 else tip
+        if now == tip:
+            raise
+        return now  # a request that was answered with a failure had done it, and was repeated
+    return str(made["id"])
 
 
 def _project(data: Mapping[str, Any]) -> ForgeProject:
