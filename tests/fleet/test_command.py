@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from gitlab_double import Refused
 from group_double import TOKEN, Lab
 
 
@@ -64,6 +65,39 @@ def test_status_tells_versions_drift_requests_and_pipelines(
     after = json.loads(fleet("status", "--json").stdout)[1]
     assert (after["state"], after["version"]) == ("drifted", "v0.0.9")
     assert "acme/shop" in fleet("status").stdout
+
+
+def test_status_of_a_project_that_cannot_be_read_says_why_and_ends_with_1(
+    lab: Lab, add: Callable[..., int], fleet: Fleet
+) -> None:
+    add("shop")
+    fleet("inject", "--from-project", "platform/pipegraft", "--ref", "v0.0.9")
+    lab.add("broken", {".gitlab-ci.yml": "a: 1\n", "delivery.yaml": "app: shop\ncomponent: {}\n"})
+    done = fleet("status")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    shop = next(line for line in lines if line.startswith("acme/shop"))
+    assert f"{lab.url}/acme/shop/-/merge_requests/1" in shop, "a line of the table is not broken"
+    assert "acme/broken: acme/broken/delivery.yaml:1:1: 'registry' is missing" in done.stdout
+    assert "delivery.yaml:2:1: unknown key 'component'\n    fix: write 'components'" in done.stdout
+    assert lines[-1] == "2 projects: 1 absent, 1 refused"
+    states = {one["project"]: one["state"] for one in json.loads(fleet("status", "--json").stdout)}
+    assert states == {"acme/broken": "refused", "acme/shop": "absent"}
+
+
+def test_status_that_the_server_does_not_tell_ends_with_3(
+    lab: Lab, add: Callable[..., int], fleet: Fleet
+) -> None:
+    add("shop")
+
+    def forbid(_method: str, path: str) -> None:
+        if path.endswith("/pipelines"):
+            raise Refused(403, "403 Forbidden")
+
+    lab.before = forbid
+    done = fleet("status")
+    assert done.returncode == 3
+    assert "acme/shop  failed" in done.stdout
 
 
 def test_upgrade_goes_in_waves_and_is_taken_back(lab: Lab, add: Callable[..., int], fleet: Fleet) -> None:

@@ -50,7 +50,7 @@ def undo(forge: GitLabGroup, project: ForgeProject) -> None:
 @pytest.mark.parametrize("squash", [False, True])
 @pytest.mark.parametrize("method", ["merge", "rebase_merge", "ff"])
 def test_every_way_to_merge_is_undone_as_a_whole(
-    lab: Lab, forge: GitLabGroup, method: str, squash: bool, moved: bool, helped: bool
+    lab: Lab, forge: GitLabGroup, *, method: str, squash: bool, moved: bool, helped: bool
 ) -> None:
     project = project_with(lab, forge, merge_method=method)
     forge.propose(project, RAISE, None)

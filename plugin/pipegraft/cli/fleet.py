@@ -15,9 +15,20 @@ if TYPE_CHECKING:
     from pipegraft.ports.forge import Forge
     from pipegraft.ports.progress import Progress
     from pipegraft.usecases.fleet.propose import Campaign, Outcome
+    from pipegraft.usecases.fleet.survey import Standing
     from pipegraft.usecases.fleet.waves import Watch
 
-__all__ = ["forge_of", "in_waves", "on_group", "propose", "proposing", "show_roll_out", "shown", "watch_of"]
+__all__ = [
+    "exit_code",
+    "forge_of",
+    "in_waves",
+    "on_group",
+    "propose",
+    "proposing",
+    "show_roll_out",
+    "shown",
+    "watch_of",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -139,14 +150,14 @@ def propose(
         )
     if as_json:
         print_json([_data(one) for one in outcomes])
-        return _exit_code(outcomes)
+        return exit_code(outcomes)
     console = Console()
     if dry_run:
         for one in outcomes:
             if one.edit.files:
                 print_diffs(console, one.project.path, one.edit.files, one.edit.before)
     _table(console, outcomes)
-    return _exit_code(outcomes)
+    return exit_code(outcomes)
 
 
 def show_roll_out(
@@ -188,7 +199,7 @@ def show_roll_out(
             highlight=False,
             soft_wrap=True,
         )
-    return 1 if found.state == "reverted" else _exit_code(found.outcomes)
+    return 1 if found.state == "reverted" else exit_code(found.outcomes)
 
 
 def _table(console: Any, outcomes: Sequence[Outcome]) -> None:
@@ -208,6 +219,7 @@ def _data(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _exit_code(outcomes: Sequence[Outcome]) -> int:
+def exit_code(outcomes: Sequence[Outcome] | Sequence[Standing]) -> int:
+    """3 if the forge failed for a project: run it again; 1 if a project refuses; else 0."""
     states = {one.state for one in outcomes}
     return 3 if "failed" in states else 1 if "refused" in states else 0

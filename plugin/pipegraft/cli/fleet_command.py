@@ -8,6 +8,7 @@ import click
 
 from pipegraft.cli.common import load_plugins, print_json
 from pipegraft.cli.fleet import (
+    exit_code,
     forge_of,
     in_waves,
     on_group,
@@ -111,11 +112,14 @@ def eject(
 
 @command.command("status")
 @on_group
-def status(*, group: str, server: str | None, patterns: tuple[str, ...], jobs: int, as_json: bool) -> None:
-    """Show each project's template version, drift, open merge requests and last pipeline."""
+def status(*, group: str, server: str | None, patterns: tuple[str, ...], jobs: int, as_json: bool) -> int:
+    """Show each project's template version, drift, open merge requests and last pipeline.
+
+    Ends with 1 if a project's own files do not allow to tell, with 3 if the server did not.
+    """
     from rich.console import Console  # noqa: PLC0415
 
-    from pipegraft.reports.fleet import print_table  # noqa: PLC0415
+    from pipegraft.reports.fleet import print_table, request_links  # noqa: PLC0415
     from pipegraft.usecases.fleet.propose import select  # noqa: PLC0415
     from pipegraft.usecases.fleet.survey import survey  # noqa: PLC0415
 
@@ -136,20 +140,22 @@ def status(*, group: str, server: str | None, patterns: tuple[str, ...], jobs: i
                 for one in found
             ]
         )
-        return
+        return exit_code(found)
+    console = Console()
     rows = [
         (
             one.project.path,
             one.state,
             one.version or "",
             one.last.status if one.last else "",
-            " ".join(request.url for request in one.proposals),
+            request_links(console, one.proposals),
             one.note,
         )
         for one in found
     ]
     columns = ("project", "state", "templates", "pipeline", "merge requests", "note")
-    print_table(Console(), columns, rows, {"skipped"})
+    print_table(console, columns, rows, {"skipped"})
+    return exit_code(found)
 
 
 @command.command("upgrade")

@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipegraft.model.fleet import Proposal
 from pipegraft.reports.diff import unified_diff
 
-__all__ = ["print_diffs", "print_table"]
+__all__ = ["print_diffs", "print_table", "request_links"]
 
 _STYLES = {
     "current": "green",
@@ -23,32 +24,52 @@ _STYLES = {
     "declined": "magenta",
     "refused": "red",
     "failed": "red",
-    "unknown": "red",
     "success": "green",
 }
+_TROUBLED = {"refused", "failed", "held"}
+"""States whose note is an error: a sentence or more, too long for a column."""
+_ENDLESS = 10_000
+"""Columns of what is no terminal: a line that a program reads must not be broken."""
 
 
 def print_table(
-    console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], quiet: set[str]
+    console: Console, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], quiet: set[str]
 ) -> None:
-    """A line for each project that needs one, and how many there are of each state.
+    """A line for each project that needs one, what troubles some in full, and how many are in each state.
 
     Arguments:
-        columns: headings; the second one is the state.
+        columns: headings; the second one is the state, the last one a note.
         rows: cells.
         quiet: states that are only counted.
     """
     shown = [row for row in rows if row[1] not in quiet]
     if shown:
+        if not console.is_terminal:
+            console.width = _ENDLESS
         table = Table(box=None, header_style="bold dim", pad_edge=False, padding=(0, 2, 0, 0))
         for number, name in enumerate(columns):
-            table.add_column(name, overflow="fold", no_wrap=number < 2)
+            table.add_column(name, overflow="fold", no_wrap=number < len(columns) - 1)
         for row in shown:
-            table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in row))
+            cells = (*row[:-1], "") if row[1] in _TROUBLED else row
+            table.add_row(
+                *(cell if isinstance(cell, Text) else Text(cell, _STYLES.get(cell, "")) for cell in cells)
+            )
         console.print(table)
-    counted = Counter(row[1] for row in rows)
+    for row in shown:
+        if row[1] in _TROUBLED and row[-1]:
+            console.print(Text(f"{row[0]}: ", "red"), row[-1], sep="", soft_wrap=True, highlight=False)
+    counted = Counter(str(row[1]) for row in rows)
     parts = [Text(f"{count} {state}", _STYLES.get(state, "dim")) for state, count in sorted(counted.items())]
     console.print(Text(f"{len(rows)} projects: ") + Text(", ").join(parts) if parts else "no projects")
+
+
+def request_links(console: Console, proposals: Sequence[Proposal]) -> Text:
+    """Merge requests by number, each a link, on a terminal; elsewhere their addresses."""
+    words = [
+        Text(f"!{one.number}", f"link {one.url}") if console.is_terminal else Text(one.url)
+        for one in proposals
+    ]
+    return Text(" ").join(words)
 
 
 def print_diffs(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipegraft.domain.fleet.waves import leave_out
-from pipegraft.errors import PipegraftError
+from pipegraft.errors import OutsideError, PipegraftError
 from pipegraft.manager import Plugins
 from pipegraft.model.fleet import ForgeProject, PipelineRun, Proposal
 from pipegraft.ports.forge import Forge
@@ -19,6 +19,7 @@ from pipegraft.usecases.inject import InjectOptions
 
 __all__ = ["Standing", "survey"]
 
+State = Literal["current", "drifted", "absent", "skipped", "refused", "failed"]
 _LABEL = "pipegraft"
 
 
@@ -28,15 +29,16 @@ class Standing:
 
     Arguments:
         state: `current`: an injection would change nothing; `drifted`: it would; `absent`: it carries no
-            delivery; `skipped`: a fleet leaves it alone; `unknown`: it cannot be told.
+            delivery; `skipped`: a fleet leaves it alone; `refused`: its own files do not allow to tell;
+            `failed`: the forge did not tell.
         version: of the templates it takes, None without delivery.
-        note: why it is skipped or unknown, or which files have drifted.
+        note: why it is skipped, refused or failed, or which files have drifted.
         proposals: open merge requests of fleets.
         last: the newest pipeline of its default branch.
     """
 
     project: ForgeProject
-    state: Literal["current", "drifted", "absent", "skipped", "unknown"]
+    state: State
     version: str | None = None
     note: str = ""
     proposals: Sequence[Proposal] = ()
@@ -59,12 +61,13 @@ def survey(
         nonlocal done
         if reason := leave_out(project):
             return Standing(project, "skipped", note=reason)
-        requests = opened.get(project.id, ())
+        requests, last = opened.get(project.id, ()), None
         try:
             last = next(iter(forge.runs(project, 1)), None)
             edit = inject(Reader(forge, project))
         except PipegraftError as error:
-            return Standing(project, "unknown", note=str(error).splitlines()[0], proposals=requests)
+            state: State = "failed" if isinstance(error, OutsideError) else "refused"
+            return Standing(project, state, note=str(error), proposals=requests, last=last)
         finally:
             with lock:
                 done += 1
