@@ -136,6 +136,7 @@ class Lab:
     Arguments:
         before: called with method and path before a request is served; may raise `Refused`.
         merging: status that a request to merge is refused with, 0 to take it.
+        limit: requests that are answered until `refill` is called, None for no limit.
         merges_behind_pipelines: refuse auto-merge where there is no pipeline to wait for, as GitLab does.
         after: called with them once it was served; if it raises, the client hears nothing.
     """
@@ -150,9 +151,22 @@ class Lab:
         self.calls: list[tuple[str, str]] = []
         self.merging = 0
         self.merges_behind_pipelines = False
+        self.limit: int | None = None
+        self.left = 0
         self.before: Callable[[str, str], None] = lambda _method, _path: None
         self.after: Callable[[str, str], None] = lambda _method, _path: None
         self._lock = threading.Lock()
+
+    def refill(self) -> None:
+        """Begin another period of the rate limit."""
+        self.left = self.limit or 0
+
+    def take(self) -> None:
+        """Count a request against the rate limit."""
+        with self._lock:
+            if self.limit is not None and self.left == 0:
+                raise Refused(429, "Retry later")
+            self.left -= self.limit is not None
 
     def add(self, path: str, files: Mapping[str, str] | None, **more: Any) -> int:
         number = len(self.projects) + 1
@@ -434,6 +448,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.lab.calls.append((self.command, path))
         links = ""
         try:
+            self.lab.take()
             self.lab.before(self.command, path)
             status, answer = 200, self._answer(path, given)
             if isinstance(answer, list):
@@ -450,8 +465,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         if links:
             self.send_header("Link", links)
+        if self.lab.limit is not None:
+            for name, value in (("Limit", self.lab.limit), ("Remaining", self.lab.left), ("Reset", 60)):
+                self.send_header(f"RateLimit-{name}", str(value))
         if status == 429:
-            self.send_header("Retry-After", "0")
+            self.send_header("Retry-After", "60" if self.lab.limit else "0")
         self.end_headers()
         self.wfile.write(content)
 

@@ -213,6 +213,25 @@ def test_limits_and_faults_of_the_server_are_waited_out(
     assert len(lab.requests) == 5
 
 
+def test_a_rate_limit_is_waited_for_as_long_as_the_server_says(
+    lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        lab.refill()
+
+    monkeypatch.setattr("time.sleep", sleep)
+    for number in range(12):
+        add(f"shop{number}")
+    lab.limit = lab.left = 10
+    assert set(states(propose(forge, inject)).values()) == {"proposed"}
+    assert len(lab.requests) == 12
+    assert slept
+    assert set(slept) == {60}
+
+
 def test_pages_of_projects_are_all_read(lab: Lab, forge: GitLabGroup) -> None:
     for number in range(230):
         lab.add(f"p{number:03}", None)
