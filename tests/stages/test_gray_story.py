@@ -97,6 +97,18 @@ def test_the_page_stands_alone_and_hides_nothing_in_markup() -> None:
     assert html.count("<svg") == 2
 
 
+def test_of_digests_people_see_the_beginning_and_machines_all() -> None:
+    world = World()
+    world.prepare()
+    report = story(world)
+    line = f"image of 'web': web@sha256:{'1' * 64} → web@sha256:{'2' * 64}"
+    object.__setattr__(report.steps[-1], "lines", (line,))
+    page = Page()
+    page.feed(render_html(report))
+    assert f"image of 'web': web@sha256:{'1' * 12}… → web@sha256:{'2' * 12}…" in page.words
+    assert line in report.to_json()["steps"][-1]["lines"]
+
+
 def test_without_a_release_there_is_no_story() -> None:
     with pytest.raises(UsageError, match="no gray release is told of"):
         story(World())

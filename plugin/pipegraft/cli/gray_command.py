@@ -14,6 +14,7 @@ from pipegraft.cli.common import directory_option, json_option, load_plugins, pr
 
 if TYPE_CHECKING:
     from pipegraft.domain.gray.machine import Command
+    from pipegraft.ports.iac import Commit
     from pipegraft.usecases.gray import GrayStatus
 
 __all__ = ["command"]
@@ -173,7 +174,22 @@ def _show(found: GrayStatus, *, as_json: bool) -> None:
     }[data["state"]]
     click.echo(f"{found.environment}: {where}")
     for commit in found.commits:
-        step = commit.trailers.get("Pipegraft-Step", "")
-        body = commit.message.split("\n\n")
-        reason = body[1].partition("\n")[0] if len(body) > 2 else ""
-        click.echo(f"  {commit.id[:12]}  {step:<16} {reason}".rstrip())
+        _show_commit(commit, found.path)
+    if standing.phase in ("paused", "held"):
+        words = "`pipegraft gray approve`, `skip` or `abort`"
+        click.echo(f"it waits for a person: {words}, with --env {found.environment}")
+
+
+def _show_commit(commit: Commit, path: str) -> None:
+    """What it did, when, and why: of the one that prepared the release everything, of others the reason."""
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from pipegraft.reports.gray_report import brief  # noqa: PLC0415
+
+    step = commit.trailers.get("Pipegraft-Step", "")
+    body = commit.message.split("\n\n")
+    lines = [brief(line.removeprefix(f"{path}: ")) for line in body[1].splitlines()] if len(body) > 2 else []
+    head = f"  {commit.id[:12]}  {datetime.fromtimestamp(commit.time, UTC):%Y-%m-%d %H:%M}  {step:<14} "
+    click.echo(f"{head}{lines[0] if lines else ''}".rstrip())
+    for line in lines[1:] if step in ("prepare", "bump") else ():
+        click.echo(" " * len(head) + line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from pipegraft.reports.gray_chart import Band, Line, chart
 from pipegraft.reports.page import render_page
 
-__all__ = ["GrayReport", "ReportedLook", "ReportedStep", "render_html"]
+__all__ = ["GrayReport", "ReportedLook", "ReportedStep", "brief", "render_html"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,14 @@ class GrayReport:
         return dataclasses.asdict(self)
 
 
+_DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
+
+
+def brief(line: str) -> str:
+    """A line for people: of digests the beginning."""
+    return _DIGEST.sub(r"\1…", line)
+
+
 def render_html(report: GrayReport) -> str:
     """A page without scripts and without anything to fetch."""
     import markupsafe  # noqa: PLC0415 - needed only here
@@ -85,6 +94,7 @@ def render_html(report: GrayReport) -> str:
     return render_page(
         "gray.html.j2",
         report=report,
+        brief=brief,
         verdict=_VERDICTS.get(report.state, report.state),
         charts=[(title, markupsafe.Markup(svg), names) for title, svg, names in _charts(report)],  # noqa: S704 - our numbers
     )
