@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -218,6 +217,8 @@ class Plugins:
         return found
 
     def _advice(self, name: str, known: Iterable[str]) -> str:
+        import difflib  # noqa: PLC0415 - for those who mistyped
+
         close = difflib.get_close_matches(name, list(known), n=1)
         if close:
             return f"write '{close[0]}'"

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipegraft.adapters.git.objects import parse_batch
 from pipegraft.errors import UsageError
 from pipegraft.model.release import Source
 
@@ -103,6 +102,8 @@ class SourceLog:
 
     def times(self, commits: Iterable[str]) -> Mapping[str, float]:
         """Committer times of those commits that are here, by one process."""
+        from pipegraft.adapters.git.objects import parse_batch  # noqa: PLC0415 - most runs ask no history
+
         asked = "".join(f"{name}\n" for name in dict.fromkeys(commits) if _NAME.fullmatch(name))
         if not (self.exists and asked):
             return {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -73,6 +72,8 @@ def _problem(marked: Marked, base: Route, fault: Fault, beside: Iterable[str]) -
     route = (*base, *fault.route)
     dotted = _dotted(route)
     if fault.kind == "unknown":
+        import difflib  # noqa: PLC0415 - for those who mistyped
+
         known = sorted({*fault.known, *(beside if len(fault.route) == 1 else ())})
         close = difflib.get_close_matches(str(route[-1]), known, n=1)
         others = f"remove it, or use one of: {', '.join(known)}" if known else "remove it"

@@ -12,7 +12,6 @@ from pipegraft.adapters.registry import open_registry
 from pipegraft.errors import BuildFailed, UsageError
 from pipegraft.hookspecs import GITOPS_ENGINES, IMAGE_BUILDERS, JUDGES, METRIC_SOURCES, TRAFFIC_ROUTERS
 from pipegraft.model.delivery import Gray
-from pipegraft.ports.engine import EngineRequest, GitOpsEngine, VerdictRule
 from pipegraft.ports.images import ImageBuilder
 from pipegraft.ports.registry import ReferringRegistry
 from pipegraft.ports.stage import IacBranch
@@ -20,6 +19,7 @@ from pipegraft.usecases.project import Project
 
 if TYPE_CHECKING:
     from pipegraft.actions.rendered import Render
+    from pipegraft.ports.engine import GitOpsEngine, VerdictRule
     from pipegraft.ports.judge import Judge
     from pipegraft.ports.metrics import MetricSource
     from pipegraft.ports.plugins import ImageBuilderPlugin
@@ -84,6 +84,8 @@ class LiveConnections:
         plugin = self._project.plugins.get(GITOPS_ENGINES, gate.engine)
         options = plugin.options.model_validate(dict(gate.options))
         iac = self._project.delivery.iac
+        from pipegraft.ports.engine import EngineRequest  # noqa: PLC0415 - few stages ask an engine
+
         request = EngineRequest(self._project.root, iac.repository, iac.branch, environment)
         return plugin.connect(options, request), plugin.verdict
 

@@ -17,7 +17,6 @@ from pipegraft.adapters.registry.settings import Endpoint
 from pipegraft.adapters.registry.upload import UploadSession, upload
 from pipegraft.adapters.registry.wire import Answer, Lost, with_query
 from pipegraft.adapters.streams import stream_of, verified
-from pipegraft.domain.images.attestations import referrers_index, referrers_tag, subject_of
 from pipegraft.domain.images.challenge import pull_scope, push_scope
 from pipegraft.domain.images.documents import (
     INDEX,
@@ -152,6 +151,8 @@ class HttpRegistry:
                 f"the registry holds {said} as {repository}:{reference} where {descriptor.digest} was pushed",
                 fix="look for whatever changes manifests between here and the registry",
             )
+        from pipegraft.domain.images.attestations import subject_of  # noqa: PLC0415 - few runs attach anything
+
         subject = subject_of(manifest)
         if subject and "oci-subject" not in answer.headers:
             self._list_referrer(repository, subject, manifest)
@@ -180,6 +181,8 @@ class HttpRegistry:
 
     def _tagged_referrers(self, repository: str, digest: str) -> Sequence[Referrer]:
         """The list that clients keep under a tag (distribution-spec, "Referrers Tag Schema")."""
+        from pipegraft.domain.images.attestations import referrers_tag  # noqa: PLC0415 - few runs attach anything
+
         held = self.find(repository, referrers_tag(digest))
         if held is None:
             return ()
@@ -188,6 +191,8 @@ class HttpRegistry:
 
     def _list_referrer(self, repository: str, subject: str, manifest: bytes) -> None:
         """Keep the list of referrers that a registry without the referrers API leaves to its clients."""
+        from pipegraft.domain.images.attestations import referrers_index, referrers_tag  # noqa: PLC0415 - few runs attach anything
+
         tag = referrers_tag(subject)
         deadline = self._session.begin(f"reading {repository}:{tag}")
         held = self._manifest(deadline, "GET", self._path(repository), tag)

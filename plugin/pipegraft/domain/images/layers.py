@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -20,7 +19,10 @@ _SHARD = 4 << 20
 _MOST_SHARDS = 64
 """An image may have 127 layers on overlayfs; half of them are left to the base."""
 _CHUNK = 1 << 20
-_TYPES = {"file": tarfile.REGTYPE, "folder": tarfile.DIRTYPE, "link": tarfile.SYMTYPE}
+_TYPES = {"file": b"0", "folder": b"5", "link": b"2"}
+"""Values of `typeflag` (POSIX.1, pax interchange format)."""
+_BLOCK = 512
+"""A tar archive is made of blocks of this size."""
 
 
 def place(entries: Sequence[ContextEntry], target: str) -> tuple[ContextEntry, ...]:
@@ -76,8 +78,8 @@ def tar_blocks(
         if entry.kind == "file":
             with open_file(entry) as stream:
                 yield from _content(entry, stream)
-            yield bytes(-entry.size % tarfile.BLOCKSIZE)
-    yield bytes(2 * tarfile.BLOCKSIZE)
+            yield bytes(-entry.size % _BLOCK)
+    yield bytes(2 * _BLOCK)
 
 
 def _with_parents(entries: Sequence[ContextEntry]) -> list[ContextEntry]:
@@ -91,6 +93,8 @@ def _with_parents(entries: Sequence[ContextEntry]) -> list[ContextEntry]:
 
 
 def _header(entry: ContextEntry) -> bytes:
+    import tarfile  # noqa: PLC0415 - most runs pack nothing
+
     info = tarfile.TarInfo(entry.path + "/" * (entry.kind == "folder"))
     info.type = _TYPES[entry.kind]
     info.mode = {"file": 0o755 if entry.executable else 0o644, "folder": 0o755, "link": 0o777}[entry.kind]
