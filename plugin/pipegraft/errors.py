@@ -25,9 +25,11 @@ Anything else that escapes is a defect in Pipegraft: exit 70.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar
+
+from pipegraft.values import dataclass
 
 __all__ = [
     "AccessDenied",
@@ -52,7 +54,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
 class Place:
     """A position in a file: ``file:line:column``, line and column counted from 1; 0 means unknown."""
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pluggy
+
+from pipegraft.values import dataclass
 
 if TYPE_CHECKING:  # a command imports only what it uses
     from pipegraft.model.maturity import Signal

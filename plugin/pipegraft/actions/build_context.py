@@ -7,13 +7,13 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipegraft.actions.known_files import KnownFiles
 from pipegraft.domain.images.ignore import IgnoreRules
 from pipegraft.errors import UsageError
 from pipegraft.ports.images import ContextEntry
+from pipegraft.values import dataclass
 
 __all__ = ["DOCKERFILE", "BuildContext", "read_context"]
 

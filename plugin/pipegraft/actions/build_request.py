@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipegraft.actions.build_context import BuildContext, read_context
@@ -16,6 +15,7 @@ from pipegraft.model.delivery import BuildCache, Component, Delivery
 from pipegraft.model.release import BuiltImage
 from pipegraft.ports.images import BaseImage, BuildExtras, BuildRequest, ImageBuilder
 from pipegraft.ports.registry import Registry
+from pipegraft.values import dataclass
 
 __all__ = ["BuildSettings", "PreparedBuild", "build_extras", "image_argument", "prepare_build"]
 

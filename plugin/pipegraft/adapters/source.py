@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipegraft.errors import UsageError
 from pipegraft.model.release import Source
+from pipegraft.values import dataclass
 
 __all__ = ["SourceCommit", "SourceLog", "ignored_files", "read_source"]
 

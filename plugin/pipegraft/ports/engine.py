@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
 from pipegraft.ports.clock import Clock, FakeClock
+from pipegraft.values import dataclass
 
 __all__ = [
     "EngineRequest",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from pipegraft.ports.registry import Descriptor, Registry
+from pipegraft.values import dataclass
 
 __all__ = [
     "BaseImage",
@@ -21,7 +23,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
 class ContextEntry:
     """One file, folder or symbolic link of a build context; time, owner and umask leave no trace in it.
 
@@ -62,7 +64,7 @@ class BaseImage:
     mount_from: str | None = None
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
 class Package:
     """One package.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from pipegraft.values import dataclass
 
 if TYPE_CHECKING:  # a command imports only what it uses
     from pathlib import Path

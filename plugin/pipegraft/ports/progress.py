@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
+
+from pipegraft.values import dataclass
 
 __all__ = ["Event", "Progress", "RecordingProgress"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -14,6 +14,7 @@ from pipegraft.model.delivery import Delivery
 from pipegraft.model.release import EnvironmentRelease, Release
 from pipegraft.ports.iac import IacBatch, IacHistory, IacRepository
 from pipegraft.ports.progress import Event, Progress
+from pipegraft.values import dataclass
 
 if TYPE_CHECKING:  # a command imports only what it uses
     from pipegraft.ports.clock import Clock

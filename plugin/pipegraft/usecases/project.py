@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ from pipegraft.manager import Plugins
 from pipegraft.model.base import Declared
 from pipegraft.model.delivery import Delivery, Gray
 from pipegraft.text.marked import Marked, Route, load_marked
+from pipegraft.values import dataclass
 
 __all__ = ["DELIVERY_FILE", "Project", "open_project", "read_text"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from pipegraft.adapters.clock import SystemClock
 from pipegraft.adapters.release_file import RECORD, FileReleaseStore
@@ -19,6 +19,7 @@ from pipegraft.usecases.connect import LiveConnections
 from pipegraft.usecases.plan import plan_project
 from pipegraft.usecases.project import Project
 from pipegraft.usecases.stage_inputs import read_inputs
+from pipegraft.values import dataclass
 
 __all__ = ["RunRequest", "ask_for_vetoes", "open_record", "run_stages"]
 

@@ -6,7 +6,6 @@ import functools
 import json
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipegraft import __version__
@@ -16,6 +15,7 @@ from pipegraft.model.base import descriptions
 from pipegraft.model.release import Source
 from pipegraft.ports.plugins import CiSystem, UsageExample
 from pipegraft.ports.stage import Stage
+from pipegraft.values import dataclass
 
 if TYPE_CHECKING:  # a command imports only what it uses
     from pipegraft.model.injection import Injection, InjectionRequest

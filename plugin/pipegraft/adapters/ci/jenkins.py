@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipegraft import __version__
@@ -15,6 +14,7 @@ from pipegraft.model.base import descriptions
 from pipegraft.model.release import Source
 from pipegraft.ports.plugins import CiSystem
 from pipegraft.ports.stage import Stage
+from pipegraft.values import dataclass
 
 if TYPE_CHECKING:  # a command imports only what it uses
     from pipegraft.model.injection import Injection, InjectionRequest

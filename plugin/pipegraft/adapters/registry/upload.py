@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -17,6 +17,7 @@ from pipegraft.adapters.streams import verified
 from pipegraft.domain.images.challenge import push_scope
 from pipegraft.errors import Unreachable
 from pipegraft.ports.registry import Descriptor
+from pipegraft.values import dataclass
 
 __all__ = ["UploadSession", "upload"]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from pipegraft.values import dataclass
 
 __all__ = ["Challenge", "parse_challenges", "pull_scope", "push_scope"]
 

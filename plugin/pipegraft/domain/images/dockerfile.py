@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from pipegraft.values import dataclass
 
 __all__ = ["Dockerfile", "Instruction", "exposed_ports", "instructions", "read_dockerfile"]
 

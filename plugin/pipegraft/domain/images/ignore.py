@@ -5,9 +5,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from pipegraft.errors import ConfigError, Place, Problem
+from pipegraft.values import dataclass
 
 __all__ = ["IgnoreRules"]
 

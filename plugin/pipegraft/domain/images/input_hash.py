@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 
 from pipegraft.domain.images.documents import canonical_json
 from pipegraft.ports.images import ContextEntry
+from pipegraft.values import dataclass
 
 __all__ = ["BuildInputs"]
 
