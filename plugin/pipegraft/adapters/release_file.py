@@ -26,13 +26,18 @@ class FileReleaseStore:
     def __init__(self, path: Path, begin: Release | None = None) -> None:
         self.path = path
         self._begin = begin
+        self._last: tuple[bytes, Release] | None = None
+        """What the file held when it was last read, and what that says."""
 
     def load(self) -> Release:
         if self._begin is not None:
             return self._begin
         place = Place(str(self.path))
         try:
-            return Release.model_validate_json(self.path.read_bytes())
+            content = self.path.read_bytes()
+            if self._last is None or self._last[0] != content:
+                self._last = content, Release.model_validate_json(content)
+            return self._last[1]
         except FileNotFoundError:
             raise UsageError("the release record does not exist", place=place, fix=_FIX) from None
         except Invalid as error:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
+from queue import SimpleQueue
 
 from pipegraft.actions.build_request import BuildSettings, PreparedBuild, prepare_build
 from pipegraft.domain.images.reference import ImageReference
@@ -90,20 +91,23 @@ def _build_all(
     images: dict[str, BuiltImage] = {}
     failures: dict[str, PipegraftError] = {}
     running: dict[Future[BuiltImage], str] = {}
+    done: SimpleQueue[Future[BuiltImage]] = SimpleQueue()
     with ThreadPoolExecutor(jobs, thread_name_prefix="image-build") as pool:
         while True:
             for name in sorter.get_ready():
-                running[pool.submit(worker.bring, name, dict(images))] = name
+                future = pool.submit(worker.bring, name, dict(images))
+                running[future] = name
+                future.add_done_callback(done.put)
             if not running:
                 return images, failures
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                name = running.pop(future)
-                try:
-                    images[name] = future.result()
-                except PipegraftError as error:
-                    failures[name] = error
-                else:
-                    sorter.done(name)
+            future = done.get()
+            name = running.pop(future)
+            try:
+                images[name] = future.result()
+            except PipegraftError as error:
+                failures[name] = error
+            else:
+                sorter.done(name)
 
 
 class _Worker:
