@@ -120,6 +120,7 @@ class _Worker:
         self._context = context
         self._inputs = inputs
         self._order = order
+        self._root = str(context.root.resolve())
         self._registry = context.connections.registry()
         self._builders: dict[str, tuple[str, ImageBuilder]] = {
             name: context.connections.builder(name) for name in order
@@ -197,7 +198,7 @@ class _Worker:
 
     def _reference(self, repository: str, image: Descriptor) -> str:
         reference = ImageReference(self._context.delivery.registry, repository, image.digest)
-        return str(reference.rooted(str(self._context.root.resolve())))
+        return str(reference.rooted(self._root))
 
     def _sign(self, image: Descriptor, request: BuildRequest) -> None:
         self._context.connections.sign(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
 from collections.abc import Callable, Iterable
@@ -61,6 +62,7 @@ class IgnoreRules:
         return ignored
 
 
+@functools.cache
 def _compile(line: str) -> _Pattern:
     pattern = line.strip()
     exception = pattern.startswith("!")
