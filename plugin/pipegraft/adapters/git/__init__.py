@@ -56,8 +56,9 @@ def open_branch(
         git_environment(variables, settings, {**identity(variables), **reached.variables}),
         (*outside.secrets, *reached.secrets),
     )
-    _make_folder(git, there.object_format if there else "sha1")
-    objects = Objects(git)
+    object_format = there.object_format if there else "sha1"
+    _make_folder(git, object_format)
+    objects = Objects(git, object_format)
     return GitBranch(
         git,
         objects,

@@ -107,7 +107,7 @@ class Archive:
             found[name] = Signature(state, by)
         return found
 
-    def _tree(self, name: str) -> dict[bytes, Entry]:
+    def _tree(self, name: str) -> Mapping[bytes, Entry]:
         held = self._objects.get(name)
         if held is None:
             self._remote.bring_objects([name], below=False)

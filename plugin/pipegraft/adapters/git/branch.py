@@ -127,7 +127,7 @@ class GitBranch:
             )
         return done.output.decode().strip()
 
-    def _folders(self, paths: Iterable[str], at: str) -> dict[str, dict[bytes, Entry]]:
+    def _folders(self, paths: Iterable[str], at: str) -> dict[str, Mapping[bytes, Entry]]:
         """What the folders on the way to the paths hold; those that do not exist are left out."""
         found = {"": self._tree(self._root(at))}
         for path in paths:
@@ -182,7 +182,7 @@ class GitBranch:
     def _is_ours(self, folder: str) -> bool:
         return any(f"{folder}/".startswith(f"{ours}/") for ours in self._ours)
 
-    def _tree(self, name: str, *, below: bool = False) -> dict[bytes, Entry]:
+    def _tree(self, name: str, *, below: bool = False) -> Mapping[bytes, Entry]:
         return parse_tree(self._get(name, below=below), len(name) // 2)
 
     def _get(self, name: str, *, below: bool = False) -> bytes:

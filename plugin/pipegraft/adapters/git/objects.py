@@ -1,15 +1,21 @@
-"""Git objects by plumbing: read through one `cat-file --batch`, trees rewritten level by level.
+"""Git objects: read through one `cat-file --batch`, trees rewritten level by level.
 
 No index and no work tree: a change touches the trees along its paths and nothing else, so its cost
-does not depend on how many files the repository holds.
+does not depend on how many files the repository holds. New objects are written by ourselves: a process
+for each would cost more than all the rest.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import secrets
 import subprocess
 import weakref
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pipegraft.adapters.git.process import Git
 from pipegraft.errors import UsageError
@@ -38,10 +44,12 @@ class Objects:
 
     Arguments:
         git: the folder.
+        object_format: its hash: sha1 or sha256.
     """
 
-    def __init__(self, git: Git) -> None:
+    def __init__(self, git: Git, object_format: str = "sha1") -> None:
         self._git = git
+        self._object_format = object_format
         self._reader: subprocess.Popen[bytes] | None = None
 
     def get(self, name: str) -> tuple[str, bytes] | None:
@@ -60,14 +68,26 @@ class Objects:
 
     def put_blob(self, content: bytes) -> str:
         """Store a file's content; answers its object name."""
-        return self._git.output("hash-object", "-w", "--stdin", stdin=content)
+        return self._put("blob", content)
 
     def put_tree(self, entries: Mapping[bytes, Entry]) -> str:
         """Store a tree; what its entries name need not be here."""
-        lines = [
-            f"{entry.mode:0>6} {entry.kind} {entry.name}\t".encode() + name for name, entry in entries.items()
-        ]
-        return self._git.output("mktree", "-z", "--missing", stdin=b"".join(line + b"\0" for line in lines))
+        ordered = sorted(entries.items(), key=_tree_order)
+        lines = (b"%b %b\0%b" % (one.mode.encode(), name, bytes.fromhex(one.name)) for name, one in ordered)
+        return self._put("tree", b"".join(lines))
+
+    def _put(self, kind: str, content: bytes) -> str:
+        """Store an object as a file of its own (gitrepository-layout(5), ``objects/xx``)."""
+        stored = f"{kind} {len(content)}\0".encode() + content
+        name = hashlib.new(self._object_format, stored, usedforsecurity=False).hexdigest()
+        assert self._git.folder is not None  # noqa: S101 - asked of a repository folder only
+        file = self._git.folder / "objects" / name[:2] / name[2:]
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = file.with_name(f"tmp_obj_{secrets.token_hex(6)}")
+            unfinished.write_bytes(zlib.compress(stored, 1))
+            unfinished.replace(file)
+        return name
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._reader is None:
@@ -94,8 +114,14 @@ def parse_batch(output: bytes) -> Iterator[tuple[str, str, bytes]]:
             at += size + 1
 
 
-def parse_tree(content: bytes, name_size: int = 20) -> dict[bytes, Entry]:
-    """Entries of a tree object by file name.
+def _tree_order(entry: tuple[bytes, Entry]) -> bytes:
+    """Git sorts a folder as if its name ended with a slash."""
+    return entry[0] + b"/" if entry[1].kind == "tree" else entry[0]
+
+
+@functools.lru_cache(maxsize=32)
+def parse_tree(content: bytes, name_size: int = 20) -> Mapping[bytes, Entry]:
+    """Entries of a tree object by file name; kept for a while, since an edit reads its folders repeatedly.
 
     Arguments:
         content: the object's content (gitformat: mode, space, file name, NUL, raw object name).
@@ -109,11 +135,11 @@ def parse_tree(content: bytes, name_size: int = 20) -> dict[bytes, Entry]:
         name = content[end + 1 : end + 1 + name_size]
         entries[content[space + 1 : end]] = Entry(content[position:space].decode(), name.hex())
         position = end + 1 + name_size
-    return entries
+    return MappingProxyType(entries)
 
 
 def edit_tree(
-    entries: Mapping[str, dict[bytes, Entry]], objects: Objects, changes: Mapping[str, str | None]
+    entries: Mapping[str, Mapping[bytes, Entry]], objects: Objects, changes: Mapping[str, str | None]
 ) -> str | None:
     """Store the trees that result from changing files.
 
@@ -134,7 +160,7 @@ def edit_tree(
 
 def _edit_folder(
     folder: str,
-    entries: Mapping[str, dict[bytes, Entry]],
+    entries: Mapping[str, Mapping[bytes, Entry]],
     objects: Objects,
     changes: Mapping[str, str | None],
 ) -> str | None:
