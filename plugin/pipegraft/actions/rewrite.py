@@ -191,6 +191,7 @@ def _persist(repository: IacRepository, attempt: Callable[[str, int], T], waitin
     start = still_since = clock.now()
     tip = ""
     attempts = 0
+    shortest = _LONGEST
     failure: OutsideError
     while True:
         attempts += 1
@@ -209,7 +210,9 @@ def _persist(repository: IacRepository, attempt: Callable[[str, int], T], waitin
         if now >= until:
             raise failure
         waiting.notice(failure.problem.message)
-        clock.sleep(min(_pause(attempts, now - began, waiting.rng), until - now))
+        spent = max(now - began, _SHORTEST)
+        shortest = min(shortest, spent)
+        clock.sleep(min(waiting.rng.uniform(0, _window(attempts, spent, shortest)), until - now))
 
 
 _SHORTEST = 0.05
@@ -218,10 +221,16 @@ _WRITERS = 64
 """How many writers at once can still find room for one attempt each between two of ours."""
 
 
-def _pause(attempts: int, spent: float, rng: random.Random) -> float:
-    """A random time, up to twice an attempt's length at first and twice as long after each.
+def _window(attempts: int, spent: float, shortest: float) -> float:
+    """The longest time to wait, in seconds: twice as long after each attempt, at first two attempts long.
 
-    An attempt takes the longer the more writers keep the server busy, so a burst spreads at once.
+    A burst makes the server slow, so what the last attempt took spreads the writers at once. What follows
+    is counted in attempts of the shortest kind seen: a server's slow minute must not become a wait of an
+    hour for the last ones, who have it to themselves.
+
+    Arguments:
+        attempts: how many were made, at least one.
+        spent: seconds the last one took.
+        shortest: seconds the shortest took.
     """
-    longest = max(_LONGEST, spent * _WRITERS)
-    return rng.uniform(0, min(longest, max(spent, _SHORTEST) * 2.0 ** min(attempts, 16)))
+    return max(2 * spent, shortest * min(2.0 ** min(attempts, 16), _WRITERS))
