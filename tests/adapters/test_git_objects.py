@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ MODES = st.sampled_from(["100644", "100755", "120000", "40000", "160000"])
 
 
 def make(folder: Path, object_format: str) -> tuple[Git, Objects]:
-    git = Git(folder / object_format, git_environment({"PATH": "/usr/bin:/bin"}))
+    git = Git(folder / object_format, git_environment({"PATH": os.environ["PATH"]}))
     assert git.folder is not None
     command = ("git", "init", "--quiet", "--bare", f"--object-format={object_format}", str(git.folder))
     if not git.folder.exists():
