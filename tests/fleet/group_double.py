@@ -12,6 +12,7 @@ import re
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -159,7 +160,8 @@ class Lab:
 
     def refill(self) -> None:
         """Begin another period of the rate limit."""
-        self.left = self.limit or 0
+        with self._lock:
+            self.left = self.limit or 0
 
     def take(self) -> None:
         """Count a request against the rate limit."""
@@ -466,7 +468,8 @@ class _Handler(BaseHTTPRequestHandler):
         if links:
             self.send_header("Link", links)
         if self.lab.limit is not None:
-            for name, value in (("Limit", self.lab.limit), ("Remaining", self.lab.left), ("Reset", 60)):
+            reset = int(time.time()) + 60  # a Unix time, as GitLab's documentation of rate limits says
+            for name, value in (("Limit", self.lab.limit), ("Remaining", self.lab.left), ("Reset", reset)):
                 self.send_header(f"RateLimit-{name}", str(value))
         if status == 429:
             self.send_header("Retry-After", "60" if self.lab.limit else "0")

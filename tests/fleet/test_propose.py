@@ -219,8 +219,9 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_server_says(
     slept: list[float] = []
 
     def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        lab.refill()
+        if seconds >= 1:  # the server thread of the double also sleeps
+            slept.append(seconds)
+            lab.refill()
 
     monkeypatch.setattr("time.sleep", sleep)
     for number in range(12):
