@@ -104,6 +104,15 @@ def test_the_stage_runs_with_its_inputs(pipegraft: Path, project: Path, server: 
     assert "input 'expect' of stage 'smoke-test'" in wrong.stderr
 
 
+def test_a_password_in_the_address_is_not_shown(pipegraft: Path, project: Path, server: str) -> None:
+    secret = server.replace("http://", "http://user:hunter2@")
+    words = ("run", "smoke-test", "--env", "production", "--set", f"url={secret}")
+    done = call(pipegraft, project, *words, "--set", "paths=/missing")
+    assert done.returncode == 1, done.stderr
+    assert f"{server}/missing: expected 200, found 404" in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+
+
 def test_a_new_plugin_works_before_a_line_of_it_was_changed(pipegraft: Path, tmp_path: Path) -> None:
     made = call(pipegraft, tmp_path, "plugin", "new", "cost-check")
     assert made.returncode == 0, made.stderr

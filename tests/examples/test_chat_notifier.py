@@ -76,10 +76,11 @@ def test_the_room_hears_commits_and_failures_alone(room: Room, plugins: Plugins)
     ]
 
 
-def test_a_room_that_refuses_is_named_without_the_secret(room: Room, plugins: Plugins) -> None:
-    room.answer = 403
+@pytest.mark.parametrize("answer", [302, 403, 500])
+def test_a_room_that_refuses_is_named_without_the_secret(room: Room, plugins: Plugins, answer: int) -> None:
+    room.answer = answer
     (complaint,) = plugins.hear("shop", PROMOTED)
-    assert "the chat room answered 403" in complaint
+    assert f"the chat room answered {answer}" in complaint
     assert "s3cret" not in complaint
     assert plugins.hear("shop", PROMOTED) == []
 

@@ -46,7 +46,7 @@ def post(url: str, text: str) -> None:
     """
     try:
         answer = httpx.post(url, json={"text": text}, timeout=_TIMEOUT)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise RoomDoesNotAnswer(f"the chat room was not reached: {type(error).__name__}") from None
-    if answer.is_error:
+    if not answer.is_success:  # a redirect, to a page for signing in for instance, took no message
         raise RoomDoesNotAnswer(f"the chat room answered {answer.status_code}")

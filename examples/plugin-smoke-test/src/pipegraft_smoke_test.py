@@ -8,6 +8,7 @@ import httpx
 
 from pipegraft.errors import DeliveryRefused, UsageError
 from pipegraft.hookspecs import hookimpl
+from pipegraft.model.fields import Field
 from pipegraft.ports.stage import Stage, StageContext, StageInputs
 
 PIPEGRAFT_HOOKS = "1"
@@ -22,7 +23,7 @@ class SmokeTestInputs(StageInputs):
     """What to ask for."""
     expect: int = 200
     """Status code that counts as an answer."""
-    attempts: int = 3
+    attempts: int = Field(default=3, ge=1)
     """How often to ask for each path before giving up."""
 
 
@@ -31,20 +32,29 @@ def run(context: StageContext, inputs: SmokeTestInputs) -> None:
     if not inputs.url:
         context.report("warning", "smoke-test.url is not set, so nothing was asked")
         return
-    if not inputs.url.startswith(("http://", "https://")):
-        raise UsageError(f"smoke-test.url: expected http:// or https://, found {inputs.url!r}")
+    try:
+        address = httpx.URL(inputs.url)
+    except httpx.InvalidURL as error:
+        raise UsageError(f"smoke-test.url: {error}") from None
+    shown = str(address.copy_with(userinfo=b""))  # a password in it is nobody's business
+    if address.scheme not in {"http", "https"}:
+        raise UsageError(f"smoke-test.url: expected http:// or https://, found {shown!r}")
+    wrong = [path for path in inputs.paths if not path.startswith("/")]
+    if wrong:
+        raise UsageError(f"smoke-test.paths: expected a path that begins with '/', found {wrong[0]!r}")
     for path in inputs.paths:
         seen = _ask(inputs, path)
         if seen != str(inputs.expect):
-            raise DeliveryRefused(f"{inputs.url}{path}: expected {inputs.expect}, found {seen}")
+            raise DeliveryRefused(f"{shown.rstrip('/')}{path}: expected {inputs.expect}, found {seen}")
         context.report("progress", f"answered {inputs.expect}", path)
 
 
 def _ask(inputs: SmokeTestInputs, path: str) -> str:
-    seen = "no attempt"
+    seen = ""
     for _attempt in range(inputs.attempts):
         try:
-            seen = str(httpx.get(inputs.url + path, timeout=5).status_code)
+            with httpx.stream("GET", inputs.url.rstrip("/") + path, timeout=5) as answer:  # no body is read
+                seen = str(answer.status_code)
         except httpx.HTTPError as error:
             seen = f"no answer ({error})"
         if seen == str(inputs.expect):
