@@ -15,6 +15,7 @@ from typing import Any
 
 from pipegraft.actions.gray_bake import watch_promoted
 from pipegraft.actions.gray_branch import GrayBranch, GraySubject, Look
+from pipegraft.actions.gray_checks import check_before_traffic
 from pipegraft.actions.gray_watch import GrayWatch, together
 from pipegraft.actions.wait import Patience, wait_for_revision
 from pipegraft.domain.commit_message import gate_trailer
@@ -23,7 +24,7 @@ from pipegraft.domain.gray.machine import Do, Move, Standing, next_move
 from pipegraft.domain.gray.policy import judge_policy
 from pipegraft.domain.gray.record import as_data, from_trailer, look_data, to_trailer
 from pipegraft.domain.gray.weights import weight_mismatch
-from pipegraft.domain.rendering.routes import gray_gets_more, other_routers
+from pipegraft.domain.rendering.routes import gray_gets_more
 from pipegraft.errors import Held, Locked, RolledBack, SyncFailed, Unreachable, UsageError
 from pipegraft.model.delivery import Gray
 from pipegraft.model.judgement import Judgement
@@ -116,8 +117,12 @@ class GrayDrive:
                 goes_on = self._wait_for_a_person(look)
             else:
                 if move.do is Do.WEIGHT and look.standing.weight == 0:
-                    self._check_router(look)
-                    self._ask_sources()
+                    check_before_traffic(
+                        self._branch.spec(look),
+                        self._gray.router,
+                        self._context.connections.metrics(self._environment),
+                        self._context.clock.now(),
+                    )
                 goes_on = self._make(look, move) or self._pace.wait
             if not goes_on:
                 self._leave(look.standing)
@@ -234,30 +239,6 @@ class GrayDrive:
         if kept and kept.commit == self._watched:
             self._watch.keep(from_trailer(kept.observed))
         return self._watch
-
-    def _check_router(self, look: Look) -> None:
-        """Make sure that what the delivery names as the router is what splits the requests.
-
-        Raises:
-            UsageError: it is not; nothing was written.
-        """
-        spec = self._branch.spec(look)
-        for component, router in other_routers(spec, self._gray.router) if spec else ():
-            raise UsageError(
-                f"delivery.yaml names the router '{self._gray.router}', but the entrance of '{component}' in "
-                f"app.yaml is split by '{router}'",
-                fix="name the same router in 'gray.router' and in 'entrance.router'",
-            )
-
-    def _ask_sources(self) -> None:
-        """Make sure that every source answers before any request depends on it.
-
-        Raises:
-            OutsideError, UsageError: one does not; nothing was written.
-        """
-        now = self._context.clock.now()
-        for source in self._context.connections.metrics(self._environment).values():
-            source.begin(now, now)
 
     def _wait_for_a_person(self, look: Look) -> bool:
         if not self._pace.wait and (look.standing.phase == "paused" or not self._pace.holds):
