@@ -1,4 +1,4 @@
-// pipegraftIacBump: Pins the release's images in the IaC repository by one commit.
+// pipegraftIacBump: Writes the release to the IaC repository by one commit.
 //
 // Generated from the stage's definition by `pipegraft templates`. Documentation: docs/stages/iac-bump.md
 //

@@ -73,7 +73,7 @@ def run(context: StageContext, inputs: IacBumpInputs) -> None:
 
 STAGE = Stage(
     name="iac-bump",
-    summary="Pins the release's images in the IaC repository by one commit.",
+    summary="Writes the release to the IaC repository by one commit.",
     run=run,
     inputs=IacBumpInputs,
     scope="environment",
