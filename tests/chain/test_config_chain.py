@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_kill import DEADLINE, ENVIRONMENT, Chain, wait_for
+from test_kill import DEADLINE, ENVIRONMENT, Chain, running, wait_for
 
 from pipegraft.usecases.demo.traffic import Traffic, ask
 
@@ -33,12 +33,8 @@ def chain(tmp_path: Path) -> Iterator[Chain]:
     chain = Chain(tmp_path)
     chain.world.change("services/web/web.py", CONFIGURABLE)
     chain.world.commit("shop: configurable")
-    try:
-        chain.start_engine()
-        assert chain.run() == 0, chain.said()
+    with running(chain):
         yield chain
-    finally:
-        chain.stop()
 
 
 def pipegraft(chain: Chain, number: int, *words: str) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,15 +105,21 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.01)
 
 
-@pytest.fixture
-def chain(tmp_path: Path) -> Iterator[Chain]:
-    chain = Chain(tmp_path)
+@contextmanager
+def running(chain: Chain) -> Iterator[Chain]:
+    """The chain with its engine, once the first release serves; all of it ends with the block."""
     try:
         chain.start_engine()
         assert chain.run() == 0, chain.said()
         yield chain
     finally:
         chain.stop()
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Iterator[Chain]:
+    with running(Chain(tmp_path)) as chain:
+        yield chain
 
 
 def test_the_run_is_killed_after_each_commit(chain: Chain) -> None:

@@ -10,18 +10,10 @@ from group_double import Lab
 
 from pipegraft.adapters.forge.group import GitLabGroup
 from pipegraft.errors import UsageError
-from pipegraft.model.fleet import Change, ForgeProject
+from pipegraft.model.fleet import ForgeProject
+from pipegraft.testing.forge_suite import CHANGE, FILES
 
-FILES = {"pin.txt": "v1\n", "other.txt": "other\n"}
-RAISE = Change(
-    branch="pipegraft/raise",
-    files={"pin.txt": "v2\n", "new.txt": "new\n"},
-    before={"pin.txt": "v1\n", "new.txt": None},
-    key="a1",
-    title="Raise the pin",
-    description="Because.",
-)
-UNDO = replace(RAISE, branch="pipegraft/raise-revert", files={}, before={}, key="0", title="Take it back")
+UNDO = replace(CHANGE, branch="pipegraft/raise-revert", files={}, before={}, key="0", title="Take it back")
 
 
 def project_with(lab: Lab, forge: GitLabGroup, **settings: object) -> ForgeProject:
@@ -42,7 +34,7 @@ def merge(lab: Lab, branch: str, *, squash: bool = False) -> None:
 
 
 def undo(forge: GitLabGroup, project: ForgeProject) -> None:
-    forge.revert(project, forge.proposals(RAISE.branch)[project.id], UNDO)
+    forge.revert(project, forge.proposals(CHANGE.branch)[project.id], UNDO)
 
 
 @pytest.mark.parametrize("helped", [False, True])
@@ -53,14 +45,14 @@ def test_every_way_to_merge_is_undone_as_a_whole(
     lab: Lab, forge: GitLabGroup, *, method: str, squash: bool, moved: bool, helped: bool
 ) -> None:
     project = project_with(lab, forge, merge_method=method)
-    forge.propose(project, RAISE, None)
+    forge.propose(project, CHANGE, None)
     if helped:  # somebody makes the change fit before it is merged
-        add_commit(lab, RAISE.branch, {"pin.txt": "v2 # fits\n", "fits.txt": "x\n"})
-        lab.opened()[0]["sha"] = lab.repositories[1].name(RAISE.branch)
+        add_commit(lab, CHANGE.branch, {"pin.txt": "v2 # fits\n", "fits.txt": "x\n"})
+        lab.opened()[0]["sha"] = lab.repositories[1].name(CHANGE.branch)
     if moved:
         add_commit(lab, "main", {"elsewhere.txt": "y\n"})
     before = lab.files(1)
-    merge(lab, RAISE.branch, squash=squash)
+    merge(lab, CHANGE.branch, squash=squash)
     assert lab.files(1)["new.txt"] == "new\n"
     add_commit(lab, "main", {"later.txt": "z\n"})
     undo(forge, project)
@@ -70,8 +62,8 @@ def test_every_way_to_merge_is_undone_as_a_whole(
 
 def test_what_cannot_be_undone_by_itself_leaves_no_branch(lab: Lab, forge: GitLabGroup) -> None:
     project = project_with(lab, forge)
-    forge.propose(project, RAISE, None)
-    merge(lab, RAISE.branch)
+    forge.propose(project, CHANGE, None)
+    merge(lab, CHANGE.branch)
     add_commit(lab, "main", {"pin.txt": "v3\n"})
     with pytest.raises(UsageError, match="we cannot revert this commit automatically"):
         undo(forge, project)
@@ -86,8 +78,8 @@ def test_an_answer_that_is_lost_is_not_acted_on_twice(
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
     project = project_with(lab, forge)
     before = lab.files(1)
-    forge.propose(project, RAISE, None)
-    merge(lab, RAISE.branch)
+    forge.propose(project, CHANGE, None)
+    merge(lab, CHANGE.branch)
     lost = [502]
 
     def lose(method: str, path: str) -> None:

@@ -17,6 +17,7 @@ from pipegraft.model.observation import ArmCounts
 from pipegraft.ports.engine import State, Verdict
 from pipegraft.ports.judge import FakeJudge
 from pipegraft.ports.metrics import Arms, FakeSource
+from pipegraft.ports.stage import StageContext
 from pipegraft.stages.gray_release import GrayReleaseInputs, run
 from pipegraft.usecases.gray import tell_gray
 
@@ -603,8 +604,8 @@ class Killed(BaseException):
     """Nothing of the process runs after it."""
 
 
-@pytest.mark.parametrize("same_record", [True, False])
-def test_what_a_killed_process_saw_is_kept_beside_its_release_record(same_record: bool) -> None:
+def world_with_a_killed_process() -> tuple[World, StageContext]:
+    """A release at its first weight, and the context of the process that died at its fourth look."""
     world = World(steps=[10])
     world.prepare()
     context = world.context()
@@ -612,6 +613,12 @@ def test_what_a_killed_process_saw_is_kept_beside_its_release_record(same_record
     world.judge = FakeJudge(Answer.INCONCLUSIVE)
     with pytest.raises(Killed):
         run(context, GrayReleaseInputs())
+    return world, context
+
+
+@pytest.mark.parametrize("same_record", [True, False])
+def test_what_a_killed_process_saw_is_kept_beside_its_release_record(same_record: bool) -> None:
+    world, context = world_with_a_killed_process()
     world.clock.sleep(30)
     world.judge = judge = Noting(Answer.PASS)
     world.source = FakeSource([GOOD])
@@ -625,13 +632,7 @@ def test_what_a_killed_process_saw_is_kept_beside_its_release_record(same_record
 
 
 def test_what_a_source_remembers_is_not_counted_twice() -> None:
-    world = World(steps=[10])
-    world.prepare()
-    context = world.context()
-    world.source = Dying(at=4)
-    world.judge = FakeJudge(Answer.INCONCLUSIVE)
-    with pytest.raises(Killed):
-        run(context, GrayReleaseInputs())
+    world, context = world_with_a_killed_process()
     world.judge = judge = Noting(Answer.PASS)
     world.source = FakeSource([GOOD], remembers=True)
     run(context, GrayReleaseInputs())

@@ -15,7 +15,7 @@ import pytest
 from pipegraft.model.fleet import Change, ForgeProject
 from pipegraft.ports.forge import Forge
 
-__all__ = ["FILES", "ForgeSuite", "Happen"]
+__all__ = ["CHANGE", "FILES", "ForgeSuite", "Happen"]
 
 FILES = {"pin.txt": "v1\n", "folder/other.txt": "other\n"}
 """What the suite's project holds."""
@@ -23,7 +23,7 @@ FILES = {"pin.txt": "v1\n", "folder/other.txt": "other\n"}
 Happen = Callable[[str, ForgeProject, str], None]
 """What people do: ``merge`` or ``close``, to which project, from which branch."""
 
-_CHANGE = Change(
+CHANGE = Change(
     branch="pipegraft/raise",
     files={"pin.txt": "v2\n", "new.txt": "new\n"},
     before={"pin.txt": "v1\n", "new.txt": None},
@@ -32,6 +32,7 @@ _CHANGE = Change(
     description="Because.",
     labels=("pipegraft",),
 )
+"""What is proposed to it."""
 
 
 class ForgeSuite:
@@ -55,48 +56,48 @@ class ForgeSuite:
     def test_a_proposal_is_found_again_and_changes_nothing_yet(
         self, forge: Forge, project: ForgeProject
     ) -> None:
-        made = forge.propose(project, _CHANGE, None)
-        found = forge.proposals(_CHANGE.branch)[project.id]
+        made = forge.propose(project, CHANGE, None)
+        found = forge.proposals(CHANGE.branch)[project.id]
         assert (found.number, found.state, found.key) == (made.number, "opened", "a1")
         assert [one.number for one in forge.opened_with("pipegraft")[project.id]] == [made.number]
         assert forge.read(project, "pin.txt") == "v1\n"
         assert not forge.proposals("another/branch")
 
     def test_a_second_proposal_updates_the_first(self, forge: Forge, project: ForgeProject) -> None:
-        first = forge.propose(project, _CHANGE, None)
-        better = replace(_CHANGE, key="a2", files={"pin.txt": "v3\n"}, before={"pin.txt": "v1\n"})
+        first = forge.propose(project, CHANGE, None)
+        better = replace(CHANGE, key="a2", files={"pin.txt": "v3\n"}, before={"pin.txt": "v1\n"})
         second = forge.propose(project, better, first)
         assert second.number == first.number
-        assert forge.proposals(_CHANGE.branch)[project.id].key == "a2"
+        assert forge.proposals(CHANGE.branch)[project.id].key == "a2"
 
     def test_what_is_merged_is_there(self, forge: Forge, project: ForgeProject, happen: Happen) -> None:
-        forge.merge_when_ready(project, forge.propose(project, _CHANGE, None))
-        happen("merge", project, _CHANGE.branch)
+        forge.merge_when_ready(project, forge.propose(project, CHANGE, None))
+        happen("merge", project, CHANGE.branch)
         assert (forge.read(project, "pin.txt"), forge.read(project, "new.txt")) == ("v2\n", "new\n")
-        merged = forge.proposals(_CHANGE.branch)[project.id]
+        merged = forge.proposals(CHANGE.branch)[project.id]
         assert merged.state == "merged"
         assert merged.merged_at is not None
         assert project.id not in forge.opened_with("pipegraft")
 
     def test_what_is_closed_says_so(self, forge: Forge, project: ForgeProject, happen: Happen) -> None:
-        forge.propose(project, _CHANGE, None)
-        happen("close", project, _CHANGE.branch)
-        assert forge.proposals(_CHANGE.branch)[project.id].state == "closed"
+        forge.propose(project, CHANGE, None)
+        happen("close", project, CHANGE.branch)
+        assert forge.proposals(CHANGE.branch)[project.id].state == "closed"
 
     def test_what_is_withdrawn_is_closed_and_can_no_longer_be_merged(
         self, forge: Forge, project: ForgeProject
     ) -> None:
-        forge.withdraw(project, forge.propose(project, _CHANGE, None))
-        assert forge.proposals(_CHANGE.branch)[project.id].state == "closed"
+        forge.withdraw(project, forge.propose(project, CHANGE, None))
+        assert forge.proposals(CHANGE.branch)[project.id].state == "closed"
         assert project.id not in forge.opened_with("pipegraft")
 
     def test_what_is_merged_can_be_undone_byte_for_byte(
         self, forge: Forge, project: ForgeProject, happen: Happen
     ) -> None:
-        forge.propose(project, _CHANGE, None)
-        happen("merge", project, _CHANGE.branch)
-        merged = forge.proposals(_CHANGE.branch)[project.id]
-        undo = replace(_CHANGE, branch="pipegraft/raise-revert", files={}, before={}, key="0")
+        forge.propose(project, CHANGE, None)
+        happen("merge", project, CHANGE.branch)
+        merged = forge.proposals(CHANGE.branch)[project.id]
+        undo = replace(CHANGE, branch="pipegraft/raise-revert", files={}, before={}, key="0")
         forge.revert(project, merged, undo)
         assert forge.read(project, "pin.txt") == "v2\n"
         happen("merge", project, undo.branch)
