@@ -76,13 +76,18 @@ def _certificate(folder: Path) -> tuple[Path, Path, Path]:
 
 @contextmanager
 def running_engine() -> Iterator[str]:
-    """A Docker Engine of its own on a private socket; its address as ``unix://…``."""
+    """A Docker Engine of its own on a private socket; its address as ``unix://…``.
+
+    Its networks come from addresses of its own. A bridge lives in the kernel and outlives the engine
+    that made it, so containers and networks are removed before the engine ends.
+    """
     need("dockerd", "containerd", "runc")
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     socket = folder / "docker.sock"
     command = [
         "dockerd", f"--host=unix://{socket}", f"--data-root={folder}/data", f"--exec-root={folder}/exec",
         f"--pidfile={folder}/pid", "--bridge=none", "--iptables=false", "--storage-driver=vfs",
+        "--default-address-pool=base=10.213.0.0/16,size=24",
     ]  # fmt: skip
 
     def ready() -> bool:
@@ -98,6 +103,24 @@ def running_engine() -> Iterator[str]:
 
     try:
         with server(command, folder / "log", ready):
-            yield f"unix://{socket}"
+            try:
+                yield f"unix://{socket}"
+            finally:
+                _empty(f"unix://{socket}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _empty(engine: str) -> None:
+    """Remove the containers and networks of an engine, and see that no bridge stays behind."""
+    networks = _docker(engine, "network", "ls", "--quiet", "--no-trunc", "--filter", "type=custom")
+    if containers := _docker(engine, "ps", "--all", "--quiet"):
+        _docker(engine, "rm", "--force", *containers)
+    if networks:
+        _docker(engine, "network", "rm", *networks)
+    left = [name for network in networks if Path("/sys/class/net", name := f"br-{network[:12]}").exists()]
+    assert not left, f"bridges that outlive their engine: {left}"
+
+
+def _docker(engine: str, *words: str) -> list[str]:
+    return run("docker", "--host", engine, *words).split()
