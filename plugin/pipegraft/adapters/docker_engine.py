@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,18 @@ def translated(refused: Callable[[str], PipegraftError]) -> Iterator[None]:
             raise refused(said) from error
         raise OutsideError(f"the Docker engine failed: {said}") from error
     except (docker.errors.DockerException, requests.RequestException) as error:
+        address = os.environ.get("DOCKER_HOST") or docker.constants.DEFAULT_UNIX_SOCKET.removeprefix("http+")
         raise Unreachable(
-            f"the Docker engine cannot be used: {error}",
+            f"the Docker engine at {address} cannot be used: {_cause(error)}",
             fix="start it, or set DOCKER_HOST to where one is",
         ) from error
+
+
+def _cause(error: BaseException) -> str:
+    """What the system said, where the SDK wrapped it three times; else what the SDK said."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        inner = inner.__cause__ or inner.__context__
+    return str(error)

@@ -134,7 +134,12 @@ def _git(root: Path, *words: str) -> str:
     done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise UsageError(
-            f"expected a git repository with a commit at {root}, found: {done.stderr.strip()}",
+            f"expected a git repository with a commit at {root}, found: {_first_line(done.stderr)}",
             fix="run inside the source repository and commit first",
         )
     return done.stdout.strip()
+
+
+def _first_line(said: str) -> str:
+    """What git complains about, without its advice on how to name revisions."""
+    return next(iter(said.splitlines()), "").removeprefix("fatal: ")

@@ -45,7 +45,11 @@ def open_project(root: Path, plugins: Plugins) -> Project:
         UsageError: it does not exist or is not readable.
     """
     path = root / DELIVERY_FILE
-    text = read_text(path, fix="run in the folder that holds it, or name that folder with --directory")
+    text = read_text(
+        path,
+        fix="run in the folder that holds it, name that folder with --directory, or write a first one:"
+        " pipegraft init",
+    )
     shown = str(path) if root != Path() else DELIVERY_FILE
     marked = load_marked(text, shown)
     delivery = parse_marked(marked, Delivery)

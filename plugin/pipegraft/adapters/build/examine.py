@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 
-from pipegraft.errors import PipegraftError
+from pipegraft.adapters.docker_engine import connect, translated
+from pipegraft.errors import PipegraftError, UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.ports.examination import Diagnosis, Examination, Health, Patient
 
@@ -32,15 +34,12 @@ def run(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
 
 
 def _engine() -> Diagnosis:
-    import docker  # noqa: PLC0415 - slow to import, and not always needed
-    import requests  # noqa: PLC0415 - what the library speaks HTTP with
-
     try:
-        client = docker.from_env(timeout=_PATIENCE)
-        version = client.version()
-    except (docker.errors.DockerException, requests.RequestException) as error:
+        with translated(UsageError), closing(connect(_PATIENCE)) as client:
+            version = client.version()
+    except PipegraftError as error:
         mend = "start a docker engine and set DOCKER_HOST, or name another builder in delivery.yaml"
-        return Diagnosis("docker engine", Health.UNREACHABLE, f"no answer ({type(error).__name__})", mend)
+        return Diagnosis("docker engine", Health.UNREACHABLE, error.problem.message, mend)
     return Diagnosis("docker engine", Health.GOOD, f"answers: version {version.get('Version')}")
 
 

@@ -70,7 +70,7 @@ def _delivery(found: Survey, answers: Answers) -> str:
     lines = [
         "# What this repository delivers, and where to. `pipegraft schema` prints its JSON Schema.",
         f"app: {answers.app}",
-        f"registry: {_flow(answers.registry)}   # or an OCI layout folder: oci:PATH",
+        f"registry: {_flow(answers.registry)}   # HOST/PATH, or a folder: oci:PATH",
         "components:",
     ]
     for one in found.components:
