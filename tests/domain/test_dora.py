@@ -23,6 +23,21 @@ def digest(letter: str) -> str:
     return f"sha256:{letter * 64}"
 
 
+def marked(number: int, serving: str, limit: int = 0, gray: str = "") -> str:
+    """A file that names its release and holds a value of configuration."""
+    return (
+        f"release: {{number: {number}, source: x}}\ncomponents:\n  web:\n"
+        f"    image: r/web@{digest(serving)}\n    env: {{LIMIT: '{limit}', SUM: '{digest('9')}'}}\n{gray}"
+    )
+
+
+def gray_of(number: int, weight: int, content: str = "env: {LIMIT: '7'}") -> str:
+    return (
+        f"gray:\n  release: {{number: {number}, source: x}}\n  weight: {weight}\n  phase: step\n"
+        f"  components:\n    web: {{{content}}}\n"
+    )
+
+
 def text(serving: str, gray: str = "", weight: int = 0) -> str:
     block = (
         f"gray:\n  release: {{number: 2, source: x}}\n  weight: {weight}\n  phase: step\n"
@@ -99,8 +114,43 @@ def test_a_gray_release_that_a_newer_one_replaces_has_not_failed() -> None:
     done, reverts = told(
         (0, text("a")), (1, text("a", "b", 5)), (2, text("a", "c", 0)), (3, text("a", "c", 5)), (4, text("c"))
     )
-    assert [one.undone for one in done] == [None, None]
+    assert [((one.started - MONDAY) / HOUR, one.finished, one.undone) for one in done[1:2]] == [
+        (1, None, None)
+    ]
+    assert [(one.started - MONDAY) / HOUR for one in done] == [0, 1, 3]
+    assert [one.undone for one in done] == [None, None, None]
     assert reverts == []
+    taken_back = told((0, text("a")), (1, text("a", "b", 5)), (2, text("c")), (3, text("a")))[0]
+    assert [one.undone is not None for one in taken_back] == [False, True, True]  # nobody released 'c'
+
+
+def test_a_release_of_configuration_is_a_deployment_and_an_edit_by_hand_is_none() -> None:
+    done, reverts = told(
+        (0, marked(1, "a")),
+        (1, marked(1, "a", 5)),  # by hand
+        (2, marked(2, "a", 6)),
+        (3, marked(2, "a", 6, gray_of(3, 0))),
+        (4, marked(2, "a", 6, gray_of(3, 5))),
+        (5, marked(3, "a", 7)),
+        (6, marked(3, "a", 7, gray_of(4, 5))),
+        (7, marked(3, "a", 7)),
+        (9, marked(2, "a", 6)),
+    )
+    assert [
+        ((one.started - MONDAY) / HOUR, one.finished is not None, one.undone and (one.undone - MONDAY) / HOUR)
+        for one in done
+    ] == [(0, True, None), (2, True, None), (4, True, 9), (6, False, 7)]
+    assert [(time - MONDAY) / HOUR for time in reverts] == [7, 9]
+
+
+def test_recovery_counts_from_the_first_requests() -> None:
+    history = ((0, text("a")), (1, text("a", "b", 5)), (2, text("b")), (5, text("a")))
+    assert values(figures(*history))["recovery time"] == 4 * HOUR
+
+
+def test_a_digest_of_zeros_was_never_released() -> None:
+    assert told((0, text("0")))[0] == []
+    assert len(told((0, text("0")), (1, text("a")), (2, text("0")), (3, text("a")))[0]) == 1
 
 
 def test_the_five_figures() -> None:

@@ -1,8 +1,9 @@
 """How well delivery goes, from the history of one environment's file (dora.dev, "software delivery metrics").
 
-A change of the digests that serve is a deployment; a return to digests that served before takes back what
-came since: a failure, a recovery and rework. A gray release that got requests and was taken back is a
-failed deployment too; one that never got any is none.
+A change of the digests that serve is a deployment, and so is a release that changes configuration alone; a
+return to what served before takes back what came since: a failure, a recovery and rework. A gray release
+that got requests is a deployment too, even if it is taken back or a newer one takes its place; one that
+never got any is none.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pipegraft.domain.audit.held import Digests, digests_in
 from pipegraft.domain.audit.story import Book
 
 __all__ = ["DAY", "WEEK", "Deployment", "Figure", "Figures", "Week", "deployments_of", "figures_of"]
@@ -57,52 +59,81 @@ class _Teller:
     def __init__(self) -> None:
         self.done: list[Deployment] = []
         self.reverts: list[float] = []
-        self._serving: frozenset[str] = frozenset()
-        self._states: dict[frozenset[str], int] = {}
-        self._trial: tuple[frozenset[str], Deployment | None] = (frozenset(), None)
+        self._now = digests_in("")
+        self._trial: Deployment | None = None
+        self._states: dict[_State, int] = {}
 
     def tell(self, book: Book, index: int) -> None:
-        now, version = book.digests(index), book.versions[index]
-        trailers = version.trailers
+        before, now = self._now, book.digests(index)
+        version = book.versions[index]
         made = Deployment(
             version.commit.id,
             book.release_of(index),
-            trailers.get("Pipegraft-Source-Commit", ""),
+            version.trailers.get("Pipegraft-Source-Commit", ""),
             version.commit.time,
             version.commit.time,
         )
-        if now.stable != self._serving:
-            self._serve(now.stable, made)
-        elif self._trial[1] and not now.gray:
-            self.done.append(replace(self._trial[1], undone=made.started))
-            self.reverts.append(made.started)
-        self._try(now.gray, now.weight, made)
-
-    def _serve(self, digests: frozenset[str], made: Deployment) -> None:
-        """Other digests serve from now on."""
-        tried, trial = self._trial
-        if digests in self._states:  # they served before
-            since = self._states[digests]
-            for at in range(since, len(self.done)):
-                if self.done[at].undone is None:
-                    self.done[at] = replace(self.done[at], undone=made.started)
-            self.reverts.append(made.started)
-            self._states = {state: at for state, at in self._states.items() if at <= since}
-        elif digests:
-            if trial and tried <= digests:
-                made = replace(made, started=trial.started, commit=trial.commit)
-            # The first digests ever have nothing to go back to; they are a deployment nevertheless.
+        since = self._since(before, now)
+        fresh = since is None and _differs(before, now)
+        if self._trial and (now.gray, now.gray_number) != (before.gray, before.gray_number):
+            if fresh and _is_promoted(before, now):
+                made = replace(made, started=self._trial.started, commit=self._trial.commit)
+            else:
+                newer = now.gray_number is not None or (now.number or 0) > (before.gray_number or 0)
+                self._end(self._trial, None if newer else made.started)
+            self._trial = None
+        if since is not None:
+            self._take_back(since, made.started)
+        elif fresh:
             self.done.append(made)
-            self._states[digests] = len(self.done)
-        self._serving = digests
+        self._remember(now)
+        if now.weight and self._trial is None:
+            self._trial = replace(made, commit=version.commit.id, started=version.commit.time, finished=None)
+        self._now = now
 
-    def _try(self, gray: frozenset[str], weight: int, made: Deployment) -> None:
-        tried, trial = self._trial
-        if gray != tried:
-            trial = None
-        if gray and weight and trial is None:
-            trial = replace(made, finished=None)
-        self._trial = (gray, trial)
+    def _since(self, before: Digests, now: Digests) -> int | None:
+        """How many deployments there were when this served before, None if it never did."""
+        if not _differs(before, now):
+            return None
+        since = self._states.get((now.stable, now.number))
+        return (
+            self._states.get((now.stable, None)) if since is None and now.stable != before.stable else since
+        )
+
+    def _end(self, trial: Deployment, undone: float | None) -> None:
+        """A gray release ended without its promotion: taken back, or replaced by a newer release."""
+        self.done.append(replace(trial, undone=undone))
+        if undone is not None:
+            self.reverts.append(undone)
+
+    def _take_back(self, since: int, time: float) -> None:
+        """What served before serves again; what was only tried since has ended by itself."""
+        for at in range(since, len(self.done)):
+            if self.done[at].undone is None and self.done[at].finished is not None:
+                self.done[at] = replace(self.done[at], undone=time)
+                if time not in self.reverts[-1:]:
+                    self.reverts.append(time)
+        self._states = {state: at for state, at in self._states.items() if at <= since}
+
+    def _remember(self, now: Digests) -> None:
+        if now.stable:  # the first digests ever have nothing to go back to
+            self._states[now.stable, now.number] = self._states[now.stable, None] = len(self.done)
+
+
+_State = tuple[frozenset[str], int | None]
+"""Digests and the release they served under; with None, under the newest one that had them."""
+
+
+def _differs(before: Digests, now: Digests) -> bool:
+    """Whether something else serves: a file without digests serves nothing, which is no change of it."""
+    configured = now.number != before.number and now.rest != before.rest
+    return bool(now.stable) and (now.stable != before.stable or configured)
+
+
+def _is_promoted(before: Digests, now: Digests) -> bool:
+    """Whether the gray release before is what serves now."""
+    by_hand = now.number == before.number and before.gray
+    return now.number == before.gray_number or bool(by_hand and before.gray <= now.stable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +220,7 @@ def figures_of(
             len(inside) / span if inside else None,
             "a week",
             f"{count} in {span:.1f} weeks",
-            "a change of the digests in the environment's file counts, not a rollout in the cluster",
+            "a change of the environment's file counts, not a rollout in the cluster",
         ),
         Figure(
             "lead time",
@@ -213,7 +244,7 @@ def figures_of(
             _median(recoveries),
             "seconds",
             f"median of {len(recoveries)} that were taken back",
-            "from the commit that began the deployment to the one that took it back",
+            "from the commit that gave it its first requests to the one that took it back",
         ),
         Figure(
             "rework rate",
@@ -257,7 +288,7 @@ def _lead(one: Deployment, sources: Mapping[str, float]) -> float | None:
 
 
 def _recovery(one: Deployment) -> float | None:
-    return None if one.undone is None else one.undone - (one.finished or one.started)
+    return None if one.undone is None else max(0.0, one.undone - one.started)
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -14,7 +14,10 @@ from pipegraft.model.appspec import ReleaseMark
 __all__ = ["Digests", "Held", "digests_in", "is_state", "read_held"]
 
 _GRAY = re.compile(r"^gray:.*?(?=^[^\s#]|\Z)", re.MULTILINE | re.DOTALL)
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_RELEASE = re.compile(r"^release:.*?(?=^[^\s#]|\Z)", re.MULTILINE | re.DOTALL)
+_DIGEST = re.compile(r"@(sha256:(?!0{64})[0-9a-f]{64})")
+"""Of an image: sums in other values are none, and zeros stand where nothing was released yet."""
+_NUMBER = re.compile(r"\bnumber:\s*(\d+)")
 _WEIGHT = re.compile(r"\bweight:\s*(\d+)")
 _COMMENTED = re.compile(r"#[^\n]*sha256:")
 _COMMENT = re.compile(r"(?:^|(?<=\s))#[^\n]*", re.MULTILINE)
@@ -81,11 +84,17 @@ class Digests:
         stable: of what serves.
         gray: of the gray block, whatever serves too.
         weight: percent of the requests for gray, 0 without a gray block.
+        number: of the release that serves, None if the file does not say.
+        gray_number: of the release that is being released, None without one.
+        rest: stands for everything but both releases and the gray block; alike only if that is.
     """
 
     stable: frozenset[str]
     gray: frozenset[str]
     weight: int
+    number: int | None = None
+    gray_number: int | None = None
+    rest: int = 0
 
 
 def digests_in(text: str) -> Digests:
@@ -94,10 +103,24 @@ def digests_in(text: str) -> Digests:
     The gray block is the top-level key ``gray``; comments do not count.
     """
     plain = _COMMENT.sub("", text) if _COMMENTED.search(text) else text
-    block = _GRAY.search(plain)
-    gray = block[0] if block else ""
-    rest = plain[: block.start()] + plain[block.end() :] if block else plain
-    weight = _WEIGHT.search(gray)
+    gray, rest = _cut(_GRAY, plain)
+    release, rest = _cut(_RELEASE, rest)
     return Digests(
-        frozenset(_DIGEST.findall(rest)), frozenset(_DIGEST.findall(gray)), int(weight[1]) if weight else 0
+        frozenset(_DIGEST.findall(rest)),
+        frozenset(_DIGEST.findall(gray)),
+        _number(_WEIGHT, gray) or 0,
+        _number(_NUMBER, release),
+        _number(_NUMBER, gray),
+        hash(rest),
     )
+
+
+def _cut(block: re.Pattern[str], text: str) -> tuple[str, str]:
+    """A top-level block, empty if there is none, and the text without it."""
+    found = block.search(text)
+    return (found[0], text[: found.start()] + text[found.end() :]) if found else ("", text)
+
+
+def _number(pattern: re.Pattern[str], text: str) -> int | None:
+    found = pattern.search(text)
+    return int(found[1]) if found else None
