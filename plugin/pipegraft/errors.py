@@ -17,6 +17,7 @@
     └── OutsideError                    exit 3   an outside system failed after retries; safe to retry
         ├── Unreachable                            no answer, or no answer in time
         ├── AccessDenied                           credentials missing or refused
+        ├── Damaged                                what is stored is not what its digest says
         ├── Locked                                 somebody else holds what must be held alone
         └── TipMoved                               compare-and-swap lost more often than the deadline allows
 
@@ -36,6 +37,7 @@ __all__ = [
     "BuildFailed",
     "ConfigError",
     "Conflict",
+    "Damaged",
     "DeliveryRefused",
     "EditRefused",
     "Held",
@@ -185,6 +187,10 @@ class Unreachable(OutsideError):
 
 class AccessDenied(OutsideError):
     """Credentials are missing, expired or not allowed to do this."""
+
+
+class Damaged(OutsideError):
+    """What a registry holds, or sent, is not what its digest says."""
 
 
 class Locked(OutsideError):

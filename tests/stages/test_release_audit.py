@@ -175,6 +175,17 @@ def test_a_release_under_way_and_one_that_was_replaced(audited: Audited) -> None
     assert audited.chain(Wanted(release=13)).outcome == "replaced"
 
 
+def test_a_release_of_configuration_that_a_newer_one_replaces_is_superseded(audited: Audited) -> None:
+    for number in (13, 14):
+        mark = ReleaseMark(number=number, source=commit_of(number))
+        config = {("components", "web", "env", "LIMIT"): str(number)}
+        made = bump(audited.world.text, {}, mark, gray=True, file=PRODUCTION, config=config)
+        trailers = release_trailers("shop", "production", World.source_of(number), made.step)
+        audited.world.write(made.text, commit_message(f"shop: prepare {number}", [], trailers))
+    assert audited.chain(Wanted(release=13)).outcome == "superseded"
+    assert audited.chain(Wanted(release=14)).outcome == "under way"
+
+
 @pytest.mark.parametrize(
     "wanted",
     [

@@ -89,16 +89,21 @@ class SourceLog:
         return SourceCommit(subject, author, float(time), (letter, signer))
 
     def leads_to(self, older: str, newer: str) -> bool | None:
-        """Whether `newer` is `older` or descends from it; None if this clone does not have both."""
+        """Whether `newer` is `older` or descends from it; None if this clone is too shallow to tell."""
         if older == newer:
             return True
         if not (self._has(older) and self._has(newer)):
             return None
-        return self._run("merge-base", "--is-ancestor", older, newer).returncode == 0
+        return self._is_ancestor(older, newer)
 
-    def on_branch(self, name: str) -> bool:
-        """Whether what is checked out contains a commit."""
-        return self._run("merge-base", "--is-ancestor", name, "HEAD").returncode == 0
+    def on_branch(self, name: str) -> bool | None:
+        """Whether what is checked out contains a commit; None if this clone is too shallow to tell."""
+        return self._is_ancestor(name, "HEAD")
+
+    def _is_ancestor(self, older: str, newer: str) -> bool | None:
+        if self._run("merge-base", "--is-ancestor", older, newer).returncode == 0:
+            return True
+        return None if self._run("rev-parse", "--is-shallow-repository").stdout.strip() == "true" else False
 
     def times(self, commits: Iterable[str]) -> Mapping[str, float]:
         """Committer times of those commits that are here, by one process."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, cast
 
-from pipegraft.errors import Unreachable
+from pipegraft.errors import Damaged
 
 __all__ = ["stream_of", "verified"]
 
@@ -63,7 +63,7 @@ def verified(
         size: bytes it must have, None if unknown.
 
     Raises:
-        Unreachable: while reading, when the content is cut short or another one.
+        Damaged: while reading, when the content is cut short or another one.
     """
 
     def blocks() -> Iterator[bytes]:
@@ -74,7 +74,7 @@ def verified(
             yield block
         if f"sha256:{hashed.hexdigest()}" != digest or size not in (None, seen):
             expected = f"{digest} ({size} bytes)" if size is not None else digest
-            raise Unreachable(
+            raise Damaged(
                 f"expected {name} to be {expected}, found sha256:{hashed.hexdigest()} ({seen} bytes)",
                 fix="the content is damaged where it is kept: delete it there and build again",
             )

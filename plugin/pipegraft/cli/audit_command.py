@@ -25,7 +25,9 @@ _file = click.Path(dir_okay=False, path_type=Path)
 @click.command("audit")
 @click.argument("repository", required=False)
 @directory_option
-@click.option("--env", "environment", help="The environment; all of them if absent.")
+@click.option(
+    "--env", "environment", help="The environment; if absent all of them, with --dora the last one."
+)
 @click.option(
     "--release", type=click.IntRange(min=0), help="Number of the release; the newest one if absent."
 )

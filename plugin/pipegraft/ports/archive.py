@@ -56,7 +56,7 @@ class IacArchive(Protocol):
 
         Raises:
             Unreachable, AccessDenied: the remote cannot be read.
-            UsageError: the branch does not exist.
+            UsageError: the branch does not exist, or its history is cut off.
         """
 
     def contents(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from pipegraft.adapters.git.remotes import FetchedRemote, LocalRemote, Remote
 from pipegraft.adapters.git.session import SessionRemote, connection
 from pipegraft.adapters.git.turns import Turns
 from pipegraft.adapters.git.workspace import Workspace, private_folder
-from pipegraft.errors import Unreachable
+from pipegraft.errors import UsageError
 
 __all__ = ["open_branch"]
 
@@ -41,7 +41,7 @@ def open_branch(
         environment: variables with credentials and identity; those of this process if None.
 
     Raises:
-        Unreachable: `repository` is a path, and there is no git repository.
+        UsageError: `repository` is a path, and there is no git repository.
     """
     variables = os.environ if environment is None else environment
     local = _local_folder(repository, base)
@@ -121,7 +121,7 @@ def _inspect(outside: Git, local: Path) -> _There:
         if "dubious ownership" in found.errors:
             raise explain(found.errors, str(local))
         held = "something else" if local.exists() else "nothing"
-        raise Unreachable(
+        raise UsageError(
             f"expected a git repository at {local}, found {held}",
             fix="check the path: that of 'iac.repository' is relative to delivery.yaml",
         )

@@ -9,6 +9,7 @@ from pipegraft.adapters.git.history import History
 from pipegraft.adapters.git.objects import Entry, Objects, parse_batch, parse_tree
 from pipegraft.adapters.git.process import Git
 from pipegraft.adapters.git.remotes import Remote
+from pipegraft.errors import UsageError
 from pipegraft.ports.archive import Signature, Signed, Version
 from pipegraft.ports.iac import Commit
 
@@ -49,7 +50,11 @@ class Archive:
 
     def versions(self, paths: Sequence[str]) -> Sequence[Version]:
         tip = self._remote.tip(self._branch)
-        self._remote.bring_history(self._branch, None)
+        if not self._remote.bring_history(self._branch, None):
+            raise UsageError(
+                f"expected the whole history of {self._remote.name}, found a shallow clone",
+                fix="run `git fetch --unshallow` there, or name the repository that it was cloned from",
+            )
         if self._remote.partial:
             for path in paths:
                 self._history.bring_trees(path, tip)

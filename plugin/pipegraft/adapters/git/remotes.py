@@ -90,7 +90,10 @@ class LocalRemote:
         """Nothing to do: see the class."""
 
     def bring_history(self, branch: str, depth: int | None) -> bool:  # noqa: ARG002 - see the class
-        return True
+        cut = self._there.shallow()
+        if cut:  # else git would look for the parents that are not there
+            self._git.cut(cut)
+        return not cut
 
     def push(self, made: str, branch: str, parent: str) -> None:
         push_by_git(self._git, self.name, made, branch, parent)

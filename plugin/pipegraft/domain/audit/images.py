@@ -22,12 +22,14 @@ class ImageFacts:
     Arguments:
         digest: the image's, empty if the reference is not pinned by one.
         exists: whether the registry holds it, None if it was not asked.
+        damage: why its manifest is not what the digest says; empty if it is.
         provenance: the statements that refer to it.
         problem: why the registry could not be asked; empty if it could.
     """
 
     digest: str
     exists: bool | None = None
+    damage: str = ""
     provenance: tuple[Provenance, ...] = ()
     problem: str = ""
 
@@ -65,6 +67,9 @@ def _image_checks(
         return
     if not facts.exists:
         yield broken(claim, f"there is no {facts.digest} (any more)")
+        return
+    if facts.damage:
+        yield broken(claim, f"other content under its digest: {facts.damage}")
         return
     yield holds(claim)
     yield _origin(component, facts, story, is_ancestor)

@@ -33,7 +33,7 @@ class SourceFacts:
         asked: whether there is a source repository here.
         subject, author: of the commit; empty if it is not there.
         time: when it was made, seconds since the epoch; None if it is not there.
-        on_branch: whether the branch that is checked out contains it.
+        on_branch: whether the branch that is checked out contains it; None if a shallow clone does not tell.
         signature: None if it is not there.
     """
 
@@ -41,7 +41,7 @@ class SourceFacts:
     subject: str = ""
     author: str = ""
     time: float | None = None
-    on_branch: bool = False
+    on_branch: bool | None = False
     signature: Signature | None = None
 
 
@@ -67,6 +67,8 @@ def source_link(story: Story, facts: SourceFacts) -> Link:
         checks.append(unproven(claim, "the source repository is not here; name it with --source"))
     elif facts.time is None:
         checks.append(unproven(claim, "this clone does not have it; fetch, and look again"))
+    elif facts.on_branch is None:
+        checks.append(unproven(claim, "this clone is too shallow to tell; run `git fetch --unshallow`"))
     elif not facts.on_branch:
         checks.append(broken(claim, "it is there, and the branch that is checked out does not contain it"))
     else:

@@ -96,7 +96,7 @@ class Story:
         moments: its commits, oldest first; the first brought it in.
         before: the file before.
         strangers: commits that changed digests in its time and say nothing of a release.
-        successor: the first later commit that changed digests, None if it is the last.
+        successor: the first later commit that brought other images or another release, None if it is the last.
         now: the file at the tip.
         earlier: digest → source commits of the releases that had it before.
     """
@@ -274,8 +274,9 @@ class Book:
         )
 
     def _changes(self, index: int) -> bool:
+        """Whether other images or another release serve or are being released."""
         after, before = self.digests(index), self.digests(index - 1)
-        return (after.stable, after.gray) != (before.stable, before.gray)
+        return _kind(after) != _kind(before)
 
     def _moment(self, index: int) -> Moment:
         return Moment(self.versions[index], self.held(index))
@@ -292,3 +293,7 @@ class Book:
             if index + 1 < first and self.release_of(index + 1) is not None:
                 found[digest] = frozenset({brought.trailers.get("Pipegraft-Source-Commit", "")})
         return found
+
+
+def _kind(digests: Digests) -> tuple[object, ...]:
+    return (digests.stable, digests.gray, digests.number, digests.gray_number)

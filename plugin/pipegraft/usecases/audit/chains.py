@@ -23,7 +23,7 @@ from pipegraft.domain.audit.links import (
 from pipegraft.domain.audit.steps import gray_link
 from pipegraft.domain.audit.story import Story, Wanted
 from pipegraft.domain.images.reference import ImageReference
-from pipegraft.errors import PipegraftError, UsageError
+from pipegraft.errors import Damaged, PipegraftError, UsageError
 from pipegraft.model.release import GateResult, Release
 from pipegraft.ports.archive import Signature, Signed
 from pipegraft.ports.registry import ReferringRegistry
@@ -35,6 +35,8 @@ Required = Literal["signature", "provenance", "gate"]
 _LETTERS = {"G": Signed.GOOD, "U": Signed.UNTRUSTED, "B": Signed.BAD, "R": Signed.REVOKED, "N": Signed.NONE}
 _AT_ONCE = 8
 """Images that registries are asked about together."""
+_BLOCK = 1 << 16
+"""Bytes of a manifest that are read together."""
 
 OpenRegistry = Callable[[str], ReferringRegistry]
 
@@ -156,7 +158,12 @@ def _ask(text: str, open_: OpenRegistry | None) -> ImageFacts:
         registry = open_(reference.address)
         if registry.find(reference.repository, reference.digest) is None:
             return ImageFacts(reference.digest, exists=False)
+        with registry.open(reference.repository, reference.digest, manifest=True) as stream:
+            while stream.read(_BLOCK):  # verified at its end
+                pass
         statements = tuple(provenance_of(registry, reference.repository, reference.digest))
         return ImageFacts(reference.digest, exists=True, provenance=statements)
+    except Damaged as error:
+        return ImageFacts(reference.digest, exists=True, damage=error.problem.message)
     except PipegraftError as error:
         return ImageFacts(reference.digest, problem=error.problem.message)

@@ -124,9 +124,8 @@ def open_scene(place: Place, environment: Mapping[str, str]) -> Scene:
         environment: the process's variables, for credentials.
 
     Raises:
-        UsageError: no repository is named and there is no ``delivery.yaml``.
+        UsageError: no repository is named and there is no ``delivery.yaml``, or there is none at its path.
         ConfigError: ``delivery.yaml`` is wrong.
-        Unreachable: there is no git repository at a path.
     """
     delivery = _delivery(place)
     if delivery is None and place.repository is None:
