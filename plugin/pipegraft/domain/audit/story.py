@@ -96,7 +96,7 @@ class Story:
         moments: its commits, oldest first; the first brought it in.
         before: the file before.
         strangers: commits that changed digests in its time and say nothing of a release.
-        successor: the first later commit that brought other images or another release, None if it is the last.
+        successor: the first later commit that brought other images or another release, None if there is none.
         now: the file at the tip.
         earlier: digest → source commits of the releases that had it before.
     """
