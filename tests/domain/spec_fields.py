@@ -313,9 +313,6 @@ def _walk(node: Data, root: Data, route: Steps) -> Iterator[tuple[Steps, Data]]:
         if isinstance(node.get(key), dict):
             below = True
             yield from _walk(node[key], root, (*route, "*"))
-    for part in node.get("patternProperties", {}).values():
-        below = True
-        yield from _walk(part, root, (*route, "*"))
     if not below and node.get("type") != "null":
         yield route, node
 

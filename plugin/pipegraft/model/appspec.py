@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pipegraft.model import resources as baas
 from pipegraft.model.base import Declared, Name
 from pipegraft.model.delivery import Intimacy
-from pipegraft.model.fields import Check, Field, model_validator
+from pipegraft.model.fields import Check, Field, model_validator, one_of
 from pipegraft.model.routing import Affinity, ChosenUsers
 from pipegraft.model.traits import (
     Autoscaling,
@@ -51,6 +51,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 class Reference(Declared):
     """A value kept outside of the repository. Exactly one of `secret` and `config` is given."""
 
+    further_schema: ClassVar[Mapping[str, Any]] = one_of("secret", "config")
     secret: Name | None = None
     """Name of the secret that holds it."""
     config: Name | None = None
@@ -78,7 +79,9 @@ def _variable(name: str) -> str:
     return name
 
 
-Variable = Annotated[str, Check(_variable)]
+Variable = Annotated[
+    str, Check(_variable, schema={"pattern": rf"^(?!PIPEGRAFT_(PORT|MOUNT)_){_VARIABLE.pattern}$"})
+]
 
 _PREFIXED = r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 
@@ -93,7 +96,9 @@ def _annotation(name: str) -> str:
 
 _OWN_PREFIXES = ("pipegraft.dev", "app.oam.dev")
 
-AnnotationName = Annotated[str, Check(_annotation)]
+_NOT_OURS = rf"(?!({'|'.join(map(re.escape, _OWN_PREFIXES))})(/|$))"
+
+AnnotationName = Annotated[str, Check(_annotation, schema={"pattern": f"^{_NOT_OURS}{_PREFIXED}$"})]
 
 
 class Entrance(Declared):

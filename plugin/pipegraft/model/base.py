@@ -103,6 +103,8 @@ class Declared:
 
     further_keys: ClassVar[bool] = False
     """Whether keys that are no fields are kept in `model_extra`; they are refused otherwise."""
+    further_schema: ClassVar[Mapping[str, Any]] = {}
+    """What validators of the class check, in words of JSON Schema, as far as it has them."""
     model_fields: ClassVar[_Fields] = _Fields()
     """Name → field, in the order of the source."""
     if typing.TYPE_CHECKING:

@@ -7,7 +7,17 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
-__all__ = ["REQUIRED", "Check", "Converter", "Fault", "Field", "FieldInfo", "Invalid", "model_validator"]
+__all__ = [
+    "REQUIRED",
+    "Check",
+    "Converter",
+    "Fault",
+    "Field",
+    "FieldInfo",
+    "Invalid",
+    "model_validator",
+    "one_of",
+]
 
 REQUIRED: Any = type("Required", (), {"__repr__": lambda _self: "required"})()
 """Default of a field that must be given."""
@@ -111,10 +121,12 @@ class Check:
 
     Arguments:
         check: answers the value to keep; raises ValueError with what was expected.
+        schema: the same in words of JSON Schema, as far as it has them; added to those of the type.
     """
 
-    def __init__(self, check: Callable[[Any], Any]) -> None:
+    def __init__(self, check: Callable[[Any], Any], *, schema: Mapping[str, Any] | None = None) -> None:
         self.check = check
+        self.schema = schema or {}
 
 
 class Converter:
@@ -142,6 +154,13 @@ def model_validator(method: F) -> F:
     """Mark a method that checks a whole value once its fields are right; it raises ValueError."""
     method.__validates__ = True  # type: ignore[attr-defined]
     return method
+
+
+def one_of(*keys: str, or_none: bool = False) -> Mapping[str, Any]:
+    """Words of JSON Schema: one of these keys is given, and not null; or none of them, if that is allowed."""
+    given = [{"required": [key], "properties": {key: {"not": {"type": "null"}}}} for key in keys]
+    none: list[Mapping[str, Any]] = [{"not": {"anyOf": given}}] if or_none else []
+    return {"allOf": [{"oneOf": [*given, *none]}]}
 
 
 @functools.cache

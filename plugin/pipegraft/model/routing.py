@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from pipegraft.model.base import Declared, Duration
-from pipegraft.model.fields import Field, model_validator
+from pipegraft.model.base import Declared
+from pipegraft.model.fields import Field
+from pipegraft.model.traits import Seconds
 
 __all__ = ["Affinity", "ChosenUsers"]
 
@@ -34,10 +35,5 @@ class Affinity(Declared):
 
     cookie: CookieName = "pipegraft-version"
     """Name of the cookie."""
-    lifetime: Duration = Field(default=86400.0, gt=0)
+    lifetime: Seconds = Field(default=86400.0, gt=0)
     """How long it is kept."""
-
-    @model_validator
-    def _whole_seconds(self) -> None:
-        if self.lifetime != int(self.lifetime):
-            raise ValueError("expected 'lifetime' in whole seconds: cookies know no shorter time")

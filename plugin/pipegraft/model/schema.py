@@ -12,7 +12,7 @@ import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pipegraft.model.fields import Converter, FieldInfo
+from pipegraft.model.fields import Check, Converter, FieldInfo
 
 if TYPE_CHECKING:
     from pipegraft.model.base import Declared
@@ -62,6 +62,7 @@ def _object(model: type[Declared], definitions: dict[str, Any]) -> dict[str, Any
         "properties": properties,
         **({"required": required} if required else {}),
         "additionalProperties": model.further_keys,
+        **model.further_schema,
     }
 
 
@@ -89,11 +90,11 @@ def _schema(annotation: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         return {"anyOf": _flat([_schema(one, definitions) for one in arguments])}
     if origin is tuple:
         return {"type": "array", "items": _schema(arguments[0], definitions)}
-    pattern = _schema(arguments[0], definitions).get("pattern")
-    values = _schema(arguments[1], definitions)
+    names = _schema(arguments[0], definitions)
     return {
         "type": "object",
-        **({"patternProperties": {pattern: values}} if pattern else {"additionalProperties": values}),
+        **({"propertyNames": names} if names != _TYPES[str] else {}),
+        "additionalProperties": _schema(arguments[1], definitions),
     }
 
 
@@ -105,6 +106,8 @@ def _flat(schemas: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _marked(schema: dict[str, Any], mark: Any) -> dict[str, Any]:
     if isinstance(mark, Converter) and mark.schema is not None:
         return dict(mark.schema)
+    if isinstance(mark, Check):
+        return {**schema, **mark.schema}
     if not isinstance(mark, FieldInfo) or not mark.bounds:
         return schema
     if "anyOf" in schema:  # null has no bounds

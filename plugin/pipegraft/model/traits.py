@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pipegraft.model.base import Declared, Duration, Name
-from pipegraft.model.fields import Check, Converter, Field, model_validator
+from pipegraft.model.fields import Check, Converter, Field, model_validator, one_of
 
 __all__ = [
     "Autoscaling",
@@ -45,8 +45,10 @@ _SHARE = r"^\d{1,3}%$"
 
 
 def _count(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    if not whole and not (isinstance(value, str) and re.match(_SHARE, value)):
+    if not whole and not (isinstance(value, str) and re.fullmatch(_SHARE, value)):
         raise ValueError("expected a number of instances or a share of them such as 25%")
     return value
 
@@ -67,11 +69,13 @@ SidecarKind = Literal["container", "native", "sidecar-set"]
 
 def _whole(seconds: float) -> float:
     if seconds != int(seconds):
-        raise ValueError("expected whole seconds: Kubernetes knows no shorter time")
+        raise ValueError("expected whole seconds")
     return seconds
 
 
-Seconds = Annotated[Duration, Check(_whole)]
+Seconds = Annotated[
+    Duration, Check(_whole, schema={"pattern": r"^(\d+(s|000ms)|\d+(\.\d+)?[mhd])+$", "multipleOf": 1})
+]
 """A duration in whole seconds."""
 
 
@@ -128,6 +132,10 @@ class Volume(Declared):
     (`ephemeral`) if none does.
     """
 
+    further_schema: ClassVar[Mapping[str, Any]] = one_of(
+        "persistent", "claim", "config", "secret", "ephemeral", or_none=True
+    )
+
     path: str | None = Field(default=None, pattern=r"^/[^:]*$")
     """Where it appears in this component's container."""
     read_only: bool | None = None
@@ -180,6 +188,8 @@ class Update(Declared):
 
 class Disruption(Declared):
     """What must stay up while nodes are drained. At most one of both is given."""
+
+    further_schema: ClassVar[Mapping[str, Any]] = one_of("min-available", "max-unavailable", or_none=True)
 
     min_available: Count | None = None
     """Instances that stay: a number or ``50%``."""
