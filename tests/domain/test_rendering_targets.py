@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 import yaml
 from spec_fields import APP, gray_on_one_machine, one_machine, spec
 
@@ -112,3 +113,17 @@ def test_a_dollar_sign_stays_one() -> None:
     app["components"]["web"]["env"]["PLAIN"] = "a$b"
     services = render_compose(spec(app))["services"]
     assert services["web"]["environment"]["PLAIN"] == "a$$b"
+
+
+@pytest.mark.parametrize(
+    ("memory", "cpu", "limits"),
+    [
+        ("256Mi", "500m", {"mem_limit": "256m", "cpus": 0.5}),
+        ("1G", "1.5m", {"mem_limit": "1000000000", "cpus": 0.0015}),
+        ("1.5Gi", "2", {"mem_limit": "1610612736", "cpus": 2.0}),
+    ],
+)
+def test_amounts_are_those_of_kubernetes(memory: str, cpu: str, limits: dict[str, Any]) -> None:
+    app = {"app": "shop", "components": {"web": {"image": "r/web@sha256:1", "memory": memory, "cpu": cpu}}}
+    web = render_compose(spec(app, {"components": {}}))["services"]["web"]
+    assert {key: web[key] for key in limits} == limits

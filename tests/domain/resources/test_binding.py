@@ -101,6 +101,8 @@ def test_the_same_spec_for_every_target() -> None:
     assert services["web"]["environment"]["LITERAL"] == "$${resources.db.host} $$(date) $${OTHER}"
     assert services["web"]["command"] == ["--cache", "shop-cache:6379"]
     assert services["shop-db"]["environment"]["POSTGRES_PASSWORD"] == password
+    healthy = {"condition": "service_healthy"}
+    assert services["web"]["depends_on"] == {"shop-db": healthy, "shop-cache": healthy}
     assert services["shop-db"]["image"] == "docker.io/library/postgres:16"
 
 

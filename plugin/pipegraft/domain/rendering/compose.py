@@ -13,7 +13,14 @@ from typing import Any
 from pipegraft.domain.appspec import Resolved
 from pipegraft.domain.expansion import expand
 from pipegraft.domain.pods import Member, Pod
-from pipegraft.domain.rendering.compose_parts import env_files, mounts, named_volumes, security_options
+from pipegraft.domain.quantities import amount_of
+from pipegraft.domain.rendering.compose_parts import (
+    env_files,
+    mounts,
+    named_volumes,
+    security_options,
+    size_of,
+)
 from pipegraft.domain.rendering.parts import (
     Manifest,
     annotations_of,
@@ -41,7 +48,8 @@ def render_compose(resolved: Resolved, revision: str | None = None) -> Manifest:
         volumes |= {volume: {} for volume in bound.provision.volumes}
     for pod in resolved.pods:
         for name, version in versions(resolved, pod):
-            services |= dict(_services(name, version, stable=name == pod.name))
+            waits = dict(_resources_of(resolved, version))
+            services |= dict(_services(name, version, waits, stable=name == pod.name))
             volumes |= {volume: {} for volume in _copied(name, version).values()}
             volumes |= named_volumes(name, version)
     routes = [http_route_of(resolved, pod)["spec"] for pod in resolved.pods if is_routed(resolved, pod)]
@@ -52,7 +60,17 @@ def render_compose(resolved: Resolved, revision: str | None = None) -> Manifest:
     return {**document, "x-pipegraft": {"revision": revision or digest_of([document, extra]), **extra}}
 
 
-def _services(name: str, pod: Pod, *, stable: bool) -> Iterator[tuple[str, Manifest]]:
+def _resources_of(resolved: Resolved, pod: Pod) -> Iterator[tuple[str, Manifest]]:
+    """Services of the resources that a pod uses, and what it waits for: nothing here starts it again."""
+    for bound in resolved.resources:
+        if bound.used_by(pod):
+            for name, service in bound.provision.services.items():
+                yield name, {"condition": f"service_{'healthy' if 'healthcheck' in service else 'started'}"}
+
+
+def _services(
+    name: str, pod: Pod, waits: Mapping[str, Manifest], *, stable: bool
+) -> Iterator[tuple[str, Manifest]]:
     copied = _copied(name, pod)
     spec = pod.main.spec
     main = _service(name, pod.main, pod)
@@ -63,7 +81,8 @@ def _services(name: str, pod: Pod, *, stable: bool) -> Iterator[tuple[str, Manif
         "ports": list(_published(pod)) if stable else [],
         "volumes": [*(_volume(member, copied) for member in pod.mounted), *main["volumes"]],
         "depends_on": {
-            f"{name}-{member}": {"condition": "service_completed_successfully"} for member in copied
+            **waits,
+            **{f"{name}-{member}": {"condition": "service_completed_successfully"} for member in copied},
         },
         **_when(pod),
     }
@@ -107,9 +126,9 @@ def _service(name: str, member: Member, pod: Pod) -> Manifest:
         "command": [expand(word, environment, _plain) for word in spec.args or ()],
         "environment": environment,
         "env_file": env_files(member),
-        "cpus": _cpus(limits.cpu),
-        "mem_limit": _bytes(limits.memory),
-        "mem_reservation": _bytes(spec.memory),
+        "cpus": limits.cpu and float(amount_of(limits.cpu)),
+        "mem_limit": limits.memory and size_of(limits.memory),
+        "mem_reservation": spec.memory and size_of(spec.memory),
         **security_options(spec.security),
         "volumes": mounts(name, member, pod),
         "x-pipegraft": declared(extra),
@@ -126,10 +145,6 @@ _UNSAID = {
 def _unsaid(spec: AppComponent) -> Manifest:
     found: Manifest = spec.model_dump(exclude_none=True, include=_UNSAID)
     return found
-
-
-def _bytes(memory: str | None) -> str | None:
-    return memory and memory.removesuffix("i").lower()
 
 
 def _environment(variables: Mapping[str, EnvValue]) -> dict[str, str]:
@@ -160,12 +175,6 @@ def _references(env: Mapping[str, EnvValue]) -> Manifest:
         key: value.model_dump(exclude_none=True) for key, value in env.items() if isinstance(value, Reference)
     }
     return declared({"references": found})
-
-
-def _cpus(cpu: str | None) -> float | None:
-    if cpu is None:
-        return None
-    return int(cpu.removesuffix("m")) / 1000 if cpu.endswith("m") else float(cpu)
 
 
 def _published(pod: Pod) -> Iterator[str]:

@@ -6,11 +6,15 @@ file, a secret the same below ``secrets/``; Compose says so when one is missing.
 
 from __future__ import annotations
 
+import math
+import re
+
 from pipegraft.domain.pods import Member, Pod, volume_kind
+from pipegraft.domain.quantities import amount_of
 from pipegraft.domain.rendering.parts import Manifest, declared
 from pipegraft.model.traits import Security, Volume
 
-__all__ = ["env_files", "mounts", "named_volumes", "security_options"]
+__all__ = ["env_files", "mounts", "named_volumes", "security_options", "size_of"]
 
 _FOLDERS = {"config": "config", "secret": "secrets"}
 
@@ -77,9 +81,16 @@ def named_volumes(name: str, pod: Pod) -> dict[str, Manifest]:
             size = volume.ephemeral.limit
             options = {"driver": "local", "driver_opts": {"type": "tmpfs", "device": "tmpfs"}}
             if size:
-                options["driver_opts"]["o"] = f"size={size.removesuffix('i').lower()}"
+                options["driver_opts"]["o"] = f"size={size_of(size)}"
         found[_volume_name(name, volume_name, pod)] = options
     return found
+
+
+def size_of(quantity: str) -> str:
+    """Bytes as Compose and tmpfs take them: their ``g`` is Kubernetes' ``Gi``, and has no fraction."""
+    if re.fullmatch(r"\d+[KMGTP]i", quantity):
+        return quantity[:-1].lower()
+    return str(math.ceil(amount_of(quantity)))
 
 
 def security_options(security: Security | None) -> Manifest:
