@@ -49,9 +49,9 @@ def test_editors_mark_what_the_program_refuses(
 # No number in quotes, and neither 0 nor 1 for false and true: the program takes them, editors mark them.
 WRONG: list[Any] = [
     None, True, False, -1, 1.5, 2.0, 100, 70000, 10**20, "", "x", "X", "a_b", "10s", "1.5s",
-    "0.5m", "1h30m", "0s", "10Gi", "500m", "25%", "200%", "/x", "x:/y", "a/b", "127.0.0.1:80", "x" * 64, "ünï",
-    "a\nb", "@daily", "* * * * *", "ipc", "container", "preferred", "many", "drop", "secret", [], ["a"], [1],
-    ["a", None], {}, {"a": "b"}, {"a": None}, {"secret": "s", "key": "k"}, {"config": "c"},
+    "0.5m", "1h30m", "0s", "10Gi", "500m", "25%", "200%", "/x", "x:/y", "a/b", "127.0.0.1:80", "ünï",
+    "x" * 64, "a\nb", "* * * * *", "ipc", "container", "preferred", "many", "drop", "secret", [], ["a"], [1],
+    "@daily", ["a", None], {}, {"a": "b"}, {"a": None}, {"secret": "s", "key": "k"}, {"config": "c"},
     {"secret": "s", "config": "c", "key": "k"},
 ]  # fmt: skip
 NAMES = ["zzz", "a_b", "Ä", "-x", "x-", "X", "", "1", "image", "PIPEGRAFT_PORT_X", "pipegraft.dev/x", "a/b/c"]

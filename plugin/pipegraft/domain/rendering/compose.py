@@ -62,10 +62,17 @@ def render_compose(resolved: Resolved, revision: str | None = None) -> Manifest:
 
 def _resources_of(resolved: Resolved, pod: Pod) -> Iterator[tuple[str, Manifest]]:
     """Services of the resources that a pod uses, and what it waits for: nothing here starts it again."""
+    texts = [text for member in pod.members for text in _texts(member)]
     for bound in resolved.resources:
-        if bound.used_by(pod):
-            for name, service in bound.provision.services.items():
+        for name, service in bound.provision.services.items():
+            if bound.used_by(pod) or any(name in text for text in texts):
                 yield name, {"condition": f"service_{'healthy' if 'healthcheck' in service else 'started'}"}
+
+
+def _texts(member: Member) -> Iterator[str]:
+    spec = member.spec
+    yield from (*(spec.command or ()), *(spec.args or ()))
+    yield from (value for value in (spec.env or {}).values() if isinstance(value, str))
 
 
 def _services(
