@@ -173,3 +173,63 @@ def test_a_step_that_cannot_be_made_is_refused_with_what_to_do(
     assert run(["split", component, str(folder), *rest]) == 2
     assert message in capsys.readouterr().err
     assert files(folder) == before
+
+
+def test_the_address_that_callers_read_follows_every_step(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program reads one variable and is never changed for a step."""
+    words = ("--port", "http=9100", "--address", "PRICING_ADDRESS", "--host", "web")
+    split(capsys, folder, "pricing", "--to", "ipc", *words)
+    within = "PRICING_ADDRESS: 127.0.0.1:$(PIPEGRAFT_PORT_PRICING)\n"
+    assert within in (folder / "app.yaml").read_text()
+    beside = (folder / "app.yaml").read_text()
+    shown = split(capsys, folder, "pricing", "--to", "rpc")
+    assert "PRICING_ADDRESS: pricing:9100\n" in (folder / "app.yaml").read_text()
+    assert within.split(" ")[1].strip() in str(shown["rendered"])
+    split(capsys, folder, "pricing", "--to", "ipc", "--host", "web")
+    assert within in (folder / "app.yaml").read_text()
+    assert (folder / "app.yaml").read_text().count("pricing") == beside.count("pricing")
+
+
+def test_addresses_follow_in_texts_of_every_file_and_nothing_alike_does(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overlay = folder / "environments" / "production.yaml"
+    app = APP.replace(
+        "    ports: {http: 8080}\n",
+        "    ports: {http: 8080}\n"
+        "    args: [--proxy, 'http://localhost:$(PIPEGRAFT_PORT_GOVERNANCE)/v1', 'my-127.0.0.1:$(X)']\n",
+    )
+    (folder / "app.yaml").write_text(app)
+    overlay.write_text(
+        PRODUCTION.replace(
+            'web: {image: "registry/web@sha256:1"}',
+            'web: {image: "registry/web@sha256:1", env: {PROXY: "127.0.0.1:$(PIPEGRAFT_PORT_GOVERNANCE)"}}',
+        )
+    )
+    split(capsys, folder, "governance", "--to", "rpc")
+    assert "[--proxy, 'http://governance:9000/v1', 'my-127.0.0.1:$(X)']" in (folder / "app.yaml").read_text()
+    assert 'env: {PROXY: "governance:9000"}' in overlay.read_text()
+
+
+def test_a_variable_that_the_step_takes_away_is_refused_where_it_is_used(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = APP.replace("ports: {http: 8080}", "ports: {http: 8080}\n    args: [$(PIPEGRAFT_MOUNT_PRICING)]")
+    (folder / "app.yaml").write_text(app)
+    before = files(folder)
+    assert run(["split", "pricing", str(folder), "--to", "ipc", "--port", "http=9100"]) == 2
+    said = capsys.readouterr().err
+    assert "app.yaml:6:" in said
+    assert "'web' uses $(PIPEGRAFT_MOUNT_PRICING), which nothing in the pod of 'web' sets" in said
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize("words", [("--to", "in-process", "--mount", "/x"), ("--to", "rpc", "--worker")])
+def test_an_address_of_nothing_is_refused(
+    words: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    component = "governance" if "in-process" in words else "pricing"
+    assert run(["split", component, str(folder), *words, "--address", "A"]) == 2
+    assert "has no address that 'A' could hold" in capsys.readouterr().err

@@ -47,6 +47,11 @@ def _ports(_context: click.Context, _option: click.Parameter, words: tuple[str, 
 )
 @click.option("--host", metavar="COMPONENT", help="For ipc and in-process: whose pod it joins.")
 @click.option("--mount", metavar="PATH", help="For in-process: where it appears in the pod.")
+@click.option(
+    "--address",
+    metavar="VARIABLE",
+    help="Variable of its host that says where it is, HOST:PORT; later steps keep it right.",
+)
 @click.option("--worker", is_flag=True, help="It takes no requests, and is meant to have no ports.")
 @click.option("--dry-run", is_flag=True, help="Show what would change and write nothing.")
 @target_option
@@ -59,6 +64,7 @@ def command(
     ports: dict[str, int],
     host: str | None,
     mount: str | None,
+    address: str | None,
     worker: bool,
     dry_run: bool,
     target: Target,
@@ -72,7 +78,7 @@ def command(
     from pipegraft.domain.splitting import Move  # noqa: PLC0415
     from pipegraft.usecases.split import plan_split, write_split  # noqa: PLC0415
 
-    split = plan_split(folder, Move(component, to, ports, host, mount, worker), rendering(target))
+    split = plan_split(folder, Move(component, to, ports, host, mount, worker, address), rendering(target))
     if not dry_run:
         write_split(split)
     if as_json:

@@ -9,9 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-__all__ = ["expand"]
+__all__ = ["expand", "named_in"]
 
 _NAMED = re.compile(r"\$\$|\$\((?P<name>[^()]+)\)")
+
+
+def named_in(text: str) -> list[str]:
+    """Names of the variables that a text asks for."""
+    return [found["name"] for found in _NAMED.finditer(text) if found["name"]] if "$" in text else []
 
 
 def expand(text: str, variables: Mapping[str, str], quote: Callable[[str], str] = str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from pipegraft.domain.expansion import named_in
 from pipegraft.domain.pods import VOLUME_KINDS, Member, Pod, volume_kind
 from pipegraft.domain.quantities import amount_of
 from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS, DEFAULT_ROUTER
+from pipegraft.model.appspec import SET_BY_US
 from pipegraft.model.base import kebab
 from pipegraft.model.traits import Probe
 
@@ -66,6 +68,7 @@ def check_pod(pod: Pod, report: Report) -> None:
         for kind in ("startup", "readiness", "liveness"):
             _check_probe(member, kind, getattr(member.spec, kind), report)
         _check_limits(member, report)
+    _check_named_variables(pod, report)
     _check_job(pod, report)
     _check_autoscaling(pod, report)
     _check_update(pod, report)
@@ -156,6 +159,24 @@ def _check_limits(member: Member, report: Report) -> None:
                 (member.name, "limits", key),
                 f"write at least '{key}: {asked}'",
             )
+
+
+def _check_named_variables(pod: Pod, report: Report) -> None:
+    """Kubernetes leaves ``$(NAME)`` as it is where nothing is called so: the program would get that text."""
+    told = pod.variables()
+    for member in pod.members:
+        spec = member.spec
+        texts: list[tuple[tuple[str, ...], object]] = [(("command",), word) for word in spec.command or ()]
+        texts += [(("args",), word) for word in spec.args or ()]
+        texts += [(("env", name), value) for name, value in (spec.env or {}).items()]
+        for route, text in texts:
+            for name in dict.fromkeys(named_in(text) if isinstance(text, str) else ()):
+                if name.startswith(SET_BY_US) and name not in told:
+                    report(
+                        f"'{member.name}' uses $({name}), which nothing in the pod of '{pod.name}' sets",
+                        (member.name, *route),
+                        f"there are: {', '.join(told) or 'none'}; another workload is at COMPONENT:PORT",
+                    )
 
 
 def _check_job(pod: Pod, report: Report) -> None:

@@ -10,7 +10,7 @@ from pipegraft.model.appspec import AppComponent
 from pipegraft.model.delivery import Intimacy
 from pipegraft.model.traits import SidecarKind, Volume
 
-__all__ = ["VOLUME_KINDS", "Member", "Pod", "volume_kind"]
+__all__ = ["VOLUME_KINDS", "Member", "Pod", "port_variable", "volume_kind"]
 
 VOLUME_KINDS = ("persistent", "claim", "config", "secret", "ephemeral")
 """Keys of a volume that say what it is."""
@@ -131,10 +131,18 @@ class Pod:
         """
         for member in self.processes:
             for name, number in member.ports.items():
-                suffix = f"_{_upper(name)}" if len(member.ports) > 1 else ""
-                yield f"PIPEGRAFT_PORT_{_upper(member.name)}{suffix}", str(number)
+                yield port_variable(member.name, name, several=len(member.ports) > 1), str(number)
         for member in self.mounted:
             yield f"PIPEGRAFT_MOUNT_{_upper(member.name)}", member.spec.mount or ""
+
+
+def port_variable(component: str, port: str, *, several: bool) -> str:
+    """The variable that tells a pod a port.
+
+    Arguments:
+        several: whether the component has more than one.
+    """
+    return f"PIPEGRAFT_PORT_{_upper(component)}{f'_{_upper(port)}' if several else ''}"
 
 
 def _upper(name: str) -> str:

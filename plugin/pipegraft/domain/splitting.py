@@ -6,19 +6,21 @@ has them, and what it needs there is asked for instead of guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipegraft.domain.appspec import Resolved
 from pipegraft.domain.environment_file import environment_path
 from pipegraft.domain.pod_checks import HOST_ONLY, PROCESS_ONLY
 from pipegraft.domain.pods import Member, Pod
+from pipegraft.domain.split_addresses import address_of, followed
 from pipegraft.errors import Place, UsageError
 from pipegraft.model.base import kebab
 from pipegraft.model.delivery import Intimacy
+from pipegraft.text.marked import load_marked
 from pipegraft.text.yaml import Edit, Put, Remove, apply, has_path
 
-__all__ = ["Move", "Moved", "check_before", "move", "notes_on"]
+__all__ = ["Move", "Moved", "callers_of", "check_before", "move", "notes_on"]
 
 _APP = "app.yaml"
 _COMPONENT_OF_POD = ("mount", "attach", "host", "sidecar")
@@ -35,6 +37,7 @@ class Move:
         host: for `ipc` and `in-process`: the component whose pod it joins.
         mount: for `in-process`: where it appears.
         worker: whether it is meant to have no ports.
+        address: variable of its host that shall say where it is.
     """
 
     component: str
@@ -43,6 +46,7 @@ class Move:
     host: str | None = None
     mount: str | None = None
     worker: bool = False
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +108,31 @@ def _check_entrance(pod: Pod, member: Member, asked: Move) -> None:
     )
 
 
-def move(app: str, environments: Mapping[str, str], member: Member, asked: Move) -> Moved:
+def callers_of(resolved: Resolved, asked: Move) -> tuple[str, ...]:
+    """Components whose address of it changes, before the step: those of the pod that it leaves or joins.
+
+    Returns:
+        The pod's main component first; nothing if it is not clear which pod it joins.
+    """
+    own, _member = _find(resolved, asked.component)
+    pods = [own] if asked.to == "rpc" else [pod for pod in resolved.pods if pod.name != asked.component]
+    if asked.to != "rpc" and asked.host:
+        pods = [pod for pod in pods if pod.name == asked.host]
+    if len(pods) != 1:
+        return ()
+    return tuple(one.name for one in pods[0].processes if one.name != asked.component)
+
+
+def move(
+    app: str, environments: Mapping[str, str], member: Member, callers: Sequence[str], asked: Move
+) -> Moved:
     """Make the edit in all files.
 
     Arguments:
         app: text of ``app.yaml``.
         environments: name → text of its file.
         member: the component before the step, see `check_before`.
+        callers: see `callers_of`.
 
     Raises:
         UsageError: something it needs where it goes is not declared.
@@ -118,6 +140,7 @@ def move(app: str, environments: Mapping[str, str], member: Member, asked: Move)
     """
     _check_needs(member, asked)
     unfit = _unfit(asked)
+    ports = {**member.ports, **asked.ports}
     files = {_APP: app, **{environment_path(None, name): text for name, text in environments.items()}}
     texts: dict[str, str] = {}
     removed: list[str] = []
@@ -126,14 +149,28 @@ def move(app: str, environments: Mapping[str, str], member: Member, asked: Move)
         gone = [key for key in unfit if has_path(text, (*base, key), file=file)]
         edits: list[Edit] = [Remove((*base, key)) for key in gone]
         if file == _APP:
-            edits = [*edits, *_puts(asked)]
+            edits = [*edits, *_puts(asked), *_told_address(ports, callers, asked)]
         elif has_path(text, (*base, "intimacy"), file=file):
             edits.append(Put((*base, "intimacy"), asked.to))
+        components = load_marked(text, file).data.get("components") or {}
+        edits += followed(components, member, ports, asked.to, callers)
         new = apply(text, edits, file=file)
         if new != text:
             texts[file] = new
         removed += [f"{file}: {key}" for key in gone]
     return Moved(texts, tuple(removed))
+
+
+def _told_address(ports: Mapping[str, int], callers: Sequence[str], asked: Move) -> Iterator[Edit]:
+    if asked.address is None:
+        return
+    if asked.to == "in-process" or not ports or not callers:
+        raise UsageError(
+            f"'{asked.component}' has no address that '{asked.address}' could hold",
+            fix="give --address with --to ipc or rpc, --port, and --host where several could be",
+        )
+    address = address_of(asked.component, ports, asked.to)
+    yield Put(("components", callers[0], "env", asked.address), address)
 
 
 def _check_needs(member: Member, asked: Move) -> None:
@@ -195,7 +232,7 @@ def _notes_on_callers(old_pod: Pod, new: Member, after: Resolved) -> Iterator[st
     left = next((pod.variables() for pod in after.pods if pod.name == old_pod.name), {})
     lost = sorted(set(old_pod.variables()) - set(left))
     if lost and callers:
-        yield f"{callers} no longer get {', '.join(lost)}: give them the address by 'env'"
+        yield f"{callers} no longer get {', '.join(lost)}: --address VARIABLE gives the address"
 
 
 def _notes_on_needs(new: Member) -> Iterator[str]:

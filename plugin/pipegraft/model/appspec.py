@@ -34,6 +34,7 @@ from pipegraft.model.traits import (
 )
 
 __all__ = [
+    "SET_BY_US",
     "App",
     "AppComponent",
     "AppEnvironment",
@@ -68,13 +69,16 @@ class Reference(Declared):
 EnvValue = str | Reference | None
 """Text, a reference to a secret or config map, or null to take a variable away."""
 
+SET_BY_US = ("PIPEGRAFT_PORT_", "PIPEGRAFT_MOUNT_")
+"""Begin the names of variables that tell a pod about its components."""
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def _variable(name: str) -> str:
     if not _VARIABLE.fullmatch(name):
         raise ValueError("expected a variable name: letters, digits and '_'")
-    if name.startswith(("PIPEGRAFT_PORT_", "PIPEGRAFT_MOUNT_")):
+    if name.startswith(SET_BY_US):
         raise ValueError("names that start with PIPEGRAFT_PORT_ and PIPEGRAFT_MOUNT_ are set by Pipegraft")
     return name
 

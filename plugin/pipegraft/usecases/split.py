@@ -10,7 +10,7 @@ from pipegraft.adapters.files import write_together
 from pipegraft.domain.appspec import Resolved, resolve
 from pipegraft.domain.environment_file import environment_path
 from pipegraft.domain.resources.binding import Platform
-from pipegraft.domain.splitting import Move, check_before, move, notes_on
+from pipegraft.domain.splitting import Move, callers_of, check_before, move, notes_on
 from pipegraft.errors import UsageError
 from pipegraft.text.yaml import decode
 from pipegraft.usecases.diff import EnvironmentDiff, compare_texts
@@ -51,7 +51,8 @@ def plan_split(folder: Path, asked: Move, how: Rendering) -> Split:
     environments = {name: _read(folder / environment_path(None, name)) for name in environments_of(folder)}
     before = {name: _resolved(app, text, name, how) for name, text in environments.items()}
     members = [check_before(resolved, asked) for resolved in before.values()]
-    moved = move(app, environments, members[0], asked)
+    callers = dict.fromkeys(name for resolved in before.values() for name in callers_of(resolved, asked))
+    moved = move(app, environments, members[0], tuple(callers), asked)
     new_app = moved.texts.get("app.yaml", app)
     texts = {
         name: (text, moved.texts.get(environment_path(None, name), text))

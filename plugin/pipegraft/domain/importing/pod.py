@@ -8,12 +8,12 @@ from typing import Any
 
 from pipegraft.domain.importing.container import http_probe, port_name, taken_amounts
 from pipegraft.domain.importing.taking import Imported, Taking, found_values
+from pipegraft.model.appspec import SET_BY_US
 
 __all__ = ["take_pod"]
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SET_BY_US = ("PIPEGRAFT_PORT_", "PIPEGRAFT_MOUNT_")
 _SECCOMP = {"RuntimeDefault": "runtime-default", "Unconfined": "unconfined"}
 _TOPOLOGY = {"kubernetes.io/hostname": "node", "topology.kubernetes.io/zone": "zone"}
 _WHEN = {"ScheduleAnyway": "preferred", "DoNotSchedule": "required"}
@@ -144,7 +144,7 @@ def _variables(part: Taking, place: Route) -> dict[str, Any]:
         name = part.peek(*entry, "name")
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
             continue
-        if name.startswith(_SET_BY_US):
+        if name.startswith(SET_BY_US):
             part.take(*entry)
             continue
         value = _value(part, entry)
@@ -253,7 +253,7 @@ def _copying(part: Taking, init: Route, main: Route, workload: str, mount: Any) 
     part.take(*init, "name")
     part.take(*init, "volumeMounts")
     for at in part.keys(*init, "env"):
-        if str(part.peek(*init, "env", at, "name")).startswith(_SET_BY_US):
+        if str(part.peek(*init, "env", at, "name")).startswith(SET_BY_US):
             part.take(*init, "env", at)
     security = part.peek(*main, "securityContext")  # a copier may do what its host may
     part.take_if((*init, "securityContext"), security)
