@@ -31,13 +31,19 @@ from pipegraft.ports.rollout import (
 from pipegraft.ports.stage import StageContext
 from pipegraft.stages.gray_release import GrayReleaseInputs, run
 
+
+def commit_of(number: int) -> str:
+    """Commit of the source repository that release `number` comes from."""
+    return f"{number:040x}".replace("0", "a")
+
+
 PRODUCTION = "environments/production.yaml"
 OLD = "registry.example.com/shop/web@sha256:" + "1" * 64
 NEW = "registry.example.com/shop/web@sha256:" + "2" * 64
 NEWER = "registry.example.com/shop/web@sha256:" + "3" * 64
 STABLE = f"""\
 # what runs in production
-release: {{number: 12, source: abc}}   # set by pipegraft
+release: {{number: 12, source: {commit_of(12)}}}   # set by pipegraft
 components:
   web:
     image: {OLD}
@@ -51,11 +57,6 @@ components:
     entrance: {router: gateway-api}
 """
 GOOD = Arms(ArmCounts(900, 1), ArmCounts(100, 0))
-
-
-def commit_of(number: int) -> str:
-    """Commit of the source repository that release `number` comes from."""
-    return f"{number:040x}".replace("0", "a")
 
 
 class FollowingEngine:
@@ -114,7 +115,8 @@ class World:
                 "components": {"web": {"path": "web"}},
                 "iac": {"repository": "iac.git"},
                 "environments": {
-                    "production": {"gate": {"engine": "fake", "timeout": "1m"}, "gray": declared}
+                    "staging": {"gate": {"engine": "fake"}},
+                    "production": {"gate": {"engine": "fake", "timeout": "1m"}, "gray": declared},
                 },
             }
         )

@@ -180,6 +180,7 @@ def test_what_the_environment_has_already_is_unchanged() -> None:
             "components.web.entrance.hosts=[a.example.com]",
             rf"{PRODUCTION} \(as asked\):\d+:\d+: both versions of 'web' share one 'entrance'",
         ),
+        (lambda _world: None, 13, f"{LIMIT}\ncomponents.web.env.LIMIT=6", "LIMIT: it is set twice"),
         (lambda _world: None, 13, "", "there is nothing to release"),
     ],
 )

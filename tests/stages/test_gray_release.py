@@ -19,9 +19,12 @@ from pipegraft.ports.judge import FakeJudge
 from pipegraft.ports.metrics import Arms, FakeSource
 from pipegraft.ports.stage import StageContext
 from pipegraft.stages.gray_release import GrayReleaseInputs, run
+from pipegraft.stages.iac_bump import STAGE
 from pipegraft.usecases.gray import tell_gray
 
-PROMOTED = STABLE.replace(OLD, NEW).replace("number: 12, source: abc", f"number: 13, source: {commit_of(13)}")
+PROMOTED = STABLE.replace(OLD, NEW).replace(
+    f"number: 12, source: {commit_of(12)}", f"number: 13, source: {commit_of(13)}"
+)
 
 
 def test_a_good_version_goes_up_the_steps_and_is_promoted_by_one_commit() -> None:
@@ -637,3 +640,28 @@ def test_what_a_source_remembers_is_not_counted_twice() -> None:
     world.source = FakeSource([GOOD], remembers=True)
     run(context, GrayReleaseInputs())
     assert judge.asked[0] == [(60, 10)] * 4
+
+
+def test_what_another_environment_runs_is_released_gray_under_its_own_number() -> None:
+    world = World()
+    staged = STABLE.replace("number: 12", "number: 15").replace(OLD, NEW)
+    world.branch.commit({"environments/staging.yaml": staged}, "staging", world.branch.tip())
+    context = world.context(20)
+    STAGE.run(context, STAGE.parse_inputs({"from": "staging", "verify": False}))
+    for again in (False, True):  # the second time iac-bump finds what it wrote
+        if again:
+            STAGE.run(context, STAGE.parse_inputs({"from": "staging", "verify": False}))
+        run(context, GrayReleaseInputs.model_validate({}))
+        assert world.record.outcome == "promoted"
+    assert world.steps == ["prepare", "1/2 weight=10", "2/2 weight=50", "promote"]
+    assert world.text == staged
+
+
+def test_a_pipeline_with_the_number_of_a_release_by_hand_takes_its_place_and_both_know() -> None:
+    world = World()
+    world.prepare(13, NEW)
+    held = world.text.replace(commit_of(13), commit_of(14))  # the same number, of another commit
+    world.write(held)
+    assert world.release(13).outcome == "superseded"
+    assert "release 13 took over" in world.messages("progress")[-1]
+    assert world.text == held

@@ -241,7 +241,9 @@ class GrayReleases(RuleBasedStateMachine):
             text += f'    env:\n      LIMIT: "{runs.limit}"\n'
         if number != 12:
             text = text.replace(OLD, runs.image)
-            text = text.replace("number: 12, source: abc", f"number: {number}, source: {commit_of(number)}")
+            text = text.replace(
+                f"number: 12, source: {commit_of(12)}", f"number: {number}, source: {commit_of(number)}"
+            )
         return text
 
     @invariant()

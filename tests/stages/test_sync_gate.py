@@ -66,14 +66,16 @@ class World:
         """Run the stage; its error goes into `error`."""
         engine = FakeEngine(statuses, self.clock, ["log of pod web-1: boom"])
         connections: Any = SimpleNamespace(iac=lambda: self.iac, engine=lambda _name: (engine, rule))
+        progress = RecordingProgress()
         context = StageContext(
-            self.delivery, self.root, "production", connections, self.store, self.clock, RecordingProgress()
+            self.delivery, self.root, "production", connections, self.store, self.clock, progress
         )
         self.error: PipegraftError | None = None
         try:
             run(context, SyncGateInputs())
         except PipegraftError as error:
             self.error = error
+        self.said = [event.message for event in progress.events]
         gate = self.store.release.environments["production"].gate
         assert gate is not None
         assert json.loads((self.root / ".pipegraft/sync-gate-production.json").read_text()) == json.loads(
@@ -144,3 +146,59 @@ def test_without_a_commit_there_is_nothing_to_wait_for(tmp_path: Path) -> None:
     context: Any = SimpleNamespace(require_environment=lambda: "production", releases=world.store)
     with pytest.raises(UsageError, match="no commit for 'production'"):
         run(context, SyncGateInputs())
+
+
+class GrayWorld(World):
+    """A release that iac-bump prepared, with no requests yet."""
+
+    STABLE = f"# ours\n{mark(6)}components: {{}}   # none\n"
+
+    def __init__(self, root: Path, weight: int = 0) -> None:
+        super().__init__(root, suspended="fail")
+        gray = (
+            f"gray:\n  release: {{number: 7, source: {'a' * 40}}}\n  weight: {weight}\n"
+            "  phase: step\n  components: {web: {replicas: 2}}\n"
+        )
+        self.iac = FakeIacRepository({PATH: self.STABLE})
+        trailers = {
+            "Pipegraft-Environment": "production",
+            "Pipegraft-Release": "7",
+            "Pipegraft-Step": "prepare",
+        }
+        said = "prepare\n\n" + "".join(f"{key}: {value}\n" for key, value in trailers.items())
+        self.target = self.iac.commit({PATH: self.STABLE + gray}, said, self.iac.tip())
+        declared = self.delivery.model_dump()
+        declared["environments"]["production"]["gray"] = {"metrics": [{"source": "fake"}]}
+        self.delivery = Delivery.model_validate(declared)
+        bumped = IacCommit(commit=self.target, path=PATH, outcome="written")
+        self.store.release = self.store.release.model_copy(
+            update={"environments": {"production": EnvironmentRelease(bump=bumped)}}
+        )
+
+
+@pytest.mark.parametrize("state", ["failed", "progressing"])
+def test_a_gray_release_that_fails_before_its_first_request_is_taken_back_to_the_byte(
+    tmp_path: Path, state: str
+) -> None:
+    world = GrayWorld(tmp_path)
+    gate = world.run({"live": world.target, "state": state})
+    assert isinstance(world.error, SyncFailed)
+    assert gate.revision == world.target
+    assert world.iac.read(PATH, world.iac.tip()) == world.STABLE
+    commit = world.iac.log()[0]
+    assert commit.trailers["Pipegraft-Step"] == "rollback"
+    assert "the engine did not take it over: " in commit.message
+    assert any(f"{commit.id[:12]} takes the release back" in said for said in world.said)
+
+
+@pytest.mark.parametrize(
+    ("weight", "seen"),
+    [(10, {"state": "failed"}), (0, {"state": "suspended"}), (0, Unreachable("no route"))],
+)
+def test_nothing_is_taken_back_that_serves_or_waits_or_that_nobody_refused(
+    tmp_path: Path, weight: int, seen: Any
+) -> None:
+    world = GrayWorld(tmp_path, weight)
+    world.run(seen if isinstance(seen, Unreachable) else {"live": world.target, **seen})
+    assert world.error
+    assert world.iac.tip() == world.target

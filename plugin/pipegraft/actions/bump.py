@@ -137,7 +137,11 @@ def record_bump(
 
 def _record(context: StageContext, edit: Bump, commit: str, *, attempts: int) -> IacCommit:
     planned = edit.planned
-    done = IacCommit(commit=commit, path=planned.path, outcome=planned.outcome)
+    own, mark, held = edit.release.source, edit.request.mark, planned.held
+    if planned.outcome == "unchanged" and held and held.number == mark.number:
+        mark = held  # the same images of the same number, from wherever
+    carried = None if (mark.number, mark.source) == (own.number, own.commit) else mark
+    done = IacCommit(commit=commit, path=planned.path, outcome=planned.outcome, carried=carried)
     context.update_environment(bump=done)
     context.report(
         "commit",

@@ -12,7 +12,7 @@ from pipegraft.domain.commit_message import GATE, commit_message, release_traile
 from pipegraft.domain.environment_file import app_path, environment_path, read_environment
 from pipegraft.domain.gray import edits
 from pipegraft.domain.gray.history import Chapter, step_name
-from pipegraft.domain.gray.machine import Do, Move, Standing, apply_move, standing_of
+from pipegraft.domain.gray.machine import Do, Move, Standing, apply_move, refused, standing_of
 from pipegraft.domain.gray.record import OBSERVED
 from pipegraft.domain.resources.binding import UNBOUND
 from pipegraft.errors import ConfigError, UsageError
@@ -22,7 +22,7 @@ from pipegraft.ports.clock import Clock
 from pipegraft.ports.iac import Commit
 from pipegraft.ports.stage import IacBranch, StageContext
 
-__all__ = ["GrayBranch", "GraySubject", "Look", "standing_source"]
+__all__ = ["GrayBranch", "GraySubject", "Look", "standing_source", "take_back_unserved"]
 
 _DEEPEST = 500
 """Commits of one file that are searched for the beginning of a gray release."""
@@ -103,7 +103,9 @@ class GrayBranch:
 
     def _look_at(self, text: str | None) -> Look:
         environment = read_environment(text or "", self.path)
-        return Look(text or "", standing_of(environment, self.subject.source.number))
+        return Look(
+            text or "", standing_of(environment, self.subject.source.number, self.subject.source.commit)
+        )
 
     def chapter(self) -> Chapter:
         """What happened to the release so far."""
@@ -208,3 +210,26 @@ def standing_source(context: StageContext, gray: Gray) -> Source | None:
     pipeline = context.releases.load().source.pipeline
     # The file may name the source in any way people like; only releases of ours name a whole commit.
     return Source.model_construct(commit=mark.source, number=mark.number, pipeline=pipeline)
+
+
+def take_back_unserved(context: StageContext, by_engine: str) -> str | None:
+    """Take the context's gray release back if it has not got a request yet: the engine refused it.
+
+    Arguments:
+        by_engine: what it said.
+
+    Returns:
+        The commit; None if there is no such release, or it moved on meanwhile.
+    """
+    environment = context.require_environment()
+    gray = context.delivery.environments[environment].gray
+    if gray is None or gray.rollout is not None:
+        return None
+    source = context.releases.load().source_in(environment)
+    folder = context.delivery.iac.path
+    subject = GraySubject(context.delivery.app, environment, folder, source, gray.steps)
+    branch = GrayBranch(context.connections.iac(), subject, context.clock)
+    look = branch.look()
+    if look.standing != Standing("gray", 0, "step"):
+        return None
+    return branch.write(look, refused(by_engine))

@@ -20,7 +20,7 @@ from pipegraft.actions.gray_watch import GrayWatch, together
 from pipegraft.actions.wait import Patience, wait_for_revision
 from pipegraft.domain.commit_message import gate_trailer
 from pipegraft.domain.gray.history import Chapter, step_name
-from pipegraft.domain.gray.machine import Do, Move, Standing, next_move
+from pipegraft.domain.gray.machine import Do, Move, Standing, next_move, refused
 from pipegraft.domain.gray.policy import judge_policy
 from pipegraft.domain.gray.record import as_data, from_trailer, look_data, to_trailer
 from pipegraft.domain.gray.weights import weight_mismatch
@@ -165,7 +165,7 @@ class GrayDrive:
         try:
             self._wait_until_live(self._branch.chapter())
         except SyncFailed as error:
-            return Move(Do.ROLL_BACK, reason=f"the engine did not take it over: {error.problem.message}")
+            return refused(error.problem.message)
         self._gated = look.text
         return None
 
@@ -302,7 +302,7 @@ class GrayDrive:
     def _finish(self, standing: Standing) -> None:
         chapter = self._branch.chapter()
         if standing.kind == "superseded":
-            self._end("superseded", f"release {standing.newer} is newer than {self._number} and took over")
+            self._end("superseded", f"release {standing.newer} took over")
         elif standing.kind == "promoted":
             self._wait_until_live(chapter)
             self._end("promoted", f"release {self._number} serves all requests")

@@ -38,7 +38,7 @@ class RolloutRelease:
         self._branch = context.connections.iac()
         self._delivery = context.delivery
         self._path = bump.path
-        self.number = record.source.number
+        self.number = record.source_in(environment).number
         self.commit = bump.commit
         """What iac-bump committed."""
         self.outcome = bump.outcome

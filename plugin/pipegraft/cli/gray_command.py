@@ -103,16 +103,19 @@ def prepare(
 
     project = open_project(directory, load_plugins())
     with open_progress() as progress:
-        name, release = prepare_config(
-            project, environment, config, progress, variables=os.environ, dry_run=dry_run
-        )
-    part = release.environments.get(name)
-    bump = part.bump if part else None
+        done = prepare_config(project, environment, config, progress, variables=os.environ, dry_run=dry_run)
     if as_json:
-        found = {"environment": name, "release": release.source.number, "outcome": "planned", "commit": None}
-        print_json(found | ({"outcome": bump.outcome, "commit": bump.commit} if bump else {}))
-    elif bump and bump.outcome == "written":
-        click.echo(f"next: pipegraft run gray-release --env {name}")
+        print_json(
+            {
+                "environment": done.environment,
+                "release": done.number,
+                "outcome": done.outcome,
+                "commit": done.commit,
+                "diff": done.diff,
+            }
+        )
+    elif done.outcome == "written":
+        click.echo(f"next: pipegraft run gray-release --env {done.environment}")
 
 
 def _teller(word: Command, summary: str) -> Callable[..., None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pipegraft.model.appspec import ReleaseMark
 from pipegraft.model.base import Declared, Name
 from pipegraft.model.fields import Field
 
@@ -54,6 +55,8 @@ class IacCommit(Declared):
     """The target revision: the gate waits for it or a descendant."""
     path: str
     outcome: Literal["written", "unchanged", "superseded"]
+    carried: ReleaseMark | None = None
+    """The release it holds, if that is not the pipeline's own: one carried from another environment, say."""
 
 
 class GateResource(Declared):
@@ -121,3 +124,14 @@ class Release(Declared):
     environments: Mapping[Name, EnvironmentRelease] = {}
     extra: Mapping[str, Mapping[str, Any]] = {}
     """What third-party stages recorded, by stage name."""
+
+    def source_in(self, environment: str) -> Source:
+        """Where the release comes from that this delivery brought into an environment."""
+        part = self.environments.get(environment)
+        carried = part.bump.carried if part and part.bump else None
+        if carried is None:
+            return self.source
+        # The file may name the source in any way people like; only releases of ours name a whole commit.
+        return Source.model_construct(
+            commit=carried.source, number=carried.number, pipeline=self.source.pipeline, repository=""
+        )

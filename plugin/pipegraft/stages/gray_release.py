@@ -32,7 +32,8 @@ class GrayReleaseInputs(StageInputs):
 
 def run(context: StageContext, inputs: GrayReleaseInputs) -> None:
     """Drive the release from wherever it stands to its end; see `GrayDrive.run` for what it raises."""
-    gray = context.delivery.environments[context.require_environment()].gray
+    environment = context.require_environment()
+    gray = context.delivery.environments[environment].gray
     if gray is None:
         return
     if gray.rollout is not None:
@@ -49,10 +50,12 @@ def run(context: StageContext, inputs: GrayReleaseInputs) -> None:
             pause_timeout=inputs.pause_timeout,
         ).run()
         return
-    source = standing_source(context, gray) if inputs.resume else context.releases.load().source
+    source = (
+        standing_source(context, gray) if inputs.resume else context.releases.load().source_in(environment)
+    )
     if source is None:
         context.update_environment(outcome="unchanged")
-        context.report("progress", "no gray release is under way", context.environment or "")
+        context.report("progress", "no gray release is under way", environment)
         return
     pace = Pace(not inputs.no_wait, inputs.poll, inputs.pause_timeout, holds=not inputs.resume)
     GrayDrive(context, gray, source, pace).run()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from pipegraft.actions.gray_branch import take_back_unserved
 from pipegraft.actions.taken_back import taken_back
 from pipegraft.actions.wait import Patience, Waited, follow_revision
 from pipegraft.domain.gate_report import junit_xml
-from pipegraft.errors import UsageError
+from pipegraft.errors import PipegraftError, SyncFailed, UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.model.base import Duration
 from pipegraft.model.delivery import Delivery
@@ -41,22 +42,55 @@ def run(context: StageContext, inputs: SyncGateInputs) -> None:
         )
     target = bump.bump.commit
     gate, iac = context.delivery.environments[environment].gate, context.connections.iac()
-    engine, rule = context.connections.engine(environment)
-    waited = follow_revision(
-        engine,
-        rule,
-        history=iac,
-        target=target,
-        patience=Patience(inputs.timeout or gate.timeout, gate.settles, gate.suspended == "wait"),
-        clock=context.clock,
-        progress=context.progress,
-        objection=taken_back(iac, context.delivery.iac.path, environment, record.source.number),
-    )
+    patience = Patience(inputs.timeout or gate.timeout, gate.settles, gate.suspended == "wait")
+    number = record.source_in(environment).number
+    objection = taken_back(iac, context.delivery.iac.path, environment, number)
+    waited = _follow(context, target, patience, objection)
     result = _result(waited, target)
     context.update_environment(gate=result)
     _write_reports(context, environment, result)
-    if waited.error:
-        raise waited.error
+    if waited.error is None:
+        return
+    waits_for_a_person = waited.verdict is not None and waited.verdict.state is State.SUSPENDED
+    if isinstance(waited.error, SyncFailed) and not waits_for_a_person:
+        _take_back(context, waited.error, patience)
+    raise waited.error
+
+
+def _follow(
+    context: StageContext,
+    target: str,
+    patience: Patience,
+    objection: Callable[[str], str | None] = lambda _revision: None,
+) -> Waited:
+    engine, rule = context.connections.engine(context.require_environment())
+    return follow_revision(
+        engine,
+        rule,
+        history=context.connections.iac(),
+        target=target,
+        patience=patience,
+        clock=context.clock,
+        progress=context.progress,
+        objection=objection,
+    )
+
+
+def _take_back(context: StageContext, refusal: SyncFailed, patience: Patience) -> None:
+    """Leave no gray release behind that the engine refused; what goes wrong with that is told beside it."""
+    environment = context.require_environment()
+    try:
+        commit = take_back_unserved(context, refusal.problem.message)
+    except PipegraftError as error:
+        context.report("warning", f"the release was not taken back: {error}", environment)
+        return
+    if commit is None:
+        return
+    said = f"{commit[:12]} takes the release back before its first request"
+    context.report("commit", said, environment, commit=commit, step="rollback")
+    after = _follow(context, commit, patience)
+    if after.error:
+        context.report("warning", f"that is not live either: {after.error}", environment)
 
 
 def _result(waited: Waited, target: str) -> GateResult:
@@ -110,7 +144,8 @@ def pipegraft_stages() -> Iterable[Stage]:
         description=(
             "Succeeds on the revision that iac-bump wrote or on a commit that contains it, never on the one"
             " before, and never on one that takes the release back. A failure the engine knows ends the wait"
-            " at once, with the resource, its condition, its events and its log."
+            " at once, with the resource, its condition, its events and its log. A gray release that fails"
+            " here, before its first request, is taken back by a commit."
             " `.pipegraft/sync-gate-ENV.junit.xml`"
             " and `.pipegraft/sync-gate-ENV.json` tell what was seen; the release record holds the same."
         ),

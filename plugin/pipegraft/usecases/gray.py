@@ -241,7 +241,7 @@ def _observed_looks(commits: Iterable[Commit]) -> list[ReportedLook]:
 
 def _recorded_looks(release: Release | None, status: GrayStatus) -> list[ReportedLook]:
     """Every look, from the release record of the same release."""
-    if release is None or release.source.number != status.number:
+    if release is None or release.source_in(status.environment).number != status.number:
         return []
     part = release.environments.get(status.environment)
     found: list[ReportedLook] = []

@@ -49,6 +49,8 @@ def read_config(words: Iterable[str]) -> dict[ConfigPath, Value]:
     for word in words:
         try:
             path, written = _split(word)
+            if path in found:
+                raise _refused(path, "it is set twice", "say it once")
             found[path] = _value(path, written)
         except ConfigError as error:
             problems += error.problems
@@ -192,7 +194,7 @@ def refuse_number(newest: ReleaseMark, number: int, environment: str) -> NoRetur
     raise UsageError(
         f"expected a number above {newest.number}, the newest release in '{environment}', found {number}: "
         "configuration is a release of its own",
-        fix="run it in a new pipeline, or, where no CI counts, set PIPEGRAFT_RELEASE_NUMBER",
+        fix="run it in a new pipeline, or leave PIPEGRAFT_RELEASE_NUMBER out: it is then the next number",
     )
 
 

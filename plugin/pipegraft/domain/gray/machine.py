@@ -28,6 +28,7 @@ __all__ = [
     "apply_move",
     "move_for",
     "next_move",
+    "refused",
     "standing_of",
 ]
 
@@ -45,7 +46,8 @@ class Standing:
             is there; `absent`: none of these, so it never came or was taken back.
         weight: percent of the requests, while `gray`.
         phase: as the file has it, while `gray`.
-        newer: number of the newer release, if superseded.
+        newer: number of the release that took over, if superseded; one that a person prepared may have the
+            number that a pipeline got later.
     """
 
     kind: Literal["gray", "promoted", "superseded", "absent"]
@@ -54,11 +56,17 @@ class Standing:
     newer: int | None = None
 
 
-def standing_of(environment: AppEnvironment, number: int) -> Standing:
-    """Where release `number` stands."""
+def standing_of(environment: AppEnvironment, number: int, source: str) -> Standing:
+    """Where a release stands.
+
+    Arguments:
+        number: of the release.
+        source: commit that it comes from, as its mark in the file names it.
+    """
     marks = [mark for mark in (environment.release, environment.gray and environment.gray.release) if mark]
     newest = max((mark.number for mark in marks), default=-1)
-    if newest > number:
+    last = environment.gray.release if environment.gray else environment.release
+    if newest > number or (last and last.number == number and last.source != source):
         return Standing("superseded", newer=newest)
     if environment.gray and environment.gray.release.number == number:
         return Standing("gray", environment.gray.weight, environment.gray.phase)
@@ -128,6 +136,15 @@ def advance(standing: Standing, steps: Sequence[int], reason: str) -> Move:
     """To the next higher weight, or to promotion after the last one."""
     higher = [step for step in steps if step > standing.weight]
     return Move(Do.WEIGHT, higher[0], reason) if higher else Move(Do.PROMOTE, reason=reason)
+
+
+def refused(by_engine: str) -> Move:
+    """What a commit that the engine refuses leads to.
+
+    Arguments:
+        by_engine: what it said.
+    """
+    return Move(Do.ROLL_BACK, reason=f"the engine did not take it over: {by_engine}")
 
 
 def move_for(command: Command, standing: Standing, steps: Sequence[int], by: str) -> Move:

@@ -133,7 +133,10 @@ def _source_facts(source: SourceLog, commit: str) -> SourceFacts:
 
 def _gate(record: Release | None, story: Story) -> GateResult | None:
     """The gate's part of the record, if the record is this release's."""
-    if record is None or (record.source.number, record.source.commit) != (story.release, story.source):
+    if record is None:
+        return None
+    source = record.source_in(story.environment)
+    if (source.number, source.commit) != (story.release, story.source):
         return None
     part = record.environments.get(story.environment)
     return part.gate if part else None
