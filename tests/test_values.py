@@ -106,6 +106,26 @@ def test_a_value_survives_pickle() -> None:
     assert pickle.loads(pickle.dumps(Plain("a"))) == Plain("a")  # noqa: S301 - our own bytes
 
 
+@pytest.mark.parametrize("decorator", [values.dataclass, dataclasses.dataclass])
+def test_values_are_sorted_where_that_is_asked_for(decorator: Callable[..., Any]) -> None:
+    @decorator(frozen=True, slots=True, order=True)
+    class Entry:
+        path: str
+        size: int = 0
+
+    assert sorted([Entry("b", 1), Entry("b"), Entry("a", 2)]) == [Entry("a", 2), Entry("b"), Entry("b", 1)]
+    assert Entry("a") <= Entry("a") < Entry("b")
+    assert Entry("b") >= Entry("b") > Entry("a")
+    assert Entry.__doc__
+    with pytest.raises(TypeError):
+        sorted([Entry("a"), "a"])
+
+
+def test_values_are_not_sorted_where_it_is_not(kinds: tuple[type[Any], type[Any]]) -> None:
+    with pytest.raises(TypeError):
+        sorted([kinds[0](1), kinds[0](2)])
+
+
 def test_other_arguments_are_the_standard_librarys() -> None:
     with pytest.raises(TypeError, match="standard library"):
         values.dataclass(frozen=True, slots=False)

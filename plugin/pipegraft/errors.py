@@ -26,7 +26,6 @@ Anything else that escapes is a defect in Pipegraft: exit 70.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -56,7 +55,7 @@ __all__ = [
 ]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Place:
     """A position in a file: ``file:line:column``, line and column counted from 1; 0 means unknown."""
 

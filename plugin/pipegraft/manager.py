@@ -8,7 +8,6 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -50,7 +49,6 @@ class Builtin:
         return any(each.startswith(f"{word} ") for each in self.provides)
 
 
-@dataclass(slots=True)
 class LoadedPlugin:
     """One plugin, as `pipegraft plugins` shows it.
 
@@ -61,10 +59,11 @@ class LoadedPlugin:
         error: why it does not work, empty if it does.
     """
 
-    name: str
-    origin: str
-    provides: list[str] = field(default_factory=list)
-    error: str = ""
+    def __init__(self, name: str, origin: str) -> None:
+        self.name = name
+        self.origin = origin
+        self.provides: list[str] = []
+        self.error = ""
 
 
 class Plugins:

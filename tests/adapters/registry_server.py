@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 import socket
@@ -56,6 +57,7 @@ class RegistryServer:
         self.blobs: dict[tuple[str, str], bytes] = {}
         self.manifests: dict[tuple[str, str], tuple[bytes, str]] = {}
         self.uploads: dict[str, bytearray] = {}
+        self.numbers = itertools.count()
         self.tokens: dict[str, set[str]] = {}
         self.requests: list[str] = []
         self.sources: list[int] = []
@@ -253,7 +255,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(201, headers={"Docker-Content-Digest": mounted[1]})
             return
         with registry.lock:
-            path = f"/v2/{repository}/blobs/uploads/u{len(registry.uploads)}"
+            path = f"/v2/{repository}/blobs/uploads/u{next(registry.numbers)}"
             registry.uploads[path] = bytearray()
         headers = {"Location": registry.location(f"{path}?_state=abc%3D"), "Range": "0-0"}
         if registry.chunk:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipegraft.actions.known_files import KnownFiles
@@ -123,5 +122,7 @@ def _read_files(items: Mapping[str, os.DirEntry[str]], known: KnownFiles) -> lis
 
     if sum(item.stat().st_size for item in items.values()) < _WORTH_THREADS:
         return [read(path) for path in items]
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - small folders need none
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing leaves the interpreter free
         return list(pool.map(read, items))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pipegraft.actions.build_context import BuildContext, read_context
 from pipegraft.actions.kept import CACHE
-from pipegraft.domain.images.dockerfile import read_dockerfile
 from pipegraft.domain.images.input_hash import BuildInputs
 from pipegraft.domain.images.reference import ImageReference, mount_source, split_name
 from pipegraft.errors import AccessDenied, UsageError
@@ -153,6 +152,8 @@ def _bases(
         raise UsageError(
             f"component '{name}' has a Dockerfile and a 'base'", fix="name the base image in the Dockerfile"
         )
+    from pipegraft.domain.images.dockerfile import read_dockerfile  # noqa: PLC0415 - where there is one
+
     dockerfile = read_dockerfile(context.dockerfile, arguments)
     found = {image: _resolve(settings, image) for image in dockerfile.images}
     notes = tuple(

@@ -50,10 +50,17 @@ class FileReleaseStore:
             ) from None
 
     def save(self, release: Release) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        content = release.model_dump_json(indent=2)
-        write_atomically(self.path, content.encode() + b"\n")
+        content = release.model_dump_json(indent=2).encode() + b"\n"
+        if not self._holds(content):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, content)
         self._begin = None
+
+    def _holds(self, content: bytes) -> bool:
+        try:
+            return self.path.read_bytes() == content
+        except OSError:
+            return False  # writing says why, if it matters
 
 
 _FIX = "run image-build first, and carry .pipegraft/release.json to this job as an artifact"

@@ -14,12 +14,13 @@ from pipegraft.values import dataclass
 __all__ = ["SourceCommit", "SourceLog", "ignored_files", "read_source"]
 
 
-def read_source(root: Path, number: str | None = None) -> Source:
+def read_source(root: Path, number: str | None = None, recorded: Source | None = None) -> Source:
     """The commit checked out, numbered by how many commits lead to it.
 
     Arguments:
         root: a folder of the repository.
         number: the release's number, if the user gives one.
+        recorded: what a record says of a commit; if it is this one, nothing is counted again.
 
     Raises:
         UsageError: not a git repository, without a commit, or a shallow clone, which cannot be counted.
@@ -29,6 +30,8 @@ def read_source(root: Path, number: str | None = None) -> Source:
         if not number.isdecimal():
             raise UsageError(f"PIPEGRAFT_RELEASE_NUMBER: expected a whole number, found {number!r}")
         return Source(commit=commit, number=int(number), pipeline="local")
+    if recorded is not None and recorded.commit == commit:
+        return recorded
     if shallow == "true":
         raise UsageError(
             f"a shallow clone does not say which release is newer: {root}",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import click
 
 from pipegraft.cli.common import json_option, load_plugins, print_json
@@ -22,7 +20,7 @@ def command(as_json: bool) -> int:
 
     plugins = list_plugins(load_plugins())
     if as_json:
-        print_json([dataclasses.asdict(plugin) for plugin in plugins])
+        print_json([vars(plugin) for plugin in plugins])
     else:
         for plugin in plugins:
             click.echo(f"{plugin.name}  ({plugin.origin})")

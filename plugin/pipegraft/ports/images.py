@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
@@ -23,7 +22,7 @@ __all__ = [
 ]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True, order=True)
 class ContextEntry:
     """One file, folder or symbolic link of a build context; time, owner and umask leave no trace in it.
 
@@ -64,7 +63,7 @@ class BaseImage:
     mount_from: str | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Package:
     """One package.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from queue import SimpleQueue
+from threading import Thread
 
 from pipegraft.actions.build_request import BuildSettings, PreparedBuild, prepare_build
 from pipegraft.domain.images.reference import ImageReference
@@ -90,24 +90,34 @@ def _build_all(
     """Images and failures by component; what needs a failed one is in neither."""
     images: dict[str, BuiltImage] = {}
     failures: dict[str, PipegraftError] = {}
-    running: dict[Future[BuiltImage], str] = {}
-    done: SimpleQueue[Future[BuiltImage]] = SimpleQueue()
-    with ThreadPoolExecutor(jobs, thread_name_prefix="image-build") as pool:
+    ready: SimpleQueue[tuple[str, dict[str, BuiltImage]] | None] = SimpleQueue()
+    done: SimpleQueue[tuple[str, BuiltImage | BaseException]] = SimpleQueue()
+    # Not concurrent.futures, whose import takes as long as asking a registry for ten images.
+    threads = [Thread(target=worker.serve, args=(ready, done), name=f"image-build_{n}") for n in range(jobs)]
+    running = 0
+    try:
+        for thread in threads:
+            thread.start()
         while True:
             for name in sorter.get_ready():
-                future = pool.submit(worker.bring, name, dict(images))
-                running[future] = name
-                future.add_done_callback(done.put)
+                ready.put((name, dict(images)))
+                running += 1
             if not running:
                 return images, failures
-            future = done.get()
-            name = running.pop(future)
-            try:
-                images[name] = future.result()
-            except PipegraftError as error:
-                failures[name] = error
-            else:
+            name, outcome = done.get()
+            running -= 1
+            if isinstance(outcome, BuiltImage):
+                images[name] = outcome
                 sorter.done(name)
+            elif isinstance(outcome, PipegraftError):
+                failures[name] = outcome
+            else:
+                raise outcome
+    finally:
+        for _ in threads:
+            ready.put(None)
+        for thread in threads:
+            thread.join()
 
 
 class _Worker:
@@ -133,6 +143,18 @@ class _Worker:
             inputs.platform,
             inputs.resolve_bases,
         )
+
+    def serve(
+        self,
+        ready: SimpleQueue[tuple[str, dict[str, BuiltImage]] | None],
+        done: SimpleQueue[tuple[str, BuiltImage | BaseException]],
+    ) -> None:
+        """Bring one component after another until None comes."""
+        while (asked := ready.get()) is not None:
+            try:
+                done.put((asked[0], self.bring(*asked)))
+            except BaseException as error:  # noqa: BLE001 - raised again where all of it is awaited
+                done.put((asked[0], error))
 
     def bring(self, name: str, images: Mapping[str, BuiltImage]) -> BuiltImage:
         """Find or build one component's image.

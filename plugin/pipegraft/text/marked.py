@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import yaml
 
 from pipegraft.errors import ConfigError, Place, Problem
+from pipegraft.values import dataclass
 
 __all__ = ["Marked", "Route", "load_marked", "load_marked_all"]
 

@@ -139,18 +139,19 @@ def open_record(project: Project, variables: Mapping[str, str], *, anew: bool = 
         anew: begin anew in any case; the file stays as it is until a stage records something.
     """
     store = FileReleaseStore(project.root / RECORD)
-    app, source = project.delivery.app, _source(project, variables)
+    app = project.delivery.app
     if anew:
-        return FileReleaseStore(store.path, Release(app=app, source=source))
+        return FileReleaseStore(store.path, Release(app=app, source=_source(project, variables)))
     release = store.load() if store.path.exists() else None
+    source = _source(project, variables, release.source if release else None)
     if release is None or (release.app, release.source.commit) != (app, source.commit):
         store.save(Release(app=app, source=source))
     return store
 
 
-def _source(project: Project, variables: Mapping[str, str]) -> Source:
+def _source(project: Project, variables: Mapping[str, str], recorded: Source | None = None) -> Source:
     for system in project.plugins.all(CI_SYSTEMS).values():
         source = system.source(variables)
         if source is not None:
             return source
-    return read_source(project.root, variables.get("PIPEGRAFT_RELEASE_NUMBER"))
+    return read_source(project.root, variables.get("PIPEGRAFT_RELEASE_NUMBER"), recorded)

@@ -7,16 +7,11 @@ bind mounts, here-documents and other syntaxes, which the engine's API does not.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipegraft.actions.build_context import DOCKERFILE
-from pipegraft.adapters.build.base import read_base
-from pipegraft.adapters.build.context import context_blocks
-from pipegraft.adapters.build.saved import push_saved
 from pipegraft.errors import BuildFailed, Unreachable, UsageError
 from pipegraft.hookspecs import hookimpl
 from pipegraft.ports.images import BuildRequest
@@ -42,12 +37,20 @@ class BuildxBuilder:
             return "it is not a folder"
         if not (context / DOCKERFILE).is_file():
             return "it has no Dockerfile"
+        import shutil  # noqa: PLC0415 - where there is a Dockerfile
+
         return None if shutil.which("docker") else "docker's command line is not installed"
 
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
         refusal = self.accepts(request.context)
         if refusal:
             raise BuildFailed(f"component '{request.component}': {refusal}")
+        import tempfile  # noqa: PLC0415 - most runs build nothing
+
+        from pipegraft.adapters.build.base import read_base  # noqa: PLC0415
+        from pipegraft.adapters.build.context import context_blocks  # noqa: PLC0415
+        from pipegraft.adapters.build.saved import push_saved  # noqa: PLC0415
+
         base = read_base(request.base, request.platform) if request.base else None
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)

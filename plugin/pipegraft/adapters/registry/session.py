@@ -56,7 +56,7 @@ class Session:
 
     def url(self, path: str, deadline: Deadline) -> str:
         """Address of a path below ``/v2/``."""
-        return urllib.parse.urljoin(self._connected(deadline)[0], path)
+        return self._connected(deadline)[0] + path
 
     def request(
         self,
@@ -106,7 +106,7 @@ class Session:
         root, tokens = self._connected(deadline)
         challenged = redirects = 0
         while True:
-            own = _origin(url) == _origin(root)
+            own = url.startswith(root) or _origin(url) == _origin(root)
             sent = tokens.header(scopes) if own else None
             sending = self._wire.send(
                 method,

@@ -15,7 +15,6 @@ import ssl
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 from pipegraft.errors import UsageError
@@ -64,23 +63,24 @@ def speaks_tls(host: str, silence: float) -> bool:
         raise Lost from error
 
 
-@dataclass(frozen=True)
 class Answer:
     """An answer whose body is read when it is wanted, while its connection is held.
 
     Arguments:
         method, url: of the request.
-        headers: by lower-case name; several of one name with commas between.
+        raw: as the standard library has it.
     """
 
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    raw: http.client.HTTPResponse
-
-    @property
-    def status(self) -> int:
-        return self.raw.status
+    def __init__(self, method: str, url: str, raw: http.client.HTTPResponse) -> None:
+        self.method = method
+        self.url = url
+        self.raw = raw
+        self.status: int = raw.status
+        self.headers: dict[str, str] = {}
+        """By lower-case name; several of one name with commas between."""
+        for name, value in raw.getheaders():
+            key = name.lower()
+            self.headers[key] = f"{self.headers[key]}, {value}" if key in self.headers else value
 
     @property
     def redirected_to(self) -> str | None:
@@ -154,11 +154,7 @@ class Wire:
                 )
             except (OSError, http.client.HTTPException) as error:
                 raise Lost from error
-            named: dict[str, str] = {}
-            for name, value in answer.getheaders():
-                key = name.lower()
-                named[key] = f"{named[key]}, {value}" if key in named else value
-            yield Answer(method, url, named, answer)
+            yield Answer(method, url, answer)
             if answer.length == 0:
                 answer.read()
             if answer.isclosed() and connection.sock is not None:
