@@ -10,6 +10,7 @@ import contextlib
 import re
 import shlex
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
@@ -39,6 +40,9 @@ class Connection:
     write: Callable[[], Sending] | None = None
 
 
+_FRESH = 1.0
+"""Seconds for which a look at the branch is good enough to push by; reading takes less where nobody races."""
+
 _INFINITE = 0x7FFFFFFF
 """The depth that means all of it (git's ``INFINITE_DEPTH``)."""
 
@@ -66,6 +70,8 @@ class SessionRemote:
         self._sending: Sending | None = None
         self._contended = False
         """Whether a race was lost: from then on the branch is looked at right before a push once more."""
+        self._asked = 0.0
+        """When the branch was looked at in order to push to it, by the monotonic clock."""
         self._fetched: FetchedRemote | None = None
         self._filters = ["tree", "blob:none", ""]
         self._newest = ""  # the commit brought last, and one before it that spares the server:
@@ -91,6 +97,8 @@ class SessionRemote:
             return
         reference = f"refs/heads/{branch}"
         try:
+            if time.monotonic() - self._asked > _FRESH:
+                self._stop_sending()  # a push that comes too late costs the server as much as one that holds
             if self._sending is None and self._heads(self._connection.write).get(reference) != parent:
                 raise explain_rejection("stale info", "", self.name, branch)
             assert self._sending is not None  # noqa: S101 - just opened, or by `tip`
@@ -109,6 +117,7 @@ class SessionRemote:
         self._stop_sending()
         with self._explained():
             self._sending = connect()
+            self._asked = time.monotonic()
             return self._sending.heads()
 
     def _look(self, reference: str) -> str | None:
@@ -126,8 +135,10 @@ class SessionRemote:
         if self._open() is None:
             self._by_fetching().bring_commit(commit, depth)
             return
-        since = [f"have {self._newest}"] if self._newest else ["deepen 2"]
-        self._fetch(f"tree:{depth}", since, [commit])
+        if self._newest:  # all that has changed since but files: it is little, and spares further requests
+            self._fetch("blob:none", [f"have {self._newest}"], [commit])
+        else:
+            self._fetch(f"tree:{depth}", ["deepen 2"], [commit])
         self._before = self._newest or next(iter(self._parents(commit)), "")
         self._newest = commit
 
