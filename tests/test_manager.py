@@ -21,6 +21,7 @@ class Entry:
 
     def __init__(self, name: str, loaded: object) -> None:
         self.name = name
+        self.value = f"acme_{name}:plugin"
         self.dist = SimpleNamespace(name=f"acme-{name}", version="1.2")
         self._loaded = loaded
 
@@ -149,24 +150,54 @@ def test_a_duplicate_names_both_owners() -> None:
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        (ImportError("no module named x"), "ImportError: no module named x"),
-        (plugin(pipegraft_stages=lambda: 1 / 0), "ZeroDivisionError: division by zero"),
-        (plugin(pipegraft_stages=lambda: ["text"]), "PluginError: pipegraft_stages yields Stage, found str"),
+        (
+            ImportError("no module named x"),
+            "acme_bad:plugin cannot be loaded: ImportError: no module named x",
+        ),
+        (
+            plugin(pipegraft_stages=lambda: 1 / 0),
+            "pipegraft_stages failed: ZeroDivisionError: division by zero",
+        ),
+        (plugin(pipegraft_stages=lambda: ["text"]), "pipegraft_stages yields Stage, found str"),
         (
             plugin(pipegraft_stags=lambda: [stage("one")]),
-            "PluginError: unknown hook 'pipegraft_stags'",
+            "unknown hook 'pipegraft_stags'",
         ),
-        (plugin(pipegraft_veto=lambda nonsense: None), "PluginError: Plugin 'bad'"),
+        (plugin(pipegraft_veto=lambda nonsense: None), "Plugin 'bad'"),
     ],
 )
 def test_a_broken_plugin_stops_no_other_and_is_named_when_needed(broken: object, reason: str) -> None:
     plugins = load(Entry("bad", broken), Entry("good", plugin(pipegraft_stages=lambda: [stage("one")])))
     assert list(plugins.all(STAGES)) == ["one"]
     assert plugins.loaded["bad"].error.startswith(reason)
+    assert plugins.loaded["bad"].fix == "install a version of acme-bad that works, or uninstall acme-bad"
     with pytest.raises(UsageError) as caught:
         plugins.get(STAGES, "smoke-test")
     assert "there is no stage called 'smoke-test'; there are: one" in str(caught.value)
     assert f"bad of acme-bad 1.2: {reason}" in str(caught.value)
+
+
+def test_what_a_plugin_lacks_is_named() -> None:
+    plugins = load(Entry("bad", ModuleNotFoundError("No module named 'numpy'", name="numpy")))
+    assert plugins.loaded["bad"].fix == "install what it needs, 'numpy', or uninstall acme-bad"
+
+
+def test_of_two_plugins_with_one_name_the_first_stays_and_the_second_is_shown() -> None:
+    first = Entry("same", plugin(pipegraft_stages=lambda: [stage("one")]))
+    second = Entry("same", plugin(pipegraft_stages=lambda: [stage("two")]))
+    second.dist = SimpleNamespace(name="other", version="3")
+    plugins = load(first, second)
+    assert list(plugins.all(STAGES)) == ["one"]
+    loaded, refused = plugins.loaded.values()
+    assert (loaded.name, loaded.origin, loaded.provides, loaded.error) == (
+        "same",
+        "acme-same 1.2",
+        ["stage one"],
+        "",
+    )
+    assert (refused.name, refused.origin) == ("same", "other 3")
+    assert refused.error == "two plugins are called 'same'; the one of acme-same 1.2 is loaded"
+    assert refused.fix == "uninstall acme-same, or uninstall other"
 
 
 def test_a_near_miss_is_suggested() -> None:
@@ -256,10 +287,10 @@ def test_a_plugin_for_other_hooks_is_refused_and_says_what_to_upgrade(version: s
     module.PIPEGRAFT_HOOKS = version  # type: ignore[attr-defined]
     plugins = load(Entry("theirs", module), Entry("ours", plugin(pipegraft_stages=lambda: [stage("ours")])))
     assert list(plugins.all(STAGES)) == ["ours"]
-    error = plugins.loaded["theirs"].error
+    error, fix = plugins.loaded["theirs"].error, plugins.loaded["theirs"].fix
     assert f"written for version {version} of the hooks" in error
     assert f"hooks of version {hookspecs.HOOKS_VERSION}" in error
-    assert error.endswith(advice)
+    assert fix == f"{advice}, or uninstall acme-theirs"
 
 
 def test_a_plugin_for_these_hooks_is_taken() -> None:

@@ -140,6 +140,8 @@ def test_a_new_plugin_works_before_a_line_of_it_was_changed(pipegraft: Path, tmp
     ("name", "said"),
     [
         ("Cost_Check", "expected a name in kebab-case"),
+        ("1abc", "fix: begin with a lower-case letter"),
+        ("a--b", "go on with letters, digits and single '-'"),
         ("sync-gate", "there is a stage called 'sync-gate' already"),
         ("taken", "expected a new or an empty folder"),
     ],

@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 _OFFERED = f"pipegraft {__version__} has hooks of version {HOOKS_VERSION}"
 
+_NOBODY = "unknown distribution"
+
 
 class Builtin:
     """A plugin that ships with the package, imported when something it provides is needed.
@@ -57,6 +59,7 @@ class LoadedPlugin:
         origin: distribution and version, or ``pipegraft``.
         provides: ``kind name`` of everything it yields, known once the kind was asked for.
         error: why it does not work, empty if it does.
+        fix: what to do about it; empty if it works.
     """
 
     def __init__(self, name: str, origin: str) -> None:
@@ -64,6 +67,18 @@ class LoadedPlugin:
         self.origin = origin
         self.provides: list[str] = []
         self.error = ""
+        self.fix = ""
+
+    def fail(self, error: Exception, where: str = "") -> None:
+        """It does not work, for this reason; `where` says what was done with it."""
+        told = error.problem if isinstance(error, PipegraftError) else None
+        self.error = where + (told.message if told else _describe(error))
+        distribution = "it" if self.origin == _NOBODY else self.origin.partition(" ")[0]
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        self.fix = (
+            (told.fix if told else f"install what it needs, {missing!r}" if missing else "")
+            or f"install a version of {distribution} that works"
+        ) + f", or uninstall {distribution}"
 
 
 class Plugins:
@@ -100,22 +115,25 @@ class Plugins:
         self._register(importlib.import_module(builtin.module), self.loaded[builtin.module])
 
     def _load(self, entry: EntryPoint) -> None:
-        origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown distribution"
+        origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else _NOBODY
         plugin = LoadedPlugin(entry.name, origin)
         try:
             implementation = entry.load()
             _check_version(implementation, origin)
             self._register(implementation, plugin)
         except Exception as error:  # noqa: BLE001 - whatever a third party raises, the others must load
-            plugin.error = _describe(error)
-            self.loaded[plugin.name] = plugin
+            plugin.fail(
+                error, "" if isinstance(error, PipegraftError) else f"{entry.value} cannot be loaded: "
+            )
+            taken = plugin.name in self.loaded  # of the one that did load
+            self.loaded[f"{plugin.name} of {origin}" if taken else plugin.name] = plugin
 
     def _register(self, implementation: object, plugin: LoadedPlugin) -> None:
         other = self.loaded.get(plugin.name, plugin)
         if other is not plugin:
             raise PluginError(
-                f"two plugins are called '{plugin.name}': one of {other.origin}, one of {plugin.origin}",
-                fix="uninstall one of them",
+                f"two plugins are called '{plugin.name}'; the one of {other.origin} is loaded",
+                fix=f"uninstall {other.origin.partition(' ')[0]}",
             )
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # pluggy warns about hooks that are on their way out
@@ -173,7 +191,7 @@ class Plugins:
         except Exception as error:
             if plugin.origin == PROJECT:
                 raise
-            plugin.error = _describe(error)
+            plugin.fail(error, "" if isinstance(error, PipegraftError) else f"{kind.hook} failed: ")
             return []
         return values
 
@@ -332,8 +350,8 @@ def _check_version(implementation: object, origin: str) -> None:
     if written_for != HOOKS_VERSION:
         newer = written_for.isdecimal() and int(written_for) > int(HOOKS_VERSION)
         raise PluginError(
-            f"it is written for version {written_for} of the hooks ({_OFFERED}): "
-            + ("upgrade pipegraft" if newer else f"install a newer version of {origin.partition(' ')[0]}")
+            f"it is written for version {written_for} of the hooks ({_OFFERED})",
+            fix="upgrade pipegraft" if newer else f"install a newer version of {origin.partition(' ')[0]}",
         )
 
 

@@ -80,6 +80,11 @@ def test_several_repositories_are_compared_and_drawn(
     assert "there is no CI configuration" in page
 
 
+def test_a_bare_repository_is_refused(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["assess", "../shop-iac.git"]) == 2
+    assert "found a bare one\n    fix: clone it, `git clone ../shop-iac.git`" in capsys.readouterr().err
+
+
 def test_each_next_step_is_taken_until_none_is_left(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = assessed(capsys)
     assert run(["assess", "--fix", "--signal", "ci-job-limits", "--dry-run"]) == 0

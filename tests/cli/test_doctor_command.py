@@ -45,13 +45,22 @@ def test_what_is_wrong_ends_with_one_and_says_how_to_mend_it(
 
 
 def test_what_does_not_answer_ends_with_three(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shutil.rmtree(shop.parent / "shop-iac.git")
+    text = (shop / "delivery.yaml").read_text()
+    (shop / "delivery.yaml").write_text(text.replace("../shop-iac.git", "http://127.0.0.1:9/shop-iac.git"))
     assert run(["doctor", *QUICK, "--json"]) == 3
     checks = {one["examination"]: one["diagnoses"] for one in json.loads(capsys.readouterr().out)}
     assert checks["registry"][0]["health"] == "good"
     last = checks["iac-repository"][-1]
-    assert (last["health"], "expected a git repository" in last["found"]) == ("not reachable", True)
+    assert (last["health"], "http://127.0.0.1:9/shop-iac.git" in last["found"]) == ("not reachable", True)
     assert last["mend"]
+
+
+def test_a_repository_that_is_not_there_is_wrong(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(shop.parent / "shop-iac.git")
+    assert run(["doctor", *QUICK, "--json"]) == 1
+    checks = {one["examination"]: one["diagnoses"] for one in json.loads(capsys.readouterr().out)}
+    last = checks["iac-repository"][-1]
+    assert (last["health"], "expected a git repository" in last["found"]) == ("wrong", True)
 
 
 def test_wrong_usage_and_a_wrong_delivery_end_with_two(

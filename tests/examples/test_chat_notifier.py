@@ -94,6 +94,18 @@ def test_a_room_that_is_not_there_is_named_without_the_secret(
     assert "s3cret" not in complaint
 
 
+def test_a_room_that_answers_byte_by_byte_does_not_hold_the_delivery(
+    plugins: Plugins, dripping: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pipegraft_chat_notifier
+
+    monkeypatch.setattr(pipegraft_chat_notifier, "_TIMEOUT", 1.0)
+    monkeypatch.setenv("PIPEGRAFT_CHAT_WEBHOOK", f"{dripping}/hooks/s3cret")
+    (complaint,) = plugins.hear("shop", PROMOTED)
+    assert "the chat room did not answer within 1 s" in complaint
+    assert "s3cret" not in complaint
+
+
 def test_without_a_webhook_nothing_is_posted(plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIPEGRAFT_CHAT_WEBHOOK", raising=False)
     assert plugins.hear("shop", PROMOTED) == []

@@ -120,6 +120,29 @@ def test_no_secret_is_told() -> None:
     assert "said" in told.found
 
 
+def test_a_password_in_a_url_is_not_told_even_if_no_variable_holds_it(tmp_path: Path) -> None:
+    def leak(_patient: Patient, _subject: str) -> Iterator[Diagnosis]:
+        yield Diagnosis(
+            "https://me:hunter2@git.example.com", Health.WRONG, "http://a:b@c", "see git@host:x/y"
+        )
+
+    (check,) = examined(Examination("leak", "Leaks.", leak))
+    (told,) = check.diagnoses
+    assert (told.subject, told.found) == ("https://me:***@git.example.com", "http://a:***@c")
+    assert told.mend == "see git@host:x/y"
+
+
+def test_a_secret_with_slashes_is_hidden_and_the_path_of_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("x")
+
+    def leak(_patient: Patient, _subject: str) -> Iterator[Diagnosis]:
+        yield Diagnosis("a", Health.WRONG, f"ab/cd+ef== and {tmp_path / 'key'}", "mend")
+
+    examination = Examination("leak", "Leaks.", leak)
+    (check,) = examined(examination, A_SECRET="ab/cd+ef==", KEY_TOKEN=str(tmp_path / "key"))
+    assert check.diagnoses[0].found == f"*** and {tmp_path / 'key'}"
+
+
 def test_one_examination_can_be_chosen() -> None:
     good = [Examination(name, "Checks.", lambda _p, _s: ()) for name in ("one-thing", "another")]
     assert [check.examination.name for check in examined(*good, only=("another",))] == ["another"]
@@ -129,7 +152,7 @@ def test_one_examination_can_be_chosen() -> None:
 
 def test_a_plugin_that_did_not_load_is_told() -> None:
     class Broken:
-        name, dist = "broken", None
+        name, dist, value = "broken", None, "broken:plugin"
 
         def load(self) -> object:
             raise ImportError("no module")
@@ -137,7 +160,8 @@ def test_a_plugin_that_did_not_load_is_told() -> None:
     project = Project(Path(), stage_context(Path()).delivery, Plugins((), [Broken()]))  # type: ignore[list-item]
     (check,) = examine(project, FakeConnections(), {}, FakeClock())
     assert check.diagnoses[0].health is Health.WRONG
-    assert "no module" in check.diagnoses[0].found
+    assert "broken:plugin cannot be loaded: ImportError: no module" in check.diagnoses[0].found
+    assert check.diagnoses[0].mend == "install a version of it that works, or uninstall it"
 
 
 def run(name: str, patient: Patient) -> list[Diagnosis]:

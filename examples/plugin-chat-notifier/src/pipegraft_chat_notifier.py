@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import httpx
@@ -13,7 +14,7 @@ PIPEGRAFT_HOOKS = "1"
 
 WEBHOOK = "PIPEGRAFT_CHAT_WEBHOOK"
 _TIMEOUT = 5.0
-"""Seconds the room may take; the delivery waits for it."""
+"""Seconds the room may take in all, however slowly it answers; the delivery waits for it."""
 
 
 class RoomDoesNotAnswer(Exception):
@@ -45,8 +46,20 @@ def post(url: str, text: str) -> None:
         RoomDoesNotAnswer: it was not taken.
     """
     try:
-        answer = httpx.post(url, json={"text": text}, timeout=_TIMEOUT)
+        status = asyncio.run(_post(url, text))
+    except TimeoutError:
+        raise RoomDoesNotAnswer(f"the chat room did not answer within {_TIMEOUT:g} s") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise RoomDoesNotAnswer(f"the chat room was not reached: {type(error).__name__}") from None
-    if not answer.is_success:  # a redirect, to a page for signing in for instance, took no message
-        raise RoomDoesNotAnswer(f"the chat room answered {answer.status_code}")
+    if not httpx.codes.is_success(status):  # a redirect, to a page for signing in for instance, took nothing
+        raise RoomDoesNotAnswer(f"the chat room answered {status}")
+
+
+async def _post(url: str, text: str) -> int:
+    """The status code; what the room says beside it is not read."""
+    async with (
+        asyncio.timeout(_TIMEOUT),  # in all: httpx's own limit is one for each read
+        httpx.AsyncClient(timeout=_TIMEOUT) as client,
+        client.stream("POST", url, json={"text": text}) as answer,
+    ):
+        return answer.status_code

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import httpx
 
 from pipegraft.errors import DeliveryRefused, UsageError
 from pipegraft.hookspecs import hookimpl
+from pipegraft.model.base import Duration
 from pipegraft.model.fields import Field
+from pipegraft.ports.clock import Clock
 from pipegraft.ports.stage import Stage, StageContext, StageInputs
 
 PIPEGRAFT_HOOKS = "1"
@@ -25,6 +28,10 @@ class SmokeTestInputs(StageInputs):
     """Status code that counts as an answer."""
     attempts: int = Field(default=3, ge=1)
     """How often to ask for each path before giving up."""
+    pause: Duration = 2.0
+    """How long to wait between two attempts."""
+    timeout: Duration = Field(default=5.0, gt=0)
+    """How long an answer may take in all, however slowly it comes."""
 
 
 def run(context: StageContext, inputs: SmokeTestInputs) -> None:
@@ -43,23 +50,36 @@ def run(context: StageContext, inputs: SmokeTestInputs) -> None:
     if wrong:
         raise UsageError(f"smoke-test.paths: expected a path that begins with '/', found {wrong[0]!r}")
     for path in inputs.paths:
-        seen = _ask(inputs, path)
+        seen = _ask(context.clock, inputs, path)
         if seen != str(inputs.expect):
             raise DeliveryRefused(f"{shown.rstrip('/')}{path}: expected {inputs.expect}, found {seen}")
         context.report("progress", f"answered {inputs.expect}", path)
 
 
-def _ask(inputs: SmokeTestInputs, path: str) -> str:
+def _ask(clock: Clock, inputs: SmokeTestInputs, path: str) -> str:
     seen = ""
-    for _attempt in range(inputs.attempts):
+    for attempt in range(inputs.attempts):
+        if attempt:
+            clock.sleep(inputs.pause)
         try:
-            with httpx.stream("GET", inputs.url.rstrip("/") + path, timeout=5) as answer:  # no body is read
-                seen = str(answer.status_code)
+            seen = str(asyncio.run(_status(inputs.url.rstrip("/") + path, inputs.timeout)))
+        except TimeoutError:
+            seen = f"no answer within {inputs.timeout:g} s"
         except httpx.HTTPError as error:
             seen = f"no answer ({error})"
         if seen == str(inputs.expect):
             break
     return seen
+
+
+async def _status(url: str, seconds: float) -> int:
+    """The status code; no body is read."""
+    async with (
+        asyncio.timeout(seconds),  # in all: httpx's own limit is one for each read
+        httpx.AsyncClient(timeout=seconds) as client,
+        client.stream("GET", url) as answer,
+    ):
+        return answer.status_code
 
 
 STAGE = Stage(

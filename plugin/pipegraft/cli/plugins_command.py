@@ -28,4 +28,5 @@ def command(as_json: bool) -> int:
                 click.echo(f"    {provided}")
             if plugin.error:
                 click.echo(f"    does not work: {plugin.error}")
+                click.echo(f"    fix: {plugin.fix}")
     return 2 if any(plugin.error for plugin in plugins) else 0

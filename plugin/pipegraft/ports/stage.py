@@ -26,7 +26,16 @@ if TYPE_CHECKING:  # a command imports only what it uses
     from pipegraft.ports.release_store import ReleaseStore
     from pipegraft.ports.rollout import Rollout, RolloutRule
 
-__all__ = ["STAGE_NAME", "Connections", "IacBranch", "Requirement", "Stage", "StageContext", "StageInputs"]
+__all__ = [
+    "NAMING",
+    "STAGE_NAME",
+    "Connections",
+    "IacBranch",
+    "Requirement",
+    "Stage",
+    "StageContext",
+    "StageInputs",
+]
 
 
 class StageInputs(Declared):
@@ -125,8 +134,10 @@ class Requirement:
     secret: bool = False
 
 
-STAGE_NAME = re.compile(r"[a-z][a-z0-9-]{0,40}[a-z0-9]")
+STAGE_NAME = re.compile(r"(?=.{2,42}\Z)[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 """Kebab-case: a stage's name becomes part of job names, variables and labels."""
+NAMING = "begin with a lower-case letter; go on with letters, digits and single '-'; 2 to 42 characters"
+"""What `STAGE_NAME` asks for, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +173,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         if not STAGE_NAME.fullmatch(self.name):
-            raise PluginError(f"expected a kebab-case stage name, found {self.name!r}")
+            raise PluginError(f"expected a kebab-case stage name, found {self.name!r}", fix=NAMING)
         for name, field_info in self.inputs.model_fields.items():
             if field_info.is_required():
                 raise PluginError(

@@ -52,22 +52,24 @@ def fleet_view(found: Sequence[Assessment]) -> RenderableType:
     return table
 
 
-def signal_list(found: Assessment) -> Iterator[Text]:
+def signal_list(found: Assessment) -> Iterator[RenderableType]:
     """Every signal with what was found and where, by dimension."""
     for dimension in Dimension:
         yield Text(dimension, style="bold")
+        table = Table.grid(padding=(0, 1, 0, 0))
+        table.add_column()
+        table.add_column(overflow="fold")
         for one in found.signals:
             if one.signal.dimension == dimension:
-                yield _line(one)
+                mark, style = _MARKS[one.finding.answer]
+                table.add_row(Text(f"  {mark} {one.signal.stage}", style=style), _line(one))
+        yield table
 
 
 def _line(one: Assessed) -> Text:
-    mark, style = _MARKS[one.finding.answer]
     where = _where(one.finding.evidence)
     return Text.assemble(
-        "  ",
-        (mark, style),
-        f" {one.signal.stage} {one.signal.claim}",
+        one.signal.claim,
         (f": {one.finding.reason}", "dim"),
         (f"  {where}" if where else "", "cyan"),
     )

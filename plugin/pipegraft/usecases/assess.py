@@ -55,7 +55,7 @@ def assess_folder(
         reach: which servers may be asked for it.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: there is no such folder, or it is a bare repository.
         PluginError: two signals have the same name.
     """
     signals = plugins.all(MATURITY_SIGNALS).values()
@@ -70,6 +70,12 @@ def open_repository(
         raise UsageError(
             "expected a folder with a repository, found none", place=Place(str(folder)), fix="name a folder"
         )
+    if _is_bare(folder):
+        raise UsageError(
+            "expected a repository with its files, found a bare one",
+            place=Place(str(folder)),
+            fix=f"clone it, `git clone {folder}`, and name the clone",
+        )
     files = list(_files(folder))
     return RepositoryView(
         folder.resolve().name,
@@ -77,6 +83,11 @@ def open_repository(
         lambda path: _read(folder / path),
         lambda delivery: _open_iac(folder, delivery, now, iac, reach),
     )
+
+
+def _is_bare(folder: Path) -> bool:
+    words = ["git", "-C", str(folder), "rev-parse", "--is-bare-repository"]
+    return subprocess.run(words, capture_output=True, check=False).stdout.strip() == b"true"
 
 
 def _files(folder: Path) -> Iterator[str]:

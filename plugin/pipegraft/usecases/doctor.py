@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,9 @@ from pipegraft.usecases.project import Project
 
 __all__ = ["CheckUp", "examine"]
 
-_SECRET = re.compile(r"TOKEN|PASSWORD|PASSWD|SECRET|PRIVATE|CREDENTIAL|API_?KEY", re.IGNORECASE)
+_SECRET = re.compile(r"TOKEN|PASSWORD|PASSWD|SECRET|PRIVATE|CREDENTIAL|API_?KEY|WEBHOOK", re.IGNORECASE)
+_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
+"""Of a URL that holds user and password."""
 _SHORTEST = 5
 """Characters of a value that is hidden; shorter ones are words that say nothing."""
 
@@ -128,16 +131,18 @@ def _finish(check: CheckUp, thread: threading.Thread) -> CheckUp:
 
 
 def _secrets(environment: Mapping[str, str]) -> list[str]:
+    """Values that look like secrets; the path of a file that holds one may be told."""
     found = {
         value
         for name, value in environment.items()
-        if _SECRET.search(name) and len(value) >= _SHORTEST and "/" not in value
+        if _SECRET.search(name) and len(value) >= _SHORTEST and not os.path.exists(value)  # noqa: PTH110 - Path raises where a secret is too long for a name
     }
     return sorted(found, key=len, reverse=True)
 
 
 def _hidden(diagnosis: Diagnosis, secrets: Iterable[str]) -> Diagnosis:
-    texts = [diagnosis.subject, diagnosis.found, diagnosis.mend]
+    told = (diagnosis.subject, diagnosis.found, diagnosis.mend)
+    texts = [_PASSWORD.sub(r"\1***@", text) for text in told]
     for secret in secrets:
         texts = [text.replace(secret, "***") for text in texts]
     return Diagnosis(texts[0], diagnosis.health, texts[1], texts[2])
@@ -149,7 +154,6 @@ def _broken_plugins(plugins: Plugins) -> list[CheckUp]:
         return []
     examination = Examination("plugins", "Every plugin loads.", lambda _patient, _subject: ())
     told = [
-        Diagnosis(f"plugin {one.name} of {one.origin}", Health.WRONG, one.error, "mend or uninstall it")
-        for one in broken
+        Diagnosis(f"plugin {one.name} of {one.origin}", Health.WRONG, one.error, one.fix) for one in broken
     ]
     return [CheckUp(examination, "", told)]

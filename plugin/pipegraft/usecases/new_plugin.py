@@ -14,7 +14,7 @@ from pathlib import Path
 from pipegraft.errors import Place, UsageError
 from pipegraft.hookspecs import PROJECT, STAGES
 from pipegraft.manager import Plugins
-from pipegraft.ports.stage import STAGE_NAME
+from pipegraft.ports.stage import NAMING, STAGE_NAME
 from pipegraft.reports.plugin_package import module_of, plugin_package
 from pipegraft.usecases.templates import generate
 
@@ -41,7 +41,7 @@ def new_plugin(
     if not STAGE_NAME.fullmatch(name):
         raise UsageError(
             f"expected a name in kebab-case, as `smoke-test`, found {name!r}",
-            fix="use lower-case letters, digits and '-'; at most 42 characters",
+            fix=NAMING,
         )
     if name in installed.all(STAGES):
         raise UsageError(f"there is a stage called '{name}' already", fix="choose another name")

@@ -18,15 +18,15 @@ _SOON = 14
 
 
 def _subjects(patient: Patient) -> Sequence[str]:
-    return () if patient.delivery.iac.write == "push" else (patient.delivery.iac.repository,)
+    return () if patient.delivery.iac.write == "push" else ("",)
 
 
-def run(patient: Patient, repository: str) -> Iterator[Diagnosis]:
+def run(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
     """Version of the server, scopes and end of the token, and the role it has in the project.
 
     Sources: GitLab's REST API, "Version", "Personal access tokens" (self) and "Projects".
     """
-    project = open_gitlab_project(repository, patient.environment)
+    project = open_gitlab_project(patient.delivery.iac.repository, patient.environment)
     client, name = project.manager.gitlab, str(project.encoded_id).replace("%2F", "/")
     with translated(name):
         version = client.http_get("/version")

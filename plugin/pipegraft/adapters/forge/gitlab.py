@@ -174,8 +174,17 @@ def translated(name: str, token: str = "PIPEGRAFT_IAC_TOKEN") -> Iterator[None]:
     except gitlab.GitlabError as error:
         raise _explained(error.response_code, str(error.error_message), name, token) from None
     except requests.RequestException as error:
-        kind = type(error).__name__
-        raise Unreachable(f"{name}: GitLab gave no answer ({kind})", fix="run this again") from None
+        raise Unreachable(
+            f"{name}: GitLab gave no answer ({_cause(error)})",
+            fix="check the server's address, proxy and certificates, or run this again",
+        ) from None
+
+
+def _cause(error: Exception) -> str:
+    """What went wrong at the bottom: requests and urllib3 wrap it, and name objects of theirs."""
+    inner = error.args[0] if error.args else ""
+    said = str(getattr(inner, "reason", inner))
+    return f"{type(error).__name__}: {said.rpartition('>: ')[2]}".rstrip(": ")
 
 
 def _explained(code: int | None, said: str, name: str, token: str) -> PipegraftError:

@@ -22,6 +22,7 @@ __all__ = ["IN_CLUSTER", "Access", "ClusterOptions", "load_access"]
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 IN_CLUSTER = "in-cluster"
 """What stands for a context where the pod's own account is used."""
+_MEND = "name another file: KUBECONFIG, or the key 'kubeconfig' of the gate"
 _FILES = {
     "cluster": ("certificate-authority",),
     "user": ("client-certificate", "client-key", "tokenFile"),
@@ -66,7 +67,7 @@ def _files(options: ClusterOptions, root: Path, variables: Mapping[str, str]) ->
         found = [file for file in named if file.exists()]
         if found:
             return found
-        raise UsageError(f"KUBECONFIG names {', '.join(map(str, named))}, which does not exist")
+        raise UsageError(f"KUBECONFIG names {', '.join(map(str, named))}, which does not exist", fix=_MEND)
     home = Path(variables.get("HOME", "~")).expanduser() / ".kube" / "config"
     return [home] if home.exists() else []
 
@@ -100,11 +101,11 @@ def _read(file: Path) -> Mapping[str, Any]:
     try:
         config = yaml.safe_load(file.read_text())
     except OSError as error:
-        raise UsageError(f"kubeconfig {file} cannot be read: {error.strerror}") from None
+        raise UsageError(f"kubeconfig {file} cannot be read: {error.strerror}", fix=_MEND) from None
     except (yaml.YAMLError, UnicodeDecodeError):
-        raise UsageError(f"kubeconfig {file} is not YAML") from None  # its text may hold secrets
+        raise UsageError(f"kubeconfig {file} is not YAML", fix=_MEND) from None  # its text may hold secrets
     if not isinstance(config, dict):
-        raise UsageError(f"kubeconfig {file} holds no configuration")
+        raise UsageError(f"kubeconfig {file} holds no configuration", fix=_MEND)
     return config
 
 

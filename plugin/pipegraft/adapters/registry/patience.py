@@ -14,6 +14,7 @@ __all__ = ["AGAIN", "Deadline", "Patience", "retry_after"]
 
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed."""
+_MEND = "check the registry's address, proxy and certificates, or run this again"
 _SLOWEST = 1 << 18
 """Bytes a second that an upload may always take, beside the deadline of a call."""
 
@@ -79,11 +80,12 @@ class Deadline:
         if told is None:
             self._failures += 1
             if self._failures >= self._patience.attempts:
-                raise Unreachable(f"{self._what}: {reason} ({self._failures} attempts)")
+                raise Unreachable(f"{self._what}: {reason} ({self._failures} attempts)", fix=_MEND)
             step = min(self._patience.first_wait * 2 ** (self._failures - 1), self._patience.longest_wait)
             told = random.uniform(step / 2, step)  # noqa: S311 - spreads clients, hides nothing
         if self._clock.now() + told > self._end:
-            raise Unreachable(f"{self._what}: {reason}, and the deadline comes before the next attempt")
+            said = f"{self._what}: {reason}, and the deadline comes before the next attempt"
+            raise Unreachable(said, fix=_MEND)
         self._clock.sleep(told)
 
     def progressed(self) -> None:

@@ -57,6 +57,10 @@ _GENERATED = re.compile(r"\.lock$|-lock\.")
 _SECRET_NAME = re.compile(
     r"(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|CREDENTIALS?)$", re.IGNORECASE
 )
+_PROSE = re.compile(
+    r"(^|/)(LICEN[CS]E|\.git(ignore|attributes|keep)|CODEOWNERS)$|\.(md|rst|adoc)$", re.IGNORECASE
+)
+"""Files of a repository in which no work has begun."""
 _MOST_BYTES = 8 << 20
 """Text that is searched for secrets; more would cost an assessment its second."""
 _SCAN = (
@@ -91,11 +95,9 @@ def _no_secrets(repository: Repository) -> Finding:
                 found.append(
                     at_line(path, line, f"{match[0][:8]}…")
                 )  # enough to find it, too little to use it
-    return (
-        no("something that looks like a secret", *found[:3])
-        if found
-        else yes("no known form of a secret is there")
-    )
+    if found:
+        return no("something that looks like a secret", *found[:3])
+    return yes("no known form of a secret is there") if _has_begun(repository) else absent(_NOTHING)
 
 
 def _no_env_files(repository: Repository) -> Finding:
@@ -110,11 +112,17 @@ def _no_env_files(repository: Repository) -> Finding:
         and (repository.read(path) is None or _assigns_secret(path, repository.read(path) or ""))
     ]
     evidence = [Evidence(Place(path, 1), path) for path in found]
-    return (
-        no("files that hold secrets are committed", *evidence[:3])
-        if found
-        else yes("no such file is committed")
-    )
+    if found:
+        return no("files that hold secrets are committed", *evidence[:3])
+    return yes("no such file is committed") if _has_begun(repository) else absent(_NOTHING)
+
+
+_NOTHING = "there is nothing yet that could hold one"
+
+
+def _has_begun(repository: Repository) -> bool:
+    """Whether there is more than prose: where nothing is, keeping nothing secret is no merit."""
+    return any(not _PROSE.search(path) for path in repository.files)
 
 
 def _assigns_secret(path: str, text: str) -> bool:
