@@ -105,7 +105,7 @@ def test_kubernetes_and_no_secret_is_shown(tmp_path: Path) -> None:
     done = run(tmp_path, "import", "kubernetes", "k8s", "--output", "iac")
     assert "hunter2" not in done.stdout + done.stderr
     left = [line.removeprefix("not carried over: k8s/deep/all.yml: ") for line in done.stderr.splitlines()]
-    assert "Secret web: stringData.password" in left
+    assert "Secret web: the whole object" in left
     assert "Deployment web: spec.template.spec.hostNetwork: True" in left
     assert "replicas: 3" in run(tmp_path, "render", "iac", "--target", "kubernetes").stdout
 
@@ -164,3 +164,14 @@ def test_files_that_are_something_else(tmp_path: Path, command: str, text: str, 
     (tmp_path / "x.yaml").write_text(text)
     assert message in run(tmp_path, "import", command, "x.yaml", code=2).stderr
     assert [path.name for path in tmp_path.iterdir()] == ["x.yaml"]
+
+
+def test_typed_lists_are_unpacked(tmp_path: Path) -> None:
+    """As an API answers them: the items do not say their kind."""
+    pod = {"containers": [{"name": "web", "image": "registry/web:1"}]}
+    item = {"metadata": {"name": "web"}, "spec": {"template": {"spec": pod}}}
+    typed = {"apiVersion": "apps/v1", "kind": "DeploymentList", "items": [item]}
+    (tmp_path / "all.json").write_text(json.dumps({"kind": "List", "items": [typed]}))
+    done = run(tmp_path, "import", "kubernetes", "all.json", "--app", "shop")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "web:" in (tmp_path / "app.yaml").read_text()

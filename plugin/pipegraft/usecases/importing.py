@@ -101,14 +101,21 @@ def _read(path: Path) -> list[Marked]:
 
 
 def _objects(marked: Marked, file: str) -> Iterator[tuple[str, Any]]:
-    """The document, or the items of a List; what cannot be an object comes with its exact place."""
-    data = marked.data
-    listed = data.get("items") if isinstance(data, dict) and data.get("kind") == "List" else None
-    routes: dict[Route, Any] = {(): data}
-    if isinstance(listed, list):
-        routes = {("items", at): each for at, each in enumerate(listed)}
-    for route, each in routes.items():
+    """The document, or the items of a list; what cannot be an object comes with its exact place."""
+    for route, each in _items((), marked.data):
         yield file if each and isinstance(each, dict) else str(marked.place(route)), each
+
+
+def _items(route: Route, data: Any) -> Iterator[tuple[Route, Any]]:
+    """The objects of a List or, for example, a DeploymentList, whose items need not say their kind."""
+    kind = str(data.get("kind")) if isinstance(data, dict) else ""
+    if not kind.endswith("List") or not isinstance(data.get("items"), list):
+        yield route, data
+        return
+    said = {"apiVersion": data.get("apiVersion"), "kind": kind.removesuffix("List")} if kind != "List" else {}
+    for at, each in enumerate(data["items"]):
+        item = {**said, **each} if each and isinstance(each, dict) else each
+        yield from _items((*route, "items", at), item)
 
 
 def _part_of(documents: Sequence[tuple[str, Any]]) -> str | None:

@@ -50,3 +50,11 @@ def test_empty_values_that_say_something_are_told() -> None:
     assert list(taking.left()) == ["x: emptyDir: {}", "x: a[0].podSelector: {}"]
     assert taking.take_if(("emptyDir",), {})
     assert list(taking.left()) == ["x: a[0].podSelector: {}"]
+
+
+def test_the_places_of_an_alias_are_taken_apart_from_each_other() -> None:
+    shared = {"a": 1}
+    part = Taking({"one": shared, "other": shared}, "x")
+    assert part.take("one", "a") == 1
+    assert list(part.left()) == ["x: other.a: 1"]
+    assert shared == {"a": 1}

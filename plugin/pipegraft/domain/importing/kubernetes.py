@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pipegraft.domain.importing.entrances import take_ingress, take_route
+from pipegraft.domain.importing.objects import KubernetesObject, is_ours, selected, take_ours
 from pipegraft.domain.importing.pod import take_pod
+from pipegraft.domain.importing.served import take_defaults, take_written
 from pipegraft.domain.importing.taking import Imported, Taking, found_values
 
 __all__ = ["import_kubernetes"]
 
-_OURS = re.compile(r"(pipegraft\.dev/.*|app\.kubernetes\.io/(name|instance|part-of|managed-by))")
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _ACCESS = {"ReadWriteOnce": "once", "ReadWriteMany": "many", "ReadOnlyMany": "read-many"}
 _OVERLAP = {"Allow": "allow", "Forbid": "forbid", "Replace": "replace"}
-_DIGEST_OF_A_JOB = re.compile(r"-[0-9a-f]{10}$")
+_WORKLOADS = ("Deployment", "CronJob", "Job")
 
 
 def import_kubernetes(documents: Iterable[tuple[str, Any]], into: Imported) -> None:
@@ -29,16 +31,37 @@ def import_kubernetes(documents: Iterable[tuple[str, Any]], into: Imported) -> N
     for file, data in documents:
         if not isinstance(data, dict) or not data:
             into.left.append(f"{file}: expected a Kubernetes object, found {_kind(data)}")
-    objects = [_Object(file, data) for file, data in documents if data and isinstance(data, dict)]
+    objects = [KubernetesObject(file, data) for file, data in documents if data and isinstance(data, dict)]
     claims = {one.name: one for one in objects if one.kind == "PersistentVolumeClaim"}
+    services = {one.name: one.part.mapping("spec") for one in objects if one.kind == "Service"}
     workloads = {}
     for one in objects:
-        if one.kind in ("Deployment", "CronJob", "Job") and _NAME.fullmatch(one.name):
-            workloads[_take_workload(one, claims, into)] = one
+        if one.kind in _WORKLOADS and _NAME.fullmatch(one.component) and one.component not in workloads:
+            workloads[one.component] = one
+    into.reserved = frozenset(workloads)
+    for name, one in workloads.items():
+        _take_workload(name, one, claims, into)
     for one in objects:
-        _take_beside(one, workloads, into)
+        _take_beside(one, workloads, services, into)
     for one in objects:
-        into.left += one.part.left()
+        into.left += _left(one, workloads)
+
+
+def _left(one: KubernetesObject, workloads: Mapping[str, KubernetesObject]) -> Iterator[str]:
+    """What of an object is not carried over, beyond what a server says by itself."""
+    if one.part.untouched():
+        taken = one.kind in _WORKLOADS and one.component in workloads
+        yield f"{one.part.name}: the whole object" + (
+            f" (another one is '{one.component}' already)" if taken else ""
+        )
+        return
+    take_defaults(one.part)
+    written = take_written(one.part)
+    yield from one.part.left()
+    for key, value in one.selecting.items():
+        yield f"{one.part.name}: the label {key}: {value}, by which its pods were selected; they get others"
+    if written:
+        yield f"{one.part.name}: what the API server wrote: {', '.join(written)}"
 
 
 def _kind(data: Any) -> str:
@@ -48,48 +71,20 @@ def _kind(data: Any) -> str:
     return "a list" if isinstance(data, list) else "nothing" if data is None else "a plain value"
 
 
-class _Object:
-    """One object, and what its pods are labelled with."""
-
-    def __init__(self, file: str, data: Mapping[str, Any]) -> None:
-        self.kind = str(data.get("kind") or "")
-        name = Taking(data, file).peek("metadata", "name")
-        self.name = name if isinstance(name, str) else ""
-        named = f"{file}: {self.kind or 'object'} {self.name}"
-        self.part = Taking(dict(data), named, secret=self.kind == "Secret")
-        self.labels: Mapping[str, str] = {}
-
-    def take_metadata(self, into: Imported) -> None:
-        """What every object says, and we say again by ourselves."""
-        for key in ("apiVersion", "kind"):
-            self.part.take(key)
-        self.part.take("metadata", "name")
-        namespace = self.part.peek("metadata", "namespace")
-        if into.namespace in (None, namespace) and namespace:
-            into.namespace = self.part.take("metadata", "namespace")
-        _take_ours(self.part, "metadata")
-
-
-def _take_ours(part: Taking, *route: str, also: Mapping[str, Any] | None = None) -> None:
-    """Labels and annotations that every render makes, and labels that only select."""
-    for kind in ("labels", "annotations"):
-        for key in part.mapping(*route, kind):
-            if _OURS.fullmatch(str(key)) or (kind == "labels" and key in (also or {})):
-                part.take(*route, kind, key)
-
-
-def _take_workload(one: _Object, claims: Mapping[str, _Object], into: Imported) -> str:
+def _take_workload(
+    name: str, one: KubernetesObject, claims: Mapping[str, KubernetesObject], into: Imported
+) -> None:
     part = one.part
     spec: tuple[str, ...] = ("spec", "jobTemplate", "spec") if one.kind == "CronJob" else ("spec",)
-    name = _DIGEST_OF_A_JOB.sub("", one.name) if one.kind == "Job" else one.name
     template = (*spec, "template")
     one.labels = part.mapping(*template, "metadata", "labels")
     selector = part.mapping("spec", "selector", "matchLabels")
     if selector:
         part.take("spec", "selector", "matchLabels")
+    one.selecting = {key: value for key, value in selector.items() if not is_ours(key)}
     one.take_metadata(into)
-    _take_ours(part, "metadata", also=selector)
-    _take_ours(part, *template, "metadata", also=selector)
+    take_ours(part, "metadata", also=selector)
+    take_ours(part, *template, "metadata", also=selector)
     pod, guests = take_pod(part, (*template, "spec"), name, selector or one.labels, into)
     annotations = {
         key: part.take(*template, "metadata", "annotations", key)
@@ -101,7 +96,6 @@ def _take_workload(one: _Object, claims: Mapping[str, _Object], into: Imported) 
     for each in (name, *guests):
         into.sources["components", each] = [part]
     _take_claims(into.components, (name, *guests), name, claims, into)
-    return name
 
 
 def _deployment(part: Taking) -> dict[str, Any]:
@@ -125,7 +119,7 @@ def _deployment(part: Taking) -> dict[str, Any]:
     return found
 
 
-def _job(one: _Object, spec: tuple[str, ...]) -> dict[str, Any]:
+def _job(one: KubernetesObject, spec: tuple[str, ...]) -> dict[str, Any]:
     part = one.part
     part.take_if((*spec, "template", "spec", "restartPolicy"), "Never")
     deadline = part.take(*spec, "activeDeadlineSeconds")
@@ -144,7 +138,7 @@ def _take_claims(
     components: Mapping[str, dict[str, Any]],
     members: Iterable[str],
     workload: str,
-    claims: Mapping[str, _Object],
+    claims: Mapping[str, KubernetesObject],
     into: Imported,
 ) -> None:
     """Claims that belong to the workload alone become persistent volumes of it."""
@@ -169,37 +163,29 @@ def _take_claims(
             )
 
 
-def _take_beside(one: _Object, workloads: Mapping[str, _Object], into: Imported) -> None:
+def _take_beside(
+    one: KubernetesObject,
+    workloads: Mapping[str, KubernetesObject],
+    services: Mapping[str, Mapping[str, Any]],
+    into: Imported,
+) -> None:
     match one.kind:
         case "Service":
             _take_service(one, workloads, into)
         case "HTTPRoute":
-            _take_route(one, workloads, into)
+            take_route(one, workloads, into)
+        case "Ingress":
+            take_ingress(one, workloads, services, into)
         case "HorizontalPodAutoscaler":
             _take_autoscaler(one, workloads, into)
         case "PodDisruptionBudget":
             _take_budget(one, workloads, into)
 
 
-def _selected(selector: Mapping[Any, Any], workloads: Mapping[str, _Object]) -> str | None:
-    """The workload whose pods a selector means."""
-    wanted = selector.items()
-    if not wanted:
-        return None
-    return next(
-        (
-            name
-            for name, one in workloads.items()
-            if all(one.labels.get(key) == value for key, value in wanted)
-        ),
-        None,
-    )
-
-
-def _take_service(one: _Object, workloads: Mapping[str, _Object], into: Imported) -> None:
+def _take_service(one: KubernetesObject, workloads: Mapping[str, KubernetesObject], into: Imported) -> None:
     """A Service of the workload's name and ports is what we make by ourselves; what differs is left."""
     part = one.part
-    workload = _selected(part.mapping("spec", "selector"), workloads)
+    workload = selected(part.mapping("spec", "selector"), workloads)
     if workload is None or workload != one.name:
         return
     part.take("spec", "selector")
@@ -216,7 +202,7 @@ def _take_service(one: _Object, workloads: Mapping[str, _Object], into: Imported
         names = [name for name, held in into.components[workload].get("ports", {}).items() if held == number]
         part.take_if(("spec", "ports", at, "name"), *names, "entrance")
     one.take_metadata(into)
-    _take_ours(part, "metadata", also=workloads[workload].labels)
+    take_ours(part, "metadata", also=workloads[workload].labels)
 
 
 def _numbers(workload: str, components: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
@@ -229,74 +215,13 @@ def _numbers(workload: str, components: Mapping[str, Mapping[str, Any]]) -> dict
     return found
 
 
-def _take_route(one: _Object, workloads: Mapping[str, _Object], into: Imported) -> None:
-    """A route with one rule, one path and one backend is an entrance."""
-    part = one.part
-    rules, parents = part.peek("spec", "rules"), part.peek("spec", "parentRefs")
-    if not (isinstance(rules, list) and len(rules) == 1 and isinstance(parents, list) and len(parents) == 1):
-        return
-    backend = ("spec", "rules", 0, "backendRefs")
-    matches = part.keys("spec", "rules", 0, "matches")
-    if (
-        len(part.keys(*backend)) != 1
-        or len(matches) > 1
-        or one.name not in workloads
-        or part.peek(*backend, 0, "name") != one.name
-    ):
-        return
-    match = ("spec", "rules", 0, "matches", 0, "path")
-    if matches and part.peek(*match, "type") not in (None, "PathPrefix"):
-        return
-    number = part.peek(*backend, 0, "port")
-    place = _listener(one.name, number, into.components)
-    if place is None:
-        return
-    for key in ("name", "port", "weight"):
-        part.take(*backend, 0, key)
-    part.take(*match, "type")
-    entrance = {
-        **place,
-        "hosts": part.take("spec", "hostnames"),
-        "path": part.take(*match, "value") if matches else None,
-        "listen": part.take("metadata", "annotations", "pipegraft.dev/listen"),
-        "gateway": _gateway(part, one.name),
-    }
-    one.take_metadata(into)
-    into.sources["components", one.name].append(part)
-    into.components[one.name]["entrance"] = found_values(entrance)
-
-
-def _gateway(part: Taking, workload: str) -> str | None:
-    parent = ("spec", "parentRefs", 0)
-    if part.peek(*parent, "kind") == "Service" and part.peek(*parent, "name") == workload:
-        for key in ("group", "kind", "name", "port"):
-            part.take(*parent, key)
-        return None
-    part.take_if((*parent, "kind"), "Gateway")
-    part.take_if((*parent, "group"), "gateway.networking.k8s.io")
-    namespace, name = part.take(*parent, "namespace"), part.take(*parent, "name")
-    return f"{namespace}/{name}" if namespace else name
-
-
-def _listener(
-    workload: str, number: Any, components: Mapping[str, Mapping[str, Any]]
-) -> dict[str, str] | None:
-    """Which component of a pod and which of its ports a number is, as far as that is not obvious."""
-    for name, one in components.items():
-        if name != workload and one.get("host") != workload:
-            continue
-        ports = one.get("ports", {})
-        for port, held in ports.items():
-            if held == number:
-                via = {} if name == workload else {"via": name}
-                return via if port == next(iter(ports)) else {**via, "port": port}
-    return None
-
-
-def _take_autoscaler(one: _Object, workloads: Mapping[str, _Object], into: Imported) -> None:
+def _take_autoscaler(
+    one: KubernetesObject, workloads: Mapping[str, KubernetesObject], into: Imported
+) -> None:
     part = one.part
     name = str(part.peek("spec", "scaleTargetRef", "name"))
-    if part.peek("spec", "scaleTargetRef", "kind") != "Deployment" or name not in workloads:
+    kind = part.peek("spec", "scaleTargetRef", "kind")
+    if name not in workloads or kind != workloads[name].kind or "autoscaling" in into.components[name]:
         return
     shares: dict[str, int] = {}
     for at in part.keys("spec", "metrics"):
@@ -309,17 +234,19 @@ def _take_autoscaler(one: _Object, workloads: Mapping[str, _Object], into: Impor
     scaling = {"min": part.take("spec", "minReplicas"), "max": part.take("spec", "maxReplicas"), **shares}
     part.take("spec", "scaleTargetRef")
     one.take_metadata(into)
-    _take_ours(part, "metadata", also=workloads[name].labels)
+    take_ours(part, "metadata", also=workloads[name].labels)
     into.sources["components", name].append(part)
     component = into.components[name]
-    component.pop("replicas", None)
+    if "replicas" in component:
+        by = f"{workloads[name].part.name}: spec.replicas: {component.pop('replicas')}"
+        into.left.append(f"{by} (the autoscaler says how many)")
     component["autoscaling"] = found_values(scaling)
 
 
-def _take_budget(one: _Object, workloads: Mapping[str, _Object], into: Imported) -> None:
+def _take_budget(one: KubernetesObject, workloads: Mapping[str, KubernetesObject], into: Imported) -> None:
     part = one.part
-    workload = _selected(part.mapping("spec", "selector", "matchLabels"), workloads)
-    if workload is None:
+    workload = selected(part.mapping("spec", "selector", "matchLabels"), workloads)
+    if workload is None or "disruption" in into.components[workload]:
         return
     part.take("spec", "selector", "matchLabels")
     bounds = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipegraft.domain.importing.container import http_probe, port_name, taken_amounts
@@ -19,6 +20,14 @@ _TOPOLOGY = {"kubernetes.io/hostname": "node", "topology.kubernetes.io/zone": "z
 _WHEN = {"ScheduleAnyway": "preferred", "DoNotSchedule": "required"}
 _REFERENCES = {"secretKeyRef": "secret", "configMapKeyRef": "config"}
 _SOURCES = {"secretRef": "secret", "configMapRef": "config"}
+
+_VOLUMES = (
+    ("persistentVolumeClaim", "claimName"),
+    ("configMap", "name"),
+    ("secret", "secretName"),
+    ("emptyDir",),
+)
+"""Where a volume that an app spec can have says what it is; what mounts another one is left."""
 
 Route = tuple[str | int, ...]
 _MEANT_EMPTY = ("limits", "startup", "readiness", "liveness")
@@ -45,26 +54,34 @@ def take_pod(
         return {}, guests
     place: Route = (*route, "containers", main)
     volumes = _mounted(part, route, place, workload, guests=guests, into=into)
-    spec = _container(part, place, volumes, into, workload)
+    shared = _security(part, (*route, "securityContext"))
+    spec = _container(part, place, volumes, into, workload, shared=shared)
     for at in numbers:
         if at != main:
             called = _called(names[at], workload, into, guests)
-            sidecar = _container(part, (*route, "containers", at), volumes, into, called)
+            sidecar = _container(part, (*route, "containers", at), volumes, into, called, shared=shared)
             guests[called] = {"intimacy": "ipc", "host": workload, **sidecar}
     for at in part.keys(*route, "initContainers"):
         init: Route = (*route, "initContainers", at)
         if part.peek(*init, "restartPolicy") == "Always":
             part.take(*init, "restartPolicy")
             called = _called(part.peek(*init, "name"), workload, into, guests)
-            native = _container(part, init, volumes, into, called)
+            native = _container(part, init, volumes, into, called, shared=shared)
             guests[called] = {"intimacy": "ipc", "host": workload, "sidecar": "native", **native}
     _take_volumes(part, route, volumes)
     return {**spec, **_pod_level(part, route, selector, spec)}, guests
 
 
 def _called(name: Any, workload: str, into: Imported, guests: Mapping[str, Any]) -> str:
-    free = isinstance(name, str) and _NAME.fullmatch(name) and name not in into.components
-    return str(name) if free and name not in guests else f"{workload}-{name}"
+    taken = {*into.components, *into.reserved, *guests}
+    if isinstance(name, str) and _NAME.fullmatch(name) and name not in taken:
+        return name
+    return next(free for free in _numbered(f"{workload}-{name}") if free not in taken)
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}-{number}" for number in itertools.count(2))
 
 
 def _pod_level(
@@ -77,10 +94,12 @@ def _pod_level(
     group = part.take(*route, "securityContext", "fsGroup")
     security = {**spec.get("security", {}), **({"files-group": group} if group is not None else {})}
     part.take_if((*route, "restartPolicy"), "Always")
+    account = part.take(*route, "serviceAccountName")
+    part.take_if((*route, "serviceAccount"), account)  # its deprecated name
     return found_values(
         {
             "grace": f"{grace}s" if grace is not None else None,
-            "service-account": part.take(*route, "serviceAccountName"),
+            "service-account": account,
             "pull-secrets": secrets,
             "security": security,
             "spread": _spread(part, route, selector),
@@ -102,12 +121,24 @@ def _spread(part: Taking, route: Route, selector: Mapping[str, str]) -> dict[str
 
 
 def _container(
-    part: Taking, place: Route, volumes: Mapping[str, dict[str, Any]], into: Imported, called: str
+    part: Taking,
+    place: Route,
+    volumes: Mapping[str, dict[str, Any]],
+    into: Imported,
+    called: str,
+    *,
+    shared: Mapping[str, Any],
 ) -> dict[str, Any]:
+    """A container as a component.
+
+    Arguments:
+        shared: what the pod says of the security of all its containers.
+    """
     part.take(*place, "name")
     image = part.take(*place, "image")
     if image:
         into.images[called] = image
+        part.take_if((*place, "imagePullPolicy"), _pull_policy(image))
     ports = _ports(part, place)
     found: dict[str, Any] = {key: part.take(*place, key) for key in ("command", "args")}
     found |= {"ports": ports, "env": _variables(part, place), "env-from": _sources(part, place)}
@@ -117,11 +148,17 @@ def _container(
         if probe is not None:
             found[kind] = probe
     found["volumes"] = _mounts(part, place, volumes)
-    found["security"] = _security(part, (*place, "securityContext"))
+    found["security"] = {**shared, **_security(part, (*place, "securityContext"))}
     kept = {
         key: value for key, value in found.items() if key in ("limits", "startup", "readiness", "liveness")
     }
     return {**found_values(found), **kept}
+
+
+def _pull_policy(image: Any) -> str:
+    """What Kubernetes does without being told."""
+    name = str(image).rpartition("/")[2]
+    return "Always" if "@" not in name and (":" not in name or name.endswith(":latest")) else "IfNotPresent"
 
 
 def _ports(part: Taking, place: Route) -> dict[str, int]:
@@ -139,11 +176,11 @@ def _ports(part: Taking, place: Route) -> dict[str, int]:
 
 def _variables(part: Taking, place: Route) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for at in part.keys(*place, "env"):
+    names = [part.peek(*place, "env", at, "name") for at in part.keys(*place, "env")]
+    for at, name in enumerate(names):
         entry: Route = (*place, "env", at)
-        name = part.peek(*entry, "name")
-        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
-            continue
+        if not isinstance(name, str) or not _VARIABLE.fullmatch(name) or name in names[at + 1 :]:
+            continue  # of several values of one name the last one counts
         if name.startswith(SET_BY_US):
             part.take(*entry)
             continue
@@ -230,7 +267,8 @@ def _mounted(
             guests[name] = _copying(part, (*route, "initContainers", init), main, workload, place)
             part.take(*volume, "emptyDir")
         else:
-            volumes[str(name)] = {"at": at}
+            if any(part.peek(*volume, *kind) is not None for kind in _VOLUMES):
+                volumes[str(name)] = {"at": at}
             continue
         part.take(*volume, "name")
         for key in ("name", "mountPath"):

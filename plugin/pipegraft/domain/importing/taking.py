@@ -6,9 +6,10 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["Imported", "Taking", "found_values", "leaves", "short"]
+__all__ = ["Imported", "Taking", "dotted_route", "found_values", "leaves", "short"]
 
 
+Route = tuple[str | int, ...]
 _LONGEST = 80
 _MEANT_EMPTY = ("emptyDir", "selector", "labelSelector", "namespaceSelector", "podSelector")
 """Keys whose empty value says something in Kubernetes: a volume, or all of something."""
@@ -24,7 +25,7 @@ class Taking:
     """
 
     def __init__(self, data: Any, name: str, *, secret: bool = False) -> None:
-        self._root = [copy.deepcopy(data)]
+        self._root = [_unshared(data)]
         self._secret = secret
         self._taken: list[tuple[str, Any]] = []
         self._empty = {
@@ -57,7 +58,7 @@ class Taking:
         value = self.peek(*route)
         if value is None:
             return None
-        self._taken.append((_dotted(route), copy.deepcopy(value)))
+        self._taken.append((dotted_route(route), copy.deepcopy(value)))
         if not route:
             self._root[0] = None
             return value
@@ -83,6 +84,14 @@ class Taking:
             return list(value)
         return [at for at, item in enumerate(value) if item is not None] if isinstance(value, list) else []
 
+    def untouched(self) -> bool:
+        """Whether nothing was taken at all."""
+        return not self._taken
+
+    def routes(self) -> Iterator[tuple[Route, Any]]:
+        """Route and value of everything that is left and has no parts."""
+        yield from _leaves(self._root[0], ())
+
     def taken(self) -> Iterator[tuple[str, Any]]:
         """Route and value of everything that was taken."""
         for route, value in self._taken:
@@ -96,7 +105,15 @@ class Taking:
             yield f"{self.name}: {route}" if self._secret else f"{self.name}: {route}: {short(value)}"
 
 
-def _dotted(route: Iterable[str | int]) -> str:
+def _unshared(value: Any) -> Any:
+    """A copy in which the places of an alias are values of their own: taking one leaves the others."""
+    if isinstance(value, Mapping):
+        return {key: _unshared(part) for key, part in value.items()}
+    return [_unshared(part) for part in value] if isinstance(value, list) else value
+
+
+def dotted_route(route: Iterable[str | int]) -> str:
+    """A route as people write it: ``spec.ports[0].name``."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in route).removeprefix(".")
 
 
@@ -107,13 +124,19 @@ def short(value: Any) -> str:
 
 
 def leaves(value: Any, route: str) -> Iterator[tuple[str, Any]]:
-    """Route and value of everything that has no parts; of empty collections, too."""
+    """Dotted route and value of everything that has no parts; of empty collections, too."""
+    for below, leaf in _leaves(value, ()):
+        dotted = dotted_route(below)
+        yield route + dotted if dotted.startswith("[") else f"{route}.{dotted}".strip("."), leaf
+
+
+def _leaves(value: Any, route: Route) -> Iterator[tuple[Route, Any]]:
     if value and isinstance(value, Mapping):
         for key, part in value.items():
-            yield from leaves(part, f"{route}.{key}" if route else str(key))
+            yield from _leaves(part, (*route, key))
     elif value and isinstance(value, list):
         for at, part in enumerate(value):
-            yield from leaves(part, f"{route}[{at}]")
+            yield from _leaves(part, (*route, at))
     elif value is not None:
         yield route, value
 
@@ -131,6 +154,8 @@ class Imported:
         self.resources: dict[str, dict[str, Any]] = {}
         self.images: dict[str, str] = {}
         self.namespace: str | None = None
+        self.reserved: frozenset[str] = frozenset()
+        """Names of workloads, which nothing else may get."""
         self.left: list[str] = []
         self.sources: dict[tuple[str, str], list[Taking]] = {}
         """What a part of the app spec is from, by `components` or `resources` and its name."""
