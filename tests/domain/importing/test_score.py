@@ -213,3 +213,47 @@ def test_it_renders() -> None:
 def test_what_is_no_score_workload(data: Any) -> None:
     with pytest.raises(ConfigError, match=r"score\.yaml: expected a"):
         import_score(data, "score.yaml", Imported("shop"))
+
+
+SAMPLE = """\
+apiVersion: score.dev/v1b1
+metadata: {name: front}
+containers:
+  front:
+    image: registry/front:1
+    variables:
+      ADS: "${resources.ads.name}:9555"
+      PEOPLE: ${resources.people.url}
+resources:
+  ads: {type: service, params: {version: v1}}
+  people: {type: service}
+  dns: {type: dns}
+  route: {type: route, params: {host: "${resources.dns.host}", path: /shop, port: 8080}}
+service: {ports: {admin: {port: 9000}, http: {port: 8080, targetPort: 8080}}}
+"""
+
+
+def test_other_workloads_and_routes_of_the_official_samples() -> None:
+    into = Imported("shop")
+    import_score(yaml.safe_load(SAMPLE), "score.yaml", into)
+    front = into.components["front"]
+    assert front["env"] == {"ADS": "ads:9555", "PEOPLE": "${resources.people.url}"}
+    assert front["entrance"] == {"port": "http", "path": "/shop"}
+    assert into.resources == {"people": {"type": "service"}}  # of which more than the name is asked
+    assert into.left == [
+        "score.yaml: resources.ads.params.version: v1",
+        "score.yaml: resources.dns.type: dns",
+        "score.yaml: resources.route.params.host: ${resources.dns.host}",
+    ]
+
+
+def test_a_route_says_its_host() -> None:
+    into = Imported("shop")
+    sample = SAMPLE.replace("${resources.dns.host}", "shop.example.com").replace("/shop", "/")
+    import_score(
+        yaml.safe_load(sample.replace("port: 8080}}\nservice", "port: elsewhere}}\nservice")), "s", into
+    )
+    assert "entrance" not in into.components["front"]
+    again = Imported("shop")
+    import_score(yaml.safe_load(sample), "score.yaml", again)
+    assert again.components["front"]["entrance"] == {"port": "http", "hosts": ["shop.example.com"]}

@@ -6,7 +6,7 @@ The first container is an rpc component of the workload's name, the others are i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pipegraft.domain.importing.container import http_probe, port_name, taken_amounts
@@ -42,15 +42,17 @@ def import_score(data: Any, file: str, into: Imported) -> None:
     if name in into.components or not _NAME.fullmatch(name):
         what = f"expected a name of its own that starts with a letter, found '{name}'"
         raise ConfigError([Problem(what, Place(file))])
-    volumes = _resources(score, into)
+    services = _services(data)
+    volumes = _resources(score, services, into)
     ports = _ports(score)
+    names = {"metadata.name": name, **{f"resources.{one}.name": one for one in services}}
     for at, container in enumerate(containers):
         main = at == 0
         called = name if main else container if container not in into.components else f"{name}-{container}"
         part = _container(
             score,
             ("containers", container),
-            name,
+            names,
             ports=ports if main else {},
             volumes=volumes,
             into=into,
@@ -60,7 +62,7 @@ def import_score(data: Any, file: str, into: Imported) -> None:
         annotations = _annotations(score) if main else {}
         values = found_values({**place, **part, "annotations": annotations})
         into.sources["components", called] = [score]
-        into.components[called] = {**values, **_limits(part)}
+        into.components[called] = {**values, **_limits(part), **(_entrance(score, ports) if main else {})}
     into.left += score.left()
 
 
@@ -91,12 +93,54 @@ def _ports(score: Taking) -> dict[str, int]:
     return found
 
 
-def _resources(score: Taking, into: Imported) -> dict[str, dict[str, Any]]:
+def _services(data: Any) -> frozenset[str]:
+    """Other workloads, of which nothing is asked but the name, which they have in the app spec, too.
+
+    Source: the type `service` of the provisioners that come with score-compose and score-k8s.
+    """
+    asked = set(re.findall(r"(?<!\$)\$\{resources\.([^.}]+)(?!\.name\})", str(data)))
+    declared = Taking(data, "").mapping("resources")
+    return frozenset(
+        name
+        for name, one in declared.items()
+        if Taking(one, "").peek("type") == "service" and name not in asked and not Taking(one, "").peek("id")
+    )
+
+
+def _entrance(score: Taking, ports: Mapping[str, int]) -> dict[str, Any]:
+    """The first route to a port of the workload; a host that somebody else chooses is left."""
+    for name in score.keys("resources"):
+        route = ("resources", name, "params")
+        if score.peek("resources", name, "type") != "route" or score.peek("resources", name, "class"):
+            continue
+        port = next(
+            (one for one, number in ports.items() if score.peek(*route, "port") in (one, number)), None
+        )
+        if port is None:
+            continue
+        for key in (("type",), ("params", "port")):
+            score.take("resources", name, *key)
+        path, host = score.take(*route, "path"), str(score.peek(*route, "host") or "")
+        hosts = [score.take(*route, "host")] if host and "$" not in host else None
+        named = port if port != next(iter(ports)) else None
+        entrance = {"port": named, "hosts": hosts, "path": None if path == "/" else path}
+        return {"entrance": found_values(entrance)}
+    return {}
+
+
+def _resources(score: Taking, services: Collection[str], into: Imported) -> dict[str, dict[str, Any]]:
     """Resources; those of type volume are volumes of the pod, with what they say."""
     volumes: dict[str, dict[str, Any]] = {}
+    asked, routes = str(score.peek("containers")), str(score.peek("resources"))
     for name in score.keys("resources"):
         route = ("resources", name)
         kind = score.peek(*route, "type")
+        if name in services:
+            score.take(*route, "type")
+            continue
+        output = f"${{resources.{name}."
+        if kind == "route" or (kind == "dns" and output in routes and output not in asked):
+            continue
         if kind == "volume":
             volumes[name] = {"size": score.peek(*route, "params", "size")}
             continue
@@ -113,7 +157,7 @@ def _resources(score: Taking, into: Imported) -> dict[str, dict[str, Any]]:
 def _container(
     score: Taking,
     route: tuple[str, ...],
-    workload: str,
+    names: Mapping[str, str],
     *,
     ports: Mapping[str, int],
     volumes: Mapping[str, Mapping[str, Any]],
@@ -124,11 +168,11 @@ def _container(
     if isinstance(image, str) and image != ".":  # a dot: whoever deploys says which
         into.images[called] = image
     found: dict[str, Any] = {
-        key: [_text(str(word), workload) for word in score.take(*route, key) or ()]
+        key: [_text(str(word), names) for word in score.take(*route, key) or ()]
         for key in ("command", "args")
     }
     found["env"] = {
-        key: _text(str(score.take(*route, "variables", key)), workload)
+        key: _text(str(score.take(*route, "variables", key)), names)
         for key in score.keys(*route, "variables")
         if isinstance(key, str) and _VARIABLE.fullmatch(key) and not key.startswith("PIPEGRAFT_")
     }
@@ -165,12 +209,12 @@ def _volumes(
     return found
 
 
-def _text(text: str, workload: str) -> str:
-    """Placeholders: those of the workload's name are filled in, escapes of other things undone."""
+def _text(text: str, names: Mapping[str, str]) -> str:
+    """Placeholders: names of workloads are filled in, escapes of other things undone."""
 
     def put(found: re.Match[str]) -> str:
-        if found[0] == "${metadata.name}":
-            return workload
+        if found[0][2:-1] in names:
+            return names[found[0][2:-1]]
         if found[0] == "$$":
             return "$$" if text.startswith("{resource", found.end()) else "$"
         return found[0]
