@@ -7,18 +7,21 @@ part of what the command prints, ``…`` standing for anything. The comment befo
 - ``<!-- run: released -->``: there too, after its images were built and pinned once;
 - ``<!-- run: releases -->``: in ``examples/releases``, which holds recorded releases;
 - ``<!-- run: fleet -->``: where a GitLab server has a group ``acme`` with three projects and a bare one;
-- ``<!-- run: empty -->``: in an empty folder;
+- ``<!-- run: empty -->``: in an empty folder; an engine that is started there is ended;
 - ``<!-- run: shop exit=2 -->``: the last command ends with that exit code;
 - ``<!-- run by: PLACE -->``: not here, but in the named file of this project, which must hold the command.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +112,28 @@ def fleet(tmp_path: Path) -> Iterator[dict[str, str]]:
         yield {"CI_SERVER_URL": lab.url, "PIPEGRAFT_GITLAB_TOKEN": TOKEN}
 
 
+@pytest.fixture
+def engines(tmp_path: Path) -> Iterator[None]:
+    """Ends every engine that a page leaves running below the test's folder, with all that it runs."""
+    yield
+    for record in tmp_path.glob("*/engine.json"):
+        process = json.loads(record.read_text())["process"]
+        os.kill(process, signal.SIGTERM)
+        deadline = time.monotonic() + 60
+        while _runs(process):
+            assert time.monotonic() < deadline, f"{record}: the engine does not end"
+            time.sleep(0.1)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.usefixtures("engines")
 @pytest.mark.parametrize("block", CONSOLE, ids=str)
 def test_commands_do_what_the_page_shows(
     block: Block, shop: Path, tmp_path: Path, request: pytest.FixtureRequest

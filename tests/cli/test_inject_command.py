@@ -45,7 +45,7 @@ def test_there_and_back(repository, capsys):
     assert "1 job unchanged" in told
     assert "jobs added: pipegraft:image-build, pipegraft:iac-bump:production" in told
     assert "+stages: [build, pipegraft, pipegraft:production]" in told
-    assert "git add -A .gitlab-ci.yml .pipegraft/gitlab .pipegraft/gitlab.yml" in told
+    assert "git add -A .gitlab-ci.yml .pipegraft/gitlab .pipegraft/gitlab.yml delivery.yaml &&" in told
     grafted = (repository / ".gitlab-ci.yml").read_bytes()
     assert grafted.startswith(b"\xef\xbb\xbf# ours\r\ninclude: .pipegraft/gitlab.yml\r\n")
     assert run(["inject"]) == 0

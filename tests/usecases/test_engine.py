@@ -397,7 +397,8 @@ def test_every_change_is_told_once(world: World) -> None:
     world.settle()
     world.turn(5)
     assert len(world.said) == len(set(world.said))
-    assert world.said[-1].startswith("shop-production: synced, healthy: ")
+    assert world.said[-2].startswith("shop-production: synced, healthy: ")
+    assert world.said[-1] == f"shop-production: web answers at {world.status['entrances']['web']}"
 
 
 def test_an_engine_that_just_started_is_not_asked_in_vain(world: World) -> None:

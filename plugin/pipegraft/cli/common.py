@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +17,7 @@ from pipegraft.errors import UsageError
 if TYPE_CHECKING:
     from pipegraft.manager import Plugins
 
-__all__ = ["directory_option", "json_option", "load_plugins", "print_json", "write_page"]
+__all__ = ["directory_option", "json_option", "load_plugins", "print_json", "working_plugins", "write_page"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,6 +38,26 @@ def load_plugins() -> Plugins:
     from pipegraft.manager import Plugins  # noqa: PLC0415
 
     return Plugins(PLUGINS)
+
+
+@contextmanager
+def working_plugins() -> Iterator[Plugins]:
+    """The plugins, for what is different without one of them: each that does not work is a warning."""
+    plugins = load_plugins()
+    told: set[str] = set()
+
+    def warn() -> None:
+        for key, one in plugins.loaded.items():
+            if one.error and key not in told:
+                told.add(key)
+                said = f"plugin {one.name} ({one.origin}) does not work and is left out: {one.error}"
+                click.echo(f"warning: {said}\n    fix: {one.fix}", err=True)
+
+    warn()
+    try:
+        yield plugins
+    finally:
+        warn()  # some fail only when they are asked
 
 
 def print_json(data: Any) -> None:

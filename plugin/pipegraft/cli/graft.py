@@ -9,6 +9,7 @@ from typing import Any
 
 from pipegraft.ports.stage import Requirement
 from pipegraft.usecases.ci_files import Graft
+from pipegraft.usecases.project import DELIVERY_FILE
 
 __all__ = ["graft_data", "show_graft"]
 
@@ -67,10 +68,13 @@ def _warnings(graft: Graft) -> list[str]:
 
 def _following(graft: Graft, *, written: bool, ejected: bool) -> list[str]:
     if not written:
-        return [f"pipegraft {'eject' if ejected else 'inject'} {graft.ci.root}   to write it"]
+        return ["the same without --dry-run   to write it"]
     force = "-f " if graft.ignored else ""
     message = "ci: take delivery out" if ejected else "ci: graft delivery on"
-    commit = f"git add -A {force}{' '.join(_paths(graft))} && git commit -m '{message}'"
+    files = _paths(graft)
+    if not ejected and (graft.ci.root / DELIVERY_FILE).exists():  # the jobs read it
+        files = [*files, DELIVERY_FILE]
+    commit = f"git add -A {force}{' '.join(files)} && git commit -m '{message}'"
     if ejected:
         return [commit]
     return [

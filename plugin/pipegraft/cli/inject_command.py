@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from pipegraft.cli.common import json_option, load_plugins, print_json
+from pipegraft.cli.common import json_option, print_json, working_plugins
 from pipegraft.cli.graft import graft_data, show_graft
 
 __all__ = ["command"]
@@ -79,7 +79,8 @@ def command(
         tags=tags or None,
         verify=verify,
     )
-    graft = plan_injection(path, load_plugins(), options)
+    with working_plugins() as plugins:
+        graft = plan_injection(path, plugins, options)
     write = not (dry_run or check)
     if write:
         graft.write()

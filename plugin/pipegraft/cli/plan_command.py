@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
 
 __all__ = ["command"]
 
@@ -20,7 +20,8 @@ def command(directory: Path, environment: str | None, as_json: bool) -> None:
     from pipegraft.usecases.plan import plan_project  # noqa: PLC0415
     from pipegraft.usecases.project import open_project  # noqa: PLC0415
 
-    chosen = plan_project(open_project(directory, load_plugins()), environment=environment)
+    with working_plugins() as plugins:
+        chosen = plan_project(open_project(directory, plugins), environment=environment)
     if as_json:
         print_json(
             [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
 
 __all__ = ["command"]
 
@@ -52,8 +52,8 @@ def command(
         raise click.UsageError("expected --env with --from: the environment to carry to")
     promotion = {"iac-bump.from": origin} if origin else {}
     request = RunRequest(stages, environment, _settings(settings) | promotion, os.environ)
-    with open_progress() as progress:
-        release = run_stages(open_project(directory, load_plugins()), request, progress)
+    with working_plugins() as plugins, open_progress() as progress:
+        release = run_stages(open_project(directory, plugins), request, progress)
     if as_json:
         print_json(release.model_dump())
 

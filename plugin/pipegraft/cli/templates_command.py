@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
+from pipegraft.errors import PluginError
 
 __all__ = ["command"]
 
@@ -18,11 +19,20 @@ __all__ = ["command"]
 def command(*, directory: Path, check: bool, as_json: bool) -> int:
     """Write ci_templates/ and docs/stages/ from the stage definitions.
 
-    Stages of installed plugins are included. A file there that no definition makes is deleted.
+    Stages of installed plugins are included. A file there that no definition makes is deleted, unless a
+    plugin does not work.
     """
     from pipegraft.usecases.templates import generate  # noqa: PLC0415
 
-    generated = generate(directory, load_plugins())
+    with working_plugins() as plugins:
+        generated = generate(directory, plugins)
+        broken = [one.name for one in plugins.loaded.values() if one.error]
+    deleted = sorted(name for name, text in generated.changes.items() if text is None)
+    if deleted and broken and not check:
+        raise PluginError(
+            f"{deleted[0]} would be deleted, and may be of a plugin that does not work: {', '.join(broken)}",
+            fix="mend or uninstall the plugin, then run this again",
+        )
     if not check:
         generated.write()
     if as_json:

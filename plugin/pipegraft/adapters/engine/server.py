@@ -22,6 +22,7 @@ _LONGEST_WAIT = 1.0
 """Seconds after which a waiting page is looked at again, whatever it was told."""
 
 
+_PAGES = "/applications, /applications/NAME, /metrics and /healthz"
 _LONGEST_BODY = 4 << 20
 """Bytes of a webhook that are read; GitLab sends at most twenty commits of a push."""
 
@@ -124,7 +125,7 @@ class _Pages:
             return _json(503, {"error": str(error)})
         except PipegraftError as error:
             return _json(404, {"error": str(error)})
-        return _json(404, {"error": f"no such page: {path}"})
+        return _json(404, {"error": f"there is no page {path}; there are {_PAGES}"})
 
     def wait(self, seconds: float) -> None:
         """Return when a page may have changed."""

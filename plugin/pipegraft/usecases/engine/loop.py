@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pipegraft.domain.reconcile import Health
 from pipegraft.domain.webhook import Push, same_repository
 from pipegraft.errors import Unreachable, UsageError
 from pipegraft.usecases.engine.application import Application, Desired, Refused, States
@@ -158,11 +159,20 @@ class Engine:
             if self._said.get(name) != said:
                 self._said[name] = said
                 self._report(f"{name}: {said}")
+            if status["health"] == Health.HEALTHY:
+                self._tell_entrances(name, status["entrances"])
         with self._news:
             changed = statuses != self._statuses
             self._statuses = statuses
             if changed:
                 self._news.notify_all()
+
+    def _tell_entrances(self, application: str, entrances: Mapping[str, str]) -> None:
+        for entrance, address in entrances.items():
+            key, said = f"{application}/{entrance}", f"{entrance} answers at {address}"
+            if self._said.get(key) != said:
+                self._said[key] = said
+                self._report(f"{application}: {said}")
 
 
 def _is_pushed(source: Source, push: Push) -> bool:
