@@ -2,80 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from guarded import APP, PATH, ROOT, STABLE, TOKEN, A, B, Git, gray, push, save
 
 from pipegraft.adapters.git import open_branch
 from pipegraft.cli import run
 from pipegraft.errors import Vetoed
-from pipegraft.testing.git_http import serve
-
-ROOT = Path(__file__).parent.parent.parent
-A, B = f"r/web@sha256:{'a' * 64}", f"r/web@sha256:{'b' * 64}"
-APP = "app: shop\ncomponents:\n  web: {ports: {http: 80}}\n"
-PATH = "environments/production.yaml"
-STABLE = f"release: {{number: 12, source: x}}\ncomponents: {{web: {{image: '{A}'}}}}\n"
-GRAY = f"""{STABLE}\
-gray: {{release: {{number: 13, source: y}}, weight: W, phase: step, components: {{web: {{image: '{B}'}}}}}}
-"""
-TOKEN = "glpat-" + "x" * 20
-RULES = "pushers: {tester: ['environments/*', 'app.yaml', '.pipegraft/*'], '*': []}\ngray-steps: [5, 25]\n"
-
-Git = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Git]:
-    """A clone of a guarded repository; its remote is served over HTTP to the user `tester`."""
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    bare, clone = tmp_path / "iac.git", tmp_path / "clone"
-    clone.mkdir()
-    environment = {
-        **os.environ,
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        **{f"GIT_{who}_{what}": "a@b.c" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
-    }
-
-    def git(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["git", *words], cwd=clone, env=environment, capture_output=True, text=True, check=False
-        )
-
-    git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
-    git("--git-dir", str(bare), "config", "http.receivepack", "true")
-    git("init", "--quiet", "--initial-branch=main")
-    with serve(tmp_path) as server:
-        git("remote", "add", "origin", f"{server.url}/iac.git")
-        save(git, clone, {"app.yaml": APP, PATH: STABLE, ".pipegraft/guard.yaml": RULES})
-        assert git("push", "origin", "main").returncode == 0
-        shutil.copy(ROOT / "hooks" / "pre-receive", bare / "hooks" / "pre-receive")
-        yield git
-
-
-def save(git: Git, clone: Path, files: Mapping[str, str]) -> None:
-    for path, text in files.items():
-        (clone / path).parent.mkdir(parents=True, exist_ok=True)
-        (clone / path).write_text(text)
-    git("add", "--all")
-    git("commit", "--quiet", "--allow-empty", "--message=change")
-
-
-def push(git: Git, clone: Path, *steps: Mapping[str, str], force: bool = False) -> str:
-    """Commit each step, push them together; answers what the server said if it refused, else nothing."""
-    for files in steps:
-        save(git, clone, files)
-    done = git("push", *(["--force"] if force else []), "origin", "main")
-    return done.stderr if done.returncode else ""
-
-
-def gray(weight: int, number: int = 13) -> dict[str, str]:
-    return {PATH: GRAY.replace("W", str(weight)).replace("13", str(number))}
 
 
 def test_a_gray_release_in_order_may_pass(git: Git, tmp_path: Path) -> None:
@@ -152,6 +88,10 @@ def test_files_are_checked_before_a_commit(
     assert run(["guard", "--", "app.yaml", PATH]) == 1
     assert f"refused: {PATH}:2:27: expected an image pinned by digest" in capsys.readouterr().err
     assert run(["guard"]) == 2
+    assert run(["guard", "--", "app.yaml", "absent.yaml"]) == 2
+    assert "expected a file, found none: absent.yaml" in capsys.readouterr().err
+    assert run(["guard", "--staged"]) == 2
+    assert "expected a git repository" in capsys.readouterr().err
 
 
 def test_the_pre_commit_hook_sees_what_is_staged(git: Git, tmp_path: Path) -> None:
@@ -159,9 +99,16 @@ def test_the_pre_commit_hook_sees_what_is_staged(git: Git, tmp_path: Path) -> No
     shutil.copy(ROOT / "hooks" / "pre-commit", clone / ".git" / "hooks" / "pre-commit")
     (clone / PATH).write_text(STABLE.replace(A, "r/web:latest"))
     git("add", "--all")
+    (clone / PATH).write_text(STABLE.replace(A, B))  # mended, but not staged
     refused = git("commit", "--message=change")
     assert refused.returncode
     assert "pinned by digest" in refused.stderr
-    (clone / PATH).write_text(STABLE.replace(A, B))
     git("add", "--all")
     assert git("commit", "--message=change").returncode == 0
+    git("mv", PATH, "environments/eu.yaml")
+    (clone / "environments/eu.yaml").write_text(STABLE + "compnents: {}\n")
+    git("add", "--all")
+    assert "environments/eu.yaml:3:1: unknown key 'compnents'" in git("commit", "--message=rename").stderr
+    (clone / "environments/eu.yaml").write_text(gray(25)["environments/production.yaml"])
+    git("add", "--all")
+    assert "starts at weight 0, found 25" in git("commit", "--message=rename").stderr

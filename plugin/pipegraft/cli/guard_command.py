@@ -18,33 +18,52 @@ __all__ = ["command"]
 @click.option(
     "--pre-receive", is_flag=True, help="Check a push: 'OLD NEW REFERENCE' lines on standard input."
 )
+@click.option("--staged", is_flag=True, help="Check what the next commit is to hold, against HEAD.")
 @click.option("--pusher", help="Who pushes; told by the server's variables if absent.")
 @json_option
-def command(*, files: tuple[str, ...], pre_receive: bool, pusher: str | None, as_json: bool) -> int:
+def command(
+    *, files: tuple[str, ...], pre_receive: bool, staged: bool, pusher: str | None, as_json: bool
+) -> int:
     """Refuse what must not enter an IaC repository: on the server, or FILES before a commit.
 
     App specs and environments must be valid and pinned by digest, nothing may look like a secret, gray
     releases go step by step, history is not rewritten, and pushers change only the paths that
     .pipegraft/guard.yaml gives them.
     """
-    from pipegraft.adapters.git.received import open_received  # noqa: PLC0415
+    from pipegraft.adapters.git.received import open_received, open_staged  # noqa: PLC0415
     from pipegraft.domain.resources.binding import Platform  # noqa: PLC0415
-    from pipegraft.usecases.guard import check_push, check_work_tree, parse_updates, pusher_name  # noqa: PLC0415
+    from pipegraft.usecases.guard import (  # noqa: PLC0415
+        check_push,
+        check_staged,
+        check_work_tree,
+        parse_updates,
+        pusher_name,
+    )
     from pipegraft.usecases.resources import load_providers  # noqa: PLC0415
 
-    if pre_receive == bool(files):
-        raise click.UsageError("expected FILES, or --pre-receive")
+    if pre_receive + staged + bool(files) != 1:
+        raise click.UsageError("expected FILES, --staged or --pre-receive")
     platform = Platform(lambda: load_providers(load_plugins()))
     if pre_receive:
         who = pusher_name(os.environ) if pusher is None else pusher
         problems = check_push(open_received(), parse_updates(sys.stdin), who, platform)
+    elif staged:
+        problems = check_staged(open_staged(), platform)
     else:
         problems = check_work_tree(Path(), files, platform)
     if as_json:
         print_json(
-            [{"message": one.message, "place": str(one.place or ""), "fix": one.fix} for one in problems]
+            [
+                {"message": one.message, "place": _printable(str(one.place or "")), "fix": one.fix}
+                for one in problems
+            ]
         )
     else:
         for problem in problems:
-            click.echo(f"refused: {problem}", err=True)
+            click.echo(f"refused: {_printable(str(problem))}", err=True)
     return 1 if problems else 0
+
+
+def _printable(text: str) -> str:
+    """Names of files that are not UTF-8, escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipegraft.adapters.git.received import Received, Update
-from pipegraft.domain.guard.checks import check_files
-from pipegraft.domain.guard.rules import GUARD_FILE, GuardRules, read_rules
+from pipegraft.domain.guard.checks import ChangedFile, Files, check_files
+from pipegraft.domain.guard.rules import GUARD_FILE, GuardRules, matches, read_rules
+from pipegraft.domain.guard.secrets import secrets_in
 from pipegraft.domain.resources.binding import Platform
 from pipegraft.errors import Place, Problem, UsageError
+from pipegraft.values import dataclass
 
-__all__ = ["check_push", "check_work_tree", "parse_updates", "pusher_name"]
+__all__ = ["check_push", "check_staged", "check_work_tree", "parse_updates", "pusher_name"]
 
 _PUSHERS = ("PIPEGRAFT_PUSHER", "GL_USERNAME", "GITEA_PUSHER_NAME", "REMOTE_USER", "GL_ID", "USER")
 
@@ -47,12 +49,20 @@ def check_push(
         pusher: who pushes.
         platform: what resources are provided by.
     """
-    return [
-        problem
-        for update in updates
-        if update.reference.startswith("refs/heads/")
-        for problem in _check_update(received, update, pusher, platform)
-    ]
+    push = _Push(received, pusher, platform)
+    return list(dict.fromkeys(problem for update in updates for problem in _check_update(push, update)))
+
+
+def check_staged(received: Received, platform: Platform) -> list[Problem]:
+    """Everything wrong with what the next commit is to hold.
+
+    Arguments:
+        received: the repository.
+        platform: what resources are provided by.
+    """
+    after = _files(received, "")
+    rules = read_rules(after.text(GUARD_FILE))
+    return check_files(_changed(received.staged()), _files(received, "HEAD"), after, rules, platform)
 
 
 def check_work_tree(folder: Path, paths: Sequence[str], platform: Platform) -> list[Problem]:
@@ -62,49 +72,118 @@ def check_work_tree(folder: Path, paths: Sequence[str], platform: Platform) -> l
         folder: root of the IaC repository.
         paths: the files, relative to it.
         platform: what resources are provided by.
+
+    Raises:
+        UsageError: one of them is not there.
     """
 
-    def read(path: str) -> str | None:
+    def read(path: str) -> bytes | None:
         try:
-            return (folder / path).read_bytes().decode()
-        except (OSError, UnicodeDecodeError):
+            return (folder / path).read_bytes()
+        except OSError:
             return None
 
-    return check_files(paths, None, read, read_rules(read(GUARD_FILE)), platform)
+    def names(below: str) -> Sequence[str]:
+        there = folder / below
+        return sorted(one.name for one in there.iterdir() if one.is_file()) if there.is_dir() else []
+
+    for path in paths:
+        if not (folder / path).is_file() and not (folder / path).is_symlink():
+            raise UsageError(f"expected a file, found none: {path}", fix="name files of the IaC repository")
+    changed = [ChangedFile(path, "120000" if (folder / path).is_symlink() else "100644") for path in paths]
+    files = Files(read, names)
+    return check_files(changed, None, files, read_rules(files.text(GUARD_FILE)), platform)
 
 
-def _check_update(received: Received, update: Update, pusher: str, platform: Platform) -> Iterator[Problem]:
-    branch = update.reference.removeprefix("refs/heads/")
-    if update.deletes:
-        yield Problem(f"branch '{branch}' would be deleted", None, "keep it: its commits are the audit")
-        return
-    if not update.creates and received.is_rewrite(update):
+@dataclass(frozen=True, slots=True)
+class _Push:
+    """What is the same for all of a push; arguments of `check_push`."""
+
+    received: Received
+    pusher: str
+    platform: Platform
+
+
+def _check_update(push: _Push, update: Update) -> Iterator[Problem]:
+    kind, name = _kind(update.reference)
+    rules = read_rules(_files(push.received, "HEAD").text(GUARD_FILE))
+    moves = not update.creates and not update.deletes
+    free = kind == "branch" and matches(name, rules.requests)
+    if kind == "replacement":
         yield Problem(
-            f"the history of branch '{branch}' would be rewritten",
+            "objects would be replaced by others", Place(update.reference), "make new commits instead"
+        )
+    elif not kind or (update.deletes and free):
+        return
+    elif update.deletes:
+        yield Problem(f"{kind} '{name}' would be deleted", None, "keep it: its commits are the audit")
+    elif moves and kind == "tag":
+        yield Problem(f"tag '{name}' would be moved", None, "make a new tag")
+    elif moves and not free and push.received.is_rewrite(update):
+        yield Problem(
+            f"the history of branch '{name}' would be rewritten",
             None,
             "pull, put your commits on top, and push without --force",
         )
+    else:
+        held = update.old if moves and not free else None
+        yield from _check_commits(push, update, held, name if free else None)
+
+
+def _kind(reference: str) -> tuple[str, str]:
+    """What a reference is, empty if it is none of those that matter, and its short name."""
+    kinds = {"refs/heads/": "branch", "refs/tags/": "tag", "refs/replace/": "replacement"}
+    for prefix, kind in kinds.items():
+        if reference.startswith(prefix):
+            return kind, reference.removeprefix(prefix)
+    return "", reference
+
+
+def _check_commits(push: _Push, update: Update, held: str | None, beside: str | None) -> Iterator[Problem]:
+    """Check each commit by itself, and what the branch gets in all if merges could hide something of it.
+
+    Arguments:
+        held: where the branch is; None for a new one, and for one that may be rewritten.
+        beside: the branch that may be rewritten.
+    """
+    received = push.received
+    new = received.commit_of(update.new)
+    if new is None:
+        yield Problem(f"'{update.reference}' would lead to something that is no commit", None, "push commits")
         return
-    rules = read_rules(received.read("HEAD" if update.creates else update.old, GUARD_FILE))
-    for commit in received.new_commits(update):
-        yield from _check_commit(received, commit, rules, pusher, platform)
+    rules = read_rules(_files(received, held or "HEAD").text(GUARD_FILE))
+    for commit in received.new_commits(new, held, beside):
+        parents = received.parents(commit)
+        own = dict(received.changed(parents[0] if parents else None, commit))
+        for other in parents[1:]:  # what is as in one of its parents was checked there
+            theirs = received.changed(other, commit)
+            own = {path: mode for path, mode in own.items() if path in theirs}
+        if rules.secrets:
+            yield from secrets_in(received.message(commit), "", f"message of {commit[:12]}")
+        yield from _check_change(push, own, (parents[0] if parents else "", commit), rules)
+    if held and received.has_merges(held, new):
+        yield from _check_change(push, received.changed(held, new), (held, new), rules)
 
 
-def _check_commit(
-    received: Received, commit: str, rules: GuardRules, pusher: str, platform: Platform
+def _check_change(
+    push: _Push, changed: Mapping[str, str], between: tuple[str, str], rules: GuardRules
 ) -> Iterator[Problem]:
-    paths = received.changed(commit)
-    for path in paths:
-        if not rules.allows(pusher, path):
+    before, after = between
+    for path in changed:
+        if not rules.allows(push.pusher, path):
             yield Problem(
-                f"'{pusher or 'nobody'}' may not change this file",
+                f"'{push.pusher or 'nobody'}' may not change this file",
                 Place(path),
                 f"ask an owner of {GUARD_FILE}, or leave it out of the push",
             )
-    yield from check_files(
-        paths,
-        lambda path: received.read(f"{commit}^1", path),
-        lambda path: received.read(commit, path),
-        rules,
-        platform,
-    )
+    was = _files(push.received, before) if before else Files(lambda _path: None, lambda _folder: ())
+    yield from check_files(_changed(changed), was, _files(push.received, after), rules, push.platform)
+
+
+def _changed(modes: Mapping[str, str]) -> list[ChangedFile]:
+    return [ChangedFile(path, mode) for path, mode in modes.items()]
+
+
+def _files(received: Received, commit: str) -> Files:
+    """All files at a commit; those of the index if it is empty."""
+    return Files(lambda path: received.read(commit, path), lambda folder: received.names(commit, folder))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import secrets
 import subprocess
 import weakref
@@ -53,14 +54,15 @@ class Objects:
         self._reader: subprocess.Popen[bytes] | None = None
 
     def get(self, name: str) -> tuple[str, bytes] | None:
-        """Type and content of an object by its full name, or None if it is not here."""
+        """Type and content of an object by its full name or ``COMMIT:PATH``, or None if it is not here."""
         reader = self._running()
         assert reader.stdin is not None  # noqa: S101 - both are pipes
         assert reader.stdout is not None  # noqa: S101
-        reader.stdin.write(f"{name}\n".encode())
+        reader.stdin.write(os.fsencode(f"{name}\n"))
         reader.stdin.flush()
-        header = reader.stdout.readline().split()
-        if len(header) != 3:
+        line = reader.stdout.readline()
+        header = line.split()
+        if len(header) != 3 or line.endswith(b" missing\n"):
             return None
         content = reader.stdout.read(int(header[2]))
         reader.stdout.read(1)

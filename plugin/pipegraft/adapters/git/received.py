@@ -1,4 +1,4 @@
-"""What a push brings, as a server's hook sees it before the branches move."""
+"""What a push brings, as a server's hook sees it before the branches move; and what a commit is to hold."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipegraft.adapters.git.objects import Objects
 from pipegraft.adapters.git.process import Git
+from pipegraft.errors import UsageError
 
-__all__ = ["Received", "Update", "open_received"]
+__all__ = ["Received", "Update", "open_received", "open_staged"]
+
+_GONE = "000000"
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One branch that is to move: ``old new reference`` of githooks(5), zeros for none."""
+    """One reference that is to move: ``old new reference`` of githooks(5), zeros for none."""
 
     old: str
     new: str
@@ -22,12 +26,12 @@ class Update:
 
     @property
     def creates(self) -> bool:
-        """Whether the branch is new."""
+        """Whether the reference is new."""
         return not self.old.strip("0")
 
     @property
     def deletes(self) -> bool:
-        """Whether the branch is to go."""
+        """Whether the reference is to go."""
         return not self.new.strip("0")
 
 
@@ -40,35 +44,84 @@ class Received:
 
     def __init__(self, git: Git) -> None:
         self._git = git
+        self._objects = Objects(git)
+
+    def commit_of(self, name: str) -> str | None:
+        """The commit that an object is, or that a tag leads to; None if there is none."""
+        found = self._git.run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        return None if found.code else found.output.decode().strip()
 
     def is_rewrite(self, update: Update) -> bool:
         """Whether commits of the branch would be lost."""
         return self._git.run("merge-base", "--is-ancestor", update.old, update.new).code != 0
 
-    def new_commits(self, update: Update) -> Sequence[str]:
-        """Commits that the branch does not have yet, oldest first; of a new branch, those that none has.
+    def new_commits(self, new: str, old: str | None, beside: str | None = None) -> Sequence[str]:
+        """Commits that are not checked yet, oldest first.
 
-        What another branch has already may have got there under other rules.
+        Arguments:
+            new: where a reference is to move to.
+            old: where it is; what other branches have may have got there under other rules. None for a new
+                one, whose commits are those that no branch has.
+            beside: a branch that does not count among those.
         """
-        known = ["--not", "--all"] if update.creates else [f"^{update.old}"]
-        return self._git.output("rev-list", "--reverse", update.new, *known).split()
+        others = [*([f"--exclude={beside}"] if beside else []), "--branches"]
+        known = [f"^{old}"] if old else ["--not", *others]
+        return self._git.output("rev-list", "--reverse", "--topo-order", new, *known).split()
 
-    def changed(self, commit: str) -> Sequence[str]:
-        """Paths that a commit changes, seen from its first parent."""
-        command = ("diff-tree", "-r", "-z", "--root", "--no-commit-id", "--name-only", "--no-renames")
-        parent = self._git.run("rev-parse", "--verify", "--quiet", f"{commit}^1")
-        between = [commit] if parent.code else [f"{commit}^1", commit]
-        return [path for path in self._git.output(*command, *between).split("\0") if path]
+    def parents(self, commit: str) -> Sequence[str]:
+        """The commits that it is made on."""
+        return self._git.output("rev-list", "--no-walk", "--parents", commit).split()[1:]
 
-    def read(self, commit: str, path: str) -> str | None:
-        """Text of a file at a commit; None if it does not exist or is not text."""
-        found = self._git.run("cat-file", "blob", f"{commit}:{path}")
-        if found.code:
-            return None
-        try:
-            return found.output.decode()
-        except UnicodeDecodeError:
-            return None
+    def has_merges(self, old: str, new: str) -> bool:
+        """Whether there is a merge among the commits that a branch gets."""
+        return self._git.output("rev-list", "--min-parents=2", "--max-count=1", new, f"^{old}") != ""
+
+    def message(self, commit: str) -> str:
+        """What was written about a commit."""
+        return self._git.output("log", "--no-walk", "--format=%B", commit)
+
+    def changed(self, before: str | None, after: str) -> Mapping[str, str]:
+        """Path → new mode of what differs between two commits; all of the second if there is no first.
+
+        Renamed files are one that is gone and one that is new. A mode of zeros means gone.
+        """
+        command = (
+            "diff-tree",
+            "-r",
+            "-z",
+            "--raw",
+            "--no-abbrev",
+            "--root",
+            "--no-commit-id",
+            "--no-renames",
+        )
+        return _paths(self._git.run(*command, *([before] if before else []), after).output)
+
+    def staged(self) -> Mapping[str, str]:
+        """As `changed`, of what the next commit is to hold."""
+        command = ("diff-index", "--cached", "-z", "--raw", "--no-abbrev", "--no-renames")
+        head = self.commit_of("HEAD") or self._git.output("hash-object", "-t", "tree", os.devnull)
+        return _paths(self._git.run(*command, head).output)
+
+    def read(self, commit: str, path: str) -> bytes | None:
+        """What a file holds at a commit, or in the index if `commit` is empty; None if there is no file."""
+        if "\n" in path:  # one question a line
+            found = self._git.run("cat-file", "blob", f"{commit}:{path}")
+            return None if found.code else found.output
+        held = self._objects.get(f"{commit}:{path}")
+        return held[1] if held and held[0] == "blob" else None
+
+    def names(self, commit: str, folder: str) -> Sequence[str]:
+        """Names of the files in a folder, which ends with a slash; in the index if `commit` is empty."""
+        command = ("ls-tree", "--name-only", commit) if commit else ("ls-files",)
+        listed = self._git.run(*command, "-z", "--", folder).output.split(b"\0")
+        return [os.fsdecode(path).removeprefix(folder) for path in listed if path]
+
+
+def _paths(output: bytes) -> dict[str, str]:
+    """Path → new mode (git-diff-tree(1), "Raw output format")."""
+    fields = iter(output.split(b"\0"))
+    return {os.fsdecode(next(fields)): head.split()[1].decode() for head in fields if head}
 
 
 def open_received(folder: Path | None = None, environment: Mapping[str, str] | None = None) -> Received:
@@ -78,5 +131,23 @@ def open_received(folder: Path | None = None, environment: Mapping[str, str] | N
         folder: a git folder; the one git tells its hooks if None.
         environment: variables, quarantine included; those of this process if None.
     """
-    variables = {**(os.environ if environment is None else environment), "LC_ALL": "C"}
+    variables = _variables(os.environ if environment is None else environment)
     return Received(Git(folder or Path(variables.get("GIT_DIR", ".")).absolute(), variables))
+
+
+def open_staged() -> Received:
+    """The repository of this folder, whose index is to be committed.
+
+    Raises:
+        UsageError: there is none.
+    """
+    variables = _variables(os.environ)
+    found = Git(None, variables).run("-C", str(Path.cwd()), "rev-parse", "--absolute-git-dir")
+    if found.code:
+        raise UsageError(f"expected a git repository in {Path.cwd()}, found none", fix="run this in a clone")
+    return Received(Git(Path(os.fsdecode(found.output).strip()), variables))
+
+
+def _variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """What is pushed cannot make us read something else in its place (git-replace(1))."""
+    return {**environment, "LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1"}

@@ -1,4 +1,4 @@
-"""The checks: spec valid, images pinned, nothing secret, gray steps in order."""
+"""The checks: spec valid, images pinned, nothing secret, gray steps in order, no way around them."""
 
 from __future__ import annotations
 
@@ -6,147 +6,186 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from pipegraft.domain.appspec import resolve
+from pipegraft.domain.bump.state import read_state
 from pipegraft.domain.configuration import parse_document
 from pipegraft.domain.environment_file import read_environment
-from pipegraft.domain.guard.rules import GUARD_FILE, GuardRules, read_rules
+from pipegraft.domain.guard.gray import gray_in_order
+from pipegraft.domain.guard.images import pinned_in_manifests, pinned_in_spec
+from pipegraft.domain.guard.rules import GUARD_FILE, GuardRules, matches, read_rules
+from pipegraft.domain.guard.secrets import searchable, secret_manifests, secret_variables, secrets_in
 from pipegraft.domain.resources.binding import Platform
 from pipegraft.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.model.appspec import App
-from pipegraft.text.marked import load_marked
+from pipegraft.text.marked import load_marked_all
+from pipegraft.values import dataclass
 
-__all__ = ["Read", "check_files"]
+__all__ = ["ChangedFile", "Files", "check_files"]
 
-Read = Callable[[str], str | None]
-"""Text of a file, None if it does not exist or is not text."""
-
-_ENVIRONMENT = re.compile(r"(?P<folder>(?:.+/)?)environments/(?P<name>[^/]+)\.yaml")
-_APP = re.compile(r"(?P<folder>(?:.+/)?)app\.yaml")
+_ENVIRONMENT = re.compile(r"(?P<folder>(?:.+/)?)environments/(?P<name>[^/]+)\.yaml", re.DOTALL)
+_APP = re.compile(r"(?P<folder>(?:.+/)?)app\.yaml", re.DOTALL)
+_STATE = re.compile(r"(?:.+/)?\.pipegraft/[^/]+\.yaml", re.DOTALL)
 _FOREIGN = re.compile(r"^apiVersion:", re.MULTILINE)
-"""A Kubernetes manifest that happens to have the name of one of our files."""
-_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
-_SECRETS = {
-    "a private key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),
-    "a GitLab token": re.compile(r"\bgl(?:pat|dt|rt|cbt|ptt|ft|soat)-[\w-]{20,}"),
-    "a GitHub token": re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{60,})"),
-    "an AWS access key": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    "a Google API key": re.compile(r"\bAIza[\w-]{35}\b"),
-    "a Slack token": re.compile(r"\bxox[abeoprs]-[\w-]{10,}"),
-    "a password in a URL": re.compile(r"://[^\s/:@\"'{$]+:(?!\$|\{)[^\s/@\"'{$]{3,}@"),
-}
+_LARGEST = 16_000_000
+"""Bytes; an IaC repository holds text, and what nobody can read hides things."""
+_LINKS = {"120000": "a symbolic link", "160000": "a submodule"}
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedFile:
+    """A path that a change touches.
+
+    Arguments:
+        path: in the repository; bytes that are no UTF-8 are escaped as by `os.fsdecode`.
+        mode: as git writes it (gitformat-index(5)), six digits; zeros if the file is gone.
+    """
+
+    path: str
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Files at one moment.
+
+    Arguments:
+        content: path → what the file holds, None if there is none.
+        names: folder, with its final slash or empty → names of the files in it.
+    """
+
+    content: Callable[[str], bytes | None]
+    names: Callable[[str], Sequence[str]]
+
+    def text(self, path: str) -> str | None:
+        """A file's text, None if there is none or it is not UTF-8."""
+        content = self.content(path)
+        try:
+            return None if content is None else content.decode()
+        except UnicodeDecodeError:
+            return None
 
 
 def check_files(
-    paths: Sequence[str], before: Read | None, after: Read, rules: GuardRules, platform: Platform
+    changed: Sequence[ChangedFile], before: Files | None, after: Files, rules: GuardRules, platform: Platform
 ) -> list[Problem]:
     """Everything wrong with a change.
 
     Arguments:
-        paths: files that changed.
-        before: the files as they were; None if that is not known, so that no order can be checked.
-        after: the files as they are to be.
+        changed: files that changed.
+        before: all files as they were; None if that is not known, so that no order can be checked.
+        after: all files as they are to be.
         rules: of the repository, as they were before.
         platform: what resources are provided by.
     """
     problems: list[Problem] = []
-    for path in paths:
-        text = after(path)
-        if text is None:
+    touched = {one.path for one in changed}
+    for one in changed:
+        if one.mode in _LINKS:
+            problems += [] if rules.links else [_link(one)]
             continue
-        spec = (_ENVIRONMENT.fullmatch(path) or _APP.fullmatch(path)) and not _FOREIGN.search(text)
-        old = before(path) if before else None
-        problems += _check_text(path, old or "", text, rules)
-        problems += _pinned(path, text) if spec and rules.pinned else []
-        if before and spec and _ENVIRONMENT.fullmatch(path):
-            problems += _gray(path, old, text, rules)
-        problems += _spec(path, after, platform) if spec else []
+        if app := _APP.fullmatch(one.path):
+            problems += _environments(app["folder"], touched, before, after, platform)
+        content = after.content(one.path)
+        if content is None:
+            continue
+        if len(content) > _LARGEST:
+            problems.append(
+                Problem(
+                    f"expected at most {_LARGEST // 1_000_000} MB, found {len(content) / 1e6:.0f}",
+                    Place(one.path),
+                    "keep it in a registry or an object store",
+                )
+            )
+            continue
+        old = (before.content(one.path) if before else None) or b""
+        if rules.secrets:
+            problems += secrets_in(searchable(content), searchable(old), one.path)
+        problems += _check_text(one.path, before, after, rules, platform)
     return problems
 
 
-def _check_text(path: str, before: str, after: str, rules: GuardRules) -> Iterator[Problem]:
-    if rules.secrets:
-        yield from _secrets(path, before, after)
-    if path == GUARD_FILE:
-        yield from _parsed(lambda: read_rules(after))
+def _link(one: ChangedFile) -> Problem:
+    return Problem(
+        f"{_LINKS[one.mode]}: what it leads to is not checked",
+        Place(one.path),
+        f"put the files themselves there, or set 'links: true' in {GUARD_FILE}",
+    )
 
 
-def _secrets(path: str, before: str, after: str) -> Iterator[Problem]:
-    known = set(before.splitlines())
-    for number, line in enumerate(after.splitlines(), start=1):
-        if line in known:
-            continue
-        for what, pattern in _SECRETS.items():
-            if found := pattern.search(line):
-                yield Problem(
-                    f"this looks like {what}",
-                    Place(path, number, found.start() + 1),
-                    "keep it in the secret store, refer to it by name, and revoke this one",
-                )
-
-
-def _pinned(path: str, text: str) -> Iterator[Problem]:
-    try:
-        marked = load_marked(text, path)
-    except ConfigError:
-        return  # told by the check of the spec
-    for route, place in marked.values.items():
-        if route[-1:] != ("image",) or "components" not in route:
-            continue
-        value = marked.data
-        for part in route:
-            value = value[part]
-        if isinstance(value, str) and not _DIGEST.fullmatch(value):
-            yield Problem(
-                f"expected an image pinned by digest (name@sha256:…), found '{value}'",
-                place,
-                "pin it: a tag can name another image tomorrow",
-            )
-
-
-def _gray(path: str, before: str | None, after: str, rules: GuardRules) -> Iterator[Problem]:
-    try:
-        now = read_environment(after, path).gray
-        was = read_environment(before or "", path).gray
-    except ConfigError:
-        return  # told by the check of the spec
-    if now is None:
+def _check_text(
+    path: str, before: Files | None, after: Files, rules: GuardRules, platform: Platform
+) -> Iterator[Problem]:
+    text = after.text(path)
+    ours = bool(_ENVIRONMENT.fullmatch(path) or _APP.fullmatch(path))
+    declared = ours or path == GUARD_FILE or bool(_STATE.fullmatch(path))
+    pinned = matches(path, rules.pinned_files) and path.endswith((".yaml", ".yml"))
+    if text is None:
+        if declared or pinned:
+            yield Problem("expected text in UTF-8", Place(path), "save it as UTF-8")
         return
-    place = load_marked(after, path).place(("gray", "weight"))
-    held = was.weight if was is not None and was.release.number == now.release.number else None
-    if was is not None and now.release.number < was.release.number:
-        yield Problem(
-            f"a gray release of {was.release.number} stands there, {now.release.number} is older",
-            place,
-            "run the newest pipeline",
-        )
-    elif held is None and now.weight:
-        yield Problem(
-            f"a gray release starts at weight 0, found {now.weight}", place, "let iac-bump prepare it"
-        )
-    elif held is not None and now.weight < held:
-        yield Problem(
-            f"the weight of a gray release rises, found {now.weight} after {held}",
-            place,
-            "roll it back instead",
-        )
-    elif held is not None and now.weight != held and rules.gray_steps:
-        allowed = next((step for step in rules.gray_steps if step > held), None)
-        if now.weight != allowed:
+    if rules.secrets:
+        yield from secret_manifests(path, text)
+    if pinned:
+        yield from pinned_in_manifests(path, text)
+    if path == GUARD_FILE:
+        yield from _parsed(lambda: read_rules(text))
+    elif ours and not _is_foreign(text, path):
+        yield from _check_ours(path, before, text, rules)
+        yield from _spec(path, after, platform)
+    elif declared and not ours:
+        yield from _parsed(lambda: read_state(text, path))
+
+
+def _check_ours(path: str, before: Files | None, text: str, rules: GuardRules) -> Iterator[Problem]:
+    old = before.text(path) if before else None
+    if rules.secrets:
+        yield from secret_variables(path, old or "", text)
+    if rules.pinned:
+        yield from pinned_in_spec(path, text)
+    if before and _ENVIRONMENT.fullmatch(path):
+        yield from gray_in_order(path, old, text, rules.gray_steps)
+
+
+def _is_foreign(text: str, path: str) -> bool:
+    """Whether it is a Kubernetes manifest, or a template of one, that has the name of one of our files."""
+    if not _FOREIGN.search(text):
+        return False
+    try:
+        documents = load_marked_all(text, path)
+    except ConfigError:
+        return True  # a template: nobody can read it as an app spec either
+    return any(isinstance(one.data, dict) and "apiVersion" in one.data for one in documents)
+
+
+def _environments(
+    folder: str, touched: set[str], before: Files | None, after: Files, platform: Platform
+) -> Iterator[Problem]:
+    """Whether the environments that a change of their app spec leaves alone still fit to it."""
+    app = f"{folder}app.yaml"
+    paths = [f"{folder}environments/{name}" for name in after.names(f"{folder}environments/")]
+    others = [path for path in paths if path not in touched and _ENVIRONMENT.fullmatch(path)]
+    if after.content(app) is None:
+        was = before.text(app) if before else None
+        if others and was is not None and not _is_foreign(was, app):
             yield Problem(
-                f"expected the weight {allowed} after {held}, found {now.weight}",
-                place,
-                f"follow the steps {', '.join(map(str, rules.gray_steps))}",
+                f"its environments stay without it: {', '.join(others)}", Place(app), "delete them too"
             )
+        return
+    if _is_foreign(after.text(app) or "", app):
+        return
+    for path in others:
+        if not _is_foreign(after.text(path) or "", path):
+            yield from _spec(path, after, platform)
 
 
-def _spec(path: str, after: Read, platform: Platform) -> Iterator[Problem]:
+def _spec(path: str, after: Files, platform: Platform) -> Iterator[Problem]:
     """Whether an app spec is one, and whether an environment fits to it."""
-    text = after(path) or ""
+    text = after.text(path) or ""
     environment = _ENVIRONMENT.fullmatch(path)
     if environment is None:
         yield from _parsed(lambda: parse_document(text, path, App))
         return
     app_file = f"{environment['folder']}app.yaml"
-    app_text = after(app_file)
+    app_text = after.text(app_file)
     if app_text is not None:  # else it is the folder of a tool that is not ours
         name = environment["name"]
         yield from _parsed(lambda: _resolved(app_text, text, name, app_file, path, platform=platform))

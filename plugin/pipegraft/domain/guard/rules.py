@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pipegraft.domain.configuration import parse_document
 from pipegraft.model.base import Declared
 
-__all__ = ["GUARD_FILE", "GuardRules", "read_rules"]
+__all__ = ["GUARD_FILE", "GuardRules", "matches", "read_rules"]
 
 GUARD_FILE = ".pipegraft/guard.yaml"
 
@@ -20,17 +20,27 @@ class GuardRules(Declared):
     """User → patterns of paths; `*` for everybody else. No entry at all lets everybody push everything."""
     pinned: bool = True
     """Images of app specs and environments must be pinned by digest."""
+    pinned_files: tuple[str, ...] = ("rendered/*", "*/rendered/*")
+    """Patterns of other YAML files whose images must be pinned: manifests, Helm values, kustomizations."""
     gray_steps: tuple[int, ...] = ()
     """The only weights a gray release may take, one after another; any rising weights if empty."""
     secrets: bool = True
     """Refuse what looks like a key or a token."""
+    links: bool = False
+    """Take symbolic links and submodules, which bring in what is not checked."""
+    requests: tuple[str, ...] = ("pipegraft/*",)
+    """Patterns of branches that requests to merge are made from: they may be rewritten and deleted."""
 
     def allows(self, pusher: str, path: str) -> bool:
         """Whether a user may change a path; `*` in a pattern matches `/` too."""
         if not self.pushers:
             return True
-        patterns = self.pushers.get(pusher, self.pushers.get("*", ()))
-        return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
+        return matches(path, self.pushers.get(pusher, self.pushers.get("*", ())))
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a path or branch matches one of several patterns."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def read_rules(text: str | None) -> GuardRules:

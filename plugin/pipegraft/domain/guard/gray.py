@@ -1,0 +1,74 @@
+"""Whether a gray release goes its steps in order, with the version it began with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pipegraft.domain.environment_file import images_of, read_environment
+from pipegraft.errors import ConfigError, Problem
+from pipegraft.model.appspec import AppEnvironment, GrayBlock
+from pipegraft.text.marked import load_marked
+
+__all__ = ["gray_in_order"]
+
+
+def gray_in_order(path: str, before: str | None, after: str, steps: Sequence[int]) -> Iterator[Problem]:
+    """What is wrong with the change of an environment's gray release.
+
+    Arguments:
+        path: the environment's file.
+        before: its text before, None if there was none.
+        after: its text now.
+        steps: the weights a gray release may take, any rising ones if empty.
+    """
+    try:
+        now, was = read_environment(after, path), read_environment(before or "", path)
+    except ConfigError:
+        return  # told by the check of the spec
+    marked = load_marked(after, path)
+    if now.gray is None:
+        if was.gray and steps and was.gray.weight != steps[-1] and _promotes(was, was.gray, now):
+            yield Problem(
+                f"expected the weight {steps[-1]} before the promotion, it was {was.gray.weight}",
+                marked.place(("release",)),
+                f"follow the steps {', '.join(map(str, steps))}, or take it back",
+            )
+        return
+    message, fix = _wrong(was.gray, now.gray, steps)
+    if message:
+        yield Problem(message, marked.place(("gray", "weight")), fix)
+
+
+def _promotes(was: AppEnvironment, gray: GrayBlock, now: AppEnvironment) -> bool:
+    """Whether what was gray serves all requests now."""
+    stable, new, held = images_of(was), images_of(was, gray=True), images_of(now)
+    taken = any(held.get(name) == image != stable.get(name) for name, image in new.items())
+    return taken or (now.release is not None and now.release == gray.release)
+
+
+def _wrong(was: GrayBlock | None, now: GrayBlock, steps: Sequence[int]) -> tuple[str, str]:
+    """What is wrong with a gray block and what to do; nothing if both are empty."""
+    if was is None or now.release.number > was.release.number:
+        if now.weight:
+            return f"a gray release starts at weight 0, found {now.weight}", "let iac-bump prepare it"
+    elif now.release.number < was.release.number:
+        stands = f"a gray release of {was.release.number} stands there, {now.release.number} is older"
+        return stands, "run the newest pipeline"
+    elif (now.release, now.components) != (was.release, was.components):
+        return (
+            f"the new version of gray release {was.release.number} was changed in its midst",
+            "release it with a new number, from weight 0: what was judged was another version",
+        )
+    elif now.weight < was.weight:
+        return (
+            f"the weight of a gray release rises, found {now.weight} after {was.weight}",
+            "roll it back instead",
+        )
+    elif now.weight != was.weight and steps:
+        allowed = next((step for step in steps if step > was.weight), None)
+        if now.weight != allowed:
+            return (
+                f"expected the weight {allowed} after {was.weight}, found {now.weight}",
+                f"follow the steps {', '.join(map(str, steps))}",
+            )
+    return "", ""
