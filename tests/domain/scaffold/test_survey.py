@@ -198,3 +198,29 @@ def test_every_key_of_a_compose_file_is_used_or_named() -> None:
         "web": True,
         "worker": True,
     }
+
+
+def test_addresses_of_resources_in_every_form_become_theirs() -> None:
+    compose = """\
+services:
+  api:
+    build: .
+    environment:
+      SPRING_DATASOURCE_URL: jdbc:postgresql://db:5432/shop?ssl=false
+      SPRING_DATASOURCE_USERNAME: shop
+      SPRING_DATASOURCE_PASSWORD: hunter2
+      CACHE: cache:6379
+      HOSTS: "a=cache:6379,b"
+  db: {image: "postgres:16"}
+  cache: {image: "redis:7"}
+"""
+    _delivery, app, left = written({"compose.yaml": compose, "Dockerfile": "FROM a\n"})
+    db = "${resources.db.host}:${resources.db.port}/${resources.db.database}"
+    assert app["components"]["api"]["env"] == {
+        "SPRING_DATASOURCE_URL": f"jdbc:postgresql://{db}?ssl=false",
+        "SPRING_DATASOURCE_USERNAME": "${resources.db.username}",
+        "SPRING_DATASOURCE_PASSWORD": "${resources.db.password}",
+        "CACHE": "${resources.cache.host}:${resources.cache.port}",
+        "HOSTS": "a=cache:6379,b",
+    }
+    assert "the address of 'cache' in variable 'HOSTS' of 'api': it is the resource 'cache' now" in left

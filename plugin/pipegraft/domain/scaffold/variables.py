@@ -13,8 +13,9 @@ __all__ = ["variables_of"]
 _SECRET = re.compile(r"PASS(WORD|WD)?$|SECRET|TOKEN|API_?KEY|PRIVATE|CREDENTIAL", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _URL = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[^/@]*@)?(?P<host>[^:/@?]+)(?::\d+)?(?P<path>/[^?]*)?(?P<query>\?.*)?"
+    r"(?P<jdbc>jdbc:)?(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[^/@]*@)?(?P<host>[^:/@?]+)(?::\d+)?(?P<path>/[^?]*)?(?P<query>\?.*)?"
 )
+_HOST_AND_PORT = re.compile(r"(?P<host>[^:/@?]+):\d+")
 _SUBSTITUTED = re.compile(r"(?<!\$)(?:\$\$)*\$(?!\$)")
 _BESIDE_HOST = {
     "PORT": "port",
@@ -61,6 +62,12 @@ def variables_of(
             left.append(f"variable '{name}' of '{component.name}': its value comes from the shell")
         else:
             found[name] = value.replace("$$", "$")
+            left += (
+                f"the address of '{host}' in variable '{name}' of '{component.name}': "
+                f"it is the resource '{resource.name}' now"
+                for host, resource in resources.items()
+                if re.search(rf"(?<![\w.-]){re.escape(host)}:\d", value)
+            )
     return found, left
 
 
@@ -73,8 +80,14 @@ def _placeholder(
     url = _URL.fullmatch(value)
     if url and url["host"] in resources:
         return _address(url, resources[url["host"]])
+    pair = _HOST_AND_PORT.fullmatch(value)
+    if pair and pair["host"] in resources and (host := _output(resources[pair["host"]], "host")):
+        return f"{host}:{_output(resources[pair['host']], 'port')}"
     prefix, _, last = name.rpartition("_")
     beside = resources.get(env.get(f"{prefix}_HOST") or "")
+    jdbc = _URL.fullmatch(env.get(f"{prefix}_URL") or "")
+    if jdbc and jdbc["jdbc"]:  # which says no user itself
+        beside = beside or resources.get(jdbc["host"])
     return _output(beside, _BESIDE_HOST.get(last, "")) if beside and prefix else ""
 
 
@@ -86,6 +99,8 @@ def _address(url: re.Match[str], resource: FoundResource) -> str:
     if resource.type == "redis":
         return f"{url['scheme']}://:{password}@{host}:{port}{url['path'] or ''}{query}"
     user, database = _output(resource, "username"), _output(resource, "database")
+    if url["jdbc"]:
+        return f"jdbc:{url['scheme']}://{host}:{port}/{database}{query}"
     return f"{url['scheme']}://{user}:{password}@{host}:{port}/{database}{query}"
 
 
