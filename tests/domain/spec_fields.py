@@ -278,6 +278,10 @@ def placements() -> dict[str, tuple[Data, Data]]:
             {**ENVIRONMENT, "components": APP["components"]},
         ),
         "gray": ({"app": "shop", "components": stable}, {**ENVIRONMENT, "components": {}, "gray": gray}),
+        "policies, without a component": (
+            PLAIN,
+            {**nothing, "without": [next(reversed(PLAIN["components"]))]},
+        ),
         "policies of the app": ({**PLAIN, "policies": POLICIES}, nothing),
         "policies of the app, other": ({**PLAIN, "policies": _other_policies()}, nothing),
         "policies of the environment": (PLAIN, {**nothing, "policies": POLICIES}),

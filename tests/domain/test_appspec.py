@@ -206,3 +206,42 @@ def test_volumes_merge_by_name_and_key_and_references_whole() -> None:
     debug = (spec.env or {})["DEBUG"]
     assert isinstance(debug, Reference)
     assert (debug.config, debug.secret) == ("c", None)
+
+
+SEVERAL = """\
+app: shop
+components:
+  web: {image: "r/web@sha256:1", ports: {http: 8080}, entrance: {via: mesh}}
+  mesh: {image: "r/mesh@sha256:1", intimacy: ipc, host: web, ports: {proxy: 9000}}
+  nightly: {image: "r/nightly@sha256:1", job: {schedule: "0 3 * * *"}}
+"""
+
+
+def test_an_environment_is_without_components_whatever_it_says_of_them() -> None:
+    there = "without: [nightly]\ncomponents: {nightly: {image: 'r/nightly@sha256:2', cpu: 1m}}\n"
+    gray = (
+        "gray: {release: {number: 2, source: a}, weight: 5, phase: step, components: {nightly: {image: x}}}\n"
+    )
+    resolved = resolve(SEVERAL, there + gray, "test")
+    assert [pod.name for pod in resolved.pods] == ["web"]
+    assert resolved.gray is not None
+    assert dict(resolved.gray.pods) == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("[web]", "app.yaml:4:51: 'web' is not an rpc component; there are: nightly"),
+        ("[mesh]", "app.yaml:3:55: the entrance of 'web' leads to no port"),
+        (
+            "[mesch]",
+            "environments/test.yaml:1:11: component 'mesch' is not declared in app.yaml; "
+            "there are: web, mesh, nightly",
+        ),
+        ("[web, mesh, nightly]", "environments/test.yaml:1:10: nothing is left of the application here"),
+    ],
+)
+def test_what_does_not_fit_without_a_component_is_an_error(names: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(SEVERAL, f"without: {names}\n", "test")
+    assert any(message in str(problem) for problem in caught.value.problems), caught.value.problems

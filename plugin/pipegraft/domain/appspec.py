@@ -146,7 +146,8 @@ def resolve_in(
     there, marks = _read(environment_text, environment_file, AppEnvironment)
     layers = [_Layer(app.components, app_file.marks, ()), _Layer(there.components, marks, ())]
     policies = merge(app.policies, there.policies)
-    problems = [*_unknown_components(layers[1], app)]
+    problems = [*_unknown_components(layers[1], app), *_unknown_absent(there, app, marks)]
+    here = [name for name in app.components if name not in there.without]
     name = f"{app.app}-{environment}"
     scope = Scope(app, there, app_file.marks, marks, environment, there.namespace or name)
     resources = bind_resources(scope, platform or Platform(), problems)
@@ -155,7 +156,7 @@ def resolve_in(
         outputs = {called: bound.provision.outputs if bound else None for called, bound in resources.items()}
 
     def pods(layers: Sequence[_Layer]) -> dict[str, Pod]:
-        return _pods(app, policies, layers, outputs, problems)
+        return _pods(here, policies, layers, outputs, problems)
 
     stable = pods(layers)
     gray = None
@@ -258,20 +259,34 @@ def _unknown_components(layer: _Layer, app: App) -> Iterator[Problem]:
             yield Problem(f"component '{name}' is not declared in app.yaml", layer.place((name,)), fix)
 
 
+def _unknown_absent(there: AppEnvironment, app: App, marks: Marked) -> Iterator[Problem]:
+    known = ", ".join(app.components)
+    for at, name in enumerate(there.without):
+        if name not in app.components:
+            message = f"component '{name}' is not declared in app.yaml; there are: {known}"
+            yield Problem(message, marks.place(("without", at)), "take it out of 'without'")
+    if set(app.components) <= set(there.without):
+        yield Problem("nothing is left of the application here", marks.place(("without",)))
+
+
 def _pods(
-    app: App,
+    names: Sequence[str],
     policies: Policies,
     layers: Sequence[_Layer],
     outputs: Outputs | None,
     problems: list[Problem],
 ) -> dict[str, Pod]:
-    """Every pod of the merged layers; what is wrong is appended to `problems`."""
+    """Every pod of the merged layers; what is wrong is appended to `problems`.
+
+    Arguments:
+        names: of the components there are, in the order of ``app.yaml``.
+    """
 
     def report(message: str, route: Route, fix: str = "") -> None:
         problems.append(Problem(message, _place(layers, route), fix))
 
     declared = [layer.components for layer in layers]
-    members = [member_of(name, policies, declared) for name in app.components]
+    members = [member_of(name, policies, declared) for name in names]
     if outputs is not None:
         members = [
             Member(one.name, fill_component(one.spec, outputs, (one.name,), report)) for one in members
@@ -285,7 +300,7 @@ def _pods(
     }
     for name, pod in pods.items():
         for suffix, meaning in _SUFFIXES.items():
-            if name + suffix in pods or (suffix == GRAY_SUFFIX and name + suffix in app.components):
+            if name + suffix in pods or (suffix == GRAY_SUFFIX and name + suffix in names):
                 taken = f"'{name}{suffix}' is the name of {meaning.format(name)}"
                 report(taken, (name + suffix,), "give the component another name")
         if len(name) > _LONGEST_WORKLOAD:

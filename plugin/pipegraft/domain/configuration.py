@@ -75,14 +75,15 @@ def _problem(marked: Marked, base: Route, fault: Fault, beside: Iterable[str]) -
         import difflib  # noqa: PLC0415 - for those who mistyped
 
         known = sorted({*fault.known, *(beside if len(fault.route) == 1 else ())})
-        close = difflib.get_close_matches(str(route[-1]), known, n=1)
+        close = difflib.get_close_matches(str(route[-1]), known, n=1, cutoff=0.7)
         others = f"remove it, or use one of: {', '.join(known)}" if known else "remove it"
         fix = f"write '{close[0]}'" if close else others
         return Problem(f"unknown key '{dotted}'", marked.place(route, key=True), fix)
     if fault.kind == "missing":
         missing = _dotted((*route, fault.found))
         return Problem(f"'{missing}' is missing", marked.place(route, key=True), f"add '{fault.found}'")
-    found = "" if isinstance(fault.found, (Mapping, list, tuple)) else f", found {fault.found!r}"
+    value = "null" if fault.found is None else repr(fault.found)
+    found = "" if isinstance(fault.found, (Mapping, list, tuple)) else f", found {value}"
     message = fault.message if ", found " in fault.message else f"{fault.message}{found}"
     place = marked.place(route, key=fault.kind == "key")
     return Problem(f"'{dotted}': {message}" if dotted else message, place)

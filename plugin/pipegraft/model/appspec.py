@@ -260,6 +260,8 @@ class AppEnvironment(Declared):
     """The release that runs there; absent before the first one."""
     policies: Policies = Policies()
     """What all components have here."""
+    without: tuple[Name, ...] = ()
+    """Components of ``app.yaml`` that are not here; what is said of them here waits until they are."""
     components: Mapping[Name, AppComponent] = {}
     """What differs from ``app.yaml``."""
     resources: Mapping[Name, baas.ResourceOverlay] = {}

@@ -11,7 +11,7 @@ from pipegraft.domain.maturity.signals.manifests import Container, manifests
 from pipegraft.domain.merging import merge
 from pipegraft.errors import Place
 from pipegraft.hookspecs import hookimpl
-from pipegraft.model.appspec import AppComponent
+from pipegraft.model.appspec import AppComponent, AppEnvironment
 from pipegraft.model.maturity import Dimension, Evidence, Finding, Signal, no, unseen, yes
 from pipegraft.ports.maturity import Iac, Repository, Tree
 
@@ -31,12 +31,12 @@ def _declared(iac: Iac) -> Iterator[_Declared]:
     if iac.app is None:
         return
     names = list(iac.environments)
-    here = iac.environments[names[-1]].components if names else {}
+    last = iac.environments[names[-1]] if names else AppEnvironment()
     text = (iac.tree.read(f"{iac.folder}app.yaml") or "").splitlines()
     for name, one in iac.app.components.items():
-        if one.intimacy == "in-process" or one.job is not None:
+        if one.intimacy == "in-process" or one.job is not None or name in last.without:
             continue
-        merged = merge(one, here[name]) if name in here else one
+        merged = merge(one, last.components[name]) if name in last.components else one
         line = next(
             (at for at, line in enumerate(text, 1) if re.match(rf"\s+{re.escape(name)}\s*:", line)), 0
         )
