@@ -31,7 +31,8 @@ CASES = [
     ("a[b-d]e", "ace", True),
     ("a[^b-d]e", "aze", True),
     ("a[^b-d]e", "ace", False),
-    ("[]a]", "]", True),
+    (r"[\]a]", "]", True),
+    (r"[\-a]", "-", True),
     ("[[]a", "[a", True),
     ("*.md", "README.md", True),
     ("*.md", "docs/README.md", False),
@@ -58,22 +59,41 @@ CASES = [
     ("*\n!keep\nkeep/not", "keep/not", True),
     ("\ufeffdir", "dir", True),
     ("größe", "größe", True),
+    ("dir/sub\n!dir", "dir/sub", True),
+    ("dir/.env\n!dir\n!dir/a", "dir/.env", True),
+    ("dir/.env\n!dir/.env", "dir/.env", False),
+    ("*\n!**/*.txt", "dir/b.txt", False),
+    ("a\r\nb\r\n", "b", True),
+    ("ab\rabc", "ab", False),
+    ("a\u2028b", "b", False),
     ("", "anything", False),
 ]
 
 
+def ignores(rules: IgnoreRules, path: str) -> bool:
+    """As a walk from the top finds it."""
+    ignored, matches = rules.look(path.partition("/")[0])
+    for depth in range(1, path.count("/") + 1):
+        ignored, matches = rules.look("/".join(path.split("/")[: depth + 1]), matches)
+    return ignored
+
+
 @pytest.mark.parametrize(("text", "path", "ignored"), CASES)
 def test_a_path_is_ignored_as_the_engine_ignores_it(text: str, path: str, ignored: bool) -> None:
-    assert IgnoreRules(text).ignores(path) is ignored
+    assert ignores(IgnoreRules(text), path) is ignored
 
 
 def test_every_pattern_that_cannot_be_read_is_named_with_its_line() -> None:
     with pytest.raises(ConfigError) as caught:
-        IgnoreRules("ok\n[a-\n\n!\n[z-a]\n", "web/.dockerignore")
+        IgnoreRules("ok\n[a-\n\n!\n[z-a]\n!/\nend\\\n[]a]\n[-a]\n", "web/.dockerignore")
     places = [str(problem.place) for problem in caught.value.problems]
-    assert places == ["web/.dockerignore:2", "web/.dockerignore:4", "web/.dockerignore:5"]
+    assert places == [
+        "web/.dockerignore:2",
+        "web/.dockerignore:4",
+        *(f"web/.dockerignore:{line}" for line in range(5, 10)),
+    ]
 
 
 def test_an_exception_can_undo_what_comes_before_the_file() -> None:
-    assert IgnoreRules("", before=(".git",)).ignores(".git/config")
-    assert not IgnoreRules("!.git", before=(".git",)).ignores(".git/config")
+    assert ignores(IgnoreRules("", before=(".git",)), ".git/config")
+    assert not ignores(IgnoreRules("!.git", before=(".git",)), ".git/config")

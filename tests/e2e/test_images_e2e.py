@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -188,6 +190,38 @@ def test_a_dockerfile_is_built_pushed_pulled_and_run(
     assert (
         run("docker", "--host", engine, "run", "--rm", "--network=none", "web:v1") == "hello from the image\n"
     )
+
+
+@pytest.mark.parametrize(
+    "ignored",
+    [
+        b"*.txt\n# *.env\n  .env  \n",
+        b"\xef\xbb\xbf/a/\r\n*.txt\r\n",
+        b"*\n!a/b/\nc\n!**\n*.txt\n",
+        b"**/b\n!a/b/c.txt\n",
+        b"a/**\n!a/x\n./.env\nd//e\n",
+        b"?\n[^.]*\n!x[!-y]z\n",
+        b"*/*\n**/.*\n",
+        b"a\rb\n",
+    ],
+)
+def test_what_is_ignored_is_what_docker_ignores(engine: str, tmp_path: Path, ignored: bytes) -> None:
+    need("docker")
+    for name in ("a/b/c.txt", "a/b/d", "a/x", "d/e", "x y/z", "b.txt", ".env", "d/.env", "c"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY . /all/\n")
+    (tmp_path / ".dockerignore").write_bytes(ignored)
+    docker = ["docker", "--host", engine]
+    # Without BuildKit: then the command itself leaves out what is ignored, whatever the engine is.
+    image = run(*docker, "build", "--quiet", tmp_path, DOCKER_BUILDKIT="0").strip()
+    container = run(*docker, "create", "--network=none", image, "nothing").strip()
+    archive = subprocess.run([*docker, "cp", f"{container}:/all", "-"], capture_output=True, check=True)
+    run(*docker, "rm", container)
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
+        theirs = {member.name.removeprefix("all/") for member in tar if member.isfile()}
+    ours = {entry.path for entry in read_context(tmp_path).entries if entry.kind == "file"}
+    assert ours == theirs - {".dockerignore"}
 
 
 @pytest.mark.parametrize(

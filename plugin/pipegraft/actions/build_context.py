@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipegraft.actions.known_files import KnownFiles
-from pipegraft.domain.images.ignore import IgnoreRules
+from pipegraft.domain.images.ignore import IgnoreRules, Matches
 from pipegraft.errors import UsageError
 from pipegraft.ports.images import ContextEntry
 from pipegraft.values import dataclass
@@ -69,21 +69,23 @@ def read_context(folder: Path, kept: Path | None = None) -> BuildContext:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()  # line ends as they are
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
         raise UsageError(f"expected UTF-8 text in {path}: {error}") from error
 
 
-def _walk(folder: Path, prefix: str, rules: IgnoreRules) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def _walk(
+    folder: Path, prefix: str, rules: IgnoreRules, above: Matches = ()
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
     with os.scandir(folder) as found:
         for item in found:
             path = prefix + item.name
-            ignored = rules.ignores(path)
+            ignored, matches = rules.look(path, above)
             is_folder = item.is_dir(follow_symlinks=False)
             if is_folder and (not ignored or rules.has_exceptions):
-                yield from _walk(Path(item.path), f"{path}/", rules)
+                yield from _walk(Path(item.path), f"{path}/", rules, matches)
             if not ignored:
                 yield path, item
 

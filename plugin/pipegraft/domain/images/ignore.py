@@ -1,4 +1,4 @@
-"""`.dockerignore` rules, as the Docker engine reads them (moby: patternmatcher and ignorefile)."""
+"""`.dockerignore` rules, as docker reads them (github.com/moby/patternmatcher, with its `ignorefile`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterable
 from pipegraft.errors import ConfigError, Place, Problem
 from pipegraft.values import dataclass
 
-__all__ = ["IgnoreRules"]
+__all__ = ["IgnoreRules", "Matches"]
+
+Matches = tuple[bool, ...]
+"""For each pattern, whether it matches a folder or one above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,8 @@ class IgnoreRules:
     """Which paths of a build context do not count.
 
     Arguments:
-        text: lines of a `.dockerignore`; the last pattern that matches a path or one of its parents wins,
-            and ``!`` brings a path back.
+        text: lines of a `.dockerignore`; the last pattern that matches wins, and ``!`` brings a path back.
+            What matches a folder matches everything in it.
         file: its name, for messages.
         before: patterns that come ahead of the file's own and can be undone by it.
 
@@ -35,7 +38,7 @@ class IgnoreRules:
     def __init__(self, text: str = "", file: str = ".dockerignore", before: Iterable[str] = ()) -> None:
         problems: list[Problem] = []
         self._patterns = [_compile(line) for line in before]
-        for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
+        for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
             if line.startswith("#") or not line.strip():
                 continue
             try:
@@ -51,15 +54,25 @@ class IgnoreRules:
         self.has_exceptions = any(pattern.exception for pattern in self._patterns)
         """Whether something below an ignored folder may count after all."""
 
-    def ignores(self, path: str) -> bool:
-        """Whether this POSIX path, relative to the context, does not count."""
-        parts = path.split("/")
-        lineage = [path, *("/".join(parts[:depth]) for depth in range(1, len(parts)))]
+    def look(self, path: str, above: Matches = ()) -> tuple[bool, Matches]:
+        """Whether a path does not count, and what must be known of it to look at what it holds.
+
+        Arguments:
+            path: POSIX path relative to the context.
+            above: what this said of the folder that holds it; nothing at the top.
+        """
         ignored = False
-        for pattern in self._patterns:
-            if pattern.exception == ignored and any(map(pattern.matches, lineage)):
+        matches: list[bool] = []
+        for number, pattern in enumerate(self._patterns):
+            match = bool(above) and above[number]
+            # A pattern that would change nothing is not tried, and then does not count for what is below
+            # either: after `dir/a`, the line `!dir` brings nothing back.
+            if not match and pattern.exception == ignored:
+                match = pattern.matches(path)
+            if match:
                 ignored = not pattern.exception
-        return ignored
+            matches.append(match)
+        return ignored, tuple(matches)
 
 
 @functools.cache
@@ -68,7 +81,7 @@ def _compile(line: str) -> _Pattern:
     exception = pattern.startswith("!")
     if exception:
         pattern = pattern[1:].strip()
-        if not pattern:
+        if not pattern.strip("/"):
             raise ValueError("'!' stands alone")
     pattern = posixpath.normpath(pattern)
     if len(pattern) > 1:
@@ -103,7 +116,9 @@ def _translate(pattern: str) -> tuple[str, bool]:
         at += 1
         if char in "*?":
             expression += "[^/]*" if char == "*" else "[^/]"
-        elif char == "\\" and at < len(pattern):
+        elif char == "\\":
+            if at == len(pattern):
+                raise ValueError("'\\' stands at the end")
             expression += re.escape(pattern[at])
             at += 1
         elif char == "[":
@@ -118,9 +133,11 @@ def _translate(pattern: str) -> tuple[str, bool]:
 
 
 def _class_end(pattern: str, start: int) -> int:
-    at = start
-    while at < len(pattern) and (pattern[at] != "]" or at == start):
-        at += 2 if pattern[at] == "\\" else 1
-    if at >= len(pattern):
-        raise ValueError("'[' is not closed")
-    return at
+    found = _CLASS.match(pattern, start)
+    if not found:
+        raise ValueError("'[' does not begin characters and ranges that end with ']'")
+    return found.end() - 1
+
+
+_CLASS = re.compile(r"\^?(?:(?:\\.|[^]\\-])(?:-(?:\\.|[^]\\-]))?)+\]", re.DOTALL)
+"""As Go's `path/filepath.Match` has it; ``]`` and ``-`` stand behind a backslash."""
