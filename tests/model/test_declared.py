@@ -165,7 +165,10 @@ def test_values_are_read_as_their_type(key: str, data: Any, value: Any) -> None:
         ("by-name", [], "expected a mapping"),
         ("inner", "text", "expected a mapping"),
         ("path", "", "expected text, found none"),
-        ("mixed", [1], "expected a whole number"),
+        ("mixed", [1], "expected a whole number, text or a mapping"),
+        ("mixed", True, "expected a whole number or text; put quotes around it"),
+        ("mixed", {"kind": "up"}, "expected 'left' or 'right'"),
+        ("path", [], "expected text"),
         ("open", {"name": "a\n"}, "expected text that matches '^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$'"),
     ],
 )

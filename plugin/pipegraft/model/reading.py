@@ -180,16 +180,26 @@ def _takes(annotation: Any) -> Callable[[Any], bool]:
 def _union(
     members: tuple[tuple[Callable[[Any], bool], Reader], ...], data: Any, route: Route, faults: list[Fault]
 ) -> Any:
-    """The first member of the data's form that reads it; else the first one's fault."""
-    first: list[Fault] = []
-    for _takes_it, read in [one for one in members if one[0](data)] or members[:1]:
+    """The first member of the data's form that reads it; else what is wrong for all of them."""
+    refusals: list[list[Fault]] = []
+    for read in [read for takes, read in members if takes(data)] or [read for _takes, read in members]:
         found: list[Fault] = []
         value = read(data, route, found)
         if not found:
             return value
-        first = first or found
-    faults.extend(first)
+        refusals.append(found)
+    faults.extend(_either(refusals, route))
     return None
+
+
+def _either(refusals: list[list[Fault]], route: Route) -> list[Fault]:
+    """One fault for members that each want something else here; the first member's if they look deeper."""
+    if any(fault.route != route or fault.kind != "value" for refusal in refusals for fault in refusal):
+        return refusals[0]
+    said = dict.fromkeys(refusal[0].message.removeprefix("expected ") for refusal in refusals)
+    *most, last = [one for one in said if one != "nothing"]
+    wanted = f"{', '.join(most)} or {last}" if most else last
+    return [refusals[0][0]._replace(message=f"expected {wanted}")]
 
 
 def _list(read: Reader, data: Any, route: Route, faults: list[Fault]) -> Any:
