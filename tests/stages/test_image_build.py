@@ -13,7 +13,7 @@ from pipegraft.errors import BuildFailed, OutsideError, Unreachable, UsageError
 from pipegraft.model.delivery import Delivery
 from pipegraft.model.release import Release, Source
 from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.images import BuildRequest, FakeImageBuilder, ImageToSign
+from pipegraft.ports.images import BuildRequest, FakeImageBuilder, ImageToSign, InstalledPackages, Package
 from pipegraft.ports.progress import RecordingProgress
 from pipegraft.ports.registry import Descriptor, FakeRegistry, Registry
 from pipegraft.ports.release_store import FakeReleaseStore
@@ -272,6 +272,22 @@ def test_the_bill_of_materials_names_every_file(world: World) -> None:
     bill = referrers(world, "pricing")["application/vnd.cyclonedx+json"]
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.5")
     assert [(one["type"], one["name"]) for one in bill["components"]] == [("file", "file")]
+
+
+def test_a_package_database_that_is_not_read_is_said_and_the_bill_is_incomplete(world: World) -> None:
+    def installed(request: BuildRequest) -> None:
+        assert request.note_packages
+        unread = ("var/lib/rpm/Packages",) if request.component == "pricing" else ()
+        request.note_packages(InstalledPackages((Package("pkg:apk/a@1", "a", "1", "db"),), unread))
+
+    world.maker.before = installed
+    world.run()
+    warned = [(one.subject, one.message) for one in world.progress.events if one.kind == "warning"]
+    assert [subject for subject, _message in warned] == ["pricing"]
+    assert "the SBOM lacks what 'var/lib/rpm/Packages' lists" in warned[0][1]
+    bills = [referrers(world, name)["application/vnd.cyclonedx+json"] for name in ("pricing", "runtime")]
+    assert [bill["compositions"][0]["aggregate"] for bill in bills] == ["incomplete", "unknown"]
+    assert all("pkg:apk/a@1" in [one.get("purl") for one in bill["components"]] for bill in bills)
 
 
 def test_attestations_can_be_left_out(world: World) -> None:

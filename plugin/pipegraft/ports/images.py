@@ -18,6 +18,7 @@ __all__ = [
     "FakeImageBuilder",
     "ImageBuilder",
     "ImageToSign",
+    "InstalledPackages",
     "Package",
 ]
 
@@ -81,6 +82,19 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True)
+class InstalledPackages:
+    """What the package databases in the layers of an image say.
+
+    Arguments:
+        packages: those they list.
+        unread: databases that are there and could not be read.
+    """
+
+    packages: Sequence[Package]
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class BuildExtras:
     """What only some builders can use; the others refuse a component that asks for it.
 
@@ -134,7 +148,7 @@ class BuildRequest:
     platform: str = "linux/amd64"
     input_hash: str = ""
     extras: BuildExtras = field(default_factory=BuildExtras)
-    note_packages: Callable[[Sequence[Package]], None] | None = None
+    note_packages: Callable[[InstalledPackages], None] | None = None
     cache: Path | None = None
 
 

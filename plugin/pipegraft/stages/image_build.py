@@ -18,7 +18,7 @@ from pipegraft.model.base import Name
 from pipegraft.model.delivery import Delivery
 from pipegraft.model.fields import Field
 from pipegraft.model.release import BuiltImage
-from pipegraft.ports.images import BuildRequest, ImageBuilder, ImageToSign, Package
+from pipegraft.ports.images import BuildRequest, ImageBuilder, ImageToSign, InstalledPackages
 from pipegraft.ports.registry import Descriptor, Registry
 from pipegraft.ports.stage import Requirement, Stage, StageContext, StageInputs
 
@@ -189,7 +189,7 @@ class _Worker:
         prepared = prepare_build(self._settings, name, builder_name, builder, upstream)
         request = prepared.request
         for note in prepared.notes:
-            self._context.report("warning", f"{name}: {note}", name)
+            self._context.report("warning", note, name)
         tag = request.input_hash
         found = None if self._inputs.force else self._registry.find(request.repository, tag)
         if found is None:
@@ -200,7 +200,7 @@ class _Worker:
                 self._context.report("progress", line, name)
 
             started = self._context.clock.now()
-            seen: list[Sequence[Package]] = []
+            seen: list[InstalledPackages] = []
             asked = replace(request, note_packages=seen.append if self._inputs.attest else None)
             image = builder.build(asked, self._registry, note_line)
             if self._inputs.attest:
@@ -241,13 +241,17 @@ class _Worker:
         prepared: PreparedBuild,
         builder: str,
         started: float,
-        seen: Sequence[Sequence[Package]],
+        seen: Sequence[InstalledPackages],
     ) -> None:
         from pipegraft.actions.attest import attest  # noqa: PLC0415 - most runs build nothing
         from pipegraft.actions.image_packages import packages_of_context  # noqa: PLC0415
         from pipegraft.domain.images.attestations import BuildFacts  # noqa: PLC0415
 
-        found = [packages_of_context(prepared.request), *seen]
+        unread = [path for one in seen for path in one.unread]
+        for path in unread:
+            lacking = f"the SBOM lacks what '{path}' lists: it is of a kind that is not read, or damaged"
+            self._context.report("warning", lacking, prepared.request.component)
+        found = [packages_of_context(prepared.request), *(one.packages for one in seen)]
         facts = BuildFacts(
             image=image,
             request=prepared.request,
@@ -260,6 +264,7 @@ class _Worker:
             dependencies=prepared.dependencies,
             packages=[package for packages in found for package in packages],
             sees_all=bool(seen),
+            unread=unread,
         )
         attest(self._registry, facts)
 

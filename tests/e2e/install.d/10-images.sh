@@ -3,5 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 ./packages docker-registry=docker-registry skopeo=skopeo umoci=umoci dockerd=docker.io busybox=busybox-static \
-    openssl=openssl
+    openssl=openssl rpmbuild=rpm
 ./packages docker=docker-cli # where docker.io does not bring it: from Debian 13 on

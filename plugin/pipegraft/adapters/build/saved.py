@@ -25,7 +25,7 @@ from pipegraft.domain.images.documents import (
     image_manifest,
 )
 from pipegraft.errors import OutsideError
-from pipegraft.ports.images import BuildRequest, Package
+from pipegraft.ports.images import BuildRequest, InstalledPackages
 from pipegraft.ports.registry import Descriptor, Registry
 
 __all__ = ["push_saved"]
@@ -81,7 +81,7 @@ def push_saved(
     return manifest.descriptor
 
 
-def _packages(saved: _Saved) -> tuple[Package, ...]:
+def _packages(saved: _Saved) -> InstalledPackages:
     try:
         return packages_of_layers([functools.partial(saved.open, name) for name in saved.layers])
     except tarfile.TarError as error:

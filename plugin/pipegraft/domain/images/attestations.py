@@ -59,6 +59,7 @@ class BuildFacts:
         dependencies: image or component that it is built from → digest; empty where nobody knows it.
         packages: what it holds, as far as it is known.
         sees_all: whether the packages of all its layers are among them, those of its base too.
+        unread: package databases in it that could not be read.
     """
 
     image: Descriptor
@@ -72,6 +73,7 @@ class BuildFacts:
     dependencies: Mapping[str, str] = field(default_factory=dict)
     packages: Sequence[Package] = ()
     sees_all: bool = False
+    unread: Sequence[str] = ()
 
 
 def provenance(facts: BuildFacts) -> Document:

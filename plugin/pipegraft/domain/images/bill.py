@@ -49,7 +49,7 @@ def sbom(facts: BuildFacts) -> Document:
         for entry in request.entries
         if entry.kind == "file"
     ]
-    complete = facts.sees_all or not (request.base or facts.dependencies)
+    complete = not facts.unread and (facts.sees_all or not (request.base or facts.dependencies))
     bill: dict[str, Any] = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",

@@ -15,6 +15,8 @@ from pipegraft.ports.images import Package
 __all__ = [
     "DATABASES",
     "OS_RELEASE",
+    "RPM_DATABASES",
+    "UNREAD_DATABASES",
     "is_database",
     "is_lock_file",
     "read_database",
@@ -24,6 +26,14 @@ __all__ = [
 
 DATABASES = ("var/lib/dpkg/status", "lib/apk/db/installed", "usr/lib/apk/db/installed")
 """Where distributions keep what is installed; distroless images have a folder instead, see `is_database`."""
+RPM_DATABASES = tuple(f"{folder}/rpmdb.sqlite" for folder in ("var/lib/rpm", "usr/lib/sysimage/rpm"))
+"""Where RPM keeps what is installed, from version 4.16 on; see `pipegraft.domain.images.rpm`."""
+UNREAD_DATABASES = tuple(
+    f"{folder}/{name}"
+    for folder in ("var/lib/rpm", "usr/lib/sysimage/rpm")
+    for name in ("Packages", "Packages.db")
+)
+"""Where RPM keeps it in other forms (Berkeley DB, ndb), which are not read."""
 OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
 
 _DISTROLESS = "var/lib/dpkg/status.d/"
