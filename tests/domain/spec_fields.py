@@ -279,8 +279,8 @@ def placements() -> dict[str, tuple[Data, Data]]:
         ),
         "gray": ({"app": "shop", "components": stable}, {**ENVIRONMENT, "components": {}, "gray": gray}),
         "policies, without a component": (
-            PLAIN,
-            {**nothing, "without": [next(reversed(PLAIN["components"]))]},
+            {**PLAIN, "components": {**PLAIN["components"], "absent": {}}},
+            {**nothing, "without": ["absent"]},
         ),
         "policies of the app": ({**PLAIN, "policies": POLICIES}, nothing),
         "policies of the app, other": ({**PLAIN, "policies": _other_policies()}, nothing),

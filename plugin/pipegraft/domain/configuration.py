@@ -75,7 +75,7 @@ def _problem(marked: Marked, base: Route, fault: Fault, beside: Iterable[str]) -
         import difflib  # noqa: PLC0415 - for those who mistyped
 
         known = sorted({*fault.known, *(beside if len(fault.route) == 1 else ())})
-        close = difflib.get_close_matches(str(route[-1]), known, n=1, cutoff=0.7)
+        close = difflib.get_close_matches(str(route[-1]), known, n=1, cutoff=0.65)
         others = f"remove it, or use one of: {', '.join(known)}" if known else "remove it"
         fix = f"write '{close[0]}'" if close else others
         return Problem(f"unknown key '{dotted}'", marked.place(route, key=True), fix)
