@@ -47,6 +47,10 @@ def test_wants_a_dockerfile_and_docker(
     [
         ("echo step one; echo failed to solve; exit 17", (BuildFailed, "exit code 17: failed to solve")),
         ("echo unknown flag: --cache-to; echo See help; exit 125", (UsageError, "without its buildx plugin")),
+        (
+            "echo Cache export is not supported for the docker driver.; echo Learn more; exit 1",
+            (UsageError, "cannot write such a cache"),
+        ),
         ("echo ERROR: Cannot connect to the Docker daemon at x >&2; exit 1", (Unreachable, "DOCKER_HOST")),
     ],
 )
@@ -64,6 +68,17 @@ def test_failures_are_told_apart(
         BuildxBuilder().build(request_, registry, lines.append)
     assert lines
     assert registry.manifests == {}
+
+
+def test_a_builder_that_is_none_is_named_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_: BuildRequest
+) -> None:
+    script = f'[ "$1 $2" = "buildx inspect" ] || touch {tmp_path}/ran; echo \'no builder "a"\' >&2; exit 1'
+    docker(tmp_path, monkeypatch, script)
+    monkeypatch.setenv("BUILDX_BUILDER", "a")
+    with pytest.raises(UsageError, match=r'BUILDX_BUILDER: .*no builder "a"'):
+        BuildxBuilder().build(request_, FakeRegistry(), print)
+    assert not (tmp_path / "ran").exists()
 
 
 SECRETS = BuildExtras(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from harness import free_port, listens, need, run, server
 
 from pipegraft.adapters.registry.credentials import Credentials
@@ -109,6 +111,34 @@ def running_engine() -> Iterator[str]:
                 _empty(f"unix://{socket}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def running_buildkit(folder: Path) -> Iterator[str]:
+    """A BuildKit daemon that needs no engine; its address as ``unix://…``."""
+    need("runc")
+    socket = folder / "buildkit.sock"
+    command = [
+        str(_buildkit_tool("buildkitd")), f"--addr=unix://{socket}", f"--root={folder}/buildkit",
+        "--oci-worker-snapshotter=native", "--oci-worker-net=host", "--containerd-worker=false",
+    ]  # fmt: skip
+    with server(command, folder / "buildkit.log", socket.exists):
+        yield f"unix://{socket}"
+
+
+def docker_with_buildx(folder: Path) -> Path:
+    """A docker configuration with the buildx command, for `DOCKER_CONFIG`."""
+    plugins = folder / "cli-plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "docker-buildx").symlink_to(_buildkit_tool("buildx"))
+    return folder
+
+
+def _buildkit_tool(name: str) -> Path:
+    tool = Path(run(Path(__file__).with_name("buildkit") / "folder").strip()) / name
+    if not tool.exists():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{name} is missing (tests/e2e/install)")
+    return tool
 
 
 def _empty(engine: str) -> None:

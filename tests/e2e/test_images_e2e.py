@@ -15,7 +15,13 @@ from uuid import uuid4
 
 import pytest
 from harness import need, run
-from image_servers import RunningRegistry, running_engine, running_registry
+from image_servers import (
+    RunningRegistry,
+    docker_with_buildx,
+    running_buildkit,
+    running_engine,
+    running_registry,
+)
 
 from pipegraft.actions.build_context import read_context
 from pipegraft.actions.unpack import unpack
@@ -25,7 +31,7 @@ from pipegraft.adapters.build.layer import LayerBuilder
 from pipegraft.adapters.registry.http import HttpRegistry
 from pipegraft.adapters.registry.layout import LayoutRegistry
 from pipegraft.adapters.registry.settings import Endpoint
-from pipegraft.errors import AccessDenied, BuildFailed, Unreachable
+from pipegraft.errors import AccessDenied, BuildFailed, Unreachable, UsageError
 from pipegraft.ports.images import BuildExtras, BuildRequest, InstalledPackages
 from pipegraft.ports.registry import Descriptor, Registry
 from pipegraft.testing.builder_suite import BuilderSuite
@@ -297,6 +303,55 @@ class TestBuildxBuilder(BuilderSuite):
         need("docker")
         (dockerfile_context / "Dockerfile").write_text("FROM scratch\nCOPY --chmod=755 bin /bin\n")
         return dockerfile_context
+
+
+def test_a_registry_keeps_the_cache_of_a_builder_that_needs_no_engine(
+    context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("docker")
+    monkeypatch.setenv("DOCKER_CONFIG", str(docker_with_buildx(tmp_path / "docker")))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine")
+    (context / "Dockerfile").write_text(
+        "FROM scratch\nCOPY bin /bin\n"
+        'RUN ["/bin/busybox", "sh", "-c", "/bin/busybox cat /proc/sys/kernel/random/uuid >/drawn"]\n'
+    )
+    registry = LayoutRegistry(tmp_path / "images")
+    with running_registry(tmp_path / "registry") as server, running_buildkit(tmp_path) as address:
+        run("docker", "buildx", "create", "--name", "apart", "--driver", "remote", address)
+        monkeypatch.setenv("BUILDX_BUILDER", "apart")
+        cache = f"type=registry,ref={server.name}/cache:web"
+
+        def built() -> bytes:
+            request = BuildRequest(
+                "web", context, read_context(context).entries, "web", ("v1",),
+                extras=BuildExtras(cache_from=(cache,), cache_to=(f"{cache},mode=max",)),
+            )  # fmt: skip
+            image = BuildxBuilder().build(request, registry, lambda _line: None)
+            folder = tmp_path / uuid4().hex
+            unpack(registry, "web", image.digest, folder)
+            return (folder / "drawn").read_bytes()
+
+        first = built()
+        run("docker", "buildx", "prune", "--all", "--force")
+        assert built() == first  # drawn once: what the builder forgot, the registry has kept
+        run("docker", "buildx", "prune", "--all", "--force")
+        (context / "bin/another").write_text("changed")
+        assert built() != first
+
+
+def test_the_engines_own_builder_writes_no_such_cache(
+    dockerfile_context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("docker")
+    before_buildx = int(run("docker", "--version").split()[2].split(".")[0]) < 23
+    monkeypatch.setenv("DOCKER_CONFIG", str(docker_with_buildx(tmp_path / "docker")))
+    request = BuildRequest(
+        "web", dockerfile_context, read_context(dockerfile_context).entries, "web", ("v1",),
+        extras=BuildExtras(cache_to=("type=registry,ref=127.0.0.1:1/cache:web",)),
+    )  # fmt: skip
+    said = "without its buildx plugin" if before_buildx else "cannot write such a cache"
+    with pytest.raises(UsageError, match=said):
+        BuildxBuilder().build(request, LayoutRegistry(tmp_path / "images"), lambda _line: None)
 
 
 @pytest.mark.usefixtures("buildkit")

@@ -1,12 +1,14 @@
 """The buildx builder: a Dockerfile that needs BuildKit, built by docker's command line.
 
 ``docker build`` with BuildKit is what `docker buildx build` is in the same program; it knows cache and
-bind mounts, here-documents and other syntaxes, which the engine's API does not.
+bind mounts, here-documents and other syntaxes, which the engine's API does not. It builds with the engine,
+or with the builder that ``BUILDX_BUILDER`` names, which needs none.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,6 +24,7 @@ __all__ = ["BuildxBuilder", "pipegraft_image_builders"]
 
 _NO_ENGINE = "Cannot connect to the Docker daemon"
 _NO_BUILDX = ("buildx component is missing", "unknown flag: --cache-to")
+_NO_CACHE_EXPORT = "Cache export is not supported for the docker driver"
 _SUPPORTS = frozenset({"secrets", "cache"})
 _SHORTEST_HIDDEN = 4
 """Characters; to hide a shorter value would spoil the log and tell the value."""
@@ -57,16 +60,21 @@ class BuildxBuilder:
             with (folder / "context.tar").open("wb") as out:
                 out.writelines(context_blocks(request))
             told = _hiding(log, _secret_values(request))
-            _docker(_build_arguments(request, folder), told, folder / "context.tar")
-            image = (folder / "image-id").read_text().strip()
-            _docker(["image", "save", "--output", str(folder / "image.tar"), image], told)
-            with (folder / "image.tar").open("rb") as archive:
+            archive_file = folder / "image.tar"
+            arguments = [*_build_arguments(request, folder), "-"]
+            if _builds_apart():
+                own = ["buildx", "build", f"--output=type=docker,dest={archive_file}"]
+                _docker([*own, *arguments], told, folder / "context.tar")
+            else:
+                _docker(["build", *arguments], told, folder / "context.tar")
+                image = (folder / "image-id").read_text().strip()
+                _docker(["image", "save", "--output", str(archive_file), image], told)
+            with archive_file.open("rb") as archive:
                 return push_saved(archive, request, registry, base, log)
 
 
 def _build_arguments(request: BuildRequest, folder: Path) -> list[str]:
     arguments = [
-        "build",
         "--progress=plain",
         f"--iidfile={folder}/image-id",
         f"--platform={request.platform}",
@@ -80,7 +88,29 @@ def _build_arguments(request: BuildRequest, folder: Path) -> list[str]:
         arguments.append(f"--cache-from={place}")
     for place in request.extras.cache_to:
         arguments.append(f"--cache-to={place}")
-    return [*arguments, "-"]
+    return arguments
+
+
+def _builds_apart() -> bool:
+    """Whether ``BUILDX_BUILDER`` names a builder that leaves its images with no engine.
+
+    Raises:
+        UsageError: there is no such builder.
+    """
+    name = os.environ.get("BUILDX_BUILDER")
+    if not name:
+        return False
+    inspected = subprocess.run(
+        ["docker", "buildx", "inspect", name], capture_output=True, text=True, check=False, errors="replace"
+    )
+    driver = re.search(r"^Driver:\s*(\S+)", inspected.stdout, re.MULTILINE)
+    if driver is None:
+        said, *_ = inspected.stderr.strip().splitlines() or ["no driver is shown"]
+        raise UsageError(
+            f"BUILDX_BUILDER: expected a builder of docker's buildx: {said}",
+            fix="name one of those that `docker buildx ls` shows",
+        )
+    return driver[1] != "docker"
 
 
 def _secret_values(request: BuildRequest) -> list[str]:
@@ -118,7 +148,7 @@ def _hiding(log: Callable[[str], None], hidden: list[str]) -> Callable[[str], st
 
 def _docker(arguments: list[str], log: Callable[[str], str], context: Path | None = None) -> None:
     last = ""
-    away = lacking = False
+    away = lacking = no_cache = False
     with (
         (context or Path(os.devnull)).open("rb") as given,
         subprocess.Popen(
@@ -136,12 +166,19 @@ def _docker(arguments: list[str], log: Callable[[str], str], context: Path | Non
                 last = log(line.strip())
                 away = away or _NO_ENGINE in last
                 lacking = lacking or any(sign in last for sign in _NO_BUILDX)
+                no_cache = no_cache or _NO_CACHE_EXPORT in last
     if away:
         raise Unreachable(last, fix="start the engine, or set DOCKER_HOST to where one is")
     if lacking:
         raise UsageError(
             "expected a docker command that builds with BuildKit, found one without its buildx plugin",
             fix="install the docker-buildx-plugin package, or name another builder in delivery.yaml",
+        )
+    if no_cache:
+        raise UsageError(
+            "the engine's own builder cannot write such a cache",
+            fix="make another builder (`docker buildx create`) and name it by BUILDX_BUILDER, turn on the"
+            " engine's containerd image store, or write the cache with type=inline",
         )
     if process.returncode != 0:
         raise BuildFailed(f"docker {arguments[0]} ended with exit code {process.returncode}: {last}")
