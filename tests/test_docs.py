@@ -14,7 +14,7 @@ part of what the command prints, ``…`` standing for anything. The comment befo
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import re
 import shutil
@@ -114,23 +114,31 @@ def fleet(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def engines(tmp_path: Path) -> Iterator[None]:
-    """Ends every engine that a page leaves running below the test's folder, with all that it runs."""
+    """Ends every engine that a page leaves running below the test's folder; what it runs ends with it."""
     yield
-    for record in tmp_path.glob("*/engine.json"):
-        process = json.loads(record.read_text())["process"]
-        os.kill(process, signal.SIGTERM)
-        deadline = time.monotonic() + 60
-        while _runs(process):
-            assert time.monotonic() < deadline, f"{record}: the engine does not end"
-            time.sleep(0.1)
+    for process in running_in(tmp_path):
+        if "engine" in words_of(process):
+            os.kill(process, signal.SIGTERM)
+    deadline = time.monotonic() + 60
+    while left := running_in(tmp_path):
+        assert time.monotonic() < deadline, f"still running: {[words_of(process) for process in left]}"
+        time.sleep(0.1)
 
 
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+def running_in(folder: Path) -> list[int]:
+    """Processes whose working folder is below a folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (entry / "cwd").readlink().is_relative_to(folder):
+                found.append(int(entry.name))
+    return found
+
+
+def words_of(process: int) -> list[str]:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_text().rstrip("\0").split("\0")
+    return []
 
 
 @pytest.mark.usefixtures("engines")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 import subprocess
 import tempfile
@@ -24,6 +25,8 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 from gitlab_double import Refused, checked
 
 TOKEN = "glpat-group"
+PERIOD = 60.0
+"""Seconds of a rate limit."""
 
 
 class Repository:
@@ -137,7 +140,10 @@ class Lab:
     Arguments:
         before: called with method and path before a request is served; may raise `Refused`.
         merging: status that a request to merge is refused with, 0 to take it.
-        limit: requests that are answered until `refill` is called, None for no limit.
+        limit: requests that are answered in `PERIOD` seconds, None for no limit.
+        tells: whether answers have headers that tell of the limit.
+        time: seconds since the epoch, as the server's clock has it.
+        refused: how many requests were over the limit.
         merges_behind_pipelines: refuse auto-merge where there is no pipeline to wait for, as GitLab does.
         after: called with them once it was served; if it raises, the client hears nothing.
     """
@@ -154,21 +160,25 @@ class Lab:
         self.merges_behind_pipelines = False
         self.limit: int | None = None
         self.left = 0
+        self.ends = 0.0
+        self.tells = True
+        self.time: Callable[[], float] = time.time
+        self.refused = 0
         self.before: Callable[[str, str], None] = lambda _method, _path: None
         self.after: Callable[[str, str], None] = lambda _method, _path: None
         self._lock = threading.Lock()
 
-    def refill(self) -> None:
-        """Begin another period of the rate limit."""
-        with self._lock:
-            self.left = self.limit or 0
-
     def take(self) -> None:
         """Count a request against the rate limit."""
         with self._lock:
-            if self.limit is not None and self.left == 0:
+            if self.limit is None:
+                return
+            if self.time() >= self.ends:
+                self.left, self.ends = self.limit, self.time() + PERIOD
+            if self.left == 0:
+                self.refused += 1
                 raise Refused(429, "Retry later")
-            self.left -= self.limit is not None
+            self.left -= 1
 
     def add(self, path: str, files: Mapping[str, str] | None, **more: Any) -> int:
         number = len(self.projects) + 1
@@ -445,6 +455,9 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_arguments: object) -> None:
         """Say nothing."""
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(self.lab.time() if timestamp is None else timestamp)
+
     def _serve(self, given: dict[str, Any]) -> None:
         path = urlsplit(self.path).path
         self.lab.calls.append((self.command, path))
@@ -467,12 +480,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         if links:
             self.send_header("Link", links)
-        if self.lab.limit is not None:
-            reset = int(time.time()) + 60  # a Unix time, as GitLab's documentation of rate limits says
+        if self.lab.limit is not None and self.lab.tells:
+            reset = math.ceil(self.lab.ends)  # a Unix time, as GitLab's documentation of rate limits says
             for name, value in (("Limit", self.lab.limit), ("Remaining", self.lab.left), ("Reset", reset)):
                 self.send_header(f"RateLimit-{name}", str(value))
         if status == 429:
-            self.send_header("Retry-After", "60" if self.lab.limit else "0")
+            left = math.ceil(self.lab.ends - self.lab.time()) if self.lab.limit else 0
+            self.send_header("Retry-After", str(max(0, left)))
         self.end_headers()
         self.wfile.write(content)
 

@@ -8,12 +8,14 @@ from collections.abc import Callable
 import pytest
 from fleet_files import PIPELINE
 from gitlab_double import Refused
-from group_double import TOKEN, Lab
+from group_double import PERIOD, TOKEN, Lab
 
+from pipegraft.adapters.forge.group import TOKEN as VARIABLE
 from pipegraft.adapters.forge.group import GitLabGroup, open_group
 from pipegraft.errors import AccessDenied, UsageError
 from pipegraft.manager import Plugins
 from pipegraft.model.injection import TemplateSource
+from pipegraft.ports.clock import FakeClock
 from pipegraft.ports.progress import RecordingProgress
 from pipegraft.usecases.fleet.edits import Editor, bumping, ejecting, injecting, upgrading
 from pipegraft.usecases.fleet.propose import Campaign, Outcome, propose_to_all, select
@@ -217,20 +219,42 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_server_says(
     lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
+    now = [1_700_000_000.0]
 
     def sleep(seconds: float) -> None:
         if seconds >= 1:  # the server thread of the double also sleeps
             slept.append(seconds)
-            lab.refill()
+            now[0] = lab.ends
 
     monkeypatch.setattr("time.sleep", sleep)
     for number in range(12):
         add(f"shop{number}")
-    lab.limit = lab.left = 10
+    lab.limit, lab.tells, lab.time = 10, False, lambda: now[0]
     assert set(states(propose(forge, inject)).values()) == {"proposed"}
     assert len(lab.requests) == 12
-    assert slept
+    assert lab.refused
     assert set(slept) == {60}
+
+
+@pytest.mark.parametrize("limit", [10, 40])
+def test_a_server_that_tells_its_rate_limit_has_nothing_to_refuse(
+    lab: Lab, add: Callable[..., int], inject: Campaign, limit: int
+) -> None:
+    clock = FakeClock()
+    told: list[float] = []
+    lab.limit, lab.time = limit, clock.now
+    for number in range(30):
+        add(f"shop{number}")
+    began = clock.now()
+    forge = open_group("acme", lab.url, {VARIABLE: TOKEN}, clock=clock, held_back=told.append)
+    projects = select(forge, ())
+    outcomes = propose_to_all(forge, inject, projects, RecordingProgress(), jobs=1)  # the clock jumps
+    assert {one.state for one in outcomes} == {"proposed"}
+    assert lab.refused == 0
+    periods = len(lab.calls) / limit
+    assert periods > 3
+    assert clock.now() - began <= PERIOD * (periods + 1)  # and no longer than it must
+    assert bool(told) == (limit == 10)  # six seconds between two requests are worth a word
 
 
 def test_pages_of_projects_are_all_read(lab: Lab, forge: GitLabGroup) -> None:

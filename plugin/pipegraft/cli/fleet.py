@@ -99,7 +99,13 @@ def forge_of(group: str, server: str | None) -> Forge:
     """The group on its server, with the token of the environment."""
     from pipegraft.adapters.forge.group import open_group  # noqa: PLC0415
 
-    return open_group(group, server, os.environ)
+    return open_group(group, server, os.environ, held_back=_tell_limit)
+
+
+def _tell_limit(seconds: float) -> None:
+    click.echo(
+        f"GitLab's rate limit is nearly used up: the next request goes out in {seconds:.0f} s", err=True
+    )
 
 
 @contextmanager

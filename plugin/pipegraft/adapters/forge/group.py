@@ -8,14 +8,17 @@ request; what concerns all projects is asked of the group.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from pipegraft.adapters.clock import SystemClock
 from pipegraft.adapters.forge.gitlab import commit_action, or_none, translated
+from pipegraft.adapters.forge.pace import Pace
 from pipegraft.errors import Held, Locked, UsageError
 from pipegraft.model.fleet import Change, ForgeProject, PipelineRun, Proposal, ProposalState
+from pipegraft.ports.clock import Clock
 
 if TYPE_CHECKING:
     from gitlab import Gitlab
@@ -36,13 +39,22 @@ _NOT_NOW = frozenset({401, 403, 405, 406, 409, 422})
 _ENDED = {"success": True, "failed": False}
 
 
-def open_group(name: str, server: str | None, environment: Mapping[str, str]) -> GitLabGroup:
+def open_group(
+    name: str,
+    server: str | None,
+    environment: Mapping[str, str],
+    *,
+    clock: Clock | None = None,
+    held_back: Callable[[float], None] = lambda _seconds: None,
+) -> GitLabGroup:
     """The group of that name; nothing is asked of it yet.
 
     Arguments:
         name: its full path, or its number.
         server: URL of the server; ``CI_SERVER_URL`` if None.
         environment: ``PIPEGRAFT_GITLAB_TOKEN`` holds a token with the scope ``api``.
+        clock: this machine's if None.
+        held_back: hears for how many seconds requests wait because the server's rate limit is nearly used up.
 
     Raises:
         UsageError: there is no token, or the server is not known.
@@ -60,11 +72,16 @@ def open_group(name: str, server: str | None, environment: Mapping[str, str]) ->
             fix="set it to a group access token with the scope 'api' and the role Developer",
         )
 
+    pace = Pace(clock or SystemClock(), held_back)
+
     # GitLab says when to ask again (429), and what it could not do (5xx) may be asked again: a commit
     # replaces its branch, and a second merge request for it is refused.
     class Patient(gitlab.Gitlab):
         def http_request(self, *arguments: Any, **words: Any) -> Any:
-            return super().http_request(*arguments, **{"max_retries": _RETRIES, **words})
+            pace.wait()
+            answer = super().http_request(*arguments, **{"max_retries": _RETRIES, **words})
+            pace.learn(answer.headers)
+            return answer
 
     client = Patient(
         base.rstrip("/"),
