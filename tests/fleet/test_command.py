@@ -131,6 +131,28 @@ def test_upgrade_goes_in_waves_and_is_taken_back(lab: Lab, add: Callable[..., in
     assert not lab.opened()
 
 
+def test_waves_are_shown_with_every_difference_before_anything_is_proposed(
+    lab: Lab, add: Callable[..., int], fleet: Fleet
+) -> None:
+    for number in range(4):
+        add(f"shop{number}")
+    fleet("inject", "--from-project", "platform/pipegraft", "--ref", "v0.0.9")
+    for request in lab.opened():
+        lab.merge(request, at=1.0)
+    made = len(lab.requests)
+    words = ("upgrade", "--to", "v0.1.0", "--steps", "25%,100%")
+    shown = fleet(*words, "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.count("-    ref: v0.0.9") == shown.stdout.count("+    ref: v0.1.0") == 4 * 3
+    planned = json.loads(fleet(*words, "--dry-run", "--json").stdout)
+    assert [one["wave"] for one in planned] == [1, 2, 2, 2]
+    assert {one["state"] for one in planned} == {"proposed"}
+    assert len(lab.requests) == made
+    fleet(*words)
+    (request,) = lab.opened()
+    assert lab.projects[request["project_id"]]["path_with_namespace"] == planned[0]["project"]
+
+
 def test_a_project_that_refuses_is_exit_code_1(lab: Lab, fleet: Fleet) -> None:
     lab.add("broken", {".gitlab-ci.yml": "a: [", "delivery.yaml": "app: 1"})
     done = fleet("inject")

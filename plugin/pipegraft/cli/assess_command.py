@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pipegraft.cli.common import json_option, load_plugins, print_json, write_page
-from pipegraft.cli.fleet import forge_of, propose, shown
+from pipegraft.cli.fleet import propose, shown
+from pipegraft.cli.fleet_options import forge_of
 from pipegraft.errors import UsageError
 
 if TYPE_CHECKING:

@@ -1,111 +1,25 @@
-"""What the commands of `pipegraft fleet` share: their options, and how they show what they did."""
+"""How the commands of `pipegraft fleet` show what they did."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import click
-
-from pipegraft.cli.common import json_option, print_json
+from pipegraft.cli.common import print_json
 
 if TYPE_CHECKING:
+    from pipegraft.cli.fleet_options import InWaves, OnGroup
     from pipegraft.ports.forge import Forge
     from pipegraft.ports.progress import Progress
     from pipegraft.usecases.fleet.propose import Campaign, Outcome
     from pipegraft.usecases.fleet.survey import Standing
     from pipegraft.usecases.fleet.waves import Watch
 
-__all__ = [
-    "exit_code",
-    "forge_of",
-    "in_waves",
-    "on_group",
-    "propose",
-    "proposing",
-    "show_roll_out",
-    "shown",
-    "watch_of",
-]
-
-F = TypeVar("F", bound=Callable[..., Any])
+__all__ = ["exit_code", "propose", "show_roll_out", "shown"]
 
 _COLUMNS = ("project", "state", "note")
 _QUIET = {"current", "skipped"}
-
-
-def on_group(function: F) -> F:
-    """The options of every command."""
-    for option in (
-        click.option("--group", required=True, help="Full path of the group; subgroups are included."),
-        click.option("--server", metavar="URL", help="The GitLab server; CI_SERVER_URL if absent."),
-        click.option(
-            "--filter", "patterns", multiple=True, metavar="GLOB", help="Only these paths; repeatable."
-        ),
-        click.option(
-            "--jobs", type=click.IntRange(1, 32), default=8, show_default=True, help="Projects at once."
-        ),
-        json_option,
-    ):
-        function = option(function)
-    return function
-
-
-def proposing(function: F) -> F:
-    """The options of commands that propose one change to all projects at once."""
-    for option in (
-        click.option("--dry-run", is_flag=True, help="Show every difference and propose nothing."),
-        click.option("--auto-merge", is_flag=True, help="Merge each request once its project allows."),
-    ):
-        function = option(function)
-    return function
-
-
-def in_waves(function: F) -> F:
-    """The options of commands that go through a fleet in waves."""
-    for option in (
-        click.option(
-            "--steps", default="1%,10%,50%,100%", show_default=True, help="Share of the fleet in each wave."
-        ),
-        click.option(
-            "--wait",
-            type=float,
-            default=0.0,
-            metavar="SECONDS",
-            help="Wait so long for merges and pipelines; without it, do what is due and leave.",
-        ),
-        click.option(
-            "--poll",
-            type=click.FloatRange(min=0.01),
-            default=60.0,
-            show_default=True,
-            help="Seconds between looks.",
-        ),
-        click.option(
-            "--min-runs",
-            type=click.IntRange(0),
-            default=1,
-            show_default=True,
-            help="Pipelines each project must have finished since, before the next wave.",
-        ),
-    ):
-        function = option(function)
-    return function
-
-
-def forge_of(group: str, server: str | None) -> Forge:
-    """The group on its server, with the token of the environment."""
-    from pipegraft.adapters.forge.group import open_group  # noqa: PLC0415
-
-    return open_group(group, server, os.environ, held_back=_tell_limit)
-
-
-def _tell_limit(seconds: float) -> None:
-    click.echo(
-        f"GitLab's rate limit is nearly used up: the next request goes out in {seconds:.0f} s", err=True
-    )
 
 
 @contextmanager
@@ -121,14 +35,6 @@ def shown(title: str) -> Iterator[Progress]:
     with open_progress() as progress:
         progress.emit(Event("started", title, "fleet"))
         yield progress
-
-
-def watch_of(steps: str, wait: float, poll: float, min_runs: int, jobs: int) -> Watch:
-    """How waves are watched, from what a user wrote."""
-    from pipegraft.domain.fleet.waves import parse_steps  # noqa: PLC0415
-    from pipegraft.usecases.fleet.waves import Watch  # noqa: PLC0415
-
-    return Watch(parse_steps(steps), wait, poll, min_runs, jobs=jobs)
 
 
 def propose(
@@ -147,7 +53,6 @@ def propose(
     """
     from rich.console import Console  # noqa: PLC0415
 
-    from pipegraft.reports.fleet import print_diffs  # noqa: PLC0415
     from pipegraft.usecases.fleet.propose import propose_to_all, select  # noqa: PLC0415
 
     with shown(campaign.title) as progress:
@@ -159,32 +64,67 @@ def propose(
         return exit_code(outcomes)
     console = Console()
     if dry_run:
-        for one in outcomes:
-            if one.edit.files:
-                print_diffs(console, one.project.path, one.edit.files, one.edit.before)
+        _diffs(console, outcomes)
     _table(console, outcomes)
     return exit_code(outcomes)
 
 
-def show_roll_out(
-    forge: Forge, campaign: Campaign, patterns: Sequence[str], watch: Watch, *, as_json: bool
-) -> int:
+def _diffs(console: Any, outcomes: Sequence[Outcome]) -> None:
+    from pipegraft.reports.fleet import print_diffs  # noqa: PLC0415
+
+    for one in outcomes:
+        if one.edit.files:
+            print_diffs(console, one.project.path, one.edit.files, one.edit.before)
+
+
+def show_roll_out(place: OnGroup, campaign: Campaign, waves: InWaves) -> int:
     """Bring a change to a fleet in waves as far as it goes now, and show where it stands.
 
     Returns:
         1 if it was taken back; 3 if the forge failed for a project; else 0.
     """
+    from pipegraft.domain.fleet.waves import parse_steps  # noqa: PLC0415
+    from pipegraft.usecases.fleet.waves import Watch  # noqa: PLC0415
+
+    watch = Watch(parse_steps(waves.steps), waves.wait, waves.poll, waves.min_runs, jobs=place.jobs)
+    return (_show_waves if waves.dry_run else _roll_out)(place, campaign, watch)
+
+
+def _show_waves(place: OnGroup, campaign: Campaign, watch: Watch) -> int:
+    """What each wave would bring."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from pipegraft.reports.fleet import print_table  # noqa: PLC0415
+    from pipegraft.usecases.fleet.propose import select  # noqa: PLC0415
+    from pipegraft.usecases.fleet.waves import plan_waves  # noqa: PLC0415
+
+    forge = place.forge
+    with shown(campaign.title) as progress:
+        waves = plan_waves(forge, campaign, watch, projects=select(forge, place.patterns), progress=progress)
+    outcomes = [one for wave in waves for one in wave]
+    numbered = [(number, one) for number, wave in enumerate(waves, 1) for one in wave]
+    if place.as_json:
+        print_json([{"wave": number, **_data(one)} for number, one in numbered])
+        return exit_code(outcomes)
+    console = Console()
+    _diffs(console, outcomes)
+    rows = [(one.project.path, one.state, str(number), one.note) for number, one in numbered]
+    print_table(console, ("project", "state", "wave", "note"), rows, set())
+    return exit_code(outcomes)
+
+
+def _roll_out(place: OnGroup, campaign: Campaign, watch: Watch) -> int:
     from rich.console import Console  # noqa: PLC0415
 
     from pipegraft.adapters.clock import SystemClock  # noqa: PLC0415
     from pipegraft.usecases.fleet.propose import select  # noqa: PLC0415
     from pipegraft.usecases.fleet.waves import roll_out  # noqa: PLC0415
 
+    forge = place.forge
     with shown(campaign.title) as progress:
-        found = roll_out(
-            forge, campaign, watch, projects=select(forge, patterns), clock=SystemClock(), progress=progress
-        )
-    if as_json:
+        projects = select(forge, place.patterns)
+        found = roll_out(forge, campaign, watch, projects=projects, clock=SystemClock(), progress=progress)
+    if place.as_json:
         print_json(
             {
                 "state": found.state,

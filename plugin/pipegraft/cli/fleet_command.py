@@ -7,17 +7,8 @@ from typing import Literal
 import click
 
 from pipegraft.cli.common import load_plugins, print_json
-from pipegraft.cli.fleet import (
-    exit_code,
-    forge_of,
-    in_waves,
-    on_group,
-    propose,
-    proposing,
-    show_roll_out,
-    shown,
-    watch_of,
-)
+from pipegraft.cli.fleet import exit_code, propose, show_roll_out, shown
+from pipegraft.cli.fleet_options import InWaves, OnGroup, Proposing, in_waves, on_group, proposing
 
 __all__ = ["command"]
 
@@ -44,13 +35,8 @@ def command() -> None:
 @click.option("--tag", "tags", multiple=True, help="Tag of the runners that take the jobs; repeatable.")
 def inject(
     *,
-    group: str,
-    server: str | None,
-    patterns: tuple[str, ...],
-    jobs: int,
-    as_json: bool,
-    dry_run: bool,
-    auto_merge: bool,
+    place: OnGroup,
+    how: Proposing,
     mode: Literal["include", "child"] | None,
     after: str | None,
     from_project: str | None,
@@ -78,9 +64,16 @@ def inject(
         "Adds the stages of `delivery.yaml` to the pipeline; your jobs stay as they are, which was proven "
         "before this was proposed. `pipegraft eject` restores your files byte for byte.",
         injecting(load_plugins(), options),
-        auto_merge=auto_merge,
+        auto_merge=how.auto_merge,
     )
-    return propose(forge_of(group, server), campaign, patterns, jobs=jobs, dry_run=dry_run, as_json=as_json)
+    return propose(
+        place.forge,
+        campaign,
+        place.patterns,
+        jobs=place.jobs,
+        dry_run=how.dry_run,
+        as_json=place.as_json,
+    )
 
 
 @command.command("eject")
@@ -88,13 +81,8 @@ def inject(
 @proposing
 def eject(
     *,
-    group: str,
-    server: str | None,
-    patterns: tuple[str, ...],
-    jobs: int,
-    as_json: bool,
-    dry_run: bool,
-    auto_merge: bool,
+    place: OnGroup,
+    how: Proposing,
 ) -> int:
     """Propose to take delivery out again, byte for byte."""
     from pipegraft.usecases.fleet.edits import ejecting  # noqa: PLC0415
@@ -105,14 +93,21 @@ def eject(
         "Take delivery out of the pipeline",
         "Restores the pipeline as it was before `pipegraft inject`.",
         ejecting(load_plugins()),
-        auto_merge=auto_merge,
+        auto_merge=how.auto_merge,
     )
-    return propose(forge_of(group, server), campaign, patterns, jobs=jobs, dry_run=dry_run, as_json=as_json)
+    return propose(
+        place.forge,
+        campaign,
+        place.patterns,
+        jobs=place.jobs,
+        dry_run=how.dry_run,
+        as_json=place.as_json,
+    )
 
 
 @command.command("status")
 @on_group
-def status(*, group: str, server: str | None, patterns: tuple[str, ...], jobs: int, as_json: bool) -> int:
+def status(*, place: OnGroup) -> int:
     """Show each project's template version, drift, open merge requests and last pipeline.
 
     Ends with 1 if a project's own files do not allow to tell, with 3 if the server did not.
@@ -123,10 +118,10 @@ def status(*, group: str, server: str | None, patterns: tuple[str, ...], jobs: i
     from pipegraft.usecases.fleet.propose import select  # noqa: PLC0415
     from pipegraft.usecases.fleet.survey import survey  # noqa: PLC0415
 
-    forge = forge_of(group, server)
+    forge = place.forge
     with shown("Looks at every project") as progress:
-        found = survey(forge, select(forge, patterns), load_plugins(), progress, jobs=jobs)
-    if as_json:
+        found = survey(forge, select(forge, place.patterns), load_plugins(), progress, jobs=place.jobs)
+    if place.as_json:
         print_json(
             [
                 {
@@ -162,22 +157,11 @@ def status(*, group: str, server: str | None, patterns: tuple[str, ...], jobs: i
 @on_group
 @in_waves
 @click.option("--to", "version", required=True, help="Tag of the templates to pin.")
-@click.option(
-    "--auto-merge/--no-auto-merge", default=True, show_default=True, help="Merge each request itself."
-)
 def upgrade(
     *,
-    group: str,
-    server: str | None,
-    patterns: tuple[str, ...],
-    jobs: int,
-    as_json: bool,
-    steps: str,
-    wait: float,
-    poll: float,
-    min_runs: int,
+    place: OnGroup,
+    waves: InWaves,
     version: str,
-    auto_merge: bool,
 ) -> int:
     """Raise the pinned version of the templates in waves, and take it back if pipelines suffer."""
     from pipegraft.usecases.fleet.edits import upgrading  # noqa: PLC0415
@@ -189,10 +173,9 @@ def upgrade(
         f"Raises the pin of the templates to {version}. The fleet takes it in waves; it is undone by itself "
         "if pipelines fail more often since.",
         upgrading(load_plugins(), version),
-        auto_merge=auto_merge,
+        auto_merge=waves.auto_merge,
     )
-    watch = watch_of(steps, wait, poll, min_runs, jobs)
-    return show_roll_out(forge_of(group, server), campaign, patterns, watch, as_json=as_json)
+    return show_roll_out(place, campaign, waves)
 
 
 @command.command("bump")
@@ -201,24 +184,13 @@ def upgrade(
 @click.argument("component")
 @click.option("--image", required=True, help="The new image, pinned by digest.")
 @click.option("--env", "environments", multiple=True, help="Only these environments; repeatable.")
-@click.option(
-    "--auto-merge/--no-auto-merge", default=True, show_default=True, help="Merge each request itself."
-)
 def bump(
     *,
-    group: str,
-    server: str | None,
-    patterns: tuple[str, ...],
-    jobs: int,
-    as_json: bool,
-    steps: str,
-    wait: float,
-    poll: float,
-    min_runs: int,
+    place: OnGroup,
+    waves: InWaves,
     component: str,
     image: str,
     environments: tuple[str, ...],
-    auto_merge: bool,
 ) -> int:
     """Carry COMPONENT's new image, a sidecar's for example, through the IaC repositories in waves."""
     from pipegraft.usecases.fleet.edits import bumping  # noqa: PLC0415
@@ -230,7 +202,6 @@ def bump(
         f"{component}: take image {digest}",
         f"Pins `{component}` to `{image}` where an environment pins it already.",
         bumping(component, image, environments),
-        auto_merge=auto_merge,
+        auto_merge=waves.auto_merge,
     )
-    watch = watch_of(steps, wait, poll, min_runs, jobs)
-    return show_roll_out(forge_of(group, server), campaign, patterns, watch, as_json=as_json)
+    return show_roll_out(place, campaign, waves)

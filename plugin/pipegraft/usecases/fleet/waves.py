@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from pipegraft.domain.fleet.trend import Tally, Trend, compare, tally
 from pipegraft.domain.fleet.waves import in_order, out_of_reach, wave_sizes
-from pipegraft.errors import PipegraftError
+from pipegraft.errors import DeliveryRefused, PipegraftError
 from pipegraft.model.fleet import Change, ForgeProject, Proposal
 from pipegraft.ports.clock import Clock
 from pipegraft.ports.forge import Forge
@@ -21,7 +22,7 @@ from pipegraft.ports.progress import Event, Progress
 from pipegraft.usecases.fleet.edits import Reader
 from pipegraft.usecases.fleet.propose import Campaign, Outcome, propose_to_all
 
-__all__ = ["RollOut", "Watch", "roll_out"]
+__all__ = ["RollOut", "Watch", "plan_waves", "roll_out"]
 
 _RUNS = 40
 """Pipelines of a project that are looked at, both before and since."""
@@ -116,6 +117,38 @@ def roll_out(
     return RollOut("done", len(sizes), len(sizes), note, outcomes)
 
 
+def plan_waves(
+    forge: Forge,
+    campaign: Campaign,
+    watch: Watch,
+    *,
+    projects: Sequence[ForgeProject],
+    progress: Progress,
+) -> list[list[Outcome]]:
+    """What each wave would bring to whom; nothing is proposed.
+
+    Raises:
+        DeliveryRefused: the change was taken back before, and goes no further.
+    """
+    if _taken_back(forge, campaign):
+        raise DeliveryRefused(
+            f"'{campaign.title}' was taken back before, and goes no further",
+            fix="release what is mended as another version",
+        )
+    concerned = _concerned(forge, campaign, projects, watch.jobs)
+    outcomes = propose_to_all(forge, campaign, concerned, progress, jobs=watch.jobs, dry_run=True)
+    sizes = wave_sizes(len(concerned), watch.steps)
+    return [outcomes[start:end] for start, end in pairwise((0, *sizes))]
+
+
+def _undo_branch(campaign: Campaign) -> str:
+    return f"{campaign.branch}-revert"
+
+
+def _taken_back(forge: Forge, campaign: Campaign) -> bool:
+    return any(one.state != "closed" for one in forge.proposals(_undo_branch(campaign)).values())
+
+
 def _concerned(
     forge: Forge, campaign: Campaign, projects: Sequence[ForgeProject], jobs: int
 ) -> list[ForgeProject]:
@@ -159,13 +192,13 @@ class _Driver:
         self._projects = projects
         self._watch = watch
         self._progress = progress
-        self._undo = f"{campaign.branch}-revert"
+        self._undo = _undo_branch(campaign)
         self._outcomes: dict[int, Outcome] = {}
         self._merged: Mapping[int, Proposal] = {}
 
     def was_taken_back(self) -> bool:
         """Whether a run before this one found the change harmful."""
-        return any(one.state != "closed" for one in self._forge.proposals(self._undo).values())
+        return _taken_back(self._forge, self._campaign)
 
     def propose(self, members: Sequence[ForgeProject]) -> list[Outcome]:
         """Propose the change to members of a wave that neither have it nor have it open."""
