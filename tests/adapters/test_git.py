@@ -418,17 +418,17 @@ def test_any_changes_end_as_in_the_model(tmp_path: Path, steps: list[dict[str, s
     git(bare, "fsck", "--strict")
 
 
-def test_a_missing_repository_is_unreachable(tmp_path: Path) -> None:
-    with pytest.raises(Unreachable, match="found nothing") as caught:
+def test_a_path_without_a_repository_is_a_mistake_in_the_configuration(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="found nothing") as caught:
         open_branch("absent.git", "main", tmp_path)
-    assert caught.value.exit_code == 3
+    assert caught.value.exit_code == 2
     assert "delivery.yaml" in caught.value.problem.fix
 
 
 def test_a_folder_inside_of_another_repository_is_not_taken_for_it(tmp_path: Path) -> None:
     make_repository(tmp_path, FILES)
     inner = tmp_path / "work" / "environments"
-    with pytest.raises(Unreachable, match="something else"):
+    with pytest.raises(UsageError, match="something else"):
         open_branch(str(inner), "main", tmp_path)
 
 

@@ -50,6 +50,14 @@ def test_the_first_release_keeps_what_people_wrote(text: str) -> None:
     assert images_of(read_environment(made.text, FILE)) == OLD
 
 
+@pytest.mark.parametrize("text", ["{}\n", "# kept\n{}\n", "# kept\n{ }"])
+def test_a_file_that_says_nothing_yet_is_not_written_on_one_line(text: str) -> None:
+    made = run(text, OLD, 1)
+    head = "# kept\n" if "kept" in text else ""
+    assert made.text.startswith(f"{head}release:\n  number: 1\n")
+    assert images_of(read_environment(made.text, FILE)) == OLD
+
+
 def test_a_bump_changes_the_image_and_the_release_alone() -> None:
     made = run(STABLE, NEW, 13)
     assert made.outcome == "written"

@@ -176,7 +176,8 @@ def _request(
         return BumpRequest(context.delivery, environment, mark, carried, config)
     if not release.images:
         raise UsageError(
-            "expected the release record to name images, found none", fix="run image-build before iac-bump"
+            f"expected the release record to name images of commit {own.source[:12]}, found none",
+            fix="run image-build on this commit first, and carry .pipegraft/release.json to this job",
         )
     built = {name: PinnedImage.parse(one.reference, one.input_hash) for name, one in release.images.items()}
     return BumpRequest(context.delivery, environment, own, built, config)

@@ -6,6 +6,7 @@ changed by an older one; a gray block of an older release gives way to a newer o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -32,6 +33,8 @@ __all__ = [
 
 Outcome = Literal["written", "unchanged", "superseded"]
 Step = Literal["bump", "prepare"]
+_EMPTY = re.compile(r"^\{[ \t]*\}[ \t]*\n?", re.MULTILINE)
+"""A file that says nothing yet; written into these braces, a release would stand on one line."""
 ConfigPath = tuple[str, ...]
 """Where a value of a component's configuration stands: ``components``, the component's name, keys."""
 
@@ -151,9 +154,10 @@ def bump(
         ConfigError: the file is not an environment file.
         EditRefused: the edit cannot be made exactly.
     """
-    data = None if text is None else load_marked(text, file).data
-    if text is None or data is None:
-        return _first(text or "", images, release, file, config or {})
+    data: Any = None if text is None else load_marked(text, file).data
+    bare = _EMPTY.sub("", text or "", count=1)
+    if text is None or (not data and load_marked(bare, file).data is None):
+        return _first(bare, images, release, file, config or {})
     held = read_environment(text, file)
     newest = max(
         (mark for mark in (held.release, held.gray and held.gray.release) if mark),

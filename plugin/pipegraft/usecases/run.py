@@ -134,9 +134,11 @@ def _first_line(error: Exception) -> str:
 def open_record(project: Project, variables: Mapping[str, str], *, anew: bool = False) -> FileReleaseStore:
     """The project's release record, begun anew if it is of another source commit.
 
+    A file that is there stays as it is until a stage records something.
+
     Arguments:
         variables: the process's environment variables, for the CI system's facts.
-        anew: begin anew in any case; the file stays as it is until a stage records something.
+        anew: begin anew in any case.
     """
     store = FileReleaseStore(project.root / RECORD)
     app = project.delivery.app
@@ -144,8 +146,10 @@ def open_record(project: Project, variables: Mapping[str, str], *, anew: bool = 
         return FileReleaseStore(store.path, Release(app=app, source=_source(project, variables)))
     release = store.load() if store.path.exists() else None
     source = _source(project, variables, release.source if release else None)
-    if release is None or (release.app, release.source.commit) != (app, source.commit):
+    if release is None:
         store.save(Release(app=app, source=source))
+    elif (release.app, release.source.commit) != (app, source.commit):
+        return FileReleaseStore(store.path, Release(app=app, source=source))
     return store
 
 

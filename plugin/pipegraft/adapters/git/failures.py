@@ -14,6 +14,7 @@ _DENIED = re.compile(
     r"|protected branch",
     re.IGNORECASE,
 )
+_ASKED = re.compile(r"could not read (Username|Password) for '[^']*': terminal prompts disabled")
 _HOST_KEY = re.compile(r"host key verification failed", re.IGNORECASE)
 _ABSENT = re.compile(
     r"not found|does not appear to be a git repository|does not exist|returned error: 404"
@@ -57,7 +58,7 @@ def explain(errors: str, repository: str) -> PipegraftError:
     if _DENIED.search(errors):
         return AccessDenied(
             f"{repository} refused the credentials: {said}",
-            fix="set PIPEGRAFT_IAC_TOKEN (and PIPEGRAFT_IAC_USER) or PIPEGRAFT_IAC_SSH_KEY",
+            fix="set PIPEGRAFT_IAC_TOKEN (and PIPEGRAFT_IAC_USER) or PIPEGRAFT_IAC_SSH_KEY, or correct them",
         )
     return Unreachable(f"{repository} gave no answer: {said}", fix="check the network, then run this again")
 
@@ -102,6 +103,7 @@ def locked(repository: str, lock: str) -> Locked:
 
 def _essence(errors: str) -> str:
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    lines = [_ASKED.sub("it wants a user and a password that are valid", line) for line in lines]
     telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "ssh:"))] or lines
     return "; ".join(line.removeprefix("fatal: ") for line in telling[:3]) or "no reason given"
 
