@@ -130,7 +130,13 @@ SOURCES = [
         ({f"{A}.operationState.phase": "Error", f"{A}.operationState.message": "quota"}, FAIL, "quota"),
         ({f"{A}.conditions": [{"type": "ComparisonError", "message": "app path"}]}, FAIL, "app path"),
         ({f"{A}.conditions": [{"type": "InvalidSpecError", "message": "no project"}]}, FAIL, "no project"),
+        ({f"{A}.conditions": [{"type": "SyncError", "message": "retried 5 times"}]}, FAIL, "retried 5 times"),
         ({f"{A}.conditions": [{"type": "OrphanedResourceWarning", "message": "x"}]}, PASS, ""),
+        (  # the commit that takes a failed one back makes no operation
+            {f"{A}.operationState.phase": "Failed", f"{A}.operationState.syncResult.revision": OLD},
+            PASS,
+            "",
+        ),
         (
             {
                 f"{A}.conditions": [{"type": "ComparisonError", "message": "of the commit before"}],
@@ -159,6 +165,8 @@ SOURCES = [
         ({**OUT, "application.spec.syncPolicy": {}, f"{A}.sync.revision": OLD}, WAIT, "compared"),
         ({f"{A}.health.status": "Progressing"}, WAIT, "Progressing"),
         ({f"{A}.health.status": "Missing"}, WAIT, "Missing"),
+        ({f"{A}.health.status": "Unknown"}, WAIT, "Unknown"),
+        ({f"{A}.health": "~"}, WAIT, "health unknown"),
         ({f"{A}.health.status": "Suspended"}, SUSPENDED, "Suspended"),
         (
             {
@@ -179,6 +187,15 @@ SOURCES = [
             },
             PASS,
             "",
+        ),
+        (
+            {
+                "application.spec.sources": [*SOURCES, SOURCES[0]],
+                f"{A}.sync.revisions": [TARGET, "1.2.3", OLD],
+                f"{A}.sync.comparedTo": {},
+            },
+            WAIT,
+            OLD[:12],
         ),
         (
             {
@@ -274,11 +291,18 @@ def failing(reason: str) -> dict[str, Any]:
         ({f"{K}.conditions": [ready("Unknown", "Progressing")]}, WAIT, "Progressing"),
         (failing("HealthCheckFailed"), FAIL, "HealthCheckFailed: why"),
         (failing("BuildFailed"), FAIL, "BuildFailed"),
+        (failing("PruneFailed"), FAIL, "PruneFailed"),
+        (failing("ReconciliationFailed"), FAIL, "ReconciliationFailed"),
         ({**failing("BuildFailed"), f"{K}.lastAttemptedRevision": f"main@sha1:{OLD}"}, WAIT, "BuildFailed"),
         (failing("ArtifactFailed"), WAIT, "ArtifactFailed"),
         (failing("DependencyNotReady"), WAIT, "DependencyNotReady"),
         ({f"{K}.conditions": [ready("True", "x", "y", "Stalled")]}, FAIL, "stalled"),
         ({"kustomization.spec.wait": False}, PASS, "health was not asked for"),
+        (
+            {"kustomization.spec.wait": False, "kustomization.spec.healthChecks": [{"kind": "Deployment"}]},
+            PASS,
+            "applied and healthy",
+        ),
         ({"kustomization.spec.wait": False, "workloads": []}, PASS, "0 workloads"),
         ({"helm-releases": release(ready("True"))}, PASS, ""),
         ({"helm-releases": release(ready("True"), observedGeneration=0)}, WAIT, "has changed"),
@@ -287,6 +311,16 @@ def failing(reason: str) -> dict[str, Any]:
             {"helm-releases": release(ready("True", "RetriesExceeded", "", "Stalled"))},
             FAIL,
             "RetriesExceeded",
+        ),
+        (
+            {"helm-releases": release(ready("True", "MissingRollbackTarget", "", "Stalled"))},
+            FAIL,
+            "MissingRollbackTarget",
+        ),
+        (
+            {"helm-releases": release(ready("True")), "helm-releases.0.spec.suspend": True},
+            BLOCKED,
+            "suspended",
         ),
         (
             {"helm-releases": release(ready("True", "RollbackSucceeded", "", "Remediated"))},
@@ -338,6 +372,9 @@ VELA: dict[str, Any] = {
         ({f"{A}.status": "runningWorkflow", f"{A}.workflow.finished": False}, WAIT, "runningWorkflow"),
         ({f"{A}.status": "unhealthy"}, WAIT, "unhealthy"),
         ({f"{A}.status": "rendering", f"{A}.workflow": {"appRevision": TARGET}}, WAIT, "rendering"),
+        ({f"{A}.status": "starting", f"{A}.workflow.finished": False}, WAIT, "starting"),
+        ({f"{A}.status": "generatingPolicy", f"{A}.workflow.finished": False}, WAIT, "generatingPolicy"),
+        ({f"{A}.workflow.finished": False}, WAIT, "running"),
         ({f"{A}.status": "workflowSuspending"}, SUSPENDED, "suspended"),
         ({f"{A}.workflow.suspend": True}, SUSPENDED, "suspended"),
         (
@@ -468,6 +505,7 @@ SHORT = {"objects.0.status.readyReplicas": 1}
         (STATEFUL, {"objects.0.status.observedGeneration": 1}, WAIT, "has changed"),
         (DAEMON, {}, PASS, ""),
         (DAEMON, {"objects.0.status.updatedNumberScheduled": 2}, WAIT, "2 of 3"),
+        (DAEMON, {"objects.0.status.numberAvailable": 2}, WAIT, "2 of 3 numberAvailable"),
         (
             DAEMON,
             {"objects.0.status.numberReady": 2, "owned": [pod("u1", "ErrImagePull")]},
