@@ -77,10 +77,13 @@ def _certificate(folder: Path) -> tuple[Path, Path, Path]:
 
 
 @contextmanager
-def running_engine() -> Iterator[str]:
+def running_engine(addresses: str = "base=10.213.0.0/16,size=24") -> Iterator[str]:
     """A Docker Engine of its own on a private socket; its address as ``unix://…``.
 
-    Its networks come from addresses of its own. A bridge lives in the kernel and outlives the engine
+    Arguments:
+        addresses: where its networks come from.
+
+    A bridge lives in the kernel and outlives the engine
     that made it, so containers and networks are removed before the engine ends.
     """
     need("dockerd", "containerd", "runc")
@@ -89,7 +92,7 @@ def running_engine() -> Iterator[str]:
     command = [
         "dockerd", f"--host=unix://{socket}", f"--data-root={folder}/data", f"--exec-root={folder}/exec",
         f"--pidfile={folder}/pid", "--bridge=none", "--iptables=false", "--storage-driver=vfs",
-        "--default-address-pool=base=10.213.0.0/16,size=24",
+        f"--default-address-pool={addresses}",
     ]  # fmt: skip
 
     def ready() -> bool:

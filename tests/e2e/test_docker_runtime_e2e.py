@@ -24,6 +24,7 @@ from pipegraft.adapters.runtime.docker.api import DockerApi
 from pipegraft.adapters.runtime.docker.images import DockerImages
 from pipegraft.adapters.runtime.image_store import UnpackedImages
 from pipegraft.adapters.runtime.secret_folder import SecretFolder
+from pipegraft.errors import OutsideError
 from pipegraft.ports.images import BuildRequest
 from pipegraft.ports.registry import Registry
 from pipegraft.ports.runtime import Container, HealthProbe, Instance, Mount, Phase, SecretKey, Workload
@@ -280,3 +281,18 @@ def test_images_are_pulled_by_digest_and_removed_when_old(
         assert references[1].rpartition("@")[2] in digests()
         missing = serving(references[0].rpartition("@")[0] + "@sha256:" + "0" * 64)
         assert "cannot be pulled" in failed(runtime, missing).reason
+
+
+def test_an_engine_without_addresses_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_engine("base=10.214.0.0/24,size=24") as address:  # enough for one network
+        monkeypatch.setenv("DOCKER_HOST", address)
+        api = DockerApi({})
+        try:
+            api.make_network("first", {})
+            api.make_network("first", {})
+            with pytest.raises(OutsideError, match="no addresses left for one more network") as caught:
+                api.make_network("second", {})
+        finally:
+            api.close()
+    assert "docker network prune" in str(caught.value)
+    assert "/etc/docker/daemon.json" in str(caught.value)

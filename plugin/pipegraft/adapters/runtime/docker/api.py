@@ -17,7 +17,7 @@ from pipegraft.adapters.runtime.docker.containers import (
     MountPlan,
 )
 from pipegraft.adapters.runtime.docker.plan import ENGINE
-from pipegraft.errors import PipegraftError, UsageError
+from pipegraft.errors import OutsideError, PipegraftError, UsageError
 from pipegraft.ports.runtime import Confinement
 
 if TYPE_CHECKING:
@@ -36,6 +36,17 @@ _SHARES = 1024
 
 class _Absent(UsageError):
     """What is asked for is not there."""
+
+
+def _no_network(said: str) -> PipegraftError:
+    """Docker's own addresses are enough for about thirty networks, and those of others count."""
+    if "address pool" not in said:
+        return UsageError(said)
+    return OutsideError(
+        f"the Docker engine has no addresses left for one more network: {said}",
+        fix="remove the networks that nothing uses ('docker network prune'), or give the engine more: "
+        '"default-address-pools": [{"base": "10.210.0.0/16", "size": 24}] in /etc/docker/daemon.json',
+    )
 
 
 class DockerApi:
@@ -106,7 +117,7 @@ class DockerApi:
             return _Events(self._client.events(filters={"type": "container", "label": label, "event": told}))
 
     def make_network(self, name: str, labels: Mapping[str, str]) -> None:
-        with translated(UsageError):
+        with translated(_no_network):
             there = self._client.networks(names=[name])  # answers names that hold it, too
             if not any(one["Name"] == name for one in there):
                 self._client.create_network(name, driver="bridge", labels=dict(labels))
