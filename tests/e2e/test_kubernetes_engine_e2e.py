@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from harness import run, wait_until
+from kubelet import running_kubelet
 from kubernetes_api import KubernetesApi
 from test_routers_e2e import serve_http_routes
 
@@ -113,6 +114,42 @@ class World:
     def image(self, name: str) -> str:
         found = self.get("deployment", name)
         return str(found and found["spec"]["template"]["spec"]["containers"][0]["image"])
+
+    def crash(self, name: str, node: str) -> None:
+        """A pod of a Deployment that was started again and again, on a node."""
+        wait_until(lambda: self.get("deployment", name) is not None, f"the deployment {name}")
+        found = self.get("deployment", name)
+        assert found
+        path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}/status"
+        seen = {"status": {"observedGeneration": found["metadata"]["generation"], "replicas": 1}}
+        self.api.request("PATCH", path, seen, kind="application/merge-patch+json")
+        above = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": found["metadata"]["uid"]}
+        pods = found["spec"]["template"]
+        replicas = {
+            "metadata": {"name": f"{name}-1", "ownerReferences": [above]},
+            "spec": {"selector": found["spec"]["selector"], "template": pods},
+        }
+        made = self.api.request("POST", f"/apis/apps/v1/namespaces/{self.namespace}/replicasets", replicas)
+        owner = {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "name": f"{name}-1",
+            "uid": made["metadata"]["uid"],
+        }
+        metadata = {"name": f"{name}-1-a", "ownerReferences": [owner]}
+        place = f"/api/v1/namespaces/{self.namespace}/pods"
+        self.api.request("POST", place, {"metadata": metadata, "spec": {**pods["spec"], "nodeName": node}})
+        container = {
+            "name": name,
+            "image": "x",
+            "imageID": "x",
+            "ready": False,
+            "restartCount": 5,
+            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+            "lastState": {"terminated": {"exitCode": 3, "reason": "Error"}},
+        }
+        status = {"status": {"phase": "Running", "containerStatuses": [container]}}
+        self.api.request("PATCH", f"{place}/{name}-1-a/status", status, kind="application/merge-patch+json")
 
     def roll_out(self, name: str, image: str) -> None:
         """What the deployment controller says once all pods of the newest template are ready."""
@@ -238,6 +275,17 @@ def test_a_kind_that_the_cluster_lacks_is_named_and_forgotten_with_its_release(w
     assert world.live(target)["trouble"] == []
 
 
+def test_a_crash_is_told_with_the_last_lines_of_the_log(world: World) -> None:
+    log = f"{world.namespace}/till-1-a/till?previous=true&tailLines=10"
+    with running_kubelet(world.root, world.api, f"node-{world.namespace}", {log: "starting\nboom\n"}):
+        world.release("v1", TILL)
+        world.start()
+        world.crash("till", f"node-{world.namespace}")
+        wait_until(lambda: world.status()["health"] == "degraded", "the crash to be seen")
+        (till,) = world.status()["resources"]
+    assert till["evidence"][-3:] == ["log of pod till-1-a, container till:", "    starting", "    boom"]
+
+
 def test_it_needs_the_documented_rights_and_no_more(world: World) -> None:
     text = RIGHTS.read_text()
     for placeholder in ("shop", "engine"):
@@ -249,6 +297,8 @@ def test_it_needs_the_documented_rights_and_no_more(world: World) -> None:
     world.release("v1", EVERY_KIND)
     world.start()
     wait_until(lambda: world.get("ingress", "admin") is not None, "all objects of the first release")
+    world.crash("web", "no-such-node")
+    wait_until(lambda: world.status()["health"] == "degraded", "the crash to be seen")
     target = world.release("v2", TILL)
     world.roll_out("till", "v2")
     world.live(target)
@@ -267,9 +317,14 @@ def test_it_needs_the_documented_rights_and_no_more(world: World) -> None:
         events = world.api.audited(f"system:serviceaccount:{world.namespace}:pipegraft-engine")
         assert not [event for event in events if event["responseStatus"]["code"] == 403]
         asked = [(event["verb"], event["objectRef"]) for event in events]
-        return {(verb, place.get("apiGroup", ""), place["resource"]) for verb, place in asked}
+        return {(verb, place.get("apiGroup", ""), _resource(place)) for verb, place in asked}
 
     wait_until(lambda: used() == told, "the rights to be used, all and no other")
+
+
+def _resource(place: dict[str, str]) -> str:
+    part = f"/{place['subresource']}" if "subresource" in place else ""
+    return f"{place['resource']}{part}"
 
 
 def test_a_namespace_that_is_not_there_is_named(world: World) -> None:

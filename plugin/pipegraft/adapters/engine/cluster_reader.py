@@ -8,10 +8,10 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from pipegraft.adapters.kubernetes.cluster import Cluster, Object
+from pipegraft.adapters.kubernetes.explaining import explain
 from pipegraft.adapters.kubernetes.kinds import (
     DAEMON_SET,
     DEPLOYMENT,
-    EVENT,
     JOB,
     POD,
     REPLICA_SET,
@@ -19,7 +19,7 @@ from pipegraft.adapters.kubernetes.kinds import (
     Kind,
 )
 from pipegraft.adapters.kubernetes.watching import Key, Watched
-from pipegraft.errors import AccessDenied, PipegraftError
+from pipegraft.errors import AccessDenied
 from pipegraft.ports.engine import Status
 
 __all__ = ["WORKLOADS", "ClusterReader", "Reference"]
@@ -28,7 +28,6 @@ WORKLOADS = {kind.kind: kind for kind in (DEPLOYMENT, STATEFUL_SET, DAEMON_SET, 
 """Kinds whose pods tell how they are."""
 _MOST_NAMESPACES = 20
 """Namespaces whose workloads are watched at most: each costs a few connections."""
-_MOST_PODS, _LOG_LINES, _MOST_EVENTS = 3, 10, 10
 
 
 class Reference(NamedTuple):
@@ -122,16 +121,7 @@ class ClusterReader:
         """Events and last log lines of the pods of the last look that are not ready; never raises."""
         if self._refused:
             return (f"workloads were not looked at: {self._refused}",)
-        lines: list[str] = []
-        pods = [item for item in self._looked_at if item["kind"] == "Pod" and not _is_ready(item)]
-        others = [item for item in self._looked_at if item["kind"] in WORKLOADS]
-        for item in [*pods[:_MOST_PODS], *([] if pods else others)]:
-            for part in (self._events, self._logs):
-                try:
-                    lines += part(item)
-                except PipegraftError as error:
-                    lines.append(f"not to be had: {error.problem.message}")
-        return lines
+        return explain(self._cluster, self._looked_at)
 
     def _chosen(
         self, space: str, wanted: AbstractSet[Reference], labels: AbstractSet[tuple[str, str, str]]
@@ -155,48 +145,6 @@ class ClusterReader:
             above = owners | {item["metadata"].get("uid") for item in sets}
             yield from (item for item in self.objects(POD, space).values() if _owners(item) & above)
 
-    def _events(self, item: Object) -> Iterator[str]:
-        metadata = item["metadata"]
-        fields = {"involvedObject.name": metadata["name"], "involvedObject.kind": item["kind"]}
-        found = [
-            one
-            for one in self._cluster.find(EVENT, metadata["namespace"], fields=fields)
-            if one.get("type") != "Normal"
-        ]
-        found.sort(key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""))
-        for one in found[-_MOST_EVENTS:]:
-            message = " ".join(str(one.get("message", "")).split())
-            yield f"event of {item['kind']} {metadata['name']}: {one.get('reason')}: {message}"
-
-    def _logs(self, item: Object) -> Iterator[str]:
-        if item["kind"] != "Pod":
-            return
-        metadata, status = item["metadata"], item.get("status") or {}
-        for kind in ("initContainerStatuses", "containerStatuses"):
-            for container in status.get(kind) or ():
-                if container.get("ready") or not _has_run(container):
-                    continue
-                ended = bool((container.get("lastState") or {}).get("terminated"))
-                lines = self._cluster.log(
-                    metadata["name"],
-                    metadata["namespace"],
-                    container["name"],
-                    lines=_LOG_LINES,
-                    previous=ended,
-                )
-                yield f"log of pod {metadata['name']}, container {container['name']}:"
-                yield from (f"    {line}" for line in lines)
-
 
 def _owners(item: Object) -> set[str]:
     return {entry.get("uid") for entry in item["metadata"].get("ownerReferences") or ()}
-
-
-def _is_ready(pod: Object) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
-
-
-def _has_run(container: Object) -> bool:
-    state, last = container.get("state") or {}, container.get("lastState") or {}
-    return bool(last.get("terminated") or state.get("running") or state.get("terminated"))

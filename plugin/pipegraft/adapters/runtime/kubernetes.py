@@ -11,13 +11,16 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipegraft.adapters.kubernetes import Cluster, Kind
+from pipegraft.adapters.kubernetes.explaining import explain
 from pipegraft.adapters.kubernetes.kinds import CONFIG_MAP, CRON_JOB, DEPLOYMENT, JOB, POD, REPLICA_SET
+from pipegraft.domain.verdicts.conditions import name_of
 from pipegraft.domain.verdicts.workloads import health
 from pipegraft.errors import Locked, UsageError
-from pipegraft.ports.engine import Verdict
+from pipegraft.ports.engine import State, Verdict
 
 if TYPE_CHECKING:
     from pipegraft.adapters.kubernetes.watching import Watched
@@ -89,10 +92,16 @@ class ClusterObjects:
         return refused
 
     def health(self, objects: Sequence[Object]) -> Verdict:
-        """Whether the workloads among them run as declared."""
+        """Whether the workloads among them run as declared; with a failure, what its pods and logs say."""
         live = [found for item in objects if (found := self._live(item)) is not None]
         owned = [item for kind in (REPLICA_SET, POD) for item in self._watched(kind).objects().values()]
-        return health(live, owned, self._cluster.now().isoformat().replace("+00:00", "Z"))
+        told = health(live, owned, self._cluster.now().isoformat().replace("+00:00", "Z"))
+        if told.state is not State.FAILED:
+            return told
+        failed = {row.name for row in told.resources if row.state is State.FAILED}
+        workloads = [item for item in live if name_of(item) in failed]
+        said = explain(self._cluster, [*workloads, *_belonging(workloads, owned)])
+        return replace(told, evidence=(*told.evidence, *said))
 
     def prune(self, objects: Sequence[Object]) -> list[str]:
         """Delete what belongs to the application and is none of these; answers what was."""
@@ -183,6 +192,18 @@ class ClusterObjects:
                 fix=f"make it: kubectl create namespace {self._namespace}",
             ) from error
         self._recorded = kinds
+
+
+def _belonging(workloads: Sequence[Object], owned: Sequence[Object]) -> list[Object]:
+    """The pods of workloads, those of their ReplicaSets among them."""
+    owners = {item["metadata"].get("uid") for item in workloads}
+    for _ in (REPLICA_SET, POD):
+        owners |= {item["metadata"].get("uid") for item in owned if _owners(item) & owners}
+    return [item for item in owned if item["kind"] == "Pod" and item["metadata"].get("uid") in owners]
+
+
+def _owners(item: Object) -> set[str]:
+    return {entry.get("uid") for entry in item["metadata"].get("ownerReferences") or ()}
 
 
 def _set_id(name: str, namespace: str) -> str:
