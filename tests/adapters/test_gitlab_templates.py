@@ -121,6 +121,12 @@ def test_a_third_partys_stage_gets_its_inputs():
     assert "resource_group" not in job
 
 
+def test_variables_of_gitlab_are_filled_in_where_a_stage_says_so():
+    job = _filled(gitlab.make_templates(ALL)["image-build.yml"])["pipegraft:image-build"]
+    expanded = {name for name, spec in job["variables"].items() if spec["expand"]}
+    assert expanded == {"PIPEGRAFT_INPUT_IMAGE_BUILD_TAGS"}
+
+
 def test_an_input_may_not_take_the_name_of_a_common_one():
     class Wrong(StageInputs):
         app: str = "x"

@@ -218,7 +218,8 @@ def test_hostile_names_stay_names(tmp_path: Path, templates: Mapping[str, str]) 
     program.chmod(0o755)
     records = tmp_path / "records"
     records.mkdir()
-    plan = Plan("shop", (PlannedStage("image-build", inputs={"components": HOSTILE}), *PLAN.stages[1:]))
+    inputs = {"components": HOSTILE, "tags": "$CI_COMMIT_REF_SLUG,$CI_COMMIT_REF_NAME"}
+    plan = Plan("shop", (PlannedStage("image-build", inputs=inputs), *PLAN.stages[1:]))
     text = "stages: [test]\ntest:\n  script: 'true'\n"
     injection = inject(InjectionRequest(file=ROOT, text=text, plan=plan, templates=templates))
     project = Project.create(
@@ -236,6 +237,8 @@ def test_hostile_names_stay_names(tmp_path: Path, templates: Mapping[str, str]) 
     built = json.loads((records / "image-build.json").read_text())
     assert built["variables"]["PIPEGRAFT_INPUT_IMAGE_BUILD_COMPONENTS"] == HOSTILE
     assert "$(touch" in built["variables"]["CI_COMMIT_REF_NAME"]
+    branch = [built["variables"][f"CI_COMMIT_REF_{one}"] for one in ("SLUG", "NAME")]
+    assert built["variables"]["PIPEGRAFT_INPUT_IMAGE_BUILD_TAGS"] == ",".join(branch)
     assert json.loads((records / "iac-bump.json").read_text())["words"] == [
         *("run", "iac-bump", "-C", ".", "--env", "production")
     ]

@@ -11,6 +11,7 @@ import pytest
 
 from pipegraft.errors import BuildFailed, OutsideError, Unreachable, UsageError
 from pipegraft.model.delivery import Delivery
+from pipegraft.model.fields import Invalid
 from pipegraft.model.release import Release, Source
 from pipegraft.ports.clock import FakeClock
 from pipegraft.ports.images import BuildRequest, FakeImageBuilder, ImageToSign, InstalledPackages, Package
@@ -167,6 +168,13 @@ def test_further_tags_are_given_to_what_is_there_too(world: World) -> None:
     images = world.run()
     world.run(tags=["branch"])
     assert world.held.find("web", "branch").digest == images["web"].digest
+
+
+@pytest.mark.parametrize("tag", ["feature/x", "$CI_COMMIT_REF_SLUG", "-x", "a b", "x" * 129])
+def test_a_tag_that_registries_do_not_take_is_refused(world: World, tag: str) -> None:
+    with pytest.raises(Invalid, match="tags"):
+        world.run(tags=["main", tag])
+    assert world.maker.requests == []
 
 
 def test_independent_components_are_built_at_the_same_time(world: World) -> None:

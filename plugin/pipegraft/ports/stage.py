@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pipegraft.errors import PluginError
 from pipegraft.model.base import Declared
@@ -40,6 +40,9 @@ __all__ = [
 
 class StageInputs(Declared):
     """Base of a stage's inputs. Every field needs a default and a docstring: they become template inputs."""
+
+    ci_variables: ClassVar[tuple[str, ...]] = ()
+    """Fields in whose values variables of the CI system, such as ``$CI_COMMIT_REF_SLUG``, are filled in."""
 
 
 class IacBranch(IacRepository, IacBatch, IacHistory, Protocol):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from queue import SimpleQueue
 from threading import Thread
+from typing import Annotated
 
 from pipegraft.actions.build_request import BuildSettings, PreparedBuild, prepare_build
 from pipegraft.domain.images.reference import ImageReference
@@ -27,8 +28,14 @@ __all__ = ["STAGE", "ImageBuildInputs", "pipegraft_stages"]
 _LOG_TAIL = 30
 
 
+Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
+"""A name that registries take for an image (distribution-spec, "Pulling manifests")."""
+
+
 class ImageBuildInputs(StageInputs):
     """What a pipeline may set."""
+
+    ci_variables = ("tags",)
 
     components: tuple[Name, ...] = ()
     """Components to build, with those they need; all if empty."""
@@ -36,7 +43,7 @@ class ImageBuildInputs(StageInputs):
     """How many components are built at the same time."""
     force: bool = False
     """Build even what the registry has already."""
-    tags: tuple[str, ...] = ()
+    tags: tuple[Tag, ...] = ()
     """Further tags for every image, such as the branch."""
     platform: str = Field(default="linux/amd64", pattern=r"^[a-z0-9]+/[a-z0-9]+$")
     """Operating system and architecture of the images."""

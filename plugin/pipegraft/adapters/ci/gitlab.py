@@ -40,6 +40,7 @@ class _Input:
     options: tuple[str, ...] = ()
     regex: str = r'^[^"\\\x00-\x1f]*$'  # filled in as raw text: it must not leave its quotes
     variable: str = ""
+    expanded: bool = False  # whether GitLab fills in its variables
 
 
 @hookimpl
@@ -189,6 +190,7 @@ def _setting(stage: Stage, name: str) -> _Input:
         default=_written(stage.inputs().model_dump()[key]),
         options=tuple(map(_written, allowed)) if len(allowed) <= _MOST_OPTIONS else (),
         variable=f"PIPEGRAFT_INPUT_{stage.name}_{key}".replace("-", "_").upper(),
+        expanded=name in stage.inputs.ci_variables,
     )
 
 
