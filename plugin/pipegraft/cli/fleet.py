@@ -70,11 +70,10 @@ def propose(
 
 
 def _diffs(console: Any, outcomes: Sequence[Outcome]) -> None:
-    from pipegraft.reports.fleet import print_diffs  # noqa: PLC0415
+    from pipegraft.reports.fleet import ProjectEdit, print_diffs  # noqa: PLC0415
 
-    for one in outcomes:
-        if one.edit.files:
-            print_diffs(console, one.project.path, one.edit.files, one.edit.before)
+    changed = [one for one in outcomes if one.edit.files]
+    print_diffs(console, [ProjectEdit(one.project.path, one.edit.files, one.edit.before) for one in changed])
 
 
 def show_roll_out(place: OnGroup, campaign: Campaign, waves: InWaves) -> int:
@@ -108,7 +107,7 @@ def _show_waves(place: OnGroup, campaign: Campaign, watch: Watch) -> int:
         return exit_code(outcomes)
     console = Console()
     _diffs(console, outcomes)
-    rows = [(one.project.path, one.state, str(number), one.note) for number, one in numbered]
+    rows = [(one.project.path, one.state, str(number), _note(console, one)) for number, one in numbered]
     print_table(console, ("project", "state", "wave", "note"), rows, set())
     return exit_code(outcomes)
 
@@ -151,8 +150,15 @@ def _roll_out(place: OnGroup, campaign: Campaign, watch: Watch) -> int:
 def _table(console: Any, outcomes: Sequence[Outcome]) -> None:
     from pipegraft.reports.fleet import print_table  # noqa: PLC0415
 
-    rows = [(one.project.path, one.state, one.note) for one in outcomes]
+    rows = [(one.project.path, one.state, _note(console, one)) for one in outcomes]
     print_table(console, _COLUMNS, rows, _QUIET)
+
+
+def _note(console: Any, outcome: Outcome) -> Any:  # a rich text, or a string
+    from pipegraft.reports.fleet import request_links  # noqa: PLC0415
+
+    proposal = outcome.proposal
+    return request_links(console, [proposal]) if proposal and outcome.note == proposal.url else outcome.note
 
 
 def _data(outcome: Outcome) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
@@ -12,7 +13,17 @@ from rich.text import Text
 from pipegraft.model.fleet import Proposal
 from pipegraft.reports.diff import unified_diff
 
-__all__ = ["print_diffs", "print_table", "request_links"]
+__all__ = ["ProjectEdit", "print_diffs", "print_table", "request_links"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectEdit:
+    """One project's files as they would be, None for one that goes, and as they are."""
+
+    project: str
+    files: Mapping[str, str | None]
+    before: Mapping[str, str | None]
+
 
 _STYLES = {
     "current": "green",
@@ -72,10 +83,20 @@ def request_links(console: Console, proposals: Sequence[Proposal]) -> Text:
     return Text(" ").join(words)
 
 
-def print_diffs(
-    console: Console, project: str, files: Mapping[str, str | None], before: Mapping[str, str | None]
-) -> None:
-    """What a change does to one project's files."""
-    console.rule(Text(project, "bold"), align="left", style="dim")
-    for path, text in files.items():
-        console.print(unified_diff(path, before.get(path), text), soft_wrap=True)
+def print_diffs(console: Console, edits: Sequence[ProjectEdit]) -> None:
+    """What a change does to the projects' files; where the same lines change, it is shown once."""
+    alike: dict[tuple[tuple[str, str], ...], list[ProjectEdit]] = {}
+    for edit in edits:
+        alike.setdefault(tuple(_changed_lines(edit)), []).append(edit)
+    for same in alike.values():
+        first = same[0]
+        more = f" and {len(same) - 1} more, where the same lines change" if len(same) > 1 else ""
+        console.rule(Text(f"{first.project}{more}", "bold"), align="left", style="dim")
+        for path, text in first.files.items():
+            console.print(unified_diff(path, first.before.get(path), text), soft_wrap=True)
+
+
+def _changed_lines(edit: ProjectEdit) -> Iterator[tuple[str, str]]:
+    for path, text in edit.files.items():
+        lines = unified_diff(path, edit.before.get(path), text).plain.splitlines()
+        yield path, "\n".join(line for line in lines if line.startswith(("+", "-")))
