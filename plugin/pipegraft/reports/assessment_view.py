@@ -42,10 +42,10 @@ def assessment_view(found: Assessment) -> RenderableType:
 
 def fleet_view(found: Sequence[Assessment]) -> RenderableType:
     """Many repositories: a row each, a column a dimension."""
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("repository", no_wrap=True)
+    table = Table(box=None, header_style="bold dim", pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("repository", overflow="fold")
     for dimension in Dimension:
-        table.add_column(dimension, justify="center")
+        table.add_column(dimension, justify="center", no_wrap=True, min_width=len(dimension))
     for one in found:
         cells = [Text(str(each.stage), style=_COLOURS[each.stage]) for each in one.dimensions]
         table.add_row(Text(one.name, style="bold"), *cells)
