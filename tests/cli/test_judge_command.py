@@ -20,8 +20,8 @@ RELEASES = ROOT / "examples" / "releases"
         ("healthy", [], 0, "  at 5%, 14 intervals: inconclusive\n  at 25%, 3 intervals: pass\n"),
         ("healthy", ["--judge", "threshold"], 0, "threshold: pass after 17m"),
         ("healthy", ["--judge", "mann-whitney"], 0, "mann-whitney: pass after 17m"),
-        ("twice-the-errors", [], 1, "sequential: fail after 7m and 6,983 requests of gray"),
-        ("twice-the-errors", [], 1, "errors  fail  gray is worse: 2.18% of gray's 6,983 requests failed"),
+        ("twice-the-errors", [], 1, "sequential: fail after 9m and 9,091 requests of gray"),
+        ("twice-the-errors", [], 1, "errors  fail  gray is worse: 2.27% of gray's 9,091 requests failed"),
         ("little-traffic", [], 1, "sequential: inconclusive after 20m and 420 requests of gray"),
     ],
 )
@@ -141,6 +141,9 @@ def test_everything_wrong_is_named_with_its_place(
 
 
 def test_what_cannot_be_asked_for_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], [str(RELEASES / "healthy.json"), "--last", "3"]):
+        assert run(["judge", *words]) == 2
+        assert "expected FILEs of recorded releases, or --last N" in capsys.readouterr().err
     assert run(["judge", "nowhere.json"]) == 2
     assert "nowhere.json: the file does not exist" in capsys.readouterr().err
     assert run(["judge", str(RELEASES / "healthy.json"), "--judge", "solomon"]) == 2

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from gray_world import APP, GOOD, OLD, PRODUCTION, STABLE, World, commit_of
 from hypothesis import settings
@@ -15,13 +16,16 @@ from test_gray_commands import project
 
 from pipegraft.actions.rollback import RollbackRequest, roll_back
 from pipegraft.domain.environment_file import read_environment
+from pipegraft.domain.gray.history import weight_of
 from pipegraft.domain.gray.machine import Command
+from pipegraft.domain.gray.record import OBSERVED, from_trailer
 from pipegraft.errors import Conflict, DeliveryRefused, OutsideError, Unreachable, UsageError
 from pipegraft.model.appspec import ReleaseMark
-from pipegraft.model.judgement import Answer
+from pipegraft.model.judgement import Answer, Judgement, JudgePolicy
+from pipegraft.model.observation import Observation
 from pipegraft.ports.clock import FakeClock
 from pipegraft.ports.engine import State, Verdict
-from pipegraft.ports.iac import FakeIacRepository
+from pipegraft.ports.iac import Commit, FakeIacRepository
 from pipegraft.ports.judge import FakeJudge
 from pipegraft.ports.metrics import Arms, FakeSource
 from pipegraft.usecases.gray import tell_gray
@@ -41,6 +45,15 @@ class Runs:
 
     image: str = OLD
     limit: int = 0
+
+
+@lru_cache(maxsize=1024)
+def read_commit(commit: Commit) -> tuple[str, str, str, tuple[Observation, ...]]:
+    """A commit's step, release, reason (the first line of its body), and what was observed before it."""
+    paragraphs, trailers = commit.message.split("\n\n"), commit.trailers
+    reason = paragraphs[1].partition("\n")[0] if len(paragraphs) > 2 else ""
+    observed = tuple(from_trailer(trailers.get(OBSERVED, "")))
+    return trailers.get("Pipegraft-Step", ""), trailers.get("Pipegraft-Release", ""), reason, observed
 
 
 class Killed(BaseException):
@@ -65,8 +78,11 @@ class Moments:
 
 
 class BusyBranch(FakeIacRepository):
-    def __init__(self, moments: Moments, files: Mapping[str, str], clock: FakeClock) -> None:
+    def __init__(
+        self, moments: Moments, files: Mapping[str, str], clock: FakeClock, check: Callable[[str], None]
+    ) -> None:
         self._moments = moments
+        self._check = check
         super().__init__(files, clock.now)
 
     def tip(self) -> str:
@@ -74,6 +90,8 @@ class BusyBranch(FakeIacRepository):
 
     def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
         self._moments.pass_one()
+        if parent == self.tip():
+            self._check(message)
         made = super().commit(changes, message, parent)
         self._moments.pass_one()
         return made
@@ -104,10 +122,12 @@ class GrayReleases(RuleBasedStateMachine):
 
     @initialize(policy=st.sampled_from(["rollback", "hold", "promote"]))
     def begin(self, policy: str) -> None:
+        self.policy = policy
         self.moments = Moments()
         self.world = World(**{"on-inconclusive": policy, "interval": "5s"})
         self.world.clock = BusyClock(self.moments)
-        self.world.branch = BusyBranch(self.moments, {PRODUCTION: STABLE, "app.yaml": APP}, self.world.clock)
+        files = {PRODUCTION: STABLE, "app.yaml": APP}
+        self.world.branch = BusyBranch(self.moments, files, self.world.clock, self.what_is_judged_is_live)
         self.world.engine._branch = self.world.branch
         self.replicas = 2
         self.newest = 12
@@ -204,6 +224,17 @@ class GrayReleases(RuleBasedStateMachine):
         self._drive(answers)
         self.world.engine.verdict = lambda _text: Verdict(State.SUCCEEDED, "fine")
 
+    @rule(answers=ANSWERS, age=st.integers(1, 3))
+    def the_process_of_an_older_release_comes_late(self, answers: list[Answer], age: int) -> None:
+        number = self.newest - age
+        held, before = read_environment(self.world.text, PRODUCTION), self.world.text
+        marks = [mark.number for mark in (held.release, held.gray and held.gray.release) if mark]
+        if number not in self.runs or max(marks) <= number:
+            return
+        self.world.judge = Expiring(answers, self.all_evidence_is_shown)
+        assert self.world.release(number).outcome == "superseded"
+        assert self.world.text == before
+
     def _interrupt(self, by: str, answers: list[Answer]) -> None:
         if by == "edit":
             self.somebody_edits()
@@ -227,7 +258,7 @@ class GrayReleases(RuleBasedStateMachine):
 
     def _drive(self, answers: list[Answer], *, remembers: bool = False, no_wait: bool = True) -> None:
         self.world.source = BusySource(self.moments, remembers=remembers)
-        self.world.judge = Expiring(*answers)
+        self.world.judge = Expiring(answers, self.all_evidence_is_shown)
         with suppress(DeliveryRefused, UsageError, OutsideError, Conflict):
             self.world.release(self.newest, no_wait=no_wait, pause_timeout=20)
 
@@ -272,6 +303,71 @@ class GrayReleases(RuleBasedStateMachine):
                 ended.pop()
         assert ended[-1] == held.release.number
 
+    def all_evidence_is_shown(self, observations: Sequence[Observation]) -> None:
+        """The judge sees what the commits of the release tell, whoever watched then."""
+        held = read_environment(self.world.text, PRODUCTION).gray
+        for commit in self.world.branch.log(PRODUCTION):
+            step, release, _reason, observed = read_commit(commit)
+            if not held or release != str(held.release.number):
+                continue
+            if step == "prepare":
+                break
+            for told in observed:
+                assert any(
+                    abs(told.start - one.start) + abs(told.end - one.end) < 0.01 for one in observations
+                ), (told, observations)
+
+    @invariant()
+    def every_move_is_explained_by_a_verdict_or_a_person(self) -> None:
+        """Each commit of a driver follows from what the judge said at the very weight that it ends."""
+        weight = 0
+        for commit in reversed(self.world.branch.log(PRODUCTION)):
+            step, _release, reason, observed = read_commit(commit)
+            if step:
+                self._explained(step, reason, weight, {one.weight for one in observed})
+                weight = 0 if step in ("prepare", "bump") else weight_of(step, weight)
+
+    def _explained(self, step: str, reason: str, weight: int, observed: set[float]) -> None:
+        told = (step, reason, weight, observed)
+        assert observed <= {weight}, told
+        judged = bool(observed)
+        if step in ("prepare", "bump"):
+            return
+        if step == "promote" or "weight=" in step:
+            to = 100 if step == "promote" else weight_of(step, 0)
+            assert (weight, to) in ((0, 10), (10, 50), (50, 100)), told
+            assert (
+                (weight == 0 and reason == "gray is deployed and gets no requests yet")
+                or (judged and reason == "pass")
+                or (judged and reason.startswith("too late; going on") and self.policy == "promote")
+                or reason in ("approved by ann", "skipped by ann")
+            ), told
+        elif step == "rollback":
+            assert (
+                (judged and reason == "fail")
+                or (judged and reason == "too late" and self.policy == "rollback")
+                or reason == "aborted by ann"
+                or reason.startswith("the engine did not take it over: ")
+                or " as it was at " in reason
+            ), told
+        elif step == "hold":
+            assert judged, told
+            assert (reason, self.policy) == ("too late", "hold"), told
+        else:
+            assert reason == {"pause": "paused by ann", "resume": "resumed by ann"}[step], told
+
+    def what_is_judged_is_live(self, message: str) -> None:
+        """A verdict is only acted on while the engine has the very weight live that was judged."""
+        _step, _release, reason, observed = read_commit(Commit("", None, message))
+        if observed and reason.partition(";")[0] in ("pass", "fail", "too late"):
+            live, now = (
+                read_environment(text, PRODUCTION).gray
+                for text in (self.world.engine.live[-1], self.world.text)
+            )
+            assert live, message
+            assert now, message
+            assert (live.release, live.weight, live.phase) == (now.release, now.weight, now.phase), message
+
     @invariant()
     def only_a_person_ends_a_pause(self) -> None:
         before = ""
@@ -283,6 +379,7 @@ class GrayReleases(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """However it was left, one more process with an answer brings it to an end."""
+        self.moments.expect({})
         for _ in range(3):
             self._drive([Answer.PASS], no_wait=False)
             self.somebody_says("approve")
@@ -296,12 +393,24 @@ class GrayReleases(RuleBasedStateMachine):
 
 
 class Expiring(FakeJudge):
-    """Says that the time is over with every fourth inconclusive answer."""
+    """Says that the time is over with every fourth inconclusive answer; its reason is what it said.
 
-    def __call__(self, policy, observations):  # type: ignore[no-untyped-def]
+    Arguments:
+        answers: as `FakeJudge` has them.
+        check: told what it was shown.
+    """
+
+    def __init__(self, answers: Sequence[Answer], check: Callable[[Sequence[Observation]], None]) -> None:
+        super().__init__(*answers)
+        self._check = check
+
+    def __call__(self, policy: JudgePolicy, observations: Sequence[Observation]) -> Judgement:
+        self._check(observations)
         found = super().__call__(policy, observations)
         inconclusive = found.answer is Answer.INCONCLUSIVE
-        return replace(found, expired=inconclusive and len(observations) % 4 == 0)
+        late = inconclusive and len(observations) % 4 == 0
+        said = "too late" if late else f"{found.answer}"
+        return replace(found, expired=late, reason=said)
 
 
 GrayReleases.TestCase.settings = settings(max_examples=80, stateful_step_count=15, deadline=None)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from gray_world import World, commit_of
+from gray_world import NEW, NEWER, World, commit_of
 from test_gray_commands import project
 
+from pipegraft.builtins import PLUGINS
 from pipegraft.errors import RolledBack, UsageError
+from pipegraft.manager import Plugins
 from pipegraft.model.judgement import Answer
+from pipegraft.model.observation import ArmCounts
 from pipegraft.ports.judge import FakeJudge
+from pipegraft.ports.metrics import Arms, FakeSource
 from pipegraft.reports.gray_report import GrayReport, render_html
 from pipegraft.usecases.gray import gray_report
+from pipegraft.usecases.judge import Replay, judge_history
 
 
 class Page(HTMLParser):
@@ -39,6 +45,11 @@ class Page(HTMLParser):
 def story(world: World, *, recorded: bool = False, number: int | None = None) -> GrayReport:
     record = world.releases.release if recorded else None
     return gray_report(project(world), None, record, world.connections, number)
+
+
+def replays(world: World, last: int, *, compare: bool = False) -> tuple[Replay, ...]:
+    known = replace(project(world), plugins=Plugins(PLUGINS))
+    return judge_history(known, None, last, compare=compare, connections=world.context().connections)
 
 
 def test_a_promoted_release_is_told_from_the_commits_alone() -> None:
@@ -112,3 +123,39 @@ def test_of_digests_people_see_the_beginning_and_machines_all() -> None:
 def test_without_a_release_there_is_no_story() -> None:
     with pytest.raises(UsageError, match="no gray release is told of"):
         story(World())
+
+
+def test_the_releases_of_the_history_are_judged_again_by_the_present_policy() -> None:
+    world = World(**{"min-requests": 1})
+    with pytest.raises(UsageError, match="no gray release in the history"):
+        replays(world, 5)
+    world.prepare(13, NEW)
+    world.release(13)
+    world.prepare(14, NEWER)
+    world.source = FakeSource([Arms(ArmCounts(900, 1), ArmCounts(100, 60))])
+    world.judge = FakeJudge(Answer.INCONCLUSIVE, Answer.INCONCLUSIVE, Answer.FAIL)
+    with pytest.raises(RolledBack):
+        world.release(14)
+    world.prepare(15, NEWER)  # of which nothing was observed yet
+
+    good, bad = replays(world, 5)
+    assert (good.name, good.release, good.decides) == ("release 13, promoted", 13, True)
+    assert [(step.weight, step.intervals) for step in good.steps] == [(10, 1), (50, 1)]
+    assert (bad.name, bad.release, bad.goes_on) == ("release 14, taken back", 14, False)
+    assert [(step.weight, step.intervals) for step in bad.steps] == [(10, 3)]
+    assert bad.steps[0].judgement.answer is Answer.FAIL
+    assert [one.release for one in replays(world, 1)] == [14]
+    compared = replays(world, 1, compare=True)
+    assert {one.judge: one.decides for one in compared} == {
+        "sequential": True, "threshold": False, "mann-whitney": False
+    }  # fmt: skip
+
+
+def test_a_release_that_was_prepared_again_is_judged_by_itself() -> None:
+    world = World()
+    for _ in range(2):
+        world.prepare(13, NEW)
+        world.judge = FakeJudge(Answer.FAIL)
+        with pytest.raises(RolledBack):
+            world.release(13)
+    assert [(one.release, one.steps[0].intervals) for one in replays(world, 9)] == [(13, 1), (13, 1)]

@@ -16,10 +16,16 @@ __all__ = ["command"]
 
 
 @click.command("judge")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--judge", "name", help="The judge to ask; the one that the policy names if absent.")
 @click.option("--compare", is_flag=True, help="Ask every judge there is and show them side by side.")
 @click.option("--env", "environment", help="Judge by the policy of this environment in delivery.yaml.")
+@click.option(
+    "--last",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Judge the last N gray releases of the environment that the IaC repository tells of.",
+)
 @directory_option
 @json_option
 def command(
@@ -28,22 +34,31 @@ def command(
     name: str | None,
     compare: bool,
     environment: str | None,
+    last: int | None,
     directory: Path,
     as_json: bool,
 ) -> int:
     """Judge recorded releases again, to tune a policy before trusting it.
 
     Each FILE holds the observations of one release, as YAML or JSON, and the policy to judge it by unless
-    --env names one. The format is in docs/judging.md.
+    --env names one. The format is in docs/judging.md. With --last the commits of the environment's own
+    releases say what was observed, and delivery.yaml the policy: change it there and judge again.
 
     Exit code 0 when the judge would let every release go on; 1 when one fails, or stays inconclusive and
     its policy does not say `on-inconclusive: promote`. With --compare, the policy's judge decides.
     """
-    from pipegraft.usecases.judge import environment_policy, judge_releases  # noqa: PLC0415
+    from pipegraft.usecases.judge import environment_policy, judge_history, judge_releases  # noqa: PLC0415
+    from pipegraft.usecases.project import open_project  # noqa: PLC0415
 
+    if bool(files) == (last is not None):
+        raise click.UsageError("expected FILEs of recorded releases, or --last N for those of the history")
     plugins = load_plugins()
-    gray = environment_policy(directory, environment, plugins) if environment else None
-    replays = judge_releases(files, plugins, judge=name, compare=compare, gray=gray)
+    if last is not None:
+        project = open_project(directory, plugins)
+        replays = judge_history(project, environment, last, judge=name, compare=compare)
+    else:
+        gray = environment_policy(directory, environment, plugins) if environment else None
+        replays = judge_releases(files, plugins, judge=name, compare=compare, gray=gray)
     if as_json:
         print_json([_data(replay) for replay in replays])
     else:
@@ -59,14 +74,14 @@ def _show(replays: tuple[Replay, ...], *, compare: bool) -> None:
     console = Console(highlight=False)
     if compare:
         rows = [
-            (Path(replay.file).name, replay.judge, replay.refusal or replay.steps[-1].judgement)
+            (Path(replay.name).name, replay.judge, replay.refusal or replay.steps[-1].judgement)
             for replay in replays
         ]
         console.print(comparison(rows))
         return
     for replay in replays:
         steps = [(step.weight, step.intervals, step.judgement) for step in replay.steps]
-        console.print(replay.file, soft_wrap=True, markup=False)
+        console.print(replay.name, soft_wrap=True, markup=False)
         for line in judgement_lines(replay.judge, steps):
             console.print(line, soft_wrap=True)
 
@@ -75,7 +90,8 @@ def _data(replay: Replay) -> dict[str, Any]:
     from pipegraft.domain.gray.record import as_data  # noqa: PLC0415
 
     return {
-        "file": replay.file,
+        "file": replay.name if replay.release is None else None,
+        "release": replay.release,
         "judge": replay.judge,
         "goes-on": replay.goes_on,
         "refusal": replay.refusal,

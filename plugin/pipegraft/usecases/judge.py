@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipegraft.domain.environment_file import environment_path
+from pipegraft.domain.gray.history import told_releases
 from pipegraft.domain.gray.policy import judge_policy
 from pipegraft.domain.judging.samples import RecordedRelease, read_release
 from pipegraft.errors import UsageError
@@ -14,9 +16,16 @@ from pipegraft.manager import Plugins
 from pipegraft.model.delivery import Gray
 from pipegraft.model.judgement import Answer, Judgement
 from pipegraft.model.observation import Observation
-from pipegraft.usecases.project import open_project, read_text
+from pipegraft.ports.stage import Connections
+from pipegraft.usecases.connect import LiveConnections
+from pipegraft.usecases.gray import choose_environment
+from pipegraft.usecases.project import Project, open_project, read_text
 
-__all__ = ["Replay", "ReplayedStep", "environment_policy", "judge_releases"]
+__all__ = ["Replay", "ReplayedStep", "environment_policy", "judge_history", "judge_releases"]
+
+_NEWEST = 5000
+"""Commits of an environment's file that are searched for releases."""
+_ENDS = {"promote": "promoted", "rollback": "taken back"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +48,22 @@ class Replay:
     """One release through one judge.
 
     Arguments:
-        file: where it was recorded.
+        name: the file where it was recorded, or the release of a history.
         judge: name of the judge.
         steps: in order; the last one is the first that failed, or the last one recorded.
         refusal: why the judge cannot judge by this policy; then there are no steps.
         goes_on: whether the release would have advanced.
         decides: whether this is the judge that was asked for; the others are for comparison.
+        release: its number, if it is told of in a history.
     """
 
-    file: str
+    name: str
     judge: str
     steps: tuple[ReplayedStep, ...]
     refusal: str = ""
     goes_on: bool = False
     decides: bool = False
+    release: int | None = None
 
 
 def environment_policy(directory: Path, environment: str, plugins: Plugins) -> Gray:
@@ -103,14 +114,58 @@ def judge_releases(
     replays: list[Replay] = []
     for file in files:
         release = read_release(read_text(file), str(file), gray)
-        decides = judge or release.gray.judge
-        plugins.get(JUDGES, decides)
-        names = plugins.all(JUDGES) if compare else (decides,)
-        replays += [_replay(str(file), release, name, plugins, decides=name == decides) for name in names]
+        replays += _replays(str(file), release, plugins, judge, compare=compare)
     return tuple(replays)
 
 
-def _replay(file: str, release: RecordedRelease, name: str, plugins: Plugins, *, decides: bool) -> Replay:
+def judge_history(
+    project: Project,
+    environment: str | None,
+    last: int,
+    *,
+    judge: str | None = None,
+    compare: bool = False,
+    connections: Connections | None = None,
+) -> tuple[Replay, ...]:
+    """Replay the newest gray releases that the history of an environment tells of, by its present policy.
+
+    Arguments:
+        environment: its name; may be None if only one declares gray releases.
+        last: how many.
+        judge, compare: as `judge_releases` has them.
+
+    Raises:
+        UsageError: the history tells of none, or the judge cannot judge by the policy.
+        OutsideError: the IaC repository did not answer.
+    """
+    name, gray = choose_environment(project, environment)
+    path = environment_path(project.delivery.iac.path, name)
+    log = (connections or LiveConnections(project)).iac().log(path, limit=_NEWEST)
+    told = list(told_releases(log, name))[-last:]
+    if not told:
+        raise UsageError(
+            f"no gray release in the history of {path} tells what was observed",
+            fix="name files of recorded releases, or come back after the first gray release",
+        )
+    replays: list[Replay] = []
+    for one in told:
+        shown = f"release {one.number}, {_ENDS.get(one.last_step, one.last_step)}"
+        release = RecordedRelease(gray, one.observations)
+        found = _replays(shown, release, project.plugins, judge, compare=compare)
+        replays += [replace(replay, release=one.number) for replay in found]
+    return tuple(replays)
+
+
+def _replays(
+    name: str, release: RecordedRelease, plugins: Plugins, judge: str | None, *, compare: bool
+) -> list[Replay]:
+    decides = judge or release.gray.judge
+    plugins.get(JUDGES, decides)
+    asked = plugins.all(JUDGES) if compare else (decides,)
+    return [_replay(name, release, one, plugins, decides=one == decides) for one in asked]
+
+
+def _replay(shown: str, release: RecordedRelease, name: str, plugins: Plugins, *, decides: bool) -> Replay:
     judge = plugins.get(JUDGES, name).judge
     policy = judge_policy(release.gray)
     steps: list[ReplayedStep] = []
@@ -123,10 +178,10 @@ def _replay(file: str, release: RecordedRelease, name: str, plugins: Plugins, *,
     except UsageError as error:
         if decides:
             raise
-        return Replay(file, name, (), refusal=error.problem.message)
+        return Replay(shown, name, (), refusal=error.problem.message)
     last = steps[-1].judgement.answer
     goes_on = last is Answer.PASS or (last is Answer.INCONCLUSIVE and policy.on_inconclusive == "promote")
-    return Replay(file, name, tuple(steps), goes_on=goes_on, decides=decides)
+    return Replay(shown, name, tuple(steps), goes_on=goes_on, decides=decides)
 
 
 def _steps(observations: Sequence[Observation]) -> Iterator[tuple[int, int]]:

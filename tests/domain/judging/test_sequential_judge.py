@@ -243,3 +243,36 @@ def test_more_errors_of_gray_never_turn_a_failure_into_a_pass(
     worse = [(stable, (requests, min(requests, bad + 5))) for stable, (requests, bad) in arms]
     after = sequential(POLICY, [interval(n, stable, gray) for n, (stable, gray) in enumerate(worse)])
     assert (before.answer, after.answer) != (Answer.FAIL, Answer.PASS)
+
+
+@pytest.mark.parametrize("wander", [0.0, 0.2, 0.4])
+@pytest.mark.parametrize("onset", [0, 15])
+@pytest.mark.parametrize(
+    ("stable", "gray"),
+    [
+        ((900, 1), (100, 60)),
+        ((900, 0), (100, 100)),
+        ((9_000, 90), (1_000, 500)),
+        ((99_000, 990), (1_000, 1_000)),
+        ((90_000, 9), (10_000, 9_000)),
+        ((450, 4), (50, 50)),
+    ],
+)
+def test_a_version_that_fails_most_of_its_requests_is_found_at_once(
+    stable: tuple[int, int], gray: tuple[int, int], onset: int, wander: float
+) -> None:
+    """No drift of the arms explains that, whenever it begins."""
+    usual = round(gray[0] * stable[1] / stable[0])
+    good = [interval(number, stable, (gray[0], usual)) for number in range(onset)]
+    bad = [interval(number, stable, gray) for number in range(onset, onset + 4)]
+    policy = JudgePolicy((MetricPolicy("errors"),), wander=wander)
+    judgement = sequential(policy, good + bad)
+    assert judgement.answer is Answer.FAIL, judgement.reason
+    assert "drifts by itself" not in judgement.reason
+
+
+def test_a_version_that_comes_to_fail_beside_one_that_never_does_is_found_soon() -> None:
+    """The floor alone says what is bad there; the good time before does not have to be outweighed."""
+    good = [interval(number, (19_000, 0), (1_000, 0)) for number in range(20)]
+    bad = [interval(number, (19_000, 0), (1_000, 50)) for number in range(20, 24)]
+    assert sequential(POLICY, good + bad).answer is Answer.FAIL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import product
 
 import pytest
@@ -15,6 +16,7 @@ from pipegraft.domain.judging.stories import (
     Constant,
     Following,
     Freak,
+    Gross,
     Onset,
     Wandering,
     weathers,
@@ -55,9 +57,10 @@ def test_the_probabilities_of_everything_that_can_happen_sum_to_one(make: object
     assert sum(ways(path) * math.exp(tell(make(), path)) for path in paths()) == pytest.approx(1)
 
 
-def test_an_onset_is_a_mixture_of_laws() -> None:
+@pytest.mark.parametrize("make", [lambda: Onset(0.7), lambda: Gross(math.log(10))])
+def test_an_onset_is_a_mixture_of_laws(make: Callable[[], Onset | Gross]) -> None:
     def onset(path: tuple[int, ...]) -> float:
-        story, before = Onset(0.7), Constant(0.0)
+        story, before = make(), Constant(0.0)
         for number, (odds, total, gray) in enumerate(zip(ODDS, TOTALS, path, strict=True)):
             staked = (0.5, 0.3, 0.2)[number]
             story.see(odds, gray, total - gray, math.log(staked) + before.score)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ from pipegraft.domain.gray.record import OBSERVED, from_trailer
 from pipegraft.model.observation import Observation
 from pipegraft.ports.iac import Commit
 
-__all__ = ["Chapter", "Span", "step_name", "weight_of"]
+__all__ = ["Chapter", "Span", "ToldRelease", "step_name", "told_releases", "weight_of"]
 
 _WEIGHT = re.compile(r"weight=(\d+)$")
 
@@ -68,6 +68,43 @@ class Chapter:
     def unobserved(self) -> list[Span]:
         """When gray got requests and no commit tells what they showed: whoever watched was cut short."""
         return list(_unobserved(tuple(reversed(self.commits))))
+
+
+@dataclass(frozen=True, slots=True)
+class ToldRelease:
+    """A gray release as its commits tell it.
+
+    Arguments:
+        number: of the release.
+        last_step: what its newest commit did.
+        observations: in order of time.
+    """
+
+    number: int
+    last_step: str
+    observations: tuple[Observation, ...]
+
+
+def told_releases(commits: Iterable[Commit], environment: str) -> Iterator[ToldRelease]:
+    """The gray releases of an environment of which commits tell what was observed, oldest first.
+
+    Arguments:
+        commits: those that changed the environment's file, newest first.
+    """
+    chapter: list[Commit] = []
+    for commit in (*reversed(list(commits)), None):
+        trailers = commit.trailers if commit else {}
+        if commit and trailers.get("Pipegraft-Environment") != environment:
+            continue
+        if commit is None or trailers.get("Pipegraft-Step") in ("prepare", "bump"):
+            observed = tuple(one for old in chapter for one in from_trailer(_observed(old)))
+            if observed:
+                told = chapter[-1].trailers
+                number = int(told["Pipegraft-Release"])
+                yield ToldRelease(number, told.get("Pipegraft-Step", ""), observed)
+            chapter = []
+        if commit and trailers.get("Pipegraft-Release", "").isdecimal():
+            chapter.append(commit)
 
 
 def _observed(commit: Commit) -> str:

@@ -16,11 +16,12 @@ from math import exp, inf, log, log1p, sqrt
 from typing import Final
 
 from pipegraft.domain.judging.readings import Draws
-from pipegraft.domain.judging.scores import edge, log_mixture
+from pipegraft.domain.judging.scores import edge, log_add, log_mixture
 from pipegraft.domain.judging.stories import (
     Constant,
     Following,
     Freak,
+    Gross,
     Onset,
     Storms,
     Story,
@@ -41,6 +42,12 @@ _CONSTANT: Final = 0.2
 _FOLLOWING: Final = 0.1
 """Weights of those stories, and of the one that follows what was shown, in each mixture; the rest wander."""
 
+_GROSS: Final = 0.05
+"""Weight of the story in which gray is worse by many times, in the mixture of those that are."""
+
+_MANY: Final = 10.0
+"""The least multiple of stable's rate in that story."""
+
 _APART: Final = 0.1
 """How far from the tolerated ratio, or from the margin, the story that follows stays, in logarithms."""
 
@@ -52,7 +59,7 @@ _AT_ANY_TIME: Final = 0.02
 _BELOW_FLOOR: Final = ((0.0, 0.3), (0.1, 0.2), (0.25, 0.2), (0.5, 0.2), (0.75, 0.1))
 """Parts of the floor that a good version's share is expected to be, with their weights."""
 
-_CREDIT: Final = log(1.5)
+_CREDIT: Final = log(2.0)
 """Given to weather over its likelihood, which the filter only approximates."""
 
 _STORMY: Final = 2.0
@@ -83,6 +90,7 @@ class ShareBets:
             (ratio, weight) for ratio, weight in (*_GOOD, (sqrt(1 + margin), _HALF_WAY)) if ratio < 1 + margin
         ]
         self._good = [Constant(log(ratio)) for ratio, _ in good]
+        self._gross = Gross(log(_MANY))
         self._worse_following = Following(log1p(tolerance) + _APART, inf)
         self._good_following = Following(-inf, log1p(margin) - _APART)
         self._equal_weather = weathers(0.0, wander)
@@ -91,7 +99,7 @@ class ShareBets:
         self._worse_weights = _weights([weight for _, weight in _WORSE], len(self._worse_weather))
         self._good_weights = _weights([weight for _, weight in good], len(self._equal_weather))
         self._floor = _FloorTest(floor) if floor else None
-        self._purse = 1.0
+        self._purse = _Purse()
         self._intervals: list[tuple[float, float, float]] = []
 
     def see(self, draws: Draws, *, new_weight: bool = False) -> None:
@@ -102,7 +110,7 @@ class ShareBets:
             new_weight: whether gray's share of the traffic was changed before it.
         """
         if self._floor:
-            self._floor.see(draws)
+            self._floor.see(draws, new_weight=new_weight)
         if not (draws.gray and draws.stable):
             return  # one arm alone says nothing about the other
         odds = log(draws.gray / draws.stable)
@@ -110,6 +118,7 @@ class ShareBets:
         stake = self._stake(new_weight=new_weight)
         for onset in self._worse:
             onset.see(odds, gray, stable, stake)
+        self._gross.see(odds, gray, stable, stake)
         for constant in (self._tolerated, self._at_margin, self._equal, *self._good):
             constant.see(odds, gray, stable)
         for following in (self._worse_following, self._good_following):
@@ -122,11 +131,8 @@ class ShareBets:
 
     def _stake(self, *, new_weight: bool) -> float:
         """Logarithm of what is bet on gray becoming worse now, having been good so far."""
-        part = _AT_NEW_WEIGHT if new_weight else _AT_ANY_TIME
-        staked = self._purse * (part if self._intervals else _AT_ONCE)
-        self._purse -= staked
         good = _scores([self._equal], self._equal_weather)
-        return log(staked) + log_mixture(good, [1 / len(good)] * len(good))
+        return self._purse.stake(new_weight=new_weight) + log_mixture(good, [1 / len(good)] * len(good))
 
     @property
     def against(self) -> float:
@@ -137,7 +143,7 @@ class ShareBets:
 
     def _shown(self) -> list[Wandering]:
         """The innocent storms that have shown themselves."""
-        calm = max(_scores(self._worse, [self._equal, self._tolerated]))
+        calm = max(_scores(self._worse, [self._gross, self._equal, self._tolerated]))
         return list(self._storms.shown(calm, _STORMY)) if self._storms else []
 
     @property
@@ -154,9 +160,10 @@ class ShareBets:
         return log_mixture([relative, self._floor.in_favour], [0.5, 0.5]) if self._floor else relative
 
     def _worse_mixture(self) -> float:
-        return log_mixture(
+        usual = log_mixture(
             _scores(self._worse, [self._worse_following], self._worse_weather), self._worse_weights
         )
+        return log_mixture([usual, self._gross.score], [1 - _GROSS, _GROSS])
 
     def _good_mixture(self) -> float:
         return log_mixture(
@@ -193,8 +200,22 @@ class ShareBets:
         return max(_scores([constant], wandering))
 
 
+class _Purse:
+    """The money of who bets that gray becomes worse: most is staked at once, the rest bit by bit."""
+
+    def __init__(self) -> None:
+        self._left = 1.0
+
+    def stake(self, *, new_weight: bool) -> float:
+        """Logarithm of what is bet on this being the moment."""
+        part = _AT_ONCE if self._left == 1.0 else _AT_NEW_WEIGHT if new_weight else _AT_ANY_TIME
+        staked = self._left * part
+        self._left -= staked
+        return log(staked)
+
+
 class _FloorTest:
-    """Bets on gray's rate being above a floor, and below it, whatever stable does.
+    """Bets on gray's rate being above a floor, from the beginning or from some time on, and below it.
 
     Requests fail independently with some probability at most (at least) the floor: then the factor
     ``x ** bad * exp(-requests * floor * (x - 1))`` is expected to be 1 or less, for x above (below) 1.
@@ -205,27 +226,31 @@ class _FloorTest:
 
     def __init__(self, floor: float) -> None:
         self._floor = floor
-        self._requests = self._bad = 0.0
+        self._purse = _Purse()
+        self._above = [-inf] * len(_WORSE)
+        self._below = [0.0] * len(_BELOW_FLOOR)
 
-    def see(self, draws: Draws) -> None:
-        self._requests += draws.gray
-        self._bad += draws.gray_bad
+    def see(self, draws: Draws, *, new_weight: bool) -> None:
+        stake = self._purse.stake(new_weight=new_weight)
+        self._above = [
+            log_add(score, stake) + self._gain(x, draws)
+            for score, (x, _) in zip(self._above, _WORSE, strict=True)
+        ]
+        self._below = [
+            score + self._gain(x, draws) for score, (x, _) in zip(self._below, _BELOW_FLOOR, strict=True)
+        ]
+
+    def _gain(self, x: float, draws: Draws) -> float:
+        surprise = draws.gray_bad * log(x) if x else -inf if draws.gray_bad else 0.0
+        return surprise - draws.gray * self._floor * (x - 1)
 
     @property
     def against(self) -> float:
-        return self._mixture(_WORSE)
+        return log_mixture(self._above, [weight for _, weight in _WORSE])
 
     @property
     def in_favour(self) -> float:
-        return self._mixture(_BELOW_FLOOR)
-
-    def _mixture(self, multiples: tuple[tuple[float, float], ...]) -> float:
-        expected = self._requests * self._floor
-        scores = [
-            (self._bad * log(x) if x else -inf if self._bad else 0.0) - expected * (x - 1)
-            for x, _ in multiples
-        ]
-        return log_mixture(scores, [weight for _, weight in multiples])
+        return log_mixture(self._below, [weight for _, weight in _BELOW_FLOOR])
 
 
 def _scores(*groups: Iterable[Story]) -> list[float]:

@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from math import exp, inf, lgamma, log, log1p
 from typing import Final, Protocol
 
-from pipegraft.domain.judging.scores import log_add
+from pipegraft.domain.judging.scores import log_add, log_mixture
 
 __all__ = [
     "Clumped",
     "Constant",
     "Following",
     "Freak",
+    "Gross",
     "Onset",
     "Storms",
     "Story",
@@ -289,3 +290,49 @@ class Onset:
                 the probability the first story gave to everything before this interval.
         """
         self.score = log_add(self.score, stake) + self._story.see(odds, gray, stable)
+
+
+class Gross:
+    """One story up to some interval, a rate many times stable's from there on: how many, nobody knows.
+
+    A version that fails most of its requests: no constant multiple is near enough to what it shows, and the
+    one that follows comes too late. From the beginning, or any onset as `Onset` has them, the first interval
+    may show any multiple, and those after it much the same, but never less than the least.
+
+    Arguments:
+        theta: logarithm of the least multiple.
+    """
+
+    def __init__(self, theta: float) -> None:
+        self._theta = theta
+        self._begun: list[tuple[float, Wandering]] = []
+        self.score = -inf
+
+    def see(self, odds: float, gray: float, stable: float, stake: float) -> None:
+        """Take in one interval; arguments as for `Onset.see`."""
+        self._begun.append((stake, _AtLeast(self._theta, _ANY_MULTIPLE, _STEADY)))
+        for _, story in self._begun:
+            story.see(odds, gray, stable)
+        # a mixture without its poorest parts bets less, so it stays fair
+        self._begun.sort(key=lambda begun: begun[0] + begun[1].score, reverse=True)
+        del self._begun[_ONSETS:]
+        scores = [stake + story.score for stake, story in self._begun]
+        self.score = log_mixture(scores, [1.0] * len(scores))
+
+
+class _AtLeast(Wandering):
+    """A drift that is never expected to lie below its mean."""
+
+    __slots__ = ()
+
+    def see(self, odds: float, gray: float, stable: float) -> None:
+        super().see(odds, gray, stable)
+        self._deviation = max(self._deviation, 0.0)
+
+
+_ANY_MULTIPLE: Final = 2.0
+_STEADY: Final = 0.98
+"""Deviation and memory of what a grossly worse version shows."""
+
+_ONSETS: Final = 4
+"""Onsets that are kept in mind."""
