@@ -73,7 +73,7 @@ def history(folder: Path) -> None:
     for number in range(20):
         at = 3 * 86400 * number
         for version, later in ((number, 0), *(((serving, 7200),) if number % 5 == 4 else ())):
-            digest = f"{version:064x}"
+            digest = f"{version + 1:064x}"
             file.write_text(f"components:\n  web: {{image: r.example.com/web@sha256:{digest}}}\n")
             commit(folder, f"release {version}", at + later)
             serving = version
