@@ -61,7 +61,10 @@ def test_the_image_is_what_the_engine_says_last() -> None:
         {"stream": "\n"},
         {"status": "Pulling from library/python", "id": "3.12"},
         {"stream": "Successfully built sha256:in-a-line\nand more\n"},
+        {"stream": "one li"},
+        {"stream": "ne\nwithout"},
         {"aux": {"ID": "sha256:last"}},
+        {"stream": " an end"},
     ]
     assert read_build(events, lines.append) == "sha256:last"
     assert lines == [
@@ -69,6 +72,8 @@ def test_the_image_is_what_the_engine_says_last() -> None:
         "Pulling from library/python",
         "Successfully built sha256:in-a-line",
         "and more",
+        "one line",
+        "without an end",
     ]
 
 

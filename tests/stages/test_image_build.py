@@ -208,6 +208,25 @@ def test_what_was_built_beside_a_failure_is_found_the_next_time(world: World) ->
     assert not world.run()["pricing"].built
 
 
+def test_a_log_does_not_steer_the_terminal(world: World) -> None:
+    lines = ["\x1b[91mred\x1b[0m", "10%\r20%\r", "\x1b]0;title\x07set", "\x1b[2Ja\x08\x9bb\tc", "plain größe"]
+
+    def build(request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
+        for line in lines:
+            log(line)
+        raise BuildFailed("no")
+
+    world.maker.build = build  # type: ignore[method-assign]
+    with pytest.raises(BuildFailed) as caught:
+        world.run(components=["pricing"])
+    shown = ["red", "20%", "set", "ab\tc", "plain größe"]
+    assert [line.removeprefix("    | ") for line in str(caught.value).splitlines()[-5:]] == shown
+    said = [
+        one.message for one in world.progress.events if one.kind == "progress" and one.subject == "pricing"
+    ]
+    assert said[-5:] == shown
+
+
 def test_a_registry_that_is_away_is_not_the_deliverys_fault(world: World) -> None:
     world.maker.failures["pricing"] = Unreachable("no answer")
     with pytest.raises(OutsideError, match="pricing: no answer"):

@@ -12,6 +12,7 @@ from threading import Thread
 from typing import Annotated
 
 from pipegraft.actions.build_request import BuildSettings, PreparedBuild, prepare_build
+from pipegraft.domain.images.build_log import plain_line
 from pipegraft.domain.images.reference import ImageReference
 from pipegraft.errors import BuildFailed, DeliveryRefused, OutsideError, PipegraftError, UsageError
 from pipegraft.hookspecs import hookimpl
@@ -26,8 +27,6 @@ from pipegraft.ports.stage import Requirement, Stage, StageContext, StageInputs
 __all__ = ["STAGE", "ImageBuildInputs", "pipegraft_stages"]
 
 _LOG_TAIL = 30
-
-
 Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
 """A name that registries take for an image (distribution-spec, "Pulling manifests")."""
 
@@ -202,7 +201,8 @@ class _Worker:
         if found is None:
             self._context.report("progress", f"building with {builder_name}", name)
 
-            def note_line(line: str) -> None:
+            def note_line(printed: str) -> None:
+                line = plain_line(printed)
                 log.append(line)
                 self._context.report("progress", line, name)
 

@@ -80,15 +80,21 @@ def read_build(events: Iterable[Mapping[str, Any]], log: Callable[[str], None]) 
         BuildFailed: the stream tells of an error; the answer's status does not.
         OutsideError: it ends without an image.
     """
-    image = ""
-    for event in events:
-        if "errorDetail" in event or "error" in event:
-            detail = event.get("errorDetail") or {}
-            raise BuildFailed(str(detail.get("message") or event.get("error")).strip())
-        image = (event.get("aux") or {}).get("ID", image)
-        for line in str(event.get("stream") or event.get("status") or "").splitlines():
-            if line.strip():
+    image = printed = ""
+    try:
+        for event in events:
+            if "errorDetail" in event or "error" in event:
+                detail = event.get("errorDetail") or {}
+                raise BuildFailed(str(detail.get("message") or event.get("error")).strip())
+            image = (event.get("aux") or {}).get("ID", image)
+            # What a command prints comes in pieces, which do not end where its lines do.
+            printed += event.get("stream") or (f"{event['status']}\n" if "status" in event else "")
+            *lines, printed = printed.split("\n")
+            for line in filter(str.strip, lines):
                 log(line.rstrip())
+    finally:
+        if printed.strip():
+            log(printed.rstrip())
     if not image:
         raise OutsideError("the engine's answer ended before the image was built")
     return image
