@@ -71,6 +71,7 @@ def test_a_file_that_changed_in_the_last_moment_is_not_overwritten(lab: GitLab) 
         (400, "Commit message does not follow the pattern: pre-receive hook declined", Vetoed),
         (400, "branch is invalid", UsageError),
         (401, "401 Unauthorized", AccessDenied),
+        (401, "<html>\n<h1>Proxy</h1>\n</html>\n", AccessDenied),
         (403, "You are not allowed to push into this branch", AccessDenied),
         (409, "Conflict", Locked),
         (500, "500 Internal Server Error", Unreachable),
@@ -87,6 +88,7 @@ def test_what_gitlab_answers_is_translated(
     with pytest.raises(kind, match="iac/shop") as caught:
         branch.commit({PATH: "ours\n"}, "ours", tip)
     assert TOKEN not in str(caught.value)
+    assert "<" not in str(caught.value)
     assert lab.branches["main"] == tip
 
 

@@ -115,3 +115,20 @@ def test_a_dry_run_has_nothing_to_wait_for(shop: Path) -> None:
     done = call(shop, "rollback", "--env", "production", "--wait", "--dry-run")
     assert (done.returncode, tip(shop)) == (2, before)
     assert "--wait has nothing to wait for" in done.stderr
+
+
+def test_another_number_releases_the_same_commit_again(shop: Path) -> None:
+    def bump(stages: str, number: str | None = None) -> str:
+        numbered = {"PIPEGRAFT_RELEASE_NUMBER": number} if number else {}
+        for stage in stages.split():
+            words = [stage] if stage == "image-build" else [stage, "--env", "production"]
+            done = call(shop, "run", *words, **numbered)
+            assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    assert call(shop, "rollback", "--env", "production").returncode == 0
+    assert "superseded: release 2 was rolled back, and 2 is not newer" in bump("iac-bump")
+    assert "release 3 in production" in bump("iac-bump", "3")
+    assert "unchanged" in bump("iac-bump")  # the record goes on with the number that it was given
+    assert call(shop, "rollback", "--env", "production").returncode == 0
+    assert "release 4 in production" in bump("image-build iac-bump", "4")

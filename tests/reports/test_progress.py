@@ -70,6 +70,12 @@ def test_plain_lines_say_what_changed_and_repeat_nothing() -> None:
     ]
 
 
+def test_outside_of_a_stage_there_is_no_name_of_one() -> None:
+    stream = io.StringIO()
+    PlainProgress(stream).emit(Event("commit", "release 2 in production", "production", {}))
+    assert stream.getvalue() == "production: release 2 in production\n"
+
+
 def test_what_stays_on_a_terminal() -> None:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=100, color_system=None, legacy_windows=False)

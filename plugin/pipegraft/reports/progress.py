@@ -54,7 +54,8 @@ class PlainProgress:
         self._last[event.subject] = event.message
         subject = f"{shown(event.subject)}: " if event.subject else ""
         warning = "warning: " if event.kind == "warning" else ""
-        return f"[{self._stage}] {warning}{subject}{event.message}"
+        stage = f"[{self._stage}] " if self._stage else ""  # none while many are released with one push
+        return f"{stage}{warning}{subject}{event.message}"
 
 
 @contextmanager

@@ -61,7 +61,8 @@ def run_stages(
     chosen = plan_project(project, request.stages, request.environment)
     stages = {one.stage: project.plugins.get(STAGES, one.stage) for one in chosen}
     inputs = read_inputs(stages.values(), request.settings, request.variables)
-    store = open_record(project, request.variables, anew=request.anew)
+    begins = any(not stage.after for stage in stages.values())
+    store = open_record(project, request.variables, anew=request.anew, begins=begins)
     opened = connections or LiveConnections(project)
     heard = _Heard(project, progress)
     for planned in chosen:
@@ -131,14 +132,21 @@ def _first_line(error: Exception) -> str:
     return message.splitlines()[0] if message else type(error).__name__
 
 
-def open_record(project: Project, variables: Mapping[str, str], *, anew: bool = False) -> FileReleaseStore:
+def open_record(
+    project: Project, variables: Mapping[str, str], *, anew: bool = False, begins: bool = False
+) -> FileReleaseStore:
     """The project's release record, begun anew if it is of another source commit.
+
+    A pipeline that begins with another number on the same commit is a release of its own; where a later stage
+    has another number (a build restarted in its midst, a child pipeline), the record's stays, unless a user
+    gives one.
 
     A file that is there stays as it is until a stage records something.
 
     Arguments:
         variables: the process's environment variables, for the CI system's facts.
         anew: begin anew in any case.
+        begins: whether a stage is to run that comes after no other.
     """
     store = FileReleaseStore(project.root / RECORD)
     app = project.delivery.app
@@ -148,8 +156,12 @@ def open_record(project: Project, variables: Mapping[str, str], *, anew: bool = 
     source = _source(project, variables, release.source if release else None)
     if release is None:
         store.save(Release(app=app, source=source))
-    elif (release.app, release.source.commit) != (app, source.commit):
+    elif (release.app, release.source.commit) != (app, source.commit) or (
+        begins and release.source.number != source.number
+    ):
         return FileReleaseStore(store.path, Release(app=app, source=source))
+    elif "PIPEGRAFT_RELEASE_NUMBER" in variables and source.pipeline == "local":
+        store.save(release.model_copy(update={"source": source}))
     return store
 
 

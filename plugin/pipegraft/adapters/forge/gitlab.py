@@ -17,6 +17,7 @@ from pipegraft.errors import AccessDenied, Locked, PipegraftError, TipMoved, Unr
 from pipegraft.ports.iac import Commit, split_path
 
 if TYPE_CHECKING:
+    import gitlab
     from gitlab.v4.objects import Project
 
 __all__ = ["GitLabBranch", "commit_action", "open_gitlab_project", "or_none", "translated"]
@@ -172,7 +173,7 @@ def translated(name: str, token: str = "PIPEGRAFT_IAC_TOKEN") -> Iterator[None]:
     try:
         yield
     except gitlab.GitlabError as error:
-        raise _explained(error.response_code, str(error.error_message), name, token) from None
+        raise _explained(error.response_code, _said_in(error), name, token) from None
     except requests.RequestException as error:
         raise Unreachable(
             f"{name}: GitLab gave no answer ({_cause(error)})",
@@ -207,6 +208,12 @@ def _explained(code: int | None, said: str, name: str, token: str) -> PipegraftE
     if code is None or code == 429 or code >= 500:
         return Unreachable(f"{name}: GitLab answered {code}: {said}", fix="run this again")
     return UsageError(f"{name}: GitLab answered {code}: {said}")
+
+
+def _said_in(error: gitlab.GitlabError) -> str:
+    """What GitLab said on one line; whoever answers in its place, a proxy for example, sends a page."""
+    said = " ".join(str(error.error_message).split())
+    return "the answer is a page, not GitLab's" if said.lower().startswith(("<html", "<!doctype")) else said
 
 
 def or_none(ask: Callable[[], Any]) -> Any:
