@@ -79,7 +79,7 @@ def test_values_never_stand_in_a_command_of_the_library(system: CiSystem) -> Non
 def test_what_the_library_knows_of_a_stage() -> None:
     files = jenkins.make_library([stage()])
     table = files["src/io/pipegraft/Stages.groovy"]
-    assert "'tell-people': [deploys: true, inputs: [" in table
+    assert "'tell-people': [deploys: true, tests: false, inputs: [" in table
     assert "'dry-run': 'PIPEGRAFT_INPUT_TELL_PEOPLE_DRY_RUN'," in table
     assert f"PACKAGES = 'pipegraft=={__version__}'" in table
     step = files["vars/pipegraftTellPeople.groovy"]
@@ -104,7 +104,7 @@ def test_the_page_names_every_argument() -> None:
 
 def test_a_stage_without_inputs_has_an_empty_table() -> None:
     plain = Stage(name="plain", summary="Does.", run=lambda _context, _inputs: None)
-    assert "'plain': [deploys: false, inputs: [:]]," in jenkins.make_library([plain])[
+    assert "'plain': [deploys: false, tests: false, inputs: [:]]," in jenkins.make_library([plain])[
         "src/io/pipegraft/Stages.groovy"
     ].replace("\n        ]]", "]]")
 

@@ -242,6 +242,19 @@ def test_injected_stages_run_in_their_place(build: Build, text: str, cps: bool) 
     )
 
 
+@pytest.mark.parametrize("without", ["", "yes"], ids=["junit", "no-junit"])
+def test_what_the_gate_found_is_among_the_tests_of_the_build(build: Build, without: str) -> None:
+    planned = (PlannedStage("iac-bump", "production"), PlannedStage("sync-gate", "production"))
+    answer = build.run(graft(DECLARATIVE, planned), WORKSPACE="w", WITHOUT_JUNIT=without)
+    assert answer["error"] == ""
+    shown = [call["args"] for call in answer["calls"] if call["name"] == "junit"]
+    results = ".pipegraft/sync-gate-production.junit.xml"
+    wanted = {"testResults": results, "allowEmptyResults": True, "skipMarkingBuildUnstable": True}
+    assert shown == ([] if without else [[wanted]])
+    said = [call["args"][0] for call in answer["calls"] if call["name"] == "echo"]
+    assert any("the JUnit plugin is not installed" in line for line in said) == bool(without)
+
+
 def test_deploying_stages_take_turns_and_the_newest_wins(build: Build) -> None:
     answer = build.run(graft(DECLARATIVE, PLANNED), WORKSPACE="w")
     locks = [call for call in answer["stack"] if call["name"] == "lock"]

@@ -87,8 +87,20 @@ private void work(String name, Map definition, Map args) {
                 stash(name: 'pipegraft', includes: '.pipegraft/release.json', allowEmpty: true)
                 env.PIPEGRAFT_RECORD = 'stashed'
                 archiveArtifacts(artifacts: '.pipegraft/release.json, .pipegraft/*.junit.xml', allowEmptyArchive: true)
+                if (definition.tests) {
+                    showTests('.pipegraft/' + name + '-' + (args.environment ?: '*') + '.junit.xml')
+                }
             }
         }
+    }
+}
+
+/** What the stage found, among the build's tests; the stage itself says whether the build fails. */
+private void showTests(String results) {
+    try {
+        junit(testResults: results, allowEmptyResults: true, skipMarkingBuildUnstable: true)
+    } catch (NoSuchMethodError error) {
+        echo('pipegraft: the JUnit plugin is not installed, so ' + results + ' is an artifact alone')
     }
 }
 

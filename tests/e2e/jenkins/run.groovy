@@ -49,6 +49,12 @@ allow('withCredentials', [List, Closure])
 ['agent', 'name', 'values', 'checkout'].each { name -> allow(name, [Object]) { world.record(name, [it]) } }
 ['stash', 'archiveArtifacts', 'sleep'].each { name -> allow(name, [Map]) { world.record(name, [it]) } }
 ['echo', 'unstash'].each { name -> allow(name, [String]) { world.record(name, [it]) } }
+allow('junit', [Map]) {
+    if (world.env.WITHOUT_JUNIT) {
+        throw new NoSuchMethodError("No such DSL method 'junit' found among steps") // as Jenkins does
+    }
+    world.record('junit', [it])
+}
 allow('timestamps', [])
 allow('milestone', []) { world.record('milestone', []) }
 allow('error', [String]) { throw new IllegalStateException(it) }

@@ -123,7 +123,15 @@ def make_library(stages: Sequence[Stage]) -> dict[str, str]:
     inputs = {
         stage.name: [_read_input(stage, name) for name in stage.inputs.model_fields] for stage in stages
     }
-    table = [{"name": stage.name, "deploys": stage.deploys, "inputs": inputs[stage.name]} for stage in stages]
+    table = [
+        {
+            "name": stage.name,
+            "deploys": stage.deploys,
+            "tests": stage.reports_tests,
+            "inputs": inputs[stage.name],
+        }
+        for stage in stages
+    ]
     summaries = {step: stage.summary for step, stage in steps.items()}
     files = {
         "src/io/pipegraft/Stages.groovy": _render(

@@ -21,9 +21,9 @@ class Stages implements Serializable {
     /** What pip installs where the agent has no pipegraft. */
     static final String PACKAGES = 'pipegraft==0.1.0'
 
-    /** Stage → whether it changes what runs, and its inputs with the variable that sets each. */
+    /** Stage → whether it changes what runs, whether it reports tests, and its inputs with the variable that sets each. */
     static final Map ALL = [
-        'image-build': [deploys: false, inputs: [
+        'image-build': [deploys: false, tests: false, inputs: [
             'components': 'PIPEGRAFT_INPUT_IMAGE_BUILD_COMPONENTS',
             'jobs': 'PIPEGRAFT_INPUT_IMAGE_BUILD_JOBS',
             'force': 'PIPEGRAFT_INPUT_IMAGE_BUILD_FORCE',
@@ -32,7 +32,7 @@ class Stages implements Serializable {
             'resolve-bases': 'PIPEGRAFT_INPUT_IMAGE_BUILD_RESOLVE_BASES',
             'attest': 'PIPEGRAFT_INPUT_IMAGE_BUILD_ATTEST',
         ]],
-        'iac-bump': [deploys: true, inputs: [
+        'iac-bump': [deploys: true, tests: false, inputs: [
             'dry-run': 'PIPEGRAFT_INPUT_IAC_BUMP_DRY_RUN',
             'from': 'PIPEGRAFT_INPUT_IAC_BUMP_FROM',
             'config': 'PIPEGRAFT_INPUT_IAC_BUMP_CONFIG',
@@ -40,10 +40,10 @@ class Stages implements Serializable {
             'verify': 'PIPEGRAFT_INPUT_IAC_BUMP_VERIFY',
             'deadline': 'PIPEGRAFT_INPUT_IAC_BUMP_DEADLINE',
         ]],
-        'sync-gate': [deploys: true, inputs: [
+        'sync-gate': [deploys: true, tests: true, inputs: [
             'timeout': 'PIPEGRAFT_INPUT_SYNC_GATE_TIMEOUT',
         ]],
-        'gray-release': [deploys: true, inputs: [
+        'gray-release': [deploys: true, tests: false, inputs: [
             'no-wait': 'PIPEGRAFT_INPUT_GRAY_RELEASE_NO_WAIT',
             'resume': 'PIPEGRAFT_INPUT_GRAY_RELEASE_RESUME',
             'poll': 'PIPEGRAFT_INPUT_GRAY_RELEASE_POLL',
