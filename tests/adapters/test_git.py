@@ -534,6 +534,14 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
         ("fatal: unable to access 'https://h/': Could not resolve host: h", Unreachable),
         ("ssh: connect to host h port 22: Connection refused", Unreachable),
         ("error: RPC failed; HTTP 502", Unreachable),
+        (
+            "fatal: unable to access 'https://h/': SSL certificate problem: self-signed certificate",
+            AccessDenied,
+        ),
+        (
+            "fatal: unable to access 'https://h/': server certificate verification failed. CAfile: none",
+            AccessDenied,
+        ),
         ("fatal: Unable to create '/x/shallow.lock': File exists.", Locked),
     ],
 )

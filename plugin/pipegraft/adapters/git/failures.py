@@ -16,6 +16,10 @@ _DENIED = re.compile(
 )
 _ASKED = re.compile(r"could not read (Username|Password) for '[^']*': terminal prompts disabled")
 _HOST_KEY = re.compile(r"host key verification failed", re.IGNORECASE)
+_CERTIFICATE = re.compile(
+    r"certificate problem|certificate verif|certificate subject name|no alternative certificate",
+    re.IGNORECASE,
+)
 _ABSENT = re.compile(
     r"not found|does not appear to be a git repository|does not exist|returned error: 404"
     r"|could not find repository",
@@ -44,6 +48,11 @@ def explain(errors: str, repository: str) -> PipegraftError:
         return AccessDenied(
             f"the host key of {repository} is not known: {said}",
             fix="add the server's key to known_hosts (ssh-keyscan, compared with what its owner publishes)",
+        )
+    if _CERTIFICATE.search(errors):
+        return AccessDenied(
+            f"the certificate of {repository} is not trusted: {said}",
+            fix="name the file with your CA's certificate in GIT_SSL_CAINFO (GitLab: CI_SERVER_TLS_CA_FILE)",
         )
     if _OWNER.search(errors):
         return AccessDenied(
