@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.text import Text
 
 from pipegraft.domain.audit.chain import Chain, Check, Link, State
@@ -28,6 +29,7 @@ _TITLES = {
     "gray": "gray steps",
     "outcome": "outcome",
 }
+_TITLE = 1 + max(map(len, _TITLES.values()))
 _SUMMARY = {
     State.HOLDS: "every link holds",
     State.UNPROVEN: "no link is broken; what is marked ? is not proven",
@@ -44,23 +46,28 @@ def chain_view(chain: Chain) -> RenderableType:
         "  ",
         (chain.outcome, "cyan"),
     )
-    table = Table.grid(padding=(0, 1, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for index, link in enumerate(chain.links):
-        last = index == len(chain.links) - 1
-        mark, style = _MARKS[link.state]
-        rows = list(_rows(link))
-        table.add_row(
-            Text(mark, style=style), Text(_TITLES[link.name], style="bold"), rows[0] if rows else ""
-        )
-        for row in rows[1:]:
-            table.add_row(Text(" " if last else "│", style="dim"), "", row)
-        if not last:
-            table.add_row(Text("│", style="dim"), "", "")
+    links = [_Linked(link, last=index == len(chain.links) - 1) for index, link in enumerate(chain.links)]
     foot = Text(_summary(chain), style=_MARKS[chain.state][1])
-    return Group(head, Text(), table, Text(), foot)
+    return Group(head, Text(), *links, Text(), foot)
+
+
+@dataclass(frozen=True, slots=True)
+class _Linked:
+    """One link beside the line that joins it to the next, however many lines it takes."""
+
+    link: Link
+    last: bool
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        mark, style = _MARKS[self.link.state]
+        first = Text.assemble((mark, style), " ", (f"{_TITLES[self.link.name]:<{_TITLE}}", "bold"), end="")
+        further = Text(f"{' ' if self.last else '│'}{'':<{_TITLE + 1}}", style="dim", end="")
+        inner = options.update(width=max(20, options.max_width - _TITLE - 2))
+        lines = [line for row in _rows(self.link) for line in console.render_lines(row, inner, pad=False)]
+        for number, line in enumerate([*lines, *([] if self.last else [[]])]):
+            yield from console.render(first if number == 0 else further, options)
+            yield from line
+            yield Segment.line()
 
 
 def _rows(link: Link) -> Iterator[RenderableType]:
