@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection
@@ -525,6 +527,54 @@ def test_a_runtime_that_does_not_answer_is_told_and_nothing_is_decided(
     assert world.router.routes == routes
     assert world.status["health"] == "healthy"
     assert world.running() == ["web ready"]
+
+
+FULL = [
+    "the state cannot be written: No space left on device\n"
+    "    fix: free some space; what runs goes on, and writing is tried again"
+]
+
+
+def no_space(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("where", ["states", "router", "images"])
+def test_a_full_disk_stops_nothing_that_runs_and_is_over_once_there_is_space(
+    world: World, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    world.settle()
+    target = world.commit(V2)
+    if where == "states":
+        monkeypatch.setattr(States, "save", no_space)
+    elif where == "router":
+        monkeypatch.setattr(world.router, "apply", no_space)
+    else:
+        monkeypatch.setattr(world.runtime, "start", no_space)
+    world.look()
+    world.turn(4)
+    if where == "images":
+        assert "No space left on device" in world.status["message"]
+    else:
+        assert world.status["trouble"] == FULL
+    assert world.running()[0] == "web ready"
+    monkeypatch.undo()
+    world.turn(12)
+    assert world.status["trouble"] == []
+    assert world.status["revision"]["live"] == target
+    world.restart()
+    world.turn()
+    assert world.status["revision"]["live"] == target, "what could not be saved was saved later"
+
+
+def test_an_error_that_is_not_of_the_disk_is_a_defect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_routes: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    world.settle()
+    monkeypatch.setattr(world.router, "apply", missing)
+    with pytest.raises(FileNotFoundError):
+        world.turn()
 
 
 def test_what_has_no_effect_here_is_noted(world: World) -> None:

@@ -27,6 +27,7 @@ class Entrances:
     def address(self, route: str) -> str:
         """``host:port`` of a route, the same for ever."""
         if route not in self._ports:
-            self._ports[route] = self._free_port(set(self._ports.values()))
-            write_atomically(self._file, json.dumps(self._ports, indent=1).encode())
+            ports = {**self._ports, route: self._free_port(set(self._ports.values()))}
+            write_atomically(self._file, json.dumps(ports, indent=1).encode())
+            self._ports = ports
         return f"127.0.0.1:{self._ports[route]}"

@@ -133,7 +133,7 @@ class InstanceOperator:
             if not self._fetcher.has(workload):
                 return False
             instance = self._runtime.start(workload)
-        except PipegraftError as error:
+        except (PipegraftError, OSError) as error:  # its image may be too large for the disk
             self._history = self._history.refused(workload, now, str(error))
         else:
             self._report(f"{workload.application}: started {instance}")

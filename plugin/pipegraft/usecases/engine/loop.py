@@ -11,8 +11,9 @@ from pipegraft.domain.reconcile import Health
 from pipegraft.domain.webhook import Push, same_repository
 from pipegraft.errors import Unreachable, UsageError
 from pipegraft.usecases.engine.application import Application, Desired, Refused, States
+from pipegraft.usecases.engine.disk import DISK_FIX, disk_trouble
 from pipegraft.usecases.engine.operator import Operator, Turn
-from pipegraft.usecases.engine.place import Source
+from pipegraft.usecases.engine.place import Place, Source
 from pipegraft.usecases.engine.watch import Look, Watcher
 
 __all__ = ["Engine"]
@@ -44,6 +45,8 @@ class Engine:
         self._applications = {
             place: states.load(place, operator) for source in sources for place in source.places
         }
+        self._unsaved: set[Place] = set()
+        self._turns: Sequence[Turn] = ()
         self._looks: list[Look] = []
         self._unreachable: dict[str, str] = {}
         self._said: dict[str, str] = {}
@@ -122,12 +125,27 @@ class Engine:
         while self._looks:
             self._adopt(self._looks.pop(0))
         before = list(self._applications.values())
-        turns = self._operator.turn(before)
+        try:
+            turns = self._operator.turn(before)
+        except OSError as error:  # the same is decided again, once there is space
+            self._tell(self._turns, disk_trouble(error))
+            return
         for old, turn in zip(before, turns, strict=True):
             if turn.application != old:
-                self._states.save(turn.application)
+                self._unsaved.add(old.place)
             self._applications[old.place] = turn.application
-        self._tell(turns)
+        self._turns = turns
+        self._tell(turns, self._save())
+
+    def _save(self) -> str:
+        """Keep what has changed; answers why that cannot be done now."""
+        try:
+            for place in list(self._unsaved):
+                self._states.save(self._applications[place])
+                self._unsaved.discard(place)
+        except OSError as error:
+            return disk_trouble(error)
+        return ""
 
     def _adopt(self, look: Look) -> None:
         self._unreachable[look.source] = look.trouble
@@ -137,7 +155,7 @@ class Engine:
             application = self._applications[place]
             changed = _changed(application, look.revision, self._unless_taken(application, spec))
             self._applications[place] = changed
-            self._states.save(changed)
+            self._unsaved.add(place)
 
     def _unless_taken(self, application: Application, spec: Desired | Refused) -> Desired | Refused:
         """A name belongs to whoever had it first."""
@@ -147,12 +165,13 @@ class Engine:
                 return Refused((f"{what}\n    fix: give one of them another 'app' name",))
         return spec
 
-    def _tell(self, turns: Sequence[Turn]) -> None:
+    def _tell(self, turns: Sequence[Turn], disk: str) -> None:
+        full = [f"{disk}\n    fix: {DISK_FIX}"] if disk else []
         statuses = {}
         for turn in turns:
             name = turn.application.label
             lost = self._unreachable.get(turn.application.place.source)
-            trouble = [*([lost] if lost else []), *turn.status["trouble"]]
+            trouble = [*full, *([lost] if lost else []), *turn.status["trouble"]]
             status = {**turn.status, "trouble": trouble}
             statuses[name] = status
             said = "; ".join((f"{status['sync']}, {status['health']}: {status['message']}", *trouble))

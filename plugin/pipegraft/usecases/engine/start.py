@@ -29,6 +29,7 @@ from pipegraft.manager import Plugins
 from pipegraft.model.engine import EngineApplication
 from pipegraft.usecases.engine.application import States
 from pipegraft.usecases.engine.cluster import ClusterOperator
+from pipegraft.usecases.engine.disk import needing_disk
 from pipegraft.usecases.engine.entrances import Entrances
 from pipegraft.usecases.engine.fetching import Fetcher
 from pipegraft.usecases.engine.instances import InstanceOperator
@@ -87,7 +88,8 @@ def run_engine(setup: EngineSetup, plugins: Plugins, report: Callable[[str], Non
         UsageError: the same environment is named twice.
     """
     with _alone(setup.state), _work(setup, plugins, report) as work:
-        states = States(setup.state / "applications")
+        with needing_disk(setup.state):
+            states = States(setup.state / "applications")
         engine = Engine(_sources(setup), work.operator, states, poll=setup.poll, report=report)
         with _ended_by_signals(engine.stop), _server(setup, engine, work.metrics) as server:
             report(f"listening on {server.url}")
@@ -184,7 +186,8 @@ def _sources(setup: EngineSetup) -> list[Source]:
 @contextmanager
 def _alone(state: Path) -> Iterator[None]:
     """Hold the state folder; the kernel lets go of it when the process ends, however it ends."""
-    state.mkdir(parents=True, exist_ok=True)
+    with needing_disk(state):
+        state.mkdir(parents=True, exist_ok=True)
     with (state / "engine.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -194,9 +197,10 @@ def _alone(state: Path) -> Iterator[None]:
                 f"another engine (process {lock.read() or 'unknown'}) uses {state}",
                 fix="end it, or give this one another --state",
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with needing_disk(state):
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
         yield
 
 
@@ -207,7 +211,8 @@ def _server(setup: EngineSetup, engine: Engine, metrics: Callable[[], str]) -> I
     server = _listen(setup, record, engine, metrics)
     with server:
         content = {"url": server.url, "process": os.getpid()}
-        write_atomically(record, json.dumps(content).encode())
+        with needing_disk(setup.state):
+            write_atomically(record, json.dumps(content).encode())
         yield server
 
 
