@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from pipegraft.domain.environment_file import read_environment
 from pipegraft.domain.gray.history import weight_of
 from pipegraft.domain.gray.machine import Command
 from pipegraft.domain.gray.record import OBSERVED, from_trailer
+from pipegraft.domain.guard.gray import gray_in_order
 from pipegraft.errors import Conflict, DeliveryRefused, OutsideError, Unreachable, UsageError
 from pipegraft.model.appspec import ReleaseMark
 from pipegraft.model.judgement import Answer, Judgement, JudgePolicy
@@ -377,6 +379,14 @@ class GrayReleases(RuleBasedStateMachine):
                 assert "by ann" in commit.message or step in ("prepare", "rollback"), commit.message
             before = step
 
+    def _the_guard_takes_every_commit(self) -> None:
+        texts = [
+            self.world.branch.read(PRODUCTION, commit.id) or ""
+            for commit in reversed(self.world.branch.log(PRODUCTION))
+        ]
+        for before, after in itertools.pairwise(texts):
+            assert not list(gray_in_order(PRODUCTION, before, after, ()))
+
     def teardown(self) -> None:
         """However it was left, one more process with an answer brings it to an end."""
         self.moments.expect({})
@@ -390,6 +400,7 @@ class GrayReleases(RuleBasedStateMachine):
         outcome = self.world.record.outcome
         assert (outcome == "promoted") == (held.release.number == self.newest), (outcome, held.release)
         assert self.world.engine.live[-1] == self.world.text
+        self._the_guard_takes_every_commit()
 
 
 class Expiring(FakeJudge):

@@ -77,6 +77,8 @@ def test_a_gray_release_is_what_was_judged(git: Git, tmp_path: Path) -> None:
     assert "the new version of gray release 13 was changed in its midst" in push(git, clone, other)
     git("reset", "--quiet", "--hard", "origin/main")
     promoted = {PATH: STABLE.replace(A, B).replace("12", "13")}
+    again = {PATH: other[PATH].replace("weight: 5", "weight: 0")}
+    assert push(git, clone, again, gray(0), gray(5)) == ""
     assert "expected the weight 25 before the promotion, it was 5" in push(git, clone, promoted)
     git("reset", "--quiet", "--hard", "origin/main")
     assert push(git, clone, {PATH: STABLE}) == ""  # taken back

@@ -55,10 +55,11 @@ def _wrong(was: GrayBlock | None, now: GrayBlock, steps: Sequence[int]) -> tuple
         stands = f"a gray release of {was.release.number} stands there, {now.release.number} is older"
         return stands, "run the newest pipeline"
     elif (now.release, now.components) != (was.release, was.components):
-        return (
-            f"the new version of gray release {was.release.number} was changed in its midst",
-            "release it with a new number, from weight 0: what was judged was another version",
-        )
+        if now.weight:
+            return (
+                f"the new version of gray release {was.release.number} was changed in its midst",
+                "begin again at weight 0: what was judged was another version",
+            )
     elif now.weight < was.weight:
         return (
             f"the weight of a gray release rises, found {now.weight} after {was.weight}",
