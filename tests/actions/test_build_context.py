@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,28 @@ def test_a_pipe_is_refused_unless_ignored(tmp_path: Path) -> None:
         read_context(tmp_path)
     (tmp_path / ".dockerignore").write_text("pipe")
     assert paths(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", ".dockerignore"])
+def test_a_folder_where_a_file_is_expected_is_an_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match=rf"{name}' cannot be read: Is a directory"):
+        read_context(tmp_path)
+
+
+def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").write_text("x")
+
+    readable = Path.open
+
+    def refuse(path: Path, *arguments: Any, **named: Any) -> Any:
+        if path.name == "secret":
+            raise PermissionError(13, "Permission denied", str(path))
+        return readable(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "open", refuse)  # root may read everything
+    with pytest.raises(UsageError, match="secret' cannot be read: Permission denied"):
+        read_context(tmp_path)
 
 
 def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:

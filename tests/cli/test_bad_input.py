@@ -114,6 +114,16 @@ def test_no_delivery_yaml(shop: Path, words: list[str]) -> None:
             "engine: embedded, timeot: 5m,",
             "unknown key 'environments.production.gate.timeot'\n    fix: write 'timeout'",
         ),
+        (
+            "intimacy: rpc",
+            "intimacy: rpc, needs: [pricing, pricng]",
+            "delivery.yaml:5:68: 'components.web.needs[1]': there is no component 'pricng'; there are: web",
+        ),
+        (
+            "registry: oci:",
+            "registry: https:",
+            "delivery.yaml:3:11: 'registry': expected a registry such as registry.example.com/shop",
+        ),
         ("judge: sequential", "judge: coin", "there is no judge called 'coin'"),
         ("source: embedded", "source: guess", "there is no metric source called 'guess'"),
         ("app: shop", "app: [shop", "expected YAML, found: did not find expected"),

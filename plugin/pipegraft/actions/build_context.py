@@ -53,12 +53,18 @@ def read_context(folder: Path, kept: Path | None = None) -> BuildContext:
     """
     if not folder.is_dir():
         raise UsageError(f"expected a component's folder at {folder}, found none", fix="correct its 'path'")
+    try:
+        return _read(folder, KnownFiles(kept))
+    except OSError as error:
+        raise UsageError(f"'{error.filename}' cannot be read: {error.strerror}") from error
+
+
+def _read(folder: Path, known: KnownFiles) -> BuildContext:
     dockerfile = folder / DOCKERFILE
     specific = folder / f"{DOCKERFILE}{_IGNORE}"
     file = specific if dockerfile.is_file() and specific.is_file() else folder / _IGNORE
     rules = IgnoreRules(_text(file) or "", str(file), before=_ALWAYS)
     skipped = {_IGNORE, specific.name}
-    known = KnownFiles(kept)
     found = {path: item for path, item in _walk(folder, "", rules) if path not in skipped}
     entries = [entry for path, item in found.items() if (entry := _entry_unread(item, path, known))]
     read = {entry.path for entry in entries}

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, ClassVar, Self, dataclass_transform
 
-from pipegraft.model.fields import REQUIRED, Check, Converter, Fault, Field, FieldInfo, Invalid
+from pipegraft.model.fields import REQUIRED, Check, Converter, Fault, Field, FieldInfo, Invalid, Misplaced
 from pipegraft.model.reading import Reader, Route, Writer, reader_of, writer_of
 
 __all__ = [
@@ -265,6 +265,8 @@ def _fill(made: Declared, data: Mapping[str, Any], route: Route, faults: list[Fa
     try:
         for check in shape.validators:  # up to the first that refuses: a later one may rely on it
             check(made)
+    except Misplaced as error:
+        faults.append(Fault((*route, *error.route), str(error), found=data))
     except ValueError as error:
         faults.append(Fault(route, str(error), found=data))
 

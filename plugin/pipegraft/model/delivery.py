@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pipegraft.model.base import Declared, DottedPath, Duration, Name, RelativePath
-from pipegraft.model.fields import Field, model_validator
+from pipegraft.model.fields import Field, Misplaced, model_validator
+from pipegraft.model.registry_address import RegistryAddress
 
 __all__ = [
     "BuildCache",
@@ -313,7 +314,7 @@ class Delivery(Declared):
     """The whole file."""
 
     app: Name
-    registry: str = Field(min_length=1)
+    registry: RegistryAddress
     """``registry.example.com/shop``, or an OCI layout folder: ``oci:.pipegraft/registry``."""
     components: Mapping[Name, Component] = Field(min_length=1)
     iac: Iac
@@ -332,12 +333,13 @@ class Delivery(Declared):
     @model_validator
     def _needs_exist(self) -> None:
         for name, component in self.components.items():
-            unknown = [need for need in component.needs if need not in self.components]
-            if unknown:
-                known = ", ".join(self.components)
-                raise ValueError(
-                    f"component '{name}' needs '{unknown[0]}', which is not declared; there are: {known}"
-                )
+            for index, need in enumerate(component.needs):
+                if need not in self.components:
+                    known = ", ".join(self.components)
+                    raise Misplaced(
+                        f"there is no component '{need}'; there are: {known}",
+                        ("components", name, "needs", index),
+                    )
 
     def image_repository(self, component: str) -> str:
         """Repository of a component's image below `registry`."""

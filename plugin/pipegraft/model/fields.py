@@ -116,6 +116,18 @@ def Field(  # noqa: N802 - stands where a type's name would
     )
 
 
+class Misplaced(ValueError):
+    """What a validator of a whole value raises when one place in it is wrong.
+
+    Arguments:
+        route: keys and indices that lead there from the value.
+    """
+
+    def __init__(self, message: str, route: tuple[str | int, ...]) -> None:
+        super().__init__(message)
+        self.route = route
+
+
 class Check:
     """Within ``Annotated``: a further check of a value that has the type.
 
@@ -151,7 +163,10 @@ class Converter:
 
 
 def model_validator(method: F) -> F:
-    """Mark a method that checks a whole value once its fields are right; it raises ValueError."""
+    """Mark a method that checks a whole value once its fields are right.
+
+    It raises ValueError, or `Misplaced` where one place is to blame.
+    """
     method.__validates__ = True  # type: ignore[attr-defined]
     return method
 

@@ -50,7 +50,7 @@ class Base:
 
         with ThreadPoolExecutor(_PARALLEL) as pool:
             sent = sum(pool.map(push, self.layers))
-        log(f"base: {len(self.layers)} layers, {sent} bytes sent")
+        log(f"base: {len(self.layers)} layer{'s' * (len(self.layers) != 1)}, {sent} bytes sent")
 
 
 def read_base(image: BaseImage, platform: str) -> Base:

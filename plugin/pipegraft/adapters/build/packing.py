@@ -58,7 +58,7 @@ def pack_image(
     manifest = image_manifest(config.descriptor, [*(base.layers if base else ()), *layers])
     for tag in request.tags:
         registry.push_manifest(request.repository, tag, manifest.content, MANIFEST)
-    log(f"{len(layers)} layers, {sum(layer.size for layer in layers)} bytes")
+    log(f"{len(layers)} layer{'s' * (len(layers) != 1)}, {sum(layer.size for layer in layers)} bytes")
     return manifest.descriptor
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from pipegraft.domain.images.reference import LAYOUT, is_layout
 from pipegraft.errors import UsageError
+from pipegraft.model.registry_address import REGISTRY_HOST
 from pipegraft.ports.registry import ReferringRegistry
 
 __all__ = ["open_registry"]
-
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
 
 
 def open_registry(address: str, base: Path) -> ReferringRegistry:
@@ -30,7 +29,7 @@ def open_registry(address: str, base: Path) -> ReferringRegistry:
     from pipegraft.adapters.registry.settings import Endpoint  # noqa: PLC0415
 
     host, _, prefix = address.partition("/")
-    if not _HOST.fullmatch(host):
+    if not re.fullmatch(REGISTRY_HOST, host):
         raise UsageError(
             f"expected a registry such as registry.example.com/shop or oci:FOLDER, found '{address}'"
         )
