@@ -116,7 +116,7 @@ def test_a_schedule_brings_a_gray_release_to_its_end(world: World, templates: Ma
         with Traffic(_entrance(engine)):
             ran = [_scheduled(project) for _ in range(4)]
     assert [_passed(output) for output in ran] == [["scheduled:gray-release:production"]] * 4
-    assert "is at 0%; more is to come" in ran[0]
+    assert "is at 10%; more is to come" in ran[0]
     assert "serves all requests" in "".join(ran[:3])
     assert "no gray release is under way" in ran[3]
     steps = world.git(

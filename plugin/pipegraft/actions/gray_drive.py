@@ -125,7 +125,8 @@ class GrayDrive:
                     )
                 goes_on = self._make(look, move) or self._pace.wait
             if not goes_on:
-                self._leave(look.standing)
+                raised = self._raised if move.do is Do.WEIGHT else None
+                self._leave(raised or look.standing)
                 return
 
     def _leave(self, standing: Standing) -> None:
