@@ -221,12 +221,12 @@ _SHORTEST = 0.05
 _LONGEST = 10.0
 _REMAINING = 0.7
 """The share of writers who have not got through by the end of a window."""
-_WRITERS = 32
+_WRITERS = 64
 """How many writers at once can still find room for one attempt each between two of ours."""
 
 
 def _window(attempts: int, spent: float, shortest: float, before: float) -> float:
-    """The longest time to wait, in seconds: twice as long after each attempt, at first three attempts long.
+    """The longest time to wait, in seconds: doubled by each attempt, at first two to three attempts long.
 
     A burst makes the server slow, so what the last attempt took spreads the writers at once. Once they are
     spread the server is quick again, while most of them still wait: the window shrinks as they get fewer.
@@ -240,4 +240,4 @@ def _window(attempts: int, spent: float, shortest: float, before: float) -> floa
         shortest: seconds the shortest took.
         before: the window before, 0 at first.
     """
-    return max(3 * spent, _REMAINING * before, shortest * min(2.0 ** min(attempts, 16), _WRITERS))
+    return max(2.5 * spent, _REMAINING * before, shortest * min(2.0 ** min(attempts, 16), _WRITERS))
