@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 import threading
 import warnings
 from collections.abc import Iterable, Mapping
-from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
@@ -17,6 +13,7 @@ import pluggy
 from pipegraft import __version__, hookspecs
 from pipegraft.errors import PipegraftError, PluginError, UsageError
 from pipegraft.hookspecs import HOOKS_VERSION, PROJECT, Kind
+from pipegraft.installed import installed_plugins
 from pipegraft.ports.images import ImageToSign
 from pipegraft.ports.progress import Event
 from pipegraft.ports.stage import Stage, StageContext
@@ -106,7 +103,7 @@ class Plugins:
             self._waiting[builtin.module] = builtin
             if not builtin.provides:
                 self._import(builtin)
-        found = _installed() if entry_points is None else entry_points
+        found = installed_plugins() if entry_points is None else entry_points
         for entry in sorted(found, key=lambda entry: entry.name):
             self._load(entry)
 
@@ -305,39 +302,6 @@ class Plugins:
             if reason:
                 reasons.append((implementation.plugin_name, reason))
         return reasons
-
-
-def _installed() -> Iterable[EntryPoint]:
-    """The entry points of our group, without the cost of `importlib.metadata` where there surely are none."""
-    if not (_unusual_finders() or any(map(_declares_plugins, sys.path))):
-        return ()
-    from importlib.metadata import entry_points  # noqa: PLC0415 - takes as long as all the rest here
-
-    return entry_points(group=PROJECT)
-
-
-def _unusual_finders() -> bool:
-    usual = (BuiltinImporter, FrozenImporter, PathFinder)
-    return any(hasattr(finder, "find_distributions") for finder in sys.meta_path if finder not in usual)
-
-
-def _declares_plugins(folder: str) -> bool:
-    """Whether a distribution in a folder of `sys.path` may have entry points of our group."""
-    try:
-        names = os.listdir(folder or ".")  # noqa: PTH208 - a Path for each of hundreds of names costs more
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True  # an archive, perhaps
-    described = (name for name in names if name.lower().endswith(("dist-info", "egg-info")))
-    return any(_mentions_us(Path(folder, name, "entry_points.txt")) for name in described)
-
-
-def _mentions_us(file: Path) -> bool:
-    try:
-        return f"[{PROJECT}]".encode() in file.read_bytes()
-    except OSError:
-        return False
 
 
 def _check_version(implementation: object, origin: str) -> None:
