@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from pipegraft.cli.common import load_plugins, print_json
 from pipegraft.cli.fleet import exit_code, propose, show_roll_out, shown
 from pipegraft.cli.fleet_options import InWaves, OnGroup, Proposing, in_waves, on_group, proposing
+
+if TYPE_CHECKING:
+    from pipegraft.usecases.fleet.propose import Campaign
 
 __all__ = ["command"]
 
@@ -66,14 +69,7 @@ def inject(
         injecting(load_plugins(), options),
         auto_merge=how.auto_merge,
     )
-    return propose(
-        place.forge,
-        campaign,
-        place.patterns,
-        jobs=place.jobs,
-        dry_run=how.dry_run,
-        as_json=place.as_json,
-    )
+    return _propose(place, how, campaign)
 
 
 @command.command("eject")
@@ -95,6 +91,10 @@ def eject(
         ejecting(load_plugins()),
         auto_merge=how.auto_merge,
     )
+    return _propose(place, how, campaign)
+
+
+def _propose(place: OnGroup, how: Proposing, campaign: Campaign) -> int:
     return propose(
         place.forge,
         campaign,
