@@ -137,4 +137,5 @@ def test_every_way_to_merge_comes_to_the_same_end(tell: Callable[..., int], shap
 
 @pytest.mark.parametrize("at", range(1, 80, 7))
 def test_killed_at_any_request_it_goes_on_where_it_was(tell: Callable[..., int], at: int) -> None:
-    tell(at, ("before", "after")[at % 2], SHAPES[at % len(SHAPES)])
+    asked = tell(at, ("before", "after")[at % 2], SHAPES[at % len(SHAPES)])
+    assert asked > at, "it was killed, and went on"
