@@ -35,7 +35,7 @@ site: $(READY)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site
 
 lock:
-	uv pip compile pyproject.toml --group dev --extra otel --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --group dev --extra otel --extra simulate --extra sigstore --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header --upgrade -o requirements/dev.lock
 
 clean:
