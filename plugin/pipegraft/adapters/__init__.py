@@ -1,1 +1,0 @@
-"""The outside world: each module speaks to one system and translates its errors."""

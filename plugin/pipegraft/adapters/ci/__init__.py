@@ -1,1 +1,0 @@
-"""CI systems: what they call things, and their templates."""

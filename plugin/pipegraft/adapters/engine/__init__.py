@@ -1,1 +1,0 @@
-"""GitOps engines: clients that read their status, and the embedded engine's status server."""

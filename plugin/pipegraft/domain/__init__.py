@@ -1,1 +1,0 @@
-"""Pure logic: no files, no network, no clock."""

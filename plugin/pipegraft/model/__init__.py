@@ -1,1 +1,0 @@
-"""Frozen values: what users declare and what stages hand on."""

@@ -1,1 +1,0 @@
-"""The delivery stages: orchestration over ports."""

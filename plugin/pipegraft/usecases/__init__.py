@@ -1,1 +1,0 @@
-"""The library API: one module for each thing a user asks for."""
