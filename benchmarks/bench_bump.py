@@ -15,9 +15,9 @@ from unittest import mock
 
 from benchmarks.bump_programs import bump_command, ready_pushes
 
-from pipegraft.actions.rewrite import Change, Changes, Read, rewrite, rewrite_all
-from pipegraft.adapters.clock import SystemClock
-from pipegraft.adapters.git import open_branch
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.iac.adapters.git import open_branch
+from pipegraft.iac.optimistic_commit import Change, Changes, Read, rewrite, rewrite_all
 from pipegraft.testing.git_http import HttpGit, serve
 from pipegraft.text.yaml import set_values
 
@@ -38,7 +38,7 @@ def main() -> None:
         one_line(folder, server)
         serial = one_by_one(server, WRITERS)
         many_writers(server, WRITERS, "on one machine", serial)
-        with mock.patch("pipegraft.adapters.git.private_folder") as private_folder:
+        with mock.patch("pipegraft.iac.adapters.git.private_folder") as private_folder:
             private_folder.side_effect = lambda: Path(tempfile.mkdtemp(dir=folder))
             many_writers(server, WRITERS, "on as many machines", serial)
         one_push(server, WRITERS, serial)

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipegraft.actions.build_context import read_context
-from pipegraft.adapters.build.layer import LayerBuilder
-from pipegraft.adapters.engine.embedded import EmbeddedEngine, EmbeddedOptions
-from pipegraft.adapters.engine.server import StatusServer
-from pipegraft.adapters.registry.layout import LayoutRegistry
-from pipegraft.ports.images import BuildRequest
+from pipegraft.engine.adapters.gitops import EmbeddedEngine, EmbeddedOptions
+from pipegraft.engine.adapters.server import StatusServer
+from pipegraft.images.adapters.build.layer import LayerBuilder
+from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
+from pipegraft.images.build_context import read_context
+from pipegraft.images.ports.builders import BuildRequest
 
 CHANGES = 100
 APPLICATIONS = 50

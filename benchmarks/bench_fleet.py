@@ -13,14 +13,14 @@ sys.path += [str(Path(__file__).parents[1] / "tests" / folder) for folder in ("f
 from fleet_files import PIPELINE, delivery
 from group_double import TOKEN, Lab, serve_group
 
-from pipegraft.adapters.forge.group import open_group
-from pipegraft.builtins import PLUGINS
-from pipegraft.manager import Plugins
-from pipegraft.model.injection import TemplateSource
-from pipegraft.ports.progress import RecordingProgress
-from pipegraft.usecases.fleet.edits import injecting
-from pipegraft.usecases.fleet.propose import Campaign, propose_to_all, select
-from pipegraft.usecases.inject import InjectOptions
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.ci.model import TemplateSource
+from pipegraft.ci.usecases.inject import InjectOptions
+from pipegraft.core.manager import Plugins
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.fleet.adapters.gitlab_group import open_group
+from pipegraft.fleet.usecases.edits import injecting
+from pipegraft.fleet.usecases.propose import Campaign, propose_to_all, select
 
 PROJECTS = 500
 

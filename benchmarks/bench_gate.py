@@ -12,13 +12,13 @@ from typing import Any
 from _pytest.outcomes import Skipped
 from benchmarks import gate_kubernetes
 
-from pipegraft.actions.wait import Patience, wait_for_revision
-from pipegraft.adapters.clock import SystemClock
-from pipegraft.adapters.engine.embedded import EmbeddedEngine, EmbeddedOptions
-from pipegraft.adapters.engine.server import StatusServer
-from pipegraft.domain.verdicts.embedded import verdict
-from pipegraft.ports.iac import FakeIacRepository
-from pipegraft.ports.progress import RecordingProgress
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.engine.adapters.gitops import EmbeddedEngine, EmbeddedOptions
+from pipegraft.engine.adapters.server import StatusServer
+from pipegraft.engine.verdict import verdict
+from pipegraft.gate.waiting import Patience, wait_for_revision
+from pipegraft.iac.ports.repository import FakeIacRepository
 
 ROUNDS = 7
 AFTER = 4.0

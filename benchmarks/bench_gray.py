@@ -9,21 +9,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipegraft.adapters.clock import SystemClock
-from pipegraft.domain.environment_file import bump
-from pipegraft.domain.judging.sequential import sequential
-from pipegraft.model.appspec import ReleaseMark
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.observation import ArmCounts, Histogram
-from pipegraft.model.release import EnvironmentRelease, IacCommit, Release, Source
-from pipegraft.ports.engine import State, Status, Verdict, VerdictRule
-from pipegraft.ports.iac import FakeIacRepository
-from pipegraft.ports.judge import Judge
-from pipegraft.ports.metrics import Arms, FakeSource, MetricSource
-from pipegraft.ports.progress import RecordingProgress
-from pipegraft.ports.release_store import FakeReleaseStore
-from pipegraft.ports.stage import StageContext
-from pipegraft.stages.gray_release import GrayReleaseInputs, run
+from pipegraft.appspec.environment_file import bump
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, Source
+from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.core.stage import StageContext
+from pipegraft.gate.ports import State, Status, Verdict, VerdictRule
+from pipegraft.gray.judging.sequential import sequential
+from pipegraft.gray.model.observation import ArmCounts, Histogram
+from pipegraft.gray.ports.judge import Judge
+from pipegraft.gray.ports.metrics import Arms, FakeSource, MetricSource
+from pipegraft.gray.stage import GrayReleaseInputs, run
+from pipegraft.iac.ports.repository import FakeIacRepository
 
 RELEASES = 200
 BAR = 300

@@ -11,14 +11,14 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipegraft.adapters.ci import gitlab
-from pipegraft.builtins import PLUGINS
-from pipegraft.domain.gitlab.inject import inject
-from pipegraft.errors import PipegraftError
-from pipegraft.hookspecs import STAGES
-from pipegraft.manager import Plugins
-from pipegraft.model.injection import InjectionRequest
-from pipegraft.model.plan import Plan, PlannedStage
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.ci.gitlab import system as gitlab
+from pipegraft.ci.gitlab.inject import inject
+from pipegraft.ci.model import InjectionRequest
+from pipegraft.core.errors import PipegraftError
+from pipegraft.core.hookspecs import STAGES
+from pipegraft.core.manager import Plugins
+from pipegraft.core.plan import Plan, PlannedStage
 
 PIPELINES = 400
 ROOT = ".gitlab-ci.yml"

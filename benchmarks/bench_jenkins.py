@@ -7,10 +7,10 @@ import statistics
 import time
 from pathlib import Path
 
-from pipegraft.domain.jenkins.injection import eject, inject
-from pipegraft.errors import EditRefused
-from pipegraft.model.injection import InjectionRequest
-from pipegraft.model.plan import Plan, PlannedStage
+from pipegraft.ci.jenkins.injection import eject, inject
+from pipegraft.ci.model import InjectionRequest
+from pipegraft.core.errors import EditRefused
+from pipegraft.core.plan import Plan, PlannedStage
 from pipegraft.text.groovy import parse
 
 CORPUS = Path(os.environ.get("PIPEGRAFT_CORPUS", Path(__file__).parents[1] / "../shared/corpus")) / "jenkins"

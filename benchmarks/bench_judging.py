@@ -20,12 +20,12 @@ from math import inf
 
 from benchmarks.simulated_releases import METRICS, Conditions, release
 
-from pipegraft.domain.judging.mann_whitney import MannWhitneyJudge, Shift
-from pipegraft.domain.judging.readings import point
-from pipegraft.domain.judging.sequential import sequential
-from pipegraft.domain.judging.threshold import threshold
-from pipegraft.model.judgement import Answer, JudgePolicy
-from pipegraft.model.observation import Observation
+from pipegraft.gray.judging.mann_whitney import MannWhitneyJudge, Shift
+from pipegraft.gray.judging.readings import point
+from pipegraft.gray.judging.sequential import sequential
+from pipegraft.gray.judging.threshold import threshold
+from pipegraft.gray.model.judgement import Answer, JudgePolicy
+from pipegraft.gray.model.observation import Observation
 
 HEALTHY = int(os.environ.get("PIPEGRAFT_BENCH_RELEASES", "700"))
 """Identical arms, for each of three memories."""

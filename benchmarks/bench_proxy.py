@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipegraft.adapters.traffic.embedded_router import EmbeddedRouter
-from pipegraft.ports.traffic import Backend, Route
+from pipegraft.appspec.ports.traffic import Backend, Route
+from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
 
 REQUEST = b"GET /price?item=tea HTTP/1.1\r\nHost: shop\r\nAccept: */*\r\n\r\n"
 CONNECTIONS = 8

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from pipegraft.usecases.render import Rendering, render
+from pipegraft.appspec.usecases.render import Rendering, render
 
 HOSTS = 50
 GUESTS = 3

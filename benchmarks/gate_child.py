@@ -8,11 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-from pipegraft.actions.wait import Patience, follow_revision
-from pipegraft.adapters.clock import SystemClock
-from pipegraft.adapters.engine.argocd import pipegraft_gitops_engines
-from pipegraft.ports.engine import EngineRequest
-from pipegraft.ports.progress import RecordingProgress
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.gate.adapters.argocd import pipegraft_gitops_engines
+from pipegraft.gate.ports import EngineRequest
+from pipegraft.gate.waiting import Patience, follow_revision
 
 
 class History:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from pipegraft.model.judgement import MetricPolicy
-from pipegraft.model.observation import ArmCounts, Histogram, Observation
+from pipegraft.gray.model.judgement import MetricPolicy
+from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
 
 __all__ = ["METRICS", "Conditions", "release"]
 

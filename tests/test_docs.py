@@ -28,15 +28,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-sys.path += [str(Path(__file__).parent / folder) for folder in ("fleet", "adapters")]
-
 from fleet_files import PIPELINE, delivery
 from group_double import TOKEN, serve_group
 
-from pipegraft import hookspecs
-from pipegraft.domain.configuration import parse_document
-from pipegraft.model.delivery import Delivery
+from pipegraft.core import hookspecs
+from pipegraft.core.configuration import parse_document
+from pipegraft.core.delivery import Delivery
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

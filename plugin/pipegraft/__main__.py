@@ -6,6 +6,7 @@ import gc
 import sys
 
 from pipegraft import __version__
+from pipegraft.cli import run
 
 
 def main() -> None:
@@ -14,8 +15,6 @@ def main() -> None:
         sys.stdout.write(f"pipegraft {__version__}\n")
         return
     gc.set_threshold(100_000, 20, 20)  # what imports make lives to the end: not worth looking through
-    from pipegraft.cli import run  # noqa: PLC0415 - see above
-
     code = run()
     gc.freeze()  # nor worth it at the end: the interpreter would look through all of it twice more
     sys.exit(code)

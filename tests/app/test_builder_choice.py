@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.builtins import PLUGINS
-from pipegraft.errors import BuildFailed, ConfigError, UsageError
-from pipegraft.manager import Plugins
-from pipegraft.usecases.connect import LiveConnections
-from pipegraft.usecases.project import open_project
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.connect import LiveConnections
+from pipegraft.core.errors import BuildFailed, ConfigError, UsageError
+from pipegraft.core.manager import Plugins
+from pipegraft.core.project import open_project
 
 
 def chosen(folder: Path, declared: str, dockerfile: str | None = "FROM scratch\n") -> str:

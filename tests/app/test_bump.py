@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.builtins import PLUGINS
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.bump import Bumped, BumpOrder, bump_all, worst
 from pipegraft.cli import run
-from pipegraft.errors import UsageError
-from pipegraft.manager import Plugins
-from pipegraft.model.release import BuiltImage, Release, Source
-from pipegraft.ports.progress import RecordingProgress
+from pipegraft.core.errors import UsageError
+from pipegraft.core.manager import Plugins
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.project import Project, open_project
+from pipegraft.core.release import BuiltImage, Release, Source
 from pipegraft.testing.git_http import HttpGit, serve
-from pipegraft.usecases.bump import Bumped, BumpOrder, bump_all, worst
-from pipegraft.usecases.project import Project, open_project
 
 APPS = ("cart", "shop", "till")
 ENVIRONMENTS = ("staging", "production")

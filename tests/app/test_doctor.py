@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.builtins import PLUGINS
-from pipegraft.errors import AccessDenied, Unreachable, UsageError
-from pipegraft.hookspecs import EXAMINATIONS
-from pipegraft.manager import Plugins
-from pipegraft.model.observation import ArmCounts
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.engine import FakeEngine, State, Verdict
-from pipegraft.ports.examination import Diagnosis, Examination, Health, Patient, addresses_of
-from pipegraft.ports.metrics import Arms, FakeSource
-from pipegraft.ports.stage import Requirement
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.doctor import CheckUp, examine
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient, addresses_of
+from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
+from pipegraft.core.hookspecs import EXAMINATIONS
+from pipegraft.core.manager import Plugins
+from pipegraft.core.project import Project
+from pipegraft.core.stage import Requirement
+from pipegraft.gate.ports import FakeEngine, State, Verdict
+from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.ports.metrics import Arms, FakeSource
 from pipegraft.testing.examination_suite import ExaminationSuite, patient_of
 from pipegraft.testing.stage_suite import FakeConnections, stage_context
-from pipegraft.usecases.doctor import CheckUp, examine
-from pipegraft.usecases.project import Project
 
 KNOWN = Plugins(PLUGINS, ()).all(EXAMINATIONS)
 
@@ -44,7 +44,7 @@ class Plugin:
     def load(self) -> object:
         from types import ModuleType
 
-        from pipegraft.hookspecs import hookimpl
+        from pipegraft.core.hookspecs import hookimpl
 
         module = ModuleType("mine")
         module.pipegraft_examinations = hookimpl(lambda: self._examinations)  # type: ignore[attr-defined]

@@ -6,22 +6,22 @@ import time
 from pathlib import Path
 
 import pytest
+from git_repositories import git, make_repository
 from gitlab_double import TOKEN, serve_gitlab
 from registry_server import Fault, RegistryServer
-from test_git import git, make_repository
 
-from pipegraft.adapters import clock_examine
-from pipegraft.adapters.build import examine as builders
-from pipegraft.adapters.forge import examine as forge
-from pipegraft.adapters.git import examine as iac
-from pipegraft.adapters.git import open_branch
-from pipegraft.adapters.registry import examine as registry
-from pipegraft.adapters.registry.http import HttpRegistry
-from pipegraft.adapters.registry.patience import Patience
-from pipegraft.adapters.registry.settings import Credentials, Endpoint
-from pipegraft.errors import AccessDenied, OutsideError, PipegraftError
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.examination import Diagnosis, Health, Patient
+from pipegraft.app import clock_check as clock_examine
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.doctor import Diagnosis, Health, Patient
+from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError
+from pipegraft.iac.adapters.forge import doctor_checks as forge
+from pipegraft.iac.adapters.git import doctor_checks as iac
+from pipegraft.iac.adapters.git import open_branch
+from pipegraft.images.adapters.build import doctor_checks as builders
+from pipegraft.images.adapters.registry import doctor_checks as registry
+from pipegraft.images.adapters.registry.http import HttpRegistry
+from pipegraft.images.adapters.registry.retry_policy import Patience
+from pipegraft.images.adapters.registry.settings import Credentials, Endpoint
 from pipegraft.testing.examination_suite import patient_of
 from pipegraft.testing.git_http import serve
 from pipegraft.testing.stage_suite import FakeConnections

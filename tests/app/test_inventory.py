@@ -9,9 +9,9 @@ import jsonschema
 import pytest
 import yaml
 
-from pipegraft.builtins import PLUGINS
-from pipegraft.manager import Plugins
-from pipegraft.usecases.inventory import delivery_schema, list_plugins
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.inventory import delivery_schema, list_plugins
+from pipegraft.core.manager import Plugins
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "shop" / "delivery.yaml"
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from pipegraft import hookspecs
-from pipegraft.builtins import PLUGINS
-from pipegraft.errors import PluginError, Unreachable, UsageError
-from pipegraft.hookspecs import KINDS, STAGES, hookimpl
-from pipegraft.manager import Builtin, Plugins
-from pipegraft.ports.progress import Event, RecordingProgress
-from pipegraft.ports.stage import Stage, StageContext
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.core import hookspecs
+from pipegraft.core.errors import PluginError, Unreachable, UsageError
+from pipegraft.core.hookspecs import KINDS, STAGES, hookimpl
+from pipegraft.core.manager import Builtin, Plugins
+from pipegraft.core.progress import Event, RecordingProgress
+from pipegraft.core.stage import Stage, StageContext
 
 
 class Entry:
@@ -51,8 +51,8 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Builtin, .
     """Two plugins of the package that each yield a stage, and one that vetoes."""
     for name in ("one", "two"):
         text = f"""
-from pipegraft.hookspecs import hookimpl
-from pipegraft.ports.stage import Stage
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.stage import Stage
 
 @hookimpl
 def pipegraft_stages():
@@ -60,7 +60,7 @@ def pipegraft_stages():
 """
         (tmp_path / f"shipped_{name}.py").write_text(text)
     (tmp_path / "shipped_guard.py").write_text(
-        "from pipegraft.hookspecs import hookimpl\n@hookimpl\ndef pipegraft_veto(): return 'no'\n"
+        "from pipegraft.core.hookspecs import hookimpl\n@hookimpl\ndef pipegraft_veto(): return 'no'\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("one", "two", "guard"):
@@ -111,7 +111,7 @@ def test_an_installed_plugin_is_found_where_its_distribution_lies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "acme.py").write_text(
-        "from pipegraft.hookspecs import hookimpl\nfrom pipegraft.ports.stage import Stage\n"
+        "from pipegraft.core.hookspecs import hookimpl\nfrom pipegraft.core.stage import Stage\n"
         "@hookimpl\ndef pipegraft_stages(): yield Stage(name='acme', summary='', run=print)\n"
     )
     info = tmp_path / "acme-1.0.dist-info"

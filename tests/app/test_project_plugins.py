@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.builtins import PLUGINS
-from pipegraft.domain.configuration import parse_document
-from pipegraft.domain.gray.policy import judge_policy
-from pipegraft.errors import ConfigError
-from pipegraft.hookspecs import METRIC_SOURCES
-from pipegraft.manager import Plugins
-from pipegraft.model.delivery import Delivery
-from pipegraft.ports.metrics import MetricRequest
-from pipegraft.usecases.project import open_project
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.core.configuration import parse_document
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import ConfigError
+from pipegraft.core.hookspecs import METRIC_SOURCES
+from pipegraft.core.manager import Plugins
+from pipegraft.core.project import open_project
+from pipegraft.gray.policy import judge_policy
+from pipegraft.gray.ports.metrics import MetricRequest
 
 DELIVERY = """\
 app: shop

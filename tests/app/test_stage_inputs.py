@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.errors import ConfigError
-from pipegraft.ports.stage import Stage, StageInputs
-from pipegraft.usecases.stage_inputs import read_inputs, variable_name
+from pipegraft.app.stage_inputs import read_inputs, variable_name
+from pipegraft.core.errors import ConfigError
+from pipegraft.core.stage import Stage, StageInputs
 
 
 class Inputs(StageInputs):

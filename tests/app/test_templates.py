@@ -7,14 +7,14 @@ from pathlib import Path
 import yaml
 from click.testing import CliRunner
 
-from pipegraft.builtins import PLUGINS
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.templates import generate
+from pipegraft.ci.gitlab.layers import Files, layers_of
+from pipegraft.ci.gitlab.pipeline import resolve
 from pipegraft.cli.templates_command import command
-from pipegraft.domain.gitlab.layers import Files, layers_of
-from pipegraft.domain.gitlab.pipeline import resolve
-from pipegraft.hookspecs import STAGES, hookimpl
-from pipegraft.manager import Plugins
-from pipegraft.ports.stage import Stage
-from pipegraft.usecases.templates import generate
+from pipegraft.core.hookspecs import STAGES, hookimpl
+from pipegraft.core.manager import Plugins
+from pipegraft.core.stage import Stage
 
 PROJECT = Path(__file__).parents[2]
 

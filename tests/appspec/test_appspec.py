@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.domain.appspec import resolve
-from pipegraft.domain.merging import merge
-from pipegraft.errors import ConfigError
-from pipegraft.model.appspec import AppComponent, Reference
+from pipegraft.appspec.merging import merge
+from pipegraft.appspec.model.spec import AppComponent, Reference
+from pipegraft.appspec.spec import resolve
+from pipegraft.core.errors import ConfigError
 
 APP = """\
 app: shop

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from pipegraft.domain.appspec import Resolved, resolve
-from pipegraft.domain.rendering.compose import render_compose
-from pipegraft.domain.rendering.kubernetes import render_kubernetes
-from pipegraft.domain.rendering.oam import render_application
-from pipegraft.domain.resources.binding import UNBOUND, Platform
-from pipegraft.domain.resources.plugin import pipegraft_resource_providers
-from pipegraft.errors import ConfigError
-from pipegraft.model.appspec import Reference
-from pipegraft.ports.resources import Target
+from pipegraft.appspec.model.spec import Reference
+from pipegraft.appspec.ports.resources import Target
+from pipegraft.appspec.rendering.compose import render_compose
+from pipegraft.appspec.rendering.kubernetes import render_kubernetes
+from pipegraft.appspec.rendering.oam import render_application
+from pipegraft.appspec.resources.binding import UNBOUND, Platform
+from pipegraft.appspec.resources.plugin import pipegraft_resource_providers
+from pipegraft.appspec.spec import Resolved, resolve
+from pipegraft.core.errors import ConfigError
 
 APP = """\
 app: shop

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.domain.environment_file import Bump, bump, environment_path, images_of, read_environment
-from pipegraft.errors import ConfigError
-from pipegraft.model.appspec import ReleaseMark
+from pipegraft.appspec.environment_file import Bump, bump, environment_path, images_of, read_environment
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.core.errors import ConfigError
 
 FILE = "environments/production.yaml"
 OLD = {"web": f"r/web@sha256:{'a' * 64}", "pricing": f"r/pricing@sha256:{'b' * 64}"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.domain.expansion import expand
+from pipegraft.appspec.expansion import expand
 
 
 @pytest.mark.parametrize(

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import copy
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from spec_fields import APP, ENVIRONMENT, spec  # of the folder above
 
-from pipegraft.domain.appspec import resolve
-from pipegraft.domain.importing.kubernetes import import_kubernetes
-from pipegraft.domain.importing.settling import settle
-from pipegraft.domain.importing.taking import Imported
-from pipegraft.domain.rendering.kubernetes import render_kubernetes
-from pipegraft.errors import ConfigError
-from pipegraft.model.appspec import App, AppEnvironment
+from pipegraft.appspec.importing.consumed_keys import Imported
+from pipegraft.appspec.importing.drop_invalid import settle
+from pipegraft.appspec.importing.kubernetes import import_kubernetes
+from pipegraft.appspec.model.spec import App, AppEnvironment
+from pipegraft.appspec.rendering.kubernetes import render_kubernetes
+from pipegraft.appspec.spec import resolve
+from pipegraft.core.errors import ConfigError
 
 THERE = {"namespace": "shop-space", "components": ENVIRONMENT["components"]}
 DROPPED = ("metrics", "shop-admin")

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from pipegraft.domain.resources.crossplane import CROSSPLANE
-from pipegraft.domain.resources.kubevela import KUBEVELA_TERRAFORM
-from pipegraft.domain.resources.local import LOCAL
-from pipegraft.errors import PluginError, UsageError
-from pipegraft.hookspecs import hookimpl
-from pipegraft.manager import Plugins
-from pipegraft.model.appspec import Reference
-from pipegraft.model.base import Declared
-from pipegraft.ports.resources import Output, Provision, ResourceProvider, ResourceType
+from pipegraft.appspec.model.spec import Reference
+from pipegraft.appspec.ports.resources import Output, Provision, ResourceProvider, ResourceType
+from pipegraft.appspec.resources.crossplane import CROSSPLANE
+from pipegraft.appspec.resources.kubevela import KUBEVELA_TERRAFORM
+from pipegraft.appspec.resources.local import LOCAL
+from pipegraft.appspec.usecases.resources import load_providers
+from pipegraft.core.base import Declared
+from pipegraft.core.errors import PluginError, UsageError
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.manager import Plugins
 from pipegraft.testing.resource_suite import ResourceProviderSuite, request_for
-from pipegraft.usecases.resources import load_providers
 
 
 class TestLocal(ResourceProviderSuite):

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.domain.rendering.differences import compare
+from pipegraft.appspec.rendering.differences import compare
 
 NAMES = st.sampled_from(["a", "b", "c", "app.example.com/x"])
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(0, 3), st.text("xy", max_size=2))

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.domain.rendering.dump import dump_documents
+from pipegraft.appspec.rendering.yaml_output import dump_documents
 
 WORDS = st.sampled_from(
     ["true", "No", "null", "~", "12", "0x1f", "1e3", "2026-01-01", "a: b", "- x", "", "<<", "="]

@@ -7,11 +7,11 @@ import re
 import pytest
 from spec_fields import Data, changed, leaves, matches, others, placements, schema_routes, spec
 
-from pipegraft.domain.appspec import Resolved
-from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS
-from pipegraft.errors import UsageError
-from pipegraft.model.appspec import App, AppEnvironment
-from pipegraft.usecases.render import TARGETS
+from pipegraft.appspec.model.spec import App, AppEnvironment
+from pipegraft.appspec.rendering.routers.registered import CLUSTER_ROUTERS
+from pipegraft.appspec.spec import Resolved
+from pipegraft.appspec.usecases.render import TARGETS
+from pipegraft.core.errors import UsageError
 
 PLACEMENTS = placements()
 

@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spec_fields import APP, ENVIRONMENT, gray_on_one_machine, one_machine, placements, spec
 
-from pipegraft.domain.rendering.dump import dump_documents
-from pipegraft.domain.rendering.kubernetes import render_kubernetes
-from pipegraft.domain.rendering.oam import render_application
-from pipegraft.domain.runtime_support import DOCKER
-from pipegraft.domain.workloads import plan_of
+from pipegraft.appspec.rendering.kubernetes import render_kubernetes
+from pipegraft.appspec.rendering.oam import render_application
+from pipegraft.appspec.rendering.yaml_output import dump_documents
+from pipegraft.appspec.runtime_support import DOCKER
+from pipegraft.engine.workloads import plan_of
 
 SCHEMAS = Path(os.environ.get("PIPEGRAFT_SCHEMAS", Path(__file__).parents[2] / "../shared/schemas"))
 PLACEMENTS = placements()

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from spec_fields import APP, ENVIRONMENT, POLICIES, Data, spec
 from test_rendering_oam import plain
 
-from pipegraft.domain.rendering.dump import dump_documents
-from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS
-from pipegraft.errors import UsageError
-from pipegraft.usecases.render import TARGETS
+from pipegraft.appspec.rendering.routers.registered import CLUSTER_ROUTERS
+from pipegraft.appspec.rendering.yaml_output import dump_documents
+from pipegraft.appspec.usecases.render import TARGETS
+from pipegraft.core.errors import UsageError
 
 KEPT = {"intimacy", "host", "image", "mount", "job"}
 """Keys whose absence would only make another spec invalid."""

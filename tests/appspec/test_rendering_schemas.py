@@ -14,9 +14,9 @@ import yaml
 from crd_schemas import closed
 from spec_fields import APP, Data, placements, spec
 
-from pipegraft.domain.rendering.compose import render_compose
-from pipegraft.domain.rendering.kubernetes import render_kubernetes
-from pipegraft.domain.rendering.oam import render_application
+from pipegraft.appspec.rendering.compose import render_compose
+from pipegraft.appspec.rendering.kubernetes import render_kubernetes
+from pipegraft.appspec.rendering.oam import render_application
 
 SCHEMAS = Path(os.environ.get("PIPEGRAFT_SCHEMAS", Path(__file__).parents[2] / "../shared/schemas"))
 VERSIONS = [f"1.{minor}" for minor in range(30, int(kubernetes_validate.latest_version().split(".")[1]) + 1)]

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from spec_fields import APP, gray_on_one_machine, one_machine, spec
 
-from pipegraft.domain.rendering.compose import render_compose
-from pipegraft.domain.rendering.dump import dump_documents
-from pipegraft.domain.rendering.kubernetes import render_kubernetes
+from pipegraft.appspec.rendering.compose import render_compose
+from pipegraft.appspec.rendering.kubernetes import render_kubernetes
+from pipegraft.appspec.rendering.yaml_output import dump_documents
 
 SCHEMAS = Path(os.environ.get("PIPEGRAFT_SCHEMAS", Path(__file__).parents[2] / "../shared/schemas"))
 SPEC = spec(one_machine(), gray_on_one_machine())

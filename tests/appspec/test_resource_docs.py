@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pipegraft.domain.appspec import resolve
-from pipegraft.domain.rendering.oam import render_application
-from pipegraft.domain.resources.binding import Platform
-from pipegraft.domain.resources.plugin import pipegraft_resource_providers
-from pipegraft.model.base import kebab
-from pipegraft.model.resources import ProviderChoice, Resource
+from pipegraft.appspec.model.resources import ProviderChoice, Resource
+from pipegraft.appspec.rendering.oam import render_application
+from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.resources.plugin import pipegraft_resource_providers
+from pipegraft.appspec.spec import resolve
+from pipegraft.core.base import kebab
 
-PAGE = (Path(__file__).parents[1] / "docs" / "resources.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "resources.md").read_text("utf-8")
 
 
 def test_the_example_renders() -> None:

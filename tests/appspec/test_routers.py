@@ -13,11 +13,11 @@ import pytest
 import yaml
 from spec_fields import gray_on_one_machine, one_machine, spec
 
-from pipegraft.domain.rendering.kubernetes import render_kubernetes
-from pipegraft.domain.rendering.oam import render_application
-from pipegraft.errors import ConfigError, UsageError
-from pipegraft.model.appspec import Entrance
-from pipegraft.ports.traffic import EntranceSplit
+from pipegraft.appspec.model.spec import Entrance
+from pipegraft.appspec.ports.traffic import EntranceSplit
+from pipegraft.appspec.rendering.kubernetes import render_kubernetes
+from pipegraft.appspec.rendering.oam import render_application
+from pipegraft.core.errors import ConfigError, UsageError
 
 SCHEMAS = Path(os.environ.get("PIPEGRAFT_SCHEMAS", Path(__file__).parents[2] / "../shared/schemas"))
 APP, ENVIRONMENT = one_machine(), gray_on_one_machine()

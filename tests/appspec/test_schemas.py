@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from crd_schemas import closed  # of the folder above
 
-from pipegraft.builtins import PLUGINS
-from pipegraft.domain.appspec import resolve
-from pipegraft.domain.rendering.compose import render_compose
-from pipegraft.domain.rendering.kubernetes import render_kubernetes
-from pipegraft.domain.rendering.oam import render_application
-from pipegraft.domain.resources.binding import Platform
-from pipegraft.domain.resources.plugin import pipegraft_resource_providers
-from pipegraft.manager import Plugins
-from pipegraft.ports.resources import ResourceProvider, Target
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.inventory import spec_schema
+from pipegraft.appspec.ports.resources import ResourceProvider, Target
+from pipegraft.appspec.rendering.compose import render_compose
+from pipegraft.appspec.rendering.kubernetes import render_kubernetes
+from pipegraft.appspec.rendering.oam import render_application
+from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.resources.plugin import pipegraft_resource_providers
+from pipegraft.appspec.spec import resolve
+from pipegraft.core.manager import Plugins
 from pipegraft.testing.resource_suite import request_for
-from pipegraft.usecases.inventory import spec_schema
 
 SCHEMAS = Path(os.environ.get("PIPEGRAFT_SCHEMAS", Path(__file__).parents[3] / "../shared/schemas"))
 APP = """\

@@ -12,13 +12,13 @@ import jsonschema
 import pytest
 import yaml
 
-from pipegraft.domain.appspec import resolve
-from pipegraft.domain.importing.score import import_score
-from pipegraft.domain.importing.taking import Imported
-from pipegraft.domain.rendering.compose import render_compose
-from pipegraft.domain.resources.binding import Platform
-from pipegraft.domain.resources.plugin import pipegraft_resource_providers
-from pipegraft.errors import ConfigError
+from pipegraft.appspec.importing.consumed_keys import Imported
+from pipegraft.appspec.importing.score import import_score
+from pipegraft.appspec.rendering.compose import render_compose
+from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.resources.plugin import pipegraft_resource_providers
+from pipegraft.appspec.spec import resolve
+from pipegraft.core.errors import ConfigError
 
 SCHEMA = (
     Path(os.environ.get("PIPEGRAFT_SCHEMAS", Path(__file__).parents[3] / "../shared/schemas"))

@@ -9,10 +9,10 @@ import jsonschema
 import pytest
 from spec_fields import APP, ENVIRONMENT, POLICIES, Data, placements
 
+from pipegraft.appspec.model.spec import App, AppEnvironment
 from pipegraft.cli import run
-from pipegraft.model.appspec import App, AppEnvironment
-from pipegraft.model.base import Declared
-from pipegraft.model.fields import Fault, Invalid
+from pipegraft.core.base import Declared
+from pipegraft.core.fields import Fault, Invalid
 
 
 def schema(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:

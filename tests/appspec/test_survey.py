@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pipegraft.domain.images.dockerfile import exposed_ports
-from pipegraft.domain.scaffold.survey import Survey, Tree, name_from, survey
-from pipegraft.domain.scaffold.writing import Answers, gate_options, write_files
+from pipegraft.appspec.scaffold.survey import Survey, Tree, name_from, survey
+from pipegraft.appspec.scaffold.writing import Answers, gate_options, write_files
+from pipegraft.images.dockerfile import exposed_ports
 
 COMPOSE = """\
 services:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.adapters.registry import open_registry
 from pipegraft.cli import run
-from pipegraft.domain.commit_message import commit_message, release_trailers
-from pipegraft.model.release import Source
+from pipegraft.core.release import Source
+from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.images.adapters.registry import open_registry
 from pipegraft.testing.registry_suite import RegistrySuite
 
 

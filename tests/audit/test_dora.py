@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.domain.audit.dora import DAY, WEEK, Deployment, Figures, deployments_of, figures_of
-from pipegraft.domain.audit.held import digests_in, read_held
-from pipegraft.domain.audit.story import Book
-from pipegraft.ports.archive import Version
-from pipegraft.ports.iac import Commit
+from pipegraft.audit.dora import DAY, WEEK, Deployment, Figures, deployments_of, figures_of
+from pipegraft.audit.release_commits import Book
+from pipegraft.audit.release_scan import digests_in, read_held
+from pipegraft.iac.ports.archive import Version
+from pipegraft.iac.ports.repository import Commit
 
 PATH = "environments/production.yaml"
 MONDAY = 4 * DAY + 100 * WEEK

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from pipegraft.domain.audit.dora import Deployment, deployments_of
-from pipegraft.domain.audit.story import Book
-from pipegraft.ports.archive import Version
-from pipegraft.ports.iac import Commit
+from pipegraft.audit.dora import Deployment, deployments_of
+from pipegraft.audit.release_commits import Book
+from pipegraft.iac.ports.archive import Version
+from pipegraft.iac.ports.repository import Commit
 
 PATH = "environments/production.yaml"
 Told = list[list[float | None]]

@@ -11,26 +11,26 @@ from typing import Any
 import pytest
 from gray_world import NEW, NEWER, OLD, PRODUCTION, STABLE, World, commit_of
 
-from pipegraft.actions.attest import attest
-from pipegraft.adapters.source import SourceLog
-from pipegraft.domain.audit.chain import Chain, State
-from pipegraft.domain.audit.story import Wanted
-from pipegraft.domain.bump.state import EnvironmentState, write_state
-from pipegraft.domain.commit_message import commit_message, release_trailers
-from pipegraft.domain.environment_file import bump
-from pipegraft.domain.images.attestations import BuildFacts
-from pipegraft.errors import RolledBack, Unreachable, UsageError
-from pipegraft.model.appspec import ReleaseMark
-from pipegraft.model.judgement import Answer
-from pipegraft.model.release import EnvironmentRelease, GateResult, IacCommit, Release, Source
-from pipegraft.ports.archive import FakeArchive, Signature, Signed
-from pipegraft.ports.iac import FakeIacRepository
-from pipegraft.ports.images import BuildRequest
-from pipegraft.ports.judge import FakeJudge
-from pipegraft.ports.registry import Descriptor, FakeRegistry
-from pipegraft.stages.gray_release import GrayReleaseInputs, run
-from pipegraft.usecases.audit.chains import AuditRequest, audit
-from pipegraft.usecases.audit.scene import Scene
+from pipegraft.appspec.environment_file import bump
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.audit.chain import Chain, State
+from pipegraft.audit.release_commits import Wanted
+from pipegraft.audit.usecases.audit_sources import Scene
+from pipegraft.audit.usecases.chains import AuditRequest, audit
+from pipegraft.core.adapters.vcs_info import SourceLog
+from pipegraft.core.errors import RolledBack, Unreachable, UsageError
+from pipegraft.core.release import EnvironmentRelease, GateResult, IacCommit, Release, Source
+from pipegraft.gray.model.judgement import Answer
+from pipegraft.gray.ports.judge import FakeJudge
+from pipegraft.gray.stage import GrayReleaseInputs, run
+from pipegraft.iac.bump.state import EnvironmentState, write_state
+from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.ports.archive import FakeArchive, Signature, Signed
+from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.images.attest import attest
+from pipegraft.images.attestations import BuildFacts
+from pipegraft.images.ports.builders import BuildRequest
+from pipegraft.images.ports.registry import Descriptor, FakeRegistry
 
 
 class Branch:

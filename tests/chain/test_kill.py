@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from pipegraft.usecases.demo.traffic import Traffic, ask
-from pipegraft.usecases.demo.world import World
+from pipegraft.demo.traffic import Traffic, ask
+from pipegraft.demo.world import World
 
 ENVIRONMENT = "environments/production.yaml"
 DEADLINE = 60.0

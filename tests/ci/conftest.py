@@ -8,12 +8,12 @@ from fnmatch import fnmatch
 
 import pytest
 
-from pipegraft.adapters.ci.gitlab import make_templates
-from pipegraft.domain.gitlab.eject import eject
-from pipegraft.domain.gitlab.inject import inject
-from pipegraft.model.injection import Injection, InjectionRequest
-from pipegraft.model.plan import Plan, PlannedStage
-from pipegraft.ports.stage import Requirement, Stage
+from pipegraft.ci.gitlab.eject import eject
+from pipegraft.ci.gitlab.inject import inject
+from pipegraft.ci.gitlab.system import make_templates
+from pipegraft.ci.model import Injection, InjectionRequest
+from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.stage import Requirement, Stage
 
 ROOT = ".gitlab-ci.yml"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.adapters.ci import gitlab, jenkins
-from pipegraft.ports.plugins import CiSystem
+from pipegraft.ci.gitlab import system as gitlab
+from pipegraft.ci.jenkins import system as jenkins
+from pipegraft.core.plugin_values import CiSystem
 from pipegraft.testing.ci_suite import CiSystemSuite
 
 GITLAB = """\

@@ -9,14 +9,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import yaml
 
-from pipegraft.adapters.ci import gitlab
-from pipegraft.adapters.ci.gitlab_lint import TOKEN, verify
-from pipegraft.domain.gitlab.inject import inject
-from pipegraft.domain.gitlab.layers import Files, layers_of
-from pipegraft.errors import AccessDenied, EditRefused, Unreachable, UsageError
-from pipegraft.model.injection import InjectionRequest
-from pipegraft.model.plan import Plan, PlannedStage
-from pipegraft.ports.stage import Stage
+from pipegraft.ci.gitlab import system as gitlab
+from pipegraft.ci.gitlab.adapters.lint import TOKEN, verify
+from pipegraft.ci.gitlab.inject import inject
+from pipegraft.ci.gitlab.layers import Files, layers_of
+from pipegraft.ci.model import InjectionRequest
+from pipegraft.core.errors import AccessDenied, EditRefused, Unreachable, UsageError
+from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.stage import Stage
 
 ROOT = ".gitlab-ci.yml"
 PIPELINE = "include: {project: far/away, file: x.yml}\nstages: [build]\nbuild: {stage: build, script: make}\n"

@@ -10,17 +10,17 @@ import jsonschema
 import pytest
 import yaml
 
-from pipegraft.adapters.ci import gitlab
-from pipegraft.builtins import PLUGINS
-from pipegraft.domain.gitlab.inject import inject
-from pipegraft.domain.gitlab.layers import Files, layers_of
-from pipegraft.domain.gitlab.pipeline import resolve
-from pipegraft.errors import PluginError
-from pipegraft.hookspecs import STAGES
-from pipegraft.manager import Plugins
-from pipegraft.model.injection import InjectionRequest
-from pipegraft.model.plan import Plan, PlannedStage
-from pipegraft.ports.stage import Stage, StageInputs
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.ci.gitlab import system as gitlab
+from pipegraft.ci.gitlab.inject import inject
+from pipegraft.ci.gitlab.layers import Files, layers_of
+from pipegraft.ci.gitlab.pipeline import resolve
+from pipegraft.ci.model import InjectionRequest
+from pipegraft.core.errors import PluginError
+from pipegraft.core.hookspecs import STAGES
+from pipegraft.core.manager import Plugins
+from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.stage import Stage, StageInputs
 
 ROOT = ".gitlab-ci.yml"
 

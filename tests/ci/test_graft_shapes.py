@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipegraft.errors import EditRefused
+from pipegraft.core.errors import EditRefused
 
 JOB = "\nbuild:\n  script: make\n"
 SHAPES = {

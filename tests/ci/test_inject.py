@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from pipegraft.errors import EditRefused, UsageError
-from pipegraft.model.injection import TemplateSource
+from pipegraft.ci.model import TemplateSource
+from pipegraft.core.errors import EditRefused, UsageError
 
 MANIFEST = ".pipegraft/gitlab.yml"
 PIPELINE = """\

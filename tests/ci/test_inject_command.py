@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.adapters import files
 from pipegraft.cli import run
+from pipegraft.core.adapters import files
 
 PIPELINE = b"\xef\xbb\xbf# ours\r\nstages: [build]\r\nbuild:\r\n  script: make"
 DELIVERY = """\

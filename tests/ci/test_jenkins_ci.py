@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from pipegraft import __version__
-from pipegraft.adapters.ci import jenkins
-from pipegraft.builtins import PLUGINS
-from pipegraft.domain.jenkins.calls import step_name
-from pipegraft.errors import PluginError
-from pipegraft.hookspecs import CI_SYSTEMS, STAGES
-from pipegraft.manager import Plugins
-from pipegraft.model.injection import InjectionRequest
-from pipegraft.model.plan import Plan, PlannedStage
-from pipegraft.model.release import Source
-from pipegraft.ports.plugins import CiSystem
-from pipegraft.ports.stage import Requirement, Stage, StageInputs
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.ci.jenkins import system as jenkins
+from pipegraft.ci.jenkins.calls import step_name
+from pipegraft.ci.model import InjectionRequest
+from pipegraft.core.errors import PluginError
+from pipegraft.core.hookspecs import CI_SYSTEMS, STAGES
+from pipegraft.core.manager import Plugins
+from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.plugin_values import CiSystem
+from pipegraft.core.release import Source
+from pipegraft.core.stage import Requirement, Stage, StageInputs
 from pipegraft.text.groovy import Script
 
 COMMIT = "4be1" * 10

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipegraft.domain.jenkins.injection import eject, inject
-from pipegraft.errors import EditRefused, UsageError
-from pipegraft.model.injection import Injection, InjectionRequest, Mode, TemplateSource
-from pipegraft.model.plan import Plan, PlannedStage
+from pipegraft.ci.jenkins.injection import eject, inject
+from pipegraft.ci.model import Injection, InjectionRequest, Mode, TemplateSource
+from pipegraft.core.errors import EditRefused, UsageError
+from pipegraft.core.plan import Plan, PlannedStage
 from pipegraft.text.groovy import parse
 
 CORPUS = Path(os.environ.get("PIPEGRAFT_CORPUS", Path(__file__).parents[2] / "../shared/corpus")) / "jenkins"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.domain.gitlab.ordering import merge_orders
-from pipegraft.errors import UsageError
+from pipegraft.ci.gitlab.ordering import merge_orders
+from pipegraft.core.errors import UsageError
 
 
 def test_what_is_free_stays_as_it_was_first():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.domain.gitlab.compare import differences
-from pipegraft.domain.gitlab.layers import Files, layers_of
-from pipegraft.domain.gitlab.loader import Reference, load
-from pipegraft.domain.gitlab.pipeline import resolve
-from pipegraft.errors import EditRefused
+from pipegraft.ci.gitlab.compare import differences
+from pipegraft.ci.gitlab.layers import Files, layers_of
+from pipegraft.ci.gitlab.loader import Reference, load
+from pipegraft.ci.gitlab.pipeline import resolve
+from pipegraft.core.errors import EditRefused
 
 
 def _pipeline(root, **others):

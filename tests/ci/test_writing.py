@@ -6,7 +6,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.domain.gitlab.writing import dump_yaml
+from pipegraft.ci.gitlab.writing import dump_yaml
 
 _scalars = st.one_of(
     st.none(),

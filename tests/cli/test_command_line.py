@@ -8,7 +8,7 @@ import click
 import pytest
 
 from pipegraft import __version__, cli
-from pipegraft.errors import (
+from pipegraft.core.errors import (
     BuildFailed,
     ConfigError,
     PipegraftError,

@@ -10,8 +10,8 @@ from typing import NoReturn
 
 import pytest
 
+from pipegraft import demo
 from pipegraft.cli import run
-from pipegraft.usecases import demo
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

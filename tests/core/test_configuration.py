@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.domain.configuration import parse_document
-from pipegraft.errors import ConfigError
-from pipegraft.model.delivery import Delivery
+from pipegraft.core.configuration import parse_document
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import ConfigError
 
 GOOD = """\
 app: shop

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.model.base import Declared, Duration, Name, RelativePath, descriptions
-from pipegraft.model.fields import Check, Converter, Fault, Field, Invalid, model_validator
+from pipegraft.core.base import Declared, Duration, Name, RelativePath, descriptions
+from pipegraft.core.fields import Check, Converter, Fault, Field, Invalid, model_validator
 
 
 def _even(value: int) -> int:

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.domain.configuration import parse_document
-from pipegraft.domain.planning import make_plan, select
-from pipegraft.errors import UsageError
-from pipegraft.model.delivery import Delivery
-from pipegraft.ports.stage import Stage
+from pipegraft.core.configuration import parse_document
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import UsageError
+from pipegraft.core.planning import make_plan, select
+from pipegraft.core.stage import Stage
 
 DELIVERY = parse_document(
     """\

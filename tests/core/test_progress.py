@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from rich.console import Console
 
-from pipegraft.ports.progress import Event
-from pipegraft.reports.live_progress import LiveProgress
-from pipegraft.reports.progress import PlainProgress
+from pipegraft.core.progress import Event
+from pipegraft.core.views.live_progress import LiveProgress
+from pipegraft.core.views.progress import PlainProgress
 from pipegraft.testing.progress_suite import ProgressSuite
 
 EVENTS = [

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.adapters.release_file import RECORD, FileReleaseStore
-from pipegraft.errors import UsageError
+from pipegraft.core.adapters.release_file import RECORD, FileReleaseStore
+from pipegraft.core.errors import UsageError
 from pipegraft.testing.release_store_suite import ReleaseStoreSuite
 
 

@@ -16,10 +16,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from pipegraft.adapters.tracing import StageTrace, traces_wanted
-from pipegraft.errors import RolledBack, UsageError
-from pipegraft.model.release import Source
-from pipegraft.ports.progress import Event
+from pipegraft.core.adapters.tracing import StageTrace, traces_wanted
+from pipegraft.core.errors import RolledBack, UsageError
+from pipegraft.core.progress import Event
+from pipegraft.core.release import Source
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 SOURCE = Source(commit="1" * 40, number=7, pipeline="https://ci.example.com/7")
@@ -122,7 +122,7 @@ def test_what_is_wrong_with_traces_does_not_stop_a_delivery(
 
 def test_nothing_is_imported_where_nobody_asks(tmp_path: Path) -> None:
     code = (
-        "import sys, pipegraft.adapters.tracing as t; assert not t.traces_wanted({});"
+        "import sys, pipegraft.core.adapters.tracing as t; assert not t.traces_wanted({});"
         "assert not any(name.startswith('opentelemetry') for name in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,9 +9,9 @@ from typing import Any
 from gate_world import URL, Step, World
 from harness import wait_until
 
-from pipegraft.actions.wait import Waited
-from pipegraft.errors import SyncFailed
-from pipegraft.ports.engine import State
+from pipegraft.core.errors import SyncFailed
+from pipegraft.gate.ports import State
+from pipegraft.gate.waiting import Waited
 
 PAST, LATER = "2026-01-01T10:00:00Z", "2026-01-01T10:00:30Z"
 

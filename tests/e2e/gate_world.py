@@ -10,14 +10,14 @@ from typing import Any
 
 from kubernetes_api import KubernetesApi
 
-from pipegraft.actions.wait import Patience, Waited, follow_revision
-from pipegraft.adapters.clock import SystemClock
-from pipegraft.adapters.engine import argocd, flux, kubevela, workloads
-from pipegraft.adapters.kubernetes import Kind
-from pipegraft.adapters.kubernetes.kinds import DAEMON_SET, DEPLOYMENT, JOB, POD, REPLICA_SET, STATEFUL_SET
-from pipegraft.ports.engine import EngineRequest
-from pipegraft.ports.iac import FakeIacRepository
-from pipegraft.ports.progress import RecordingProgress
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.gate.adapters import argocd, flux, kubevela, workloads
+from pipegraft.gate.ports import EngineRequest
+from pipegraft.gate.waiting import Patience, Waited, follow_revision
+from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.kubernetes import Kind
+from pipegraft.kubernetes.kinds import DAEMON_SET, DEPLOYMENT, JOB, POD, REPLICA_SET, STATEFUL_SET
 
 __all__ = ["URL", "Step", "World"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from harness import free_port, listens, missing, need, run, server
 
-from pipegraft.adapters.registry.credentials import Credentials
-from pipegraft.adapters.registry.settings import Endpoint
+from pipegraft.images.adapters.registry.credentials import Credentials
+from pipegraft.images.adapters.registry.settings import Endpoint
 
 USER = Credentials("user", "secret")
 _HTPASSWD = "user:$2b$05$pwo6KOmb4Ir9cEc4vA/k3.2zaHKSUEac6Ng5NgJmxjBZ//rqOFZuu\n"

@@ -16,9 +16,9 @@ import pytest
 from git_servers import PASSWORD, GitServer, http_server, make_bare, ssh_server
 from harness import need, run
 
-from pipegraft.adapters.git import open_branch
-from pipegraft.errors import AccessDenied
-from pipegraft.ports.stage import IacBranch
+from pipegraft.core.errors import AccessDenied
+from pipegraft.core.stage import IacBranch
+from pipegraft.iac.adapters.git import open_branch
 from pipegraft.testing.iac_suite import Clients, IacBranchSuite
 
 pytestmark = pytest.mark.e2e
@@ -73,7 +73,7 @@ class TestServersAreConformant(IacBranchSuite):
 def test_a_bump_needs_six_requests(
     git_server: GitServer, iac: Callable[[Mapping[str, str]], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipegraft.adapters.git.session._FRESH", 3600.0)  # however slow this machine is
+    monkeypatch.setattr("pipegraft.iac.adapters.git.session._FRESH", 3600.0)  # however slow this machine is
     if git_server.log is None:
         pytest.skip("SSH has connections, not requests")
     url = iac({f"apps/a{number}/app.yaml": "app: a\n" for number in range(100)})
@@ -189,7 +189,7 @@ def test_commits_are_signed_with_a_gpg_key(
 KILLED = """\
 import sys
 from pathlib import Path
-from pipegraft.adapters.git import open_branch
+from pipegraft.iac.adapters.git import open_branch
 branch = open_branch(sys.argv[1], "main", Path(), folder="")
 number = 0
 while True:

@@ -14,20 +14,20 @@ import pytest
 from harness import need, run
 from image_servers import running_engine, running_registry
 
-from pipegraft.actions.build_context import read_context
-from pipegraft.adapters.build.layer import LayerBuilder
-from pipegraft.adapters.registry import open_registry
-from pipegraft.adapters.registry.http import HttpRegistry
-from pipegraft.adapters.registry.layout import LayoutRegistry
-from pipegraft.adapters.runtime.docker import DockerRuntime
-from pipegraft.adapters.runtime.docker.api import DockerApi
-from pipegraft.adapters.runtime.docker.images import DockerImages
-from pipegraft.adapters.runtime.image_store import UnpackedImages
-from pipegraft.adapters.runtime.secret_folder import SecretFolder
-from pipegraft.errors import OutsideError
-from pipegraft.ports.images import BuildRequest
-from pipegraft.ports.registry import Registry
-from pipegraft.ports.runtime import Container, HealthProbe, Instance, Mount, Phase, SecretKey, Workload
+from pipegraft.core.errors import OutsideError
+from pipegraft.engine.adapters.runtime.docker import DockerRuntime
+from pipegraft.engine.adapters.runtime.docker.api import DockerApi
+from pipegraft.engine.adapters.runtime.docker.images import DockerImages
+from pipegraft.engine.adapters.runtime.image_store import UnpackedImages
+from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
+from pipegraft.engine.ports import Container, HealthProbe, Instance, Mount, Phase, SecretKey, Workload
+from pipegraft.images.adapters.build.layer import LayerBuilder
+from pipegraft.images.adapters.registry import open_registry
+from pipegraft.images.adapters.registry.http import HttpRegistry
+from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
+from pipegraft.images.build_context import read_context
+from pipegraft.images.ports.builders import BuildRequest
+from pipegraft.images.ports.registry import Registry
 from pipegraft.testing.runtime_suite import RuntimeSuite, observe_until
 
 pytestmark = pytest.mark.e2e

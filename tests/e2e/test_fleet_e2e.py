@@ -12,13 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import need, wait_until
-
-sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("fleet", "adapters")]
-
 from fleet_files import PIPELINE, delivery
 from gitlab_double import Refused
 from group_double import TOKEN, Lab, serve_group
+from harness import need, wait_until
 
 pytestmark = pytest.mark.e2e
 

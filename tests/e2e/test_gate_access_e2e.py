@@ -29,8 +29,8 @@ from gate_world import Step, World
 from harness import wait_until
 from kubernetes_api import KubernetesApi
 
-from pipegraft.actions import wait
-from pipegraft.errors import AccessDenied, UsageError
+from pipegraft.core.errors import AccessDenied, UsageError
+from pipegraft.gate import waiting as wait
 
 pytestmark = pytest.mark.e2e
 

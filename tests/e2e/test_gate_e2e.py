@@ -35,7 +35,7 @@ from gate_scripts import (
 from gate_world import Step, World
 from kubernetes_api import KubernetesApi
 
-from pipegraft.errors import AccessDenied, PipegraftError, UsageError
+from pipegraft.core.errors import AccessDenied, PipegraftError, UsageError
 
 pytestmark = pytest.mark.e2e
 

@@ -18,7 +18,7 @@ from git_servers import make_bare
 from harness import run
 from kubernetes_api import KubernetesApi
 
-from pipegraft.model.release import EnvironmentRelease, IacCommit, Release, Source
+from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, Source
 
 pytestmark = pytest.mark.e2e
 

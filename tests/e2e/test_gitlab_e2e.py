@@ -12,16 +12,16 @@ import httpx
 import pytest
 from gitlab_runner import Project, environment, need_runner
 
-from pipegraft.adapters.ci import gitlab
-from pipegraft.builtins import PLUGINS
-from pipegraft.domain.gitlab.inject import inject
-from pipegraft.errors import EditRefused
-from pipegraft.hookspecs import STAGES
-from pipegraft.manager import Plugins
-from pipegraft.model.injection import InjectionRequest
-from pipegraft.model.plan import Plan, PlannedStage
-from pipegraft.usecases.demo.traffic import Traffic
-from pipegraft.usecases.demo.world import World
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.ci.gitlab import system as gitlab
+from pipegraft.ci.gitlab.inject import inject
+from pipegraft.ci.model import InjectionRequest
+from pipegraft.core.errors import EditRefused
+from pipegraft.core.hookspecs import STAGES
+from pipegraft.core.manager import Plugins
+from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.demo.traffic import Traffic
+from pipegraft.demo.world import World
 
 pytestmark = pytest.mark.e2e
 

@@ -15,26 +15,26 @@ from typing import Any
 import pytest
 from harness import free_port, need, run, server
 
-from pipegraft.adapters.clock import SystemClock
-from pipegraft.adapters.git import open_branch
-from pipegraft.adapters.metrics.prometheus import Options, PrometheusSource
-from pipegraft.adapters.traffic.embedded_router import EmbeddedRouter
-from pipegraft.domain.commit_message import commit_message, release_trailers
-from pipegraft.domain.environment_file import bump, read_environment
-from pipegraft.domain.judging.sequential import sequential
-from pipegraft.errors import RolledBack
-from pipegraft.model.appspec import ReleaseMark
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.release import EnvironmentRelease, IacCommit, Release, Source
-from pipegraft.ports.engine import State, Status, Verdict, VerdictRule
-from pipegraft.ports.judge import Judge
-from pipegraft.ports.metrics import MetricRequest, MetricSource
-from pipegraft.ports.progress import RecordingProgress
-from pipegraft.ports.release_store import FakeReleaseStore
-from pipegraft.ports.stage import IacBranch, StageContext
-from pipegraft.ports.traffic import Backend, Route
-from pipegraft.stages.gray_release import GrayReleaseInputs
-from pipegraft.stages.gray_release import run as run_stage
+from pipegraft.appspec.environment_file import bump, read_environment
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.appspec.ports.traffic import Backend, Route
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import RolledBack
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, Source
+from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.core.stage import IacBranch, StageContext
+from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
+from pipegraft.gate.ports import State, Status, Verdict, VerdictRule
+from pipegraft.gray.adapters.metrics.prometheus import Options, PrometheusSource
+from pipegraft.gray.judging.sequential import sequential
+from pipegraft.gray.ports.judge import Judge
+from pipegraft.gray.ports.metrics import MetricRequest, MetricSource
+from pipegraft.gray.stage import GrayReleaseInputs
+from pipegraft.gray.stage import run as run_stage
+from pipegraft.iac.adapters.git import open_branch
+from pipegraft.iac.commit_message import commit_message, release_trailers
 
 pytestmark = pytest.mark.e2e
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from browser import DESKTOP, PHONE, chromium, opened
 
-from pipegraft.reports.gray_report import GrayReport, ReportedLook, ReportedStep, render_html
+from pipegraft.gray.views.report import GrayReport, ReportedLook, ReportedStep, render_html
 
 pytestmark = pytest.mark.e2e
 

@@ -23,17 +23,17 @@ from image_servers import (
     running_registry,
 )
 
-from pipegraft.actions.build_context import read_context
-from pipegraft.actions.unpack import unpack
-from pipegraft.adapters.build.buildx import BuildxBuilder
-from pipegraft.adapters.build.docker import DockerBuilder
-from pipegraft.adapters.build.layer import LayerBuilder
-from pipegraft.adapters.registry.http import HttpRegistry
-from pipegraft.adapters.registry.layout import LayoutRegistry
-from pipegraft.adapters.registry.settings import Endpoint
-from pipegraft.errors import AccessDenied, BuildFailed, Unreachable, UsageError
-from pipegraft.ports.images import BuildExtras, BuildRequest, InstalledPackages
-from pipegraft.ports.registry import Descriptor, Registry
+from pipegraft.core.errors import AccessDenied, BuildFailed, Unreachable, UsageError
+from pipegraft.images.adapters.build.buildx import BuildxBuilder
+from pipegraft.images.adapters.build.docker import DockerBuilder
+from pipegraft.images.adapters.build.layer import LayerBuilder
+from pipegraft.images.adapters.registry.http import HttpRegistry
+from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
+from pipegraft.images.adapters.registry.settings import Endpoint
+from pipegraft.images.build_context import read_context
+from pipegraft.images.ports.builders import BuildExtras, BuildRequest, InstalledPackages
+from pipegraft.images.ports.registry import Descriptor, Registry
+from pipegraft.images.unpack import unpack
 from pipegraft.testing.builder_suite import BuilderSuite
 from pipegraft.testing.registry_suite import RegistrySuite
 

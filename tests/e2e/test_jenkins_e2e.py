@@ -15,17 +15,17 @@ import httpx
 import pytest
 from harness import missing, need
 
-from pipegraft.adapters.ci.jenkins import make_library
-from pipegraft.builtins import PLUGINS
-from pipegraft.domain.jenkins.injection import inject
-from pipegraft.hookspecs import STAGES
-from pipegraft.manager import Plugins
-from pipegraft.model.injection import InjectionRequest, Mode
-from pipegraft.model.plan import Plan, PlannedStage
-from pipegraft.ports.stage import Stage, StageInputs
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.ci.jenkins.injection import inject
+from pipegraft.ci.jenkins.system import make_library
+from pipegraft.ci.model import InjectionRequest, Mode
+from pipegraft.core.hookspecs import STAGES
+from pipegraft.core.manager import Plugins
+from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.stage import Stage, StageInputs
+from pipegraft.demo.traffic import Traffic
+from pipegraft.demo.world import World
 from pipegraft.text.groovy import Script, place_of
-from pipegraft.usecases.demo.traffic import Traffic
-from pipegraft.usecases.demo.world import World
 
 pytestmark = pytest.mark.e2e
 

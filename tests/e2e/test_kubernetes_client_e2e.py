@@ -14,9 +14,9 @@ import yaml
 from harness import wait_until
 from kubernetes_api import ADMIN, KubernetesApi
 
-from pipegraft.adapters.kubernetes import Cluster, ClusterOptions, Kind
-from pipegraft.adapters.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, POD
-from pipegraft.errors import AccessDenied, Locked, PipegraftError, Unreachable, UsageError
+from pipegraft.core.errors import AccessDenied, Locked, PipegraftError, Unreachable, UsageError
+from pipegraft.kubernetes import Cluster, ClusterOptions, Kind
+from pipegraft.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, POD
 
 pytestmark = pytest.mark.e2e
 

@@ -15,17 +15,17 @@ import pytest
 from harness import free_port, need, server
 from test_gray_e2e import PATH, SOURCE, STABLE, Connections, Engine, instance, load, prepare, repository
 
-from pipegraft.adapters.clock import SystemClock
-from pipegraft.adapters.metrics.counts import CommandOptions, pipegraft_metric_sources
-from pipegraft.errors import RolledBack
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.release import EnvironmentRelease, IacCommit, Release
-from pipegraft.ports.metrics import MetricRequest
-from pipegraft.ports.progress import RecordingProgress
-from pipegraft.ports.release_store import FakeReleaseStore
-from pipegraft.ports.stage import StageContext
-from pipegraft.stages.gray_release import GrayReleaseInputs
-from pipegraft.stages.gray_release import run as run_stage
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import RolledBack
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.release import EnvironmentRelease, IacCommit, Release
+from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.core.stage import StageContext
+from pipegraft.gray.adapters.metrics.counts import CommandOptions, pipegraft_metric_sources
+from pipegraft.gray.ports.metrics import MetricRequest
+from pipegraft.gray.stage import GrayReleaseInputs
+from pipegraft.gray.stage import run as run_stage
 
 pytestmark = pytest.mark.e2e
 

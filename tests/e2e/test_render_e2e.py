@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import copy
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import vela
 from harness import missing, run
 from kubernetes_api import KubernetesApi
-
-from pipegraft.domain.appspec import Resolved
-from pipegraft.domain.rendering.compose import render_compose
-from pipegraft.domain.rendering.dump import dump_documents
-from pipegraft.domain.rendering.kubernetes import render_kubernetes
-from pipegraft.domain.rendering.oam import render_application
-
-sys.path.append(str(Path(__file__).parents[1] / "domain"))
-import vela
 from spec_fields import APP, ENVIRONMENT, PLAIN, POLICIES, spec
+
+from pipegraft.appspec.rendering.compose import render_compose
+from pipegraft.appspec.rendering.kubernetes import render_kubernetes
+from pipegraft.appspec.rendering.oam import render_application
+from pipegraft.appspec.rendering.yaml_output import dump_documents
+from pipegraft.appspec.spec import Resolved
 
 pytestmark = pytest.mark.e2e
 

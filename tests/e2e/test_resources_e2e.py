@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 from harness import need, server, wait_until
 
-from pipegraft.actions.build_context import read_context
-from pipegraft.adapters.build.layer import LayerBuilder
-from pipegraft.adapters.registry.layout import LayoutRegistry
-from pipegraft.adapters.resources.machine import MachineResources
-from pipegraft.adapters.runtime.supervision import ProcessId, end_process, is_running
-from pipegraft.ports.images import BuildRequest
+from pipegraft.engine.adapters.resources.machine import MachineResources
+from pipegraft.engine.adapters.runtime.supervision import ProcessId, end_process, is_running
+from pipegraft.images.adapters.build.layer import LayerBuilder
+from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
+from pipegraft.images.build_context import read_context
+from pipegraft.images.ports.builders import BuildRequest
 
 pytestmark = pytest.mark.e2e
 

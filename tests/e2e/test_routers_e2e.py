@@ -12,11 +12,11 @@ import pytest
 import yaml
 from kubernetes_api import KubernetesApi
 
-from pipegraft.adapters.traffic.rollouts import ArgoRollout, FlaggerCanary, KruiseRollout, RolloutOptions
-from pipegraft.domain.appspec import resolve
-from pipegraft.domain.rendering.kubernetes import render_kubernetes
-from pipegraft.domain.verdicts.rollouts import argo_rollouts, flagger, kruise_rollout, runs_release
-from pipegraft.ports.rollout import RolloutPhase
+from pipegraft.appspec.rendering.kubernetes import render_kubernetes
+from pipegraft.appspec.spec import resolve
+from pipegraft.gray.adapters.rollouts import ArgoRollout, FlaggerCanary, KruiseRollout, RolloutOptions
+from pipegraft.gray.ports.rollout import RolloutPhase
+from pipegraft.gray.rollout_verdicts import argo_rollouts, flagger, kruise_rollout, runs_release
 
 pytestmark = pytest.mark.e2e
 

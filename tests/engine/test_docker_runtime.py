@@ -11,14 +11,13 @@ from typing import IO, Any
 
 import pytest
 
-from pipegraft.adapters.runtime.docker import DockerRuntime
-from pipegraft.adapters.runtime.docker.containers import ContainerPlan, ContainerState, Ending
-from pipegraft.adapters.runtime.docker.images import DockerImages
-from pipegraft.adapters.runtime.docker.plan import ENGINE
-from pipegraft.adapters.runtime.secret_folder import SecretFolder
-from pipegraft.errors import Unreachable, UsageError
-from pipegraft.ports.registry import FakeRegistry
-from pipegraft.ports.runtime import (
+from pipegraft.core.errors import Unreachable, UsageError
+from pipegraft.engine.adapters.runtime.docker import DockerRuntime
+from pipegraft.engine.adapters.runtime.docker.containers import ContainerPlan, ContainerState, Ending
+from pipegraft.engine.adapters.runtime.docker.images import DockerImages
+from pipegraft.engine.adapters.runtime.docker.plan import ENGINE
+from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
+from pipegraft.engine.ports import (
     Confinement,
     Container,
     Folder,
@@ -29,6 +28,7 @@ from pipegraft.ports.runtime import (
     SecretKey,
     Workload,
 )
+from pipegraft.images.ports.registry import FakeRegistry
 from pipegraft.testing.runtime_suite import RuntimeSuite, observe_until
 
 IMAGE = "registry.example.com/web@sha256:" + "1" * 64

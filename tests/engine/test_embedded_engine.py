@@ -12,13 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
-from pipegraft.adapters.engine.embedded import EmbeddedEngine, EmbeddedOptions
-from pipegraft.adapters.engine.server import StatusServer
-from pipegraft.domain.verdicts.embedded import verdict
-from pipegraft.domain.webhook import Push
-from pipegraft.errors import Unreachable, UsageError
-from pipegraft.model.fields import Invalid
-from pipegraft.ports.engine import VerdictRule
+from pipegraft.core.errors import Unreachable, UsageError
+from pipegraft.core.fields import Invalid
+from pipegraft.engine.adapters.gitops import EmbeddedEngine, EmbeddedOptions
+from pipegraft.engine.adapters.server import StatusServer
+from pipegraft.engine.verdict import verdict
+from pipegraft.engine.webhook import Push
+from pipegraft.gate.ports import VerdictRule
 from pipegraft.testing.engine_suite import EngineSuite
 
 

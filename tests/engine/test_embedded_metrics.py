@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.adapters.metrics.embedded import EmbeddedSource, Options
-from pipegraft.adapters.traffic.proxy_metrics import ProxyMetrics
-from pipegraft.errors import Unreachable
-from pipegraft.model.delivery import Metric
-from pipegraft.model.observation import ArmCounts
-from pipegraft.ports.metrics import Arms, MetricRequest, MetricSource
-from pipegraft.ports.traffic import Backend, Route
+from pipegraft.appspec.ports.traffic import Backend, Route
+from pipegraft.core.delivery import Metric
+from pipegraft.core.errors import Unreachable
+from pipegraft.engine.adapters.metrics import EmbeddedSource, Options
+from pipegraft.engine.adapters.proxy.metrics import ProxyMetrics
+from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.ports.metrics import Arms, MetricRequest, MetricSource
 from pipegraft.testing.metric_suite import MetricSourceSuite, Play
 
 

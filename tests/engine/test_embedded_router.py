@@ -16,10 +16,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipegraft.adapters.traffic.embedded_router import EmbeddedRouter
+from pipegraft.appspec.ports.traffic import Backend, Route
 from pipegraft.cli import run
-from pipegraft.errors import Unreachable
-from pipegraft.ports.traffic import Backend, Route
+from pipegraft.core.errors import Unreachable
+from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
 from pipegraft.testing.router_suite import RouterSuite
 
 
@@ -112,8 +112,8 @@ def test_an_owner_killed_leaves_the_proxy_to_the_next(instance: str, tmp_path: P
     program = textwrap.dedent(
         f"""
         import os, signal, pathlib
-        from pipegraft.adapters.traffic.embedded_router import EmbeddedRouter
-        from pipegraft.ports.traffic import Backend, Route
+        from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
+        from pipegraft.appspec.ports.traffic import Backend, Route
         route = Route("shop-web", "127.0.0.1:0", (Backend("web", ("{instance}",), 1),))
         EmbeddedRouter(pathlib.Path({str(tmp_path)!r})).apply([route])
         os.kill(os.getpid(), signal.SIGKILL)

@@ -17,26 +17,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipegraft.domain.appspec import resolve
-from pipegraft.domain.resources.binding import Platform
-from pipegraft.domain.resources.local import LOCAL
-from pipegraft.domain.runtime_support import PROCESS
-from pipegraft.domain.verdicts.embedded import verdict
-from pipegraft.domain.webhook import Push
-from pipegraft.domain.workloads import plan_of
-from pipegraft.errors import PipegraftError, Unreachable
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.engine import State, Verdict
-from pipegraft.ports.iac import FakeIacRepository
-from pipegraft.ports.resources import FakeResourceHost, HostedState
-from pipegraft.ports.runtime import FakeRuntime, Phase, Workload
-from pipegraft.ports.traffic import FakeRouter, Route
-from pipegraft.usecases.engine.application import States
-from pipegraft.usecases.engine.entrances import Entrances
-from pipegraft.usecases.engine.fetching import Fetcher
-from pipegraft.usecases.engine.instances import InstanceOperator
-from pipegraft.usecases.engine.loop import Engine
-from pipegraft.usecases.engine.place import Place, Source
+from pipegraft.appspec.ports.resources import FakeResourceHost, HostedState
+from pipegraft.appspec.ports.traffic import FakeRouter, Route
+from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.resources.local import LOCAL
+from pipegraft.appspec.runtime_support import PROCESS
+from pipegraft.appspec.spec import resolve
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.errors import PipegraftError, Unreachable
+from pipegraft.engine.ports import FakeRuntime, Phase, Workload
+from pipegraft.engine.usecases.app_sources import Place, Source
+from pipegraft.engine.usecases.application import States
+from pipegraft.engine.usecases.entrances import Entrances
+from pipegraft.engine.usecases.fetching import Fetcher
+from pipegraft.engine.usecases.instances import InstanceOperator
+from pipegraft.engine.usecases.loop import Engine
+from pipegraft.engine.verdict import verdict
+from pipegraft.engine.webhook import Push
+from pipegraft.engine.workloads import plan_of
+from pipegraft.gate.ports import State, Verdict
+from pipegraft.iac.ports.repository import FakeIacRepository
 
 APP = """\
 app: shop

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from pipegraft.domain.resources.binding import Platform
-from pipegraft.domain.resources.local import LOCAL
-from pipegraft.domain.verdicts.embedded import verdict
-from pipegraft.errors import Unreachable
-from pipegraft.ports.engine import Resource, State, Verdict
-from pipegraft.ports.iac import FakeIacRepository
-from pipegraft.usecases.engine.application import States
-from pipegraft.usecases.engine.cluster import ClusterOperator
-from pipegraft.usecases.engine.loop import Engine
-from pipegraft.usecases.engine.outcome import Outcome
-from pipegraft.usecases.engine.place import Place, Source
+from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.resources.local import LOCAL
+from pipegraft.core.errors import Unreachable
+from pipegraft.engine.usecases.app_sources import Place, Source
+from pipegraft.engine.usecases.application import States
+from pipegraft.engine.usecases.cluster import ClusterOperator
+from pipegraft.engine.usecases.loop import Engine
+from pipegraft.engine.usecases.outcome import Outcome
+from pipegraft.engine.verdict import verdict
+from pipegraft.gate.ports import Resource, State, Verdict
+from pipegraft.iac.ports.repository import FakeIacRepository
 
 APP = "app: shop\ncomponents:\n  web: {ports: {http: 8080}}\n  till: {}\n"
 PATH = "environments/production.yaml"

@@ -9,18 +9,18 @@ import click
 import yaml
 from click.testing import CliRunner
 
+from pipegraft.appspec.model import traits
+from pipegraft.appspec.model.spec import AppComponent, AppEnvironment, Entrance, Policies
+from pipegraft.appspec.runtime_support import DOCKER, PROCESS, Support
+from pipegraft.appspec.spec import resolve
 from pipegraft.cli.engine_command import command
-from pipegraft.domain.appspec import resolve
-from pipegraft.domain.reconcile import History, reconcile
-from pipegraft.domain.runtime_support import DOCKER, PROCESS, Support
-from pipegraft.model import traits
-from pipegraft.model.appspec import AppComponent, AppEnvironment, Entrance, Policies
-from pipegraft.model.base import Declared
-from pipegraft.usecases.engine.application import Application
-from pipegraft.usecases.engine.place import Place
-from pipegraft.usecases.engine.status import describe
+from pipegraft.core.base import Declared
+from pipegraft.engine.reconcile import History, reconcile
+from pipegraft.engine.usecases.app_sources import Place
+from pipegraft.engine.usecases.application import Application
+from pipegraft.engine.usecases.status import describe
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 APP_SPEC = (DOCS / "app-spec.md").read_text("utf-8")
 ENGINE = (DOCS / "engine.md").read_text("utf-8")
 

@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pipegraft.actions.build_context import read_context
-from pipegraft.adapters.build.layer import LayerBuilder
-from pipegraft.adapters.registry.layout import LayoutRegistry
-from pipegraft.adapters.runtime.supervision import strays
-from pipegraft.ports.images import BuildRequest
+from pipegraft.engine.adapters.runtime.supervision import strays
+from pipegraft.images.adapters.build.layer import LayerBuilder
+from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
+from pipegraft.images.build_context import read_context
+from pipegraft.images.ports.builders import BuildRequest
 
 SERVER = """\
 import http.server, json, os

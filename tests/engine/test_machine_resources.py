@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from pipegraft.adapters.resources import drivers
-from pipegraft.adapters.resources.drivers import Running, Wanted
-from pipegraft.adapters.resources.machine import MachineResources
-from pipegraft.adapters.runtime.supervision import strays
-from pipegraft.errors import OutsideError
-from pipegraft.ports.resources import HostedResource, HostedState
+from pipegraft.appspec.ports.resources import HostedResource, HostedState
+from pipegraft.core.errors import OutsideError
+from pipegraft.engine.adapters.resources import drivers
+from pipegraft.engine.adapters.resources.drivers import Running, Wanted
+from pipegraft.engine.adapters.resources.machine import MachineResources
+from pipegraft.engine.adapters.runtime.supervision import strays
 
 KEY = ("space", "thing")
 LISTEN = """\

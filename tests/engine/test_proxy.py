@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from pipegraft.adapters.traffic.balancer import Balancer
-from pipegraft.adapters.traffic.proxy import Proxy
-from pipegraft.adapters.traffic.proxy_config import ProxyConfig
-from pipegraft.ports.traffic import Backend, Choice, Route
+from pipegraft.appspec.ports.traffic import Backend, Choice, Route
+from pipegraft.engine.adapters.proxy.balancer import Balancer
+from pipegraft.engine.adapters.proxy.config import ProxyConfig
+from pipegraft.engine.adapters.proxy.server import Proxy
 from pipegraft.text.exposition import parse
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

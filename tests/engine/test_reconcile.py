@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pipegraft.domain.reconcile import DEADLINE, Health, History, Step, reconcile
-from pipegraft.ports.runtime import Container, Instance, Phase, Rollout, Workload
+from pipegraft.engine.ports import Container, Instance, Phase, Rollout, Workload
+from pipegraft.engine.reconcile import DEADLINE, Health, History, Step, reconcile
 
 
 def workload(version: str = "1", replicas: int = 1, name: str = "web") -> Workload:

@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from pipegraft.domain.webhook import Push, read_push, same_repository
-from pipegraft.errors import AccessDenied
+from pipegraft.core.errors import AccessDenied
+from pipegraft.engine.webhook import Push, read_push, same_repository
 
 
 def test_a_push_of_gitlab() -> None:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from spec_fields import APP, gray_on_one_machine, one_machine, spec
 
-from pipegraft.domain.appspec import resolve
-from pipegraft.domain.rendering.routers.choosing import cookie_pattern
-from pipegraft.domain.runtime_support import DOCKER, PROCESS, Support, Treatment
-from pipegraft.domain.workloads import plan_of
-from pipegraft.errors import ConfigError
-from pipegraft.model.appspec import AppComponent, Reference
-from pipegraft.model.base import Declared
-from pipegraft.ports.traffic import Choice
+from pipegraft.appspec.model.spec import AppComponent, Reference
+from pipegraft.appspec.ports.traffic import Choice
+from pipegraft.appspec.rendering.routers.choosing import cookie_pattern
+from pipegraft.appspec.runtime_support import DOCKER, PROCESS, Support, Treatment
+from pipegraft.appspec.spec import resolve
+from pipegraft.core.base import Declared
+from pipegraft.core.errors import ConfigError
+from pipegraft.engine.workloads import plan_of
 
 
 def keys_of(model: type[Declared], prefix: str = "") -> Iterator[str]:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipegraft.manager import Plugins
-from pipegraft.ports.progress import Event
+from pipegraft.core.manager import Plugins
+from pipegraft.core.progress import Event
 
 
 class Room(http.server.ThreadingHTTPServer):

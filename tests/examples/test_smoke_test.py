@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pipegraft.errors import DeliveryRefused
-from pipegraft.ports.clock import FakeClock
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.errors import DeliveryRefused
 from pipegraft.testing.stage_suite import StageSuite, stage_context
 
 

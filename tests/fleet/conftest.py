@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "adapters"))  # gitlab_double
-
 from fleet_files import PIPELINE, delivery
 from group_double import TOKEN, Lab, serve_group
 
-from pipegraft.adapters.forge.group import GitLabGroup, open_group
-from pipegraft.builtins import PLUGINS
-from pipegraft.manager import Plugins
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.core.manager import Plugins
+from pipegraft.fleet.adapters.gitlab_group import GitLabGroup, open_group
 
 
 @pytest.fixture

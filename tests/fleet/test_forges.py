@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from group_double import Lab
 
-from pipegraft.adapters.forge.group import GitLabGroup
-from pipegraft.model.fleet import ForgeProject
-from pipegraft.ports.forge import FakeForge
+from pipegraft.fleet.adapters.gitlab_group import GitLabGroup
+from pipegraft.fleet.model import ForgeProject
+from pipegraft.iac.ports.forge import FakeForge
 from pipegraft.testing.forge_suite import FILES, ForgeSuite, Happen
 
 

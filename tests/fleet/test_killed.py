@@ -10,16 +10,16 @@ import pytest
 from fleet_files import PIPELINE, delivery
 from group_double import TOKEN, Lab, serve_group
 
-from pipegraft.adapters.forge.group import GitLabGroup, open_group
-from pipegraft.builtins import PLUGINS
-from pipegraft.manager import Plugins
-from pipegraft.model.injection import TemplateSource
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.progress import RecordingProgress
-from pipegraft.usecases.fleet.edits import injecting, upgrading
-from pipegraft.usecases.fleet.propose import Campaign, propose_to_all
-from pipegraft.usecases.fleet.waves import RollOut, Watch, roll_out
-from pipegraft.usecases.inject import InjectOptions
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.ci.model import TemplateSource
+from pipegraft.ci.usecases.inject import InjectOptions
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.manager import Plugins
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.fleet.adapters.gitlab_group import GitLabGroup, open_group
+from pipegraft.fleet.usecases.edits import injecting, upgrading
+from pipegraft.fleet.usecases.propose import Campaign, propose_to_all
+from pipegraft.fleet.usecases.waves import RollOut, Watch, roll_out
 
 SHAPES = [(method, squash) for method in ("merge", "rebase_merge", "ff") for squash in (False, True)]
 BRANCH = "pipegraft/upgrade-v0.2.0"

@@ -10,16 +10,16 @@ from fleet_files import PIPELINE
 from gitlab_double import Refused
 from group_double import PERIOD, TOKEN, Lab
 
-from pipegraft.adapters.forge.group import TOKEN as VARIABLE
-from pipegraft.adapters.forge.group import GitLabGroup, open_group
-from pipegraft.errors import AccessDenied, UsageError
-from pipegraft.manager import Plugins
-from pipegraft.model.injection import TemplateSource
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.progress import RecordingProgress
-from pipegraft.usecases.fleet.edits import Editor, bumping, ejecting, injecting, upgrading
-from pipegraft.usecases.fleet.propose import Campaign, Outcome, propose_to_all, select
-from pipegraft.usecases.inject import InjectOptions
+from pipegraft.ci.model import TemplateSource
+from pipegraft.ci.usecases.inject import InjectOptions
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.errors import AccessDenied, UsageError
+from pipegraft.core.manager import Plugins
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.fleet.adapters.gitlab_group import TOKEN as VARIABLE
+from pipegraft.fleet.adapters.gitlab_group import GitLabGroup, open_group
+from pipegraft.fleet.usecases.edits import Editor, bumping, ejecting, injecting, upgrading
+from pipegraft.fleet.usecases.propose import Campaign, Outcome, propose_to_all, select
 
 PROJECT = TemplateSource("project", "platform/pipegraft", "v0.1.0")
 

@@ -8,9 +8,9 @@ import pytest
 from gitlab_double import Refused
 from group_double import Lab
 
-from pipegraft.adapters.forge.group import GitLabGroup
-from pipegraft.errors import UsageError
-from pipegraft.model.fleet import ForgeProject
+from pipegraft.core.errors import UsageError
+from pipegraft.fleet.adapters.gitlab_group import GitLabGroup
+from pipegraft.fleet.model import ForgeProject
 from pipegraft.testing.forge_suite import CHANGE, FILES
 
 UNDO = replace(CHANGE, branch="pipegraft/raise-revert", files={}, before={}, key="0", title="Take it back")

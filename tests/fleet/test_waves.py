@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.domain.fleet.trend import Tally, compare
-from pipegraft.domain.fleet.waves import in_order, parse_steps, wave_sizes
-from pipegraft.errors import UsageError
-from pipegraft.model.fleet import ForgeProject, PipelineRun, Proposal
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.forge import FakeForge
-from pipegraft.ports.progress import RecordingProgress
-from pipegraft.usecases.fleet.edits import Edit, Reader
-from pipegraft.usecases.fleet.propose import Campaign
-from pipegraft.usecases.fleet.waves import RollOut, Watch, roll_out
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.errors import UsageError
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.fleet.model import ForgeProject, PipelineRun, Proposal
+from pipegraft.fleet.trend import Tally, compare
+from pipegraft.fleet.usecases.edits import Edit, Reader
+from pipegraft.fleet.usecases.propose import Campaign
+from pipegraft.fleet.usecases.waves import RollOut, Watch, roll_out
+from pipegraft.fleet.waves import in_order, parse_steps, wave_sizes
+from pipegraft.iac.ports.forge import FakeForge
 
 STEPS = (0.1, 0.5, 1.0)
 

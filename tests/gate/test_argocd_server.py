@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from http_script import Script, scripted
 
-from pipegraft.actions.wait import Patience, Waited, follow_revision
-from pipegraft.adapters.clock import SystemClock
-from pipegraft.adapters.engine import argocd_server
-from pipegraft.adapters.engine.argocd import ArgoCd
-from pipegraft.adapters.engine.argocd_options import ArgoCdOptions
-from pipegraft.adapters.engine.argocd_server import ServerApplications, open_server
-from pipegraft.domain.verdicts.argocd import verdicts
-from pipegraft.errors import AccessDenied, Unreachable, UsageError
-from pipegraft.ports.engine import EngineRequest, State
-from pipegraft.ports.iac import FakeIacRepository
-from pipegraft.ports.progress import RecordingProgress
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.gate.adapters import argocd_server
+from pipegraft.gate.adapters.argocd import ArgoCd
+from pipegraft.gate.adapters.argocd_options import ArgoCdOptions
+from pipegraft.gate.adapters.argocd_server import ServerApplications, open_server
+from pipegraft.gate.ports import EngineRequest, State
+from pipegraft.gate.verdicts.argocd import verdicts
+from pipegraft.gate.waiting import Patience, Waited, follow_revision
+from pipegraft.iac.ports.repository import FakeIacRepository
 
 APPS = "/api/v1/applications"
 URL = "https://git.example.com/iac/shop.git"

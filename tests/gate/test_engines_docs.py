@@ -13,13 +13,11 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-
-sys.path.insert(0, str(Path(__file__).parent / "domain"))
 from crd_schemas import closed  # of the folder beside
 
-from pipegraft.usecases.render import Rendering, render
+from pipegraft.appspec.usecases.render import Rendering, render
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PLUGIN = yaml.safe_load((ROOT / "examples" / "argocd" / "plugin.yaml").read_text())["spec"]
 APP = "app: shop\ncomponents: {web: {ports: {http: 8080}}}\n"
 THERE = "namespace: space\ncomponents: {web: {image: v1}}\n"

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipegraft.builtins import PLUGINS
-from pipegraft.hookspecs import GITOPS_ENGINES
-from pipegraft.manager import Plugins
-from pipegraft.model.base import Declared
-from pipegraft.model.delivery import Gate
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.core.base import Declared
+from pipegraft.core.delivery import Gate
+from pipegraft.core.hookspecs import GITOPS_ENGINES
+from pipegraft.core.manager import Plugins
 
-PAGE = (Path(__file__).parents[1] / "docs" / "gate.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "gate.md").read_text("utf-8")
 HEADINGS = {"argocd": "Argo CD", "flux": "Flux", "kubevela": "KubeVela", "workloads": "Plain workloads"}
 COMMON = {"kubeconfig", "context"}
 ENGINES = Plugins(PLUGINS, ()).all(GITOPS_ENGINES)
@@ -55,6 +55,6 @@ def test_the_keys_of_every_gate_are_named() -> None:
 
 
 def test_the_manifests_are_named() -> None:
-    docs = Path(__file__).parents[1] / "docs"
+    docs = Path(__file__).parents[2] / "docs"
     named = re.findall(r"rbac/([\w.-]+)\)", PAGE + (docs / "engine.md").read_text())
     assert {file.name for file in (docs / "rbac").iterdir()} == set(named)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from pipegraft.domain.gate_report import junit_xml
-from pipegraft.model.release import GateResource, GateResult
+from pipegraft.core.release import GateResource, GateResult
+from pipegraft.gate.report import junit_xml
 
 
 def test_a_failure_names_the_resource_and_shows_the_evidence() -> None:

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from pipegraft.errors import PipegraftError, SyncFailed, Unreachable, UsageError
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.release import EnvironmentRelease, GateResult, IacCommit, Release, Source
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.engine import FakeEngine, Resource, State, Status, Verdict
-from pipegraft.ports.iac import FakeIacRepository
-from pipegraft.ports.progress import RecordingProgress
-from pipegraft.ports.release_store import FakeReleaseStore
-from pipegraft.ports.stage import StageContext
-from pipegraft.stages.sync_gate import SyncGateInputs, run
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import PipegraftError, SyncFailed, Unreachable, UsageError
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.release import EnvironmentRelease, GateResult, IacCommit, Release, Source
+from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.core.stage import StageContext
+from pipegraft.gate.ports import FakeEngine, Resource, State, Status, Verdict
+from pipegraft.gate.stage import SyncGateInputs, run
+from pipegraft.iac.ports.repository import FakeIacRepository
 
 PATH = "environments/production.yaml"
 ROWS = (

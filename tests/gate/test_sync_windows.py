@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipegraft.domain.verdicts.sync_windows import can_sync
+from pipegraft.gate.verdicts.sync_windows import can_sync
 
 APP = {
     "metadata": {"name": "shop-web"},

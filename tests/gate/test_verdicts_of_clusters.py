@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipegraft.domain.verdicts import argocd, flux, kubevela, workloads
-from pipegraft.ports.engine import State, Verdict
+from pipegraft.gate.ports import State, Verdict
+from pipegraft.gate.verdicts import argocd, flux, kubevela, workloads
 
 OLD, TARGET, NEWER = "0" * 40, "1" * 40, "2" * 40
 PASS, WAIT, BLOCKED, SUSPENDED, FAIL = (

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from pipegraft.actions.wait import Patience, Waited, follow_revision, wait_for_revision
-from pipegraft.errors import AccessDenied, SyncFailed, Unreachable, UsageError
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.engine import FakeEngine, State, Verdict
-from pipegraft.ports.iac import FakeIacRepository
-from pipegraft.ports.progress import RecordingProgress
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.errors import AccessDenied, SyncFailed, Unreachable, UsageError
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.gate.ports import FakeEngine, State, Verdict
+from pipegraft.gate.waiting import Patience, Waited, follow_revision, wait_for_revision
+from pipegraft.iac.ports.repository import FakeIacRepository
 
 
 def rule(status: Mapping[str, Any], at_target: Callable[[str], bool]) -> Verdict:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from pipegraft.builtins import PLUGINS
-from pipegraft.errors import Unreachable, UsageError
-from pipegraft.hookspecs import METRIC_SOURCES
-from pipegraft.manager import Plugins
-from pipegraft.model.delivery import Metric
-from pipegraft.model.observation import ArmCounts
-from pipegraft.ports.metrics import Arms, MetricRequest, MetricSource
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.core.delivery import Metric
+from pipegraft.core.errors import Unreachable, UsageError
+from pipegraft.core.hookspecs import METRIC_SOURCES
+from pipegraft.core.manager import Plugins
+from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.ports.metrics import Arms, MetricRequest, MetricSource
 from pipegraft.testing.metric_suite import MetricSourceSuite, Play
 
 

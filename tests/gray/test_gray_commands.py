@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from gray_world import NEW, NEWER, PRODUCTION, STABLE, World
 
-from pipegraft.domain.gray.machine import Command
-from pipegraft.errors import Held, RolledBack, UsageError
-from pipegraft.manager import Plugins
-from pipegraft.model.judgement import Answer
-from pipegraft.ports.judge import FakeJudge
-from pipegraft.usecases.gray import GrayStatus, gray_status, tell_gray
-from pipegraft.usecases.project import Project
+from pipegraft.app.gray import GrayStatus, gray_status, tell_gray
+from pipegraft.core.errors import Held, RolledBack, UsageError
+from pipegraft.core.manager import Plugins
+from pipegraft.core.project import Project
+from pipegraft.gray.machine import Command
+from pipegraft.gray.model.judgement import Answer
+from pipegraft.gray.ports.judge import FakeJudge
 
 
 def project(world: World) -> Project:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.domain.environment_file import bump, images_of, read_environment
-from pipegraft.domain.gray.edits import promote, revert, roll_back, set_phase, set_weight
-from pipegraft.errors import EditRefused
-from pipegraft.model.appspec import ReleaseMark
+from pipegraft.appspec.environment_file import bump, images_of, read_environment
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.core.errors import EditRefused
+from pipegraft.gray.edits import promote, revert, roll_back, set_phase, set_weight
 from pipegraft.text.yaml import Put, apply, get_value
 from pipegraft.text.yaml.changes import Value
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.actions.gray_bake import GrayBake
-from pipegraft.actions.gray_watch import GrayWatch
-from pipegraft.domain.judging.sequential import sequential
-from pipegraft.model.judgement import Answer, JudgePolicy, MetricPolicy
-from pipegraft.model.observation import ArmCounts
-from pipegraft.ports.metrics import Arms, FakeSource
-from pipegraft.ports.progress import RecordingProgress
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.gray.analysis import GrayWatch
+from pipegraft.gray.bake import GrayBake
+from pipegraft.gray.judging.sequential import sequential
+from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
+from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.ports.metrics import Arms, FakeSource
 
 POLICY = JudgePolicy((MetricPolicy("errors"),))
 

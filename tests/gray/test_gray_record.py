@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.domain.commit_message import commit_message
-from pipegraft.domain.gray.record import OBSERVED, from_trailer, to_trailer, total
-from pipegraft.model.observation import ArmCounts, Histogram, Observation
-from pipegraft.ports.iac import Commit
+from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
+from pipegraft.gray.record import OBSERVED, from_trailer, to_trailer, total
+from pipegraft.iac.commit_message import commit_message
+from pipegraft.iac.ports.repository import Commit
 
 NUMBERS = st.floats(0, 1e6).map(lambda number: round(number, 3))
 BOUNDS = st.lists(st.floats(0.0001, 100), min_size=1, max_size=5, unique=True).map(

@@ -9,18 +9,18 @@ import pytest
 from gray_world import APP, GOOD, NEW, NEWER, OLD, PRODUCTION, STABLE, World, commit_of
 from test_gray_commands import project
 
-from pipegraft.domain.gray.machine import Command
-from pipegraft.domain.gray.record import OBSERVED, from_trailer
-from pipegraft.errors import Held, RolledBack, SyncFailed, Unreachable, UsageError
-from pipegraft.model.judgement import Answer, Judgement
-from pipegraft.model.observation import ArmCounts
-from pipegraft.ports.engine import State, Verdict
-from pipegraft.ports.judge import FakeJudge
-from pipegraft.ports.metrics import Arms, FakeSource
-from pipegraft.ports.stage import StageContext
-from pipegraft.stages.gray_release import GrayReleaseInputs, run
-from pipegraft.stages.iac_bump import STAGE
-from pipegraft.usecases.gray import tell_gray
+from pipegraft.app.gray import tell_gray
+from pipegraft.core.errors import Held, RolledBack, SyncFailed, Unreachable, UsageError
+from pipegraft.core.stage import StageContext
+from pipegraft.gate.ports import State, Verdict
+from pipegraft.gray.machine import Command
+from pipegraft.gray.model.judgement import Answer, Judgement
+from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.ports.judge import FakeJudge
+from pipegraft.gray.ports.metrics import Arms, FakeSource
+from pipegraft.gray.record import OBSERVED, from_trailer
+from pipegraft.gray.stage import GrayReleaseInputs, run
+from pipegraft.iac.stage import STAGE
 
 PROMOTED = STABLE.replace(OLD, NEW).replace(
     f"number: 12, source: {commit_of(12)}", f"number: 13, source: {commit_of(13)}"

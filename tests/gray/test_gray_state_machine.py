@@ -15,22 +15,22 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from test_config_release import prepare as prepare_config
 from test_gray_commands import project
 
-from pipegraft.actions.rollback import RollbackRequest, roll_back
-from pipegraft.domain.environment_file import read_environment
-from pipegraft.domain.gray.history import weight_of
-from pipegraft.domain.gray.machine import Command
-from pipegraft.domain.gray.record import OBSERVED, from_trailer
-from pipegraft.domain.guard.gray import gray_in_order
-from pipegraft.errors import Conflict, DeliveryRefused, OutsideError, Unreachable, UsageError
-from pipegraft.model.appspec import ReleaseMark
-from pipegraft.model.judgement import Answer, Judgement, JudgePolicy
-from pipegraft.model.observation import Observation
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.engine import State, Verdict
-from pipegraft.ports.iac import Commit, FakeIacRepository
-from pipegraft.ports.judge import FakeJudge
-from pipegraft.ports.metrics import Arms, FakeSource
-from pipegraft.usecases.gray import tell_gray
+from pipegraft.app.gray import tell_gray
+from pipegraft.appspec.environment_file import read_environment
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.errors import Conflict, DeliveryRefused, OutsideError, Unreachable, UsageError
+from pipegraft.gate.ports import State, Verdict
+from pipegraft.gray.history import weight_of
+from pipegraft.gray.machine import Command
+from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy
+from pipegraft.gray.model.observation import Observation
+from pipegraft.gray.ports.judge import FakeJudge
+from pipegraft.gray.ports.metrics import Arms, FakeSource
+from pipegraft.gray.record import OBSERVED, from_trailer
+from pipegraft.iac.guard.gray import gray_in_order
+from pipegraft.iac.ports.repository import Commit, FakeIacRepository
+from pipegraft.iac.rollback import RollbackRequest, roll_back
 
 COMMANDS: tuple[Command, ...] = ("approve", "abort", "pause", "skip")
 ANSWERS = st.lists(st.sampled_from(Answer), min_size=1, max_size=4)

@@ -10,16 +10,16 @@ import pytest
 from gray_world import NEW, NEWER, World, commit_of
 from test_gray_commands import project
 
-from pipegraft.builtins import PLUGINS
-from pipegraft.errors import RolledBack, UsageError
-from pipegraft.manager import Plugins
-from pipegraft.model.judgement import Answer
-from pipegraft.model.observation import ArmCounts
-from pipegraft.ports.judge import FakeJudge
-from pipegraft.ports.metrics import Arms, FakeSource
-from pipegraft.reports.gray_report import GrayReport, render_html
-from pipegraft.usecases.gray import gray_report
-from pipegraft.usecases.judge import Replay, judge_history
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.gray import gray_report
+from pipegraft.app.judge import Replay, judge_history
+from pipegraft.core.errors import RolledBack, UsageError
+from pipegraft.core.manager import Plugins
+from pipegraft.gray.model.judgement import Answer
+from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.ports.judge import FakeJudge
+from pipegraft.gray.ports.metrics import Arms, FakeSource
+from pipegraft.gray.views.report import GrayReport, render_html
 
 
 class Page(HTMLParser):

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from pipegraft.domain.gray.weights import weight_mismatch
-from pipegraft.model.observation import ArmCounts, Observation
+from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.weights import weight_mismatch
 
 
 def step(weight: float, pairs: list[tuple[float, float]]) -> list[Observation]:

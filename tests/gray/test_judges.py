@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from pipegraft.domain.judging.plugin import pipegraft_judges
-from pipegraft.model.judgement import Answer
-from pipegraft.ports.judge import Judge
-from pipegraft.ports.plugins import JudgePlugin
+from pipegraft.core.plugin_values import JudgePlugin
+from pipegraft.gray.judging.plugin import pipegraft_judges
+from pipegraft.gray.model.judgement import Answer
+from pipegraft.gray.ports.judge import Judge
 from pipegraft.testing.judge_suite import JudgeSuite
 
 

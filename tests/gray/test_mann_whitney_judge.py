@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from pipegraft.domain.judging.mann_whitney import MannWhitneyJudge, Shift
-from pipegraft.model.judgement import Answer, JudgePolicy, MetricPolicy
-from pipegraft.model.observation import ArmCounts, Observation
+from pipegraft.gray.judging.mann_whitney import MannWhitneyJudge, Shift
+from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
+from pipegraft.gray.model.observation import ArmCounts, Observation
 
 GRAY = (3.1, 2.7, 4.4, 5.0, 3.9, 2.7, 4.1)
 STABLE = (2.0, 2.6, 3.3, 1.8, 2.9, 3.0, 2.2)

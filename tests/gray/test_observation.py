@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from pipegraft.errors import UsageError
-from pipegraft.model.judgement import JudgePolicy, MetricPolicy
-from pipegraft.model.observation import ArmCounts, Histogram, Observation
+from pipegraft.core.errors import UsageError
+from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy
+from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
 
 
 def test_a_histogram_counts_what_is_slower_than_a_bound() -> None:

@@ -12,11 +12,11 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from pipegraft.adapters.metrics.prometheus import Options, PrometheusSource
-from pipegraft.errors import AccessDenied, Unreachable, UsageError
-from pipegraft.model.delivery import Metric
-from pipegraft.model.observation import ArmCounts
-from pipegraft.ports.metrics import Arms, MetricRequest, MetricSource
+from pipegraft.core.delivery import Metric
+from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
+from pipegraft.gray.adapters.metrics.prometheus import Options, PrometheusSource
+from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.ports.metrics import Arms, MetricRequest, MetricSource
 from pipegraft.testing.metric_suite import MetricSourceSuite, Play
 
 REQUESTS = 'sum(increase(http_requests_total{app="{app}",version="{version}"}[{window}]))'

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.domain.judging.readings import BadRequests, Draws, point, quantile
-from pipegraft.errors import UsageError
-from pipegraft.model.judgement import MetricPolicy
-from pipegraft.model.observation import ArmCounts, Histogram
+from pipegraft.core.errors import UsageError
+from pipegraft.gray.judging.readings import BadRequests, Draws, point, quantile
+from pipegraft.gray.model.judgement import MetricPolicy
+from pipegraft.gray.model.observation import ArmCounts, Histogram
 
 BOUNDS = (0.1, 0.25, 0.5, 1.0)
 

@@ -8,14 +8,14 @@ import pytest
 from gray_world import GOOD, NEW, NEWER, PRODUCTION, STABLE, World
 from test_gray_commands import project
 
-from pipegraft.errors import Held, RolledBack, UsageError
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.judgement import Answer
-from pipegraft.ports.engine import State, Verdict
-from pipegraft.ports.judge import FakeJudge
-from pipegraft.ports.metrics import FakeSource
-from pipegraft.ports.rollout import FakeRollout, RolloutPhase, RolloutSeen, RolloutVerdict
-from pipegraft.usecases.gray import tell_gray
+from pipegraft.app.gray import tell_gray
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import Held, RolledBack, UsageError
+from pipegraft.gate.ports import State, Verdict
+from pipegraft.gray.model.judgement import Answer
+from pipegraft.gray.ports.judge import FakeJudge
+from pipegraft.gray.ports.metrics import FakeSource
+from pipegraft.gray.ports.rollout import FakeRollout, RolloutPhase, RolloutSeen, RolloutVerdict
 
 PROGRESSING, WAITING = RolloutPhase.PROGRESSING, RolloutPhase.WAITING
 PROMOTED, FAILED = RolloutPhase.PROMOTED, RolloutPhase.FAILED
@@ -134,7 +134,7 @@ def test_a_newer_release_takes_over() -> None:
 
 
 def test_a_person_s_rollback_ends_it() -> None:
-    from pipegraft.actions.rollback import RollbackRequest, roll_back
+    from pipegraft.iac.rollback import RollbackRequest, roll_back
 
     there = world(at(5), metrics=[])
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.domain.judging.sequential import sequential
-from pipegraft.errors import UsageError
-from pipegraft.model.judgement import Answer, JudgePolicy, MetricPolicy
-from pipegraft.model.observation import ArmCounts, Histogram, Observation
+from pipegraft.core.errors import UsageError
+from pipegraft.gray.judging.sequential import sequential
+from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
+from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
 
 POLICY = JudgePolicy((MetricPolicy("errors"),))
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.domain.judging.readings import Draws
-from pipegraft.domain.judging.shares import ShareBets
-from pipegraft.domain.judging.stories import Constant, Wandering, weathers
+from pipegraft.gray.judging.binomial import ShareBets
+from pipegraft.gray.judging.hypotheses import Constant, Wandering, weathers
+from pipegraft.gray.judging.readings import Draws
 
 TOLERANCE, MARGIN = 0.1, 1.0
 INTERVALS = ((95, 5, 4), (80, 20, 3), (90, 10, 4))

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.domain.judging.scores import edge, log_mixture
-from pipegraft.domain.judging.stories import (
+from pipegraft.gray.judging.hypotheses import (
     Clumped,
     Constant,
     Following,
@@ -21,6 +20,7 @@ from pipegraft.domain.judging.stories import (
     Wandering,
     weathers,
 )
+from pipegraft.gray.judging.scores import edge, log_mixture
 
 TOTALS = (3, 4, 2)
 ODDS = (math.log(5 / 95), math.log(25 / 75), math.log(0.1))

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.actions.taken_back import taken_back
-from pipegraft.ports.iac import FakeIacRepository
+from pipegraft.gray.rollback_detection import taken_back
+from pipegraft.iac.ports.repository import FakeIacRepository
 
 PATH = "environments/production.yaml"
 STATE = ".pipegraft/production.yaml"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.domain.judging.threshold import threshold
-from pipegraft.errors import UsageError
-from pipegraft.model.judgement import Answer, JudgePolicy, MetricPolicy
-from pipegraft.model.observation import ArmCounts, Histogram, Observation
+from pipegraft.core.errors import UsageError
+from pipegraft.gray.judging.threshold import threshold
+from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
+from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
 
 POLICY = JudgePolicy((MetricPolicy("errors", maximum=0.01),), max_failures=3)
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from pipegraft.domain.judging.values import ValueBets
+from pipegraft.gray.judging.values import ValueBets
 
 
 def release(ratio: float, memory: float, seed: int, looks: int = 40) -> tuple[ValueBets, float]:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from pipegraft.domain.commit_message import commit_message, release_trailers
-from pipegraft.model.release import Source
-from pipegraft.ports.iac import Commit
+from pipegraft.core.release import Source
+from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.ports.repository import Commit
 
 
 def test_what_is_written_is_read_again() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.domain.bump.config import read_config
-from pipegraft.errors import ConfigError
+from pipegraft.core.errors import ConfigError
+from pipegraft.iac.bump.config import read_config
 
 WEB = ("components", "web")
 

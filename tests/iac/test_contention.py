@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pipegraft.actions.rewrite import Changes, Rewritten, rewrite
-from pipegraft.errors import TipMoved
+from pipegraft.core.errors import TipMoved
+from pipegraft.iac.optimistic_commit import Changes, Rewritten, rewrite
 
 LOOK, READ, READ_AGAIN, PUSH, OWN = 0.010, 0.020, 0.010, 0.065, 0.050
 """Processor seconds of a request, as `python -m benchmarks bump` finds them; the last is the writer's own."""

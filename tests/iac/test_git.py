@@ -8,53 +8,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from git_repositories import FILES, FILTERING, git, make_repository, serve_repository
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipegraft.adapters.git import open_branch
-from pipegraft.errors import AccessDenied, Locked, TipMoved, Unreachable, UsageError, Vetoed
-from pipegraft.ports.iac import FakeIacRepository
-from pipegraft.ports.stage import IacBranch
+from pipegraft.core.errors import AccessDenied, Locked, TipMoved, Unreachable, UsageError, Vetoed
+from pipegraft.core.stage import IacBranch
+from pipegraft.iac.adapters.git import open_branch
+from pipegraft.iac.ports.repository import FakeIacRepository
 from pipegraft.testing.git_http import HttpGit, serve
 from pipegraft.testing.iac_suite import Clients, IacBranchSuite
-
-FILES = {"app.yaml": "app: shop\n", "environments/production.yaml": "a: 1\n"}
-
-
-def git(folder: Path, *arguments: str, stdin: str = "") -> str:
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_AUTHOR_NAME": "Ada",
-        "GIT_AUTHOR_EMAIL": "ada@example.com",
-        "GIT_COMMITTER_NAME": "Ada",
-        "GIT_COMMITTER_EMAIL": "ada@example.com",
-    }
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=folder,
-        env=environment,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
-
-
-def make_repository(folder: Path, files: Mapping[str, str], branch: str = "main") -> Path:
-    """A bare repository whose branch holds the files."""
-    bare, work = folder / "iac.git", folder / "work"
-    work.mkdir(parents=True)
-    git(folder, "init", "--quiet", "--bare", f"--initial-branch={branch}", str(bare))
-    git(work, "init", "--quiet", f"--initial-branch={branch}")
-    for path, text in files.items():
-        (work / path).parent.mkdir(parents=True, exist_ok=True)
-        (work / path).write_bytes(text.encode())
-    git(work, "add", "--all")
-    git(work, "-c", "core.autocrlf=false", "commit", "--quiet", "--message=first commit")
-    git(work, "push", "--quiet", str(bare), branch)
-    return bare
 
 
 class TestFakeIsConformant(IacBranchSuite):
@@ -96,16 +59,6 @@ class TestFetchedIsConformant(IacBranchSuite):
 def server(tmp_path: Path) -> Iterator[HttpGit]:
     with serve(tmp_path) as running:
         yield running
-
-
-FILTERING = {"uploadpack.allowFilter": "true"}
-
-
-def serve_repository(folder: Path, files: Mapping[str, str], settings: Mapping[str, str] = FILTERING) -> Path:
-    bare = make_repository(folder, files)
-    for name, value in {"http.receivepack": "true", **settings}.items():
-        git(bare, "config", name, value)
-    return bare
 
 
 class TestHttpIsConformant(IacBranchSuite):
@@ -160,7 +113,7 @@ MANY = {f"apps/a{app}/{name}": "1\n" for app in range(50) for name in ("app.yaml
 def test_a_bump_over_http_needs_six_requests(
     tmp_path: Path, server: HttpGit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipegraft.adapters.git.session._FRESH", 3600.0)  # however slow this machine is
+    monkeypatch.setattr("pipegraft.iac.adapters.git.session._FRESH", 3600.0)  # however slow this machine is
     serve_repository(tmp_path, {**MANY, "README": "1\n"})
     elsewhere = open_branch(f"{server.url}/iac.git", "main", tmp_path)
     for path in ("apps/a8/app.yaml", "README"):  # what the newest commit changed must not matter
@@ -258,7 +211,7 @@ def test_who_read_for_long_looks_again_before_it_sends(
     tmp_path: Path, server: HttpGit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve_repository(tmp_path, MANY)
-    monkeypatch.setattr("pipegraft.adapters.git.session._FRESH", 0.0)
+    monkeypatch.setattr("pipegraft.iac.adapters.git.session._FRESH", 0.0)
     first, second = (
         open_branch(f"{server.url}/iac.git", "main", tmp_path, folder=f"apps/a{app}") for app in (1, 2)
     )
@@ -546,7 +499,7 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     ],
 )
 def test_what_git_says_is_translated(errors: str, kind: type[Exception]) -> None:
-    from pipegraft.adapters.git.failures import explain
+    from pipegraft.iac.adapters.git.failures import explain
 
     assert type(explain(errors, "h/x.git")) is kind
 

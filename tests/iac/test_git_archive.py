@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from test_git import git, make_repository
+from git_repositories import git, make_repository
 
-from pipegraft.adapters.git import open_branch
-from pipegraft.adapters.git.branch import GitBranch
-from pipegraft.ports.archive import FakeArchive, IacArchive, Signed
-from pipegraft.ports.iac import FakeIacRepository, IacRepository
+from pipegraft.iac.adapters.git import open_branch
+from pipegraft.iac.adapters.git.branch import GitBranch
+from pipegraft.iac.ports.archive import FakeArchive, IacArchive, Signed
+from pipegraft.iac.ports.repository import FakeIacRepository, IacRepository
 from pipegraft.testing.archive_suite import IacArchiveSuite, Opened
 from pipegraft.testing.git_http import serve
 

@@ -13,17 +13,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_git import FILES, git, make_repository, serve_repository
+from git_repositories import FILES, git, make_repository, serve_repository
 
-from pipegraft.adapters.git import open_branch
-from pipegraft.adapters.git.turns import Turns
+from pipegraft.iac.adapters.git import open_branch
+from pipegraft.iac.adapters.git.branch_lock import Turns
 from pipegraft.testing.git_http import serve
 
 WRITER = """\
 import sys
 from pathlib import Path
-from pipegraft.adapters.git import open_branch
-from pipegraft.errors import TipMoved
+from pipegraft.iac.adapters.git import open_branch
+from pipegraft.core.errors import TipMoved
 branch = open_branch(sys.argv[1], "main", Path(), folder="")
 number = 0
 print("started", flush=True)

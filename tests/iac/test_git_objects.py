@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipegraft.adapters.git.objects import Entry, Objects, parse_tree
-from pipegraft.adapters.git.process import Git, git_environment
+from pipegraft.iac.adapters.git.objects import Entry, Objects, parse_tree
+from pipegraft.iac.adapters.git.process import Git, git_environment
 
 FORMATS = {"sha1": 40, "sha256": 64}
 NAMES = st.text("ab-./0é", min_size=1, max_size=6).map(lambda name: name.replace("/", "~").encode())

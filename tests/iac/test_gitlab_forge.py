@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 from gitlab_double import TOKEN, GitLab, serve_gitlab
 
-from pipegraft.actions.rewrite import Changes, rewrite
-from pipegraft.adapters.forge.gitlab import GitLabBranch, open_gitlab_project
-from pipegraft.adapters.forge.merge_request import MergeRequestBranch
-from pipegraft.domain.commit_message import commit_message, release_trailers
-from pipegraft.errors import AccessDenied, Held, Locked, TipMoved, Unreachable, UsageError, Vetoed
-from pipegraft.model.delivery import MergeRequest
-from pipegraft.model.release import Source
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.iac import NewerProposed
-from pipegraft.ports.stage import IacBranch
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.delivery import MergeRequest
+from pipegraft.core.errors import AccessDenied, Held, Locked, TipMoved, Unreachable, UsageError, Vetoed
+from pipegraft.core.release import Source
+from pipegraft.core.stage import IacBranch
+from pipegraft.iac.adapters.forge.gitlab import GitLabBranch, open_gitlab_project
+from pipegraft.iac.adapters.forge.merge_request import MergeRequestBranch
+from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.optimistic_commit import Changes, rewrite
+from pipegraft.iac.ports.repository import NewerProposed
 from pipegraft.testing.iac_suite import Clients, IacBranchSuite
 
 FILES = {"app.yaml": "app: shop\n", "environments/production.yaml": "a: 1\n"}

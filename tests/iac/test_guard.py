@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from guarded import APP, PATH, ROOT, STABLE, TOKEN, A, B, Git, gray, push, save
 
-from pipegraft.adapters.git import open_branch
 from pipegraft.cli import run
-from pipegraft.errors import Vetoed
+from pipegraft.core.errors import Vetoed
+from pipegraft.iac.adapters.git import open_branch
 
 
 def test_a_gray_release_in_order_may_pass(git: Git, tmp_path: Path) -> None:

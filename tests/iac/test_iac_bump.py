@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.actions.attest import attest
-from pipegraft.domain.bump.policy import refuse_provenance
-from pipegraft.domain.images.attestations import BuildFacts, Provenance
-from pipegraft.errors import Conflict, UsageError, Vetoed
-from pipegraft.model.delivery import Delivery, Requirements
-from pipegraft.model.release import BuiltImage, IacCommit, Release, Source
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.iac import FakeIacRepository, NewerProposed
-from pipegraft.ports.images import BuildRequest
-from pipegraft.ports.progress import RecordingProgress
-from pipegraft.ports.registry import FakeRegistry
-from pipegraft.ports.release_store import FakeReleaseStore
-from pipegraft.ports.stage import StageContext
-from pipegraft.stages.iac_bump import STAGE
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.delivery import Delivery, Requirements
+from pipegraft.core.errors import Conflict, UsageError, Vetoed
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.release import BuiltImage, IacCommit, Release, Source
+from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.core.stage import StageContext
+from pipegraft.iac.bump.policy import refuse_provenance
+from pipegraft.iac.ports.repository import FakeIacRepository, NewerProposed
+from pipegraft.iac.stage import STAGE
+from pipegraft.images.attest import attest
+from pipegraft.images.attestations import BuildFacts, Provenance
+from pipegraft.images.ports.builders import BuildRequest
+from pipegraft.images.ports.registry import FakeRegistry
 
 PRODUCTION = "environments/production.yaml"
 APP = {"app.yaml": "app: shop\ncomponents:\n  web: {ports: {http: 80}}\n"}

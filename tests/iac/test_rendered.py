@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.actions.gray_branch import GrayBranch, GraySubject
-from pipegraft.actions.rendered import RenderedBranch
-from pipegraft.actions.rewrite import Change, Changes, rewrite_all
-from pipegraft.actions.rollback import RollbackRequest, roll_back
-from pipegraft.domain.configuration import parse_document
-from pipegraft.domain.gray.machine import Do, Move
-from pipegraft.domain.rendering.dump import dump_documents
-from pipegraft.errors import ConfigError, UsageError
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.release import Source
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.iac import FakeIacRepository
-from pipegraft.usecases.render import Rendering, render_files, render_texts
+from pipegraft.appspec.rendering.yaml_output import dump_documents
+from pipegraft.appspec.usecases.render import Rendering, render_files, render_texts
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.configuration import parse_document
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import ConfigError, UsageError
+from pipegraft.core.release import Source
+from pipegraft.gray.branch import GrayBranch, GraySubject
+from pipegraft.gray.machine import Do, Move
+from pipegraft.iac.optimistic_commit import Change, Changes, rewrite_all
+from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.rendered import RenderedBranch
+from pipegraft.iac.rollback import RollbackRequest, roll_back
 
 APP = "app: shop\ncomponents:\n  web: {ports: {http: 8080}}\n"
 PATH = "environments/production.yaml"

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from pipegraft.actions.rewrite import Changes, Read, rewrite
-from pipegraft.errors import Conflict, Locked, TipMoved, Unreachable
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.iac import FakeIacRepository
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.errors import Conflict, Locked, TipMoved, Unreachable
+from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
+from pipegraft.iac.ports.repository import FakeIacRepository
 
 
 class Busy(FakeIacRepository):

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 import pytest
 
-from pipegraft.actions.rollback import RollbackRequest, roll_back
-from pipegraft.domain.bump.state import read_state, write_state
-from pipegraft.domain.commit_message import commit_message, release_trailers
-from pipegraft.domain.environment_file import bump
-from pipegraft.errors import Conflict, UsageError
-from pipegraft.model.appspec import ReleaseMark
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.release import Source
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.iac import FakeIacRepository
+from pipegraft.appspec.environment_file import bump
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import Conflict, UsageError
+from pipegraft.core.release import Source
+from pipegraft.iac.bump.state import read_state, write_state
+from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.rollback import RollbackRequest, roll_back
 
 PATH = "environments/production.yaml"
 STATE = ".pipegraft/production.yaml"
@@ -218,7 +218,7 @@ def test_an_edit_made_meanwhile_is_a_conflict() -> None:
 
 def test_what_is_remembered_is_kept_beside_new_things() -> None:
     mark = ReleaseMark(number=1, source="a")
-    from pipegraft.domain.bump.state import EnvironmentState
+    from pipegraft.iac.bump.state import EnvironmentState
 
     text = write_state(None, EnvironmentState(taken_back=mark), STATE)
     text = write_state(text, EnvironmentState(release=mark, images={"web": "r"}), STATE)

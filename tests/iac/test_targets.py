@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from pipegraft.domain.bump.pinned import PinnedImage, repository_of
-from pipegraft.domain.bump.targets import write_target
-from pipegraft.errors import EditRefused
-from pipegraft.model.delivery import Target
+from pipegraft.core.delivery import Target
+from pipegraft.core.errors import EditRefused
+from pipegraft.iac.bump.pinned import PinnedImage, repository_of
+from pipegraft.iac.bump.targets import write_target
 
 OLD, NEW = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 WEB = PinnedImage("registry.example.com:5000/shop/web", NEW, "ih-2")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pipegraft.actions.build_context import read_context
-from pipegraft.errors import UsageError
-from pipegraft.ports.images import ContextEntry
+from pipegraft.core.errors import UsageError
+from pipegraft.images.build_context import read_context
+from pipegraft.images.ports.builders import ContextEntry
 
 
 def paths(folder: Path) -> list[str]:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.actions.build_request import BuildSettings, PreparedBuild, prepare_build
-from pipegraft.domain.images.documents import MANIFEST
-from pipegraft.errors import AccessDenied, UsageError
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.release import BuiltImage
-from pipegraft.ports.images import FakeImageBuilder
-from pipegraft.ports.registry import Descriptor, FakeRegistry
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import AccessDenied, UsageError
+from pipegraft.core.release import BuiltImage
+from pipegraft.images.build_request import BuildSettings, PreparedBuild, prepare_build
+from pipegraft.images.documents import MANIFEST
+from pipegraft.images.ports.builders import FakeImageBuilder
+from pipegraft.images.ports.registry import Descriptor, FakeRegistry
 
 DIGEST = "sha256:" + "a" * 64
 ADDRESS = "registry.example.com/shop"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.actions.build_context import read_context
-from pipegraft.adapters.build.buildx import BuildxBuilder
-from pipegraft.adapters.build.docker import DockerBuilder
-from pipegraft.errors import BuildFailed, Unreachable, UsageError
-from pipegraft.ports.images import BuildExtras, BuildRequest
-from pipegraft.ports.registry import FakeRegistry
+from pipegraft.core.errors import BuildFailed, Unreachable, UsageError
+from pipegraft.images.adapters.build.buildx import BuildxBuilder
+from pipegraft.images.adapters.build.docker import DockerBuilder
+from pipegraft.images.build_context import read_context
+from pipegraft.images.ports.builders import BuildExtras, BuildRequest
+from pipegraft.images.ports.registry import FakeRegistry
 
 
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:

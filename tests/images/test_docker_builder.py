@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.actions.build_context import read_context
-from pipegraft.adapters.build.base import Base
-from pipegraft.adapters.build.context import context_blocks
-from pipegraft.adapters.build.docker import DockerBuilder, read_build
-from pipegraft.adapters.build.saved import push_saved
-from pipegraft.domain.images.documents import LAYER, LAYER_GZIP
-from pipegraft.errors import BuildFailed, OutsideError, Unreachable
-from pipegraft.ports.images import BaseImage, BuildRequest
-from pipegraft.ports.registry import FakeRegistry
+from pipegraft.core.errors import BuildFailed, OutsideError, Unreachable
+from pipegraft.images.adapters.build.base import Base
+from pipegraft.images.adapters.build.context import context_blocks
+from pipegraft.images.adapters.build.docker import DockerBuilder, read_build
+from pipegraft.images.adapters.build.saved import push_saved
+from pipegraft.images.build_context import read_context
+from pipegraft.images.documents import LAYER, LAYER_GZIP
+from pipegraft.images.ports.builders import BaseImage, BuildRequest
+from pipegraft.images.ports.registry import FakeRegistry
 from pipegraft.testing.registry_suite import blob_of
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.domain.images.dockerfile import read_dockerfile
+from pipegraft.images.dockerfile import read_dockerfile
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 import pytest
 from registry_server import OCI, Fault, RegistryServer, digest_of
 
-from pipegraft.adapters.registry.credentials import Credentials
-from pipegraft.adapters.registry.http import HttpRegistry
-from pipegraft.adapters.registry.patience import Patience
-from pipegraft.adapters.registry.settings import Endpoint
-from pipegraft.domain.images.attestations import artifact_manifest
-from pipegraft.domain.images.documents import Document
-from pipegraft.errors import AccessDenied, OutsideError
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.registry import Descriptor
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.errors import AccessDenied, OutsideError
+from pipegraft.images.adapters.registry.credentials import Credentials
+from pipegraft.images.adapters.registry.http import HttpRegistry
+from pipegraft.images.adapters.registry.retry_policy import Patience
+from pipegraft.images.adapters.registry.settings import Endpoint
+from pipegraft.images.attestations import artifact_manifest
+from pipegraft.images.documents import Document
+from pipegraft.images.ports.registry import Descriptor
 from pipegraft.testing.registry_suite import ReferrersSuite, RegistrySuite, blob_of
 
 USER = Credentials("user", "secret")

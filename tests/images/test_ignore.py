@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.domain.images.ignore import IgnoreRules
-from pipegraft.errors import ConfigError
+from pipegraft.core.errors import ConfigError
+from pipegraft.images.ignore import IgnoreRules
 
 CASES = [
     ("**", "file", True),

@@ -9,17 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.errors import BuildFailed, OutsideError, Unreachable, UsageError
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.fields import Invalid
-from pipegraft.model.release import Release, Source
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.images import BuildRequest, FakeImageBuilder, ImageToSign, InstalledPackages, Package
-from pipegraft.ports.progress import RecordingProgress
-from pipegraft.ports.registry import Descriptor, FakeRegistry, Registry
-from pipegraft.ports.release_store import FakeReleaseStore
-from pipegraft.ports.stage import StageContext
-from pipegraft.stages.image_build import STAGE
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import BuildFailed, OutsideError, Unreachable, UsageError
+from pipegraft.core.fields import Invalid
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.release import Release, Source
+from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.core.stage import StageContext
+from pipegraft.images.ports.builders import (
+    BuildRequest,
+    FakeImageBuilder,
+    ImageToSign,
+    InstalledPackages,
+    Package,
+)
+from pipegraft.images.ports.registry import Descriptor, FakeRegistry, Registry
+from pipegraft.images.stage import STAGE
 
 COMPONENTS = {
     "web": {"path": "web", "needs": ["runtime"]},

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.domain.images.attestations import BuildFacts
-from pipegraft.domain.images.bill import sbom
-from pipegraft.domain.images.packages import is_database, is_lock_file, read_database, read_lock_file
-from pipegraft.ports.images import BuildRequest, ContextEntry, Package
-from pipegraft.ports.registry import Descriptor
+from pipegraft.images.attestations import BuildFacts
+from pipegraft.images.bill import sbom
+from pipegraft.images.packages import is_database, is_lock_file, read_database, read_lock_file
+from pipegraft.images.ports.builders import BuildRequest, ContextEntry, Package
+from pipegraft.images.ports.registry import Descriptor
 
 DIGEST = "sha256:" + "a" * 64
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.domain.images.reference import ImageReference, mount_source, split_name
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
+from pipegraft.images.reference import ImageReference, mount_source, split_name
 
 DIGEST = "sha256:" + "a" * 64
 

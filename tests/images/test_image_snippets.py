@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipegraft.domain.images.snippets import hot_upgrade, sidecar, snippet
-from pipegraft.errors import UsageError
-from pipegraft.model.delivery import Component
+from pipegraft.core.delivery import Component
+from pipegraft.core.errors import UsageError
+from pipegraft.images.snippets import hot_upgrade, sidecar, snippet
 
 IMAGE = "registry.example.com/shop/x@sha256:" + "a" * 64
 PRICING = {"path": "p", "intimacy": "in-process", "mount": "/opt/pricing"}

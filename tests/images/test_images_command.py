@@ -11,8 +11,8 @@ import yaml
 from click.testing import CliRunner
 
 from pipegraft.cli.images_command import command
-from pipegraft.errors import UsageError
-from pipegraft.model.release import BuiltImage, Release, Source
+from pipegraft.core.errors import UsageError
+from pipegraft.core.release import BuiltImage, Release, Source
 
 DIGEST = "sha256:" + "a" * 64
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipegraft.domain.images.input_hash import BuildInputs
-from pipegraft.ports.images import ContextEntry
+from pipegraft.images.input_hash import BuildInputs
+from pipegraft.images.ports.builders import ContextEntry
 
 ENTRIES = (ContextEntry("a", "file", "00", size=1), ContextEntry("b", "link", "a"))
 INPUTS = BuildInputs("layer", "1", ENTRIES)

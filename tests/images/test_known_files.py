@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.actions import build_context, known_files
-from pipegraft.actions.build_context import read_context
-from pipegraft.actions.kept import load_kept, save_kept
+from pipegraft.images import build_context, known_files
+from pipegraft.images.build_context import read_context
+from pipegraft.images.image_cache import load_kept, save_kept
 
 SIZE = 600_000
 
@@ -124,7 +124,7 @@ def test_a_lost_or_damaged_cache_costs_time_only(folder: Path, kept: Path, damag
 def test_what_another_version_kept_does_not_count(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_kept(kept, {"a": 1})
     assert load_kept(kept) == {"a": 1}
-    monkeypatch.setattr("pipegraft.actions.kept.__version__", "0")
+    monkeypatch.setattr("pipegraft.images.image_cache.__version__", "0")
     assert load_kept(kept) == {}
 
 

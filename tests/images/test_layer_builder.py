@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.actions.build_context import read_context
-from pipegraft.adapters.build.layer import LayerBuilder
-from pipegraft.domain.images.documents import CONFIG, INDEX, MANIFEST, canonical_json, image_manifest
-from pipegraft.errors import BuildFailed, OutsideError
-from pipegraft.ports.images import BaseImage, BuildRequest
-from pipegraft.ports.registry import Descriptor, FakeRegistry
+from pipegraft.core.errors import BuildFailed, OutsideError
+from pipegraft.images.adapters.build.layer import LayerBuilder
+from pipegraft.images.build_context import read_context
+from pipegraft.images.documents import CONFIG, INDEX, MANIFEST, canonical_json, image_manifest
+from pipegraft.images.ports.builders import BaseImage, BuildRequest
+from pipegraft.images.ports.registry import Descriptor, FakeRegistry
 from pipegraft.testing.builder_suite import BuilderSuite
 from pipegraft.testing.registry_suite import blob_of
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.actions.build_context import read_context
-from pipegraft.actions.image_packages import packages_of_context, packages_of_layers
-from pipegraft.ports.images import BuildRequest
+from pipegraft.images.build_context import read_context
+from pipegraft.images.image_packages import packages_of_context, packages_of_layers
+from pipegraft.images.ports.builders import BuildRequest
 
 MUSL = "P:musl\nV:1.2\nA:x86_64\n"
 CURL = "P:curl\nV:8.5\nA:x86_64\n"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.adapters.registry import open_registry
-from pipegraft.adapters.registry.layout import LayoutRegistry
-from pipegraft.errors import OutsideError, UsageError
+from pipegraft.core.errors import OutsideError, UsageError
+from pipegraft.images.adapters.registry import open_registry
+from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
 from pipegraft.testing.registry_suite import ReferrersSuite, RegistrySuite, blob_of
 
 _SPAWN = multiprocessing.get_context("spawn")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from registry_server import RegistryServer
 
-from pipegraft.adapters.registry import open_registry
-from pipegraft.adapters.registry.patience import retry_after
-from pipegraft.adapters.registry.settings import Endpoint, is_loopback
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
+from pipegraft.images.adapters.registry import open_registry
+from pipegraft.images.adapters.registry.retry_policy import retry_after
+from pipegraft.images.adapters.registry.settings import Endpoint, is_loopback
 
 
 @pytest.mark.parametrize(

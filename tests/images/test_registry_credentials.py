@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.adapters.registry.credentials import Credentials, find_credentials
-from pipegraft.errors import AccessDenied, ConfigError, UsageError
+from pipegraft.core.errors import AccessDenied, ConfigError, UsageError
+from pipegraft.images.adapters.registry.credentials import Credentials, find_credentials
 
 HOST = "registry.example.com:5000"
 AUTH = base64.b64encode(b"user:se:cret").decode()

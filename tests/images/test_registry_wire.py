@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from registry_server import RegistryServer
 
-from pipegraft.adapters.registry import wire
-from pipegraft.adapters.registry.wire import Lost, Wire, with_query
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
+from pipegraft.images.adapters.registry import wire
+from pipegraft.images.adapters.registry.wire import Lost, Wire, with_query
 
 
 class Proxy(ThreadingHTTPServer):

@@ -21,7 +21,7 @@ sys.exit(code)
 HEAVY = {
     *("asyncio", "concurrent.futures", "logging", "tarfile"),
     *("docker", "gitlab", "httpx", "jinja2", "rich"),
-    *("pipegraft.adapters.build.packing", "pipegraft.actions.attest", "pipegraft.domain.images.dockerfile"),
+    *("pipegraft.images.adapters.build.packing", "pipegraft.images.attest", "pipegraft.images.dockerfile"),
 }
 
 

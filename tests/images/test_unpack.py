@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.actions.unpack import unpack
-from pipegraft.domain.images.documents import LAYER, LAYER_GZIP, MANIFEST, canonical_json, image_manifest
-from pipegraft.errors import OutsideError
-from pipegraft.ports.registry import FakeRegistry
+from pipegraft.core.errors import OutsideError
+from pipegraft.images.documents import LAYER, LAYER_GZIP, MANIFEST, canonical_json, image_manifest
+from pipegraft.images.ports.registry import FakeRegistry
+from pipegraft.images.unpack import unpack
 from pipegraft.testing.registry_suite import blob_of
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.actions.build_context import read_context
-from pipegraft.adapters.build.layer import LayerBuilder
-from pipegraft.adapters.runtime.image_store import UnpackedImages
-from pipegraft.errors import Unreachable, UsageError
-from pipegraft.ports.images import BuildRequest
-from pipegraft.ports.registry import FakeRegistry
+from pipegraft.core.errors import Unreachable, UsageError
+from pipegraft.engine.adapters.runtime.image_store import UnpackedImages
+from pipegraft.images.adapters.build.layer import LayerBuilder
+from pipegraft.images.build_context import read_context
+from pipegraft.images.ports.builders import BuildRequest
+from pipegraft.images.ports.registry import FakeRegistry
 
 
 @pytest.fixture

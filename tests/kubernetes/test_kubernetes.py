@@ -13,11 +13,11 @@ import pytest
 import yaml
 from http_script import Script, scripted
 
-from pipegraft.adapters.kubernetes import Cluster, ClusterOptions, kubeconfig, watching
-from pipegraft.adapters.kubernetes.credentials import Credentials, Identity
-from pipegraft.adapters.kubernetes.kinds import CONFIG_MAP
-from pipegraft.adapters.kubernetes.kubeconfig import load_access
-from pipegraft.errors import AccessDenied, PipegraftError, Unreachable, UsageError
+from pipegraft.core.errors import AccessDenied, PipegraftError, Unreachable, UsageError
+from pipegraft.kubernetes import Cluster, ClusterOptions, kubeconfig, watching
+from pipegraft.kubernetes.credentials import Credentials, Identity
+from pipegraft.kubernetes.kinds import CONFIG_MAP
+from pipegraft.kubernetes.kubeconfig import load_access
 
 PATH = "/api/v1/namespaces/shop/configmaps"
 

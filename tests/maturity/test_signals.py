@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import pytest
 import yaml
 
-from pipegraft.builtins import PLUGINS
-from pipegraft.domain.maturity.view import FileTree
-from pipegraft.hookspecs import MATURITY_SIGNALS
-from pipegraft.manager import Plugins
-from pipegraft.model.appspec import App, AppEnvironment
-from pipegraft.model.maturity import STAGES, Answer, Dimension, Finding, Signal
-from pipegraft.ports.maturity import DeliveryPace, Iac
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.appspec.model.spec import App, AppEnvironment
+from pipegraft.core.hookspecs import MATURITY_SIGNALS
+from pipegraft.core.manager import Plugins
+from pipegraft.maturity.model import STAGES, Answer, Dimension, Finding, Signal
+from pipegraft.maturity.ports import DeliveryPace, Iac
+from pipegraft.maturity.view import FileTree
 from pipegraft.testing.signal_suite import SignalSuite, iac_of, repository_of
 
 SIGNALS = Plugins(PLUGINS, ()).all(MATURITY_SIGNALS)

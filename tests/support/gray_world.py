@@ -6,21 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipegraft.domain.commit_message import commit_message, release_trailers
-from pipegraft.domain.environment_file import bump
-from pipegraft.model.appspec import ReleaseMark
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.judgement import Answer
-from pipegraft.model.observation import ArmCounts
-from pipegraft.model.release import EnvironmentRelease, IacCommit, Release, Source
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.engine import State, Status, Verdict, VerdictRule
-from pipegraft.ports.iac import FakeIacRepository
-from pipegraft.ports.judge import FakeJudge, Judge
-from pipegraft.ports.metrics import Arms, FakeSource, MetricSource
-from pipegraft.ports.progress import RecordingProgress
-from pipegraft.ports.release_store import FakeReleaseStore
-from pipegraft.ports.rollout import (
+from pipegraft.appspec.environment_file import bump
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, Source
+from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.core.stage import StageContext
+from pipegraft.gate.ports import State, Status, Verdict, VerdictRule
+from pipegraft.gray.model.judgement import Answer
+from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.ports.judge import FakeJudge, Judge
+from pipegraft.gray.ports.metrics import Arms, FakeSource, MetricSource
+from pipegraft.gray.ports.rollout import (
     FakeRollout,
     Rollout,
     RolloutPhase,
@@ -28,8 +27,9 @@ from pipegraft.ports.rollout import (
     RolloutSeen,
     RolloutVerdict,
 )
-from pipegraft.ports.stage import StageContext
-from pipegraft.stages.gray_release import GrayReleaseInputs, run
+from pipegraft.gray.stage import GrayReleaseInputs, run
+from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.ports.repository import FakeIacRepository
 
 
 def commit_of(number: int) -> str:

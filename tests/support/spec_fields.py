@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from pipegraft.domain.appspec import Resolved, resolve
-from pipegraft.model.appspec import App, AppEnvironment
+from pipegraft.appspec.model.spec import App, AppEnvironment
+from pipegraft.appspec.spec import Resolved, resolve
 
 Data = dict[str, Any]
 Steps = tuple[str, ...]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.ports.images import FakeImageBuilder
-from pipegraft.ports.registry import FakeRegistry
+from pipegraft.images.ports.builders import FakeImageBuilder
+from pipegraft.images.ports.registry import FakeRegistry
 from pipegraft.testing.builder_suite import BuilderSuite
 
 

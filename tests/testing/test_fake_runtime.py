@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.ports.runtime import Container, FakeRuntime, Phase, Workload
+from pipegraft.engine.ports import Container, FakeRuntime, Phase, Workload
 from pipegraft.testing.runtime_suite import RuntimeSuite
 
 

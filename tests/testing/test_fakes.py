@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from pipegraft.domain.verdicts.embedded import verdict
-from pipegraft.errors import Unreachable
-from pipegraft.model.judgement import Answer
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.engine import FakeEngine, VerdictRule
-from pipegraft.ports.judge import FakeJudge
-from pipegraft.ports.metrics import Arms, FakeSource, MetricSource
-from pipegraft.ports.progress import RecordingProgress
-from pipegraft.ports.release_store import FakeReleaseStore
-from pipegraft.ports.traffic import FakeRouter
+from pipegraft.appspec.ports.traffic import FakeRouter
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.errors import Unreachable
+from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.engine.verdict import verdict
+from pipegraft.gate.ports import FakeEngine, VerdictRule
+from pipegraft.gray.model.judgement import Answer
+from pipegraft.gray.ports.judge import FakeJudge
+from pipegraft.gray.ports.metrics import Arms, FakeSource, MetricSource
 from pipegraft.testing.clock_suite import ClockSuite
 from pipegraft.testing.engine_suite import EngineSuite
 from pipegraft.testing.judge_suite import JudgeSuite

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.ports.stage import Stage
-from pipegraft.stages import gray_release, iac_bump, image_build, sync_gate
+from pipegraft.core.stage import Stage
+from pipegraft.gate import stage as sync_gate
+from pipegraft.gray import stage as gray_release
+from pipegraft.iac import stage as iac_bump
+from pipegraft.images import stage as image_build
 from pipegraft.testing.stage_suite import StageSuite
 
 STAGES = [

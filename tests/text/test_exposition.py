@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
 from pipegraft.text.exposition import Family, Sample, parse, render
 
 LABEL = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)

@@ -9,7 +9,7 @@ import pytest
 from yaml.events import MappingStartEvent, ScalarEvent, SequenceStartEvent
 from yaml_documents import events, is_same_around, nodes
 
-from pipegraft.errors import EditRefused
+from pipegraft.core.errors import EditRefused
 from pipegraft.text.yaml import Insert, Put, Remove, apply, get_value, set_values
 
 CORPUS = Path(os.environ.get("PIPEGRAFT_CORPUS", Path(__file__).parents[3] / "shared/corpus"))

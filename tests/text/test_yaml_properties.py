@@ -11,7 +11,7 @@ from yaml import YAMLError
 from yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 from yaml_documents import documents, events, is_same_around, nodes
 
-from pipegraft.errors import EditRefused
+from pipegraft.core.errors import EditRefused
 from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, Set, apply, get_value, set_values
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)

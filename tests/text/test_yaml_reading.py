@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from yaml.events import ScalarEvent
 from yaml_documents import documents, events, is_same_around, nodes
 
-from pipegraft.errors import EditRefused
+from pipegraft.core.errors import EditRefused
 from pipegraft.text.yaml import aliases_of, get_text, get_value, has_path, locate, parse_path, set_values
 
 CONFORMANCE = Path(os.environ.get("PIPEGRAFT_CONFORMANCE", Path(__file__).parents[3] / "shared/conformance"))

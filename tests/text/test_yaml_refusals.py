@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.errors import EditRefused
+from pipegraft.core.errors import EditRefused
 from pipegraft.text.yaml import (
     Edit,
     Insert,

@@ -7,8 +7,8 @@ import os
 
 import httpx
 
-from pipegraft.hookspecs import hookimpl
-from pipegraft.ports.progress import Event
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.progress import Event
 
 PIPEGRAFT_HOOKS = "1"
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import httpx
 
-from pipegraft.errors import DeliveryRefused, UsageError
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.base import Duration
-from pipegraft.model.fields import Field
-from pipegraft.ports.clock import Clock
-from pipegraft.ports.stage import Stage, StageContext, StageInputs
+from pipegraft.core.base import Duration
+from pipegraft.core.clock import Clock
+from pipegraft.core.errors import DeliveryRefused, UsageError
+from pipegraft.core.fields import Field
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.stage import Stage, StageContext, StageInputs
 
 PIPEGRAFT_HOOKS = "1"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipegraft.manager import Builtin
+from pipegraft.core.manager import Builtin
 
 __all__ = ["PLUGINS"]
 
@@ -10,49 +10,49 @@ __all__ = ["PLUGINS"]
 def _signals(dimension: str, names: str) -> Builtin:
     """The signals of one dimension of the path to full continuous delivery."""
     provided = (f"maturity signal {name}" for name in names.split())
-    return Builtin(f"pipegraft.domain.maturity.signals.{dimension}", *provided)
+    return Builtin(f"pipegraft.maturity.signals.{dimension}", *provided)
 
 
 PLUGINS: tuple[Builtin, ...] = (
-    Builtin("pipegraft.stages.image_build", "stage image-build"),
-    Builtin("pipegraft.stages.iac_bump", "stage iac-bump"),
-    Builtin("pipegraft.stages.sync_gate", "stage sync-gate"),
-    Builtin("pipegraft.stages.gray_release", "stage gray-release"),
-    Builtin("pipegraft.adapters.ci.gitlab", "CI system gitlab"),
-    Builtin("pipegraft.adapters.ci.jenkins", "CI system jenkins"),
-    Builtin("pipegraft.adapters.build.layer", "image builder layer"),
-    Builtin("pipegraft.adapters.build.docker", "image builder docker"),
-    Builtin("pipegraft.adapters.build.buildx", "image builder buildx"),
-    Builtin("pipegraft.adapters.engine.embedded", "GitOps engine embedded"),
-    Builtin("pipegraft.adapters.engine.argocd", "GitOps engine argocd"),
-    Builtin("pipegraft.adapters.engine.flux", "GitOps engine flux"),
-    Builtin("pipegraft.adapters.engine.kubevela", "GitOps engine kubevela"),
-    Builtin("pipegraft.adapters.engine.workloads", "GitOps engine workloads"),
-    Builtin("pipegraft.adapters.metrics.embedded", "metric source embedded"),
-    Builtin("pipegraft.adapters.metrics.prometheus", "metric source prometheus"),
-    Builtin("pipegraft.adapters.metrics.counts", "metric source json", "metric source command"),
+    Builtin("pipegraft.images.stage", "stage image-build"),
+    Builtin("pipegraft.iac.stage", "stage iac-bump"),
+    Builtin("pipegraft.gate.stage", "stage sync-gate"),
+    Builtin("pipegraft.gray.stage", "stage gray-release"),
+    Builtin("pipegraft.ci.gitlab.system", "CI system gitlab"),
+    Builtin("pipegraft.ci.jenkins.system", "CI system jenkins"),
+    Builtin("pipegraft.images.adapters.build.layer", "image builder layer"),
+    Builtin("pipegraft.images.adapters.build.docker", "image builder docker"),
+    Builtin("pipegraft.images.adapters.build.buildx", "image builder buildx"),
+    Builtin("pipegraft.engine.adapters.gitops", "GitOps engine embedded"),
+    Builtin("pipegraft.gate.adapters.argocd", "GitOps engine argocd"),
+    Builtin("pipegraft.gate.adapters.flux", "GitOps engine flux"),
+    Builtin("pipegraft.gate.adapters.kubevela", "GitOps engine kubevela"),
+    Builtin("pipegraft.gate.adapters.workloads", "GitOps engine workloads"),
+    Builtin("pipegraft.engine.adapters.metrics", "metric source embedded"),
+    Builtin("pipegraft.gray.adapters.metrics.prometheus", "metric source prometheus"),
+    Builtin("pipegraft.gray.adapters.metrics.counts", "metric source json", "metric source command"),
     Builtin(
-        "pipegraft.adapters.traffic.routers",
+        "pipegraft.gray.adapters.routers",
         *(f"traffic router {name}" for name in ("embedded", "gateway-api", "istio", "ingress-nginx")),
     ),
     Builtin(
-        "pipegraft.adapters.traffic.rollouts",
+        "pipegraft.gray.adapters.rollouts",
         *(f"traffic router {name}" for name in ("argo-rollouts", "flagger", "kruise-rollout")),
     ),
-    Builtin("pipegraft.domain.judging.plugin", "judge sequential", "judge threshold", "judge mann-whitney"),
+    Builtin("pipegraft.gray.judging.plugin", "judge sequential", "judge threshold", "judge mann-whitney"),
     Builtin(
-        "pipegraft.domain.resources.plugin",
+        "pipegraft.appspec.resources.plugin",
         *(f"resource provider {name}" for name in ("local", "crossplane", "kubevela-terraform")),
     ),
-    Builtin("pipegraft.adapters.tracing"),
+    Builtin("pipegraft.core.adapters.tracing"),
     Builtin(
-        "pipegraft.actions.examine", *(f"examination {name}" for name in ("variables", "gate", "metrics"))
+        "pipegraft.app.doctor_checks", *(f"examination {name}" for name in ("variables", "gate", "metrics"))
     ),
-    Builtin("pipegraft.adapters.registry.examine", "examination registry"),
-    Builtin("pipegraft.adapters.git.examine", "examination iac-repository"),
-    Builtin("pipegraft.adapters.forge.examine", "examination gitlab-api"),
-    Builtin("pipegraft.adapters.build.examine", "examination builders"),
-    Builtin("pipegraft.adapters.clock_examine", "examination clock"),
+    Builtin("pipegraft.images.adapters.registry.doctor_checks", "examination registry"),
+    Builtin("pipegraft.iac.adapters.git.doctor_checks", "examination iac-repository"),
+    Builtin("pipegraft.iac.adapters.forge.doctor_checks", "examination gitlab-api"),
+    Builtin("pipegraft.images.adapters.build.doctor_checks", "examination builders"),
+    Builtin("pipegraft.app.clock_check", "examination clock"),
     _signals(
         "pipeline",
         "ci-file ci-parses ci-on-push ci-on-merge-request ci-tests test-files ci-tests-count "

@@ -6,19 +6,19 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipegraft.actions.bump import Bump, prepare_bump, record_bump, record_newer, show_bump
-from pipegraft.actions.rendered import RenderedBranch
-from pipegraft.actions.rewrite import Batch, Change, rewrite_all
-from pipegraft.adapters.clock import SystemClock
-from pipegraft.errors import DeliveryRefused, PipegraftError, UsageError
-from pipegraft.hookspecs import STAGES
-from pipegraft.model.release import IacCommit
-from pipegraft.ports.iac import NewerProposed
-from pipegraft.ports.progress import Progress
-from pipegraft.ports.stage import IacBranch, StageContext
-from pipegraft.usecases.connect import LiveConnections, open_iac, with_manifests
-from pipegraft.usecases.project import Project
-from pipegraft.usecases.run import ask_for_vetoes, open_record
+from pipegraft.app.connect import LiveConnections, open_iac, with_manifests
+from pipegraft.app.run import ask_for_vetoes, open_record
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.errors import DeliveryRefused, PipegraftError, UsageError
+from pipegraft.core.hookspecs import STAGES
+from pipegraft.core.progress import Progress
+from pipegraft.core.project import Project
+from pipegraft.core.release import IacCommit
+from pipegraft.core.stage import IacBranch, StageContext
+from pipegraft.iac.bump.apply import Bump, prepare_bump, record_bump, record_newer, show_bump
+from pipegraft.iac.optimistic_commit import Batch, Change, rewrite_all
+from pipegraft.iac.ports.repository import NewerProposed
+from pipegraft.iac.rendered import RenderedBranch
 
 __all__ = ["BumpOrder", "Bumped", "bump_all", "worst"]
 

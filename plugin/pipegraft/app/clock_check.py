@@ -8,9 +8,9 @@ import ssl
 import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
 
-from pipegraft.domain.images.reference import is_layout
-from pipegraft.hookspecs import hookimpl
-from pipegraft.ports.examination import Diagnosis, Examination, Health, Patient, addresses_of
+from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient, addresses_of
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.images.reference import is_layout
 
 __all__ = ["pipegraft_examinations"]
 

@@ -7,23 +7,32 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from pipegraft.actions.build_request import build_extras
-from pipegraft.adapters.registry import open_registry
-from pipegraft.errors import BuildFailed, UsageError
-from pipegraft.hookspecs import GITOPS_ENGINES, IMAGE_BUILDERS, JUDGES, METRIC_SOURCES, TRAFFIC_ROUTERS
-from pipegraft.model.delivery import Gray
-from pipegraft.ports.images import ImageBuilder
-from pipegraft.ports.registry import ReferringRegistry
-from pipegraft.ports.stage import IacBranch
-from pipegraft.usecases.project import Project
+from pipegraft.appspec.rendering.yaml_output import dump_documents
+from pipegraft.appspec.usecases.render import installed_rendering, render_texts
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.delivery import Gray
+from pipegraft.core.errors import BuildFailed, UsageError
+from pipegraft.core.hookspecs import GITOPS_ENGINES, IMAGE_BUILDERS, JUDGES, METRIC_SOURCES, TRAFFIC_ROUTERS
+from pipegraft.core.project import Project
+from pipegraft.core.stage import IacBranch
+from pipegraft.gate.ports import EngineRequest
+from pipegraft.gray.ports.metrics import MetricRequest
+from pipegraft.iac.adapters.forge.gitlab import GitLabBranch, open_gitlab_project
+from pipegraft.iac.adapters.forge.merge_request import MergeRequestBranch
+from pipegraft.iac.adapters.git import open_branch
+from pipegraft.iac.rendered import RenderedBranch
+from pipegraft.images.adapters.registry import open_registry
+from pipegraft.images.build_request import build_extras
+from pipegraft.images.ports.builders import ImageBuilder
+from pipegraft.images.ports.registry import ReferringRegistry
 
 if TYPE_CHECKING:
-    from pipegraft.actions.rendered import Render
-    from pipegraft.ports.engine import GitOpsEngine, VerdictRule
-    from pipegraft.ports.judge import Judge
-    from pipegraft.ports.metrics import MetricSource
-    from pipegraft.ports.plugins import ImageBuilderPlugin
-    from pipegraft.ports.rollout import Rollout, RolloutRule
+    from pipegraft.core.plugin_values import ImageBuilderPlugin
+    from pipegraft.gate.ports import GitOpsEngine, VerdictRule
+    from pipegraft.gray.ports.judge import Judge
+    from pipegraft.gray.ports.metrics import MetricSource
+    from pipegraft.gray.ports.rollout import Rollout, RolloutRule
+    from pipegraft.iac.rendered import Render
 
 __all__ = ["LiveConnections", "open_iac", "with_manifests"]
 
@@ -84,8 +93,6 @@ class LiveConnections:
         plugin = self._project.plugins.get(GITOPS_ENGINES, gate.engine)
         options = plugin.options.model_validate(dict(gate.options))
         iac = self._project.delivery.iac
-        from pipegraft.ports.engine import EngineRequest  # noqa: PLC0415 - few stages ask an engine
-
         request = EngineRequest(self._project.root, iac.repository, iac.branch, environment)
         return plugin.connect(options, request), plugin.verdict
 
@@ -93,8 +100,6 @@ class LiveConnections:
         return self._project.plugins.get(JUDGES, self._gray(environment).judge).judge
 
     def _metrics(self, environment: str) -> Mapping[str, MetricSource]:
-        from pipegraft.ports.metrics import MetricRequest  # noqa: PLC0415 - only gray releases need it
-
         delivery, root = self._project.delivery, self._project.root
         found: dict[str, MetricSource] = {}
         for metric in self._gray(environment).metrics:
@@ -143,13 +148,7 @@ def open_iac(project: Project, folder: str | Sequence[str] | None) -> IacBranch:
     """
     iac = project.delivery.iac
     if iac.write == "push":
-        from pipegraft.adapters.git import open_branch  # noqa: PLC0415 - image-build needs none of these
-
         return open_branch(iac.repository, iac.branch, project.root, folder=folder)
-    from pipegraft.adapters.clock import SystemClock  # noqa: PLC0415
-    from pipegraft.adapters.forge.gitlab import GitLabBranch, open_gitlab_project  # noqa: PLC0415
-    from pipegraft.adapters.forge.merge_request import MergeRequestBranch  # noqa: PLC0415
-
     remote = open_gitlab_project(iac.repository, os.environ)
     if iac.write == "api":
         return GitLabBranch(remote, iac.branch)
@@ -165,15 +164,10 @@ def with_manifests(branch: IacBranch, projects: Sequence[Project]) -> IacBranch:
     wanting = {(one.delivery.iac.path or "").strip("/"): one for one in projects if one.delivery.iac.rendered}
     if not wanting:
         return branch
-    from pipegraft.actions.rendered import RenderedBranch  # noqa: PLC0415 - most projects render nothing
-
     return RenderedBranch(branch, {folder: _render_for(one) for folder, one in wanting.items()})
 
 
 def _render_for(project: Project) -> Render:
-    from pipegraft.domain.rendering.dump import dump_documents  # noqa: PLC0415
-    from pipegraft.usecases.render import installed_rendering, render_texts  # noqa: PLC0415
-
     iac = project.delivery.iac
     label = f"{iac.path.strip('/')}/" if iac.path else ""
     how = installed_rendering(project.plugins, iac.rendered or "kubernetes", label=label)

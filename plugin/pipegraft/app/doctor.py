@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipegraft.errors import AccessDenied, OutsideError, PipegraftError, UsageError
-from pipegraft.hookspecs import EXAMINATIONS, STAGES
-from pipegraft.manager import Plugins
-from pipegraft.ports.clock import Clock
-from pipegraft.ports.examination import Diagnosis, Examination, Health, Patient
-from pipegraft.ports.stage import Connections
-from pipegraft.usecases.project import Project
+from pipegraft.core.clock import Clock
+from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
+from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError, UsageError
+from pipegraft.core.hookspecs import EXAMINATIONS, STAGES
+from pipegraft.core.manager import Plugins
+from pipegraft.core.project import Project
+from pipegraft.core.stage import Connections
 
 __all__ = ["CheckUp", "examine"]
 

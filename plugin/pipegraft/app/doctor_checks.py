@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 
-from pipegraft.hookspecs import hookimpl
-from pipegraft.ports.engine import State
-from pipegraft.ports.examination import Diagnosis, Examination, Health, Patient
+from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.gate.ports import State
 
 __all__ = ["pipegraft_examinations"]
 

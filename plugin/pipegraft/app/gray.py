@@ -6,26 +6,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.actions.gray_branch import GrayBranch, GraySubject
-from pipegraft.actions.rollback import RollbackRequest, roll_back
-from pipegraft.actions.wait import Patience, wait_for_revision
-from pipegraft.adapters.clock import SystemClock
-from pipegraft.domain.environment_file import environment_path, read_environment
-from pipegraft.domain.gray.history import weight_of
-from pipegraft.domain.gray.machine import Command, Standing, move_for
-from pipegraft.domain.gray.record import OBSERVED, from_trailer
-from pipegraft.errors import TipMoved, UsageError
-from pipegraft.model.appspec import ReleaseMark
-from pipegraft.model.delivery import Gray
-from pipegraft.model.observation import ArmCounts
-from pipegraft.model.release import Release, Source
-from pipegraft.ports.clock import Clock
-from pipegraft.ports.iac import Commit
-from pipegraft.ports.progress import Progress
-from pipegraft.ports.stage import Connections
-from pipegraft.reports.gray_report import GrayReport, ReportedLook, ReportedStep
-from pipegraft.usecases.connect import LiveConnections
-from pipegraft.usecases.project import Project
+from pipegraft.app.connect import LiveConnections
+from pipegraft.appspec.environment_file import environment_path, read_environment
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.clock import Clock
+from pipegraft.core.delivery import Gray
+from pipegraft.core.errors import TipMoved, UsageError
+from pipegraft.core.progress import Progress
+from pipegraft.core.project import Project
+from pipegraft.core.release import Release, Source
+from pipegraft.core.stage import Connections
+from pipegraft.gate.waiting import Patience, wait_for_revision
+from pipegraft.gray.branch import GrayBranch, GraySubject
+from pipegraft.gray.history import weight_of
+from pipegraft.gray.machine import Command, Standing, move_for
+from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.record import OBSERVED, from_trailer
+from pipegraft.gray.views.report import GrayReport, ReportedLook, ReportedStep
+from pipegraft.iac.ports.repository import Commit
+from pipegraft.iac.rollback import RollbackRequest, roll_back
 
 __all__ = [
     "GrayStatus",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pipegraft.hookspecs import GITOPS_ENGINES, KINDS, METRIC_SOURCES, RESOURCE_PROVIDERS
-from pipegraft.manager import LoadedPlugin, Plugins
-from pipegraft.model.appspec import App, AppEnvironment
-from pipegraft.model.base import Declared
-from pipegraft.model.delivery import Delivery
-from pipegraft.usecases.resources import resource_types
+from pipegraft.appspec.model.spec import App, AppEnvironment
+from pipegraft.appspec.usecases.resources import resource_types
+from pipegraft.core.base import Declared
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.hookspecs import GITOPS_ENGINES, KINDS, METRIC_SOURCES, RESOURCE_PROVIDERS
+from pipegraft.core.manager import LoadedPlugin, Plugins
 
 __all__ = ["delivery_schema", "list_plugins", "spec_schema"]
 

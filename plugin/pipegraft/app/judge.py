@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipegraft.domain.environment_file import environment_path
-from pipegraft.domain.gray.history import told_releases
-from pipegraft.domain.gray.policy import judge_policy
-from pipegraft.domain.judging.samples import RecordedRelease, read_release
-from pipegraft.errors import UsageError
-from pipegraft.hookspecs import JUDGES
-from pipegraft.manager import Plugins
-from pipegraft.model.delivery import Gray
-from pipegraft.model.judgement import Answer, Judgement
-from pipegraft.model.observation import Observation
-from pipegraft.ports.stage import Connections
-from pipegraft.usecases.connect import LiveConnections
-from pipegraft.usecases.gray import choose_environment
-from pipegraft.usecases.project import Project, open_project, read_text
+from pipegraft.app.connect import LiveConnections
+from pipegraft.app.gray import choose_environment
+from pipegraft.appspec.environment_file import environment_path
+from pipegraft.core.delivery import Gray
+from pipegraft.core.errors import UsageError
+from pipegraft.core.hookspecs import JUDGES
+from pipegraft.core.manager import Plugins
+from pipegraft.core.project import Project, open_project, read_text
+from pipegraft.core.stage import Connections
+from pipegraft.gray.history import told_releases
+from pipegraft.gray.judging.recordings import RecordedRelease, read_release
+from pipegraft.gray.model.judgement import Answer, Judgement
+from pipegraft.gray.model.observation import Observation
+from pipegraft.gray.policy import judge_policy
 
 __all__ = ["Replay", "ReplayedStep", "environment_policy", "judge_history", "judge_releases"]
 

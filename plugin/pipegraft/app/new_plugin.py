@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-from pipegraft.errors import Place, UsageError
-from pipegraft.hookspecs import PROJECT, STAGES
-from pipegraft.manager import Plugins
-from pipegraft.ports.stage import NAMING, STAGE_NAME
-from pipegraft.reports.plugin_package import module_of, plugin_package
-from pipegraft.usecases.templates import generate
+from pipegraft.app.templates import generate
+from pipegraft.app.views.plugin_package import module_of, plugin_package
+from pipegraft.core.errors import Place, UsageError
+from pipegraft.core.hookspecs import PROJECT, STAGES
+from pipegraft.core.manager import Plugins
+from pipegraft.core.stage import NAMING, STAGE_NAME
 
 __all__ = ["new_plugin"]
 

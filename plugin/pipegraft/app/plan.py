@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 
-from pipegraft.domain.planning import make_plan, select
-from pipegraft.errors import UsageError
-from pipegraft.hookspecs import STAGES
-from pipegraft.model.plan import PlannedStage
-from pipegraft.usecases.project import Project
+from pipegraft.core.errors import UsageError
+from pipegraft.core.hookspecs import STAGES
+from pipegraft.core.plan import PlannedStage
+from pipegraft.core.planning import make_plan, select
+from pipegraft.core.project import Project
 
 __all__ = ["plan_project"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipegraft.domain.bump.state import read_state, state_path
-from pipegraft.domain.environment_file import environment_path, read_environment
-from pipegraft.errors import UsageError
-from pipegraft.hookspecs import CI_SYSTEMS
-from pipegraft.ports.progress import Event, Progress
-from pipegraft.ports.stage import Connections
-from pipegraft.usecases.connect import LiveConnections
-from pipegraft.usecases.gray import choose_environment
-from pipegraft.usecases.project import Project
-from pipegraft.usecases.run import RunRequest, run_stages
+from pipegraft.app.connect import LiveConnections
+from pipegraft.app.gray import choose_environment
+from pipegraft.app.run import RunRequest, run_stages
+from pipegraft.appspec.environment_file import environment_path, read_environment
+from pipegraft.core.errors import UsageError
+from pipegraft.core.hookspecs import CI_SYSTEMS
+from pipegraft.core.progress import Event, Progress
+from pipegraft.core.project import Project
+from pipegraft.core.stage import Connections
+from pipegraft.iac.bump.state import read_state, state_path
 
 __all__ = ["Prepared", "prepare_config"]
 

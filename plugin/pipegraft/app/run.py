@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from pipegraft.adapters.clock import SystemClock
-from pipegraft.adapters.release_file import RECORD, FileReleaseStore
-from pipegraft.adapters.source import read_source
-from pipegraft.errors import PipegraftError, Vetoed
-from pipegraft.hookspecs import CI_SYSTEMS, STAGES
-from pipegraft.model.plan import PlannedStage
-from pipegraft.model.release import Release, Source
-from pipegraft.ports.progress import Event, Progress
-from pipegraft.ports.stage import Connections, Stage, StageContext, StageInputs
-from pipegraft.usecases.connect import LiveConnections
-from pipegraft.usecases.plan import plan_project
-from pipegraft.usecases.project import Project
-from pipegraft.usecases.stage_inputs import read_inputs
-from pipegraft.values import dataclass
+from pipegraft.app.connect import LiveConnections
+from pipegraft.app.plan import plan_project
+from pipegraft.app.stage_inputs import read_inputs
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.adapters.release_file import RECORD, FileReleaseStore
+from pipegraft.core.adapters.vcs_info import read_source
+from pipegraft.core.errors import PipegraftError, Vetoed
+from pipegraft.core.hookspecs import CI_SYSTEMS, STAGES
+from pipegraft.core.plan import PlannedStage
+from pipegraft.core.progress import Event, Progress
+from pipegraft.core.project import Project
+from pipegraft.core.release import Release, Source
+from pipegraft.core.stage import Connections, Stage, StageContext, StageInputs
 
 __all__ = ["RunRequest", "ask_for_vetoes", "open_record", "run_stages"]
 

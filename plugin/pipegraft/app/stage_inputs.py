@@ -6,9 +6,9 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipegraft.errors import ConfigError, Place, Problem
-from pipegraft.model.fields import Fault, Invalid
-from pipegraft.ports.stage import Stage, StageInputs
+from pipegraft.core.errors import ConfigError, Place, Problem
+from pipegraft.core.fields import Fault, Invalid
+from pipegraft.core.stage import Stage, StageInputs
 
 __all__ = ["read_inputs", "variable_name"]
 

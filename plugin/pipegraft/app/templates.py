@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipegraft.adapters.files import write_together
-from pipegraft.errors import Place, UsageError
-from pipegraft.hookspecs import CI_SYSTEMS, STAGES
-from pipegraft.manager import Plugins
-from pipegraft.reports.stage_page import index_page, stage_page
+from pipegraft.app.views.stage_page import index_page, stage_page
+from pipegraft.core.adapters.files import write_together
+from pipegraft.core.errors import Place, UsageError
+from pipegraft.core.hookspecs import CI_SYSTEMS, STAGES
+from pipegraft.core.manager import Plugins
 
 __all__ = ["Generated", "generate"]
 

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pipegraft.domain.configuration import parse_document
-from pipegraft.errors import ConfigError, Problem, UsageError
-from pipegraft.model.appspec import AppEnvironment, ReleaseMark
-from pipegraft.text.marked import load_marked
+from pipegraft.appspec.model.spec import AppEnvironment, ReleaseMark
+from pipegraft.core.configuration import parse_document
+from pipegraft.core.errors import ConfigError, Problem, UsageError
 from pipegraft.text.yaml import Edit, Put, Remove, apply
 from pipegraft.text.yaml.changes import Value
+from pipegraft.text.yaml_positions import load_marked
 
 __all__ = [
     "Bump",

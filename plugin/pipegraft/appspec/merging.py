@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pipegraft.domain.pods import Member
-from pipegraft.model.appspec import AppComponent, Policies, Reference
-from pipegraft.model.base import Declared
+from pipegraft.appspec.model.spec import AppComponent, Policies, Reference
+from pipegraft.appspec.pods import Member
+from pipegraft.core.base import Declared
 
 __all__ = ["member_of", "merge"]
 

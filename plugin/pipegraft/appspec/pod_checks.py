@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from pipegraft.domain.expansion import named_in
-from pipegraft.domain.pods import VOLUME_KINDS, Member, Pod, volume_kind
-from pipegraft.domain.quantities import amount_of
-from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS, DEFAULT_ROUTER
-from pipegraft.model.appspec import SET_BY_US
-from pipegraft.model.base import kebab
-from pipegraft.model.traits import Probe
+from pipegraft.appspec.expansion import named_in
+from pipegraft.appspec.model.spec import SET_BY_US
+from pipegraft.appspec.model.traits import Probe
+from pipegraft.appspec.pods import VOLUME_KINDS, Member, Pod, volume_kind
+from pipegraft.appspec.quantities import amount_of
+from pipegraft.appspec.rendering.routers.registered import CLUSTER_ROUTERS, DEFAULT_ROUTER
+from pipegraft.core.base import kebab
 
 __all__ = ["HOST_ONLY", "PROCESS_ONLY", "Report", "check_pod"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipegraft.model.appspec import AppComponent
-from pipegraft.model.delivery import Intimacy
-from pipegraft.model.traits import SidecarKind, Volume
+from pipegraft.appspec.model.spec import AppComponent
+from pipegraft.appspec.model.traits import SidecarKind, Volume
+from pipegraft.core.delivery import Intimacy
 
 __all__ = ["VOLUME_KINDS", "Member", "Pod", "port_variable", "volume_kind"]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipegraft.domain.pods import Member
-from pipegraft.model.base import Declared
+from pipegraft.appspec.pods import Member
+from pipegraft.core.base import Declared
 
 __all__ = ["DOCKER", "PROCESS", "Answer", "Support", "Treatment", "declared_keys"]
 

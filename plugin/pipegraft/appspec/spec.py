@@ -10,16 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pipegraft.domain.configuration import validate
-from pipegraft.domain.merging import member_of, merge
-from pipegraft.domain.pod_checks import Report, check_pod
-from pipegraft.domain.pods import Member, Pod
-from pipegraft.domain.resources.binding import UNBOUND, BoundResource, Platform, Scope, bind_resources
-from pipegraft.domain.resources.placeholders import Outputs, fill_component
-from pipegraft.errors import ConfigError, Place, Problem
-from pipegraft.model.appspec import App, AppComponent, AppEnvironment, Policies, ReleaseMark
-from pipegraft.model.base import Declared
-from pipegraft.text.marked import Marked, Route, load_marked
+from pipegraft.appspec.merging import member_of, merge
+from pipegraft.appspec.model.spec import App, AppComponent, AppEnvironment, Policies, ReleaseMark
+from pipegraft.appspec.pod_checks import Report, check_pod
+from pipegraft.appspec.pods import Member, Pod
+from pipegraft.appspec.resources.binding import UNBOUND, BoundResource, Platform, Scope, bind_resources
+from pipegraft.appspec.resources.placeholders import Outputs, fill_component
+from pipegraft.core.base import Declared
+from pipegraft.core.configuration import validate
+from pipegraft.core.errors import ConfigError, Place, Problem
+from pipegraft.text.yaml_positions import Marked, Route, load_marked
 
 __all__ = ["GRAY_SUFFIX", "AppFile", "GrayPods", "Resolved", "read_app", "resolve", "resolve_in"]
 

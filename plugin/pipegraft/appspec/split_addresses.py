@@ -10,8 +10,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from pipegraft.domain.pods import Member, port_variable
-from pipegraft.model.delivery import Intimacy
+from pipegraft.appspec.pods import Member, port_variable
+from pipegraft.core.delivery import Intimacy
 from pipegraft.text.yaml import Edit, Put
 
 __all__ = ["address_of", "followed"]

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipegraft.domain.appspec import Resolved
-from pipegraft.domain.environment_file import environment_path
-from pipegraft.domain.pod_checks import HOST_ONLY, PROCESS_ONLY
-from pipegraft.domain.pods import Member, Pod
-from pipegraft.domain.split_addresses import address_of, followed
-from pipegraft.errors import Place, UsageError
-from pipegraft.model.base import kebab
-from pipegraft.model.delivery import Intimacy
-from pipegraft.text.marked import load_marked
+from pipegraft.appspec.environment_file import environment_path
+from pipegraft.appspec.pod_checks import HOST_ONLY, PROCESS_ONLY
+from pipegraft.appspec.pods import Member, Pod
+from pipegraft.appspec.spec import Resolved
+from pipegraft.appspec.split_addresses import address_of, followed
+from pipegraft.core.base import kebab
+from pipegraft.core.delivery import Intimacy
+from pipegraft.core.errors import Place, UsageError
 from pipegraft.text.yaml import Edit, Put, Remove, apply, has_path
+from pipegraft.text.yaml_positions import load_marked
 
 __all__ = ["Move", "Moved", "callers_of", "check_before", "move", "notes_on"]
 

@@ -12,8 +12,8 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pipegraft.domain.audit.held import Digests, digests_in
-from pipegraft.domain.audit.story import Book
+from pipegraft.audit.release_commits import Book
+from pipegraft.audit.release_scan import Digests, digests_in
 
 __all__ = ["DAY", "WEEK", "Deployment", "Figure", "Figures", "Week", "deployments_of", "figures_of"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pipegraft.domain.audit.chain import Check, Link, broken, holds, unproven, unreachable
-from pipegraft.domain.audit.story import Story
-from pipegraft.domain.images.attestations import Provenance
+from pipegraft.audit.chain import Check, Link, broken, holds, unproven, unreachable
+from pipegraft.audit.release_commits import Story
+from pipegraft.images.attestations import Provenance
 
 __all__ = ["ImageFacts", "IsAncestor", "image_link"]
 

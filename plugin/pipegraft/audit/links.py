@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pipegraft.domain.audit.chain import Check, Link, broken, holds, unproven
-from pipegraft.domain.audit.held import Held
-from pipegraft.domain.audit.steps import weight_of
-from pipegraft.domain.audit.story import BEGINNINGS, Moment, Story, show_time
-from pipegraft.domain.commit_message import GATE
-from pipegraft.model.release import GateResult
-from pipegraft.ports.archive import Signature, Signed
+from pipegraft.audit.chain import Check, Link, broken, holds, unproven
+from pipegraft.audit.release_commits import BEGINNINGS, Moment, Story, show_time
+from pipegraft.audit.release_scan import Held
+from pipegraft.audit.steps import weight_of
+from pipegraft.core.release import GateResult
+from pipegraft.iac.commit_message import GATE
+from pipegraft.iac.ports.archive import Signature, Signed
 
 __all__ = ["SourceFacts", "gate_link", "iac_link", "outcome_link", "outcome_of", "source_link"]
 

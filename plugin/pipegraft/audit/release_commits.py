@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from pipegraft.domain.audit.held import Digests, Held, digests_in, read_held
-from pipegraft.ports.archive import Version
+from pipegraft.audit.release_scan import Digests, Held, digests_in, read_held
+from pipegraft.iac.ports.archive import Version
 
 __all__ = ["BEGINNINGS", "Book", "Moment", "Story", "Wanted", "show_time"]
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipegraft.domain.bump.state import read_state
-from pipegraft.domain.environment_file import images_of, read_environment
-from pipegraft.errors import PipegraftError
-from pipegraft.model.appspec import ReleaseMark
+from pipegraft.appspec.environment_file import images_of, read_environment
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.core.errors import PipegraftError
+from pipegraft.iac.bump.state import read_state
 
 __all__ = ["Digests", "Held", "digests_in", "is_state", "read_held"]
 

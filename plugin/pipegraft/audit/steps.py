@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from pipegraft.domain.audit.chain import Check, Link, broken, holds, unproven
-from pipegraft.domain.audit.held import Held
-from pipegraft.domain.audit.story import Moment, Story
-from pipegraft.domain.gray.record import OBSERVED, from_trailer
+from pipegraft.audit.chain import Check, Link, broken, holds, unproven
+from pipegraft.audit.release_commits import Moment, Story
+from pipegraft.audit.release_scan import Held
+from pipegraft.gray.record import OBSERVED, from_trailer
 
 __all__ = ["gray_link", "weight_of"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipegraft.model.plan import Plan
+from pipegraft.core.plan import Plan
 
 __all__ = ["Injection", "InjectionRequest", "Mode", "TemplateSource"]
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from pipegraft.model.injection import Injection
-from pipegraft.reports.diff import unified_diff
+from pipegraft.ci.model import Injection
+from pipegraft.core.views.diff import unified_diff
 
 __all__ = ["GraftReport", "print_graft"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from pipegraft import __version__
-from pipegraft.errors import PipegraftError
+from pipegraft.core.errors import PipegraftError
 
 __all__ = ["COMMANDS", "main", "run"]
 

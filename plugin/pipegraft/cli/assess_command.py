@@ -8,15 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
 
+from pipegraft.cli import run
 from pipegraft.cli.common import json_option, load_plugins, print_json, write_page
 from pipegraft.cli.fleet import propose, shown
 from pipegraft.cli.fleet_options import forge_of
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
+from pipegraft.core.views.diff import unified_diff
+from pipegraft.fleet.adapters.gitlab_group import TOKEN
+from pipegraft.fleet.usecases.assess import Clones, assess_group, taking_next_step
+from pipegraft.fleet.usecases.propose import Campaign, select
+from pipegraft.maturity.usecases.assess import assess_folder, next_step
+from pipegraft.maturity.views.assessment_page import assessment_page
+from pipegraft.maturity.views.assessment_view import assessment_view, fleet_view, signal_list
 
 if TYPE_CHECKING:
-    from pipegraft.domain.maturity.stages import Assessment
-    from pipegraft.usecases.fleet.assess import Clones
+    from pipegraft.maturity.stages import Assessment
 
 __all__ = ["command"]
 
@@ -72,16 +80,11 @@ def command(
         if len(folders) > 1:
             raise UsageError("expected one repository with --fix, found several")
         return _fix(folders[0], name, dry_run=dry_run)
-    from pipegraft.usecases.assess import assess_folder  # noqa: PLC0415
-
     found = [assess_folder(folder, load_plugins(), time.time(), iac) for folder in folders]
     return _report(found, html, everything=everything, as_json=as_json)
 
 
 def _assess_group(group: str, server: str | None, patterns: tuple[str, ...]) -> list[Assessment]:
-    from pipegraft.usecases.fleet.assess import assess_group  # noqa: PLC0415
-    from pipegraft.usecases.fleet.propose import select  # noqa: PLC0415
-
     forge = forge_of(group, server)
     with shown("Looks at every project") as progress:
         return assess_group(
@@ -98,9 +101,6 @@ def _fix_group(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    from pipegraft.usecases.fleet.assess import taking_next_step  # noqa: PLC0415
-    from pipegraft.usecases.fleet.propose import Campaign  # noqa: PLC0415
-
     campaign = Campaign(
         f"pipegraft/step-{name}" if name else "pipegraft/step",
         "Take the next step on the path",
@@ -111,16 +111,11 @@ def _fix_group(
 
 
 def _clones() -> Clones:
-    from pipegraft.adapters.forge.group import TOKEN  # noqa: PLC0415
-    from pipegraft.usecases.fleet.assess import Clones  # noqa: PLC0415
-
     return Clones(os.environ.get(TOKEN, ""), os.environ)
 
 
 def _report(found: list[Assessment], html: Path | None, *, everything: bool, as_json: bool) -> int:
     if html:
-        from pipegraft.reports.assessment_page import assessment_page  # noqa: PLC0415
-
         write_page(html, assessment_page(found))
     if as_json:
         print_json([one.to_json() for one in found])
@@ -132,10 +127,6 @@ def _report(found: list[Assessment], html: Path | None, *, everything: bool, as_
 
 
 def _show(found: list[Assessment], *, everything: bool) -> None:
-    from rich.console import Console  # noqa: PLC0415
-
-    from pipegraft.reports.assessment_view import assessment_view, fleet_view, signal_list  # noqa: PLC0415
-
     console = Console(highlight=False)
     if len(found) > 1:
         console.print(fleet_view(found))
@@ -146,11 +137,6 @@ def _show(found: list[Assessment], *, everything: bool) -> None:
 
 
 def _fix(folder: Path, name: str | None, *, dry_run: bool) -> int:
-    from rich.console import Console  # noqa: PLC0415
-
-    from pipegraft.reports.diff import unified_diff  # noqa: PLC0415
-    from pipegraft.usecases.assess import next_step  # noqa: PLC0415
-
     made = next_step(folder, load_plugins(), time.time(), name)
     if made is None:
         click.echo("nothing that can be done from here is left; `pipegraft assess` names what people must do")
@@ -158,8 +144,6 @@ def _fix(folder: Path, name: str | None, *, dry_run: bool) -> int:
     signal = made.assessed.signal
     click.echo(f"{signal.name}: {signal.claim} (stage {signal.stage}, {signal.dimension})")
     if made.command:
-        from pipegraft.cli import run  # noqa: PLC0415 - this module is imported by it
-
         words = [*made.command, *(["--dry-run"] if dry_run else [])]
         click.echo(f"$ pipegraft {' '.join(words)}")
         return run(words)

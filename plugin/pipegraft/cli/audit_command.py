@@ -8,14 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
 
+from pipegraft.audit.chain import State
+from pipegraft.audit.release_commits import Wanted
+from pipegraft.audit.usecases.audit_sources import Place, open_scene
+from pipegraft.audit.usecases.chains import AuditRequest, audit
+from pipegraft.audit.usecases.figures import delivery_figures
+from pipegraft.audit.views.chain_view import chain_view
+from pipegraft.audit.views.dora_page import figures_json, figures_page, figures_table
 from pipegraft.cli.common import directory_option, json_option, print_json, write_page
-from pipegraft.errors import UsageError
+from pipegraft.core.adapters.release_file import RECORD, FileReleaseStore
+from pipegraft.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipegraft.domain.audit.chain import Chain
-    from pipegraft.model.release import Release
-    from pipegraft.usecases.audit.scene import Scene
+    from pipegraft.audit.chain import Chain
+    from pipegraft.audit.usecases.audit_sources import Scene
+    from pipegraft.core.release import Release
 
 __all__ = ["command"]
 
@@ -83,9 +92,6 @@ def command(
     Everything is read from git and the registry; REPOSITORY is the IaC repository, the delivery's if absent.
     Ends with 1 if a link is broken, with 3 if none is and a registry did not answer.
     """
-    from pipegraft.domain.audit.story import Wanted  # noqa: PLC0415
-    from pipegraft.usecases.audit.scene import Place, open_scene  # noqa: PLC0415
-
     if sum(one is not None for one in (release, digest, commit)) > 1:
         raise UsageError("expected one of --release, --digest and --commit, found several")
     scene = open_scene(Place(directory, repository, branch, folder, source, allowed_signers), os.environ)
@@ -94,8 +100,6 @@ def command(
         return 0
     if since or until or html:
         raise UsageError("--since, --until and --html belong to --dora", fix="add --dora")
-    from pipegraft.usecases.audit.chains import AuditRequest, audit  # noqa: PLC0415
-
     wanted = Wanted(release, digest or "", commit or "")
     request = AuditRequest(wanted, environment, required, _record(record, directory), offline)  # type: ignore[arg-type] # click checked the words
     chains = audit(scene, request)
@@ -104,8 +108,6 @@ def command(
 
 
 def _exit_code(chains: list[Chain]) -> int:
-    from pipegraft.domain.audit.chain import State  # noqa: PLC0415
-
     states = {chain.state for chain in chains}
     return 1 if State.BROKEN in states else 3 if State.UNREACHABLE in states else 0
 
@@ -114,10 +116,6 @@ def _show(chains: list[Chain], *, as_json: bool) -> None:
     if as_json:
         print_json([chain.to_json() for chain in chains])
         return
-    from rich.console import Console  # noqa: PLC0415
-
-    from pipegraft.reports.chain_view import chain_view  # noqa: PLC0415
-
     console = Console(highlight=False)
     for number, chain in enumerate(chains):
         if number:
@@ -126,8 +124,6 @@ def _show(chains: list[Chain], *, as_json: bool) -> None:
 
 
 def _record(path: Path | None, directory: Path) -> Release | None:
-    from pipegraft.adapters.release_file import RECORD, FileReleaseStore  # noqa: PLC0415
-
     if path is None and not (directory / RECORD).exists():
         return None
     return FileReleaseStore(path or directory / RECORD).load()
@@ -142,9 +138,6 @@ def _measure(
     *,
     as_json: bool,
 ) -> None:
-    from pipegraft.reports.dora_page import figures_json, figures_page, figures_table  # noqa: PLC0415
-    from pipegraft.usecases.audit.figures import delivery_figures  # noqa: PLC0415
-
     end = (_day(until, "--until") + timedelta(days=1)) if until else datetime.now(UTC)
     begin = _beginning(since, end)
     found = delivery_figures(scene, environment, begin, end.timestamp())
@@ -153,8 +146,6 @@ def _measure(
     if as_json:
         print_json(figures_json(found))
         return
-    from rich.console import Console  # noqa: PLC0415
-
     console = Console(highlight=False)
     console.print(figures_table(scene.app, found))
     if html:

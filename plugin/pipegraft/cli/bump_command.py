@@ -7,7 +7,10 @@ from pathlib import Path
 
 import click
 
+from pipegraft.app.bump import BumpOrder, bump_all, worst
 from pipegraft.cli.common import json_option, load_plugins, print_json
+from pipegraft.core.project import open_project
+from pipegraft.core.views.progress import open_progress
 
 __all__ = ["command"]
 
@@ -34,10 +37,6 @@ def command(
     left. Each application and environment is a commit of its own; one that is refused does not stop the
     others. The exit code is that of the worst.
     """
-    from pipegraft.reports.progress import open_progress  # noqa: PLC0415
-    from pipegraft.usecases.bump import BumpOrder, bump_all, worst  # noqa: PLC0415
-    from pipegraft.usecases.project import open_project  # noqa: PLC0415
-
     projects = [open_project(folder, load_plugins()) for folder in folders or (Path(),)]
     order = BumpOrder(projects, environments, origin, dry_run, variables=os.environ)
     with open_progress() as progress:

@@ -8,14 +8,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from pipegraft.errors import UsageError
-
-if TYPE_CHECKING:
-    from pipegraft.manager import Plugins
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.core.adapters.files import write_atomically
+from pipegraft.core.errors import UsageError
+from pipegraft.core.manager import Plugins
 
 __all__ = ["directory_option", "json_option", "load_plugins", "print_json", "working_plugins", "write_page"]
 
@@ -34,9 +34,6 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 @functools.cache
 def load_plugins() -> Plugins:
     """Everything that ships with the package and everything installed beside it."""
-    from pipegraft.builtins import PLUGINS  # noqa: PLC0415 - loads every adapter's module
-    from pipegraft.manager import Plugins  # noqa: PLC0415
-
     return Plugins(PLUGINS)
 
 
@@ -72,8 +69,6 @@ def write_page(file: Path, text: str) -> None:
     Raises:
         UsageError: there is no folder for it.
     """
-    from pipegraft.adapters.files import write_atomically  # noqa: PLC0415
-
     if not file.absolute().parent.is_dir():
         raise UsageError(f"expected a folder for {file}, found none", fix="make the folder first")
     write_atomically(file, text.encode())

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from rich.console import Console
 
+from pipegraft.audit.views.chain import commit_table, request_table
 from pipegraft.cli.common import json_option, print_json
+from pipegraft.demo import run_demo
 
 __all__ = ["command"]
 
@@ -30,11 +33,6 @@ def command(keep: Path | None, as_json: bool) -> None:
     Grafts delivery onto the example's pipeline, delivers v1, promotes v2 by a gray release, and takes
     back v3, which fails a share of its requests. Ends with exit code 0 only if v2 is what serves.
     """
-    from rich.console import Console  # noqa: PLC0415
-
-    from pipegraft.reports.chain import commit_table, request_table  # noqa: PLC0415
-    from pipegraft.usecases.demo import run_demo  # noqa: PLC0415
-
     console = Console(stderr=True)
 
     def narrate(headline: str, line: str) -> None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipegraft.appspec.usecases.diff import diff
 from pipegraft.cli.common import json_option, print_json
 from pipegraft.cli.rendering import changes_data, rendering, show_changes, target_option
 
 if TYPE_CHECKING:
-    from pipegraft.ports.resources import Target
+    from pipegraft.appspec.ports.resources import Target
 
 __all__ = ["command"]
 
@@ -40,8 +41,6 @@ def command(
     field by field; items of lists are found by their names. Exit code 0, or 1 with --exit-code where
     anything differs.
     """
-    from pipegraft.usecases.diff import diff  # noqa: PLC0415
-
     diffs = diff(folder, environments, start, end, rendering(target))
     if as_json:
         print_json(changes_data(diffs))

@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
 
+from pipegraft.app.connect import LiveConnections
+from pipegraft.app.doctor import examine
+from pipegraft.app.views.doctor import doctor_view, summary
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.doctor import Health
+from pipegraft.core.project import open_project
 
 if TYPE_CHECKING:
-    from pipegraft.usecases.doctor import CheckUp
+    from pipegraft.app.doctor import CheckUp
 
 __all__ = ["command"]
 
@@ -26,12 +33,6 @@ def command(directory: Path, only: tuple[str, ...], as_json: bool) -> int:
 
     Ends with 1 if something is wrong, with 3 if nothing is and a system did not answer.
     """
-    from pipegraft.adapters.clock import SystemClock  # noqa: PLC0415
-    from pipegraft.ports.examination import Health  # noqa: PLC0415
-    from pipegraft.usecases.connect import LiveConnections  # noqa: PLC0415
-    from pipegraft.usecases.doctor import examine  # noqa: PLC0415
-    from pipegraft.usecases.project import open_project  # noqa: PLC0415
-
     project = open_project(directory, load_plugins())
     found = examine(project, LiveConnections(project), os.environ, SystemClock(), only)
     if as_json:
@@ -43,10 +44,6 @@ def command(directory: Path, only: tuple[str, ...], as_json: bool) -> int:
 
 
 def _show(found: list[CheckUp]) -> None:
-    from rich.console import Console  # noqa: PLC0415
-
-    from pipegraft.reports.doctor_view import doctor_view, summary  # noqa: PLC0415
-
     console = Console(highlight=False)
     blocks = {
         name: [one for check in checks for one in check.diagnoses]

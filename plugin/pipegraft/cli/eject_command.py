@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pipegraft.ci.usecases.eject import plan_ejection
 from pipegraft.cli.common import json_option, load_plugins, print_json
 from pipegraft.cli.graft import graft_data, show_graft
 
@@ -23,8 +24,6 @@ def command(path: Path, dry_run: bool, ci: str | None, as_json: bool) -> None:
     Your files become again, byte for byte, what they would be had delivery never been grafted onto them;
     what you changed since then stays. Nothing but the files themselves is needed for it.
     """
-    from pipegraft.usecases.eject import plan_ejection  # noqa: PLC0415
-
     graft = plan_ejection(path, load_plugins(), ci)
     if not dry_run:
         graft.write()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
 
 from pipegraft.cli.common import load_plugins
-
-if TYPE_CHECKING:
-    from pipegraft.model.engine import EngineApplication
+from pipegraft.core.configuration import parse_document
+from pipegraft.engine.usecases import EngineSetup, run_engine
+from pipegraft.gate.model import EngineApplication, EngineFile
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
@@ -102,9 +102,6 @@ def command(
     engine with the same --state takes it over. With the variable PIPEGRAFT_WEBHOOK_SECRET it takes push
     webhooks at /webhook.
     """
-    from pipegraft.model.engine import EngineApplication  # noqa: PLC0415
-    from pipegraft.usecases.engine import EngineSetup, run_engine  # noqa: PLC0415
-
     if applications:
         if repository or environments or folder:
             raise click.UsageError("expected either --applications, or --repository and --env")
@@ -130,7 +127,4 @@ def command(
 
 
 def _read(file: Path) -> tuple[EngineApplication, ...]:
-    from pipegraft.domain.configuration import parse_document  # noqa: PLC0415
-    from pipegraft.model.engine import EngineFile  # noqa: PLC0415
-
     return parse_document(file.read_text("utf-8"), str(file), EngineFile).applications

@@ -6,15 +6,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+
 from pipegraft.cli.common import print_json
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.progress import Event
+from pipegraft.core.views.progress import open_progress
+from pipegraft.fleet.report import ProjectEdit, print_diffs, print_table, request_links
+from pipegraft.fleet.usecases.propose import propose_to_all, select
+from pipegraft.fleet.usecases.waves import Watch, plan_waves, roll_out
+from pipegraft.fleet.waves import parse_steps
 
 if TYPE_CHECKING:
     from pipegraft.cli.fleet_options import InWaves, OnGroup
-    from pipegraft.ports.forge import Forge
-    from pipegraft.ports.progress import Progress
-    from pipegraft.usecases.fleet.propose import Campaign, Outcome
-    from pipegraft.usecases.fleet.survey import Standing
-    from pipegraft.usecases.fleet.waves import Watch
+    from pipegraft.core.progress import Progress
+    from pipegraft.fleet.usecases.propose import Campaign, Outcome
+    from pipegraft.fleet.usecases.survey import Standing
+    from pipegraft.iac.ports.forge import Forge
 
 __all__ = ["exit_code", "propose", "show_roll_out", "shown"]
 
@@ -29,9 +37,6 @@ def shown(title: str) -> Iterator[Progress]:
     Arguments:
         title: what is done to them.
     """
-    from pipegraft.ports.progress import Event  # noqa: PLC0415
-    from pipegraft.reports.progress import open_progress  # noqa: PLC0415
-
     with open_progress() as progress:
         progress.emit(Event("started", title, "fleet"))
         yield progress
@@ -51,10 +56,6 @@ def propose(
     Returns:
         3 if the forge failed for a project: run it again; 1 if a project refuses the change; else 0.
     """
-    from rich.console import Console  # noqa: PLC0415
-
-    from pipegraft.usecases.fleet.propose import propose_to_all, select  # noqa: PLC0415
-
     with shown(campaign.title) as progress:
         outcomes = propose_to_all(
             forge, campaign, select(forge, patterns), progress, jobs=jobs, dry_run=dry_run
@@ -70,8 +71,6 @@ def propose(
 
 
 def _diffs(console: Any, outcomes: Sequence[Outcome]) -> None:
-    from pipegraft.reports.fleet import ProjectEdit, print_diffs  # noqa: PLC0415
-
     changed = [one for one in outcomes if one.edit.files]
     print_diffs(console, [ProjectEdit(one.project.path, one.edit.files, one.edit.before) for one in changed])
 
@@ -82,21 +81,12 @@ def show_roll_out(place: OnGroup, campaign: Campaign, waves: InWaves) -> int:
     Returns:
         1 if it was taken back; 3 if the forge failed for a project; else 0.
     """
-    from pipegraft.domain.fleet.waves import parse_steps  # noqa: PLC0415
-    from pipegraft.usecases.fleet.waves import Watch  # noqa: PLC0415
-
     watch = Watch(parse_steps(waves.steps), waves.wait, waves.poll, waves.min_runs, jobs=place.jobs)
     return (_show_waves if waves.dry_run else _roll_out)(place, campaign, watch)
 
 
 def _show_waves(place: OnGroup, campaign: Campaign, watch: Watch) -> int:
     """What each wave would bring."""
-    from rich.console import Console  # noqa: PLC0415
-
-    from pipegraft.reports.fleet import print_table  # noqa: PLC0415
-    from pipegraft.usecases.fleet.propose import select  # noqa: PLC0415
-    from pipegraft.usecases.fleet.waves import plan_waves  # noqa: PLC0415
-
     forge = place.forge
     with shown(campaign.title) as progress:
         waves = plan_waves(forge, campaign, watch, projects=select(forge, place.patterns), progress=progress)
@@ -113,12 +103,6 @@ def _show_waves(place: OnGroup, campaign: Campaign, watch: Watch) -> int:
 
 
 def _roll_out(place: OnGroup, campaign: Campaign, watch: Watch) -> int:
-    from rich.console import Console  # noqa: PLC0415
-
-    from pipegraft.adapters.clock import SystemClock  # noqa: PLC0415
-    from pipegraft.usecases.fleet.propose import select  # noqa: PLC0415
-    from pipegraft.usecases.fleet.waves import roll_out  # noqa: PLC0415
-
     forge = place.forge
     with shown(campaign.title) as progress:
         projects = select(forge, place.patterns)
@@ -148,15 +132,11 @@ def _roll_out(place: OnGroup, campaign: Campaign, watch: Watch) -> int:
 
 
 def _table(console: Any, outcomes: Sequence[Outcome]) -> None:
-    from pipegraft.reports.fleet import print_table  # noqa: PLC0415
-
     rows = [(one.project.path, one.state, _note(console, one)) for one in outcomes]
     print_table(console, _COLUMNS, rows, _QUIET)
 
 
 def _note(console: Any, outcome: Outcome) -> Any:  # a rich text, or a string
-    from pipegraft.reports.fleet import request_links  # noqa: PLC0415
-
     proposal = outcome.proposal
     return request_links(console, [proposal]) if proposal and outcome.note == proposal.url else outcome.note
 

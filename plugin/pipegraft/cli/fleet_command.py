@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
+from rich.console import Console
 
+from pipegraft.ci.usecases.inject import InjectOptions, choose_source
 from pipegraft.cli.common import load_plugins, print_json
 from pipegraft.cli.fleet import exit_code, propose, show_roll_out, shown
 from pipegraft.cli.fleet_options import InWaves, OnGroup, Proposing, in_waves, on_group, proposing
-
-if TYPE_CHECKING:
-    from pipegraft.usecases.fleet.propose import Campaign
+from pipegraft.fleet.report import print_table, request_links
+from pipegraft.fleet.usecases.edits import bumping, ejecting, injecting, upgrading
+from pipegraft.fleet.usecases.propose import Campaign, select
+from pipegraft.fleet.usecases.survey import survey
 
 __all__ = ["command"]
 
@@ -49,10 +52,6 @@ def inject(
     tags: tuple[str, ...],
 ) -> int:
     """Propose delivery to every project that has a delivery.yaml."""
-    from pipegraft.usecases.fleet.edits import injecting  # noqa: PLC0415
-    from pipegraft.usecases.fleet.propose import Campaign  # noqa: PLC0415
-    from pipegraft.usecases.inject import InjectOptions, choose_source  # noqa: PLC0415
-
     options = InjectOptions(
         source=choose_source(project=from_project, url=from_url, ref=ref),
         ref=ref,
@@ -81,9 +80,6 @@ def eject(
     how: Proposing,
 ) -> int:
     """Propose to take delivery out again, byte for byte."""
-    from pipegraft.usecases.fleet.edits import ejecting  # noqa: PLC0415
-    from pipegraft.usecases.fleet.propose import Campaign  # noqa: PLC0415
-
     campaign = Campaign(
         "pipegraft/eject",
         "Take delivery out of the pipeline",
@@ -112,12 +108,6 @@ def status(*, place: OnGroup) -> int:
 
     Ends with 1 if a project's own files do not allow to tell, with 3 if the server did not.
     """
-    from rich.console import Console  # noqa: PLC0415
-
-    from pipegraft.reports.fleet import print_table, request_links  # noqa: PLC0415
-    from pipegraft.usecases.fleet.propose import select  # noqa: PLC0415
-    from pipegraft.usecases.fleet.survey import survey  # noqa: PLC0415
-
     forge = place.forge
     with shown("Looks at every project") as progress:
         found = survey(forge, select(forge, place.patterns), load_plugins(), progress, jobs=place.jobs)
@@ -164,9 +154,6 @@ def upgrade(
     version: str,
 ) -> int:
     """Raise the pinned version of the templates in waves, and take it back if pipelines suffer."""
-    from pipegraft.usecases.fleet.edits import upgrading  # noqa: PLC0415
-    from pipegraft.usecases.fleet.propose import Campaign  # noqa: PLC0415
-
     campaign = Campaign(
         f"pipegraft/upgrade-{version}",
         f"Take delivery's templates {version}",
@@ -193,9 +180,6 @@ def bump(
     environments: tuple[str, ...],
 ) -> int:
     """Carry COMPONENT's new image, a sidecar's for example, through the IaC repositories in waves."""
-    from pipegraft.usecases.fleet.edits import bumping  # noqa: PLC0415
-    from pipegraft.usecases.fleet.propose import Campaign  # noqa: PLC0415
-
     digest = image.rpartition("sha256:")[2][:12]
     campaign = Campaign(
         f"pipegraft/bump-{component}-{digest}",

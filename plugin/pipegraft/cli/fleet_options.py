@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from pipegraft.cli.common import json_option
+from pipegraft.fleet.adapters.gitlab_group import open_group
 
 if TYPE_CHECKING:
-    from pipegraft.ports.forge import Forge
+    from pipegraft.iac.ports.forge import Forge
 
 __all__ = ["InWaves", "OnGroup", "Proposing", "forge_of", "in_waves", "on_group", "proposing"]
 
@@ -142,8 +143,6 @@ in_waves = _gathered(
 
 def forge_of(group: str, server: str | None) -> Forge:
     """The group on its server, with the token of the environment."""
-    from pipegraft.adapters.forge.group import open_group  # noqa: PLC0415
-
     return open_group(group, server, os.environ, held_back=_tell_limit)
 
 

@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from pipegraft.ports.stage import Requirement
-from pipegraft.usecases.ci_files import Graft
-from pipegraft.usecases.project import DELIVERY_FILE
+from rich.console import Console
+
+from pipegraft.ci.report import GraftReport, print_graft
+from pipegraft.ci.usecases.ci_files import Graft
+from pipegraft.core.project import DELIVERY_FILE
+from pipegraft.core.stage import Requirement
 
 __all__ = ["graft_data", "show_graft"]
 
@@ -32,10 +35,6 @@ def graft_data(graft: Graft, *, written: bool) -> dict[str, Any]:
 
 def show_graft(graft: Graft, *, written: bool, ejected: bool = False) -> None:
     """The graft for people, on standard output."""
-    from rich.console import Console  # noqa: PLC0415
-
-    from pipegraft.reports.graft import GraftReport, print_graft  # noqa: PLC0415
-
     name = graft.ci.root / graft.ci.name
     console = Console()
     if not graft.injection.files:

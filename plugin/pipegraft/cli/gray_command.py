@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipegraft.app.gray import gray_report, gray_status, tell_gray, wait_until_live
+from pipegraft.app.prepare_config import prepare_config
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json, write_page
+from pipegraft.core.adapters.release_file import RECORD, FileReleaseStore
+from pipegraft.core.project import open_project
+from pipegraft.core.views.progress import open_progress
+from pipegraft.gray.views.report import brief, render_html
 
 if TYPE_CHECKING:
-    from pipegraft.domain.gray.machine import Command
-    from pipegraft.ports.iac import Commit
-    from pipegraft.usecases.gray import GrayStatus
+    from pipegraft.app.gray import GrayStatus
+    from pipegraft.gray.machine import Command
+    from pipegraft.iac.ports.repository import Commit
 
 __all__ = ["command"]
 
@@ -42,9 +50,6 @@ def command() -> None:
 @json_option
 def status(environment: str | None, release: int | None, directory: Path, as_json: bool) -> None:
     """Show where a release stands, or how it ended, and which commits led there."""
-    from pipegraft.usecases.gray import gray_status  # noqa: PLC0415
-    from pipegraft.usecases.project import open_project  # noqa: PLC0415
-
     project = open_project(directory, load_plugins())
     _show(gray_status(project, environment, number=release), as_json=as_json)
 
@@ -60,13 +65,6 @@ def report(file: Path, environment: str | None, release: int | None, directory: 
         raise click.BadParameter(
             f"expected a name that ends in {' or '.join(_WRITES)}, found '{file}'", param_hint="FILE"
         )
-    import json  # noqa: PLC0415
-
-    from pipegraft.adapters.release_file import RECORD, FileReleaseStore  # noqa: PLC0415
-    from pipegraft.reports.gray_report import render_html  # noqa: PLC0415
-    from pipegraft.usecases.gray import gray_report  # noqa: PLC0415
-    from pipegraft.usecases.project import open_project  # noqa: PLC0415
-
     project = open_project(directory, load_plugins())
     store = FileReleaseStore(project.root / RECORD)
     record = store.load() if store.path.exists() else None
@@ -97,10 +95,6 @@ def prepare(
     Like iac-bump it adds a gray block of weight 0. `pipegraft run gray-release` then waits for the engine,
     moves the requests, and promotes the change or takes it back.
     """
-    from pipegraft.reports.progress import open_progress  # noqa: PLC0415
-    from pipegraft.usecases.prepare_config import prepare_config  # noqa: PLC0415
-    from pipegraft.usecases.project import open_project  # noqa: PLC0415
-
     project = open_project(directory, load_plugins())
     with open_progress() as progress:
         done = prepare_config(project, environment, config, progress, variables=os.environ, dry_run=dry_run)
@@ -128,10 +122,6 @@ def _teller(word: Command, summary: str) -> Callable[..., None]:
     @directory_option
     @json_option
     def tell(environment: str | None, reason: str, wait: bool, directory: Path, as_json: bool) -> None:
-        from pipegraft.reports.progress import open_progress  # noqa: PLC0415
-        from pipegraft.usecases.gray import tell_gray, wait_until_live  # noqa: PLC0415
-        from pipegraft.usecases.project import open_project  # noqa: PLC0415
-
         project = open_project(directory, load_plugins())
         by = f"{_person()}: {reason}" if reason else _person()
         told = tell_gray(project, environment, word, by)
@@ -185,10 +175,6 @@ def _show(found: GrayStatus, *, as_json: bool) -> None:
 
 def _show_commit(commit: Commit, path: str) -> None:
     """What it did, when, and why: of the one that prepared the release everything, of others the reason."""
-    from datetime import UTC, datetime  # noqa: PLC0415
-
-    from pipegraft.reports.gray_report import brief  # noqa: PLC0415
-
     step = commit.trailers.get("Pipegraft-Step", "")
     body = commit.message.split("\n\n")
     lines = [brief(line.removeprefix(f"{path}: ")) for line in body[1].splitlines()] if len(body) > 2 else []

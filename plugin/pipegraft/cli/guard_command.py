@@ -8,7 +8,17 @@ from pathlib import Path
 
 import click
 
+from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.usecases.resources import load_providers
 from pipegraft.cli.common import json_option, load_plugins, print_json
+from pipegraft.iac.adapters.git.pre_receive import open_received, open_staged
+from pipegraft.iac.usecases.guard import (
+    check_push,
+    check_staged,
+    check_work_tree,
+    parse_updates,
+    pusher_name,
+)
 
 __all__ = ["command"]
 
@@ -30,17 +40,6 @@ def command(
     releases go step by step, history is not rewritten, and pushers change only the paths that
     .pipegraft/guard.yaml gives them.
     """
-    from pipegraft.adapters.git.received import open_received, open_staged  # noqa: PLC0415
-    from pipegraft.domain.resources.binding import Platform  # noqa: PLC0415
-    from pipegraft.usecases.guard import (  # noqa: PLC0415
-        check_push,
-        check_staged,
-        check_work_tree,
-        parse_updates,
-        pusher_name,
-    )
-    from pipegraft.usecases.resources import load_providers  # noqa: PLC0415
-
     if pre_receive + staged + bool(files) != 1:
         raise click.UsageError("expected FILES, --staged or --pre-receive")
     platform = Platform(lambda: load_providers(load_plugins()))

@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
-from pipegraft.domain.images.snippets import WAYS
+from pipegraft.core.project import open_project
+from pipegraft.images.snippets import WAYS
+from pipegraft.images.usecases.images import read_release, show_snippets, write_dotenv
 
 __all__ = ["command"]
 
@@ -44,9 +46,6 @@ def command(
     """
     if way and not snippets:
         raise click.UsageError("expected --snippets with --as")
-    from pipegraft.usecases.images import read_release, show_snippets, write_dotenv  # noqa: PLC0415
-    from pipegraft.usecases.project import open_project  # noqa: PLC0415
-
     project = open_project(directory, load_plugins())
     release = read_release(project)
     if dotenv is not None:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipegraft.appspec.usecases.importing import kubernetes_files, score_files
+from pipegraft.appspec.usecases.resources import resource_types
 from pipegraft.cli.common import json_option, load_plugins, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipegraft.usecases.importing import ImportResult
+    from pipegraft.appspec.usecases.importing import ImportResult
 
 __all__ = ["command"]
 
@@ -51,9 +53,6 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 @_options
 def score(*, files: tuple[Path, ...], app: str | None, environment: str, output: Path, as_json: bool) -> None:
     """Turn Score workloads (score.dev/v1b1) into one application."""
-    from pipegraft.usecases.importing import score_files  # noqa: PLC0415
-    from pipegraft.usecases.resources import resource_types  # noqa: PLC0415
-
     types = resource_types(load_plugins())
     _show(score_files(files, app, environment, output, types=types), as_json=as_json)
 
@@ -63,8 +62,6 @@ def score(*, files: tuple[Path, ...], app: str | None, environment: str, output:
 @_options
 def kubernetes(*, source: Path, app: str | None, environment: str, output: Path, as_json: bool) -> None:
     """Turn the Kubernetes objects of all YAML files in DIR into one application."""
-    from pipegraft.usecases.importing import kubernetes_files  # noqa: PLC0415
-
     _show(kubernetes_files(source, app, environment, output), as_json=as_json)
 
 

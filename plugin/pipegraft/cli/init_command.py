@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipegraft.appspec.usecases.init import initialise
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipegraft.usecases.init import Asked, Initialised, Question
+    from pipegraft.appspec.usecases.init import Asked, Initialised, Question
 
 __all__ = ["command"]
 
@@ -49,8 +50,6 @@ def command(
     Dockerfiles, a Compose file, sources and pipelines tell what the application consists of; what they do
     not tell is asked. Nothing is written over.
     """
-    from pipegraft.usecases.init import initialise  # noqa: PLC0415
-
     options = {"--app": app, "--registry": registry, "--iac": iac, "--iac-url": iac_url, "--engine": engine}
     given = {name: value for name, value in options.items() if value is not None}
     if environments:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import click
 
+from pipegraft.ci.usecases.inject import InjectOptions, choose_source, plan_injection
 from pipegraft.cli.common import json_option, print_json, working_plugins
 from pipegraft.cli.graft import graft_data, show_graft
 
@@ -67,8 +68,6 @@ def command(
     that is proven before anything is written. Run it again to follow a change of delivery.yaml or a new
     version of the templates; what you chose stays. `pipegraft eject` restores your files byte for byte.
     """
-    from pipegraft.usecases.inject import InjectOptions, choose_source, plan_injection  # noqa: PLC0415
-
     options = InjectOptions(
         ci=ci,
         source=choose_source(project=from_project, url=from_url, local=local, ref=ref),

@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Console
 
+from pipegraft.app.judge import environment_policy, judge_history, judge_releases
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+from pipegraft.core.project import open_project
+from pipegraft.gray.record import as_data
+from pipegraft.gray.views.judgements import comparison, judgement_lines
 
 if TYPE_CHECKING:
-    from pipegraft.usecases.judge import Replay
+    from pipegraft.app.judge import Replay
 
 __all__ = ["command"]
 
@@ -47,9 +52,6 @@ def command(
     Exit code 0 when the judge would let every release go on; 1 when one fails, or stays inconclusive and
     its policy does not say `on-inconclusive: promote`. With --compare, the policy's judge decides.
     """
-    from pipegraft.usecases.judge import environment_policy, judge_history, judge_releases  # noqa: PLC0415
-    from pipegraft.usecases.project import open_project  # noqa: PLC0415
-
     if bool(files) == (last is not None):
         raise click.UsageError("expected FILEs of recorded releases, or --last N for those of the history")
     plugins = load_plugins()
@@ -67,10 +69,6 @@ def command(
 
 
 def _show(replays: tuple[Replay, ...], *, compare: bool) -> None:
-    from rich.console import Console  # noqa: PLC0415
-
-    from pipegraft.reports.judgements import comparison, judgement_lines  # noqa: PLC0415
-
     console = Console(highlight=False)
     if compare:
         rows = [
@@ -87,8 +85,6 @@ def _show(replays: tuple[Replay, ...], *, compare: bool) -> None:
 
 
 def _data(replay: Replay) -> dict[str, Any]:
-    from pipegraft.domain.gray.record import as_data  # noqa: PLC0415
-
     return {
         "file": replay.name if replay.release is None else None,
         "release": replay.release,

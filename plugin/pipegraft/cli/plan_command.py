@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from pipegraft.app.plan import plan_project
 from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
+from pipegraft.core.project import open_project
 
 __all__ = ["command"]
 
@@ -17,9 +19,6 @@ __all__ = ["command"]
 @json_option
 def command(directory: Path, environment: str | None, as_json: bool) -> None:
     """Show the stages that would run, in order, and what each waits for."""
-    from pipegraft.usecases.plan import plan_project  # noqa: PLC0415
-    from pipegraft.usecases.project import open_project  # noqa: PLC0415
-
     with working_plugins() as plugins:
         chosen = plan_project(open_project(directory, plugins), environment=environment)
     if as_json:

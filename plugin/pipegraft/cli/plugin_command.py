@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.new_plugin import new_plugin
 from pipegraft.cli.common import json_option, load_plugins, print_json
+from pipegraft.core.manager import Plugins
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from pipegraft.manager import Plugins
 
 __all__ = ["command"]
 
@@ -40,8 +42,6 @@ def new(*, name: str, folder: Path | None, as_json: bool) -> None:
     It holds the stage, its tests with the conformance suite, CI templates, the stage's page and a
     pipeline for itself. NAME is in kebab-case, as smoke-test.
     """
-    from pipegraft.usecases.new_plugin import new_plugin  # noqa: PLC0415
-
     target = folder or Path(f"pipegraft-{name}")
     files = new_plugin(name, target, load_plugins(), _with)
     if as_json:
@@ -58,7 +58,4 @@ def new(*, name: str, folder: Path | None, as_json: bool) -> None:
 
 
 def _with(entry: EntryPoint) -> Plugins:
-    from pipegraft.builtins import PLUGINS  # noqa: PLC0415
-    from pipegraft.manager import Plugins  # noqa: PLC0415
-
     return Plugins(PLUGINS, [entry])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pipegraft.app.inventory import list_plugins
 from pipegraft.cli.common import json_option, load_plugins, print_json
 
 __all__ = ["command"]
@@ -16,8 +17,6 @@ def command(as_json: bool) -> int:
 
     Exit code 2 when one of them does not work.
     """
-    from pipegraft.usecases.inventory import list_plugins  # noqa: PLC0415
-
     plugins = list_plugins(load_plugins())
     if as_json:
         print_json([vars(plugin) for plugin in plugins])

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from pipegraft.engine.adapters.proxy import process as proxy_process
+
 __all__ = ["command"]
 
 
@@ -19,8 +21,6 @@ __all__ = ["command"]
 @click.option("--background", is_flag=True, help="Return once it serves, and leave it running.")
 def command(config: Path, background: bool) -> None:
     """Serve HTTP by weight: the traffic router of the embedded engine."""
-    from pipegraft.adapters.traffic import proxy_process  # noqa: PLC0415 - imports h11
-
     if background:
         proxy_process.serve_in_background(config)
     else:

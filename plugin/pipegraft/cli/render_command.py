@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipegraft.appspec.usecases.render import render, render_files
 from pipegraft.cli.rendering import rendering, target_option
 
 if TYPE_CHECKING:
-    from pipegraft.ports.resources import Target
+    from pipegraft.appspec.ports.resources import Target
 
 
 @click.command("render")
@@ -33,8 +34,6 @@ def command(
 
     The output is the same, byte for byte, for the same spec.
     """
-    from pipegraft.usecases.render import render, render_files  # noqa: PLC0415
-
     if not (write or check):
         click.echo(render(folder, environments, rendering(target, revision)), nl=False)
         return 0

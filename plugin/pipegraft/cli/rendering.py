@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Console
+from rich.text import Text
 
+from pipegraft.appspec.usecases.render import installed_rendering
+from pipegraft.appspec.views.rendered import rendered_changes, summary_of
 from pipegraft.cli.common import load_plugins
 
 if TYPE_CHECKING:
-    from pipegraft.ports.resources import Target
-    from pipegraft.usecases.diff import EnvironmentDiff
-    from pipegraft.usecases.render import Rendering
+    from pipegraft.appspec.ports.resources import Target
+    from pipegraft.appspec.usecases.diff import EnvironmentDiff
+    from pipegraft.appspec.usecases.render import Rendering
 
 __all__ = ["changes_data", "rendering", "show_changes", "target_option"]
 
@@ -27,8 +31,6 @@ target_option = click.option(
 
 def rendering(target: Target, revision: str | None = None) -> Rendering:
     """How to render with everything that is installed."""
-    from pipegraft.usecases.render import installed_rendering  # noqa: PLC0415
-
     return installed_rendering(load_plugins(), target, revision)
 
 
@@ -61,11 +63,6 @@ def changes_data(diffs: Sequence[EnvironmentDiff]) -> list[dict[str, Any]]:
 
 def show_changes(diffs: Sequence[EnvironmentDiff]) -> None:
     """What differs, for people, on standard output."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    from pipegraft.reports.rendered import rendered_changes, summary_of  # noqa: PLC0415
-
     console = Console(highlight=False, soft_wrap=True)
     for one in diffs:
         console.print(Text.assemble((one.environment, "bold"), f": {summary_of(one.changes)}"))

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pipegraft.appspec.usecases.resources import describe_types
 from pipegraft.cli.common import json_option, load_plugins, print_json
 
 __all__ = ["command"]
@@ -19,8 +20,6 @@ def command(types: tuple[str, ...], as_json: bool) -> None:
 
     With --json: JSON Schemas of the parameters, the outputs and the providers' options.
     """
-    from pipegraft.usecases.resources import describe_types  # noqa: PLC0415
-
     described = describe_types(load_plugins())
     unknown = [name for name in types if name not in described]
     if unknown:

@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipegraft.app.connect import LiveConnections
+from pipegraft.app.gray import wait_until_live
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.project import open_project
+from pipegraft.core.views.progress import open_progress
+from pipegraft.iac.rollback import RollbackRequest, roll_back
 
 if TYPE_CHECKING:
-    from pipegraft.actions.rollback import Rollback
+    from pipegraft.iac.rollback import Rollback
 
 __all__ = ["command"]
 
@@ -35,11 +41,6 @@ def command(
     """
     if wait and dry_run:
         raise click.UsageError("--wait has nothing to wait for with --dry-run")
-    from pipegraft.actions.rollback import RollbackRequest, roll_back  # noqa: PLC0415
-    from pipegraft.adapters.clock import SystemClock  # noqa: PLC0415
-    from pipegraft.usecases.connect import LiveConnections  # noqa: PLC0415
-    from pipegraft.usecases.project import open_project  # noqa: PLC0415
-
     project = open_project(directory, load_plugins())
     pipeline = os.environ.get("CI_PIPELINE_URL") or os.environ.get("BUILD_URL") or "local"
     request = RollbackRequest(project.delivery, environment, to, dry_run, pipeline)
@@ -49,9 +50,6 @@ def command(
     else:
         _show(done, environment, dry_run=dry_run)
     if wait:
-        from pipegraft.reports.progress import open_progress  # noqa: PLC0415
-        from pipegraft.usecases.gray import wait_until_live  # noqa: PLC0415
-
         with open_progress() as progress:
             wait_until_live(project, environment, done.commit, progress)
 

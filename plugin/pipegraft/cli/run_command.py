@@ -7,7 +7,10 @@ from pathlib import Path
 
 import click
 
+from pipegraft.app.run import RunRequest, run_stages
 from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
+from pipegraft.core.project import open_project
+from pipegraft.core.views.progress import open_progress
 
 __all__ = ["command"]
 
@@ -44,10 +47,6 @@ def command(
     The release record .pipegraft/release.json says what was done. The same command continues a run
     that was cut short. Inputs may also come from variables PIPEGRAFT_INPUT_<STAGE>_<INPUT>.
     """
-    from pipegraft.reports.progress import open_progress  # noqa: PLC0415
-    from pipegraft.usecases.project import open_project  # noqa: PLC0415
-    from pipegraft.usecases.run import RunRequest, run_stages  # noqa: PLC0415
-
     if origin and not environment:
         raise click.UsageError("expected --env with --from: the environment to carry to")
     promotion = {"iac-bump.from": origin} if origin else {}

@@ -6,6 +6,7 @@ from typing import Literal
 
 import click
 
+from pipegraft.app.inventory import delivery_schema, spec_schema
 from pipegraft.cli.common import load_plugins, print_json
 
 __all__ = ["command"]
@@ -19,7 +20,5 @@ def command(file: Literal["delivery", "app", "environment"]) -> None:
     With the YAML language server, put this line first in delivery.yaml:
     "# yaml-language-server: $schema=.pipegraft/delivery.schema.json"
     """
-    from pipegraft.usecases.inventory import delivery_schema, spec_schema  # noqa: PLC0415
-
     plugins = load_plugins()
     print_json(delivery_schema(plugins) if file == "delivery" else spec_schema(file, plugins))

@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
 
+from pipegraft.appspec.splitting import Move
+from pipegraft.appspec.usecases.split import plan_split, write_split
 from pipegraft.cli.common import json_option, print_json
 from pipegraft.cli.rendering import changes_data, rendering, show_changes, target_option
+from pipegraft.core.views.diff import unified_diff
 
 if TYPE_CHECKING:
-    from pipegraft.model.delivery import Intimacy
-    from pipegraft.ports.resources import Target
-    from pipegraft.usecases.split import Split
+    from pipegraft.appspec.ports.resources import Target
+    from pipegraft.appspec.usecases.split import Split
+    from pipegraft.core.delivery import Intimacy
 
 __all__ = ["command"]
 
@@ -75,9 +79,6 @@ def command(
     Edits app.yaml and the environments, and no other byte of them, and shows what that changes in what is
     rendered. A step that cannot be made is refused with what to add; nothing is written then.
     """
-    from pipegraft.domain.splitting import Move  # noqa: PLC0415
-    from pipegraft.usecases.split import plan_split, write_split  # noqa: PLC0415
-
     split = plan_split(folder, Move(component, to, ports, host, mount, worker, address), rendering(target))
     if not dry_run:
         write_split(split)
@@ -96,10 +97,6 @@ def command(
 
 
 def _show(split: Split, component: str, to: str, *, dry_run: bool) -> None:
-    from rich.console import Console  # noqa: PLC0415
-
-    from pipegraft.reports.diff import unified_diff  # noqa: PLC0415
-
     console = Console(highlight=False, soft_wrap=True)
     if not split.files:
         console.print(f"{component} is {to} already: nothing to do")

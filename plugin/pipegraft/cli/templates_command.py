@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from pipegraft.app.templates import generate
 from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
-from pipegraft.errors import PluginError
+from pipegraft.core.errors import PluginError
 
 __all__ = ["command"]
 
@@ -22,8 +23,6 @@ def command(*, directory: Path, check: bool, as_json: bool) -> int:
     Stages of installed plugins are included. A file there that no definition makes is deleted, unless a
     plugin does not work.
     """
-    from pipegraft.usecases.templates import generate  # noqa: PLC0415
-
     with working_plugins() as plugins:
         generated = generate(directory, plugins)
         broken = [one.name for one in plugins.loaded.values() if one.error]

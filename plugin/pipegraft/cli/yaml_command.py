@@ -5,6 +5,9 @@ from __future__ import annotations
 import click
 
 from pipegraft.cli.common import json_option, print_json
+from pipegraft.iac.usecases.edit_yaml import Assignment, edit_file, read_file, write_file
+from pipegraft.text import yaml
+from pipegraft.text.yaml import split_assignment
 
 __all__ = ["command"]
 
@@ -36,9 +39,6 @@ def get(file: str, path: str, document: int | None, as_json: bool) -> None:
     A scalar is printed as it reads, a collection as YAML. With --json numbers, booleans and null are
     typed where YAML 1.1 and 1.2 agree on them; yes, 0123 and 1e3 are strings.
     """
-    from pipegraft.text import yaml  # noqa: PLC0415
-    from pipegraft.usecases.edit_yaml import read_file  # noqa: PLC0415
-
     text, keys = read_file(file), yaml.parse_path(path)
     if as_json:
         print_json(yaml.get_value(text, keys, document=document, file=file))
@@ -91,8 +91,6 @@ def set_(
     Comments, quotes, indentation and line ends stay. The file is replaced in one step, or not at all:
     what cannot be done exactly is refused with exit code 2.
     """
-    from pipegraft.usecases.edit_yaml import Assignment, edit_file, write_file  # noqa: PLC0415
-
     words = [] if path is None or value is None else [(path, value)]
     if (path is None) != (value is None):
         raise click.UsageError("expected PATH and VALUE together, or neither and --set PATH=VALUE")
@@ -117,8 +115,6 @@ def set_(
 
 
 def _split(word: str) -> tuple[str, str]:
-    from pipegraft.text.yaml import split_assignment  # noqa: PLC0415
-
     found = split_assignment(word)
     if found is None:
         raise click.UsageError(f"expected PATH=VALUE, found {word!r}")

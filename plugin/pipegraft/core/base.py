@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, ClassVar, Self, dataclass_transform
 
-from pipegraft.model.fields import REQUIRED, Check, Converter, Fault, Field, FieldInfo, Invalid, Misplaced
-from pipegraft.model.reading import Reader, Route, Writer, reader_of, writer_of
+from pipegraft.core import schema
+from pipegraft.core.fields import REQUIRED, Check, Converter, Fault, Field, FieldInfo, Invalid, Misplaced
+from pipegraft.core.reading import Reader, Route, Writer, reader_of, writer_of
+from pipegraft.core.schema import schema_of
 
 __all__ = [
     "Declared",
@@ -123,7 +125,7 @@ class Declared:
 
     @classmethod
     def model_read(cls, data: Any, route: Route, faults: list[Fault]) -> Any:
-        """The reader of this class, see `pipegraft.model.reading`."""
+        """The reader of this class, see `pipegraft.core.reading`."""
         if isinstance(data, cls):
             return data
         if not isinstance(data, Mapping):
@@ -216,8 +218,6 @@ class Declared:
     @classmethod
     def model_json_schema(cls) -> dict[str, Any]:
         """JSON Schema (2020-12) of what a file may hold."""
-        from pipegraft.model.schema import schema_of  # noqa: PLC0415 - reads sources, for few commands
-
         return schema_of(cls)
 
     def __setattr__(self, name: str, _value: object) -> None:
@@ -289,9 +289,7 @@ def _keep(
 
 
 def descriptions(model: type[Declared]) -> Mapping[str, str]:
-    """Attribute → what describes it; see `pipegraft.model.schema`."""
-    from pipegraft.model import schema  # noqa: PLC0415 - reads sources, for few commands
-
+    """Attribute → what describes it; see `pipegraft.core.schema`."""
     return schema.descriptions(model)
 
 

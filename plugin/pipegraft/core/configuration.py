@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from pipegraft.errors import ConfigError, Problem
-from pipegraft.model.base import Declared
-from pipegraft.model.fields import Fault, Invalid
-from pipegraft.text.marked import Marked, Route, load_marked
+from pipegraft.core.base import Declared
+from pipegraft.core.errors import ConfigError, Problem
+from pipegraft.core.fields import Fault, Invalid
+from pipegraft.text.yaml_positions import Marked, Route, load_marked
 
 __all__ = ["parse_document", "parse_marked", "validate"]
 
@@ -72,8 +73,6 @@ def _problem(marked: Marked, base: Route, fault: Fault, beside: Iterable[str]) -
     route = (*base, *fault.route)
     dotted = _dotted(route)
     if fault.kind == "unknown":
-        import difflib  # noqa: PLC0415 - for those who mistyped
-
         known = sorted({*fault.known, *(beside if len(fault.route) == 1 else ())})
         close = difflib.get_close_matches(str(route[-1]), known, n=1, cutoff=0.65)
         others = f"remove it, or use one of: {', '.join(known)}" if known else "remove it"

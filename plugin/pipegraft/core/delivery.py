@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pipegraft.model.base import Declared, DottedPath, Duration, Name, RelativePath
-from pipegraft.model.fields import Field, Misplaced, model_validator
-from pipegraft.model.registry_address import RegistryAddress
+from pipegraft.core.base import Declared, DottedPath, Duration, Name, RelativePath
+from pipegraft.core.fields import Field, Misplaced, model_validator
+from pipegraft.core.registry_address import RegistryAddress
 
 __all__ = [
     "BuildCache",

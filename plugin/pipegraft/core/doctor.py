@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from pipegraft.errors import PluginError
-from pipegraft.model.delivery import Delivery
-from pipegraft.ports.clock import Clock
-from pipegraft.ports.stage import Connections, Requirement
+from pipegraft.core.clock import Clock
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import PluginError
+from pipegraft.core.stage import Connections, Requirement
 
 __all__ = ["Diagnosis", "Examination", "Health", "Patient", "addresses_of"]
 

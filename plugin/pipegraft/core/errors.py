@@ -27,9 +27,8 @@ Anything else that escapes is a defect in Pipegraft: exit 70.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import ClassVar
-
-from pipegraft.values import dataclass
 
 __all__ = [
     "AccessDenied",

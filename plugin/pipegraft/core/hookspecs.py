@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pluggy
 
-from pipegraft.values import dataclass
-
 if TYPE_CHECKING:  # a command imports only what it uses
-    from pipegraft.model.maturity import Signal
-    from pipegraft.ports.examination import Examination
-    from pipegraft.ports.images import ImageToSign
-    from pipegraft.ports.plugins import (
+    from pipegraft.appspec.ports.resources import ResourceProvider
+    from pipegraft.core.doctor import Examination
+    from pipegraft.core.plugin_values import (
         CiSystem,
         GitOpsEnginePlugin,
         ImageBuilderPlugin,
@@ -29,9 +27,10 @@ if TYPE_CHECKING:  # a command imports only what it uses
         MetricSourcePlugin,
         TrafficRouterPlugin,
     )
-    from pipegraft.ports.progress import Event
-    from pipegraft.ports.resources import ResourceProvider
-    from pipegraft.ports.stage import Stage, StageContext
+    from pipegraft.core.progress import Event
+    from pipegraft.core.stage import Stage, StageContext
+    from pipegraft.images.ports.builders import ImageToSign
+    from pipegraft.maturity.model import Signal
 
 __all__ = [
     "CI_SYSTEMS",
@@ -53,7 +52,7 @@ __all__ = [
 
 PROJECT = "pipegraft"
 HOOKS_VERSION = "1"
-"""Rises when a hook changes in a way that a plugin notices; see `pipegraft.manager`."""
+"""Rises when a hook changes in a way that a plugin notices; see `pipegraft.core.manager`."""
 _hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 """Marks a function of a plugin as the implementation of the hook of the same name."""
@@ -65,8 +64,8 @@ def pipegraft_stages() -> Iterable[Stage]:
 
     Example::
 
-        from pipegraft.hookspecs import hookimpl
-        from pipegraft.ports.stage import Stage
+        from pipegraft.core.hookspecs import hookimpl
+        from pipegraft.core.stage import Stage
 
         def run(context, inputs):
             context.report("progress", "hello")
@@ -369,29 +368,31 @@ class Kind(Generic[T]):
         return found
 
 
-STAGES: Kind[Stage] = Kind("pipegraft_stages", "pipegraft.ports.stage.Stage", "stage")
-CI_SYSTEMS: Kind[CiSystem] = Kind("pipegraft_ci_systems", "pipegraft.ports.plugins.CiSystem", "CI system")
+STAGES: Kind[Stage] = Kind("pipegraft_stages", "pipegraft.core.stage.Stage", "stage")
+CI_SYSTEMS: Kind[CiSystem] = Kind(
+    "pipegraft_ci_systems", "pipegraft.core.plugin_values.CiSystem", "CI system"
+)
 IMAGE_BUILDERS: Kind[ImageBuilderPlugin] = Kind(
-    "pipegraft_image_builders", "pipegraft.ports.plugins.ImageBuilderPlugin", "image builder"
+    "pipegraft_image_builders", "pipegraft.core.plugin_values.ImageBuilderPlugin", "image builder"
 )
 GITOPS_ENGINES: Kind[GitOpsEnginePlugin] = Kind(
-    "pipegraft_gitops_engines", "pipegraft.ports.plugins.GitOpsEnginePlugin", "GitOps engine"
+    "pipegraft_gitops_engines", "pipegraft.core.plugin_values.GitOpsEnginePlugin", "GitOps engine"
 )
-JUDGES: Kind[JudgePlugin] = Kind("pipegraft_judges", "pipegraft.ports.plugins.JudgePlugin", "judge")
+JUDGES: Kind[JudgePlugin] = Kind("pipegraft_judges", "pipegraft.core.plugin_values.JudgePlugin", "judge")
 METRIC_SOURCES: Kind[MetricSourcePlugin] = Kind(
-    "pipegraft_metric_sources", "pipegraft.ports.plugins.MetricSourcePlugin", "metric source"
+    "pipegraft_metric_sources", "pipegraft.core.plugin_values.MetricSourcePlugin", "metric source"
 )
 RESOURCE_PROVIDERS: Kind[ResourceProvider] = Kind(
-    "pipegraft_resource_providers", "pipegraft.ports.resources.ResourceProvider", "resource provider"
+    "pipegraft_resource_providers", "pipegraft.appspec.ports.resources.ResourceProvider", "resource provider"
 )
 TRAFFIC_ROUTERS: Kind[TrafficRouterPlugin] = Kind(
-    "pipegraft_traffic_routers", "pipegraft.ports.plugins.TrafficRouterPlugin", "traffic router"
+    "pipegraft_traffic_routers", "pipegraft.core.plugin_values.TrafficRouterPlugin", "traffic router"
 )
 EXAMINATIONS: Kind[Examination] = Kind(
-    "pipegraft_examinations", "pipegraft.ports.examination.Examination", "examination"
+    "pipegraft_examinations", "pipegraft.core.doctor.Examination", "examination"
 )
 MATURITY_SIGNALS: Kind[Signal] = Kind(
-    "pipegraft_maturity_signals", "pipegraft.model.maturity.Signal", "maturity signal"
+    "pipegraft_maturity_signals", "pipegraft.maturity.model.Signal", "maturity signal"
 )
 
 KINDS: tuple[Kind[Any], ...] = (

@@ -6,10 +6,11 @@ import os
 import sys
 from collections.abc import Iterable
 from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipegraft.hookspecs import PROJECT
+from pipegraft.core.hookspecs import PROJECT
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -21,8 +22,6 @@ def installed_plugins() -> Iterable[EntryPoint]:
     """The entry points of our group, without the cost of `importlib.metadata` where there surely are none."""
     if not (_unusual_finders() or any(map(_declares_plugins, sys.path))):
         return ()
-    from importlib.metadata import entry_points  # noqa: PLC0415 - takes as long as all the rest here
-
     return entry_points(group=PROJECT)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import threading
 import warnings
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
-from pipegraft import __version__, hookspecs
-from pipegraft.errors import PipegraftError, PluginError, UsageError
-from pipegraft.hookspecs import HOOKS_VERSION, PROJECT, Kind
-from pipegraft.installed import installed_plugins
-from pipegraft.ports.images import ImageToSign
-from pipegraft.ports.progress import Event
-from pipegraft.ports.stage import Stage, StageContext
+from pipegraft import __version__
+from pipegraft.core import hookspecs
+from pipegraft.core.errors import PipegraftError, PluginError, UsageError
+from pipegraft.core.hookspecs import HOOKS_VERSION, PROJECT, Kind
+from pipegraft.core.installed import installed_plugins
+from pipegraft.core.progress import Event
+from pipegraft.core.stage import Stage, StageContext
+from pipegraft.images.ports.builders import ImageToSign
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -231,8 +233,6 @@ class Plugins:
         return found
 
     def _advice(self, name: str, known: Iterable[str]) -> str:
-        import difflib  # noqa: PLC0415 - for those who mistyped
-
         close = difflib.get_close_matches(name, list(known), n=1)
         if close:
             return f"write '{close[0]}'"
@@ -270,7 +270,7 @@ class Plugins:
         for implementation in getattr(self._pluggy.hook, hook).get_hookimpls():
             try:
                 _call(implementation, **arguments)
-            except Exception as error:  # noqa: BLE001 - an observer must not change what it observes
+            except Exception as error:  # noqa: BLE001 - a guard that cannot answer must not let pass
                 told.report("warning", f"plugin {implementation.plugin_name}: {hook}: {_describe(error)}")
 
     def sign(self, image: ImageToSign) -> None:

@@ -6,10 +6,10 @@ import graphlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipegraft.errors import UsageError
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.plan import Plan, PlannedStage
-from pipegraft.ports.stage import Stage
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import UsageError
+from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.stage import Stage
 
 __all__ = ["make_plan", "select"]
 

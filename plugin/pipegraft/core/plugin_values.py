@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from pipegraft.values import dataclass
 
 if TYPE_CHECKING:  # a command imports only what it uses
     from pathlib import Path
 
-    from pipegraft.model.base import Declared
-    from pipegraft.model.injection import Injection, InjectionRequest
-    from pipegraft.model.release import Source
-    from pipegraft.ports.engine import EngineRequest, GitOpsEngine, VerdictRule
-    from pipegraft.ports.images import ImageBuilder
-    from pipegraft.ports.judge import Judge
-    from pipegraft.ports.metrics import MetricRequest, MetricSource
-    from pipegraft.ports.rollout import Rollout, RolloutRule
-    from pipegraft.ports.stage import Stage
-    from pipegraft.ports.traffic import ClusterRouter, TrafficRouter
+    from pipegraft.appspec.ports.traffic import ClusterRouter, TrafficRouter
+    from pipegraft.ci.model import Injection, InjectionRequest
+    from pipegraft.core.base import Declared
+    from pipegraft.core.release import Source
+    from pipegraft.core.stage import Stage
+    from pipegraft.gate.ports import EngineRequest, GitOpsEngine, VerdictRule
+    from pipegraft.gray.ports.judge import Judge
+    from pipegraft.gray.ports.metrics import MetricRequest, MetricSource
+    from pipegraft.gray.ports.rollout import Rollout, RolloutRule
+    from pipegraft.images.ports.builders import ImageBuilder
 
 __all__ = [
     "CiSystem",

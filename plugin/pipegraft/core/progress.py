@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
-
-from pipegraft.values import dataclass
 
 __all__ = ["Event", "Progress", "RecordingProgress"]
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipegraft.domain.configuration import parse_marked, validate
-from pipegraft.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.hookspecs import GITOPS_ENGINES, JUDGES, METRIC_SOURCES, TRAFFIC_ROUTERS, Kind
-from pipegraft.manager import Plugins
-from pipegraft.model.base import Declared
-from pipegraft.model.delivery import Delivery, Gray
-from pipegraft.text.marked import Marked, Route, load_marked
-from pipegraft.values import dataclass
+from pipegraft.core.base import Declared
+from pipegraft.core.configuration import parse_marked, validate
+from pipegraft.core.delivery import Delivery, Gray
+from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
+from pipegraft.core.hookspecs import GITOPS_ENGINES, JUDGES, METRIC_SOURCES, TRAFFIC_ROUTERS, Kind
+from pipegraft.core.manager import Plugins
+from pipegraft.text.yaml_positions import Marked, Route, load_marked
 
 __all__ = ["DELIVERY_FILE", "Project", "open_project", "read_text"]
 

@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Union
 
-from pipegraft.model.fields import Check, Converter, Fault, FieldInfo
+from pipegraft.core.fields import Check, Converter, Fault, FieldInfo
 
 __all__ = ["Reader", "Writer", "reader_of", "writer_of"]
 

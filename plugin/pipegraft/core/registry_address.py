@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pipegraft.model.fields import Check
+from pipegraft.core.fields import Check
 
 __all__ = ["REGISTRY_HOST", "RegistryAddress"]
 

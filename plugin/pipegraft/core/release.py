@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pipegraft.model.appspec import ReleaseMark
-from pipegraft.model.base import Declared, Name
-from pipegraft.model.fields import Field
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.core.base import Declared, Name
+from pipegraft.core.fields import Field
 
 __all__ = [
     "BuiltImage",

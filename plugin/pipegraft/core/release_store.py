@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from pipegraft.model.release import Release
+from pipegraft.core.release import Release
 
 __all__ = ["FakeReleaseStore", "ReleaseStore"]
 

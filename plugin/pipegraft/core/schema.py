@@ -12,10 +12,10 @@ import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pipegraft.model.fields import Check, Converter, FieldInfo
+from pipegraft.core.fields import Check, Converter, FieldInfo
 
 if TYPE_CHECKING:
-    from pipegraft.model.base import Declared
+    from pipegraft.core.base import Declared
 
 __all__ = ["descriptions", "schema_of"]
 

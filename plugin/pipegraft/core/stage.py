@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from pipegraft.errors import PluginError
-from pipegraft.model.base import Declared
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.release import EnvironmentRelease, Release
-from pipegraft.ports.iac import IacBatch, IacHistory, IacRepository
-from pipegraft.ports.progress import Event, Progress
-from pipegraft.values import dataclass
+from pipegraft.core.base import Declared
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import PluginError
+from pipegraft.core.progress import Event, Progress
+from pipegraft.core.release import EnvironmentRelease, Release
+from pipegraft.iac.ports.repository import IacBatch, IacHistory, IacRepository
 
 if TYPE_CHECKING:  # a command imports only what it uses
-    from pipegraft.ports.clock import Clock
-    from pipegraft.ports.engine import GitOpsEngine, VerdictRule
-    from pipegraft.ports.images import ImageBuilder, ImageToSign
-    from pipegraft.ports.judge import Judge
-    from pipegraft.ports.metrics import MetricSource
-    from pipegraft.ports.registry import ReferringRegistry
-    from pipegraft.ports.release_store import ReleaseStore
-    from pipegraft.ports.rollout import Rollout, RolloutRule
+    from pipegraft.core.clock import Clock
+    from pipegraft.core.release_store import ReleaseStore
+    from pipegraft.gate.ports import GitOpsEngine, VerdictRule
+    from pipegraft.gray.ports.judge import Judge
+    from pipegraft.gray.ports.metrics import MetricSource
+    from pipegraft.gray.ports.rollout import Rollout, RolloutRule
+    from pipegraft.images.ports.builders import ImageBuilder, ImageToSign
+    from pipegraft.images.ports.registry import ReferringRegistry
 
 __all__ = [
     "NAMING",

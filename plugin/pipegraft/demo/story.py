@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipegraft.errors import DeliveryRefused
-from pipegraft.ports.iac import Commit
-from pipegraft.usecases.demo.traffic import Traffic, ask
-from pipegraft.usecases.demo.world import World
+from pipegraft.core.errors import DeliveryRefused
+from pipegraft.demo.traffic import Traffic, ask
+from pipegraft.demo.world import World
+from pipegraft.iac.ports.repository import Commit
 
 __all__ = ["DemoResult", "Narrator", "run_demo"]
 

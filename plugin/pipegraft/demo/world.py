@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipegraft.errors import SyncFailed, UsageError
+from pipegraft.core.errors import SyncFailed, UsageError
 
 __all__ = ["World", "example"]
 
@@ -43,7 +43,7 @@ def example() -> Path:
     Raises:
         UsageError: this installation came without it.
     """
-    package = Path(__file__).parents[2]
+    package = Path(__file__).parents[1]
     for folder in (package / "examples" / "shop", package.parents[1] / "examples" / "shop"):
         if (folder / "delivery.yaml").is_file():
             return folder

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from pipegraft.ports.runtime import Instance, Phase, Workload
+from pipegraft.engine.ports import Instance, Phase, Workload
 
 __all__ = ["DEADLINE", "Failures", "Health", "History", "Step", "WorkloadHealth", "reconcile"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipegraft.ports.engine import State, Status, Verdict
+from pipegraft.gate.ports import State, Status, Verdict
 
 __all__ = ["verdict"]
 
@@ -14,7 +14,7 @@ def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
     """Succeeded once the target or a descendant is live and healthy; failed once it is known not to be.
 
     Arguments:
-        status: see `pipegraft.usecases.engine.status.describe`.
+        status: see `pipegraft.engine.usecases.status.describe`.
         at_target: whether a revision is the target or a descendant of it.
     """
     revision = status["revision"]

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.errors import AccessDenied, UsageError
+from pipegraft.core.errors import AccessDenied, UsageError
 
 __all__ = ["Push", "read_push", "same_repository"]
 

@@ -7,18 +7,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.domain.appspec import Resolved
-from pipegraft.domain.pods import Member, Pod, volume_kind
-from pipegraft.domain.quantities import amount_of
-from pipegraft.domain.rendering.parts import versions
-from pipegraft.domain.rendering.routes import http_route_of, is_routed
-from pipegraft.domain.resources.local import HOSTED_KIND, read_hosted
-from pipegraft.domain.runtime_support import Support, Treatment, declared_keys
-from pipegraft.errors import ConfigError, Problem
-from pipegraft.model.appspec import EnvValue, Reference
-from pipegraft.model.traits import Probe, Security, Update, Volume
-from pipegraft.ports.resources import HostedResource
-from pipegraft.ports.runtime import (
+from pipegraft.appspec.model.spec import EnvValue, Reference
+from pipegraft.appspec.model.traits import Probe, Security, Update, Volume
+from pipegraft.appspec.pods import Member, Pod, volume_kind
+from pipegraft.appspec.ports.resources import HostedResource
+from pipegraft.appspec.ports.traffic import Backend, Choice, Route
+from pipegraft.appspec.quantities import amount_of
+from pipegraft.appspec.rendering.common import versions
+from pipegraft.appspec.rendering.routes import http_route_of, is_routed
+from pipegraft.appspec.resources.local import HOSTED_KIND, read_hosted
+from pipegraft.appspec.runtime_support import Support, Treatment, declared_keys
+from pipegraft.appspec.spec import Resolved
+from pipegraft.core.errors import ConfigError, Problem
+from pipegraft.engine.ports import (
     Confinement,
     Container,
     Folder,
@@ -29,7 +30,6 @@ from pipegraft.ports.runtime import (
     SecretKey,
     Workload,
 )
-from pipegraft.ports.traffic import Backend, Choice, Route
 
 __all__ = ["Plan", "RouteSpec", "plan_of", "routes"]
 

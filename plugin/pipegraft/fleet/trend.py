@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipegraft.model.fleet import PipelineRun
+from pipegraft.fleet.model import PipelineRun
 
 __all__ = ["Tally", "Trend", "compare", "tally"]
 

@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from pipegraft.errors import UsageError
-from pipegraft.model.fleet import ForgeProject
+from pipegraft.core.errors import UsageError
+from pipegraft.fleet.model import ForgeProject
 
 __all__ = ["in_order", "leave_out", "matches", "out_of_reach", "parse_steps", "wave_sizes"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pipegraft.model.base import Declared, Name
-from pipegraft.model.fields import Check, Field
+from pipegraft.core.base import Declared, Name
+from pipegraft.core.fields import Check, Field
 
 __all__ = ["EngineApplication", "EngineFile"]
 

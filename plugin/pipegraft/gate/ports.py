@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipegraft.ports.clock import Clock, FakeClock
-from pipegraft.values import dataclass
+from pipegraft.core.clock import Clock, FakeClock
 
 __all__ = [
     "EngineRequest",

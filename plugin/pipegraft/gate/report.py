@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from pipegraft.model.release import GateResource, GateResult
+from pipegraft.core.release import GateResource, GateResult
 
 __all__ = ["junit_xml"]
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from pipegraft.actions.gray_branch import take_back_unserved
-from pipegraft.actions.taken_back import taken_back
-from pipegraft.actions.wait import Patience, Waited, follow_revision
-from pipegraft.domain.gate_report import junit_xml
-from pipegraft.errors import PipegraftError, SyncFailed, UsageError
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.base import Duration
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.fields import Field
-from pipegraft.model.release import GateResource, GateResult
-from pipegraft.ports.engine import State, Verdict
-from pipegraft.ports.stage import Stage, StageContext, StageInputs
+from pipegraft.core.base import Duration
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import PipegraftError, SyncFailed, UsageError
+from pipegraft.core.fields import Field
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.release import GateResource, GateResult
+from pipegraft.core.stage import Stage, StageContext, StageInputs
+from pipegraft.gate.ports import State, Verdict
+from pipegraft.gate.report import junit_xml
+from pipegraft.gate.waiting import Patience, Waited, follow_revision
+from pipegraft.gray.branch import take_back_unserved
+from pipegraft.gray.rollback_detection import taken_back
 
 __all__ = ["SyncGateInputs", "pipegraft_stages", "run"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from pipegraft.errors import AccessDenied, OutsideError, PipegraftError, SyncFailed
-from pipegraft.ports.clock import Clock
-from pipegraft.ports.engine import GitOpsEngine, State, Verdict, VerdictRule
-from pipegraft.ports.iac import IacHistory
-from pipegraft.ports.progress import Event, Progress
+from pipegraft.core.clock import Clock
+from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError, SyncFailed
+from pipegraft.core.progress import Event, Progress
+from pipegraft.gate.ports import GitOpsEngine, State, Verdict, VerdictRule
+from pipegraft.iac.ports.repository import IacHistory
 
 __all__ = ["Patience", "Waited", "follow_revision", "wait_for_revision"]
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 from math import inf
 from typing import Any
 
-from pipegraft.domain.gray.history import Span
-from pipegraft.domain.judging.conclusion import present_step
-from pipegraft.errors import OutsideError, PipegraftError, UsageError
-from pipegraft.model.judgement import Answer, Judgement, JudgePolicy
-from pipegraft.model.observation import ArmCounts, Observation
-from pipegraft.ports.judge import Judge
-from pipegraft.ports.metrics import Arms, MetricSource
-from pipegraft.ports.progress import Event, Progress
+from pipegraft.core.errors import OutsideError, PipegraftError, UsageError
+from pipegraft.core.progress import Event, Progress
+from pipegraft.gray.history import Span
+from pipegraft.gray.judging.conclusion import present_step
+from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy
+from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.ports.judge import Judge
+from pipegraft.gray.ports.metrics import Arms, MetricSource
 
 __all__ = ["GrayWatch", "together"]
 

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
-from pipegraft.domain.gray.history import Chapter
-from pipegraft.domain.gray.machine import Do
-from pipegraft.domain.gray.policy import judge_policy
-from pipegraft.domain.gray.record import part_of, total
-from pipegraft.errors import OutsideError
-from pipegraft.model.delivery import Gray
-from pipegraft.model.judgement import Answer, Judgement, JudgePolicy
-from pipegraft.model.observation import ArmCounts, Observation
-from pipegraft.ports.judge import Judge
-from pipegraft.ports.metrics import MetricSource
-from pipegraft.ports.stage import StageContext
+from pipegraft.core.delivery import Gray
+from pipegraft.core.errors import OutsideError
+from pipegraft.core.stage import StageContext
+from pipegraft.gray.history import Chapter
+from pipegraft.gray.machine import Do
+from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy
+from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.policy import judge_policy
+from pipegraft.gray.ports.judge import Judge
+from pipegraft.gray.ports.metrics import MetricSource
+from pipegraft.gray.record import part_of, total
 
 __all__ = ["Baked", "GrayBake", "watch_promoted"]
 

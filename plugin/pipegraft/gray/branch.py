@@ -6,21 +6,21 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipegraft.actions.rewrite import Changes, Read, rewrite
-from pipegraft.domain.appspec import Resolved, resolve
-from pipegraft.domain.commit_message import GATE, commit_message, release_trailers
-from pipegraft.domain.environment_file import app_path, environment_path, read_environment
-from pipegraft.domain.gray import edits
-from pipegraft.domain.gray.history import Chapter, step_name
-from pipegraft.domain.gray.machine import Do, Move, Standing, apply_move, refused, standing_of
-from pipegraft.domain.gray.record import OBSERVED
-from pipegraft.domain.resources.binding import UNBOUND
-from pipegraft.errors import ConfigError, UsageError
-from pipegraft.model.delivery import Gray
-from pipegraft.model.release import Source
-from pipegraft.ports.clock import Clock
-from pipegraft.ports.iac import Commit
-from pipegraft.ports.stage import IacBranch, StageContext
+from pipegraft.appspec.environment_file import app_path, environment_path, read_environment
+from pipegraft.appspec.resources.binding import UNBOUND
+from pipegraft.appspec.spec import Resolved, resolve
+from pipegraft.core.clock import Clock
+from pipegraft.core.delivery import Gray
+from pipegraft.core.errors import ConfigError, UsageError
+from pipegraft.core.release import Source
+from pipegraft.core.stage import IacBranch, StageContext
+from pipegraft.gray import edits
+from pipegraft.gray.history import Chapter, step_name
+from pipegraft.gray.machine import Do, Move, Standing, apply_move, refused, standing_of
+from pipegraft.gray.record import OBSERVED
+from pipegraft.iac.commit_message import GATE, commit_message, release_trailers
+from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
+from pipegraft.iac.ports.repository import Commit
 
 __all__ = ["GrayBranch", "GraySubject", "Look", "standing_source", "take_back_unserved"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipegraft.errors import EditRefused
+from pipegraft.core.errors import EditRefused
 from pipegraft.text.yaml import Edit, Path, Put, Remove, Set, apply, get_value
 from pipegraft.text.yaml.reading import Read
 
@@ -94,7 +94,7 @@ def _restore(stable: str, path: Path, file: str) -> Edit:
 
 
 def _leaves(value: Read, path: Path) -> Iterator[tuple[Path, Read]]:
-    """Everything that overlays replace whole, with its path; see `pipegraft.domain.merging`."""
+    """Everything that overlays replace whole, with its path; see `pipegraft.appspec.merging`."""
     if isinstance(value, dict) and value and path[3:-1] != _VARIABLES:
         for key, item in value.items():
             yield from _leaves(item, (*path, key))

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipegraft.domain.gray.machine import Do, Move
-from pipegraft.domain.gray.record import OBSERVED, from_trailer
-from pipegraft.model.observation import Observation
-from pipegraft.ports.iac import Commit
+from pipegraft.gray.machine import Do, Move
+from pipegraft.gray.model.observation import Observation
+from pipegraft.gray.record import OBSERVED, from_trailer
+from pipegraft.iac.ports.repository import Commit
 
 __all__ = ["Chapter", "Span", "ToldRelease", "step_name", "told_releases", "weight_of"]
 

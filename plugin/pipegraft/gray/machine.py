@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from pipegraft.domain.gray import edits
-from pipegraft.errors import UsageError
-from pipegraft.model.appspec import AppEnvironment
-from pipegraft.model.judgement import Answer, Judgement
+from pipegraft.appspec.model.spec import AppEnvironment
+from pipegraft.core.errors import UsageError
+from pipegraft.gray import edits
+from pipegraft.gray.model.judgement import Answer, Judgement
 
 __all__ = [
     "Command",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipegraft.domain.bump.state import read_state, state_path
-from pipegraft.domain.environment_file import environment_path, images_of, read_environment
-from pipegraft.domain.verdicts.rollouts import runs_release
-from pipegraft.errors import UsageError
-from pipegraft.model.release import EnvironmentRelease
-from pipegraft.ports.stage import StageContext
+from pipegraft.appspec.environment_file import environment_path, images_of, read_environment
+from pipegraft.core.errors import UsageError
+from pipegraft.core.release import EnvironmentRelease
+from pipegraft.core.stage import StageContext
+from pipegraft.gray.rollout_verdicts import runs_release
+from pipegraft.iac.bump.state import read_state, state_path
 
 __all__ = ["RolloutRelease"]
 

@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipegraft.actions.gray_watch import GrayWatch
-from pipegraft.actions.rollback import RollbackRequest, roll_back
-from pipegraft.actions.rollout_release import RolloutRelease
-from pipegraft.actions.wait import Patience, wait_for_revision
-from pipegraft.domain.gray.policy import judge_policy
-from pipegraft.domain.gray.record import as_data, look_data
-from pipegraft.errors import Held, RolledBack
-from pipegraft.model.delivery import Gray
-from pipegraft.model.judgement import Answer, Judgement
-from pipegraft.model.release import EnvironmentRelease, GrayStep
-from pipegraft.ports.engine import State
-from pipegraft.ports.rollout import Rollout, RolloutPhase, RolloutVerdict
-from pipegraft.ports.stage import StageContext
+from pipegraft.core.delivery import Gray
+from pipegraft.core.errors import Held, RolledBack
+from pipegraft.core.release import EnvironmentRelease, GrayStep
+from pipegraft.core.stage import StageContext
+from pipegraft.gate.ports import State
+from pipegraft.gate.waiting import Patience, wait_for_revision
+from pipegraft.gray.analysis import GrayWatch
+from pipegraft.gray.model.judgement import Answer, Judgement
+from pipegraft.gray.observed_release import RolloutRelease
+from pipegraft.gray.policy import judge_policy
+from pipegraft.gray.ports.rollout import Rollout, RolloutPhase, RolloutVerdict
+from pipegraft.gray.record import as_data, look_data
+from pipegraft.iac.rollback import RollbackRequest, roll_back
 
 __all__ = ["RolloutDrive"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipegraft.model.delivery import Gray, Metric
-from pipegraft.model.judgement import JudgePolicy, MetricPolicy
+from pipegraft.core.delivery import Gray, Metric
+from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy
 
 __all__ = ["judge_policy"]
 

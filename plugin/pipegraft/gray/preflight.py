@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipegraft.domain.appspec import Resolved
-from pipegraft.domain.rendering.routes import other_routers
-from pipegraft.errors import UsageError
-from pipegraft.ports.metrics import MetricSource
+from pipegraft.appspec.rendering.routes import other_routers
+from pipegraft.appspec.spec import Resolved
+from pipegraft.core.errors import UsageError
+from pipegraft.gray.ports.metrics import MetricSource
 
 __all__ = ["check_before_traffic"]
 

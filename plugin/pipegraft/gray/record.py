@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipegraft.errors import UsageError
-from pipegraft.model.judgement import Evidence, Judgement
-from pipegraft.model.observation import ArmCounts, Histogram, Observation
+from pipegraft.core.errors import UsageError
+from pipegraft.gray.model.judgement import Evidence, Judgement
+from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
 
 __all__ = ["OBSERVED", "as_data", "from_trailer", "look_data", "part_of", "to_trailer", "total"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipegraft.domain.bump.state import read_state, state_path
-from pipegraft.domain.environment_file import environment_path, read_environment
-from pipegraft.errors import PipegraftError
-from pipegraft.ports.iac import IacRepository
+from pipegraft.appspec.environment_file import environment_path, read_environment
+from pipegraft.core.errors import PipegraftError
+from pipegraft.iac.bump.state import read_state, state_path
+from pipegraft.iac.ports.repository import IacRepository
 
 __all__ = ["taken_back"]
 

@@ -13,23 +13,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pipegraft.actions.gray_bake import watch_promoted
-from pipegraft.actions.gray_branch import GrayBranch, GraySubject, Look
-from pipegraft.actions.gray_checks import check_before_traffic
-from pipegraft.actions.gray_watch import GrayWatch, together
-from pipegraft.actions.wait import Patience, wait_for_revision
-from pipegraft.domain.commit_message import gate_trailer
-from pipegraft.domain.gray.history import Chapter, step_name
-from pipegraft.domain.gray.machine import Do, Move, Standing, next_move, refused
-from pipegraft.domain.gray.policy import judge_policy
-from pipegraft.domain.gray.record import as_data, from_trailer, look_data, to_trailer
-from pipegraft.domain.gray.weights import weight_mismatch
-from pipegraft.domain.rendering.routes import gray_gets_more
-from pipegraft.errors import Held, Locked, RolledBack, SyncFailed, Unreachable, UsageError
-from pipegraft.model.delivery import Gray
-from pipegraft.model.judgement import Judgement
-from pipegraft.model.release import EnvironmentRelease, GrayStep, GrayWatched, Source
-from pipegraft.ports.stage import StageContext
+from pipegraft.appspec.rendering.routes import gray_gets_more
+from pipegraft.core.delivery import Gray
+from pipegraft.core.errors import Held, Locked, RolledBack, SyncFailed, Unreachable, UsageError
+from pipegraft.core.release import EnvironmentRelease, GrayStep, GrayWatched, Source
+from pipegraft.core.stage import StageContext
+from pipegraft.gate.waiting import Patience, wait_for_revision
+from pipegraft.gray.analysis import GrayWatch, together
+from pipegraft.gray.bake import watch_promoted
+from pipegraft.gray.branch import GrayBranch, GraySubject, Look
+from pipegraft.gray.history import Chapter, step_name
+from pipegraft.gray.machine import Do, Move, Standing, next_move, refused
+from pipegraft.gray.model.judgement import Judgement
+from pipegraft.gray.policy import judge_policy
+from pipegraft.gray.preflight import check_before_traffic
+from pipegraft.gray.record import as_data, from_trailer, look_data, to_trailer
+from pipegraft.gray.weights import weight_mismatch
+from pipegraft.iac.commit_message import gate_trailer
 
 __all__ = ["GrayDrive", "Pace"]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from pipegraft.domain.verdicts.conditions import condition, is_observed, said, time_of
-from pipegraft.ports.rollout import RolloutPhase, RolloutSeen, RolloutVerdict
+from pipegraft.gate.verdicts.conditions import condition, is_observed, said, time_of
+from pipegraft.gray.ports.rollout import RolloutPhase, RolloutSeen, RolloutVerdict
 
 __all__ = ["argo_rollouts", "flagger", "images_in", "kruise_rollout", "runs_release"]
 

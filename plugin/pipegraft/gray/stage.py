@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipegraft.actions.gray_branch import standing_source
-from pipegraft.actions.gray_drive import GrayDrive, Pace
-from pipegraft.actions.rollout_drive import RolloutDrive
-from pipegraft.errors import UsageError
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.base import Duration
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.fields import Field
-from pipegraft.ports.stage import Stage, StageContext, StageInputs
+from pipegraft.core.base import Duration
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import UsageError
+from pipegraft.core.fields import Field
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.stage import Stage, StageContext, StageInputs
+from pipegraft.gray.branch import standing_source
+from pipegraft.gray.observed_rollout import RolloutDrive
+from pipegraft.gray.rollout_controller import GrayDrive, Pace
 
 __all__ = ["GrayReleaseInputs", "pipegraft_stages", "run"]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from math import lgamma, log
 from typing import Final
 
-from pipegraft.model.observation import Observation
+from pipegraft.gray.model.observation import Observation
 
 __all__ = ["weight_mismatch"]
 

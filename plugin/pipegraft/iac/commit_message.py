@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pipegraft.model.release import GateResult, Source
+from pipegraft.core.release import GateResult, Source
 
 __all__ = ["GATE", "commit_message", "gate_trailer", "release_trailers"]
 

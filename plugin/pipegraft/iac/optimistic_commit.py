@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from pipegraft.errors import (
+from pipegraft.core.clock import Clock
+from pipegraft.core.errors import (
     DeliveryRefused,
     Locked,
     OutsideError,
@@ -21,8 +22,7 @@ from pipegraft.errors import (
     Unreachable,
     UsageError,
 )
-from pipegraft.ports.clock import Clock
-from pipegraft.ports.iac import IacBatch, IacRepository
+from pipegraft.iac.ports.repository import IacBatch, IacRepository
 
 __all__ = ["Batch", "Change", "Changes", "Read", "Rewritten", "rewrite", "rewrite_all"]
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from pipegraft.actions.rewrite import Change, Changes, Read
-from pipegraft.domain.environment_file import app_path, read_environment
-from pipegraft.domain.rendered import environment_of, rendered_path
-from pipegraft.errors import UsageError
-from pipegraft.ports.iac import Commit
-from pipegraft.ports.stage import IacBranch
+from pipegraft.appspec.environment_file import app_path, read_environment
+from pipegraft.appspec.rendered_files import environment_of, rendered_path
+from pipegraft.core.errors import UsageError
+from pipegraft.core.stage import IacBranch
+from pipegraft.iac.optimistic_commit import Change, Changes, Read
+from pipegraft.iac.ports.repository import Commit
 
 __all__ = ["Render", "RenderedBranch"]
 

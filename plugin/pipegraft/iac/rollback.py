@@ -7,23 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
 
-from pipegraft.actions.rewrite import Changes, Read, rewrite
-from pipegraft.domain.bump.state import (
+from pipegraft.appspec.environment_file import environment_path, read_environment
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.core.clock import Clock
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import Conflict, UsageError
+from pipegraft.core.release import Source
+from pipegraft.core.stage import IacBranch
+from pipegraft.iac.bump.state import (
     EnvironmentState,
     read_state,
     state_path,
     without_taken_back,
     write_state,
 )
-from pipegraft.domain.commit_message import commit_message, release_trailers
-from pipegraft.domain.environment_file import environment_path, read_environment
-from pipegraft.errors import Conflict, UsageError
-from pipegraft.model.appspec import ReleaseMark
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.release import Source
-from pipegraft.ports.clock import Clock
-from pipegraft.ports.iac import Commit
-from pipegraft.ports.stage import IacBranch
+from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
+from pipegraft.iac.ports.repository import Commit
 
 __all__ = ["Rollback", "RollbackRequest", "roll_back"]
 

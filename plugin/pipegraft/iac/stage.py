@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 
-from pipegraft.actions.bump import prepare_bump, record_bump, record_newer, show_bump
-from pipegraft.actions.rewrite import rewrite
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.base import Duration, Name
-from pipegraft.model.fields import Field
-from pipegraft.ports.iac import NewerProposed
-from pipegraft.ports.stage import Requirement, Stage, StageContext, StageInputs
+from pipegraft.core.base import Duration, Name
+from pipegraft.core.fields import Field
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.stage import Requirement, Stage, StageContext, StageInputs
+from pipegraft.iac.bump.apply import prepare_bump, record_bump, record_newer, show_bump
+from pipegraft.iac.optimistic_commit import rewrite
+from pipegraft.iac.ports.repository import NewerProposed
 
 __all__ = ["STAGE", "IacBumpInputs", "pipegraft_stages"]
 

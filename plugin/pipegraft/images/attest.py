@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import BinaryIO
 
-from pipegraft.actions.stored_image import read_document
-from pipegraft.domain.images.attestations import (
+from pipegraft.images.attestations import (
     EMPTY,
     IN_TOTO,
     BuildFacts,
@@ -18,9 +17,10 @@ from pipegraft.domain.images.attestations import (
     provenance,
     read_provenance,
 )
-from pipegraft.domain.images.bill import sbom
-from pipegraft.domain.images.documents import Document
-from pipegraft.ports.registry import ReferringRegistry, Registry
+from pipegraft.images.bill import sbom
+from pipegraft.images.documents import Document
+from pipegraft.images.image_reader import read_document
+from pipegraft.images.ports.registry import ReferringRegistry, Registry
 
 __all__ = ["attest", "provenance_of"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pipegraft.domain.images.documents import (
+from pipegraft.images.documents import (
     INDEX,
     MANIFEST,
     Document,
@@ -20,8 +20,8 @@ from pipegraft.domain.images.documents import (
     descriptor_of,
     show_descriptor,
 )
-from pipegraft.ports.images import BuildRequest, Package
-from pipegraft.ports.registry import Descriptor
+from pipegraft.images.ports.builders import BuildRequest, Package
+from pipegraft.images.ports.registry import Descriptor
 
 __all__ = [
     "EMPTY",

@@ -6,8 +6,8 @@ import uuid
 from typing import Any
 
 from pipegraft import __version__
-from pipegraft.domain.images.attestations import BuildFacts
-from pipegraft.domain.images.documents import Document, canonical_json, descriptor_of
+from pipegraft.images.attestations import BuildFacts
+from pipegraft.images.documents import Document, canonical_json, descriptor_of
 
 __all__ = ["CYCLONEDX", "sbom"]
 

@@ -6,13 +6,14 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipegraft.actions.known_files import KnownFiles
-from pipegraft.domain.images.ignore import IgnoreRules, Matches
-from pipegraft.errors import UsageError
-from pipegraft.ports.images import ContextEntry
-from pipegraft.values import dataclass
+from pipegraft.core.errors import UsageError
+from pipegraft.images.ignore import IgnoreRules, Matches
+from pipegraft.images.known_files import KnownFiles
+from pipegraft.images.ports.builders import ContextEntry
 
 __all__ = ["DOCKERFILE", "BuildContext", "read_context"]
 
@@ -130,7 +131,5 @@ def _read_files(items: Mapping[str, os.DirEntry[str]], known: KnownFiles) -> lis
 
     if sum(item.stat().st_size for item in items.values()) < _WORTH_THREADS:
         return [read(path) for path in items]
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - small folders need none
-
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing leaves the interpreter free
         return list(pool.map(read, items))

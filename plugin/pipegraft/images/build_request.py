@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipegraft.actions.build_context import BuildContext, read_context
-from pipegraft.actions.kept import CACHE
-from pipegraft.domain.images.input_hash import BuildInputs
-from pipegraft.domain.images.reference import ImageReference, mount_source, split_name
-from pipegraft.errors import AccessDenied, UsageError
-from pipegraft.model.delivery import BuildCache, Component, Delivery
-from pipegraft.model.release import BuiltImage
-from pipegraft.ports.images import BaseImage, BuildExtras, BuildRequest, ImageBuilder
-from pipegraft.ports.registry import Registry
-from pipegraft.values import dataclass
+from pipegraft.core.delivery import BuildCache, Component, Delivery
+from pipegraft.core.errors import AccessDenied, UsageError
+from pipegraft.core.release import BuiltImage
+from pipegraft.images.build_context import BuildContext, read_context
+from pipegraft.images.dockerfile import read_dockerfile
+from pipegraft.images.image_cache import CACHE
+from pipegraft.images.input_hash import BuildInputs
+from pipegraft.images.ports.builders import BaseImage, BuildExtras, BuildRequest, ImageBuilder
+from pipegraft.images.ports.registry import Registry
+from pipegraft.images.reference import ImageReference, mount_source, split_name
 
 __all__ = ["BuildSettings", "PreparedBuild", "build_extras", "image_argument", "prepare_build"]
 
@@ -152,8 +153,6 @@ def _bases(
         raise UsageError(
             f"component '{name}' has a Dockerfile and a 'base'", fix="name the base image in the Dockerfile"
         )
-    from pipegraft.domain.images.dockerfile import read_dockerfile  # noqa: PLC0415 - where there is one
-
     dockerfile = read_dockerfile(context.dockerfile, arguments)
     found = {image: _resolve(settings, image) for image in dockerfile.images}
     notes = tuple(

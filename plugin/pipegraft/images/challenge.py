@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-
-from pipegraft.values import dataclass
+from dataclasses import dataclass
 
 __all__ = ["Challenge", "parse_challenges", "pull_scope", "push_scope"]
 

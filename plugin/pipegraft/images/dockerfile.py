@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-
-from pipegraft.values import dataclass
+from dataclasses import dataclass
 
 __all__ = ["Dockerfile", "Instruction", "exposed_ports", "instructions", "read_dockerfile"]
 

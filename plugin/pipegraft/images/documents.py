@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.ports.registry import Descriptor
-from pipegraft.values import dataclass
+from pipegraft.images.ports.registry import Descriptor
 
 __all__ = [
     "CONFIG",

@@ -6,9 +6,9 @@ import functools
 import posixpath
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from pipegraft.errors import ConfigError, Place, Problem
-from pipegraft.values import dataclass
+from pipegraft.core.errors import ConfigError, Place, Problem
 
 __all__ = ["IgnoreRules", "Matches"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +11,7 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import BinaryIO
 
-from pipegraft.domain.images.packages import (
+from pipegraft.images.packages import (
     OS_RELEASE,
     RPM_DATABASES,
     UNREAD_DATABASES,
@@ -20,8 +21,8 @@ from pipegraft.domain.images.packages import (
     read_lock_file,
     system_name,
 )
-from pipegraft.domain.images.rpm import read_header
-from pipegraft.ports.images import BuildRequest, InstalledPackages, Package
+from pipegraft.images.ports.builders import BuildRequest, InstalledPackages, Package
+from pipegraft.images.rpm import read_header
 
 __all__ = ["packages_of_context", "packages_of_layers"]
 
@@ -78,8 +79,6 @@ def _rpm_packages(database: bytes, path: str, system: str) -> Iterator[Package]:
     Raises:
         ValueError: it is none.
     """
-    import sqlite3  # noqa: PLC0415 - few images have one
-
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "rpmdb.sqlite")
         file.write_bytes(database)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.domain.images.documents import parse_descriptor
-from pipegraft.errors import OutsideError
-from pipegraft.ports.registry import Descriptor, Registry
+from pipegraft.core.errors import OutsideError
+from pipegraft.images.documents import parse_descriptor
+from pipegraft.images.ports.registry import Descriptor, Registry
 
 __all__ = ["StoredImage", "read_document", "read_image"]
 

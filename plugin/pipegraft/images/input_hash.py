@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 
-from pipegraft.domain.images.documents import canonical_json
-from pipegraft.ports.images import ContextEntry
-from pipegraft.values import dataclass
+from pipegraft.images.documents import canonical_json
+from pipegraft.images.ports.builders import ContextEntry
 
 __all__ = ["BuildInputs"]
 

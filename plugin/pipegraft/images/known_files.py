@@ -9,12 +9,13 @@ racy: git-scm.com, Documentation/technical/racy-git.txt).
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipegraft.actions.kept import load_kept, save_kept
+from pipegraft.images.image_cache import load_kept, save_kept
 
 __all__ = ["KnownFiles"]
 
@@ -80,8 +81,6 @@ def _identity(status: os.stat_result) -> list[int]:
 
 def _file_system_time(folder: Path) -> int:
     """Nanoseconds by the clock that stamps files, which on a network is not this machine's."""
-    import tempfile  # noqa: PLC0415 - only where something is written down
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as stream:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import BinaryIO
 
-from pipegraft.errors import BuildFailed
-from pipegraft.ports.images import ContextEntry
+from pipegraft.core.errors import BuildFailed
+from pipegraft.images.ports.builders import ContextEntry
 
 __all__ = ["place", "shard", "shard_key", "tar_blocks"]
 
@@ -93,8 +94,6 @@ def _with_parents(entries: Sequence[ContextEntry]) -> list[ContextEntry]:
 
 
 def _header(entry: ContextEntry) -> bytes:
-    import tarfile  # noqa: PLC0415 - most runs pack nothing
-
     info = tarfile.TarInfo(entry.path + "/" * (entry.kind == "folder"))
     info.type = _TYPES[entry.kind]
     info.mode = {"file": 0o755 if entry.executable else 0o644, "folder": 0o755, "link": 0o777}[entry.kind]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from pipegraft.ports.images import Package
+from pipegraft.images.ports.builders import Package
 
 __all__ = [
     "DATABASES",
@@ -27,7 +27,7 @@ __all__ = [
 DATABASES = ("var/lib/dpkg/status", "lib/apk/db/installed", "usr/lib/apk/db/installed")
 """Where distributions keep what is installed; distroless images have a folder instead, see `is_database`."""
 RPM_DATABASES = tuple(f"{folder}/rpmdb.sqlite" for folder in ("var/lib/rpm", "usr/lib/sysimage/rpm"))
-"""Where RPM keeps what is installed, from version 4.16 on; see `pipegraft.domain.images.rpm`."""
+"""Where RPM keeps what is installed, from version 4.16 on; see `pipegraft.images.rpm`."""
 UNREAD_DATABASES = tuple(
     f"{folder}/{name}"
     for folder in ("var/lib/rpm", "usr/lib/sysimage/rpm")

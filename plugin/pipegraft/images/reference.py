@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import dataclass
 
-from pipegraft.errors import UsageError
-from pipegraft.values import dataclass
+from pipegraft.core.errors import UsageError
 
 __all__ = ["LAYOUT", "ImageReference", "is_layout", "mount_source", "split_name"]
 

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from pipegraft.ports.images import Package
+from pipegraft.images.ports.builders import Package
 
 __all__ = ["read_header"]
 

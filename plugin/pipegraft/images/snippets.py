@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipegraft.errors import UsageError
-from pipegraft.model.delivery import Component
+from pipegraft.core.delivery import Component
+from pipegraft.core.errors import UsageError
 
 __all__ = ["WAYS", "hot_upgrade", "image_volume", "init_container", "sidecar", "snippet"]
 

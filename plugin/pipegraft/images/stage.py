@@ -11,18 +11,21 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Annotated
 
-from pipegraft.actions.build_request import BuildSettings, PreparedBuild, prepare_build
-from pipegraft.domain.images.build_log import plain_line
-from pipegraft.domain.images.reference import ImageReference
-from pipegraft.errors import BuildFailed, DeliveryRefused, OutsideError, PipegraftError, UsageError
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.base import Name
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.fields import Field
-from pipegraft.model.release import BuiltImage
-from pipegraft.ports.images import BuildRequest, ImageBuilder, ImageToSign, InstalledPackages
-from pipegraft.ports.registry import Descriptor, Registry
-from pipegraft.ports.stage import Requirement, Stage, StageContext, StageInputs
+from pipegraft.core.base import Name
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import BuildFailed, DeliveryRefused, OutsideError, PipegraftError, UsageError
+from pipegraft.core.fields import Field
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.release import BuiltImage
+from pipegraft.core.stage import Requirement, Stage, StageContext, StageInputs
+from pipegraft.images.attest import attest
+from pipegraft.images.attestations import BuildFacts
+from pipegraft.images.build_log import plain_line
+from pipegraft.images.build_request import BuildSettings, PreparedBuild, prepare_build
+from pipegraft.images.image_packages import packages_of_context
+from pipegraft.images.ports.builders import BuildRequest, ImageBuilder, ImageToSign, InstalledPackages
+from pipegraft.images.ports.registry import Descriptor, Registry
+from pipegraft.images.reference import ImageReference
 
 __all__ = ["STAGE", "ImageBuildInputs", "pipegraft_stages"]
 
@@ -250,10 +253,6 @@ class _Worker:
         started: float,
         seen: Sequence[InstalledPackages],
     ) -> None:
-        from pipegraft.actions.attest import attest  # noqa: PLC0415 - most runs build nothing
-        from pipegraft.actions.image_packages import packages_of_context  # noqa: PLC0415
-        from pipegraft.domain.images.attestations import BuildFacts  # noqa: PLC0415
-
         unread = [path for one in seen for path in one.unread]
         for path in unread:
             lacking = f"the SBOM lacks what '{path}' lists: it is of a kind that is not read, or damaged"

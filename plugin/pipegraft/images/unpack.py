@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipegraft.actions.stored_image import read_image
-from pipegraft.domain.images.documents import LAYER, LAYER_GZIP
-from pipegraft.errors import OutsideError
-from pipegraft.ports.registry import Descriptor, Registry
+from pipegraft.core.errors import OutsideError
+from pipegraft.images.documents import LAYER, LAYER_GZIP
+from pipegraft.images.image_reader import read_image
+from pipegraft.images.ports.registry import Descriptor, Registry
 
 __all__ = ["unpack"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipegraft.adapters.kubernetes.cluster import Cluster, open_cluster
-from pipegraft.adapters.kubernetes.kinds import Kind
-from pipegraft.adapters.kubernetes.kubeconfig import ClusterOptions
+from pipegraft.kubernetes.cluster import Cluster, open_cluster
+from pipegraft.kubernetes.kinds import Kind
+from pipegraft.kubernetes.kubeconfig import ClusterOptions
 
 __all__ = ["Cluster", "ClusterOptions", "Kind", "open_cluster"]

@@ -7,18 +7,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from pipegraft.adapters.kubernetes.kinds import Kind
-from pipegraft.adapters.kubernetes.kubeconfig import IN_CLUSTER, Access, ClusterOptions, load_access
-from pipegraft.errors import UsageError
+import httpx2
+from lightkube import ApiError, Client, KubeConfig
+from lightkube.config.models import Cluster as Address
+from lightkube.config.models import User
+from lightkube.core.resource import ApiInfo, ResourceDef
+from lightkube.generic_resource import (
+    GenericGlobalResource,
+    GenericNamespacedResource,
+)
+from lightkube.types import CascadeType, PatchType
 
-if TYPE_CHECKING:
-    import httpx2
-    from lightkube import Client
-
-    from pipegraft.adapters.kubernetes.transport import Transport
-    from pipegraft.adapters.kubernetes.watching import Watched
+from pipegraft.core.errors import UsageError
+from pipegraft.kubernetes.credentials import Credentials
+from pipegraft.kubernetes.failures import translated
+from pipegraft.kubernetes.kinds import Kind
+from pipegraft.kubernetes.kubeconfig import IN_CLUSTER, Access, ClusterOptions, load_access
+from pipegraft.kubernetes.transport import WATCH_SECONDS, Transport
+from pipegraft.kubernetes.watching import Watched
 
 __all__ = ["Cluster", "Object", "open_cluster"]
 
@@ -72,8 +80,6 @@ class Cluster:
         Raises:
             Unreachable, AccessDenied: the API did not answer or refused.
         """
-        from lightkube import ApiError  # noqa: PLC0415 - slow to import
-
         with self._translated(kind):
             try:
                 found = self._client.get(_resource(kind, part), name, **self._place(kind, namespace))
@@ -138,8 +144,6 @@ class Cluster:
         self, kind: Kind, name: str, patch: Mapping[str, Any], namespace: str | None = None, *, part: str = ""
     ) -> Object:
         """Change an object by a JSON merge patch (RFC 7386)."""
-        from lightkube.types import PatchType  # noqa: PLC0415 - slow to import
-
         with self._translated(kind):
             place = self._place(kind, namespace)
             found = self._client.patch(
@@ -149,9 +153,6 @@ class Cluster:
 
     def delete(self, kind: Kind, name: str, namespace: str | None = None) -> None:
         """Delete an object, with what it owns in the background; nothing if it is not there."""
-        from lightkube import ApiError  # noqa: PLC0415 - slow to import
-        from lightkube.types import CascadeType  # noqa: PLC0415 - slow to import
-
         with self._translated(kind):
             try:
                 place = self._place(kind, namespace)
@@ -182,8 +183,6 @@ class Cluster:
         Arguments:
             namespace: ``*`` for all; the configuration's own if None.
         """
-        from pipegraft.adapters.kubernetes.watching import Watched  # noqa: PLC0415 - slow to import
-
         place = (namespace or self.namespace) if kind.namespaced else None
         with self._lock:
             if (kind, place) not in self._watched:
@@ -196,8 +195,6 @@ class Cluster:
         Raises:
             Unreachable: the watch broke, or the server does not have that version any more (410): list again.
         """
-        from pipegraft.adapters.kubernetes.transport import WATCH_SECONDS  # noqa: PLC0415 - slow to import
-
         with self._translated(kind):
             stream = self._client.watch(
                 _resource(kind),
@@ -238,8 +235,6 @@ class Cluster:
         return load_access(self._options, self._root)
 
     def _translated(self, kind: Kind | None = None) -> Any:
-        from pipegraft.adapters.kubernetes.failures import translated  # noqa: PLC0415 - slow to import
-
         return translated(self.server, kind)
 
     @property
@@ -253,14 +248,6 @@ class Cluster:
             return self._connected
 
     def _connect(self) -> tuple[Client, Transport, httpx2.Client]:
-        import httpx2  # noqa: PLC0415 - slow to import
-        from lightkube import Client, KubeConfig  # noqa: PLC0415 - slow to import
-        from lightkube.config.models import Cluster as Address  # noqa: PLC0415 - slow to import
-        from lightkube.config.models import User  # noqa: PLC0415 - slow to import
-
-        from pipegraft.adapters.kubernetes.credentials import Credentials  # noqa: PLC0415 - slow to import
-        from pipegraft.adapters.kubernetes.transport import Transport  # noqa: PLC0415 - slow to import
-
         if not self.server:
             raise UsageError("the kubeconfig's cluster has no 'server'")
         transport = Transport(self._load(), Credentials(self._load))
@@ -274,12 +261,6 @@ class Cluster:
 @cache
 def _resource(kind: Kind, part: str = "") -> Any:
     """The class by which lightkube knows a kind; its own registry is left alone."""
-    from lightkube.core.resource import ApiInfo, ResourceDef  # noqa: PLC0415 - slow to import
-    from lightkube.generic_resource import (  # noqa: PLC0415 - slow to import
-        GenericGlobalResource,
-        GenericNamespacedResource,
-    )
-
     named = ResourceDef(kind.group, kind.version, kind.kind)
     verbs = ["delete", "get", "list", "patch", "post", "put", "watch", "global_list", "global_watch"]
     info = ApiInfo(named, kind.plural, verbs, parent=named if part else None, action=part or None)

@@ -19,8 +19,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipegraft.adapters.kubernetes.kubeconfig import Access
-from pipegraft.errors import AccessDenied, UsageError
+from pipegraft.core.errors import AccessDenied, UsageError
+from pipegraft.kubernetes.kubeconfig import Access
 
 __all__ = ["Credentials", "Identity"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipegraft.adapters.kubernetes.cluster import Cluster
-from pipegraft.adapters.kubernetes.kinds import EVENT
-from pipegraft.errors import PipegraftError
+from pipegraft.core.errors import PipegraftError
+from pipegraft.kubernetes.cluster import Cluster
+from pipegraft.kubernetes.kinds import EVENT
 
 __all__ = ["explain"]
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import httpx2
 
-from pipegraft.adapters.kubernetes.kinds import Kind
-from pipegraft.errors import AccessDenied, Locked, PipegraftError, Unreachable, UsageError
+from pipegraft.core.errors import AccessDenied, Locked, PipegraftError, Unreachable, UsageError
+from pipegraft.kubernetes.kinds import Kind
 
 __all__ = ["translated"]
 

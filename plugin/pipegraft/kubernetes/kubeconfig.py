@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from pipegraft.errors import UsageError
-from pipegraft.model.base import Declared
+from pipegraft.core.base import Declared
+from pipegraft.core.errors import UsageError
 
 __all__ = ["IN_CLUSTER", "Access", "ClusterOptions", "load_access"]
 

@@ -19,9 +19,9 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
-from pipegraft.adapters.kubernetes.credentials import Credentials, Identity
-from pipegraft.adapters.kubernetes.kubeconfig import Access
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
+from pipegraft.kubernetes.credentials import Credentials, Identity
+from pipegraft.kubernetes.kubeconfig import Access
 
 __all__ = ["WATCH_SECONDS", "Transport"]
 

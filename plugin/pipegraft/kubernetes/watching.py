@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from pipegraft.adapters.kubernetes.kinds import Kind
-from pipegraft.errors import PipegraftError
+from pipegraft.core.errors import PipegraftError
+from pipegraft.kubernetes.kinds import Kind
 
 if TYPE_CHECKING:
-    from pipegraft.adapters.kubernetes.cluster import Cluster, Object
+    from pipegraft.kubernetes.cluster import Cluster, Object
 
 __all__ = ["POLL", "Key", "Watched"]
 

@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from pipegraft.domain.gitlab.layers import Files, Layer, layers_of
-from pipegraft.domain.gitlab.pipeline import resolve
-from pipegraft.domain.jenkins.outline import outline
-from pipegraft.domain.maturity.rules import MERGE_REQUEST, PUSHES, is_let_in, runs_by_only
-from pipegraft.errors import PipegraftError, Place
-from pipegraft.model.maturity import Job
-from pipegraft.ports.maturity import Ci
+from pipegraft.ci.gitlab.layers import Files, Layer, layers_of
+from pipegraft.ci.gitlab.pipeline import resolve
+from pipegraft.ci.jenkins.outline import outline
+from pipegraft.core.errors import PipegraftError, Place
+from pipegraft.maturity.model import Job
+from pipegraft.maturity.ports import Ci
+from pipegraft.maturity.rules import MERGE_REQUEST, PUSHES, is_let_in, runs_by_only
 from pipegraft.text.groovy import Script, parse
 
 __all__ = ["gitlab_ci", "jenkins_ci"]

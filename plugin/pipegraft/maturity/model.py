@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from pipegraft.errors import Place, PluginError
+from pipegraft.core.errors import Place, PluginError
 
 __all__ = [
     "STAGES",
@@ -145,7 +145,7 @@ class Signal:
         dimension: what it is about.
         stage: 2 to 5: the stage that needs it.
         claim: what is true where it is there, one clause.
-        look: pure: a view of the repository (`pipegraft.ports.maturity.Repository`) → what was found.
+        look: pure: a view of the repository (`pipegraft.maturity.ports.Repository`) → what was found.
         step: what to do where it is not there: a command, or one sentence.
         mend: pure: a view → path and new text of the files that bring it about; None where people decide.
         command: words after ``pipegraft`` of the command that brings it about, ``{ci}`` standing for the CI

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipegraft.model.appspec import App, AppEnvironment
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.maturity import Evidence, Job
+from pipegraft.appspec.model.spec import App, AppEnvironment
+from pipegraft.core.delivery import Delivery
+from pipegraft.maturity.model import Evidence, Job
 
 __all__ = ["Ci", "DeliveryPace", "Iac", "Repository", "Tree"]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.model.maturity import STAGES, Answer, Dimension, Finding, Signal
-from pipegraft.ports.maturity import Repository
+from pipegraft.maturity.model import STAGES, Answer, Dimension, Finding, Signal
+from pipegraft.maturity.ports import Repository
 
 __all__ = ["Assessed", "Assessment", "Reached", "assess"]
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from pipegraft.domain.configuration import parse_document
-from pipegraft.domain.maturity.jobs import gitlab_ci, jenkins_ci
-from pipegraft.errors import PipegraftError, Place
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.maturity import Evidence
-from pipegraft.ports.maturity import Ci, Iac
+from pipegraft.core.configuration import parse_document
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import PipegraftError, Place
+from pipegraft.maturity.jobs import gitlab_ci, jenkins_ci
+from pipegraft.maturity.model import Evidence
+from pipegraft.maturity.ports import Ci, Iac
 
 if TYPE_CHECKING:
     from re import Pattern
@@ -64,7 +64,7 @@ class FileTree:
 
 
 class RepositoryView(FileTree):
-    """A source repository; see `pipegraft.ports.maturity.Repository`.
+    """A source repository; see `pipegraft.maturity.ports.Repository`.
 
     Arguments:
         name: what to call it.

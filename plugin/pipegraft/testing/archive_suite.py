@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pipegraft.ports.archive import IacArchive, Signed
-from pipegraft.ports.iac import IacRepository
+from pipegraft.iac.ports.archive import IacArchive, Signed
+from pipegraft.iac.ports.repository import IacRepository
 
 __all__ = ["IacArchiveSuite", "Opened"]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.actions.build_context import read_context
-from pipegraft.ports.images import BuildRequest, ImageBuilder
-from pipegraft.ports.registry import Registry
+from pipegraft.images.build_context import read_context
+from pipegraft.images.ports.builders import BuildRequest, ImageBuilder
+from pipegraft.images.ports.registry import Registry
 
 __all__ = ["BuilderSuite"]
 

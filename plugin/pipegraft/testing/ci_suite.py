@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import pytest
 
-from pipegraft.model.injection import Injection, InjectionRequest
-from pipegraft.model.plan import Plan, PlannedStage
-from pipegraft.ports.plugins import CiSystem
-from pipegraft.ports.stage import Stage
+from pipegraft.ci.model import Injection, InjectionRequest
+from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.plugin_values import CiSystem
+from pipegraft.core.stage import Stage
 
 __all__ = ["CiSystemSuite"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.ports.clock import Clock
+from pipegraft.core.clock import Clock
 
 __all__ = ["ClockSuite"]
 

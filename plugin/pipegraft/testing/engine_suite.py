@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 
-from pipegraft.ports.engine import GitOpsEngine, State, VerdictRule
+from pipegraft.gate.ports import GitOpsEngine, State, VerdictRule
 
 __all__ = ["EngineSuite"]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from pipegraft.errors import PipegraftError
-from pipegraft.ports.examination import Diagnosis, Examination, Health, Patient
-from pipegraft.ports.stage import Connections
+from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
+from pipegraft.core.errors import PipegraftError
+from pipegraft.core.stage import Connections
 from pipegraft.testing.stage_suite import FakeConnections, stage_context
 
 __all__ = ["ExaminationSuite", "patient_of"]

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipegraft.model.fleet import Change, ForgeProject
-from pipegraft.ports.forge import Forge
+from pipegraft.fleet.model import Change, ForgeProject
+from pipegraft.iac.ports.forge import Forge
 
 __all__ = ["CHANGE", "FILES", "ForgeSuite", "Happen"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pipegraft.errors import TipMoved, UsageError
-from pipegraft.ports.stage import IacBranch
+from pipegraft.core.errors import TipMoved, UsageError
+from pipegraft.core.stage import IacBranch
 
 __all__ = ["Clients", "IacBranchSuite"]
 

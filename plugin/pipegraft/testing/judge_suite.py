@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from pipegraft.model.judgement import Answer, JudgePolicy, MetricPolicy
-from pipegraft.model.observation import ArmCounts, Observation
-from pipegraft.ports.judge import Judge
+from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
+from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.ports.judge import Judge
 
 __all__ = ["JudgeSuite"]
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from pipegraft.errors import Unreachable
-from pipegraft.model.observation import ArmCounts
-from pipegraft.ports.metrics import Arms, MetricSource
+from pipegraft.core.errors import Unreachable
+from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.ports.metrics import Arms, MetricSource
 
 __all__ = ["MetricSourceSuite", "Play"]
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipegraft.ports.progress import Event, Progress
+from pipegraft.core.progress import Event, Progress
 
 __all__ = ["ProgressSuite"]
 

@@ -11,8 +11,9 @@ from typing import BinaryIO
 
 import pytest
 
-from pipegraft.domain.images.attestations import EMPTY, artifact_manifest
-from pipegraft.domain.images.documents import (
+from pipegraft.core.errors import OutsideError
+from pipegraft.images.attestations import EMPTY, artifact_manifest
+from pipegraft.images.documents import (
     CONFIG,
     LAYER,
     MANIFEST,
@@ -21,8 +22,7 @@ from pipegraft.domain.images.documents import (
     image_config,
     image_manifest,
 )
-from pipegraft.errors import OutsideError
-from pipegraft.ports.registry import Descriptor, ReferringRegistry, Registry
+from pipegraft.images.ports.registry import Descriptor, ReferringRegistry, Registry
 
 __all__ = ["ReferrersSuite", "RegistrySuite", "blob_of"]
 

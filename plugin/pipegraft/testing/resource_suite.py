@@ -12,9 +12,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from pipegraft.model.appspec import Reference
-from pipegraft.ports.resources import Provision, ResourceProvider, ResourceRequest, ResourceType, Target
+from pipegraft.appspec.model.spec import Reference
+from pipegraft.appspec.ports.resources import (
+    Provision,
+    ResourceProvider,
+    ResourceRequest,
+    ResourceType,
+    Target,
+)
 
 __all__ = ["ResourceProviderSuite", "request_for"]
 
@@ -65,8 +72,6 @@ class ResourceProviderSuite:
         ]
 
     def test_schemas_are_schemas_that_take_their_defaults(self, provider: ResourceProvider) -> None:
-        from jsonschema import Draft202012Validator  # noqa: PLC0415 - nothing else here needs it
-
         for kind in provider.types:
             for schema in (kind.params_schema(), kind.outputs_schema()):
                 Draft202012Validator.check_schema(schema)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipegraft.ports.traffic import Backend, Route, TrafficRouter
+from pipegraft.appspec.ports.traffic import Backend, Route, TrafficRouter
 
 __all__ = ["RouterSuite"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from pipegraft.ports.runtime import Instance, Phase, Workload, WorkloadRuntime
+from pipegraft.engine.ports import Instance, Phase, Workload, WorkloadRuntime
 
 __all__ = ["RuntimeSuite", "observe_until"]
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from pipegraft.domain.maturity.view import FileTree, RepositoryView
-from pipegraft.model.maturity import Answer, Signal
-from pipegraft.ports.maturity import DeliveryPace, Iac
+from pipegraft.maturity.model import Answer, Signal
+from pipegraft.maturity.ports import DeliveryPace, Iac
+from pipegraft.maturity.view import FileTree, RepositoryView
 
 __all__ = ["SignalSuite", "iac_of", "repository_of"]
 

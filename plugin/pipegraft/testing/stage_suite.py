@@ -14,24 +14,23 @@ from typing import Any
 import pytest
 import yaml
 
-from pipegraft.adapters.ci.gitlab import make_templates
-from pipegraft.adapters.ci.jenkins import make_library
-from pipegraft.domain.jenkins.calls import step_name
-from pipegraft.model.base import descriptions
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.fields import Invalid
-from pipegraft.model.judgement import Answer
-from pipegraft.model.release import BuiltImage, Release, Source
-from pipegraft.ports.clock import FakeClock
-from pipegraft.ports.engine import FakeEngine, GitOpsEngine, State, Verdict, VerdictRule
-from pipegraft.ports.iac import FakeIacRepository
-from pipegraft.ports.images import FakeImageBuilder, ImageBuilder, ImageToSign
-from pipegraft.ports.judge import FakeJudge, Judge
-from pipegraft.ports.metrics import Arms, FakeSource, MetricSource
-from pipegraft.ports.progress import Progress, RecordingProgress
-from pipegraft.ports.registry import FakeRegistry, ReferringRegistry
-from pipegraft.ports.release_store import FakeReleaseStore
-from pipegraft.ports.rollout import (
+from pipegraft.app.views.stage_page import stage_page
+from pipegraft.ci.gitlab.system import make_templates
+from pipegraft.ci.jenkins.calls import step_name
+from pipegraft.ci.jenkins.system import make_library
+from pipegraft.core.base import descriptions
+from pipegraft.core.clock import FakeClock
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.fields import Invalid
+from pipegraft.core.progress import Progress, RecordingProgress
+from pipegraft.core.release import BuiltImage, Release, Source
+from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.core.stage import Connections, Stage, StageContext
+from pipegraft.gate.ports import FakeEngine, GitOpsEngine, State, Verdict, VerdictRule
+from pipegraft.gray.model.judgement import Answer
+from pipegraft.gray.ports.judge import FakeJudge, Judge
+from pipegraft.gray.ports.metrics import Arms, FakeSource, MetricSource
+from pipegraft.gray.ports.rollout import (
     FakeRollout,
     Rollout,
     RolloutPhase,
@@ -39,8 +38,9 @@ from pipegraft.ports.rollout import (
     RolloutSeen,
     RolloutVerdict,
 )
-from pipegraft.ports.stage import Connections, Stage, StageContext
-from pipegraft.reports.stage_page import stage_page
+from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.images.ports.builders import FakeImageBuilder, ImageBuilder, ImageToSign
+from pipegraft.images.ports.registry import FakeRegistry, ReferringRegistry
 
 __all__ = ["FakeConnections", "StageSuite", "stage_context"]
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
 
 __all__ = ["CONTENT_TYPE", "Family", "Sample", "parse", "render"]
 

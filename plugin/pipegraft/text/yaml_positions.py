@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from pipegraft.errors import ConfigError, Place, Problem
-from pipegraft.values import dataclass
+from pipegraft.core.errors import ConfigError, Place, Problem
 
 __all__ = ["Marked", "Route", "load_marked", "load_marked_all"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from rich.table import Table
 from rich.text import Text
 
-from pipegraft.ports.examination import Diagnosis, Health
+from pipegraft.core.doctor import Diagnosis, Health
 
 __all__ = ["doctor_view", "summary"]
 

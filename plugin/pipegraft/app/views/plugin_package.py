@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import jinja2
+
 from pipegraft import __version__
-from pipegraft.hookspecs import HOOKS_VERSION
+from pipegraft.core.hookspecs import HOOKS_VERSION
 
 __all__ = ["module_of", "plugin_package"]
 
@@ -53,10 +55,8 @@ def plugin_package(name: str) -> dict[str, str]:
 
 
 def _environment() -> Any:
-    import jinja2  # noqa: PLC0415 - slow to import
-
     return jinja2.Environment(
-        loader=jinja2.PackageLoader("pipegraft.reports"),
+        loader=jinja2.PackageLoader("pipegraft.app.views"),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - these are source files

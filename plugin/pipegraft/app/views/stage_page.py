@@ -6,9 +6,11 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from pipegraft.model.base import descriptions
-from pipegraft.ports.plugins import UsageExample
-from pipegraft.ports.stage import Stage
+import jinja2
+
+from pipegraft.core.base import descriptions
+from pipegraft.core.plugin_values import UsageExample
+from pipegraft.core.stage import Stage
 
 __all__ = ["index_page", "stage_page"]
 
@@ -52,10 +54,8 @@ def _written(value: Any) -> str:
 
 @functools.cache
 def _template() -> Any:
-    import jinja2  # noqa: PLC0415 - needed by `templates` alone
-
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipegraft.reports"),
+        loader=jinja2.PackageLoader("pipegraft.app.views"),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # noqa: S701 - Markdown
     )

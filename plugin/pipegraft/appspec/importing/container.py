@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipegraft.domain.importing.taking import Taking
+from pipegraft.appspec.importing.consumed_keys import Taking
 
 __all__ = ["amounts", "http_probe", "port_name", "taken_amounts"]
 

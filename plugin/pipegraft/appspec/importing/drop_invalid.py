@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pipegraft.domain.importing.taking import Imported, Taking, leaves, short
-from pipegraft.errors import ConfigError, Place, Problem
-from pipegraft.model.appspec import App, AppEnvironment
-from pipegraft.model.base import Declared
-from pipegraft.model.fields import Invalid
+from pipegraft.appspec.importing.consumed_keys import Imported, Taking, leaves, short
+from pipegraft.appspec.model.spec import App, AppEnvironment
+from pipegraft.core.base import Declared
+from pipegraft.core.errors import ConfigError, Place, Problem
+from pipegraft.core.fields import Invalid
 
 __all__ = ["settle"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipegraft.domain.importing.objects import KubernetesObject, selected
-from pipegraft.domain.importing.taking import Imported, Taking, found_values
+from pipegraft.appspec.importing.consumed_keys import Imported, Taking, found_values
+from pipegraft.appspec.importing.objects import KubernetesObject, selected
 
 __all__ = ["take_ingress", "take_route"]
 

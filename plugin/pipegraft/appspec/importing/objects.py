@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipegraft.domain.importing.taking import Imported, Taking
+from pipegraft.appspec.importing.consumed_keys import Imported, Taking
 
 __all__ = ["KubernetesObject", "is_ours", "selected", "take_ours"]
 

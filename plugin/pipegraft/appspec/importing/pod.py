@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipegraft.domain.importing.container import http_probe, port_name, taken_amounts
-from pipegraft.domain.importing.taking import Imported, Taking, found_values
-from pipegraft.model.appspec import SET_BY_US
+from pipegraft.appspec.importing.consumed_keys import Imported, Taking, found_values
+from pipegraft.appspec.importing.container import http_probe, port_name, taken_amounts
+from pipegraft.appspec.model.spec import SET_BY_US
 
 __all__ = ["take_pod"]
 

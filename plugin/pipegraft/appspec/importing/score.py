@@ -9,9 +9,9 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from pipegraft.domain.importing.container import http_probe, port_name, taken_amounts
-from pipegraft.domain.importing.taking import Imported, Taking, found_values
-from pipegraft.errors import ConfigError, Place, Problem
+from pipegraft.appspec.importing.consumed_keys import Imported, Taking, found_values
+from pipegraft.appspec.importing.container import http_probe, port_name, taken_amounts
+from pipegraft.core.errors import ConfigError, Place, Problem
 
 __all__ = ["import_score"]
 

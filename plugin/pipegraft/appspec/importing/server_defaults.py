@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pipegraft.domain.importing.taking import Taking, dotted_route
+from pipegraft.appspec.importing.consumed_keys import Taking, dotted_route
 
 __all__ = ["take_defaults", "take_written"]
 

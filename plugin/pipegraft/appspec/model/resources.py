@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pipegraft.model.base import Declared, Name
-from pipegraft.model.fields import Field
+from pipegraft.core.base import Declared, Name
+from pipegraft.core.fields import Field
 
 __all__ = ["DEFAULT_CLASS", "ProviderChoice", "Resource", "ResourceId", "ResourceOverlay"]
 

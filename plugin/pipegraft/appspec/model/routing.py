@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from pipegraft.model.base import Declared
-from pipegraft.model.fields import Field
-from pipegraft.model.traits import Seconds
+from pipegraft.appspec.model.traits import Seconds
+from pipegraft.core.base import Declared
+from pipegraft.core.fields import Field
 
 __all__ = ["Affinity", "ChosenUsers"]
 

@@ -2,7 +2,7 @@
 
 ``app.yaml`` says what the application is; an environment says what differs there, a gray block what
 differs for the new version. All three declare `Component`s; what lies above wins, key by key, and
-``null`` takes away what lies below (see `pipegraft.domain.appspec`).
+``null`` takes away what lies below (see `pipegraft.appspec.spec`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pipegraft.model import resources as baas
-from pipegraft.model.base import Declared, Name
-from pipegraft.model.delivery import Intimacy
-from pipegraft.model.fields import Check, Field, model_validator, one_of
-from pipegraft.model.routing import Affinity, ChosenUsers
-from pipegraft.model.traits import (
+from pipegraft.appspec.model import resources as baas
+from pipegraft.appspec.model.routing import Affinity, ChosenUsers
+from pipegraft.appspec.model.traits import (
     Autoscaling,
     Cpu,
     Disruption,
@@ -32,6 +29,9 @@ from pipegraft.model.traits import (
     Update,
     Volume,
 )
+from pipegraft.core.base import Declared, Name
+from pipegraft.core.delivery import Intimacy
+from pipegraft.core.fields import Check, Field, model_validator, one_of
 
 __all__ = [
     "SET_BY_US",

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pipegraft.model.base import Declared, Duration, Name
-from pipegraft.model.fields import Check, Converter, Field, model_validator, one_of
+from pipegraft.core.base import Declared, Duration, Name
+from pipegraft.core.fields import Check, Converter, Field, model_validator, one_of
 
 __all__ = [
     "Autoscaling",

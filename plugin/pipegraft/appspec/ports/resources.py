@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pipegraft.model.base import Declared
+from pipegraft.core.base import Declared
 
 if TYPE_CHECKING:  # a command that reads no app spec need not build its models
-    from pipegraft.model.appspec import Reference
+    from pipegraft.appspec.model.spec import Reference
 
 __all__ = [
     "FakeResourceHost",

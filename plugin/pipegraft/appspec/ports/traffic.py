@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipegraft.model.appspec import Entrance
+from pipegraft.appspec.model.spec import Entrance
 
 __all__ = [
     "Backend",

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipegraft.domain.appspec import GRAY_SUFFIX, Resolved
-from pipegraft.domain.pods import Member, Pod
-from pipegraft.model.appspec import EnvValue, Reference, ReleaseMark
-from pipegraft.model.traits import Probe
+from pipegraft.appspec.model.spec import EnvValue, Reference, ReleaseMark
+from pipegraft.appspec.model.traits import Probe
+from pipegraft.appspec.pods import Member, Pod
+from pipegraft.appspec.spec import GRAY_SUFFIX, Resolved
 
 __all__ = [
     "ANNOTATION",

@@ -10,18 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipegraft.domain.appspec import Resolved
-from pipegraft.domain.expansion import expand
-from pipegraft.domain.pods import Member, Pod
-from pipegraft.domain.quantities import amount_of
-from pipegraft.domain.rendering.compose_parts import (
-    env_files,
-    mounts,
-    named_volumes,
-    security_options,
-    size_of,
-)
-from pipegraft.domain.rendering.parts import (
+from pipegraft.appspec.expansion import expand
+from pipegraft.appspec.model.spec import AppComponent, EnvValue, Reference
+from pipegraft.appspec.pods import Member, Pod
+from pipegraft.appspec.quantities import amount_of
+from pipegraft.appspec.rendering.common import (
     Manifest,
     annotations_of,
     declared,
@@ -29,8 +22,15 @@ from pipegraft.domain.rendering.parts import (
     probes_of,
     versions,
 )
-from pipegraft.domain.rendering.routes import http_route_of, is_routed
-from pipegraft.model.appspec import AppComponent, EnvValue, Reference
+from pipegraft.appspec.rendering.compose_parts import (
+    env_files,
+    mounts,
+    named_volumes,
+    security_options,
+    size_of,
+)
+from pipegraft.appspec.rendering.routes import http_route_of, is_routed
+from pipegraft.appspec.spec import Resolved
 
 __all__ = ["render_compose"]
 

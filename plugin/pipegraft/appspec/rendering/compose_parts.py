@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import re
 
-from pipegraft.domain.pods import Member, Pod, volume_kind
-from pipegraft.domain.quantities import amount_of
-from pipegraft.domain.rendering.parts import Manifest, declared
-from pipegraft.model.traits import Security, Volume
+from pipegraft.appspec.model.traits import Security, Volume
+from pipegraft.appspec.pods import Member, Pod, volume_kind
+from pipegraft.appspec.quantities import amount_of
+from pipegraft.appspec.rendering.common import Manifest, declared
 
 __all__ = ["env_files", "mounts", "named_volumes", "security_options", "size_of"]
 

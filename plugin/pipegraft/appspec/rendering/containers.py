@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipegraft.domain.pods import Member, Pod, volume_kind
-from pipegraft.domain.rendering.parts import (
+from pipegraft.appspec.model.traits import Security, Volume
+from pipegraft.appspec.pods import Member, Pod, volume_kind
+from pipegraft.appspec.rendering.common import (
     Manifest,
     declared,
     env_of,
     probes_of,
     whole_seconds,
 )
-from pipegraft.model.traits import Security, Volume
 
 __all__ = [
     "beside",

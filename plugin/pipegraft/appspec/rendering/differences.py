@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipegraft.domain.rendering.parts import Manifest
+from pipegraft.appspec.rendering.common import Manifest
 
 __all__ = ["FieldChange", "ObjectChange", "compare", "objects_in"]
 

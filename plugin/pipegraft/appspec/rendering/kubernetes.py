@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pipegraft.domain.appspec import Resolved
-from pipegraft.domain.pods import Pod
-from pipegraft.domain.rendering.containers import pod_spec_of
-from pipegraft.domain.rendering.objects import job_of, objects_of, strategy_of
-from pipegraft.domain.rendering.parts import (
+from pipegraft.appspec.pods import Pod
+from pipegraft.appspec.ports.traffic import ClusterRouter
+from pipegraft.appspec.rendering.common import (
     ANNOTATION,
     Manifest,
     annotations_of,
@@ -22,9 +20,11 @@ from pipegraft.domain.rendering.parts import (
     ports_of,
     versions,
 )
-from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS
-from pipegraft.domain.rendering.routes import is_routed, routes_of
-from pipegraft.ports.traffic import ClusterRouter
+from pipegraft.appspec.rendering.containers import pod_spec_of
+from pipegraft.appspec.rendering.objects import job_of, objects_of, strategy_of
+from pipegraft.appspec.rendering.routers.registered import CLUSTER_ROUTERS
+from pipegraft.appspec.rendering.routes import is_routed, routes_of
+from pipegraft.appspec.spec import Resolved
 
 __all__ = ["render_kubernetes"]
 

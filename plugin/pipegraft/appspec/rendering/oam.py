@@ -11,11 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from pipegraft.domain.appspec import Resolved
-from pipegraft.domain.pods import Member, Pod
-from pipegraft.domain.rendering.containers import beside
-from pipegraft.domain.rendering.objects import job_of, objects_of
-from pipegraft.domain.rendering.parts import (
+from pipegraft.appspec.pods import Member, Pod
+from pipegraft.appspec.ports.traffic import ClusterRouter
+from pipegraft.appspec.rendering.common import (
     Manifest,
     annotations_of,
     declared,
@@ -26,11 +24,13 @@ from pipegraft.domain.rendering.parts import (
     probes_of,
     versions,
 )
-from pipegraft.domain.rendering.patches import workload_patches
-from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS
-from pipegraft.domain.rendering.routes import is_routed, routes_of
-from pipegraft.domain.resources.binding import BoundResource
-from pipegraft.ports.traffic import ClusterRouter
+from pipegraft.appspec.rendering.containers import beside
+from pipegraft.appspec.rendering.objects import job_of, objects_of
+from pipegraft.appspec.rendering.patches import workload_patches
+from pipegraft.appspec.rendering.routers.registered import CLUSTER_ROUTERS
+from pipegraft.appspec.rendering.routes import is_routed, routes_of
+from pipegraft.appspec.resources.binding import BoundResource
+from pipegraft.appspec.spec import Resolved
 
 __all__ = ["PUBLISH_VERSION", "render_application"]
 

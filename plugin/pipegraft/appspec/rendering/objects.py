@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pipegraft.domain.appspec import Resolved
-from pipegraft.domain.pods import Member, Pod, volume_kind
-from pipegraft.domain.rendering.containers import (
+from pipegraft.appspec.model.traits import Job
+from pipegraft.appspec.pods import Member, Pod, volume_kind
+from pipegraft.appspec.rendering.common import Manifest, declared, digest_of, labels_of, whole_seconds
+from pipegraft.appspec.rendering.containers import (
     beside,
     claim_name,
     container_of,
     pod_spec_of,
     volume_of,
 )
-from pipegraft.domain.rendering.parts import Manifest, declared, digest_of, labels_of, whole_seconds
-from pipegraft.model.traits import Job
+from pipegraft.appspec.spec import Resolved
 
 __all__ = ["job_of", "objects_of", "strategy_of"]
 

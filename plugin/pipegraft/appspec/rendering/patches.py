@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipegraft.domain.pods import Member, Pod
-from pipegraft.domain.rendering.containers import (
+from pipegraft.appspec.pods import Member, Pod
+from pipegraft.appspec.rendering.common import Manifest, declared, probes_of
+from pipegraft.appspec.rendering.containers import (
     beside,
     env_from_of,
     mounts_of,
@@ -20,8 +21,7 @@ from pipegraft.domain.rendering.containers import (
     security_of,
     volumes_of,
 )
-from pipegraft.domain.rendering.objects import strategy_of
-from pipegraft.domain.rendering.parts import Manifest, declared, probes_of
+from pipegraft.appspec.rendering.objects import strategy_of
 
 __all__ = ["POD_SPEC", "workload_patches"]
 

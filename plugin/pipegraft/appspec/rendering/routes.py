@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pipegraft.domain.appspec import GRAY_SUFFIX, Resolved
-from pipegraft.domain.pods import Pod
-from pipegraft.domain.rendering.parts import ANNOTATION, Manifest, ports_of
-from pipegraft.domain.rendering.routers.gateway_api import GatewayApi
-from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS, DEFAULT_ROUTER
-from pipegraft.errors import UsageError
-from pipegraft.model.appspec import Entrance
-from pipegraft.ports.traffic import ClusterRouter, EntranceSplit, GrayShare
+from pipegraft.appspec.model.spec import Entrance
+from pipegraft.appspec.pods import Pod
+from pipegraft.appspec.ports.traffic import ClusterRouter, EntranceSplit, GrayShare
+from pipegraft.appspec.rendering.common import ANNOTATION, Manifest, ports_of
+from pipegraft.appspec.rendering.routers.gateway_api import GatewayApi
+from pipegraft.appspec.rendering.routers.registered import CLUSTER_ROUTERS, DEFAULT_ROUTER
+from pipegraft.appspec.spec import GRAY_SUFFIX, Resolved
+from pipegraft.core.errors import UsageError
 
 __all__ = ["gray_gets_more", "http_route_of", "is_routed", "other_routers", "routes_of"]
 

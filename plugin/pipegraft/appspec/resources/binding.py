@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from pipegraft.domain.configuration import validate
-from pipegraft.domain.pods import Pod
-from pipegraft.domain.resources.naming import ResourceName, name_resource
-from pipegraft.domain.resources.params import checked_params, close_fix
-from pipegraft.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.model.appspec import App, AppEnvironment, Reference
-from pipegraft.model.resources import DEFAULT_CLASS, ProviderChoice, Resource
-from pipegraft.ports.resources import Provision, ResourceProvider, ResourceRequest, Target
-from pipegraft.text.marked import Marked, Route
+from pipegraft.appspec.model.resources import DEFAULT_CLASS, ProviderChoice, Resource
+from pipegraft.appspec.model.spec import App, AppEnvironment, Reference
+from pipegraft.appspec.pods import Pod
+from pipegraft.appspec.ports.resources import Provision, ResourceProvider, ResourceRequest, Target
+from pipegraft.appspec.resources.naming import ResourceName, name_resource
+from pipegraft.appspec.resources.params import checked_params, close_fix
+from pipegraft.core.configuration import validate
+from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
+from pipegraft.text.yaml_positions import Marked, Route
 
 __all__ = ["UNBOUND", "BoundResource", "Platform", "Scope", "bind_resources"]
 

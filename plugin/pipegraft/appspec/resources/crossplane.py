@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pipegraft.domain.resources.types import BUCKET, MYSQL, POSTGRES, REDIS
-from pipegraft.model.appspec import Reference
-from pipegraft.model.base import Declared
-from pipegraft.model.fields import Field
-from pipegraft.ports.resources import Provision, ResourceProvider, ResourceRequest, Target
+from pipegraft.appspec.model.spec import Reference
+from pipegraft.appspec.ports.resources import Provision, ResourceProvider, ResourceRequest, Target
+from pipegraft.appspec.resources.types import BUCKET, MYSQL, POSTGRES, REDIS
+from pipegraft.core.base import Declared
+from pipegraft.core.fields import Field
 
 __all__ = ["CROSSPLANE"]
 

@@ -12,11 +12,11 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pipegraft.domain.resources.types import BUCKET, MYSQL, POSTGRES, REDIS
-from pipegraft.model.appspec import Reference
-from pipegraft.model.base import Declared, Name
-from pipegraft.model.fields import Check, Field
-from pipegraft.ports.resources import Provision, ResourceProvider, ResourceRequest, Target
+from pipegraft.appspec.model.spec import Reference
+from pipegraft.appspec.ports.resources import Provision, ResourceProvider, ResourceRequest, Target
+from pipegraft.appspec.resources.types import BUCKET, MYSQL, POSTGRES, REDIS
+from pipegraft.core.base import Declared, Name
+from pipegraft.core.fields import Check, Field
 
 __all__ = ["KUBEVELA_TERRAFORM"]
 

@@ -10,10 +10,16 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipegraft.domain.resources.types import BUCKET, MYSQL, POSTGRES, REDIS, SQLITE
-from pipegraft.model.appspec import Reference
-from pipegraft.model.base import Declared
-from pipegraft.ports.resources import HostedResource, Provision, ResourceProvider, ResourceRequest, Target
+from pipegraft.appspec.model.spec import Reference
+from pipegraft.appspec.ports.resources import (
+    HostedResource,
+    Provision,
+    ResourceProvider,
+    ResourceRequest,
+    Target,
+)
+from pipegraft.appspec.resources.types import BUCKET, MYSQL, POSTGRES, REDIS, SQLITE
+from pipegraft.core.base import Declared
 
 __all__ = ["HOSTED_KIND", "LOCAL", "read_hosted"]
 

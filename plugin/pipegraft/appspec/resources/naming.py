@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from pipegraft.model.resources import DEFAULT_CLASS, Resource
+from pipegraft.appspec.model.resources import DEFAULT_CLASS, Resource
 
 __all__ = ["ResourceName", "name_resource"]
 

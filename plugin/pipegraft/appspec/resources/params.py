@@ -6,8 +6,10 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from pipegraft.errors import ConfigError, Place, Problem
-from pipegraft.ports.resources import ResourceType
+from jsonschema import Draft202012Validator
+
+from pipegraft.appspec.ports.resources import ResourceType
+from pipegraft.core.errors import ConfigError, Place, Problem
 
 __all__ = ["checked_params", "close_fix"]
 
@@ -57,8 +59,6 @@ def checked_params(
 
 
 def _schema_errors(value: Any, schema: Mapping[str, Any]) -> Iterator[str]:
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 - takes long to import; most specs need none
-
     for error in Draft202012Validator(dict(schema)).iter_errors(value):
         yield f"expected {_expectation(schema)}, found {error.instance!r}"
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipegraft.domain.pod_checks import Report
-from pipegraft.domain.resources.params import close_fix
-from pipegraft.model.appspec import AppComponent, EnvValue, Reference
-from pipegraft.model.base import Declared, kebab
+from pipegraft.appspec.model.spec import AppComponent, EnvValue, Reference
+from pipegraft.appspec.pod_checks import Report
+from pipegraft.appspec.resources.params import close_fix
+from pipegraft.core.base import Declared, kebab
 
 __all__ = ["Outputs", "fill_component"]
 

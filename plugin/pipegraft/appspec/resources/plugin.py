@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipegraft.domain.resources.crossplane import CROSSPLANE
-from pipegraft.domain.resources.kubevela import KUBEVELA_TERRAFORM
-from pipegraft.domain.resources.local import LOCAL
-from pipegraft.hookspecs import hookimpl
-from pipegraft.ports.resources import ResourceProvider
+from pipegraft.appspec.ports.resources import ResourceProvider
+from pipegraft.appspec.resources.crossplane import CROSSPLANE
+from pipegraft.appspec.resources.kubevela import KUBEVELA_TERRAFORM
+from pipegraft.appspec.resources.local import LOCAL
+from pipegraft.core.hookspecs import hookimpl
 
 __all__ = ["pipegraft_resource_providers"]
 

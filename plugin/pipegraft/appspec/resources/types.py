@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipegraft.ports.resources import Output, ResourceType
+from pipegraft.appspec.ports.resources import Output, ResourceType
 
 __all__ = ["BUCKET", "MYSQL", "POSTGRES", "REDIS", "SQLITE"]
 

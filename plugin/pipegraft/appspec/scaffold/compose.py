@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipegraft.errors import ConfigError
-from pipegraft.text.marked import load_marked
+from pipegraft.core.errors import ConfigError
+from pipegraft.text.yaml_positions import load_marked
 
 __all__ = ["ComposeService", "read_compose"]
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipegraft.domain.images.dockerfile import exposed_ports
-from pipegraft.domain.scaffold.compose import ComposeService, read_compose
+from pipegraft.appspec.scaffold.compose import ComposeService, read_compose
+from pipegraft.images.dockerfile import exposed_ports
 
 __all__ = ["FoundComponent", "FoundResource", "Survey", "Tree", "name_from", "survey"]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipegraft.domain.scaffold.survey import FoundComponent, FoundResource
+from pipegraft.appspec.scaffold.survey import FoundComponent, FoundResource
 
 __all__ = ["variables_of"]
 

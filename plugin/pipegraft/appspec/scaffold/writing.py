@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from pipegraft.domain.scaffold.survey import FoundComponent, Survey
-from pipegraft.domain.scaffold.variables import variables_of
+from pipegraft.appspec.scaffold.survey import FoundComponent, Survey
+from pipegraft.appspec.scaffold.variables import variables_of
 
 __all__ = ["Answers", "Written", "gate_options", "write_files"]
 

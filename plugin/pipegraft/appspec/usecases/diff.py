@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipegraft.adapters.revisions import Revision
-from pipegraft.domain.environment_file import environment_path
-from pipegraft.domain.rendering.differences import ObjectChange, compare, objects_in
-from pipegraft.domain.rendering.oam import PUBLISH_VERSION
-from pipegraft.domain.rendering.parts import ANNOTATION, Manifest
-from pipegraft.errors import UsageError
-from pipegraft.usecases.render import Rendering, render_texts
+from pipegraft.appspec.environment_file import environment_path
+from pipegraft.appspec.rendering.common import ANNOTATION, Manifest
+from pipegraft.appspec.rendering.differences import ObjectChange, compare, objects_in
+from pipegraft.appspec.rendering.oam import PUBLISH_VERSION
+from pipegraft.appspec.usecases.render import Rendering, render_texts
+from pipegraft.core.adapters.revisions import Revision
+from pipegraft.core.errors import UsageError
 
 __all__ = ["EnvironmentDiff", "compare_texts", "diff"]
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import yaml
 
-from pipegraft.adapters.files import write_together
-from pipegraft.domain.importing.kubernetes import import_kubernetes
-from pipegraft.domain.importing.score import import_score
-from pipegraft.domain.importing.settling import settle
-from pipegraft.domain.importing.taking import Imported, Taking
-from pipegraft.domain.scaffold.survey import name_from
-from pipegraft.errors import ConfigError, Place, UsageError
-from pipegraft.text.marked import Marked, Route, load_marked, load_marked_all
-from pipegraft.usecases.project import read_text
+from pipegraft.appspec.importing.consumed_keys import Imported, Taking
+from pipegraft.appspec.importing.drop_invalid import settle
+from pipegraft.appspec.importing.kubernetes import import_kubernetes
+from pipegraft.appspec.importing.score import import_score
+from pipegraft.appspec.scaffold.survey import name_from
+from pipegraft.core.adapters.files import write_together
+from pipegraft.core.errors import ConfigError, Place, UsageError
+from pipegraft.core.project import read_text
+from pipegraft.text.yaml_positions import Marked, Route, load_marked, load_marked_all
 
 __all__ = ["ImportResult", "kubernetes_files", "score_files"]
 

@@ -8,16 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipegraft.adapters.source_tree import create_repository, origin_url, source_files
-from pipegraft.domain.configuration import parse_document, validate
-from pipegraft.domain.scaffold.survey import Survey, Tree, name_from, survey
-from pipegraft.domain.scaffold.writing import Answers, Written, gate_options, write_files
-from pipegraft.errors import ConfigError, Place, UsageError
-from pipegraft.hookspecs import GITOPS_ENGINES
-from pipegraft.manager import Plugins
-from pipegraft.model.delivery import Delivery
-from pipegraft.text.marked import load_marked
-from pipegraft.usecases.project import DELIVERY_FILE
+from pipegraft.appspec.scaffold.survey import Survey, Tree, name_from, survey
+from pipegraft.appspec.scaffold.writing import Answers, Written, gate_options, write_files
+from pipegraft.core.adapters.worktree import create_repository, origin_url, source_files
+from pipegraft.core.configuration import parse_document, validate
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import ConfigError, Place, UsageError
+from pipegraft.core.hookspecs import GITOPS_ENGINES
+from pipegraft.core.manager import Plugins
+from pipegraft.core.project import DELIVERY_FILE
+from pipegraft.text.yaml_positions import load_marked
 
 __all__ = ["Asked", "Initialised", "Question", "initialise"]
 

@@ -7,22 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipegraft.adapters.files import write_together
-from pipegraft.domain.appspec import Resolved, read_app, resolve_in
-from pipegraft.domain.environment_file import environment_path
-from pipegraft.domain.rendered import rendered_path
-from pipegraft.domain.rendering.compose import render_compose
-from pipegraft.domain.rendering.dump import dump_documents
-from pipegraft.domain.rendering.kubernetes import render_kubernetes
-from pipegraft.domain.rendering.oam import render_application
-from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS
-from pipegraft.domain.resources.binding import Platform
-from pipegraft.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.hookspecs import TRAFFIC_ROUTERS
-from pipegraft.manager import Plugins
-from pipegraft.ports.resources import ResourceProvider, Target
-from pipegraft.ports.traffic import ClusterRouter
-from pipegraft.usecases.resources import load_providers
+from pipegraft.appspec.environment_file import environment_path
+from pipegraft.appspec.ports.resources import ResourceProvider, Target
+from pipegraft.appspec.ports.traffic import ClusterRouter
+from pipegraft.appspec.rendered_files import rendered_path
+from pipegraft.appspec.rendering.compose import render_compose
+from pipegraft.appspec.rendering.kubernetes import render_kubernetes
+from pipegraft.appspec.rendering.oam import render_application
+from pipegraft.appspec.rendering.routers.registered import CLUSTER_ROUTERS
+from pipegraft.appspec.rendering.yaml_output import dump_documents
+from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.spec import Resolved, read_app, resolve_in
+from pipegraft.appspec.usecases.resources import load_providers
+from pipegraft.core.adapters.files import write_together
+from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
+from pipegraft.core.hookspecs import TRAFFIC_ROUTERS
+from pipegraft.core.manager import Plugins
 
 __all__ = [
     "TARGETS",

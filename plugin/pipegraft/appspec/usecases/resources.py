@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipegraft.errors import PluginError
-from pipegraft.hookspecs import RESOURCE_PROVIDERS
-from pipegraft.manager import Plugins
-from pipegraft.ports.resources import ResourceProvider, ResourceType
+from pipegraft.appspec.ports.resources import ResourceProvider, ResourceType
+from pipegraft.core.errors import PluginError
+from pipegraft.core.hookspecs import RESOURCE_PROVIDERS
+from pipegraft.core.manager import Plugins
 
 __all__ = ["describe_types", "load_providers", "resource_types"]
 

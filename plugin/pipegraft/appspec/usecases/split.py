@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipegraft.adapters.files import write_together
-from pipegraft.domain.appspec import Resolved, resolve
-from pipegraft.domain.environment_file import environment_path
-from pipegraft.domain.resources.binding import Platform
-from pipegraft.domain.splitting import Move, callers_of, check_before, move, notes_on
-from pipegraft.errors import UsageError
+from pipegraft.appspec.environment_file import environment_path
+from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.spec import Resolved, resolve
+from pipegraft.appspec.splitting import Move, callers_of, check_before, move, notes_on
+from pipegraft.appspec.usecases.diff import EnvironmentDiff, compare_texts
+from pipegraft.appspec.usecases.render import Rendering, environments_of
+from pipegraft.core.adapters.files import write_together
+from pipegraft.core.errors import UsageError
 from pipegraft.text.yaml import decode
-from pipegraft.usecases.diff import EnvironmentDiff, compare_texts
-from pipegraft.usecases.render import Rendering, environments_of
 
 __all__ = ["Split", "plan_split", "write_split"]
 

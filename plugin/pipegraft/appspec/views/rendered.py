@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from rich.text import Text
 
-from pipegraft.domain.rendering.differences import FieldChange, ObjectChange
+from pipegraft.appspec.rendering.differences import FieldChange, ObjectChange
 
 __all__ = ["rendered_changes", "summary_of"]
 

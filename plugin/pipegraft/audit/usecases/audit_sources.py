@@ -8,16 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from pipegraft.adapters.git import open_branch
-from pipegraft.adapters.source import SourceLog
-from pipegraft.domain.audit.story import Book
-from pipegraft.domain.bump.state import state_path
-from pipegraft.domain.configuration import parse_document
-from pipegraft.domain.environment_file import environment_path
-from pipegraft.errors import UsageError
-from pipegraft.model.delivery import Delivery, Iac
-from pipegraft.ports.archive import IacArchive
-from pipegraft.usecases.project import DELIVERY_FILE, read_text
+from pipegraft.appspec.environment_file import environment_path
+from pipegraft.audit.release_commits import Book
+from pipegraft.core.adapters.vcs_info import SourceLog
+from pipegraft.core.configuration import parse_document
+from pipegraft.core.delivery import Delivery, Iac
+from pipegraft.core.errors import UsageError
+from pipegraft.core.project import DELIVERY_FILE, read_text
+from pipegraft.iac.adapters.git import open_branch
+from pipegraft.iac.bump.state import state_path
+from pipegraft.iac.ports.archive import IacArchive
 
 __all__ = ["Place", "Scene", "open_scene"]
 

@@ -7,12 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
-from pipegraft.actions.attest import provenance_of
-from pipegraft.adapters.registry import open_registry
-from pipegraft.adapters.source import SourceLog
-from pipegraft.domain.audit.chain import Chain, Link, broken
-from pipegraft.domain.audit.images import ImageFacts, image_link
-from pipegraft.domain.audit.links import (
+from pipegraft.audit.chain import Chain, Link, broken
+from pipegraft.audit.images import ImageFacts, image_link
+from pipegraft.audit.links import (
     SourceFacts,
     gate_link,
     iac_link,
@@ -20,14 +17,17 @@ from pipegraft.domain.audit.links import (
     outcome_of,
     source_link,
 )
-from pipegraft.domain.audit.steps import gray_link
-from pipegraft.domain.audit.story import Story, Wanted
-from pipegraft.domain.images.reference import ImageReference
-from pipegraft.errors import Damaged, PipegraftError, UsageError
-from pipegraft.model.release import GateResult, Release
-from pipegraft.ports.archive import Signature, Signed
-from pipegraft.ports.registry import ReferringRegistry
-from pipegraft.usecases.audit.scene import Scene
+from pipegraft.audit.release_commits import Story, Wanted
+from pipegraft.audit.steps import gray_link
+from pipegraft.audit.usecases.audit_sources import Scene
+from pipegraft.core.adapters.vcs_info import SourceLog
+from pipegraft.core.errors import Damaged, PipegraftError, UsageError
+from pipegraft.core.release import GateResult, Release
+from pipegraft.iac.ports.archive import Signature, Signed
+from pipegraft.images.adapters.registry import open_registry
+from pipegraft.images.attest import provenance_of
+from pipegraft.images.ports.registry import ReferringRegistry
+from pipegraft.images.reference import ImageReference
 
 __all__ = ["AuditRequest", "Required", "audit"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipegraft.domain.audit.dora import Figures, deployments_of, figures_of
-from pipegraft.errors import UsageError
-from pipegraft.usecases.audit.scene import Scene
+from pipegraft.audit.dora import Figures, deployments_of, figures_of
+from pipegraft.audit.usecases.audit_sources import Scene
+from pipegraft.core.errors import UsageError
 
 __all__ = ["delivery_figures"]
 

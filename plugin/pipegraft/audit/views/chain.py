@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pipegraft.ports.iac import Commit
+from pipegraft.iac.ports.repository import Commit
 
 __all__ = ["commit_table", "request_table"]
 

@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.segment import Segment
 from rich.text import Text
 
-from pipegraft.domain.audit.chain import Chain, Check, Link, State
+from pipegraft.audit.chain import Chain, Check, Link, State
 
 __all__ = ["chain_view"]
 

@@ -7,9 +7,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pipegraft.domain.audit.dora import Figure, Figures
-from pipegraft.reports.page import render_page
-from pipegraft.reports.week_chart import bars, line
+import markupsafe
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from pipegraft.audit.dora import Figure, Figures
+from pipegraft.audit.views.week_chart import bars, line
+from pipegraft.core.views.page import render_page
 
 __all__ = ["figure_text", "figures_json", "figures_page", "figures_table"]
 
@@ -33,11 +39,6 @@ def figures_json(found: Figures) -> Mapping[str, Any]:
 
 def figures_table(app: str, found: Figures) -> Any:  # a rich renderable
     """The five figures for a terminal."""
-    from rich import box  # noqa: PLC0415 - the page does without it
-    from rich.console import Group  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
     table = Table(box=box.SIMPLE_HEAD, show_header=False, padding=(0, 2, 0, 0))
     for column in range(3):
         table.add_column(no_wrap=column < 2, justify="right" if column == 1 else "left")
@@ -53,8 +54,6 @@ def figures_table(app: str, found: Figures) -> Any:  # a rich renderable
 
 def figures_page(app: str, found: Figures) -> str:
     """A page without scripts and without anything to fetch."""
-    import markupsafe  # noqa: PLC0415 - needed only here
-
     starts = [week.start for week in found.weeks]
     good = [week.deployments - week.failed for week in found.weeks]
     failed = [week.failed for week in found.weeks]
@@ -80,6 +79,7 @@ def figures_page(app: str, found: Figures) -> str:
         for title, svg, names in drawn
     ]
     return render_page(
+        "pipegraft.audit.views",
         "dora.html.j2",
         app=app,
         found=found,

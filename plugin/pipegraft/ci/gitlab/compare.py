@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipegraft.domain.gitlab.layers import Layer
-from pipegraft.domain.gitlab.pipeline import Pipeline, resolve
-from pipegraft.domain.gitlab.stage_graft import is_ours
-from pipegraft.errors import EditRefused, Place
+from pipegraft.ci.gitlab.layers import Layer
+from pipegraft.ci.gitlab.pipeline import Pipeline, resolve
+from pipegraft.ci.gitlab.stage_graft import is_ours
+from pipegraft.core.errors import EditRefused, Place
 
 __all__ = ["differences", "prove_unchanged"]
 

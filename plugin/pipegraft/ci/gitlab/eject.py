@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipegraft.domain.gitlab.include_graft import MANIFEST
-from pipegraft.domain.gitlab.layers import Files, layers_of
-from pipegraft.domain.gitlab.manifest import generated_files, generated_jobs, read_settings
-from pipegraft.domain.gitlab.pipeline import resolve
-from pipegraft.domain.gitlab.ungraft import is_generated, ungraft
-from pipegraft.model.injection import Injection
+from pipegraft.ci.gitlab.include_graft import MANIFEST
+from pipegraft.ci.gitlab.layers import Files, layers_of
+from pipegraft.ci.gitlab.manifest import generated_files, generated_jobs, read_settings
+from pipegraft.ci.gitlab.pipeline import resolve
+from pipegraft.ci.gitlab.ungraft import is_generated, ungraft
+from pipegraft.ci.model import Injection
 
 __all__ = ["eject"]
 

@@ -23,8 +23,8 @@ import re
 
 from yaml.events import AliasEvent, CollectionStartEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
-from pipegraft.domain.gitlab.layers import local_path
-from pipegraft.domain.gitlab.splicing import (
+from pipegraft.ci.gitlab.layers import local_path
+from pipegraft.ci.gitlab.splicing import (
     Splice,
     column_of,
     content_end,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipegraft.domain.gitlab.compare import prove_unchanged
-from pipegraft.domain.gitlab.include_graft import MANIFEST, add_include
-from pipegraft.domain.gitlab.layers import Files, Layer, layers_of
-from pipegraft.domain.gitlab.manifest import (
+from pipegraft.ci.gitlab.compare import prove_unchanged
+from pipegraft.ci.gitlab.include_graft import MANIFEST, add_include
+from pipegraft.ci.gitlab.layers import Files, Layer, layers_of
+from pipegraft.ci.gitlab.manifest import (
     Settings,
     generated_files,
     generated_jobs,
@@ -16,9 +16,9 @@ from pipegraft.domain.gitlab.manifest import (
     manifest_files,
     settings_for,
 )
-from pipegraft.domain.gitlab.pipeline import stage_list
-from pipegraft.domain.gitlab.splicing import Splice, splice
-from pipegraft.domain.gitlab.stage_graft import (
+from pipegraft.ci.gitlab.pipeline import stage_list
+from pipegraft.ci.gitlab.splicing import Splice, splice
+from pipegraft.ci.gitlab.stage_graft import (
     add_stages,
     is_ours,
     order_stages,
@@ -26,10 +26,10 @@ from pipegraft.domain.gitlab.stage_graft import (
     stage_name,
     written_stages,
 )
-from pipegraft.domain.gitlab.ungraft import is_generated, root_of, ungraft
-from pipegraft.errors import EditRefused, Place, UsageError
-from pipegraft.model.injection import Injection, InjectionRequest
-from pipegraft.model.plan import PlannedStage
+from pipegraft.ci.gitlab.ungraft import is_generated, root_of, ungraft
+from pipegraft.ci.model import Injection, InjectionRequest
+from pipegraft.core.errors import EditRefused, Place, UsageError
+from pipegraft.core.plan import PlannedStage
 from pipegraft.text.yaml.source import Node, Source, parse
 
 __all__ = ["inject"]

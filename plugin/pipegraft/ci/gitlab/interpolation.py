@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipegraft.domain.gitlab.loader import Document, Reference
+from pipegraft.ci.gitlab.loader import Document, Reference
 
 __all__ = ["interpolate"]
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipegraft.domain.gitlab.interpolation import interpolate
-from pipegraft.domain.gitlab.loader import Document, load
-from pipegraft.errors import EditRefused, Place
+from pipegraft.ci.gitlab.interpolation import interpolate
+from pipegraft.ci.gitlab.loader import Document, load
+from pipegraft.core.errors import EditRefused, Place
 
 __all__ = ["Files", "Layer", "deep_merge", "include_entries", "layers_of", "local_of", "local_path"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pipegraft.errors import EditRefused, Place
+from pipegraft.core.errors import EditRefused, Place
 
 __all__ = ["Document", "Reference", "load"]
 

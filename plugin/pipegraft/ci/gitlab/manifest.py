@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pipegraft.domain.gitlab.include_graft import MANIFEST
-from pipegraft.domain.gitlab.layers import include_entries
-from pipegraft.domain.gitlab.loader import load
-from pipegraft.domain.gitlab.pipeline import is_job
-from pipegraft.domain.gitlab.writing import dump_yaml
-from pipegraft.errors import EditRefused, UsageError
-from pipegraft.model.injection import InjectionRequest, Mode, TemplateSource
-from pipegraft.model.plan import Plan, PlannedStage
+from pipegraft.ci.gitlab.include_graft import MANIFEST
+from pipegraft.ci.gitlab.layers import include_entries
+from pipegraft.ci.gitlab.loader import load
+from pipegraft.ci.gitlab.pipeline import is_job
+from pipegraft.ci.gitlab.writing import dump_yaml
+from pipegraft.ci.model import InjectionRequest, Mode, TemplateSource
+from pipegraft.core.errors import EditRefused, UsageError
+from pipegraft.core.plan import Plan, PlannedStage
 
 __all__ = [
     "CHILD",

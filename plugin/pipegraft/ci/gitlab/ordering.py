@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
 
 __all__ = ["merge_orders"]
 

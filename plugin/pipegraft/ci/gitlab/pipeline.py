@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from pipegraft.domain.gitlab.layers import Layer, deep_merge
-from pipegraft.domain.gitlab.loader import Reference
+from pipegraft.ci.gitlab.layers import Layer, deep_merge
+from pipegraft.ci.gitlab.loader import Reference
 
 __all__ = ["DEFAULT_STAGES", "Pipeline", "StageList", "is_job", "resolve", "stage_list"]
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from yaml.events import ScalarEvent, SequenceStartEvent
 
-from pipegraft.domain.gitlab.ordering import merge_orders
-from pipegraft.domain.gitlab.splicing import Splice, insert_items, remove_items
-from pipegraft.errors import UsageError
+from pipegraft.ci.gitlab.ordering import merge_orders
+from pipegraft.ci.gitlab.splicing import Splice, insert_items, remove_items
+from pipegraft.core.errors import UsageError
 from pipegraft.text.yaml.locate import entry_of
 from pipegraft.text.yaml.source import Node, Source
 

@@ -6,14 +6,14 @@ import posixpath
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipegraft.domain.gitlab.include_graft import MANIFEST, remove_include
-from pipegraft.domain.gitlab.interpolation import interpolate
-from pipegraft.domain.gitlab.layers import include_entries
-from pipegraft.domain.gitlab.loader import load
-from pipegraft.domain.gitlab.manifest import CHILD
-from pipegraft.domain.gitlab.splicing import Splice, line_start, newline_of, splice
-from pipegraft.domain.gitlab.ungraft import root_of
-from pipegraft.domain.gitlab.writing import dump_yaml
+from pipegraft.ci.gitlab.include_graft import MANIFEST, remove_include
+from pipegraft.ci.gitlab.interpolation import interpolate
+from pipegraft.ci.gitlab.layers import include_entries
+from pipegraft.ci.gitlab.loader import load
+from pipegraft.ci.gitlab.manifest import CHILD
+from pipegraft.ci.gitlab.splicing import Splice, line_start, newline_of, splice
+from pipegraft.ci.gitlab.ungraft import root_of
+from pipegraft.ci.gitlab.writing import dump_yaml
 from pipegraft.text.yaml.source import parse
 
 __all__ = ["standalone_child", "standalone_root"]

@@ -6,19 +6,26 @@ import functools
 import json
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import jinja2
+
 from pipegraft import __version__
-from pipegraft.errors import PluginError
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.base import descriptions
-from pipegraft.model.release import Source
-from pipegraft.ports.plugins import CiSystem, UsageExample
-from pipegraft.ports.stage import Stage
-from pipegraft.values import dataclass
+from pipegraft.ci.gitlab.adapters.lint import verify
+from pipegraft.ci.gitlab.eject import eject
+from pipegraft.ci.gitlab.include_graft import MANIFEST
+from pipegraft.ci.gitlab.inject import inject
+from pipegraft.ci.gitlab.manifest import read_settings
+from pipegraft.core.base import descriptions
+from pipegraft.core.errors import PluginError
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import CiSystem, UsageExample
+from pipegraft.core.release import Source
+from pipegraft.core.stage import Stage
 
 if TYPE_CHECKING:  # a command imports only what it uses
-    from pipegraft.model.injection import Injection, InjectionRequest
+    from pipegraft.ci.model import Injection, InjectionRequest
 
 __all__ = ["make_templates", "pipegraft_ci_systems", "read_source"]
 
@@ -60,22 +67,16 @@ def pipegraft_ci_systems() -> Iterator[CiSystem]:
 
 
 def _inject(request: InjectionRequest) -> Injection:
-    from pipegraft.domain.gitlab.inject import inject  # noqa: PLC0415 - every job only reads its source
-
     return inject(request)
 
 
 def _eject(file: str, text: str, read: Callable[[str], str | None]) -> Injection:
-    from pipegraft.domain.gitlab.eject import eject  # noqa: PLC0415
-
     return eject(file, text, read)
 
 
 def _verify(
     request: InjectionRequest, injection: Injection, project: str, variables: Mapping[str, str]
 ) -> str:
-    from pipegraft.adapters.ci.gitlab_lint import verify  # noqa: PLC0415
-
     return verify(request, injection, project, variables)
 
 
@@ -96,9 +97,6 @@ def read_source(variables: Mapping[str, str]) -> Source | None:
 
 
 def _pinned(_file: str, _text: str, read: Callable[[str], str | None]) -> str | None:
-    from pipegraft.domain.gitlab.include_graft import MANIFEST  # noqa: PLC0415 - see `_inject`
-    from pipegraft.domain.gitlab.manifest import read_settings  # noqa: PLC0415
-
     settings = read_settings(read(MANIFEST))
     return None if settings is None else settings.source.ref or "copies"
 
@@ -206,10 +204,8 @@ def _written(value: Any) -> str:
 
 @functools.cache
 def _template() -> Any:
-    import jinja2  # noqa: PLC0415 - needed by `templates` and `inject` alone
-
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipegraft.adapters.ci"),
+        loader=jinja2.PackageLoader("pipegraft.ci.gitlab"),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - this is YAML; values pass through the filter below

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from yaml.events import MappingStartEvent
 
-from pipegraft.domain.gitlab.include_graft import MANIFEST, remove_include
-from pipegraft.domain.gitlab.splicing import splice
-from pipegraft.domain.gitlab.stage_graft import remove_stages
-from pipegraft.errors import EditRefused, Place
+from pipegraft.ci.gitlab.include_graft import MANIFEST, remove_include
+from pipegraft.ci.gitlab.splicing import splice
+from pipegraft.ci.gitlab.stage_graft import remove_stages
+from pipegraft.core.errors import EditRefused, Place
 from pipegraft.text.yaml.source import Node, Source, parse
 
 __all__ = ["Ungrafted", "is_generated", "root_of", "ungraft"]

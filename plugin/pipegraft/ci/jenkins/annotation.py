@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipegraft.domain.jenkins.calls import PREFIX
-from pipegraft.domain.jenkins.grafts import line_end, line_start
-from pipegraft.errors import EditRefused, UsageError
+from pipegraft.ci.jenkins.calls import PREFIX
+from pipegraft.ci.jenkins.grafts import line_end, line_start
+from pipegraft.core.errors import EditRefused, UsageError
 from pipegraft.text.groovy import Script, Span
 
 __all__ = ["drop_library", "library_version", "pin_library"]

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.errors import UsageError
-from pipegraft.model.plan import Plan
+from pipegraft.core.errors import UsageError
+from pipegraft.core.plan import Plan
 from pipegraft.text.groovy import Script, Span
 
 __all__ = ["PREFIX", "Call", "is_step", "literal", "planned_calls", "read_call", "step_name"]

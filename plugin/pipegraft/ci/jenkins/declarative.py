@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipegraft.domain.jenkins.scripted import is_definition
-from pipegraft.domain.jenkins.stages import Outline, TeamStage, block_of, title_of
-from pipegraft.errors import EditRefused
+from pipegraft.ci.jenkins.scripted import is_definition
+from pipegraft.ci.jenkins.stages import Outline, TeamStage, block_of, title_of
+from pipegraft.core.errors import EditRefused
 from pipegraft.text.groovy import Script, Span, Statement
 
 __all__ = ["outline", "pipeline_block"]

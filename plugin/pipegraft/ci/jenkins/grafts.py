@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pipegraft.domain.jenkins.calls import Call, literal, read_call
+from pipegraft.ci.jenkins.calls import Call, literal, read_call
 from pipegraft.text.groovy import Script, Statement
 
 __all__ = ["Graft", "Slot", "find_grafts", "place", "slot_behind", "take_out"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from pipegraft.domain.jenkins.annotation import drop_library, library_version, pin_library
-from pipegraft.domain.jenkins.calls import PREFIX, Call, is_step, planned_calls, read_call
-from pipegraft.domain.jenkins.grafts import Graft, find_grafts, place, slot_behind, take_out
-from pipegraft.domain.jenkins.outline import outline
-from pipegraft.domain.jenkins.stages import Outline, stage_behind
-from pipegraft.errors import EditRefused, Place, UsageError
-from pipegraft.model.injection import Injection, InjectionRequest
+from pipegraft.ci.jenkins.annotation import drop_library, library_version, pin_library
+from pipegraft.ci.jenkins.calls import PREFIX, Call, is_step, planned_calls, read_call
+from pipegraft.ci.jenkins.grafts import Graft, find_grafts, place, slot_behind, take_out
+from pipegraft.ci.jenkins.outline import outline
+from pipegraft.ci.jenkins.stages import Outline, stage_behind
+from pipegraft.ci.model import Injection, InjectionRequest
+from pipegraft.core.errors import EditRefused, Place, UsageError
 from pipegraft.text.groovy import Script, Statement, parse
 
 __all__ = ["eject", "inject"]

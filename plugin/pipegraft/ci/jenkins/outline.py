@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipegraft.domain.jenkins import declarative, scripted
-from pipegraft.domain.jenkins.stages import Outline
+from pipegraft.ci.jenkins import declarative, scripted
+from pipegraft.ci.jenkins.stages import Outline
 from pipegraft.text.groovy import Script
 
 __all__ = ["outline"]

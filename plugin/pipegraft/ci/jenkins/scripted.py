@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipegraft.domain.jenkins.stages import AFTER_FAILURE, Outline, TeamStage, block_of, title_of
-from pipegraft.errors import EditRefused, Place
+from pipegraft.ci.jenkins.stages import AFTER_FAILURE, Outline, TeamStage, block_of, title_of
+from pipegraft.core.errors import EditRefused, Place
 from pipegraft.text.groovy import Script, Span, Statement
 
 __all__ = ["is_definition", "outline"]

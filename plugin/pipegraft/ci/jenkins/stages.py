@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pipegraft.errors import EditRefused
+from pipegraft.core.errors import EditRefused
 from pipegraft.text.groovy import Script, Statement
 
 __all__ = ["AFTER_FAILURE", "Outline", "TeamStage", "block_of", "stage_behind", "title_of"]

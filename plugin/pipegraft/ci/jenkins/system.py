@@ -5,19 +5,25 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import jinja2
+
 from pipegraft import __version__
-from pipegraft.errors import PluginError
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.base import descriptions
-from pipegraft.model.release import Source
-from pipegraft.ports.plugins import CiSystem
-from pipegraft.ports.stage import Stage
-from pipegraft.values import dataclass
+from pipegraft.ci.jenkins.annotation import library_version
+from pipegraft.ci.jenkins.calls import literal, step_name
+from pipegraft.ci.jenkins.injection import eject, inject
+from pipegraft.core.base import descriptions
+from pipegraft.core.errors import PluginError
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import CiSystem
+from pipegraft.core.release import Source
+from pipegraft.core.stage import Stage
+from pipegraft.text.groovy import parse
 
 if TYPE_CHECKING:  # a command imports only what it uses
-    from pipegraft.model.injection import Injection, InjectionRequest
+    from pipegraft.ci.model import Injection, InjectionRequest
 
 __all__ = ["make_library", "pipegraft_ci_systems", "read_source"]
 
@@ -63,21 +69,14 @@ def pipegraft_ci_systems() -> Iterator[CiSystem]:
 
 
 def _inject(request: InjectionRequest) -> Injection:
-    from pipegraft.domain.jenkins.injection import inject  # noqa: PLC0415 - every job only reads its source
-
     return inject(request)
 
 
 def _pinned(file: str, text: str, _read: Callable[[str], str | None]) -> str | None:
-    from pipegraft.domain.jenkins.annotation import library_version  # noqa: PLC0415 - see `_inject`
-    from pipegraft.text.groovy import parse  # noqa: PLC0415
-
     return library_version(parse(text, file))
 
 
 def _eject(file: str, text: str, _read: Callable[[str], str | None]) -> Injection:
-    from pipegraft.domain.jenkins.injection import eject  # noqa: PLC0415
-
     return eject(file, text)
 
 
@@ -110,8 +109,6 @@ def make_library(stages: Sequence[Stage]) -> dict[str, str]:
     Raises:
         PluginError: two stages would be called by the same step.
     """
-    from pipegraft.domain.jenkins.calls import step_name  # noqa: PLC0415
-
     steps = {step_name(stage.name): stage for stage in stages}
     if len(steps) < len(stages):
         twice = next(stage for stage in stages if steps[step_name(stage.name)] is not stage)
@@ -174,15 +171,11 @@ def _render(name: str, **values: Any) -> str:
 
 @functools.cache
 def _environment() -> Any:
-    import jinja2  # noqa: PLC0415 - needed by `templates` alone
-
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipegraft.adapters.ci"),
+        loader=jinja2.PackageLoader("pipegraft.ci.jenkins"),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - this is Groovy; values pass through the filter below, help through `e`
     )
-    from pipegraft.domain.jenkins.calls import literal  # noqa: PLC0415
-
     environment.filters["groovy"] = literal
     return environment

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipegraft.adapters.files import write_together
-from pipegraft.errors import Place, UsageError
-from pipegraft.hookspecs import CI_SYSTEMS
-from pipegraft.manager import Plugins
-from pipegraft.model.injection import Injection
-from pipegraft.ports.plugins import CiSystem
-from pipegraft.ports.stage import Requirement
-from pipegraft.usecases.project import DELIVERY_FILE, read_text
+from pipegraft.ci.model import Injection
+from pipegraft.core.adapters.files import write_together
+from pipegraft.core.errors import Place, UsageError
+from pipegraft.core.hookspecs import CI_SYSTEMS
+from pipegraft.core.manager import Plugins
+from pipegraft.core.plugin_values import CiSystem
+from pipegraft.core.project import DELIVERY_FILE, read_text
+from pipegraft.core.stage import Requirement
 
 __all__ = ["CiFile", "Graft", "find_ci_file", "planned"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipegraft.manager import Plugins
-from pipegraft.usecases.ci_files import Graft, find_ci_file, planned
+from pipegraft.ci.usecases.ci_files import Graft, find_ci_file, planned
+from pipegraft.core.manager import Plugins
 
 __all__ = ["plan_ejection"]
 

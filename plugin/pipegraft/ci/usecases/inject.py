@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipegraft import __version__
-from pipegraft.adapters.source import ignored_files
-from pipegraft.domain.planning import make_plan
-from pipegraft.errors import UsageError
-from pipegraft.hookspecs import STAGES
-from pipegraft.manager import Plugins
-from pipegraft.model.injection import Injection, InjectionRequest, Mode, TemplateSource
-from pipegraft.ports.plugins import CiSystem
-from pipegraft.usecases.ci_files import Graft, find_ci_file, planned
-from pipegraft.usecases.project import open_project
+from pipegraft.ci.model import Injection, InjectionRequest, Mode, TemplateSource
+from pipegraft.ci.usecases.ci_files import Graft, find_ci_file, planned
+from pipegraft.core.adapters.vcs_info import ignored_files
+from pipegraft.core.errors import UsageError
+from pipegraft.core.hookspecs import STAGES
+from pipegraft.core.manager import Plugins
+from pipegraft.core.planning import make_plan
+from pipegraft.core.plugin_values import CiSystem
+from pipegraft.core.project import open_project
 
 __all__ = ["InjectOptions", "choose_source", "plan_injection"]
 

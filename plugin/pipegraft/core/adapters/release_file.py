@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipegraft.adapters.files import write_atomically
-from pipegraft.errors import Place, UsageError
-from pipegraft.model.fields import Invalid
-from pipegraft.model.release import Release
+from pipegraft.core.adapters.files import write_atomically
+from pipegraft.core.errors import Place, UsageError
+from pipegraft.core.fields import Invalid
+from pipegraft.core.release import Release
 
 __all__ = ["RECORD", "FileReleaseStore"]
 

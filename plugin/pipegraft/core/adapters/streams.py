@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, cast
 
-from pipegraft.errors import Damaged
+from pipegraft.core.errors import Damaged
 
 __all__ = ["stream_of", "verified"]
 

@@ -13,9 +13,12 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.trace import StatusCode, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
 from pipegraft import __version__
-from pipegraft.errors import PipegraftError, UsageError
-from pipegraft.hookspecs import hookimpl
+from pipegraft.core.errors import PipegraftError, UsageError
+from pipegraft.core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -23,9 +26,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span, Tracer
 
-    from pipegraft.model.release import Source
-    from pipegraft.ports.progress import Event
-    from pipegraft.ports.stage import Stage, StageContext
+    from pipegraft.core.progress import Event
+    from pipegraft.core.release import Source
+    from pipegraft.core.stage import Stage, StageContext
 
 __all__ = [
     "StageTrace",
@@ -142,8 +145,6 @@ class StageTrace:
         self._provider.force_flush(int(_PATIENCE * 1000))
 
     def _open_step(self, subject: str, name: str) -> None:
-        from opentelemetry.trace import set_span_in_context  # noqa: PLC0415
-
         assert self._stage is not None  # noqa: S101 - asked by `note`
         self._steps[subject] = self._tracer.start_span(name, set_span_in_context(self._stage))
 
@@ -189,11 +190,11 @@ def pipegraft_stage_finished(error: Exception | None) -> None:
 
 def _provider(app: str, source: Source, exporter: SpanExporter | None) -> TracerProvider:
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
-        from opentelemetry.sdk.trace.id_generator import RandomIdGenerator  # noqa: PLC0415
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - an optional extra
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - an optional extra
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - an optional extra
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - an optional extra
+        from opentelemetry.sdk.trace.id_generator import RandomIdGenerator  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         raise UsageError(
             f"traces are asked for by OTEL_ variables, but OpenTelemetry is not installed: {error.name}",
@@ -220,15 +221,11 @@ def _patience() -> float | None:
 
 
 def _parent(variables: Mapping[str, str]) -> Context:
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
-
     carrier = {name.lower(): variables[name] for name in ("TRACEPARENT", "TRACESTATE") if name in variables}
     return TraceContextTextMapPropagator().extract(carrier)
 
 
 def _fail(span: Span, message: str) -> None:
-    from opentelemetry.trace import StatusCode  # noqa: PLC0415
-
     span.set_status(StatusCode.ERROR, message)
 
 

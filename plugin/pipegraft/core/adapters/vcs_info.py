@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipegraft.errors import UsageError
-from pipegraft.model.release import Source
-from pipegraft.values import dataclass
+from pipegraft.core.errors import UsageError
+from pipegraft.core.release import Source
+from pipegraft.iac.adapters.git.objects import parse_batch
 
 __all__ = ["SourceCommit", "SourceLog", "ignored_files", "read_source"]
 
@@ -110,8 +111,6 @@ class SourceLog:
 
     def times(self, commits: Iterable[str]) -> Mapping[str, float]:
         """Committer times of those commits that are here, by one process."""
-        from pipegraft.adapters.git.objects import parse_batch  # noqa: PLC0415 - most runs ask no history
-
         asked = "".join(f"{name}\n" for name in dict.fromkeys(commits) if _NAME.fullmatch(name))
         if not (self.exists and asked):
             return {}

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipegraft.errors import OutsideError
+from pipegraft.core.errors import OutsideError
 
 __all__ = ["create_repository", "origin_url", "source_files"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-from pipegraft.model.release import Release
+from pipegraft.core.release import Release
 
 __all__ = ["release_dotenv"]
 

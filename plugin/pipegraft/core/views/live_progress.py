@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -12,11 +13,12 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from pipegraft.ports.progress import Event
-from pipegraft.reports.progress import shown
-from pipegraft.reports.resource_table import resource_table
+from pipegraft.core.progress import Event
+from pipegraft.core.views.resource_table import resource_table
 
-__all__ = ["LiveProgress"]
+__all__ = ["LiveProgress", "shown"]
+
+_COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 _MARKS = {
     "built": ("+", "green"),
@@ -28,6 +30,11 @@ _MARKS = {
 }
 
 _UNDECIDED = {"progressing", "inconclusive"}
+
+
+def shown(subject: str) -> str:
+    """A commit's name as people read it; anything else as it is."""
+    return subject[:12] if _COMMIT.fullmatch(subject) else subject
 
 
 class LiveProgress:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
+
+import jinja2
 
 __all__ = ["clock", "render_page"]
 
 
-def render_page(template: str, **values: object) -> str:
+def render_page(room: str, template: str, **values: object) -> str:
     """A page that stands alone.
 
     Arguments:
-        template: name of a file in ``templates/`` that extends ``page.html.j2``.
+        room: dotted name of the package whose ``templates/`` holds the template.
+        template: name of a file there that extends ``page.html.j2``.
         values: what it speaks of; everything that is not `markupsafe.Markup` is escaped.
     """
-    import jinja2  # noqa: PLC0415 - needed only here, and slow to import
-
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(room), jinja2.PackageLoader(__package__)]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

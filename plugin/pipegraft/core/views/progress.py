@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from pipegraft.ports.progress import Event, Progress
+from rich.console import Console
 
-__all__ = ["PlainProgress", "open_progress", "shown"]
+from pipegraft.core.progress import Event, Progress
+from pipegraft.core.views.live_progress import LiveProgress, shown
 
-_COMMIT = re.compile(r"[0-9a-f]{40,64}")
-
-
-def shown(subject: str) -> str:
-    """A commit's name as people read it; anything else as it is."""
-    return subject[:12] if _COMMIT.fullmatch(subject) else subject
+__all__ = ["PlainProgress", "open_progress"]
 
 
 class PlainProgress:
@@ -62,10 +57,6 @@ class PlainProgress:
 def open_progress() -> Iterator[Progress]:
     """What suits standard error: live on a terminal, plain lines otherwise."""
     if sys.stderr.isatty():
-        from rich.console import Console  # noqa: PLC0415 - a job's log needs none of it
-
-        from pipegraft.reports.live_progress import LiveProgress  # noqa: PLC0415
-
         console = Console(stderr=True)
         if console.is_terminal and not console.is_dumb_terminal:
             with LiveProgress(console) as live:

@@ -7,18 +7,16 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pipegraft.domain.verdicts.embedded import verdict
-from pipegraft.errors import PipegraftError, Unreachable, UsageError
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.base import Declared
-from pipegraft.model.fields import Field, model_validator
-from pipegraft.ports.engine import EngineRequest, GitOpsEngine, Status
-from pipegraft.ports.plugins import GitOpsEnginePlugin
+import httpx
 
-if TYPE_CHECKING:
-    import httpx
+from pipegraft.core.base import Declared
+from pipegraft.core.errors import PipegraftError, Unreachable, UsageError
+from pipegraft.core.fields import Field, model_validator
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import GitOpsEnginePlugin
+from pipegraft.engine.verdict import verdict
+from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 
 __all__ = ["EmbeddedEngine", "EmbeddedOptions", "pipegraft_gitops_engines"]
 
@@ -82,8 +80,6 @@ class EmbeddedEngine:
     def _ask(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, patience: float = 0.0
     ) -> httpx.Response:
-        import httpx  # noqa: PLC0415 - needed only here, and slow to import
-
         url = self._url()
         if self._client is None:
             alone = httpx.Limits(max_keepalive_connections=0)  # nothing is left open that nobody closes

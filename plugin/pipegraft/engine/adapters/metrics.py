@@ -7,14 +7,16 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
-from pipegraft.domain.counters import increase
-from pipegraft.errors import Unreachable
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.base import Declared
-from pipegraft.model.fields import Field, model_validator
-from pipegraft.model.observation import ArmCounts, Histogram
-from pipegraft.ports.metrics import Arms, MetricRequest
-from pipegraft.ports.plugins import MetricSourcePlugin
+import httpx
+
+from pipegraft.core.base import Declared
+from pipegraft.core.errors import Unreachable
+from pipegraft.core.fields import Field, model_validator
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import MetricSourcePlugin
+from pipegraft.gray.counters import increase
+from pipegraft.gray.model.observation import ArmCounts, Histogram
+from pipegraft.gray.ports.metrics import Arms, MetricRequest
 from pipegraft.text.exposition import Sample, parse
 
 __all__ = ["EmbeddedSource", "Options", "pipegraft_metric_sources"]
@@ -83,8 +85,6 @@ class EmbeddedSource:
         )
 
     def _read(self) -> list[Sample]:
-        import httpx  # noqa: PLC0415 - needed only here, and slow to import
-
         url = self._url()
         try:
             answer = httpx.get(url, timeout=self._options.timeout, trust_env=False).raise_for_status()

@@ -12,8 +12,8 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol, Self
 
-from pipegraft.domain.webhook import Push, read_push
-from pipegraft.errors import AccessDenied, OutsideError, PipegraftError, Unreachable, UsageError
+from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError, Unreachable, UsageError
+from pipegraft.engine.webhook import Push, read_push
 
 __all__ = ["StatusServer", "StatusSource"]
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from pipegraft.ports.iac import IacRepository
+from pipegraft.iac.ports.repository import IacRepository
 
 __all__ = ["Place", "Source", "source_name"]
 

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pipegraft.adapters.files import write_atomically
-from pipegraft.domain.appspec import Resolved, resolve
-from pipegraft.domain.resources.binding import Platform
-from pipegraft.domain.workloads import Plan, RouteSpec
-from pipegraft.errors import UsageError
-from pipegraft.ports.traffic import Choice
-from pipegraft.usecases.engine.place import Place
+from pipegraft.appspec.ports.traffic import Choice
+from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.spec import Resolved, resolve
+from pipegraft.core.adapters.files import write_atomically
+from pipegraft.core.errors import UsageError
+from pipegraft.engine.usecases.app_sources import Place
+from pipegraft.engine.workloads import Plan, RouteSpec
 
 __all__ = ["Application", "Desired", "Reader", "Refused", "States"]
 

@@ -8,17 +8,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from pipegraft.domain.appspec import Resolved
-from pipegraft.domain.rendering.kubernetes import render_kubernetes
-from pipegraft.domain.resources.binding import Platform
-from pipegraft.domain.workloads import Plan
-from pipegraft.errors import PipegraftError
-from pipegraft.ports.engine import Verdict
-from pipegraft.usecases.engine.application import Application, Desired
-from pipegraft.usecases.engine.operator import Turn
-from pipegraft.usecases.engine.outcome import Outcome
-from pipegraft.usecases.engine.place import Place
-from pipegraft.usecases.engine.status import describe_cluster
+from pipegraft.appspec.rendering.kubernetes import render_kubernetes
+from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.spec import Resolved
+from pipegraft.core.errors import PipegraftError
+from pipegraft.engine.usecases.app_sources import Place
+from pipegraft.engine.usecases.application import Application, Desired
+from pipegraft.engine.usecases.outcome import Outcome
+from pipegraft.engine.usecases.reconciler import Turn
+from pipegraft.engine.usecases.status import describe_cluster
+from pipegraft.engine.workloads import Plan
+from pipegraft.gate.ports import Verdict
 
 __all__ = ["ApplicationObjects", "ClusterOperator"]
 
@@ -31,7 +31,7 @@ Objects = Sequence[Mapping[str, Any]]
 
 
 class ApplicationObjects(Protocol):
-    """One application's objects in a cluster; see `pipegraft.adapters.runtime.kubernetes.ClusterObjects`."""
+    """One application's objects in a cluster, as the kubernetes runtime applies them."""
 
     def apply(self, objects: Objects) -> list[str]:
         """Make the cluster have these; answers what was refused."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipegraft.errors import OutsideError
+from pipegraft.core.errors import OutsideError
 
 __all__ = ["DISK_FIX", "disk_trouble", "needing_disk"]
 

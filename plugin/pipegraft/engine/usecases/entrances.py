@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from pipegraft.adapters.files import write_atomically
+from pipegraft.core.adapters.files import write_atomically
 
 __all__ = ["Entrances"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
 
-from pipegraft.ports.runtime import Workload
+from pipegraft.engine.ports import Workload
 
 __all__ = ["Fetcher"]
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pipegraft.domain.appspec import Resolved
-from pipegraft.domain.reconcile import History, Step, reconcile
-from pipegraft.domain.resources.binding import Platform
-from pipegraft.domain.runtime_support import Support
-from pipegraft.domain.workloads import Plan, plan_of, routes
-from pipegraft.errors import PipegraftError
-from pipegraft.ports.clock import Clock
-from pipegraft.ports.resources import ResourceHost
-from pipegraft.ports.runtime import Instance, Phase, Workload, WorkloadRuntime
-from pipegraft.ports.traffic import Route, TrafficRouter
-from pipegraft.usecases.engine.application import Application
-from pipegraft.usecases.engine.entrances import Entrances
-from pipegraft.usecases.engine.fetching import Fetcher
-from pipegraft.usecases.engine.hosting import Hosted, advance_resources, all_ready, all_usable
-from pipegraft.usecases.engine.operator import Turn
-from pipegraft.usecases.engine.status import describe
+from pipegraft.appspec.ports.resources import ResourceHost
+from pipegraft.appspec.ports.traffic import Route, TrafficRouter
+from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.runtime_support import Support
+from pipegraft.appspec.spec import Resolved
+from pipegraft.core.clock import Clock
+from pipegraft.core.errors import PipegraftError
+from pipegraft.engine.ports import Instance, Phase, Workload, WorkloadRuntime
+from pipegraft.engine.reconcile import History, Step, reconcile
+from pipegraft.engine.usecases.application import Application
+from pipegraft.engine.usecases.entrances import Entrances
+from pipegraft.engine.usecases.fetching import Fetcher
+from pipegraft.engine.usecases.reconciler import Turn
+from pipegraft.engine.usecases.resource_lifecycle import Hosted, advance_resources, all_ready, all_usable
+from pipegraft.engine.usecases.status import describe
+from pipegraft.engine.workloads import Plan, plan_of, routes
 
 __all__ = ["InstanceOperator"]
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipegraft.domain.reconcile import Health
-from pipegraft.domain.webhook import Push, same_repository
-from pipegraft.errors import Unreachable, UsageError
-from pipegraft.usecases.engine.application import Application, Desired, Refused, States
-from pipegraft.usecases.engine.disk import DISK_FIX, disk_trouble
-from pipegraft.usecases.engine.operator import Operator, Turn
-from pipegraft.usecases.engine.place import Place, Source
-from pipegraft.usecases.engine.watch import Look, Watcher
+from pipegraft.core.errors import Unreachable, UsageError
+from pipegraft.engine.reconcile import Health
+from pipegraft.engine.usecases.app_sources import Place, Source
+from pipegraft.engine.usecases.application import Application, Desired, Refused, States
+from pipegraft.engine.usecases.disk import DISK_FIX, disk_trouble
+from pipegraft.engine.usecases.reconciler import Operator, Turn
+from pipegraft.engine.usecases.watch import Look, Watcher
+from pipegraft.engine.webhook import Push, same_repository
 
 __all__ = ["Engine"]
 

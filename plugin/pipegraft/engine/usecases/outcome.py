@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipegraft.ports.engine import State, Verdict
+from pipegraft.gate.ports import State, Verdict
 
 __all__ = ["Outcome"]
 

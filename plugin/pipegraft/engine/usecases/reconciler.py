@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipegraft.usecases.engine.application import Application, Reader
+from pipegraft.engine.usecases.application import Application, Reader
 
 __all__ = ["Operator", "Turn"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipegraft.ports.resources import HostedState, ResourceHost
-from pipegraft.usecases.engine.application import Application
+from pipegraft.appspec.ports.resources import HostedState, ResourceHost
+from pipegraft.engine.usecases.application import Application
 
 __all__ = ["Hosted", "advance_resources", "all_ready", "all_usable"]
 

@@ -8,13 +8,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipegraft.adapters.registry import open_registry
-from pipegraft.adapters.runtime.image_store import UnpackedImages
-from pipegraft.adapters.runtime.process import ProcessRuntime
-from pipegraft.adapters.runtime.secret_folder import SecretFolder
-from pipegraft.domain.runtime_support import DOCKER, PROCESS, Support
-from pipegraft.ports.registry import Registry
-from pipegraft.ports.runtime import WorkloadRuntime
+from pipegraft.appspec.runtime_support import DOCKER, PROCESS, Support
+from pipegraft.engine.adapters.runtime.docker import DockerRuntime
+from pipegraft.engine.adapters.runtime.docker.api import DockerApi
+from pipegraft.engine.adapters.runtime.docker.images import DockerImages
+from pipegraft.engine.adapters.runtime.image_store import UnpackedImages
+from pipegraft.engine.adapters.runtime.process import ProcessRuntime
+from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
+from pipegraft.engine.ports import WorkloadRuntime
+from pipegraft.images.adapters.registry import open_registry
+from pipegraft.images.ports.registry import Registry
 
 __all__ = ["OUTPUTS", "open_runtime"]
 
@@ -37,10 +40,6 @@ def open_runtime(name: str, state: Path, secrets: Path | None) -> Iterator[tuple
             PROCESS,
         )
         return
-    from pipegraft.adapters.runtime.docker import DockerRuntime  # noqa: PLC0415 - open what is used
-    from pipegraft.adapters.runtime.docker.api import DockerApi  # noqa: PLC0415
-    from pipegraft.adapters.runtime.docker.images import DockerImages  # noqa: PLC0415
-
     owner = hashlib.sha256(os.fsencode(state)).hexdigest()[:12]
     with contextlib.closing(DockerApi()) as api:
         shelf = DockerImages(state / "docker-images.json", api, _open_registry)

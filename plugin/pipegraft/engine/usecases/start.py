@@ -16,28 +16,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pipegraft.adapters.clock import SystemClock
-from pipegraft.adapters.engine.server import StatusServer
-from pipegraft.adapters.files import write_atomically
-from pipegraft.adapters.git import open_branch
-from pipegraft.adapters.resources.machine import MachineResources
-from pipegraft.adapters.runtime.loopback import free_port
-from pipegraft.adapters.traffic.embedded_router import EmbeddedRouter
-from pipegraft.domain.resources.binding import Platform
-from pipegraft.errors import Locked, Unreachable, UsageError
-from pipegraft.manager import Plugins
-from pipegraft.model.engine import EngineApplication
-from pipegraft.usecases.engine.application import States
-from pipegraft.usecases.engine.cluster import ClusterOperator
-from pipegraft.usecases.engine.disk import needing_disk
-from pipegraft.usecases.engine.entrances import Entrances
-from pipegraft.usecases.engine.fetching import Fetcher
-from pipegraft.usecases.engine.instances import InstanceOperator
-from pipegraft.usecases.engine.loop import Engine
-from pipegraft.usecases.engine.operator import Operator
-from pipegraft.usecases.engine.place import Place, Source, source_name
-from pipegraft.usecases.engine.runtimes import OUTPUTS, open_runtime
-from pipegraft.usecases.resources import load_providers
+from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.usecases.resources import load_providers
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.adapters.files import write_atomically
+from pipegraft.core.errors import Locked, Unreachable, UsageError
+from pipegraft.core.manager import Plugins
+from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
+from pipegraft.engine.adapters.resources.machine import MachineResources
+from pipegraft.engine.adapters.runtime.kubernetes import ClusterObjects
+from pipegraft.engine.adapters.runtime.loopback import free_port
+from pipegraft.engine.adapters.server import StatusServer
+from pipegraft.engine.usecases.app_sources import Place, Source, source_name
+from pipegraft.engine.usecases.application import States
+from pipegraft.engine.usecases.cluster import ClusterOperator
+from pipegraft.engine.usecases.disk import needing_disk
+from pipegraft.engine.usecases.entrances import Entrances
+from pipegraft.engine.usecases.fetching import Fetcher
+from pipegraft.engine.usecases.instances import InstanceOperator
+from pipegraft.engine.usecases.loop import Engine
+from pipegraft.engine.usecases.reconciler import Operator
+from pipegraft.engine.usecases.runtimes import OUTPUTS, open_runtime
+from pipegraft.gate.model import EngineApplication
+from pipegraft.iac.adapters.git import open_branch
+from pipegraft.kubernetes import Cluster, ClusterOptions
 
 __all__ = ["EngineSetup", "Runtime", "run_engine"]
 
@@ -145,9 +147,6 @@ def _work(setup: EngineSetup, plugins: Plugins, report: Callable[[str], None]) -
 def _cluster(
     plugins: Plugins, helpers: ThreadPoolExecutor, report: Callable[[str], None]
 ) -> Iterator[ClusterOperator]:
-    from pipegraft.adapters.kubernetes import Cluster, ClusterOptions  # noqa: PLC0415 - open what is used
-    from pipegraft.adapters.runtime.kubernetes import ClusterObjects  # noqa: PLC0415
-
     def connect(application: str, namespace: str) -> ClusterObjects:
         return ClusterObjects(cluster, application, namespace, operator.changed)
 

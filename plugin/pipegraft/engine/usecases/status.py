@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from pipegraft.domain.reconcile import Health, Step
-from pipegraft.ports.engine import State
-from pipegraft.ports.resources import HostedState
-from pipegraft.ports.runtime import Instance
-from pipegraft.ports.traffic import Route
-from pipegraft.usecases.engine.application import Application
-from pipegraft.usecases.engine.outcome import Outcome
+from pipegraft.appspec.ports.resources import HostedState
+from pipegraft.appspec.ports.traffic import Route
+from pipegraft.engine.ports import Instance
+from pipegraft.engine.reconcile import Health, Step
+from pipegraft.engine.usecases.application import Application
+from pipegraft.engine.usecases.outcome import Outcome
+from pipegraft.gate.ports import State
 
 __all__ = ["describe", "describe_cluster"]
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pipegraft.domain.appspec import read_app
-from pipegraft.errors import OutsideError, PipegraftError, UsageError
-from pipegraft.usecases.engine.application import Desired, Reader, Refused
-from pipegraft.usecases.engine.place import Place, Source
+from pipegraft.appspec.spec import read_app
+from pipegraft.core.errors import OutsideError, PipegraftError, UsageError
+from pipegraft.engine.usecases.app_sources import Place, Source
+from pipegraft.engine.usecases.application import Desired, Reader, Refused
 
 __all__ = ["Look", "Watcher"]
 

@@ -13,12 +13,14 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pipegraft.adapters.clock import SystemClock
-from pipegraft.adapters.forge.gitlab import commit_action, or_none, translated
-from pipegraft.adapters.forge.pace import Pace
-from pipegraft.errors import Held, Locked, UsageError
-from pipegraft.model.fleet import Change, ForgeProject, PipelineRun, Proposal, ProposalState
-from pipegraft.ports.clock import Clock
+import gitlab
+
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.clock import Clock
+from pipegraft.core.errors import Held, Locked, UsageError
+from pipegraft.fleet.adapters.pace import Pace
+from pipegraft.fleet.model import Change, ForgeProject, PipelineRun, Proposal, ProposalState
+from pipegraft.iac.adapters.forge.gitlab import commit_action, or_none, translated
 
 if TYPE_CHECKING:
     from gitlab import Gitlab
@@ -59,8 +61,6 @@ def open_group(
     Raises:
         UsageError: there is no token, or the server is not known.
     """
-    import gitlab  # noqa: PLC0415 - 0.2 s, for those who work on a fleet alone
-
     base, token = server or environment.get("CI_SERVER_URL", ""), environment.get(TOKEN)
     if not base.startswith(("https://", "http://")):
         raise UsageError(
@@ -182,8 +182,6 @@ class GitLabGroup:
         return self._request(project, change, known)
 
     def revert(self, project: ForgeProject, merged: Proposal, change: Change) -> Proposal:
-        import gitlab  # noqa: PLC0415 - see `open_group`
-
         held = self._project(project)
         with translated(project.path, TOKEN):
             tip = _new_branch(held, change.branch, project.branch)
@@ -203,8 +201,6 @@ class GitLabGroup:
             return [_run(one.attributes) for one in listed[:limit]]
 
     def _request(self, project: ForgeProject, change: Change, known: Proposal | None) -> Proposal:
-        import gitlab  # noqa: PLC0415 - see `open_group`
-
         text = {
             "title": change.title,
             "description": f"{change.description.strip()}\n\n<!-- pipegraft:{change.key} -->",
@@ -247,8 +243,6 @@ class GitLabGroup:
 
     def _merge(self, project: ForgeProject, proposal: Proposal, **how: bool) -> bool:
         """Whether GitLab took the wish; what people have pushed since it was looked at is not merged."""
-        import gitlab  # noqa: PLC0415 - see `open_group`
-
         words: dict[str, Any] = {**how, **({"sha": proposal.commit} if proposal.commit else {})}
         with translated(project.path, TOKEN):
             try:
@@ -280,8 +274,6 @@ class GitLabGroup:
 
 def _new_branch(held: Project, name: str, start: str) -> str:
     """Make a branch anew; answers its commit."""
-    import gitlab  # noqa: PLC0415 - see `open_group`
-
     if or_none(lambda: held.branches.get(name)) is not None:
         held.branches.delete(name)
     try:
@@ -302,8 +294,6 @@ def _merged_commits(held: Project, merged: Proposal) -> Sequence[str]:
 
 def _revert(held: Project, commit: str, branch: str, tip: str) -> str:
     """Revert one commit on a branch that is at `tip`; answers the commit that does."""
-    import gitlab  # noqa: PLC0415 - see `open_group`
-
     try:
         made: Any = held.commits.get(commit, lazy=True).revert(branch)
     except gitlab.GitlabRevertError as error:

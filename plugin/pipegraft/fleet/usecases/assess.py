@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipegraft.adapters.git.clone import clone_newest
-from pipegraft.domain.fleet.waves import leave_out
-from pipegraft.domain.maturity.stages import Assessment
-from pipegraft.errors import PipegraftError
-from pipegraft.manager import Plugins
-from pipegraft.model.fleet import ForgeProject
-from pipegraft.ports.progress import Event, Progress
-from pipegraft.usecases.assess import assess_folder, next_step
-from pipegraft.usecases.fleet.edits import Edit, Editor, Reader, injecting
-from pipegraft.usecases.inject import InjectOptions
+from pipegraft.ci.usecases.inject import InjectOptions
+from pipegraft.core.errors import PipegraftError
+from pipegraft.core.manager import Plugins
+from pipegraft.core.progress import Event, Progress
+from pipegraft.fleet.model import ForgeProject
+from pipegraft.fleet.usecases.edits import Edit, Editor, Reader, injecting
+from pipegraft.fleet.waves import leave_out
+from pipegraft.iac.adapters.git.clone import clone_newest
+from pipegraft.maturity.stages import Assessment
+from pipegraft.maturity.usecases.assess import assess_folder, next_step
 
 __all__ = ["Clones", "assess_group", "taking_next_step"]
 

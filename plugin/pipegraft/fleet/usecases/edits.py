@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from pipegraft import __version__
-from pipegraft.domain.configuration import parse_document
-from pipegraft.domain.environment_file import images_of, read_environment
-from pipegraft.domain.planning import make_plan
-from pipegraft.errors import UsageError
-from pipegraft.hookspecs import CI_SYSTEMS, STAGES
-from pipegraft.manager import Plugins
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.fleet import ForgeProject
-from pipegraft.model.injection import Injection, InjectionRequest
-from pipegraft.ports.forge import ForgeFiles
-from pipegraft.ports.plugins import CiSystem
-from pipegraft.text.marked import load_marked
+from pipegraft.appspec.environment_file import images_of, read_environment
+from pipegraft.ci.model import Injection, InjectionRequest
+from pipegraft.ci.usecases.inject import InjectOptions
+from pipegraft.core.configuration import parse_document
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import UsageError
+from pipegraft.core.hookspecs import CI_SYSTEMS, STAGES
+from pipegraft.core.manager import Plugins
+from pipegraft.core.planning import make_plan
+from pipegraft.core.plugin_values import CiSystem
+from pipegraft.core.project import DELIVERY_FILE
+from pipegraft.fleet.model import ForgeProject
+from pipegraft.iac.ports.forge import ForgeFiles
 from pipegraft.text.yaml import Put, apply
-from pipegraft.usecases.inject import InjectOptions
-from pipegraft.usecases.project import DELIVERY_FILE
+from pipegraft.text.yaml_positions import load_marked
 
 __all__ = ["Edit", "Editor", "Reader", "bumping", "ejecting", "injecting", "upgrading"]
 

@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipegraft.domain.fleet.waves import matches, out_of_reach
-from pipegraft.errors import Held, OutsideError, PipegraftError, UsageError
-from pipegraft.model.fleet import Change, ForgeProject, Proposal
-from pipegraft.ports.forge import Forge
-from pipegraft.ports.progress import Event, Progress
-from pipegraft.usecases.fleet.edits import Edit, Editor, Reader
+from pipegraft.core.errors import Held, OutsideError, PipegraftError, UsageError
+from pipegraft.core.progress import Event, Progress
+from pipegraft.fleet.model import Change, ForgeProject, Proposal
+from pipegraft.fleet.usecases.edits import Edit, Editor, Reader
+from pipegraft.fleet.waves import matches, out_of_reach
+from pipegraft.iac.ports.forge import Forge
 
 __all__ = ["Campaign", "Outcome", "State", "propose_to_all", "propose_to_one", "select"]
 

@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
-from pipegraft.domain.fleet.waves import leave_out
-from pipegraft.errors import OutsideError, PipegraftError
-from pipegraft.manager import Plugins
-from pipegraft.model.fleet import ForgeProject, PipelineRun, Proposal
-from pipegraft.ports.forge import Forge
-from pipegraft.ports.progress import Event, Progress
-from pipegraft.usecases.fleet.edits import Reader, injecting
-from pipegraft.usecases.inject import InjectOptions
+from pipegraft.ci.usecases.inject import InjectOptions
+from pipegraft.core.errors import OutsideError, PipegraftError
+from pipegraft.core.manager import Plugins
+from pipegraft.core.progress import Event, Progress
+from pipegraft.fleet.model import ForgeProject, PipelineRun, Proposal
+from pipegraft.fleet.usecases.edits import Reader, injecting
+from pipegraft.fleet.waves import leave_out
+from pipegraft.iac.ports.forge import Forge
 
 __all__ = ["Standing", "survey"]
 

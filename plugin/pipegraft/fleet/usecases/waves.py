@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
-from pipegraft.domain.fleet.trend import Tally, Trend, compare, tally
-from pipegraft.domain.fleet.waves import in_order, out_of_reach, wave_sizes
-from pipegraft.errors import DeliveryRefused, PipegraftError
-from pipegraft.model.fleet import Change, ForgeProject, Proposal
-from pipegraft.ports.clock import Clock
-from pipegraft.ports.forge import Forge
-from pipegraft.ports.progress import Event, Progress
-from pipegraft.usecases.fleet.edits import Reader
-from pipegraft.usecases.fleet.propose import Campaign, Outcome, propose_to_all
+from pipegraft.core.clock import Clock
+from pipegraft.core.errors import DeliveryRefused, PipegraftError
+from pipegraft.core.progress import Event, Progress
+from pipegraft.fleet.model import Change, ForgeProject, Proposal
+from pipegraft.fleet.trend import Tally, Trend, compare, tally
+from pipegraft.fleet.usecases.edits import Reader
+from pipegraft.fleet.usecases.propose import Campaign, Outcome, propose_to_all
+from pipegraft.fleet.waves import in_order, out_of_reach, wave_sizes
+from pipegraft.iac.ports.forge import Forge
 
 __all__ = ["RollOut", "Watch", "plan_waves", "roll_out"]
 

@@ -6,12 +6,15 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from pipegraft.adapters.engine.argocd_options import ArgoCdOptions
-from pipegraft.domain.verdicts.argocd import APPLIED, applied, verdicts
-from pipegraft.errors import PipegraftError, UsageError
-from pipegraft.hookspecs import hookimpl
-from pipegraft.ports.engine import EngineRequest, GitOpsEngine, Status
-from pipegraft.ports.plugins import GitOpsEnginePlugin
+from pipegraft.core.errors import PipegraftError, UsageError
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import GitOpsEnginePlugin
+from pipegraft.gate.adapters.argocd_cluster import ClusterApplications
+from pipegraft.gate.adapters.argocd_options import ArgoCdOptions
+from pipegraft.gate.adapters.argocd_server import open_server
+from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
+from pipegraft.gate.verdicts.argocd import APPLIED, applied, verdicts
+from pipegraft.kubernetes import open_cluster
 
 __all__ = ["Applications", "ArgoCd", "pipegraft_gitops_engines"]
 
@@ -162,12 +165,7 @@ def _unknown(name: str, namespace: str, known: Sequence[str]) -> UsageError:
 
 def _connect(options: ArgoCdOptions, request: EngineRequest) -> GitOpsEngine:
     if options.server:
-        from pipegraft.adapters.engine.argocd_server import open_server  # noqa: PLC0415 - one of two ways
-
         return ArgoCd(options, request, open_server(options, request.root))
-    from pipegraft.adapters.engine.argocd_cluster import ClusterApplications  # noqa: PLC0415 - one of two ways
-    from pipegraft.adapters.kubernetes import open_cluster  # noqa: PLC0415 - one of two ways
-
     return ArgoCd(options, request, ClusterApplications(open_cluster(options, request.root)))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipegraft.adapters.engine.cluster_reader import ClusterReader, Reference
-from pipegraft.adapters.kubernetes import Cluster, Kind
-from pipegraft.domain.verdicts.argocd import REFRESH
-from pipegraft.domain.verdicts.sync_windows import can_sync
-from pipegraft.errors import AccessDenied, UsageError
+from pipegraft.core.errors import AccessDenied, UsageError
+from pipegraft.gate.adapters.cluster_reader import ClusterReader, Reference
+from pipegraft.gate.verdicts.argocd import REFRESH
+from pipegraft.gate.verdicts.sync_windows import can_sync
+from pipegraft.kubernetes import Cluster, Kind
 
 __all__ = ["APPLICATION", "ClusterApplications"]
 

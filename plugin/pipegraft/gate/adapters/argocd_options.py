@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipegraft.adapters.kubernetes.kubeconfig import ClusterOptions
-from pipegraft.model.base import Declared
-from pipegraft.model.fields import Field, model_validator
+from pipegraft.core.base import Declared
+from pipegraft.core.fields import Field, model_validator
+from pipegraft.kubernetes.kubeconfig import ClusterOptions
 
 __all__ = ["ArgoCdOptions"]
 

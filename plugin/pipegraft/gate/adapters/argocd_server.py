@@ -13,13 +13,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipegraft.adapters.engine.argocd_options import ArgoCdOptions
-from pipegraft.errors import AccessDenied, PipegraftError, Unreachable, UsageError
+import httpx
 
-if TYPE_CHECKING:
-    import httpx
+from pipegraft.core.errors import AccessDenied, PipegraftError, Unreachable, UsageError
+from pipegraft.gate.adapters.argocd_options import ArgoCdOptions
 
 __all__ = ["ServerApplications", "open_server"]
 
@@ -155,8 +154,6 @@ class ServerApplications:
 
     def _follow(self) -> None:
         """Follow the stream until `close`."""
-        import httpx  # noqa: PLC0415 - slow to import
-
         pause = _PAUSES[0]
         asked = {"name": self._options.names[0]} if len(self._options.names) == 1 else {}
         while not self._ended.is_set():
@@ -209,8 +206,6 @@ class ServerApplications:
     def _ask(
         self, path: str, asked: Mapping[str, str] | None = None, patience: float = _TIMEOUT
     ) -> httpx.Response:
-        import httpx  # noqa: PLC0415 - slow to import
-
         try:
             answer = self._client().get(f"{self._server}{path}", params=asked, timeout=patience)
         except httpx.HTTPError as error:
@@ -222,8 +217,6 @@ class ServerApplications:
 
     def _client(self) -> httpx.Client:
         """One for each thread."""
-        import httpx  # noqa: PLC0415 - slow to import
-
         if not hasattr(self._clients, "client"):
             try:
                 trust = ssl.create_default_context(cafile=self._ca)

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from pipegraft.adapters.kubernetes.cluster import Cluster, Object
-from pipegraft.adapters.kubernetes.explaining import explain
-from pipegraft.adapters.kubernetes.kinds import (
+from pipegraft.core.errors import AccessDenied
+from pipegraft.gate.ports import Status
+from pipegraft.kubernetes.cluster import Cluster, Object
+from pipegraft.kubernetes.explaining import explain
+from pipegraft.kubernetes.kinds import (
     DAEMON_SET,
     DEPLOYMENT,
     JOB,
@@ -18,9 +20,7 @@ from pipegraft.adapters.kubernetes.kinds import (
     STATEFUL_SET,
     Kind,
 )
-from pipegraft.adapters.kubernetes.watching import Key, Watched
-from pipegraft.errors import AccessDenied
-from pipegraft.ports.engine import Status
+from pipegraft.kubernetes.watching import Key, Watched
 
 __all__ = ["WORKLOADS", "ClusterReader", "Reference"]
 

@@ -6,14 +6,14 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pipegraft.adapters.engine.cluster_reader import WORKLOADS, ClusterReader, Reference
-from pipegraft.adapters.kubernetes import Cluster, ClusterOptions, Kind, open_cluster
-from pipegraft.domain.verdicts.flux import verdicts
-from pipegraft.errors import UsageError
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.fields import Field, model_validator
-from pipegraft.ports.engine import EngineRequest, GitOpsEngine, Status
-from pipegraft.ports.plugins import GitOpsEnginePlugin
+from pipegraft.core.errors import UsageError
+from pipegraft.core.fields import Field, model_validator
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import GitOpsEnginePlugin
+from pipegraft.gate.adapters.cluster_reader import WORKLOADS, ClusterReader, Reference
+from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
+from pipegraft.gate.verdicts.flux import verdicts
+from pipegraft.kubernetes import Cluster, ClusterOptions, Kind, open_cluster
 
 __all__ = ["Flux", "FluxOptions", "pipegraft_gitops_engines"]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from pipegraft.adapters.engine.cluster_reader import WORKLOADS, ClusterReader, Reference
-from pipegraft.adapters.kubernetes import Cluster, ClusterOptions, open_cluster
-from pipegraft.domain.verdicts.conditions import name_of
-from pipegraft.domain.verdicts.workloads import verdict
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.fields import Field, model_validator
-from pipegraft.ports.engine import EngineRequest, GitOpsEngine, Status
-from pipegraft.ports.plugins import GitOpsEnginePlugin
+from pipegraft.core.fields import Field, model_validator
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import GitOpsEnginePlugin
+from pipegraft.gate.adapters.cluster_reader import WORKLOADS, ClusterReader, Reference
+from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
+from pipegraft.gate.verdicts.conditions import name_of
+from pipegraft.gate.verdicts.workloads import verdict
+from pipegraft.kubernetes import Cluster, ClusterOptions, open_cluster
 
 __all__ = ["Workloads", "WorkloadsOptions", "pipegraft_gitops_engines"]
 

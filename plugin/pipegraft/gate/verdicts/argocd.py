@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipegraft.domain.verdicts import workloads
-from pipegraft.domain.verdicts.conditions import Object, name_of, time_of
-from pipegraft.domain.verdicts.repositories import same_repository
-from pipegraft.domain.verdicts.several import several
-from pipegraft.ports.engine import Resource, State, Status, Verdict
+from pipegraft.gate.ports import Resource, State, Status, Verdict
+from pipegraft.gate.verdicts import workloads
+from pipegraft.gate.verdicts.conditions import Object, name_of, time_of
+from pipegraft.gate.verdicts.repositories import same_repository
+from pipegraft.gate.verdicts.several import several
 
 __all__ = ["APPLIED", "REFRESH", "applied", "verdict", "verdicts"]
 

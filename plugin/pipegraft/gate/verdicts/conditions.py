@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pipegraft.ports.engine import State, Verdict
+from pipegraft.gate.ports import State, Verdict
 
 __all__ = ["Object", "condition", "is_observed", "is_true", "name_of", "said", "time_of", "worst"]
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from pipegraft.domain.verdicts import workloads
-from pipegraft.domain.verdicts.conditions import (
+from pipegraft.gate.ports import Resource, State, Status, Verdict
+from pipegraft.gate.verdicts import workloads
+from pipegraft.gate.verdicts.conditions import (
     Object,
     condition,
     is_observed,
@@ -22,9 +23,8 @@ from pipegraft.domain.verdicts.conditions import (
     time_of,
     worst,
 )
-from pipegraft.domain.verdicts.repositories import same_repository
-from pipegraft.domain.verdicts.several import several
-from pipegraft.ports.engine import Resource, State, Status, Verdict
+from pipegraft.gate.verdicts.repositories import same_repository
+from pipegraft.gate.verdicts.several import several
 
 __all__ = ["verdict", "verdicts"]
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pipegraft.domain.rendering.oam import PUBLISH_VERSION
-from pipegraft.domain.verdicts import workloads
-from pipegraft.domain.verdicts.conditions import Object, is_observed, name_of
-from pipegraft.domain.verdicts.several import several
-from pipegraft.ports.engine import Resource, State, Status, Verdict
+from pipegraft.appspec.rendering.oam import PUBLISH_VERSION
+from pipegraft.gate.ports import Resource, State, Status, Verdict
+from pipegraft.gate.verdicts import workloads
+from pipegraft.gate.verdicts.conditions import Object, is_observed, name_of
+from pipegraft.gate.verdicts.several import several
 
 __all__ = ["verdict", "verdicts"]
 

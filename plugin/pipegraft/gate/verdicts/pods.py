@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from pipegraft.domain.verdicts.conditions import Object, condition, name_of, said, time_of
+from pipegraft.gate.verdicts.conditions import Object, condition, name_of, said, time_of
 
 __all__ = ["Symptom", "has_lasted", "symptoms"]
 

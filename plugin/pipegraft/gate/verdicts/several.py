@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from pipegraft.domain.verdicts.conditions import worst
-from pipegraft.ports.engine import Resource, State, Status, Verdict, VerdictRule
+from pipegraft.gate.ports import Resource, State, Status, Verdict, VerdictRule
+from pipegraft.gate.verdicts.conditions import worst
 
 __all__ = ["several"]
 

@@ -12,8 +12,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pipegraft.domain.verdicts.conditions import Object
-from pipegraft.model.base import parse_duration
+from pipegraft.core.base import parse_duration
+from pipegraft.gate.verdicts.conditions import Object
 
 __all__ = ["can_sync"]
 

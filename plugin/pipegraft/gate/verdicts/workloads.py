@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from pipegraft.domain.rendering.parts import ANNOTATION
-from pipegraft.domain.verdicts.conditions import Object, condition, is_observed, is_true, name_of, said, worst
-from pipegraft.domain.verdicts.pods import has_lasted, symptoms
-from pipegraft.ports.engine import Resource, State, Status, Verdict
+from pipegraft.appspec.rendering.common import ANNOTATION
+from pipegraft.gate.ports import Resource, State, Status, Verdict
+from pipegraft.gate.verdicts.conditions import Object, condition, is_observed, is_true, name_of, said, worst
+from pipegraft.gate.verdicts.pods import has_lasted, symptoms
 
 __all__ = ["REVISION", "health", "verdict"]
 

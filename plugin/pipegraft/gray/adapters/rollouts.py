@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipegraft.adapters.kubernetes.cluster import Cluster, open_cluster
-from pipegraft.adapters.kubernetes.kinds import DAEMON_SET, DEPLOYMENT, STATEFUL_SET, Kind
-from pipegraft.adapters.kubernetes.kubeconfig import ClusterOptions
-from pipegraft.domain.verdicts.rollouts import argo_rollouts, flagger, kruise_rollout
-from pipegraft.errors import UsageError
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.base import Name
-from pipegraft.model.fields import Field
-from pipegraft.ports.plugins import TrafficRouterPlugin
-from pipegraft.ports.rollout import RolloutSeen
+from pipegraft.core.base import Name
+from pipegraft.core.errors import UsageError
+from pipegraft.core.fields import Field
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import TrafficRouterPlugin
+from pipegraft.gray.ports.rollout import RolloutSeen
+from pipegraft.gray.rollout_verdicts import argo_rollouts, flagger, kruise_rollout
+from pipegraft.kubernetes.cluster import Cluster, open_cluster
+from pipegraft.kubernetes.kinds import DAEMON_SET, DEPLOYMENT, STATEFUL_SET, Kind
+from pipegraft.kubernetes.kubeconfig import ClusterOptions
 
 __all__ = ["ArgoRollout", "FlaggerCanary", "KruiseRollout", "RolloutOptions", "pipegraft_traffic_routers"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipegraft.adapters.traffic.embedded_router import EmbeddedRouter
-from pipegraft.domain.rendering.routers.registered import CLUSTER_ROUTERS
-from pipegraft.hookspecs import hookimpl
-from pipegraft.ports.plugins import TrafficRouterPlugin
+from pipegraft.appspec.rendering.routers.registered import CLUSTER_ROUTERS
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import TrafficRouterPlugin
+from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
 
 __all__ = ["pipegraft_traffic_routers"]
 

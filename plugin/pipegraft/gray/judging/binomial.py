@@ -15,9 +15,7 @@ from collections.abc import Iterable
 from math import exp, inf, log, log1p, sqrt
 from typing import Final
 
-from pipegraft.domain.judging.readings import Draws
-from pipegraft.domain.judging.scores import edge, log_add, log_mixture
-from pipegraft.domain.judging.stories import (
+from pipegraft.gray.judging.hypotheses import (
     Constant,
     Following,
     Freak,
@@ -28,6 +26,8 @@ from pipegraft.domain.judging.stories import (
     Wandering,
     weathers,
 )
+from pipegraft.gray.judging.readings import Draws
+from pipegraft.gray.judging.scores import edge, log_add, log_mixture
 
 __all__ = ["ShareBets"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipegraft.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
-from pipegraft.model.observation import Observation
+from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
+from pipegraft.gray.model.observation import Observation
 
 __all__ = ["conclude", "gray_requests", "missing_requests", "nothing_yet", "present_step", "requests_seen"]
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from math import exp, inf, lgamma, log, log1p
 from typing import Final, Protocol
 
-from pipegraft.domain.judging.scores import log_add, log_mixture
+from pipegraft.gray.judging.scores import log_add, log_mixture
 
 __all__ = [
     "Clumped",

@@ -19,10 +19,10 @@ from math import ceil, inf, sqrt
 from statistics import NormalDist, fmean
 from typing import Final
 
-from pipegraft.domain.judging.conclusion import conclude, missing_requests, nothing_yet, requests_seen
-from pipegraft.domain.judging.readings import point
-from pipegraft.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
-from pipegraft.model.observation import Observation
+from pipegraft.gray.judging.conclusion import conclude, missing_requests, nothing_yet, requests_seen
+from pipegraft.gray.judging.readings import point
+from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
+from pipegraft.gray.model.observation import Observation
 
 __all__ = ["MannWhitneyJudge", "Shift"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipegraft.domain.judging.readings import BadRequests, Draws, point
-from pipegraft.domain.judging.shares import ShareBets
-from pipegraft.domain.judging.values import ValueBets
-from pipegraft.model.judgement import MetricPolicy
-from pipegraft.model.observation import ArmCounts
+from pipegraft.gray.judging.binomial import ShareBets
+from pipegraft.gray.judging.readings import BadRequests, Draws, point
+from pipegraft.gray.judging.values import ValueBets
+from pipegraft.gray.model.judgement import MetricPolicy
+from pipegraft.gray.model.observation import ArmCounts
 
 __all__ = ["Bets", "Run", "ShareRun", "ValueRun", "percent"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipegraft.domain.judging.mann_whitney import MannWhitneyJudge
-from pipegraft.domain.judging.sequential import sequential
-from pipegraft.domain.judging.threshold import threshold
-from pipegraft.hookspecs import hookimpl
-from pipegraft.ports.plugins import JudgePlugin
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import JudgePlugin
+from pipegraft.gray.judging.mann_whitney import MannWhitneyJudge
+from pipegraft.gray.judging.sequential import sequential
+from pipegraft.gray.judging.threshold import threshold
 
 __all__ = ["pipegraft_judges"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf, log
 
-from pipegraft.errors import UsageError
-from pipegraft.model.judgement import MetricPolicy
-from pipegraft.model.observation import ArmCounts, Histogram
+from pipegraft.core.errors import UsageError
+from pipegraft.gray.model.judgement import MetricPolicy
+from pipegraft.gray.model.observation import ArmCounts, Histogram
 
 __all__ = ["BadRequests", "Draws", "point", "quantile"]
 

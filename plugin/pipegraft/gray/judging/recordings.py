@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from pipegraft.domain.configuration import validate
-from pipegraft.domain.gray.policy import judge_policy
-from pipegraft.domain.judging.readings import point
-from pipegraft.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.model.base import Declared, Name
-from pipegraft.model.delivery import Gray, Metric
-from pipegraft.model.fields import Field, model_validator
-from pipegraft.model.observation import ArmCounts, Histogram, Observation
-from pipegraft.text.marked import Marked, load_marked
+from pipegraft.core.base import Declared, Name
+from pipegraft.core.configuration import validate
+from pipegraft.core.delivery import Gray, Metric
+from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
+from pipegraft.core.fields import Field, model_validator
+from pipegraft.gray.judging.readings import point
+from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
+from pipegraft.gray.policy import judge_policy
+from pipegraft.text.yaml_positions import Marked, load_marked
 
 __all__ = ["RecordedRelease", "read_release"]
 

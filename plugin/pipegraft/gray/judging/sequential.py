@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from math import exp, log
 from typing import Final
 
-from pipegraft.domain.judging.conclusion import conclude, missing_requests, nothing_yet
-from pipegraft.domain.judging.runs import Run, ShareRun, ValueRun
-from pipegraft.model.judgement import Answer, Evidence, Judgement, JudgePolicy
-from pipegraft.model.observation import Observation
+from pipegraft.gray.judging.conclusion import conclude, missing_requests, nothing_yet
+from pipegraft.gray.judging.metric_state import Run, ShareRun, ValueRun
+from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy
+from pipegraft.gray.model.observation import Observation
 
 __all__ = ["sequential"]
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipegraft.domain.judging.conclusion import conclude, missing_requests, nothing_yet, requests_seen
-from pipegraft.domain.judging.readings import point
-from pipegraft.errors import UsageError
-from pipegraft.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
-from pipegraft.model.observation import Observation
+from pipegraft.core.errors import UsageError
+from pipegraft.gray.judging.conclusion import conclude, missing_requests, nothing_yet, requests_seen
+from pipegraft.gray.judging.readings import point
+from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
+from pipegraft.gray.model.observation import Observation
 
 __all__ = ["threshold"]
 

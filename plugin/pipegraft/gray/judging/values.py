@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import exp, inf, log, log1p, pi, sqrt
 from typing import Final
 
-from pipegraft.domain.judging.scores import edge, log_mixture
+from pipegraft.gray.judging.scores import edge, log_mixture
 
 __all__ = ["ValueBets"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
 
 __all__ = ["Answer", "Evidence", "JudgePolicy", "Judgement", "MetricKind", "MetricPolicy"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
 
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
 
 __all__ = ["ArmCounts", "Histogram", "Observation"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from pipegraft.model.judgement import Answer, Evidence, Judgement, JudgePolicy
-from pipegraft.model.observation import Observation
+from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy
+from pipegraft.gray.model.observation import Observation
 
 __all__ = ["FakeJudge", "Judge"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pipegraft.model.delivery import Metric
-from pipegraft.model.observation import ArmCounts
+from pipegraft.core.delivery import Metric
+from pipegraft.gray.model.observation import ArmCounts
 
 __all__ = ["Arms", "FakeSource", "MetricRequest", "MetricSource"]
 

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pipegraft.model.judgement import Answer, Evidence, Judgement
+from pipegraft.gray.model.judgement import Answer, Evidence, Judgement
 
 __all__ = ["comparison", "judgement_lines"]
 

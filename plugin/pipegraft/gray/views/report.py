@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.reports.gray_chart import Band, Line, chart
-from pipegraft.reports.page import render_page
+import markupsafe
+
+from pipegraft.core.views.page import render_page
+from pipegraft.gray.views.chart import Band, Line, chart
 
 __all__ = ["GrayReport", "ReportedLook", "ReportedStep", "brief", "render_html"]
 
@@ -89,9 +91,8 @@ def brief(line: str) -> str:
 
 def render_html(report: GrayReport) -> str:
     """A page without scripts and without anything to fetch."""
-    import markupsafe  # noqa: PLC0415 - needed only here
-
     return render_page(
+        "pipegraft.gray.views",
         "gray.html.j2",
         report=report,
         brief=brief,

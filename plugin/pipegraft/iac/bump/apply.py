@@ -7,20 +7,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipegraft.actions.attest import provenance_of
-from pipegraft.actions.rewrite import Changes, Read
-from pipegraft.domain.bump.config import read_config
-from pipegraft.domain.bump.pinned import PinnedImage
-from pipegraft.domain.bump.plan import BumpRequest, PlannedBump, plan_bump, refuse_conflict
-from pipegraft.domain.bump.policy import refuse_provenance
-from pipegraft.domain.bump.promotion import released_in
-from pipegraft.domain.commit_message import commit_message, release_trailers
-from pipegraft.domain.environment_file import ConfigPath
-from pipegraft.errors import UsageError, Vetoed
-from pipegraft.model.appspec import ReleaseMark
-from pipegraft.model.release import IacCommit, Release, Source
-from pipegraft.ports.iac import NewerProposed
-from pipegraft.ports.stage import IacBranch, StageContext
+from pipegraft.appspec.environment_file import ConfigPath
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.core.errors import UsageError, Vetoed
+from pipegraft.core.release import IacCommit, Release, Source
+from pipegraft.core.stage import IacBranch, StageContext
+from pipegraft.iac.bump.config import read_config
+from pipegraft.iac.bump.pinned import PinnedImage
+from pipegraft.iac.bump.plan import BumpRequest, PlannedBump, plan_bump, refuse_conflict
+from pipegraft.iac.bump.policy import refuse_provenance
+from pipegraft.iac.bump.promotion import released_in
+from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.optimistic_commit import Changes, Read
+from pipegraft.iac.ports.repository import NewerProposed
+from pipegraft.images.attest import provenance_of
 from pipegraft.text.yaml.changes import Value
 
 __all__ = ["Bump", "prepare_bump", "record_bump", "record_newer", "show_bump"]

@@ -11,17 +11,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from pipegraft.domain.appspec import Resolved, resolve
-from pipegraft.domain.configuration import parse_document
-from pipegraft.domain.environment_file import Bump, ConfigPath, images_of
-from pipegraft.domain.gray.edits import promote
-from pipegraft.domain.resources.binding import UNBOUND
-from pipegraft.errors import ConfigError, EditRefused, Place, Problem, UsageError
-from pipegraft.model.appspec import AppComponent, AppEnvironment, ReleaseMark
-from pipegraft.model.base import Declared, Name
-from pipegraft.text.marked import load_marked
+from pipegraft.appspec.environment_file import Bump, ConfigPath, images_of
+from pipegraft.appspec.model.spec import AppComponent, AppEnvironment, ReleaseMark
+from pipegraft.appspec.resources.binding import UNBOUND
+from pipegraft.appspec.spec import Resolved, resolve
+from pipegraft.core.base import Declared, Name
+from pipegraft.core.configuration import parse_document
+from pipegraft.core.errors import ConfigError, EditRefused, Place, Problem, UsageError
+from pipegraft.gray.edits import promote
 from pipegraft.text.yaml import format_path, parse_path, split_assignment
 from pipegraft.text.yaml.changes import Value
+from pipegraft.text.yaml_positions import load_marked
 
 __all__ = ["changes_what_runs", "read_config", "refuse_delivery", "refuse_number", "refuse_standing"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pipegraft.domain.images.reference import ImageReference
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
+from pipegraft.images.reference import ImageReference
 
 __all__ = ["Part", "Pin", "PinnedImage", "repository_of"]
 

@@ -6,11 +6,7 @@ import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from pipegraft.domain.bump.config import changes_what_runs, refuse_delivery, refuse_number, refuse_standing
-from pipegraft.domain.bump.pinned import PinnedImage
-from pipegraft.domain.bump.state import EnvironmentState, read_state, state_path, write_state
-from pipegraft.domain.bump.targets import write_target
-from pipegraft.domain.environment_file import (
+from pipegraft.appspec.environment_file import (
     Bump,
     ConfigPath,
     Outcome,
@@ -21,9 +17,13 @@ from pipegraft.domain.environment_file import (
     environment_path,
     read_environment,
 )
-from pipegraft.errors import Conflict, UsageError
-from pipegraft.model.appspec import ReleaseMark
-from pipegraft.model.delivery import Delivery
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import Conflict, UsageError
+from pipegraft.iac.bump.config import changes_what_runs, refuse_delivery, refuse_number, refuse_standing
+from pipegraft.iac.bump.pinned import PinnedImage
+from pipegraft.iac.bump.state import EnvironmentState, read_state, state_path, write_state
+from pipegraft.iac.bump.targets import write_target
 from pipegraft.text.yaml import format_path
 from pipegraft.text.yaml.changes import Value
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Sequence
 
-from pipegraft.domain.images.attestations import Provenance
-from pipegraft.model.delivery import Requirements
+from pipegraft.core.delivery import Requirements
+from pipegraft.images.attestations import Provenance
 
 __all__ = ["refuse_provenance"]
 

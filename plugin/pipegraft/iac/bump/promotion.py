@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipegraft.domain.bump.pinned import PinnedImage
-from pipegraft.domain.bump.state import read_state, state_path
-from pipegraft.domain.environment_file import environment_path, images_of, read_environment
-from pipegraft.errors import UsageError
-from pipegraft.model.appspec import ReleaseMark
-from pipegraft.model.delivery import Delivery
+from pipegraft.appspec.environment_file import environment_path, images_of, read_environment
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import UsageError
+from pipegraft.iac.bump.pinned import PinnedImage
+from pipegraft.iac.bump.state import read_state, state_path
 
 __all__ = ["released_in"]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipegraft.domain.configuration import parse_document
-from pipegraft.model.appspec import ReleaseMark
-from pipegraft.model.base import Declared, Name
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.core.base import Declared, Name
+from pipegraft.core.configuration import parse_document
 from pipegraft.text.yaml import Put, Remove, apply
 from pipegraft.text.yaml.changes import Value
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from pipegraft.domain.bump.pinned import PinnedImage, repository_of
-from pipegraft.errors import EditRefused, Place
-from pipegraft.model.delivery import Target
+from pipegraft.core.delivery import Target
+from pipegraft.core.errors import EditRefused, Place
+from pipegraft.iac.bump.pinned import PinnedImage, repository_of
 from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, Set, apply, parse_path
 
 __all__ = ["write_target"]

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from pipegraft.domain.appspec import resolve
-from pipegraft.domain.bump.state import read_state
-from pipegraft.domain.configuration import parse_document
-from pipegraft.domain.environment_file import read_environment
-from pipegraft.domain.guard.gray import gray_in_order
-from pipegraft.domain.guard.images import pinned_in_manifests, pinned_in_spec
-from pipegraft.domain.guard.rules import GUARD_FILE, GuardRules, matches, read_rules
-from pipegraft.domain.guard.secrets import searchable, secret_manifests, secret_variables, secrets_in
-from pipegraft.domain.resources.binding import Platform
-from pipegraft.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.model.appspec import App
-from pipegraft.text.marked import load_marked_all
-from pipegraft.values import dataclass
+from pipegraft.appspec.environment_file import read_environment
+from pipegraft.appspec.model.spec import App
+from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.spec import resolve
+from pipegraft.core.configuration import parse_document
+from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
+from pipegraft.iac.bump.state import read_state
+from pipegraft.iac.guard.gray import gray_in_order
+from pipegraft.iac.guard.images import pinned_in_manifests, pinned_in_spec
+from pipegraft.iac.guard.rules import GUARD_FILE, GuardRules, matches, read_rules
+from pipegraft.iac.guard.secrets import searchable, secret_manifests, secret_variables, secrets_in
+from pipegraft.text.yaml_positions import load_marked_all
 
 __all__ = ["ChangedFile", "Files", "check_files"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipegraft.domain.environment_file import images_of, read_environment
-from pipegraft.errors import ConfigError, Problem
-from pipegraft.model.appspec import AppEnvironment, GrayBlock
-from pipegraft.text.marked import load_marked
+from pipegraft.appspec.environment_file import images_of, read_environment
+from pipegraft.appspec.model.spec import AppEnvironment, GrayBlock
+from pipegraft.core.errors import ConfigError, Problem
+from pipegraft.text.yaml_positions import load_marked
 
 __all__ = ["gray_in_order"]
 

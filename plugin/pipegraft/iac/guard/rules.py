@@ -5,8 +5,8 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 
-from pipegraft.domain.configuration import parse_document
-from pipegraft.model.base import Declared
+from pipegraft.core.base import Declared
+from pipegraft.core.configuration import parse_document
 
 __all__ = ["GUARD_FILE", "GuardRules", "matches", "read_rules"]
 

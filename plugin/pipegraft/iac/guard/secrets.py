@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pipegraft.errors import ConfigError, Place, Problem
-from pipegraft.text.marked import Marked, load_marked, load_marked_all
+from pipegraft.core.errors import ConfigError, Place, Problem
+from pipegraft.text.yaml_positions import Marked, load_marked, load_marked_all
 
 __all__ = ["searchable", "secret_manifests", "secret_variables", "secrets_in"]
 

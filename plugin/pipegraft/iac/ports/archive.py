@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from pipegraft.ports.iac import Commit, FakeIacRepository
-from pipegraft.values import dataclass
+from pipegraft.iac.ports.repository import Commit, FakeIacRepository
 
 __all__ = ["FakeArchive", "IacArchive", "Signature", "Signed", "Version"]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from pipegraft.errors import Held, UsageError
-from pipegraft.model.fleet import Change, ForgeProject, PipelineRun, Proposal
+from pipegraft.core.errors import Held, UsageError
+from pipegraft.fleet.model import Change, ForgeProject, PipelineRun, Proposal
 
 __all__ = ["FakeForge", "Forge", "ForgeFiles", "ForgeProposals", "ForgeRuns"]
 

@@ -6,10 +6,10 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Protocol
 
-from pipegraft.errors import TipMoved, UsageError
-from pipegraft.values import dataclass
+from pipegraft.core.errors import TipMoved, UsageError
 
 __all__ = [
     "Commit",

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipegraft.adapters.files import write_atomically
-from pipegraft.errors import Place, UsageError
+from pipegraft.core.adapters.files import write_atomically
+from pipegraft.core.errors import Place, UsageError
 from pipegraft.text import yaml
-from pipegraft.text.yaml.words import Kind, value_of
+from pipegraft.text.yaml.cli_values import Kind, value_of
 
 __all__ = ["STANDARD_STREAM", "Assignment", "EditedFile", "edit_file", "read_file", "write_file"]
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipegraft.adapters.git.received import Received, Update
-from pipegraft.domain.guard.checks import ChangedFile, Files, check_files
-from pipegraft.domain.guard.rules import GUARD_FILE, GuardRules, matches, read_rules
-from pipegraft.domain.guard.secrets import secrets_in
-from pipegraft.domain.resources.binding import Platform
-from pipegraft.errors import Place, Problem, UsageError
-from pipegraft.values import dataclass
+from pipegraft.appspec.resources.binding import Platform
+from pipegraft.core.errors import Place, Problem, UsageError
+from pipegraft.iac.adapters.git.pre_receive import Received, Update
+from pipegraft.iac.guard.checks import ChangedFile, Files, check_files
+from pipegraft.iac.guard.rules import GUARD_FILE, GuardRules, matches, read_rules
+from pipegraft.iac.guard.secrets import secrets_in
 
 __all__ = ["check_push", "check_staged", "check_work_tree", "parse_updates", "pusher_name"]
 

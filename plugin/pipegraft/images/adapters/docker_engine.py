@@ -7,7 +7,10 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from pipegraft.errors import OutsideError, PipegraftError, Unreachable
+import docker
+import requests
+
+from pipegraft.core.errors import OutsideError, PipegraftError, Unreachable
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -21,8 +24,6 @@ def connect(timeout: float) -> APIClient:
     Arguments:
         timeout: seconds of silence after which a request is given up.
     """
-    import docker  # noqa: PLC0415 - takes a tenth of a second and more
-
     return docker.from_env(timeout=timeout).api
 
 
@@ -37,9 +38,6 @@ def translated(refused: Callable[[str], PipegraftError]) -> Iterator[None]:
         Unreachable: there is no engine, or it does not answer.
         OutsideError: it failed.
     """
-    import docker  # noqa: PLC0415
-    import requests  # noqa: PLC0415
-
     try:
         yield
     except docker.errors.APIError as error:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from pipegraft.ports.registry import Descriptor, Registry
-from pipegraft.values import dataclass
+from pipegraft.images.ports.registry import Descriptor, Registry
 
 __all__ = [
     "BaseImage",

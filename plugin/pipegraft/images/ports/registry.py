@@ -7,10 +7,10 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from pipegraft.errors import Unreachable
-from pipegraft.values import dataclass
+from pipegraft.core.errors import Unreachable
 
 __all__ = ["Descriptor", "FakeRegistry", "Referrer", "Referrers", "ReferringRegistry", "Registry"]
 

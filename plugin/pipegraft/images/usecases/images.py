@@ -8,13 +8,13 @@ from typing import Any
 
 import yaml
 
-from pipegraft.adapters.files import write_atomically
-from pipegraft.adapters.release_file import RECORD, FileReleaseStore
-from pipegraft.domain.images.snippets import snippet
-from pipegraft.errors import UsageError
-from pipegraft.model.release import Release
-from pipegraft.reports.dotenv import release_dotenv
-from pipegraft.usecases.project import Project
+from pipegraft.core.adapters.files import write_atomically
+from pipegraft.core.adapters.release_file import RECORD, FileReleaseStore
+from pipegraft.core.errors import UsageError
+from pipegraft.core.project import Project
+from pipegraft.core.release import Release
+from pipegraft.core.views.dotenv import release_dotenv
+from pipegraft.images.snippets import snippet
 
 __all__ = ["read_release", "show_snippets", "write_dotenv"]
 
@@ -35,7 +35,7 @@ def show_snippets(
 
     Arguments:
         components: names; all of the release if empty.
-        way: one of `pipegraft.domain.images.snippets.WAYS`; each component's own if None.
+        way: one of `pipegraft.images.snippets.WAYS`; each component's own if None.
 
     Raises:
         UsageError: a component is not in the release, or cannot get in that way.

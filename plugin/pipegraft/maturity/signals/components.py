@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from itertools import permutations
 from typing import Any
 
-from pipegraft.domain.maturity.signals.looking import DELIVERY, NO_DELIVERY, NO_IAC, each, in_delivery, put
-from pipegraft.errors import PipegraftError, Place
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.maturity import Dimension, Evidence, Finding, Signal, absent, no, unseen, yes
-from pipegraft.ports.maturity import Repository
-from pipegraft.text.marked import load_marked
+from pipegraft.core.errors import PipegraftError, Place
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, absent, no, unseen, yes
+from pipegraft.maturity.ports import Repository
+from pipegraft.maturity.signals.helpers import DELIVERY, NO_DELIVERY, NO_IAC, each, in_delivery, put
+from pipegraft.text.yaml_positions import load_marked
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals"]
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from pipegraft.domain.maturity.signals.looking import (
+from pipegraft.core.errors import Place
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, absent, no, unseen, yes
+from pipegraft.maturity.ports import Repository
+from pipegraft.maturity.signals.helpers import (
     DELIVERY,
     NO_DELIVERY,
     NO_IAC,
@@ -17,13 +21,9 @@ from pipegraft.domain.maturity.signals.looking import (
     put,
     stage_jobs,
 )
-from pipegraft.domain.maturity.signals.manifests import manifests
-from pipegraft.errors import Place
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.maturity import Dimension, Evidence, Finding, Signal, absent, no, unseen, yes
-from pipegraft.ports.maturity import Repository
-from pipegraft.text.marked import Route
+from pipegraft.maturity.signals.manifests import manifests
 from pipegraft.text.yaml.changes import Value
+from pipegraft.text.yaml_positions import Route
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals"]
 

@@ -6,7 +6,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from pipegraft.domain.maturity.signals.looking import (
+from pipegraft.core.errors import Place
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, absent, no, yes
+from pipegraft.maturity.ports import Repository
+from pipegraft.maturity.signals.helpers import (
     NO_DELIVERY,
     aside,
     at_job,
@@ -19,10 +23,6 @@ from pipegraft.domain.maturity.signals.looking import (
     jobs_that_run,
     stage_jobs,
 )
-from pipegraft.errors import Place
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.maturity import Dimension, Evidence, Finding, Signal, absent, no, yes
-from pipegraft.ports.maturity import Repository
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals"]
 

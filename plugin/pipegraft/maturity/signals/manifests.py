@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from pipegraft.domain.maturity.signals.looking import aside
-from pipegraft.errors import Place
-from pipegraft.ports.maturity import Tree
+from pipegraft.core.errors import Place
+from pipegraft.maturity.ports import Tree
+from pipegraft.maturity.signals.helpers import aside
 
 __all__ = ["Container", "Manifests", "Sync", "manifests"]
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from pipegraft.domain.gitlab.layers import include_entries
-from pipegraft.domain.gitlab.loader import load
-from pipegraft.domain.maturity.signals.looking import (
+from pipegraft.ci.gitlab.layers import include_entries
+from pipegraft.ci.gitlab.loader import load
+from pipegraft.core.errors import Place
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.maturity.model import Dimension, Evidence, Finding, Job, Signal, absent, no, unseen, yes
+from pipegraft.maturity.ports import Repository
+from pipegraft.maturity.signals.helpers import (
     NO_CI,
     at_job,
     commands,
@@ -17,10 +21,6 @@ from pipegraft.domain.maturity.signals.looking import (
     put,
     stage_jobs,
 )
-from pipegraft.errors import Place
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.maturity import Dimension, Evidence, Finding, Job, Signal, absent, no, unseen, yes
-from pipegraft.ports.maturity import Repository
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals", "test_jobs"]
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from pipegraft.domain.maturity.signals.looking import (
+from pipegraft.core.delivery import Gray
+from pipegraft.core.errors import Place
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, no, unseen, yes
+from pipegraft.maturity.ports import Repository
+from pipegraft.maturity.signals.helpers import (
     DELIVERY,
     NO_DELIVERY,
     NO_IAC,
@@ -13,11 +18,6 @@ from pipegraft.domain.maturity.signals.looking import (
     put,
     stage_jobs,
 )
-from pipegraft.errors import Place
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.delivery import Gray
-from pipegraft.model.maturity import Dimension, Evidence, Finding, Signal, no, unseen, yes
-from pipegraft.ports.maturity import Repository
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals"]
 

@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from pipegraft.domain.maturity.signals.looking import NO_DELIVERY, NO_IAC, aside, each
-from pipegraft.domain.maturity.signals.manifests import Container, manifests
-from pipegraft.domain.merging import merge
-from pipegraft.errors import Place
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.appspec import AppComponent, AppEnvironment
-from pipegraft.model.maturity import Dimension, Evidence, Finding, Signal, no, unseen, yes
-from pipegraft.ports.maturity import Iac, Repository, Tree
+from pipegraft.appspec.merging import merge
+from pipegraft.appspec.model.spec import AppComponent, AppEnvironment
+from pipegraft.core.errors import Place
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, no, unseen, yes
+from pipegraft.maturity.ports import Iac, Repository, Tree
+from pipegraft.maturity.signals.helpers import NO_DELIVERY, NO_IAC, aside, each
+from pipegraft.maturity.signals.manifests import Container, manifests
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals"]
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from pipegraft.domain.maturity.signals.looking import (
+from pipegraft.appspec.model.spec import Reference
+from pipegraft.core.errors import Place
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, absent, no, unseen, yes
+from pipegraft.maturity.ports import Repository
+from pipegraft.maturity.signals.helpers import (
     NO_DELIVERY,
     NO_IAC,
     aside,
@@ -18,12 +23,7 @@ from pipegraft.domain.maturity.signals.looking import (
     jobs_that_run,
     stage_jobs,
 )
-from pipegraft.domain.maturity.signals.manifests import manifests
-from pipegraft.errors import Place
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.appspec import Reference
-from pipegraft.model.maturity import Dimension, Evidence, Finding, Signal, absent, no, unseen, yes
-from pipegraft.ports.maturity import Repository
+from pipegraft.maturity.signals.manifests import manifests
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals"]
 

@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pipegraft.adapters.files import write_together
-from pipegraft.adapters.git.branch import GitBranch
-from pipegraft.domain.appspec import read_app, resolve_in
-from pipegraft.domain.audit.dora import DAY, WEEK, deployments_of, figures_of
-from pipegraft.domain.environment_file import app_path, environment_path, read_environment
-from pipegraft.domain.maturity.stages import Assessed, Assessment, assess
-from pipegraft.domain.maturity.view import FileTree, RepositoryView
-from pipegraft.domain.resources.binding import UNBOUND
-from pipegraft.errors import PipegraftError, Place, UsageError
-from pipegraft.hookspecs import MATURITY_SIGNALS
-from pipegraft.manager import Plugins
-from pipegraft.model.appspec import App, AppEnvironment
-from pipegraft.model.delivery import Delivery
-from pipegraft.model.maturity import Answer, Signal
-from pipegraft.ports.maturity import DeliveryPace, Iac
-from pipegraft.usecases.audit.scene import Place as AuditPlace
-from pipegraft.usecases.audit.scene import Scene, open_scene
+from pipegraft.appspec.environment_file import app_path, environment_path, read_environment
+from pipegraft.appspec.model.spec import App, AppEnvironment
+from pipegraft.appspec.resources.binding import UNBOUND
+from pipegraft.appspec.spec import read_app, resolve_in
+from pipegraft.audit.dora import DAY, WEEK, deployments_of, figures_of
+from pipegraft.audit.usecases.audit_sources import Place as AuditPlace
+from pipegraft.audit.usecases.audit_sources import Scene, open_scene
+from pipegraft.core.adapters.files import write_together
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.errors import PipegraftError, Place, UsageError
+from pipegraft.core.hookspecs import MATURITY_SIGNALS
+from pipegraft.core.manager import Plugins
+from pipegraft.iac.adapters.git.branch import GitBranch
+from pipegraft.maturity.model import Answer, Signal
+from pipegraft.maturity.ports import DeliveryPace, Iac
+from pipegraft.maturity.stages import Assessed, Assessment, assess
+from pipegraft.maturity.view import FileTree, RepositoryView
 
 __all__ = ["Mending", "Reach", "assess_folder", "next_step", "open_repository"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipegraft.domain.maturity.stages import Assessment
-from pipegraft.model.maturity import STAGES, Answer, Dimension
-from pipegraft.reports.page import render_page
+from pipegraft.core.views.page import render_page
+from pipegraft.maturity.model import STAGES, Answer, Dimension
+from pipegraft.maturity.stages import Assessment
 
 __all__ = ["assessment_page"]
 
@@ -22,6 +22,7 @@ def assessment_page(found: Sequence[Assessment]) -> str:
             dimensions, each with its own part below.
     """
     return render_page(
+        "pipegraft.maturity.views",
         "assessment.html.j2",
         title=found[0].name if len(found) == 1 else f"{len(found)} repositories",
         fleet=[_row(one) for one in found] if len(found) > 1 else [],

@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipegraft.domain.maturity.stages import Assessed, Assessment, Reached
-from pipegraft.model.maturity import STAGES, Answer, Dimension, Evidence
+from pipegraft.maturity.model import STAGES, Answer, Dimension, Evidence
+from pipegraft.maturity.stages import Assessed, Assessment, Reached
 
 __all__ = ["assessment_view", "fleet_view", "signal_list"]
 

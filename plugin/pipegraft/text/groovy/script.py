@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
-from pipegraft.errors import Place
+from pipegraft.core.errors import Place
 from pipegraft.text.groovy.tokens import Token, place_of, scan, string_value
 
 __all__ = ["Script", "Span", "Statement", "parse"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-from pipegraft.errors import EditRefused, Place
+from pipegraft.core.errors import EditRefused, Place
 
 __all__ = ["Kind", "Token", "place_of", "scan", "string_value"]
 

@@ -24,7 +24,7 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from pipegraft.errors import EditRefused
+from pipegraft.core.errors import EditRefused
 from pipegraft.text.yaml.scalars import Scalar, means
 from pipegraft.text.yaml.source import Event, Node, Source, read_events
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipegraft.errors import EditRefused, Place
+from pipegraft.core.errors import EditRefused, Place
 
 __all__ = ["decode"]
 

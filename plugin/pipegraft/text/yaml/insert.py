@@ -12,7 +12,7 @@ from yaml.events import (
     ScalarEvent,
 )
 
-from pipegraft.errors import EditRefused
+from pipegraft.core.errors import EditRefused
 from pipegraft.text.yaml.blocks import cut_lines, lines_at, style_at
 from pipegraft.text.yaml.changes import Change, Replaced, Value, Wanted, is_list, wanted
 from pipegraft.text.yaml.flows import colon_behind, is_json

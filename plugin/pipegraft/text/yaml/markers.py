@@ -20,7 +20,7 @@ from itertools import zip_longest
 
 from yaml.events import MappingStartEvent, ScalarEvent, SequenceStartEvent
 
-from pipegraft.errors import EditRefused, Place
+from pipegraft.core.errors import EditRefused, Place
 from pipegraft.text.yaml.changes import alike, make
 from pipegraft.text.yaml.layout import is_flow
 from pipegraft.text.yaml.locate import Step

@@ -12,7 +12,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from pipegraft.errors import EditRefused, Place
+from pipegraft.core.errors import EditRefused, Place
 
 __all__ = ["Path", "Where", "format_path", "parse_path", "split_assignment"]
 

@@ -8,10 +8,10 @@ from typing import Literal
 
 from yaml.events import AliasEvent, CollectionStartEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
-from pipegraft.errors import EditRefused
+from pipegraft.core.errors import EditRefused
 from pipegraft.text.yaml import blocks, flows, scalars
 from pipegraft.text.yaml.changes import Change, Value, is_list
-from pipegraft.text.yaml.filling import check_unused, clear, create_document, fill, replace_in_flow
+from pipegraft.text.yaml.insert import check_unused, clear, create_document, fill, replace_in_flow
 from pipegraft.text.yaml.layout import is_empty, is_flow
 from pipegraft.text.yaml.locate import Step, Walk, entry_of, is_merge_key, key_text, keys_of, walk
 from pipegraft.text.yaml.paths import Path, format_path

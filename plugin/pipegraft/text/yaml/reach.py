@@ -6,7 +6,7 @@ import difflib
 
 from yaml.events import MappingStartEvent, SequenceStartEvent
 
-from pipegraft.errors import EditRefused, Place
+from pipegraft.core.errors import EditRefused, Place
 from pipegraft.text.yaml.locate import Walk, entry_text, keys_of, walk
 from pipegraft.text.yaml.paths import Path, Where, format_path
 from pipegraft.text.yaml.source import Node, Source

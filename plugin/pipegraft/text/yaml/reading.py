@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
-from pipegraft.errors import Place
+from pipegraft.core.errors import Place
 from pipegraft.text.yaml import scalars
 from pipegraft.text.yaml.changes import Value, is_list
 from pipegraft.text.yaml.layout import content_end, content_start

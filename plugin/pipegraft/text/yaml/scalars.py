@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from yaml.events import ScalarEvent
 
-from pipegraft.errors import EditRefused
+from pipegraft.core.errors import EditRefused
 from pipegraft.text.yaml.source import Event
 
 __all__ = ["Scalar", "holds", "means", "read", "same", "write"]

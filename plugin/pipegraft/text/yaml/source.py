@@ -21,7 +21,7 @@ from yaml.events import (
     ScalarEvent,
 )
 
-from pipegraft.errors import EditRefused, Place
+from pipegraft.core.errors import EditRefused, Place
 
 __all__ = ["LINE_BREAK", "Event", "Node", "Source", "Span", "parse", "place_in", "read_events"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pipegraft.model.appspec import Entrance
-from pipegraft.ports.traffic import EntranceSplit, GrayShare
+from pipegraft.appspec.model.spec import Entrance
+from pipegraft.appspec.ports.traffic import EntranceSplit, GrayShare
 
 __all__ = ["affinity_values", "chosen_headers", "cookie_pattern", "gray_cookies", "set_cookie"]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pipegraft.domain.rendering.routers.choosing import chosen_headers
-from pipegraft.model.appspec import Entrance
-from pipegraft.ports.traffic import EntranceSplit, Refusal
+from pipegraft.appspec.model.spec import Entrance
+from pipegraft.appspec.ports.traffic import EntranceSplit, Refusal
+from pipegraft.appspec.rendering.routers.choosing import chosen_headers
 
 __all__ = ["IngressNginx"]
 

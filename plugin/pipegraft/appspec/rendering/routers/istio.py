@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pipegraft.domain.rendering.routers.choosing import (
+from pipegraft.appspec.model.spec import Entrance
+from pipegraft.appspec.ports.traffic import EntranceSplit, Refusal
+from pipegraft.appspec.rendering.routers.choosing import (
     affinity_values,
     chosen_headers,
     cookie_pattern,
     gray_cookies,
     set_cookie,
 )
-from pipegraft.model.appspec import Entrance
-from pipegraft.ports.traffic import EntranceSplit, Refusal
 
 __all__ = ["Istio"]
 

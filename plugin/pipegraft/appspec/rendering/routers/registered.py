@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from pipegraft.domain.rendering.routers.gateway_api import GatewayApi
-from pipegraft.domain.rendering.routers.ingress_nginx import IngressNginx
-from pipegraft.domain.rendering.routers.istio import Istio
-from pipegraft.ports.traffic import ClusterRouter
+from pipegraft.appspec.ports.traffic import ClusterRouter
+from pipegraft.appspec.rendering.routers.gateway_api import GatewayApi
+from pipegraft.appspec.rendering.routers.ingress_nginx import IngressNginx
+from pipegraft.appspec.rendering.routers.istio import Istio
 
 __all__ = ["CLUSTER_ROUTERS", "DEFAULT_ROUTER"]
 

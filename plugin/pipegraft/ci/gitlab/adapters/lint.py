@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipegraft.domain.gitlab.compare import differences
-from pipegraft.domain.gitlab.layers import Layer
-from pipegraft.domain.gitlab.loader import load
-from pipegraft.domain.gitlab.pipeline import Pipeline, resolve
-from pipegraft.domain.gitlab.standalone import standalone_child, standalone_root
-from pipegraft.domain.gitlab.ungraft import ungraft
-from pipegraft.errors import AccessDenied, EditRefused, Place, Unreachable, UsageError
-from pipegraft.model.injection import Injection, InjectionRequest
+import gitlab
+import requests
+
+from pipegraft.ci.gitlab.compare import differences
+from pipegraft.ci.gitlab.layers import Layer
+from pipegraft.ci.gitlab.loader import load
+from pipegraft.ci.gitlab.pipeline import Pipeline, resolve
+from pipegraft.ci.gitlab.standalone import standalone_child, standalone_root
+from pipegraft.ci.gitlab.ungraft import ungraft
+from pipegraft.ci.model import Injection, InjectionRequest
+from pipegraft.core.errors import AccessDenied, EditRefused, Place, Unreachable, UsageError
 
 __all__ = ["TOKEN", "verify"]
 
@@ -75,8 +78,6 @@ class _Lint:
     """One project's linter."""
 
     def __init__(self, project: str, variables: Mapping[str, str]) -> None:
-        import gitlab  # noqa: PLC0415 - 0.2 s, for --verify alone
-
         parts = urlsplit(project)
         path = parts.path.strip("/").removesuffix(".git")
         if parts.scheme not in ("http", "https") or not path:
@@ -101,9 +102,6 @@ class _Lint:
         return resolve([Layer("merged", load(answer.merged_yaml, "merged").values)])
 
     def _ask(self, question: dict[str, Any]) -> Any:
-        import gitlab  # noqa: PLC0415 - see above
-        import requests  # noqa: PLC0415 - what the library speaks HTTP with
-
         try:
             return self._project.ci_lint.create(question)
         except gitlab.GitlabError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from pipegraft.ports.traffic import Backend, Choice
+from pipegraft.appspec.ports.traffic import Backend, Choice
 
 __all__ = ["Balancer"]
 

@@ -6,9 +6,9 @@ import re
 from dataclasses import asdict
 from typing import Annotated
 
-from pipegraft.model.base import Declared, Duration
-from pipegraft.model.fields import Field, model_validator
-from pipegraft.ports.traffic import Backend, Choice, Route
+from pipegraft.appspec.ports.traffic import Backend, Choice, Route
+from pipegraft.core.base import Declared, Duration
+from pipegraft.core.fields import Field, model_validator
 
 __all__ = ["Address", "ProxyConfig", "host_and_port"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipegraft.errors import Locked
+from pipegraft.core.errors import Locked
 
 __all__ = ["ProxyFiles", "fingerprint"]
 

@@ -9,10 +9,10 @@ from http import HTTPStatus
 
 import h11
 
-from pipegraft.adapters.traffic.headers import has_body, plain_target, request_fields, response_fields
-from pipegraft.adapters.traffic.http_connection import Event, HttpConnection
-from pipegraft.adapters.traffic.pool import Pool
-from pipegraft.adapters.traffic.proxy_config import ProxyConfig
+from pipegraft.engine.adapters.proxy.config import ProxyConfig
+from pipegraft.engine.adapters.proxy.headers import has_body, plain_target, request_fields, response_fields
+from pipegraft.engine.adapters.proxy.http_connection import Event, HttpConnection
+from pipegraft.engine.adapters.proxy.pool import Pool
 
 __all__ = ["CLIENT_GONE", "Exchange", "respond"]
 

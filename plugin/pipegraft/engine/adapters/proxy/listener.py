@@ -10,9 +10,9 @@ from contextlib import suppress
 
 import h11
 
-from pipegraft.adapters.traffic.exchange import respond
-from pipegraft.adapters.traffic.http_connection import HttpConnection
-from pipegraft.adapters.traffic.proxy_config import host_and_port
+from pipegraft.engine.adapters.proxy.config import host_and_port
+from pipegraft.engine.adapters.proxy.forward import respond
+from pipegraft.engine.adapters.proxy.http_connection import HttpConnection
 
 __all__ = ["Listener"]
 

@@ -7,7 +7,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
-from pipegraft.ports.traffic import Route
+from pipegraft.appspec.ports.traffic import Route
 from pipegraft.text.exposition import Family, Sample, render
 
 __all__ = ["DURATION", "REQUESTS", "WEIGHT", "ProxyMetrics"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from pipegraft.adapters.traffic.http_connection import HttpConnection
-from pipegraft.adapters.traffic.proxy_config import host_and_port
+from pipegraft.engine.adapters.proxy.config import host_and_port
+from pipegraft.engine.adapters.proxy.http_connection import HttpConnection
 
 __all__ = ["Pool"]
 

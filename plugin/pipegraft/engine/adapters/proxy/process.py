@@ -9,12 +9,12 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from pipegraft.adapters.files import write_atomically
-from pipegraft.adapters.traffic.proxy import Proxy
-from pipegraft.adapters.traffic.proxy_config import ProxyConfig
-from pipegraft.adapters.traffic.proxy_files import ProxyFiles, fingerprint
-from pipegraft.domain.configuration import parse_document
-from pipegraft.errors import PipegraftError, Unreachable, UsageError
+from pipegraft.core.adapters.files import write_atomically
+from pipegraft.core.configuration import parse_document
+from pipegraft.core.errors import PipegraftError, Unreachable, UsageError
+from pipegraft.engine.adapters.proxy.config import ProxyConfig
+from pipegraft.engine.adapters.proxy.files import ProxyFiles, fingerprint
+from pipegraft.engine.adapters.proxy.server import Proxy
 
 __all__ = ["serve", "serve_in_background"]
 

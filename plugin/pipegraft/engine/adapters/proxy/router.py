@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipegraft.adapters.files import write_atomically
-from pipegraft.adapters.traffic.proxy_config import ProxyConfig
-from pipegraft.adapters.traffic.proxy_files import ProxyFiles, fingerprint
-from pipegraft.adapters.traffic.proxy_metrics import REQUESTS
-from pipegraft.errors import Unreachable
-from pipegraft.ports.traffic import Route
+import httpx
+
+from pipegraft.appspec.ports.traffic import Route
+from pipegraft.core.adapters.files import write_atomically
+from pipegraft.core.errors import Unreachable
+from pipegraft.engine.adapters.proxy.config import ProxyConfig
+from pipegraft.engine.adapters.proxy.files import ProxyFiles, fingerprint
+from pipegraft.engine.adapters.proxy.metrics import REQUESTS
 from pipegraft.text.exposition import parse
 
 __all__ = ["EmbeddedRouter"]
@@ -81,8 +83,6 @@ class EmbeddedRouter:
 
     def metrics(self) -> str:
         """The proxy's counters, in the Prometheus text format; empty if it does not run."""
-        import httpx  # noqa: PLC0415 - needed only here, and slow to import
-
         process = self._files.running()
         if process is None:
             return ""

@@ -9,14 +9,14 @@ from http import HTTPStatus
 
 import h11
 
-from pipegraft.adapters.traffic.balancer import Balancer
-from pipegraft.adapters.traffic.exchange import Exchange, respond
-from pipegraft.adapters.traffic.http_connection import HttpConnection
-from pipegraft.adapters.traffic.listener import Listener
-from pipegraft.adapters.traffic.pool import Pool
-from pipegraft.adapters.traffic.proxy_config import ProxyConfig
-from pipegraft.adapters.traffic.proxy_metrics import ProxyMetrics
-from pipegraft.ports.traffic import Route
+from pipegraft.appspec.ports.traffic import Route
+from pipegraft.engine.adapters.proxy.balancer import Balancer
+from pipegraft.engine.adapters.proxy.config import ProxyConfig
+from pipegraft.engine.adapters.proxy.forward import Exchange, respond
+from pipegraft.engine.adapters.proxy.http_connection import HttpConnection
+from pipegraft.engine.adapters.proxy.listener import Listener
+from pipegraft.engine.adapters.proxy.metrics import ProxyMetrics
+from pipegraft.engine.adapters.proxy.pool import Pool
 from pipegraft.text.exposition import CONTENT_TYPE
 
 __all__ = ["Proxy"]

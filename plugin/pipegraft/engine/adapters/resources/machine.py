@@ -11,11 +11,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipegraft.adapters.files import write_atomically
-from pipegraft.adapters.resources.drivers import DRIVERS, Running, Wanted
-from pipegraft.adapters.runtime.loopback import free_port
-from pipegraft.adapters.runtime.probing import ask
-from pipegraft.adapters.runtime.supervision import (
+from pipegraft.appspec.ports.resources import HostedResource, HostedState
+from pipegraft.core.adapters.files import write_atomically
+from pipegraft.core.errors import OutsideError, UsageError
+from pipegraft.engine.adapters.resources.drivers import DRIVERS, Running, Wanted
+from pipegraft.engine.adapters.runtime.loopback import free_port
+from pipegraft.engine.adapters.runtime.probing import ask
+from pipegraft.engine.adapters.runtime.supervision import (
     MARK,
     Child,
     ProcessId,
@@ -25,9 +27,7 @@ from pipegraft.adapters.runtime.supervision import (
     spawn,
     strays,
 )
-from pipegraft.errors import OutsideError, UsageError
-from pipegraft.ports.resources import HostedResource, HostedState
-from pipegraft.ports.runtime import HealthProbe
+from pipegraft.engine.ports import HealthProbe
 
 __all__ = ["MachineResources"]
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipegraft.domain.expansion import expand
-from pipegraft.errors import UsageError
-from pipegraft.ports.runtime import Container, SecretKey, Workload
+from pipegraft.appspec.expansion import expand
+from pipegraft.core.errors import UsageError
+from pipegraft.engine.ports import Container, SecretKey, Workload
 
 __all__ = ["CommandLine", "command_line"]
 

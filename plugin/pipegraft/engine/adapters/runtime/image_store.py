@@ -9,11 +9,11 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipegraft.actions.unpack import unpack
-from pipegraft.adapters.files import write_atomically
-from pipegraft.domain.images.reference import ImageReference
-from pipegraft.errors import OutsideError
-from pipegraft.ports.registry import Registry
+from pipegraft.core.adapters.files import write_atomically
+from pipegraft.core.errors import OutsideError
+from pipegraft.images.ports.registry import Registry
+from pipegraft.images.reference import ImageReference
+from pipegraft.images.unpack import unpack
 
 __all__ = ["UnpackedImages"]
 

@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from pipegraft.adapters.runtime.probing import Probes
-from pipegraft.adapters.runtime.records import ContainerRecord, InstanceRecord, Records
-from pipegraft.adapters.runtime.supervision import Child, end_process, is_running, signal_group, strays
-from pipegraft.ports.runtime import Instance, Phase
+from pipegraft.engine.adapters.runtime.probing import Probes
+from pipegraft.engine.adapters.runtime.records import ContainerRecord, InstanceRecord, Records
+from pipegraft.engine.adapters.runtime.supervision import Child, end_process, is_running, signal_group, strays
+from pipegraft.engine.ports import Instance, Phase
 
 __all__ = ["RunningInstance"]
 

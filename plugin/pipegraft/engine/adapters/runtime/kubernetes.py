@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipegraft.adapters.kubernetes import Cluster, Kind
-from pipegraft.adapters.kubernetes.explaining import explain
-from pipegraft.adapters.kubernetes.kinds import CONFIG_MAP, CRON_JOB, DEPLOYMENT, JOB, POD, REPLICA_SET
-from pipegraft.domain.verdicts.conditions import name_of
-from pipegraft.domain.verdicts.workloads import health
-from pipegraft.errors import Locked, UsageError
-from pipegraft.ports.engine import State, Verdict
+from pipegraft.core.errors import Locked, UsageError
+from pipegraft.gate.ports import State, Verdict
+from pipegraft.gate.verdicts.conditions import name_of
+from pipegraft.gate.verdicts.workloads import health
+from pipegraft.kubernetes import Cluster, Kind
+from pipegraft.kubernetes.explaining import explain
+from pipegraft.kubernetes.kinds import CONFIG_MAP, CRON_JOB, DEPLOYMENT, JOB, POD, REPLICA_SET
 
 if TYPE_CHECKING:
-    from pipegraft.adapters.kubernetes.watching import Watched
+    from pipegraft.kubernetes.watching import Watched
 
 __all__ = ["MANAGER", "ClusterObjects"]
 

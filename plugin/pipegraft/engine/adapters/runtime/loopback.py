@@ -6,7 +6,7 @@ import random
 import socket
 from collections.abc import Collection
 
-from pipegraft.errors import OutsideError
+from pipegraft.core.errors import OutsideError
 
 __all__ = ["free_port"]
 

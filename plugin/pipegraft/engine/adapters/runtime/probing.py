@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
-from pipegraft.ports.runtime import HealthProbe
+from pipegraft.engine.ports import HealthProbe
 
 __all__ = ["Probed", "Probes", "Questioner", "ask"]
 

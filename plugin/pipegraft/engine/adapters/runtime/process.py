@@ -13,14 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipegraft.adapters.runtime.command_line import command_line
-from pipegraft.adapters.runtime.instance import RunningInstance
-from pipegraft.adapters.runtime.loopback import free_port
-from pipegraft.adapters.runtime.records import ContainerRecord, InstanceRecord, Records
-from pipegraft.adapters.runtime.secret_folder import SecretFolder
-from pipegraft.adapters.runtime.supervision import MARK, Child, spawn
-from pipegraft.errors import OutsideError
-from pipegraft.ports.runtime import Container, Instance, Workload
+from pipegraft.core.errors import OutsideError
+from pipegraft.engine.adapters.runtime.command_line import command_line
+from pipegraft.engine.adapters.runtime.instance import RunningInstance
+from pipegraft.engine.adapters.runtime.loopback import free_port
+from pipegraft.engine.adapters.runtime.records import ContainerRecord, InstanceRecord, Records
+from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
+from pipegraft.engine.adapters.runtime.supervision import MARK, Child, spawn
+from pipegraft.engine.ports import Container, Instance, Workload
 
 __all__ = ["ImageStore", "ProcessRuntime"]
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipegraft.adapters.files import write_atomically
-from pipegraft.adapters.runtime.supervision import ProcessId
-from pipegraft.errors import OutsideError
-from pipegraft.ports.runtime import HealthProbe, Phase
+from pipegraft.core.adapters.files import write_atomically
+from pipegraft.core.errors import OutsideError
+from pipegraft.engine.adapters.runtime.supervision import ProcessId
+from pipegraft.engine.ports import HealthProbe, Phase
 
 __all__ = ["ContainerRecord", "InstanceRecord", "Records"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pipegraft.errors import UsageError
-from pipegraft.ports.runtime import Container, SecretKey
+from pipegraft.core.errors import UsageError
+from pipegraft.engine.ports import Container, SecretKey
 
 __all__ = ["SecretFolder"]
 

@@ -13,14 +13,14 @@ import subprocess
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pipegraft.domain.counters import increase
-from pipegraft.errors import Unreachable, UsageError
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.base import Declared, Duration, RelativePath
-from pipegraft.model.fields import Field, Invalid
-from pipegraft.model.observation import ArmCounts
-from pipegraft.ports.metrics import Arms, MetricRequest
-from pipegraft.ports.plugins import MetricSourcePlugin
+from pipegraft.core.base import Declared, Duration, RelativePath
+from pipegraft.core.errors import Unreachable, UsageError
+from pipegraft.core.fields import Field, Invalid
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import MetricSourcePlugin
+from pipegraft.gray.counters import increase
+from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.ports.metrics import Arms, MetricRequest
 
 __all__ = ["CommandOptions", "CountsSource", "FileOptions", "pipegraft_metric_sources"]
 

@@ -7,15 +7,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from pipegraft.adapters.metrics.prometheus_api import Labels, PrometheusApi, ServerOptions
-from pipegraft.domain.counters import increase
-from pipegraft.errors import UsageError
-from pipegraft.hookspecs import hookimpl
-from pipegraft.model.base import Declared, Duration
-from pipegraft.model.fields import Field, model_validator
-from pipegraft.model.observation import ArmCounts, Histogram
-from pipegraft.ports.metrics import Arms, MetricRequest
-from pipegraft.ports.plugins import MetricSourcePlugin
+from pipegraft.core.base import Declared, Duration
+from pipegraft.core.errors import UsageError
+from pipegraft.core.fields import Field, model_validator
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import MetricSourcePlugin
+from pipegraft.gray.adapters.metrics.prometheus_api import Labels, PrometheusApi, ServerOptions
+from pipegraft.gray.counters import increase
+from pipegraft.gray.model.observation import ArmCounts, Histogram
+from pipegraft.gray.ports.metrics import Arms, MetricRequest
 
 __all__ = ["Options", "PrometheusSource", "pipegraft_metric_sources"]
 

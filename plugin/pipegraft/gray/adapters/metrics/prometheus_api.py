@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import math
 import os
+import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipegraft.errors import AccessDenied, Unreachable, UsageError
-from pipegraft.model.base import Declared, RelativePath
-from pipegraft.model.fields import Field, model_validator
+import httpx
+
+from pipegraft.core.base import Declared, RelativePath
+from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
+from pipegraft.core.fields import Field, model_validator
 
 __all__ = ["Labels", "PrometheusApi", "ServerOptions"]
 
@@ -92,8 +95,6 @@ class PrometheusApi:
         }
 
     def _ask(self, kind: str, form: Mapping[str, str]) -> Mapping[str, Any]:
-        import httpx  # noqa: PLC0415 - needed only here, and slow to import
-
         options = self._options
         url = f"{options.url.rstrip('/')}/api/v1/{kind}"
         try:
@@ -137,8 +138,6 @@ class PrometheusApi:
         return options.user, _secret(options.password_variable, "password")
 
     def _trust(self) -> Any:
-        import ssl  # noqa: PLC0415 - needed only here, and slow to import
-
         if self._options.ca is None:
             return True
         path = self._root / self._options.ca

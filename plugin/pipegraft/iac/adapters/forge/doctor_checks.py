@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from pipegraft.adapters.forge.gitlab import open_gitlab_project, or_none, translated
-from pipegraft.hookspecs import hookimpl
-from pipegraft.ports.examination import Diagnosis, Examination, Health, Patient
+from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.iac.adapters.forge.gitlab import open_gitlab_project, or_none, translated
 
 __all__ = ["pipegraft_examinations"]
 

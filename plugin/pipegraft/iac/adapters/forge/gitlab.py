@@ -13,11 +13,21 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pipegraft.errors import AccessDenied, Locked, PipegraftError, TipMoved, Unreachable, UsageError, Vetoed
-from pipegraft.ports.iac import Commit, split_path
+import gitlab
+import requests
+
+from pipegraft.core.errors import (
+    AccessDenied,
+    Locked,
+    PipegraftError,
+    TipMoved,
+    Unreachable,
+    UsageError,
+    Vetoed,
+)
+from pipegraft.iac.ports.repository import Commit, split_path
 
 if TYPE_CHECKING:
-    import gitlab
     from gitlab.v4.objects import Project
 
 __all__ = ["GitLabBranch", "commit_action", "open_gitlab_project", "or_none", "translated"]
@@ -126,8 +136,6 @@ def open_gitlab_project(repository: str, environment: Mapping[str, str]) -> Proj
     Raises:
         UsageError: there is no token, or the URL is not a server's.
     """
-    import gitlab  # noqa: PLC0415 - 0.2 s, for those who write through the API alone
-
     base, path = _server(repository, environment.get("CI_SERVER_URL", ""))
     token = environment.get("PIPEGRAFT_IAC_TOKEN")
     if not token:
@@ -167,9 +175,6 @@ def translated(name: str, token: str = "PIPEGRAFT_IAC_TOKEN") -> Iterator[None]:
         name: the project, for messages.
         token: the variable that holds the token.
     """
-    import gitlab  # noqa: PLC0415 - see `open_gitlab_project`
-    import requests  # noqa: PLC0415 - what the library speaks HTTP with
-
     try:
         yield
     except gitlab.GitlabError as error:
@@ -218,8 +223,6 @@ def _said_in(error: gitlab.GitlabError) -> str:
 
 def or_none(ask: Callable[[], Any]) -> Any:
     """What GitLab answers, None for 404 on something below the project."""
-    import gitlab  # noqa: PLC0415 - see `open_gitlab_project`
-
     try:
         return ask()
     except gitlab.GitlabError as error:

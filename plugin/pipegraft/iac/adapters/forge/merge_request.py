@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from pipegraft.adapters.forge.gitlab import GitLabBranch, commit_action, translated
-from pipegraft.errors import Held, TipMoved
-from pipegraft.model.delivery import MergeRequest
-from pipegraft.ports.clock import Clock
-from pipegraft.ports.iac import Commit, NewerProposed
+import gitlab
+
+from pipegraft.core.clock import Clock
+from pipegraft.core.delivery import MergeRequest
+from pipegraft.core.errors import Held, TipMoved
+from pipegraft.iac.adapters.forge.gitlab import GitLabBranch, commit_action, translated
+from pipegraft.iac.ports.repository import Commit, NewerProposed
 
 if TYPE_CHECKING:
     from gitlab.v4.objects import Project, ProjectMergeRequest
@@ -152,8 +154,6 @@ class MergeRequestBranch:
 
     def _merge_when_ready(self, request: ProjectMergeRequest) -> None:
         """Ask for the merge as soon as pipeline and approvals allow; a refusal now leaves it to people."""
-        import gitlab  # noqa: PLC0415 - 0.2 s, for those who write through the API alone
-
         with translated(self._name):
             try:
                 request.merge(merge_when_pipeline_succeeds=True)

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pipegraft.adapters.git.access import Access, access, identity, signing
-from pipegraft.adapters.git.branch import GitBranch
-from pipegraft.adapters.git.failures import explain
-from pipegraft.adapters.git.objects import Objects
-from pipegraft.adapters.git.process import Git, git_environment
-from pipegraft.adapters.git.remotes import FetchedRemote, LocalRemote, Remote
-from pipegraft.adapters.git.session import SessionRemote, connection
-from pipegraft.adapters.git.turns import Turns
-from pipegraft.adapters.git.workspace import Workspace, private_folder
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
+from pipegraft.iac.adapters.git.access import Access, access, identity, signing
+from pipegraft.iac.adapters.git.branch import GitBranch
+from pipegraft.iac.adapters.git.branch_lock import Turns
+from pipegraft.iac.adapters.git.failures import explain
+from pipegraft.iac.adapters.git.objects import Objects
+from pipegraft.iac.adapters.git.process import Git, git_environment
+from pipegraft.iac.adapters.git.remotes import FetchedRemote, LocalRemote, Remote
+from pipegraft.iac.adapters.git.session import SessionRemote, connection
+from pipegraft.iac.adapters.git.workspace import Workspace, private_folder
 
 __all__ = ["open_branch"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from pipegraft.adapters.git.process import basic_authorization
+from pipegraft.iac.adapters.git.process import basic_authorization
 
 __all__ = ["Access", "access", "identity", "signing"]
 

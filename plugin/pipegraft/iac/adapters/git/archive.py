@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pipegraft.adapters.git.history import History
-from pipegraft.adapters.git.objects import Entry, Objects, parse_batch, parse_tree
-from pipegraft.adapters.git.process import Git
-from pipegraft.adapters.git.remotes import Remote
-from pipegraft.errors import UsageError
-from pipegraft.ports.archive import Signature, Signed, Version
-from pipegraft.ports.iac import Commit
+from pipegraft.core.errors import UsageError
+from pipegraft.iac.adapters.git.history import History
+from pipegraft.iac.adapters.git.objects import Entry, Objects, parse_batch, parse_tree
+from pipegraft.iac.adapters.git.process import Git
+from pipegraft.iac.adapters.git.remotes import Remote
+from pipegraft.iac.ports.archive import Signature, Signed, Version
+from pipegraft.iac.ports.repository import Commit
 
 __all__ = ["Archive"]
 

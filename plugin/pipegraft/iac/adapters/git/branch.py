@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from pipegraft.adapters.git.archive import Archive
-from pipegraft.adapters.git.failures import explain
-from pipegraft.adapters.git.history import History
-from pipegraft.adapters.git.objects import Entry, Objects, edit_tree, parse_tree
-from pipegraft.adapters.git.process import Git
-from pipegraft.adapters.git.remotes import Remote
-from pipegraft.adapters.git.turns import Turns
-from pipegraft.adapters.git.workspace import Workspace
-from pipegraft.errors import UsageError
-from pipegraft.ports.iac import Commit, split_path
+from pipegraft.core.errors import UsageError
+from pipegraft.iac.adapters.git.archive import Archive
+from pipegraft.iac.adapters.git.branch_lock import Turns
+from pipegraft.iac.adapters.git.failures import explain
+from pipegraft.iac.adapters.git.history import History
+from pipegraft.iac.adapters.git.objects import Entry, Objects, edit_tree, parse_tree
+from pipegraft.iac.adapters.git.process import Git
+from pipegraft.iac.adapters.git.remotes import Remote
+from pipegraft.iac.adapters.git.workspace import Workspace
+from pipegraft.iac.ports.repository import Commit, split_path
 
 __all__ = ["GitBranch"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipegraft.adapters.git.access import access
-from pipegraft.adapters.git.process import Git, git_environment
-from pipegraft.errors import Unreachable
+from pipegraft.core.errors import Unreachable
+from pipegraft.iac.adapters.git.access import access
+from pipegraft.iac.adapters.git.process import Git, git_environment
 
 __all__ = ["clone_newest"]
 

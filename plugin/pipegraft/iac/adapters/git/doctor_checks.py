@@ -9,9 +9,9 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipegraft.adapters.git.branch import GitBranch
-from pipegraft.hookspecs import hookimpl
-from pipegraft.ports.examination import Diagnosis, Examination, Health, Patient
+from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.iac.adapters.git.branch import GitBranch
 
 __all__ = ["pipegraft_examinations"]
 

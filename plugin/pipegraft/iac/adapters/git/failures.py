@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import re
 
-from pipegraft.errors import AccessDenied, Locked, PipegraftError, TipMoved, Unreachable, UsageError, Vetoed
+from pipegraft.core.errors import (
+    AccessDenied,
+    Locked,
+    PipegraftError,
+    TipMoved,
+    Unreachable,
+    UsageError,
+    Vetoed,
+)
 
 __all__ = ["explain", "explain_rejection"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pipegraft.adapters.git.objects import Objects, parse_tree
-from pipegraft.adapters.git.process import Git
-from pipegraft.adapters.git.remotes import Remote
-from pipegraft.ports.iac import Commit, split_path
+from pipegraft.iac.adapters.git.objects import Objects, parse_tree
+from pipegraft.iac.adapters.git.process import Git
+from pipegraft.iac.adapters.git.remotes import Remote
+from pipegraft.iac.ports.repository import Commit, split_path
 
 __all__ = ["History"]
 

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pipegraft.adapters.git.process import Git
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
+from pipegraft.iac.adapters.git.process import Git
 
 __all__ = ["Entry", "Objects", "edit_tree", "parse_batch", "parse_tree"]
 

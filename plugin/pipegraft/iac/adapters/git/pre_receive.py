@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipegraft.adapters.git.objects import Objects
-from pipegraft.adapters.git.process import Git
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
+from pipegraft.iac.adapters.git.objects import Objects
+from pipegraft.iac.adapters.git.process import Git
 
 __all__ = ["Received", "Update", "open_received", "open_staged"]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from pipegraft.errors import Unreachable, UsageError
+from pipegraft.core.errors import Unreachable, UsageError
 
 __all__ = ["Finished", "Git", "basic_authorization", "git_environment"]
 

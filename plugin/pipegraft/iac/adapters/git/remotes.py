@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from pipegraft.adapters.git.failures import explain, explain_rejection
-from pipegraft.adapters.git.process import Git
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
+from pipegraft.iac.adapters.git.failures import explain, explain_rejection
+from pipegraft.iac.adapters.git.process import Git
 
 __all__ = ["FetchedRemote", "LocalRemote", "Remote", "missing_branch", "push_by_git"]
 
@@ -75,7 +75,7 @@ class LocalRemote:
         alternates.parent.mkdir(exist_ok=True)
         alternates.write_text(f"{folder / 'objects'}\n")
 
-    def tip(self, branch: str, *, to_push: bool = False) -> str:  # noqa: ARG002 - a branch is what it is
+    def tip(self, branch: str, *, to_push: bool = False) -> str:  # noqa: ARG002 - `git push` asks by itself
         found = self._there.run("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^{{commit}}")
         if found.code == 1:
             raise missing_branch(self.name, branch)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipegraft.adapters.git.pipe import Pipe
+from pipegraft.iac.adapters.git.pipe import Pipe
 
 __all__ = ["Sending"]
 

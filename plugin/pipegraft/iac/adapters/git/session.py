@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from pipegraft.adapters.git.failures import explain, explain_rejection
-from pipegraft.adapters.git.objects import Objects, parse_tree
-from pipegraft.adapters.git.pipe import Silent
-from pipegraft.adapters.git.process import Git
-from pipegraft.adapters.git.remotes import FetchedRemote, missing_branch, push_by_git
-from pipegraft.adapters.git.sending import Sending
-from pipegraft.adapters.git.wire import Refused, TooOld, Wire
-from pipegraft.errors import TipMoved, UsageError
+from pipegraft.core.errors import TipMoved, UsageError
+from pipegraft.iac.adapters.git.failures import explain, explain_rejection
+from pipegraft.iac.adapters.git.objects import Objects, parse_tree
+from pipegraft.iac.adapters.git.pipe import Silent
+from pipegraft.iac.adapters.git.process import Git
+from pipegraft.iac.adapters.git.remotes import FetchedRemote, missing_branch, push_by_git
+from pipegraft.iac.adapters.git.sending import Sending
+from pipegraft.iac.adapters.git.wire import Refused, TooOld, Wire
 
 __all__ = ["Connection", "SessionRemote", "connection"]
 

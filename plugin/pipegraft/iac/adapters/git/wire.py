@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
-from pipegraft.adapters.git.pipe import Pipe, Silent
+from pipegraft.iac.adapters.git.pipe import Pipe, Silent
 
 __all__ = ["Refused", "TooOld", "Wire"]
 

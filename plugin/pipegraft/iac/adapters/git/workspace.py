@@ -10,7 +10,7 @@ import tempfile
 import weakref
 from pathlib import Path
 
-from pipegraft.adapters.git.turns import is_same_file
+from pipegraft.iac.adapters.git.branch_lock import is_same_file
 
 __all__ = ["Workspace", "private_folder"]
 

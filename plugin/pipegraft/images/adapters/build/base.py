@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.actions.stored_image import read_document, read_image
-from pipegraft.errors import OutsideError
-from pipegraft.ports.images import BaseImage
-from pipegraft.ports.registry import Descriptor, Registry
+from pipegraft.core.errors import OutsideError
+from pipegraft.images.image_reader import read_document, read_image
+from pipegraft.images.ports.builders import BaseImage
+from pipegraft.images.ports.registry import Descriptor, Registry
 
 __all__ = ["Base", "read_base"]
 

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pipegraft.actions.build_context import DOCKERFILE
-from pipegraft.errors import BuildFailed, Unreachable, UsageError
-from pipegraft.hookspecs import hookimpl
-from pipegraft.ports.images import BuildRequest
-from pipegraft.ports.plugins import ImageBuilderPlugin
-from pipegraft.ports.registry import Descriptor, Registry
+from pipegraft.core.errors import BuildFailed, Unreachable, UsageError
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import ImageBuilderPlugin
+from pipegraft.images.adapters.build.base import read_base
+from pipegraft.images.adapters.build.context import context_blocks
+from pipegraft.images.adapters.build.saved import push_saved
+from pipegraft.images.build_context import DOCKERFILE
+from pipegraft.images.ports.builders import BuildRequest
+from pipegraft.images.ports.registry import Descriptor, Registry
 
 __all__ = ["BuildxBuilder", "pipegraft_image_builders"]
 
@@ -40,20 +45,12 @@ class BuildxBuilder:
             return "it is not a folder"
         if not (context / DOCKERFILE).is_file():
             return "it has no Dockerfile"
-        import shutil  # noqa: PLC0415 - where there is a Dockerfile
-
         return None if shutil.which("docker") else "docker's command line is not installed"
 
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
         refusal = self.accepts(request.context)
         if refusal:
             raise BuildFailed(f"component '{request.component}': {refusal}")
-        import tempfile  # noqa: PLC0415 - most runs build nothing
-
-        from pipegraft.adapters.build.base import read_base  # noqa: PLC0415
-        from pipegraft.adapters.build.context import context_blocks  # noqa: PLC0415
-        from pipegraft.adapters.build.saved import push_saved  # noqa: PLC0415
-
         base = read_base(request.base, request.platform) if request.base else None
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
-from pipegraft.actions.build_context import DOCKERFILE
-from pipegraft.domain.images.layers import tar_blocks
-from pipegraft.errors import BuildFailed
-from pipegraft.ports.images import BuildRequest, ContextEntry
+from pipegraft.core.errors import BuildFailed
+from pipegraft.images.build_context import DOCKERFILE
+from pipegraft.images.layers import tar_blocks
+from pipegraft.images.ports.builders import BuildRequest, ContextEntry
 
 __all__ = ["Opener", "context_blocks", "opener"]
 

@@ -11,16 +11,23 @@ the engine needs no access to it.
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipegraft.actions.build_context import DOCKERFILE
-from pipegraft.errors import BuildFailed, OutsideError
-from pipegraft.hookspecs import hookimpl
-from pipegraft.ports.images import BuildRequest
-from pipegraft.ports.plugins import ImageBuilderPlugin
-from pipegraft.ports.registry import Descriptor, Registry
+from pipegraft.core.adapters.streams import stream_of
+from pipegraft.core.errors import BuildFailed, OutsideError
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import ImageBuilderPlugin
+from pipegraft.images.adapters.build.base import read_base
+from pipegraft.images.adapters.build.context import context_blocks
+from pipegraft.images.adapters.build.saved import push_saved
+from pipegraft.images.adapters.docker_engine import connect, translated
+from pipegraft.images.build_context import DOCKERFILE
+from pipegraft.images.dockerfile import read_dockerfile
+from pipegraft.images.ports.builders import BuildRequest
+from pipegraft.images.ports.registry import Descriptor, Registry
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -43,8 +50,6 @@ class DockerBuilder:
         dockerfile = context / DOCKERFILE
         if not dockerfile.is_file():
             return "it has no Dockerfile"
-        from pipegraft.domain.images.dockerfile import read_dockerfile  # noqa: PLC0415 - where there is one
-
         why = read_dockerfile(dockerfile.read_text(encoding="utf-8", errors="replace"), {}).needs_buildkit
         return f"its Dockerfile needs BuildKit: {why}" if why else None
 
@@ -57,11 +62,6 @@ class DockerBuilder:
                 f"component '{request.component}': {refusal}",
                 fix="name the builder 'buildx', or leave out what only BuildKit knows",
             )
-        import tempfile  # noqa: PLC0415 - most runs build nothing
-
-        from pipegraft.adapters.build.base import read_base  # noqa: PLC0415
-        from pipegraft.adapters.build.saved import push_saved  # noqa: PLC0415
-
         base = read_base(request.base, request.platform) if request.base else None
         with _engine() as client, tempfile.TemporaryFile() as archive:
             image = _build(client, request, log)
@@ -101,9 +101,6 @@ def read_build(events: Iterable[Mapping[str, Any]], log: Callable[[str], None]) 
 
 
 def _build(client: APIClient, request: BuildRequest, log: Callable[[str], None]) -> str:
-    from pipegraft.adapters.build.context import context_blocks  # noqa: PLC0415 - see `build`
-    from pipegraft.adapters.streams import stream_of  # noqa: PLC0415
-
     with stream_of(context_blocks(request)) as context:
         events = client.build(
             fileobj=context,
@@ -121,7 +118,6 @@ def _build(client: APIClient, request: BuildRequest, log: Callable[[str], None])
 @contextlib.contextmanager
 def _engine() -> Iterator[APIClient]:
     """A connection to the engine, whose errors become ours."""
-    from pipegraft.adapters.docker_engine import connect, translated  # noqa: PLC0415 - see `build`
 
     def refused(said: str) -> BuildFailed:
         return BuildFailed(said, fix="correct the Dockerfile")

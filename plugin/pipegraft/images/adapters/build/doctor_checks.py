@@ -7,10 +7,10 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 
-from pipegraft.adapters.docker_engine import connect, translated
-from pipegraft.errors import PipegraftError, UsageError
-from pipegraft.hookspecs import hookimpl
-from pipegraft.ports.examination import Diagnosis, Examination, Health, Patient
+from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
+from pipegraft.core.errors import PipegraftError, UsageError
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.images.adapters.docker_engine import connect, translated
 
 __all__ = ["pipegraft_examinations"]
 

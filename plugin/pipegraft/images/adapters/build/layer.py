@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pipegraft.actions.build_context import DOCKERFILE
-from pipegraft.hookspecs import hookimpl
-from pipegraft.ports.images import BuildRequest
-from pipegraft.ports.plugins import ImageBuilderPlugin
-from pipegraft.ports.registry import Descriptor, Registry
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import ImageBuilderPlugin
+from pipegraft.images.adapters.build.packing import pack_image
+from pipegraft.images.build_context import DOCKERFILE
+from pipegraft.images.ports.builders import BuildRequest
+from pipegraft.images.ports.registry import Descriptor, Registry
 
 __all__ = ["LayerBuilder", "pipegraft_image_builders"]
 
@@ -29,8 +30,6 @@ class LayerBuilder:
         return "it has a Dockerfile" if (context / DOCKERFILE).exists() else None
 
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
-        from pipegraft.adapters.build.packing import pack_image  # noqa: PLC0415 - most runs build nothing
-
         return pack_image(request, registry, log, self.version)
 
 

@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
-from pipegraft.actions.kept import load_kept, save_kept
-from pipegraft.adapters.build.base import read_base
-from pipegraft.adapters.build.context import Opener, opener
-from pipegraft.adapters.streams import stream_of
-from pipegraft.domain.images.documents import LAYER, MANIFEST, image_config, image_manifest
-from pipegraft.domain.images.layers import place, shard, shard_key, tar_blocks
-from pipegraft.ports.images import BuildRequest, ContextEntry
-from pipegraft.ports.registry import Descriptor, Registry
+from pipegraft.core.adapters.streams import stream_of
+from pipegraft.images.adapters.build.base import read_base
+from pipegraft.images.adapters.build.context import Opener, opener
+from pipegraft.images.documents import LAYER, MANIFEST, image_config, image_manifest
+from pipegraft.images.image_cache import load_kept, save_kept
+from pipegraft.images.layers import place, shard, shard_key, tar_blocks
+from pipegraft.images.ports.builders import BuildRequest, ContextEntry
+from pipegraft.images.ports.registry import Descriptor, Registry
 
 __all__ = ["pack_image"]
 

@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
-from pipegraft.actions.image_packages import packages_of_layers
-from pipegraft.adapters.build.base import Base
-from pipegraft.adapters.streams import stream_of
-from pipegraft.domain.images.documents import (
+from pipegraft.core.adapters.streams import stream_of
+from pipegraft.core.errors import OutsideError
+from pipegraft.images.adapters.build.base import Base
+from pipegraft.images.documents import (
     CONFIG,
     LAYER,
     LAYER_GZIP,
@@ -24,9 +24,9 @@ from pipegraft.domain.images.documents import (
     descriptor_of,
     image_manifest,
 )
-from pipegraft.errors import OutsideError
-from pipegraft.ports.images import BuildRequest, InstalledPackages
-from pipegraft.ports.registry import Descriptor, Registry
+from pipegraft.images.image_packages import packages_of_layers
+from pipegraft.images.ports.builders import BuildRequest, InstalledPackages
+from pipegraft.images.ports.registry import Descriptor, Registry
 
 __all__ = ["push_saved"]
 

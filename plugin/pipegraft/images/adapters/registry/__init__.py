@@ -6,10 +6,13 @@ import os
 import re
 from pathlib import Path
 
-from pipegraft.domain.images.reference import LAYOUT, is_layout
-from pipegraft.errors import UsageError
-from pipegraft.model.registry_address import REGISTRY_HOST
-from pipegraft.ports.registry import ReferringRegistry
+from pipegraft.core.errors import UsageError
+from pipegraft.core.registry_address import REGISTRY_HOST
+from pipegraft.images.adapters.registry.http import HttpRegistry
+from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
+from pipegraft.images.adapters.registry.settings import Endpoint
+from pipegraft.images.ports.registry import ReferringRegistry
+from pipegraft.images.reference import LAYOUT, is_layout
 
 __all__ = ["open_registry"]
 
@@ -22,12 +25,7 @@ def open_registry(address: str, base: Path) -> ReferringRegistry:
         base: folder that a relative FOLDER counts from.
     """
     if is_layout(address):
-        from pipegraft.adapters.registry.layout import LayoutRegistry  # noqa: PLC0415 - open what is used
-
         return LayoutRegistry(base / address.removeprefix(LAYOUT))
-    from pipegraft.adapters.registry.http import HttpRegistry  # noqa: PLC0415
-    from pipegraft.adapters.registry.settings import Endpoint  # noqa: PLC0415
-
     host, _, prefix = address.partition("/")
     if not re.fullmatch(REGISTRY_HOST, host):
         raise UsageError(

@@ -7,11 +7,11 @@ import binascii
 import json
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipegraft.errors import AccessDenied, ConfigError, Place, Problem, UsageError
-from pipegraft.values import dataclass
+from pipegraft.core.errors import AccessDenied, ConfigError, Place, Problem, UsageError
 
 __all__ = ["Credentials", "find_credentials"]
 

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from pipegraft.adapters.registry.http import HttpRegistry
-from pipegraft.domain.images.reference import LAYOUT, is_layout
-from pipegraft.hookspecs import hookimpl
-from pipegraft.ports.examination import Diagnosis, Examination, Health, Patient
+from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.images.adapters.registry.http import HttpRegistry
+from pipegraft.images.reference import LAYOUT, is_layout
 
 __all__ = ["pipegraft_examinations"]
 

@@ -10,24 +10,25 @@ from contextlib import AbstractContextManager
 from http import HTTPStatus
 from typing import BinaryIO
 
-from pipegraft.adapters.clock import SystemClock
-from pipegraft.adapters.registry.patience import Deadline, Patience
-from pipegraft.adapters.registry.session import Session
-from pipegraft.adapters.registry.settings import Endpoint
-from pipegraft.adapters.registry.upload import UploadSession, upload
-from pipegraft.adapters.registry.wire import Answer, Lost, with_query
-from pipegraft.adapters.streams import stream_of, verified
-from pipegraft.domain.images.challenge import pull_scope, push_scope
-from pipegraft.domain.images.documents import (
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.adapters.streams import stream_of, verified
+from pipegraft.core.clock import Clock
+from pipegraft.core.errors import OutsideError, Unreachable
+from pipegraft.images.adapters.registry.retry_policy import Deadline, Patience
+from pipegraft.images.adapters.registry.session import Session
+from pipegraft.images.adapters.registry.settings import Endpoint
+from pipegraft.images.adapters.registry.upload import UploadSession, upload
+from pipegraft.images.adapters.registry.wire import Answer, Lost, with_query
+from pipegraft.images.attestations import referrers_index, referrers_tag, subject_of
+from pipegraft.images.challenge import pull_scope, push_scope
+from pipegraft.images.documents import (
     INDEX,
     MANIFEST,
     descriptor_of,
     parse_descriptor,
     sha256_digest,
 )
-from pipegraft.errors import OutsideError, Unreachable
-from pipegraft.ports.clock import Clock
-from pipegraft.ports.registry import Descriptor, Referrer
+from pipegraft.images.ports.registry import Descriptor, Referrer
 
 __all__ = ["HttpRegistry"]
 
@@ -151,8 +152,6 @@ class HttpRegistry:
                 f"the registry holds {said} as {repository}:{reference} where {descriptor.digest} was pushed",
                 fix="look for whatever changes manifests between here and the registry",
             )
-        from pipegraft.domain.images.attestations import subject_of  # noqa: PLC0415 - few runs attach anything
-
         subject = subject_of(manifest)
         if subject and "oci-subject" not in answer.headers:
             self._list_referrer(repository, subject, manifest)
@@ -181,8 +180,6 @@ class HttpRegistry:
 
     def _tagged_referrers(self, repository: str, digest: str) -> Sequence[Referrer]:
         """The list that clients keep under a tag (distribution-spec, "Referrers Tag Schema")."""
-        from pipegraft.domain.images.attestations import referrers_tag  # noqa: PLC0415 - few runs attach anything
-
         held = self.find(repository, referrers_tag(digest))
         if held is None:
             return ()
@@ -191,8 +188,6 @@ class HttpRegistry:
 
     def _list_referrer(self, repository: str, subject: str, manifest: bytes) -> None:
         """Keep the list of referrers that a registry without the referrers API leaves to its clients."""
-        from pipegraft.domain.images.attestations import referrers_index, referrers_tag  # noqa: PLC0415 - few runs attach anything
-
         tag = referrers_tag(subject)
         deadline = self._session.begin(f"reading {repository}:{tag}")
         held = self._manifest(deadline, "GET", self._path(repository), tag)

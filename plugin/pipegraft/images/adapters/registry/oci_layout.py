@@ -18,17 +18,17 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipegraft.adapters.streams import stream_of, verified
-from pipegraft.domain.images.attestations import artifact_type_of, subject_of
-from pipegraft.domain.images.documents import (
+from pipegraft.core.adapters.streams import stream_of, verified
+from pipegraft.core.errors import AccessDenied, OutsideError, Unreachable, UsageError
+from pipegraft.images.attestations import artifact_type_of, subject_of
+from pipegraft.images.documents import (
     INDEX,
     canonical_json,
     descriptor_of,
     parse_descriptor,
     show_descriptor,
 )
-from pipegraft.errors import AccessDenied, OutsideError, Unreachable, UsageError
-from pipegraft.ports.registry import Descriptor, Referrer
+from pipegraft.images.ports.registry import Descriptor, Referrer
 
 __all__ = ["LayoutRegistry"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from pipegraft.errors import Unreachable
-from pipegraft.ports.clock import Clock
-from pipegraft.values import dataclass
+from pipegraft.core.clock import Clock
+from pipegraft.core.errors import Unreachable
 
 __all__ = ["AGAIN", "Deadline", "Patience", "retry_after"]
 

@@ -15,12 +15,12 @@ from http import HTTPStatus
 from typing import Any
 
 from pipegraft import __version__
-from pipegraft.adapters.registry.patience import AGAIN, Deadline, Patience, retry_after
-from pipegraft.adapters.registry.settings import Endpoint
-from pipegraft.adapters.registry.tokens import Tokens
-from pipegraft.adapters.registry.wire import Answer, Lost, Wire, speaks_tls, with_query
-from pipegraft.errors import AccessDenied, OutsideError, Unreachable
-from pipegraft.ports.clock import Clock
+from pipegraft.core.clock import Clock
+from pipegraft.core.errors import AccessDenied, OutsideError, Unreachable
+from pipegraft.images.adapters.registry.retry_policy import AGAIN, Deadline, Patience, retry_after
+from pipegraft.images.adapters.registry.settings import Endpoint
+from pipegraft.images.adapters.registry.tokens import Tokens
+from pipegraft.images.adapters.registry.wire import Answer, Lost, Wire, speaks_tls, with_query
 
 __all__ = ["Session"]
 

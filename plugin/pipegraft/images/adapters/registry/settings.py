@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pipegraft.adapters.registry.credentials import Credentials, find_credentials
-from pipegraft.errors import UsageError
-from pipegraft.values import dataclass
+from pipegraft.core.errors import UsageError
+from pipegraft.images.adapters.registry.credentials import Credentials, find_credentials
 
 __all__ = ["Endpoint", "is_loopback"]
 

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipegraft.adapters.registry.credentials import Credentials
-from pipegraft.domain.images.challenge import Challenge, parse_challenges
-from pipegraft.errors import AccessDenied, OutsideError
-from pipegraft.ports.clock import Clock
+from pipegraft.core.clock import Clock
+from pipegraft.core.errors import AccessDenied, OutsideError
+from pipegraft.images.adapters.registry.credentials import Credentials
+from pipegraft.images.challenge import Challenge, parse_challenges
 
 __all__ = ["Tokens"]
 

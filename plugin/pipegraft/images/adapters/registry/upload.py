@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from pipegraft.adapters.registry.patience import Deadline
-from pipegraft.adapters.registry.session import Session
-from pipegraft.adapters.registry.wire import Answer, Lost, with_query
-from pipegraft.adapters.streams import verified
-from pipegraft.domain.images.challenge import push_scope
-from pipegraft.errors import Unreachable
-from pipegraft.ports.registry import Descriptor
-from pipegraft.values import dataclass
+from pipegraft.core.adapters.streams import verified
+from pipegraft.core.errors import Unreachable
+from pipegraft.images.adapters.registry.retry_policy import Deadline
+from pipegraft.images.adapters.registry.session import Session
+from pipegraft.images.adapters.registry.wire import Answer, Lost, with_query
+from pipegraft.images.challenge import push_scope
+from pipegraft.images.ports.registry import Descriptor
 
 __all__ = ["UploadSession", "upload"]
 

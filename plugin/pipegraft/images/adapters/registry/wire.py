@@ -14,10 +14,11 @@ import socket
 import ssl
 import threading
 import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 
-from pipegraft.errors import UsageError
+from pipegraft.core.errors import UsageError
 
 __all__ = ["Answer", "Lost", "Wire", "speaks_tls", "with_query"]
 
@@ -240,8 +241,6 @@ def _proxy(parts: urllib.parse.SplitResult) -> urllib.parse.SplitResult | None:
     """The proxy that the environment names for a URL, None to connect directly."""
     if parts.hostname in _LOOPBACK or not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
-    import urllib.request  # noqa: PLC0415 - knows the rules, and takes its time
-
     proxies = urllib.request.getproxies_environment()
     address = proxies.get(parts.scheme) or proxies.get("all")
     if not address or urllib.request.proxy_bypass(parts.netloc):

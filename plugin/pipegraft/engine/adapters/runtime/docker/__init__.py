@@ -1,5 +1,5 @@
 """Workloads as containers of a Docker engine."""
 
-from pipegraft.adapters.runtime.docker.runtime import DockerRuntime
+from pipegraft.engine.adapters.runtime.docker.runtime import DockerRuntime
 
 __all__ = ["DockerRuntime"]

@@ -7,18 +7,20 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from pipegraft.adapters.docker_engine import connect, translated
-from pipegraft.adapters.registry.credentials import find_credentials
-from pipegraft.adapters.runtime.docker.containers import (
+import docker
+
+from pipegraft.core.errors import OutsideError, PipegraftError, UsageError
+from pipegraft.engine.adapters.runtime.docker.containers import (
     Changes,
     ContainerPlan,
     ContainerState,
     Ending,
     MountPlan,
 )
-from pipegraft.adapters.runtime.docker.plan import ENGINE
-from pipegraft.errors import OutsideError, PipegraftError, UsageError
-from pipegraft.ports.runtime import Confinement
+from pipegraft.engine.adapters.runtime.docker.plan import ENGINE
+from pipegraft.engine.ports import Confinement
+from pipegraft.images.adapters.docker_engine import connect, translated
+from pipegraft.images.adapters.registry.credentials import find_credentials
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -180,8 +182,6 @@ class DockerApi:
     @contextlib.contextmanager
     def _unless_gone(self) -> Iterator[None]:
         """Whoever is to be ended or removed may have gone by itself."""
-        import docker  # noqa: PLC0415
-
         with translated(UsageError), contextlib.suppress(docker.errors.NotFound):
             try:
                 yield
@@ -212,8 +212,6 @@ def _refused_pull(image: str) -> Callable[[str], PipegraftError]:
 
 
 def _config(client: APIClient, plan: ContainerPlan) -> dict[str, Any]:
-    import docker  # noqa: PLC0415
-
     may = plan.confinement
     host = client.create_host_config(
         network_mode=plan.network or f"container:{plan.joins}",
@@ -258,8 +256,6 @@ def _user(may: Confinement) -> str | None:
 
 
 def _mount(plan: MountPlan) -> Any:
-    import docker  # noqa: PLC0415
-
     driver = None
     if plan.in_memory:
         size = f"size={plan.limit}" if plan.limit else ""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pipegraft.ports.runtime import Confinement
+from pipegraft.engine.ports import Confinement
 
 __all__ = ["Changes", "ContainerEngine", "ContainerPlan", "ContainerState", "Ending", "MountPlan"]
 

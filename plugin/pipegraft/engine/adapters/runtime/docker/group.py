@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipegraft.adapters.runtime.docker.containers import ContainerEngine, ContainerState
-from pipegraft.adapters.runtime.docker.plan import GroupRecord
-from pipegraft.adapters.runtime.probing import Probes
-from pipegraft.errors import PipegraftError
-from pipegraft.ports.runtime import Instance, Phase
+from pipegraft.core.errors import PipegraftError
+from pipegraft.engine.adapters.runtime.docker.containers import ContainerEngine, ContainerState
+from pipegraft.engine.adapters.runtime.docker.plan import GroupRecord
+from pipegraft.engine.adapters.runtime.probing import Probes
+from pipegraft.engine.ports import Instance, Phase
 
 __all__ = ["Group", "Seen"]
 

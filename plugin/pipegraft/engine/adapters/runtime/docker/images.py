@@ -11,11 +11,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import IO, Protocol
 
-from pipegraft.actions.stored_image import StoredImage, read_image
-from pipegraft.adapters.files import write_atomically
-from pipegraft.domain.images.reference import ImageReference, is_layout
-from pipegraft.errors import PipegraftError
-from pipegraft.ports.registry import Registry
+from pipegraft.core.adapters.files import write_atomically
+from pipegraft.core.errors import PipegraftError
+from pipegraft.images.image_reader import StoredImage, read_image
+from pipegraft.images.ports.registry import Registry
+from pipegraft.images.reference import ImageReference, is_layout
 
 __all__ = ["DockerImages", "ImageShelf"]
 

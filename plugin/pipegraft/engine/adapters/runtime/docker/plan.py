@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.adapters.runtime.docker.containers import ContainerPlan, MountPlan
-from pipegraft.adapters.runtime.secret_folder import SecretFolder
-from pipegraft.domain.appspec import GRAY_SUFFIX
-from pipegraft.domain.expansion import expand
-from pipegraft.ports.runtime import Container, Folder, HealthProbe, SecretKey, Workload
+from pipegraft.appspec.expansion import expand
+from pipegraft.appspec.spec import GRAY_SUFFIX
+from pipegraft.engine.adapters.runtime.docker.containers import ContainerPlan, MountPlan
+from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
+from pipegraft.engine.ports import Container, Folder, HealthProbe, SecretKey, Workload
 
 __all__ = [
     "APPLICATION",

@@ -14,10 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from secrets import token_hex
 from typing import Any, Protocol
 
-from pipegraft.adapters.runtime.docker.containers import ContainerEngine, ContainerPlan, ContainerState
-from pipegraft.adapters.runtime.docker.group import Group, Seen
-from pipegraft.adapters.runtime.docker.images import DockerImages
-from pipegraft.adapters.runtime.docker.plan import (
+from pipegraft.core.errors import UsageError
+from pipegraft.engine.adapters.runtime.docker.containers import ContainerEngine, ContainerPlan, ContainerState
+from pipegraft.engine.adapters.runtime.docker.group import Group, Seen
+from pipegraft.engine.adapters.runtime.docker.images import DockerImages
+from pipegraft.engine.adapters.runtime.docker.plan import (
     APPLICATION,
     ENGINE,
     INSTANCE,
@@ -29,12 +30,11 @@ from pipegraft.adapters.runtime.docker.plan import (
     network_name,
     variables,
 )
-from pipegraft.adapters.runtime.docker.watch import Watch
-from pipegraft.adapters.runtime.loopback import free_port
-from pipegraft.adapters.runtime.probing import ask
-from pipegraft.adapters.runtime.secret_folder import SecretFolder
-from pipegraft.errors import UsageError
-from pipegraft.ports.runtime import Container, HealthProbe, Instance, Workload
+from pipegraft.engine.adapters.runtime.docker.watch import Watch
+from pipegraft.engine.adapters.runtime.loopback import free_port
+from pipegraft.engine.adapters.runtime.probing import ask
+from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
+from pipegraft.engine.ports import Container, HealthProbe, Instance, Workload
 
 __all__ = ["DockerRuntime"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 
-from pipegraft.adapters.runtime.docker.containers import Changes, ContainerEngine
-from pipegraft.adapters.runtime.docker.group import Seen
-from pipegraft.errors import OutsideError, PipegraftError, Unreachable
+from pipegraft.core.errors import OutsideError, PipegraftError, Unreachable
+from pipegraft.engine.adapters.runtime.docker.containers import Changes, ContainerEngine
+from pipegraft.engine.adapters.runtime.docker.group import Seen
 
 __all__ = ["Watch"]
 

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from gray_world import APP, NEW, NEWER, OLD, PRODUCTION, STABLE, World, commit_of
 
-from pipegraft.actions.rollback import RollbackRequest, roll_back
-from pipegraft.domain.environment_file import read_environment
-from pipegraft.domain.gray.edits import promote
-from pipegraft.errors import EditRefused, RolledBack, UsageError
-from pipegraft.model.judgement import Answer
-from pipegraft.model.release import IacCommit
-from pipegraft.ports.engine import State, Verdict
-from pipegraft.ports.iac import FakeIacRepository
-from pipegraft.ports.judge import FakeJudge
-from pipegraft.stages.iac_bump import STAGE
+from pipegraft.appspec.environment_file import read_environment
+from pipegraft.core.errors import EditRefused, RolledBack, UsageError
+from pipegraft.core.release import IacCommit
+from pipegraft.gate.ports import State, Verdict
+from pipegraft.gray.edits import promote
+from pipegraft.gray.model.judgement import Answer
+from pipegraft.gray.ports.judge import FakeJudge
+from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.rollback import RollbackRequest, roll_back
+from pipegraft.iac.stage import STAGE
 
 LIMIT = "components.web.env.LIMIT=5"
 

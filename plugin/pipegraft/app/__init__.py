@@ -1,0 +1,1 @@
+"""Composition: opens what delivery.yaml names and runs the plan."""

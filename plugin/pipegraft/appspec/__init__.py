@@ -1,0 +1,1 @@
+"""app.yaml: what an application consists of, and what it becomes for each engine."""

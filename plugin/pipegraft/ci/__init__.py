@@ -1,0 +1,1 @@
+"""The CI systems that stages are grafted onto."""

@@ -1,0 +1,1 @@
+"""The embedded engine: keeps environments on one machine as their repositories declare them."""

@@ -1,0 +1,1 @@
+"""The sync-gate stage: wait for a trustworthy verdict on this revision."""
