@@ -16,7 +16,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from pipegraft.core.adapters.tracing import StageTrace, traces_wanted
+from pipegraft.core.adapters.spans import StageTrace
+from pipegraft.core.adapters.tracing import traces_wanted
 from pipegraft.core.errors import RolledBack, UsageError
 from pipegraft.core.progress import Event
 from pipegraft.core.release import Source
