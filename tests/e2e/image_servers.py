@@ -96,12 +96,12 @@ def running_engine(addresses: str = "base=10.213.0.0/16,size=24") -> Iterator[st
     def ready() -> bool:
         if not socket.exists():
             return False
-        import httpx
+        import httpx2
 
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket))) as client:
+        with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(socket))) as client:
             try:
                 return client.get("http://engine/_ping").text == "OK"
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 return False
 
     try:

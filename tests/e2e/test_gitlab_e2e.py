@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from gitlab_runner import Project, environment, need_runner
 
@@ -138,7 +138,7 @@ def _scheduled(project: Project) -> str:
 
 
 def _entrance(engine: str) -> str:
-    return str(httpx.get(f"{engine}/applications/shop-production").json()["entrances"]["web"])
+    return str(httpx2.get(f"{engine}/applications/shop-production").json()["entrances"]["web"])
 
 
 def _passed(output: str) -> list[str]:

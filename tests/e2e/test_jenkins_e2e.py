@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from harness import missing, need
 
@@ -450,7 +450,7 @@ def test_the_example_is_delivered_by_its_pipeline(tmp_path: Path, library: Path,
         assert first["error"] == ""
         world.change("services/web/web.py", [('VERSION = "v1"', 'VERSION = "v2"')])
         commit = world.commit("shop: v2")
-        entrance = str(httpx.get(f"{engine}/applications/shop-production").json()["entrances"]["web"])
+        entrance = str(httpx2.get(f"{engine}/applications/shop-production").json()["entrances"]["web"])
         with Traffic(entrance) as traffic:
             second = build(12)
         assert second["error"] == ""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from pipegraft.core.errors import Unreachable, UsageError
@@ -116,8 +116,8 @@ def test_news_between_two_looks_are_not_missed(server: StatusServer, source: Sou
 
 def test_a_known_page_is_answered_without_a_body(server: StatusServer) -> None:
     page = f"{server.url}/applications/shop-production"
-    tag = httpx.get(page).headers["ETag"]
-    again = httpx.get(page, headers={"If-None-Match": tag})
+    tag = httpx2.get(page).headers["ETag"]
+    again = httpx2.get(page, headers={"If-None-Match": tag})
     assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
 
 
@@ -156,11 +156,11 @@ def test_options_say_exactly_one_address(options: dict[str, str]) -> None:
 
 
 def test_other_pages(server: StatusServer) -> None:
-    assert httpx.get(f"{server.url}/healthz").text == "ok\n"
-    assert httpx.get(f"{server.url}/applications").json() == {"applications": ["shop-production"]}
-    assert httpx.get(f"{server.url}/metrics").status_code == 503
-    assert httpx.get(f"{server.url}/nowhere").status_code == 404
-    assert httpx.post(f"{server.url}/nowhere").status_code == 404
+    assert httpx2.get(f"{server.url}/healthz").text == "ok\n"
+    assert httpx2.get(f"{server.url}/applications").json() == {"applications": ["shop-production"]}
+    assert httpx2.get(f"{server.url}/metrics").status_code == 503
+    assert httpx2.get(f"{server.url}/nowhere").status_code == 404
+    assert httpx2.post(f"{server.url}/nowhere").status_code == 404
 
 
 PUSH = {
@@ -171,14 +171,14 @@ PUSH = {
 
 
 def test_a_gitlab_webhook_is_passed_on(server: StatusServer, source: Source) -> None:
-    answer = httpx.post(f"{server.url}/webhook", json=PUSH, headers={"X-Gitlab-Token": "hush"})
+    answer = httpx2.post(f"{server.url}/webhook", json=PUSH, headers={"X-Gitlab-Token": "hush"})
     assert (answer.status_code, answer.json()) == (202, {"looking-at": ["shop-iac (main)"]})
     assert source.syncs == [Push(("https://gitlab.example.com/iac/shop.git",), "main")]
 
 
 def test_a_webhook_without_the_secret_is_refused(server: StatusServer, source: Source) -> None:
     for headers in ({}, {"X-Gitlab-Token": "hush!"}, {"X-Gitlab-Token": ""}):
-        answer = httpx.post(f"{server.url}/webhook", json=PUSH, headers=headers)
+        answer = httpx2.post(f"{server.url}/webhook", json=PUSH, headers=headers)
         assert answer.status_code == 403
         assert "hush" not in answer.text
     assert source.syncs == []
@@ -187,7 +187,7 @@ def test_a_webhook_without_the_secret_is_refused(server: StatusServer, source: S
 def test_a_webhook_that_is_none_is_refused(server: StatusServer, source: Source) -> None:
     def post(content: bytes) -> int:
         headers = {"X-Gitlab-Token": "hush"}
-        return httpx.post(f"{server.url}/webhook", content=content, headers=headers).status_code
+        return httpx2.post(f"{server.url}/webhook", content=content, headers=headers).status_code
 
     assert post(b"no json") == 400
     assert post(b"[]") == 400
@@ -198,7 +198,7 @@ def test_a_webhook_that_is_none_is_refused(server: StatusServer, source: Source)
 
 def test_without_a_secret_no_webhook_is_taken(source: Source) -> None:
     with StatusServer("127.0.0.1", 0, source, source.metrics) as server:
-        answer = httpx.post(f"{server.url}/webhook", json=PUSH, headers={"X-Gitlab-Token": ""})
+        answer = httpx2.post(f"{server.url}/webhook", json=PUSH, headers={"X-Gitlab-Token": ""})
     assert answer.status_code == 403
     assert "PIPEGRAFT_WEBHOOK_SECRET" in answer.text
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from pipegraft.appspec.ports.traffic import Backend, Route
@@ -86,14 +86,14 @@ class TestEmbeddedRouter(RouterSuite):
     @pytest.fixture
     def ask(self, router: EmbeddedRouter) -> Callable[[str], None]:
         def ask(name: str) -> None:
-            assert httpx.get(f"http://{router.listening[name]}/", trust_env=False).status_code == 200
+            assert httpx2.get(f"http://{router.listening[name]}/", trust_env=False).status_code == 200
 
         return ask
 
 
 def test_requests_are_served_and_counted(router: EmbeddedRouter, instance: str) -> None:
     router.apply([route(Backend("web", (instance,), 50), Backend("web-gray", (), 50))])
-    codes = [httpx.get(url(router)).status_code for _ in range(10)]
+    codes = [httpx2.get(url(router)).status_code for _ in range(10)]
     assert codes == [200, 503] * 5
     assert router.observe() == {"shop-web": {"web": 5, "web-gray": 5}}
 
@@ -105,7 +105,7 @@ def test_new_weights_reach_the_running_proxy_and_the_port_stays(
     process, where = process_of(tmp_path), url(router)
     router.apply([route(Backend("web", (instance,), 1), Backend("web-gray", (), 1))])
     assert (process_of(tmp_path), url(router)) == (process, where)
-    assert [httpx.get(where).status_code for _ in range(2)] == [200, 503]
+    assert [httpx2.get(where).status_code for _ in range(2)] == [200, 503]
 
 
 def test_an_owner_killed_leaves_the_proxy_to_the_next(instance: str, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_an_owner_killed_leaves_the_proxy_to_the_next(instance: str, tmp_path: P
     router = EmbeddedRouter(tmp_path)
     process = process_of(tmp_path)
     try:
-        assert httpx.get(url(router)).status_code == 200
+        assert httpx2.get(url(router)).status_code == 200
         router.apply([route(Backend("web", (instance,), 1))])
         assert process_of(tmp_path) == process
         assert router.observe() == {"shop-web": {"web": 1}}
@@ -140,7 +140,7 @@ def test_a_dead_proxy_is_started_again(router: EmbeddedRouter, instance: str, tm
     wait(lambda: not router.observe())
     router.apply(routes)
     assert process_of(tmp_path) != before
-    assert httpx.get(url(router)).status_code == 200
+    assert httpx2.get(url(router)).status_code == 200
 
 
 def test_a_port_in_use_is_said_and_what_was_served_is_served_on(
@@ -150,7 +150,7 @@ def test_a_port_in_use_is_said_and_what_was_served_is_served_on(
     router.apply([served])
     with pytest.raises(Unreachable, match=f"cannot listen on {instance}"):
         router.apply([served, Route("other", instance, ())])
-    assert httpx.get(url(router)).status_code == 200
+    assert httpx2.get(url(router)).status_code == 200
     router.apply([served])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
-import httpx
+import httpx2
 
 from pipegraft.core.hookspecs import hookimpl
 from pipegraft.core.progress import Event
@@ -49,17 +49,17 @@ def post(url: str, text: str) -> None:
         status = asyncio.run(_post(url, text))
     except TimeoutError:
         raise RoomDoesNotAnswer(f"the chat room did not answer within {_TIMEOUT:g} s") from None
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise RoomDoesNotAnswer(f"the chat room was not reached: {type(error).__name__}") from None
-    if not httpx.codes.is_success(status):  # a redirect, to a page for signing in for instance, took nothing
+    if not httpx2.codes.is_success(status):  # a redirect, to a page for signing in for instance, took nothing
         raise RoomDoesNotAnswer(f"the chat room answered {status}")
 
 
 async def _post(url: str, text: str) -> int:
     """The status code; what the room says beside it is not read."""
     async with (
-        asyncio.timeout(_TIMEOUT),  # in all: httpx's own limit is one for each read
-        httpx.AsyncClient(timeout=_TIMEOUT) as client,
+        asyncio.timeout(_TIMEOUT),  # in all: httpx2's own limit is one for each read
+        httpx2.AsyncClient(timeout=_TIMEOUT) as client,
         client.stream("POST", url, json={"text": text}) as answer,
     ):
         return answer.status_code

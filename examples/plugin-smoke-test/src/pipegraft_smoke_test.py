@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 
 from pipegraft.core.base import Duration
 from pipegraft.core.clock import Clock
@@ -40,8 +40,8 @@ def run(context: StageContext, inputs: SmokeTestInputs) -> None:
         context.report("warning", "smoke-test.url is not set, so nothing was asked")
         return
     try:
-        address = httpx.URL(inputs.url)
-    except httpx.InvalidURL as error:
+        address = httpx2.URL(inputs.url)
+    except httpx2.InvalidURL as error:
         raise UsageError(f"smoke-test.url: {error}") from None
     shown = str(address.copy_with(userinfo=b""))  # a password in it is nobody's business
     if address.scheme not in {"http", "https"}:
@@ -65,7 +65,7 @@ def _ask(clock: Clock, inputs: SmokeTestInputs, path: str) -> str:
             seen = str(asyncio.run(_status(inputs.url.rstrip("/") + path, inputs.timeout)))
         except TimeoutError:
             seen = f"no answer within {inputs.timeout:g} s"
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             seen = f"no answer ({error})"
         if seen == str(inputs.expect):
             break
@@ -75,8 +75,8 @@ def _ask(clock: Clock, inputs: SmokeTestInputs, path: str) -> str:
 async def _status(url: str, seconds: float) -> int:
     """The status code; no body is read."""
     async with (
-        asyncio.timeout(seconds),  # in all: httpx's own limit is one for each read
-        httpx.AsyncClient(timeout=seconds) as client,
+        asyncio.timeout(seconds),  # in all: httpx2's own limit is one for each read
+        httpx2.AsyncClient(timeout=seconds) as client,
         client.stream("GET", url) as answer,
     ):
         return answer.status_code

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from pipegraft.core.base import Declared
 from pipegraft.core.errors import PipegraftError, Unreachable, UsageError
@@ -52,7 +52,7 @@ class EmbeddedEngine:
         self._options = options
         self._root = root
         self._seen = ""
-        self._client: httpx.Client | None = None
+        self._client: httpx2.Client | None = None
 
     def observe(self) -> Status:
         answer = self._ask("GET", self._page)
@@ -79,17 +79,17 @@ class EmbeddedEngine:
 
     def _ask(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, patience: float = 0.0
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         url = self._url()
         if self._client is None:
-            alone = httpx.Limits(max_keepalive_connections=0)  # nothing is left open that nobody closes
-            self._client = httpx.Client(trust_env=False, limits=alone)
+            alone = httpx2.Limits(max_keepalive_connections=0)  # nothing is left open that nobody closes
+            self._client = httpx2.Client(trust_env=False, limits=alone)
         try:
             answer = self._client.request(
                 method, f"{url}{path}", headers=headers, timeout=patience + _TIMEOUT
             )
             said = answer.json().get("error") if answer.is_error else ""
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx2.HTTPError, ValueError) as error:
             raise Unreachable(
                 f"the engine at {url} does not answer: {error}", fix="start it with 'pipegraft engine'"
             ) from error

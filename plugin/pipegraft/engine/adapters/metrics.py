@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
-import httpx
+import httpx2
 
 from pipegraft.core.base import Declared
 from pipegraft.core.errors import Unreachable
@@ -87,8 +87,8 @@ class EmbeddedSource:
     def _read(self) -> list[Sample]:
         url = self._url()
         try:
-            answer = httpx.get(url, timeout=self._options.timeout, trust_env=False).raise_for_status()
-        except httpx.HTTPError as error:
+            answer = httpx2.get(url, timeout=self._options.timeout, trust_env=False).raise_for_status()
+        except httpx2.HTTPError as error:
             raise Unreachable(f"metric source 'embedded': no counters from {url}: {error}") from error
         return list(parse(answer.text))
 

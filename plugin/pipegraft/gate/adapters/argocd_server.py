@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from pipegraft.core.errors import AccessDenied, PipegraftError, Unreachable, UsageError
 from pipegraft.gate.adapters.argocd_options import ArgoCdOptions
@@ -162,13 +162,13 @@ class ServerApplications:
                     "GET",
                     f"{self._server}/api/v1/stream/applications",
                     params=asked if not self._options.children else {},
-                    timeout=httpx.Timeout(_TIMEOUT, read=_SILENCE),
+                    timeout=httpx2.Timeout(_TIMEOUT, read=_SILENCE),
                 ) as answer:
                     answer.raise_for_status()
                     for line in answer.iter_lines():
                         pause = _PAUSES[0]
                         self._take(line)
-            except (httpx.HTTPError, ValueError):
+            except (httpx2.HTTPError, ValueError):
                 pass  # the poll tells what is wrong, if it lasts
             self._ended.wait(pause)
             pause = min(pause * 2, _PAUSES[1])
@@ -205,17 +205,17 @@ class ServerApplications:
 
     def _ask(
         self, path: str, asked: Mapping[str, str] | None = None, patience: float = _TIMEOUT
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         try:
             answer = self._client().get(f"{self._server}{path}", params=asked, timeout=patience)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             told = str(error) or type(error).__name__
             raise Unreachable(f"Argo CD at {self._server} does not answer: {told}") from error
         if answer.is_error:
             raise _refusal(answer, self._server)
         return answer
 
-    def _client(self) -> httpx.Client:
+    def _client(self) -> httpx2.Client:
         """One for each thread."""
         if not hasattr(self._clients, "client"):
             try:
@@ -223,12 +223,12 @@ class ServerApplications:
             except OSError as error:
                 raise UsageError(f"'gate.ca' {self._ca} cannot be read: {error}") from None
             headers = {"Authorization": f"Bearer {self._token}"}
-            self._clients.client = httpx.Client(headers=headers, verify=trust)
-        client: httpx.Client = self._clients.client
+            self._clients.client = httpx2.Client(headers=headers, verify=trust)
+        client: httpx2.Client = self._clients.client
         return client
 
 
-def _refusal(answer: httpx.Response, server: str) -> PipegraftError:
+def _refusal(answer: httpx2.Response, server: str) -> PipegraftError:
     """What went wrong; Argo CD answers 403 for an Application that does not exist, too."""
     try:
         said = str(answer.json().get("error") or answer.json().get("message"))

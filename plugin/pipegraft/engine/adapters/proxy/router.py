@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from pipegraft.appspec.ports.traffic import Route
 from pipegraft.core.adapters.files import write_atomically
@@ -88,9 +88,9 @@ class EmbeddedRouter:
             return ""
         try:
             return (
-                httpx.get(self.metrics_url, timeout=self._deadline, trust_env=False).raise_for_status().text
+                httpx2.get(self.metrics_url, timeout=self._deadline, trust_env=False).raise_for_status().text
             )
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             if self._files.running() != process:
                 return ""
             raise Unreachable(f"the proxy does not answer at {self.metrics_url}: {error}") from error

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from pipegraft.core.base import Declared, RelativePath
 from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
@@ -98,7 +98,7 @@ class PrometheusApi:
         options = self._options
         url = f"{options.url.rstrip('/')}/api/v1/{kind}"
         try:
-            answer = httpx.post(
+            answer = httpx2.post(
                 url,
                 data=dict(form),
                 headers=self._headers(),
@@ -106,7 +106,7 @@ class PrometheusApi:
                 timeout=options.timeout,
                 verify=self._trust(),
             )
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise Unreachable(f"metric source 'prometheus': no answer from {url}: {error}") from error
         if answer.status_code in (401, 403):
             raise AccessDenied(
