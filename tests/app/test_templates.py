@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from pipegraft.app.builtins import PLUGINS
 from pipegraft.app.templates import generate
-from pipegraft.ci.gitlab.layers import Files, layers_of
+from pipegraft.ci.gitlab.configuration import Files, layers_of
 from pipegraft.ci.gitlab.pipeline import resolve
 from pipegraft.cli.templates_command import command
 from pipegraft.core.hookspecs import STAGES, hookimpl

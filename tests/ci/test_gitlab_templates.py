@@ -12,8 +12,8 @@ import yaml
 
 from pipegraft.app.builtins import PLUGINS
 from pipegraft.ci.gitlab import system as gitlab
+from pipegraft.ci.gitlab.configuration import Files, layers_of
 from pipegraft.ci.gitlab.inject import inject
-from pipegraft.ci.gitlab.layers import Files, layers_of
 from pipegraft.ci.gitlab.pipeline import resolve
 from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import PluginError

@@ -10,7 +10,7 @@ import pytest
 from pipegraft import __version__
 from pipegraft.app.builtins import PLUGINS
 from pipegraft.ci.jenkins import system as jenkins
-from pipegraft.ci.jenkins.calls import step_name
+from pipegraft.ci.jenkins.grafts import step_name
 from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import PluginError
 from pipegraft.core.hookspecs import CI_SYSTEMS, STAGES

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.ci.gitlab.compare import differences
-from pipegraft.ci.gitlab.layers import Files, layers_of
-from pipegraft.ci.gitlab.loader import Reference, load
-from pipegraft.ci.gitlab.pipeline import resolve
+from pipegraft.ci.gitlab.configuration import Files, Reference, layers_of, load
+from pipegraft.ci.gitlab.pipeline import differences, resolve
 from pipegraft.core.errors import EditRefused
 
 

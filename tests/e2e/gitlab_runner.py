@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 from harness import need
 
-from pipegraft.ci.gitlab.layers import include_entries, local_of
-from pipegraft.ci.gitlab.loader import load
+from pipegraft.ci.gitlab.configuration import include_entries, load, local_of
 
 _BIN = Path(__file__).parent / "gitlab-ci-local" / "node_modules" / ".bin"
 _IDENTITY = {

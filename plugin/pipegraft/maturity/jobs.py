@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from pipegraft.ci.gitlab.layers import Files, Layer, layers_of
+from pipegraft.ci.gitlab.configuration import Files, Layer, layers_of
 from pipegraft.ci.gitlab.pipeline import resolve
 from pipegraft.ci.jenkins.outline import outline
 from pipegraft.core.errors import PipegraftError, Place

@@ -16,7 +16,7 @@ import yaml
 
 from pipegraft.app.views.stage_page import stage_page
 from pipegraft.ci.gitlab.system import make_templates
-from pipegraft.ci.jenkins.calls import step_name
+from pipegraft.ci.jenkins.grafts import step_name
 from pipegraft.ci.jenkins.system import make_library
 from pipegraft.core.base import descriptions
 from pipegraft.core.clock import FakeClock

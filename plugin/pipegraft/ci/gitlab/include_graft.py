@@ -23,7 +23,7 @@ import re
 
 from yaml.events import AliasEvent, CollectionStartEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
-from pipegraft.ci.gitlab.layers import local_path
+from pipegraft.ci.gitlab.configuration import local_path
 from pipegraft.ci.gitlab.splicing import (
     Splice,
     column_of,

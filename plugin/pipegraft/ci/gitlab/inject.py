@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipegraft.ci.gitlab.compare import prove_unchanged
+from pipegraft.ci.gitlab.configuration import Files, Layer, layers_of
+from pipegraft.ci.gitlab.eject import is_generated, root_of, ungraft
 from pipegraft.ci.gitlab.include_graft import MANIFEST, add_include
-from pipegraft.ci.gitlab.layers import Files, Layer, layers_of
 from pipegraft.ci.gitlab.manifest import (
     Settings,
     generated_files,
@@ -16,7 +16,7 @@ from pipegraft.ci.gitlab.manifest import (
     manifest_files,
     settings_for,
 )
-from pipegraft.ci.gitlab.pipeline import stage_list
+from pipegraft.ci.gitlab.pipeline import prove_unchanged, stage_list
 from pipegraft.ci.gitlab.splicing import Splice, splice
 from pipegraft.ci.gitlab.stage_graft import (
     add_stages,
@@ -26,7 +26,6 @@ from pipegraft.ci.gitlab.stage_graft import (
     stage_name,
     written_stages,
 )
-from pipegraft.ci.gitlab.ungraft import is_generated, root_of, ungraft
 from pipegraft.ci.model import Injection, InjectionRequest
 from pipegraft.core.errors import EditRefused, Place, UsageError
 from pipegraft.core.plan import PlannedStage

@@ -12,11 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from pipegraft.ci.gitlab.configuration import dump_yaml, include_entries, load
 from pipegraft.ci.gitlab.include_graft import MANIFEST
-from pipegraft.ci.gitlab.layers import include_entries
-from pipegraft.ci.gitlab.loader import load
 from pipegraft.ci.gitlab.pipeline import is_job
-from pipegraft.ci.gitlab.writing import dump_yaml
 from pipegraft.ci.model import InjectionRequest, Mode, TemplateSource
 from pipegraft.core.errors import EditRefused, UsageError
 from pipegraft.core.plan import Plan, PlannedStage

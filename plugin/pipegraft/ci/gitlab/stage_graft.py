@@ -1,18 +1,70 @@
-"""Delivery's stages in the team's list of stages: put in, found again by their names, taken out."""
+"""Delivery's stages in the team's list of stages: put in, found again by their names, taken out.
+
+The order of stages is merged by the algorithm that GitLab's pipeline execution policies use for
+`inject_policy` (https://docs.gitlab.com/user/application_security/policies/pipeline_execution_policies/):
+every list says "comes before"; the lists together form a graph; a cycle has no order.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from yaml.events import ScalarEvent, SequenceStartEvent
 
-from pipegraft.ci.gitlab.ordering import merge_orders
 from pipegraft.ci.gitlab.splicing import Splice, insert_items, remove_items
 from pipegraft.core.errors import UsageError
 from pipegraft.text.yaml.locate import entry_of
 from pipegraft.text.yaml.source import Node, Source
 
-__all__ = ["add_stages", "is_ours", "order_stages", "remove_stages", "stage_name", "written_stages"]
+__all__ = [
+    "add_stages",
+    "is_ours",
+    "merge_orders",
+    "order_stages",
+    "remove_stages",
+    "stage_name",
+    "written_stages",
+]
+
+
+def merge_orders(*orders: Sequence[str], fix: str = "") -> list[str]:
+    """One order that respects all; where they leave a choice, what was named first stays first.
+
+    Arguments:
+        orders: lists of stage names, the one to stay closest to first; a name counts where it first stands.
+        fix: what to do about a cycle.
+
+    Raises:
+        UsageError: they contradict each other; the cycle is named.
+    """
+    names = list(dict.fromkeys(name for order in orders for name in order))
+    before: dict[str, set[str]] = {name: set() for name in names}
+    for order in orders:
+        for earlier, later in pairwise(dict.fromkeys(order)):
+            before[later].add(earlier)
+    done: dict[str, None] = {}
+    while len(done) < len(names):
+        ready = next((name for name in names if name not in done and before[name] <= done.keys()), None)
+        if ready is None:
+            left = {name: needs - done.keys() for name, needs in before.items() if name not in done}
+            path = " → ".join(_cycle(left))
+            raise UsageError(
+                f"the stages cannot be put in order, each must precede the next: {path}", fix=fix
+            )
+        done[ready] = None
+    return list(done)
+
+
+def _cycle(before: Mapping[str, set[str]]) -> list[str]:
+    """A cycle in a graph in which every node has a predecessor, from earlier to later."""
+    path = [next(iter(before))]
+    while True:
+        earlier = min(before[path[-1]])
+        if earlier in path:
+            return [earlier, *reversed(path[path.index(earlier) :])]
+        path.append(earlier)
+
 
 _OURS = "pipegraft"
 

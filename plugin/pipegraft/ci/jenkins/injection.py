@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import re
 
-from pipegraft.ci.jenkins.annotation import drop_library, library_version, pin_library
-from pipegraft.ci.jenkins.calls import PREFIX, Call, is_step, planned_calls, read_call
-from pipegraft.ci.jenkins.grafts import Graft, find_grafts, place, slot_behind, take_out
+from pipegraft.ci.jenkins.grafts import (
+    PREFIX,
+    Call,
+    Graft,
+    find_grafts,
+    is_step,
+    place,
+    planned_calls,
+    read_call,
+    slot_behind,
+    take_out,
+)
+from pipegraft.ci.jenkins.library import drop_library, library_version, pin_library
 from pipegraft.ci.jenkins.outline import outline
 from pipegraft.ci.jenkins.stages import Outline, stage_behind
 from pipegraft.ci.model import Injection, InjectionRequest

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from pipegraft import __version__
-from pipegraft.ci.jenkins.annotation import library_version
-from pipegraft.ci.jenkins.calls import literal, step_name
+from pipegraft.ci.jenkins.grafts import literal, step_name
 from pipegraft.ci.jenkins.injection import eject, inject
+from pipegraft.ci.jenkins.library import library_version
 from pipegraft.core.base import descriptions
 from pipegraft.core.errors import PluginError
 from pipegraft.core.hookspecs import hookimpl

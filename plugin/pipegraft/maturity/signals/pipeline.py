@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from pipegraft.ci.gitlab.layers import include_entries
-from pipegraft.ci.gitlab.loader import load
+from pipegraft.ci.gitlab.configuration import include_entries, load
 from pipegraft.core.errors import Place
 from pipegraft.core.hookspecs import hookimpl
 from pipegraft.maturity.model import Dimension, Evidence, Finding, Job, Signal, absent, no, unseen, yes

@@ -1,27 +1,72 @@
 """GitLab's CI lint API: what the server itself makes of a graft, remote includes and all.
 
-Source: https://docs.gitlab.com/api/lint/ .
+Source: https://docs.gitlab.com/api/lint/ . The server does not have the new files yet, so it is given one
+text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import gitlab
 import requests
 
-from pipegraft.ci.gitlab.compare import differences
-from pipegraft.ci.gitlab.layers import Layer
-from pipegraft.ci.gitlab.loader import load
-from pipegraft.ci.gitlab.pipeline import Pipeline, resolve
-from pipegraft.ci.gitlab.standalone import standalone_child, standalone_root
-from pipegraft.ci.gitlab.ungraft import ungraft
+from pipegraft.ci.gitlab.configuration import Layer, dump_yaml, include_entries, interpolate, load
+from pipegraft.ci.gitlab.eject import root_of, ungraft
+from pipegraft.ci.gitlab.include_graft import MANIFEST, remove_include
+from pipegraft.ci.gitlab.manifest import CHILD
+from pipegraft.ci.gitlab.pipeline import Pipeline, differences, resolve
+from pipegraft.ci.gitlab.splicing import Splice, line_start, newline_of, splice
 from pipegraft.ci.model import Injection, InjectionRequest
 from pipegraft.core.errors import AccessDenied, EditRefused, Place, Unreachable, UsageError
+from pipegraft.text.yaml.source import parse
 
-__all__ = ["TOKEN", "verify"]
+__all__ = ["TOKEN", "standalone_child", "standalone_root", "verify"]
+
+
+def standalone_root(
+    file: str, text: str, read: Callable[[str], str | None], templates: Mapping[str, str]
+) -> str:
+    """The root configuration with delivery's jobs written out in place of the include line.
+
+    Arguments:
+        file: its path.
+        text: the grafted text.
+        read: the generated files.
+        templates: template file name → text.
+    """
+    source = parse(text, file)
+    root = root_of(source)
+    first = source.start(source.children(root)[0])
+    at = line_start(source.text, first)
+    jobs = _written_out(read(MANIFEST) or "", templates)
+    lines = [f"{' ' * (first - at)}{line}" for line in dump_yaml(jobs).splitlines()]
+    newline = newline_of(source.text, at)
+    added = Splice(at, at, "".join(line + newline for line in lines))
+    return splice(source.text, [added, *remove_include(source, root)])
+
+
+def standalone_child(read: Callable[[str], str | None], templates: Mapping[str, str]) -> str | None:
+    """The child pipeline with its jobs written out; None if there is none."""
+    child = read(CHILD)
+    return None if child is None else dump_yaml(_written_out(child, templates))
+
+
+def _written_out(manifest: str, templates: Mapping[str, str]) -> dict[str, Any]:
+    values = load(manifest, MANIFEST).values
+    jobs: dict[str, Any] = {}
+    for entry in include_entries(values):
+        path = str(entry.get("local") or entry.get("file") or entry.get("remote"))
+        jobs |= interpolate(load(templates[posixpath.basename(path)], path), entry.get("inputs") or {})
+    own = {key: value for key, value in values.items() if key != "include"}
+    return {
+        **jobs,
+        **{key: {**jobs.get(key, {}), **value} if key in jobs else value for key, value in own.items()},
+    }
+
 
 TOKEN = "PIPEGRAFT_GITLAB_TOKEN"  # noqa: S105 - the variable's name
 _TIMEOUT = 60.0  # GitLab gives includes 30 s to resolve

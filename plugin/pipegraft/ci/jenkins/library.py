@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipegraft.ci.jenkins.calls import PREFIX
-from pipegraft.ci.jenkins.grafts import line_end, line_start
+from pipegraft.ci.jenkins.grafts import PREFIX, line_end, line_start
 from pipegraft.core.errors import EditRefused, UsageError
 from pipegraft.text.groovy import Script, Span
 
