@@ -15,8 +15,9 @@ from harness import wait_until
 from kubernetes_api import ADMIN, KubernetesApi
 
 from pipegraft.core.errors import AccessDenied, Locked, PipegraftError, Unreachable, UsageError
-from pipegraft.kubernetes import Cluster, ClusterOptions, Kind
-from pipegraft.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, POD
+from pipegraft.kubernetes.adapters.cluster import Cluster
+from pipegraft.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, POD, Kind
+from pipegraft.kubernetes.model import ClusterOptions
 
 pytestmark = pytest.mark.e2e
 

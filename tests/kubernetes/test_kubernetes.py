@@ -14,10 +14,12 @@ import yaml
 from http_script import Script, scripted
 
 from pipegraft.core.errors import AccessDenied, PipegraftError, Unreachable, UsageError
-from pipegraft.kubernetes import Cluster, ClusterOptions, kubeconfig, watching
-from pipegraft.kubernetes.credentials import Credentials, Identity
+from pipegraft.kubernetes.adapters import kubeconfig, watching
+from pipegraft.kubernetes.adapters.cluster import Cluster
+from pipegraft.kubernetes.adapters.credentials import Credentials, Identity
+from pipegraft.kubernetes.adapters.kubeconfig import load_access
 from pipegraft.kubernetes.kinds import CONFIG_MAP
-from pipegraft.kubernetes.kubeconfig import load_access
+from pipegraft.kubernetes.model import ClusterOptions
 
 PATH = "/api/v1/namespaces/shop/configmaps"
 

@@ -39,7 +39,8 @@ from pipegraft.engine.usecases.reconciler import Operator
 from pipegraft.engine.usecases.runtimes import OUTPUTS, open_runtime
 from pipegraft.gate.model import EngineApplication
 from pipegraft.iac.adapters.git import open_branch
-from pipegraft.kubernetes import Cluster, ClusterOptions
+from pipegraft.kubernetes.adapters.cluster import Cluster
+from pipegraft.kubernetes.model import ClusterOptions
 
 __all__ = ["EngineSetup", "Runtime", "run_engine"]
 

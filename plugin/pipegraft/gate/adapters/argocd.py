@@ -14,7 +14,7 @@ from pipegraft.gate.adapters.argocd_options import ArgoCdOptions
 from pipegraft.gate.adapters.argocd_server import open_server
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 from pipegraft.gate.verdicts.argocd import APPLIED, applied, verdicts
-from pipegraft.kubernetes import open_cluster
+from pipegraft.kubernetes.adapters.cluster import open_cluster
 
 __all__ = ["Applications", "ArgoCd", "pipegraft_gitops_engines"]
 

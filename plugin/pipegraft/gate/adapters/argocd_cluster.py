@@ -9,7 +9,8 @@ from pipegraft.core.errors import AccessDenied, UsageError
 from pipegraft.gate.adapters.cluster_reader import ClusterReader, Reference
 from pipegraft.gate.verdicts.argocd import REFRESH
 from pipegraft.gate.verdicts.sync_windows import can_sync
-from pipegraft.kubernetes import Cluster, Kind
+from pipegraft.kubernetes.adapters.cluster import Cluster
+from pipegraft.kubernetes.kinds import Kind
 
 __all__ = ["APPLICATION", "ClusterApplications"]
 

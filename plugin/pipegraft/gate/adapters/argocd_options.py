@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pipegraft.core.base import Declared
 from pipegraft.core.fields import Field, model_validator
-from pipegraft.kubernetes.kubeconfig import ClusterOptions
+from pipegraft.kubernetes.model import ClusterOptions
 
 __all__ = ["ArgoCdOptions"]
 

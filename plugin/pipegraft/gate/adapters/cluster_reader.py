@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from pipegraft.core.errors import AccessDenied
 from pipegraft.gate.ports import Status
-from pipegraft.kubernetes.cluster import Cluster, Object
-from pipegraft.kubernetes.explaining import explain
+from pipegraft.kubernetes.adapters.cluster import Cluster, Object
+from pipegraft.kubernetes.adapters.explaining import explain
+from pipegraft.kubernetes.adapters.watching import Key, Watched
 from pipegraft.kubernetes.kinds import (
     DAEMON_SET,
     DEPLOYMENT,
@@ -20,7 +21,6 @@ from pipegraft.kubernetes.kinds import (
     STATEFUL_SET,
     Kind,
 )
-from pipegraft.kubernetes.watching import Key, Watched
 
 __all__ = ["WORKLOADS", "ClusterReader", "Reference"]
 

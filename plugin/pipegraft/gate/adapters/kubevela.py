@@ -12,7 +12,9 @@ from pipegraft.core.plugin_values import GitOpsEnginePlugin
 from pipegraft.gate.adapters.cluster_reader import WORKLOADS, ClusterReader, Reference
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 from pipegraft.gate.verdicts.kubevela import verdicts
-from pipegraft.kubernetes import Cluster, ClusterOptions, Kind, open_cluster
+from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
+from pipegraft.kubernetes.kinds import Kind
+from pipegraft.kubernetes.model import ClusterOptions
 
 __all__ = ["KubeVela", "KubeVelaOptions", "pipegraft_gitops_engines"]
 

@@ -11,7 +11,8 @@ from pipegraft.gate.adapters.cluster_reader import WORKLOADS, ClusterReader, Ref
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 from pipegraft.gate.verdicts.conditions import name_of
 from pipegraft.gate.verdicts.workloads import verdict
-from pipegraft.kubernetes import Cluster, ClusterOptions, open_cluster
+from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
+from pipegraft.kubernetes.model import ClusterOptions
 
 __all__ = ["Workloads", "WorkloadsOptions", "pipegraft_gitops_engines"]
 

@@ -13,9 +13,9 @@ from pipegraft.core.hookspecs import hookimpl
 from pipegraft.core.plugin_values import TrafficRouterPlugin
 from pipegraft.gray.ports.rollout import RolloutSeen
 from pipegraft.gray.rollout_verdicts import argo_rollouts, flagger, kruise_rollout
-from pipegraft.kubernetes.cluster import Cluster, open_cluster
+from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
 from pipegraft.kubernetes.kinds import DAEMON_SET, DEPLOYMENT, STATEFUL_SET, Kind
-from pipegraft.kubernetes.kubeconfig import ClusterOptions
+from pipegraft.kubernetes.model import ClusterOptions
 
 __all__ = ["ArgoRollout", "FlaggerCanary", "KruiseRollout", "RolloutOptions", "pipegraft_traffic_routers"]
 

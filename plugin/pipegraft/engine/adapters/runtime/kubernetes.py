@@ -18,12 +18,12 @@ from pipegraft.core.errors import Locked, UsageError
 from pipegraft.gate.ports import State, Verdict
 from pipegraft.gate.verdicts.conditions import name_of
 from pipegraft.gate.verdicts.workloads import health
-from pipegraft.kubernetes import Cluster, Kind
-from pipegraft.kubernetes.explaining import explain
-from pipegraft.kubernetes.kinds import CONFIG_MAP, CRON_JOB, DEPLOYMENT, JOB, POD, REPLICA_SET
+from pipegraft.kubernetes.adapters.cluster import Cluster
+from pipegraft.kubernetes.adapters.explaining import explain
+from pipegraft.kubernetes.kinds import CONFIG_MAP, CRON_JOB, DEPLOYMENT, JOB, POD, REPLICA_SET, Kind
 
 if TYPE_CHECKING:
-    from pipegraft.kubernetes.watching import Watched
+    from pipegraft.kubernetes.adapters.watching import Watched
 
 __all__ = ["MANAGER", "ClusterObjects"]
 

@@ -7,7 +7,6 @@ lightkube 1.0 reads no credential plugin of version v1, renews no expired token 
 from __future__ import annotations
 
 import base64
-import socket
 import ssl
 import threading
 from contextlib import suppress
@@ -20,20 +19,14 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 
 from pipegraft.core.errors import UsageError
-from pipegraft.kubernetes.credentials import Credentials, Identity
-from pipegraft.kubernetes.kubeconfig import Access
+from pipegraft.kubernetes.adapters.connections import EndableTransport
+from pipegraft.kubernetes.adapters.credentials import Credentials, Identity
+from pipegraft.kubernetes.adapters.kubeconfig import Access
 
 __all__ = ["WATCH_SECONDS", "Transport"]
 
 WATCH_SECONDS = 240
 """How long the server keeps one watch; the client then asks for the next."""
-_KEEPALIVE = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", 0x10), 15),  # Darwin calls it TCP_KEEPALIVE, 0x10
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-)
-"""A peer that is gone is noticed within half a minute, however little there is to tell."""
 _SILENCE = WATCH_SECONDS + 20.0
 """Seconds without a byte after which a watch counts as lost."""
 
@@ -50,8 +43,7 @@ class Transport(httpx2.BaseTransport):
         self._cluster: dict[str, Any] = access["cluster"]
         self._credentials = credentials
         self._lock = threading.Lock()
-        self._inner: tuple[Identity, httpx2.HTTPTransport] | None = None
-        self._watching: set[socket.socket] = set()
+        self._inner: tuple[Identity, EndableTransport] | None = None
         self._clock_offset = 0.0
         self._ended = False
 
@@ -72,17 +64,15 @@ class Transport(httpx2.BaseTransport):
         """The time by the server's clock, to a second."""
         return datetime.fromtimestamp(datetime.now(UTC).timestamp() + self._clock_offset, UTC)
 
-    def end_watches(self) -> None:
-        """Wake every thread that waits for a watch; there are no more watches from now on."""
+    def end(self) -> None:
+        """Wake every thread that waits for an answer; there are no more requests from now on."""
         with self._lock:
             self._ended = True
-            for one in self._watching:
-                with suppress(OSError):  # it has ended by itself
-                    socket.socket.shutdown(one, socket.SHUT_RDWR)
-            self._watching.clear()
+            if self._inner:
+                self._inner[1].end()
 
     def close(self) -> None:
-        self.end_watches()
+        self.end()
         if self._inner:
             self._inner[1].close()
 
@@ -91,35 +81,20 @@ class Transport(httpx2.BaseTransport):
             request.headers["Authorization"] = identity.header
         if self._cluster.get("tls-server-name"):
             request.extensions["sni_hostname"] = self._cluster["tls-server-name"]
-        watches = request.url.params.get("watch") == "true"
-        if watches:
-            if self._ended:
-                raise httpx2.ReadError("the watch was ended", request=request)
+        if request.url.params.get("watch") == "true":
             request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "read": _SILENCE}
-        answer = self._transport(identity).handle_request(request)
-        if watches:
-            self._remember(answer)
-        return answer
+        return self._transport(identity).handle_request(request)
 
-    def _transport(self, identity: Identity) -> httpx2.HTTPTransport:
+    def _transport(self, identity: Identity) -> EndableTransport:
         """One for as long as the client certificate stays the same."""
         with self._lock:
             if self._inner is None or self._inner[0].certificate != identity.certificate:
-                verify = _trust(self._cluster, identity)
                 proxy = self._cluster.get("proxy-url") or _proxy_of(self._cluster["server"])
-                limits = httpx2.Limits(max_connections=None)  # each watch holds one
-                inner = httpx2.HTTPTransport(
-                    verify=verify, proxy=proxy, retries=1, limits=limits, socket_options=_KEEPALIVE
-                )
+                inner = EndableTransport(verify=_trust(self._cluster, identity), proxy=proxy)
+                if self._ended:
+                    inner.end()
                 self._inner = (identity, inner)
             return self._inner[1]
-
-    def _remember(self, answer: httpx2.Response) -> None:
-        stream = answer.extensions.get("network_stream")
-        connection = stream.get_extra_info("socket") if stream is not None else None
-        if isinstance(connection, socket.socket):
-            with self._lock:
-                self._watching = {one for one in self._watching if one.fileno() >= 0} | {connection}
 
     def _note_time(self, answer: httpx2.Response) -> None:
         date = answer.headers.get("Date")

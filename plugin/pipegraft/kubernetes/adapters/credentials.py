@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipegraft.core.errors import AccessDenied, UsageError
-from pipegraft.kubernetes.kubeconfig import Access
+from pipegraft.kubernetes.adapters.kubeconfig import Access
 
 __all__ = ["Credentials", "Identity"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -18,15 +19,17 @@ from lightkube.generic_resource import (
     GenericGlobalResource,
     GenericNamespacedResource,
 )
+from lightkube.models.meta_v1 import ListMeta, ObjectMeta
 from lightkube.types import CascadeType, PatchType
 
 from pipegraft.core.errors import UsageError
-from pipegraft.kubernetes.credentials import Credentials
-from pipegraft.kubernetes.failures import translated
+from pipegraft.kubernetes.adapters.credentials import Credentials
+from pipegraft.kubernetes.adapters.failures import translated
+from pipegraft.kubernetes.adapters.kubeconfig import IN_CLUSTER, Access, load_access
+from pipegraft.kubernetes.adapters.transport import WATCH_SECONDS, Transport
+from pipegraft.kubernetes.adapters.watching import Watched
 from pipegraft.kubernetes.kinds import Kind
-from pipegraft.kubernetes.kubeconfig import IN_CLUSTER, Access, ClusterOptions, load_access
-from pipegraft.kubernetes.transport import WATCH_SECONDS, Transport
-from pipegraft.kubernetes.watching import Watched
+from pipegraft.kubernetes.model import ClusterOptions
 
 __all__ = ["Cluster", "Object", "open_cluster"]
 
@@ -49,7 +52,9 @@ def open_cluster(options: ClusterOptions, root: Path) -> Cluster:
 @cache
 def _opened(kubeconfig: str | None, root: Path, context: str, _server: str) -> Cluster:
     named = None if kubeconfig is None and context == IN_CLUSTER else context
-    return Cluster(ClusterOptions(kubeconfig=kubeconfig, context=named), root)
+    cluster = Cluster(ClusterOptions(kubeconfig=kubeconfig, context=named), root)
+    atexit.register(cluster.close)  # on every way out, before the interpreter ends under its threads
+    return cluster
 
 
 class Cluster:
@@ -214,17 +219,19 @@ class Cluster:
             return found.resourceVersion, items
 
     def close(self) -> None:
-        """End the watches and the connections."""
+        """End the watches and their threads, then the connections."""
         with self._lock:
             watched, self._watched = list(self._watched.values()), {}
-            connected, self._connected = self._connected, None
+            connected = self._connected
         for one in watched:
             one.end()
         if connected:
             client, transport, http = connected
-            transport.end_watches()
+            transport.end()
             for one in watched:
                 one.join()
+            with self._lock:
+                self._connected = None
             client.close()
             http.close()
 
@@ -251,6 +258,7 @@ class Cluster:
         if not self.server:
             raise UsageError("the kubeconfig's cluster has no 'server'")
         transport = Transport(self._load(), Credentials(self._load))
+        _use_types_once()
         config = KubeConfig.from_one(
             cluster=Address(server=self.server, insecure=True), user=User(), namespace=self.namespace
         )
@@ -266,6 +274,16 @@ def _resource(kind: Kind, part: str = "") -> Any:
     info = ApiInfo(named, kind.plural, verbs, parent=named if part else None, action=part or None)
     base = GenericNamespacedResource if kind.namespaced else GenericGlobalResource
     return type(kind.kind, (base,), {"_api_info": info})
+
+
+@cache
+def _use_types_once() -> None:
+    """Have lightkube and msgspec set up their types in one thread: two at once crash the process."""
+    owner = {"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"}
+    field = {"manager": "m", "operation": "Apply"}
+    metadata = {"name": "n", "ownerReferences": [owner], "managedFields": [field]}
+    ObjectMeta.from_dict(metadata)
+    ListMeta.from_dict({"resourceVersion": "1"})
 
 
 def _plain(found: Any, kind: Kind) -> Object:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipegraft.core.errors import PipegraftError
-from pipegraft.kubernetes.cluster import Cluster
+from pipegraft.kubernetes.adapters.cluster import Cluster
 from pipegraft.kubernetes.kinds import EVENT
 
 __all__ = ["explain"]

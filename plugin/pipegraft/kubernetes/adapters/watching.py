@@ -16,7 +16,7 @@ from pipegraft.core.errors import PipegraftError
 from pipegraft.kubernetes.kinds import Kind
 
 if TYPE_CHECKING:
-    from pipegraft.kubernetes.cluster import Cluster, Object
+    from pipegraft.kubernetes.adapters.cluster import Cluster, Object
 
 __all__ = ["POLL", "Key", "Watched"]
 
@@ -24,6 +24,8 @@ POLL = 30.0
 """Seconds after which everything is listed again."""
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
+_LONGEST_JOIN = 20.0
+"""Seconds in which a thread ends whose connections were shut down, however long it takes to connect."""
 
 Key = tuple[str, str]
 """Namespace (empty for a kind without) and name."""
@@ -52,14 +54,17 @@ class Watched:
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
 
-    def objects(self) -> Mapping[Key, Object]:
+    def objects(self, *, anew: bool = False) -> Mapping[Key, Object]:
         """What there is, not older than the poll; not to be changed.
+
+        Arguments:
+            anew: listed now, whatever the watch has told.
 
         Raises:
             Unreachable, AccessDenied: it is not known at present.
             UsageError: the cluster does not have the kind.
         """
-        if self._listed is None or time.monotonic() - self._listed > POLL:
+        if anew or self._listed is None or time.monotonic() - self._listed > POLL:
             self._list()
         with self._lock:
             if self._trouble:
@@ -82,7 +87,7 @@ class Watched:
     def join(self) -> None:
         """Wait for the thread that follows, after its watch was ended."""
         if self._thread:
-            self._thread.join(5.0)
+            self._thread.join(_LONGEST_JOIN)
 
     def _list(self) -> None:
         """List everything, once for all threads that find it too old."""

@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 
-from pipegraft.core.base import Declared
 from pipegraft.core.errors import UsageError
+from pipegraft.kubernetes.model import ClusterOptions
 
-__all__ = ["IN_CLUSTER", "Access", "ClusterOptions", "load_access"]
+__all__ = ["IN_CLUSTER", "Access", "load_access"]
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 IN_CLUSTER = "in-cluster"
@@ -30,15 +30,6 @@ _FILES = {
 
 Access = dict[str, Any]
 """``cluster`` and ``user`` as a kubeconfig has them, with absolute paths; ``context``, ``namespace``."""
-
-
-class ClusterOptions(Declared):
-    """Keys that say which cluster."""
-
-    kubeconfig: str | None = None
-    """Kubeconfig file, relative to `delivery.yaml`; what kubectl would use if absent."""
-    context: str | None = None
-    """Context of the kubeconfig; the current one if absent."""
 
 
 def load_access(options: ClusterOptions, root: Path, variables: Mapping[str, str] = os.environ) -> Access:

@@ -1,0 +1,16 @@
+"""Which cluster, as a user says it."""
+
+from __future__ import annotations
+
+from pipegraft.core.base import Declared
+
+__all__ = ["ClusterOptions"]
+
+
+class ClusterOptions(Declared):
+    """Keys that say which cluster."""
+
+    kubeconfig: str | None = None
+    """Kubeconfig file, relative to `delivery.yaml`; what kubectl would use if absent."""
+    context: str | None = None
+    """Context of the kubeconfig; the current one if absent."""
