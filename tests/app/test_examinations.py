@@ -11,6 +11,7 @@ from gitlab_double import TOKEN, serve_gitlab
 from registry_server import Fault, RegistryServer
 
 from pipegraft.app import clock_check as clock_examine
+from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.doctor import Diagnosis, Health, Patient
 from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError
@@ -19,16 +20,16 @@ from pipegraft.iac.adapters.git import doctor_checks as iac
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.images.adapters.build import doctor_checks as builders
 from pipegraft.images.adapters.registry import doctor_checks as registry
+from pipegraft.images.adapters.registry.credentials import Credentials, Keyring
 from pipegraft.images.adapters.registry.http import HttpRegistry
-from pipegraft.images.adapters.registry.retry_policy import Patience
-from pipegraft.images.adapters.registry.settings import Credentials, Endpoint
+from pipegraft.images.adapters.registry.settings import Endpoint
 from pipegraft.testing.examination_suite import patient_of
 from pipegraft.testing.git_http import serve
 from pipegraft.testing.stage_suite import FakeConnections
 
 
 def registry_patient(server: RegistryServer, root: Path, password: str = "secret") -> Patient:
-    endpoint = Endpoint(server.name, ("http",), credentials=Credentials("user", password))
+    endpoint = Endpoint(server.name, ("http",), keyring=Keyring(Credentials("user", password)))
     held = HttpRegistry(endpoint, "shop", Patience(deadline=5, silence=0.3), FakeClock())
     return patient_of(root, FakeConnections(images=held), registry=f"{server.name}/shop")
 

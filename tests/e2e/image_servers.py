@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness import free_port, listens, missing, need, run, server
 
-from pipegraft.images.adapters.registry.credentials import Credentials
+from pipegraft.images.adapters.registry.credentials import Credentials, Keyring
 from pipegraft.images.adapters.registry.settings import Endpoint
 
 USER = Credentials("user", "secret")
@@ -49,7 +49,7 @@ def running_registry(folder: Path, *, secured: bool = False) -> Iterator[Running
         (folder / "htpasswd").write_text(_HTPASSWD)
         lines[-1] = lines[-1][:-1] + f", tls: {{certificate: {certificate}, key: {key}}}}}"
         lines.append(f"auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}")
-        endpoint = Endpoint(endpoint.name, ("https",), ca=ca, credentials=USER)
+        endpoint = Endpoint(endpoint.name, ("https",), ca=ca, keyring=Keyring(USER))
         skopeo = (f"--cert-dir={ca.parent}", f"--creds={USER.user}:{USER.password}")
     (folder / "config.yml").write_text("\n".join(lines))
     command = ["docker-registry", "serve", str(folder / "config.yml")]

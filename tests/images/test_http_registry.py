@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 from registry_server import OCI, Fault, RegistryServer, digest_of
 
+from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import AccessDenied, OutsideError
-from pipegraft.images.adapters.registry.credentials import Credentials
+from pipegraft.images.adapters.registry.credentials import Credentials, Keyring
 from pipegraft.images.adapters.registry.http import HttpRegistry
-from pipegraft.images.adapters.registry.retry_policy import Patience
 from pipegraft.images.adapters.registry.settings import Endpoint
 from pipegraft.images.attestations import artifact_manifest
 from pipegraft.images.documents import Document
@@ -27,7 +27,7 @@ LARGE = bytes(range(256)) * (20 << 12)  # 20 MiB: worth resuming, two chunks
 def connect(
     server: RegistryServer, credentials: Credentials | None = USER, clock: FakeClock | None = None
 ) -> HttpRegistry:
-    endpoint = Endpoint(server.name, ("http",), credentials=credentials)
+    endpoint = Endpoint(server.name, ("http",), keyring=Keyring(credentials))
     silence = 0.3 if any(fault.kind == "silent" for fault in server.faults) else 10.0
     return HttpRegistry(endpoint, "shop", Patience(deadline=100, silence=silence), clock or FakeClock())
 

@@ -9,7 +9,6 @@ from registry_server import RegistryServer
 
 from pipegraft.core.errors import UsageError
 from pipegraft.images.adapters.registry import open_registry
-from pipegraft.images.adapters.registry.retry_policy import retry_after
 from pipegraft.images.adapters.registry.settings import Endpoint, is_loopback
 
 
@@ -66,18 +65,3 @@ def test_missing_certificates_are_named(tmp_path: Path) -> None:
     (tmp_path / "none.pem").write_text("no certificate")
     with pytest.raises(UsageError, match=r"none\.pem"):
         Endpoint("registry.example.com", ca=tmp_path / "none.pem").trust()
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        (None, None),
-        ("", None),
-        ("7", 7.0),
-        ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0),
-        ("Thu, 01 Jan 1970 00:00:05 GMT", 0.0),
-        ("soon", None),
-    ],
-)
-def test_retry_after(header: str | None, seconds: float | None) -> None:
-    assert retry_after(header, now=10.0) == seconds

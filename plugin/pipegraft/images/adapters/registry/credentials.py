@@ -1,23 +1,25 @@
-"""Who we are to a registry: CI variables, docker's configuration, podman's, credential helpers."""
+"""Who we are to a registry: CI variables, docker's configuration with its helpers, podman's files.
+
+docker's configuration is read by docker's own library; what podman adds to it, entries for a part of a
+registry (containers-auth.json(5)), and the CI's variables are read here.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from docker.auth import AuthConfig
+from docker.errors import DockerException
+
 from pipegraft.core.errors import AccessDenied, ConfigError, Place, Problem, UsageError
 
-__all__ = ["Credentials", "find_credentials"]
+__all__ = ["Credentials", "Keyring", "find_keyring"]
 
-_HELPER_TIMEOUT = 60.0
-_HUB = "docker.io"
-_HUB_KEYS = ("https://index.docker.io/v1/", "index.docker.io", "registry-1.docker.io")
 _TRIOS = (
     ("PIPEGRAFT_REGISTRY", "PIPEGRAFT_REGISTRY_USER", "PIPEGRAFT_REGISTRY_PASSWORD"),
     ("CI_REGISTRY", "CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD"),
@@ -30,18 +32,37 @@ class Credentials:
     """A user with a password, or an identity token that buys access tokens."""
 
     user: str = ""
-    password: str = ""
-    identity_token: str = ""
-
-    def __repr__(self) -> str:
-        return f"Credentials(user={self.user!r})"
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
 
 
-def find_credentials(host: str, variables: Mapping[str, str]) -> Credentials | None:
-    """Credentials for a registry, None to be anonymous.
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """Who we are to one registry.
 
-    The CI's variables come first, then docker's `config.json`, then podman's `auth.json`; in a file a
-    credential helper of the host, then the credential store, then what the file itself holds.
+    Arguments:
+        general: for all of it; None to be anonymous.
+        parts: path in the registry → who we are there, in what is below it too.
+    """
+
+    general: Credentials | None = None
+    parts: Mapping[str, Credentials] = field(default_factory=dict)
+
+    def of(self, repository: str) -> Credentials | None:
+        """Who we are to a repository: the entry of the longest path wins."""
+        path = repository
+        while path:
+            if path in self.parts:
+                return self.parts[path]
+            path = path.rpartition("/")[0]
+        return self.general
+
+
+def find_keyring(host: str, variables: Mapping[str, str]) -> Keyring:
+    """Who this machine and job are to a registry.
+
+    The CI's variables come first, then docker's `config.json`, then podman's files; in a file a credential
+    helper of the host, then the credential store, then what the file itself holds.
 
     Arguments:
         host: ``host[:port]`` as it stands in image references.
@@ -57,87 +78,91 @@ def find_credentials(host: str, variables: Mapping[str, str]) -> Credentials | N
                 f"{user} is set and {registry} is not", fix=f"set {registry} to the registry's host"
             )
         if variables.get(registry) == host and variables.get(user):
-            return Credentials(variables[user], variables.get(password, ""))
+            return Keyring(Credentials(variables[user], variables.get(password, "")))
+    parts: dict[str, Credentials] = {}
+    general: Credentials | None = None
     for path in _files(variables):
-        found = _from_file(path, host)
-        if found is not None:
-            return found
-    return None
+        config = _read(path)
+        try:
+            general = general or _of_docker(config, host)
+            for name, credentials in _parts(config, host):
+                parts.setdefault(name, credentials)
+        except (DockerException, ValueError, AttributeError, TypeError, KeyError) as error:
+            raise ConfigError(
+                [Problem(f"expected a docker configuration: {error}", Place(str(path)))]
+            ) from None
+    return Keyring(general, parts)
 
 
-def _files(variables: Mapping[str, str]) -> list[Path]:
+def _files(variables: Mapping[str, str]) -> Iterator[Path]:
+    """docker's file, then podman's, as containers-auth.json(5) orders them."""
     home = Path(variables.get("HOME") or Path.home())
-    docker = Path(variables.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
-    podman = variables.get("REGISTRY_AUTH_FILE") or (
-        f"{variables['XDG_RUNTIME_DIR']}/containers/auth.json" if variables.get("XDG_RUNTIME_DIR") else None
-    )
-    return [docker, *([Path(podman)] if podman else [])]
+    yield Path(variables.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
+    if variables.get("REGISTRY_AUTH_FILE"):
+        yield Path(variables["REGISTRY_AUTH_FILE"])
+        return
+    if variables.get("XDG_RUNTIME_DIR"):
+        yield Path(variables["XDG_RUNTIME_DIR"]) / "containers/auth.json"
+    yield Path(variables.get("XDG_CONFIG_HOME") or home / ".config") / "containers/auth.json"
 
 
-def _from_file(path: Path, host: str) -> Credentials | None:
+def _read(path: Path) -> dict[str, Any]:
+    """A file's JSON object, empty if there is no file: docker's library passes over what it cannot read."""
     try:
         config = json.loads(path.read_bytes())
-        helpers, entries = config.get("credHelpers") or {}, config.get("auths") or {}
-        store = config.get("credsStore")
-        names = _names(host)
-        for name in names:
-            if name in helpers:
-                return _ask_helper(helpers[name], name)
-        if store:
-            for name in names:
-                found = _ask_helper(store, name)
-                if found is not None:
-                    return found
-        return next((_decode(entries[name]) for name in names if entries.get(name)), None)
     except FileNotFoundError:
-        return None
-    except (ValueError, AttributeError, TypeError, OSError) as error:
-        raise ConfigError([Problem(f"expected a docker configuration: {error}", Place(str(path)))]) from error
-
-
-def _names(host: str) -> tuple[str, ...]:
-    plain = (host, f"https://{host}", f"http://{host}", f"https://{host}/v1/", f"https://{host}/v2/")
-    return (*_HUB_KEYS, *plain) if host == _HUB else plain
-
-
-def _decode(entry: Mapping[str, Any]) -> Credentials | None:
-    if entry.get("identitytoken"):
-        return Credentials(identity_token=entry["identitytoken"])
-    if entry.get("auth"):
-        try:
-            user, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"'auth' is not base64 of user:password ({error})") from error
-        return Credentials(user, password.rstrip("\0"))
-    if entry.get("username"):
-        return Credentials(entry["username"], entry.get("password", ""))
-    return None
-
-
-def _ask_helper(name: str, server: str) -> Credentials | None:
-    """Ask ``docker-credential-<name>``, by docker's credential helper protocol."""
-    program = f"docker-credential-{name}"
-    try:
-        answer = subprocess.run(
-            [program, "get"],
-            input=server.encode(),
-            capture_output=True,
-            timeout=_HELPER_TIMEOUT,
-            check=False,
+        return {}
+    except (ValueError, OSError) as error:
+        raise _broken(path, str(error)) from error
+    if not isinstance(config, dict):
+        raise ConfigError(
+            [Problem("expected a docker configuration, found no JSON object", Place(str(path)))]
         )
-    except FileNotFoundError:
+    return config
+
+
+def _broken(path: Path, why: str) -> ConfigError:
+    return ConfigError([Problem(f"expected a docker configuration: {why}", Place(str(path)))])
+
+
+def _of_docker(config: Mapping[str, Any], host: str) -> Credentials | None:
+    """What docker would send to a host; entries with a path of podman's are none of docker's."""
+    auths = {name: entry for name, entry in (config.get("auths") or {}).items() if not _path_in(name)}
+    held = AuthConfig.load_config(None, {**config, "auths": auths} if config else {"auths": {}})
+    helper = held.get_credential_store(host)
+    if helper and not shutil.which(f"docker-credential-{helper}"):
         raise AccessDenied(
-            f"docker's configuration names the credential helper '{name}', and {program} is not installed",
-            fix=f"install {program}, or remove it from the configuration",
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise AccessDenied(f"{program} gave no answer within {_HELPER_TIMEOUT:g} s") from None
-    if answer.returncode != 0:
-        said = (answer.stdout + answer.stderr).decode(errors="replace").strip()
-        if "not found" in said.lower():
-            return None
-        raise AccessDenied(f"{program} failed: {said or f'exit code {answer.returncode}'}")
-    found = json.loads(answer.stdout)
-    if found.get("Username") == "<token>":
-        return Credentials(identity_token=found["Secret"])
-    return Credentials(found["Username"], found["Secret"])
+            f"docker's configuration names the credential helper '{helper}', and"
+            f" docker-credential-{helper} is not installed",
+            fix=f"install docker-credential-{helper}, or remove it from the configuration",
+        )
+    try:
+        found = held.resolve_authconfig(host)
+    except DockerException as error:
+        raise AccessDenied(f"docker-credential-{helper} failed: {error}") from None
+    return _credentials(found or {})
+
+
+def _parts(config: Mapping[str, Any], host: str) -> Iterator[tuple[str, Credentials]]:
+    """Path and credentials of the entries that are for a part of the registry."""
+    auths = config.get("auths") or {}
+    own = {name: entry for name, entry in auths.items() if _path_in(name) and name.partition("/")[0] == host}
+    for name, entry in AuthConfig.parse_auth(own, raise_on_error=True).items():
+        credentials = _credentials(entry)
+        if credentials is not None:
+            yield _path_in(name), credentials
+
+
+def _path_in(name: str) -> str:
+    """The repository path that podman's key of an entry has; docker's are hosts and URLs."""
+    return "" if "://" in name else name.partition("/")[2].strip("/")
+
+
+def _credentials(entry: Mapping[str, Any]) -> Credentials | None:
+    """What docker's library found, whose keys differ between files and helpers."""
+    token = entry.get("IdentityToken")
+    if token:
+        return Credentials(identity_token=token)
+    user = entry.get("username") or entry.get("Username")
+    password = entry.get("password") or entry.get("Password") or ""
+    return Credentials(user, password.rstrip("\0")) if user else None

@@ -10,17 +10,18 @@ from contextlib import AbstractContextManager
 from http import HTTPStatus
 from typing import BinaryIO
 
-from pipegraft.core.adapters.clock import SystemClock
+import httpx2
+
+from pipegraft.core.adapters.attempts import Attempts, Patience
+from pipegraft.core.adapters.http import Answer
 from pipegraft.core.adapters.streams import stream_of, verified
 from pipegraft.core.clock import Clock
 from pipegraft.core.errors import OutsideError, Unreachable
-from pipegraft.images.adapters.registry.retry_policy import Deadline, Patience
+from pipegraft.images.adapters.registry.authorization import pull_scope, push_scope
 from pipegraft.images.adapters.registry.session import Session
 from pipegraft.images.adapters.registry.settings import Endpoint
-from pipegraft.images.adapters.registry.upload import UploadSession, upload
-from pipegraft.images.adapters.registry.wire import Answer, Lost, with_query
+from pipegraft.images.adapters.registry.upload import UploadSession, upload, with_query
 from pipegraft.images.attestations import referrers_index, referrers_tag, subject_of
-from pipegraft.images.challenge import pull_scope, push_scope
 from pipegraft.images.documents import (
     INDEX,
     MANIFEST,
@@ -60,13 +61,13 @@ class HttpRegistry:
         patience: Patience | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._session = Session(endpoint, patience or Patience(), clock or SystemClock())
+        self._session = Session(endpoint, patience, clock)
         self._prefix = prefix.strip("/")
 
     def find(self, repository: str, reference: str) -> Descriptor | None:
-        deadline = self._session.begin(f"looking for {repository}:{reference}")
+        attempts = self._session.http.attempts(f"looking for {repository}:{reference}")
         path = self._path(repository)
-        answer = self._manifest(deadline, "HEAD", path, reference)
+        answer = self._manifest(attempts, "HEAD", path, reference)
         if answer is None:
             return None
         digest, size = (
@@ -74,7 +75,7 @@ class HttpRegistry:
             answer.headers.get("content-length", ""),
         )
         if not (_DIGEST.fullmatch(digest) and size.isdigit()):
-            answer = self._manifest(deadline, "GET", path, reference)
+            answer = self._manifest(attempts, "GET", path, reference)
             if answer is None:
                 return None
             digest, size = sha256_digest(answer.content), str(len(answer.content))
@@ -88,8 +89,8 @@ class HttpRegistry:
     ) -> AbstractContextManager[BinaryIO]:
         path = self._path(repository)
         kind = "manifests" if manifest else "blobs"
-        deadline = self._session.begin(f"reading {repository}@{digest}")
-        content = stream_of(self._download(deadline, path, f"{path}/{kind}/{digest}"))
+        attempts = self._session.http.attempts(f"reading {repository}@{digest}")
+        content = stream_of(self._download(attempts, path, f"{path}/{kind}/{digest}"))
         return verified(content, digest, f"{repository}@{digest}")
 
     def push_blob(
@@ -101,17 +102,17 @@ class HttpRegistry:
         mount_from: str | None = None,
     ) -> int:
         path = self._path(repository)
-        deadline = self._session.begin(f"pushing {blob.digest} to {repository}", blob.size)
+        attempts = self._session.http.attempts(f"pushing {blob.digest} to {repository}", blob.size)
 
         def stored() -> bool:
-            return self._has_blob(deadline, path, blob)
+            return self._has_blob(attempts, path, blob)
 
         if stored():
             return 0
-        place = self._mount(deadline, path, blob, self._path(mount_from)) if mount_from else None
+        place = self._mount(attempts, path, blob, self._path(mount_from)) if mount_from else None
         if place is _MOUNTED:
             return 0
-        return upload(self._session, path, blob, source, deadline=deadline, stored=stored, place=place)
+        return upload(self._session, path, blob, source, attempts=attempts, stored=stored, place=place)
 
     def try_push(self, repository: str) -> None:
         """Ask whether a repository may be pushed to: an upload is opened and given up, nothing is stored.
@@ -120,27 +121,27 @@ class HttpRegistry:
             Unreachable, AccessDenied: the registry did not answer or refused.
         """
         path = self._path(repository)
-        deadline = self._session.begin(f"asking whether {repository} may be pushed to")
-        url = self._session.url(f"{path}/blobs/uploads/", deadline)
+        attempts = self._session.http.attempts(f"asking whether {repository} may be pushed to")
+        url = self._session.url(f"{path}/blobs/uploads/", attempts)
         scopes = (push_scope(path),)
-        answer = self._session.request(deadline, "POST", url, scopes=scopes, body=b"", good=(202,))
+        answer = self._session.request(attempts, "POST", url, scopes=scopes, content=b"", good=(202,))
         opened = UploadSession.opened(self._session, url, answer)
         # Registries that cannot give up an upload forget it by themselves.
         self._session.request(
-            deadline, "DELETE", opened.url, scopes=scopes, good=(202, 204, 404, 405, 415, 501)
+            attempts, "DELETE", opened.url, scopes=scopes, good=(202, 204, 404, 405, 415, 501)
         )
 
     def push_manifest(self, repository: str, reference: str, manifest: bytes, media_type: str) -> Descriptor:
         path = self._path(repository)
-        deadline = self._session.begin(f"pushing {repository}:{reference}")
+        attempts = self._session.http.attempts(f"pushing {repository}:{reference}")
         answer = self._session.request(
-            deadline,
+            attempts,
             "PUT",
-            self._session.url(f"{path}/manifests/{reference}", deadline),
+            self._session.url(f"{path}/manifests/{reference}", attempts),
             scopes=(push_scope(path),),
             headers={"content-type": media_type},
-            body=manifest,
-            good=(201,),
+            content=manifest,
+            good=range(200, 300),
         )
         descriptor = descriptor_of(manifest, media_type)
         said = answer.headers.get("docker-content-digest")
@@ -159,12 +160,12 @@ class HttpRegistry:
 
     def referrers(self, repository: str, digest: str) -> Sequence[Referrer]:
         path = self._path(repository)
-        deadline = self._session.begin(f"listing what refers to {repository}@{digest}")
-        url: str | None = self._session.url(f"{path}/referrers/{digest}", deadline)
+        attempts = self._session.http.attempts(f"listing what refers to {repository}@{digest}")
+        url: str | None = self._session.url(f"{path}/referrers/{digest}", attempts)
         found: list[Referrer] = []
         while url is not None:
             answer = self._session.request(
-                deadline,
+                attempts,
                 "GET",
                 url,
                 scopes=(pull_scope(path),),
@@ -189,8 +190,8 @@ class HttpRegistry:
     def _list_referrer(self, repository: str, subject: str, manifest: bytes) -> None:
         """Keep the list of referrers that a registry without the referrers API leaves to its clients."""
         tag = referrers_tag(subject)
-        deadline = self._session.begin(f"reading {repository}:{tag}")
-        held = self._manifest(deadline, "GET", self._path(repository), tag)
+        attempts = self._session.http.attempts(f"reading {repository}:{tag}")
+        held = self._manifest(attempts, "GET", self._path(repository), tag)
         try:
             index = referrers_index(held.content if held else None, manifest)
         except (ValueError, KeyError, TypeError) as error:
@@ -203,33 +204,33 @@ class HttpRegistry:
             return repository.strip("/")
         return f"{self._prefix}/{repository}" if self._prefix else repository
 
-    def _manifest(self, deadline: Deadline, method: str, path: str, reference: str) -> Answer | None:
+    def _manifest(self, attempts: Attempts, method: str, path: str, reference: str) -> Answer | None:
         answer = self._session.request(
-            deadline,
+            attempts,
             method,
-            self._session.url(f"{path}/manifests/{reference}", deadline),
+            self._session.url(f"{path}/manifests/{reference}", attempts),
             scopes=(pull_scope(path),),
             headers={"accept": ", ".join(_ACCEPTED)},
             good=(200, 404),
         )
         return None if answer.status == HTTPStatus.NOT_FOUND else answer
 
-    def _has_blob(self, deadline: Deadline, path: str, blob: Descriptor) -> bool:
-        url = self._session.url(f"{path}/blobs/{blob.digest}", deadline)
-        answer = self._session.request(deadline, "HEAD", url, scopes=(push_scope(path),), good=(200, 404))
+    def _has_blob(self, attempts: Attempts, path: str, blob: Descriptor) -> bool:
+        url = self._session.url(f"{path}/blobs/{blob.digest}", attempts)
+        answer = self._session.request(attempts, "HEAD", url, scopes=(push_scope(path),), good=(200, 404))
         size = answer.headers.get("content-length", "")
         return answer.status == HTTPStatus.OK and size in ("", str(blob.size))
 
-    def _mount(self, deadline: Deadline, path: str, blob: Descriptor, source: str) -> UploadSession | None:
+    def _mount(self, attempts: Attempts, path: str, blob: Descriptor, source: str) -> UploadSession | None:
         """Ask for a blob of another repository: `_MOUNTED`, or the upload session opened instead, if any."""
-        url = self._session.url(f"{path}/blobs/uploads/", deadline)
+        url = self._session.url(f"{path}/blobs/uploads/", attempts)
         try:
             answer = self._session.request(
-                deadline,
+                attempts,
                 "POST",
-                with_query(url, {"mount": blob.digest, "from": source}),
+                with_query(url, mount=blob.digest, **{"from": source}),
                 scopes=(push_scope(path), pull_scope(source)),
-                body=b"",
+                content=b"",
                 good=(201, 202),
             )
         except OutsideError:
@@ -238,36 +239,36 @@ class HttpRegistry:
             return _MOUNTED
         return UploadSession.opened(self._session, url, answer)
 
-    def _download(self, deadline: Deadline, path: str, target: str) -> Iterator[bytes]:
+    def _download(self, attempts: Attempts, path: str, target: str) -> Iterator[bytes]:
         """Read a body to its end, going on where a connection broke."""
         seen = 0
-        while True:
-            headers = {"accept": ", ".join(_ACCEPTED) if "/manifests/" in target else "*/*"}
-            if seen:
-                headers["range"] = f"bytes={seen}-"
-            try:
+        accepted = ", ".join(_ACCEPTED) if "/manifests/" in target else "*/*"
+        for attempt in attempts:
+            with attempt:
+                headers = {"Accept": accepted, "Accept-Encoding": "identity"}
+                if seen:
+                    headers["Range"] = f"bytes={seen}-"
                 with self._session.stream(
-                    deadline,
+                    attempts,
                     "GET",
-                    self._session.url(target, deadline),
+                    self._session.url(target, attempts),
                     scopes=(pull_scope(path),),
                     headers=headers,
                 ) as answer:
-                    if answer.status not in (200, 206):
-                        self._session.refuse(deadline, answer)
-                        continue
-                    skip = seen if answer.status == HTTPStatus.OK else 0
-                    for block in answer.blocks():
-                        deadline.check()
-                        if skip >= len(block):
-                            skip -= len(block)
-                            continue
-                        seen += len(block) - skip
-                        yield block[skip:] if skip else block
-                        skip = 0
-                    return
-            except Lost as error:
-                self._session.lost(deadline, error)
+                    self._session.http.require(answer, (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT))
+                    for block in _behind(answer, seen):
+                        attempts.check()
+                        seen += len(block)
+                        yield block
+
+
+def _behind(answer: httpx2.Response, seen: int) -> Iterator[bytes]:
+    """What an answer holds behind the bytes that are there already; a whole one repeats them."""
+    skip = seen if answer.status_code == HTTPStatus.OK else 0
+    for block in answer.iter_raw():
+        if skip < len(block):
+            yield block[skip:]
+        skip = max(0, skip - len(block))
 
 
 def _listed(content: bytes, name: str) -> list[Referrer]:

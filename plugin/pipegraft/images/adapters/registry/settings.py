@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from pipegraft.core.errors import UsageError
-from pipegraft.images.adapters.registry.credentials import Credentials, find_credentials
+from pipegraft.images.adapters.registry.credentials import Keyring, find_keyring
 
 __all__ = ["Endpoint", "is_loopback"]
 
@@ -27,14 +27,14 @@ class Endpoint:
         schemes: to try in this order: ``https``, ``http``.
         ca: PEM file of further certificate authorities.
         certificates: folder as docker keeps it: ``*.crt`` authorities, ``NAME.cert`` with ``NAME.key``.
-        credentials: None to be anonymous.
+        keyring: who we are there.
     """
 
     name: str
     schemes: tuple[str, ...] = ("https",)
     ca: Path | None = None
     certificates: Path | None = None
-    credentials: Credentials | None = None
+    keyring: Keyring = field(default_factory=Keyring)
 
     @classmethod
     def of(cls, name: str, variables: Mapping[str, str]) -> Endpoint:
@@ -52,7 +52,7 @@ class Endpoint:
             schemes,
             Path(ca) if ca else None,
             certificates if certificates.is_dir() else None,
-            find_credentials(name, variables),
+            find_keyring(name, variables),
         )
 
     @property

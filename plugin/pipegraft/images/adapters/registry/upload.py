@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
@@ -10,15 +11,15 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from pipegraft.core.adapters.attempts import Again, Attempts
+from pipegraft.core.adapters.http import Answer
 from pipegraft.core.adapters.streams import verified
 from pipegraft.core.errors import Unreachable
-from pipegraft.images.adapters.registry.retry_policy import Deadline
+from pipegraft.images.adapters.registry.authorization import push_scope
 from pipegraft.images.adapters.registry.session import Session
-from pipegraft.images.adapters.registry.wire import Answer, Lost, with_query
-from pipegraft.images.challenge import push_scope
 from pipegraft.images.ports.registry import Descriptor
 
-__all__ = ["UploadSession", "upload"]
+__all__ = ["UploadSession", "upload", "with_query"]
 
 _READ = 1 << 18
 _CHUNK = 16 << 20
@@ -32,10 +33,6 @@ _LOST = frozenset({400, 404, 416})
 
 class _NotWhole(Exception):
     """The registry does not take this blob in one piece."""
-
-
-class _Interrupted(Exception):
-    """A request did not pass, the wait before the next one is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +57,19 @@ class UploadSession:
         return cls(session.safe_upload(base, answer.headers.get("location")), chunk=chunk)
 
 
+def with_query(url: str, **parameters: str) -> str:
+    """A URL with further parameters; those it has stay as they are, for they mean something to a registry."""
+    added = urllib.parse.urlencode(parameters)
+    return f"{url}{'&' if urllib.parse.urlsplit(url).query else '?'}{added}"
+
+
 def upload(
     session: Session,
     repository: str,
     blob: Descriptor,
     source: Callable[[], AbstractContextManager[BinaryIO]],
     *,
-    deadline: Deadline,
+    attempts: Attempts,
     stored: Callable[[], bool],
     place: UploadSession | None = None,
 ) -> int:
@@ -84,119 +87,129 @@ def upload(
     Raises:
         OutsideError: it did not succeed; nothing refers to what may have arrived.
     """
-    chunked = False
-    with _Content(source, blob) as content:
-        one = _Upload(session, repository, content, deadline)
-        while True:
-            try:
-                place = place or one.begin()
-                if chunked or place.offset:
-                    place = one.send_chunks(place)
-                one.finish(place, whole=not chunked)
-            except _NotWhole:
-                chunked, place = True, None
-            except (Lost, _Interrupted) as error:
-                if isinstance(error, Lost):
-                    session.lost(deadline, error)
-                if stored():
+    with _Content(source, blob, attempts) as content:
+        one = _Upload(session, repository, content, attempts, place)
+        broken = False
+        for attempt in attempts:
+            with attempt:
+                if broken and stored():
                     return content.sent
-                place = one.resume(place) if place else None
-            else:
+                if broken:
+                    one.resume()
+                broken = True
+                one.send()
                 return content.sent
+    raise AssertionError("attempts end with an answer or an error")
 
 
 class _Upload:
-    """The requests of one upload."""
+    """The requests of one upload, and how far it has come."""
 
-    def __init__(self, session: Session, repository: str, content: _Content, deadline: Deadline) -> None:
+    def __init__(
+        self,
+        session: Session,
+        repository: str,
+        content: _Content,
+        attempts: Attempts,
+        place: UploadSession | None,
+    ) -> None:
         self._session = session
         self._scopes = (push_scope(repository),)
         self._repository = repository
         self._content = content
-        self._deadline = deadline
+        self._attempts = attempts
         self._size = content.blob.size
+        self._place = place
+        self._chunked = False
 
-    def begin(self) -> UploadSession:
-        """Open a session."""
-        url = self._session.url(f"{self._repository}/blobs/uploads/", self._deadline)
+    def send(self) -> None:
+        """Send all that is missing; what a registry does not take whole is sent in chunks."""
+        place = self._place or self._begin()
+        try:
+            if self._chunked or place.offset:
+                place = self._send_chunks(place)
+            self._finish(place)
+        except _NotWhole:
+            self._chunked = True
+            self._finish(self._send_chunks(self._begin()))
+
+    def resume(self) -> None:
+        """Ask what the registry has of a broken upload; it begins again where that cannot be told."""
+        place, self._place = self._place, None
+        if place is None or self._size < _WORTH_RESUMING:
+            return
+        try:
+            with self._session.stream(self._attempts, "GET", place.url, scopes=self._scopes) as answer:
+                if answer.status_code != HTTPStatus.NO_CONTENT:
+                    return
+                found = self._moved(place, answer.headers)
+        except Again:
+            return
+        if found.offset > place.offset:
+            self._attempts.progressed()
+        if 1 < found.offset <= self._size:  # registries say 0-0 for nothing as well as for one byte
+            self._place = found
+
+    def _begin(self) -> UploadSession:
+        url = self._session.url(f"{self._repository}/blobs/uploads/", self._attempts)
         answer = self._session.request(
-            self._deadline, "POST", url, scopes=self._scopes, body=b"", good=(202,)
+            self._attempts, "POST", url, scopes=self._scopes, content=b"", good=(202,)
         )
-        return UploadSession.opened(self._session, url, answer)
+        self._place = UploadSession.opened(self._session, url, answer)
+        return self._place
 
-    def send_chunks(self, place: UploadSession) -> UploadSession:
-        """Send all that is missing, leaving the session open."""
+    def _send_chunks(self, place: UploadSession) -> UploadSession:
         while place.offset < self._size:
             end = min(place.offset + place.chunk, self._size)
-            headers = self._send("PATCH", place.url, place.offset, end, whole=False)
-            moved = self._moved(place, headers)
-            if moved.offset != end:
-                self._deadline.wait(f"{moved.offset} bytes arrived where {end} were sent")
-                raise _Interrupted
-            self._deadline.progressed()
-            place = moved
+            place = self._moved(place, self._send("PATCH", place.url, place.offset, end))
+            if place.offset != end:
+                raise Again(f"{place.offset} bytes arrived where {end} were sent")
+            self._attempts.progressed()
+            self._place = place
         return place
 
-    def finish(self, place: UploadSession, *, whole: bool) -> None:
-        """Send all that is missing and close the session."""
+    def _finish(self, place: UploadSession) -> None:
         digest = self._content.blob.digest
-        url = with_query(place.url, {"digest": digest})
-        headers = self._send("PUT", url, place.offset, self._size, whole=whole)
+        headers = self._send("PUT", with_query(place.url, digest=digest), place.offset, self._size)
         said = headers.get("docker-content-digest", digest)
         if said != digest:
             raise Unreachable(f"the registry says it stored {said} where {digest} was sent")
-
-    def resume(self, place: UploadSession) -> UploadSession | None:
-        """What the registry has of a broken upload; None to begin again."""
-        if self._size < _WORTH_RESUMING:
-            return None
-        try:
-            with self._session.stream(self._deadline, "GET", place.url, scopes=self._scopes) as answer:
-                if answer.status != HTTPStatus.NO_CONTENT:
-                    return None
-                found = self._moved(place, answer.headers)
-        except Lost:
-            return None
-        if found.offset > place.offset:
-            self._deadline.progressed()
-        # Registries say 0-0 for nothing as well as for one byte.
-        return found if 1 < found.offset <= self._size else None
 
     def _moved(self, place: UploadSession, headers: Mapping[str, str]) -> UploadSession:
         arrived = re.fullmatch(r"(?:bytes=)?0-(\d+)", headers.get("range", "").strip())
         url = self._session.safe_upload(place.url, headers.get("location") or place.url)
         return replace(place, url=url, offset=int(arrived[1]) + 1 if arrived else 0)
 
-    def _send(self, method: str, url: str, start: int, end: int, *, whole: bool) -> Mapping[str, str]:
-        headers = {"content-length": str(end - start), "content-type": "application/octet-stream"}
+    def _send(self, method: str, url: str, start: int, end: int) -> Mapping[str, str]:
+        headers = {"Content-Length": str(end - start), "Content-Type": "application/octet-stream"}
         if method == "PATCH":
-            headers["content-range"] = f"{start}-{end - 1}"
+            headers["Content-Range"] = f"{start}-{end - 1}"
         with self._session.stream(
-            self._deadline,
+            self._attempts,
             method,
             url,
             scopes=self._scopes,
             headers=headers,
-            body=lambda: self._content.read(start, end),
+            content=_Part(self._content, start, end),
         ) as answer:
-            if answer.status // 100 == 2:
-                return answer.headers
-            if whole and answer.status in _NOT_WHOLE:
+            if answer.status_code in _LOST:
+                raise Again(f"HTTP {answer.status_code} while uploading")
+            if method == "PUT" and not self._chunked and not start and answer.status_code in _NOT_WHOLE:
                 raise _NotWhole
-            if answer.status in _LOST:
-                self._deadline.wait(f"HTTP {answer.status} while uploading")
-            else:
-                self._session.refuse(self._deadline, answer)
-            raise _Interrupted
+            self._session.http.require(answer, range(200, 300))
+            return answer.headers
 
 
 class _Content:
     """The bytes of a blob from any offset; going back opens the source again."""
 
-    def __init__(self, source: Callable[[], AbstractContextManager[BinaryIO]], blob: Descriptor) -> None:
+    def __init__(
+        self, source: Callable[[], AbstractContextManager[BinaryIO]], blob: Descriptor, attempts: Attempts
+    ) -> None:
         self.blob = blob
         self.sent = 0
         self._source = source
+        self._attempts = attempts
         self._open = ExitStack()
         self._stream: BinaryIO | None = None
         self._at = 0
@@ -221,6 +234,7 @@ class _Content:
         while self._at < start:
             self._at += len(self._some(start - self._at))
         while self._at < end:
+            self._attempts.check()
             block = self._some(end - self._at)
             self._at += len(block)
             if self._at == self.blob.size:
@@ -231,3 +245,15 @@ class _Content:
     def _some(self, most: int) -> bytes:
         assert self._stream is not None  # noqa: S101 - read opens it
         return self._stream.read(min(_READ, most))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A body that can be sent again after a challenge."""
+
+    content: _Content
+    start: int
+    end: int
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.content.read(self.start, self.end)

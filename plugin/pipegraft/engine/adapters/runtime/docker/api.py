@@ -20,7 +20,7 @@ from pipegraft.engine.adapters.runtime.docker.containers import (
 from pipegraft.engine.adapters.runtime.docker.plan import ENGINE
 from pipegraft.engine.ports import Confinement
 from pipegraft.images.adapters.docker_engine import connect, translated
-from pipegraft.images.adapters.registry.credentials import find_credentials
+from pipegraft.images.adapters.registry.credentials import find_keyring
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -150,7 +150,8 @@ class DockerApi:
         return self._exists(self._client.inspect_image, image)
 
     def pull(self, image: str) -> None:
-        credentials = find_credentials(image.partition("/")[0], self._variables)
+        host, _, path = image.partition("@")[0].partition("/")
+        credentials = find_keyring(host, self._variables).of(path)
         given = credentials and {
             "username": credentials.user,
             "password": credentials.password,
