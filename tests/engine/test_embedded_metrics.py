@@ -152,7 +152,7 @@ def test_no_route_of_ours_is_no_data(pages: Pages, url: str) -> None:
 
 
 def test_nobody_there_is_said() -> None:
-    with pytest.raises(Unreachable, match=r"no counters from http://127\.0\.0\.1:1/metrics"):
+    with pytest.raises(Unreachable, match=r"asking http://127\.0\.0\.1:1/metrics"):
         source("http://127.0.0.1:1").begin(0, 0)
 
 

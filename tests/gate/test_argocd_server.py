@@ -157,7 +157,7 @@ def test_a_failure_is_explained_by_the_tree_and_the_log(world: World) -> None:
         ((403, {"error": "permission denied", "code": 7}), AccessDenied, "refuses: permission denied"),
         ((404, {"error": "applications 'shop' not found", "code": 5}), UsageError, "'shop' not found"),
         ((503, b"upstream"), Unreachable, "answered 503"),
-        (b"<html>", Unreachable, "did not answer JSON"),
+        (b"<html>", Unreachable, "expected JSON"),
     ],
 )
 def test_what_the_server_refuses_is_told(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import email.utils
-import http.client
-import ssl
-import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
 
+from pipegraft.core.adapters.attempts import Patience
+from pipegraft.core.adapters.http import Http
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient, addresses_of
+from pipegraft.core.errors import OutsideError
 from pipegraft.core.hookspecs import hookimpl
 from pipegraft.images.reference import is_layout
 
@@ -34,9 +34,8 @@ def run(patient: Patient, address: str) -> Iterator[Diagnosis]:
     before = patient.clock.now()
     try:
         told = _date(address)
-    except (OSError, http.client.HTTPException) as error:
-        mend = "check the address, proxy and certificates"
-        yield Diagnosis(subject, Health.UNREACHABLE, f"no answer ({type(error).__name__}: {error})", mend)
+    except OutsideError as error:
+        yield Diagnosis(subject, Health.UNREACHABLE, error.problem.message, error.problem.fix)
         return
     if told is None:
         yield Diagnosis(subject, Health.NOTE, "the server does not tell the time")
@@ -53,17 +52,8 @@ def run(patient: Patient, address: str) -> Iterator[Diagnosis]:
 
 def _date(address: str) -> float | None:
     """What a server says the time is, seconds since the epoch."""
-    parts = urllib.parse.urlsplit(address)
-    connection = (
-        http.client.HTTPSConnection(parts.netloc, timeout=_PATIENCE, context=ssl.create_default_context())
-        if parts.scheme == "https"
-        else http.client.HTTPConnection(parts.netloc, timeout=_PATIENCE)
-    )
-    try:
-        connection.request("HEAD", "/")
-        header = connection.getresponse().getheader("Date")
-    finally:
-        connection.close()
+    with Http("clock", patience=Patience(attempts=1, silence=_PATIENCE)) as http:
+        header = http.ask("HEAD", address, what=f"asking {address}", good=range(600)).headers.get("date")
     parsed = email.utils.parsedate_to_datetime(header) if header else None
     return parsed.timestamp() if parsed else None
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipegraft.core.errors import DeliveryRefused
-from pipegraft.demo.traffic import Traffic, ask
+from pipegraft.demo.traffic import Traffic, answer_of, ask
 from pipegraft.demo.world import World
 from pipegraft.iac.ports.repository import Commit
 
@@ -143,8 +141,7 @@ def _deliver_v3(world: World, narrate: Narrator) -> int:
 
 
 def _entrance(engine: str) -> str:
-    with urllib.request.urlopen(f"{engine}/applications/{_APPLICATION}", timeout=5) as answer:  # noqa: S310 - http
-        status = json.load(answer)
+    status = answer_of(f"{engine}/applications/{_APPLICATION}").json()
     return str(status["entrances"]["web"])
 
 

@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import threading
 import time
 from collections import Counter
 from typing import Self
-from urllib.parse import urlsplit
 
-__all__ = ["Traffic", "ask"]
+from pipegraft.core.adapters.attempts import Patience
+from pipegraft.core.adapters.http import Answer, Http
+from pipegraft.core.errors import OutsideError
+
+__all__ = ["Traffic", "answer_of", "ask"]
 
 _PATH = "/price?item=tea&quantity=12"
 
 
+def _client() -> Http:
+    return Http("the demonstration's shop", patience=Patience(attempts=1, silence=5), proxies=False)
+
+
+def answer_of(url: str) -> Answer:
+    """One request to the demonstration's engine.
+
+    Raises:
+        OutsideError: it does not answer, or refuses.
+    """
+    with _client() as http:
+        return http.ask("GET", url)
+
+
 def ask(url: str, path: str = _PATH) -> tuple[int, str]:
     """One request: status code and the version that answered; status 0 if nobody did."""
-    connection = _connect(url)
+    with _client() as http:
+        return _request(http, url + path)
+
+
+def _request(http: Http, url: str) -> tuple[int, str]:
     try:
-        return _request(connection, path)
-    finally:
-        connection.close()
-
-
-def _connect(url: str) -> http.client.HTTPConnection:
-    parts = urlsplit(url)
-    return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
-
-
-def _request(connection: http.client.HTTPConnection, path: str) -> tuple[int, str]:
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        body = json.loads(response.read() or b"{}")
-    except (OSError, http.client.HTTPException, ValueError):
-        connection.close()
+        answer = http.ask("GET", url, good=range(600))
+        return answer.status, str(answer.json().get("version", "nobody"))
+    except OutsideError:
         return 0, "nobody"
-    return response.status, str(body.get("version", "nobody"))
 
 
 class Traffic:
@@ -77,12 +81,11 @@ class Traffic:
         return found
 
     def _client(self) -> None:
-        connection = _connect(self._url)
         due = time.monotonic()
-        while not self._stop.is_set():
-            status, version = _request(connection, _PATH)
-            with self._lock:
-                self.answers[version, status] += 1
-            due = max(due + self._pause, time.monotonic() - 1.0)  # a stall is not made up for in a burst
-            self._stop.wait(max(0.0, due - time.monotonic()))
-        connection.close()
+        with _client() as http:
+            while not self._stop.is_set():
+                status, version = _request(http, self._url + _PATH)
+                with self._lock:
+                    self.answers[version, status] += 1
+                due = max(due + self._pause, time.monotonic() - 1.0)  # a stall is not made up for in a burst
+                self._stop.wait(max(0.0, due - time.monotonic()))

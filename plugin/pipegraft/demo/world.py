@@ -11,13 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipegraft.core.errors import SyncFailed, UsageError
+from pipegraft.core.errors import OutsideError, SyncFailed, UsageError
+from pipegraft.demo.traffic import answer_of
 
 __all__ = ["World", "example"]
 
@@ -119,8 +119,8 @@ class World:
         if not record.exists():
             return
         left = json.loads(record.read_text())
-        with contextlib.suppress(OSError):  # it does not answer: it is not there any more
-            urllib.request.urlopen(f"{left['url']}/healthz", timeout=5).close()  # noqa: S310 - http
+        with contextlib.suppress(OSError, OutsideError):  # it does not answer: it is not there any more
+            answer_of(f"{left['url']}/healthz")
             os.kill(left["process"], signal.SIGTERM)
         record.unlink()
         deadline = time.monotonic() + _PATIENCE

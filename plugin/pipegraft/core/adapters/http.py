@@ -7,6 +7,7 @@ The protocol is httpx2's, which knows proxies of every kind (`HTTP_PROXY`, `HTTP
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import ssl
 import weakref
@@ -14,7 +15,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 
@@ -128,6 +129,12 @@ class Http:
         self.close = weakref.finalize(self, self._client.close)
         """Closes the connections; done by itself when nobody holds this any more."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def attempts(self, what: str, size: int = 0) -> Attempts:
         """A call begins: `what` stands in its errors, `size` is how many bytes it moves."""
         return Attempts(self.patience, self.clock, f"{self.name}: {what}", size)
@@ -138,6 +145,7 @@ class Http:
         url: str,
         *,
         what: str = "",
+        attempts: Attempts | None = None,
         good: Container[int] = (200,),
         largest: int = LARGEST,
         **request: Any,
@@ -146,13 +154,14 @@ class Http:
 
         Arguments:
             what: the call, for messages; method and path if empty.
+            attempts: those of a call with limits of its own.
             largest: bytes of the answer that are read at most.
             request: `params`, `headers`, `content`, `data`, `json` as httpx2 takes them.
 
         Raises:
             OutsideError: it never was, or the answer is larger.
         """
-        attempts = self.attempts(what or f"{method} {httpx2.URL(url).path}")
+        attempts = attempts or self.attempts(what or f"{method} {httpx2.URL(url).path}")
         for attempt in attempts:
             with attempt, self.stream(attempts, method, url, **request) as answer:
                 self.require(answer, good)
@@ -199,11 +208,10 @@ class Http:
         if answer.status_code in _AGAIN:
             told = answer.headers.get("retry-after") if answer.status_code in _TELLS_WHEN else None
             raise Again(said, retry_after(told, self.clock.now()))
-        denied = answer.status_code in (401, 403)
-        raise (AccessDenied if denied else OutsideError)(
-            f"{self.name}: {answer.request.method} {answer.url.path}: {said}",
-            fix=self._denied if denied else "",
-        )
+        asked = f"{self.name}: {answer.request.method} {answer.url.path}:"
+        if answer.status_code in (401, 403):
+            raise AccessDenied(f"{asked} refused access, {said}", fix=self._denied)
+        raise OutsideError(f"{asked} {said}")
 
     def reason(self, answer: httpx2.Response) -> str:
         """What an answer says about its status, in brackets; empty if nothing is understood.
@@ -269,6 +277,7 @@ class Http:
             raise OutsideError(f"{self.name}: {error}") from error
 
 
+@functools.cache
 def trusted(ca: Path | None) -> ssl.SSLContext:
     """What is trusted: the authorities of a PEM file, the machine's if None.
 

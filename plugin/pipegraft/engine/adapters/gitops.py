@@ -6,12 +6,13 @@ import json
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 
-import httpx2
-
+from pipegraft.core.adapters.attempts import Patience
+from pipegraft.core.adapters.http import Answer, Http
 from pipegraft.core.base import Declared
-from pipegraft.core.errors import PipegraftError, Unreachable, UsageError
+from pipegraft.core.errors import OutsideError, PipegraftError, Unreachable, UsageError
 from pipegraft.core.fields import Field, model_validator
 from pipegraft.core.hookspecs import hookimpl
 from pipegraft.core.plugin_values import GitOpsEnginePlugin
@@ -52,7 +53,6 @@ class EmbeddedEngine:
         self._options = options
         self._root = root
         self._seen = ""
-        self._client: httpx2.Client | None = None
 
     def observe(self) -> Status:
         answer = self._ask("GET", self._page)
@@ -79,25 +79,22 @@ class EmbeddedEngine:
 
     def _ask(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, patience: float = 0.0
-    ) -> httpx2.Response:
+    ) -> Answer:
         url = self._url()
-        if self._client is None:
-            alone = httpx2.Limits(max_keepalive_connections=0)  # nothing is left open that nobody closes
-            self._client = httpx2.Client(trust_env=False, limits=alone)
+        limits = Patience(attempts=1, silence=patience + _TIMEOUT)
         try:
-            answer = self._client.request(
-                method, f"{url}{path}", headers=headers, timeout=patience + _TIMEOUT
-            )
-            said = answer.json().get("error") if answer.is_error else ""
-        except (httpx2.HTTPError, ValueError) as error:
-            raise Unreachable(
-                f"the engine at {url} does not answer: {error}", fix="start it with 'pipegraft engine'"
-            ) from error
-        if answer.status_code == 404:
-            raise UsageError(f"the engine at {url} says: {said}", fix="check 'gate.application'")
-        if answer.is_error:
-            raise Unreachable(f"the engine at {url} answered {answer.status_code}: {said}")
-        return answer
+            with Http(f"the engine at {url}", patience=limits, proxies=False) as http:
+                answer = http.ask(
+                    method, f"{url}{path}", what=f"asking for {path}", good=range(600), headers=headers
+                )
+        except OutsideError as error:
+            raise Unreachable(error.problem.message, fix="start it with 'pipegraft engine'") from error
+        if answer.status < HTTPStatus.BAD_REQUEST:
+            return answer
+        said = f"the engine at {url} answered {answer.status}: {answer.json().get('error')}"
+        if answer.status == HTTPStatus.NOT_FOUND:
+            raise UsageError(said, fix="check 'gate.application'")
+        raise Unreachable(said)
 
     def _url(self) -> str:
         if self._options.url:

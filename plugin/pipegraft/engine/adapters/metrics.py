@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
-import httpx2
-
+from pipegraft.core.adapters.attempts import Patience
+from pipegraft.core.adapters.http import Http
 from pipegraft.core.base import Declared
 from pipegraft.core.errors import Unreachable
 from pipegraft.core.fields import Field, model_validator
@@ -86,11 +86,9 @@ class EmbeddedSource:
 
     def _read(self) -> list[Sample]:
         url = self._url()
-        try:
-            answer = httpx2.get(url, timeout=self._options.timeout, trust_env=False).raise_for_status()
-        except httpx2.HTTPError as error:
-            raise Unreachable(f"metric source 'embedded': no counters from {url}: {error}") from error
-        return list(parse(answer.text))
+        patience = Patience(attempts=1, silence=self._options.timeout)
+        with Http("metric source 'embedded'", patience=patience, proxies=False) as http:
+            return list(parse(http.ask("GET", url, what=f"asking {url}").text))
 
     def _url(self) -> str:
         url = self._options.url

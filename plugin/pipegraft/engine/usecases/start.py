@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import threading
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +17,10 @@ from typing import Literal
 
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.usecases.resources import load_providers
+from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.adapters.files import write_atomically
+from pipegraft.core.adapters.http import Http
 from pipegraft.core.errors import Locked, Unreachable, UsageError
 from pipegraft.core.manager import Plugins
 from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
@@ -246,9 +247,5 @@ def _ended_by_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def _fetch(url: str) -> str:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - the proxy's own http address
-            text: str = answer.read().decode()
-    except OSError as error:
-        raise Unreachable(f"the proxy does not answer at {url}: {error}") from error
-    return text
+    with Http("the proxy", patience=Patience(attempts=1, silence=5), proxies=False) as http:
+        return http.ask("GET", url, what=f"asking {url}").text

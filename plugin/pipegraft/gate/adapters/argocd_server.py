@@ -7,16 +7,18 @@ events when a listener's buffer is full.
 from __future__ import annotations
 
 import json
+import math
 import os
-import ssl
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
+from pipegraft.core.adapters.attempts import Again, Attempts, Patience
+from pipegraft.core.adapters.http import Answer, Http, trusted
 from pipegraft.core.errors import AccessDenied, PipegraftError, Unreachable, UsageError
 from pipegraft.gate.adapters.argocd_options import ArgoCdOptions
 
@@ -26,6 +28,7 @@ _POLL = 10.0
 """Seconds after which everything is asked again."""
 _SILENCE = 60.0
 """Seconds without a byte after which the stream counts as lost; Argo CD itself sends nothing in between."""
+_STREAM = Patience(attempts=1, deadline=math.inf, silence=_SILENCE)
 _TIMEOUT = 15.0
 _PAUSES = (0.2, 5.0)
 _LOG_LINES = 10
@@ -68,7 +71,6 @@ class ServerApplications:
         self._polled: float | None = None
         self._followed = False
         self._refreshing: set[str] = set()
-        self._clients = threading.local()
         self._ended = threading.Event()
 
     def begin(self) -> None:
@@ -158,17 +160,17 @@ class ServerApplications:
         asked = {"name": self._options.names[0]} if len(self._options.names) == 1 else {}
         while not self._ended.is_set():
             try:
-                with self._client().stream(
+                with self._http.stream(
+                    Attempts(_STREAM, self._http.clock, "following applications"),
                     "GET",
                     f"{self._server}/api/v1/stream/applications",
                     params=asked if not self._options.children else {},
-                    timeout=httpx2.Timeout(_TIMEOUT, read=_SILENCE),
                 ) as answer:
-                    answer.raise_for_status()
+                    self._http.require(answer, (200,))
                     for line in answer.iter_lines():
                         pause = _PAUSES[0]
                         self._take(line)
-            except (httpx2.HTTPError, ValueError):
+            except (Again, PipegraftError, ValueError):
                 pass  # the poll tells what is wrong, if it lasts
             self._ended.wait(pause)
             pause = min(pause * 2, _PAUSES[1])
@@ -198,52 +200,50 @@ class ServerApplications:
             self._news.set()
 
     def _get(self, path: str, asked: Mapping[str, str] | None = None, patience: float = _TIMEOUT) -> Any:
-        try:
-            return self._ask(path, asked, patience).json()
-        except ValueError as error:
-            raise Unreachable(f"Argo CD at {self._server} did not answer JSON to {path}") from error
+        return self._ask(path, asked, patience).json()
 
-    def _ask(
-        self, path: str, asked: Mapping[str, str] | None = None, patience: float = _TIMEOUT
-    ) -> httpx2.Response:
-        try:
-            answer = self._client().get(f"{self._server}{path}", params=asked, timeout=patience)
-        except httpx2.HTTPError as error:
-            told = str(error) or type(error).__name__
-            raise Unreachable(f"Argo CD at {self._server} does not answer: {told}") from error
-        if answer.is_error:
+    def _ask(self, path: str, asked: Mapping[str, str] | None = None, patience: float = _TIMEOUT) -> Answer:
+        attempts = Attempts(
+            Patience(attempts=1, silence=patience), self._http.clock, f"{self._http.name}: GET {path}"
+        )
+        answer = self._http.ask(
+            "GET", f"{self._server}{path}", attempts=attempts, good=range(600), params=asked
+        )
+        if answer.status >= HTTPStatus.BAD_REQUEST:
             raise _refusal(answer, self._server)
         return answer
 
-    def _client(self) -> httpx2.Client:
-        """One for each thread."""
-        if not hasattr(self._clients, "client"):
-            try:
-                trust = ssl.create_default_context(cafile=self._ca)
-            except OSError as error:
-                raise UsageError(f"'gate.ca' {self._ca} cannot be read: {error}") from None
-            headers = {"Authorization": f"Bearer {self._token}"}
-            self._clients.client = httpx2.Client(headers=headers, verify=trust)
-        client: httpx2.Client = self._clients.client
-        return client
+    @cached_property
+    def _http(self) -> Http:
+        try:
+            trust = trusted(Path(self._ca) if self._ca else None)
+        except OSError as error:
+            raise UsageError(f"'gate.ca' {self._ca} cannot be read: {error}") from None
+        return Http(
+            f"Argo CD at {self._server}",
+            trust=trust,
+            headers={"Authorization": f"Bearer {self._token}"},
+            untrusted="name its authority in 'gate.ca'",
+        )
 
 
-def _refusal(answer: httpx2.Response, server: str) -> PipegraftError:
+def _refusal(answer: Answer, server: str) -> PipegraftError:
     """What went wrong; Argo CD answers 403 for an Application that does not exist, too."""
     try:
-        said = str(answer.json().get("error") or answer.json().get("message"))
+        body = json.loads(answer.content)
+        said = str(body.get("error") or body.get("message"))
     except (ValueError, AttributeError):
-        said = answer.reason_phrase
-    if answer.status_code == 401:
+        said = HTTPStatus(answer.status).phrase
+    if answer.status == HTTPStatus.UNAUTHORIZED:
         return AccessDenied(f"Argo CD at {server} does not accept the token: {said}", fix=f"renew {_TOKEN}")
-    if answer.status_code == 403:
+    if answer.status == HTTPStatus.FORBIDDEN:
         return AccessDenied(
             f"Argo CD at {server} refuses: {said}",
             fix="check the Application's name, and grant the rights that docs/gate.md lists",
         )
-    if answer.status_code == 404:
+    if answer.status == HTTPStatus.NOT_FOUND:
         return UsageError(f"Argo CD at {server}: {said}", fix="check 'gate.application'")
-    return Unreachable(f"Argo CD at {server} answered {answer.status_code}: {said}")
+    return Unreachable(f"Argo CD at {server} answered {answer.status}: {said}")
 
 
 def _key(app: Object) -> Key:

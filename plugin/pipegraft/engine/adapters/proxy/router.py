@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
 from pipegraft.appspec.ports.traffic import Route
+from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.files import write_atomically
-from pipegraft.core.errors import Unreachable
+from pipegraft.core.adapters.http import Http
+from pipegraft.core.errors import OutsideError, Unreachable
 from pipegraft.engine.adapters.proxy.config import ProxyConfig
 from pipegraft.engine.adapters.proxy.files import ProxyFiles, fingerprint
 from pipegraft.engine.adapters.proxy.metrics import REQUESTS
@@ -86,14 +86,14 @@ class EmbeddedRouter:
         process = self._files.running()
         if process is None:
             return ""
+        patience = Patience(attempts=2, silence=self._deadline)
         try:
-            return (
-                httpx2.get(self.metrics_url, timeout=self._deadline, trust_env=False).raise_for_status().text
-            )
-        except httpx2.HTTPError as error:
+            with Http("the proxy", patience=patience, proxies=False) as http:
+                return http.ask("GET", self.metrics_url, what=f"asking {self.metrics_url}").text
+        except OutsideError:
             if self._files.running() != process:
                 return ""
-            raise Unreachable(f"the proxy does not answer at {self.metrics_url}: {error}") from error
+            raise
 
     @property
     def metrics_url(self) -> str:

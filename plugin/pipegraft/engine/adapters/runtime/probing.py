@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import http.client
 import socket
+import ssl
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
+
+import httpx2
 
 from pipegraft.engine.ports import HealthProbe
 
 __all__ = ["Probed", "Probes", "Questioner", "ask"]
 
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Probes speak plain HTTP: no authority needs to be read for each."""
 _ALIVE = 1.0
 """Seconds a container without a readiness probe must have run to count as ready."""
 
@@ -29,13 +33,12 @@ def ask(probe: HealthProbe, port: int) -> str:
         if probe.path is None:
             with socket.create_connection(("127.0.0.1", port), timeout=probe.timeout):
                 return ""
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=probe.timeout)
-        try:
-            connection.request("GET", probe.path, headers={"User-Agent": "pipegraft-probe"})
-            status = connection.getresponse().status
-        finally:
-            connection.close()
-    except (OSError, http.client.HTTPException) as error:
+        url, agent = f"http://127.0.0.1:{port}{probe.path}", {"User-Agent": "pipegraft-probe"}
+        with httpx2.stream(
+            "GET", url, headers=agent, timeout=probe.timeout, trust_env=False, verify=_NO_TLS
+        ) as answer:
+            status = answer.status_code
+    except (OSError, httpx2.HTTPError) as error:
         return f"{_target(probe)}: {str(error) or type(error).__name__}"
     return "" if 200 <= status < 400 else f"{_target(probe)} answered {status}"
 

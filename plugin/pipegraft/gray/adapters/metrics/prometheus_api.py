@@ -9,11 +9,12 @@ import math
 import os
 import ssl
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
+from pipegraft.core.adapters.attempts import Patience
+from pipegraft.core.adapters.http import Http, trusted
 from pipegraft.core.base import Declared, RelativePath
 from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.core.fields import Field, model_validator
@@ -23,6 +24,11 @@ __all__ = ["Labels", "PrometheusApi", "ServerOptions"]
 Labels = tuple[tuple[str, str], ...]
 """Labels of a series, sorted."""
 
+_SOURCE = "metric source 'prometheus'"
+_TOLD = frozenset({200, 400, 422, 503})
+"""Statuses with which Prometheus' own JSON tells what is the matter (its API's "Format overview")."""
+_ATTEMPTS = 2
+"""A query only reads: one that got lost is asked once more."""
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
@@ -95,57 +101,44 @@ class PrometheusApi:
         }
 
     def _ask(self, kind: str, form: Mapping[str, str]) -> Mapping[str, Any]:
-        options = self._options
-        url = f"{options.url.rstrip('/')}/api/v1/{kind}"
-        try:
-            answer = httpx2.post(
-                url,
-                data=dict(form),
-                headers=self._headers(),
-                auth=self._auth(),
-                timeout=options.timeout,
-                verify=self._trust(),
-            )
-        except httpx2.HTTPError as error:
-            raise Unreachable(f"metric source 'prometheus': no answer from {url}: {error}") from error
-        if answer.status_code in (401, 403):
-            raise AccessDenied(
-                f"metric source 'prometheus': {url} refused access ({answer.status_code})",
-                fix="set 'token-variable', or 'user' and 'password-variable', to who may query it",
-            )
-        try:
-            body = answer.json()
-        except ValueError:
-            raise Unreachable(
-                f"metric source 'prometheus': {url} answered {answer.status_code}, no JSON"
-            ) from None
+        url = f"{self._options.url.rstrip('/')}/api/v1/{kind}"
+        answer = self._http.ask("POST", url, what=f"asking {url}", good=_TOLD, data=dict(form))
+        body = answer.json()
         if body.get("status") == "success":
             return dict(body["data"])
         if body.get("errorType") == "bad_data":
-            raise UsageError(f"metric source 'prometheus': {body.get('error')} in {form['query']}")
-        raise Unreachable(f"metric source 'prometheus': {body.get('errorType')}: {body.get('error')}")
+            raise UsageError(f"{_SOURCE}: {body.get('error')} in {form['query']}")
+        raise Unreachable(f"{_SOURCE}: {body.get('errorType')}: {body.get('error')}")
 
-    def _headers(self) -> dict[str, str]:
-        headers = dict(self._options.headers)
-        if self._options.token_variable:
-            headers["Authorization"] = f"Bearer {_secret(self._options.token_variable, 'token')}"
-        return headers
-
-    def _auth(self) -> tuple[str, str] | None:
+    @cached_property
+    def _http(self) -> Http:
         options = self._options
-        if not (options.user and options.password_variable):
-            return None
-        return options.user, _secret(options.password_variable, "password")
+        headers, auth = dict(options.headers), None
+        if options.token_variable:
+            headers["Authorization"] = f"Bearer {_secret(options.token_variable, 'token')}"
+        if options.user and options.password_variable:
+            auth = options.user, _secret(options.password_variable, "password")
+        return Http(
+            _SOURCE,
+            trust=self._trust(),
+            headers=headers,
+            auth=auth,
+            patience=Patience(
+                attempts=_ATTEMPTS, deadline=_ATTEMPTS * options.timeout, silence=options.timeout
+            ),
+            untrusted="name its authority in 'ca' of the metric",
+            denied="set 'token-variable', or 'user' and 'password-variable', to who may query it",
+        )
 
-    def _trust(self) -> Any:
+    def _trust(self) -> ssl.SSLContext | None:
         if self._options.ca is None:
-            return True
+            return None
         path = self._root / self._options.ca
         try:
-            return ssl.create_default_context(cafile=str(path))
-        except (OSError, ssl.SSLError) as error:
+            return trusted(path)
+        except OSError as error:
             raise UsageError(
-                f"metric source 'prometheus': expected certificate authorities in {path}: {error}",
+                f"{_SOURCE}: expected certificate authorities in {path}: {error}",
                 fix="correct 'ca' of the metric",
             ) from None
 
@@ -157,7 +150,5 @@ def _labels(series: Mapping[str, Any]) -> Labels:
 def _secret(name: str, what: str) -> str:
     found = os.environ.get(name)
     if not found:
-        raise AccessDenied(
-            f"metric source 'prometheus': the variable {name} holds no {what}", fix=f"set {name}"
-        )
+        raise AccessDenied(f"{_SOURCE}: the variable {name} holds no {what}", fix=f"set {name}")
     return found
