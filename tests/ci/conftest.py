@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 
 import pytest
 
@@ -12,6 +11,7 @@ from pipegraft.ci.gitlab.eject import eject
 from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.gitlab.system import make_templates
 from pipegraft.ci.model import Injection, InjectionRequest
+from pipegraft.ci.patterns import pattern_of
 from pipegraft.core.plan import Plan, PlannedStage
 from pipegraft.core.stage import Requirement, Stage
 
@@ -70,7 +70,7 @@ class Repository:
         return self._take(eject(ROOT, self.root, self.files.get))
 
     def _find(self, pattern: str) -> list[str]:
-        return [name for name in self.files if fnmatch(name, pattern)]
+        return [name for name in self.files if pattern_of(pattern).fullmatch(name)]
 
     def _take(self, injection: Injection) -> Injection:
         for name, text in injection.files.items():

@@ -96,7 +96,11 @@ def test_json_for_machines(repository, capsys):
         ({".gitlab-ci.yml": b"a: \xff\n"}, [], "expected UTF-8, found byte 0xff"),
         ({}, ["--after", "biuld"], "there is no stage 'biuld'; there are: build"),
         ({}, ["--ci", "gitlba"], "write 'gitlab'"),
-        ({}, ["--local", "--from-project", "a/b"], "give one of --from-project, --from-url, --local"),
+        (
+            {},
+            ["--local", "--from-project", "a/b"],
+            "give one of --from-project, --from-component, --from-url, --local",
+        ),
         ({}, ["--from-project", "a b"], "write --from-project GROUP/PROJECT"),
         ({}, ["--from-url", "ftp//x"], "write --from-url https://"),
         ({}, ["--ref", "v1.0.0"], "leave out --ref, or take the templates --from-project"),

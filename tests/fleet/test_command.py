@@ -143,7 +143,7 @@ def test_waves_are_shown_with_every_difference_before_anything_is_proposed(
     words = ("upgrade", "--to", "v0.1.0", "--steps", "25%,100%")
     shown = fleet(*words, "--dry-run")
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.count("-    ref: v0.0.9") == shown.stdout.count("+    ref: v0.1.0") == 3
+    assert shown.stdout.count("-  ref: v0.0.9") == shown.stdout.count("+  ref: v0.1.0") == 3
     assert " and 3 more, where the same lines change ──" in shown.stdout
     planned = json.loads(fleet(*words, "--dry-run", "--json").stdout)
     assert [one["wave"] for one in planned] == [1, 2, 2, 2]

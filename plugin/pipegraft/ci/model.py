@@ -8,10 +8,42 @@ from typing import Literal
 
 from pipegraft.core.plan import Plan
 
-__all__ = ["Injection", "InjectionRequest", "Mode", "TemplateSource"]
+__all__ = ["EventRow", "Injection", "InjectionRequest", "Mode", "Sureness", "TemplateSource"]
 
 Mode = Literal["include", "child"]
 """`include` adds the jobs to the pipeline; `child` adds one job that triggers a child pipeline."""
+
+Sureness = Literal["yes", "no", "maybe"]
+"""`maybe`: it depends on what only the server knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """What one kind of event starts, and whether delivery is part of it.
+
+    Arguments:
+        event: its name for programs.
+        name: its name for people.
+        pipeline: whether it starts a pipeline, or a build.
+        delivery: whether delivery runs in it.
+        behind: the team's jobs that must have ended well before delivery starts.
+        passed: the team's jobs that stand before delivery and that it does not wait for all the same.
+        beside: the team's jobs that run beside delivery.
+        after: the team's jobs that wait for delivery.
+        waits_for: the team's jobs that a person must start before delivery goes on.
+        why: what it depends on, or why it is no; a clause.
+    """
+
+    event: str
+    name: str
+    pipeline: Sureness
+    delivery: Sureness
+    behind: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    waits_for: tuple[str, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +52,12 @@ class TemplateSource:
 
     Arguments:
         kind: `project` (a project on the same server), `local` (a copy under ``.pipegraft/``),
-            `remote` (a URL).
-        location: project path or URL; empty for `local`.
+            `remote` (a URL), `component` (a project of CI/CD components).
+        location: project path, URL, or ``HOST/GROUP/PROJECT``; empty for `local`.
         ref: tag, branch or commit that pins the version; a Jenkins library's version.
     """
 
-    kind: Literal["project", "local", "remote"]
+    kind: Literal["project", "local", "remote", "component"]
     location: str = ""
     ref: str = ""
 
@@ -42,7 +74,10 @@ class InjectionRequest:
         mode: how the jobs come in; if None, as an injection before, else `include`.
         after: name of the team's stage behind which delivery starts; the injector's choice if None.
         image: container image the jobs run in; if None, as before, else the templates' own.
-        tags: tags of the runners that take the jobs; if None, as before, else none.
+        tags: tags of the runners that take the jobs; if None, as before, else those of the team's jobs.
+        packages: what pip installs where the image has no pipegraft; if None, as before, else nothing.
+        branch: the branch that is delivered, as far as it is known: the repository's default branch.
+        longest: the longest that the plan may take by its own limits, in seconds; 0 if unknown.
         templates: what `CiSystem.templates` made, for an injector that copies or reads them.
         read: answers the text of another file of the repository, or None.
         find: answers the paths that match a pattern with ``*`` and ``**``.
@@ -58,6 +93,9 @@ class InjectionRequest:
     after: str | None = None
     image: str | None = None
     tags: tuple[str, ...] | None = None
+    packages: str | None = None
+    branch: str = ""
+    longest: float = 0.0
     templates: Mapping[str, str] = field(default_factory=dict)
     read: Callable[[str], str | None] = lambda _path: None
     find: Callable[[str], Sequence[str]] = lambda _pattern: ()
@@ -75,6 +113,8 @@ class Injection:
         jobs_added: names of the jobs or stages that delivery adds or, in an ejection, had added.
         stages_added: names of the pipeline stages that delivery adds (GitLab).
         notes: what a careful person should know, one sentence each.
+        events: when delivery runs, and behind which of the team's jobs.
+        invalid: why the CI system refuses the configuration already, one clause each with its place.
     """
 
     files: Mapping[str, str | None] = field(default_factory=dict)
@@ -82,3 +122,5 @@ class Injection:
     jobs_added: tuple[str, ...] = ()
     stages_added: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    events: tuple[EventRow, ...] = ()
+    invalid: tuple[str, ...] = ()

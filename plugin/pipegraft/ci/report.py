@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
-from pipegraft.ci.model import Injection
+from pipegraft.ci.model import EventRow, Injection
 from pipegraft.core.views.diff import unified_diff
 
-__all__ = ["GraftReport", "print_graft"]
+__all__ = ["GraftReport", "print_events", "print_graft"]
 
 _SHOWN_NAMES = 12
 _SHOWN_LINES = 60  # of a file that is new as a whole
@@ -47,6 +48,12 @@ def print_graft(console: Console, report: GraftReport) -> None:
         console.print(line, highlight=False, soft_wrap=True)
     if report.verified:
         console.print(f"[green]✔[/] {escape(report.verified)}", highlight=False, soft_wrap=True)
+    for clause in injection.invalid:
+        console.print(
+            f"[red]✘[/] The CI system refuses this already: {escape(clause)}", highlight=False, soft_wrap=True
+        )
+    if injection.events:
+        print_events(console, injection.events)
     for note in injection.notes:
         console.print(f"[yellow]![/] {escape(note)}", highlight=False, soft_wrap=True)
     console.print()
@@ -58,10 +65,33 @@ def print_graft(console: Console, report: GraftReport) -> None:
         console.print(f"  {number}. {escape(step)}", highlight=False, soft_wrap=True)
 
 
+def print_events(console: Console, events: Sequence[EventRow]) -> None:
+    """Print when delivery runs, one line an event."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for title in ("event", "pipeline", "delivery", "behind"):
+        table.add_column(title, overflow="fold")
+    for row in events:
+        table.add_row(escape(row.name), row.pipeline, row.delivery, escape(_behind(row)))
+    console.print()
+    console.print(table, highlight=False)
+    console.print()
+
+
+def _behind(row: EventRow) -> str:
+    if row.delivery == "no":
+        return row.why
+    waits = f"; waits for somebody to start {', '.join(row.waits_for)}" if row.waits_for else ""
+    shown = ", ".join(row.behind[:_SHOWN_NAMES]) or "nothing of yours"
+    more = f" and {len(row.behind) - _SHOWN_NAMES} more" if len(row.behind) > _SHOWN_NAMES else ""
+    depends = f" ({row.why})" if row.why else ""
+    return f"{shown}{more}{waits}{depends}"
+
+
 def _summary(report: GraftReport) -> Iterator[str]:
     injection = report.injection
+    mark = "[yellow]![/]" if injection.invalid else "[green]✔[/]"
     yield (
-        f"[green]✔[/] {_count(injection.jobs_unchanged, 'job')} unchanged, each compared as it is in force "
+        f"{mark} {_count(injection.jobs_unchanged, 'job')} unchanged, each compared as it is in force "
         f"before and after{_names(injection.jobs_unchanged)}"
     )
     sign = "[green]+[/]" if report.verb == "added" else "[red]-[/]"

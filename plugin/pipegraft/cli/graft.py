@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from pipegraft.ci.report import GraftReport, print_graft
+from pipegraft.ci.report import GraftReport, print_events, print_graft
 from pipegraft.ci.usecases.ci_files import Graft
 from pipegraft.core.project import DELIVERY_FILE
 from pipegraft.core.stage import Requirement
@@ -29,6 +29,22 @@ def graft_data(graft: Graft, *, written: bool) -> dict[str, Any]:
         "jobs-added": list(injection.jobs_added),
         "stages-added": list(injection.stages_added),
         "notes": list(injection.notes),
+        "events": [
+            {
+                "event": row.event,
+                "name": row.name,
+                "pipeline": row.pipeline,
+                "delivery": row.delivery,
+                "behind": list(row.behind),
+                "passed": list(row.passed),
+                "beside": list(row.beside),
+                "after": list(row.after),
+                "waits-for": list(row.waits_for),
+                "why": row.why,
+            }
+            for row in injection.events
+        ],
+        "refused-already": list(injection.invalid),
         "verified": graft.verified,
     }
 
@@ -40,6 +56,8 @@ def show_graft(graft: Graft, *, written: bool, ejected: bool = False) -> None:
     if not graft.injection.files:
         state = "carries no delivery" if ejected else "is up to date"
         console.print(f"{name} {state}: nothing to do", highlight=False, soft_wrap=True)
+        if graft.injection.events:
+            print_events(console, graft.injection.events)
         return
     did = (
         ("Took delivery out of" if ejected else "Grafted delivery onto")

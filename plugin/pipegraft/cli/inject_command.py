@@ -34,11 +34,28 @@ __all__ = ["command"]
     "--from-url", metavar="URL", help="Take the templates from below a URL; {ref} in it becomes the version."
 )
 @click.option(
+    "--from-component",
+    metavar="HOST/GROUP/PROJECT[@VERSION]",
+    help="Take the templates from a project of CI/CD components (GitLab).",
+)
+@click.option(
     "--local", is_flag=True, help="Copy the templates into .pipegraft/, as the first injection does."
 )
 @click.option("--ref", help="Version to pin: tag, branch or commit; this program's own if absent.")
 @click.option("--image", help="Container image the jobs run in.")
-@click.option("--tag", "tags", multiple=True, help="Tag of the runners that take the jobs; repeatable.")
+@click.option(
+    "--packages",
+    metavar="TEXT",
+    help="What pip installs where the image has no pipegraft: a wheel's URL with #sha256=…, or a name with "
+    "its --index-url.",
+)
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    help="Tag of the runners that take the jobs; repeatable, empty for none; as your own jobs if absent.",
+)
+@click.option("--branch", metavar="NAME", help="The branch that is delivered; the default branch if absent.")
 @click.option(
     "--verify",
     metavar="URL",
@@ -55,10 +72,13 @@ def command(
     after: str | None,
     from_project: str | None,
     from_url: str | None,
+    from_component: str | None,
     local: bool,
     ref: str | None,
     image: str | None,
+    packages: str | None,
     tags: tuple[str, ...],
+    branch: str | None,
     verify: str | None,
     as_json: bool,
 ) -> int:
@@ -70,12 +90,16 @@ def command(
     """
     options = InjectOptions(
         ci=ci,
-        source=choose_source(project=from_project, url=from_url, local=local, ref=ref),
+        source=choose_source(
+            project=from_project, url=from_url, component=from_component, local=local, ref=ref
+        ),
         ref=ref,
         mode=mode,
         after=after,
         image=image,
-        tags=tags or None,
+        tags=tuple(tag for tag in tags if tag) if tags else None,
+        packages=packages,
+        branch=branch,
         verify=verify,
     )
     with working_plugins() as plugins:

@@ -1,14 +1,26 @@
-"""Plan the graft of delivery onto a GitLab pipeline, and prove what it leaves alone."""
+"""Plan the graft of delivery onto a GitLab pipeline, and prove what it leaves alone and when it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 
-from pipegraft.ci.gitlab.configuration import Files, Layer, layers_of
+from pipegraft.ci.gitlab.additions import is_overlay, overlays, place_of
+from pipegraft.ci.gitlab.checks import complaints
+from pipegraft.ci.gitlab.configuration import (
+    Files,
+    Layer,
+    include_entries,
+    layers_of,
+    load,
+    local_of,
+    local_path,
+)
 from pipegraft.ci.gitlab.eject import is_generated, root_of, ungraft
 from pipegraft.ci.gitlab.include_graft import MANIFEST, add_include
 from pipegraft.ci.gitlab.manifest import (
+    CHILD,
     Settings,
     generated_files,
     generated_jobs,
@@ -16,41 +28,17 @@ from pipegraft.ci.gitlab.manifest import (
     manifest_files,
     settings_for,
 )
-from pipegraft.ci.gitlab.pipeline import prove_unchanged, stage_list
+from pipegraft.ci.gitlab.pipeline import Pipeline, prove_unchanged, resolve, stage_list
+from pipegraft.ci.gitlab.placing import Placement, Team, place, team_of
 from pipegraft.ci.gitlab.splicing import Splice, splice
-from pipegraft.ci.gitlab.stage_graft import (
-    add_stages,
-    is_ours,
-    order_stages,
-    remove_stages,
-    stage_name,
-    written_stages,
-)
-from pipegraft.ci.model import Injection, InjectionRequest
+from pipegraft.ci.gitlab.stage_graft import is_ours
+from pipegraft.ci.gitlab.when import child_delivers, event_rows
+from pipegraft.ci.model import EventRow, Injection, InjectionRequest, TemplateSource
+from pipegraft.ci.patterns import pattern_of
 from pipegraft.core.errors import EditRefused, Place, UsageError
-from pipegraft.core.plan import PlannedStage
 from pipegraft.text.yaml.source import Node, Source, parse
 
 __all__ = ["inject"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Placement:
-    """Which pipeline stage takes what, and the edits that make room for it.
-
-    Arguments:
-        stage_of: planned stage → pipeline stage.
-        texts: team's files with their list of stages edited: path → text.
-        extra: what the manifest must say because no file of the team does.
-        notes: what to tell.
-        stages: delivery's stages that stand in the pipeline's list.
-    """
-
-    stage_of: Callable[[PlannedStage], str]
-    texts: Mapping[str, str] = field(default_factory=dict)
-    extra: Mapping[str, object] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    stages: tuple[str, ...] = ()
 
 
 def inject(request: InjectionRequest) -> Injection:
@@ -63,31 +51,60 @@ def inject(request: InjectionRequest) -> Injection:
         Every file to write, the root configuration last.
 
     Raises:
-        EditRefused: the graft cannot be made, or could not be undone, exactly.
+        EditRefused: the graft cannot be made, or could not be undone, exactly; or delivery would never run,
+            run in a merge request, twice, or before the team's tests.
         UsageError: names collide, or `after` is unknown.
     """
     settings = settings_for(request)
     files = Files(request.read, request.find)
     layers = _team_layers(request.file, request.text, files)
     jobs = _job_names(request, settings)
-    _check_names(request.file, layers, jobs)
-    place = _place_child if settings.mode == "child" else _place_include
-    placement = place(request, layers)
+    _check_names(request, layers, jobs)
+    team = team_of(request, layers, jobs)
+    invalid = _invalid(request, team.pipeline, layers)
+    placement = place(request, settings, layers, team)
     texts = {**placement.texts}
     texts[request.file] = _edit(request.file, texts.get(request.file, request.text), add_include)
     settings = replace(settings, stages=next((path for path in texts if path != request.file), ""))
-    generated = manifest_files(request.plan, settings, request.templates, placement.stage_of, placement.extra)
+    generated = manifest_files(request.plan, settings, request.templates, placement.wiring)
     _check_undo(request, texts)
+    _check_patterns(request, layers, generated)
     new = {**generated, **{path: text for path, text in texts.items() if path != request.file}}
     new[request.file] = texts[request.file]
-    after = layers_of(request.file, texts[request.file], _over(new, files))
+    over = _over(new, files)
+    after = layers_of(request.file, texts[request.file], over)
+    local = replace(settings, source=TemplateSource("local"))
+    readable = _over(
+        {**new, **manifest_files(request.plan, local, request.templates, placement.wiring)}, files
+    )
+    whole = resolve(layers_of(request.file, texts[request.file], readable))
+    rows = event_rows(whole, jobs, partial(_exists, over))
+    _check_when(placement, rows, team)
+    if settings.mode == "child" and not child_delivers(
+        resolve(layers_of(CHILD, readable.read(CHILD) or "", readable))
+    ):
+        raise EditRefused(
+            "delivery's child pipeline would hold no job of delivery",
+            place=Place(CHILD),
+            fix="take out what lays other rules on its jobs, or use --mode include",
+        )
     return Injection(
         files=_changes(request, new),
-        jobs_unchanged=prove_unchanged(request.file, layers, after),
+        jobs_unchanged=prove_unchanged(request.file, _without_overlays(layers, jobs), after),
         jobs_added=_not_in(jobs, generated_jobs(request.read)),
         stages_added=_not_in(placement.stages, stage_list(layers).stages),
-        notes=placement.notes,
+        notes=(*placement.notes, *_said(rows, team.pipeline)),
+        events=rows,
+        invalid=invalid,
     )
+
+
+def _exists(files: Files, pattern: str) -> bool:
+    """Whether the repository has a file that a pattern of `rules:exists` fits."""
+    path = pattern.lstrip("/")
+    if not any(mark in path for mark in "*?[{"):
+        return files.read(path) is not None
+    return bool(files.find(path) or files.find(path.replace("**/", "")))
 
 
 def _changes(request: InjectionRequest, new: Mapping[str, str]) -> dict[str, str | None]:
@@ -102,7 +119,10 @@ def _not_in(names: Iterable[str], known: Collection[str]) -> tuple[str, ...]:
 
 
 def _team_layers(file: str, text: str, files: Files) -> list[Layer]:
-    visible = Files(lambda path: None if is_generated(path) else files.read(path), files.find)
+    visible = Files(
+        lambda path: None if is_generated(path) else files.read(path),
+        lambda pattern: [path for path in files.find(pattern) if not is_generated(path)],
+    )
     every = layers_of(file, text, visible)
     found = [layer for layer in every if not is_generated(layer.opaque)]
     if len(found) == len(every) and files.read(MANIFEST) is None:
@@ -122,21 +142,24 @@ def _job_names(request: InjectionRequest, settings: Settings) -> list[str]:
     return [job_name(planned) for planned in request.plan.stages]
 
 
-def _check_names(file: str, layers: Sequence[Layer], jobs: Sequence[str]) -> None:
+def _check_names(request: InjectionRequest, layers: Sequence[Layer], jobs: Sequence[str]) -> None:
     for layer in layers:
-        taken = [name for name in jobs if name in layer.values]
+        taken = [name for name in jobs if name in layer.values and not is_overlay(layer.values[name])]
         if taken:
+            text = _current(request, layer.file) or ""
             raise UsageError(
                 f"the pipeline already has a job called '{taken[0]}'",
-                place=Place(layer.file or file),
-                fix="give that job another name: GitLab would merge the two",
+                place=place_of(layer.file, text, taken[0]),
+                fix="give that job another name: GitLab would merge the two; to set something on delivery's "
+                "job, name it without 'script', 'run', 'trigger' and 'extends'",
             )
 
 
 def _check_stages(file: str, layers: Sequence[Layer]) -> None:
     """Before delivery comes, no stage may bear a name that its removal goes by."""
     for layer in layers:
-        for stage in _own_stages(layer):
+        stages = layer.values.get("stages")
+        for stage in filter(is_ours, map(str, stages if isinstance(stages, list) else ())):
             raise UsageError(
                 f"the pipeline already has a stage called '{stage}'",
                 place=Place(layer.file or file),
@@ -145,70 +168,38 @@ def _check_stages(file: str, layers: Sequence[Layer]) -> None:
             )
 
 
-def _place_child(request: InjectionRequest, layers: Sequence[Layer]) -> _Placement:
-    present = stage_list(layers)
-    texts = _without_stages(request, layers)
-    stage = ".post"
-    if request.after is not None:
-        team = [name for name in present.stages if not is_ours(name)]
-        ordered = order_stages(team, ["pipegraft"], request.after)
-        stage = next(iter(ordered[ordered.index("pipegraft") + 1 :]), ".post")
-    return _Placement(_own_stage, texts, {"stage": stage})
-
-
-def _place_include(request: InjectionRequest, layers: Sequence[Layer]) -> _Placement:
-    present = stage_list(layers)
-    wanted = list(dict.fromkeys(map(_own_stage, request.plan.stages)))
-    if present.uncertain:
-        return _place_last(request, layers, present.uncertain)
-    if present.file is None:
-        ordered = order_stages(present.stages, wanted, request.after)
-        return _Placement(_own_stage, {}, {"stages": ordered}, stages=tuple(wanted))
-    try:
-        text = _edit_stages(request, present.file, wanted)
-    except EditRefused as refusal:
-        return _place_last(request, layers, str(refusal.problem.message))
-    return _Placement(_own_stage, {present.file: text}, stages=tuple(wanted))
-
-
-def _own_stage(planned: PlannedStage) -> str:
-    return stage_name(planned.environment)
-
-
-def _edit_stages(request: InjectionRequest, file: str, wanted: Sequence[str]) -> str:
-    text = _current(request, file) or ""
-    source = parse(text, file)
-    present = written_stages(source, root_of(source))
-    ordered = order_stages(present, wanted, request.after)
-    kept = [stage for stage in dict.fromkeys(present) if stage in ordered]
-    if kept != [stage for stage in ordered if stage in kept]:  # delivery moves: out first, then in again
-        text = _edit(file, text, lambda source, root: remove_stages(source, root)[0])
-    return _edit(file, text, lambda source, root: add_stages(source, root, ordered))
-
-
-def _place_last(request: InjectionRequest, layers: Sequence[Layer], why: str) -> _Placement:
-    """All jobs in ``.post``, which every pipeline has; `needs` keep their order."""
-    if request.after is not None:
-        raise UsageError(
-            f"the list of stages in force is not known: {why}",
-            place=Place(request.file),
-            fix="leave out --after: delivery then runs in .post, behind every stage; or use --mode child",
+def _without_overlays(layers: Sequence[Layer], jobs: Sequence[str]) -> list[Layer]:
+    """The team's layers without what they lay on delivery's jobs."""
+    laid = {(id(layer), name) for layer, name in overlays(layers, jobs)}
+    return [
+        replace(
+            layer,
+            values={name: value for name, value in layer.values.items() if (id(layer), name) not in laid},
         )
-    note = f"The list of stages in force is not known ({why}), so delivery runs in the stage .post."
-    return _Placement(lambda _planned: ".post", _without_stages(request, layers), {}, (note,))
+        for layer in layers
+    ]
 
 
-def _without_stages(request: InjectionRequest, layers: Sequence[Layer]) -> dict[str, str]:
-    names = [layer.file for layer in layers if _own_stages(layer)]
-    return {
-        name: _edit(name, _current(request, name) or "", lambda source, root: remove_stages(source, root)[0])
-        for name in names
-    }
+_HARD = ("it has 'rules' beside", "'when' is", "its name")
+"""Beginnings of complaints that no other file could mend."""
 
 
-def _own_stages(layer: Layer) -> list[str]:
-    stages = layer.values.get("stages")
-    return [name for name in map(str, stages) if is_ours(name)] if isinstance(stages, list) else []
+def _invalid(request: InjectionRequest, team: Pipeline, layers: Sequence[Layer]) -> tuple[str, ...]:
+    """What GitLab refuses already; what no further file could mend is refused here, too."""
+    found = []
+    for job, clause in complaints(team):
+        layer = next((one for one in layers if job in one.values), None)
+        place = (
+            place_of(layer.file, _current(request, layer.file) or "", job) if layer else Place(request.file)
+        )
+        if job and clause.startswith(_HARD):
+            raise EditRefused(
+                f"GitLab refuses this configuration already: '{job}': {clause}",
+                place=place,
+                fix="mend it first; GitLab's pipeline editor shows the same",
+            )
+        found.append(f"{place} '{job}': {clause}" if job else f"{place} {clause}")
+    return tuple(found)
 
 
 def _edit(file: str, text: str, edits: Callable[[Source, Node], list[Splice]]) -> str:
@@ -217,18 +208,106 @@ def _edit(file: str, text: str, edits: Callable[[Source, Node], list[Splice]]) -
 
 
 def _check_undo(request: InjectionRequest, texts: Mapping[str, str]) -> None:
-    """Every edit must come out again exactly, whatever the file looked like."""
+    """Every edit must come out again exactly, and leave the team's own includes as they are."""
     for path, text in texts.items():
-        if ungraft(path, text).text != ungraft(path, _current(request, path) or "").text:
+        before = _current(request, path) or ""
+        own = [entry for entry in include_entries(load(text, path).values) if not _is_ours(entry)]
+        team = [entry for entry in include_entries(load(before, path).values) if not _is_ours(entry)]
+        if own != team or ungraft(path, text).text != ungraft(path, before).text:
             raise EditRefused(
                 "this file is written in a way that could not be restored byte for byte",
                 place=Place(path),
-                fix="write `include` and `stages` as plain block lists",
+                fix="write `include` and `stages` as plain block lists, and end the file with a line break",
             )
 
 
+def _is_ours(entry: object) -> bool:
+    local = local_of(entry)
+    return local is not None and local_path(local) == MANIFEST
+
+
+def _check_patterns(request: InjectionRequest, layers: Sequence[Layer], generated: Mapping[str, str]) -> None:
+    """No include of the team's may bring delivery's files a second time."""
+    named = {layer.file for layer in layers if layer.file}
+    for path in sorted(named):
+        for entry in include_entries(load(_current(request, path) or "", path).values):
+            local = local_of(entry)
+            if local is None or "*" not in local:
+                continue
+            found = next((one for one in generated if pattern_of(local).fullmatch(one)), None)
+            if found is not None:
+                raise EditRefused(
+                    f"the include '{local}' would bring delivery's own file {found}: jobs would come twice",
+                    place=place_of(path, _current(request, path) or "", "include"),
+                    fix="let the pattern name the team's folder, such as 'ci/**.yml'",
+                )
+
+
+def _check_when(
+    placement: Placement,
+    rows: Sequence[EventRow],
+    team: Team,
+) -> None:
+    """Delivery runs when it should, and nowhere else.
+
+    Raises:
+        EditRefused: it does not.
+    """
+    push = rows[0]
+    if push.delivery == "no":
+        raise EditRefused(
+            "delivery would never run: on a push to the default branch "
+            f"{push.why or 'its own rules leave it out'}",
+            place=team.places("workflow"),
+            fix="let the pipeline come into being there: a rule of 'workflow' or of a job with "
+            "`if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH`",
+        )
+    for row in rows:
+        if row.event in ("merge-request", "merge-train", "push-elsewhere") and row.delivery != "no":
+            raise EditRefused(
+                f"delivery would run on every {row.name}, before anybody agreed to the change",
+                place=team.places(next(iter(placement.overlaid), "")),
+                fix="take the rules that are laid on delivery's jobs out",
+            )
+    later = [name for name in (*push.beside, *push.after) if team.pipeline.jobs[name].get("stage") != ".post"]
+    early = push.passed or (() if placement.asked else later)
+    if early:
+        raise EditRefused(
+            f"delivery would not wait for '{early[0]}', which can still fail",
+            place=team.places(early[0]),
+            fix="take out what keeps delivery from waiting, or name with --after the stage it is to follow",
+        )
+
+
+def _said(rows: Sequence[EventRow], team: Pipeline) -> list[str]:
+    """What a careful person should know of the events."""
+    push, notes = rows[0], []
+    if push.delivery == "maybe":
+        notes.append(
+            f"Whether a push to the default branch delivers hangs on {push.why or 'what is not known'}."
+        )
+    if not push.behind:
+        notes.append(
+            "No job of yours runs on the default branch before delivery: nothing there tests what it ships."
+        )
+    if push.waits_for:
+        notes.append(f"Delivery waits until somebody starts {', '.join(push.waits_for)}.")
+    if push.after:
+        notes.append(f"These jobs of yours wait for delivery: {', '.join(push.after)}.")
+    if team.opaque:
+        notes.append(
+            f"{', '.join(team.opaque[:3])} cannot be read from here and may hold further rules and jobs: "
+            "--verify lets the server compare."
+        )
+    return notes
+
+
 def _over(new: Mapping[str, str], files: Files) -> Files:
-    return Files(lambda path: new[path] if path in new else files.read(path), files.find)
+    def find(pattern: str) -> list[str]:
+        wanted = pattern_of(pattern)
+        return sorted({*files.find(pattern), *(path for path in new if wanted.fullmatch(path))})
+
+    return Files(lambda path: new[path] if path in new else files.read(path), find)
 
 
 def _current(request: InjectionRequest, path: str) -> str | None:

@@ -9,7 +9,7 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pipegraft.ci.gitlab.configuration import dump_yaml, include_entries, load
@@ -22,7 +22,11 @@ from pipegraft.core.plan import Plan, PlannedStage
 __all__ = [
     "CHILD",
     "FOLDER",
+    "PARENT_SOURCE",
+    "RULES",
+    "RUNNER_VARIABLES",
     "Settings",
+    "Wiring",
     "generated_files",
     "generated_jobs",
     "job_name",
@@ -39,6 +43,35 @@ _PREFIX = "pipegraft"
 _HEADER = "# Written by `pipegraft inject` from delivery.yaml: run that instead of editing this.\n"
 _SETTINGS = "# settings: "
 _COPY = re.compile(rf"{re.escape(FOLDER)}/[\w.-]+\.yml")
+PARENT_SOURCE = "PIPEGRAFT_PARENT_SOURCE"
+"""The variable that tells a child pipeline which event started its parent."""
+PARENT = "PIPEGRAFT_PARENT"
+"""The variable that tells a child pipeline the number of its parent."""
+RULES = [
+    {"if": '$CI_PIPELINE_SOURCE == "schedule"', "when": "never"},
+    {
+        "if": f'$CI_PIPELINE_SOURCE == "parent_pipeline" && '
+        f'(${PARENT_SOURCE} == null || ${PARENT_SOURCE} == "schedule")',
+        "when": "never",
+    },
+    {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"},
+]
+"""When delivery runs: on the default branch, but not on a schedule, also not on that of a parent pipeline."""
+RUNNER_VARIABLES = (
+    *("GIT_CLEAN_FLAGS", "GIT_CLONE_EXTRA_FLAGS", "GIT_CLONE_PATH", "GIT_DEPTH", "GIT_FETCH_EXTRA_FLAGS"),
+    *("GIT_LFS_SKIP_SMUDGE", "GIT_STRATEGY", "GIT_SSL_CAINFO", "GIT_SSL_NO_VERIFY", "GIT_CHECKOUT"),
+    *("GIT_SUBMODULE_DEPTH", "GIT_SUBMODULE_FORCE_HTTPS", "GIT_SUBMODULE_PATHS", "GIT_SUBMODULE_STRATEGY"),
+    *("GIT_SUBMODULE_UPDATE_FLAGS", "GET_SOURCES_ATTEMPTS", "ARTIFACT_DOWNLOAD_ATTEMPTS"),
+    *("RESTORE_CACHE_ATTEMPTS", "EXECUTOR_JOB_SECTION_ATTEMPTS", "TRANSFER_METER_FREQUENCY"),
+    *("FF_ENABLE_JOB_CLEANUP", "FF_NETWORK_PER_BUILD", "FF_SCRIPT_SECTIONS", "FF_TIMESTAMPS"),
+    *("FF_USE_FASTZIP", "FF_USE_GIT_BUNDLE_URIS", "FF_USE_GIT_NATIVE_CLONE", "FF_USE_NEW_BASH_EVAL_STRATEGY"),
+    "FF_DISABLE_UMASK_FOR_DOCKER_EXECUTOR",
+)
+"""Global variables of the team that reach delivery's jobs: they say how a runner fetches the sources.
+
+Source: https://docs.gitlab.com/ci/runners/configure_runners/ and
+https://docs.gitlab.com/runner/configuration/feature-flags/ .
+"""
 _LEAVES_QUOTES = re.compile(r'["\\\x00-\x1f]')
 _VERSION = re.compile(r"v\d+\.\d+\.\d+\S*")
 
@@ -48,20 +81,29 @@ class Settings:
     """What an injection was asked for and the next one keeps.
 
     Arguments:
+        source: where the templates come from.
+        mode: how the jobs come in.
+        image: the container image of delivery's jobs, None for the templates' own.
+        tags: runner tags that were asked for; None where they are taken over from the team's jobs.
+        after: the team's stage that delivery follows, None where nobody named one.
+        packages: what pip installs where the image has no pipegraft.
         stages: the file whose list of stages was edited, if it is not the root configuration.
     """
 
     source: TemplateSource
     mode: Mode = "include"
     image: str | None = None
-    tags: tuple[str, ...] = ()
+    tags: tuple[str, ...] | None = None
+    after: str | None = None
+    packages: str = ""
     stages: str = ""
 
     def line(self) -> str:
         """The comment that holds them."""
         source = {key: value for key, value in asdict(self.source).items() if value}
         chosen = {**asdict(self), "source": source}
-        return _SETTINGS + json.dumps({key: value for key, value in chosen.items() if value}) + "\n"
+        kept = {key: value for key, value in chosen.items() if value or (key == "tags" and value is not None)}
+        return _SETTINGS + json.dumps(kept) + "\n"
 
 
 def read_settings(manifest: str | None) -> Settings | None:
@@ -72,7 +114,8 @@ def read_settings(manifest: str | None) -> Settings | None:
         try:
             found = json.loads(line.removeprefix(_SETTINGS))
             source = TemplateSource(**found.pop("source"))
-            return Settings(source, **{**found, "tags": tuple(found.get("tags", ()))})
+            tags = found.pop("tags", None)
+            return Settings(source, tags=None if tags is None else tuple(tags), **found)
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
     return None
@@ -96,6 +139,8 @@ def settings_for(request: InjectionRequest) -> Settings:
         mode=request.mode or known.mode,
         image=known.image if request.image is None else request.image or None,
         tags=known.tags if request.tags is None else request.tags,
+        after=request.after or known.after,
+        packages=known.packages if request.packages is None else request.packages,
     )
 
 
@@ -103,7 +148,8 @@ def _pinned(source: TemplateSource, request: InjectionRequest) -> TemplateSource
     """The source of before; its pin follows the templates' version unless somebody pinned something else."""
     if source.kind == "local":
         return source
-    follows = request.version if _VERSION.fullmatch(source.ref) else ""
+    lead = "v" if source.kind == "component" else ""  # the catalog's versions have no "v"
+    follows = request.version.removeprefix(lead) if _VERSION.fullmatch(lead + source.ref) else ""
     return replace(source, ref=request.ref or follows or source.ref)
 
 
@@ -112,12 +158,31 @@ def job_name(planned: PlannedStage) -> str:
     return f"{_PREFIX}:{planned.id}"
 
 
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """How delivery's jobs are joined to a pipeline.
+
+    Arguments:
+        stage_of: the pipeline stage of a planned stage.
+        extra: keywords to write beside the includes: `stages`, for a configuration that has none.
+        trigger: the stage of the job that starts the child pipeline.
+        tags: of the runners that take the jobs.
+        variables: the team's global variables that reach the jobs: they steer the runner.
+        forced: variables of the runner that the jobs must not take from the team.
+        artifacts: the team's jobs whose artifacts a child pipeline takes.
+    """
+
+    stage_of: Callable[[PlannedStage], str]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    trigger: str = ".post"
+    tags: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    forced: Mapping[str, str] = field(default_factory=dict)
+    artifacts: tuple[str, ...] = ()
+
+
 def manifest_files(
-    plan: Plan,
-    settings: Settings,
-    templates: Mapping[str, str],
-    stage_of: Callable[[PlannedStage], str],
-    extra: Mapping[str, Any],
+    plan: Plan, settings: Settings, templates: Mapping[str, str], wiring: Wiring
 ) -> dict[str, str]:
     """The jobs of a plan as files, each after those it includes: path → text.
 
@@ -125,51 +190,39 @@ def manifest_files(
         plan: the stages.
         settings: where the templates come from, what runs the jobs.
         templates: template file name → text.
-        stage_of: the pipeline stage of a planned stage.
-        extra: keywords to write beside the includes: `stages`, for a configuration that has none.
+        wiring: how they are joined to the pipeline.
 
     Raises:
         UsageError: a planned stage has no template.
     """
-    jobs = _include(plan, settings, templates, stage_of)
+    jobs = _jobs(plan, settings, templates, wiring)
     files = {}
     if settings.source.kind == "local":
         used = {f"{planned.stage}.yml" for planned in plan.stages}
         files = {f"{FOLDER}/{name}": text for name, text in templates.items() if name in used}
+    head = _HEADER + settings.line()
     if settings.mode == "child":
-        files[CHILD] = _HEADER + dump_yaml({"stages": _stages(plan, stage_of), **jobs})
-        files[MANIFEST] = _HEADER + settings.line() + dump_yaml(_trigger(str(extra.get("stage", ".post"))))
+        stages = list(dict.fromkeys(map(wiring.stage_of, plan.stages)))
+        files[CHILD] = _HEADER + dump_yaml({"stages": stages, **jobs})
+        files[MANIFEST] = head + dump_yaml({**wiring.extra, **_trigger(wiring)})
     else:
-        files[MANIFEST] = _HEADER + settings.line() + dump_yaml({**extra, **jobs})
+        files[MANIFEST] = head + dump_yaml({**wiring.extra, **jobs})
     return files
 
 
-def _stages(plan: Plan, stage_of: Callable[[PlannedStage], str]) -> list[str]:
-    return list(dict.fromkeys(stage_of(planned) for planned in plan.stages))
-
-
-def _trigger(stage: str) -> dict[str, Any]:
-    rules = [
-        {"if": '$CI_PIPELINE_SOURCE == "schedule"', "when": "never"},
-        {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"},
-    ]
-    return {
-        _PREFIX: {
-            "stage": stage,
-            "inherit": {"default": False, "variables": False},
-            "trigger": {"include": [{"local": CHILD}], "strategy": "depend"},
-            "rules": rules,
-        }
+def _trigger(wiring: Wiring) -> dict[str, Any]:
+    job: dict[str, Any] = {
+        "stage": wiring.trigger,
+        "inherit": {"default": False, "variables": list(wiring.variables) or False},
+        "variables": {PARENT_SOURCE: "$CI_PIPELINE_SOURCE", PARENT: "$CI_PIPELINE_ID", **wiring.forced},
+        "trigger": {"include": [{"local": CHILD}], "strategy": "depend"},
+        "rules": RULES,
     }
+    return {_PREFIX: job}
 
 
-def _include(
-    plan: Plan,
-    settings: Settings,
-    templates: Mapping[str, str],
-    stage_of: Callable[[PlannedStage], str],
-) -> dict[str, Any]:
-    by_id = {planned.id: planned for planned in plan.stages}
+def _jobs(plan: Plan, settings: Settings, templates: Mapping[str, str], wiring: Wiring) -> dict[str, Any]:
+    """The includes of the templates, and what is laid on the jobs that they make."""
     includes, overlays = [], {}
     for planned in plan.stages:
         name = f"{planned.stage}.yml"
@@ -178,22 +231,44 @@ def _include(
                 f"there is no template for the stage '{planned.stage}'",
                 fix="install the plugin that brings it",
             )
-        declared = load(templates[name], name).header["spec"]["inputs"]
-        needs = [{"job": job_name(by_id[need]), "artifacts": True} for need in planned.needs]
-        wanted = {
-            "app": plan.app,
-            "environment": planned.environment,
-            "job-stage": stage_of(planned),
-            "job-image": settings.image,
-            "job-needs": needs or None,
-            **planned.inputs,
-        }
-        inputs = {key: value for key, value in wanted.items() if key in declared and value is not None}
+        inputs = _inputs(
+            plan, planned, settings, wiring, load(templates[name], name).header["spec"]["inputs"]
+        )
         _check_inputs(name, inputs)
         includes.append({**_location(settings.source, name), "inputs": inputs})
-        if settings.tags:
-            overlays[job_name(planned)] = {"tags": list(settings.tags)}
+        overlay = _overlay(planned, settings, wiring)
+        if overlay:
+            overlays[job_name(planned)] = overlay
     return {"include": includes, **overlays}
+
+
+def _inputs(
+    plan: Plan, planned: PlannedStage, settings: Settings, wiring: Wiring, declared: Mapping[str, Any]
+) -> dict[str, Any]:
+    by_id = {one.id: one for one in plan.stages}
+    needs = [{"job": job_name(by_id[need]), "artifacts": True} for need in planned.needs]
+    wanted = {
+        "app": plan.app,
+        "environment": planned.environment,
+        "job-stage": wiring.stage_of(planned),
+        "job-image": settings.image,
+        "job-packages": settings.packages or None,
+        "job-needs": needs or None,
+        **planned.inputs,
+    }
+    return {key: value for key, value in wanted.items() if key in declared and value is not None}
+
+
+def _overlay(planned: PlannedStage, settings: Settings, wiring: Wiring) -> dict[str, Any]:
+    overlay: dict[str, Any] = {"tags": list(wiring.tags)} if wiring.tags else {}
+    further = [name for name in wiring.variables if name not in RUNNER_VARIABLES]
+    if further:
+        overlay["inherit"] = {"variables": [*RUNNER_VARIABLES, *further]}
+    if wiring.forced:
+        overlay["variables"] = dict(wiring.forced)
+    if settings.mode == "child" and wiring.artifacts and not planned.needs:
+        overlay["needs"] = [{"pipeline": f"${PARENT}", "job": name} for name in wiring.artifacts]
+    return overlay
 
 
 def _check_inputs(template: str, inputs: Mapping[str, Any]) -> None:
@@ -208,6 +283,8 @@ def _check_inputs(template: str, inputs: Mapping[str, Any]) -> None:
 
 
 def _location(source: TemplateSource, name: str) -> dict[str, Any]:
+    if source.kind == "component":
+        return {"component": f"{source.location}/{name.removesuffix('.yml')}@{source.ref}"}
     if source.kind == "project":
         return {"project": source.location, "ref": source.ref, "file": f"/{_TEMPLATES}/{name}"}
     if source.kind == "remote":
@@ -242,7 +319,8 @@ def generated_jobs(read: Callable[[str], str | None]) -> tuple[str, ...]:
 
 def _job_of(entry: Mapping[str, Any]) -> str:
     """The name of the job that an include of a template makes."""
-    template = next((str(entry[kind]) for kind in ("local", "file", "remote") if kind in entry), "")
+    kinds = ("local", "file", "remote", "component")
+    template = next((str(entry[kind]) for kind in kinds if kind in entry), "")
     environment = (entry.get("inputs") or {}).get("environment")
-    stage = posixpath.basename(template).removesuffix(".yml")
+    stage = posixpath.basename(template).partition("@")[0].removesuffix(".yml")
     return job_name(PlannedStage(stage, environment)) if stage else ""

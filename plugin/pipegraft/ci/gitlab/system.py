@@ -7,7 +7,7 @@ import json
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 
@@ -16,7 +16,9 @@ from pipegraft.ci.gitlab.adapters.lint import verify
 from pipegraft.ci.gitlab.eject import eject
 from pipegraft.ci.gitlab.include_graft import MANIFEST
 from pipegraft.ci.gitlab.inject import inject
-from pipegraft.ci.gitlab.manifest import read_settings
+from pipegraft.ci.gitlab.manifest import RULES, RUNNER_VARIABLES, read_settings
+from pipegraft.ci.model import Injection, InjectionRequest
+from pipegraft.ci.provision import provision
 from pipegraft.core.base import descriptions
 from pipegraft.core.errors import PluginError
 from pipegraft.core.hookspecs import hookimpl
@@ -24,15 +26,8 @@ from pipegraft.core.plugin_values import CiSystem, UsageExample
 from pipegraft.core.release import Source
 from pipegraft.core.stage import Stage
 
-if TYPE_CHECKING:  # a command imports only what it uses
-    from pipegraft.ci.model import Injection, InjectionRequest
-
 __all__ = ["make_templates", "pipegraft_ci_systems", "read_source"]
 
-_RULES = [
-    {"if": '$CI_PIPELINE_SOURCE == "schedule"', "when": "never"},
-    {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"},
-]
 _MOST_OPTIONS = 50  # GitLab's own limit
 
 
@@ -138,7 +133,13 @@ def _render(stage: Stage, stages: Sequence[Stage]) -> str:
         ":$[[ inputs.environment ]]" if stage.scope == "environment" else ""
     )
     rendered: str = _template().render(
-        stage=stage, inputs=[*common, *settings], names=names, settings=settings, job=job
+        stage=stage,
+        inputs=[*common, *settings],
+        names=names,
+        settings=settings,
+        job=job,
+        runner_variables=RUNNER_VARIABLES,
+        provision=provision(__version__, "the inputs job-image and job-packages"),
     )
     return rendered
 
@@ -150,16 +151,17 @@ def _common_inputs(stage: Stage, stages: Sequence[Stage]) -> Iterator[_Input]:
         yield _Input("environment", "Environment of delivery.yaml to deliver to.", "production", regex=label)
     yield _Input("directory", "Folder that holds delivery.yaml.", ".")
     yield _Input("job-prefix", "First part of the job's name.", "pipegraft")
-    yield _Input("job-stage", "Stage of the pipeline; .post is in every pipeline.", ".post")
+    yield _Input("job-stage", "Stage of the pipeline: one behind those of the tests.", "deploy")
     yield _Input("job-image", "Container image with Python 3.11 or later and git.", "python:3.13")
     yield _Input(
-        "job-packages", "What pip installs where the image has no pipegraft.", f"pipegraft=={__version__}"
+        "job-packages",
+        "What pip installs where the image has no pipegraft, and from where.",
     )
     needs = _default_needs(stage, stages)
     if needs:
         yield _Input("job-needs", "Jobs that must have succeeded before.", needs, "array")
     yield _Input(
-        "job-rules", "When the job runs: on the default branch, except on a schedule.", _RULES, "array"
+        "job-rules", "When the job runs: on the default branch, except on a schedule.", RULES, "array"
     )
     yield _Input("job-timeout", "How long the job may take.", "3h" if stage.deploys else "1h")
 
@@ -172,7 +174,7 @@ def _default_needs(stage: Stage, stages: Sequence[Stage]) -> list[dict[str, Any]
     if not names and stage.scope == "environment":
         followed = {name for other in stages for name in other.after if other.scope == "app"}
         names, suffix = [o.name for o in stages if o.scope == "app" and o.name not in followed], ""
-    return [{"job": f"pipegraft:{name}{suffix}", "artifacts": True, "optional": True} for name in names]
+    return [{"job": f"pipegraft:{name}{suffix}", "artifacts": True} for name in names]
 
 
 def _setting(stage: Stage, name: str) -> _Input:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipegraft.ci.model import Injection
+from pipegraft.ci.patterns import fixed_folder, pattern_of
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.errors import Place, UsageError
 from pipegraft.core.hookspecs import CI_SYSTEMS
@@ -47,8 +49,12 @@ class CiFile:
         """The files of the repository that match a pattern with ``*`` and ``**``."""
         if ".." in pattern.split("/"):
             return ()
-        found = (path for path in self.root.glob(pattern) if path.is_file() and ".git" not in path.parts)
-        return sorted(path.relative_to(self.root).as_posix() for path in found)
+        wanted, found = pattern_of(pattern), []
+        for folder, folders, files in os.walk(self.root / fixed_folder(pattern)):
+            folders[:] = [name for name in folders if name != ".git"]
+            inside = Path(folder).relative_to(self.root)
+            found += [path for name in files if wanted.fullmatch(path := (inside / name).as_posix())]
+        return sorted(found)
 
 
 @dataclass(frozen=True, slots=True)

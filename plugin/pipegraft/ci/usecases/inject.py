@@ -9,8 +9,10 @@ from pathlib import Path
 
 from pipegraft import __version__
 from pipegraft.ci.model import Injection, InjectionRequest, Mode, TemplateSource
+from pipegraft.ci.provision import check_packages
 from pipegraft.ci.usecases.ci_files import Graft, find_ci_file, planned
-from pipegraft.core.adapters.vcs_info import ignored_files
+from pipegraft.core.adapters.vcs_info import default_branch, ignored_files
+from pipegraft.core.delivery import Delivery, Gray
 from pipegraft.core.errors import UsageError
 from pipegraft.core.hookspecs import STAGES
 from pipegraft.core.manager import Plugins
@@ -40,20 +42,28 @@ class InjectOptions:
     after: str | None = None
     image: str | None = None
     tags: tuple[str, ...] | None = None
+    packages: str | None = None
+    branch: str | None = None
     verify: str | None = None
 
 
 def choose_source(
-    *, project: str | None = None, url: str | None = None, local: bool = False, ref: str | None = None
+    *,
+    project: str | None = None,
+    url: str | None = None,
+    component: str | None = None,
+    local: bool = False,
+    ref: str | None = None,
 ) -> TemplateSource | None:
     """Where the templates come from, of what was asked for; None if nothing was.
 
     Raises:
         UsageError: more than one place was named, or something that is none.
     """
-    if sum((project is not None, url is not None, local)) > 1:
+    if sum((project is not None, url is not None, component is not None, local)) > 1:
         raise UsageError(
-            "the templates come from one place", fix="give one of --from-project, --from-url, --local"
+            "the templates come from one place",
+            fix="give one of --from-project, --from-component, --from-url, --local",
         )
     if project is not None and not re.fullmatch(r"[\w./$-]+", project):
         raise UsageError(
@@ -62,12 +72,25 @@ def choose_source(
         )
     if url is not None and not re.fullmatch(r"(https?://|\$)\S+", url):
         raise UsageError(f"expected a URL, found {url!r}", fix="write --from-url https://…")
+    if component is not None:
+        return _component(component, ref)
     pin = ref or _VERSION
     if project is not None:
         return TemplateSource("project", project.strip("/"), pin)
     if url is not None:
         return TemplateSource("remote", url, pin)
     return TemplateSource("local") if local else None
+
+
+def _component(written: str, ref: str | None) -> TemplateSource:
+    """A project of components; the catalog's versions are semantic versions without a "v"."""
+    place, _, version = written.partition("@")
+    if not re.fullmatch(r"[\w.$-]+(:\d+)?(/[\w.$-]+)+", place):
+        raise UsageError(
+            f"expected the address of a project of components, found {written!r}",
+            fix="write --from-component gitlab.example.com/GROUP/PROJECT@VERSION",
+        )
+    return TemplateSource("component", place, ref or version or __version__)
 
 
 def plan_injection(path: Path, plugins: Plugins, options: InjectOptions | None = None) -> Graft:
@@ -96,6 +119,9 @@ def plan_injection(path: Path, plugins: Plugins, options: InjectOptions | None =
         after=wanted.after,
         image=wanted.image,
         tags=wanted.tags,
+        packages=_checked(wanted.packages),
+        branch=wanted.branch or default_branch(ci.root),
+        longest=longest(project.delivery),
         templates=ci.system.templates(stages),
         read=ci.read,
         find=ci.find,
@@ -106,6 +132,32 @@ def plan_injection(path: Path, plugins: Plugins, options: InjectOptions | None =
     requires = dict.fromkeys(need for stage in stages if stage.name in names for need in stage.requires)
     written = [name for name, text in graft.injection.files.items() if text is not None]
     return replace(graft, requires=tuple(requires), ignored=ignored_files(ci.root, written))
+
+
+def _checked(packages: str | None) -> str | None:
+    if packages is not None:
+        check_packages(packages)
+    return packages
+
+
+def longest(delivery: Delivery) -> float:
+    """The longest that a delivery may take by its own limits, in seconds: every gate and every gray step."""
+    return sum(
+        environment.gate.timeout + _longest_gray(environment.gray, environment.gate.timeout)
+        for environment in delivery.environments.values()
+    )
+
+
+_LOOKS = 30
+"""Intervals that a gray step may take where `deadline` does not say."""
+
+
+def _longest_gray(gray: Gray | None, gate: float) -> float:
+    if gray is None:
+        return 0.0
+    if gray.rollout is not None:
+        return gray.timeout
+    return len(gray.steps) * (gate + (gray.deadline or _LOOKS * gray.interval))
 
 
 def _verify(request: InjectionRequest, injection: Injection, system: CiSystem, project: str | None) -> str:

@@ -12,7 +12,7 @@ from pipegraft.core.errors import UsageError
 from pipegraft.core.release import Source
 from pipegraft.iac.adapters.git.objects import parse_batch
 
-__all__ = ["SourceCommit", "SourceLog", "ignored_files", "read_source"]
+__all__ = ["SourceCommit", "SourceLog", "default_branch", "ignored_files", "read_source"]
 
 
 def read_source(root: Path, number: str | None = None, recorded: Source | None = None) -> Source:
@@ -39,6 +39,13 @@ def read_source(root: Path, number: str | None = None, recorded: Source | None =
             fix="set PIPEGRAFT_RELEASE_NUMBER to a number that rises with every pipeline, or unshallow",
         )
     return Source(commit=commit, number=int(_git(root, "rev-list", "--count", "HEAD")), pipeline="local")
+
+
+def default_branch(root: Path) -> str:
+    """The default branch of the remote ``origin`` as the last clone or fetch saw it; empty if nobody did."""
+    words = ["git", "-C", str(root), "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return done.stdout.strip().removeprefix("origin/")
 
 
 def ignored_files(root: Path, names: Sequence[str]) -> tuple[str, ...]:

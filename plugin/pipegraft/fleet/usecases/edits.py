@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pipegraft import __version__
 from pipegraft.appspec.environment_file import images_of, read_environment
 from pipegraft.ci.model import Injection, InjectionRequest
+from pipegraft.ci.patterns import pattern_of
 from pipegraft.ci.usecases.inject import InjectOptions
 from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery
@@ -53,9 +54,7 @@ class Reader:
         """Files whose path matches a pattern with ``*`` and ``**``."""
         if self._paths is None:
             self._paths = self._forge.paths(self.project)
-        parts = re.split(r"(\*\*/?|\*|\?)", pattern)
-        words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-        wanted = re.compile("".join(words.get(part, re.escape(part)) for part in parts))
+        wanted = pattern_of(pattern)
         return [path for path in self._paths if wanted.fullmatch(path)]
 
 

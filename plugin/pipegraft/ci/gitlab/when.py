@@ -1,0 +1,274 @@
+"""When delivery runs: which pipelines each event makes, what is in them, and what delivery waits for.
+
+Sources: https://docs.gitlab.com/ci/pipelines/ for the events, https://docs.gitlab.com/ci/yaml/ for
+`workflow`, `needs`, `.pre` and `.post`, and GitLab's own order of deciding (`Gitlab::Ci::Pipeline::Chain`):
+`workflow` first, then each job for itself, and no pipeline of jobs in `.pre` and `.post` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipegraft.ci.gitlab.conditions import (
+    DEFAULT_BRANCH,
+    OTHER_BRANCH,
+    Answer,
+    Facts,
+    Outcome,
+    all_of,
+    any_of,
+    outcomes,
+)
+from pipegraft.ci.gitlab.manifest import PARENT_SOURCE
+from pipegraft.ci.gitlab.pipeline import Pipeline
+from pipegraft.ci.model import EventRow, Sureness
+
+__all__ = ["EVENTS", "Event", "Seed", "child_delivers", "event_rows", "seed"]
+
+_EDGES = (".pre", ".post")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that may start a pipeline.
+
+    Arguments:
+        key: its name for programs.
+        name: its name for people.
+        variables: what GitLab's predefined variables say; see `Facts`.
+        pushed: whether GitLab knows which files changed.
+    """
+
+    key: str
+    name: str
+    variables: Mapping[str, str | None]
+    pushed: bool = True
+
+
+def _variables(source: str, branch: str | None, **more: str | None) -> dict[str, str | None]:
+    ref = branch or more.get("CI_COMMIT_TAG") or OTHER_BRANCH
+    return {
+        "CI": "true",
+        "GITLAB_CI": "true",
+        "CI_PIPELINE_SOURCE": source,
+        "CI_DEFAULT_BRANCH": DEFAULT_BRANCH,
+        "CI_COMMIT_BRANCH": branch,
+        "CI_COMMIT_REF_NAME": ref,
+        "CI_COMMIT_REF_PROTECTED": "true" if branch == DEFAULT_BRANCH else "\0protected",
+        "CI_COMMIT_TAG": None,
+        "CI_MERGE_REQUEST_IID": None,
+        "CI_PIPELINE_TRIGGERED": None,
+        "CI_DEPLOY_FREEZE": None,
+        PARENT_SOURCE: None,
+        **{
+            name: f"\0{name}"
+            for name in ("CI_COMMIT_MESSAGE", "CI_COMMIT_TITLE", "CI_COMMIT_SHA", "CI_PROJECT_PATH")
+        },
+        **more,
+    }
+
+
+_REQUEST = {
+    "CI_MERGE_REQUEST_IID": "\0iid",
+    "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": DEFAULT_BRANCH,
+    "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": OTHER_BRANCH,
+}
+
+EVENTS = (
+    Event("push", "push to the default branch", _variables("push", DEFAULT_BRANCH)),
+    Event("push-elsewhere", "push to another branch", _variables("push", OTHER_BRANCH)),
+    Event(
+        "merge-request",
+        "merge request",
+        _variables("merge_request_event", None, **_REQUEST, CI_MERGE_REQUEST_EVENT_TYPE="detached"),
+    ),
+    Event(
+        "merge-train",
+        "merge train",
+        _variables("merge_request_event", None, **_REQUEST, CI_MERGE_REQUEST_EVENT_TYPE="merge_train"),
+    ),
+    Event("tag", "tag", _variables("push", None, CI_COMMIT_TAG="\0tag"), pushed=False),
+    Event("schedule", "schedule", _variables("schedule", DEFAULT_BRANCH), pushed=False),
+    Event("web", "started by hand", _variables("web", DEFAULT_BRANCH), pushed=False),
+    Event("api", "started by the API", _variables("api", DEFAULT_BRANCH), pushed=False),
+    Event(
+        "child-of-push",
+        "child of a push",
+        _variables("parent_pipeline", DEFAULT_BRANCH),
+    ),
+    Event(
+        "child-of-schedule",
+        "child of a schedule",
+        _variables("parent_pipeline", DEFAULT_BRANCH),
+        pushed=False,
+    ),
+)
+"""The events that matter, that which delivers first; on the default branch where no branch is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What an event makes of a configuration.
+
+    Arguments:
+        event: the event.
+        created: whether there is a pipeline.
+        jobs: job → the ways in which it may be in it; only those that can be.
+        why: what `created` hangs on, or why it is no.
+    """
+
+    event: Event
+    created: Answer
+    jobs: Mapping[str, tuple[Outcome, ...]]
+    why: str = ""
+
+    def has(self, job: str) -> Answer:
+        """Whether the pipeline has a job, given that there is a pipeline."""
+        ways = self.jobs.get(job, ())
+        if not ways:
+            return False
+        return None if any(way.when == "never" for way in ways) else True
+
+
+def seed(pipeline: Pipeline, event: Event, exists: Callable[[str], bool]) -> Seed:
+    """Which pipeline an event makes.
+
+    Arguments:
+        pipeline: everything in force.
+        event: what happened.
+        exists: whether the repository has a file that matches a pattern.
+    """
+    facts = Facts(event.variables, event.pushed, exists).with_variables(pipeline.settings.get("variables"))
+    workflow = pipeline.settings.get("workflow")
+    starts = _outcomes_of_workflow(workflow, facts)
+    if len(starts) == 1:
+        facts = facts.with_variables(starts[0].variables)
+    visible = {name: outcomes(job, facts) for name, job in pipeline.jobs.items() if not name.startswith(".")}
+    jobs = {name: ways for name, ways in visible.items() if any(way.when != "never" for way in ways)}
+    started = _created(starts)
+    if started is False:
+        return Seed(event, False, {}, "'workflow' makes no pipeline")
+    found = Seed(event, started, jobs, next((way.depends for way in starts if way.depends), ""))
+    main = [found.has(name) for name in jobs if pipeline.jobs[name].get("stage") not in _EDGES]
+    filled = any_of([*main, None] if pipeline.opaque else main)
+    if filled is True:
+        return found
+    reason = "no job runs outside of .pre and .post" if jobs else "no job runs"
+    if pipeline.opaque and not any(main):
+        reason = f"{reason}, as far as can be read"
+    elif filled is None:
+        reason = next((way.depends for ways in jobs.values() for way in ways if way.depends), "")
+    return Seed(event, all_of([started, filled]), jobs, found.why or reason)
+
+
+def _outcomes_of_workflow(workflow: Any, facts: Facts) -> tuple[Outcome, ...]:
+    """The ways a pipeline may start; `workflow` without rules says nothing of it."""
+    if not isinstance(workflow, Mapping) or not isinstance(workflow.get("rules"), list):
+        return (Outcome("always"),)
+    return outcomes(workflow, facts)
+
+
+def _created(ways: Sequence[Outcome]) -> Answer:
+    made = {way.when != "never" for way in ways}
+    return None if len(made) > 1 else made.pop()
+
+
+class _Order:
+    """What each job of a pipeline waits for."""
+
+    def __init__(self, pipeline: Pipeline, found: Seed) -> None:
+        self._jobs = pipeline.jobs
+        self._found = found
+        stages = [".pre", *(one for one in pipeline.stages.stages if one not in _EDGES), ".post"]
+        self._rank = {stage: number for number, stage in enumerate(stages)}
+        self._known: dict[str, frozenset[str]] = {}
+
+    def waits(self, name: str, on_the_way: frozenset[str] = frozenset()) -> frozenset[str]:
+        """Every job that must have ended well before a job starts."""
+        if name in self._known or name in on_the_way:
+            return self._known.get(name, frozenset())
+        direct = list(self._direct(name))
+        rest = [self.waits(other, on_the_way | {name}) for other in direct]
+        self._known[name] = frozenset(direct).union(*rest)
+        return self._known[name]
+
+    def _direct(self, name: str) -> Iterator[str]:
+        job = self._jobs[name]
+        if isinstance(job.get("needs"), list):
+            yield from (one for one in _needed(job["needs"]) if one in self._found.jobs)
+            return
+        rank = self.rank(name)
+        yield from (other for other in self._found.jobs if self.rank(other) < rank)
+
+    def rank(self, name: str) -> float:
+        """Where a job's stage stands; one that is in no list that can be read comes before those that are."""
+        return self._rank.get(str(self._jobs[name].get("stage", "test")), 0.5)
+
+
+def _needed(needs: Sequence[Any]) -> Iterator[str]:
+    for need in needs:
+        if isinstance(need, Mapping):
+            if "pipeline" not in need and "project" not in need and "job" in need:
+                yield str(need["job"])
+        else:
+            yield str(need)
+
+
+def event_rows(
+    pipeline: Pipeline, delivery: Collection[str], exists: Callable[[str], bool]
+) -> tuple[EventRow, ...]:
+    """The table of events for a configuration with delivery.
+
+    Arguments:
+        pipeline: everything in force, delivery's jobs among it.
+        delivery: names of delivery's jobs.
+        exists: whether the repository has a file that matches a pattern.
+    """
+    return tuple(_row(pipeline, seed(pipeline, event, exists), delivery) for event in EVENTS)
+
+
+def _row(pipeline: Pipeline, found: Seed, delivery: Collection[str]) -> EventRow:
+    ours = [name for name in delivery if name in pipeline.jobs]
+    present = all_of([any_of([found.has(name) for name in ours]), found.created])
+    row = EventRow(found.event.key, found.event.name, _sure(found.created), _sure(present), why=found.why)
+    if present is False:
+        return row
+    order = _Order(pipeline, found)
+    team = [name for name in found.jobs if name not in ours]
+    start = next(name for name in ours if found.has(name) is not False)
+    first = order.waits(start)
+    after = {name for name in team if order.waits(name) & set(ours)}
+    judging = [name for name in team if _can_fail(found.jobs[name])]
+    apart = [name for name in judging if name not in first and name not in after]
+    return replace(
+        row,
+        behind=tuple(name for name in judging if name in first),
+        passed=tuple(name for name in apart if order.rank(name) < order.rank(start)),
+        beside=tuple(name for name in apart if order.rank(name) >= order.rank(start)),
+        after=tuple(name for name in judging if name in after),
+        waits_for=tuple(name for name in team if name in first and _blocks(found.jobs[name])),
+    )
+
+
+def _sure(answer: Answer) -> Sureness:
+    return "maybe" if answer is None else "yes" if answer else "no"
+
+
+def _can_fail(ways: Sequence[Outcome]) -> bool:
+    """Whether a job's failure fails the pipeline that it is in."""
+    return any(not way.ignored and way.when not in ("never", "on_failure") for way in ways)
+
+
+def _blocks(ways: Sequence[Outcome]) -> bool:
+    """Whether the pipeline waits until a person starts the job."""
+    return any(way.when == "manual" and not way.ignored for way in ways)
+
+
+def child_delivers(child: Pipeline) -> bool:
+    """Whether delivery's child pipeline has a job where a push started its parent."""
+    event = Event(
+        "child", "child of a push", {**EVENTS[-2].variables, PARENT_SOURCE: "push"}, EVENTS[-2].pushed
+    )
+    return seed(child, event, lambda _pattern: False).created is True
