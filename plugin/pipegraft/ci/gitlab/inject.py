@@ -73,11 +73,12 @@ def inject(request: InjectionRequest) -> Injection:
     new[request.file] = texts[request.file]
     over = _over(new, files)
     after = layers_of(request.file, texts[request.file], over)
-    local = replace(settings, source=TemplateSource("local"))
-    readable = _over(
-        {**new, **manifest_files(request.plan, local, request.templates, placement.wiring)}, files
-    )
-    whole = resolve(layers_of(request.file, texts[request.file], readable))
+    readable = over
+    if settings.source.kind != "local":  # what the templates make is told from those at hand
+        at_hand = replace(settings, source=TemplateSource("local"))
+        made = manifest_files(request.plan, at_hand, request.templates, placement.wiring)
+        readable = _over({**new, **made}, files)
+    whole = resolve(after if readable is over else layers_of(request.file, texts[request.file], readable))
     rows = event_rows(whole, jobs, partial(_exists, over))
     _check_when(placement, rows, team)
     if settings.mode == "child" and not child_delivers(
