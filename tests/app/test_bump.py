@@ -110,7 +110,7 @@ def test_each_release_is_a_commit_and_all_are_one_push(
     assert [one for one in server.requests if one.startswith("POST") and "receive-pack" in one] == [
         "POST /iac.git/git-receive-pack"
     ]
-    assert len(server.requests) <= 6
+    assert len(server.requests) <= 7
     bare = tmp_path / "iac.git"
     names = git(bare, "log", "--reverse", "--format=%H", "main").split()[1:]
     assert [one.commit.commit for one in results if one.commit] == names

@@ -181,9 +181,7 @@ class GrayReleases(RuleBasedStateMachine):
     def somebody_takes_the_newest_release_back(self) -> None:
         """`pipegraft rollback`: by the history alone, whatever drives the release."""
         with suppress(UsageError, Conflict):
-            done = roll_back(
-                self.world.branch, RollbackRequest(self.world.delivery, "production"), self.world.clock
-            )
+            done = roll_back(self.world.branch, RollbackRequest(self.world.delivery, "production"))
             restored = self.world.branch.read(PRODUCTION, done.restored)
             assert self.world.text == restored
             held = read_environment(restored or "", PRODUCTION)

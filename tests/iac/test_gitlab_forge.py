@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
@@ -96,9 +95,7 @@ def test_the_race_of_parallel_commits_and_a_busy_server_are_waited_out(lab: GitL
     race = (400, "9:reference does not point to expected object")
     lab.failures["POST", "/repository/commits"] = [race, (409, "Conflict"), (503, "busy"), race]
     lab.failures["GET", "/repository/branches/main"] = [(429, "Retry later")]
-    done = rewrite(
-        branch_of(lab), lambda _read: Changes({PATH: "ours\n"}, "m"), clock=FakeClock(), rng=random.Random(1)
-    )
+    done = rewrite(branch_of(lab), lambda _read: Changes({PATH: "ours\n"}, "m"))
     assert done.written
     assert lab.commits[lab.branches["main"]].files[PATH] == "ours\n"
 

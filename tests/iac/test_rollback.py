@@ -51,7 +51,7 @@ def deliver(branch: FakeIacRepository, number: int, digit: str, *, gray: bool = 
 def take_back(
     branch: FakeIacRepository, to: str | None = None, *, environment: str = "production", dry: bool = False
 ):  # type: ignore[no-untyped-def]
-    return roll_back(branch, RollbackRequest(DELIVERY, environment, to, dry), FakeClock())
+    return roll_back(branch, RollbackRequest(DELIVERY, environment, to, dry))
 
 
 @pytest.mark.parametrize("gray", [False, True])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -149,8 +148,6 @@ def _bump_group(group: Sequence[_Item], order: BumpOrder, progress: Progress) ->
         done = rewrite_all(
             branch,
             [_complete(branch, edit) for _item, _context, edit in ready],
-            clock=SystemClock(),
-            rng=random.SystemRandom(),
             deadline=order.deadline,
             notice=lambda reason: ready[0][1].report("progress", f"waiting: {reason}"),
         )

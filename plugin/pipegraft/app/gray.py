@@ -10,7 +10,6 @@ from pipegraft.app.connect import LiveConnections
 from pipegraft.appspec.environment_file import environment_path, read_environment
 from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.core.clock import Clock
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import TipMoved, UsageError
 from pipegraft.core.progress import Progress
@@ -114,7 +113,6 @@ def tell_gray(
     by: str,
     *,
     connections: Connections | None = None,
-    clock: Clock | None = None,
 ) -> GrayStatus:
     """Approve, abort, pause or skip, by one commit.
 
@@ -129,11 +127,10 @@ def tell_gray(
     connections = connections or LiveConnections(project)
     subject = _Subject(project, environment, connections)
     if subject.gray.rollout is not None:
-        clock = clock or SystemClock()
-        _tell_controller(project, subject.name, command, by=by, connections=connections, clock=clock)
+        _tell_controller(project, subject.name, command, by=by, connections=connections)
         return subject.status()
     subject.turn_to(None)  # one that was taken back already: nobody who says so means the release before it
-    branch = subject.branch(clock or SystemClock())
+    branch = subject.branch()
     look = branch.look()
     move = move_for(command, look.standing, subject.gray.steps, by)
     if branch.write(look, move) is None:
@@ -145,7 +142,7 @@ def tell_gray(
 
 
 def _tell_controller(
-    project: Project, environment: str, command: Command, *, by: str, connections: Connections, clock: Clock
+    project: Project, environment: str, command: Command, *, by: str, connections: Connections
 ) -> None:
     """Approve: the controller goes on; abort: it ends, and a commit takes the release back.
 
@@ -158,7 +155,7 @@ def _tell_controller(
     elif command == "abort":
         rollout.abort()
         request = RollbackRequest(project.delivery, environment, reason=f"aborted by {by}")
-        roll_back(connections.iac(), request, clock)
+        roll_back(connections.iac(), request)
     else:
         raise UsageError(
             f"the rollout of '{environment}' is driven by its controller, which knows no '{command}' from us",
@@ -289,20 +286,20 @@ class _Subject:
         if number is not None:
             raise UsageError(f"the history of {self._path} tells of no release {number}")
 
-    def branch(self, clock: Clock) -> GrayBranch:
+    def branch(self) -> GrayBranch:
         if self._mark is None:
             raise UsageError(f"nothing was released in {self.name} yet", fix="run iac-bump first")
         # The file may name the source in any way people like; only releases of ours name a whole commit.
         source = Source.model_construct(commit=self._mark.source, number=self._mark.number, pipeline="")
         app, folder = self._delivery.app, self._delivery.iac.path
-        return GrayBranch(self._iac, GraySubject(app, self.name, folder, source, self.gray.steps), clock)
+        return GrayBranch(self._iac, GraySubject(app, self.name, folder, source, self.gray.steps))
 
     def status(self) -> GrayStatus:
         controller = self._controller()
         if self._mark is None:
             absent = Standing("absent")
             return GrayStatus(self.name, self._path, None, absent, self.gray.steps, (), controller)
-        branch = self.branch(SystemClock())
+        branch = self.branch()
         return GrayStatus(
             self.name,
             self._path,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipegraft.appspec.environment_file import app_path, environment_path, read_environment
 from pipegraft.appspec.resources.binding import UNBOUND
 from pipegraft.appspec.spec import Resolved, resolve
-from pipegraft.core.clock import Clock
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import ConfigError, UsageError
 from pipegraft.core.release import Source
@@ -68,12 +66,10 @@ class GrayBranch:
     Arguments:
         branch: the IaC repository's.
         subject: which release of what.
-        clock: time for waiting when others move the branch too.
     """
 
-    def __init__(self, branch: IacBranch, subject: GraySubject, clock: Clock) -> None:
+    def __init__(self, branch: IacBranch, subject: GraySubject) -> None:
         self._branch = branch
-        self._clock = clock
         self.subject = subject
         self.path = environment_path(subject.folder, subject.environment)
 
@@ -161,7 +157,7 @@ class GrayBranch:
                 return None
             return Changes({self.path: self._edited(now, move, chapter)}, message)
 
-        done = rewrite(self._branch, change, clock=self._clock, rng=random.SystemRandom())
+        done = rewrite(self._branch, change)
         return done.commit if done.written else None
 
     def _edited(self, look: Look, move: Move, chapter: Chapter | None) -> str:
@@ -228,7 +224,7 @@ def take_back_unserved(context: StageContext, by_engine: str) -> str | None:
     source = context.releases.load().source_in(environment)
     folder = context.delivery.iac.path
     subject = GraySubject(context.delivery.app, environment, folder, source, gray.steps)
-    branch = GrayBranch(context.connections.iac(), subject, context.clock)
+    branch = GrayBranch(context.connections.iac(), subject)
     look = branch.look()
     if look.standing != Standing("gray", 0, "step"):
         return None

@@ -180,7 +180,7 @@ class RolloutDrive:
         request = RollbackRequest(
             context.delivery, self._environment, self._release.before, pipeline=pipeline, reason=reason
         )
-        done = roll_back(branch, request, context.clock)
+        done = roll_back(branch, request)
         self._record(
             GrayStep(commit=done.commit, weight=0, phase="rolled-back", judgement=self._data(reason))
         )

@@ -75,7 +75,7 @@ class GrayDrive:
         gate = gate_trailer(self._part.gate)
         subject = GraySubject(delivery.app, self._environment, delivery.iac.path, source, gray.steps, gate)
         self._number = source.number
-        self._branch = GrayBranch(context.connections.iac(), subject, context.clock)
+        self._branch = GrayBranch(context.connections.iac(), subject)
         self._gated: str | None = None
         self._watch: GrayWatch | None = None
         self._watching: Standing | None = None

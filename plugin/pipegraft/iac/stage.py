@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 
 from pipegraft.core.base import Duration, Name
@@ -59,8 +58,6 @@ def run(context: StageContext, inputs: IacBumpInputs) -> None:
         done = rewrite(
             branch,
             edit,
-            clock=context.clock,
-            rng=random.SystemRandom(),
             deadline=inputs.deadline,
             notice=lambda reason: context.report("progress", f"waiting: {reason}", context.environment or ""),
         )

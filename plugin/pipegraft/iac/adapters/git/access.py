@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
-
-from pipegraft.iac.adapters.git.process import basic_authorization
 
 __all__ = ["Access", "access", "identity", "signing"]
 
@@ -51,7 +50,7 @@ def access(repository: str, environment: Mapping[str, str]) -> Access:
         pair = _password(parts.username, parts.password, parts.hostname or "", environment)
         if pair is None:
             return Access(url)
-        header = basic_authorization(*pair)
+        header = _basic_authorization(*pair)
         root = urlunsplit((parts.scheme, host, "/", "", ""))
         encoded = header.rpartition(" ")[2]
         return Access(
@@ -78,6 +77,11 @@ def _password(
         if token := environment.get("CI_JOB_TOKEN"):
             return "gitlab-ci-token", token
     return None
+
+
+def _basic_authorization(user: str, password: str) -> str:
+    """An HTTP header that says who we are (RFC 7617)."""
+    return f"Authorization: Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def identity(environment: Mapping[str, str]) -> dict[str, str]:

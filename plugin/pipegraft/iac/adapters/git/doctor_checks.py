@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pipegraft.core.adapters.git_command import GitCommand
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
 from pipegraft.core.hookspecs import hookimpl
-from pipegraft.iac.adapters.git.branch import GitBranch
+from pipegraft.iac.adapters.git import GitBranch
 
 __all__ = ["pipegraft_examinations"]
 
@@ -45,7 +45,7 @@ def _program() -> Diagnosis:
     program = shutil.which("git")
     if program is None:
         return Diagnosis("git", Health.WRONG, "it is not installed", "install git in the job's image")
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    said = GitCommand().run("--version").text
     found = re.search(r"(\d+)\.(\d+)", said)
     if found is None or (int(found[1]), int(found[2])) < _OLDEST:
         wanted = ".".join(map(str, _OLDEST))
