@@ -53,7 +53,8 @@ class World:
     def engine(self, _environment: str) -> tuple[World, VerdictRule]:
         return self, _verdict
 
-    def observe(self) -> Status:
+    def observe(self, *, anew: bool = False) -> Status:
+        del anew
         return {"revision": self.branch.tip()}
 
     def request_sync(self) -> None:

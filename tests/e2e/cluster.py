@@ -1,7 +1,7 @@
-"""A cluster whose controllers, scheduler and garbage collector are the real ones; its pods run in name only.
+"""A cluster whose controllers and scheduler are the real ones; its pods run in name only.
 
-kwok stands for the kubelets: it gives pods the states that `kwok_stages.yaml` says, so that Deployments, Jobs,
-claims and quotas behave as anywhere.
+kwok stands for the kubelets: it gives pods the states that `kwok_stages.yaml` says, so that Deployments, Jobs
+and quotas behave as anywhere.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def running_cluster(folder: Path) -> Iterator[KubernetesApi]:
                 access,
                 f"--config={_STAGES}",
                 "--manage-all-nodes=true",
+                "--node-lease-duration-seconds=40",
                 "--node-ip=127.0.0.1",
                 f"--node-port={port}",
                 f"--server-address=127.0.0.1:{port}",

@@ -58,7 +58,10 @@ def running_flux(folder: Path, api: KubernetesApi) -> Iterator[None]:
     }
     with ExitStack() as running:
         for program, options in (
-            (source, [f"--storage-path={folder}", f"--storage-addr={storage}", f"--storage-adv-addr={storage}"]),
+            (
+                source,
+                [f"--storage-path={folder}", f"--storage-addr={storage}", f"--storage-adv-addr={storage}"],
+            ),
             (kustomize, ["--requeue-dependency=2s"]),
             (helm, ["--requeue-dependency=2s"]),
         ):
@@ -88,7 +91,9 @@ class ArgoCdServer:
 
 
 @contextmanager
-def running_argocd(folder: Path, api: KubernetesApi, namespaces: str = "argocd,teams") -> Iterator[ArgoCdServer]:
+def running_argocd(
+    folder: Path, api: KubernetesApi, namespaces: str = "argocd,teams"
+) -> Iterator[ArgoCdServer]:
     """The application controller, the repo server, the API server, and redis.
 
     Arguments:
@@ -126,7 +131,8 @@ def running_argocd(folder: Path, api: KubernetesApi, namespaces: str = "argocd,t
             repo,
             [
                 cache, f"--port={repo}", "--address=127.0.0.1", "--metrics-address=127.0.0.1",
-                f"--metrics-port={free_port()}", "--disable-tls", "--client-ca-path=", "--revision-cache-expiration=10s",
+                f"--metrics-port={free_port()}", "--disable-tls", "--client-ca-path=",
+                "--revision-cache-expiration=10s",
             ],
         ),
         "argocd-application-controller": (
@@ -146,16 +152,22 @@ def running_argocd(folder: Path, api: KubernetesApi, namespaces: str = "argocd,t
         ),
     }  # fmt: skip
     with ExitStack() as running:
-        data = ["redis-server", "--port", str(redis), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        data = [
+            "redis-server",
+            "--port",
+            str(redis),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
         running.enter_context(server(data, folder / "redis.log", lambda: listens(redis)))
         for name, (port, options) in parts.items():
             ready = (lambda port=port: listens(port)) if port else (lambda: True)
-            running.enter_context(
-                server(
-                    [str(program), *options], folder / f"{name}.log", ready,
-                    **variables, ARGOCD_BINARY_NAME=name,
-                )  # fmt: skip
-            )
+            command, log = [str(program), *options], folder / f"{name}.log"
+            running.enter_context(server(command, log, ready, **variables, ARGOCD_BINARY_NAME=name))
         yield ArgoCdServer(f"http://127.0.0.1:{url}", _token(api, f"http://127.0.0.1:{url}"), program)
 
 
@@ -199,7 +211,9 @@ def _token(api: KubernetesApi, url: str) -> str:
     secret: dict[str, Any] = {}
 
     def has_password() -> bool:
-        done = api.kubectl_process("get", "secret", "argocd-initial-admin-secret", "-n", "argocd", "-o", "json")
+        done = api.kubectl_process(
+            "get", "secret", "argocd-initial-admin-secret", "-n", "argocd", "-o", "json"
+        )
         secret.update(json.loads(done.stdout) if done.returncode == 0 else {})
         return bool(secret)
 

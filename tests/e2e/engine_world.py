@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from kubernetes_api import ADMIN, KubernetesApi
 from git_repositories import git
+from kubernetes_api import KubernetesApi
 
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.progress import RecordingProgress
@@ -111,7 +109,9 @@ class Delivery:
             playing.join()
 
 
-def deployment(name: str, image: str, *, behaviour: str = "", replicas: int = 1, **spec: Any) -> dict[str, Any]:
+def deployment(
+    name: str, image: str, *, behaviour: str = "", replicas: int = 1, **spec: Any
+) -> dict[str, Any]:
     """A Deployment whose pods behave as `kwok_stages.yaml` says."""
     metadata: dict[str, Any] = {"labels": {"app": name}}
     if behaviour:

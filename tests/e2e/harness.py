@@ -67,9 +67,7 @@ def server(
         variables: of its environment, beside ours.
     """
     environment = os.environ | variables
-    with log.open("wb") as out, subprocess.Popen(
-        command, stdout=out, stderr=out, env=environment
-    ) as process:
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, env=environment) as process:
         try:
             wait_until(lambda: ready() or process.poll() is not None, command[0])
             if process.poll() is not None:

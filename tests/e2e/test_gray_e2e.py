@@ -134,7 +134,8 @@ class Engine:
         self._branch = branch
         self._apply = apply
 
-    def observe(self) -> Status:
+    def observe(self, *, anew: bool = False) -> Status:
+        del anew
         tip = self._branch.tip()
         gray = read_environment(self._branch.read(PATH, tip) or "", PATH).gray
         self._apply(gray.weight if gray else 0)

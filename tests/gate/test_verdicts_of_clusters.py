@@ -48,7 +48,7 @@ def judge(rule: Callable[..., Verdict], status: dict[str, Any], changes: dict[st
 
 
 ARGOCD: dict[str, Any] = {
-    "asked": "2026-01-01T10:00:00Z",
+    "answered": True,
     "repository": "https://git.example.com/iac/shop.git",
     "application": {
         "kind": "Application",
@@ -116,7 +116,7 @@ SOURCES = [
                 ],
             },
             FAIL,
-            "Job /migrate: BackoffLimitExceeded",
+            "Job migrate: BackoffLimitExceeded",
         ),
         (
             {
@@ -140,7 +140,7 @@ SOURCES = [
         (
             {
                 f"{A}.conditions": [{"type": "ComparisonError", "message": "of the commit before"}],
-                f"{A}.reconciledAt": "2026-01-01T09:59:00Z",
+                "answered": False,
             },
             WAIT,
             "older",
@@ -160,7 +160,7 @@ SOURCES = [
                 ],
             },
             BLOCKED,
-            "Service /a",
+            "Service a",
         ),
         ({**OUT, "application.spec.syncPolicy": {}, f"{A}.sync.revision": OLD}, WAIT, "compared"),
         ({f"{A}.health.status": "Progressing"}, WAIT, "Progressing"),
@@ -808,7 +808,9 @@ def test_several_applications_are_named_and_counted() -> None:
     good, bad = entry("one"), entry("two", application__status__health={"status": "Degraded"})
     found = argocd.verdicts({"applications": [good, bad], "expected": 2}, at_target)
     assert (found.state, found.reason) == (FAIL, "Application argocd/two: health Degraded")
-    assert [row.name for row in found.resources] == ["Application argocd/one", "Application argocd/two"]
+    named = ["Application argocd/one", "Application argocd/two", "Deployment shop/web"]
+    assert [row.name for row in found.resources] == named
+    assert (found.resources[2].state, "its health is not told" in found.resources[2].message) == (WAIT, True)
     few = argocd.verdicts({"applications": [good], "expected": 2}, at_target)
     assert (few.state, few.reason) == (WAIT, "1 of 2 applications are there")
     assert argocd.verdicts({"applications": [good, entry("two")], "expected": 2}, at_target).state is PASS

@@ -72,7 +72,8 @@ class FollowingEngine:
         self.verdict: Callable[[str], Verdict] = lambda _text: Verdict(State.SUCCEEDED, "all is well")
         self.live: list[str] = []
 
-    def observe(self) -> Status:
+    def observe(self, *, anew: bool = False) -> Status:
+        del anew
         text = self._branch.read(PRODUCTION, self._branch.tip()) or ""
         self.live.append(text)
         return {"revision": self._branch.tip(), "text": text}

@@ -56,12 +56,16 @@ class Verdict:
         reason: one sentence that names the resource and its condition.
         evidence: lines that prove it: conditions, events, the tail of a log.
         resources: what it is drawn from.
+        outside: an outside system, not the release, is why it failed: the same may succeed later.
+        images: what the workloads that were looked at run.
     """
 
     state: State
     reason: str
     evidence: tuple[str, ...] = field(default=())
     resources: tuple[Resource, ...] = field(default=())
+    outside: bool = False
+    images: tuple[str, ...] = field(default=())
 
 
 Status = Mapping[str, Any]
@@ -91,8 +95,11 @@ class EngineRequest:
 class GitOpsEngine(Protocol):
     """What one engine says of what was released."""
 
-    def observe(self) -> Status:
+    def observe(self, *, anew: bool = False) -> Status:
         """What the engine reports now.
+
+        Arguments:
+            anew: read again, whatever a stream of changes has told so far.
 
         Raises:
             Unreachable, AccessDenied: the engine did not answer or refused.
@@ -129,7 +136,8 @@ class FakeEngine:
         self._explanation = tuple(explanation)
         self.sync_requests = 0
 
-    def observe(self) -> Status:
+    def observe(self, *, anew: bool = False) -> Status:
+        del anew  # it knows no stream
         status = self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0]
         if isinstance(status, Exception):
             raise status

@@ -22,6 +22,7 @@ import httpx2
 from pipegraft import __version__
 from pipegraft.core.adapters.attempts import Again, Attempts, Patience, retry_after
 from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.adapters.connections import Connections
 from pipegraft.core.clock import Clock
 from pipegraft.core.errors import AccessDenied, OutsideError, Unreachable, UsageError
 
@@ -110,6 +111,7 @@ class Http:
         self.clock = clock or SystemClock()
         self._untrusted = untrusted
         self._denied = denied
+        self._connections = Connections()
         self._own = dict(headers or {})
         if auth is not None:
             self._own["Authorization"] = basic(*auth)
@@ -128,6 +130,10 @@ class Http:
             ) from None
         self.close = weakref.finalize(self, self._client.close)
         """Closes the connections; done by itself when nobody holds this any more."""
+
+    def end(self) -> None:
+        """Wake every thread that waits for an answer; there are none from now on."""
+        self._connections.end()
 
     def __enter__(self) -> Self:
         return self
@@ -181,7 +187,13 @@ class Http:
             Again: there is no answer, or it breaks off while it is read.
             OutsideError: asking again will not help.
         """
-        asked = self._client.build_request(method, url, timeout=httpx2.Timeout(attempts.silence()), **request)
+        asked = self._client.build_request(
+            method,
+            url,
+            timeout=httpx2.Timeout(attempts.silence()),
+            extensions=self._connections.extensions,
+            **request,
+        )
         for _ in range(_MOST_REDIRECTS + 1):
             with self._translated():
                 answer = self._client.send(asked, stream=True)

@@ -54,7 +54,8 @@ class EmbeddedEngine:
         self._root = root
         self._seen = ""
 
-    def observe(self) -> Status:
+    def observe(self, *, anew: bool = False) -> Status:
+        del anew  # each look asks the engine itself
         answer = self._ask("GET", self._page)
         self._seen = answer.headers.get("ETag", "")
         found: Status = answer.json()

@@ -26,8 +26,10 @@ class ArgoCdOptions(ClusterOptions, Declared):
     """How many Applications there must be; needed with `selector` and `application-set`."""
     children: bool = False
     """Wait for the Applications that these declare, too (app of apps)."""
-    namespace: str = "argocd"
-    """Namespace of the Applications, for the Kubernetes API."""
+    namespace: str | None = None
+    """Namespace of the Applications; `argocd` for the Kubernetes API, the server's own one for `server`."""
+    project: str | None = None
+    """Project that the Applications must belong to."""
     repository: str | None = None
     """URL of the IaC repository as Argo CD knows it; `iac.repository` if absent."""
     workloads: bool = True

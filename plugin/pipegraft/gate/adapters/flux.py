@@ -79,8 +79,8 @@ class Flux:
         self._cluster = cluster
         self._reader = ClusterReader(cluster)
 
-    def observe(self) -> Status:
-        self._reader.begin()
+    def observe(self, *, anew: bool = False) -> Status:
+        self._reader.begin(anew=anew)
         chosen = self._chosen()
         entries = [self._entry(item) for item in chosen.values()]
         if self._options.children:

@@ -58,8 +58,8 @@ class KubeVela:
         self._options = options
         self._reader = ClusterReader(cluster)
 
-    def observe(self) -> Status:
-        self._reader.begin()
+    def observe(self, *, anew: bool = False) -> Status:
+        self._reader.begin(anew=anew)
         known = self._reader.objects(APPLICATION, self._options.namespace)
         entries = []
         for name in self._options.names:

@@ -53,8 +53,8 @@ class Workloads:
         self._options = options
         self._reader = ClusterReader(cluster)
 
-    def observe(self) -> Status:
-        self._reader.begin()
+    def observe(self, *, anew: bool = False) -> Status:
+        self._reader.begin(anew=anew)
         options = self._options
         pairs = [text.split("/", 1) for text in options.objects]
         named = [Reference(kind, options.namespace, name) for kind, name in pairs]
