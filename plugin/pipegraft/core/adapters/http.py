@@ -279,7 +279,7 @@ class Http:
         except httpx2.TransportError as error:
             refused = _cause(error, ssl.SSLCertVerificationError)
             if refused is not None:
-                raise Unreachable(
+                raise UsageError(
                     f"{self.name}: its certificate is not trusted: {refused}", fix=self._untrusted
                 ) from error
             if isinstance(error, httpx2.UnsupportedProtocol):
