@@ -7,7 +7,7 @@ refers to the image (OCI image-spec 1.1, manifest.md, "Guidelines for Artifact U
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from pipegraft.images.documents import (
     descriptor_of,
     show_descriptor,
 )
-from pipegraft.images.ports.builders import BuildRequest, Package
+from pipegraft.images.ports.builders import BuildRequest, FoundPackages
 from pipegraft.images.ports.registry import Descriptor
 
 __all__ = [
@@ -57,9 +57,7 @@ class BuildFacts:
         pipeline: URL or name of the run.
         started, finished: seconds since the epoch.
         dependencies: image or component that it is built from → digest; empty where nobody knows it.
-        packages: what it holds, as far as it is known.
-        sees_all: whether the packages of all its layers are among them, those of its base too.
-        unread: package databases in it that could not be read.
+        packages: what a scanner found in it.
     """
 
     image: Descriptor
@@ -71,9 +69,7 @@ class BuildFacts:
     started: float
     finished: float
     dependencies: Mapping[str, str] = field(default_factory=dict)
-    packages: Sequence[Package] = ()
-    sees_all: bool = False
-    unread: Sequence[str] = ()
+    packages: FoundPackages = field(default_factory=FoundPackages)
 
 
 def provenance(facts: BuildFacts) -> Document:

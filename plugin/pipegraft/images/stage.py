@@ -22,8 +22,7 @@ from pipegraft.images.attest import attest
 from pipegraft.images.attestations import BuildFacts
 from pipegraft.images.build_log import plain_line
 from pipegraft.images.build_request import BuildSettings, PreparedBuild, prepare_build
-from pipegraft.images.image_packages import packages_of_context
-from pipegraft.images.ports.builders import BuildRequest, ImageBuilder, ImageToSign, InstalledPackages
+from pipegraft.images.ports.builders import BuildRequest, FoundPackages, ImageBuilder, ImageToSign
 from pipegraft.images.ports.registry import Descriptor, Registry
 from pipegraft.images.reference import ImageReference
 
@@ -210,7 +209,7 @@ class _Worker:
                 self._context.report("progress", line, name)
 
             started = self._context.clock.now()
-            seen: list[InstalledPackages] = []
+            seen: list[FoundPackages] = []
             asked = replace(request, note_packages=seen.append if self._inputs.attest else None)
             image = builder.build(asked, self._registry, note_line)
             if self._inputs.attest:
@@ -251,13 +250,8 @@ class _Worker:
         prepared: PreparedBuild,
         builder: str,
         started: float,
-        seen: Sequence[InstalledPackages],
+        seen: Sequence[FoundPackages],
     ) -> None:
-        unread = [path for one in seen for path in one.unread]
-        for path in unread:
-            lacking = f"the SBOM lacks what '{path}' lists: it is of a kind that is not read, or damaged"
-            self._context.report("warning", lacking, prepared.request.component)
-        found = [packages_of_context(prepared.request), *(one.packages for one in seen)]
         facts = BuildFacts(
             image=image,
             request=prepared.request,
@@ -268,9 +262,7 @@ class _Worker:
             started=started,
             finished=self._context.clock.now(),
             dependencies=prepared.dependencies,
-            packages=[package for packages in found for package in packages],
-            sees_all=bool(seen),
-            unread=unread,
+            packages=seen[-1] if seen else FoundPackages(),
         )
         attest(self._registry, facts)
 

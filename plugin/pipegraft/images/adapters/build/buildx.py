@@ -66,8 +66,7 @@ class BuildxBuilder:
                 _docker(["build", *arguments], told, folder / "context.tar")
                 image = (folder / "image-id").read_text().strip()
                 _docker(["image", "save", "--output", str(archive_file), image], told)
-            with archive_file.open("rb") as archive:
-                return push_saved(archive, request, registry, base, log)
+            return push_saved(archive_file, request, registry, base, log)
 
 
 def _build_arguments(request: BuildRequest, folder: Path) -> list[str]:

@@ -63,11 +63,12 @@ class DockerBuilder:
                 fix="name the builder 'buildx', or leave out what only BuildKit knows",
             )
         base = read_base(request.base, request.platform) if request.base else None
-        with _engine() as client, tempfile.TemporaryFile() as archive:
+        with _engine() as client, tempfile.NamedTemporaryFile() as archive:
             image = _build(client, request, log)
             for chunk in client.get_image(image, chunk_size=_CHUNK):
                 archive.write(chunk)
-            return push_saved(archive, request, registry, base, log)
+            archive.flush()
+            return push_saved(Path(archive.name), request, registry, base, log)
 
 
 def read_build(events: Iterable[Mapping[str, Any]], log: Callable[[str], None]) -> str:

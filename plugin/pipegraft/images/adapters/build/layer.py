@@ -30,7 +30,7 @@ class LayerBuilder:
         return "it has a Dockerfile" if (context / DOCKERFILE).exists() else None
 
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
-        return pack_image(request, registry, log, self.version)
+        return pack_image(request, registry, log)
 
 
 @hookimpl

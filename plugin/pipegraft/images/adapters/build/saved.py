@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
@@ -11,11 +10,13 @@ import tarfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import BinaryIO
 
 from pipegraft.core.adapters.streams import stream_of
 from pipegraft.core.errors import OutsideError
 from pipegraft.images.adapters.build.base import Base
+from pipegraft.images.adapters.build.scanning import scan_archive
 from pipegraft.images.documents import (
     CONFIG,
     LAYER,
@@ -24,8 +25,7 @@ from pipegraft.images.documents import (
     descriptor_of,
     image_manifest,
 )
-from pipegraft.images.image_packages import packages_of_layers
-from pipegraft.images.ports.builders import BuildRequest, InstalledPackages
+from pipegraft.images.ports.builders import BuildRequest
 from pipegraft.images.ports.registry import Descriptor, Registry
 
 __all__ = ["push_saved"]
@@ -36,7 +36,7 @@ _GZIP = b"\x1f\x8b"
 
 
 def push_saved(
-    archive: BinaryIO,
+    archive: Path,
     request: BuildRequest,
     registry: Registry,
     base: Base | None,
@@ -45,21 +45,30 @@ def push_saved(
     """Push the one image of an archive and give it its tags.
 
     Arguments:
-        archive: what `docker save` writes, on disk: it is read at several places at once.
+        archive: what `docker save` writes.
         base: the image it may be built on; where it is, its layers are taken from its registry.
 
     Raises:
         OutsideError: the archive is not what it should be.
     """
-    saved = _Saved(archive)
+    scan_archive(request, archive, log)
+    with archive.open("rb") as stream:
+        return _push(_Saved(stream), request, registry, base, log)
+
+
+def _push(
+    saved: _Saved,
+    request: BuildRequest,
+    registry: Registry,
+    base: Base | None,
+    log: Callable[[str], None],
+) -> Descriptor:
     config_bytes = saved.read(saved.config)
     diff_ids = _diff_ids(config_bytes)
     if len(diff_ids) != len(saved.layers):
         raise OutsideError(
             f"the engine saved {len(saved.layers)} layers of an image that has {len(diff_ids)}"
         )
-    if request.note_packages is not None:
-        request.note_packages(_packages(saved))
     kept = 0
     if base is not None and diff_ids[: len(base.layers)] == list(base.diff_ids):
         kept = len(base.layers)
@@ -79,13 +88,6 @@ def push_saved(
     for tag in request.tags:
         registry.push_manifest(request.repository, tag, manifest.content, MANIFEST)
     return manifest.descriptor
-
-
-def _packages(saved: _Saved) -> InstalledPackages:
-    try:
-        return packages_of_layers([functools.partial(saved.open, name) for name in saved.layers])
-    except tarfile.TarError as error:
-        raise OutsideError(f"expected layers in what the engine saved: {error}") from error
 
 
 def _diff_ids(config: bytes) -> list[str]:
