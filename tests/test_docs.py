@@ -7,6 +7,7 @@ part of what the command prints, ``…`` standing for anything. The comment befo
 - ``<!-- run: released -->``: there too, after its images were built and pinned once;
 - ``<!-- run: releases -->``: in ``examples/releases``, which holds recorded releases;
 - ``<!-- run: fleet -->``: where a GitLab server has a group ``acme`` with three projects and a bare one;
+- ``<!-- run: board -->``: in a folder that holds ``shop-iac.git``;
 - ``<!-- run: empty -->``: in an empty folder; an engine that is started there is ended;
 - ``<!-- run: shop exit=2 -->``: the last command ends with that exit code;
 - ``<!-- run by: PLACE -->``: not here, but in the named file of this project, which must hold the command.
@@ -153,6 +154,7 @@ def test_commands_do_what_the_page_shows(
     folder = {
         "shop": shop,
         "released": shop,
+        "board": tmp_path,
         "empty": tmp_path / "empty",
         "fleet": tmp_path / "empty",
         "releases": ROOT / "examples" / "releases",

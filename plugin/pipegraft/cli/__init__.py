@@ -34,6 +34,8 @@ COMMANDS: dict[str, str] = {
     "guard": "Refuse what must not enter an IaC repository: on the server, or FILES before a commit.",
     "assess": "Say on which stage of the path each dimension of a repository stands, and what comes next.",
     "audit": "Prove how a release came to run: source, image, IaC commit, gate, gray steps, outcome.",
+    "status": "Show what runs where, from IaC repositories alone, as `pipegraft board` does on pages.",
+    "board": "Show what runs where, from IaC repositories alone.",
     "doctor": "Check everything that a delivery needs, and say how to mend what is wrong. Nothing is written"
     " anywhere.",
     "judge": "Judge recorded releases again, to tune a policy before trusting it.",

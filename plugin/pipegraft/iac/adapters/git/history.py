@@ -178,7 +178,6 @@ class Archive:
         return sorted(file.decode("utf-8", "replace") for file, one in entries.items() if one.kind == "blob")
 
     def paths(self) -> Sequence[str]:
-        """Every file at the branch's tip, for a repository on this machine."""
         tip = self._remote.tip(self._branch)
         return self._git.output("ls-tree", "-r", "-z", "--name-only", tip).rstrip("\0").split("\0")
 
