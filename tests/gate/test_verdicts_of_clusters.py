@@ -262,8 +262,30 @@ def release(*conditions: dict[str, str], **status: Any) -> list[dict[str, Any]]:
     return [changed]
 
 
-def failing(reason: str) -> dict[str, Any]:
-    return {f"{K}.conditions": [ready("False", reason, "why"), ready("True", kind="Reconciling")]}
+def failing(reason: str, why: str = "why") -> dict[str, Any]:
+    return {f"{K}.conditions": [ready("False", reason, why), ready("True", kind="Reconciling")]}
+
+
+FAILED_AT = {"lastTransitionTime": "2026-01-01T10:00:00Z", "observedGeneration": 3}
+BEHIND = {
+    # kustomize-controller 1.9 says this of a path that does not exist; its generations stay behind
+    f"{K}.observedGeneration": -1,
+    f"{K}.lastAttemptedRevision": None,
+    f"{K}.conditions": [
+        {**ready("False", "ArtifactFailed", "kustomization path not found: stat app"), **FAILED_AT},
+        {
+            **ready(
+                "True", "Progressing", f"Fetching manifests for revision main@sha1:{TARGET}", "Reconciling"
+            ),
+            **FAILED_AT,
+        },
+    ],
+}
+ASKED = {
+    "asked": {"Kustomization flux/shop": "2026-01-01T11:00:00+00:00"},
+    "began": "2026-01-01T11:00:00+00:00",
+    "now": "2026-01-01T11:00:05+00:00",
+}
 
 
 @pytest.mark.parametrize(
@@ -294,7 +316,26 @@ def failing(reason: str) -> dict[str, Any]:
         (failing("PruneFailed"), FAIL, "PruneFailed"),
         (failing("ReconciliationFailed"), FAIL, "ReconciliationFailed"),
         ({**failing("BuildFailed"), f"{K}.lastAttemptedRevision": f"main@sha1:{OLD}"}, WAIT, "BuildFailed"),
-        (failing("ArtifactFailed"), WAIT, "ArtifactFailed"),
+        ({**failing("ArtifactFailed"), "now": None}, WAIT, "ArtifactFailed"),
+        (failing("ArtifactFailed"), FAIL, "ArtifactFailed"),
+        ({**failing("ArtifactFailed", "kustomization path not found"), "now": None}, FAIL, "path not found"),
+        (BEHIND, FAIL, "path not found"),
+        ({**BEHIND, **ASKED}, WAIT, "waiting for a new attempt"),
+        ({**BEHIND, **ASKED, f"{K}.lastHandledReconcileAt": "2026-01-01T10:59:00+00:00"}, WAIT, "attempt"),
+        ({**BEHIND, **ASKED, f"{K}.lastHandledReconcileAt": "2026-01-01T11:00:00+00:00"}, FAIL, "not found"),
+        ({**BEHIND, **ASKED, "asked": {}}, WAIT, "waiting for a new attempt"),
+        ({**BEHIND, **ASKED, "asked": {}, "refused": ["Kustomization flux/shop"]}, WAIT, "new attempt"),
+        (
+            {
+                **BEHIND,
+                **ASKED,
+                "asked": {},
+                "refused": ["Kustomization flux/shop"],
+                "now": "2026-01-01T11:02:00+00:00",
+            },
+            FAIL,
+            "path not found",
+        ),
         (failing("DependencyNotReady"), WAIT, "DependencyNotReady"),
         ({f"{K}.conditions": [ready("True", "x", "y", "Stalled")]}, FAIL, "stalled"),
         ({"kustomization.spec.wait": False}, PASS, "health was not asked for"),

@@ -38,7 +38,7 @@ _COMPARING = 60.0
 _ASKING = 8
 """Comparisons that are asked for at the same time."""
 _PAUSES = (0.2, 5.0)
-_TREE_AGE = 2.0
+_TREE_AGE = 0.5
 """Seconds for which what an Application consists of is not asked again."""
 _JOIN = 20.0
 _LOG_LINES = 10
@@ -193,7 +193,8 @@ class ServerApplications:
     def _poll(self) -> None:
         options = self._options
         if options.names and not options.selector and not options.application_set and not options.children:
-            items = [app for name in options.names if (app := self._named(name))]
+            found = [self._named(name) for name in options.names]
+            items = self._listed() if None in found else found
         else:
             items = self._listed()
         with self._lock:
