@@ -20,6 +20,7 @@ from pipegraft.board.reading import links_of, read_application
 from pipegraft.core.errors import PipegraftError
 from pipegraft.iac.bump.state import state_path
 from pipegraft.iac.ports.archive import IacArchive
+from pipegraft.text.limits import load_json
 
 __all__ = ["Opened", "Opener", "Remembered", "applications_in", "collect"]
 
@@ -63,7 +64,7 @@ class Remembered:
     def parse(cls, text: str) -> Remembered:
         """From `dump`'s text; empty if another version wrote it, or something else stands there."""
         try:
-            found = json.loads(text)
+            found = load_json(text)
         except ValueError:
             return cls({})
         fits = isinstance(found, dict) and found.get("version") == __version__

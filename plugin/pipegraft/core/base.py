@@ -19,6 +19,7 @@ from pipegraft.core import schema
 from pipegraft.core.fields import REQUIRED, Check, Converter, Fault, Field, FieldInfo, Invalid, Misplaced
 from pipegraft.core.reading import Reader, Route, Writer, reader_of, writer_of
 from pipegraft.core.schema import schema_of
+from pipegraft.text.limits import load_json
 
 __all__ = [
     "Declared",
@@ -156,7 +157,7 @@ class Declared:
             Invalid: it is no JSON, or everything that is wrong with it.
         """
         try:
-            data = json.loads(text)
+            data = load_json(text)
         except ValueError as error:
             raise Invalid(cls.__name__, [Fault((), f"expected JSON: {error}")]) from None
         return cls.model_validate(data)

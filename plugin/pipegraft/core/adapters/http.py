@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import json
 import ssl
 import weakref
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -25,6 +24,7 @@ from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.adapters.connections import Connections
 from pipegraft.core.clock import Clock
 from pipegraft.core.errors import AccessDenied, OutsideError, Unreachable, UsageError
+from pipegraft.text.limits import load_json
 
 __all__ = [
     "LARGEST",
@@ -75,7 +75,7 @@ class Answer:
             Unreachable: it is no JSON: something else than the API answered.
         """
         try:
-            return json.loads(self.content)
+            return load_json(self.content)
         except ValueError as error:
             raise Unreachable(f"expected JSON from {self.url}, found something else: {error}") from None
 
@@ -231,7 +231,7 @@ class Http:
         Known are ``errors`` of registries (distribution-spec, error codes), and ``error`` and ``message``.
         """
         try:
-            said = json.loads(b"".join(_blocks(answer, _MOST_SAID)))
+            said = load_json(b"".join(_blocks(answer, _MOST_SAID)))
             if "errors" in said:
                 pairs = [f"{one.get('code', '')} {one.get('message', '')}".strip() for one in said["errors"]]
                 return f" ({'; '.join(pairs)})"

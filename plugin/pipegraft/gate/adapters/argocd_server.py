@@ -7,7 +7,6 @@ once the Application was compared; ``broadcaster.go`` drops events when a listen
 from __future__ import annotations
 
 import atexit
-import json
 import math
 import os
 import queue
@@ -24,6 +23,7 @@ from pipegraft.core.adapters.attempts import Again, Attempts, Patience
 from pipegraft.core.adapters.http import Answer, Http, trusted
 from pipegraft.core.errors import AccessDenied, PipegraftError, Unreachable, UsageError
 from pipegraft.gate.adapters.argocd_options import ArgoCdOptions
+from pipegraft.text.limits import load_json
 
 __all__ = ["ServerApplications", "open_server"]
 
@@ -245,7 +245,7 @@ class ServerApplications:
             pause = min(pause * 2, _PAUSES[1])
 
     def _take(self, line: str) -> None:
-        event = json.loads(line.removeprefix("data:")).get("result") if line.strip() else None
+        event = load_json(line.removeprefix("data:")).get("result") if line.strip() else None
         if not event or not event.get("application"):
             return
         app = _typed(event["application"])
@@ -298,7 +298,7 @@ class ServerApplications:
 def _refusal(answer: Answer, server: str) -> PipegraftError:
     """What went wrong; Argo CD answers 403 for an Application that does not exist, too."""
     try:
-        body = json.loads(answer.content)
+        body = load_json(answer.content)
         said = str(body.get("error") or body.get("message"))
     except (ValueError, AttributeError):
         said = HTTPStatus(answer.status).phrase
@@ -343,7 +343,7 @@ def _log_lines(text: str) -> Sequence[str]:
     lines = []
     for line in text.splitlines():
         try:
-            lines.append(str(json.loads(line)["result"]["content"]))
+            lines.append(str(load_json(line)["result"]["content"]))
         except (ValueError, KeyError, TypeError):
             continue
     return lines[-_LOG_LINES:]

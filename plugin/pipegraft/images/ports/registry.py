@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from pipegraft.core.errors import Unreachable
+from pipegraft.text.limits import load_json
 
 __all__ = ["Descriptor", "FakeRegistry", "Referrer", "Referrers", "ReferringRegistry", "Registry"]
 
@@ -164,7 +164,7 @@ class FakeRegistry:
         for (held, _), (content, media_type) in self.manifests.items():
             if held != repository or b'"subject"' not in content:
                 continue
-            manifest = json.loads(content)
+            manifest = load_json(content)
             if manifest["subject"]["digest"] == digest:
                 descriptor = Descriptor(media_type, _digest(content), len(content))
                 found[descriptor.digest] = Referrer(descriptor, manifest.get("artifactType", ""))

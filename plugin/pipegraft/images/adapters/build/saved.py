@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import posixpath
 import tarfile
@@ -27,6 +26,7 @@ from pipegraft.images.documents import (
 )
 from pipegraft.images.ports.builders import BuildRequest
 from pipegraft.images.ports.registry import Descriptor, Registry
+from pipegraft.text.limits import load_json
 
 __all__ = ["push_saved"]
 
@@ -92,7 +92,7 @@ def _push(
 
 def _diff_ids(config: bytes) -> list[str]:
     try:
-        return [str(one) for one in json.loads(config)["rootfs"]["diff_ids"]]
+        return [str(one) for one in load_json(config)["rootfs"]["diff_ids"]]
     except (ValueError, KeyError, TypeError) as error:
         raise OutsideError(
             f"expected the configuration of an image in what the engine saved: {error}"
@@ -108,7 +108,7 @@ class _Saved:
         try:
             with tarfile.open(fileobj=archive, mode="r:") as tar:
                 self._members = {member.name: member for member in tar}
-            described = json.loads(self.read("manifest.json"))[0]
+            described = load_json(self.read("manifest.json"))[0]
             self.config: str = described["Config"]
             self.layers: list[str] = described["Layers"]
         except (tarfile.TarError, ValueError, KeyError, IndexError, TypeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from typing import Any
 
 from pipegraft.core.errors import OutsideError
 from pipegraft.images.ports.builders import BuildRequest, FoundPackages, Package
+from pipegraft.text.limits import load_json
 
 __all__ = ["scan_archive", "scan_context", "scanner"]
 
@@ -83,7 +83,7 @@ def _scan(kind: str, target: Path, looked_at: str, log: Callable[[str], None]) -
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
             raise OutsideError(f"{name} ended with exit code {done.returncode}: {said[-1]}")
-        bill = json.loads(done.stdout)
+        bill = load_json(done.stdout)
         packages = tuple(sorted(set(_packages(bill))))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutsideError(f"expected a CycloneDX document from {name}: {error}") from error
