@@ -14,10 +14,10 @@ from pipegraft.appspec.resources.crossplane import CROSSPLANE
 from pipegraft.appspec.resources.kubevela import KUBEVELA_TERRAFORM
 from pipegraft.appspec.resources.local import LOCAL
 from pipegraft.appspec.usecases.resources import load_providers
-from pipegraft.core.base import Declared
 from pipegraft.core.errors import PluginError, UsageError
 from pipegraft.core.hookspecs import hookimpl
 from pipegraft.core.manager import Plugins
+from pipegraft.core.model import Model
 from pipegraft.testing.resource_suite import ResourceProviderSuite, request_for
 
 
@@ -123,7 +123,7 @@ def test_no_password_stands_in_a_compose_file() -> None:
     assert "$$REDIS_PASSWORD" in service["entrypoint"][2]
 
 
-class _None(Declared):
+class _None(Model):
     pass
 
 

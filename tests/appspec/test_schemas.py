@@ -21,6 +21,7 @@ from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.resources.plugin import pipegraft_resource_providers
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.manager import Plugins
+from pipegraft.core.model import keys_of
 from pipegraft.testing.resource_suite import request_for
 
 SCHEMAS = Path(os.environ.get("PIPEGRAFT_SCHEMAS", Path(__file__).parents[3] / "../shared/schemas"))
@@ -125,7 +126,7 @@ def made(provider: ResourceProvider, options: dict[str, Any]) -> str:
 
 def test_the_options_tried_are_all_there_are() -> None:
     for provider in pipegraft_resource_providers():
-        names = {info.key for name, info in provider.options.model_fields.items()}
+        names = set(keys_of(provider.options).values())
         assert names == set(OPTIONS.get(provider.name, {}))
 
 

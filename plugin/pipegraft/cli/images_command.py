@@ -51,7 +51,7 @@ def command(
     if dotenv is not None:
         write_dotenv(project, release, dotenv)
     if as_json:
-        images = release.model_dump()["images"]
+        images = release.model_dump(mode="json")["images"]
         print_json({name: image for name, image in images.items() if not components or name in components})
     elif snippets:
         click.echo(show_snippets(project, release, components, way), nl=False)

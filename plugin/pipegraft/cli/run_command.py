@@ -54,7 +54,7 @@ def command(
     with working_plugins() as plugins, open_progress() as progress:
         release = run_stages(open_project(directory, plugins), request, progress)
     if as_json:
-        print_json(release.model_dump())
+        print_json(release.model_dump(mode="json"))
 
 
 def _settings(words: tuple[str, ...]) -> dict[str, str]:

@@ -115,7 +115,7 @@ def pipegraft_gitops_engines() -> Iterable[GitOpsEnginePlugin]:
 
     Example::
 
-        class Options(Declared):
+        class Options(Model):
             application: str
 
         @hookimpl
@@ -230,7 +230,7 @@ def pipegraft_metric_sources() -> Iterable[MetricSourcePlugin]:
 
     Example::
 
-        class Options(Declared):
+        class Options(Model):
             url: str
 
         class Mine:
@@ -277,7 +277,7 @@ def pipegraft_resource_providers() -> Iterable[ResourceProvider]:
 
     Example::
 
-        class Options(Declared):
+        class Options(Model):
             region: str
 
         def provide(request, options):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # a command imports only what it uses
 
     from pipegraft.appspec.ports.traffic import ClusterRouter, TrafficRouter
     from pipegraft.ci.model import Injection, InjectionRequest
-    from pipegraft.core.base import Declared
+    from pipegraft.core.model import Model
     from pipegraft.core.release import Source
     from pipegraft.core.stage import Stage
     from pipegraft.gate.ports import EngineRequest, GitOpsEngine, VerdictRule
@@ -106,7 +106,7 @@ class GitOpsEnginePlugin:
     """
 
     name: str
-    options: type[Declared]
+    options: type[Model]
     connect: Callable[[Any, EngineRequest], GitOpsEngine]
     verdict: VerdictRule
     settle: float = 0.0
@@ -138,7 +138,7 @@ class MetricSourcePlugin:
     """
 
     name: str
-    options: type[Declared]
+    options: type[Model]
     connect: Callable[[Any, MetricRequest], MetricSource]
 
 
@@ -160,6 +160,6 @@ class TrafficRouterPlugin:
     summary: str
     connect: Callable[[Path], TrafficRouter] | None = None
     cluster: ClusterRouter | None = None
-    options: type[Declared] | None = None
+    options: type[Model] | None = None
     observe: Callable[[Any, Path], Rollout] | None = None
     verdict: RolloutRule | None = None

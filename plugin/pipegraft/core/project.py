@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipegraft.core.base import Declared
-from pipegraft.core.configuration import parse_marked, validate
-from pipegraft.core.delivery import Delivery, Gray
+from pipegraft.core.configuration import check
+from pipegraft.core.delivery import Component, Delivery, Environment, Gate, Gray, Metric
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
+from pipegraft.core.faults import as_far_as_known
 from pipegraft.core.hookspecs import GITOPS_ENGINES, JUDGES, METRIC_SOURCES, TRAFFIC_ROUTERS, Kind
 from pipegraft.core.manager import Plugins
+from pipegraft.core.model import Model
 from pipegraft.text.yaml_positions import Marked, Route, load_marked
 
 __all__ = ["DELIVERY_FILE", "Project", "open_project", "read_text"]
@@ -52,11 +53,11 @@ def open_project(root: Path, plugins: Plugins) -> Project:
     )
     shown = str(path) if root != Path() else DELIVERY_FILE
     marked = load_marked(text, shown)
-    delivery = parse_marked(marked, Delivery)
-    checks = (_missing_folders, _engine_problems, _gray_problems)
-    problems = [problem for check in checks for problem in check(root, delivery, marked, plugins)]
-    if problems:
-        raise ConfigError(problems)
+    delivery, problems = check(marked, marked.data, Delivery)
+    if delivery is not None:
+        problems += _Checks(root, marked, plugins).problems(delivery)
+    if delivery is None or problems:
+        raise ConfigError(sorted(problems, key=lambda problem: problem.place or Place(shown)))
     return Project(root, _completed(delivery, plugins), plugins)
 
 
@@ -91,71 +92,80 @@ def read_text(path: Path, *, fix: str = "") -> str:
         raise UsageError(f"cannot be read: {error.strerror}", place=Place(str(path)), fix=fix) from None
 
 
-def _missing_folders(root: Path, delivery: Delivery, marked: Marked, _plugins: Plugins) -> Iterator[Problem]:
-    for name, component in delivery.components.items():
-        if not (root / component.path).is_dir():
-            place = marked.place(("components", name, "path"))
+@dataclass(frozen=True, slots=True)
+class _Checks:
+    """What is wrong with a delivery beyond its own keys, as far as those are right."""
+
+    root: Path
+    marked: Marked
+    plugins: Plugins
+
+    def problems(self, delivery: Delivery) -> Iterator[Problem]:
+        """Everything that plugins and folders say, in the order of the file."""
+        yield from as_far_as_known(self._folders(delivery))
+        yield from as_far_as_known(self._environments(delivery))
+
+    def _folders(self, delivery: Delivery) -> Iterator[Problem]:
+        for name, component in delivery.components.items():
+            yield from as_far_as_known(self._folder(name, component))
+
+    def _folder(self, name: str, component: Component) -> Iterator[Problem]:
+        if not (self.root / component.path).is_dir():
+            place = self.marked.place(("components", name, "path"))
             yield Problem(f"component '{name}': there is no folder '{component.path}'", place)
 
+    def _environments(self, delivery: Delivery) -> Iterator[Problem]:
+        for name, environment in delivery.environments.items():
+            yield from as_far_as_known(self._engine(environment, ("environments", name, "gate")))
+            yield from as_far_as_known(self._gray(environment, ("environments", name, "gray")))
 
-def _engine_problems(_root: Path, delivery: Delivery, marked: Marked, plugins: Plugins) -> Iterator[Problem]:
-    for name, environment in delivery.environments.items():
+    def _engine(self, environment: Environment, route: Route) -> Iterator[Problem]:
         gate = environment.gate
-        route: Route = ("environments", name, "gate")
-        plugin = yield from _find(plugins, GITOPS_ENGINES, gate.engine, marked, (*route, "engine"))
+        plugin = yield from self._find(GITOPS_ENGINES, gate.engine, (*route, "engine"))
         if plugin:
-            yield from _option_problems(plugin.options, gate.options, marked, route, type(gate))
+            yield from self._options(plugin.options, gate.options, route, Gate)
 
+    def _gray(self, environment: Environment, route: Route) -> Iterator[Problem]:
+        gray = environment.gray
+        if gray is None:
+            return
+        yield from as_far_as_known(self._judge(gray, route))
+        yield from as_far_as_known(self._router(gray, route))
+        for index, metric in enumerate(gray.metrics):
+            yield from as_far_as_known(self._metric(metric, (*route, "metrics", index)))
 
-def _gray_problems(_root: Path, delivery: Delivery, marked: Marked, plugins: Plugins) -> Iterator[Problem]:
-    for name, environment in delivery.environments.items():
-        if environment.gray is None:
-            continue
-        route: Route = ("environments", name, "gray")
-        yield from _find(plugins, JUDGES, environment.gray.judge, marked, (*route, "judge"))
-        yield from _router_problems(environment.gray, marked, plugins, route)
-        for index, metric in enumerate(environment.gray.metrics):
-            place: Route = (*route, "metrics", index)
-            plugin = yield from _find(plugins, METRIC_SOURCES, metric.source, marked, (*place, "source"))
-            if plugin:
-                yield from _option_problems(plugin.options, metric.options, marked, place, type(metric))
+    def _judge(self, gray: Gray, route: Route) -> Iterator[Problem]:
+        yield from self._find(JUDGES, gray.judge, (*route, "judge"))
 
+    def _metric(self, metric: Metric, route: Route) -> Iterator[Problem]:
+        plugin = yield from self._find(METRIC_SOURCES, metric.source, (*route, "source"))
+        if plugin:
+            yield from self._options(plugin.options, metric.options, route, Metric)
 
-def _router_problems(gray: Gray, marked: Marked, plugins: Plugins, route: Route) -> Iterator[Problem]:
-    router = yield from _find(plugins, TRAFFIC_ROUTERS, gray.router, marked, (*route, "router"))
-    if router is None:
-        return
-    if router.options is None and gray.rollout is not None:
-        place = marked.place((*route, "rollout"))
-        yield Problem(f"'rollout' is for routers that are observed; '{gray.router}' is driven", place)
-    elif router.options is not None and gray.rollout is None:
-        place = marked.place((*route, "router"))
-        fix = "add 'rollout: {name: …}'"
-        yield Problem(f"'{gray.router}' is observed: expected 'rollout' to say which object", place, fix)
-    elif router.options is not None:
-        yield from _option_problems(router.options, gray.rollout or {}, marked, (*route, "rollout"))
+    def _router(self, gray: Gray, route: Route) -> Iterator[Problem]:
+        router = yield from self._find(TRAFFIC_ROUTERS, gray.router, (*route, "router"))
+        if router is None:
+            return
+        if router.options is None and gray.rollout is not None:
+            place = self.marked.place((*route, "rollout"))
+            yield Problem(f"'rollout' is for routers that are observed; '{gray.router}' is driven", place)
+        elif router.options is not None and gray.rollout is None:
+            place = self.marked.place((*route, "router"))
+            fix = "add 'rollout: {name: …}'"
+            yield Problem(f"'{gray.router}' is observed: expected 'rollout' to say which object", place, fix)
+        elif router.options is not None:
+            yield from self._options(router.options, gray.rollout or {}, (*route, "rollout"))
 
+    def _find(self, kind: Kind[T], name: str, route: Route) -> Generator[Problem, None, T | None]:
+        """The plugin that a value of the file names, or the problem that there is none."""
+        try:
+            return self.plugins.get(kind, name)
+        except UsageError as error:
+            yield Problem(error.problem.message, self.marked.place(route), error.problem.fix)
+            return None
 
-def _find(
-    plugins: Plugins, kind: Kind[T], name: str, marked: Marked, route: Route
-) -> Generator[Problem, None, T | None]:
-    """The plugin that a value of the file names, or the problem that there is none."""
-    try:
-        return plugins.get(kind, name)
-    except UsageError as error:
-        yield Problem(error.problem.message, marked.place(route), error.problem.fix)
-        return None
-
-
-def _option_problems(
-    model: type[Declared],
-    options: Mapping[str, Any],
-    marked: Marked,
-    route: Route,
-    beside: type[Declared] | None = None,
-) -> Iterator[Problem]:
-    """What is wrong with the keys that belong to a plugin; `beside` has the others of its mapping."""
-    try:
-        validate(marked, dict(options), model, route, beside)
-    except ConfigError as error:
-        yield from error.problems
+    def _options(
+        self, model: type[Model], options: Mapping[str, Any], route: Route, beside: type[Model] | None = None
+    ) -> Iterator[Problem]:
+        """What is wrong with the keys that belong to a plugin; `beside` has the others of its mapping."""
+        yield from check(self.marked, dict(options), model, route, beside)[1]

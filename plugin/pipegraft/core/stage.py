@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from pipegraft.core.base import Declared
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import PluginError
+from pipegraft.core.model import Model
 from pipegraft.core.progress import Event, Progress
 from pipegraft.core.release import EnvironmentRelease, Release
 from pipegraft.iac.ports.repository import IacBatch, IacHistory, IacRepository
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-class StageInputs(Declared):
+class StageInputs(Model):
     """Base of a stage's inputs. Every field needs a default and a docstring: they become template inputs."""
 
     ci_variables: ClassVar[tuple[str, ...]] = ()
@@ -187,6 +187,6 @@ class Stage:
         """Typed inputs from what a user set; keys in kebab-case.
 
         Raises:
-            Invalid: unknown key or wrong type.
+            pydantic.ValidationError: unknown key or wrong type.
         """
         return self.inputs.model_validate(dict(values))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from pipegraft.core.base import Duration
+from pydantic import Field
+
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import PipegraftError, SyncFailed, UsageError
-from pipegraft.core.fields import Field
 from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.model import Duration
 from pipegraft.core.release import GateResource, GateResult
 from pipegraft.core.stage import Stage, StageContext, StageInputs
 from pipegraft.gate.ports import State, Verdict

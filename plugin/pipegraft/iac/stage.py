@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipegraft.core.base import Duration, Name
-from pipegraft.core.fields import Field
+from pydantic import Field
+
 from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.model import Duration, Name
 from pipegraft.core.stage import Requirement, Stage, StageContext, StageInputs
 from pipegraft.iac.bump.apply import prepare_bump, record_bump, record_newer, show_bump
 from pipegraft.iac.optimistic_commit import rewrite
@@ -20,7 +21,7 @@ class IacBumpInputs(StageInputs):
 
     dry_run: bool = False
     """Show the change as a diff and write nothing."""
-    promote_from: Name | None = Field(default=None, key="from")
+    promote_from: Name | None = Field(default=None, alias="from")
     """Carry exactly what another environment runs, instead of this pipeline's images."""
     config: str = ""
     """Configuration to release too: a PATH=VALUE a line, such as components.web.env.LIMIT=5."""

@@ -11,11 +11,12 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Annotated
 
-from pipegraft.core.base import Name
+from pydantic import Field
+
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import BuildFailed, DeliveryRefused, OutsideError, PipegraftError, UsageError
-from pipegraft.core.fields import Field
 from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.model import Name
 from pipegraft.core.release import BuiltImage
 from pipegraft.core.stage import Requirement, Stage, StageContext, StageInputs
 from pipegraft.images.attest import attest

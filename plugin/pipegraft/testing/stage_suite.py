@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from pipegraft.app.views.stage_page import stage_page
 from pipegraft.ci.gitlab.system import make_templates
 from pipegraft.ci.jenkins.grafts import step_name
 from pipegraft.ci.jenkins.system import make_library
-from pipegraft.core.base import descriptions
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.fields import Invalid
+from pipegraft.core.model import keys_of
 from pipegraft.core.progress import Progress, RecordingProgress
 from pipegraft.core.release import BuiltImage, Release, Source
 from pipegraft.core.release_store import FakeReleaseStore
@@ -135,18 +135,18 @@ class StageSuite:
     def test_every_input_has_a_default_and_says_what_it_is(self, stage: Stage) -> None:
         defaults = stage.parse_inputs({}).model_dump()
         for name, info in stage.inputs.model_fields.items():
-            assert (info.key) in defaults
-            assert descriptions(stage.inputs).get(name), f"input '{name}' has no docstring"
+            assert keys_of(stage.inputs)[name] in defaults
+            assert info.description, f"input '{name}' has no docstring"
 
     def test_an_unknown_input_is_refused(self, stage: Stage) -> None:
-        with pytest.raises(Invalid):
+        with pytest.raises(ValidationError):
             stage.parse_inputs({"no-such-input": "x"})
 
     def test_gitlab_gets_a_template_with_a_default_for_every_input(self, stage: Stage) -> None:
         (text,) = make_templates([stage]).values()
         header, jobs = yaml.safe_load_all(text)
         inputs = header["spec"]["inputs"]
-        assert {info.key for name, info in stage.inputs.model_fields.items()} <= inputs.keys()
+        assert set(keys_of(stage.inputs).values()) <= inputs.keys()
         assert all("default" in one for one in inputs.values())
         assert any(stage.name in name for name in jobs)
 
@@ -159,4 +159,4 @@ class StageSuite:
     def test_its_page_names_every_input(self, stage: Stage) -> None:
         page = stage_page(stage)
         assert stage.summary in page
-        assert all(f"`{info.key}`" in page for name, info in stage.inputs.model_fields.items())
+        assert all(f"`{key}`" in page for key in keys_of(stage.inputs).values())

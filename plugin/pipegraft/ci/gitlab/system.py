@@ -19,9 +19,9 @@ from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.gitlab.manifest import RULES, RUNNER_VARIABLES, read_settings
 from pipegraft.ci.model import Injection, InjectionRequest
 from pipegraft.ci.provision import provision
-from pipegraft.core.base import descriptions
 from pipegraft.core.errors import PluginError
 from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.model import keys_of
 from pipegraft.core.plugin_values import CiSystem, UsageExample
 from pipegraft.core.release import Source
 from pipegraft.core.stage import Stage
@@ -180,14 +180,14 @@ def _default_needs(stage: Stage, stages: Sequence[Stage]) -> list[dict[str, Any]
 def _setting(stage: Stage, name: str) -> _Input:
     """A stage's own input; all are text, since a job's variables are."""
     info = stage.inputs.model_fields[name]
-    key = info.key
+    key = keys_of(stage.inputs)[name]
     allowed = typing.get_args(info.annotation) if typing.get_origin(info.annotation) is typing.Literal else ()
     if info.annotation is bool:
         allowed = (True, False)
     return _Input(
         name=key,
-        description=descriptions(stage.inputs).get(name, "").strip(),
-        default=_written(stage.inputs().model_dump()[key]),
+        description=(info.description or "").strip(),
+        default=_written(stage.inputs().model_dump(mode="json")[key]),
         options=tuple(map(_written, allowed)) if len(allowed) <= _MOST_OPTIONS else (),
         variable=f"PIPEGRAFT_INPUT_{stage.name}_{key}".replace("-", "_").upper(),
         expanded=name in stage.inputs.ci_variables,

@@ -14,9 +14,9 @@ from pipegraft import __version__
 from pipegraft.ci.jenkins.grafts import literal, step_name
 from pipegraft.ci.jenkins.injection import eject, inject
 from pipegraft.ci.jenkins.library import library_version
-from pipegraft.core.base import descriptions
 from pipegraft.core.errors import PluginError
 from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.model import keys_of
 from pipegraft.core.plugin_values import CiSystem
 from pipegraft.core.release import Source
 from pipegraft.core.stage import Stage
@@ -147,10 +147,10 @@ def make_library(stages: Sequence[Stage]) -> dict[str, str]:
 
 def _read_input(stage: Stage, name: str) -> _Input:
     info = stage.inputs.model_fields[name]
-    key = info.key
+    key = keys_of(stage.inputs)[name]
     return _Input(
         name=key,
-        description=descriptions(stage.inputs).get(name, "").strip(),
+        description=(info.description or "").strip(),
         default=_written(info.default),
         variable=f"PIPEGRAFT_INPUT_{stage.name}_{key}".replace("-", "_").upper(),
     )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from pipegraft.core.base import Declared
-from pipegraft.core.fields import Field, model_validator
+from pydantic import Field
+
+from pipegraft.core.model import Breach, Model, rule
 from pipegraft.kubernetes.model import ClusterOptions
 
 __all__ = ["ArgoCdOptions"]
 
 
-class ArgoCdOptions(ClusterOptions, Declared):
+class ArgoCdOptions(ClusterOptions, Model):
     """Which Applications, and how they are asked for."""
 
     application: str | None = None
@@ -39,13 +40,13 @@ class ArgoCdOptions(ClusterOptions, Declared):
     ca: str | None = None
     """File with the certificate authority of `server`, relative to `delivery.yaml`."""
 
-    @model_validator
-    def _some_are_named(self) -> None:
+    @rule
+    def _some_are_named(self) -> Iterator[Breach]:
         open_ended = bool(self.selector) or self.application_set is not None
         if not (self.names or open_ended):
-            raise ValueError("expected 'application', 'applications', 'selector' or 'application-set'")
+            yield Breach("expected 'application', 'applications', 'selector' or 'application-set'")
         if open_ended and self.expect is None:
-            raise ValueError(
+            yield Breach(
                 "'selector' and 'application-set' need 'expect': how many Applications there must be"
             )
 

@@ -6,9 +6,11 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pydantic import Field
+
 from pipegraft.core.errors import AccessDenied, UsageError
-from pipegraft.core.fields import Field, model_validator
 from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.model import Breach, rule
 from pipegraft.core.plugin_values import GitOpsEnginePlugin
 from pipegraft.gate.adapters.cluster_reader import WORKLOADS, ClusterReader, Reference
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
@@ -52,12 +54,12 @@ class FluxOptions(ClusterOptions):
     workloads: bool = True
     """Look at workloads and pods, where they may be read."""
 
-    @model_validator
-    def _some_are_named(self) -> None:
+    @rule
+    def _some_are_named(self) -> Iterator[Breach]:
         if not (self.names or self.selector):
-            raise ValueError("expected 'kustomization', 'kustomizations' or 'selector'")
+            yield Breach("expected 'kustomization', 'kustomizations' or 'selector'")
         if self.selector and self.expect is None:
-            raise ValueError("'selector' needs 'expect': how many Kustomizations there must be")
+            yield Breach("'selector' needs 'expect': how many Kustomizations there must be")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipegraft.core.base import Name
+from pydantic import Field
+
 from pipegraft.core.errors import UsageError
-from pipegraft.core.fields import Field
 from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.model import Name
 from pipegraft.core.plugin_values import TrafficRouterPlugin
 from pipegraft.gray.ports.rollout import RolloutSeen
 from pipegraft.gray.rollout_verdicts import argo_rollouts, flagger, kruise_rollout
