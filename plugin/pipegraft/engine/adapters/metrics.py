@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
+from prometheus_client.samples import Sample
 from pydantic import Field
 
 from pipegraft.core.adapters.attempts import Patience
@@ -15,10 +16,10 @@ from pipegraft.core.errors import Unreachable
 from pipegraft.core.hookspecs import hookimpl
 from pipegraft.core.model import Breach, Model, rule
 from pipegraft.core.plugin_values import MetricSourcePlugin
+from pipegraft.engine.adapters.proxy.metrics import samples_of
 from pipegraft.gray.counters import increase
 from pipegraft.gray.model.observation import ArmCounts, Histogram
 from pipegraft.gray.ports.metrics import Arms, MetricRequest
-from pipegraft.text.exposition import Sample, parse
 
 __all__ = ["EmbeddedSource", "Options", "pipegraft_metric_sources"]
 
@@ -89,7 +90,7 @@ class EmbeddedSource:
         url = self._url()
         patience = Patience(attempts=1, silence=self._options.timeout)
         with Http("metric source 'embedded'", patience=patience, proxies=False) as http:
-            return list(parse(http.ask("GET", url, what=f"asking {url}").text))
+            return samples_of(http.ask("GET", url, what=f"asking {url}").text)
 
     def _url(self) -> str:
         url = self._options.url

@@ -19,8 +19,7 @@ from pipegraft.core.adapters.http import Http
 from pipegraft.core.errors import OutsideError, Unreachable
 from pipegraft.engine.adapters.proxy.config import ProxyConfig
 from pipegraft.engine.adapters.proxy.files import ProxyFiles, fingerprint
-from pipegraft.engine.adapters.proxy.metrics import REQUESTS
-from pipegraft.text.exposition import parse
+from pipegraft.engine.adapters.proxy.metrics import REQUESTS, samples_of
 
 __all__ = ["EmbeddedRouter"]
 
@@ -74,7 +73,7 @@ class EmbeddedRouter:
     def observe(self) -> Mapping[str, Mapping[str, int]]:
         """Requests served since the proxy started: route → backend → count; empty if it does not run."""
         counts: dict[str, dict[str, int]] = {}
-        for sample in parse(self.metrics()):
+        for sample in samples_of(self.metrics()):
             if sample.name == REQUESTS:
                 route = counts.setdefault(sample.labels["route"], {})
                 backend = sample.labels["backend"]
