@@ -81,12 +81,21 @@ def test_a_branch_that_never_stands_still_ends_at_the_deadline() -> None:
     assert 10**6 - branch.others < 20
 
 
-def test_waits_are_jittered_and_grow_to_a_bound() -> None:
-    waits = [_Waiting(300.0, 20.0, lambda _reason: None, attempts) for attempts in range(1, 40)]
-    found = [float(one(TipMoved("moved"))) for one in waits for _ in range(50)]
-    assert len(set(found)) == len(found)
-    assert max(found[:50]) <= 0.4
-    assert 8.0 < max(found[-50:]) <= 10.0
+def test_waits_are_jittered_and_follow_what_an_attempt_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    waits: list[float] = []
+    for _ in range(200):
+        waiting, now = _Waiting(300.0, 20.0, lambda _reason: None), 0.0
+        for spent in (4.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5):
+            waiting.began = now
+            waiting.begin("tip")
+            now += spent
+            waits.append(float(waiting(TipMoved("moved"))))
+    assert len(set(waits)) == len(waits)
+    first, last = waits[::7], waits[6::7]
+    assert 8.0 < max(first) <= 4.0 * 2.5  # a burst: spread over what the attempt took
+    assert 20.0 < max(last) <= 0.5 * 64  # and never over more than many short attempts
 
 
 @pytest.mark.parametrize("error", [Locked("held"), Unreachable("silent")])

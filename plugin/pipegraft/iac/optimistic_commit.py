@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import stamina
@@ -28,6 +28,16 @@ from pipegraft.iac.ports.repository import IacBatch, IacRepository
 __all__ = ["Batch", "Change", "Changes", "Read", "Rewritten", "rewrite", "rewrite_all"]
 
 T = TypeVar("T")
+
+
+_RANDOM = random.SystemRandom()
+_SHORTEST = 0.05
+_LONGEST = 10.0
+"""Seconds that an attempt takes, as far as nobody knows better."""
+_REMAINING = 0.7
+"""The share of writers who have not got through by the end of a window."""
+_WRITERS = 64
+"""How many writers at once can still find room for one attempt each between two of ours."""
 
 
 class BatchRepository(IacRepository, IacBatch, Protocol):
@@ -173,6 +183,11 @@ def _differing(wanted: Changes | None, read: Read) -> dict[str, str | None]:
 class _Waiting:
     """Whether to try again, and after how long (`stamina.retry_context`, backoff hooks).
 
+    A burst makes the server slow, so what the last attempt took spreads the writers at once. Once they are
+    spread the server is quick again, while most of them still wait: the window shrinks as they get fewer.
+    What follows is counted in attempts of the shortest kind seen: a server's slow minute must not become a
+    wait of an hour for the last ones, who have it to themselves.
+
     Arguments:
         deadline: as for `rewrite`.
         patience: as for `rewrite`.
@@ -184,37 +199,42 @@ class _Waiting:
     notice: Callable[[str], None]
     attempts: int = 0
     tip: str = ""
-    still_since: float = 0.0
+    began: float = field(default_factory=time.monotonic)
+    still_since: float = field(default_factory=time.monotonic)
+    shortest: float = _LONGEST
+    window: float = 0.0
 
-    def found(self, tip: str) -> None:
-        """Note where the branch is: while it moves, somebody gets through."""
+    def begin(self, tip: str) -> int:
+        """Note that an attempt begins, and where: while a branch moves, somebody gets through.
+
+        Returns:
+            How many attempts that makes.
+        """
+        self.attempts += 1
         if tip != self.tip:
-            self.tip, self.still_since = tip, time.monotonic()
+            self.tip, self.still_since = tip, self.began
+        return self.attempts
 
     def __call__(self, error: Exception) -> bool | float:
         """Seconds until the next attempt, with full jitter; False to give up."""
         if not isinstance(error, (TipMoved, Locked, Unreachable)):
             return False
-        if not isinstance(error, TipMoved) and time.monotonic() - self.still_since >= self.patience:
+        now = time.monotonic()
+        if not isinstance(error, TipMoved) and now - self.still_since >= self.patience:
             return False
         self.notice(error.problem.message)
-        return _RANDOM.uniform(0, min(_LONGEST, _SHORTEST * 2.0 ** min(self.attempts, 16)))
-
-
-_RANDOM = random.SystemRandom()
-_SHORTEST = 0.2
-_LONGEST = 10.0
-"""Seconds: an attempt takes some tenths of one, and a hundred writers find room for theirs in ten."""
+        spent = max(now - self.began, _SHORTEST)
+        self.shortest = min(self.shortest, spent)
+        grown = self.shortest * min(2.0 ** min(self.attempts, 16), _WRITERS)
+        self.window = max(2.5 * spent, _REMAINING * self.window, grown)
+        return _RANDOM.uniform(0, self.window)
 
 
 def _persist(repository: IacRepository, attempt: Callable[[str, int], T], waiting: _Waiting) -> T:
     """Attempt again on each new tip, until one holds or it is time to give up."""
-    waiting.still_since = time.monotonic()
     for tried in stamina.retry_context(on=waiting, attempts=None, timeout=waiting.deadline):
-        with tried:
-            waiting.attempts += 1
-            with repository.turn():
-                tip = repository.tip()
-                waiting.found(tip)
-                return attempt(tip, waiting.attempts)
+        with tried, repository.turn():
+            waiting.began = time.monotonic()
+            tip = repository.tip()
+            return attempt(tip, waiting.begin(tip))
     raise AssertionError("an attempt returns or raises")

@@ -34,6 +34,7 @@ _SETTINGS = {
     "push.followTags": "false",
     "push.recurseSubmodules": "no",
     "fetch.recurseSubmodules": "no",
+    "http.followRedirects": "false",  # our credentials would go along
     "gc.auto": "0",
     "maintenance.auto": "false",
     "protocol.version": "2",
