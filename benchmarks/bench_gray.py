@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pipegraft.appspec.environment_file import bump
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, Source
+from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, ReleaseMark, Source
 from pipegraft.core.release_store import FakeReleaseStore
 from pipegraft.core.stage import StageContext
 from pipegraft.gate.ports import State, Status, Verdict, VerdictRule

@@ -32,7 +32,7 @@ import yaml
 from fleet_files import PIPELINE, delivery
 from group_double import TOKEN, serve_group
 
-from pipegraft.core import hookspecs
+from pipegraft.app.plugins import HOOKS
 from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery
 
@@ -237,7 +237,7 @@ def test_every_input_shown_is_of_the_type_that_its_template_asks_for(block: Bloc
 
 def test_the_page_on_plugins_names_every_hook_and_every_suite() -> None:
     page = (ROOT / "docs" / "plugins.md").read_text()
-    hooks = {name for name in vars(hookspecs) if name.startswith("pipegraft_")}
+    hooks = {name for module in HOOKS for name in vars(module) if name.startswith("pipegraft_")}
     suites = {
         f"{path.stem}.{name}"
         for path in (ROOT / "plugin" / "pipegraft" / "testing").glob("*_suite.py")

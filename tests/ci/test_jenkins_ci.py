@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 
 from pipegraft import __version__
-from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.plugins import shipped_plugins
+from pipegraft.ci.hooks import CI_SYSTEMS, CiSystem
 from pipegraft.ci.jenkins import system as jenkins
 from pipegraft.ci.jenkins.grafts import step_name
 from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import PluginError
-from pipegraft.core.hookspecs import CI_SYSTEMS, STAGES
-from pipegraft.core.manager import Plugins
+from pipegraft.core.hooks import STAGES
 from pipegraft.core.plan import Plan, PlannedStage
-from pipegraft.core.plugin_values import CiSystem
 from pipegraft.core.release import Source
 from pipegraft.core.stage import Requirement, Stage, StageInputs
 from pipegraft.text.groovy import Script
@@ -46,11 +45,11 @@ def stage(name: str = "tell-people") -> Stage:
 
 @pytest.fixture
 def system() -> CiSystem:
-    return Plugins(PLUGINS, ()).get(CI_SYSTEMS, "jenkins")
+    return shipped_plugins().get(CI_SYSTEMS, "jenkins")
 
 
 def test_the_library_has_a_step_for_every_stage_third_parties_included(system: CiSystem) -> None:
-    stages = [*Plugins(PLUGINS, ()).all(STAGES).values(), stage()]
+    stages = [*shipped_plugins().all(STAGES).values(), stage()]
     files = system.templates(stages)
     steps = {step_name(one.name) for one in stages}
     assert "pipegraftTellPeople" in steps

@@ -12,13 +12,12 @@ import httpx2
 import pytest
 from gitlab_runner import Project, environment, need_runner
 
-from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.plugins import shipped_plugins
 from pipegraft.ci.gitlab import system as gitlab
 from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import EditRefused
-from pipegraft.core.hookspecs import STAGES
-from pipegraft.core.manager import Plugins
+from pipegraft.core.hooks import STAGES
 from pipegraft.core.plan import Plan, PlannedStage
 from pipegraft.demo.traffic import Traffic
 from pipegraft.demo.world import World
@@ -45,7 +44,7 @@ def _runner(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def templates() -> Mapping[str, str]:
-    return gitlab.make_templates(tuple(Plugins(PLUGINS, ()).all(STAGES).values()))
+    return gitlab.make_templates(tuple(shipped_plugins().all(STAGES).values()))
 
 
 @pytest.fixture

@@ -16,15 +16,14 @@ import pytest
 from harness import free_port, need, run, server
 
 from pipegraft.appspec.environment_file import bump, read_environment
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.appspec.ports.traffic import Backend, Route
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import RolledBack
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, Source
+from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, ReleaseMark, Source
 from pipegraft.core.release_store import FakeReleaseStore
-from pipegraft.core.stage import IacBranch, StageContext
+from pipegraft.core.stage import StageContext
 from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
 from pipegraft.gate.ports import State, Status, Verdict, VerdictRule
 from pipegraft.gray.adapters.metrics.prometheus import Options, PrometheusSource
@@ -35,6 +34,7 @@ from pipegraft.gray.stage import GrayReleaseInputs
 from pipegraft.gray.stage import run as run_stage
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.ports.repository import IacBranch
 
 pytestmark = pytest.mark.e2e
 

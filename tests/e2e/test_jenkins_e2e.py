@@ -15,12 +15,11 @@ import httpx2
 import pytest
 from harness import missing, need
 
-from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.plugins import shipped_plugins
 from pipegraft.ci.jenkins.injection import inject
 from pipegraft.ci.jenkins.system import make_library
 from pipegraft.ci.model import InjectionRequest, Mode
-from pipegraft.core.hookspecs import STAGES
-from pipegraft.core.manager import Plugins
+from pipegraft.core.hooks import STAGES
 from pipegraft.core.plan import Plan, PlannedStage
 from pipegraft.core.stage import Stage, StageInputs
 from pipegraft.demo.traffic import Traffic
@@ -127,7 +126,7 @@ def java_home() -> str:
 
 @pytest.fixture(scope="module")
 def stages() -> list[Stage]:
-    return [*Plugins(PLUGINS, ()).all(STAGES).values(), third_party()]
+    return [*shipped_plugins().all(STAGES).values(), third_party()]
 
 
 @pytest.fixture(scope="module")

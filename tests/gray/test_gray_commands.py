@@ -9,7 +9,7 @@ from gray_world import NEW, NEWER, PRODUCTION, STABLE, World
 
 from pipegraft.app.gray import GrayStatus, gray_status, tell_gray
 from pipegraft.core.errors import Held, RolledBack, UsageError
-from pipegraft.core.manager import Plugins
+from pipegraft.core.plugins import Plugins
 from pipegraft.core.project import Project
 from pipegraft.gray.machine import Command
 from pipegraft.gray.model.judgement import Answer

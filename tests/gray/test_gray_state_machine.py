@@ -17,9 +17,9 @@ from test_gray_commands import project
 
 from pipegraft.app.gray import tell_gray
 from pipegraft.appspec.environment_file import read_environment
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import Conflict, DeliveryRefused, OutsideError, Unreachable, UsageError
+from pipegraft.core.release import ReleaseMark
 from pipegraft.gate.ports import State, Verdict
 from pipegraft.gray.history import weight_of
 from pipegraft.gray.machine import Command

@@ -13,9 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipegraft.core.errors import AccessDenied, Locked, TipMoved, Unreachable, UsageError, Vetoed
-from pipegraft.core.stage import IacBranch
 from pipegraft.iac.adapters.git import open_branch
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports.repository import FakeIacRepository, IacBranch
 from pipegraft.testing.git_http import HttpGit, serve
 from pipegraft.testing.iac_suite import Clients, IacBranchSuite
 

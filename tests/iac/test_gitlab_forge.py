@@ -11,12 +11,11 @@ from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import MergeRequest
 from pipegraft.core.errors import AccessDenied, Held, Locked, TipMoved, Unreachable, UsageError, Vetoed
 from pipegraft.core.release import Source
-from pipegraft.core.stage import IacBranch
 from pipegraft.iac.adapters.forge.gitlab import GitLabBranch, open_gitlab_project
 from pipegraft.iac.adapters.forge.merge_request import MergeRequestBranch
 from pipegraft.iac.commit_message import commit_message, release_trailers
 from pipegraft.iac.optimistic_commit import Changes, rewrite
-from pipegraft.iac.ports.repository import NewerProposed
+from pipegraft.iac.ports.repository import IacBranch, NewerProposed
 from pipegraft.testing.iac_suite import Clients, IacBranchSuite
 
 FILES = {"app.yaml": "app: shop\n", "environments/production.yaml": "a: 1\n"}

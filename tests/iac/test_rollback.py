@@ -7,11 +7,10 @@ from collections.abc import Mapping
 import pytest
 
 from pipegraft.appspec.environment_file import bump
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import Conflict, UsageError
-from pipegraft.core.release import Source
+from pipegraft.core.release import ReleaseMark, Source
 from pipegraft.iac.bump.state import read_state, write_state
 from pipegraft.iac.commit_message import commit_message, release_trailers
 from pipegraft.iac.ports.repository import FakeIacRepository

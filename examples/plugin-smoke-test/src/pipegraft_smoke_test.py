@@ -10,11 +10,11 @@ from pydantic import Field
 
 from pipegraft.core.clock import Clock
 from pipegraft.core.errors import DeliveryRefused, UsageError
-from pipegraft.core.hookspecs import hookimpl
 from pipegraft.core.model import Duration
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.stage import Stage, StageContext, StageInputs
 
-PIPEGRAFT_HOOKS = "1"
+PIPEGRAFT_HOOKS = "2"
 
 
 class SmokeTestInputs(StageInputs):

@@ -14,9 +14,9 @@ from pipegraft.board.collecting import Opened, collect
 from pipegraft.board.model import Application, Board
 from pipegraft.board.telling import BoardWord, tell
 from pipegraft.core.errors import UsageError
-from pipegraft.core.stage import IacBranch
 from pipegraft.fleet.adapters.gitlab_group import open_group
 from pipegraft.iac.adapters.git import open_branch
+from pipegraft.iac.ports.repository import IacBranch
 
 __all__ = ["BoardPlaces", "read_board", "tell_board"]
 

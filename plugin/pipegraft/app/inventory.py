@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pipegraft.appspec.hooks import RESOURCE_PROVIDERS
 from pipegraft.appspec.model.spec import App, AppEnvironment
 from pipegraft.appspec.usecases.resources import resource_types
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.hookspecs import GITOPS_ENGINES, KINDS, METRIC_SOURCES, RESOURCE_PROVIDERS
-from pipegraft.core.manager import LoadedPlugin, Plugins
 from pipegraft.core.model import Model, schema_of
+from pipegraft.core.plugins import LoadedPlugin, Plugins
+from pipegraft.gate.hooks import GITOPS_ENGINES
+from pipegraft.gray.hooks import METRIC_SOURCES
 
 __all__ = ["delivery_schema", "list_plugins", "spec_schema"]
 
 
 def list_plugins(plugins: Plugins) -> tuple[LoadedPlugin, ...]:
-    """Every plugin with everything it provides.
+    """Every plugin with everything it provides, those that ship with the package first.
 
     Raises:
         PluginError: two plugins provide the same name.
     """
-    for kind in KINDS:
+    for kind in plugins.kinds.values():
         plugins.all(kind)
-    return tuple(plugins.loaded.values())
+    return tuple(sorted(plugins.loaded.values(), key=lambda one: not one.ships))
 
 
 def delivery_schema(plugins: Plugins) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipegraft.app.views.stage_page import index_page, stage_page
+from pipegraft.ci.hooks import CI_SYSTEMS
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.errors import Place, UsageError
-from pipegraft.core.hookspecs import CI_SYSTEMS, STAGES
-from pipegraft.core.manager import Plugins
+from pipegraft.core.planning import every_stage
+from pipegraft.core.plugins import Plugins
 
 __all__ = ["Generated", "generate"]
 
@@ -77,7 +78,7 @@ def generate(root: Path, plugins: Plugins) -> Generated:
 
 
 def _wanted(plugins: Plugins) -> dict[str, str]:
-    stages = tuple(plugins.all(STAGES).values())
+    stages = every_stage(plugins)
     systems = plugins.all(CI_SYSTEMS).values()
     wanted = {
         f"{_TEMPLATES}/{system.name}/{name}": text

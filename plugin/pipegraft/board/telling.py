@@ -8,9 +8,9 @@ from typing import Literal
 from pipegraft.appspec.environment_file import environment_path, read_environment
 from pipegraft.core.errors import TipMoved, UsageError
 from pipegraft.core.release import Source
-from pipegraft.core.stage import IacBranch
 from pipegraft.gray.branch import GrayBranch, GraySubject
 from pipegraft.gray.machine import move_for
+from pipegraft.iac.ports.repository import IacBranch
 
 __all__ = ["WORDS", "BoardWord", "Word", "tell"]
 

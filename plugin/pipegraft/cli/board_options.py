@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipegraft.app.boards import BoardPlaces
 from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.project import DELIVERY_FILE, read_text
+from pipegraft.core.delivery_file import DELIVERY_FILE, read_text
 
 __all__ = ["board_options", "reading_progress"]
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pipegraft.app.judge import environment_policy, judge_history, judge_releases
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
-from pipegraft.core.project import open_project
+from pipegraft.core.delivery_file import open_project
 from pipegraft.gray.record import as_data
 from pipegraft.gray.views.judgements import comparison, judgement_lines
 

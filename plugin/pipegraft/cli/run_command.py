@@ -9,7 +9,7 @@ import click
 
 from pipegraft.app.run import RunRequest, run_stages
 from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
-from pipegraft.core.project import open_project
+from pipegraft.core.delivery_file import open_project
 from pipegraft.core.views.progress import open_progress
 
 __all__ = ["command"]

@@ -145,11 +145,6 @@ class Gate(Model, extra="allow"):
     """What to do while the engine waits for a person."""
 
     @property
-    def settles(self) -> float:
-        """Seconds success must hold."""
-        return self.settle or 0.0
-
-    @property
     def options(self) -> Mapping[str, Any]:
         """The keys that belong to the engine."""
         return self.model_extra or {}

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.core.model import Model, Name
 
 __all__ = [
@@ -19,6 +18,7 @@ __all__ = [
     "GrayWatched",
     "IacCommit",
     "Release",
+    "ReleaseMark",
     "Source",
 ]
 
@@ -47,6 +47,15 @@ class BuiltImage(Model):
     builder: str
     built: bool
     """False when the registry had it already."""
+
+
+class ReleaseMark(Model):
+    """Which release something is."""
+
+    number: int = Field(ge=0)
+    """Number of the pipeline; rises."""
+    source: str = Field(min_length=1)
+    """Commit of the source repository."""
 
 
 class IacCommit(Model):

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pipegraft.core.clock import Clock, FakeClock
+from pipegraft.core.stage import Port
 
 __all__ = [
+    "ENGINE",
+    "ConnectedEngine",
     "EngineRequest",
     "FakeEngine",
     "GitOpsEngine",
@@ -114,6 +117,24 @@ class GitOpsEngine(Protocol):
 
     def explain(self) -> Sequence[str]:
         """What more there is to know, asked once at a bad end: events, last lines of logs; never raises."""
+
+
+class ConnectedEngine(NamedTuple):
+    """The engine of an environment.
+
+    Arguments:
+        engine: what is asked.
+        rule: reads its status.
+        settle: seconds that success must hold before it counts.
+    """
+
+    engine: GitOpsEngine
+    rule: VerdictRule
+    settle: float
+
+
+ENGINE: Port[[str], ConnectedEngine] = Port("gitops-engine")
+"""The GitOps engine that applies an environment."""
 
 
 class FakeEngine:

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from heapq import merge
 
 from pipegraft.appspec.environment_file import environment_path, read_environment
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import Conflict, UsageError
-from pipegraft.core.release import Source
-from pipegraft.core.stage import IacBranch
+from pipegraft.core.release import ReleaseMark, Source
 from pipegraft.iac.bump.state import (
     EnvironmentState,
     read_state,
@@ -21,7 +19,7 @@ from pipegraft.iac.bump.state import (
 )
 from pipegraft.iac.commit_message import commit_message, release_trailers
 from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
-from pipegraft.iac.ports.repository import Commit
+from pipegraft.iac.ports.repository import Commit, IacBranch
 
 __all__ = ["Rollback", "RollbackRequest", "roll_back"]
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from pipegraft.core.hookspecs import hookimpl
 from pipegraft.core.model import Duration, Name
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.stage import Requirement, Stage, StageContext, StageInputs
 from pipegraft.iac.bump.apply import prepare_bump, record_bump, record_newer, show_bump
 from pipegraft.iac.optimistic_commit import rewrite
-from pipegraft.iac.ports.repository import NewerProposed
+from pipegraft.iac.ports.repository import IAC, NewerProposed
 
 __all__ = ["STAGE", "IacBumpInputs", "pipegraft_stages"]
 
@@ -43,7 +43,7 @@ def run(context: StageContext, inputs: IacBumpInputs) -> None:
         Vetoed: an image lacks the provenance that the environment requires.
         OutsideError: the repository or the registry did not answer.
     """
-    branch = context.connections.iac()
+    branch = context.open(IAC)
     edit = prepare_bump(
         context,
         branch,

@@ -15,16 +15,22 @@ from pydantic import Field
 
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import BuildFailed, DeliveryRefused, OutsideError, PipegraftError, UsageError
-from pipegraft.core.hookspecs import hookimpl
 from pipegraft.core.model import Name
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.release import BuiltImage
 from pipegraft.core.stage import Requirement, Stage, StageContext, StageInputs
 from pipegraft.images.attest import attest
 from pipegraft.images.attestations import BuildFacts
 from pipegraft.images.build_log import plain_line
 from pipegraft.images.build_request import BuildSettings, PreparedBuild, prepare_build
-from pipegraft.images.ports.builders import BuildRequest, FoundPackages, ImageBuilder, ImageToSign
-from pipegraft.images.ports.registry import Descriptor, Registry
+from pipegraft.images.ports.builders import (
+    IMAGE_BUILDER,
+    BuildRequest,
+    FoundPackages,
+    ImageBuilder,
+    ImageToSign,
+)
+from pipegraft.images.ports.registry import REGISTRY, REGISTRY_AT, Descriptor, Registry
 from pipegraft.images.reference import ImageReference
 
 __all__ = ["STAGE", "ImageBuildInputs", "pipegraft_stages"]
@@ -140,14 +146,14 @@ class _Worker:
         self._inputs = inputs
         self._order = order
         self._root = str(context.root.resolve())
-        self._registry = context.connections.registry()
+        self._registry = context.open(REGISTRY)
         self._builders: dict[str, tuple[str, ImageBuilder]] = {
-            name: context.connections.builder(name) for name in order
+            name: context.open(IMAGE_BUILDER, name) for name in order
         }
         self._settings = BuildSettings(
             context.delivery,
             context.root,
-            context.connections.registry,
+            lambda address: context.open(REGISTRY_AT, address),
             (f"commit-{self._source.commit[:12]}", *inputs.tags),
             inputs.platform,
             inputs.resolve_bases,
@@ -233,8 +239,9 @@ class _Worker:
         return str(reference.rooted(self._root))
 
     def _sign(self, image: Descriptor, request: BuildRequest) -> None:
-        self._context.connections.sign(
-            ImageToSign(
+        self._context.ask(
+            "pipegraft_sign_image",
+            image=ImageToSign(
                 self._context.delivery.app,
                 request.component,
                 self._reference(request.repository, image),
@@ -242,7 +249,7 @@ class _Worker:
                 self._registry,
                 request.repository,
                 self._source.commit,
-            )
+            ),
         )
 
     def _attest(

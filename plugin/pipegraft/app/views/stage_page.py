@@ -8,8 +8,8 @@ from typing import Any
 
 import jinja2
 
+from pipegraft.ci.hooks import UsageExample
 from pipegraft.core.model import keys_of
-from pipegraft.core.plugin_values import UsageExample
 from pipegraft.core.stage import Stage
 
 __all__ = ["index_page", "stage_page"]

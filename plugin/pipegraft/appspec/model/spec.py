@@ -33,6 +33,7 @@ from pipegraft.appspec.model.traits import (
 )
 from pipegraft.core.delivery import Intimacy
 from pipegraft.core.model import Breach, Model, Name, one_of, rule
+from pipegraft.core.release import ReleaseMark
 
 __all__ = [
     "SET_BY_US",
@@ -44,7 +45,6 @@ __all__ = [
     "GrayBlock",
     "Policies",
     "Reference",
-    "ReleaseMark",
 ]
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -233,15 +233,6 @@ class App(Model):
     components: Mapping[Name, AppComponent] = Field(min_length=1)
     resources: Mapping[Name, baas.Resource] = {}
     """What it uses and does not run itself."""
-
-
-class ReleaseMark(Model):
-    """Which release something is."""
-
-    number: int = Field(ge=0)
-    """Number of the pipeline; rises."""
-    source: str = Field(min_length=1)
-    """Commit of the source repository."""
 
 
 class GrayBlock(Model):

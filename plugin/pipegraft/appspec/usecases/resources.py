@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pipegraft.appspec.hooks import RESOURCE_PROVIDERS
 from pipegraft.appspec.ports.resources import ResourceProvider, ResourceType
 from pipegraft.core.errors import PluginError
-from pipegraft.core.hookspecs import RESOURCE_PROVIDERS
-from pipegraft.core.manager import Plugins
 from pipegraft.core.model import schema_of
+from pipegraft.core.plugins import Plugins
 
 __all__ = ["describe_types", "load_providers", "resource_types"]
 

@@ -17,12 +17,12 @@ from pipegraft.ci.gitlab.eject import eject
 from pipegraft.ci.gitlab.include_graft import MANIFEST
 from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.gitlab.manifest import RULES, RUNNER_VARIABLES, read_settings
+from pipegraft.ci.hooks import CiSystem, UsageExample
 from pipegraft.ci.model import Injection, InjectionRequest
 from pipegraft.ci.provision import provision
 from pipegraft.core.errors import PluginError
-from pipegraft.core.hookspecs import hookimpl
 from pipegraft.core.model import keys_of
-from pipegraft.core.plugin_values import CiSystem, UsageExample
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.release import Source
 from pipegraft.core.stage import Stage
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from pipegraft import __version__
+from pipegraft.ci.hooks import CiSystem
 from pipegraft.ci.jenkins.grafts import literal, step_name
 from pipegraft.ci.jenkins.injection import eject, inject
 from pipegraft.ci.jenkins.library import library_version
 from pipegraft.core.errors import PluginError
-from pipegraft.core.hookspecs import hookimpl
 from pipegraft.core.model import keys_of
-from pipegraft.core.plugin_values import CiSystem
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.release import Source
 from pipegraft.core.stage import Stage
 from pipegraft.text.groovy import parse

@@ -14,10 +14,10 @@ from pydantic import Field
 from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Answer, Http
 from pipegraft.core.errors import OutsideError, PipegraftError, Unreachable, UsageError
-from pipegraft.core.hookspecs import hookimpl
 from pipegraft.core.model import Breach, Model, rule
-from pipegraft.core.plugin_values import GitOpsEnginePlugin
+from pipegraft.core.plugins import hookimpl
 from pipegraft.engine.verdict import verdict
+from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 
 __all__ = ["EmbeddedEngine", "EmbeddedOptions", "pipegraft_gitops_engines"]

@@ -13,11 +13,11 @@ from pydantic import Field
 from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Http
 from pipegraft.core.errors import Unreachable
-from pipegraft.core.hookspecs import hookimpl
 from pipegraft.core.model import Breach, Model, rule
-from pipegraft.core.plugin_values import MetricSourcePlugin
+from pipegraft.core.plugins import hookimpl
 from pipegraft.engine.adapters.proxy.metrics import samples_of
 from pipegraft.gray.counters import increase
+from pipegraft.gray.hooks import MetricSourcePlugin
 from pipegraft.gray.model.observation import ArmCounts, Histogram
 from pipegraft.gray.ports.metrics import Arms, MetricRequest
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pipegraft.ci.usecases.inject import InjectOptions
 from pipegraft.core.errors import PipegraftError
-from pipegraft.core.manager import Plugins
+from pipegraft.core.plugins import Plugins
 from pipegraft.core.progress import Event, Progress
 from pipegraft.fleet.model import ForgeProject
 from pipegraft.fleet.usecases.edits import Edit, Editor, Reader, injecting

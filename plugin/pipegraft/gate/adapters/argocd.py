@@ -8,11 +8,11 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from pipegraft.core.errors import PipegraftError, UsageError
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import GitOpsEnginePlugin
+from pipegraft.core.plugins import hookimpl
 from pipegraft.gate.adapters.argocd_cluster import ClusterApplications
 from pipegraft.gate.adapters.argocd_options import ArgoCdOptions
 from pipegraft.gate.adapters.argocd_server import open_server
+from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 from pipegraft.gate.verdicts.argocd import APPLIED, applied, verdicts
 from pipegraft.kubernetes.adapters.cluster import open_cluster

@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import Field
 
 from pipegraft.core.errors import AccessDenied, UsageError
-from pipegraft.core.hookspecs import hookimpl
 from pipegraft.core.model import Breach, rule
-from pipegraft.core.plugin_values import GitOpsEnginePlugin
+from pipegraft.core.plugins import hookimpl
 from pipegraft.gate.adapters.cluster_reader import WORKLOADS, ClusterReader, Reference
+from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 from pipegraft.gate.verdicts.conditions import condition, name_of
 from pipegraft.gate.verdicts.flux import REQUESTED, is_answered, is_younger, verdicts

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.core.configuration import parse_document
 from pipegraft.core.model import Model, Name
+from pipegraft.core.release import ReleaseMark
 from pipegraft.text.yaml import Put, Remove, apply
 from pipegraft.text.yaml.changes import Value
 

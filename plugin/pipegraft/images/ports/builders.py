@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from pipegraft.core.stage import Port
 from pipegraft.images.ports.registry import Descriptor, Registry
 
 __all__ = [
+    "IMAGE_BUILDER",
     "BaseImage",
     "BuildExtras",
     "BuildRequest",
@@ -198,6 +200,10 @@ class ImageBuilder(Protocol):
             BuildFailed: the component's own fault.
             Unreachable, AccessDenied: the daemon's or the registry's.
         """
+
+
+IMAGE_BUILDER: Port[[str], tuple[str, ImageBuilder]] = Port("image-builder")
+"""Name and builder for a component."""
 
 
 class FakeImageBuilder:

@@ -10,9 +10,19 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from pipegraft.core.errors import Unreachable
+from pipegraft.core.stage import Port
 from pipegraft.text.limits import load_json
 
-__all__ = ["Descriptor", "FakeRegistry", "Referrer", "Referrers", "ReferringRegistry", "Registry"]
+__all__ = [
+    "REGISTRY",
+    "REGISTRY_AT",
+    "Descriptor",
+    "FakeRegistry",
+    "Referrer",
+    "Referrers",
+    "ReferringRegistry",
+    "Registry",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,12 @@ class Referrers(Protocol):
 
 class ReferringRegistry(Registry, Referrers, Protocol):
     """A registry that also lists what refers to its images."""
+
+
+REGISTRY: Port[[], ReferringRegistry] = Port("registry")
+"""The delivery's own registry."""
+REGISTRY_AT: Port[[str], ReferringRegistry] = Port("registry-at")
+"""The registry at an address."""
 
 
 class FakeRegistry:

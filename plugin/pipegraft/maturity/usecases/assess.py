@@ -20,9 +20,9 @@ from pipegraft.core.adapters.files import write_together
 from pipegraft.core.adapters.git_command import GitCommand
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import PipegraftError, Place, UsageError
-from pipegraft.core.hookspecs import MATURITY_SIGNALS
-from pipegraft.core.manager import Plugins
+from pipegraft.core.plugins import Plugins
 from pipegraft.iac.adapters.git import GitBranch
+from pipegraft.maturity.hooks import MATURITY_SIGNALS
 from pipegraft.maturity.model import Answer, Signal
 from pipegraft.maturity.ports import DeliveryPace, Iac
 from pipegraft.maturity.stages import Assessed, Assessment, assess

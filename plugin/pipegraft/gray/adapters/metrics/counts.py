@@ -17,10 +17,10 @@ from pydantic import Field
 
 from pipegraft.core.errors import Unreachable, UsageError
 from pipegraft.core.faults import read_json
-from pipegraft.core.hookspecs import hookimpl
 from pipegraft.core.model import Duration, Model, RelativePath
-from pipegraft.core.plugin_values import MetricSourcePlugin
+from pipegraft.core.plugins import hookimpl
 from pipegraft.gray.counters import increase
+from pipegraft.gray.hooks import MetricSourcePlugin
 from pipegraft.gray.model.observation import ArmCounts
 from pipegraft.gray.ports.metrics import Arms, MetricRequest
 

@@ -10,11 +10,11 @@ from itertools import pairwise
 from pydantic import Field
 
 from pipegraft.core.errors import UsageError
-from pipegraft.core.hookspecs import hookimpl
 from pipegraft.core.model import Breach, Duration, Model, rule
-from pipegraft.core.plugin_values import MetricSourcePlugin
+from pipegraft.core.plugins import hookimpl
 from pipegraft.gray.adapters.metrics.prometheus_api import Labels, PrometheusApi, ServerOptions
 from pipegraft.gray.counters import increase
+from pipegraft.gray.hooks import MetricSourcePlugin
 from pipegraft.gray.model.observation import ArmCounts, Histogram
 from pipegraft.gray.ports.metrics import Arms, MetricRequest
 

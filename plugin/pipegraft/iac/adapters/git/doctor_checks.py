@@ -10,8 +10,9 @@ from pathlib import Path
 
 from pipegraft.core.adapters.git_command import GitCommand
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugins import hookimpl
 from pipegraft.iac.adapters.git import GitBranch
+from pipegraft.iac.ports.repository import IAC
 
 __all__ = ["pipegraft_examinations"]
 
@@ -23,7 +24,7 @@ def run(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
     """The program, then the branch: its tip is read, and a push that changes nothing is tried, not done."""
     yield _program()
     yield from _key_files(patient)
-    iac, branch = patient.delivery.iac, patient.connections.iac()
+    iac, branch = patient.delivery.iac, patient.open(IAC)
     subject = f"IaC branch {iac.branch}"
     tip = branch.tip()
     yield Diagnosis(subject, Health.GOOD, f"can be read: it is at {tip[:12]}")

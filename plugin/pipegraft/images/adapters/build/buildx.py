@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipegraft.core.errors import BuildFailed, Unreachable, UsageError
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import ImageBuilderPlugin
+from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.build.base import read_base
 from pipegraft.images.adapters.build.context import context_blocks
 from pipegraft.images.adapters.build.saved import push_saved
 from pipegraft.images.build_context import DOCKERFILE
+from pipegraft.images.hooks import ImageBuilderPlugin
 from pipegraft.images.ports.builders import BuildRequest
 from pipegraft.images.ports.registry import Descriptor, Registry
 

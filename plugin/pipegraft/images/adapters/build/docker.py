@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipegraft.core.adapters.streams import stream_of
 from pipegraft.core.errors import BuildFailed, OutsideError
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import ImageBuilderPlugin
+from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.build.base import read_base
 from pipegraft.images.adapters.build.context import context_blocks
 from pipegraft.images.adapters.build.saved import push_saved
 from pipegraft.images.adapters.docker_engine import connect, translated
 from pipegraft.images.build_context import DOCKERFILE
 from pipegraft.images.dockerfile import read_dockerfile
+from pipegraft.images.hooks import ImageBuilderPlugin
 from pipegraft.images.ports.builders import BuildRequest
 from pipegraft.images.ports.registry import Descriptor, Registry
 

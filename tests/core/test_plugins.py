@@ -1,28 +1,33 @@
+"""What is installed is found, kept apart by kind, and named when it does not work."""
+
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pipegraft.app.builtins import PLUGINS
-from pipegraft.core import hookspecs
+from pipegraft.app.plugins import HOOKS, installed_plugins, shipped_plugins
+from pipegraft.core import hooks
 from pipegraft.core.errors import PluginError, Unreachable, UsageError
-from pipegraft.core.hookspecs import KINDS, STAGES, hookimpl
-from pipegraft.core.manager import Builtin, Plugins
-from pipegraft.core.progress import Event, RecordingProgress
-from pipegraft.core.stage import Stage, StageContext
+from pipegraft.core.hooks import STAGES
+from pipegraft.core.plugins import HOOKS_VERSION, Plugins, hookimpl
+from pipegraft.core.stage import Stage
+from pipegraft.testing.stage_suite import FakeConnections, stage_context
 
 
 class Entry:
     """An entry point as `importlib.metadata` gives it."""
 
-    def __init__(self, name: str, loaded: object) -> None:
+    def __init__(self, name: str, loaded: object, group: str = "pipegraft", dist: str = "") -> None:
         self.name = name
+        self.group = group
         self.value = f"acme_{name}:plugin"
-        self.dist = SimpleNamespace(name=f"acme-{name}", version="1.2")
+        self.dist = SimpleNamespace(name=dist or f"acme-{name}", version="1.2")
         self._loaded = loaded
 
     def load(self) -> object:
@@ -42,16 +47,16 @@ def stage(name: str) -> Stage:
     return Stage(name=name, summary=name, run=lambda _context, _inputs: None)
 
 
-def load(*entries: Entry, builtins: tuple[Builtin, ...] = ()) -> Plugins:
-    return Plugins(builtins, entries)  # type: ignore[arg-type]
+def load(*entries: Any) -> Plugins:
+    return Plugins([hooks], entries)
 
 
 @pytest.fixture
-def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Builtin, ...]:
-    """Two plugins of the package that each yield a stage, and one that vetoes."""
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[EntryPoint, ...]:
+    """Two plugins of a package that each yield a stage, and one that vetoes; all ship, as it were."""
     for name in ("one", "two"):
         text = f"""
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.stage import Stage
 
 @hookimpl
@@ -60,15 +65,20 @@ def pipegraft_stages():
 """
         (tmp_path / f"shipped_{name}.py").write_text(text)
     (tmp_path / "shipped_guard.py").write_text(
-        "from pipegraft.core.hookspecs import hookimpl\n@hookimpl\ndef pipegraft_veto(): return 'no'\n"
+        "from pipegraft.core.plugins import hookimpl\n@hookimpl\ndef pipegraft_veto(): return 'no'\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("one", "two", "guard"):
         monkeypatch.delitem(sys.modules, f"shipped_{name}", raising=False)
-    return (
-        Builtin("shipped_one", "stage stage-one"),
-        Builtin("shipped_two", "stage stage-two"),
-        Builtin("shipped_guard"),
+    dist = SimpleNamespace(name="pipegraft", version="1")
+    return tuple(
+        entry._for(dist)
+        for entry in (
+            EntryPoint("stage-one", "shipped_one", "pipegraft.stages"),
+            EntryPoint("stage-two", "shipped_two", "pipegraft.stages"),
+            EntryPoint("guard", "shipped_guard", "pipegraft"),
+            EntryPoint("elsewhere", "no_such_module", "other"),
+        )
     )
 
 
@@ -76,42 +86,63 @@ def imported() -> set[str]:
     return {name for name in sys.modules if name.startswith("shipped_")}
 
 
-def test_what_ships_is_imported_when_it_is_needed(shipped: tuple[Builtin, ...]) -> None:
-    plugins = load(builtins=shipped)
+def test_what_a_kind_has_a_group_for_is_imported_when_it_is_asked_for(
+    shipped: tuple[EntryPoint, ...],
+) -> None:
+    plugins = load(*shipped)
     assert imported() == {"shipped_guard"}
     assert plugins.get(STAGES, "stage-two").name == "stage-two"
     assert imported() == {"shipped_guard", "shipped_two"}
     assert list(plugins.all(STAGES)) == ["stage-one", "stage-two"]
-    assert plugins.vetoes(None, None) == [("shipped_guard", "no")]  # type: ignore[arg-type]
+    assert [(name, call()) for name, call in plugins.calls("pipegraft_veto")] == [("shipped_guard", "no")]
 
 
-def test_a_third_partys_name_is_compared_with_what_ships(shipped: tuple[Builtin, ...]) -> None:
-    plugins = load(Entry("mine", plugin(pipegraft_stages=lambda: [stage("stage-two")])), builtins=shipped)
-    with pytest.raises(PluginError, match="'stage-two': shipped_two \\(pipegraft\\) and mine"):
-        plugins.get(STAGES, "stage-two")
+def test_a_value_may_be_called_otherwise_than_its_entry_point() -> None:
+    entry = Entry(
+        "several", plugin(pipegraft_stages=lambda: [stage("one"), stage("two")]), "pipegraft.stages"
+    )
+    assert load(entry).get(STAGES, "two").name == "two"
 
 
-def test_a_third_partys_values_come_after_what_ships(shipped: tuple[Builtin, ...]) -> None:
-    plugins = load(Entry("mine", plugin(pipegraft_stages=lambda: [stage("own")])), builtins=shipped)
+def test_one_module_may_stand_in_several_groups() -> None:
+    module = plugin(pipegraft_stages=lambda: [stage("one")])
+    plugins = load(Entry("one", module, "pipegraft.stages"), Entry("one", module))
+    assert list(plugins.all(STAGES)) == ["one"]
+    assert [one.error for one in plugins.loaded.values()] == [""]
+
+
+@pytest.mark.parametrize("group", ["pipegraft", "pipegraft.stages"])
+def test_a_third_partys_name_is_compared_with_what_ships(shipped: tuple[EntryPoint, ...], group: str) -> None:
+    mine = Entry("mine", plugin(pipegraft_stages=lambda: [stage("stage-two")]), group)
+    with pytest.raises(PluginError, match="'stage-two': shipped_two \\(pipegraft\\) and "):
+        load(mine, *shipped).get(STAGES, "stage-two")
+
+
+def test_a_third_partys_values_come_after_what_ships(shipped: tuple[EntryPoint, ...]) -> None:
+    plugins = load(Entry("mine", plugin(pipegraft_stages=lambda: [stage("own")])), *shipped)
     assert list(plugins.all(STAGES)) == ["stage-one", "stage-two", "own"]
 
 
-def test_the_table_of_what_ships_says_what_it_provides() -> None:
-    for builtin in PLUGINS:
-        plugins = Plugins([builtin], ())
-        for kind in KINDS:
-            plugins.all(kind)
-        module = sys.modules[builtin.module]
-        hooks = {name for name in dir(module) if name.startswith("pipegraft_")}
-        assert plugins.loaded[builtin.module].provides == list(builtin.provides), builtin.module
-        assert not builtin.provides or hooks <= {kind.hook for kind in KINDS}, builtin.module
+def test_a_group_that_is_no_hook_is_named_with_those_that_are() -> None:
+    plugins = load(Entry("mine", plugin(), "pipegraft.stage"))
+    (refused,) = plugins.loaded.values()
+    assert refused.error.startswith("there is no group 'pipegraft.stage'; there are: pipegraft, ")
+    assert "pipegraft.stages" in refused.error
+
+
+def test_everything_that_ships_is_what_its_entry_points_say() -> None:
+    plugins = shipped_plugins()
+    for kind in plugins.kinds.values():
+        assert plugins.all(kind), kind.hook
+    assert [one.error for one in plugins.loaded.values() if one.error] == []
+    assert all(one.provides or "." in one.name for one in plugins.loaded.values())
 
 
 def test_an_installed_plugin_is_found_where_its_distribution_lies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "acme.py").write_text(
-        "from pipegraft.core.hookspecs import hookimpl\nfrom pipegraft.core.stage import Stage\n"
+        "from pipegraft.core.plugins import hookimpl\nfrom pipegraft.core.stage import Stage\n"
         "@hookimpl\ndef pipegraft_stages(): yield Stage(name='acme', summary='', run=print)\n"
     )
     info = tmp_path / "acme-1.0.dist-info"
@@ -119,7 +150,7 @@ def test_an_installed_plugin_is_found_where_its_distribution_lies(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[pipegraft]\nacme = acme\n")
     monkeypatch.syspath_prepend(tmp_path)
-    plugins = Plugins()
+    plugins = installed_plugins()
     assert "acme" in plugins.all(STAGES)
     assert plugins.loaded["acme"].origin == "acme 1.0"
 
@@ -206,44 +237,21 @@ def test_a_near_miss_is_suggested() -> None:
         plugins.get(STAGES, "smoketest")
 
 
-def test_observers_and_guards_get_only_what_they_ask_for() -> None:
-    seen: list[object] = []
-
-    def starting(stage: Stage) -> None:
-        seen.append(stage.name)
-
-    def finished(error: Exception | None) -> None:
-        raise RuntimeError("observer broke")
-
-    def guard(context: StageContext) -> str:
-        raise RuntimeError("cannot say")
-
-    plugins = load(
-        Entry("watch", plugin(pipegraft_stage_starting=starting, pipegraft_stage_finished=finished)),
-        Entry("guard", plugin(pipegraft_veto=guard)),
-        Entry("calm", plugin(pipegraft_veto=lambda stage: None)),
-    )
-    progress = RecordingProgress()
-    context: Any = SimpleNamespace(
-        report=lambda kind, message: progress.events.append((kind, message))  # type: ignore[arg-type]
-    )
-    plugins.starting(context, stage("one"))
-    plugins.finished(context, stage("one"), None)
-    assert seen == ["one"]
-    assert progress.events == [
-        ("warning", "plugin watch: pipegraft_stage_finished: RuntimeError: observer broke")
-    ]
-    assert plugins.vetoes(context, stage("one")) == [
-        ("guard", "it could not decide: RuntimeError: cannot say")
-    ]
-
-
 def test_every_hook_that_yields_values_has_its_kind() -> None:
     asked = {
-        f"pipegraft_{name}" for name in ("stage_starting", "stage_finished", "event", "sign_image", "veto")
+        f"pipegraft_{name}"
+        for name in (
+            "stage_starting",
+            "stage_finished",
+            "event",
+            "sign_image",
+            "veto",
+            "taken_back",
+            "gate_refused",
+        )
     }
-    hooks = {name for name in vars(hookspecs) if name.startswith("pipegraft_")}
-    assert {kind.hook for kind in KINDS} == hooks - asked
+    specified = {name for module in HOOKS for name in vars(module) if name.startswith("pipegraft_")}
+    assert Plugins(HOOKS, ()).kinds.keys() == specified - asked
 
 
 @pytest.mark.parametrize(
@@ -258,28 +266,9 @@ def test_a_stage_checks_itself(options: dict[str, Any], message: str) -> None:
         Stage(summary="", run=lambda _context, _inputs: None, **options)
 
 
-def test_listeners_hear_every_event_and_a_broken_one_is_named_once() -> None:
-    heard: list[tuple[str, str]] = []
-
-    def event(app: str, event: Event) -> None:
-        heard.append((app, event.kind))
-
-    def broken() -> None:
-        raise RuntimeError("no line")
-
-    plugins = load(
-        Entry("mine", plugin(pipegraft_event=event)), Entry("other", plugin(pipegraft_event=broken))
-    )
-    assert plugins.hear("shop", Event("commit", "weight 10")) == [
-        "plugin other: pipegraft_event: RuntimeError: no line"
-    ]
-    assert plugins.hear("shop", Event("judgement", "pass")) == []
-    assert heard == [("shop", "commit"), ("shop", "judgement")]
-
-
 @pytest.mark.parametrize(
     ("version", "advice"),
-    [("0", "install a newer version of acme-theirs"), ("2", "upgrade pipegraft")],
+    [("1", "install a newer version of acme-theirs"), ("3", "upgrade pipegraft")],
     ids=["an old plugin", "an old pipegraft"],
 )
 def test_a_plugin_for_other_hooks_is_refused_and_says_what_to_upgrade(version: str, advice: str) -> None:
@@ -289,13 +278,21 @@ def test_a_plugin_for_other_hooks_is_refused_and_says_what_to_upgrade(version: s
     assert list(plugins.all(STAGES)) == ["ours"]
     error, fix = plugins.loaded["theirs"].error, plugins.loaded["theirs"].fix
     assert f"written for version {version} of the hooks" in error
-    assert f"hooks of version {hookspecs.HOOKS_VERSION}" in error
+    assert f"hooks of version {HOOKS_VERSION}" in error
     assert fix == f"{advice}, or uninstall acme-theirs"
+
+
+def test_a_plugin_that_imports_what_version_1_had_is_told_what_to_change() -> None:
+    missing = ModuleNotFoundError("No module named 'pipegraft.hookspecs'", name="pipegraft.hookspecs")
+    plugins = load(Entry("theirs", missing))
+    assert "written for other hooks: No module named 'pipegraft.hookspecs'" in plugins.loaded["theirs"].error
+    assert "hooks of version 2" in plugins.loaded["theirs"].error
+    assert "below 'From version 1 to 2'" in plugins.loaded["theirs"].fix
 
 
 def test_a_plugin_for_these_hooks_is_taken() -> None:
     module = plugin(pipegraft_stages=lambda: [stage("theirs")])
-    module.PIPEGRAFT_HOOKS = hookspecs.HOOKS_VERSION  # type: ignore[attr-defined]
+    module.PIPEGRAFT_HOOKS = HOOKS_VERSION  # type: ignore[attr-defined]
     assert list(load(Entry("theirs", module)).all(STAGES)) == ["theirs"]
 
 
@@ -304,36 +301,33 @@ def test_a_hook_that_does_not_exist_is_named_with_the_version_of_the_hooks() -> 
     error = plugins.loaded["theirs"].error
     assert "unknown hook 'pipegraft_stage'" in error
     assert "\n" not in error
-    assert f"hooks of version {hookspecs.HOOKS_VERSION}" in error
+    assert f"hooks of version {HOOKS_VERSION}" in error
 
 
-def test_every_signer_is_asked_and_a_broken_one_is_named() -> None:
+def test_every_plugin_that_a_stage_asks_answers_and_a_broken_one_is_named(tmp_path: Path) -> None:
     signed: list[str] = []
-    image: Any = SimpleNamespace(component="web")
-    plugins = load(
-        Entry("mine", plugin(pipegraft_sign_image=lambda image: signed.append(image.component))),
-        Entry("other", plugin(pipegraft_sign_image=lambda image: 1 / 0)),
-    )
-    with pytest.raises(PluginError, match="plugin other could not sign 'web': ZeroDivisionError"):
-        plugins.sign(image)
+    mine = plugin(pipegraft_sign_image=lambda image: signed.append(image.component))
+    broken = plugin(pipegraft_sign_image=lambda image: 1 / 0)
+    context = stage_context(tmp_path, connections=FakeConnections(listeners=[mine, broken]))
+    with pytest.raises(PluginError, match="pipegraft_sign_image failed: ZeroDivisionError"):
+        context.ask("pipegraft_sign_image", image=SimpleNamespace(component="web"))
     assert signed == ["web"]
 
 
-def test_a_signers_own_error_keeps_its_exit_code() -> None:
+def test_an_error_for_people_keeps_its_exit_code(tmp_path: Path) -> None:
     def refuse() -> None:
         raise Unreachable("no answer")
 
+    connections = FakeConnections(listeners=[plugin(pipegraft_sign_image=refuse)])
     with pytest.raises(Unreachable, match="no answer"):
-        load(Entry("mine", plugin(pipegraft_sign_image=refuse))).sign(SimpleNamespace(component="web"))  # type: ignore[arg-type]
+        stage_context(tmp_path, connections=connections).ask("pipegraft_sign_image", image=None)
 
 
-def test_threads_may_ask_at_once(shipped: tuple[Builtin, ...]) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
+def test_threads_may_ask_at_once(shipped: tuple[EntryPoint, ...]) -> None:
     for _ in range(20):
         for name in ("one", "two"):
             sys.modules.pop(f"shipped_{name}", None)
-        plugins = load(builtins=shipped)
+        plugins = load(*shipped)
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(lambda _n, plugins=plugins: list(plugins.all(STAGES)), range(8)))
         assert found == [["stage-one", "stage-two"]] * 8
