@@ -78,7 +78,7 @@ def _verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
 
 def _delivery() -> Delivery:
     metrics = [{"source": "fake"}, {"source": "fake", "name": "latency", "kind": "latency"}]
-    gray = {"steps": [1, 5, 10, 25, 50], "interval": "2s", "metrics": metrics}
+    gray = {"steps": [1, 5, 10, 25, 50], "interval": "2s", "warm-up": "0s", "metrics": metrics}
     gray["weight-tolerance"] = 1000  # the scripted requests know nothing of weights
     return Delivery.model_validate(
         {

@@ -179,7 +179,13 @@ def delivery(url: str) -> Delivery:
     requests = 'sum(increase(pipegraft_proxy_requests_total{backend="web{suffix}"}[{window}]))'
     errors = requests.replace('"}[', '",code=~"5.."}[')
     metric = {"source": "prometheus", "url": url, "requests": requests, "errors": errors, "floor": 0.05}
-    gray = {"steps": [20, 50], "interval": "3s", "deadline": "60s", "metrics": [{**metric, "lag": "1s"}]}
+    gray = {
+        "steps": [20, 50],
+        "interval": "3s",
+        "warm-up": "0s",
+        "deadline": "60s",
+        "metrics": [{**metric, "lag": "1s"}],
+    }
     return Delivery.model_validate(
         {
             "app": "shop",

@@ -325,7 +325,7 @@ class GrayReleases(RuleBasedStateMachine):
             assert (
                 (weight == 0 and reason == "gray is deployed and gets no requests yet")
                 or (judged and reason == "pass")
-                or (judged and reason.startswith("too late; going on") and self.policy == "promote")
+                or (judged and reason == "unproven: too late" and self.policy == "promote")
                 or reason in ("approved by ann", "skipped by ann")
             ), told
         elif step == "rollback":
@@ -345,7 +345,13 @@ class GrayReleases(RuleBasedStateMachine):
     def what_is_judged_is_live(self, message: str) -> None:
         """A driver only goes on while the engine has the very weight live, and well, that it judged."""
         _step, reason, _observed = read_commit(Commit("", None, message))
-        goes_on = ("pass", "fail", "too late", "gray is deployed and gets no requests yet")
+        goes_on = (
+            "pass",
+            "fail",
+            "too late",
+            "unproven: too late",
+            "gray is deployed and gets no requests yet",
+        )
         if reason.partition(";")[0] in goes_on:
             assert self.world.engine.verdict(self.world.engine.live[-1]).state is State.SUCCEEDED, message
             live, now = (

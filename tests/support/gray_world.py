@@ -107,7 +107,8 @@ class World:
         self.rollout = FakeRollout(RolloutSeen(None))
         self.reads: RolloutRule = lambda _seen, _ours, _since: RolloutVerdict(RolloutPhase.PROMOTED, "done")
         self.connections = _Connections(self)
-        declared = {"steps": [10, 50], "interval": "60s", "metrics": [{"source": "fake"}], **gray}
+        usual = {"steps": [10, 50], "interval": "60s", "warm-up": "0s", "on-inconclusive": "rollback"}
+        declared = {**usual, "metrics": [{"source": "fake"}], **gray}
         self.stepwise = "rollout" not in declared
         declared.setdefault("weight-tolerance", 1000)  # the scripted requests know nothing of weights
         self.delivery = Delivery.model_validate(

@@ -181,8 +181,8 @@ def _replay(shown: str, release: RecordedRelease, name: str, plugins: Plugins, *
         if decides:
             raise
         return Replay(shown, name, (), refusal=error.problem.message)
-    last = steps[-1].judgement.answer
-    goes_on = last is Answer.PASS or (last is Answer.INCONCLUSIVE and policy.on_inconclusive == "promote")
+    last = steps[-1].judgement
+    goes_on = last.answer is Answer.PASS or (last.expired and policy.outcome(last) == "promote")
     return Replay(shown, name, tuple(steps), goes_on=goes_on, decides=decides)
 
 

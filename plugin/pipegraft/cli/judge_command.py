@@ -49,8 +49,8 @@ def command(
     --env names one. The format is in docs/judging.md. With --last the commits of the environment's own
     releases say what was observed, and delivery.yaml the policy: change it there and judge again.
 
-    Exit code 0 when the judge would let every release go on; 1 when one fails, or stays inconclusive and
-    its policy does not say `on-inconclusive: promote`. With --compare, the policy's judge decides.
+    Exit code 0 when the judge would let every release go on; 1 when one fails, or is undecided at its
+    end and its policy does not let it go on. With --compare, the policy's judge decides.
     """
     if bool(files) == (last is not None):
         raise click.UsageError("expected FILEs of recorded releases, or --last N for those of the history")

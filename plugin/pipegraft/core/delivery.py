@@ -170,8 +170,9 @@ class Metric(Model, extra="allow"):
     """How much worse, relative to stable, still counts as equal."""
     margin: float = Field(default=1.0, ge=0)
     """A step passes once gray is surely less than this much worse, relative to stable."""
-    floor: float = Field(default=0.01, ge=0)
-    """A share (or value) of gray at most this is good whatever stable's is."""
+    floor: float | None = Field(default=None, ge=0, lt=1)
+    """A share of gray's requests at most this is good whatever stable's is: 0.05 is 5%. If absent it follows
+    stable: about twice its rate, 1% at most, and for `latency` at most what lies beyond the `quantile`."""
     minimum: float | None = None
     """For the judge `threshold`: gray may not be lower."""
     maximum: float | None = None
@@ -200,7 +201,12 @@ class Gray(Model):
     interval: Duration = Field(default=300.0, gt=0)
     """How long traffic is observed between two looks."""
     deadline: Duration | None = None
-    """How long one step may take to reach an answer; thirty intervals if absent."""
+    """How long one step may take to reach an answer, after the warm-up; if absent, twice as long as this
+    traffic takes to show a fault, ten to thirty intervals."""
+    warm_up: Duration = Field(default=300.0, ge=0)
+    """How long after each change of the weight fresh pods may be slow or fail: only an outage counts."""
+    min_intervals: int = Field(default=3, ge=1)
+    """Intervals with data at each weight, after the warm-up, before a step can pass."""
     judge: Name = "sequential"
     """Name of a judge plugin."""
     router: Name = "embedded"
@@ -215,8 +221,12 @@ class Gray(Model):
     """Share of releases of a healthy version that may be rolled back falsely."""
     min_requests: int = Field(default=50, ge=1)
     """Requests the gray version must have served before a step can pass."""
-    on_inconclusive: Literal["rollback", "hold", "promote"] = "rollback"
-    """What to do when the deadline passes without an answer."""
+    on_inconclusive: Literal["rollback", "hold", "promote"] = "promote"
+    """What to do when the deadline passes without an answer and nothing points to harm: undecided is no
+    verdict, so the release goes on, recorded as unproven."""
+    on_suspicion: Literal["rollback", "hold", "promote"] | None = None
+    """The same where something points to harm, or there is no data; `hold` if absent, or `rollback` where
+    `on-inconclusive` says so."""
     wander: float = Field(default=0.2, ge=0)
     """For the judge `sequential`: how far one version's rates drift by themselves; 0.2 is a fifth."""
     max_failures: int = Field(default=5, ge=1)

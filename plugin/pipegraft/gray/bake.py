@@ -93,7 +93,7 @@ class GrayBake:
     ) -> None:
         self._sources = sources
         self._judge = judge
-        self._policy = replace(policy, deadline=None)
+        self._policy = replace(policy, deadline=None, warm_up=0.0)
         self._baseline = baseline
         self._served: list[tuple[float, float, dict[str, ArmCounts]]] = []
         self._start = start

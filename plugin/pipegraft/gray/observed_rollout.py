@@ -165,7 +165,7 @@ class RolloutDrive:
         if judgement and judgement.answer is Answer.PASS:
             return "go on"
         if judgement and judgement.expired:
-            policy = self._gray.on_inconclusive
+            policy = judge_policy(self._gray).outcome(judgement)
             if policy != "hold":
                 return "abort" if policy == "rollback" else "go on"
             self._hold(judgement.reason)

@@ -113,7 +113,7 @@ class GrayDrive:
             if look.standing != self._watching:
                 self._judgement = None
             move = self._gate(look) or next_move(
-                look.standing, self._gray.steps, self._judgement, self._gray.on_inconclusive
+                look.standing, self._gray.steps, self._judgement, self._policy
             )
             if move.do is Do.OBSERVE:
                 goes_on = self._observe(look)
