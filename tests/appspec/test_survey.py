@@ -172,7 +172,7 @@ RICH = {
             "build": {"context": "web", "args": {"A": "1"}, "target": "prod"},
             "ports": ["8080:80", "9000-9005:9000-9005", "53:53/udp"],
             "expose": ["81"],
-            **{key: ["one"] for key in ("networks", "depends_on", "profiles")},
+            **{key: ["one"] for key in ("networks", "depends_on")},
             **dict.fromkeys(("restart", "hostname", "healthcheck", "deploy", "x-own"), "some"),
         },
         "worker": {"build": "worker", "ports": ["8081:90"]},
@@ -187,7 +187,7 @@ def test_every_key_of_a_compose_file_is_used_or_named() -> None:
     said = "\n".join(left)
     named = {f"compose.yaml: '{key}'" for key in RICH if key != "services"}
     for service, declared in RICH["services"].items():
-        used = {"build", "ports", "expose"} if service != "db" else {"image"}
+        used = {"build", "ports", "expose", "restart", "hostname"} if service != "db" else {"image"}
         named |= {f"compose.yaml: '{key}' of service '{service}'" for key in declared if key not in used}
     named |= {f"compose.yaml: 'build.{key}' of service 'web'" for key in ("args", "target")}
     assert named - set(left) == set()

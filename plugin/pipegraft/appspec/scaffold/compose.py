@@ -28,9 +28,11 @@ _RESOURCES = {
 }
 """Last word of an image's name → type of resource."""
 _DATABASES = ("POSTGRES_DB", "MYSQL_DATABASE", "MARIADB_DATABASE")
-_CARRIED = {"build", "image", "ports", "expose", "environment", "command", "entrypoint"}
+_SAID = {"profiles", "restart", "container_name", "hostname", "develop"}
+"""Keys that decide what a service is taken for, or concern developers alone."""
+_CARRIED = {"build", "image", "ports", "expose", "environment", "command", "entrypoint", *_SAID}
 _CARRIED_OF_BUILD = {"context", "dockerfile"}
-_TAKEN_BY_RESOURCE = {"image", "environment", "ports", "expose"}
+_TAKEN_BY_RESOURCE = {"image", "environment", "ports", "expose", *_SAID}
 """What a resource of an app spec has of its own, or its provider decides."""
 _OF_FILE = {"services", "version"}
 
@@ -43,6 +45,9 @@ class ComposeService:
         build: folder it is built from, None if it is not.
         resource: type of resource that its image is; empty if none.
         published: whether a port is open to the host.
+        hosts: names by which others reach it: its own, container name, host name and aliases.
+        profiles: that it belongs to; one without any always runs.
+        ends: whether others wait until it has ended, or it is not started again.
     """
 
     name: str
@@ -56,6 +61,9 @@ class ComposeService:
     published: bool = False
     resource: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+    ends: bool = False
 
 
 def read_compose(text: str, file: str) -> tuple[list[ComposeService], list[str]]:
@@ -71,13 +79,14 @@ def read_compose(text: str, file: str) -> tuple[list[ComposeService], list[str]]
     declared = data.get("services") if isinstance(data, dict) else None
     if not isinstance(declared, dict):
         return [], [f"{file}: expected 'services', found none"]
+    waited = set(_waited_for(declared))
     services: list[ComposeService] = []
     left = [f"{file}: '{key}'" for key in sorted(map(str, data)) if key not in _OF_FILE]
     for name, one in declared.items():
         if not isinstance(one, dict):
             left.append(f"{file}: service '{name}' is no mapping")
             continue
-        service = _service(name, one)
+        service = _service(name, one, ends=name in waited)
         services.append(service)
         left += [f"{file}: {what} of service '{name}'" for what in _lost(one, service)]
     return services, left
@@ -102,7 +111,7 @@ def _lost(one: Mapping[str, Any], service: ComposeService) -> Iterator[str]:
                 yield f"the host's side of 'ports' entry {entry!r}"
 
 
-def _service(name: str, one: Mapping[str, Any]) -> ComposeService:
+def _service(name: str, one: Mapping[str, Any], *, ends: bool) -> ComposeService:
     build, dockerfile = _build(one.get("build"))
     image = str(one.get("image") or "")
     env = dict(_environment(one.get("environment")))
@@ -124,7 +133,28 @@ def _service(name: str, one: Mapping[str, Any]) -> ComposeService:
         bool(one.get("ports")),
         kind,
         _params(kind, repository.rsplit("/", 1)[-1], tag, env),
+        tuple(dict.fromkeys(_hosts(name, one))),
+        tuple(map(str, one.get("profiles") or ())) if isinstance(one.get("profiles"), list) else (),
+        ends,
     )
+
+
+def _hosts(name: str, one: Mapping[str, Any]) -> Iterator[str]:
+    yield name
+    yield from (str(one[key]) for key in ("container_name", "hostname") if one.get(key))
+    networks = one.get("networks")
+    for network in networks.values() if isinstance(networks, dict) else ():
+        aliases = network.get("aliases") if isinstance(network, dict) else None
+        yield from map(str, aliases if isinstance(aliases, list) else ())
+
+
+def _waited_for(services: Mapping[str, Any]) -> Iterator[str]:
+    """Services that others wait for until they have ended (``service_completed_successfully``)."""
+    for one in services.values():
+        needs = one.get("depends_on") if isinstance(one, dict) else None
+        for name, how in needs.items() if isinstance(needs, dict) else ():
+            if isinstance(how, dict) and how.get("condition") == "service_completed_successfully":
+                yield str(name)
 
 
 def _build(value: Any) -> tuple[str | None, str | None]:

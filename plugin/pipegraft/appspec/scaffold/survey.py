@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from pipegraft.appspec.scaffold.builds import (
+    GENERIC,
+    Found,
+    Tree,
+    find_services,
+    is_development,
+    is_ours,
+    name_of_folder,
+)
 from pipegraft.appspec.scaffold.compose import ComposeService, read_compose
 from pipegraft.images.dockerfile import exposed_ports
 
@@ -28,21 +37,18 @@ _LANGUAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """File that gives a language away → the language, and a guess at what runs."""
 _SERVICE_FOLDERS = ("services", "apps", "cmd", "components", "sidecars", "packages")
 """Folders that usually hold one service each."""
-_NOT_OURS = ("test", "tests", "example", "examples", "docs", ".devcontainer", ".github", ".gitlab")
+_OVERRIDES = tuple(
+    f"{stem}.override.{end}" for stem in ("compose", "docker-compose") for end in ("yaml", "yml")
+)
+"""Files that Compose reads beside the first on developers' machines."""
+_MANIFESTS: Mapping[str, str] = {
+    "Chart.yaml": "Helm chart",
+    "kustomization.yaml": "Kustomize overlay",
+    "kustomization.yml": "Kustomize overlay",
+    "Kustomization": "Kustomize overlay",
+}
+_WORKLOAD = re.compile(r"^kind:\s*(Deployment|StatefulSet|DaemonSet|CronJob)\s*$", re.MULTILINE)
 _DEEPEST = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """A repository's files.
-
-    Arguments:
-        files: paths relative to its root.
-        read: text of a file, None if it is not text.
-    """
-
-    files: Sequence[str]
-    read: Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class FoundComponent:
         command: what it runs, for one without a Dockerfile; a guess.
         public: whether requests from outside go to it.
         dockerfile: whether its folder says how to build it.
+        built_by: the Dockerfile that a Compose file names for it.
     """
 
     name: str
@@ -67,14 +74,15 @@ class FoundComponent:
     args: tuple[str, ...] = ()
     public: bool = False
     dockerfile: bool = True
+    built_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundResource:
-    """Something that is used and not built; `host` is what the Compose file calls it."""
+    """Something that is used and not built; `hosts` are the names by which others reach it."""
 
     name: str
-    host: str
+    hosts: tuple[str, ...]
     type: str
     why: str
     params: Mapping[str, str] = field(default_factory=dict)
@@ -114,19 +122,93 @@ def survey(tree: Tree, app: str) -> Survey:
         services, complaints = read_compose(tree.read(composed) or "", composed)
         left += complaints
     resources = tuple(
-        FoundResource(name_from(one.name), one.name, one.resource, f"{composed}: {one.image}", one.params)
+        FoundResource(name_from(one.name), one.hosts, one.resource, f"{composed}: {one.image}", one.params)
         for one in services
         if one.resource
     )
-    components = list(_composed(tree, services, composed or "", left))
-    components += _built(tree, app, {one.path for one in components}, bool(components))
+    kept = [one for one in services if not _left_out(one, composed or "", left)]
+    manifests = dict(_manifests_of_kubernetes(tree))
+    components = list(_composed(tree, kept, composed or "", left))
+    services_of_tools = find_services(tree)
+    components += _built(tree, app, components, services_of_tools, left)
     if not components:
-        components += _written(tree, app)
-    for one in services:
+        components += _of_tools(services_of_tools, app) or _written(tree, app)
+    else:
+        left += _uncovered(services_of_tools, components)
+    for one in kept:
         if one.build is None and not one.resource:
             left.append(f"{composed}: service '{one.name}' runs {one.image}, which is not built here")
+    left += (f"{name}: for developers' machines" for name in _OVERRIDES if name in tree.files)
+    left += _hard_coded(resources, components)
+    left += (_way_out(place, kind) for place, kind in manifests.items())
     pipelines = tuple(name for name in (".gitlab-ci.yml", "Jenkinsfile") if name in tree.files)
-    return Survey(tuple(_named_apart(components)), resources, pipelines, tuple(left))
+    named = tuple(_named_apart(components))
+    return Survey(named, resources, pipelines, tuple(left))
+
+
+def _left_out(one: ComposeService, composed: str, left: list[str]) -> bool:
+    """Whether a service is none that runs for good; says why."""
+    if one.profiles:
+        names = ", ".join(one.profiles)
+        left.append(f"{composed}: service '{one.name}' of the profile {names}: it runs on demand")
+    elif one.ends:
+        left.append(f"{composed}: service '{one.name}', which others wait for until it has ended: a job")
+    return bool(one.profiles or one.ends)
+
+
+def _hard_coded(resources: Sequence[FoundResource], components: Sequence[FoundComponent]) -> Iterator[str]:
+    """Host names that no variable tells: what is in the sources must learn them otherwise."""
+    told = "\n".join(value or "" for one in components for value in one.env.values())
+    for resource in resources:
+        if not any(re.search(rf"(?<![\w.-]){re.escape(host)}(?![\w.-])", told) for host in resource.hosts):
+            output = "endpoint" if resource.type == "bucket" else "host"
+            yield (
+                f"host name '{resource.hosts[0]}': no variable names it, it may stand in the sources; "
+                f"let a variable tell ${{resources.{resource.name}.{output}}}"
+            )
+
+
+def _uncovered(services: Sequence[Found], components: Sequence[FoundComponent]) -> Iterator[str]:
+    """Programs that no component holds."""
+    paths = [one.path for one in components]
+    for one in services:
+        if not any(_holds(path, one.path) or _holds(one.path, path) for path in paths):
+            yield f"{one.why}: '{one.name}' has no Dockerfile; name it in `components` if it runs"
+
+
+def _holds(folder: str, inner: str) -> bool:
+    return folder in (".", inner) or inner.startswith(f"{folder}/")
+
+
+def _way_out(place: str, kind: str) -> str:
+    """What to do with what describes the application for Kubernetes already."""
+    if kind == "Kubernetes manifests":
+        return f"{place}: {kind}; `pipegraft import kubernetes {place}` makes an app spec of them"
+    return f"{place}: a {kind}; in the IaC repository, `targets` can name the file that holds its images"
+
+
+def _manifests_of_kubernetes(tree: Tree) -> Iterator[tuple[str, str]]:
+    """Helm charts, Kustomize overlays and folders of manifests, the outermost of each."""
+    files = sorted((one for one in tree.files if is_ours(posixpath.dirname(one))), key=_depth_first)
+    seen: list[str] = []
+    for by_name in (True, False):
+        for file in files:
+            folder = posixpath.dirname(file) or "."
+            kind = _kind_of(tree, file, by_name=by_name)
+            if kind and not any(_holds(one, folder) for one in seen):
+                seen.append(folder)
+                yield folder, kind
+
+
+def _depth_first(file: str) -> tuple[int, str]:
+    return file.count("/"), file
+
+
+def _kind_of(tree: Tree, file: str, *, by_name: bool) -> str:
+    if by_name:
+        return _MANIFESTS.get(posixpath.basename(file), "")
+    text = tree.read(file) if file.endswith((".yaml", ".yml")) else None
+    return "Kubernetes manifests" if text and "apiVersion:" in text and _WORKLOAD.search(text) else ""
 
 
 def _composed(
@@ -145,30 +227,57 @@ def _composed(
         if one.dockerfile not in (None, "Dockerfile"):
             left.append(f"{composed}: service '{one.name}': '{one.dockerfile}' must be called Dockerfile")
         ports = one.ports or _exposed(tree, path)
+        entrypoint, command = one.entrypoint, one.command
+        if is_development((*entrypoint, *command)):
+            said = " ".join((*entrypoint, *command))
+            left.append(f"{composed}: service '{one.name}' runs `{said}`, a command for developers")
+            entrypoint = command = ()
         yield FoundComponent(
             name_from(one.name),
             path,
             f"{composed}: service '{one.name}'",
             ports,
             one.env,
-            one.entrypoint,
-            one.command,
+            entrypoint,
+            command,
             one.published,
             f"{path}/Dockerfile".removeprefix("./") in tree.files,
+            posixpath.normpath(posixpath.join(path, one.dockerfile or "Dockerfile")),
         )
 
 
-def _built(tree: Tree, app: str, known: set[str], composed: bool) -> Iterator[FoundComponent]:
+def _built(
+    tree: Tree, app: str, composed: Sequence[FoundComponent], services: Sequence[Found], left: list[str]
+) -> Iterator[FoundComponent]:
     """Components that have a Dockerfile; where a Compose file builds others, the root is none."""
+    known = {one.path for one in composed}
+    used = {one.built_by for one in composed}
     for file in sorted(tree.files):
         folder, name = posixpath.split(file)
         path = folder or "."
-        parts = folder.split("/") if folder else []
-        if name != "Dockerfile" or path in known or len(parts) > _DEEPEST or set(parts) & set(_NOT_OURS):
+        if not _is_dockerfile(name) or not is_ours(folder) or folder.count("/") >= _DEEPEST or file in used:
             continue
-        if path == "." and composed:
+        if name == "Dockerfile" and (path in known or (path == "." and composed)):
             continue
-        yield FoundComponent(name_from(parts[-1] if parts else app), path, file, _exposed(tree, path))
+        generic = path != "." and folder.split("/")[-1].lower() in GENERIC
+        if name != "Dockerfile" or (generic and any(not _holds(path, one.path) for one in services)):
+            left.append(f"{file}: which component it builds is not known; name it with `dockerfile`")
+            continue
+        known.add(path)
+        yield FoundComponent(name_from(name_of_folder(folder, app)), path, file, _exposed(tree, path))
+
+
+def _is_dockerfile(name: str) -> bool:
+    named = name.startswith("Dockerfile") or name.lower().endswith(".dockerfile")
+    return named and not name.endswith(".dockerignore")
+
+
+def _of_tools(services: Sequence[Found], app: str) -> list[FoundComponent]:
+    """Components that a build tool knows, without Dockerfiles."""
+    return [
+        FoundComponent(name_from(one.name or app), one.path, one.why, command=one.command, dockerfile=False)
+        for one in services
+    ]
 
 
 def _written(tree: Tree, app: str) -> Iterator[FoundComponent]:
@@ -177,7 +286,7 @@ def _written(tree: Tree, app: str) -> Iterator[FoundComponent]:
     inner = [one for one in found if one[0] != "."]
     for path, file in inner or found:
         language, command = _LANGUAGES[posixpath.basename(file)]
-        name = name_from(posixpath.basename(path) if path != "." else app)
+        name = name_from(name_of_folder(path, app))
         yield FoundComponent(name, path, f"{file}: {language}", command=command, dockerfile=False)
 
 

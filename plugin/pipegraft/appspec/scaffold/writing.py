@@ -107,7 +107,7 @@ def _gate(answers: Answers, environment: str) -> dict[str, str]:
 
 
 def _app(found: Survey, answers: Answers) -> tuple[str, list[str]]:
-    by_host = {one.host: one for one in found.resources}
+    by_host = {host: one for one in found.resources for host in one.hosts}
     left: list[str] = []
     components: dict[str, Any] = {}
     for one in found.components:

@@ -1,0 +1,271 @@
+"""What the files of a build tool tell about services: Maven, Gradle, npm, pnpm and yarn, Go, .NET, Procfile.
+
+Sources: the reference of each tool for its workspace file; what starts a program, by the tool's own rule.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+__all__ = ["GENERIC", "Found", "Tree", "find_services", "is_development", "is_ours", "name_of_folder"]
+
+GENERIC = frozenset(
+    {"src", "app", "source", "server", "docker", ".docker", "build", "deploy", "deployment", "deployments",
+     "ci", "infra", "main", "cmd", "code", "container", "package", "dist"}
+)  # fmt: skip
+"""Folder names that say nothing about what is in them: the one above is asked."""
+_NOT_OURS = frozenset(
+    {"test", "tests", "testdata", "e2e", "example", "examples", "sample", "samples", "docs", "vendor",
+     "node_modules", ".devcontainer", ".github", ".gitlab", "hack", "scripts", "third_party"}
+)  # fmt: skip
+_MODULE = re.compile(r"<module>\s*([^<\s]+)\s*</module>")
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_PACKAGING = re.compile(r"<packaging>\s*(\w+)\s*</packaging>")
+_SPRING = re.compile(r"spring-boot-maven-plugin|quarkus-maven-plugin|micronaut-maven-plugin|jib-maven-plugin")
+_GRADLE_APP = re.compile(
+    r"org\.springframework\.boot|io\.quarkus\b|io\.micronaut\.application|\bid\s*\(?['\"]application['\"]"
+    r"|com\.google\.cloud\.tools\.jib|mainClass"
+)
+_INCLUDE = re.compile(r"include\s*\(?((?:\s*,?\s*['\"][^'\"]+['\"])+)", re.MULTILINE)
+_QUOTED = re.compile(r"['\"]([^'\"]+)['\"]")
+_GO_MAIN = re.compile(r"^package\s+main\b", re.MULTILINE)
+_DEVELOPMENT = re.compile(
+    r"\bnodemon\b|--inspect|--watch\b|\bts-node-dev\b|\btsx watch\b|--reload\b|\bair\b|\bdlv\b"
+    r"|flask run.*--debug|\bnpm run dev\b|\byarn dev\b|\bpnpm dev\b|\bvite\b(?!.*preview)|\bnext dev\b"
+    r"|spring-boot:run|\bbootRun\b|runserver\b|\bdotnet watch\b|webpack(-dev-server|\s+serve)"
+)
+_PROCESS = re.compile(r"^([A-Za-z0-9_-]+):\s*(.+?)\s*$", re.MULTILINE)
+_MAINS = ("Application.java", "Application.kt", "Main.java", "Main.kt")
+_ONCE = frozenset({"release", "migrate", "seed", "console", "setup"})
+"""Process types of a Procfile that end by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A repository's files.
+
+    Arguments:
+        files: paths relative to its root.
+        read: text of a file, None if it is not text.
+    """
+
+    files: Sequence[str]
+    read: Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A service that a build tool knows.
+
+    Arguments:
+        name: as the tool or the folder calls it.
+        path: folder of its sources.
+        why: what gave it away, for people.
+        command: what it runs; a guess.
+    """
+
+    name: str
+    path: str
+    why: str
+    command: tuple[str, ...]
+
+
+def is_development(command: Sequence[str]) -> bool:
+    """Whether a command is one that developers run: it watches files, or waits for a debugger."""
+    return bool(_DEVELOPMENT.search(" ".join(command)))
+
+
+def is_ours(path: str) -> bool:
+    """Whether a folder may hold a service: not tests, examples and what others wrote."""
+    return not set(path.split("/")) & _NOT_OURS
+
+
+def name_of_folder(path: str, root: str) -> str:
+    """What a folder is called: its own name, or that of the one above where that says nothing.
+
+    Arguments:
+        root: what the repository's root is called.
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    while parts and parts[-1].lower() in GENERIC:
+        parts.pop()
+    return parts[-1] if parts else root
+
+
+def find_services(tree: Tree) -> list[Found]:
+    """Services of every workspace whose root is the repository's."""
+    finders = (_maven, _gradle, _node, _dotnet, _go)
+    found = [one for finder in finders for one in finder(tree)]
+    return found or list(_procfile(tree))
+
+
+def _maven(tree: Tree) -> Iterator[Found]:
+    """Modules of the reactor that make something that starts (Maven, "Working with Multiple Modules")."""
+    for folder in _modules(tree, "."):
+        text = _pom(tree, folder)
+        packaging = (_PACKAGING.search(text) or ["", "jar"])[1]
+        if packaging == "pom" or (folder == "." and _MODULE.search(text)):
+            continue
+        main = _java_main(tree, folder)
+        if packaging == "war" or _SPRING.search(text) or main:
+            why = "a web archive" if packaging == "war" else "a program with its own main"
+            yield _of(folder, f"pom.xml: {why}", ("java", "-jar", "app.jar"))
+
+
+def _modules(tree: Tree, folder: str, seen: frozenset[str] = frozenset()) -> Iterator[str]:
+    if folder in seen or _join(folder, "pom.xml") not in tree.files:
+        return
+    yield folder
+    for module in _MODULE.findall(_pom(tree, folder)):
+        yield from _modules(tree, _join(folder, module.removesuffix("/pom.xml")), seen | {folder})
+
+
+def _pom(tree: Tree, folder: str) -> str:
+    return _COMMENT.sub("", tree.read(_join(folder, "pom.xml")) or "")
+
+
+def _java_main(tree: Tree, folder: str) -> bool:
+    below = "" if folder == "." else f"{folder}/"
+    for file in tree.files:
+        if file.startswith(f"{below}src/main/") and file.endswith(_MAINS):
+            text = tree.read(file) or ""
+            if "static void main" in text or "fun main" in text or "@SpringBootApplication" in text:
+                return True
+    return False
+
+
+def _gradle(tree: Tree) -> Iterator[Found]:
+    """Projects that ``settings.gradle`` includes and that make programs (Gradle, "Multi-Project Builds")."""
+    settings = next((name for name in ("settings.gradle", "settings.gradle.kts") if name in tree.files), None)
+    listed = _INCLUDE.findall(re.sub(r"//[^\n]*", "", tree.read(settings) or "")) if settings else []
+    names = [name for group in listed for name in _QUOTED.findall(group)]
+    for folder in [name.strip(":").replace(":", "/") for name in names] or ["."]:
+        files = (_join(folder, name) for name in ("build.gradle", "build.gradle.kts"))
+        file = next((name for name in files if name in tree.files), None)
+        if file and (_GRADLE_APP.search(tree.read(file) or "") or _java_main(tree, folder)):
+            yield _of(folder, f"{posixpath.basename(file)}: a program", ("java", "-jar", "app.jar"))
+
+
+def _node(tree: Tree) -> Iterator[Found]:
+    """Packages of a workspace that ``npm start`` starts (npm, "workspaces"; pnpm, "pnpm-workspace.yaml")."""
+    root = _json(tree, "package.json")
+    if root is None:
+        return
+    globs = root.get("workspaces", [])
+    globs = globs.get("packages", []) if isinstance(globs, dict) else globs
+    listed = _yaml(tree, "pnpm-workspace.yaml")
+    globs = [str(one) for one in [*_list(globs), *_list(listed.get("packages"))]]
+    packages = (file for file in tree.files if posixpath.basename(file) == "package.json")
+    folders = [posixpath.dirname(file) or "." for file in packages]
+    wanted = [one for one in folders if _in_workspace(one, globs)] if globs else ["."]
+    for folder in sorted(wanted):
+        start = _start(_json(tree, _join(folder, "package.json")) or {})
+        if start:
+            yield _of(folder, "package.json: it has a start script", start)
+
+
+def _in_workspace(folder: str, globs: Sequence[str]) -> bool:
+    def matches(glob: str) -> bool:
+        glob = glob.removeprefix("./").rstrip("/")
+        pattern = re.escape(glob).replace(r"\*\*", ".+").replace(r"\*", "[^/]+")
+        return re.fullmatch(pattern, folder) is not None
+
+    excluded = [glob[1:] for glob in globs if glob.startswith("!")]
+    return any(map(matches, globs)) and not any(map(matches, excluded)) and is_ours(folder)
+
+
+def _start(package: Mapping[str, Any]) -> tuple[str, ...]:
+    """What starts a package: ``scripts.start``; nothing for a library, or where it is for developers."""
+    scripts = package.get("scripts")
+    start = scripts.get("start") if isinstance(scripts, dict) else None
+    if not isinstance(start, str):
+        return ()
+    words = tuple(start.split())
+    if is_development(words):
+        production = scripts.get("start:prod") or scripts.get("serve") if isinstance(scripts, dict) else None
+        return tuple(str(production).split()) if production else ("npm", "start")
+    plain = words and words[0] == "node" and not re.search(r"[&|;<>$`]", start)
+    return words if plain else ("npm", "start")
+
+
+def _dotnet(tree: Tree) -> Iterator[Found]:
+    """Projects whose SDK or output is a program (.NET, "project SDKs")."""
+    for file in sorted(tree.files):
+        if not file.endswith((".csproj", ".fsproj")) or not is_ours(file):
+            continue
+        text = tree.read(file) or ""
+        name = posixpath.basename(file).rpartition(".")[0]
+        web = re.search(r'Sdk="Microsoft\.NET\.Sdk\.(Web|Worker)"', text)
+        program = re.search(r"<OutputType>\s*Exe\s*</OutputType>", text)
+        if (web or program) and not re.search(r"Microsoft\.NET\.Test\.Sdk|IsTestProject", text):
+            kind = f"a project of the {web[1]} SDK" if web else "a program"
+            yield Found(name, posixpath.dirname(file) or ".", f"{file}: {kind}", ("dotnet", f"{name}.dll"))
+
+
+def _go(tree: Tree) -> Iterator[Found]:
+    """Main packages of a module (Go, "Organizing a Go module"): each folder below ``cmd``, else its root."""
+    for mod in sorted(file for file in tree.files if posixpath.basename(file) == "go.mod" and is_ours(file)):
+        root = posixpath.dirname(mod)
+        below = f"{root}/" if root else ""
+        mains = {
+            posixpath.dirname(file)
+            for file in tree.files
+            if file.startswith(below)
+            and file.endswith(".go")
+            and not file.endswith("_test.go")
+            and is_ours(file.removeprefix(below))
+            and _depth(file.removeprefix(below)) in ((0, ""), (2, "cmd"))
+            and _GO_MAIN.search(tree.read(file) or "")
+        }
+        for folder in sorted(mains):
+            name = posixpath.basename(folder) if folder != root else name_of_folder(root, "")
+            command = (f"./{name or 'app'}",)
+            yield Found(name, folder or ".", f"{posixpath.join(folder, 'main.go')}: package main", command)
+
+
+def _depth(path: str) -> tuple[int, str]:
+    """How deep a file lies, and its first folder if it lies in one."""
+    parts = path.split("/")
+    return len(parts) - 1, parts[0] if len(parts) > 1 else ""
+
+
+def _procfile(tree: Tree) -> Iterator[Found]:
+    """Processes of a Procfile that go on running (Heroku, "The Procfile")."""
+    for name, command in _PROCESS.findall(tree.read("Procfile") or "") if "Procfile" in tree.files else ():
+        if name not in _ONCE:
+            yield Found(name, ".", f"Procfile: process '{name}'", ("sh", "-c", command))
+
+
+def _of(folder: str, why: str, command: tuple[str, ...]) -> Found:
+    return Found(name_of_folder(folder, ""), folder, f"{_join(folder, '')}{why}", command)
+
+
+def _join(folder: str, name: str) -> str:
+    return posixpath.normpath(f"{folder}/{name}") if name else "" if folder == "." else f"{folder}/"
+
+
+def _json(tree: Tree, file: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(tree.read(file) or "") if file in tree.files else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _yaml(tree: Tree, file: str) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(tree.read(file) or "") if file in tree.files else {}
+    except yaml.YAMLError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
