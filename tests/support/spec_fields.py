@@ -11,7 +11,6 @@ import yaml
 
 from pipegraft.appspec.model.spec import App, AppEnvironment
 from pipegraft.appspec.spec import Resolved, resolve
-from pipegraft.core.model import schema_of
 
 Data = dict[str, Any]
 Steps = tuple[str, ...]
@@ -299,7 +298,7 @@ def schema_routes(model: type[App | AppEnvironment]) -> set[Steps]:
 
     Resources are no part: what becomes of them is their provider's to say (see ``resources/``).
     """
-    schema = schema_of(model)
+    schema = model.model_json_schema()
     routes = {route for route, _node in _walk(schema, schema, ())}
     return {route for route in routes if route[0] not in ("resources", "providers")}
 

@@ -6,9 +6,8 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
-from pipegraft.core.plugins import hookimpl
-from pipegraft.gate.ports import ENGINE, State
-from pipegraft.gray.ports.metrics import METRICS
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.gate.ports import State
 
 __all__ = ["pipegraft_examinations"]
 
@@ -27,7 +26,7 @@ def _gray_environments(patient: Patient) -> Sequence[str]:
 def gate(patient: Patient, environment: str) -> Iterator[Diagnosis]:
     """Look at an environment as sync-gate does, once."""
     declared = patient.delivery.environments[environment].gate
-    engine, rule, _ = patient.open(ENGINE, environment)
+    engine, rule = patient.connections.engine(environment)
     verdict = rule(engine.observe(), lambda _revision: True)
     subject = f"{declared.engine} for {environment}"
     if verdict.state in (State.FAILED, State.BLOCKED):
@@ -39,7 +38,7 @@ def gate(patient: Patient, environment: str) -> Iterator[Diagnosis]:
 
 def metrics(patient: Patient, environment: str) -> Iterator[Diagnosis]:
     """Ask each metric of an environment for its last minute."""
-    for name, source in patient.open(METRICS, environment).items():
+    for name, source in patient.connections.metrics(environment).items():
         now = patient.clock.now()
         source.begin(now - _LOOK_BACK, now)
         arms = source.take(now)

@@ -5,32 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pipegraft.appspec.hooks import RESOURCE_PROVIDERS
 from pipegraft.appspec.model.spec import App, AppEnvironment
 from pipegraft.appspec.usecases.resources import resource_types
+from pipegraft.core.base import Declared
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.model import Model, schema_of
-from pipegraft.core.plugins import LoadedPlugin, Plugins
-from pipegraft.gate.hooks import GITOPS_ENGINES
-from pipegraft.gray.hooks import METRIC_SOURCES
+from pipegraft.core.hookspecs import GITOPS_ENGINES, KINDS, METRIC_SOURCES, RESOURCE_PROVIDERS
+from pipegraft.core.manager import LoadedPlugin, Plugins
 
 __all__ = ["delivery_schema", "list_plugins", "spec_schema"]
 
 
 def list_plugins(plugins: Plugins) -> tuple[LoadedPlugin, ...]:
-    """Every plugin with everything it provides, those that ship with the package first.
+    """Every plugin with everything it provides.
 
     Raises:
         PluginError: two plugins provide the same name.
     """
-    for kind in plugins.kinds.values():
+    for kind in KINDS:
         plugins.all(kind)
-    return tuple(sorted(plugins.loaded.values(), key=lambda one: not one.ships))
+    return tuple(plugins.loaded.values())
 
 
 def delivery_schema(plugins: Plugins) -> dict[str, Any]:
     """JSON Schema (2020-12) of ``delivery.yaml``, the keys of the installed plugins included."""
-    schema = schema_of(Delivery)
+    schema = Delivery.model_json_schema()
     definitions = schema["$defs"]
     engines = {plugin.name: plugin.options for plugin in plugins.all(GITOPS_ENGINES).values()}
     sources = {plugin.name: plugin.options for plugin in plugins.all(METRIC_SOURCES).values()}
@@ -47,7 +45,7 @@ def delivery_schema(plugins: Plugins) -> dict[str, Any]:
 def spec_schema(of: Literal["app", "environment"], plugins: Plugins) -> dict[str, Any]:
     """JSON Schema (2020-12) of ``app.yaml`` or ``environments/NAME.yaml``, with the types of resources."""
     model: type[App | AppEnvironment] = App if of == "app" else AppEnvironment
-    schema = schema_of(model)
+    schema = model.model_json_schema()
     if of == "app":
         types = resource_types(plugins)
         params = {name: kind.params_schema() for name, (kind, _providers) in types.items()}
@@ -55,7 +53,7 @@ def spec_schema(of: Literal["app", "environment"], plugins: Plugins) -> dict[str
     else:
         options: dict[str, dict[str, Any]] = {}
         for name, provider in plugins.all(RESOURCE_PROVIDERS).items():
-            options[name] = schema_of(provider.options)
+            options[name] = provider.options.model_json_schema()
             schema["$defs"] |= options[name].pop("$defs", {})
         _add_choice(schema["$defs"]["ProviderChoice"], "provider", "options", options)
     return {
@@ -79,14 +77,14 @@ def _add_choice(shape: dict[str, Any], key: str, part: str, schemas: Mapping[str
 
 
 def _add_options(
-    definitions: dict[str, Any], owner: str, key: str, options: Mapping[str, type[Model]]
+    definitions: dict[str, Any], owner: str, key: str, options: Mapping[str, type[Declared]]
 ) -> None:
     """Let the value of `key` decide which further keys a mapping may have."""
     shape = definitions[owner]
     shape["properties"][key]["enum"] = list(options)
     shape["allOf"] = []
     for name, model in options.items():
-        further = schema_of(model)
+        further = model.model_json_schema()
         definitions |= further.pop("$defs", {})
         shape["allOf"].append(
             {

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
-
-from pipegraft.core.model import Breach, DottedPath, Duration, Model, Name, RelativePath, rule
+from pipegraft.core.base import Declared, DottedPath, Duration, Name, RelativePath
+from pipegraft.core.fields import Field, Misplaced, model_validator
 from pipegraft.core.registry_address import RegistryAddress
 
 __all__ = [
@@ -31,7 +30,7 @@ Intimacy = Literal["in-process", "ipc", "rpc"]
 """How close two services live: mounted into the same process, beside it in one pod, or remote."""
 
 
-class BuildSecret(Model):
+class BuildSecret(Declared):
     """Where a secret of a build comes from; its value is read when the image is built and kept nowhere."""
 
     env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -39,22 +38,22 @@ class BuildSecret(Model):
     file: RelativePath | None = None
     """File that holds it, relative to `delivery.yaml`."""
 
-    @rule
-    def _one_source(self) -> Iterator[Breach]:
+    @model_validator
+    def _one_source(self) -> None:
         if (self.env is None) == (self.file is None):
-            yield Breach("a build secret has either 'env' or 'file'")
+            raise ValueError("a build secret has either 'env' or 'file'")
 
 
-class BuildCache(Model):
+class BuildCache(Declared):
     """Where BuildKit keeps layers between builds on different machines (docker build, --cache-from)."""
 
-    load: tuple[str, ...] = Field(default=(), alias="from")
+    load: tuple[str, ...] = Field(default=(), key="from")
     """Read from here: `type=registry,ref=registry.example.com/shop/cache:web`, or an image's name."""
-    save: tuple[str, ...] = Field(default=(), alias="to")
+    save: tuple[str, ...] = Field(default=(), key="to")
     """Written to here: `type=registry,ref=…,mode=max`, `type=inline`, `type=local,dest=…`."""
 
 
-class Component(Model):
+class Component(Declared):
     """One business component: its own image, its own place in the pod."""
 
     path: RelativePath
@@ -83,22 +82,22 @@ class Component(Model):
     cache: BuildCache | None = None
     """Layers kept between builds; for the builder `buildx`."""
 
-    @rule
-    def _mount_belongs_to_in_process(self) -> Iterator[Breach]:
+    @model_validator
+    def _mount_belongs_to_in_process(self) -> None:
         if self.intimacy == "in-process" and self.mount is None:
-            yield Breach(
+            raise ValueError(
                 "an in-process component needs 'mount', the absolute path where it appears in the pod"
             )
         if self.intimacy != "in-process" and self.mount is not None:
-            yield Breach(f"'mount' is for in-process components; this one is {self.intimacy}")
+            raise ValueError(f"'mount' is for in-process components; this one is {self.intimacy}")
 
-    @rule
-    def _hot_upgrade_belongs_to_sidecars(self) -> Iterator[Breach]:
+    @model_validator
+    def _hot_upgrade_belongs_to_sidecars(self) -> None:
         if self.hot_upgrade is not None and self.intimacy != "ipc":
-            yield Breach(f"'hot-upgrade' is for sidecars (ipc); this one is {self.intimacy}")
+            raise ValueError(f"'hot-upgrade' is for sidecars (ipc); this one is {self.intimacy}")
 
 
-class MergeRequest(Model):
+class MergeRequest(Declared):
     """How a release looks as a merge request."""
 
     labels: tuple[str, ...] = ("pipegraft",)
@@ -111,7 +110,7 @@ class MergeRequest(Model):
     """How long iac-bump waits for the merge; 0 leaves that to the gate."""
 
 
-class Iac(Model):
+class Iac(Declared):
     """The IaC repository and how it is written."""
 
     repository: str = Field(min_length=1)
@@ -129,7 +128,7 @@ class Iac(Model):
     for engines that apply plain files."""
 
 
-class Gate(Model, extra="allow"):
+class Gate(Declared, further_keys=True):
     """Which GitOps engine applies the IaC repository, and what to wait for.
 
     Keys beside these belong to the engine and are checked by its plugin.
@@ -145,12 +144,17 @@ class Gate(Model, extra="allow"):
     """What to do while the engine waits for a person."""
 
     @property
+    def settles(self) -> float:
+        """Seconds success must hold."""
+        return self.settle or 0.0
+
+    @property
     def options(self) -> Mapping[str, Any]:
         """The keys that belong to the engine."""
-        return self.model_extra or {}
+        return self.model_extra
 
 
-class Metric(Model, extra="allow"):
+class Metric(Declared, further_keys=True):
     """One measure of the gray release.
 
     Keys beside these belong to the source and are checked by its plugin.
@@ -170,9 +174,8 @@ class Metric(Model, extra="allow"):
     """How much worse, relative to stable, still counts as equal."""
     margin: float = Field(default=1.0, ge=0)
     """A step passes once gray is surely less than this much worse, relative to stable."""
-    floor: float | None = Field(default=None, ge=0, lt=1)
-    """A share of gray's requests at most this is good whatever stable's is: 0.05 is 5%. If absent it follows
-    stable: about twice its rate, 1% at most, and for `latency` at most what lies beyond the `quantile`."""
+    floor: float = Field(default=0.01, ge=0)
+    """A share (or value) of gray at most this is good whatever stable's is."""
     minimum: float | None = None
     """For the judge `threshold`: gray may not be lower."""
     maximum: float | None = None
@@ -182,18 +185,18 @@ class Metric(Model, extra="allow"):
     critical: bool = True
     """A metric that is not critical never takes a release back."""
 
-    @rule
-    def _margin_covers_tolerance(self) -> Iterator[Breach]:
+    @model_validator
+    def _margin_covers_tolerance(self) -> None:
         if self.margin < self.tolerance:
-            yield Breach(f"'margin' must be at least 'tolerance', {self.tolerance:g}")
+            raise ValueError(f"'margin' must be at least 'tolerance', {self.tolerance:g}")
 
     @property
     def options(self) -> Mapping[str, Any]:
         """The keys that belong to the source."""
-        return self.model_extra or {}
+        return self.model_extra
 
 
-class Gray(Model):
+class Gray(Declared):
     """How traffic moves to a new version."""
 
     steps: tuple[int, ...] = Field(default=(5, 25, 50), min_length=1)
@@ -201,12 +204,7 @@ class Gray(Model):
     interval: Duration = Field(default=300.0, gt=0)
     """How long traffic is observed between two looks."""
     deadline: Duration | None = None
-    """How long one step may take to reach an answer, after the warm-up; if absent, twice as long as this
-    traffic takes to show a fault, ten to thirty intervals."""
-    warm_up: Duration = Field(default=300.0, ge=0)
-    """How long after each change of the weight fresh pods may be slow or fail: only an outage counts."""
-    min_intervals: int = Field(default=3, ge=1)
-    """Intervals with data at each weight, after the warm-up, before a step can pass."""
+    """How long one step may take to reach an answer; thirty intervals if absent."""
     judge: Name = "sequential"
     """Name of a judge plugin."""
     router: Name = "embedded"
@@ -221,12 +219,8 @@ class Gray(Model):
     """Share of releases of a healthy version that may be rolled back falsely."""
     min_requests: int = Field(default=50, ge=1)
     """Requests the gray version must have served before a step can pass."""
-    on_inconclusive: Literal["rollback", "hold", "promote"] = "promote"
-    """What to do when the deadline passes without an answer and nothing points to harm: undecided is no
-    verdict, so the release goes on, recorded as unproven."""
-    on_suspicion: Literal["rollback", "hold", "promote"] | None = None
-    """The same where something points to harm, or there is no data; `hold` if absent, or `rollback` where
-    `on-inconclusive` says so."""
+    on_inconclusive: Literal["rollback", "hold", "promote"] = "rollback"
+    """What to do when the deadline passes without an answer."""
     wander: float = Field(default=0.2, ge=0)
     """For the judge `sequential`: how far one version's rates drift by themselves; 0.2 is a fifth."""
     max_failures: int = Field(default=5, ge=1)
@@ -237,24 +231,24 @@ class Gray(Model):
     bake: Duration = 0.0
     """How long the new version is watched after its promotion; a regression takes it back."""
 
-    @rule
-    def _metrics_differ(self) -> Iterator[Breach]:
+    @model_validator
+    def _metrics_differ(self) -> None:
         names = [metric.name for metric in self.metrics]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            yield Breach(f"each metric needs its own 'name'; '{twice[0]}' is there twice")
+            raise ValueError(f"each metric needs its own 'name'; '{twice[0]}' is there twice")
         if not self.metrics and self.rollout is None:
-            yield Breach("'metrics' needs at least one: a release nobody measures cannot be judged")
+            raise ValueError("'metrics' needs at least one: a release nobody measures cannot be judged")
         if self.metrics and not any(metric.critical for metric in self.metrics):
-            yield Breach("at least one metric must be critical")
+            raise ValueError("at least one metric must be critical")
 
-    @rule
-    def _steps_rise(self) -> Iterator[Breach]:
+    @model_validator
+    def _steps_rise(self) -> None:
         if any(not 0 < step < 100 for step in self.steps) or list(self.steps) != sorted(set(self.steps)):
-            yield Breach("'steps' must rise and lie between 1 and 99 percent; 100 is the promotion")
+            raise ValueError("'steps' must rise and lie between 1 and 99 percent; 100 is the promotion")
 
 
-class Target(Model):
+class Target(Declared):
     """A file of the IaC repository that names images, for teams without an app spec."""
 
     kind: Literal["helm", "kustomize", "manifest", "kubevela", "yaml", "marker"]
@@ -272,15 +266,15 @@ class Target(Model):
     value: Literal["reference", "repository", "tag", "digest"] = "reference"
     """For `yaml`: which part of the image stands at `path`."""
 
-    @rule
-    def _place_is_known(self) -> Iterator[Breach]:
+    @model_validator
+    def _place_is_known(self) -> None:
         if self.kind in {"helm", "yaml"} and not (self.path and self.component):
-            yield Breach(f"a target of kind '{self.kind}' needs 'path' and 'component'")
+            raise ValueError(f"a target of kind '{self.kind}' needs 'path' and 'component'")
         if self.kind not in {"helm", "yaml"} and self.path:
-            yield Breach(f"a target of kind '{self.kind}' finds its places itself; remove 'path'")
+            raise ValueError(f"a target of kind '{self.kind}' finds its places itself; remove 'path'")
 
 
-class Requirements(Model):
+class Requirements(Declared):
     """What must be known about an image before it is released."""
 
     provenance: bool = False
@@ -291,13 +285,15 @@ class Requirements(Model):
     repositories: tuple[str, ...] = ()
     """Patterns of the source repository's URL in such a statement; any repository if empty."""
 
-    @rule
-    def _patterns_need_provenance(self) -> Iterator[Breach]:
+    @model_validator
+    def _patterns_need_provenance(self) -> None:
         if (self.builders or self.repositories) and not self.provenance:
-            yield Breach("'builders' and 'repositories' are looked up in provenance: set 'provenance: true'")
+            raise ValueError(
+                "'builders' and 'repositories' are looked up in provenance: set 'provenance: true'"
+            )
 
 
-class Environment(Model):
+class Environment(Declared):
     """Where and how the application is delivered."""
 
     gate: Gate
@@ -308,13 +304,13 @@ class Environment(Model):
     require: Requirements = Requirements()
     """What images must prove before they are released there."""
 
-    @rule
-    def _gray_needs_the_app_spec(self) -> Iterator[Breach]:
+    @model_validator
+    def _gray_needs_the_app_spec(self) -> None:
         if self.gray and self.targets and self.gray.rollout is None:
-            yield Breach("'gray' needs the app spec; with 'targets' the engine's own tool moves traffic")
+            raise ValueError("'gray' needs the app spec; with 'targets' the engine's own tool moves traffic")
 
 
-class Delivery(Model):
+class Delivery(Declared):
     """The whole file."""
 
     app: Name
@@ -325,22 +321,22 @@ class Delivery(Model):
     environments: Mapping[Name, Environment] = Field(min_length=1)
     """In the order they are delivered to."""
 
-    @rule
-    def _empty_images_are_known(self) -> Iterator[Breach]:
+    @model_validator
+    def _empty_images_are_known(self) -> None:
         for name, component in self.components.items():
             empty = component.hot_upgrade
             if empty and empty not in self.components and not re.search(r"@sha256:[0-9a-f]{64}$", empty):
-                yield Breach(
+                raise ValueError(
                     f"component '{name}': 'hot-upgrade' is neither a component nor an image pinned by digest"
                 )
 
-    @rule
-    def _needs_exist(self) -> Iterator[Breach]:
+    @model_validator
+    def _needs_exist(self) -> None:
         for name, component in self.components.items():
             for index, need in enumerate(component.needs):
                 if need not in self.components:
                     known = ", ".join(self.components)
-                    yield Breach(
+                    raise Misplaced(
                         f"there is no component '{need}'; there are: {known}",
                         ("components", name, "needs", index),
                     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
-
-from pipegraft.core.model import Model, Name
+from pipegraft.appspec.model.spec import ReleaseMark
+from pipegraft.core.base import Declared, Name
+from pipegraft.core.fields import Field
 
 __all__ = [
     "BuiltImage",
@@ -18,12 +18,11 @@ __all__ = [
     "GrayWatched",
     "IacCommit",
     "Release",
-    "ReleaseMark",
     "Source",
 ]
 
 
-class Source(Model):
+class Source(Declared):
     """Where the release comes from."""
 
     commit: str = Field(pattern=r"^[0-9a-f]{40,64}$")
@@ -36,7 +35,7 @@ class Source(Model):
     """URL of the source repository, where the CI system tells; without user name or password."""
 
 
-class BuiltImage(Model):
+class BuiltImage(Declared):
     """A component's image, wherever it came from."""
 
     reference: str
@@ -49,16 +48,7 @@ class BuiltImage(Model):
     """False when the registry had it already."""
 
 
-class ReleaseMark(Model):
-    """Which release something is."""
-
-    number: int = Field(ge=0)
-    """Number of the pipeline; rises."""
-    source: str = Field(min_length=1)
-    """Commit of the source repository."""
-
-
-class IacCommit(Model):
+class IacCommit(Declared):
     """What iac-bump wrote."""
 
     commit: str
@@ -69,7 +59,7 @@ class IacCommit(Model):
     """The release it holds, if that is not the pipeline's own: one carried from another environment, say."""
 
 
-class GateResource(Model):
+class GateResource(Declared):
     """One thing the gate looked at."""
 
     name: str
@@ -78,7 +68,7 @@ class GateResource(Model):
     message: str = ""
 
 
-class GateResult(Model):
+class GateResult(Declared):
     """What the gate saw."""
 
     revision: str
@@ -93,7 +83,7 @@ class GateResult(Model):
     """Seconds until the engine had `seen` the revision, had it `live`, and the gate had `ended`."""
 
 
-class GrayStep(Model):
+class GrayStep(Declared):
     """One commit of a gray release."""
 
     commit: str
@@ -104,7 +94,7 @@ class GrayStep(Model):
     """What the judge saw: answer, evidence, requests and seconds to decide."""
 
 
-class GrayWatched(Model):
+class GrayWatched(Declared):
     """What a process has seen at the weight that it watches, kept in case it dies."""
 
     commit: str
@@ -113,7 +103,7 @@ class GrayWatched(Model):
     """As the trailer ``Pipegraft-Observed`` has it."""
 
 
-class EnvironmentRelease(Model):
+class EnvironmentRelease(Declared):
     """What happened in one environment."""
 
     bump: IacCommit | None = None
@@ -123,7 +113,7 @@ class EnvironmentRelease(Model):
     outcome: str = ""
 
 
-class Release(Model):
+class Release(Declared):
     """``.pipegraft/release.json``."""
 
     version: Literal[1] = 1

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
-
-from pipegraft.core.model import Model, Name
+from pipegraft.core.base import Declared, Name
+from pipegraft.core.fields import Check, Field
 
 __all__ = ["EngineApplication", "EngineFile"]
 
 
-class EngineApplication(Model):
+class EngineApplication(Declared):
     """Environments of one app in one repository."""
 
     repository: str = Field(min_length=1)
@@ -30,7 +29,7 @@ def _some(applications: tuple[EngineApplication, ...]) -> tuple[EngineApplicatio
     return applications
 
 
-class EngineFile(Model):
+class EngineFile(Declared):
     """The whole file."""
 
-    applications: Annotated[tuple[EngineApplication, ...], AfterValidator(_some)]
+    applications: Annotated[tuple[EngineApplication, ...], Check(_some)]

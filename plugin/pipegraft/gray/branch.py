@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipegraft.appspec.environment_file import app_path, environment_path, read_environment
 from pipegraft.appspec.resources.binding import UNBOUND
 from pipegraft.appspec.spec import Resolved, resolve
+from pipegraft.core.clock import Clock
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import ConfigError, UsageError
 from pipegraft.core.release import Source
-from pipegraft.core.stage import StageContext
+from pipegraft.core.stage import IacBranch, StageContext
 from pipegraft.gray import edits
 from pipegraft.gray.history import Chapter, step_name
 from pipegraft.gray.machine import Do, Move, Standing, apply_move, refused, standing_of
 from pipegraft.gray.record import OBSERVED
 from pipegraft.iac.commit_message import GATE, commit_message, release_trailers
 from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
-from pipegraft.iac.ports.repository import IAC, Commit, IacBranch
+from pipegraft.iac.ports.repository import Commit
 
 __all__ = ["GrayBranch", "GraySubject", "Look", "standing_source", "take_back_unserved"]
 
@@ -66,10 +68,12 @@ class GrayBranch:
     Arguments:
         branch: the IaC repository's.
         subject: which release of what.
+        clock: time for waiting when others move the branch too.
     """
 
-    def __init__(self, branch: IacBranch, subject: GraySubject) -> None:
+    def __init__(self, branch: IacBranch, subject: GraySubject, clock: Clock) -> None:
         self._branch = branch
+        self._clock = clock
         self.subject = subject
         self.path = environment_path(subject.folder, subject.environment)
 
@@ -157,7 +161,7 @@ class GrayBranch:
                 return None
             return Changes({self.path: self._edited(now, move, chapter)}, message)
 
-        done = rewrite(self._branch, change)
+        done = rewrite(self._branch, change, clock=self._clock, rng=random.SystemRandom())
         return done.commit if done.written else None
 
     def _edited(self, look: Look, move: Move, chapter: Chapter | None) -> str:
@@ -197,7 +201,7 @@ def standing_source(context: StageContext, gray: Gray) -> Source | None:
     Arguments:
         gray: how the environment declares its gray releases.
     """
-    branch = context.open(IAC)
+    branch = context.connections.iac()
     path = environment_path(context.delivery.iac.path, context.require_environment())
     held = read_environment(branch.read(path, branch.tip()) or "", path)
     mark = held.gray.release if held.gray else held.release if gray.bake else None
@@ -224,7 +228,7 @@ def take_back_unserved(context: StageContext, by_engine: str) -> str | None:
     source = context.releases.load().source_in(environment)
     folder = context.delivery.iac.path
     subject = GraySubject(context.delivery.app, environment, folder, source, gray.steps)
-    branch = GrayBranch(context.open(IAC), subject)
+    branch = GrayBranch(context.connections.iac(), subject, context.clock)
     look = branch.look()
     if look.standing != Standing("gray", 0, "step"):
         return None

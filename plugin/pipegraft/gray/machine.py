@@ -17,7 +17,7 @@ from typing import Literal
 from pipegraft.appspec.model.spec import AppEnvironment
 from pipegraft.core.errors import UsageError
 from pipegraft.gray import edits
-from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy
+from pipegraft.gray.model.judgement import Answer, Judgement
 
 __all__ = [
     "Command",
@@ -32,6 +32,7 @@ __all__ = [
     "standing_of",
 ]
 
+OnInconclusive = Literal["rollback", "hold", "promote"]
 Command = Literal["approve", "abort", "pause", "skip"]
 """What a person can tell a gray release."""
 
@@ -104,7 +105,7 @@ class Move:
 
 
 def next_move(
-    standing: Standing, steps: Sequence[int], judgement: Judgement | None, policy: JudgePolicy
+    standing: Standing, steps: Sequence[int], judgement: Judgement | None, on_inconclusive: OnInconclusive
 ) -> Move:
     """What the release does next by itself.
 
@@ -112,7 +113,7 @@ def next_move(
         standing: where it stands.
         steps: weights of the delivery; one that was changed meanwhile is taken up at the next higher step.
         judgement: what the judge says of the current step, None before the first look.
-        policy: what a deadline without an answer leads to, with and without a sign of harm.
+        on_inconclusive: what a deadline without an answer leads to.
     """
     if standing.kind != "gray":
         return Move(Do.FINISH)
@@ -124,12 +125,11 @@ def next_move(
         return Move(Do.OBSERVE)
     if judgement.answer is Answer.PASS:
         return advance(standing, steps, judgement.reason)
-    outcome = policy.outcome(judgement)
-    if judgement.answer is Answer.FAIL or outcome == "rollback":
+    if judgement.answer is Answer.FAIL or on_inconclusive == "rollback":
         return Move(Do.ROLL_BACK, reason=judgement.reason)
-    if outcome == "hold":
+    if on_inconclusive == "hold":
         return Move(Do.HOLD, reason=judgement.reason)
-    return advance(standing, steps, f"unproven: {judgement.reason}")
+    return advance(standing, steps, f"{judgement.reason}; going on, as the delivery says")
 
 
 def advance(standing: Standing, steps: Sequence[int], reason: str) -> Move:

@@ -11,6 +11,7 @@ from pipegraft.core.errors import AccessDenied, UsageError
 from pipegraft.core.release import BuiltImage
 from pipegraft.images.build_context import BuildContext, read_context
 from pipegraft.images.dockerfile import read_dockerfile
+from pipegraft.images.image_cache import CACHE
 from pipegraft.images.input_hash import BuildInputs
 from pipegraft.images.ports.builders import BaseImage, BuildExtras, BuildRequest, ImageBuilder
 from pipegraft.images.ports.registry import Registry
@@ -75,7 +76,8 @@ def prepare_build(
     """
     component = settings.delivery.components[name]
     folder = settings.root / component.path
-    context = read_context(folder)
+    cache = settings.root / CACHE / "images" / name
+    context = read_context(folder, cache / "files")
     arguments = {image_argument(need): image.reference for need, image in upstream.items()}
     arguments |= component.build_args
     bases, base, notes = _bases(settings, name, context, arguments, upstream)
@@ -107,6 +109,7 @@ def prepare_build(
         platform=settings.platform,
         input_hash=tag,
         extras=build_extras(component, settings.root),
+        cache=cache,
     )
     return PreparedBuild(request, {**bases, **digests}, notes)
 

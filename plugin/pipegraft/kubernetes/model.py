@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pipegraft.core.model import Model
+from pipegraft.core.base import Declared
 
 __all__ = ["ClusterOptions"]
 
 
-class ClusterOptions(Model):
+class ClusterOptions(Declared):
     """Keys that say which cluster."""
 
     kubeconfig: str | None = None

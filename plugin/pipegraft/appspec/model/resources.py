@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field
-
-from pipegraft.core.model import Model, Name
+from pipegraft.core.base import Declared, Name
+from pipegraft.core.fields import Field
 
 __all__ = ["DEFAULT_CLASS", "ProviderChoice", "Resource", "ResourceId", "ResourceOverlay"]
 
@@ -22,10 +21,10 @@ ResourceId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?
 """Labels of letters, digits and ``-``, separated by dots."""
 
 
-class ResourceOverlay(Model):
+class ResourceOverlay(Declared):
     """What differs for a resource in an environment."""
 
-    class_: Name | None = Field(default=None, alias="class")
+    class_: Name | None = Field(default=None, key="class")
     """A kind of its type that the platform offers there: ``ha``, ``small``."""
     params: Mapping[str, Any] = {}
     """Parameters of its type; ``pipegraft resources`` lists them."""
@@ -40,14 +39,14 @@ class Resource(ResourceOverlay):
     """Resources of one type, class and id are one and the same; ``APP.NAME`` if absent."""
 
 
-class ProviderChoice(Model):
+class ProviderChoice(Declared):
     """Who provides resources in an environment. The first one that fits a resource provides it."""
 
     provider: Name
     """Name of the provider; ``pipegraft resources`` lists them."""
     type: Name | None = None
     """Only resources of this type; all types the provider knows if absent."""
-    class_: Name | None = Field(default=None, alias="class")
+    class_: Name | None = Field(default=None, key="class")
     """Only resources of this class; all if absent."""
     id: ResourceId | None = None
     """Only the resource with this id; all if absent."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import Field
-
 from pipegraft.appspec.model.traits import Seconds
-from pipegraft.core.model import Model
+from pipegraft.core.base import Declared
+from pipegraft.core.fields import Field
 
 __all__ = ["Affinity", "ChosenUsers"]
 
@@ -22,7 +21,7 @@ CookieName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 CookieValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:~-]+$")]
 
 
-class ChosenUsers(Model):
+class ChosenUsers(Declared):
     """Requests that get the new version whatever the weight, even at 0; any one of these is enough."""
 
     headers: Mapping[HeaderName, HeaderValue | None] | None = None
@@ -31,7 +30,7 @@ class ChosenUsers(Model):
     """Cookie → the value that chooses."""
 
 
-class Affinity(Model):
+class Affinity(Declared):
     """Who got a version once stays with it while the weight stays: a cookie remembers."""
 
     cookie: CookieName = "pipegraft-version"

@@ -8,10 +8,8 @@ differs for the new version. All three declare `Component`s; what lies above win
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
-
-from pydantic import AfterValidator, ConfigDict, Field
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pipegraft.appspec.model import resources as baas
 from pipegraft.appspec.model.routing import Affinity, ChosenUsers
@@ -31,9 +29,9 @@ from pipegraft.appspec.model.traits import (
     Update,
     Volume,
 )
+from pipegraft.core.base import Declared, Name
 from pipegraft.core.delivery import Intimacy
-from pipegraft.core.model import Breach, Model, Name, one_of, rule
-from pipegraft.core.release import ReleaseMark
+from pipegraft.core.fields import Check, Field, model_validator, one_of
 
 __all__ = [
     "SET_BY_US",
@@ -45,15 +43,16 @@ __all__ = [
     "GrayBlock",
     "Policies",
     "Reference",
+    "ReleaseMark",
 ]
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class Reference(Model):
+class Reference(Declared):
     """A value kept outside of the repository. Exactly one of `secret` and `config` is given."""
 
-    model_config = ConfigDict(json_schema_extra=one_of("secret", "config"))
+    further_schema: ClassVar[Mapping[str, Any]] = one_of("secret", "config")
     secret: Name | None = None
     """Name of the secret that holds it."""
     config: Name | None = None
@@ -61,10 +60,10 @@ class Reference(Model):
     key: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
     """Its key in there."""
 
-    @rule
-    def _one_source(self) -> Iterator[Breach]:
+    @model_validator
+    def _one_source(self) -> None:
         if (self.secret is None) == (self.config is None):
-            yield Breach("expected either 'secret' or 'config'")
+            raise ValueError("expected either 'secret' or 'config'")
 
 
 EnvValue = str | Reference | None
@@ -85,9 +84,7 @@ def _variable(name: str) -> str:
 
 
 Variable = Annotated[
-    str,
-    AfterValidator(_variable),
-    Field(json_schema_extra={"pattern": rf"^(?!PIPEGRAFT_(PORT|MOUNT)_){_VARIABLE.pattern}$"}),
+    str, Check(_variable, schema={"pattern": rf"^(?!PIPEGRAFT_(PORT|MOUNT)_){_VARIABLE.pattern}$"})
 ]
 
 _PREFIXED = r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
@@ -105,12 +102,10 @@ _OWN_PREFIXES = ("pipegraft.dev", "app.oam.dev")
 
 _NOT_OURS = rf"(?!({'|'.join(map(re.escape, _OWN_PREFIXES))})(/|$))"
 
-AnnotationName = Annotated[
-    str, AfterValidator(_annotation), Field(json_schema_extra={"pattern": f"^{_NOT_OURS}{_PREFIXED}$"})
-]
+AnnotationName = Annotated[str, Check(_annotation, schema={"pattern": f"^{_NOT_OURS}{_PREFIXED}$"})]
 
 
-class Entrance(Model):
+class Entrance(Declared):
     """Where requests from outside enter; a gray release splits them by weight."""
 
     via: Name | None = None
@@ -138,7 +133,7 @@ class Entrance(Model):
     """``HOST:PORT`` where the embedded engine listens; a free port, kept for ever, if absent."""
 
 
-class AppComponent(Model):
+class AppComponent(Declared):
     """One component; every field is optional so that the same keys serve as an overlay."""
 
     intimacy: Intimacy | None = None
@@ -205,7 +200,7 @@ class AppComponent(Model):
     """For an rpc component that takes requests from outside."""
 
 
-class Policies(Model):
+class Policies(Declared):
     """What components have that do not say otherwise; keys as in `AppComponent`."""
 
     security: Security | None = None
@@ -224,7 +219,7 @@ class Policies(Model):
     """For ipc components."""
 
 
-class App(Model):
+class App(Declared):
     """``app.yaml``."""
 
     app: Name
@@ -235,7 +230,16 @@ class App(Model):
     """What it uses and does not run itself."""
 
 
-class GrayBlock(Model):
+class ReleaseMark(Declared):
+    """Which release something is."""
+
+    number: int = Field(ge=0)
+    """Number of the pipeline; rises."""
+    source: str = Field(min_length=1)
+    """Commit of the source repository."""
+
+
+class GrayBlock(Declared):
     """The new version while a gray release runs."""
 
     release: ReleaseMark
@@ -247,7 +251,7 @@ class GrayBlock(Model):
     """What differs from the environment."""
 
 
-class AppEnvironment(Model):
+class AppEnvironment(Declared):
     """``environments/NAME.yaml``."""
 
     namespace: Name | None = None

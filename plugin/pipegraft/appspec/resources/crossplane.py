@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field
-
 from pipegraft.appspec.model.spec import Reference
 from pipegraft.appspec.ports.resources import Provision, ResourceProvider, ResourceRequest, Target
 from pipegraft.appspec.resources.types import BUCKET, MYSQL, POSTGRES, REDIS
-from pipegraft.core.model import Model
+from pipegraft.core.base import Declared
+from pipegraft.core.fields import Field
 
 __all__ = ["CROSSPLANE"]
 
@@ -26,7 +25,7 @@ _KINDS = {"postgres": "PostgreSQL", "mysql": "MySQL", "redis": "Redis", "bucket"
 _Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 
 
-class CrossplaneOptions(Model):
+class CrossplaneOptions(Declared):
     """What the platform offers."""
 
     group: str = Field(pattern=r"^[a-z0-9.-]+$")

@@ -19,7 +19,7 @@ from pipegraft.appspec.ports.resources import (
     Target,
 )
 from pipegraft.appspec.resources.types import BUCKET, MYSQL, POSTGRES, REDIS, SQLITE
-from pipegraft.core.model import Model
+from pipegraft.core.base import Declared
 
 __all__ = ["HOSTED_KIND", "LOCAL", "read_hosted"]
 
@@ -39,7 +39,7 @@ _IMAGES = {
 _USER = "app"
 
 
-class _Options(Model):
+class _Options(Declared):
     """This provider needs to be told nothing."""
 
 

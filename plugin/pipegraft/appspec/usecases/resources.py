@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipegraft.appspec.hooks import RESOURCE_PROVIDERS
 from pipegraft.appspec.ports.resources import ResourceProvider, ResourceType
 from pipegraft.core.errors import PluginError
-from pipegraft.core.model import schema_of
-from pipegraft.core.plugins import Plugins
+from pipegraft.core.hookspecs import RESOURCE_PROVIDERS
+from pipegraft.core.manager import Plugins
 
 __all__ = ["describe_types", "load_providers", "resource_types"]
 
@@ -58,7 +57,7 @@ def describe_types(plugins: Plugins, names: Iterable[str] = ()) -> dict[str, Any
             "providers": {
                 provider.name: {
                     "targets": sorted(provider.targets[name]),
-                    "options": schema_of(provider.options),
+                    "options": provider.options.model_json_schema(),
                 }
                 for provider in providers
             },

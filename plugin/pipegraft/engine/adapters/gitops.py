@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 
-from pydantic import Field
-
 from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Answer, Http
+from pipegraft.core.base import Declared
 from pipegraft.core.errors import OutsideError, PipegraftError, Unreachable, UsageError
-from pipegraft.core.model import Breach, Model, rule
-from pipegraft.core.plugins import hookimpl
+from pipegraft.core.fields import Field, model_validator
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import GitOpsEnginePlugin
 from pipegraft.engine.verdict import verdict
-from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 
 __all__ = ["EmbeddedEngine", "EmbeddedOptions", "pipegraft_gitops_engines"]
@@ -26,7 +25,7 @@ _TIMEOUT = 5.0
 """Seconds an answer may take; the engine answers from memory."""
 
 
-class EmbeddedOptions(Model):
+class EmbeddedOptions(Declared):
     """Keys of `gate:` for the embedded engine."""
 
     application: str = Field(min_length=1)
@@ -36,10 +35,10 @@ class EmbeddedOptions(Model):
     state: str | None = None
     """Its state folder, relative to `delivery.yaml`, which says where it listens."""
 
-    @rule
-    def _one_address(self) -> Iterator[Breach]:
+    @model_validator
+    def _one_address(self) -> None:
         if (self.url is None) == (self.state is None):
-            yield Breach("expected either 'url' or 'state' to say where the engine is")
+            raise ValueError("expected either 'url' or 'state' to say where the engine is")
 
 
 class EmbeddedEngine:
@@ -55,8 +54,7 @@ class EmbeddedEngine:
         self._root = root
         self._seen = ""
 
-    def observe(self, *, anew: bool = False) -> Status:
-        del anew  # each look asks the engine itself
+    def observe(self) -> Status:
         answer = self._ask("GET", self._page)
         self._seen = answer.headers.get("ETag", "")
         found: Status = answer.json()

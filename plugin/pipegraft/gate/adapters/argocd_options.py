@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from pydantic import Field
-
-from pipegraft.core.model import Breach, Model, rule
+from pipegraft.core.base import Declared
+from pipegraft.core.fields import Field, model_validator
 from pipegraft.kubernetes.model import ClusterOptions
 
 __all__ = ["ArgoCdOptions"]
 
 
-class ArgoCdOptions(ClusterOptions, Model):
+class ArgoCdOptions(ClusterOptions, Declared):
     """Which Applications, and how they are asked for."""
 
     application: str | None = None
@@ -27,10 +26,8 @@ class ArgoCdOptions(ClusterOptions, Model):
     """How many Applications there must be; needed with `selector` and `application-set`."""
     children: bool = False
     """Wait for the Applications that these declare, too (app of apps)."""
-    namespace: str | None = None
-    """Namespace of the Applications; `argocd` for the Kubernetes API, the server's own one for `server`."""
-    project: str | None = None
-    """Project that the Applications must belong to."""
+    namespace: str = "argocd"
+    """Namespace of the Applications, for the Kubernetes API."""
     repository: str | None = None
     """URL of the IaC repository as Argo CD knows it; `iac.repository` if absent."""
     workloads: bool = True
@@ -40,13 +37,13 @@ class ArgoCdOptions(ClusterOptions, Model):
     ca: str | None = None
     """File with the certificate authority of `server`, relative to `delivery.yaml`."""
 
-    @rule
-    def _some_are_named(self) -> Iterator[Breach]:
+    @model_validator
+    def _some_are_named(self) -> None:
         open_ended = bool(self.selector) or self.application_set is not None
         if not (self.names or open_ended):
-            yield Breach("expected 'application', 'applications', 'selector' or 'application-set'")
+            raise ValueError("expected 'application', 'applications', 'selector' or 'application-set'")
         if open_ended and self.expect is None:
-            yield Breach(
+            raise ValueError(
                 "'selector' and 'application-set' need 'expect': how many Applications there must be"
             )
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic import Field
-
 from pipegraft.core.errors import UsageError
-from pipegraft.core.model import Breach, rule
-from pipegraft.core.plugins import hookimpl
+from pipegraft.core.fields import Field, model_validator
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import GitOpsEnginePlugin
 from pipegraft.gate.adapters.cluster_reader import WORKLOADS, ClusterReader, Reference
-from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 from pipegraft.gate.verdicts.kubevela import verdicts
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
@@ -37,10 +35,10 @@ class KubeVelaOptions(ClusterOptions):
     workloads: bool = True
     """Look at workloads and pods, where they may be read."""
 
-    @rule
-    def _some_are_named(self) -> Iterator[Breach]:
+    @model_validator
+    def _some_are_named(self) -> None:
         if not self.names:
-            yield Breach("expected 'application' or 'applications'")
+            raise ValueError("expected 'application' or 'applications'")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -60,8 +58,8 @@ class KubeVela:
         self._options = options
         self._reader = ClusterReader(cluster)
 
-    def observe(self, *, anew: bool = False) -> Status:
-        self._reader.begin(anew=anew)
+    def observe(self) -> Status:
+        self._reader.begin()
         known = self._reader.objects(APPLICATION, self._options.namespace)
         entries = []
         for name in self._options.names:

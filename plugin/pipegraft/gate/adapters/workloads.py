@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from pydantic import Field
-
-from pipegraft.core.model import Breach, rule
-from pipegraft.core.plugins import hookimpl
+from pipegraft.core.fields import Field, model_validator
+from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugin_values import GitOpsEnginePlugin
 from pipegraft.gate.adapters.cluster_reader import WORKLOADS, ClusterReader, Reference
-from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 from pipegraft.gate.verdicts.conditions import name_of
 from pipegraft.gate.verdicts.workloads import verdict
@@ -31,16 +29,16 @@ class WorkloadsOptions(ClusterOptions):
     namespace: str = "default"
     """Their namespace."""
 
-    @rule
-    def _some_are_named(self) -> Iterator[Breach]:
+    @model_validator
+    def _some_are_named(self) -> None:
         if not (self.objects or self.selector):
-            yield Breach("expected 'objects' or 'selector'")
+            raise ValueError("expected 'objects' or 'selector'")
         if self.selector and self.expect is None:
-            yield Breach("'selector' needs 'expect': how many workloads there must be")
+            raise ValueError("'selector' needs 'expect': how many workloads there must be")
         for text in self.objects:
             kind, _, name = text.partition("/")
             if kind not in WORKLOADS or not name:
-                yield Breach(f"expected KIND/NAME with a kind of {', '.join(WORKLOADS)}, found '{text}'")
+                raise ValueError(f"expected KIND/NAME with a kind of {', '.join(WORKLOADS)}, found '{text}'")
 
 
 class Workloads:
@@ -55,8 +53,8 @@ class Workloads:
         self._options = options
         self._reader = ClusterReader(cluster)
 
-    def observe(self, *, anew: bool = False) -> Status:
-        self._reader.begin(anew=anew)
+    def observe(self) -> Status:
+        self._reader.begin()
         options = self._options
         pairs = [text.split("/", 1) for text in options.objects]
         named = [Reference(kind, options.namespace, name) for kind, name in pairs]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
-from pydantic import Field
-
+from pipegraft.core.base import Declared, Name
 from pipegraft.core.configuration import validate
 from pipegraft.core.delivery import Gray, Metric
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.core.model import Breach, Model, Name, rule
+from pipegraft.core.fields import Field, model_validator
 from pipegraft.gray.judging.readings import point
 from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
 from pipegraft.gray.policy import judge_policy
@@ -24,15 +24,18 @@ from pipegraft.text.yaml_positions import Marked, load_marked
 __all__ = ["RecordedRelease", "read_release"]
 
 
-def _explained(make: Callable[[], object]) -> Iterator[Breach]:
-    """What a value's own check says, as a rule says it."""
+T = TypeVar("T")
+
+
+def _explained(make: Callable[[], T]) -> T:
+    """What a value's own check says, as a validator says it."""
     try:
-        make()
+        return make()
     except UsageError as error:
-        yield Breach(error.problem.message)
+        raise ValueError(error.problem.message) from None
 
 
-class LatencySample(Model):
+class LatencySample(Declared):
     """A histogram of latencies."""
 
     bounds: tuple[float, ...]
@@ -41,7 +44,7 @@ class LatencySample(Model):
     """Requests in each bucket, and one more number for those slower than the last bound."""
 
 
-class ArmSample(Model):
+class ArmSample(Declared):
     """What one arm showed for one metric in one interval."""
 
     requests: float | None = None
@@ -53,9 +56,9 @@ class ArmSample(Model):
     value: float | None = None
     """A plain number."""
 
-    @rule
-    def _can_be(self) -> Iterator[Breach]:
-        yield from _explained(self.counts)
+    @model_validator
+    def _can_be(self) -> None:
+        _explained(self.counts)
 
     def counts(self) -> ArmCounts:
         """The same as a value that judges read."""
@@ -64,7 +67,7 @@ class ArmSample(Model):
         return ArmCounts(requests, self.errors, latency, self.value)
 
 
-class ObservationSample(Model):
+class ObservationSample(Declared):
     """One interval, both arms."""
 
     start: float
@@ -78,10 +81,9 @@ class ObservationSample(Model):
     gray: Mapping[str, ArmSample] = {}
     """Metric → what gray showed; a metric without data is absent."""
 
-    @rule
-    def _can_be(self) -> Iterator[Breach]:
-        if not any(any(arm.breaches()) for arm in (*self.stable.values(), *self.gray.values())):
-            yield from _explained(self.observation)
+    @model_validator
+    def _can_be(self) -> None:
+        _explained(self.observation)
 
     def observation(self) -> Observation:
         """The same as a value that judges read."""
@@ -105,7 +107,7 @@ class RecordedPolicy(Gray):
     """What was measured."""
 
 
-class ReleaseSample(Model):
+class ReleaseSample(Declared):
     """The whole file."""
 
     policy: RecordedPolicy | None = None

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated
 
-from pydantic import Field
-
 from pipegraft.appspec.ports.traffic import Backend, Choice, Route
-from pipegraft.core.model import Breach, Duration, Model, rule
+from pipegraft.core.base import Declared, Duration
+from pipegraft.core.fields import Field, model_validator
 
 __all__ = ["Address", "ProxyConfig", "host_and_port"]
 
@@ -20,7 +18,7 @@ Address = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\[\]/\s]*):\d{1
 Label = Annotated[str, Field(min_length=1)]
 
 
-class BackendConfig(Model):
+class BackendConfig(Declared):
     """One version behind a route; see `Backend`."""
 
     name: Label
@@ -28,7 +26,7 @@ class BackendConfig(Model):
     weight: int = Field(ge=0)
 
 
-class ChoiceConfig(Model):
+class ChoiceConfig(Declared):
     """Requests that go to one backend whatever the weights; see `Choice`."""
 
     header: Label
@@ -36,16 +34,16 @@ class ChoiceConfig(Model):
     backend: Label
     regex: bool = False
 
-    @rule
-    def _can_be_read(self) -> Iterator[Breach]:
+    @model_validator
+    def _can_be_read(self) -> None:
         if self.regex:
             try:
                 re.compile(self.value)
             except re.error as error:
-                yield Breach(f"expected a regular expression, found {self.value!r}: {error}")
+                raise ValueError(f"expected a regular expression, found {self.value!r}: {error}") from None
 
 
-class RouteConfig(Model):
+class RouteConfig(Declared):
     """One entrance; see `Route`."""
 
     name: Label
@@ -53,15 +51,15 @@ class RouteConfig(Model):
     backends: tuple[BackendConfig, ...] = ()
     choices: tuple[ChoiceConfig, ...] = ()
 
-    @rule
-    def _choices_lead_somewhere(self) -> Iterator[Breach]:
+    @model_validator
+    def _choices_lead_somewhere(self) -> None:
         known = {backend.name for backend in self.backends}
         for choice in self.choices:
             if choice.backend not in known:
-                yield Breach(f"expected a choice of {', '.join(sorted(known))}, found '{choice.backend}'")
+                raise ValueError(f"expected a choice of {', '.join(sorted(known))}, found '{choice.backend}'")
 
 
-class ProxyConfig(Model):
+class ProxyConfig(Declared):
     """The whole file."""
 
     admin: Address = "127.0.0.1:0"
@@ -76,15 +74,15 @@ class ProxyConfig(Model):
     grace: Duration = 10.0
     """How long requests under way may take to end when the proxy is told to stop."""
 
-    @rule
-    def _unique(self) -> Iterator[Breach]:
+    @model_validator
+    def _unique(self) -> None:
         for what, values in (
             ("name", [route.name for route in self.routes]),
             ("listen", [route.listen for route in self.routes if not route.listen.endswith(":0")]),
         ):
             twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
-                yield Breach(f"expected each route to have its own '{what}', found '{twice[0]}' twice")
+                raise ValueError(f"expected each route to have its own '{what}', found '{twice[0]}' twice")
 
     @classmethod
     def of(cls, routes: tuple[Route, ...], admin: str) -> ProxyConfig:

@@ -8,17 +8,16 @@ from __future__ import annotations
 import math
 import os
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Http, trusted
+from pipegraft.core.base import Declared, RelativePath
 from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
-from pipegraft.core.model import Breach, Model, RelativePath, rule
+from pipegraft.core.fields import Field, model_validator
 
 __all__ = ["Labels", "PrometheusApi", "ServerOptions"]
 
@@ -33,7 +32,7 @@ _ATTEMPTS = 2
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
-class ServerOptions(Model):
+class ServerOptions(Declared):
     """Keys that say where the server is, and as whom it is asked."""
 
     url: str = Field(pattern=r"^https?://[^\s@]+$")
@@ -51,12 +50,12 @@ class ServerOptions(Model):
     timeout: float = Field(default=10.0, gt=0)
     """Seconds an answer may take."""
 
-    @rule
-    def _one_way_in(self) -> Iterator[Breach]:
+    @model_validator
+    def _one_way_in(self) -> None:
         if (self.user is None) != (self.password_variable is None):
-            yield Breach("expected 'user' and 'password-variable' together")
+            raise ValueError("expected 'user' and 'password-variable' together")
         if self.user and self.token_variable:
-            yield Breach("expected either 'token-variable' or 'user', found both")
+            raise ValueError("expected either 'token-variable' or 'user', found both")
 
 
 class PrometheusApi:

@@ -1,1 +1,0 @@
-"""The board: what runs where, read from IaC repositories alone."""
