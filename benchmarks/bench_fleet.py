@@ -13,10 +13,9 @@ sys.path += [str(Path(__file__).parents[1] / "tests" / folder) for folder in ("f
 from fleet_files import PIPELINE, delivery
 from group_double import TOKEN, Lab, serve_group
 
-from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.plugins import shipped_plugins
 from pipegraft.ci.model import TemplateSource
 from pipegraft.ci.usecases.inject import InjectOptions
-from pipegraft.core.manager import Plugins
 from pipegraft.core.progress import RecordingProgress
 from pipegraft.fleet.adapters.gitlab_group import open_group
 from pipegraft.fleet.usecases.edits import injecting
@@ -28,7 +27,7 @@ PROJECTS = 500
 def main() -> None:
     """Print a table: what, calls for the busiest project, calls in all, seconds, bar."""
     source = TemplateSource("project", "platform/pipegraft", "v0.1.0")
-    edit = injecting(Plugins(PLUGINS, ()), InjectOptions(source=source))
+    edit = injecting(shipped_plugins(), InjectOptions(source=source))
     campaign = Campaign("pipegraft/inject", "Graft delivery", "", edit)
     with tempfile.TemporaryDirectory() as folder, serve_group(Path(folder)) as lab:
         for number in range(PROJECTS):

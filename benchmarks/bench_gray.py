@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pipegraft.appspec.environment_file import bump
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, Source
+from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, ReleaseMark, Source
 from pipegraft.core.release_store import FakeReleaseStore
 from pipegraft.core.stage import StageContext
 from pipegraft.gate.ports import State, Status, Verdict, VerdictRule
@@ -53,7 +52,8 @@ class World:
     def engine(self, _environment: str) -> tuple[World, VerdictRule]:
         return self, _verdict
 
-    def observe(self) -> Status:
+    def observe(self, *, anew: bool = False) -> Status:
+        del anew
         return {"revision": self.branch.tip()}
 
     def request_sync(self) -> None:
@@ -78,7 +78,7 @@ def _verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
 
 def _delivery() -> Delivery:
     metrics = [{"source": "fake"}, {"source": "fake", "name": "latency", "kind": "latency"}]
-    gray = {"steps": [1, 5, 10, 25, 50], "interval": "2s", "metrics": metrics}
+    gray = {"steps": [1, 5, 10, 25, 50], "interval": "2s", "warm-up": "0s", "metrics": metrics}
     gray["weight-tolerance"] = 1000  # the scripted requests know nothing of weights
     return Delivery.model_validate(
         {

@@ -11,13 +11,12 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.plugins import shipped_plugins
 from pipegraft.ci.gitlab import system as gitlab
 from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import PipegraftError
-from pipegraft.core.hookspecs import STAGES
-from pipegraft.core.manager import Plugins
+from pipegraft.core.hooks import STAGES
 from pipegraft.core.plan import Plan, PlannedStage
 
 PIPELINES = 400
@@ -27,7 +26,7 @@ ROOT = ".gitlab-ci.yml"
 def main() -> None:
     """Print a table: name, ours, baseline, ratio, bar."""
     texts = [text for text in _pipelines() if _round_trip(text) is not None]
-    templates = gitlab.make_templates(tuple(Plugins(PLUGINS, ()).all(STAGES).values()))
+    templates = gitlab.make_templates(tuple(shipped_plugins().all(STAGES).values()))
     plan = _plan("staging", "production")
     ours, theirs, refused = [], [], 0
     for text in texts:

@@ -7,6 +7,7 @@ part of what the command prints, ``…`` standing for anything. The comment befo
 - ``<!-- run: released -->``: there too, after its images were built and pinned once;
 - ``<!-- run: releases -->``: in ``examples/releases``, which holds recorded releases;
 - ``<!-- run: fleet -->``: where a GitLab server has a group ``acme`` with three projects and a bare one;
+- ``<!-- run: board -->``: in a folder that holds ``shop-iac.git``;
 - ``<!-- run: empty -->``: in an empty folder; an engine that is started there is ended;
 - ``<!-- run: shop exit=2 -->``: the last command ends with that exit code;
 - ``<!-- run by: PLACE -->``: not here, but in the named file of this project, which must hold the command.
@@ -31,7 +32,7 @@ import yaml
 from fleet_files import PIPELINE, delivery
 from group_double import TOKEN, serve_group
 
-from pipegraft.core import hookspecs
+from pipegraft.app.plugins import HOOKS
 from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery
 
@@ -153,6 +154,7 @@ def test_commands_do_what_the_page_shows(
     folder = {
         "shop": shop,
         "released": shop,
+        "board": tmp_path,
         "empty": tmp_path / "empty",
         "fleet": tmp_path / "empty",
         "releases": ROOT / "examples" / "releases",
@@ -235,7 +237,7 @@ def test_every_input_shown_is_of_the_type_that_its_template_asks_for(block: Bloc
 
 def test_the_page_on_plugins_names_every_hook_and_every_suite() -> None:
     page = (ROOT / "docs" / "plugins.md").read_text()
-    hooks = {name for name in vars(hookspecs) if name.startswith("pipegraft_")}
+    hooks = {name for module in HOOKS for name in vars(module) if name.startswith("pipegraft_")}
     suites = {
         f"{path.stem}.{name}"
         for path in (ROOT / "plugin" / "pipegraft" / "testing").glob("*_suite.py")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.app.builtins import PLUGINS
-from pipegraft.app.connect import LiveConnections
+from pipegraft.app.plugins import shipped_plugins
+from pipegraft.core.connections import LiveConnections
+from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import BuildFailed, ConfigError, UsageError
-from pipegraft.core.manager import Plugins
-from pipegraft.core.project import open_project
+from pipegraft.images.ports.builders import IMAGE_BUILDER
 
 
 def chosen(folder: Path, declared: str, dockerfile: str | None = "FROM scratch\n") -> str:
@@ -23,7 +23,7 @@ def chosen(folder: Path, declared: str, dockerfile: str | None = "FROM scratch\n
         "iac: {repository: iac.git}\n"
         "environments: {staging: {gate: {engine: embedded, state: x, application: y}}}\n"
     )
-    return LiveConnections(open_project(folder, Plugins(PLUGINS, ()))).builder("web")[0]
+    return LiveConnections(open_project(folder, shipped_plugins())).open(IMAGE_BUILDER, "web")[0]
 
 
 @pytest.fixture(autouse=True)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.app.builtins import PLUGINS
 from pipegraft.app.bump import Bumped, BumpOrder, bump_all, worst
+from pipegraft.app.plugins import installed_plugins
 from pipegraft.cli import run
+from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import UsageError
-from pipegraft.core.manager import Plugins
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.core.project import Project, open_project
+from pipegraft.core.project import Project
 from pipegraft.core.release import BuiltImage, Release, Source
 from pipegraft.testing.git_http import HttpGit, serve
 
@@ -87,7 +87,7 @@ def project(tmp_path: Path, server: HttpGit) -> Callable[[str, int], Project]:
         record = Release(app=app, source=source, images={"web": image})
         (folder / ".pipegraft").mkdir(exist_ok=True)
         (folder / ".pipegraft" / "release.json").write_text(record.model_dump_json())
-        return open_project(folder, Plugins(PLUGINS))
+        return open_project(folder, installed_plugins())
 
     return make
 
@@ -110,7 +110,7 @@ def test_each_release_is_a_commit_and_all_are_one_push(
     assert [one for one in server.requests if one.startswith("POST") and "receive-pack" in one] == [
         "POST /iac.git/git-receive-pack"
     ]
-    assert len(server.requests) <= 6
+    assert len(server.requests) <= 7
     bare = tmp_path / "iac.git"
     names = git(bare, "log", "--reverse", "--format=%H", "main").split()[1:]
     assert [one.commit.commit for one in results if one.commit] == names
@@ -135,7 +135,7 @@ def test_what_is_refused_does_not_stop_the_others(
     bump_all(BumpOrder(first[:1], ["production"], verify=False), RecordingProgress())
     delivery = tmp_path / "shop" / "delivery.yaml"
     delivery.write_text(delivery.read_text().replace("apps/shop", "apps/till"))  # another one's folder
-    mixed = [project("cart", 6), open_project(tmp_path / "shop", Plugins(PLUGINS)), first[2]]
+    mixed = [project("cart", 6), open_project(tmp_path / "shop", installed_plugins()), first[2]]
     results = bump_all(BumpOrder(mixed, ["production", "nowhere"], verify=False), RecordingProgress())
     assert outcomes(results) == [
         ("cart", "production", "superseded"),

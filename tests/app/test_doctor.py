@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.app.builtins import PLUGINS
 from pipegraft.app.doctor import CheckUp, examine
+from pipegraft.app.plugins import shipped_plugins
+from pipegraft.core import hooks
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient, addresses_of
 from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
-from pipegraft.core.hookspecs import EXAMINATIONS
-from pipegraft.core.manager import Plugins
+from pipegraft.core.hooks import EXAMINATIONS
+from pipegraft.core.plugins import Plugins
 from pipegraft.core.project import Project
 from pipegraft.core.stage import Requirement
 from pipegraft.gate.ports import FakeEngine, State, Verdict
@@ -23,7 +24,7 @@ from pipegraft.gray.ports.metrics import Arms, FakeSource
 from pipegraft.testing.examination_suite import ExaminationSuite, patient_of
 from pipegraft.testing.stage_suite import FakeConnections, stage_context
 
-KNOWN = Plugins(PLUGINS, ()).all(EXAMINATIONS)
+KNOWN = shipped_plugins().all(EXAMINATIONS)
 
 
 class TestEveryExamination(ExaminationSuite):
@@ -36,7 +37,7 @@ class TestEveryExamination(ExaminationSuite):
 class Plugin:
     """Entry point of a plugin with these examinations."""
 
-    name, dist = "mine", None
+    name, group, dist, value = "mine", "pipegraft", None, "mine"
 
     def __init__(self, *examinations: Examination) -> None:
         self._examinations = examinations
@@ -44,7 +45,7 @@ class Plugin:
     def load(self) -> object:
         from types import ModuleType
 
-        from pipegraft.core.hookspecs import hookimpl
+        from pipegraft.core.plugins import hookimpl
 
         module = ModuleType("mine")
         module.pipegraft_examinations = hookimpl(lambda: self._examinations)  # type: ignore[attr-defined]
@@ -52,7 +53,7 @@ class Plugin:
 
 
 def examined(*examinations: Examination, only: tuple[str, ...] = (), **environment: str) -> list[CheckUp]:
-    plugins = Plugins((), [Plugin(*examinations)])  # type: ignore[list-item]
+    plugins = Plugins([hooks], [Plugin(*examinations)])  # type: ignore[list-item]
     project = Project(Path(), stage_context(Path()).delivery, plugins)
     return examine(project, FakeConnections(), environment, FakeClock(), only)
 
@@ -152,12 +153,12 @@ def test_one_examination_can_be_chosen() -> None:
 
 def test_a_plugin_that_did_not_load_is_told() -> None:
     class Broken:
-        name, dist, value = "broken", None, "broken:plugin"
+        name, dist, value, group = "broken", None, "broken:plugin", "pipegraft"
 
         def load(self) -> object:
             raise ImportError("no module")
 
-    project = Project(Path(), stage_context(Path()).delivery, Plugins((), [Broken()]))  # type: ignore[list-item]
+    project = Project(Path(), stage_context(Path()).delivery, Plugins([hooks], [Broken()]))  # type: ignore[list-item]
     (check,) = examine(project, FakeConnections(), {}, FakeClock())
     assert check.diagnoses[0].health is Health.WRONG
     assert "broken:plugin cannot be loaded: ImportError: no module" in check.diagnoses[0].found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from git_repositories import git, make_repository
@@ -140,7 +141,7 @@ def test_a_server_that_is_not_there_is_not_reachable(tmp_path: Path) -> None:
 
 def test_every_component_needs_a_builder(tmp_path: Path) -> None:
     class Builderless(FakeConnections):
-        def builder(self, component: str) -> None:  # type: ignore[override]
+        def open(self, *_port: object) -> NoReturn:  # type: ignore[override]
             raise OutsideError("no builder", fix="add one")
 
     assert [one.health for one in builders.run(patient_of(tmp_path), "")] == [Health.GOOD]

@@ -9,16 +9,16 @@ import jsonschema
 import pytest
 import yaml
 
-from pipegraft.app.builtins import PLUGINS
 from pipegraft.app.inventory import delivery_schema, list_plugins
-from pipegraft.core.manager import Plugins
+from pipegraft.app.plugins import shipped_plugins
+from pipegraft.core.plugins import Plugins
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "shop" / "delivery.yaml"
 
 
 @pytest.fixture(scope="module")
 def plugins() -> Plugins:
-    return Plugins(PLUGINS, ())
+    return shipped_plugins()
 
 
 def test_everything_that_ships_works(plugins: Plugins) -> None:

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.plugins import shipped_plugins
 from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery
+from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import ConfigError
-from pipegraft.core.hookspecs import METRIC_SOURCES
-from pipegraft.core.manager import Plugins
-from pipegraft.core.project import open_project
+from pipegraft.gray.hooks import METRIC_SOURCES
 from pipegraft.gray.policy import judge_policy
 from pipegraft.gray.ports.metrics import MetricRequest
 
@@ -36,7 +35,7 @@ environments:
 def test_unknown_plugins_and_their_unknown_keys_are_named_with_their_places(tmp_path: Path) -> None:
     (tmp_path / "delivery.yaml").write_text(DELIVERY)
     with pytest.raises(ConfigError) as caught:
-        open_project(tmp_path, Plugins(PLUGINS, ()))
+        open_project(tmp_path, shipped_plugins())
     found = [(one.place.line, one.message) for one in caught.value.problems if one.place]
     assert (7, "there is no GitOps engine called 'embeded'") in [
         (at, said.partition(";")[0]) for at, said in found
@@ -57,7 +56,7 @@ def test_the_page_on_gray_releases_declares_one_that_can_be_used() -> None:
     gray = delivery.environments["production"].gray
     assert gray
     for metric in gray.metrics:
-        plugin = Plugins(PLUGINS, ()).get(METRIC_SOURCES, metric.source)
+        plugin = shipped_plugins().get(METRIC_SOURCES, metric.source)
         options = plugin.options.model_validate(dict(metric.options))
         plugin.connect(options, MetricRequest("shop", "production", metric, Path()))
     assert "deadline: 2h30m " in block

@@ -7,20 +7,21 @@ from pathlib import Path
 import yaml
 from click.testing import CliRunner
 
-from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.plugins import shipped_plugins
 from pipegraft.app.templates import generate
 from pipegraft.ci.gitlab.configuration import Files, layers_of
 from pipegraft.ci.gitlab.pipeline import resolve
 from pipegraft.cli.templates_command import command
-from pipegraft.core.hookspecs import STAGES, hookimpl
-from pipegraft.core.manager import Plugins
+from pipegraft.core.hooks import STAGES
+from pipegraft.core.model import keys_of
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.stage import Stage
 
 PROJECT = Path(__file__).parents[2]
 
 
 def test_what_is_committed_is_current():
-    changes = generate(PROJECT, Plugins(PLUGINS, ())).changes
+    changes = generate(PROJECT, shipped_plugins()).changes
     assert sorted(changes) == [], "run `pipegraft templates` and commit what it writes"
 
 
@@ -33,7 +34,7 @@ def test_writing_checks_clean_and_again_changes_nothing(tmp_path):
 
 
 def test_a_file_that_no_definition_makes_goes(tmp_path):
-    plugins = Plugins(PLUGINS, ())
+    plugins = shipped_plugins()
     generate(tmp_path, plugins).write()
     old = tmp_path / "ci_templates" / "gitlab" / "old-stage.yml"
     old.write_text("gone: {script: x}\n")
@@ -50,7 +51,7 @@ class _ThirdParty:
 
 
 def test_a_third_partys_stage_gets_a_template_and_a_page():
-    plugins = Plugins(PLUGINS, (_EntryPoint(),))
+    plugins = shipped_plugins(_EntryPoint())
     changes = generate(Path("/nowhere"), plugins).changes
     assert "ci_templates/gitlab/say-hello.yml" in changes
     page = changes["docs/stages/say-hello.md"]
@@ -61,6 +62,7 @@ def test_a_third_partys_stage_gets_a_template_and_a_page():
 
 class _EntryPoint:
     name = "third"
+    group = "pipegraft"
     dist = None
 
     def load(self):
@@ -68,11 +70,11 @@ class _EntryPoint:
 
 
 def test_a_page_names_every_input_with_its_default():
-    stages = Plugins(PLUGINS, ()).all(STAGES)
+    stages = shipped_plugins().all(STAGES)
     for stage in stages.values():
         page = (PROJECT / "docs" / "stages" / f"{stage.name}.md").read_text()
-        for info in stage.inputs.model_fields.values():
-            assert f"| `{info.key}` |" in page
+        for key in keys_of(stage.inputs).values():
+            assert f"| `{key}` |" in page
 
 
 def test_this_projects_own_pipeline_uses_its_templates():

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from pipegraft.appspec.environment_file import Bump, bump, environment_path, images_of, read_environment
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.core.errors import ConfigError
+from pipegraft.core.release import ReleaseMark
 
 FILE = "environments/production.yaml"
 OLD = {"web": f"r/web@sha256:{'a' * 64}", "pricing": f"r/pricing@sha256:{'b' * 64}"}

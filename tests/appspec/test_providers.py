@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
+from pipegraft.appspec import hooks
 from pipegraft.appspec.model.spec import Reference
 from pipegraft.appspec.ports.resources import Output, Provision, ResourceProvider, ResourceType
 from pipegraft.appspec.resources.crossplane import CROSSPLANE
 from pipegraft.appspec.resources.kubevela import KUBEVELA_TERRAFORM
 from pipegraft.appspec.resources.local import LOCAL
 from pipegraft.appspec.usecases.resources import load_providers
-from pipegraft.core.base import Declared
 from pipegraft.core.errors import PluginError, UsageError
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.manager import Plugins
+from pipegraft.core.model import Model
+from pipegraft.core.plugins import Plugins, hookimpl
 from pipegraft.testing.resource_suite import ResourceProviderSuite, request_for
 
 
@@ -123,7 +123,7 @@ def test_no_password_stands_in_a_compose_file() -> None:
     assert "$$REDIS_PASSWORD" in service["entrypoint"][2]
 
 
-class _None(Declared):
+class _None(Model):
     pass
 
 
@@ -161,8 +161,8 @@ def test_two_promises_by_one_name_are_refused() -> None:
             def pipegraft_resource_providers(self) -> Iterator[ResourceProvider]:
                 yield provider
 
-        return SimpleNamespace(name=name, dist=None, load=Plugin)
+        return SimpleNamespace(name=name, group="pipegraft", dist=None, load=Plugin)
 
-    plugins = Plugins(entry_points=[plugin("mine", "path"), plugin("yours", "url")])
+    plugins = Plugins([hooks], [plugin("mine", "path"), plugin("yours", "url")])
     with pytest.raises(PluginError, match="mine and yours promise different things by 'share'"):
         load_providers(plugins)

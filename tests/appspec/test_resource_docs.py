@@ -10,7 +10,7 @@ from pipegraft.appspec.rendering.oam import render_application
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.resources.plugin import pipegraft_resource_providers
 from pipegraft.appspec.spec import resolve
-from pipegraft.core.base import kebab
+from pipegraft.core.model import kebab, keys_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "resources.md").read_text("utf-8")
 
@@ -28,7 +28,7 @@ def test_the_example_renders() -> None:
 
 
 def test_every_key_provider_type_and_option_is_named() -> None:
-    keys = [info.key for one in (Resource, ProviderChoice) for name, info in one.model_fields.items()]
+    keys = [key for one in (Resource, ProviderChoice) for key in keys_of(one).values()]
     for provider in pipegraft_resource_providers():
         keys += [provider.name, *(kind.name for kind in provider.types)]
         keys += [kebab(name) for name in provider.options.model_fields]

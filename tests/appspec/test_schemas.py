@@ -11,8 +11,8 @@ import pytest
 import yaml
 from crd_schemas import closed  # of the folder above
 
-from pipegraft.app.builtins import PLUGINS
 from pipegraft.app.inventory import spec_schema
+from pipegraft.app.plugins import shipped_plugins
 from pipegraft.appspec.ports.resources import ResourceProvider, Target
 from pipegraft.appspec.rendering.compose import render_compose
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
@@ -20,7 +20,7 @@ from pipegraft.appspec.rendering.oam import render_application
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.resources.plugin import pipegraft_resource_providers
 from pipegraft.appspec.spec import resolve
-from pipegraft.core.manager import Plugins
+from pipegraft.core.model import keys_of
 from pipegraft.testing.resource_suite import request_for
 
 SCHEMAS = Path(os.environ.get("PIPEGRAFT_SCHEMAS", Path(__file__).parents[3] / "../shared/schemas"))
@@ -125,7 +125,7 @@ def made(provider: ResourceProvider, options: dict[str, Any]) -> str:
 
 def test_the_options_tried_are_all_there_are() -> None:
     for provider in pipegraft_resource_providers():
-        names = {info.key for name, info in provider.options.model_fields.items()}
+        names = set(keys_of(provider.options).values())
         assert names == set(OPTIONS.get(provider.name, {}))
 
 
@@ -143,7 +143,7 @@ def test_the_options_tried_are_all_there_are() -> None:
     ],
 )
 def test_editors_know_types_parameters_and_options(of: Any, change: dict[str, Any], good: bool) -> None:
-    schema = spec_schema(of, Plugins(PLUGINS, entry_points=()))
+    schema = spec_schema(of, shipped_plugins())
     jsonschema.Draft202012Validator.check_schema(schema)
     if of == "app":
         resource = {"type": "postgres", "params": {"storage": "1Gi"}, **change}

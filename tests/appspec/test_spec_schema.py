@@ -11,8 +11,8 @@ from spec_fields import APP, ENVIRONMENT, POLICIES, Data, placements
 
 from pipegraft.appspec.model.spec import App, AppEnvironment
 from pipegraft.cli import run
-from pipegraft.core.base import Declared
-from pipegraft.core.fields import Fault, Invalid
+from pipegraft.core.faults import Fault, read
+from pipegraft.core.model import Model
 
 
 def schema(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _entries(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def test_editors_and_the_program_refuse_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    models: dict[str, type[Declared]] = {"app": App, "environment": AppEnvironment}
+    models: dict[str, type[Model]] = {"app": App, "environment": AppEnvironment}
     validators = {file: jsonschema.Draft202012Validator(schema(capsys, file)) for file in models}
     outcomes = set()
     for file, document in mutated(seed=7, count=1200):
@@ -96,12 +96,8 @@ def test_editors_and_the_program_refuse_the_same(capsys: pytest.CaptureFixture[s
     assert outcomes == {True, False}
 
 
-def _faults(model: type[Declared], document: Data) -> tuple[Fault, ...]:
-    try:
-        model.model_validate(document)
-    except Invalid as error:
-        return error.faults
-    return ()
+def _faults(model: type[Model], document: Data) -> tuple[Fault, ...]:
+    return read(model, document).faults
 
 
 def _short(fault: Fault) -> bool:

@@ -12,14 +12,13 @@ import pytest
 from gray_world import NEW, NEWER, OLD, PRODUCTION, STABLE, World, commit_of
 
 from pipegraft.appspec.environment_file import bump
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.audit.chain import Chain, State
 from pipegraft.audit.release_commits import Wanted
 from pipegraft.audit.usecases.audit_sources import Scene
 from pipegraft.audit.usecases.chains import AuditRequest, audit
 from pipegraft.core.adapters.vcs_info import SourceLog
 from pipegraft.core.errors import RolledBack, Unreachable, UsageError
-from pipegraft.core.release import EnvironmentRelease, GateResult, IacCommit, Release, Source
+from pipegraft.core.release import EnvironmentRelease, GateResult, IacCommit, Release, ReleaseMark, Source
 from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.ports.judge import FakeJudge
 from pipegraft.gray.stage import GrayReleaseInputs, run

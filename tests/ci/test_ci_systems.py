@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipegraft.ci.gitlab import system as gitlab
+from pipegraft.ci.hooks import CiSystem
 from pipegraft.ci.jenkins import system as jenkins
-from pipegraft.core.plugin_values import CiSystem
 from pipegraft.testing.ci_suite import CiSystemSuite
 
 GITLAB = """\

@@ -10,15 +10,14 @@ import jsonschema
 import pytest
 import yaml
 
-from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.plugins import shipped_plugins
 from pipegraft.ci.gitlab import system as gitlab
 from pipegraft.ci.gitlab.configuration import Files, layers_of
 from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.gitlab.pipeline import resolve
 from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import PluginError
-from pipegraft.core.hookspecs import STAGES
-from pipegraft.core.manager import Plugins
+from pipegraft.core.hooks import STAGES
 from pipegraft.core.plan import Plan, PlannedStage
 from pipegraft.core.stage import Stage, StageInputs
 
@@ -39,7 +38,7 @@ class _Inputs(StageInputs):
 
 
 THIRD_PARTY = Stage(name="say-hello", summary="Greets.", run=print, inputs=_Inputs, after=("sync-gate",))
-ALL = (*Plugins(PLUGINS, ()).all(STAGES).values(), THIRD_PARTY)
+ALL = (*shipped_plugins().all(STAGES).values(), THIRD_PARTY)
 PLAN = Plan(
     "shop",
     (

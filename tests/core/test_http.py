@@ -315,7 +315,7 @@ def test_a_certificate_that_is_not_trusted_is_said_at_once(tmp_path: Path) -> No
     made = certificates(tmp_path)
     with serving(tls=made) as server:
         url = f"https://{server.address}/"
-        with pytest.raises(Unreachable, match="its certificate is not trusted"):
+        with pytest.raises(UsageError, match="its certificate is not trusted"):
             client().ask("GET", url)
         assert client(trust=trusted(made.ca)).ask("GET", url).content == b"ok"
 

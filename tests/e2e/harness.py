@@ -56,14 +56,18 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def server(command: list[str], log: Path, ready: Callable[[], bool]) -> Iterator[subprocess.Popen[bytes]]:
+def server(
+    command: list[str], log: Path, ready: Callable[[], bool], **variables: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server for as long as the block lasts.
 
     Arguments:
         log: file that takes what it prints; shown when it does not start.
         ready: whether it can be used.
+        variables: of its environment, beside ours.
     """
-    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
+    environment = os.environ | variables
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, env=environment) as process:
         try:
             wait_until(lambda: ready() or process.poll() is not None, command[0])
             if process.poll() is not None:

@@ -227,6 +227,8 @@ def running_api(folder: Path) -> Iterator[KubernetesApi]:
             f"--cert-dir={folder}/serving", f"--token-auth-file={folder}/tokens.csv",
             f"--client-ca-file={authority}.crt", "--authorization-mode=RBAC",
             "--service-cluster-ip-range=10.0.0.0/24",
+            # Lists by watch need what Debian's etcd does not have.
+            "--feature-gates=WatchList=false",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}",
             # Nobody makes the account `default` of a namespace here, which pods would need.

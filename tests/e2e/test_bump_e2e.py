@@ -17,8 +17,8 @@ from git_servers import PASSWORD, GitServer, http_server, make_bare, ssh_server
 from harness import need, run
 
 from pipegraft.core.errors import AccessDenied
-from pipegraft.core.stage import IacBranch
 from pipegraft.iac.adapters.git import open_branch
+from pipegraft.iac.ports.repository import IacBranch
 from pipegraft.testing.iac_suite import Clients, IacBranchSuite
 
 pytestmark = pytest.mark.e2e

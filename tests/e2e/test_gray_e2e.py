@@ -16,15 +16,14 @@ import pytest
 from harness import free_port, need, run, server
 
 from pipegraft.appspec.environment_file import bump, read_environment
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.appspec.ports.traffic import Backend, Route
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import RolledBack
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, Source
+from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, ReleaseMark, Source
 from pipegraft.core.release_store import FakeReleaseStore
-from pipegraft.core.stage import IacBranch, StageContext
+from pipegraft.core.stage import StageContext
 from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
 from pipegraft.gate.ports import State, Status, Verdict, VerdictRule
 from pipegraft.gray.adapters.metrics.prometheus import Options, PrometheusSource
@@ -35,6 +34,7 @@ from pipegraft.gray.stage import GrayReleaseInputs
 from pipegraft.gray.stage import run as run_stage
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.ports.repository import IacBranch
 
 pytestmark = pytest.mark.e2e
 
@@ -134,7 +134,8 @@ class Engine:
         self._branch = branch
         self._apply = apply
 
-    def observe(self) -> Status:
+    def observe(self, *, anew: bool = False) -> Status:
+        del anew
         tip = self._branch.tip()
         gray = read_environment(self._branch.read(PATH, tip) or "", PATH).gray
         self._apply(gray.weight if gray else 0)
@@ -178,7 +179,13 @@ def delivery(url: str) -> Delivery:
     requests = 'sum(increase(pipegraft_proxy_requests_total{backend="web{suffix}"}[{window}]))'
     errors = requests.replace('"}[', '",code=~"5.."}[')
     metric = {"source": "prometheus", "url": url, "requests": requests, "errors": errors, "floor": 0.05}
-    gray = {"steps": [20, 50], "interval": "3s", "deadline": "60s", "metrics": [{**metric, "lag": "1s"}]}
+    gray = {
+        "steps": [20, 50],
+        "interval": "3s",
+        "warm-up": "0s",
+        "deadline": "60s",
+        "metrics": [{**metric, "lag": "1s"}],
+    }
     return Delivery.model_validate(
         {
             "app": "shop",

@@ -99,7 +99,7 @@ def test_nginx_splits_and_its_log_decides(tmp_path: Path, failing: float) -> Non
     (tmp_path / "count.py").write_text(COUNT)
     command = [sys.executable, str(tmp_path / "count.py"), str(tmp_path / "access.log")]
     metric: dict[str, Any] = {"source": "command", "command": command, "floor": 0.03}
-    gray = {"steps": [20, 50], "interval": "2s", "deadline": "60s", "metrics": [metric]}
+    gray = {"steps": [20, 50], "interval": "2s", "warm-up": "0s", "deadline": "60s", "metrics": [metric]}
     declared = Delivery.model_validate(
         {
             "app": "shop",

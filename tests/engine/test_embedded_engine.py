@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic import ValidationError
 
 from pipegraft.core.errors import Unreachable, UsageError
-from pipegraft.core.fields import Invalid
 from pipegraft.engine.adapters.gitops import EmbeddedEngine, EmbeddedOptions
 from pipegraft.engine.adapters.server import StatusServer
 from pipegraft.engine.verdict import verdict
@@ -151,7 +151,7 @@ def test_the_state_folder_says_where_the_engine_listens(server: StatusServer, tm
 
 @pytest.mark.parametrize("options", [{}, {"url": "http://x", "state": "y"}, {"url": "ftp://x"}])
 def test_options_say_exactly_one_address(options: dict[str, str]) -> None:
-    with pytest.raises(Invalid):
+    with pytest.raises(ValidationError):
         EmbeddedOptions.model_validate({"application": "shop", **options})
 
 

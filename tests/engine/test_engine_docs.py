@@ -14,7 +14,7 @@ from pipegraft.appspec.model.spec import AppComponent, AppEnvironment, Entrance,
 from pipegraft.appspec.runtime_support import DOCKER, PROCESS, Support
 from pipegraft.appspec.spec import resolve
 from pipegraft.cli.engine_command import command
-from pipegraft.core.base import Declared
+from pipegraft.core.model import Model, keys_of
 from pipegraft.engine.reconcile import History, reconcile
 from pipegraft.engine.usecases.app_sources import Place
 from pipegraft.engine.usecases.application import Application
@@ -41,11 +41,11 @@ def test_the_example_resolves() -> None:
 
 
 def test_every_key_is_explained() -> None:
-    blocks = [model for model in vars(traits).values() if isinstance(model, type) and model is not Declared]
-    models = [model for model in blocks if issubclass(model, Declared)]
+    blocks = [model for model in vars(traits).values() if isinstance(model, type) and model is not Model]
+    models = [model for model in blocks if issubclass(model, Model)]
     for model in (AppComponent, AppEnvironment, Entrance, Policies, *models):
-        for name, field in model.model_fields.items():
-            assert re.search(rf"\b{field.key}\b", APP_SPEC), name
+        for key in keys_of(model).values():
+            assert re.search(rf"\b{key}\b", APP_SPEC), key
 
 
 def test_every_field_of_a_status_is_explained() -> None:

@@ -14,8 +14,8 @@ import pytest
 from pipegraft.appspec.ports.traffic import Backend, Choice, Route
 from pipegraft.engine.adapters.proxy.balancer import Balancer
 from pipegraft.engine.adapters.proxy.config import ProxyConfig
+from pipegraft.engine.adapters.proxy.metrics import samples_of
 from pipegraft.engine.adapters.proxy.server import Proxy
-from pipegraft.text.exposition import parse
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -116,7 +116,7 @@ async def counts(served: Proxy) -> dict[str, float]:
     page = await ask(port, b"GET /metrics HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")
     return {
         f"{sample.labels['backend']} {sample.labels['code']}": sample.value
-        for sample in parse(page.partition(b"\r\n\r\n")[2].decode())
+        for sample in samples_of(page.partition(b"\r\n\r\n")[2].decode())
         if sample.name == "pipegraft_proxy_requests_total" and sample.value
     }
 

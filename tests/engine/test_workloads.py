@@ -16,26 +16,26 @@ from pipegraft.appspec.ports.traffic import Choice
 from pipegraft.appspec.rendering.routers.choosing import cookie_pattern
 from pipegraft.appspec.runtime_support import DOCKER, PROCESS, Support, Treatment
 from pipegraft.appspec.spec import resolve
-from pipegraft.core.base import Declared
 from pipegraft.core.errors import ConfigError
+from pipegraft.core.model import Model, keys_of
 from pipegraft.engine.workloads import plan_of
 
 
-def keys_of(model: type[Declared], prefix: str = "") -> Iterator[str]:
+def all_keys_of(model: type[Model], prefix: str = "") -> Iterator[str]:
     """Every key that a block can have, as `Support.keys` names them."""
-    for field in model.model_fields.values():
-        key = f"{prefix}{field.key}"
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{keys_of(model)[name]}"
         blocks = list(blocks_of(field.annotation))
         for block in blocks:
-            yield from keys_of(block, f"{key}.")
+            yield from all_keys_of(block, f"{key}.")
         values = [value for value in values_of(field.annotation) if isinstance(value, str)]
         yield from (f"{key}={value}" for value in values)
         if not blocks and not values:
             yield key
 
 
-def blocks_of(annotation: Any) -> Iterator[type[Declared]]:
-    if isinstance(annotation, type) and issubclass(annotation, Declared) and annotation is not Reference:
+def blocks_of(annotation: Any) -> Iterator[type[Model]]:
+    if isinstance(annotation, type) and issubclass(annotation, Model) and annotation is not Reference:
         yield annotation
     for part in typing.get_args(annotation):
         yield from blocks_of(part)
@@ -49,7 +49,7 @@ def values_of(annotation: Any) -> Iterator[Any]:
             yield from values_of(part)
 
 
-KEYS = sorted(set(keys_of(AppComponent)))
+KEYS = sorted(set(all_keys_of(AppComponent)))
 
 
 @pytest.mark.parametrize("support", [PROCESS, DOCKER], ids=lambda support: support.runtime)

@@ -9,8 +9,8 @@ import pytest
 from fleet_files import PIPELINE, delivery
 from group_double import TOKEN, Lab, serve_group
 
-from pipegraft.app.builtins import PLUGINS
-from pipegraft.core.manager import Plugins
+from pipegraft.app.plugins import shipped_plugins
+from pipegraft.core.plugins import Plugins
 from pipegraft.fleet.adapters.gitlab_group import GitLabGroup, open_group
 
 
@@ -37,4 +37,4 @@ def forge(lab: Lab) -> GitLabGroup:
 
 @pytest.fixture
 def plugins() -> Plugins:
-    return Plugins(PLUGINS, ())
+    return shipped_plugins()

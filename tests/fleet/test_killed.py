@@ -10,11 +10,10 @@ import pytest
 from fleet_files import PIPELINE, delivery
 from group_double import TOKEN, Lab, serve_group
 
-from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.plugins import shipped_plugins
 from pipegraft.ci.model import TemplateSource
 from pipegraft.ci.usecases.inject import InjectOptions
 from pipegraft.core.clock import FakeClock
-from pipegraft.core.manager import Plugins
 from pipegraft.core.progress import RecordingProgress
 from pipegraft.fleet.adapters.gitlab_group import GitLabGroup, open_group
 from pipegraft.fleet.usecases.edits import injecting, upgrading
@@ -23,7 +22,7 @@ from pipegraft.fleet.usecases.waves import RollOut, Watch, roll_out
 
 SHAPES = [(method, squash) for method in ("merge", "rebase_merge", "ff") for squash in (False, True)]
 BRANCH = "pipegraft/upgrade-v0.2.0"
-PLUGIN_SET = Plugins(PLUGINS, ())
+PLUGIN_SET = shipped_plugins()
 
 
 class Killed(BaseException):

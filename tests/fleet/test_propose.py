@@ -14,7 +14,7 @@ from pipegraft.ci.model import TemplateSource
 from pipegraft.ci.usecases.inject import InjectOptions
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import AccessDenied, UsageError
-from pipegraft.core.manager import Plugins
+from pipegraft.core.plugins import Plugins
 from pipegraft.core.progress import RecordingProgress
 from pipegraft.fleet.adapters.gitlab_group import TOKEN as VARIABLE
 from pipegraft.fleet.adapters.gitlab_group import GitLabGroup, open_group

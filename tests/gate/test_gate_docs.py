@@ -8,24 +8,23 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipegraft.app.builtins import PLUGINS
-from pipegraft.core.base import Declared
+from pipegraft.app.plugins import shipped_plugins
 from pipegraft.core.delivery import Gate
-from pipegraft.core.hookspecs import GITOPS_ENGINES
-from pipegraft.core.manager import Plugins
+from pipegraft.core.model import Model, keys_of
+from pipegraft.gate.hooks import GITOPS_ENGINES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "gate.md").read_text("utf-8")
 HEADINGS = {"argocd": "Argo CD", "flux": "Flux", "kubevela": "KubeVela", "workloads": "Plain workloads"}
 COMMON = {"kubeconfig", "context"}
-ENGINES = Plugins(PLUGINS, ()).all(GITOPS_ENGINES)
+ENGINES = shipped_plugins().all(GITOPS_ENGINES)
 
 
 def section(heading: str) -> str:
     return PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 
-def keys(model: type[Declared]) -> set[str]:
-    return {field.key for name, field in model.model_fields.items()}
+def keys(model: type[Model]) -> set[str]:
+    return set(keys_of(model).values())
 
 
 def named(text: str) -> set[str]:

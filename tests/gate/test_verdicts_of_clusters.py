@@ -48,7 +48,7 @@ def judge(rule: Callable[..., Verdict], status: dict[str, Any], changes: dict[st
 
 
 ARGOCD: dict[str, Any] = {
-    "asked": "2026-01-01T10:00:00Z",
+    "answered": True,
     "repository": "https://git.example.com/iac/shop.git",
     "application": {
         "kind": "Application",
@@ -116,7 +116,7 @@ SOURCES = [
                 ],
             },
             FAIL,
-            "Job /migrate: BackoffLimitExceeded",
+            "Job migrate: BackoffLimitExceeded",
         ),
         (
             {
@@ -140,7 +140,7 @@ SOURCES = [
         (
             {
                 f"{A}.conditions": [{"type": "ComparisonError", "message": "of the commit before"}],
-                f"{A}.reconciledAt": "2026-01-01T09:59:00Z",
+                "answered": False,
             },
             WAIT,
             "older",
@@ -160,7 +160,7 @@ SOURCES = [
                 ],
             },
             BLOCKED,
-            "Service /a",
+            "Service a",
         ),
         ({**OUT, "application.spec.syncPolicy": {}, f"{A}.sync.revision": OLD}, WAIT, "compared"),
         ({f"{A}.health.status": "Progressing"}, WAIT, "Progressing"),
@@ -262,8 +262,30 @@ def release(*conditions: dict[str, str], **status: Any) -> list[dict[str, Any]]:
     return [changed]
 
 
-def failing(reason: str) -> dict[str, Any]:
-    return {f"{K}.conditions": [ready("False", reason, "why"), ready("True", kind="Reconciling")]}
+def failing(reason: str, why: str = "why") -> dict[str, Any]:
+    return {f"{K}.conditions": [ready("False", reason, why), ready("True", kind="Reconciling")]}
+
+
+FAILED_AT = {"lastTransitionTime": "2026-01-01T10:00:00Z", "observedGeneration": 3}
+BEHIND = {
+    # kustomize-controller 1.9 says this of a path that does not exist; its generations stay behind
+    f"{K}.observedGeneration": -1,
+    f"{K}.lastAttemptedRevision": None,
+    f"{K}.conditions": [
+        {**ready("False", "ArtifactFailed", "kustomization path not found: stat app"), **FAILED_AT},
+        {
+            **ready(
+                "True", "Progressing", f"Fetching manifests for revision main@sha1:{TARGET}", "Reconciling"
+            ),
+            **FAILED_AT,
+        },
+    ],
+}
+ASKED = {
+    "asked": {"Kustomization flux/shop": "2026-01-01T11:00:00+00:00"},
+    "began": "2026-01-01T11:00:00+00:00",
+    "now": "2026-01-01T11:00:05+00:00",
+}
 
 
 @pytest.mark.parametrize(
@@ -294,7 +316,26 @@ def failing(reason: str) -> dict[str, Any]:
         (failing("PruneFailed"), FAIL, "PruneFailed"),
         (failing("ReconciliationFailed"), FAIL, "ReconciliationFailed"),
         ({**failing("BuildFailed"), f"{K}.lastAttemptedRevision": f"main@sha1:{OLD}"}, WAIT, "BuildFailed"),
-        (failing("ArtifactFailed"), WAIT, "ArtifactFailed"),
+        ({**failing("ArtifactFailed"), "now": None}, WAIT, "ArtifactFailed"),
+        (failing("ArtifactFailed"), FAIL, "ArtifactFailed"),
+        ({**failing("ArtifactFailed", "kustomization path not found"), "now": None}, FAIL, "path not found"),
+        (BEHIND, FAIL, "path not found"),
+        ({**BEHIND, **ASKED}, WAIT, "waiting for a new attempt"),
+        ({**BEHIND, **ASKED, f"{K}.lastHandledReconcileAt": "2026-01-01T10:59:00+00:00"}, WAIT, "attempt"),
+        ({**BEHIND, **ASKED, f"{K}.lastHandledReconcileAt": "2026-01-01T11:00:00+00:00"}, FAIL, "not found"),
+        ({**BEHIND, **ASKED, "asked": {}}, WAIT, "waiting for a new attempt"),
+        ({**BEHIND, **ASKED, "asked": {}, "refused": ["Kustomization flux/shop"]}, WAIT, "new attempt"),
+        (
+            {
+                **BEHIND,
+                **ASKED,
+                "asked": {},
+                "refused": ["Kustomization flux/shop"],
+                "now": "2026-01-01T11:02:00+00:00",
+            },
+            FAIL,
+            "path not found",
+        ),
         (failing("DependencyNotReady"), WAIT, "DependencyNotReady"),
         ({f"{K}.conditions": [ready("True", "x", "y", "Stalled")]}, FAIL, "stalled"),
         ({"kustomization.spec.wait": False}, PASS, "health was not asked for"),
@@ -808,7 +849,9 @@ def test_several_applications_are_named_and_counted() -> None:
     good, bad = entry("one"), entry("two", application__status__health={"status": "Degraded"})
     found = argocd.verdicts({"applications": [good, bad], "expected": 2}, at_target)
     assert (found.state, found.reason) == (FAIL, "Application argocd/two: health Degraded")
-    assert [row.name for row in found.resources] == ["Application argocd/one", "Application argocd/two"]
+    named = ["Application argocd/one", "Application argocd/two", "Deployment shop/web"]
+    assert [row.name for row in found.resources] == named
+    assert (found.resources[2].state, "its health is not told" in found.resources[2].message) == (WAIT, True)
     few = argocd.verdicts({"applications": [good], "expected": 2}, at_target)
     assert (few.state, few.reason) == (WAIT, "1 of 2 applications are there")
     assert argocd.verdicts({"applications": [good, entry("two")], "expected": 2}, at_target).state is PASS

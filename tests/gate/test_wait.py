@@ -8,7 +8,7 @@ import pytest
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import AccessDenied, SyncFailed, Unreachable, UsageError
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.gate.ports import FakeEngine, State, Verdict
+from pipegraft.gate.ports import FakeEngine, State, Status, Verdict
 from pipegraft.gate.waiting import Patience, Waited, follow_revision, wait_for_revision
 from pipegraft.iac.ports.repository import FakeIacRepository
 
@@ -121,8 +121,38 @@ def test_success_must_hold_for_the_settle_time() -> None:
 def test_the_same_news_is_told_once() -> None:
     world = World()
     with pytest.raises(SyncFailed):
-        world.wait()
+        world.wait(timeout=50)
     assert len(world.progress.events) == 1
+
+
+def test_a_wait_that_lasts_is_explained_once() -> None:
+    world = World()
+    world.engine = FakeEngine([{"live": ""}], world.clock, ["event of Pod web-1: FailedMount"])
+    with pytest.raises(SyncFailed):
+        world.wait(timeout=300)
+    told = [event.message for event in world.progress.events if event.kind == "warning"]
+    assert len(told) == 1
+    assert "FailedMount" in told[0]
+
+
+def test_settled_means_that_everything_was_read_again() -> None:
+    """A stream that says nothing is no second look."""
+    world = World()
+    engine = _Stream([{"live": world.target}, {"live": world.before, "state": "failed"}], world.clock)
+    world.engine = engine
+    with pytest.raises(SyncFailed):
+        world.wait(timeout=20, settle=5)
+    assert engine.read_anew
+
+
+class _Stream(FakeEngine):
+    """Tells what was first, until it is read anew."""
+
+    read_anew = False
+
+    def observe(self, *, anew: bool = False) -> Status:
+        self.read_anew = self.read_anew or anew
+        return self._statuses[-1] if anew else self._statuses[0]
 
 
 def test_a_lost_request_is_repeated() -> None:
@@ -148,9 +178,9 @@ def test_a_refusal_for_a_moment_is_forgiven() -> None:
 
 def test_a_refusal_later_is_forgiven_for_longer() -> None:
     world = World()
-    world.answer({"live": ""}, *[AccessDenied("token expired")] * 15, {"live": world.target})
+    world.answer({"live": ""}, *[AccessDenied("token expired")] * 8, {"live": world.target})
     assert world.wait().error is None
-    assert sum(world.clock.slept) > 2.0
+    assert sum(world.clock.slept) > 1.5
 
 
 def test_what_more_is_known_is_told_at_a_bad_end_only() -> None:

@@ -89,7 +89,7 @@ def test_promoted_configuration_is_taken_back_by_hand_to_the_byte() -> None:
     world = World()
     prepare(world, LIMIT)
     world.release()
-    done = roll_back(world.branch, RollbackRequest(world.delivery, "production"), world.clock)
+    done = roll_back(world.branch, RollbackRequest(world.delivery, "production"))
     assert done.written
     assert world.text == STABLE
     with pytest.raises(UsageError, match="expected a number above 13, the newest release in 'production'"):
@@ -223,7 +223,7 @@ def test_what_is_promoted_is_what_was_judged(there: str, config: str, wanted: ob
     assert held.gray is None
     if wanted is not None:
         assert held.components["web"].env == {"A": wanted}
-    roll_back(world.branch, RollbackRequest(world.delivery, "production"), world.clock)
+    roll_back(world.branch, RollbackRequest(world.delivery, "production"))
     assert world.text == before
 
 

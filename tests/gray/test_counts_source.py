@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.plugins import shipped_plugins
 from pipegraft.core.delivery import Metric
 from pipegraft.core.errors import Unreachable, UsageError
-from pipegraft.core.hookspecs import METRIC_SOURCES
-from pipegraft.core.manager import Plugins
+from pipegraft.gray.hooks import METRIC_SOURCES
 from pipegraft.gray.model.observation import ArmCounts
 from pipegraft.gray.ports.metrics import Arms, MetricRequest, MetricSource
 from pipegraft.testing.metric_suite import MetricSourceSuite, Play
@@ -22,7 +21,7 @@ from pipegraft.testing.metric_suite import MetricSourceSuite, Play
 
 def open_source(root: Path, name: str, **keys: Any) -> MetricSource:
     metric = Metric.model_validate({"source": name, **keys})
-    plugin = Plugins(PLUGINS, ()).get(METRIC_SOURCES, name)
+    plugin = shipped_plugins().get(METRIC_SOURCES, name)
     return plugin.connect(
         plugin.options.model_validate(dict(metric.options)), MetricRequest("shop", "production", metric, root)
     )

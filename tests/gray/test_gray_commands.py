@@ -9,7 +9,7 @@ from gray_world import NEW, NEWER, PRODUCTION, STABLE, World
 
 from pipegraft.app.gray import GrayStatus, gray_status, tell_gray
 from pipegraft.core.errors import Held, RolledBack, UsageError
-from pipegraft.core.manager import Plugins
+from pipegraft.core.plugins import Plugins
 from pipegraft.core.project import Project
 from pipegraft.gray.machine import Command
 from pipegraft.gray.model.judgement import Answer
@@ -22,7 +22,7 @@ def project(world: World) -> Project:
 
 def tell(world: World, word: Command, by: str = "ann: because") -> GrayStatus:
     connections = world.context().connections
-    return tell_gray(project(world), None, word, by, connections=connections, clock=world.clock)
+    return tell_gray(project(world), None, word, by, connections=connections)
 
 
 def status(world: World, environment: str | None = None) -> GrayStatus:
@@ -128,9 +128,7 @@ def test_a_running_stage_hears_a_pause_and_an_approval() -> None:
     def sleep(seconds: float) -> None:
         slept(seconds)
         if "gray:" in world.text and "weight: 0" not in world.text and said:
-            tell_gray(
-                project(world), None, said.pop(0), "ann", connections=world.connections, clock=world.clock
-            )
+            tell_gray(project(world), None, said.pop(0), "ann", connections=world.connections)
 
     world.clock.sleep = sleep  # type: ignore[method-assign]
     assert world.release().outcome == "promoted"

@@ -17,9 +17,9 @@ from test_gray_commands import project
 
 from pipegraft.app.gray import tell_gray
 from pipegraft.appspec.environment_file import read_environment
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import Conflict, DeliveryRefused, OutsideError, Unreachable, UsageError
+from pipegraft.core.release import ReleaseMark
 from pipegraft.gate.ports import State, Verdict
 from pipegraft.gray.history import weight_of
 from pipegraft.gray.machine import Command
@@ -181,9 +181,7 @@ class GrayReleases(RuleBasedStateMachine):
     def somebody_takes_the_newest_release_back(self) -> None:
         """`pipegraft rollback`: by the history alone, whatever drives the release."""
         with suppress(UsageError, Conflict):
-            done = roll_back(
-                self.world.branch, RollbackRequest(self.world.delivery, "production"), self.world.clock
-            )
+            done = roll_back(self.world.branch, RollbackRequest(self.world.delivery, "production"))
             restored = self.world.branch.read(PRODUCTION, done.restored)
             assert self.world.text == restored
             held = read_environment(restored or "", PRODUCTION)
@@ -327,7 +325,7 @@ class GrayReleases(RuleBasedStateMachine):
             assert (
                 (weight == 0 and reason == "gray is deployed and gets no requests yet")
                 or (judged and reason == "pass")
-                or (judged and reason.startswith("too late; going on") and self.policy == "promote")
+                or (judged and reason == "unproven: too late" and self.policy == "promote")
                 or reason in ("approved by ann", "skipped by ann")
             ), told
         elif step == "rollback":
@@ -347,7 +345,13 @@ class GrayReleases(RuleBasedStateMachine):
     def what_is_judged_is_live(self, message: str) -> None:
         """A driver only goes on while the engine has the very weight live, and well, that it judged."""
         _step, reason, _observed = read_commit(Commit("", None, message))
-        goes_on = ("pass", "fail", "too late", "gray is deployed and gets no requests yet")
+        goes_on = (
+            "pass",
+            "fail",
+            "too late",
+            "unproven: too late",
+            "gray is deployed and gets no requests yet",
+        )
         if reason.partition(";")[0] in goes_on:
             assert self.world.engine.verdict(self.world.engine.live[-1]).state is State.SUCCEEDED, message
             live, now = (

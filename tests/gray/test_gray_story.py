@@ -10,11 +10,10 @@ import pytest
 from gray_world import NEW, NEWER, World, commit_of
 from test_gray_commands import project
 
-from pipegraft.app.builtins import PLUGINS
 from pipegraft.app.gray import gray_report
 from pipegraft.app.judge import Replay, judge_history
+from pipegraft.app.plugins import installed_plugins
 from pipegraft.core.errors import RolledBack, UsageError
-from pipegraft.core.manager import Plugins
 from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.model.observation import ArmCounts
 from pipegraft.gray.ports.judge import FakeJudge
@@ -48,7 +47,7 @@ def story(world: World, *, recorded: bool = False, number: int | None = None) ->
 
 
 def replays(world: World, last: int, *, compare: bool = False) -> tuple[Replay, ...]:
-    known = replace(project(world), plugins=Plugins(PLUGINS))
+    known = replace(project(world), plugins=installed_plugins())
     return judge_history(known, None, last, compare=compare, connections=world.context().connections)
 
 

@@ -22,7 +22,7 @@ RELEASES = ROOT / "examples" / "releases"
         ("healthy", ["--judge", "mann-whitney"], 0, "mann-whitney: pass after 17m"),
         ("twice-the-errors", [], 1, "sequential: fail after 9m and 9,091 requests of gray"),
         ("twice-the-errors", [], 1, "errors  fail  gray is worse: 2.27% of gray's 9,091 requests failed"),
-        ("little-traffic", [], 1, "sequential: inconclusive after 20m and 420 requests of gray"),
+        ("little-traffic", [], 0, "sequential: inconclusive after 20m and 420 requests of gray"),
     ],
 )
 def test_a_recorded_release_is_judged_again(
@@ -61,11 +61,14 @@ def test_what_is_printed_as_json_holds_all_the_evidence(capsys: pytest.CaptureFi
     assert errors["against"] >= errors["needed"] == 200
 
 
-def test_an_inconclusive_release_goes_on_if_its_policy_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("outcome", "exit_code"), [("promote", 0), ("hold", 1), ("rollback", 1)])
+def test_an_inconclusive_release_goes_on_as_its_policy_says(
+    tmp_path: Path, outcome: str, exit_code: int
+) -> None:
     text = (RELEASES / "little-traffic.json").read_text()
-    promoted = tmp_path / "promoted.json"
-    promoted.write_text(text.replace('"judge": "sequential"', '"on-inconclusive": "promote"'))
-    assert run(["judge", str(promoted)]) == 0
+    judged = tmp_path / "judged.json"
+    judged.write_text(text.replace('"judge": "sequential"', f'"on-inconclusive": "{outcome}"'))
+    assert run(["judge", str(judged)]) == exit_code
 
 
 def test_the_policy_may_come_from_the_delivery(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipegraft.core.plugin_values import JudgePlugin
+from pipegraft.gray.hooks import JudgePlugin
 from pipegraft.gray.judging.plugin import pipegraft_judges
 from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.ports.judge import Judge

@@ -71,7 +71,7 @@ def test_an_observation_does_not_change_with_what_it_was_made_from() -> None:
         (lambda: MetricPolicy("p99", kind="speed"), "kind of errors, latency or value, found 'speed'"),
         (lambda: MetricPolicy("e", tolerance=-0.1), "metric 'e': expected a tolerance of 0 or more"),
         (lambda: MetricPolicy("e", tolerance=0.5, margin=0.4), "margin of at least the tolerance"),
-        (lambda: MetricPolicy("e", floor=-1), "floor of 0 or more"),
+        (lambda: MetricPolicy("e", floor=-1), "floor from 0 to below 1"),
         (lambda: MetricPolicy("e", threshold=0), "threshold in seconds"),
         (lambda: MetricPolicy("e", quantile=1), "quantile between 0 and 1"),
         (lambda: MetricPolicy("e", minimum=2, maximum=1), "minimum of at most the maximum"),

@@ -141,7 +141,7 @@ def test_a_person_s_rollback_ends_it() -> None:
     class TakenBack(FakeRollout):
         def observe(self) -> RolloutSeen:
             if there.steps == ["bump"]:
-                roll_back(there.branch, RollbackRequest(there.delivery, "production"), there.clock)
+                roll_back(there.branch, RollbackRequest(there.delivery, "production"))
             return super().observe()
 
     there.rollout = TakenBack(RolloutSeen(None))
@@ -202,7 +202,7 @@ def test_a_person_approves_at_the_controller_and_aborts_there_and_in_git() -> No
     told = tell_gray(project(there), None, "approve", "ann", connections=there.connections)
     assert told.controller == "5%, waiting: waits to be promoted"
     assert there.rollout.told == ["go on"]
-    tell_gray(project(there), None, "abort", "ann", connections=there.connections, clock=there.clock)
+    tell_gray(project(there), None, "abort", "ann", connections=there.connections)
     assert there.rollout.told == ["go on", "abort"]
     assert there.text == STABLE
     assert "aborted by ann" in there.branch.log(PRODUCTION)[0].message

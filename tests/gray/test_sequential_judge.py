@@ -100,10 +100,21 @@ def test_a_version_that_never_fails_passes_once_its_share_is_surely_below_the_fl
 
 def test_a_share_below_the_floor_never_fails() -> None:
     many_times_as_many = steady(40, (190_000, 0), (10_000, 8))
-    assert sequential(POLICY, many_times_as_many).answer is not Answer.FAIL
-    assert (
-        sequential(JudgePolicy((MetricPolicy("errors", floor=0),)), many_times_as_many).answer is Answer.FAIL
-    )
+    for floor, fails in ((0.01, False), (0.0, True)):
+        policy = JudgePolicy((MetricPolicy("errors", floor=floor),))
+        assert (sequential(policy, many_times_as_many).answer is Answer.FAIL) is fails
+
+
+@pytest.mark.parametrize(("stable", "gray"), [(190, 60), (0, 50)])
+def test_a_floor_that_nobody_named_follows_stable(stable: int, gray: int) -> None:
+    """0.1% to 0.6% and nothing to 0.5% are below 1%, and far more than what was."""
+    assert sequential(POLICY, steady(20, (190_000, stable), (10_000, gray))).answer is Answer.FAIL
+
+
+def test_the_floor_of_a_latency_is_at_most_what_lies_beyond_its_quantile() -> None:
+    assert MetricPolicy("p", "latency", quantile=0.999).most_floor == pytest.approx(0.001)
+    assert MetricPolicy("p", "latency", threshold=0.5).most_floor == 0.01
+    assert MetricPolicy("p", floor=0.2).most_floor == 0.2
 
 
 def test_each_step_needs_its_own_requests_and_its_own_data() -> None:
@@ -116,15 +127,18 @@ def test_each_step_needs_its_own_requests_and_its_own_data() -> None:
     judgement = sequential(POLICY, [*first, dark, few])
     assert judgement.reason == "errors: not yet: gray served 40 of 50 requests at the present weight"
     enough = interval(32, (120, 1), (10, 0), weight=25)
-    assert sequential(POLICY, [*first, dark, few, enough]).answer is Answer.PASS
+    judgement = sequential(POLICY, [*first, dark, few, enough])
+    assert judgement.reason == "errors: not yet: 2 of 3 intervals were seen at the present weight"
+    third = interval(33, (120, 1), (40, 0), weight=25)
+    assert sequential(POLICY, [*first, dark, few, enough, third]).answer is Answer.PASS
 
 
 def test_a_version_that_breaks_at_a_new_weight_does_not_pass_on_its_good_past() -> None:
     first = steady(60, (19_000, 190), (1_000, 10))
-    step = interval(60, (1_500, 15), (500, 11), weight=25)
-    judgement = sequential(POLICY, [*first, step])
+    step = [interval(number, (500, 5), (166, 4), weight=25) for number in (60, 61, 62)]
+    judgement = sequential(POLICY, [*first, *step])
     assert judgement.answer is Answer.INCONCLUSIVE
-    assert "at the present weight alone it is 2.2% of gray, 1% of stable" in judgement.reason
+    assert "at the present weight alone it is 2.41% of gray, 1% of stable" in judgement.reason
     later = [interval(number, (15_000, 150), (5_000, 110), weight=25) for number in range(60, 75)]
     assert sequential(POLICY, first + later).answer is Answer.FAIL
 
@@ -232,7 +246,65 @@ def test_without_data_of_gray_nothing_ever_passes(stable: list[tuple[int, int]],
     observations = [
         interval(number, one, None, data.draw(st.sampled_from((5, 25)))) for number, one in enumerate(stable)
     ]
-    assert sequential(POLICY, observations).answer is Answer.INCONCLUSIVE
+    assert sequential(POLICY, observations).answer is not Answer.PASS
+
+
+def test_a_silent_gray_fails_in_the_third_interval_in_which_stable_counts() -> None:
+    silent = [interval(number, (1_000, 10), None) for number in range(3)]
+    assert sequential(POLICY, silent[:2]).answer is Answer.INCONCLUSIVE
+    judgement = sequential(POLICY, silent)
+    assert judgement.answer is Answer.FAIL
+    assert (
+        judgement.reason
+        == "errors: gray shows none of about 158 requests in 3 intervals in which stable does"
+    )
+    unlucky = [interval(number, (20, 0), (0, 0)) for number in range(3)]
+    assert sequential(POLICY, unlucky).answer is Answer.INCONCLUSIVE, "one request in twenty may not come"
+    blind = [Observation(60.0 * number, 60.0 * number + 60, 5) for number in range(30)]
+    assert sequential(POLICY, blind).answer is Answer.INCONCLUSIVE, "a source that is down shows nothing"
+    assert sequential(POLICY, blind).suspicion == "errors: no data at the present weight"
+
+
+def test_while_gray_warms_up_only_an_outage_counts() -> None:
+    policy = JudgePolicy((MetricPolicy("errors"),), warm_up=300)
+    slow = [interval(number, (19_000, 190), (1_000, 50)) for number in range(5)]
+    good = [interval(number, (19_000, 190), (1_000, 10)) for number in range(5, 35)]
+    assert sequential(POLICY, [*slow, *good]).answer is Answer.FAIL
+    assert sequential(policy, slow).reason == "errors: gray warms up"
+    assert sequential(policy, [*slow, *good]).answer is Answer.PASS
+    outage = [interval(number, (19_000, 190), (1_000, 900)) for number in range(2)]
+    assert sequential(policy, outage).answer is Answer.FAIL
+    bad = [interval(number, (19_000, 190), (1_000, 20)) for number in range(5, 35)]
+    assert sequential(policy, [*slow, *bad]).answer is Answer.FAIL
+
+
+def test_a_deadline_without_an_answer_says_whether_something_points_to_harm() -> None:
+    policy = JudgePolicy((MetricPolicy("errors"),), deadline=600)
+    little = sequential(policy, steady(10, (950, 10), (50, 1)))
+    assert (little.answer, little.expired, little.suspicion) == (Answer.INCONCLUSIVE, True, "")
+    odd = sequential(policy, steady(10, (19_000, 190), (1_000, 17)))
+    assert (odd.answer, odd.expired) == (Answer.INCONCLUSIVE, True)
+    assert odd.suspicion.startswith("errors: this points to harm: 1.7% of gray's")
+    assert policy.outcome(little) == "promote"
+    assert policy.outcome(odd) == "hold"
+
+
+@pytest.mark.parametrize(("requests", "looks"), [(100, 10), (600, 20), (2_000, 20), (4_000, 12)])
+def test_a_deadline_that_nobody_named_follows_the_traffic(requests: int, looks: int) -> None:
+    """Long where a doubling needs long; short where it is soon found, or never."""
+    policy = JudgePolicy((MetricPolicy("errors"),), deadline=30 * 60, deadline_follows=True)
+    each = (requests * 0.95, requests * 0.0095), (requests * 0.05, requests * 0.0005)
+    expired = [sequential(policy, steady(look, *each)).expired for look in range(1, 31)]
+    assert expired.index(True) + 1 == looks
+
+
+def test_an_erratic_version_is_no_good_one() -> None:
+    """Ten times the errors in a quarter of the intervals; one awful interval, then 2.5 times for ever."""
+    quarter = [interval(n, (19_000, 190), (1_000, 100 if n % 4 == 1 else 10)) for n in range(40)]
+    assert sequential(POLICY, quarter).answer is Answer.FAIL
+    awful = [interval(0, (19_000, 190), (1_000, 400))]
+    later = [interval(n, (19_000, 190), (1_000, 25)) for n in range(1, 30)]
+    assert sequential(POLICY, [*awful, *later]).answer is Answer.FAIL
 
 
 @given(counts, counts, st.integers(1, 12))
@@ -276,3 +348,11 @@ def test_a_version_that_comes_to_fail_beside_one_that_never_does_is_found_soon()
     good = [interval(number, (19_000, 0), (1_000, 0)) for number in range(20)]
     bad = [interval(number, (19_000, 0), (1_000, 50)) for number in range(20, 24)]
     assert sequential(POLICY, good + bad).answer is Answer.FAIL
+
+
+@pytest.mark.parametrize(("gray", "answer"), [(0.0, Answer.PASS), (500.0, Answer.FAIL)])
+def test_nothing_is_a_value_too(gray: float, answer: Answer) -> None:
+    policy = JudgePolicy((MetricPolicy("queue", "value"),))
+    values = {"queue": ArmCounts(value=0.0)}, {"queue": ArmCounts(value=gray)}
+    observations = [Observation(60.0 * n, 60.0 * n + 60, 5, *values) for n in range(30)]
+    assert sequential(policy, observations).answer is answer

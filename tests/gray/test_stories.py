@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipegraft.gray.judging.arithmetic import edge, log_mixture
 from pipegraft.gray.judging.hypotheses import (
     Clumped,
     Constant,
     Following,
     Freak,
-    Gross,
     Onset,
+    Since,
     Wandering,
     weathers,
 )
-from pipegraft.gray.judging.scores import edge, log_mixture
 
 TOTALS = (3, 4, 2)
 ODDS = (math.log(5 / 95), math.log(25 / 75), math.log(0.1))
@@ -57,8 +57,8 @@ def test_the_probabilities_of_everything_that_can_happen_sum_to_one(make: object
     assert sum(ways(path) * math.exp(tell(make(), path)) for path in paths()) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("make", [lambda: Onset(0.7), lambda: Gross(math.log(10))])
-def test_an_onset_is_a_mixture_of_laws(make: Callable[[], Onset | Gross]) -> None:
+@pytest.mark.parametrize("make", [lambda: Onset(0.7), lambda: Since(math.log(10), 2.0)])
+def test_an_onset_is_a_mixture_of_laws(make: Callable[[], Onset | Since]) -> None:
     def onset(path: tuple[int, ...]) -> float:
         story, before = make(), Constant(0.0)
         for number, (odds, total, gray) in enumerate(zip(ODDS, TOTALS, path, strict=True)):

@@ -9,7 +9,7 @@ from pipegraft.gray.judging.threshold import threshold
 from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
 from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
 
-POLICY = JudgePolicy((MetricPolicy("errors", maximum=0.01),), max_failures=3)
+POLICY = JudgePolicy((MetricPolicy("errors", maximum=0.01),), max_failures=3, min_intervals=1)
 
 
 def interval(number: int, gray: ArmCounts | None, weight: float = 5) -> Observation:
@@ -55,13 +55,16 @@ def test_a_metric_that_is_not_critical_counts_no_failure() -> None:
     policy = JudgePolicy(
         (MetricPolicy("errors", maximum=0.01), MetricPolicy("late", minimum=0.5, critical=False)),
         max_failures=1,
+        min_intervals=1,
     )
     arms = {"errors": ArmCounts(100, 0), "late": ArmCounts(100, 0)}
     assert threshold(policy, [Observation(0, 60, 5, arms, arms)]).answer is Answer.PASS
 
 
 def test_latency_is_bounded_in_seconds_at_its_quantile() -> None:
-    policy = JudgePolicy((MetricPolicy("p90", "latency", quantile=0.9, maximum=0.4),), max_failures=1)
+    policy = JudgePolicy(
+        (MetricPolicy("p90", "latency", quantile=0.9, maximum=0.4),), max_failures=1, min_intervals=1
+    )
 
     def slow(share: int) -> list[Observation]:
         arm = {"p90": ArmCounts(100, latency=Histogram((0.1, 0.5), (100 - share, share, 0)))}

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from git_repositories import git, make_repository
 
-from pipegraft.iac.adapters.git import open_branch
-from pipegraft.iac.adapters.git.branch import GitBranch
+from pipegraft.iac.adapters.git import GitBranch, open_branch
 from pipegraft.iac.ports.archive import FakeArchive, IacArchive, Signed
 from pipegraft.iac.ports.repository import FakeIacRepository, IacRepository
 from pipegraft.testing.archive_suite import IacArchiveSuite, Opened

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
@@ -12,12 +11,11 @@ from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import MergeRequest
 from pipegraft.core.errors import AccessDenied, Held, Locked, TipMoved, Unreachable, UsageError, Vetoed
 from pipegraft.core.release import Source
-from pipegraft.core.stage import IacBranch
 from pipegraft.iac.adapters.forge.gitlab import GitLabBranch, open_gitlab_project
 from pipegraft.iac.adapters.forge.merge_request import MergeRequestBranch
 from pipegraft.iac.commit_message import commit_message, release_trailers
 from pipegraft.iac.optimistic_commit import Changes, rewrite
-from pipegraft.iac.ports.repository import NewerProposed
+from pipegraft.iac.ports.repository import IacBranch, NewerProposed
 from pipegraft.testing.iac_suite import Clients, IacBranchSuite
 
 FILES = {"app.yaml": "app: shop\n", "environments/production.yaml": "a: 1\n"}
@@ -96,9 +94,7 @@ def test_the_race_of_parallel_commits_and_a_busy_server_are_waited_out(lab: GitL
     race = (400, "9:reference does not point to expected object")
     lab.failures["POST", "/repository/commits"] = [race, (409, "Conflict"), (503, "busy"), race]
     lab.failures["GET", "/repository/branches/main"] = [(429, "Retry later")]
-    done = rewrite(
-        branch_of(lab), lambda _read: Changes({PATH: "ours\n"}, "m"), clock=FakeClock(), rng=random.Random(1)
-    )
+    done = rewrite(branch_of(lab), lambda _read: Changes({PATH: "ours\n"}, "m"))
     assert done.written
     assert lab.commits[lab.branches["main"]].files[PATH] == "ours\n"
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
 
 from pipegraft.appspec.rendering.yaml_output import dump_documents
 from pipegraft.appspec.usecases.render import Rendering, render_files, render_texts
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import ConfigError, UsageError
@@ -73,7 +71,7 @@ def test_a_gray_release_from_its_preparation_to_its_end() -> None:
     iac.commit({PATH: environment(1, f"# as it was\n{block}")}, prepared, iac.tip())
     assert "name: web-gray" in (iac.read(RENDERED, iac.tip()) or "")
     subject = GraySubject("shop", "production", None, source, (5, 50))
-    gray = GrayBranch(iac, subject, FakeClock())
+    gray = GrayBranch(iac, subject)
     for weight in (5, 50):
         gray.write(gray.look(), Move(Do.WEIGHT, weight, reason="good"))
         assert f"weight: {weight}" in (iac.read(RENDERED, iac.tip()) or "")
@@ -95,7 +93,7 @@ def test_a_rollback_by_hand_restores_the_manifests_to_the_byte() -> None:
         "delivery.yaml",
         Delivery,
     )
-    roll_back(iac, RollbackRequest(delivery, "production"), FakeClock())
+    roll_back(iac, RollbackRequest(delivery, "production"))
     assert iac.read(RENDERED, iac.tip()) == second
     assert consistent(iac) == 3
 
@@ -154,7 +152,7 @@ def test_of_several_edits_only_the_one_that_cannot_be_rendered_is_refused() -> N
         return lambda _read: Changes({PATH: text}, "bump")
 
     edits = [edit(environment(2).replace("web:", "wbe:")), edit(environment(3))]
-    done = rewrite_all(iac, [iac.complete(one) for one in edits], clock=FakeClock(), rng=random.Random(1))
+    done = rewrite_all(iac, [iac.complete(one) for one in edits])
     assert list(done.refused) == [0]
     assert isinstance(done.refused[0], ConfigError)
     assert iac.read(RENDERED, done.commits[1]) == rendered(APP, environment(3), "production")

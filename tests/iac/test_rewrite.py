@@ -1,14 +1,19 @@
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pytest
+import stamina
 
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import Conflict, Locked, TipMoved, Unreachable
-from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
+from pipegraft.iac.optimistic_commit import Changes, Read, _Waiting, rewrite
 from pipegraft.iac.ports.repository import FakeIacRepository
+
+
+@pytest.fixture(autouse=True)
+def no_waits() -> Iterator[None]:
+    with stamina.set_testing(True, attempts=100):
+        yield
 
 
 class Busy(FakeIacRepository):
@@ -44,8 +49,8 @@ def increment(read: Read) -> Changes:
 
 
 def test_the_edit_is_made_anew_on_every_tip() -> None:
-    branch, clock = Busy({"count": "0"}, others=30), FakeClock()
-    done = rewrite(branch, increment, clock=clock, rng=random.Random(1))
+    branch = Busy({"count": "0"}, others=30)
+    done = rewrite(branch, increment)
     assert (done.written, done.attempts) == (True, 31)
     assert branch.read("count", branch.tip()) == "31"
     assert done.commit == branch.tip()
@@ -55,7 +60,7 @@ def test_nothing_to_do_writes_nothing() -> None:
     branch = FakeIacRepository({"count": "7"})
     tip = branch.tip()
     for change in (lambda _read: None, lambda _read: Changes({"count": "7"}, "same")):
-        done = rewrite(branch, change, clock=FakeClock(), rng=random.Random(1))
+        done = rewrite(branch, change)
         assert (done.commit, done.written) == (tip, False)
     assert branch.tip() == tip
 
@@ -65,48 +70,54 @@ def test_only_files_that_differ_are_written() -> None:
     seen: list[Mapping[str, str | None]] = []
     commit = branch.commit
     branch.commit = lambda changes, message, parent: seen.append(changes) or commit(changes, message, parent)  # type: ignore[method-assign, func-returns-value]
-    rewrite(
-        branch, lambda _: Changes({"same": "1", "count": "2"}, "m"), clock=FakeClock(), rng=random.Random(1)
-    )
+    rewrite(branch, lambda _: Changes({"same": "1", "count": "2"}, "m"))
     assert seen == [{"count": "2"}]
 
 
 def test_a_branch_that_never_stands_still_ends_at_the_deadline() -> None:
-    branch, clock = Busy({"count": "0"}, others=10**6), FakeClock()
-    start = clock.now()
-    with pytest.raises(TipMoved):
-        rewrite(branch, increment, clock=clock, rng=random.Random(1), deadline=60.0)
-    assert 60.0 <= clock.now() - start < 61.0
+    branch = Busy({"count": "0"}, others=10**6)
+    with stamina.set_testing(False), pytest.raises(TipMoved):
+        rewrite(branch, increment, deadline=0.3)
+    assert 10**6 - branch.others < 20
 
 
-def test_waits_are_jittered_and_bounded() -> None:
-    branch, clock = Busy({"count": "0"}, others=50), FakeClock()
-    rewrite(branch, increment, clock=clock, rng=random.Random(1), deadline=1000.0)
-    assert len(set(clock.slept)) == len(clock.slept) == 50
-    assert max(clock.slept) <= 10.0
+def test_waits_are_jittered_and_follow_what_an_attempt_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    waits: list[float] = []
+    for _ in range(200):
+        waiting, now = _Waiting(300.0, 20.0, lambda _reason: None), 0.0
+        for spent in (4.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5):
+            waiting.began = now
+            waiting.begin("tip")
+            now += spent
+            waits.append(float(waiting(TipMoved("moved"))))
+    assert len(set(waits)) == len(waits)
+    first, last = waits[::7], waits[6::7]
+    assert 8.0 < max(first) <= 4.0 * 2.5  # a burst: spread over what the attempt took
+    assert 20.0 < max(last) <= 0.5 * 64  # and never over more than many short attempts
 
 
 @pytest.mark.parametrize("error", [Locked("held"), Unreachable("silent")])
 def test_a_lock_or_silence_is_waited_out(error: Exception) -> None:
     branch = Failing([error] * 3)
-    done = rewrite(branch, increment, clock=FakeClock(), rng=random.Random(1))
+    done = rewrite(branch, increment)
     assert done.attempts == 4
     assert branch.read("count", branch.tip()) == "1"
 
 
 @pytest.mark.parametrize("error", [Locked("held"), Unreachable("silent")])
 def test_a_lock_or_silence_that_stays_is_given_up(error: Exception) -> None:
-    clock = FakeClock()
-    start = clock.now()
-    with pytest.raises(type(error)):
-        rewrite(Failing([error] * 10**4), increment, clock=clock, rng=random.Random(1), patience=20.0)
-    assert 20.0 <= clock.now() - start < 25.0
+    branch = Failing([error] * 10**4)
+    with stamina.set_testing(False), pytest.raises(type(error)):
+        rewrite(branch, increment, patience=0.2)
+    assert 10**4 - len(branch.errors) < 20
 
 
 def test_each_wait_says_why() -> None:
     said: list[str] = []
     errors: list[Exception] = [Locked("held"), Unreachable("silent")]
-    rewrite(Failing(errors), increment, clock=FakeClock(), rng=random.Random(1), notice=said.append)
+    rewrite(Failing(errors), increment, notice=said.append)
     assert said == ["held", "silent"]
 
 
@@ -118,5 +129,5 @@ def test_what_the_edit_raises_ends_it_at_once() -> None:
         raise Conflict("both changed it")
 
     with pytest.raises(Conflict):
-        rewrite(branch, conflict, clock=FakeClock(), rng=random.Random(1))
+        rewrite(branch, conflict)
     assert branch.tip() == tip

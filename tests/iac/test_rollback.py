@@ -7,11 +7,10 @@ from collections.abc import Mapping
 import pytest
 
 from pipegraft.appspec.environment_file import bump
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import Conflict, UsageError
-from pipegraft.core.release import Source
+from pipegraft.core.release import ReleaseMark, Source
 from pipegraft.iac.bump.state import read_state, write_state
 from pipegraft.iac.commit_message import commit_message, release_trailers
 from pipegraft.iac.ports.repository import FakeIacRepository
@@ -51,7 +50,7 @@ def deliver(branch: FakeIacRepository, number: int, digit: str, *, gray: bool = 
 def take_back(
     branch: FakeIacRepository, to: str | None = None, *, environment: str = "production", dry: bool = False
 ):  # type: ignore[no-untyped-def]
-    return roll_back(branch, RollbackRequest(DELIVERY, environment, to, dry), FakeClock())
+    return roll_back(branch, RollbackRequest(DELIVERY, environment, to, dry))
 
 
 @pytest.mark.parametrize("gray", [False, True])

@@ -134,8 +134,7 @@ def push(tmp_path: Path, archive: io.BytesIO, base: Base | None = None) -> FakeR
     path.write_bytes(archive.getvalue())
     registry = FakeRegistry()
     request = BuildRequest("web", tmp_path, (), "web", ("ih-1", "main"))
-    with path.open("rb") as stream:
-        pushed = push_saved(stream, request, registry, base, lambda _line: None)
+    pushed = push_saved(path, request, registry, base, lambda _line: None)
     assert registry.find("web", "ih-1") == registry.find("web", "main") == pushed
     return registry
 

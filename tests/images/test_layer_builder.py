@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -299,47 +298,3 @@ def test_a_base_that_is_no_image_is_said(tmp_path: Path) -> None:
     digest = elsewhere.push_manifest("python", "3.12", b'{"config": {}, "layers": []}', MANIFEST).digest
     with pytest.raises(OutsideError, match="expected an image manifest"):
         build_on(tmp_path, BaseImage(elsewhere, "python", digest))
-
-
-def test_shards_whose_digest_is_known_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = make_component(tmp_path / "web")
-    for number in range(12):
-        (folder / f"data-{number}").write_bytes(bytes([number]) * (1 << 20))
-    registry, cache = FakeRegistry(), tmp_path / "cache"
-
-    def built(where: Path | None) -> Descriptor:
-        request = BuildRequest("web", folder, read_context(folder).entries, "web", ("ih-1",), cache=where)
-        return LayerBuilder().build(request, registry, lambda _line: None)
-
-    first = built(cache)
-    (folder / "data-3").write_bytes(b"other")
-    opened: list[str] = []
-    read = Path.open
-
-    def note(path: Path, *arguments, **options):
-        opened.append(path.name)
-        return read(path, *arguments, **options)
-
-    request = BuildRequest("web", folder, read_context(folder).entries, "web", ("ih-1",), cache=cache)
-    monkeypatch.setattr(Path, "open", note)
-    second = LayerBuilder().build(request, registry, lambda _line: None)
-    monkeypatch.undo()
-    assert first != second
-    assert "data-3" in opened
-    assert len({name for name in opened if name.startswith("data-")}) < 12
-    for damage in (lambda: None, lambda: shutil.rmtree(cache)):
-        damage()
-        assert built(cache) == built(None) == second
-
-
-def test_a_known_shard_that_the_registry_lost_is_sent_again(tmp_path: Path) -> None:
-    folder = make_component(tmp_path / "web")
-    for number in range(12):
-        (folder / f"data-{number}").write_bytes(bytes([number]) * (1 << 20))
-    request = BuildRequest(
-        "web", folder, read_context(folder).entries, "web", ("ih-1",), cache=tmp_path / "cache"
-    )
-    registry, other = FakeRegistry(), FakeRegistry()
-    image = LayerBuilder().build(request, registry, lambda _line: None)
-    assert LayerBuilder().build(request, other, lambda _line: None) == image
-    assert other.blobs == registry.blobs

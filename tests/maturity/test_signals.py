@@ -7,16 +7,15 @@ from collections.abc import Mapping
 import pytest
 import yaml
 
-from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.plugins import shipped_plugins
 from pipegraft.appspec.model.spec import App, AppEnvironment
-from pipegraft.core.hookspecs import MATURITY_SIGNALS
-from pipegraft.core.manager import Plugins
+from pipegraft.maturity.hooks import MATURITY_SIGNALS
 from pipegraft.maturity.model import STAGES, Answer, Dimension, Finding, Signal
 from pipegraft.maturity.ports import DeliveryPace, Iac
 from pipegraft.maturity.view import FileTree
 from pipegraft.testing.signal_suite import SignalSuite, iac_of, repository_of
 
-SIGNALS = Plugins(PLUGINS, ()).all(MATURITY_SIGNALS)
+SIGNALS = shipped_plugins().all(MATURITY_SIGNALS)
 DIGEST = "sha256:" + "a" * 64
 
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipegraft.app.plugins import shipped_plugins
 from pipegraft.appspec.environment_file import bump
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, Source
+from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, ReleaseMark, Source
 from pipegraft.core.release_store import FakeReleaseStore
-from pipegraft.core.stage import StageContext
-from pipegraft.gate.ports import State, Status, Verdict, VerdictRule
+from pipegraft.core.stage import Port, StageContext
+from pipegraft.gate.ports import ENGINE, ConnectedEngine, State, Status, Verdict
 from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.model.observation import ArmCounts
-from pipegraft.gray.ports.judge import FakeJudge, Judge
-from pipegraft.gray.ports.metrics import Arms, FakeSource, MetricSource
+from pipegraft.gray.ports.judge import JUDGE, FakeJudge, Judge
+from pipegraft.gray.ports.metrics import METRICS, Arms, FakeSource, MetricSource
 from pipegraft.gray.ports.rollout import (
+    ROLLOUT,
+    ConnectedRollout,
     FakeRollout,
-    Rollout,
     RolloutPhase,
     RolloutRule,
     RolloutSeen,
@@ -29,7 +30,7 @@ from pipegraft.gray.ports.rollout import (
 )
 from pipegraft.gray.stage import GrayReleaseInputs, run
 from pipegraft.iac.commit_message import commit_message, release_trailers
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports.repository import IAC, FakeIacRepository
 
 
 def commit_of(number: int) -> str:
@@ -72,7 +73,8 @@ class FollowingEngine:
         self.verdict: Callable[[str], Verdict] = lambda _text: Verdict(State.SUCCEEDED, "all is well")
         self.live: list[str] = []
 
-    def observe(self) -> Status:
+    def observe(self, *, anew: bool = False) -> Status:
+        del anew
         text = self._branch.read(PRODUCTION, self._branch.tip()) or ""
         self.live.append(text)
         return {"revision": self._branch.tip(), "text": text}
@@ -105,7 +107,8 @@ class World:
         self.rollout = FakeRollout(RolloutSeen(None))
         self.reads: RolloutRule = lambda _seen, _ours, _since: RolloutVerdict(RolloutPhase.PROMOTED, "done")
         self.connections = _Connections(self)
-        declared = {"steps": [10, 50], "interval": "60s", "metrics": [{"source": "fake"}], **gray}
+        usual = {"steps": [10, 50], "interval": "60s", "warm-up": "0s", "on-inconclusive": "rollback"}
+        declared = {**usual, "metrics": [{"source": "fake"}], **gray}
         self.stepwise = "rollout" not in declared
         declared.setdefault("weight-tolerance", 1000)  # the scripted requests know nothing of weights
         self.delivery = Delivery.model_validate(
@@ -181,28 +184,20 @@ class World:
 
 
 class _Connections:
-    """The world as a stage reaches it."""
+    """The world as a stage reaches it; gray-release has no business with images."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def iac(self) -> FakeIacRepository:
-        return self._world.branch
+    def open(self, port: Port[..., Any], *_args: Any) -> Any:
+        world = self._world
+        return {
+            IAC: world.branch,
+            ENGINE: ConnectedEngine(world.engine, world.engine.rule, 0.0),
+            JUDGE: world.judge,
+            METRICS: {"errors": world.source},
+            ROLLOUT: ConnectedRollout(world.rollout, world.reads),
+        }[port]
 
-    def engine(self, environment: str) -> tuple[FollowingEngine, VerdictRule]:
-        return self._world.engine, self._world.engine.rule
-
-    def judge(self, environment: str) -> Judge:
-        return self._world.judge
-
-    def metrics(self, environment: str) -> Mapping[str, MetricSource]:
-        return {"errors": self._world.source}
-
-    def rollout(self, environment: str) -> tuple[Rollout, RolloutRule]:
-        return self._world.rollout, self._world.reads
-
-    def registry(self) -> Any:
-        raise AssertionError("gray-release has no business with images")
-
-    def builder(self, component: str) -> Any:
-        raise AssertionError("gray-release has no business with images")
+    def calls(self, hook: str, **arguments: object) -> Iterator[tuple[str, Callable[[], Any]]]:
+        return shipped_plugins().calls(hook, **arguments)

@@ -11,6 +11,7 @@ import yaml
 
 from pipegraft.appspec.model.spec import App, AppEnvironment
 from pipegraft.appspec.spec import Resolved, resolve
+from pipegraft.core.model import schema_of
 
 Data = dict[str, Any]
 Steps = tuple[str, ...]
@@ -298,7 +299,7 @@ def schema_routes(model: type[App | AppEnvironment]) -> set[Steps]:
 
     Resources are no part: what becomes of them is their provider's to say (see ``resources/``).
     """
-    schema = model.model_json_schema()
+    schema = schema_of(model)
     routes = {route for route, _node in _walk(schema, schema, ())}
     return {route for route in routes if route[0] not in ("resources", "providers")}
 

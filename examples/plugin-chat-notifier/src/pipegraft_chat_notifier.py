@@ -7,10 +7,10 @@ import os
 
 import httpx2
 
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.progress import Event
 
-PIPEGRAFT_HOOKS = "1"
+PIPEGRAFT_HOOKS = "2"
 
 WEBHOOK = "PIPEGRAFT_CHAT_WEBHOOK"
 _TIMEOUT = 5.0

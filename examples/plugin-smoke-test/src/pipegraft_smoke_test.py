@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Iterator
 
 import httpx2
+from pydantic import Field
 
-from pipegraft.core.base import Duration
 from pipegraft.core.clock import Clock
 from pipegraft.core.errors import DeliveryRefused, UsageError
-from pipegraft.core.fields import Field
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.model import Duration
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.stage import Stage, StageContext, StageInputs
 
-PIPEGRAFT_HOOKS = "1"
+PIPEGRAFT_HOOKS = "2"
 
 
 class SmokeTestInputs(StageInputs):

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipegraft.app.connect import LiveConnections, open_iac, with_manifests
-from pipegraft.app.run import ask_for_vetoes, open_record
+from pipegraft.app.listeners import ask_for_vetoes
+from pipegraft.app.run import open_record
 from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.connections import LiveConnections
 from pipegraft.core.errors import DeliveryRefused, PipegraftError, UsageError
-from pipegraft.core.hookspecs import STAGES
+from pipegraft.core.hooks import STAGES
 from pipegraft.core.progress import Progress
 from pipegraft.core.project import Project
 from pipegraft.core.release import IacCommit
-from pipegraft.core.stage import IacBranch, StageContext
+from pipegraft.core.stage import StageContext
 from pipegraft.iac.bump.apply import Bump, prepare_bump, record_bump, record_newer, show_bump
 from pipegraft.iac.optimistic_commit import Batch, Change, rewrite_all
-from pipegraft.iac.ports.repository import NewerProposed
+from pipegraft.iac.plugin import open_iac, with_manifests
+from pipegraft.iac.ports.repository import IacBranch, NewerProposed
 from pipegraft.iac.rendered import RenderedBranch
 
 __all__ = ["BumpOrder", "Bumped", "bump_all", "worst"]
@@ -127,7 +128,7 @@ class _Item:
             progress,
         )
         stage = self.project.plugins.get(STAGES, "iac-bump")
-        ask_for_vetoes(self.project, f"iac-bump of {self.project.delivery.app}", stage, self.context)
+        ask_for_vetoes(self.project.plugins, f"iac-bump of {self.project.delivery.app}", stage, self.context)
         self.edit = prepare_bump(self.context, branch, order.origin, verify=order.verify)
 
 
@@ -149,8 +150,6 @@ def _bump_group(group: Sequence[_Item], order: BumpOrder, progress: Progress) ->
         done = rewrite_all(
             branch,
             [_complete(branch, edit) for _item, _context, edit in ready],
-            clock=SystemClock(),
-            rng=random.SystemRandom(),
             deadline=order.deadline,
             notice=lambda reason: ready[0][1].report("progress", f"waiting: {reason}"),
         )

@@ -9,7 +9,7 @@ from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Http
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient, addresses_of
 from pipegraft.core.errors import OutsideError
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugins import hookimpl
 from pipegraft.images.reference import is_layout
 
 __all__ = ["pipegraft_examinations"]

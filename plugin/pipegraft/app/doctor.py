@@ -12,8 +12,9 @@ from typing import Any
 from pipegraft.core.clock import Clock
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
 from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError, UsageError
-from pipegraft.core.hookspecs import EXAMINATIONS, STAGES
-from pipegraft.core.manager import Plugins
+from pipegraft.core.hooks import EXAMINATIONS
+from pipegraft.core.planning import every_stage
+from pipegraft.core.plugins import Plugins
 from pipegraft.core.project import Project
 from pipegraft.core.stage import Connections
 
@@ -73,8 +74,7 @@ def examine(
     Raises:
         UsageError: there is no such examination.
     """
-    stages = project.plugins.all(STAGES).values()
-    needs = [need for stage in stages for need in stage.requires]
+    needs = [need for stage in every_stage(project.plugins) for need in stage.requires]
     patient = Patient(project.delivery, project.root, connections, environment, needs, clock)
     known = project.plugins.all(EXAMINATIONS)
     chosen = [project.plugins.get(EXAMINATIONS, name) for name in only] or list(known.values())

@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.gate.ports import State
+from pipegraft.core.plugins import hookimpl
+from pipegraft.gate.ports import ENGINE, State
+from pipegraft.gray.ports.metrics import METRICS
 
 __all__ = ["pipegraft_examinations"]
 
@@ -26,7 +27,7 @@ def _gray_environments(patient: Patient) -> Sequence[str]:
 def gate(patient: Patient, environment: str) -> Iterator[Diagnosis]:
     """Look at an environment as sync-gate does, once."""
     declared = patient.delivery.environments[environment].gate
-    engine, rule = patient.connections.engine(environment)
+    engine, rule, _ = patient.open(ENGINE, environment)
     verdict = rule(engine.observe(), lambda _revision: True)
     subject = f"{declared.engine} for {environment}"
     if verdict.state in (State.FAILED, State.BLOCKED):
@@ -38,7 +39,7 @@ def gate(patient: Patient, environment: str) -> Iterator[Diagnosis]:
 
 def metrics(patient: Patient, environment: str) -> Iterator[Diagnosis]:
     """Ask each metric of an environment for its last minute."""
-    for name, source in patient.connections.metrics(environment).items():
+    for name, source in patient.open(METRICS, environment).items():
         now = patient.clock.now()
         source.begin(now - _LOOK_BACK, now)
         arms = source.take(now)

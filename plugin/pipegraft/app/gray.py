@@ -6,25 +6,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.app.connect import LiveConnections
 from pipegraft.appspec.environment_file import environment_path, read_environment
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.core.clock import Clock
+from pipegraft.core.connections import LiveConnections
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import TipMoved, UsageError
 from pipegraft.core.progress import Progress
 from pipegraft.core.project import Project
-from pipegraft.core.release import Release, Source
+from pipegraft.core.release import Release, ReleaseMark, Source
 from pipegraft.core.stage import Connections
+from pipegraft.gate.ports import ENGINE
 from pipegraft.gate.waiting import Patience, wait_for_revision
 from pipegraft.gray.branch import GrayBranch, GraySubject
 from pipegraft.gray.history import weight_of
 from pipegraft.gray.machine import Command, Standing, move_for
 from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.ports.rollout import ROLLOUT
 from pipegraft.gray.record import OBSERVED, from_trailer
 from pipegraft.gray.views.report import GrayReport, ReportedLook, ReportedStep
-from pipegraft.iac.ports.repository import Commit
+from pipegraft.iac.ports.repository import IAC, Commit
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 
 __all__ = [
@@ -114,7 +114,6 @@ def tell_gray(
     by: str,
     *,
     connections: Connections | None = None,
-    clock: Clock | None = None,
 ) -> GrayStatus:
     """Approve, abort, pause or skip, by one commit.
 
@@ -129,11 +128,10 @@ def tell_gray(
     connections = connections or LiveConnections(project)
     subject = _Subject(project, environment, connections)
     if subject.gray.rollout is not None:
-        clock = clock or SystemClock()
-        _tell_controller(project, subject.name, command, by=by, connections=connections, clock=clock)
+        _tell_controller(project, subject.name, command, by=by, connections=connections)
         return subject.status()
     subject.turn_to(None)  # one that was taken back already: nobody who says so means the release before it
-    branch = subject.branch(clock or SystemClock())
+    branch = subject.branch()
     look = branch.look()
     move = move_for(command, look.standing, subject.gray.steps, by)
     if branch.write(look, move) is None:
@@ -145,20 +143,20 @@ def tell_gray(
 
 
 def _tell_controller(
-    project: Project, environment: str, command: Command, *, by: str, connections: Connections, clock: Clock
+    project: Project, environment: str, command: Command, *, by: str, connections: Connections
 ) -> None:
     """Approve: the controller goes on; abort: it ends, and a commit takes the release back.
 
     Raises:
         UsageError: the controller's own tool says the rest.
     """
-    rollout, _ = connections.rollout(environment)
+    rollout, _ = connections.open(ROLLOUT, environment)
     if command == "approve":
         rollout.go_on()
     elif command == "abort":
         rollout.abort()
         request = RollbackRequest(project.delivery, environment, reason=f"aborted by {by}")
-        roll_back(connections.iac(), request, clock)
+        roll_back(connections.open(IAC), request)
     else:
         raise UsageError(
             f"the rollout of '{environment}' is driven by its controller, which knows no '{command}' from us",
@@ -174,13 +172,13 @@ def wait_until_live(project: Project, environment: str, commit: str, progress: P
     """
     connections = LiveConnections(project)
     gate = project.delivery.environments[environment].gate
-    engine, rule = connections.engine(environment)
+    engine, rule, settle = connections.open(ENGINE, environment)
     wait_for_revision(
         engine,
         rule,
-        history=connections.iac(),
+        history=connections.open(IAC),
         target=commit,
-        patience=Patience(gate.timeout, gate.settles),
+        patience=Patience(gate.timeout, settle),
         clock=SystemClock(),
         progress=progress,
     )
@@ -270,7 +268,7 @@ class _Subject:
         self.name, self.gray = choose_environment(project, environment)
         self._delivery = project.delivery
         self._connections = connections
-        self._iac = connections.iac()
+        self._iac = connections.open(IAC)
         self._path = environment_path(project.delivery.iac.path, self.name)
         here = read_environment(self._iac.read(self._path, self._iac.tip()) or "", self._path)
         marks = [mark for mark in (here.release, here.gray and here.gray.release) if mark]
@@ -289,20 +287,20 @@ class _Subject:
         if number is not None:
             raise UsageError(f"the history of {self._path} tells of no release {number}")
 
-    def branch(self, clock: Clock) -> GrayBranch:
+    def branch(self) -> GrayBranch:
         if self._mark is None:
             raise UsageError(f"nothing was released in {self.name} yet", fix="run iac-bump first")
         # The file may name the source in any way people like; only releases of ours name a whole commit.
         source = Source.model_construct(commit=self._mark.source, number=self._mark.number, pipeline="")
         app, folder = self._delivery.app, self._delivery.iac.path
-        return GrayBranch(self._iac, GraySubject(app, self.name, folder, source, self.gray.steps), clock)
+        return GrayBranch(self._iac, GraySubject(app, self.name, folder, source, self.gray.steps))
 
     def status(self) -> GrayStatus:
         controller = self._controller()
         if self._mark is None:
             absent = Standing("absent")
             return GrayStatus(self.name, self._path, None, absent, self.gray.steps, (), controller)
-        branch = self.branch(SystemClock())
+        branch = self.branch()
         return GrayStatus(
             self.name,
             self._path,
@@ -316,7 +314,7 @@ class _Subject:
     def _controller(self) -> str:
         if self.gray.rollout is None:
             return ""
-        rollout, rule = self._connections.rollout(self.name)
+        rollout, rule = self._connections.open(ROLLOUT, self.name)
         verdict = rule(rollout.observe(), lambda _workload: True, 0.0)
         weight = "" if verdict.weight is None else f"{verdict.weight}%, "
         return f"{weight}{verdict.phase}: {verdict.reason}"

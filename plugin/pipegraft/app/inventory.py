@@ -5,30 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pipegraft.appspec.hooks import RESOURCE_PROVIDERS
 from pipegraft.appspec.model.spec import App, AppEnvironment
 from pipegraft.appspec.usecases.resources import resource_types
-from pipegraft.core.base import Declared
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.hookspecs import GITOPS_ENGINES, KINDS, METRIC_SOURCES, RESOURCE_PROVIDERS
-from pipegraft.core.manager import LoadedPlugin, Plugins
+from pipegraft.core.model import Model, schema_of
+from pipegraft.core.plugins import LoadedPlugin, Plugins
+from pipegraft.gate.hooks import GITOPS_ENGINES
+from pipegraft.gray.hooks import METRIC_SOURCES
 
 __all__ = ["delivery_schema", "list_plugins", "spec_schema"]
 
 
 def list_plugins(plugins: Plugins) -> tuple[LoadedPlugin, ...]:
-    """Every plugin with everything it provides.
+    """Every plugin with everything it provides, those that ship with the package first.
 
     Raises:
         PluginError: two plugins provide the same name.
     """
-    for kind in KINDS:
+    for kind in plugins.kinds.values():
         plugins.all(kind)
-    return tuple(plugins.loaded.values())
+    return tuple(sorted(plugins.loaded.values(), key=lambda one: not one.ships))
 
 
 def delivery_schema(plugins: Plugins) -> dict[str, Any]:
     """JSON Schema (2020-12) of ``delivery.yaml``, the keys of the installed plugins included."""
-    schema = Delivery.model_json_schema()
+    schema = schema_of(Delivery)
     definitions = schema["$defs"]
     engines = {plugin.name: plugin.options for plugin in plugins.all(GITOPS_ENGINES).values()}
     sources = {plugin.name: plugin.options for plugin in plugins.all(METRIC_SOURCES).values()}
@@ -45,7 +47,7 @@ def delivery_schema(plugins: Plugins) -> dict[str, Any]:
 def spec_schema(of: Literal["app", "environment"], plugins: Plugins) -> dict[str, Any]:
     """JSON Schema (2020-12) of ``app.yaml`` or ``environments/NAME.yaml``, with the types of resources."""
     model: type[App | AppEnvironment] = App if of == "app" else AppEnvironment
-    schema = model.model_json_schema()
+    schema = schema_of(model)
     if of == "app":
         types = resource_types(plugins)
         params = {name: kind.params_schema() for name, (kind, _providers) in types.items()}
@@ -53,7 +55,7 @@ def spec_schema(of: Literal["app", "environment"], plugins: Plugins) -> dict[str
     else:
         options: dict[str, dict[str, Any]] = {}
         for name, provider in plugins.all(RESOURCE_PROVIDERS).items():
-            options[name] = provider.options.model_json_schema()
+            options[name] = schema_of(provider.options)
             schema["$defs"] |= options[name].pop("$defs", {})
         _add_choice(schema["$defs"]["ProviderChoice"], "provider", "options", options)
     return {
@@ -77,14 +79,14 @@ def _add_choice(shape: dict[str, Any], key: str, part: str, schemas: Mapping[str
 
 
 def _add_options(
-    definitions: dict[str, Any], owner: str, key: str, options: Mapping[str, type[Declared]]
+    definitions: dict[str, Any], owner: str, key: str, options: Mapping[str, type[Model]]
 ) -> None:
     """Let the value of `key` decide which further keys a mapping may have."""
     shape = definitions[owner]
     shape["properties"][key]["enum"] = list(options)
     shape["allOf"] = []
     for name, model in options.items():
-        further = model.model_json_schema()
+        further = schema_of(model)
         definitions |= further.pop("$defs", {})
         shape["allOf"].append(
             {

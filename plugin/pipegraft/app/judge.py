@@ -6,20 +6,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipegraft.app.connect import LiveConnections
 from pipegraft.app.gray import choose_environment
 from pipegraft.appspec.environment_file import environment_path
+from pipegraft.core.connections import LiveConnections
 from pipegraft.core.delivery import Gray
+from pipegraft.core.delivery_file import open_project, read_text
 from pipegraft.core.errors import UsageError
-from pipegraft.core.hookspecs import JUDGES
-from pipegraft.core.manager import Plugins
-from pipegraft.core.project import Project, open_project, read_text
+from pipegraft.core.plugins import Plugins
+from pipegraft.core.project import Project
 from pipegraft.core.stage import Connections
 from pipegraft.gray.history import told_releases
+from pipegraft.gray.hooks import JUDGES
 from pipegraft.gray.judging.recordings import RecordedRelease, read_release
 from pipegraft.gray.model.judgement import Answer, Judgement
 from pipegraft.gray.model.observation import Observation
 from pipegraft.gray.policy import judge_policy
+from pipegraft.iac.ports.repository import IAC
 
 __all__ = ["Replay", "ReplayedStep", "environment_policy", "judge_history", "judge_releases"]
 
@@ -140,7 +142,7 @@ def judge_history(
     """
     name, gray = choose_environment(project, environment)
     path = environment_path(project.delivery.iac.path, name)
-    log = (connections or LiveConnections(project)).iac().log(path, limit=_NEWEST)
+    log = (connections or LiveConnections(project)).open(IAC).log(path, limit=_NEWEST)
     told = list(told_releases(log, name))[-last:]
     if not told:
         raise UsageError(
@@ -179,8 +181,8 @@ def _replay(shown: str, release: RecordedRelease, name: str, plugins: Plugins, *
         if decides:
             raise
         return Replay(shown, name, (), refusal=error.problem.message)
-    last = steps[-1].judgement.answer
-    goes_on = last is Answer.PASS or (last is Answer.INCONCLUSIVE and policy.on_inconclusive == "promote")
+    last = steps[-1].judgement
+    goes_on = last.answer is Answer.PASS or (last.expired and policy.outcome(last) == "promote")
     return Replay(shown, name, tuple(steps), goes_on=goes_on, decides=decides)
 
 

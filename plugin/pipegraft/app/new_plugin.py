@@ -14,8 +14,8 @@ from pathlib import Path
 from pipegraft.app.templates import generate
 from pipegraft.app.views.plugin_package import module_of, plugin_package
 from pipegraft.core.errors import Place, UsageError
-from pipegraft.core.hookspecs import PROJECT, STAGES
-from pipegraft.core.manager import Plugins
+from pipegraft.core.hooks import STAGES
+from pipegraft.core.plugins import PROJECT, Plugins
 from pipegraft.core.stage import NAMING, STAGE_NAME
 
 __all__ = ["new_plugin"]

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Iterable
 
 from pipegraft.core.errors import UsageError
-from pipegraft.core.hookspecs import STAGES
+from pipegraft.core.hooks import STAGES
 from pipegraft.core.plan import PlannedStage
-from pipegraft.core.planning import make_plan, select
+from pipegraft.core.planning import every_stage, make_plan, select
 from pipegraft.core.project import Project
 
 __all__ = ["plan_project"]
@@ -26,5 +26,5 @@ def plan_project(
         with contextlib.suppress(UsageError):
             plan = make_plan(project.delivery, [project.plugins.get(STAGES, names[0])])
             return select(plan, names, environment)
-    plan = make_plan(project.delivery, project.plugins.all(STAGES).values())
+    plan = make_plan(project.delivery, every_stage(project.plugins))
     return select(plan, names, environment)

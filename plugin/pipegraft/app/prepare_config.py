@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipegraft.app.connect import LiveConnections
 from pipegraft.app.gray import choose_environment
 from pipegraft.app.run import RunRequest, run_stages
 from pipegraft.appspec.environment_file import environment_path, read_environment
+from pipegraft.ci.hooks import CI_SYSTEMS
+from pipegraft.core.connections import LiveConnections
 from pipegraft.core.errors import UsageError
-from pipegraft.core.hookspecs import CI_SYSTEMS
 from pipegraft.core.progress import Event, Progress
 from pipegraft.core.project import Project
 from pipegraft.core.stage import Connections
 from pipegraft.iac.bump.state import read_state, state_path
+from pipegraft.iac.ports.repository import IAC
 
 __all__ = ["Prepared", "prepare_config"]
 
@@ -108,7 +109,7 @@ def _numbered(
     systems = project.plugins.all(CI_SYSTEMS).values()
     if _NUMBER in variables or any(system.source(variables) for system in systems):
         return variables
-    folder, branch = project.delivery.iac.path, connections.iac()
+    folder, branch = project.delivery.iac.path, connections.open(IAC)
     tip = branch.tip()
     path, state_file = environment_path(folder, environment), state_path(folder, environment)
     held = read_environment(branch.read(path, tip) or "", path)

@@ -6,21 +6,23 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipegraft.app.connect import LiveConnections
+from pipegraft.app.listeners import Heard, ask_for_vetoes, tell_finished, tell_starting
 from pipegraft.app.plan import plan_project
 from pipegraft.app.stage_inputs import read_inputs
+from pipegraft.ci.hooks import CI_SYSTEMS
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.adapters.release_file import RECORD, FileReleaseStore
 from pipegraft.core.adapters.vcs_info import read_source
-from pipegraft.core.errors import PipegraftError, Vetoed
-from pipegraft.core.hookspecs import CI_SYSTEMS, STAGES
+from pipegraft.core.connections import LiveConnections
+from pipegraft.core.errors import PipegraftError
+from pipegraft.core.hooks import STAGES
 from pipegraft.core.plan import PlannedStage
 from pipegraft.core.progress import Event, Progress
 from pipegraft.core.project import Project
 from pipegraft.core.release import Release, Source
 from pipegraft.core.stage import Connections, Stage, StageContext, StageInputs
 
-__all__ = ["RunRequest", "ask_for_vetoes", "open_record", "run_stages"]
+__all__ = ["RunRequest", "open_record", "run_stages"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def run_stages(
     begins = any(not stage.after for stage in stages.values())
     store = open_record(project, request.variables, anew=request.anew, begins=begins)
     opened = connections or LiveConnections(project)
-    heard = _Heard(project, progress)
+    heard = Heard(project.delivery.app, project.plugins, progress)
     for planned in chosen:
         context = StageContext(
             project.delivery, project.root, planned.environment, opened, store, SystemClock(), heard
@@ -72,32 +74,15 @@ def run_stages(
     return store.load()
 
 
-class _Heard:
-    """Progress that plugins hear too.
-
-    Arguments:
-        shown: who shows or records it.
-    """
-
-    def __init__(self, project: Project, shown: Progress) -> None:
-        self._project = project
-        self._shown = shown
-
-    def emit(self, event: Event) -> None:
-        self._shown.emit(event)
-        for complaint in self._project.plugins.hear(self._project.delivery.app, event):
-            self._shown.emit(Event("warning", complaint))
-
-
 def _run_one(
     project: Project, planned: PlannedStage, stage: Stage, context: StageContext, inputs: StageInputs
 ) -> None:
     started = time.monotonic()
     context.progress.emit(Event("started", stage.summary, planned.id))
-    project.plugins.starting(context, stage)
+    tell_starting(project.plugins, context, stage)
     error: Exception | None = None
     try:
-        ask_for_vetoes(project, planned.id, stage, context)
+        ask_for_vetoes(project.plugins, planned.id, stage, context)
         stage.run(context, inputs)
     except Exception as caught:
         error = caught
@@ -108,22 +93,7 @@ def _run_one(
         context.progress.emit(
             Event("finished", outcome, planned.id, {"seconds": round(seconds, 3), "ok": error is None})
         )
-        project.plugins.finished(context, stage, error)
-
-
-def ask_for_vetoes(project: Project, name: str, stage: Stage, context: StageContext) -> None:
-    """Let plugins stop a stage.
-
-    Arguments:
-        name: of the stage and its environment, for the message.
-
-    Raises:
-        Vetoed: with everybody's reason.
-    """
-    reasons = project.plugins.vetoes(context, stage)
-    if reasons:
-        said = "; ".join(f"plugin '{plugin}': {reason}" for plugin, reason in reasons)
-        raise Vetoed(f"{name} was stopped by {said}")
+        tell_finished(project.plugins, context, stage, error)
 
 
 def _first_line(error: Exception) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipegraft.core.errors import ConfigError, Place, Problem
-from pipegraft.core.fields import Fault, Invalid
+from pipegraft.core.faults import Fault, read
+from pipegraft.core.model import keys_of
 from pipegraft.core.stage import Stage, StageInputs
 
 __all__ = ["read_inputs", "variable_name"]
@@ -38,10 +39,10 @@ def read_inputs(
     problems = [_unknown(key, known) for key in settings if key not in known | short]
     parsed: dict[str, StageInputs] = {}
     for stage in chosen.values():
-        try:
-            parsed[stage.name] = stage.parse_inputs(_values(stage, settings, variables))
-        except Invalid as error:
-            problems += [_wrong(stage, fault) for fault in error.faults]
+        found = read(stage.inputs, _values(stage, settings, variables))
+        problems += [_wrong(stage, fault) for fault in found.faults]
+        if found.known is not None:
+            parsed[stage.name] = found.known
     if problems:
         raise ConfigError(problems)
     return parsed
@@ -50,8 +51,8 @@ def read_inputs(
 def _keys(stage: Stage) -> dict[str, bool]:
     """Input → whether it is a list."""
     return {
-        info.key: typing.get_origin(info.annotation) in (tuple, list)
-        for name, info in stage.inputs.model_fields.items()
+        key: typing.get_origin(stage.inputs.model_fields[name].annotation) in (tuple, list)
+        for name, key in keys_of(stage.inputs).items()
     }
 
 

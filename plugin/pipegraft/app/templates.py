@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipegraft.app.views.stage_page import index_page, stage_page
+from pipegraft.ci.hooks import CI_SYSTEMS
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.errors import Place, UsageError
-from pipegraft.core.hookspecs import CI_SYSTEMS, STAGES
-from pipegraft.core.manager import Plugins
+from pipegraft.core.planning import every_stage
+from pipegraft.core.plugins import Plugins
 
-__all__ = ["Generated", "components", "generate"]
+__all__ = ["Generated", "generate"]
 
 _TEMPLATES = "ci_templates"
 _PAGES = "docs/stages"
@@ -76,31 +77,8 @@ def generate(root: Path, plugins: Plugins) -> Generated:
     )
 
 
-def components(root: Path, plugins: Plugins) -> Generated:
-    """Compare a folder with the project of components that the stage definitions make.
-
-    Arguments:
-        root: the project's folder; files of other names in it are left alone.
-        plugins: stages and CI systems.
-    """
-    stages = tuple(plugins.all(STAGES).values())
-    wanted = {
-        name: text
-        for system in plugins.all(CI_SYSTEMS).values()
-        if system.components
-        for name, text in system.components(stages).items()
-    }
-    there = {path.relative_to(root).as_posix() for path in root.glob("templates/*/template.yml")}
-    changes: dict[str, str | None] = {
-        name: text for name, text in wanted.items() if _read(root / name) != text.encode()
-    }
-    return Generated(
-        root, {**changes, **dict.fromkeys(sorted(there - wanted.keys()))}, len(wanted) - len(changes)
-    )
-
-
 def _wanted(plugins: Plugins) -> dict[str, str]:
-    stages = tuple(plugins.all(STAGES).values())
+    stages = every_stage(plugins)
     systems = plugins.all(CI_SYSTEMS).values()
     wanted = {
         f"{_TEMPLATES}/{system.name}/{name}": text

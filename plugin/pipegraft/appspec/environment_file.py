@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pipegraft.appspec.model.spec import AppEnvironment, ReleaseMark
+from pipegraft.appspec.model.spec import AppEnvironment
 from pipegraft.core.configuration import parse_document
 from pipegraft.core.errors import ConfigError, Problem, UsageError
+from pipegraft.core.release import ReleaseMark
 from pipegraft.text.yaml import Edit, Put, Remove, apply
 from pipegraft.text.yaml.changes import Value
 from pipegraft.text.yaml_positions import load_marked

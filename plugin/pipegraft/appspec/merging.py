@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 from pipegraft.appspec.model.spec import AppComponent, Policies, Reference
 from pipegraft.appspec.pods import Member
-from pipegraft.core.base import Declared
+from pipegraft.core.model import Model
 
 __all__ = ["member_of", "merge"]
 
-D = TypeVar("D", bound=Declared)
+D = TypeVar("D", bound=Model)
 
 _WORKLOAD_POLICIES = ("security", "spread", "update", "disruption", "service_account", "pull_secrets")
 _JOB_POLICIES = ("security", "service_account", "pull_secrets")
@@ -32,7 +32,7 @@ def merge(below: D, above: D) -> D:
         value, old = getattr(above, name), values.get(name)
         if isinstance(value, Mapping):
             value = _merged_by_name(old or {}, value)
-        elif isinstance(value, Declared):
+        elif isinstance(value, Model):
             value = _over(old, value)
         values[name] = value
     left = {name: value for name, value in values.items() if value is not None}
@@ -42,12 +42,12 @@ def merge(below: D, above: D) -> D:
 def _merged_by_name(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, entry in above.items():
-        whole = not isinstance(entry, Declared) or isinstance(entry, Reference)
+        whole = not isinstance(entry, Model) or isinstance(entry, Reference)
         merged[key] = entry if whole else _over(merged.get(key), entry)
     return {key: entry for key, entry in merged.items() if entry is not None}
 
 
-def _over(below: object, above: Declared) -> Declared:
+def _over(below: object, above: Model) -> Model:
     """A block over what lies below it, if that is a block too."""
     if isinstance(below, type(above)):
         return merge(below, above)
@@ -56,7 +56,7 @@ def _over(below: object, above: Declared) -> Declared:
 
 def _is_settled(value: Any) -> bool:
     """Whether nothing in it takes away what lies below."""
-    if isinstance(value, Declared):
+    if isinstance(value, Model):
         return all(_is_settled(getattr(value, name)) for name in value.model_fields_set)
     if isinstance(value, Mapping):
         return all(map(_is_settled, value.values()))

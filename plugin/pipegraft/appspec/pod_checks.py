@@ -11,7 +11,7 @@ from pipegraft.appspec.model.traits import Probe
 from pipegraft.appspec.pods import VOLUME_KINDS, Member, Pod, volume_kind
 from pipegraft.appspec.quantities import amount_of
 from pipegraft.appspec.rendering.routers.registered import CLUSTER_ROUTERS, DEFAULT_ROUTER
-from pipegraft.core.base import kebab
+from pipegraft.core.model import kebab
 
 __all__ = ["HOST_ONLY", "PROCESS_ONLY", "Report", "check_pod"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipegraft.appspec.pods import Member
-from pipegraft.core.base import Declared
+from pipegraft.core.model import Model, keys_of
 
 __all__ = ["DOCKER", "PROCESS", "Answer", "Support", "Treatment", "declared_keys"]
 
@@ -66,17 +66,17 @@ def declared_keys(member: Member) -> Iterator[str]:
         yield f"attach={member.attach}"
 
 
-def _keys(block: Declared, prefix: str) -> Iterator[str]:
+def _keys(block: Model, prefix: str) -> Iterator[str]:
     for name in block.model_fields_set:
         value = getattr(block, name)
-        key = f"{prefix}{type(block).model_fields[name].key}"
-        if isinstance(value, Declared):
+        key = f"{prefix}{keys_of(type(block))[name]}"
+        if isinstance(value, Model):
             yield from _keys(value, f"{key}.")
             if not value.model_fields_set:
                 yield key
-        elif isinstance(value, Mapping) and any(isinstance(entry, Declared) for entry in value.values()):
+        elif isinstance(value, Mapping) and any(isinstance(entry, Model) for entry in value.values()):
             for entry in value.values():
-                if isinstance(entry, Declared):
+                if isinstance(entry, Model):
                     yield from _keys(entry, f"{key}.")
         elif value is not None:
             yield f"{key}={value}" if isinstance(value, str) else key

@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pipegraft.appspec.merging import member_of, merge
-from pipegraft.appspec.model.spec import App, AppComponent, AppEnvironment, Policies, ReleaseMark
+from pipegraft.appspec.model.spec import App, AppComponent, AppEnvironment, Policies
 from pipegraft.appspec.pod_checks import Report, check_pod
 from pipegraft.appspec.pods import Member, Pod
 from pipegraft.appspec.resources.binding import UNBOUND, BoundResource, Platform, Scope, bind_resources
 from pipegraft.appspec.resources.placeholders import Outputs, fill_component
-from pipegraft.core.base import Declared
 from pipegraft.core.configuration import validate
 from pipegraft.core.errors import ConfigError, Place, Problem
+from pipegraft.core.model import Model
+from pipegraft.core.release import ReleaseMark
 from pipegraft.text.yaml_positions import Marked, Route, load_marked
 
 __all__ = ["GRAY_SUFFIX", "AppFile", "GrayPods", "Resolved", "read_app", "resolve", "resolve_in"]
 
-D = TypeVar("D", bound=Declared)
+D = TypeVar("D", bound=Model)
 
 GRAY_SUFFIX = "-gray"
 """Ends the name of the workload that runs the new version."""

@@ -14,9 +14,9 @@ from pipegraft.appspec.pod_checks import HOST_ONLY, PROCESS_ONLY
 from pipegraft.appspec.pods import Member, Pod
 from pipegraft.appspec.spec import Resolved
 from pipegraft.appspec.split_addresses import address_of, followed
-from pipegraft.core.base import kebab
 from pipegraft.core.delivery import Intimacy
 from pipegraft.core.errors import Place, UsageError
+from pipegraft.core.model import kebab
 from pipegraft.text.yaml import Edit, Put, Remove, apply, has_path
 from pipegraft.text.yaml_positions import load_marked
 

@@ -12,6 +12,7 @@ import traceback
 from typing import Any
 
 import click
+from stamina.instrumentation import set_on_retry_hooks
 
 from pipegraft import __version__
 from pipegraft.core.errors import PipegraftError
@@ -33,6 +34,8 @@ COMMANDS: dict[str, str] = {
     "guard": "Refuse what must not enter an IaC repository: on the server, or FILES before a commit.",
     "assess": "Say on which stage of the path each dimension of a repository stands, and what comes next.",
     "audit": "Prove how a release came to run: source, image, IaC commit, gate, gray steps, outcome.",
+    "status": "Show what runs where, from IaC repositories alone, as `pipegraft board` does on pages.",
+    "board": "Show what runs where, from IaC repositories alone.",
     "doctor": "Check everything that a delivery needs, and say how to mend what is wrong. Nothing is written"
     " anywhere.",
     "judge": "Judge recorded releases again, to tune a policy before trusting it.",
@@ -87,6 +90,7 @@ def main() -> None:
     Exit codes: 0 done; 1 the delivery said no; 2 wrong usage or configuration, nothing written;
     3 an outside system failed, safe to run again; 70 a defect in pipegraft.
     """
+    set_on_retry_hooks(())  # retries are told as progress, not by logging
 
 
 def run(args: list[str] | None = None) -> int:

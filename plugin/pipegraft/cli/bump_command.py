@@ -9,7 +9,7 @@ import click
 
 from pipegraft.app.bump import BumpOrder, bump_all, worst
 from pipegraft.cli.common import json_option, load_plugins, print_json
-from pipegraft.core.project import open_project
+from pipegraft.core.delivery_file import open_project
 from pipegraft.core.views.progress import open_progress
 
 __all__ = ["command"]

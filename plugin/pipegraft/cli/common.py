@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 import click
 
-from pipegraft.app.builtins import PLUGINS
+from pipegraft.app.plugins import installed_plugins
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import UsageError
-from pipegraft.core.manager import Plugins
+from pipegraft.core.plugins import Plugins
 
 __all__ = ["directory_option", "json_option", "load_plugins", "print_json", "working_plugins", "write_page"]
 
@@ -34,7 +34,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 @functools.cache
 def load_plugins() -> Plugins:
     """Everything that ships with the package and everything installed beside it."""
-    return Plugins(PLUGINS)
+    return installed_plugins()
 
 
 @contextmanager

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from pipegraft.app.connect import LiveConnections
 from pipegraft.app.doctor import examine
 from pipegraft.app.views.doctor import doctor_view, summary
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
 from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.connections import LiveConnections
+from pipegraft.core.delivery_file import open_project
 from pipegraft.core.doctor import Health
-from pipegraft.core.project import open_project
 
 if TYPE_CHECKING:
     from pipegraft.app.doctor import CheckUp

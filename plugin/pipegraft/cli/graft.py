@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pipegraft.ci.report import GraftReport, print_events, print_graft
 from pipegraft.ci.usecases.ci_files import Graft
-from pipegraft.core.project import DELIVERY_FILE
+from pipegraft.core.delivery_file import DELIVERY_FILE
 from pipegraft.core.stage import Requirement
 
 __all__ = ["graft_data", "show_graft"]

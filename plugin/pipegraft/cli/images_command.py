@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
-from pipegraft.core.project import open_project
+from pipegraft.core.delivery_file import open_project
 from pipegraft.images.snippets import WAYS
 from pipegraft.images.usecases.images import read_release, show_snippets, write_dotenv
 
@@ -51,7 +51,7 @@ def command(
     if dotenv is not None:
         write_dotenv(project, release, dotenv)
     if as_json:
-        images = release.model_dump()["images"]
+        images = release.model_dump(mode="json")["images"]
         print_json({name: image for name, image in images.items() if not components or name in components})
     elif snippets:
         click.echo(show_snippets(project, release, components, way), nl=False)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pipegraft.app.judge import environment_policy, judge_history, judge_releases
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
-from pipegraft.core.project import open_project
+from pipegraft.core.delivery_file import open_project
 from pipegraft.gray.record import as_data
 from pipegraft.gray.views.judgements import comparison, judgement_lines
 
@@ -49,8 +49,8 @@ def command(
     --env names one. The format is in docs/judging.md. With --last the commits of the environment's own
     releases say what was observed, and delivery.yaml the policy: change it there and judge again.
 
-    Exit code 0 when the judge would let every release go on; 1 when one fails, or stays inconclusive and
-    its policy does not say `on-inconclusive: promote`. With --compare, the policy's judge decides.
+    Exit code 0 when the judge would let every release go on; 1 when one fails, or is undecided at its
+    end and its policy does not let it go on. With --compare, the policy's judge decides.
     """
     if bool(files) == (last is not None):
         raise click.UsageError("expected FILEs of recorded releases, or --last N for those of the history")

@@ -8,7 +8,7 @@ import click
 
 from pipegraft.app.plan import plan_project
 from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
-from pipegraft.core.project import open_project
+from pipegraft.core.delivery_file import open_project
 
 __all__ = ["command"]
 

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from pipegraft.app.builtins import PLUGINS
 from pipegraft.app.new_plugin import new_plugin
+from pipegraft.app.plugins import shipped_plugins
 from pipegraft.cli.common import json_option, load_plugins, print_json
-from pipegraft.core.manager import Plugins
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
 
 __all__ = ["command"]
 
@@ -43,7 +37,7 @@ def new(*, name: str, folder: Path | None, as_json: bool) -> None:
     pipeline for itself. NAME is in kebab-case, as smoke-test.
     """
     target = folder or Path(f"pipegraft-{name}")
-    files = new_plugin(name, target, load_plugins(), _with)
+    files = new_plugin(name, target, load_plugins(), shipped_plugins)
     if as_json:
         print_json({"folder": str(target), "files": files})
         return
@@ -55,7 +49,3 @@ def new(*, name: str, folder: Path | None, as_json: bool) -> None:
         f"\nNext, in {target}: `pip install -e . pytest`, `pytest`, `pipegraft plugins`;\n"
         "then change the stage in src/ and run `pipegraft templates`."
     )
-
-
-def _with(entry: EntryPoint) -> Plugins:
-    return Plugins(PLUGINS, [entry])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from pipegraft.app.inventory import list_plugins
@@ -19,7 +21,7 @@ def command(as_json: bool) -> int:
     """
     plugins = list_plugins(load_plugins())
     if as_json:
-        print_json([vars(plugin) for plugin in plugins])
+        print_json([asdict(plugin) for plugin in plugins])
     else:
         for plugin in plugins:
             click.echo(f"{plugin.name}  ({plugin.origin})")

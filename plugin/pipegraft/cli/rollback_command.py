@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipegraft.app.connect import LiveConnections
 from pipegraft.app.gray import wait_until_live
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
-from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.core.project import open_project
+from pipegraft.core.connections import LiveConnections
+from pipegraft.core.delivery_file import open_project
 from pipegraft.core.views.progress import open_progress
+from pipegraft.iac.ports.repository import IAC
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def command(
     project = open_project(directory, load_plugins())
     pipeline = os.environ.get("CI_PIPELINE_URL") or os.environ.get("BUILD_URL") or "local"
     request = RollbackRequest(project.delivery, environment, to, dry_run, pipeline)
-    done = roll_back(LiveConnections(project).iac(), request, SystemClock())
+    done = roll_back(LiveConnections(project).open(IAC), request)
     if as_json:
         print_json(_data(done, written=done.written and not dry_run))
     else:

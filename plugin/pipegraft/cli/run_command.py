@@ -9,7 +9,7 @@ import click
 
 from pipegraft.app.run import RunRequest, run_stages
 from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
-from pipegraft.core.project import open_project
+from pipegraft.core.delivery_file import open_project
 from pipegraft.core.views.progress import open_progress
 
 __all__ = ["command"]
@@ -54,7 +54,7 @@ def command(
     with working_plugins() as plugins, open_progress() as progress:
         release = run_stages(open_project(directory, plugins), request, progress)
     if as_json:
-        print_json(release.model_dump())
+        print_json(release.model_dump(mode="json"))
 
 
 def _settings(words: tuple[str, ...]) -> dict[str, str]:

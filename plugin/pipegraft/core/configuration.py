@@ -6,14 +6,14 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from pipegraft.core.base import Declared
 from pipegraft.core.errors import ConfigError, Problem
-from pipegraft.core.fields import Fault, Invalid
+from pipegraft.core.faults import Fault, read
+from pipegraft.core.model import Model, keys_of
 from pipegraft.text.yaml_positions import Marked, Route, load_marked
 
-__all__ = ["parse_document", "parse_marked", "validate"]
+__all__ = ["check", "parse_document", "validate"]
 
-M = TypeVar("M", bound=Declared)
+M = TypeVar("M", bound=Model)
 
 
 def parse_document(text: str, file: str, model: type[M]) -> M:
@@ -27,41 +27,45 @@ def parse_document(text: str, file: str, model: type[M]) -> M:
     Raises:
         ConfigError: every problem with its place, in the order of the file.
     """
-    return parse_marked(load_marked(text, file), model)
-
-
-def parse_marked(marked: Marked, model: type[M]) -> M:
-    """Read a document into a model; as `parse_document`."""
-    if marked.data is None:
-        raise ConfigError([Problem("expected a mapping, found an empty file", marked.place(()))])
+    marked = load_marked(text, file)
     return validate(marked, marked.data, model)
 
 
-def validate(
-    marked: Marked,
-    data: Any,  # any YAML value
-    model: type[M],
-    base: Route = (),
-    beside: type[Declared] | None = None,
-) -> M:
-    """Check part of a document against a model.
+def validate(marked: Marked, data: Any, model: type[M], base: Route = ()) -> M:
+    """Read part of a document into a model.
 
     Arguments:
         marked: the whole document, for places.
-        data: the part to check.
+        data: the part to read, any YAML value.
         model: what it should be.
         base: route of the part in the document.
-        beside: has the other keys of the same mapping, which are checked elsewhere: they are proposed too.
 
     Raises:
         ConfigError: every problem with its place, in the order of the file.
     """
-    try:
-        return model.model_validate(data)
-    except Invalid as error:
-        further = [info.key for info in beside.model_fields.values()] if beside else []
-        problems = [_problem(marked, base, fault, further) for fault in error.faults]
-        raise ConfigError(sorted(problems, key=_order)) from None
+    value, problems = check(marked, data, model, base)
+    if value is None or problems:
+        raise ConfigError(problems)
+    return value
+
+
+def check(
+    marked: Marked, data: Any, model: type[M], base: Route = (), beside: type[Model] | None = None
+) -> tuple[M | None, list[Problem]]:
+    """Read part of a document into a model as far as it can be read.
+
+    Arguments:
+        beside: has the other keys of the same mapping, which are checked elsewhere: they are proposed too.
+
+    Returns: the value, as `pipegraft.core.faults.Reading` has it, and every problem with its place, in the
+    order of the file.
+    """
+    if data is None and not base:
+        return None, [Problem("expected a mapping, found an empty file", marked.place(()))]
+    found = read(model, data)
+    further = tuple(keys_of(beside).values()) if beside else ()
+    problems = [_problem(marked, base, fault, further) for fault in found.faults]
+    return found.known, sorted(problems, key=_order)
 
 
 def _order(problem: Problem) -> tuple[int, int]:
@@ -81,11 +85,17 @@ def _problem(marked: Marked, base: Route, fault: Fault, beside: Iterable[str]) -
     if fault.kind == "missing":
         missing = _dotted((*route, fault.found))
         return Problem(f"'{missing}' is missing", marked.place(route, key=True), f"add '{fault.found}'")
-    value = "null" if fault.found is None else repr(fault.found)
-    found = "" if isinstance(fault.found, (Mapping, list, tuple)) else f", found {value}"
+    found = "" if isinstance(fault.found, (Mapping, list, tuple)) else f", found {_shown(fault.found)}"
     message = fault.message if ", found " in fault.message else f"{fault.message}{found}"
     place = marked.place(route, key=fault.kind == "key")
     return Problem(f"'{dotted}': {message}" if dotted else message, place)
+
+
+def _shown(value: Any) -> str:
+    """A scalar as YAML writes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value) if isinstance(value, str) else str(value)
 
 
 def _dotted(route: Route) -> str:

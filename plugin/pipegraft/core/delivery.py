@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pipegraft.core.base import Declared, DottedPath, Duration, Name, RelativePath
-from pipegraft.core.fields import Field, Misplaced, model_validator
+from pydantic import Field
+
+from pipegraft.core.model import Breach, DottedPath, Duration, Model, Name, RelativePath, rule
 from pipegraft.core.registry_address import RegistryAddress
 
 __all__ = [
@@ -30,7 +31,7 @@ Intimacy = Literal["in-process", "ipc", "rpc"]
 """How close two services live: mounted into the same process, beside it in one pod, or remote."""
 
 
-class BuildSecret(Declared):
+class BuildSecret(Model):
     """Where a secret of a build comes from; its value is read when the image is built and kept nowhere."""
 
     env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -38,22 +39,22 @@ class BuildSecret(Declared):
     file: RelativePath | None = None
     """File that holds it, relative to `delivery.yaml`."""
 
-    @model_validator
-    def _one_source(self) -> None:
+    @rule
+    def _one_source(self) -> Iterator[Breach]:
         if (self.env is None) == (self.file is None):
-            raise ValueError("a build secret has either 'env' or 'file'")
+            yield Breach("a build secret has either 'env' or 'file'")
 
 
-class BuildCache(Declared):
+class BuildCache(Model):
     """Where BuildKit keeps layers between builds on different machines (docker build, --cache-from)."""
 
-    load: tuple[str, ...] = Field(default=(), key="from")
+    load: tuple[str, ...] = Field(default=(), alias="from")
     """Read from here: `type=registry,ref=registry.example.com/shop/cache:web`, or an image's name."""
-    save: tuple[str, ...] = Field(default=(), key="to")
+    save: tuple[str, ...] = Field(default=(), alias="to")
     """Written to here: `type=registry,ref=…,mode=max`, `type=inline`, `type=local,dest=…`."""
 
 
-class Component(Declared):
+class Component(Model):
     """One business component: its own image, its own place in the pod."""
 
     path: RelativePath
@@ -82,22 +83,22 @@ class Component(Declared):
     cache: BuildCache | None = None
     """Layers kept between builds; for the builder `buildx`."""
 
-    @model_validator
-    def _mount_belongs_to_in_process(self) -> None:
+    @rule
+    def _mount_belongs_to_in_process(self) -> Iterator[Breach]:
         if self.intimacy == "in-process" and self.mount is None:
-            raise ValueError(
+            yield Breach(
                 "an in-process component needs 'mount', the absolute path where it appears in the pod"
             )
         if self.intimacy != "in-process" and self.mount is not None:
-            raise ValueError(f"'mount' is for in-process components; this one is {self.intimacy}")
+            yield Breach(f"'mount' is for in-process components; this one is {self.intimacy}")
 
-    @model_validator
-    def _hot_upgrade_belongs_to_sidecars(self) -> None:
+    @rule
+    def _hot_upgrade_belongs_to_sidecars(self) -> Iterator[Breach]:
         if self.hot_upgrade is not None and self.intimacy != "ipc":
-            raise ValueError(f"'hot-upgrade' is for sidecars (ipc); this one is {self.intimacy}")
+            yield Breach(f"'hot-upgrade' is for sidecars (ipc); this one is {self.intimacy}")
 
 
-class MergeRequest(Declared):
+class MergeRequest(Model):
     """How a release looks as a merge request."""
 
     labels: tuple[str, ...] = ("pipegraft",)
@@ -110,7 +111,7 @@ class MergeRequest(Declared):
     """How long iac-bump waits for the merge; 0 leaves that to the gate."""
 
 
-class Iac(Declared):
+class Iac(Model):
     """The IaC repository and how it is written."""
 
     repository: str = Field(min_length=1)
@@ -128,7 +129,7 @@ class Iac(Declared):
     for engines that apply plain files."""
 
 
-class Gate(Declared, further_keys=True):
+class Gate(Model, extra="allow"):
     """Which GitOps engine applies the IaC repository, and what to wait for.
 
     Keys beside these belong to the engine and are checked by its plugin.
@@ -144,17 +145,12 @@ class Gate(Declared, further_keys=True):
     """What to do while the engine waits for a person."""
 
     @property
-    def settles(self) -> float:
-        """Seconds success must hold."""
-        return self.settle or 0.0
-
-    @property
     def options(self) -> Mapping[str, Any]:
         """The keys that belong to the engine."""
-        return self.model_extra
+        return self.model_extra or {}
 
 
-class Metric(Declared, further_keys=True):
+class Metric(Model, extra="allow"):
     """One measure of the gray release.
 
     Keys beside these belong to the source and are checked by its plugin.
@@ -174,8 +170,9 @@ class Metric(Declared, further_keys=True):
     """How much worse, relative to stable, still counts as equal."""
     margin: float = Field(default=1.0, ge=0)
     """A step passes once gray is surely less than this much worse, relative to stable."""
-    floor: float = Field(default=0.01, ge=0)
-    """A share (or value) of gray at most this is good whatever stable's is."""
+    floor: float | None = Field(default=None, ge=0, lt=1)
+    """A share of gray's requests at most this is good whatever stable's is: 0.05 is 5%. If absent it follows
+    stable: about twice its rate, 1% at most, and for `latency` at most what lies beyond the `quantile`."""
     minimum: float | None = None
     """For the judge `threshold`: gray may not be lower."""
     maximum: float | None = None
@@ -185,18 +182,18 @@ class Metric(Declared, further_keys=True):
     critical: bool = True
     """A metric that is not critical never takes a release back."""
 
-    @model_validator
-    def _margin_covers_tolerance(self) -> None:
+    @rule
+    def _margin_covers_tolerance(self) -> Iterator[Breach]:
         if self.margin < self.tolerance:
-            raise ValueError(f"'margin' must be at least 'tolerance', {self.tolerance:g}")
+            yield Breach(f"'margin' must be at least 'tolerance', {self.tolerance:g}")
 
     @property
     def options(self) -> Mapping[str, Any]:
         """The keys that belong to the source."""
-        return self.model_extra
+        return self.model_extra or {}
 
 
-class Gray(Declared):
+class Gray(Model):
     """How traffic moves to a new version."""
 
     steps: tuple[int, ...] = Field(default=(5, 25, 50), min_length=1)
@@ -204,7 +201,12 @@ class Gray(Declared):
     interval: Duration = Field(default=300.0, gt=0)
     """How long traffic is observed between two looks."""
     deadline: Duration | None = None
-    """How long one step may take to reach an answer; thirty intervals if absent."""
+    """How long one step may take to reach an answer, after the warm-up; if absent, twice as long as this
+    traffic takes to show a fault, ten to thirty intervals."""
+    warm_up: Duration = Field(default=300.0, ge=0)
+    """How long after each change of the weight fresh pods may be slow or fail: only an outage counts."""
+    min_intervals: int = Field(default=3, ge=1)
+    """Intervals with data at each weight, after the warm-up, before a step can pass."""
     judge: Name = "sequential"
     """Name of a judge plugin."""
     router: Name = "embedded"
@@ -219,8 +221,12 @@ class Gray(Declared):
     """Share of releases of a healthy version that may be rolled back falsely."""
     min_requests: int = Field(default=50, ge=1)
     """Requests the gray version must have served before a step can pass."""
-    on_inconclusive: Literal["rollback", "hold", "promote"] = "rollback"
-    """What to do when the deadline passes without an answer."""
+    on_inconclusive: Literal["rollback", "hold", "promote"] = "promote"
+    """What to do when the deadline passes without an answer and nothing points to harm: undecided is no
+    verdict, so the release goes on, recorded as unproven."""
+    on_suspicion: Literal["rollback", "hold", "promote"] | None = None
+    """The same where something points to harm, or there is no data; `hold` if absent, or `rollback` where
+    `on-inconclusive` says so."""
     wander: float = Field(default=0.2, ge=0)
     """For the judge `sequential`: how far one version's rates drift by themselves; 0.2 is a fifth."""
     max_failures: int = Field(default=5, ge=1)
@@ -231,24 +237,24 @@ class Gray(Declared):
     bake: Duration = 0.0
     """How long the new version is watched after its promotion; a regression takes it back."""
 
-    @model_validator
-    def _metrics_differ(self) -> None:
+    @rule
+    def _metrics_differ(self) -> Iterator[Breach]:
         names = [metric.name for metric in self.metrics]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"each metric needs its own 'name'; '{twice[0]}' is there twice")
+            yield Breach(f"each metric needs its own 'name'; '{twice[0]}' is there twice")
         if not self.metrics and self.rollout is None:
-            raise ValueError("'metrics' needs at least one: a release nobody measures cannot be judged")
+            yield Breach("'metrics' needs at least one: a release nobody measures cannot be judged")
         if self.metrics and not any(metric.critical for metric in self.metrics):
-            raise ValueError("at least one metric must be critical")
+            yield Breach("at least one metric must be critical")
 
-    @model_validator
-    def _steps_rise(self) -> None:
+    @rule
+    def _steps_rise(self) -> Iterator[Breach]:
         if any(not 0 < step < 100 for step in self.steps) or list(self.steps) != sorted(set(self.steps)):
-            raise ValueError("'steps' must rise and lie between 1 and 99 percent; 100 is the promotion")
+            yield Breach("'steps' must rise and lie between 1 and 99 percent; 100 is the promotion")
 
 
-class Target(Declared):
+class Target(Model):
     """A file of the IaC repository that names images, for teams without an app spec."""
 
     kind: Literal["helm", "kustomize", "manifest", "kubevela", "yaml", "marker"]
@@ -266,15 +272,15 @@ class Target(Declared):
     value: Literal["reference", "repository", "tag", "digest"] = "reference"
     """For `yaml`: which part of the image stands at `path`."""
 
-    @model_validator
-    def _place_is_known(self) -> None:
+    @rule
+    def _place_is_known(self) -> Iterator[Breach]:
         if self.kind in {"helm", "yaml"} and not (self.path and self.component):
-            raise ValueError(f"a target of kind '{self.kind}' needs 'path' and 'component'")
+            yield Breach(f"a target of kind '{self.kind}' needs 'path' and 'component'")
         if self.kind not in {"helm", "yaml"} and self.path:
-            raise ValueError(f"a target of kind '{self.kind}' finds its places itself; remove 'path'")
+            yield Breach(f"a target of kind '{self.kind}' finds its places itself; remove 'path'")
 
 
-class Requirements(Declared):
+class Requirements(Model):
     """What must be known about an image before it is released."""
 
     provenance: bool = False
@@ -285,15 +291,13 @@ class Requirements(Declared):
     repositories: tuple[str, ...] = ()
     """Patterns of the source repository's URL in such a statement; any repository if empty."""
 
-    @model_validator
-    def _patterns_need_provenance(self) -> None:
+    @rule
+    def _patterns_need_provenance(self) -> Iterator[Breach]:
         if (self.builders or self.repositories) and not self.provenance:
-            raise ValueError(
-                "'builders' and 'repositories' are looked up in provenance: set 'provenance: true'"
-            )
+            yield Breach("'builders' and 'repositories' are looked up in provenance: set 'provenance: true'")
 
 
-class Environment(Declared):
+class Environment(Model):
     """Where and how the application is delivered."""
 
     gate: Gate
@@ -304,13 +308,13 @@ class Environment(Declared):
     require: Requirements = Requirements()
     """What images must prove before they are released there."""
 
-    @model_validator
-    def _gray_needs_the_app_spec(self) -> None:
+    @rule
+    def _gray_needs_the_app_spec(self) -> Iterator[Breach]:
         if self.gray and self.targets and self.gray.rollout is None:
-            raise ValueError("'gray' needs the app spec; with 'targets' the engine's own tool moves traffic")
+            yield Breach("'gray' needs the app spec; with 'targets' the engine's own tool moves traffic")
 
 
-class Delivery(Declared):
+class Delivery(Model):
     """The whole file."""
 
     app: Name
@@ -321,22 +325,22 @@ class Delivery(Declared):
     environments: Mapping[Name, Environment] = Field(min_length=1)
     """In the order they are delivered to."""
 
-    @model_validator
-    def _empty_images_are_known(self) -> None:
+    @rule
+    def _empty_images_are_known(self) -> Iterator[Breach]:
         for name, component in self.components.items():
             empty = component.hot_upgrade
             if empty and empty not in self.components and not re.search(r"@sha256:[0-9a-f]{64}$", empty):
-                raise ValueError(
+                yield Breach(
                     f"component '{name}': 'hot-upgrade' is neither a component nor an image pinned by digest"
                 )
 
-    @model_validator
-    def _needs_exist(self) -> None:
+    @rule
+    def _needs_exist(self) -> Iterator[Breach]:
         for name, component in self.components.items():
             for index, need in enumerate(component.needs):
                 if need not in self.components:
                     known = ", ".join(self.components)
-                    raise Misplaced(
+                    yield Breach(
                         f"there is no component '{need}'; there are: {known}",
                         ("components", name, "needs", index),
                     )

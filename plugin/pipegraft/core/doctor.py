@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from pipegraft.core.clock import Clock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import PluginError
-from pipegraft.core.stage import Connections, Requirement
+from pipegraft.core.stage import Connections, Port, Requirement
 
 __all__ = ["Diagnosis", "Examination", "Health", "Patient", "addresses_of"]
 
@@ -62,7 +63,13 @@ class Patient:
     requirements: Sequence[Requirement]
     clock: Clock
 
+    def open(self, port: Port[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What is behind a port, as a stage opens it."""
+        return self.connections.open(port, *args, **kwargs)
 
+
+P = ParamSpec("P")
+T = TypeVar("T")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,40}[a-z0-9]")
 
 

@@ -8,10 +8,22 @@ from typing import Any
 
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import UsageError
+from pipegraft.core.hooks import STAGES
 from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.plugins import Plugins
 from pipegraft.core.stage import Stage
 
-__all__ = ["make_plan", "select"]
+__all__ = ["every_stage", "make_plan", "select"]
+
+
+def every_stage(plugins: Plugins) -> tuple[Stage, ...]:
+    """The stages that are installed, each behind those that it follows.
+
+    Raises:
+        UsageError: their `after` and `before` form a cycle; it is named.
+    """
+    stages = plugins.all(STAGES)
+    return tuple(stages[name] for name in _sorted(_predecessors(stages)))
 
 
 def make_plan(

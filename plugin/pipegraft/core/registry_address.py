@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pipegraft.core.fields import Check
+from pydantic import AfterValidator, Field
 
 __all__ = ["REGISTRY_HOST", "RegistryAddress"]
 
@@ -20,6 +20,8 @@ REGISTRY_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\]
 """``host[:port]``."""
 _REGISTRY = rf"oci:.+|{REGISTRY_HOST}(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*/?"
 RegistryAddress = Annotated[
-    str, Check(_registry_address, schema={"pattern": rf"^(?:{_REGISTRY})$", "minLength": 1})
+    str,
+    AfterValidator(_registry_address),
+    Field(json_schema_extra={"pattern": rf"^(?:{_REGISTRY})$", "minLength": 1}),
 ]
 """Where images are kept: a registry with the first part of its repositories, or a folder."""

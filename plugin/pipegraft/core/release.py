@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pipegraft.appspec.model.spec import ReleaseMark
-from pipegraft.core.base import Declared, Name
-from pipegraft.core.fields import Field
+from pydantic import Field
+
+from pipegraft.core.model import Model, Name
 
 __all__ = [
     "BuiltImage",
@@ -18,11 +18,12 @@ __all__ = [
     "GrayWatched",
     "IacCommit",
     "Release",
+    "ReleaseMark",
     "Source",
 ]
 
 
-class Source(Declared):
+class Source(Model):
     """Where the release comes from."""
 
     commit: str = Field(pattern=r"^[0-9a-f]{40,64}$")
@@ -35,7 +36,7 @@ class Source(Declared):
     """URL of the source repository, where the CI system tells; without user name or password."""
 
 
-class BuiltImage(Declared):
+class BuiltImage(Model):
     """A component's image, wherever it came from."""
 
     reference: str
@@ -48,7 +49,16 @@ class BuiltImage(Declared):
     """False when the registry had it already."""
 
 
-class IacCommit(Declared):
+class ReleaseMark(Model):
+    """Which release something is."""
+
+    number: int = Field(ge=0)
+    """Number of the pipeline; rises."""
+    source: str = Field(min_length=1)
+    """Commit of the source repository."""
+
+
+class IacCommit(Model):
     """What iac-bump wrote."""
 
     commit: str
@@ -59,7 +69,7 @@ class IacCommit(Declared):
     """The release it holds, if that is not the pipeline's own: one carried from another environment, say."""
 
 
-class GateResource(Declared):
+class GateResource(Model):
     """One thing the gate looked at."""
 
     name: str
@@ -68,7 +78,7 @@ class GateResource(Declared):
     message: str = ""
 
 
-class GateResult(Declared):
+class GateResult(Model):
     """What the gate saw."""
 
     revision: str
@@ -83,7 +93,7 @@ class GateResult(Declared):
     """Seconds until the engine had `seen` the revision, had it `live`, and the gate had `ended`."""
 
 
-class GrayStep(Declared):
+class GrayStep(Model):
     """One commit of a gray release."""
 
     commit: str
@@ -94,7 +104,7 @@ class GrayStep(Declared):
     """What the judge saw: answer, evidence, requests and seconds to decide."""
 
 
-class GrayWatched(Declared):
+class GrayWatched(Model):
     """What a process has seen at the weight that it watches, kept in case it dies."""
 
     commit: str
@@ -103,7 +113,7 @@ class GrayWatched(Declared):
     """As the trailer ``Pipegraft-Observed`` has it."""
 
 
-class EnvironmentRelease(Declared):
+class EnvironmentRelease(Model):
     """What happened in one environment."""
 
     bump: IacCommit | None = None
@@ -113,7 +123,7 @@ class EnvironmentRelease(Declared):
     outcome: str = ""
 
 
-class Release(Declared):
+class Release(Model):
     """``.pipegraft/release.json``."""
 
     version: Literal[1] = 1

@@ -3,81 +3,88 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar
 
-from pipegraft.core.base import Declared
+from pipegraft.core.clock import Clock
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.errors import PluginError
+from pipegraft.core.errors import PipegraftError, PluginError
+from pipegraft.core.model import Model
+from pipegraft.core.plugins import describe
 from pipegraft.core.progress import Event, Progress
+from pipegraft.core.project import Project
 from pipegraft.core.release import EnvironmentRelease, Release
-from pipegraft.iac.ports.repository import IacBatch, IacHistory, IacRepository
-
-if TYPE_CHECKING:  # a command imports only what it uses
-    from pipegraft.core.clock import Clock
-    from pipegraft.core.release_store import ReleaseStore
-    from pipegraft.gate.ports import GitOpsEngine, VerdictRule
-    from pipegraft.gray.ports.judge import Judge
-    from pipegraft.gray.ports.metrics import MetricSource
-    from pipegraft.gray.ports.rollout import Rollout, RolloutRule
-    from pipegraft.images.ports.builders import ImageBuilder, ImageToSign
-    from pipegraft.images.ports.registry import ReferringRegistry
+from pipegraft.core.release_store import ReleaseStore
 
 __all__ = [
     "NAMING",
     "STAGE_NAME",
     "Connections",
-    "IacBranch",
+    "Opener",
+    "Port",
     "Requirement",
     "Stage",
     "StageContext",
     "StageInputs",
 ]
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
-class StageInputs(Declared):
+
+class StageInputs(Model):
     """Base of a stage's inputs. Every field needs a default and a docstring: they become template inputs."""
 
     ci_variables: ClassVar[tuple[str, ...]] = ()
     """Fields in whose values variables of the CI system, such as ``$CI_COMMIT_REF_SLUG``, are filled in."""
 
 
-class IacBranch(IacRepository, IacBatch, IacHistory, Protocol):
-    """The branch to write and its history."""
+@dataclass(frozen=True, slots=True)
+class Port(Generic[P, T]):
+    """Something a stage can open: `StageContext.open` takes the port and what opening it takes.
+
+    ``REGISTRY: Port[[], Registry] = Port("registry")`` is opened by ``context.open(REGISTRY)``,
+    ``ENGINE: Port[[str], Engine] = Port("engine")`` by ``context.open(ENGINE, "production")``.
+
+    Arguments:
+        name: kebab-case, unique over all rooms and plugins.
+    """
+
+    name: str
 
 
 class Connections(Protocol):
     """Opens ports when a stage first needs them; every answer is kept for the run."""
 
-    def registry(self, address: str | None = None) -> ReferringRegistry:
-        """The registry at an address, the delivery's own if None."""
-
-    def builder(self, component: str) -> tuple[str, ImageBuilder]:
-        """Name and builder for a component: the one it names, else the first that accepts its folder."""
-
-    def sign(self, image: ImageToSign) -> None:
-        """Let every plugin that signs images sign this one.
+    def open(self, port: Port[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What is behind a port.
 
         Raises:
-            PipegraftError: one did not.
+            UsageError: nobody opens it.
         """
 
-    def iac(self) -> IacBranch:
-        """The IaC repository's branch."""
+    def calls(self, hook: str, **arguments: object) -> Iterator[tuple[str, Callable[[], Any]]]:
+        """Every plugin that implements a hook: its name, and the call; see `Plugins.calls`."""
 
-    def engine(self, environment: str) -> tuple[GitOpsEngine, VerdictRule]:
-        """The GitOps engine that applies an environment, and the rule that reads its status."""
 
-    def judge(self, environment: str) -> Judge:
-        """The judge of an environment's gray releases."""
+@dataclass(frozen=True, slots=True)
+class Opener(Generic[P, T]):
+    """How a port is opened, registered by the room or plugin that it belongs to.
 
-    def metrics(self, environment: str) -> Mapping[str, MetricSource]:
-        """The sources of an environment's gray metrics, by the metric's name."""
+    Arguments:
+        port: which one.
+        open: the project, and what opening takes → what is behind the port.
+    """
 
-    def rollout(self, environment: str) -> tuple[Rollout, RolloutRule]:
-        """The rollout that a controller drives in an environment, and the rule that reads its status."""
+    port: Port[P, T]
+    open: Callable[Concatenate[Project, P], T]
+
+    @property
+    def name(self) -> str:
+        """The port's."""
+        return self.port.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,28 @@ class StageContext:
     releases: ReleaseStore
     clock: Clock
     progress: Progress
+
+    def open(self, port: Port[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What is behind a port, such as the registry; see `Port`."""
+        return self.connections.open(port, *args, **kwargs)
+
+    def ask(self, hook: str, **arguments: object) -> list[Any]:
+        """What every plugin answers that implements a hook, None left out.
+
+        Raises:
+            PipegraftError: a plugin does.
+            PluginError: a plugin raises something else; names it.
+        """
+        answers: list[Any] = []
+        for plugin, call in self.connections.calls(hook, **arguments):
+            try:
+                answers.append(call())
+            except PipegraftError:
+                raise
+            except Exception as error:
+                said = f"plugin {plugin}: {hook} failed: {describe(error)}"
+                raise PluginError(said, fix="mend the plugin, or remove it") from error
+        return [answer for answer in answers if answer is not None]
 
     def report(self, kind: str, message: str, subject: str = "", **data: Any) -> None:
         """Tell whoever watches; see `Event`."""
@@ -187,6 +216,6 @@ class Stage:
         """Typed inputs from what a user set; keys in kebab-case.
 
         Raises:
-            Invalid: unknown key or wrong type.
+            pydantic.ValidationError: unknown key or wrong type.
         """
         return self.inputs.model_validate(dict(values))

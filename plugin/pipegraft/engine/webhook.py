@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pipegraft.core.errors import AccessDenied, UsageError
+from pipegraft.text.limits import load_json
 
 __all__ = ["Push", "read_push", "same_repository"]
 
@@ -49,7 +49,7 @@ def read_push(headers: Mapping[str, str], body: bytes, secret: str) -> Push | No
     """
     _check(headers, body, secret)
     try:
-        data = json.loads(body)
+        data = load_json(body)
         reference = str(data.get("ref") or "")
         repository = data.get("project") or data.get("repository") or {}
         urls = tuple(dict.fromkeys(_urls({**(data.get("repository") or {}), **repository})))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pipegraft.core.base import Declared, Name
-from pipegraft.core.fields import Check, Field
+from pydantic import AfterValidator, Field
+
+from pipegraft.core.model import Model, Name
 
 __all__ = ["EngineApplication", "EngineFile"]
 
 
-class EngineApplication(Declared):
+class EngineApplication(Model):
     """Environments of one app in one repository."""
 
     repository: str = Field(min_length=1)
@@ -29,7 +30,7 @@ def _some(applications: tuple[EngineApplication, ...]) -> tuple[EngineApplicatio
     return applications
 
 
-class EngineFile(Declared):
+class EngineFile(Model):
     """The whole file."""
 
-    applications: Annotated[tuple[EngineApplication, ...], Check(_some)]
+    applications: Annotated[tuple[EngineApplication, ...], AfterValidator(_some)]

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pipegraft.core.clock import Clock, FakeClock
+from pipegraft.core.stage import Port
 
 __all__ = [
+    "ENGINE",
+    "ConnectedEngine",
     "EngineRequest",
     "FakeEngine",
     "GitOpsEngine",
@@ -56,12 +59,16 @@ class Verdict:
         reason: one sentence that names the resource and its condition.
         evidence: lines that prove it: conditions, events, the tail of a log.
         resources: what it is drawn from.
+        outside: an outside system, not the release, is why it failed: the same may succeed later.
+        images: what the workloads that were looked at run.
     """
 
     state: State
     reason: str
     evidence: tuple[str, ...] = field(default=())
     resources: tuple[Resource, ...] = field(default=())
+    outside: bool = False
+    images: tuple[str, ...] = field(default=())
 
 
 Status = Mapping[str, Any]
@@ -91,8 +98,11 @@ class EngineRequest:
 class GitOpsEngine(Protocol):
     """What one engine says of what was released."""
 
-    def observe(self) -> Status:
+    def observe(self, *, anew: bool = False) -> Status:
         """What the engine reports now.
+
+        Arguments:
+            anew: read again, whatever a stream of changes has told so far.
 
         Raises:
             Unreachable, AccessDenied: the engine did not answer or refused.
@@ -107,6 +117,24 @@ class GitOpsEngine(Protocol):
 
     def explain(self) -> Sequence[str]:
         """What more there is to know, asked once at a bad end: events, last lines of logs; never raises."""
+
+
+class ConnectedEngine(NamedTuple):
+    """The engine of an environment.
+
+    Arguments:
+        engine: what is asked.
+        rule: reads its status.
+        settle: seconds that success must hold before it counts.
+    """
+
+    engine: GitOpsEngine
+    rule: VerdictRule
+    settle: float
+
+
+ENGINE: Port[[str], ConnectedEngine] = Port("gitops-engine")
+"""The GitOps engine that applies an environment."""
 
 
 class FakeEngine:
@@ -129,7 +157,8 @@ class FakeEngine:
         self._explanation = tuple(explanation)
         self.sync_requests = 0
 
-    def observe(self) -> Status:
+    def observe(self, *, anew: bool = False) -> Status:
+        del anew  # it knows no stream
         status = self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0]
         if isinstance(status, Exception):
             raise status

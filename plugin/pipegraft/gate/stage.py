@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 
-from pipegraft.core.base import Duration
+from pydantic import Field
+
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import PipegraftError, SyncFailed, UsageError
-from pipegraft.core.fields import Field
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.model import Duration
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.release import GateResource, GateResult
 from pipegraft.core.stage import Stage, StageContext, StageInputs
-from pipegraft.gate.ports import State, Verdict
+from pipegraft.gate.hooks import Objection
+from pipegraft.gate.ports import ENGINE, State, Verdict
 from pipegraft.gate.report import junit_xml
 from pipegraft.gate.waiting import Patience, Waited, follow_revision
-from pipegraft.gray.branch import take_back_unserved
-from pipegraft.gray.rollback_detection import taken_back
+from pipegraft.iac.ports.repository import IAC
 
 __all__ = ["SyncGateInputs", "pipegraft_stages", "run"]
 
@@ -41,11 +42,11 @@ def run(context: StageContext, inputs: SyncGateInputs) -> None:
             fix="run iac-bump first, or keep .pipegraft/release.json between the jobs",
         )
     target = bump.bump.commit
-    gate, iac = context.delivery.environments[environment].gate, context.connections.iac()
-    patience = Patience(inputs.timeout or gate.timeout, gate.settles, gate.suspended == "wait")
-    number = record.source_in(environment).number
-    objection = taken_back(iac, context.delivery.iac.path, environment, number)
-    waited = _follow(context, target, patience, objection)
+    gate = context.delivery.environments[environment].gate
+    settle = context.open(ENGINE, environment).settle
+    patience = Patience(inputs.timeout or gate.timeout, settle, gate.suspended == "wait")
+    objections: list[Objection] = context.ask("pipegraft_taken_back", context=context)
+    waited = _follow(context, target, patience, objections)
     result = _result(waited, target)
     context.update_environment(gate=result)
     _write_reports(context, environment, result)
@@ -61,18 +62,18 @@ def _follow(
     context: StageContext,
     target: str,
     patience: Patience,
-    objection: Callable[[str], str | None] = lambda _revision: None,
+    objections: Sequence[Objection] = (),
 ) -> Waited:
-    engine, rule = context.connections.engine(context.require_environment())
+    engine, rule, _ = context.open(ENGINE, context.require_environment())
     return follow_revision(
         engine,
         rule,
-        history=context.connections.iac(),
+        history=context.open(IAC),
         target=target,
         patience=patience,
         clock=context.clock,
         progress=context.progress,
-        objection=objection,
+        objection=lambda revision: next(filter(None, (one(revision) for one in objections)), None),
     )
 
 
@@ -80,17 +81,16 @@ def _take_back(context: StageContext, refusal: SyncFailed, patience: Patience) -
     """Leave no gray release behind that the engine refused; what goes wrong with that is told beside it."""
     environment = context.require_environment()
     try:
-        commit = take_back_unserved(context, refusal.problem.message)
+        commits = context.ask("pipegraft_gate_refused", context=context, reason=refusal.problem.message)
     except PipegraftError as error:
         context.report("warning", f"the release was not taken back: {error}", environment)
         return
-    if commit is None:
-        return
-    said = f"{commit[:12]} takes the release back before its first request"
-    context.report("commit", said, environment, commit=commit, step="rollback")
-    after = _follow(context, commit, patience)
-    if after.error:
-        context.report("warning", f"that is not live either: {after.error}", environment)
+    for commit in commits:
+        said = f"{commit[:12]} takes the release back before its first request"
+        context.report("commit", said, environment, commit=commit, step="rollback")
+        after = _follow(context, commit, patience)
+        if after.error:
+            context.report("warning", f"that is not live either: {after.error}", environment)
 
 
 def _result(waited: Waited, target: str) -> GateResult:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pipegraft.core.clock import Clock
-from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError, SyncFailed
+from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError, SyncFailed, Unreachable
 from pipegraft.core.progress import Event, Progress
 from pipegraft.gate.ports import GitOpsEngine, State, Verdict, VerdictRule
 from pipegraft.iac.ports.repository import IacHistory
@@ -18,10 +18,12 @@ _LONGEST_PAUSE = 2.0
 _GROWTH = 1.3
 _SYNC_AGAIN = 30.0
 """Seconds after which the engine is asked once more to look: the first request may have been lost."""
-_DENIED_AT_FIRST, _DENIED_LATER = 1.0, 30.0
+_DENIED_AT_FIRST, _DENIED_LATER = 1.0, 5.0
 """Seconds a refusal must last: rights that are missing stay so, a server that starts refuses for a moment."""
 _SILENT_AT_FIRST = 60.0
 """Seconds an engine that has never answered is given: a wrong address stays wrong, a restart is shorter."""
+_NAMED_AFTER = 60.0
+"""Seconds of the same wait after which all that is known of it is told."""
 _UNKNOWN_AGAIN = 5.0
 """Seconds after which the history is asked again about a commit that did not contain the target."""
 
@@ -32,7 +34,7 @@ class Patience:
 
     Arguments:
         timeout: seconds until waiting ends.
-        settle: seconds success must hold without a break.
+        settle: seconds success must hold without a break, seen by two looks at least that far apart.
         suspended: wait while the engine waits for a person.
     """
 
@@ -113,7 +115,7 @@ def follow_revision(
         watch.phases.setdefault("seen", clock.now() - watch.started)
         return True
 
-    for _ in _looks(engine, clock, watch.started, patience.timeout, watch.tell):
+    for _ in _looks(watch, engine, clock, patience.timeout):
         ended = watch.look(is_ours)
         if ended:
             return ended
@@ -144,13 +146,23 @@ class _Watch:
         self._trouble: OutsideError | None = None
         self._denied_since: float | None = None
         self._succeeded: float | None = None
+        self._waits: tuple[Verdict | None, float] = (None, 0.0)
         self.started = clock.now()
         self.phases: dict[str, float] = {}
 
+    @property
+    def settles_in(self) -> float | None:
+        """Seconds for which the success that was seen must still hold; None if none was."""
+        if self._succeeded is None:
+            return None
+        return max(0.0, self._succeeded + self._patience.settle - self._clock.now())
+
     def look(self, at_target: Callable[[str], bool]) -> Waited | None:
         """Look once; how it ended, if it did."""
+        now = self._clock.now()
+        settled = self._succeeded is not None and now - self._succeeded >= self._patience.settle
         try:
-            found = self._rule(self._engine.observe(), at_target)
+            found = self._rule(self._engine.observe(anew=settled), at_target)
         except OutsideError as error:
             return self._failed(error)
         except PipegraftError as error:  # a wrong name, or the target was taken back: known for good
@@ -159,15 +171,27 @@ class _Watch:
         self.tell(_event(found, self._target))
         if found.state is State.PROGRESSING or (found.state is State.SUSPENDED and self._patience.suspended):
             self._succeeded = None
+            self._name(found)
             return None
-        now = self._clock.now()
         if found.state is not State.SUCCEEDED:
-            return self.end(None)
-        self._succeeded = now if self._succeeded is None else self._succeeded
+            return self.end(Unreachable(_words(found)) if found.outside else None)
+        if self._succeeded is None:
+            self._succeeded = self._clock.now()
         self.phases["live"] = self._succeeded - self.started
-        if now - self._succeeded >= self._patience.settle:
+        if settled or not self._patience.settle:
             return self.end(None)
         return None
+
+    def _name(self, found: Verdict) -> None:
+        """Tell all that is known of a wait that lasts, once."""
+        now = self._clock.now()
+        known, since = self._waits
+        if known is None or (known.state, known.reason) != (found.state, found.reason):
+            self._waits = (found, now)
+        elif now - since >= _NAMED_AFTER:
+            self._waits = (found, float("inf"))
+            told = replace(found, evidence=(*found.evidence, *self._engine.explain()))
+            self._progress.emit(Event("warning", f"{_NAMED_AFTER:g} s of {_words(told)}", self._target))
 
     def tell(self, event: Event) -> None:
         """Report something, once until something else is."""
@@ -208,27 +232,25 @@ class _Watch:
         return self.end(error) if now - self._denied_since >= limit else None
 
 
-def _looks(
-    engine: GitOpsEngine, clock: Clock, started: float, timeout: float, tell: Callable[[Event], None]
-) -> Iterator[None]:
+def _looks(watch: _Watch, engine: GitOpsEngine, clock: Clock, timeout: float) -> Iterator[None]:
     """Once at once, then again after growing pauses, the last time when the time is over."""
     pause, asked = _FIRST_PAUSE, None
     while True:
-        if asked is None or clock.now() - asked >= _SYNC_AGAIN:
+        if asked is None or (clock.now() - asked >= _SYNC_AGAIN and watch.settles_in is None):
             try:
                 engine.request_sync()
             except AccessDenied as error:
-                tell(Event("warning", f"the engine will look when it is due: {error}"))
+                watch.tell(Event("warning", f"the engine will look when it is due: {error}"))
                 asked = clock.now()
             except PipegraftError:
                 pass  # the look that follows finds out, and says so
             else:
                 asked = clock.now()
         yield
-        left = started + timeout - clock.now()
+        left = watch.started + timeout - clock.now()
         if left <= 0:
             return
-        engine.wait(min(pause, left))
+        engine.wait(min(pause, left, watch.settles_in or pause))
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
 

@@ -141,7 +141,7 @@ class GrayWatch:
         """No answer from what cannot be judged; the deadline holds: no release stays unwatched for that."""
         seconds = sum(one.seconds for one in present_step(self.observations))
         late = self._policy.deadline is not None and seconds >= self._policy.deadline
-        return Judgement(Answer.INCONCLUSIVE, reason, (), seconds=seconds, expired=late)
+        return Judgement(Answer.INCONCLUSIVE, reason, (), seconds=seconds, expired=late, suspicion=reason)
 
     @property
     def observations(self) -> list[Observation]:

@@ -14,8 +14,8 @@ from pipegraft.gray.machine import Do
 from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy
 from pipegraft.gray.model.observation import ArmCounts, Observation
 from pipegraft.gray.policy import judge_policy
-from pipegraft.gray.ports.judge import Judge
-from pipegraft.gray.ports.metrics import MetricSource
+from pipegraft.gray.ports.judge import JUDGE, Judge
+from pipegraft.gray.ports.metrics import METRICS, MetricSource
 from pipegraft.gray.record import part_of, total
 
 __all__ = ["Baked", "GrayBake", "watch_promoted"]
@@ -52,7 +52,7 @@ def watch_promoted(
     promoted = chapter.commits[0].time
     end = promoted + gray.bake
     baseline = total(chapter.observed).stable
-    sources, judge = context.connections.metrics(environment), context.connections.judge(environment)
+    sources, judge = context.open(METRICS, environment), context.open(JUDGE, environment)
     bake = GrayBake(sources, judge, judge_policy(gray), baseline, promoted)
     now = clock.now()
     remembers = bake.begin(now) < now
@@ -93,7 +93,7 @@ class GrayBake:
     ) -> None:
         self._sources = sources
         self._judge = judge
-        self._policy = replace(policy, deadline=None)
+        self._policy = replace(policy, deadline=None, warm_up=0.0)
         self._baseline = baseline
         self._served: list[tuple[float, float, dict[str, ArmCounts]]] = []
         self._start = start

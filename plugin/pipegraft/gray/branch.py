@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipegraft.appspec.environment_file import app_path, environment_path, read_environment
 from pipegraft.appspec.resources.binding import UNBOUND
 from pipegraft.appspec.spec import Resolved, resolve
-from pipegraft.core.clock import Clock
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import ConfigError, UsageError
 from pipegraft.core.release import Source
-from pipegraft.core.stage import IacBranch, StageContext
+from pipegraft.core.stage import StageContext
 from pipegraft.gray import edits
 from pipegraft.gray.history import Chapter, step_name
 from pipegraft.gray.machine import Do, Move, Standing, apply_move, refused, standing_of
 from pipegraft.gray.record import OBSERVED
 from pipegraft.iac.commit_message import GATE, commit_message, release_trailers
 from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
-from pipegraft.iac.ports.repository import Commit
+from pipegraft.iac.ports.repository import IAC, Commit, IacBranch
 
 __all__ = ["GrayBranch", "GraySubject", "Look", "standing_source", "take_back_unserved"]
 
@@ -68,12 +66,10 @@ class GrayBranch:
     Arguments:
         branch: the IaC repository's.
         subject: which release of what.
-        clock: time for waiting when others move the branch too.
     """
 
-    def __init__(self, branch: IacBranch, subject: GraySubject, clock: Clock) -> None:
+    def __init__(self, branch: IacBranch, subject: GraySubject) -> None:
         self._branch = branch
-        self._clock = clock
         self.subject = subject
         self.path = environment_path(subject.folder, subject.environment)
 
@@ -161,7 +157,7 @@ class GrayBranch:
                 return None
             return Changes({self.path: self._edited(now, move, chapter)}, message)
 
-        done = rewrite(self._branch, change, clock=self._clock, rng=random.SystemRandom())
+        done = rewrite(self._branch, change)
         return done.commit if done.written else None
 
     def _edited(self, look: Look, move: Move, chapter: Chapter | None) -> str:
@@ -201,7 +197,7 @@ def standing_source(context: StageContext, gray: Gray) -> Source | None:
     Arguments:
         gray: how the environment declares its gray releases.
     """
-    branch = context.connections.iac()
+    branch = context.open(IAC)
     path = environment_path(context.delivery.iac.path, context.require_environment())
     held = read_environment(branch.read(path, branch.tip()) or "", path)
     mark = held.gray.release if held.gray else held.release if gray.bake else None
@@ -228,7 +224,7 @@ def take_back_unserved(context: StageContext, by_engine: str) -> str | None:
     source = context.releases.load().source_in(environment)
     folder = context.delivery.iac.path
     subject = GraySubject(context.delivery.app, environment, folder, source, gray.steps)
-    branch = GrayBranch(context.connections.iac(), subject, context.clock)
+    branch = GrayBranch(context.open(IAC), subject)
     look = branch.look()
     if look.standing != Standing("gray", 0, "step"):
         return None

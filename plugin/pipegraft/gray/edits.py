@@ -83,14 +83,24 @@ def revert(text: str, promoted: str, before: str | None, *, file: str) -> str:
     overlay = _mapping(promoted, ("gray", "components"), file)
     paths = [path[1:] for path, _ in _leaves(overlay, ("gray", "components"))]
     paths += [("release", "number"), ("release", "source")]
-    return apply(text, [_restore(stable, path, file) for path in paths], file=file)
+    return apply(text, [_restore(stable, text, path, file) for path in paths], file=file)
 
 
-def _restore(stable: str, path: Path, file: str) -> Edit:
-    try:
+def _restore(stable: str, text: str, path: Path, file: str) -> Edit:
+    """As it was; what was not there goes, with every mapping that it alone had brought."""
+    if _has(stable, path, file):
         return Put(path, get_value(stable, path, file=file))
+    while not _has(stable, path[:-1], file) and len(_mapping(text, path[:-1], file)) == 1:
+        path = path[:-1]
+    return Remove(path)
+
+
+def _has(text: str, path: Path, file: str) -> bool:
+    try:
+        get_value(text, path, file=file)
     except EditRefused:
-        return Remove(path)
+        return False
+    return True
 
 
 def _leaves(value: Read, path: Path) -> Iterator[tuple[Path, Read]]:

@@ -17,7 +17,7 @@ from typing import Literal
 from pipegraft.appspec.model.spec import AppEnvironment
 from pipegraft.core.errors import UsageError
 from pipegraft.gray import edits
-from pipegraft.gray.model.judgement import Answer, Judgement
+from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy
 
 __all__ = [
     "Command",
@@ -32,7 +32,6 @@ __all__ = [
     "standing_of",
 ]
 
-OnInconclusive = Literal["rollback", "hold", "promote"]
 Command = Literal["approve", "abort", "pause", "skip"]
 """What a person can tell a gray release."""
 
@@ -105,7 +104,7 @@ class Move:
 
 
 def next_move(
-    standing: Standing, steps: Sequence[int], judgement: Judgement | None, on_inconclusive: OnInconclusive
+    standing: Standing, steps: Sequence[int], judgement: Judgement | None, policy: JudgePolicy
 ) -> Move:
     """What the release does next by itself.
 
@@ -113,7 +112,7 @@ def next_move(
         standing: where it stands.
         steps: weights of the delivery; one that was changed meanwhile is taken up at the next higher step.
         judgement: what the judge says of the current step, None before the first look.
-        on_inconclusive: what a deadline without an answer leads to.
+        policy: what a deadline without an answer leads to, with and without a sign of harm.
     """
     if standing.kind != "gray":
         return Move(Do.FINISH)
@@ -125,11 +124,12 @@ def next_move(
         return Move(Do.OBSERVE)
     if judgement.answer is Answer.PASS:
         return advance(standing, steps, judgement.reason)
-    if judgement.answer is Answer.FAIL or on_inconclusive == "rollback":
+    outcome = policy.outcome(judgement)
+    if judgement.answer is Answer.FAIL or outcome == "rollback":
         return Move(Do.ROLL_BACK, reason=judgement.reason)
-    if on_inconclusive == "hold":
+    if outcome == "hold":
         return Move(Do.HOLD, reason=judgement.reason)
-    return advance(standing, steps, f"{judgement.reason}; going on, as the delivery says")
+    return advance(standing, steps, f"unproven: {judgement.reason}")
 
 
 def advance(standing: Standing, steps: Sequence[int], reason: str) -> Move:

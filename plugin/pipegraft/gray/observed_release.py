@@ -11,6 +11,7 @@ from pipegraft.core.release import EnvironmentRelease
 from pipegraft.core.stage import StageContext
 from pipegraft.gray.rollout_verdicts import runs_release
 from pipegraft.iac.bump.state import read_state, state_path
+from pipegraft.iac.ports.repository import IAC
 
 __all__ = ["RolloutRelease"]
 
@@ -35,7 +36,7 @@ class RolloutRelease:
         if bump is None:
             raise UsageError(f"nothing was released in {environment} yet", fix="run iac-bump first")
         self._environment = environment
-        self._branch = context.connections.iac()
+        self._branch = context.open(IAC)
         self._delivery = context.delivery
         self._path = bump.path
         self.number = record.source_in(environment).number

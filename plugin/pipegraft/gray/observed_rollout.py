@@ -14,14 +14,17 @@ from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import Held, RolledBack
 from pipegraft.core.release import EnvironmentRelease, GrayStep
 from pipegraft.core.stage import StageContext
-from pipegraft.gate.ports import State
+from pipegraft.gate.ports import ENGINE, State
 from pipegraft.gate.waiting import Patience, wait_for_revision
 from pipegraft.gray.analysis import GrayWatch
 from pipegraft.gray.model.judgement import Answer, Judgement
 from pipegraft.gray.observed_release import RolloutRelease
 from pipegraft.gray.policy import judge_policy
-from pipegraft.gray.ports.rollout import Rollout, RolloutPhase, RolloutVerdict
+from pipegraft.gray.ports.judge import JUDGE
+from pipegraft.gray.ports.metrics import METRICS
+from pipegraft.gray.ports.rollout import ROLLOUT, Rollout, RolloutPhase, RolloutVerdict
 from pipegraft.gray.record import as_data, look_data
+from pipegraft.iac.ports.repository import IAC
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 
 __all__ = ["RolloutDrive"]
@@ -68,7 +71,7 @@ class RolloutDrive:
             return
         clock = self._context.clock
         started = clock.now()
-        rollout, rule = self._context.connections.rollout(self._environment)
+        rollout, rule = self._context.open(ROLLOUT, self._environment)
         while self._stands():
             verdict = rule(rollout.observe(), self._release.runs_in, self._release.committed)
             self._tell(verdict)
@@ -99,8 +102,8 @@ class RolloutDrive:
 
     def _ask_engine(self) -> None:
         """Find out whether the GitOps engine refuses what the controller has not begun with yet."""
-        engine, rule = self._context.connections.engine(self._environment)
-        history = self._context.connections.iac()
+        engine, rule, _ = self._context.open(ENGINE, self._environment)
+        history = self._context.open(IAC)
         seen = rule(engine.observe(), lambda at: history.contains(self._release.commit, at=at))
         if seen.state is State.FAILED:
             self._take_back(f"the engine did not take it over: {seen.reason}")
@@ -131,10 +134,9 @@ class RolloutDrive:
             return None
         now = self._context.clock.now()
         if self._watch is None:
-            connections = self._context.connections
             self._watch = GrayWatch(
-                connections.metrics(self._environment),
-                connections.judge(self._environment),
+                self._context.open(METRICS, self._environment),
+                self._context.open(JUDGE, self._environment),
                 judge_policy(self._gray),
                 (),
                 self._context.progress,
@@ -163,7 +165,7 @@ class RolloutDrive:
         if judgement and judgement.answer is Answer.PASS:
             return "go on"
         if judgement and judgement.expired:
-            policy = self._gray.on_inconclusive
+            policy = judge_policy(self._gray).outcome(judgement)
             if policy != "hold":
                 return "abort" if policy == "rollback" else "go on"
             self._hold(judgement.reason)
@@ -175,12 +177,12 @@ class RolloutDrive:
     def _take_back(self, reason: str) -> None:
         """Commit the files as they were, wait until the engine has them, and say no."""
         context = self._context
-        branch = context.connections.iac()
+        branch = context.open(IAC)
         pipeline = context.releases.load().source.pipeline
         request = RollbackRequest(
             context.delivery, self._environment, self._release.before, pipeline=pipeline, reason=reason
         )
-        done = roll_back(branch, request, context.clock)
+        done = roll_back(branch, request)
         self._record(
             GrayStep(commit=done.commit, weight=0, phase="rolled-back", judgement=self._data(reason))
         )
@@ -188,13 +190,13 @@ class RolloutDrive:
             "commit", f"rollback: {reason}", self._environment, commit=done.commit, step="rollback"
         )
         gate = context.delivery.environments[self._environment].gate
-        engine, rule = context.connections.engine(self._environment)
+        engine, rule, settle = context.open(ENGINE, self._environment)
         wait_for_revision(
             engine,
             rule,
             history=branch,
             target=done.commit,
-            patience=Patience(gate.timeout, gate.settles),
+            patience=Patience(gate.timeout, settle),
             clock=context.clock,
             progress=context.progress,
         )

@@ -9,6 +9,7 @@ from typing import Any
 from pipegraft.core.errors import UsageError
 from pipegraft.gray.model.judgement import Evidence, Judgement
 from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
+from pipegraft.text.limits import load_json
 
 __all__ = ["OBSERVED", "as_data", "from_trailer", "look_data", "part_of", "to_trailer", "total"]
 
@@ -40,7 +41,7 @@ def to_trailer(observations: Sequence[Observation]) -> str:
 def from_trailer(line: str) -> list[Observation]:
     """Read what `to_trailer` wrote; nothing if a person changed it beyond recognition."""
     try:
-        data = json.loads(line)
+        data = load_json(line)
         return [_observation(one, data["bounds"]) for one in data["intervals"]]
     except (UsageError, ValueError, KeyError, TypeError, AttributeError):
         return []

@@ -18,6 +18,7 @@ from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import Held, Locked, RolledBack, SyncFailed, Unreachable, UsageError
 from pipegraft.core.release import EnvironmentRelease, GrayStep, GrayWatched, Source
 from pipegraft.core.stage import StageContext
+from pipegraft.gate.ports import ENGINE
 from pipegraft.gate.waiting import Patience, wait_for_revision
 from pipegraft.gray.analysis import GrayWatch, together
 from pipegraft.gray.bake import watch_promoted
@@ -26,10 +27,13 @@ from pipegraft.gray.history import Chapter, step_name
 from pipegraft.gray.machine import Do, Move, Standing, next_move, refused
 from pipegraft.gray.model.judgement import Judgement
 from pipegraft.gray.policy import judge_policy
+from pipegraft.gray.ports.judge import JUDGE
+from pipegraft.gray.ports.metrics import METRICS
 from pipegraft.gray.preflight import check_before_traffic
 from pipegraft.gray.record import as_data, from_trailer, look_data, to_trailer
 from pipegraft.gray.weights import weight_mismatch
 from pipegraft.iac.commit_message import gate_trailer
+from pipegraft.iac.ports.repository import IAC
 
 __all__ = ["GrayDrive", "Pace"]
 
@@ -75,7 +79,7 @@ class GrayDrive:
         gate = gate_trailer(self._part.gate)
         subject = GraySubject(delivery.app, self._environment, delivery.iac.path, source, gray.steps, gate)
         self._number = source.number
-        self._branch = GrayBranch(context.connections.iac(), subject, context.clock)
+        self._branch = GrayBranch(context.open(IAC), subject)
         self._gated: str | None = None
         self._watch: GrayWatch | None = None
         self._watching: Standing | None = None
@@ -109,7 +113,7 @@ class GrayDrive:
             if look.standing != self._watching:
                 self._judgement = None
             move = self._gate(look) or next_move(
-                look.standing, self._gray.steps, self._judgement, self._gray.on_inconclusive
+                look.standing, self._gray.steps, self._judgement, self._policy
             )
             if move.do is Do.OBSERVE:
                 goes_on = self._observe(look)
@@ -120,7 +124,7 @@ class GrayDrive:
                     check_before_traffic(
                         self._branch.spec(look),
                         self._gray.router,
-                        self._context.connections.metrics(self._environment),
+                        self._context.open(METRICS, self._environment),
                         self._context.clock.now(),
                     )
                 goes_on = self._make(look, move) or self._pace.wait
@@ -175,13 +179,13 @@ class GrayDrive:
             return
         context = self._context
         gate = context.delivery.environments[self._environment].gate
-        engine, rule = context.connections.engine(self._environment)
+        engine, rule, settle = context.open(ENGINE, self._environment)
         wait_for_revision(
             engine,
             rule,
-            history=context.connections.iac(),
+            history=context.open(IAC),
             target=chapter.newest.id,
-            patience=Patience(gate.timeout, gate.settles),
+            patience=Patience(gate.timeout, settle),
             clock=context.clock,
             progress=context.progress,
         )
@@ -217,13 +221,12 @@ class GrayDrive:
             return self._watch
         context, now = self._context, self._context.clock.now()
         chapter = self._branch.chapter()
-        connections = context.connections
         spec = self._branch.spec(look)
         more = spec is not None and gray_gets_more(spec)
         seen = self._watch.observations if self._watch else []
         self._watch = GrayWatch(
-            connections.metrics(self._environment),
-            connections.judge(self._environment),
+            context.open(METRICS, self._environment),
+            context.open(JUDGE, self._environment),
             self._policy,
             together(seen, chapter.observed),
             context.progress,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipegraft.core.base import Duration
+from pydantic import Field
+
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import UsageError
-from pipegraft.core.fields import Field
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.model import Duration
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.stage import Stage, StageContext, StageInputs
 from pipegraft.gray.branch import standing_source
 from pipegraft.gray.observed_rollout import RolloutDrive

@@ -8,15 +8,16 @@ a deadline rather than a number of attempts ends it: in a burst, a fixed small n
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from pipegraft.core.clock import Clock
+import stamina
+
 from pipegraft.core.errors import (
     DeliveryRefused,
     Locked,
-    OutsideError,
     PipegraftError,
     TipMoved,
     Unreachable,
@@ -27,6 +28,16 @@ from pipegraft.iac.ports.repository import IacBatch, IacRepository
 __all__ = ["Batch", "Change", "Changes", "Read", "Rewritten", "rewrite", "rewrite_all"]
 
 T = TypeVar("T")
+
+
+_RANDOM = random.SystemRandom()
+_SHORTEST = 0.05
+_LONGEST = 10.0
+"""Seconds that an attempt takes, as far as nobody knows better."""
+_REMAINING = 0.7
+"""The share of writers who have not got through by the end of a window."""
+_WRITERS = 64
+"""How many writers at once can still find room for one attempt each between two of ours."""
 
 
 class BatchRepository(IacRepository, IacBatch, Protocol):
@@ -94,8 +105,6 @@ def rewrite(
     repository: IacRepository,
     change: Change,
     *,
-    clock: Clock,
-    rng: random.Random,
     deadline: float = 300.0,
     patience: float = 20.0,
     notice: Callable[[str], None] = lambda _reason: None,
@@ -105,8 +114,6 @@ def rewrite(
     Arguments:
         repository: the branch.
         change: the edit.
-        clock: where time and waiting come from.
-        rng: where jitter comes from.
         deadline: seconds after which a branch that keeps moving is given up.
         patience: seconds of no answer, or of a lock nobody lets go of, after which to give up.
         notice: told before each wait why it is necessary.
@@ -124,15 +131,13 @@ def rewrite(
             return Rewritten(tip, written=False, attempts=attempts)
         return Rewritten(repository.commit(files, wanted.message, tip), written=True, attempts=attempts)
 
-    return _persist(repository, attempt, _Patience(clock, rng, deadline, patience, notice))
+    return _persist(repository, attempt, _Waiting(deadline, patience, notice))
 
 
 def rewrite_all(
     repository: BatchRepository,
     changes: Sequence[Change],
     *,
-    clock: Clock,
-    rng: random.Random,
     deadline: float = 300.0,
     patience: float = 20.0,
     notice: Callable[[str], None] = lambda _reason: None,
@@ -166,7 +171,7 @@ def rewrite_all(
         names = repository.commit_all(list(wanted.values()), tip) if wanted else []
         return Batch(tip, dict(zip(wanted, names, strict=True)), refused, attempts)
 
-    return _persist(repository, attempt, _Patience(clock, rng, deadline, patience, notice))
+    return _persist(repository, attempt, _Waiting(deadline, patience, notice))
 
 
 def _differing(wanted: Changes | None, read: Read) -> dict[str, str | None]:
@@ -174,70 +179,62 @@ def _differing(wanted: Changes | None, read: Read) -> dict[str, str | None]:
     return {path: text for path, text in files.items() if text != read(path)}
 
 
-@dataclass(frozen=True, slots=True)
-class _Patience:
-    """The arguments of `rewrite` about waiting."""
-
-    clock: Clock
-    rng: random.Random
-    deadline: float
-    patience: float
-    notice: Callable[[str], None]
-
-
-def _persist(repository: IacRepository, attempt: Callable[[str, int], T], waiting: _Patience) -> T:
-    """Attempt again on each new tip, until one holds or it is time to give up."""
-    clock = waiting.clock
-    start = still_since = clock.now()
-    tip = ""
-    attempts = 0
-    shortest = _LONGEST
-    window = 0.0
-    failure: OutsideError
-    while True:
-        attempts += 1
-        try:
-            with repository.turn():
-                began = clock.now()
-                found = repository.tip()
-                if found != tip:
-                    tip, still_since = found, began
-                return attempt(tip, attempts)
-        except TipMoved as error:
-            failure, until = error, start + waiting.deadline
-        except (Locked, Unreachable) as error:
-            failure, until = error, min(start + waiting.deadline, still_since + waiting.patience)
-        now = clock.now()
-        if now >= until:
-            raise failure
-        waiting.notice(failure.problem.message)
-        spent = max(now - began, _SHORTEST)
-        shortest = min(shortest, spent)
-        window = _window(attempts, spent, shortest, window)
-        clock.sleep(min(waiting.rng.uniform(0, window), until - now))
-
-
-_SHORTEST = 0.05
-_LONGEST = 10.0
-_REMAINING = 0.7
-"""The share of writers who have not got through by the end of a window."""
-_WRITERS = 64
-"""How many writers at once can still find room for one attempt each between two of ours."""
-
-
-def _window(attempts: int, spent: float, shortest: float, before: float) -> float:
-    """The longest time to wait, in seconds: doubled by each attempt, at first two to three attempts long.
+@dataclass(slots=True)
+class _Waiting:
+    """Whether to try again, and after how long (`stamina.retry_context`, backoff hooks).
 
     A burst makes the server slow, so what the last attempt took spreads the writers at once. Once they are
     spread the server is quick again, while most of them still wait: the window shrinks as they get fewer.
     What follows is counted in attempts of the shortest kind seen: a server's slow minute must not become a
-    wait of an hour for the last ones, who have it to themselves. The numbers are those that did best for
-    5 to 400 writers in `tests/actions/test_contention.py`.
+    wait of an hour for the last ones, who have it to themselves.
 
     Arguments:
-        attempts: how many were made, at least one.
-        spent: seconds the last one took.
-        shortest: seconds the shortest took.
-        before: the window before, 0 at first.
+        deadline: as for `rewrite`.
+        patience: as for `rewrite`.
+        notice: as for `rewrite`.
     """
-    return max(2.5 * spent, _REMAINING * before, shortest * min(2.0 ** min(attempts, 16), _WRITERS))
+
+    deadline: float
+    patience: float
+    notice: Callable[[str], None]
+    attempts: int = 0
+    tip: str = ""
+    began: float = field(default_factory=time.monotonic)
+    still_since: float = field(default_factory=time.monotonic)
+    shortest: float = _LONGEST
+    window: float = 0.0
+
+    def begin(self, tip: str) -> int:
+        """Note that an attempt begins, and where: while a branch moves, somebody gets through.
+
+        Returns:
+            How many attempts that makes.
+        """
+        self.attempts += 1
+        if tip != self.tip:
+            self.tip, self.still_since = tip, self.began
+        return self.attempts
+
+    def __call__(self, error: Exception) -> bool | float:
+        """Seconds until the next attempt, with full jitter; False to give up."""
+        if not isinstance(error, (TipMoved, Locked, Unreachable)):
+            return False
+        now = time.monotonic()
+        if not isinstance(error, TipMoved) and now - self.still_since >= self.patience:
+            return False
+        self.notice(error.problem.message)
+        spent = max(now - self.began, _SHORTEST)
+        self.shortest = min(self.shortest, spent)
+        grown = self.shortest * min(2.0 ** min(self.attempts, 16), _WRITERS)
+        self.window = max(2.5 * spent, _REMAINING * self.window, grown)
+        return _RANDOM.uniform(0, self.window)
+
+
+def _persist(repository: IacRepository, attempt: Callable[[str, int], T], waiting: _Waiting) -> T:
+    """Attempt again on each new tip, until one holds or it is time to give up."""
+    for tried in stamina.retry_context(on=waiting, attempts=None, timeout=waiting.deadline):
+        with tried, repository.turn():
+            waiting.began = time.monotonic()
+            tip = repository.tip()
+            return attempt(tip, waiting.begin(tip))
+    raise AssertionError("an attempt returns or raises")

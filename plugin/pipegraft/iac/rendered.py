@@ -13,9 +13,8 @@ from contextlib import AbstractContextManager
 from pipegraft.appspec.environment_file import app_path, read_environment
 from pipegraft.appspec.rendered_files import environment_of, rendered_path
 from pipegraft.core.errors import UsageError
-from pipegraft.core.stage import IacBranch
 from pipegraft.iac.optimistic_commit import Change, Changes, Read
-from pipegraft.iac.ports.repository import Commit
+from pipegraft.iac.ports.repository import Commit, IacBranch
 
 __all__ = ["Render", "RenderedBranch"]
 

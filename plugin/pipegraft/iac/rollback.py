@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
 
 from pipegraft.appspec.environment_file import environment_path, read_environment
-from pipegraft.appspec.model.spec import ReleaseMark
-from pipegraft.core.clock import Clock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import Conflict, UsageError
-from pipegraft.core.release import Source
-from pipegraft.core.stage import IacBranch
+from pipegraft.core.release import ReleaseMark, Source
 from pipegraft.iac.bump.state import (
     EnvironmentState,
     read_state,
@@ -23,7 +19,7 @@ from pipegraft.iac.bump.state import (
 )
 from pipegraft.iac.commit_message import commit_message, release_trailers
 from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
-from pipegraft.iac.ports.repository import Commit
+from pipegraft.iac.ports.repository import Commit, IacBranch
 
 __all__ = ["Rollback", "RollbackRequest", "roll_back"]
 
@@ -72,7 +68,7 @@ class Rollback:
     written: bool
 
 
-def roll_back(branch: IacBranch, request: RollbackRequest, clock: Clock) -> Rollback:
+def roll_back(branch: IacBranch, request: RollbackRequest) -> Rollback:
     """Restore an environment's files byte for byte by one commit.
 
     The release taken back is remembered beside the app, so that its pipeline, late or repeated, does
@@ -100,7 +96,7 @@ def roll_back(branch: IacBranch, request: RollbackRequest, clock: Clock) -> Roll
         tip = branch.tip()
         changes = edit(lambda path: branch.read(path, tip))
         return Rollback(tip, target, edit.changed, edit.taken_back, written=changes is not None)
-    done = rewrite(branch, edit, clock=clock, rng=random.SystemRandom())
+    done = rewrite(branch, edit)
     return Rollback(done.commit, target, edit.changed, edit.taken_back, done.written)
 
 

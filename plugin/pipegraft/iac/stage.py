@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 
-from pipegraft.core.base import Duration, Name
-from pipegraft.core.fields import Field
-from pipegraft.core.hookspecs import hookimpl
+from pydantic import Field
+
+from pipegraft.core.model import Duration, Name
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.stage import Requirement, Stage, StageContext, StageInputs
 from pipegraft.iac.bump.apply import prepare_bump, record_bump, record_newer, show_bump
 from pipegraft.iac.optimistic_commit import rewrite
-from pipegraft.iac.ports.repository import NewerProposed
+from pipegraft.iac.ports.repository import IAC, NewerProposed
 
 __all__ = ["STAGE", "IacBumpInputs", "pipegraft_stages"]
 
@@ -21,7 +21,7 @@ class IacBumpInputs(StageInputs):
 
     dry_run: bool = False
     """Show the change as a diff and write nothing."""
-    promote_from: Name | None = Field(default=None, key="from")
+    promote_from: Name | None = Field(default=None, alias="from")
     """Carry exactly what another environment runs, instead of this pipeline's images."""
     config: str = ""
     """Configuration to release too: a PATH=VALUE a line, such as components.web.env.LIMIT=5."""
@@ -43,7 +43,7 @@ def run(context: StageContext, inputs: IacBumpInputs) -> None:
         Vetoed: an image lacks the provenance that the environment requires.
         OutsideError: the repository or the registry did not answer.
     """
-    branch = context.connections.iac()
+    branch = context.open(IAC)
     edit = prepare_bump(
         context,
         branch,
@@ -59,8 +59,6 @@ def run(context: StageContext, inputs: IacBumpInputs) -> None:
         done = rewrite(
             branch,
             edit,
-            clock=context.clock,
-            rng=random.SystemRandom(),
             deadline=inputs.deadline,
             notice=lambda reason: context.report("progress", f"waiting: {reason}", context.environment or ""),
         )

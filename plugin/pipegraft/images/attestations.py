@@ -6,8 +6,7 @@ refers to the image (OCI image-spec 1.1, manifest.md, "Guidelines for Artifact U
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,8 +19,9 @@ from pipegraft.images.documents import (
     descriptor_of,
     show_descriptor,
 )
-from pipegraft.images.ports.builders import BuildRequest, Package
+from pipegraft.images.ports.builders import BuildRequest, FoundPackages
 from pipegraft.images.ports.registry import Descriptor
+from pipegraft.text.limits import load_json
 
 __all__ = [
     "EMPTY",
@@ -57,9 +57,7 @@ class BuildFacts:
         pipeline: URL or name of the run.
         started, finished: seconds since the epoch.
         dependencies: image or component that it is built from → digest; empty where nobody knows it.
-        packages: what it holds, as far as it is known.
-        sees_all: whether the packages of all its layers are among them, those of its base too.
-        unread: package databases in it that could not be read.
+        packages: what a scanner found in it.
     """
 
     image: Descriptor
@@ -71,9 +69,7 @@ class BuildFacts:
     started: float
     finished: float
     dependencies: Mapping[str, str] = field(default_factory=dict)
-    packages: Sequence[Package] = ()
-    sees_all: bool = False
-    unread: Sequence[str] = ()
+    packages: FoundPackages = field(default_factory=FoundPackages)
 
 
 def provenance(facts: BuildFacts) -> Document:
@@ -150,8 +146,8 @@ def referrers_index(held: bytes | None, artifact: bytes) -> bytes | None:
     """
     index: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX, "manifests": []}
     if held:
-        index = json.loads(held)
-    manifest = json.loads(artifact)
+        index = load_json(held)
+    manifest = load_json(artifact)
     descriptor = descriptor_of(artifact, manifest["mediaType"])
     if any(each["digest"] == descriptor.digest for each in index["manifests"]):
         return None
@@ -162,7 +158,7 @@ def referrers_index(held: bytes | None, artifact: bytes) -> bytes | None:
 def subject_of(manifest: bytes) -> str | None:
     """Digest that a manifest refers to, None if it refers to nothing."""
     try:
-        return str(json.loads(manifest)["subject"]["digest"])
+        return str(load_json(manifest)["subject"]["digest"])
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -170,7 +166,7 @@ def subject_of(manifest: bytes) -> str | None:
 def artifact_type_of(manifest: bytes) -> str:
     """What sort of artifact a manifest is, by the fallback of the image-spec too; empty if it is none."""
     try:
-        held = json.loads(manifest)
+        held = load_json(manifest)
         return str(held.get("artifactType") or held["config"]["mediaType"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return ""
@@ -198,7 +194,7 @@ class Provenance:
 def read_provenance(content: bytes) -> Provenance | None:
     """Read a statement of `provenance`, or of another builder that follows SLSA v1; None if it is none."""
     try:
-        statement = json.loads(content)
+        statement = load_json(content)
         if statement["predicateType"] != "https://slsa.dev/provenance/v1":
             return None
         predicate = statement["predicate"]

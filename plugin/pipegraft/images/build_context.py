@@ -12,7 +12,6 @@ from pathlib import Path
 
 from pipegraft.core.errors import UsageError
 from pipegraft.images.ignore import IgnoreRules, Matches
-from pipegraft.images.known_files import KnownFiles
 from pipegraft.images.ports.builders import ContextEntry
 
 __all__ = ["DOCKERFILE", "BuildContext", "read_context"]
@@ -21,8 +20,6 @@ DOCKERFILE = "Dockerfile"
 _IGNORE = ".dockerignore"
 _ALWAYS = (".git", ".pipegraft")
 """History and our own records: with them in it, an image would change with every commit."""
-_WORTH_THREADS = 4 << 20
-"""Bytes to hash from which several threads are quicker than one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ class BuildContext:
     dockerfile: str | None
 
 
-def read_context(folder: Path, kept: Path | None = None) -> BuildContext:
+def read_context(folder: Path) -> BuildContext:
     """Read a component's folder.
 
     ``<Dockerfile>.dockerignore`` is used instead of ``.dockerignore`` where it exists. `.git` and
@@ -46,7 +43,6 @@ def read_context(folder: Path, kept: Path | None = None) -> BuildContext:
 
     Arguments:
         folder: the component's.
-        kept: file that remembers the hashes of files that did not change since; see `KnownFiles`.
 
     Raises:
         UsageError: the folder is missing, or holds what an image cannot.
@@ -55,22 +51,21 @@ def read_context(folder: Path, kept: Path | None = None) -> BuildContext:
     if not folder.is_dir():
         raise UsageError(f"expected a component's folder at {folder}, found none", fix="correct its 'path'")
     try:
-        return _read(folder, KnownFiles(kept))
+        return _read(folder)
     except OSError as error:
         raise UsageError(f"'{error.filename}' cannot be read: {error.strerror}") from error
 
 
-def _read(folder: Path, known: KnownFiles) -> BuildContext:
+def _read(folder: Path) -> BuildContext:
     dockerfile = folder / DOCKERFILE
     specific = folder / f"{DOCKERFILE}{_IGNORE}"
     file = specific if dockerfile.is_file() and specific.is_file() else folder / _IGNORE
     rules = IgnoreRules(_text(file) or "", str(file), before=_ALWAYS)
     skipped = {_IGNORE, specific.name}
     found = {path: item for path, item in _walk(folder, "", rules) if path not in skipped}
-    entries = [entry for path, item in found.items() if (entry := _entry_unread(item, path, known))]
+    entries = [entry for path, item in found.items() if (entry := _entry_unread(item, path))]
     read = {entry.path for entry in entries}
-    entries += _read_files({path: item for path, item in found.items() if path not in read}, known)
-    known.save(path for path, item in found.items() if item.is_file(follow_symlinks=False))
+    entries += _read_files({path: item for path, item in found.items() if path not in read})
     return BuildContext(tuple(sorted(entries)), _text(dockerfile))
 
 
@@ -97,7 +92,7 @@ def _walk(
                 yield path, item
 
 
-def _entry_unread(item: os.DirEntry[str], path: str, known: KnownFiles) -> ContextEntry | None:
+def _entry_unread(item: os.DirEntry[str], path: str) -> ContextEntry | None:
     """What is known of an entry without reading it; None for a file that must be read."""
     try:
         path.encode()
@@ -112,24 +107,15 @@ def _entry_unread(item: os.DirEntry[str], path: str, known: KnownFiles) -> Conte
             f"expected a file, folder or symbolic link at {item.path}, found a socket, pipe or device",
             fix=f"remove it, or name it in {_IGNORE}",
         )
-    status = item.stat(follow_symlinks=False)
-    content = known.find(path, status)
-    return _file_entry(path, content, status) if content else None
+    return None
 
 
-def _file_entry(path: str, content: str, status: os.stat_result) -> ContextEntry:
-    return ContextEntry(path, "file", content, bool(status.st_mode & stat.S_IXUSR), status.st_size)
-
-
-def _read_files(items: Mapping[str, os.DirEntry[str]], known: KnownFiles) -> list[ContextEntry]:
+def _read_files(items: Mapping[str, os.DirEntry[str]]) -> list[ContextEntry]:
     def read(path: str) -> ContextEntry:
         with Path(items[path].path).open("rb", buffering=0) as stream:
             status = os.fstat(stream.fileno())
             content = hashlib.file_digest(stream, "sha256").hexdigest()
-            known.remember(path, content, status, os.fstat(stream.fileno()))
-        return _file_entry(path, content, status)
+        return ContextEntry(path, "file", content, bool(status.st_mode & stat.S_IXUSR), status.st_size)
 
-    if sum(item.stat().st_size for item in items.values()) < _WORTH_THREADS:
-        return [read(path) for path in items]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing leaves the interpreter free
         return list(pool.map(read, items))

@@ -11,7 +11,6 @@ from pipegraft.core.errors import AccessDenied, UsageError
 from pipegraft.core.release import BuiltImage
 from pipegraft.images.build_context import BuildContext, read_context
 from pipegraft.images.dockerfile import read_dockerfile
-from pipegraft.images.image_cache import CACHE
 from pipegraft.images.input_hash import BuildInputs
 from pipegraft.images.ports.builders import BaseImage, BuildExtras, BuildRequest, ImageBuilder
 from pipegraft.images.ports.registry import Registry
@@ -76,8 +75,7 @@ def prepare_build(
     """
     component = settings.delivery.components[name]
     folder = settings.root / component.path
-    cache = settings.root / CACHE / "images" / name
-    context = read_context(folder, cache / "files")
+    context = read_context(folder)
     arguments = {image_argument(need): image.reference for need, image in upstream.items()}
     arguments |= component.build_args
     bases, base, notes = _bases(settings, name, context, arguments, upstream)
@@ -109,7 +107,6 @@ def prepare_build(
         platform=settings.platform,
         input_hash=tag,
         extras=build_extras(component, settings.root),
-        cache=cache,
     )
     return PreparedBuild(request, {**bases, **digests}, notes)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pipegraft.core.errors import OutsideError
 from pipegraft.images.documents import parse_descriptor
 from pipegraft.images.ports.registry import Descriptor, Registry
+from pipegraft.text.limits import load_json
 
 __all__ = ["StoredImage", "read_document", "read_image"]
 
@@ -63,7 +63,7 @@ def read_document(
     with registry.open(repository, digest, manifest=manifest) as stream:
         content = stream.read(_LARGEST + 1)
     try:
-        value = json.loads(content)
+        value = load_json(content)
     except ValueError as error:
         raise OutsideError(f"expected JSON at {repository}@{digest}: {error}") from error
     if not isinstance(value, dict):

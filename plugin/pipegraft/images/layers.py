@@ -13,7 +13,7 @@ from typing import BinaryIO
 from pipegraft.core.errors import BuildFailed
 from pipegraft.images.ports.builders import ContextEntry
 
-__all__ = ["place", "shard", "shard_key", "tar_blocks"]
+__all__ = ["place", "shard", "tar_blocks"]
 
 _SHARD = 4 << 20
 """Bytes a shard aims at: small enough to be worth sending alone, large enough to be few."""
@@ -51,12 +51,6 @@ def shard(entries: Sequence[ContextEntry]) -> tuple[tuple[ContextEntry, ...], ..
         number = int.from_bytes(hashlib.sha256(entry.path.encode()).digest()[:4]) % count
         shards[number].append(entry)
     return tuple(tuple(one) for one in shards if one) or ((),)
-
-
-def shard_key(entries: Sequence[ContextEntry]) -> str:
-    """Names the bytes that `tar_blocks` makes of these entries: they follow from nothing else."""
-    described = "\0".join(repr(entry.facts) for entry in entries)
-    return hashlib.sha256(described.encode()).hexdigest()
 
 
 def tar_blocks(

@@ -11,20 +11,26 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Annotated
 
-from pipegraft.core.base import Name
+from pydantic import Field
+
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import BuildFailed, DeliveryRefused, OutsideError, PipegraftError, UsageError
-from pipegraft.core.fields import Field
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.model import Name
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.release import BuiltImage
 from pipegraft.core.stage import Requirement, Stage, StageContext, StageInputs
 from pipegraft.images.attest import attest
 from pipegraft.images.attestations import BuildFacts
 from pipegraft.images.build_log import plain_line
 from pipegraft.images.build_request import BuildSettings, PreparedBuild, prepare_build
-from pipegraft.images.image_packages import packages_of_context
-from pipegraft.images.ports.builders import BuildRequest, ImageBuilder, ImageToSign, InstalledPackages
-from pipegraft.images.ports.registry import Descriptor, Registry
+from pipegraft.images.ports.builders import (
+    IMAGE_BUILDER,
+    BuildRequest,
+    FoundPackages,
+    ImageBuilder,
+    ImageToSign,
+)
+from pipegraft.images.ports.registry import REGISTRY, REGISTRY_AT, Descriptor, Registry
 from pipegraft.images.reference import ImageReference
 
 __all__ = ["STAGE", "ImageBuildInputs", "pipegraft_stages"]
@@ -140,14 +146,14 @@ class _Worker:
         self._inputs = inputs
         self._order = order
         self._root = str(context.root.resolve())
-        self._registry = context.connections.registry()
+        self._registry = context.open(REGISTRY)
         self._builders: dict[str, tuple[str, ImageBuilder]] = {
-            name: context.connections.builder(name) for name in order
+            name: context.open(IMAGE_BUILDER, name) for name in order
         }
         self._settings = BuildSettings(
             context.delivery,
             context.root,
-            context.connections.registry,
+            lambda address: context.open(REGISTRY_AT, address),
             (f"commit-{self._source.commit[:12]}", *inputs.tags),
             inputs.platform,
             inputs.resolve_bases,
@@ -210,7 +216,7 @@ class _Worker:
                 self._context.report("progress", line, name)
 
             started = self._context.clock.now()
-            seen: list[InstalledPackages] = []
+            seen: list[FoundPackages] = []
             asked = replace(request, note_packages=seen.append if self._inputs.attest else None)
             image = builder.build(asked, self._registry, note_line)
             if self._inputs.attest:
@@ -233,8 +239,9 @@ class _Worker:
         return str(reference.rooted(self._root))
 
     def _sign(self, image: Descriptor, request: BuildRequest) -> None:
-        self._context.connections.sign(
-            ImageToSign(
+        self._context.ask(
+            "pipegraft_sign_image",
+            image=ImageToSign(
                 self._context.delivery.app,
                 request.component,
                 self._reference(request.repository, image),
@@ -242,7 +249,7 @@ class _Worker:
                 self._registry,
                 request.repository,
                 self._source.commit,
-            )
+            ),
         )
 
     def _attest(
@@ -251,13 +258,8 @@ class _Worker:
         prepared: PreparedBuild,
         builder: str,
         started: float,
-        seen: Sequence[InstalledPackages],
+        seen: Sequence[FoundPackages],
     ) -> None:
-        unread = [path for one in seen for path in one.unread]
-        for path in unread:
-            lacking = f"the SBOM lacks what '{path}' lists: it is of a kind that is not read, or damaged"
-            self._context.report("warning", lacking, prepared.request.component)
-        found = [packages_of_context(prepared.request), *(one.packages for one in seen)]
         facts = BuildFacts(
             image=image,
             request=prepared.request,
@@ -268,9 +270,7 @@ class _Worker:
             started=started,
             finished=self._context.clock.now(),
             dependencies=prepared.dependencies,
-            packages=[package for packages in found for package in packages],
-            sees_all=bool(seen),
-            unread=unread,
+            packages=seen[-1] if seen else FoundPackages(),
         )
         attest(self._registry, facts)
 

@@ -10,7 +10,9 @@ __all__ = [
     "DAEMON_SET",
     "DEPLOYMENT",
     "EVENT",
+    "HORIZONTAL_POD_AUTOSCALER",
     "JOB",
+    "PERSISTENT_VOLUME_CLAIM",
     "POD",
     "REPLICA_SET",
     "STATEFUL_SET",
@@ -54,3 +56,5 @@ STATEFUL_SET = Kind("apps", "v1", "StatefulSet", "statefulsets")
 DAEMON_SET = Kind("apps", "v1", "DaemonSet", "daemonsets")
 JOB = Kind("batch", "v1", "Job", "jobs")
 CRON_JOB = Kind("batch", "v1", "CronJob", "cronjobs")
+PERSISTENT_VOLUME_CLAIM = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+HORIZONTAL_POD_AUTOSCALER = Kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")

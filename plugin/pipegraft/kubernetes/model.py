@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pipegraft.core.base import Declared
+from pipegraft.core.model import Model
 
 __all__ = ["ClusterOptions"]
 
 
-class ClusterOptions(Declared):
+class ClusterOptions(Model):
     """Keys that say which cluster."""
 
     kubeconfig: str | None = None

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import pytest
 
+from pipegraft.ci.hooks import CiSystem
 from pipegraft.ci.model import Injection, InjectionRequest
 from pipegraft.core.plan import Plan, PlannedStage
-from pipegraft.core.plugin_values import CiSystem
 from pipegraft.core.stage import Stage
 
 __all__ = ["CiSystemSuite"]

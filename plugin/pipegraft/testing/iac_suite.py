@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from pipegraft.core.errors import TipMoved, UsageError
-from pipegraft.core.stage import IacBranch
+from pipegraft.iac.ports.repository import IacBranch
 
 __all__ = ["Clients", "IacBranchSuite"]
 

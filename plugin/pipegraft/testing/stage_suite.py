@@ -6,31 +6,43 @@ is given, with fakes behind every port; what a test needs of them can be passed 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
+from pipegraft.app.plugins import HOOKS
 from pipegraft.app.views.stage_page import stage_page
 from pipegraft.ci.gitlab.system import make_templates
 from pipegraft.ci.jenkins.grafts import step_name
 from pipegraft.ci.jenkins.system import make_library
-from pipegraft.core.base import descriptions
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.fields import Invalid
+from pipegraft.core.model import keys_of
+from pipegraft.core.plugins import Plugins
 from pipegraft.core.progress import Progress, RecordingProgress
 from pipegraft.core.release import BuiltImage, Release, Source
 from pipegraft.core.release_store import FakeReleaseStore
-from pipegraft.core.stage import Connections, Stage, StageContext
-from pipegraft.gate.ports import FakeEngine, GitOpsEngine, State, Verdict, VerdictRule
+from pipegraft.core.stage import Connections, Port, Stage, StageContext
+from pipegraft.gate.ports import (
+    ENGINE,
+    ConnectedEngine,
+    FakeEngine,
+    GitOpsEngine,
+    State,
+    Verdict,
+    VerdictRule,
+)
 from pipegraft.gray.model.judgement import Answer
-from pipegraft.gray.ports.judge import FakeJudge, Judge
-from pipegraft.gray.ports.metrics import Arms, FakeSource, MetricSource
+from pipegraft.gray.ports.judge import JUDGE, FakeJudge, Judge
+from pipegraft.gray.ports.metrics import METRICS, Arms, FakeSource, MetricSource
 from pipegraft.gray.ports.rollout import (
+    ROLLOUT,
+    ConnectedRollout,
     FakeRollout,
     Rollout,
     RolloutPhase,
@@ -38,11 +50,14 @@ from pipegraft.gray.ports.rollout import (
     RolloutSeen,
     RolloutVerdict,
 )
-from pipegraft.iac.ports.repository import FakeIacRepository
-from pipegraft.images.ports.builders import FakeImageBuilder, ImageBuilder, ImageToSign
-from pipegraft.images.ports.registry import FakeRegistry, ReferringRegistry
+from pipegraft.iac.ports.repository import IAC, FakeIacRepository, IacBranch
+from pipegraft.images.ports.builders import IMAGE_BUILDER, FakeImageBuilder, ImageBuilder
+from pipegraft.images.ports.registry import REGISTRY, REGISTRY_AT, FakeRegistry, ReferringRegistry
 
 __all__ = ["FakeConnections", "StageSuite", "stage_context"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _DELIVERY: Mapping[str, Any] = {
     "app": "shop",
@@ -55,42 +70,46 @@ _DELIVERY: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class FakeConnections:
-    """Fakes behind every port; each can be replaced by what a test needs."""
+    """Fakes behind every port; each can be replaced by what a test needs.
+
+    Arguments:
+        further: what is behind ports of one's own.
+        listeners: objects with hooks, such as ``pipegraft_taken_back``, as a plugin has them.
+    """
 
     images: ReferringRegistry = field(default_factory=FakeRegistry)
     maker: ImageBuilder = field(default_factory=FakeImageBuilder)
-    branch: FakeIacRepository = field(default_factory=FakeIacRepository)
+    branch: IacBranch = field(default_factory=FakeIacRepository)
     deployed: GitOpsEngine = field(default_factory=lambda: FakeEngine([{}]))
     rule: VerdictRule = lambda _status, _at_target: Verdict(State.SUCCEEDED, "all is well")
+    settle: float = 0.0
     decides: Judge = field(default_factory=lambda: FakeJudge(Answer.PASS))
     sources: Mapping[str, MetricSource] = field(default_factory=lambda: {"errors": FakeSource([Arms()])})
-    signed: list[ImageToSign] = field(default_factory=list)
     observed: Rollout = field(default_factory=lambda: FakeRollout(RolloutSeen(None)))
     reads: RolloutRule = lambda _seen, _ours, _since: RolloutVerdict(RolloutPhase.PROMOTED, "all is well")
+    further: Mapping[Port[..., Any], Any] = field(default_factory=dict)
+    listeners: Sequence[object] = ()
 
-    def registry(self, address: str | None = None) -> ReferringRegistry:  # noqa: ARG002 - one for all addresses
-        return self.images
+    def open(self, port: Port[P, T], *_args: P.args, **_kwargs: P.kwargs) -> T:
+        behind: Mapping[Port[..., Any], Any] = {
+            REGISTRY: self.images,
+            REGISTRY_AT: self.images,
+            IMAGE_BUILDER: ("fake", self.maker),
+            IAC: self.branch,
+            ENGINE: ConnectedEngine(self.deployed, self.rule, self.settle),
+            JUDGE: self.decides,
+            METRICS: self.sources,
+            ROLLOUT: ConnectedRollout(self.observed, self.reads),
+            **self.further,
+        }
+        found: T = behind[port]
+        return found
 
-    def builder(self, component: str) -> tuple[str, ImageBuilder]:  # noqa: ARG002 - one for all components
-        return "fake", self.maker
-
-    def sign(self, image: ImageToSign) -> None:
-        self.signed.append(image)
-
-    def iac(self) -> FakeIacRepository:
-        return self.branch
-
-    def engine(self, environment: str) -> tuple[GitOpsEngine, VerdictRule]:  # noqa: ARG002 - one for all
-        return self.deployed, self.rule
-
-    def judge(self, environment: str) -> Judge:  # noqa: ARG002 - one for all
-        return self.decides
-
-    def metrics(self, environment: str) -> Mapping[str, MetricSource]:  # noqa: ARG002 - the same for all
-        return self.sources
-
-    def rollout(self, environment: str) -> tuple[Rollout, RolloutRule]:  # noqa: ARG002 - one for all
-        return self.observed, self.reads
+    def calls(self, hook: str, **arguments: object) -> Iterator[tuple[str, Callable[[], Any]]]:
+        plugins = Plugins(HOOKS, ())
+        for number, listener in enumerate(self.listeners):
+            plugins.register(listener, f"listener-{number}")
+        return plugins.calls(hook, **arguments)
 
 
 def stage_context(
@@ -135,18 +154,18 @@ class StageSuite:
     def test_every_input_has_a_default_and_says_what_it_is(self, stage: Stage) -> None:
         defaults = stage.parse_inputs({}).model_dump()
         for name, info in stage.inputs.model_fields.items():
-            assert (info.key) in defaults
-            assert descriptions(stage.inputs).get(name), f"input '{name}' has no docstring"
+            assert keys_of(stage.inputs)[name] in defaults
+            assert info.description, f"input '{name}' has no docstring"
 
     def test_an_unknown_input_is_refused(self, stage: Stage) -> None:
-        with pytest.raises(Invalid):
+        with pytest.raises(ValidationError):
             stage.parse_inputs({"no-such-input": "x"})
 
     def test_gitlab_gets_a_template_with_a_default_for_every_input(self, stage: Stage) -> None:
         (text,) = make_templates([stage]).values()
         header, jobs = yaml.safe_load_all(text)
         inputs = header["spec"]["inputs"]
-        assert {info.key for name, info in stage.inputs.model_fields.items()} <= inputs.keys()
+        assert set(keys_of(stage.inputs).values()) <= inputs.keys()
         assert all("default" in one for one in inputs.values())
         assert any(stage.name in name for name in jobs)
 
@@ -159,4 +178,4 @@ class StageSuite:
     def test_its_page_names_every_input(self, stage: Stage) -> None:
         page = stage_page(stage)
         assert stage.summary in page
-        assert all(f"`{info.key}`" in page for name, info in stage.inputs.model_fields.items())
+        assert all(f"`{key}`" in page for key in keys_of(stage.inputs).values())

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from pipegraft.core.errors import ConfigError, Place, Problem
+from pipegraft.text.limits import MOST_LEVELS, refuse_deep
 
 __all__ = ["Marked", "Route", "load_marked", "load_marked_all"]
 
@@ -56,6 +57,7 @@ def load_marked(text: str, file: str) -> Marked:
         ConfigError: not YAML, several documents, duplicate keys, or keys that are not strings.
     """
     with _told(file):
+        refuse_deep(text)
         node = yaml.compose(text.removeprefix("\ufeff"), Loader=yaml.CSafeLoader)
     return _marked(node, text, file)
 
@@ -71,6 +73,7 @@ def load_marked_all(text: str, file: str) -> list[Marked]:
         ConfigError: as for `load_marked`, but for several documents.
     """
     with _told(file):
+        refuse_deep(text)
         nodes = list(yaml.compose_all(text.removeprefix("\ufeff"), Loader=yaml.CSafeLoader))
     return [_marked(node, text, file) for node in nodes]
 
@@ -123,6 +126,8 @@ class _Walk:
             raise ConfigError(
                 [Problem("expected a finite document, found aliases without end", self._place(node))]
             )
+        if len(self._open) > MOST_LEVELS:  # by aliases, since the text itself nests less
+            raise ConfigError([Problem(f"expected at most {MOST_LEVELS} levels", self._place(node))])
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode):

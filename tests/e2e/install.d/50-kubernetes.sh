@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# A Kubernetes API server: etcd of Debian; kube-apiserver and kubectl built by Go, in the version that
+# A cluster: etcd of Debian; the API server, the controllers, the scheduler and kwok, whose nodes run pods in
+# name only, built by Go in the versions that
 # kube-apiserver/go.mod pins.
 set -euo pipefail
 cd "$(dirname "$0")"
 ./packages etcd=etcd-server openssl=openssl
-./go-tools ../kube-apiserver kube-apiserver kubectl
+./go-tools ../kube-apiserver kube-apiserver kubectl kube-controller-manager kube-scheduler kwok

@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 
 from pipegraft import __version__
-from pipegraft.core.hookspecs import HOOKS_VERSION
+from pipegraft.core.plugins import HOOKS_VERSION
 
 __all__ = ["module_of", "plugin_package"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import jinja2
 
-from pipegraft.core.base import descriptions
-from pipegraft.core.plugin_values import UsageExample
+from pipegraft.ci.hooks import UsageExample
+from pipegraft.core.model import keys_of
 from pipegraft.core.stage import Stage
 
 __all__ = ["index_page", "stage_page"]
@@ -22,17 +22,15 @@ def stage_page(stage: Stage, examples: Sequence[UsageExample] = ()) -> str:
         stage: the definition.
         examples: how each CI system uses it.
     """
-    defaults = stage.inputs().model_dump()
-    texts = descriptions(stage.inputs)
+    defaults = stage.inputs().model_dump(mode="json")
     inputs = [
         {
             "name": key,
             "default": _written(defaults[key]),
-            "description": " ".join(texts.get(name, "").split()),
+            "description": " ".join((stage.inputs.model_fields[name].description or "").split()),
             "variable": f"PIPEGRAFT_INPUT_{stage.name}_{key}".replace("-", "_").upper(),
         }
-        for name, info in stage.inputs.model_fields.items()
-        for key in [info.key]
+        for name, key in keys_of(stage.inputs).items()
     ]
     rendered: str = _template().render(stage=stage, inputs=inputs, examples=examples)
     return rendered.strip() + "\n"

@@ -7,9 +7,9 @@ from typing import Any
 
 from pipegraft.appspec.importing.consumed_keys import Imported, Taking, leaves, short
 from pipegraft.appspec.model.spec import App, AppEnvironment
-from pipegraft.core.base import Declared
 from pipegraft.core.errors import ConfigError, Place, Problem
-from pipegraft.core.fields import Invalid
+from pipegraft.core.faults import read
+from pipegraft.core.model import Model
 
 __all__ = ["settle"]
 
@@ -34,7 +34,7 @@ def settle(into: Imported) -> None:
     into.images = {name: one["image"] for name, one in there["components"].items() if "image" in one}
 
 
-def _settle(model: type[Declared], data: dict[str, Any], into: Imported) -> None:
+def _settle(model: type[Model], data: dict[str, Any], into: Imported) -> None:
     while (refused := _refused(model, data)) is not None:
         route, message = refused
         sources = into.sources.get((str(route[0]), str(route[1])), []) if len(route) > 1 else []
@@ -50,14 +50,10 @@ def _settle(model: type[Declared], data: dict[str, Any], into: Imported) -> None
             into.left.append(f"{source}: {short(value)} ({message})")
 
 
-def _refused(model: type[Declared], data: dict[str, Any]) -> tuple[Route, str] | None:
+def _refused(model: type[Model], data: dict[str, Any]) -> tuple[Route, str] | None:
     """The first value that is refused, and why."""
-    try:
-        model.model_validate(data)
-    except Invalid as error:
-        fault = error.faults[0]
-        return fault.route, f"'{'.'.join(map(str, fault.route))}': {fault.message}"
-    return None
+    fault = next(iter(read(model, data).faults), None)
+    return fault and (fault.route, f"'{'.'.join(map(str, fault.route))}': {fault.message}")
 
 
 def _take(data: Any, route: Route) -> Any:

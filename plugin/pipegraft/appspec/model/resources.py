@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pipegraft.core.base import Declared, Name
-from pipegraft.core.fields import Field
+from pydantic import Field
+
+from pipegraft.core.model import Model, Name
 
 __all__ = ["DEFAULT_CLASS", "ProviderChoice", "Resource", "ResourceId", "ResourceOverlay"]
 
@@ -21,10 +22,10 @@ ResourceId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?
 """Labels of letters, digits and ``-``, separated by dots."""
 
 
-class ResourceOverlay(Declared):
+class ResourceOverlay(Model):
     """What differs for a resource in an environment."""
 
-    class_: Name | None = Field(default=None, key="class")
+    class_: Name | None = Field(default=None, alias="class")
     """A kind of its type that the platform offers there: ``ha``, ``small``."""
     params: Mapping[str, Any] = {}
     """Parameters of its type; ``pipegraft resources`` lists them."""
@@ -39,14 +40,14 @@ class Resource(ResourceOverlay):
     """Resources of one type, class and id are one and the same; ``APP.NAME`` if absent."""
 
 
-class ProviderChoice(Declared):
+class ProviderChoice(Model):
     """Who provides resources in an environment. The first one that fits a resource provides it."""
 
     provider: Name
     """Name of the provider; ``pipegraft resources`` lists them."""
     type: Name | None = None
     """Only resources of this type; all types the provider knows if absent."""
-    class_: Name | None = Field(default=None, key="class")
+    class_: Name | None = Field(default=None, alias="class")
     """Only resources of this class; all if absent."""
     id: ResourceId | None = None
     """Only the resource with this id; all if absent."""

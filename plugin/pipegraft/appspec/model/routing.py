@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
+from pydantic import Field
+
 from pipegraft.appspec.model.traits import Seconds
-from pipegraft.core.base import Declared
-from pipegraft.core.fields import Field
+from pipegraft.core.model import Model
 
 __all__ = ["Affinity", "ChosenUsers"]
 
@@ -21,7 +22,7 @@ CookieName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 CookieValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:~-]+$")]
 
 
-class ChosenUsers(Declared):
+class ChosenUsers(Model):
     """Requests that get the new version whatever the weight, even at 0; any one of these is enough."""
 
     headers: Mapping[HeaderName, HeaderValue | None] | None = None
@@ -30,7 +31,7 @@ class ChosenUsers(Declared):
     """Cookie → the value that chooses."""
 
 
-class Affinity(Declared):
+class Affinity(Model):
     """Who got a version once stays with it while the weight stays: a cookie remembers."""
 
     cookie: CookieName = "pipegraft-version"

@@ -8,8 +8,10 @@ differs for the new version. All three declare `Component`s; what lies above win
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field
 
 from pipegraft.appspec.model import resources as baas
 from pipegraft.appspec.model.routing import Affinity, ChosenUsers
@@ -29,9 +31,9 @@ from pipegraft.appspec.model.traits import (
     Update,
     Volume,
 )
-from pipegraft.core.base import Declared, Name
 from pipegraft.core.delivery import Intimacy
-from pipegraft.core.fields import Check, Field, model_validator, one_of
+from pipegraft.core.model import Breach, Model, Name, one_of, rule
+from pipegraft.core.release import ReleaseMark
 
 __all__ = [
     "SET_BY_US",
@@ -43,16 +45,15 @@ __all__ = [
     "GrayBlock",
     "Policies",
     "Reference",
-    "ReleaseMark",
 ]
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class Reference(Declared):
+class Reference(Model):
     """A value kept outside of the repository. Exactly one of `secret` and `config` is given."""
 
-    further_schema: ClassVar[Mapping[str, Any]] = one_of("secret", "config")
+    model_config = ConfigDict(json_schema_extra=one_of("secret", "config"))
     secret: Name | None = None
     """Name of the secret that holds it."""
     config: Name | None = None
@@ -60,10 +61,10 @@ class Reference(Declared):
     key: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
     """Its key in there."""
 
-    @model_validator
-    def _one_source(self) -> None:
+    @rule
+    def _one_source(self) -> Iterator[Breach]:
         if (self.secret is None) == (self.config is None):
-            raise ValueError("expected either 'secret' or 'config'")
+            yield Breach("expected either 'secret' or 'config'")
 
 
 EnvValue = str | Reference | None
@@ -84,7 +85,9 @@ def _variable(name: str) -> str:
 
 
 Variable = Annotated[
-    str, Check(_variable, schema={"pattern": rf"^(?!PIPEGRAFT_(PORT|MOUNT)_){_VARIABLE.pattern}$"})
+    str,
+    AfterValidator(_variable),
+    Field(json_schema_extra={"pattern": rf"^(?!PIPEGRAFT_(PORT|MOUNT)_){_VARIABLE.pattern}$"}),
 ]
 
 _PREFIXED = r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
@@ -102,10 +105,12 @@ _OWN_PREFIXES = ("pipegraft.dev", "app.oam.dev")
 
 _NOT_OURS = rf"(?!({'|'.join(map(re.escape, _OWN_PREFIXES))})(/|$))"
 
-AnnotationName = Annotated[str, Check(_annotation, schema={"pattern": f"^{_NOT_OURS}{_PREFIXED}$"})]
+AnnotationName = Annotated[
+    str, AfterValidator(_annotation), Field(json_schema_extra={"pattern": f"^{_NOT_OURS}{_PREFIXED}$"})
+]
 
 
-class Entrance(Declared):
+class Entrance(Model):
     """Where requests from outside enter; a gray release splits them by weight."""
 
     via: Name | None = None
@@ -133,7 +138,7 @@ class Entrance(Declared):
     """``HOST:PORT`` where the embedded engine listens; a free port, kept for ever, if absent."""
 
 
-class AppComponent(Declared):
+class AppComponent(Model):
     """One component; every field is optional so that the same keys serve as an overlay."""
 
     intimacy: Intimacy | None = None
@@ -200,7 +205,7 @@ class AppComponent(Declared):
     """For an rpc component that takes requests from outside."""
 
 
-class Policies(Declared):
+class Policies(Model):
     """What components have that do not say otherwise; keys as in `AppComponent`."""
 
     security: Security | None = None
@@ -219,7 +224,7 @@ class Policies(Declared):
     """For ipc components."""
 
 
-class App(Declared):
+class App(Model):
     """``app.yaml``."""
 
     app: Name
@@ -230,16 +235,7 @@ class App(Declared):
     """What it uses and does not run itself."""
 
 
-class ReleaseMark(Declared):
-    """Which release something is."""
-
-    number: int = Field(ge=0)
-    """Number of the pipeline; rises."""
-    source: str = Field(min_length=1)
-    """Commit of the source repository."""
-
-
-class GrayBlock(Declared):
+class GrayBlock(Model):
     """The new version while a gray release runs."""
 
     release: ReleaseMark
@@ -251,7 +247,7 @@ class GrayBlock(Declared):
     """What differs from the environment."""
 
 
-class AppEnvironment(Declared):
+class AppEnvironment(Model):
     """``environments/NAME.yaml``."""
 
     namespace: Name | None = None

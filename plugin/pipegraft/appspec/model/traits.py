@@ -7,11 +7,12 @@ Every block is made of named keys, so that an overlay merges it key by key; what
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pipegraft.core.base import Declared, Duration, Name
-from pipegraft.core.fields import Check, Converter, Field, model_validator, one_of
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from pipegraft.core.model import Breach, Duration, Model, Name, SchemaWords, one_of, read_duration, rule
 
 __all__ = [
     "Autoscaling",
@@ -55,10 +56,8 @@ def _count(value: Any) -> Any:
 
 Count = Annotated[
     int | str,
-    Converter(
-        _count,
-        schema={"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": _SHARE}]},
-    ),
+    BeforeValidator(_count),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": _SHARE}]}),
 ]
 """Instances: a number, or a share of them such as ``25%``."""
 
@@ -67,19 +66,22 @@ SidecarKind = Literal["container", "native", "sidecar-set"]
 `sidecar-set`: added to running pods and updated there by OpenKruise, apart from the workload."""
 
 
-def _whole(seconds: float) -> float:
+def _whole(value: object) -> float:
+    seconds = read_duration(value)
     if seconds != int(seconds):
         raise ValueError("expected whole seconds")
     return seconds
 
 
 Seconds = Annotated[
-    Duration, Check(_whole, schema={"pattern": r"^(\d+(s|000ms)|\d+(\.\d+)?[mhd])+$", "multipleOf": 1})
+    Duration,
+    BeforeValidator(_whole),
+    SchemaWords({"pattern": r"^(\d+(s|000ms)|\d+(\.\d+)?[mhd])+$", "multipleOf": 1}),
 ]
 """A duration in whole seconds."""
 
 
-class Probe(Declared):
+class Probe(Model):
     """How to ask a component whether it is well: by HTTP if `path` is given, else by connecting."""
 
     path: str | None = Field(default=None, pattern=r"^/")
@@ -96,7 +98,7 @@ class Probe(Declared):
     """Bad answers in a row that count."""
 
 
-class Limits(Declared):
+class Limits(Model):
     """What a container may never use more of; what is absent here has no limit."""
 
     cpu: Cpu | None = None
@@ -105,18 +107,18 @@ class Limits(Declared):
     """Memory, as for the request."""
 
 
-class Persistent(Declared):
+class Persistent(Model):
     """Storage that outlives the pod: a persistent volume claim of the workload."""
 
     size: Memory | None = None
     """How much is asked for: ``10Gi``."""
-    storage_class: Name | None = Field(default=None, key="class")
+    storage_class: Name | None = Field(default=None, alias="class")
     """Storage class; the cluster's default one if absent."""
     access: Literal["once", "many", "read-many"] | None = None
     """From how many nodes it can be used at once: `once` (the default), `many`, or `read-many`."""
 
 
-class Ephemeral(Declared):
+class Ephemeral(Model):
     """A folder that is empty at the start of a pod and gone with it."""
 
     limit: Memory | None = None
@@ -125,15 +127,15 @@ class Ephemeral(Declared):
     """Whether it lies in memory instead of on disk."""
 
 
-class Volume(Declared):
+class Volume(Model):
     """A folder in a container. Components of one pod that name the same volume share it.
 
     One of them says what it is (`persistent`, `claim`, `config`, `secret`, `ephemeral`); an empty folder
     (`ephemeral`) if none does.
     """
 
-    further_schema: ClassVar[Mapping[str, Any]] = one_of(
-        "persistent", "claim", "config", "secret", "ephemeral", or_none=True
+    model_config = ConfigDict(
+        json_schema_extra=one_of("persistent", "claim", "config", "secret", "ephemeral", or_none=True)
     )
 
     path: str | None = Field(default=None, pattern=r"^/[^:]*$")
@@ -151,18 +153,18 @@ class Volume(Declared):
     ephemeral: Ephemeral | None = None
     """An empty folder, and how large it may get."""
 
-    @model_validator
-    def _one_kind(self) -> None:
+    @rule
+    def _one_kind(self) -> Iterator[Breach]:
         kinds = [
             kind
             for kind in ("persistent", "claim", "config", "secret", "ephemeral")
             if getattr(self, kind) is not None
         ]
         if len(kinds) > 1:
-            raise ValueError(f"expected one kind of volume, found '{kinds[0]}' and '{kinds[1]}'")
+            yield Breach(f"expected one kind of volume, found '{kinds[0]}' and '{kinds[1]}'")
 
 
-class Autoscaling(Declared):
+class Autoscaling(Model):
     """How many instances there are, by what they use; in place of `replicas`."""
 
     min: int | None = Field(default=None, ge=1)
@@ -175,7 +177,7 @@ class Autoscaling(Declared):
     """Memory to hold on average, in percent of the request."""
 
 
-class Update(Declared):
+class Update(Model):
     """How instances of one version give way to those of the next."""
 
     strategy: Literal["rolling", "recreate"] | None = None
@@ -186,26 +188,26 @@ class Update(Declared):
     """Instances that may be missing: a number or ``25%``."""
 
 
-class Disruption(Declared):
+class Disruption(Model):
     """What must stay up while nodes are drained. At most one of both is given."""
 
-    further_schema: ClassVar[Mapping[str, Any]] = one_of("min-available", "max-unavailable", or_none=True)
+    model_config = ConfigDict(json_schema_extra=one_of("min-available", "max-unavailable", or_none=True))
 
     min_available: Count | None = None
     """Instances that stay: a number or ``50%``."""
     max_unavailable: Count | None = None
     """Instances that may go at once: a number or ``25%``."""
 
-    @model_validator
-    def _one_bound(self) -> None:
+    @rule
+    def _one_bound(self) -> Iterator[Breach]:
         if self.min_available is not None and self.max_unavailable is not None:
-            raise ValueError("expected either 'min-available' or 'max-unavailable'")
+            yield Breach("expected either 'min-available' or 'max-unavailable'")
 
 
 Strength = Literal["preferred", "required"]
 
 
-class Spread(Declared):
+class Spread(Model):
     """Over what the instances are spread evenly."""
 
     node: Strength | None = None
@@ -217,7 +219,7 @@ class Spread(Declared):
 Capability = Annotated[str, Field(pattern=r"^[A-Z][A-Z_]*$")]
 
 
-class Security(Declared):
+class Security(Model):
     """What the processes of a container may do."""
 
     non_root: bool | None = None
@@ -238,7 +240,7 @@ class Security(Declared):
     """Which system calls are allowed: those of the container runtime's default profile, or all."""
 
 
-class Job(Declared):
+class Job(Model):
     """Work that ends: run at set times if `schedule` is given, else once for each change of what runs."""
 
     schedule: str | None = Field(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pipegraft.core.base import Declared
+from pipegraft.core.model import Model
 
 if TYPE_CHECKING:  # a command that reads no app spec need not build its models
     from pipegraft.appspec.model.spec import Reference
@@ -168,7 +168,7 @@ class ResourceProvider:
     summary: str
     types: tuple[ResourceType, ...]
     targets: Mapping[str, frozenset[Target]]
-    options: type[Declared]
+    options: type[Model]
     provide: Callable[[ResourceRequest, Any], Provision]
     default: bool = False
 

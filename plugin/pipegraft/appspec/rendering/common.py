@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipegraft.appspec.model.spec import EnvValue, Reference, ReleaseMark
+from pipegraft.appspec.model.spec import EnvValue, Reference
 from pipegraft.appspec.model.traits import Probe
 from pipegraft.appspec.pods import Member, Pod
 from pipegraft.appspec.spec import GRAY_SUFFIX, Resolved
+from pipegraft.core.release import ReleaseMark
 
 __all__ = [
     "ANNOTATION",

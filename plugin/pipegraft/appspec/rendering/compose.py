@@ -150,7 +150,7 @@ _UNSAID = {
 
 
 def _unsaid(spec: AppComponent) -> Manifest:
-    found: Manifest = spec.model_dump(exclude_none=True, include=_UNSAID)
+    found: Manifest = spec.model_dump(mode="json", exclude_none=True, include=_UNSAID)
     return found
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+from pydantic import Field
+
 from pipegraft.appspec.model.spec import Reference
 from pipegraft.appspec.ports.resources import Provision, ResourceProvider, ResourceRequest, Target
 from pipegraft.appspec.resources.types import BUCKET, MYSQL, POSTGRES, REDIS
-from pipegraft.core.base import Declared
-from pipegraft.core.fields import Field
+from pipegraft.core.model import Model
 
 __all__ = ["CROSSPLANE"]
 
@@ -25,7 +26,7 @@ _KINDS = {"postgres": "PostgreSQL", "mysql": "MySQL", "redis": "Redis", "bucket"
 _Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 
 
-class CrossplaneOptions(Declared):
+class CrossplaneOptions(Model):
     """What the platform offers."""
 
     group: str = Field(pattern=r"^[a-z0-9.-]+$")

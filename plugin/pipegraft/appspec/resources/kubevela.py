@@ -12,11 +12,12 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+from pydantic import AfterValidator, Field
+
 from pipegraft.appspec.model.spec import Reference
 from pipegraft.appspec.ports.resources import Provision, ResourceProvider, ResourceRequest, Target
 from pipegraft.appspec.resources.types import BUCKET, MYSQL, POSTGRES, REDIS
-from pipegraft.core.base import Declared, Name
-from pipegraft.core.fields import Check, Field
+from pipegraft.core.model import Model, Name
 
 __all__ = ["KUBEVELA_TERRAFORM"]
 
@@ -57,14 +58,14 @@ def _nothing_secret(properties: Mapping[str, Any]) -> Mapping[str, Any]:
 _Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 
 
-class TerraformOptions(Declared):
+class TerraformOptions(Model):
     """Which definition serves a type, and how it calls things."""
 
     component: str = Field(pattern=r"^[a-z]([a-z0-9.-]*[a-z0-9])?$")
     """Type of the component: the name of a Terraform ComponentDefinition."""
     params: Mapping[str, str] = {}
     """Parameter → property of the component; its own name with ``_`` for ``-`` if absent."""
-    properties: Annotated[Mapping[str, Any], Check(_nothing_secret)] = {}
+    properties: Annotated[Mapping[str, Any], AfterValidator(_nothing_secret)] = {}
     """Properties that are the same for every resource."""
     outputs: Mapping[str, _Key] = {}
     """Output → key of the connection secret."""

@@ -19,7 +19,7 @@ from pipegraft.appspec.ports.resources import (
     Target,
 )
 from pipegraft.appspec.resources.types import BUCKET, MYSQL, POSTGRES, REDIS, SQLITE
-from pipegraft.core.base import Declared
+from pipegraft.core.model import Model
 
 __all__ = ["HOSTED_KIND", "LOCAL", "read_hosted"]
 
@@ -39,7 +39,7 @@ _IMAGES = {
 _USER = "app"
 
 
-class _Options(Declared):
+class _Options(Model):
     """This provider needs to be told nothing."""
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from pipegraft.appspec.model.spec import AppComponent, EnvValue, Reference
 from pipegraft.appspec.pod_checks import Report
 from pipegraft.appspec.resources.params import close_fix
-from pipegraft.core.base import Declared, kebab
+from pipegraft.core.model import Model, kebab
 
 __all__ = ["Outputs", "fill_component"]
 
@@ -67,7 +67,7 @@ class _Filling:
             return {key: inside(part, str(key)) for key, part in value.items()}
         if isinstance(value, tuple):
             return tuple(self._walk(part, route, anywhere=anywhere) for part in value)
-        if isinstance(value, Declared):
+        if isinstance(value, Model):
             filled = {name: inside(getattr(value, name), kebab(name)) for name in value.model_fields_set}
             return type(value).model_construct(**filled)
         return value

@@ -8,7 +8,7 @@ from pipegraft.appspec.ports.resources import ResourceProvider
 from pipegraft.appspec.resources.crossplane import CROSSPLANE
 from pipegraft.appspec.resources.kubevela import KUBEVELA_TERRAFORM
 from pipegraft.appspec.resources.local import LOCAL
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugins import hookimpl
 
 __all__ = ["pipegraft_resource_providers"]
 

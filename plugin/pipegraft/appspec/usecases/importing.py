@@ -15,8 +15,8 @@ from pipegraft.appspec.importing.kubernetes import import_kubernetes
 from pipegraft.appspec.importing.score import import_score
 from pipegraft.appspec.scaffold.survey import name_from
 from pipegraft.core.adapters.files import write_together
+from pipegraft.core.delivery_file import read_text
 from pipegraft.core.errors import ConfigError, Place, UsageError
-from pipegraft.core.project import read_text
 from pipegraft.text.yaml_positions import Marked, Route, load_marked, load_marked_all
 
 __all__ = ["ImportResult", "kubernetes_files", "score_files"]

@@ -13,10 +13,10 @@ from pipegraft.appspec.scaffold.writing import Answers, Written, gate_options, w
 from pipegraft.core.adapters.worktree import create_repository, origin_url, source_files
 from pipegraft.core.configuration import parse_document, validate
 from pipegraft.core.delivery import Delivery
+from pipegraft.core.delivery_file import DELIVERY_FILE
 from pipegraft.core.errors import ConfigError, Place, UsageError
-from pipegraft.core.hookspecs import GITOPS_ENGINES
-from pipegraft.core.manager import Plugins
-from pipegraft.core.project import DELIVERY_FILE
+from pipegraft.core.plugins import Plugins
+from pipegraft.gate.hooks import GITOPS_ENGINES
 from pipegraft.text.yaml_positions import load_marked
 
 __all__ = ["Asked", "Initialised", "Question", "initialise"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipegraft.appspec.environment_file import environment_path
+from pipegraft.appspec.hooks import TRAFFIC_ROUTERS
 from pipegraft.appspec.ports.resources import ResourceProvider, Target
 from pipegraft.appspec.ports.traffic import ClusterRouter
 from pipegraft.appspec.rendered_files import rendered_path
@@ -21,8 +22,7 @@ from pipegraft.appspec.spec import Resolved, read_app, resolve_in
 from pipegraft.appspec.usecases.resources import load_providers
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.core.hookspecs import TRAFFIC_ROUTERS
-from pipegraft.core.manager import Plugins
+from pipegraft.core.plugins import Plugins
 
 __all__ = [
     "TARGETS",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pipegraft.appspec.hooks import RESOURCE_PROVIDERS
 from pipegraft.appspec.ports.resources import ResourceProvider, ResourceType
 from pipegraft.core.errors import PluginError
-from pipegraft.core.hookspecs import RESOURCE_PROVIDERS
-from pipegraft.core.manager import Plugins
+from pipegraft.core.model import schema_of
+from pipegraft.core.plugins import Plugins
 
 __all__ = ["describe_types", "load_providers", "resource_types"]
 
@@ -57,7 +58,7 @@ def describe_types(plugins: Plugins, names: Iterable[str] = ()) -> dict[str, Any
             "providers": {
                 provider.name: {
                     "targets": sorted(provider.targets[name]),
-                    "options": provider.options.model_json_schema(),
+                    "options": schema_of(provider.options),
                 }
                 for provider in providers
             },

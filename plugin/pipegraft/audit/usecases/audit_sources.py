@@ -13,8 +13,8 @@ from pipegraft.audit.release_commits import Book
 from pipegraft.core.adapters.vcs_info import SourceLog
 from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery, Iac
+from pipegraft.core.delivery_file import DELIVERY_FILE, read_text
 from pipegraft.core.errors import UsageError
-from pipegraft.core.project import DELIVERY_FILE, read_text
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.bump.state import state_path
 from pipegraft.iac.ports.archive import IacArchive

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
+
+from pipegraft.core.views.axes import Axis, count_axis, duration_axis, show_duration
 
 __all__ = ["bars", "line"]
 
@@ -23,7 +24,7 @@ def bars(starts: Sequence[float], parts: Sequence[tuple[str, Sequence[int]]], la
         label: what is drawn, for those who cannot see it.
     """
     totals = [sum(counts) for counts in zip(*(counts for _, counts in parts), strict=True)]
-    top = _ceiling(max(totals, default=0))
+    axis = count_axis(max(totals, default=0))
     step = _INNER / max(len(starts), 1)
     width = max(step * 0.8, 1.0)
     drawn = ""
@@ -32,7 +33,7 @@ def bars(starts: Sequence[float], parts: Sequence[tuple[str, Sequence[int]]], la
         x = _LEFT + index * step + (step - width) / 2
         told = ", ".join(f"{counts[index]} {name}" for name, counts in parts)
         for name, counts in parts:
-            part = counts[index] / top * (_FLOOR - _TOP)
+            part = axis.at(counts[index], 0, _FLOOR - _TOP)
             if not part:
                 continue
             height += part
@@ -40,7 +41,7 @@ def bars(starts: Sequence[float], parts: Sequence[tuple[str, Sequence[int]]], la
                 f'<rect class="{name}" x="{x:.1f}" y="{_FLOOR - height:.1f}" width="{width:.1f}" '
                 f'height="{part:.1f}"><title>week of {_day(start)}: {told}</title></rect>'
             )
-    return _svg(label, _rules(top, _count) + drawn + _dates(starts, step))
+    return _svg(label, _rules(axis) + drawn + _dates(starts, step))
 
 
 def line(starts: Sequence[float], values: Sequence[float | None], label: str) -> str:
@@ -51,36 +52,34 @@ def line(starts: Sequence[float], values: Sequence[float | None], label: str) ->
         values: seconds, None without data.
         label: what is drawn, for those who cannot see it.
     """
-    hours = [None if value is None else value / 3600 for value in values]
-    top = max((value for value in hours if value is not None), default=0.0) * 1.1 or 1.0
+    axis = duration_axis(max((value for value in values if value is not None), default=0.0))
     step = _INNER / max(len(starts), 1)
     path, dots, drawing = "", "", False
-    for index, value in enumerate(hours):
+    for index, value in enumerate(values):
         if value is None:
             drawing = False
             continue
         x = _LEFT + (index + 0.5) * step
-        y = _TOP + (1 - value / top) * (_FLOOR - _TOP)
+        y = axis.at(value, _FLOOR, _TOP)
         path += f"{'L' if drawing else 'M'}{x:.1f} {y:.1f}"
         drawing = True
-        title = f"week of {_day(starts[index])}: {_hours(value)}"
+        title = f"week of {_day(starts[index])}: {show_duration(value)}"
         dots += f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{title}</title></circle>'
     drawn = f'<g class="weight"><path d="{path}"/>{dots}</g>' if path else ""
-    return _svg(label, _rules(top, _hours) + drawn + _dates(starts, step))
+    return _svg(label, _rules(axis) + drawn + _dates(starts, step))
 
 
 def _svg(label: str, content: str) -> str:
     return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{content}</svg>'
 
 
-def _rules(top: float, shown: Callable[[float], str]) -> str:
+def _rules(axis: Axis) -> str:
     drawn = ""
-    for share in (0.0, 0.5, 1.0):
-        y = _TOP + (1 - share) * (_FLOOR - _TOP)
-        text = shown(share * top)
+    for tick in axis.ticks:
+        y = axis.at(tick, _FLOOR, _TOP)
         drawn += (
             f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
+            f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{axis.show(tick)}</text>'
         )
     return drawn
 
@@ -99,20 +98,5 @@ def _dates(starts: Sequence[float], step: float) -> str:
     )
 
 
-def _ceiling(most: int) -> int:
-    """The next even number, so that the middle of the axis is a whole one."""
-    return max(2, 2 * math.ceil(most / 2))
-
-
-def _count(value: float) -> str:
-    return f"{value:g}"
-
-
 def _day(start: float) -> str:
     return datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%d")
-
-
-def _hours(value: float) -> str:
-    if value >= 48:
-        return f"{value / 24:.3g} d"
-    return f"{value:.3g} h" if value >= 1 or not value else f"{60 * value:.3g} min"

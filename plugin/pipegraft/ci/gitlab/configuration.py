@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from pipegraft.core.errors import EditRefused, Place
+from pipegraft.text.limits import refuse_deep
 
 __all__ = [
     "Document",
@@ -97,8 +98,9 @@ def load(text: str, file: str) -> Document:
         EditRefused: it is not YAML, not a mapping, or has more documents than a header and a content.
     """
     try:
+        refuse_deep(text)
         documents = list(yaml.load_all(text.removeprefix("\ufeff"), Loader=_Loader))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise _unreadable(error, file) from None
     index = 1 if len(documents) > 1 and _is_header(documents[0]) else 0
     extra = [other for other in documents[index + 1 :] if other is not None]

@@ -13,17 +13,16 @@ import jinja2
 
 from pipegraft import __version__
 from pipegraft.ci.gitlab.adapters.lint import verify
-from pipegraft.ci.gitlab.components import component_project
 from pipegraft.ci.gitlab.eject import eject
 from pipegraft.ci.gitlab.include_graft import MANIFEST
 from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.gitlab.manifest import RULES, RUNNER_VARIABLES, read_settings
+from pipegraft.ci.hooks import CiSystem, UsageExample
 from pipegraft.ci.model import Injection, InjectionRequest
 from pipegraft.ci.provision import provision
-from pipegraft.core.base import descriptions
 from pipegraft.core.errors import PluginError
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import CiSystem, UsageExample
+from pipegraft.core.model import keys_of
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.release import Source
 from pipegraft.core.stage import Stage
 
@@ -58,7 +57,6 @@ def pipegraft_ci_systems() -> Iterator[CiSystem]:
         source=read_source,
         pinned=_pinned,
         example=_example,
-        components=_components,
         verify=_verify,
     )
 
@@ -96,10 +94,6 @@ def read_source(variables: Mapping[str, str]) -> Source | None:
 def _pinned(_file: str, _text: str, read: Callable[[str], str | None]) -> str | None:
     settings = read_settings(read(MANIFEST))
     return None if settings is None else settings.source.ref or "copies"
-
-
-def _components(stages: Sequence[Stage]) -> Mapping[str, str]:
-    return component_project(stages, make_templates(stages), __version__)
 
 
 def _example(stage: Stage) -> UsageExample:
@@ -186,14 +180,14 @@ def _default_needs(stage: Stage, stages: Sequence[Stage]) -> list[dict[str, Any]
 def _setting(stage: Stage, name: str) -> _Input:
     """A stage's own input; all are text, since a job's variables are."""
     info = stage.inputs.model_fields[name]
-    key = info.key
+    key = keys_of(stage.inputs)[name]
     allowed = typing.get_args(info.annotation) if typing.get_origin(info.annotation) is typing.Literal else ()
     if info.annotation is bool:
         allowed = (True, False)
     return _Input(
         name=key,
-        description=descriptions(stage.inputs).get(name, "").strip(),
-        default=_written(stage.inputs().model_dump()[key]),
+        description=(info.description or "").strip(),
+        default=_written(stage.inputs().model_dump(mode="json")[key]),
         options=tuple(map(_written, allowed)) if len(allowed) <= _MOST_OPTIONS else (),
         variable=f"PIPEGRAFT_INPUT_{stage.name}_{key}".replace("-", "_").upper(),
         expanded=name in stage.inputs.ci_variables,

@@ -6,24 +6,24 @@ import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 
 from pipegraft import __version__
+from pipegraft.ci.hooks import CiSystem
 from pipegraft.ci.jenkins.grafts import literal, step_name
 from pipegraft.ci.jenkins.injection import eject, inject
 from pipegraft.ci.jenkins.library import library_version
-from pipegraft.ci.jenkins.when import CHANGES, TIMERS
-from pipegraft.ci.model import Injection, InjectionRequest
-from pipegraft.ci.provision import provision
-from pipegraft.core.base import descriptions
 from pipegraft.core.errors import PluginError
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import CiSystem
+from pipegraft.core.model import keys_of
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.release import Source
 from pipegraft.core.stage import Stage
 from pipegraft.text.groovy import parse
+
+if TYPE_CHECKING:  # a command imports only what it uses
+    from pipegraft.ci.model import Injection, InjectionRequest
 
 __all__ = ["make_library", "pipegraft_ci_systems", "read_source"]
 
@@ -35,12 +35,10 @@ _ARGUMENTS = {
     "agent": "label of the agent to run on; the workspace the pipeline has if absent, else any agent",
     "image": "container image to run in, through the Docker Pipeline plugin",
     "directory": "folder that holds delivery.yaml, relative to the workspace",
-    "packages": "what pip installs where the agent has no pipegraft, and from where; nothing if absent",
+    "packages": "what pip installs where the agent has no pipegraft",
     "credentials": "bindings of withCredentials, "
     "such as [string(credentialsId: 'iac', variable: 'PIPEGRAFT_IAC_TOKEN')]",
-    "branch": "the branch that is delivered; if absent, the primary one of a multibranch job, or that which "
-    "a plain job is configured to build",
-    "timers": "true to deliver also where a timer alone started the build",
+    "branch": "the branch that is delivered; the primary one, else main or master, if absent",
     "timeout": "minutes the stage may take, the wait for an agent included; 1440 if absent",
     "lock": "false to let builds deliver at the same time; git still lets the newest win",
 }
@@ -134,11 +132,9 @@ def make_library(stages: Sequence[Stage]) -> dict[str, str]:
     summaries = {step: stage.summary for step, stage in steps.items()}
     files = {
         "src/io/pipegraft/Stages.groovy": _render(
-            "stages.groovy", stages=table, arguments=list(_ARGUMENTS), changes=CHANGES, timers=TIMERS
+            "stages.groovy", stages=table, arguments=list(_ARGUMENTS), packages=f"pipegraft=={__version__}"
         ),
-        "vars/pipegraft.groovy": _render(
-            "pipegraft.groovy", provision=provision(__version__, "the arguments image and packages")
-        ),
+        "vars/pipegraft.groovy": _render("pipegraft.groovy"),
         "vars/pipegraft.txt": _render("pipegraft.txt", arguments=_ARGUMENTS, steps=summaries),
     }
     for step, stage in steps.items():
@@ -151,10 +147,10 @@ def make_library(stages: Sequence[Stage]) -> dict[str, str]:
 
 def _read_input(stage: Stage, name: str) -> _Input:
     info = stage.inputs.model_fields[name]
-    key = info.key
+    key = keys_of(stage.inputs)[name]
     return _Input(
         name=key,
-        description=descriptions(stage.inputs).get(name, "").strip(),
+        description=(info.description or "").strip(),
         default=_written(info.default),
         variable=f"PIPEGRAFT_INPUT_{stage.name}_{key}".replace("-", "_").upper(),
     )

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipegraft.ci.hooks import CI_SYSTEMS, CiSystem
 from pipegraft.ci.model import Injection
 from pipegraft.ci.patterns import fixed_folder, pattern_of
 from pipegraft.core.adapters.files import write_together
+from pipegraft.core.delivery_file import DELIVERY_FILE, read_text
 from pipegraft.core.errors import Place, UsageError
-from pipegraft.core.hookspecs import CI_SYSTEMS
-from pipegraft.core.manager import Plugins
-from pipegraft.core.plugin_values import CiSystem
-from pipegraft.core.project import DELIVERY_FILE, read_text
+from pipegraft.core.plugins import Plugins
 from pipegraft.core.stage import Requirement
 
 __all__ = ["CiFile", "Graft", "find_ci_file", "planned"]

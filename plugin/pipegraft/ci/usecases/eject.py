@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipegraft.ci.usecases.ci_files import Graft, find_ci_file, planned
-from pipegraft.core.manager import Plugins
+from pipegraft.core.plugins import Plugins
 
 __all__ = ["plan_ejection"]
 

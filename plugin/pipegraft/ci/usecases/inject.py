@@ -8,19 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipegraft import __version__
+from pipegraft.ci.hooks import CiSystem
 from pipegraft.ci.model import Injection, InjectionRequest, Mode, TemplateSource
 from pipegraft.ci.provision import check_packages
 from pipegraft.ci.usecases.ci_files import Graft, find_ci_file, planned
 from pipegraft.core.adapters.vcs_info import default_branch, ignored_files
 from pipegraft.core.delivery import Delivery, Gray
+from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import UsageError
-from pipegraft.core.hookspecs import STAGES
-from pipegraft.core.manager import Plugins
-from pipegraft.core.planning import make_plan
-from pipegraft.core.plugin_values import CiSystem
-from pipegraft.core.project import open_project
+from pipegraft.core.planning import every_stage, make_plan
+from pipegraft.core.plugins import Plugins
 
-__all__ = ["InjectOptions", "choose_source", "longest", "plan_injection"]
+__all__ = ["InjectOptions", "choose_source", "plan_injection"]
 
 
 _VERSION = f"v{__version__}"
@@ -107,7 +106,7 @@ def plan_injection(path: Path, plugins: Plugins, options: InjectOptions | None =
     wanted = options or InjectOptions()
     ci = find_ci_file(path, plugins, wanted.ci)
     project = open_project(ci.root, plugins)
-    stages = tuple(plugins.all(STAGES).values())
+    stages = every_stage(plugins)
     request = InjectionRequest(
         file=ci.name,
         text=ci.text(),
@@ -120,8 +119,7 @@ def plan_injection(path: Path, plugins: Plugins, options: InjectOptions | None =
         image=wanted.image,
         tags=wanted.tags,
         packages=_checked(wanted.packages),
-        branch=wanted.branch,
-        default_branch=default_branch(ci.root),
+        branch=wanted.branch or default_branch(ci.root),
         longest=longest(project.delivery),
         templates=ci.system.templates(stages),
         read=ci.read,

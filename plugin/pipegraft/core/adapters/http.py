@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import json
 import ssl
 import weakref
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -22,8 +21,10 @@ import httpx2
 from pipegraft import __version__
 from pipegraft.core.adapters.attempts import Again, Attempts, Patience, retry_after
 from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.adapters.connections import Connections
 from pipegraft.core.clock import Clock
 from pipegraft.core.errors import AccessDenied, OutsideError, Unreachable, UsageError
+from pipegraft.text.limits import load_json
 
 __all__ = [
     "LARGEST",
@@ -74,7 +75,7 @@ class Answer:
             Unreachable: it is no JSON: something else than the API answered.
         """
         try:
-            return json.loads(self.content)
+            return load_json(self.content)
         except ValueError as error:
             raise Unreachable(f"expected JSON from {self.url}, found something else: {error}") from None
 
@@ -110,6 +111,7 @@ class Http:
         self.clock = clock or SystemClock()
         self._untrusted = untrusted
         self._denied = denied
+        self._connections = Connections()
         self._own = dict(headers or {})
         if auth is not None:
             self._own["Authorization"] = basic(*auth)
@@ -128,6 +130,10 @@ class Http:
             ) from None
         self.close = weakref.finalize(self, self._client.close)
         """Closes the connections; done by itself when nobody holds this any more."""
+
+    def end(self) -> None:
+        """Wake every thread that waits for an answer; there are none from now on."""
+        self._connections.end()
 
     def __enter__(self) -> Self:
         return self
@@ -181,7 +187,13 @@ class Http:
             Again: there is no answer, or it breaks off while it is read.
             OutsideError: asking again will not help.
         """
-        asked = self._client.build_request(method, url, timeout=httpx2.Timeout(attempts.silence()), **request)
+        asked = self._client.build_request(
+            method,
+            url,
+            timeout=httpx2.Timeout(attempts.silence()),
+            extensions=self._connections.extensions,
+            **request,
+        )
         for _ in range(_MOST_REDIRECTS + 1):
             with self._translated():
                 answer = self._client.send(asked, stream=True)
@@ -219,7 +231,7 @@ class Http:
         Known are ``errors`` of registries (distribution-spec, error codes), and ``error`` and ``message``.
         """
         try:
-            said = json.loads(b"".join(_blocks(answer, _MOST_SAID)))
+            said = load_json(b"".join(_blocks(answer, _MOST_SAID)))
             if "errors" in said:
                 pairs = [f"{one.get('code', '')} {one.get('message', '')}".strip() for one in said["errors"]]
                 return f" ({'; '.join(pairs)})"
@@ -267,7 +279,7 @@ class Http:
         except httpx2.TransportError as error:
             refused = _cause(error, ssl.SSLCertVerificationError)
             if refused is not None:
-                raise Unreachable(
+                raise UsageError(
                     f"{self.name}: its certificate is not trusted: {refused}", fix=self._untrusted
                 ) from error
             if isinstance(error, httpx2.UnsupportedProtocol):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import Place, UsageError
-from pipegraft.core.fields import Invalid
+from pipegraft.core.faults import read_json
 from pipegraft.core.release import Release
 
 __all__ = ["RECORD", "FileReleaseStore"]
@@ -35,19 +35,23 @@ class FileReleaseStore:
         place = Place(str(self.path))
         try:
             content = self.path.read_bytes()
-            if self._last is None or self._last[0] != content:
-                self._last = content, Release.model_validate_json(content)
-            return self._last[1]
         except FileNotFoundError:
             raise UsageError("the release record does not exist", place=place, fix=_FIX) from None
-        except Invalid as error:
-            first = error.faults[0]
+        if self._last is None or self._last[0] != content:
+            self._last = content, self._parsed(content)
+        return self._last[1]
+
+    def _parsed(self, content: bytes) -> Release:
+        found = read_json(Release, content)
+        if found.known is None or found.faults:
+            first = found.faults[0]
             where = ".".join(map(str, first.route))
             raise UsageError(
                 f"expected a release record, found something else ({where or 'JSON'}: {first.message})",
-                place=place,
+                place=Place(str(self.path)),
                 fix="delete it and run image-build again",
-            ) from None
+            )
+        return found.known
 
     def save(self, release: Release) -> None:
         content = release.model_dump_json(indent=2).encode() + b"\n"

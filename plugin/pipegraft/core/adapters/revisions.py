@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
+from pipegraft.core.adapters.git_command import Finished, GitCommand
 from pipegraft.core.errors import UsageError
 
 __all__ = ["Revision"]
@@ -22,18 +22,18 @@ class Revision:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder
+        self._git = GitCommand(folder)
         self.name = name
-        found = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        if found.returncode:
-            inside = self._run("rev-parse", "--git-dir")
+        found = self._git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        if found.code:
+            inside = self._git.run("rev-parse", "--git-dir")
             raise UsageError(
                 f"expected a commit '{name}' of the repository at {folder}, found none"
-                if inside.returncode == 0
+                if inside.code == 0
                 else f"expected a git repository at {folder}, found: {_said(inside)}",
                 fix="name a commit, branch or tag; 'git log' lists commits",
             )
-        self.commit = found.stdout.decode().strip()
+        self.commit = found.text
 
     def read(self, path: str) -> str | None:
         """Text of a file, None if the commit has none.
@@ -44,27 +44,19 @@ class Revision:
         Raises:
             UsageError: it is not UTF-8.
         """
-        found = self._run("cat-file", "blob", f"{self.commit}:./{path}")
-        if found.returncode:
+        found = self._git.run("cat-file", "blob", f"{self.commit}:./{path}")
+        if found.code:
             return None
         try:
-            return found.stdout.decode()
+            return found.output.decode()
         except UnicodeDecodeError:
             raise UsageError(f"expected {self.name}:{path} to be text in UTF-8") from None
 
     def names(self, path: str) -> list[str]:
         """Names in a folder of the commit; none if there is no such folder."""
-        found = self._run("ls-tree", "--full-tree", "--name-only", "-z", f"{self.commit}:./{path}")
-        return [name for name in found.stdout.decode().split("\0") if name] if found.returncode == 0 else []
-
-    def _run(self, *words: str) -> subprocess.CompletedProcess[bytes]:
-        try:
-            return subprocess.run(["git", "-C", str(self._folder), *words], capture_output=True, check=False)
-        except FileNotFoundError:
-            raise UsageError(
-                "expected the program 'git', it is not on PATH", fix="install git 2.30 or newer"
-            ) from None
+        found = self._git.run("ls-tree", "--full-tree", "--name-only", "-z", f"{self.commit}:./{path}")
+        return [name for name in found.output.decode().split("\0") if name] if found.code == 0 else []
 
 
-def _said(done: subprocess.CompletedProcess[bytes]) -> str:
-    return done.stderr.decode("utf-8", "replace").strip()
+def _said(done: Finished) -> str:
+    return done.errors.strip()

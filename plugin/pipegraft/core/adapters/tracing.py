@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipegraft.core.errors import UsageError
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.progress import Event
 from pipegraft.core.release import Source
 from pipegraft.core.stage import Stage, StageContext

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipegraft.core.adapters.git_command import GitCommand, parse_batch
 from pipegraft.core.errors import UsageError
 from pipegraft.core.release import Source
-from pipegraft.iac.adapters.git.objects import parse_batch
 
 __all__ = ["SourceCommit", "SourceLog", "default_branch", "ignored_files", "read_source"]
 
@@ -26,7 +25,8 @@ def read_source(root: Path, number: str | None = None, recorded: Source | None =
     Raises:
         UsageError: not a git repository, without a commit, or a shallow clone, which cannot be counted.
     """
-    commit, shallow = _git(root, "rev-parse", "HEAD^{commit}", "--is-shallow-repository").split()
+    git = GitCommand(root)
+    commit, shallow = _ask(git, root, "rev-parse", "HEAD^{commit}", "--is-shallow-repository").split()
     if number is not None:
         if not number.isdecimal():
             raise UsageError(f"PIPEGRAFT_RELEASE_NUMBER: expected a whole number, found {number!r}")
@@ -38,14 +38,13 @@ def read_source(root: Path, number: str | None = None, recorded: Source | None =
             f"a shallow clone does not say which release is newer: {root}",
             fix="set PIPEGRAFT_RELEASE_NUMBER to a number that rises with every pipeline, or unshallow",
         )
-    return Source(commit=commit, number=int(_git(root, "rev-list", "--count", "HEAD")), pipeline="local")
+    return Source(commit=commit, number=int(_ask(git, root, "rev-list", "--count", "HEAD")), pipeline="local")
 
 
 def default_branch(root: Path) -> str:
     """The default branch of the remote ``origin`` as the last clone or fetch saw it; empty if nobody did."""
-    words = ["git", "-C", str(root), "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    return done.stdout.strip().removeprefix("origin/")
+    done = GitCommand(root).run("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
+    return done.text.strip().removeprefix("origin/")
 
 
 def ignored_files(root: Path, names: Sequence[str]) -> tuple[str, ...]:
@@ -57,9 +56,9 @@ def ignored_files(root: Path, names: Sequence[str]) -> tuple[str, ...]:
     """
     if not names:
         return ()
-    words = ["git", "-C", str(root), "check-ignore", "-z", "--stdin"]
-    done = subprocess.run(words, input="\0".join(names), capture_output=True, text=True, check=False)
-    return tuple(name for name in done.stdout.split("\0") if name)
+    asked = "\0".join(names).encode("utf-8", "surrogateescape")
+    done = GitCommand(root).run("check-ignore", "-z", "--stdin", stdin=asked)
+    return tuple(name for name in done.text.split("\0") if name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +86,15 @@ class SourceLog:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        done = self._run("rev-parse", "--git-dir")
-        self.exists = done.returncode == 0
+        self._git = GitCommand(root)
+        self.exists = self._git.run("rev-parse", "--git-dir").code == 0
 
     def commit(self, name: str) -> SourceCommit | None:
         """One commit, None if it is not here."""
         if not self._has(name):
             return None
-        done = self._run("log", "-1", "--format=%s%x00%an <%ae>%x00%ct%x00%G?%x00%GS", name)
-        subject, author, time, letter, signer = done.stdout.rstrip("\n").split("\0")
+        told = self._git.output("log", "-1", "--format=%s%x00%an <%ae>%x00%ct%x00%G?%x00%GS", name)
+        subject, author, time, letter, signer = told.split("\0")
         return SourceCommit(subject, author, float(time), (letter, signer))
 
     def leads_to(self, older: str, newer: str) -> bool | None:
@@ -112,17 +110,16 @@ class SourceLog:
         return self._is_ancestor(name, "HEAD")
 
     def _is_ancestor(self, older: str, newer: str) -> bool | None:
-        if self._run("merge-base", "--is-ancestor", older, newer).returncode == 0:
+        if self._git.run("merge-base", "--is-ancestor", older, newer).code == 0:
             return True
-        return None if self._run("rev-parse", "--is-shallow-repository").stdout.strip() == "true" else False
+        return None if self._git.run("rev-parse", "--is-shallow-repository").text == "true" else False
 
     def times(self, commits: Iterable[str]) -> Mapping[str, float]:
         """Committer times of those commits that are here, by one process."""
         asked = "".join(f"{name}\n" for name in dict.fromkeys(commits) if _NAME.fullmatch(name))
         if not (self.exists and asked):
             return {}
-        words = ["git", "-C", str(self._root), "cat-file", "--batch", "--buffer"]
-        output = subprocess.run(words, input=asked.encode(), capture_output=True, check=False).stdout
+        output = self._git.run("cat-file", "--batch", "--buffer", stdin=asked.encode()).output
         found: dict[str, float] = {}
         for name, kind, content in parse_batch(output):
             header = content.partition(b"\n\n")[0]
@@ -134,24 +131,20 @@ class SourceLog:
     def _has(self, name: str) -> bool:
         if not (self.exists and _NAME.fullmatch(name)):
             return False
-        return self._run("cat-file", "-e", f"{name}^{{commit}}").returncode == 0
-
-    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = ["git", "-C", str(self._root), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
+        return self._git.run("cat-file", "-e", f"{name}^{{commit}}").code == 0
 
 
 _NAME = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
-def _git(root: Path, *words: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
-    if done.returncode:
+def _ask(git: GitCommand, root: Path, name: str, *words: str) -> str:
+    done = git.run(name, *words)
+    if done.code:
         raise UsageError(
-            f"expected a git repository with a commit at {root}, found: {_first_line(done.stderr)}",
+            f"expected a git repository with a commit at {root}, found: {_first_line(done.errors)}",
             fix="run inside the source repository and commit first",
         )
-    return done.stdout.strip()
+    return done.text.strip()
 
 
 def _first_line(said: str) -> str:

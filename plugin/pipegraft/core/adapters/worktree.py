@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipegraft.core.adapters.git_command import Finished, GitCommand, git_environment
 from pipegraft.core.errors import OutsideError
 
 __all__ = ["create_repository", "origin_url", "source_files"]
@@ -25,8 +25,8 @@ _NOBODY = {
 def source_files(root: Path) -> list[str]:
     """Files of a folder that belong to its sources, relative to it: what git does not ignore, sorted."""
     done = _run(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    if done.returncode == 0:
-        return sorted(name for name in set(done.stdout.split("\0")) if name and (root / name).is_file())
+    if done.code == 0:
+        return sorted(name for name in set(done.text.split("\0")) if name and (root / name).is_file())
     found = []
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if name not in _NOT_OURS]
@@ -36,7 +36,7 @@ def source_files(root: Path) -> list[str]:
 
 def origin_url(root: Path) -> str:
     """URL of a repository's remote ``origin``, empty if it has none."""
-    return _run(root, "config", "remote.origin.url").stdout.strip()
+    return _run(root, "config", "remote.origin.url").text.strip()
 
 
 def create_repository(folder: Path, files: Mapping[str, str], branch: str, message: str) -> None:
@@ -72,14 +72,13 @@ def create_repository(folder: Path, files: Mapping[str, str], branch: str, messa
 
 def _git(folder: Path, *words: str) -> None:
     done = _run(folder, *words)
-    if done.returncode:
-        raise OutsideError(f"git {words[0]} failed: {done.stderr.strip()}")
+    if done.code:
+        raise OutsideError(f"git {words[0]} failed: {done.errors.strip()}")
 
 
-def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def _run(folder: Path, *words: str) -> Finished:
     """Git in a folder; who commits is asked of git itself, and is Pipegraft where it does not know."""
-    command = ["git", "-C", str(folder), *words]
-    env = dict(os.environ)
-    if words[0] == "commit" and _run(folder, "config", "user.email").returncode:
-        env = {**_NOBODY, **env}
-    return subprocess.run(command, capture_output=True, text=True, check=False, errors="replace", env=env)
+    git = GitCommand(folder)
+    if words[0] == "commit" and git.run("config", "user.email").code:
+        git.use({**_NOBODY, **git_environment(os.environ)})
+    return git.run(*words)

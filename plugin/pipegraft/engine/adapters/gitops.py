@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 
+from pydantic import Field
+
 from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Answer, Http
-from pipegraft.core.base import Declared
 from pipegraft.core.errors import OutsideError, PipegraftError, Unreachable, UsageError
-from pipegraft.core.fields import Field, model_validator
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import GitOpsEnginePlugin
+from pipegraft.core.model import Breach, Model, rule
+from pipegraft.core.plugins import hookimpl
 from pipegraft.engine.verdict import verdict
+from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 
 __all__ = ["EmbeddedEngine", "EmbeddedOptions", "pipegraft_gitops_engines"]
@@ -25,7 +26,7 @@ _TIMEOUT = 5.0
 """Seconds an answer may take; the engine answers from memory."""
 
 
-class EmbeddedOptions(Declared):
+class EmbeddedOptions(Model):
     """Keys of `gate:` for the embedded engine."""
 
     application: str = Field(min_length=1)
@@ -35,10 +36,10 @@ class EmbeddedOptions(Declared):
     state: str | None = None
     """Its state folder, relative to `delivery.yaml`, which says where it listens."""
 
-    @model_validator
-    def _one_address(self) -> None:
+    @rule
+    def _one_address(self) -> Iterator[Breach]:
         if (self.url is None) == (self.state is None):
-            raise ValueError("expected either 'url' or 'state' to say where the engine is")
+            yield Breach("expected either 'url' or 'state' to say where the engine is")
 
 
 class EmbeddedEngine:
@@ -54,7 +55,8 @@ class EmbeddedEngine:
         self._root = root
         self._seen = ""
 
-    def observe(self) -> Status:
+    def observe(self, *, anew: bool = False) -> Status:
+        del anew  # each look asks the engine itself
         answer = self._ask("GET", self._page)
         self._seen = answer.headers.get("ETag", "")
         found: Status = answer.json()

@@ -7,17 +7,19 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
+from prometheus_client.samples import Sample
+from pydantic import Field
+
 from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Http
-from pipegraft.core.base import Declared
 from pipegraft.core.errors import Unreachable
-from pipegraft.core.fields import Field, model_validator
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import MetricSourcePlugin
+from pipegraft.core.model import Breach, Model, rule
+from pipegraft.core.plugins import hookimpl
+from pipegraft.engine.adapters.proxy.metrics import samples_of
 from pipegraft.gray.counters import increase
+from pipegraft.gray.hooks import MetricSourcePlugin
 from pipegraft.gray.model.observation import ArmCounts, Histogram
 from pipegraft.gray.ports.metrics import Arms, MetricRequest
-from pipegraft.text.exposition import Sample, parse
 
 __all__ = ["EmbeddedSource", "Options", "pipegraft_metric_sources"]
 
@@ -30,7 +32,7 @@ Series = tuple[str, str, str, str]
 """Name of the metric, route, backend, and code or upper bound."""
 
 
-class Options(Declared):
+class Options(Model):
     """Keys of a metric with ``source: embedded``."""
 
     url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
@@ -42,10 +44,10 @@ class Options(Declared):
     timeout: float = Field(default=5.0, gt=0)
     """Seconds an answer may take."""
 
-    @model_validator
-    def _one_address(self) -> None:
+    @rule
+    def _one_address(self) -> Iterator[Breach]:
         if (self.url is None) == (self.state is None):
-            raise ValueError("expected either 'url' or 'state' to say where the counters are")
+            yield Breach("expected either 'url' or 'state' to say where the counters are")
 
 
 class EmbeddedSource:
@@ -88,7 +90,7 @@ class EmbeddedSource:
         url = self._url()
         patience = Patience(attempts=1, silence=self._options.timeout)
         with Http("metric source 'embedded'", patience=patience, proxies=False) as http:
-            return list(parse(http.ask("GET", url, what=f"asking {url}").text))
+            return samples_of(http.ask("GET", url, what=f"asking {url}").text)
 
     def _url(self) -> str:
         url = self._options.url

@@ -22,7 +22,7 @@ from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.adapters.http import Http
 from pipegraft.core.errors import Locked, Unreachable, UsageError
-from pipegraft.core.manager import Plugins
+from pipegraft.core.plugins import Plugins
 from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
 from pipegraft.engine.adapters.resources.machine import MachineResources
 from pipegraft.engine.adapters.runtime.kubernetes import ClusterObjects

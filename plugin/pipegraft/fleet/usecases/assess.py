@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 from pipegraft.ci.usecases.inject import InjectOptions
 from pipegraft.core.errors import PipegraftError
-from pipegraft.core.manager import Plugins
+from pipegraft.core.plugins import Plugins
 from pipegraft.core.progress import Event, Progress
 from pipegraft.fleet.model import ForgeProject
 from pipegraft.fleet.usecases.edits import Edit, Editor, Reader, injecting
 from pipegraft.fleet.waves import leave_out
-from pipegraft.iac.adapters.git.clone import clone_newest
+from pipegraft.iac.adapters.git import clone_newest
 from pipegraft.maturity.stages import Assessment
 from pipegraft.maturity.usecases.assess import assess_folder, next_step
 

@@ -9,17 +9,16 @@ from fnmatch import fnmatchcase
 
 from pipegraft import __version__
 from pipegraft.appspec.environment_file import images_of, read_environment
+from pipegraft.ci.hooks import CI_SYSTEMS, CiSystem
 from pipegraft.ci.model import Injection, InjectionRequest
 from pipegraft.ci.patterns import pattern_of
-from pipegraft.ci.usecases.inject import InjectOptions, longest
+from pipegraft.ci.usecases.inject import InjectOptions
 from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery
+from pipegraft.core.delivery_file import DELIVERY_FILE
 from pipegraft.core.errors import UsageError
-from pipegraft.core.hookspecs import CI_SYSTEMS, STAGES
-from pipegraft.core.manager import Plugins
-from pipegraft.core.planning import make_plan
-from pipegraft.core.plugin_values import CiSystem
-from pipegraft.core.project import DELIVERY_FILE
+from pipegraft.core.planning import every_stage, make_plan
+from pipegraft.core.plugins import Plugins
 from pipegraft.fleet.model import ForgeProject
 from pipegraft.iac.ports.forge import ForgeFiles
 from pipegraft.text.yaml import Put, apply
@@ -83,7 +82,7 @@ Editor = Callable[[Reader], Edit]
 
 def injecting(plugins: Plugins, options: InjectOptions) -> Editor:
     """Graft delivery onto the pipeline, or bring the graft up to date."""
-    stages = tuple(plugins.all(STAGES).values())
+    stages = every_stage(plugins)
     templates = {system.name: system.templates(stages) for system in plugins.all(CI_SYSTEMS).values()}
 
     def edit(reader: Reader) -> Edit:
@@ -97,11 +96,10 @@ def injecting(plugins: Plugins, options: InjectOptions) -> Editor:
             raise UsageError(f"{reader.project.path} has no CI configuration", fix="add one first")
         system, file, text = found
         name = f"{reader.project.path}/{DELIVERY_FILE}"
-        parsed = parse_document(delivery, name, Delivery)
         request = InjectionRequest(
             file=file,
             text=text,
-            plan=make_plan(parsed, stages),
+            plan=make_plan(parse_document(delivery, name, Delivery), stages),
             source=options.source,
             ref=options.ref,
             version=f"v{__version__}",
@@ -109,10 +107,6 @@ def injecting(plugins: Plugins, options: InjectOptions) -> Editor:
             after=options.after,
             image=options.image,
             tags=options.tags,
-            packages=options.packages,
-            branch=options.branch,
-            default_branch=reader.project.branch,
-            longest=longest(parsed),
             templates=templates[system.name],
             read=reader.read,
             find=reader.find,

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pipegraft.ci.usecases.inject import InjectOptions
 from pipegraft.core.errors import OutsideError, PipegraftError
-from pipegraft.core.manager import Plugins
+from pipegraft.core.plugins import Plugins
 from pipegraft.core.progress import Event, Progress
 from pipegraft.fleet.model import ForgeProject, PipelineRun, Proposal
 from pipegraft.fleet.usecases.edits import Reader, injecting

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from pipegraft.core.errors import PipegraftError, UsageError
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import GitOpsEnginePlugin
+from pipegraft.core.plugins import hookimpl
 from pipegraft.gate.adapters.argocd_cluster import ClusterApplications
 from pipegraft.gate.adapters.argocd_options import ArgoCdOptions
 from pipegraft.gate.adapters.argocd_server import open_server
+from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 from pipegraft.gate.verdicts.argocd import APPLIED, applied, verdicts
 from pipegraft.kubernetes.adapters.cluster import open_cluster
@@ -25,26 +26,32 @@ Object = Mapping[str, Any]
 class Applications(Protocol):
     """How Argo CD is asked."""
 
-    def begin(self) -> None:
-        """A look begins: what happens from now on is news."""
+    def begin(self, *, anew: bool) -> None:
+        """A look begins: what happens from now on is news; `anew`: read everything again."""
 
-    def read(self, namespace: str) -> Mapping[Key, Object]:
-        """The Applications of a namespace, by namespace and name."""
+    def read(self, namespace: str | None) -> Mapping[Key, Object]:
+        """The Applications of a namespace, Argo CD's own if None, by namespace and name."""
 
-    def can_sync(self, application: Object) -> bool | None:
-        """Whether its sync windows are open now; None if that is not known."""
+    def ask(self, application: Object, *, hard: bool) -> None:
+        """Ask for a comparison now; `hard` forgets cached manifests, too."""
 
-    def refresh(self, application: Object, *, hard: bool) -> None:
-        """Ask for a comparison now."""
+    def is_answered(self, application: Object) -> bool:
+        """Whether this is what Argo CD found when it was asked, or later."""
 
-    def workloads(self, application: Object, applied: Sequence[Object]) -> Mapping[str, object]:
-        """``workloads``, ``owned`` and ``now`` of what an Application has applied."""
+    def evidence(self, application: Object, applied: Sequence[Object]) -> Mapping[str, object]:
+        """What is known beside the Application itself.
+
+        ``can-sync``, ``workloads``, ``owned``, ``tree`` and ``now`` of a status, each where it is to be had.
+
+        Arguments:
+            applied: entries of resources whose pods may tell something; empty: do not look at them.
+        """
 
     def wait(self, seconds: float) -> None:
         """Return when there may be news."""
 
-    def explain(self) -> Sequence[str]:
-        """What more is known of why."""
+    def explain(self, applications: Sequence[Object]) -> Sequence[str]:
+        """What more is known of why these are not well."""
 
 
 class ArgoCd:
@@ -60,50 +67,60 @@ class ArgoCd:
         self._options = options
         self._request = request
         self._applications = applications
-        self._asked: dict[Key, str] = {}
+        self._asked: set[Key] = set()
+        self._seen: list[Object] = []
 
-    def observe(self) -> Status:
-        self._applications.begin()
-        known = self._applications.read(self._options.namespace)
-        chosen = self._chosen(known)
-        entries = [self._entry(app) for app in chosen.values()]
-        if self._options.children:
-            seen = set(chosen)
-            entries += [self._entry(app, child=True) for app in self._below(chosen.values(), seen)]
+    def observe(self, *, anew: bool = False) -> Status:
+        self._applications.begin(anew=anew)
+        chosen, below = self._all()
+        self._seen = [*chosen, *below]
+        for app in below:
+            if _key(app) not in self._asked:
+                with suppress(PipegraftError):  # the next look tells what is wrong
+                    self._ask(app, hard=False)
+        entries = [
+            *(self._entry(app) for app in chosen),
+            *(self._entry(app, child=True) for app in below),
+        ]
         return {"applications": entries, "expected": self._options.expect or len(self._options.names)}
 
     def request_sync(self) -> None:
-        """Ask for those that are not well; once more, and without caches, for those that have not changed."""
-        for key, app in self._chosen(self._applications.read(self._options.namespace)).items():
-            status = app.get("status") or {}
-            before = self._asked.get(key)
-            now = str(
-                (status.get("sync") or {}).get("revision") or (status.get("sync") or {}).get("revisions")
-            )
-            if before is not None and before != now:
-                continue
-            self._applications.refresh(app, hard=before is not None)
-            self._asked[key] = now
+        """Ask for all that were not asked yet; again, and without caches, for those that are not well."""
+        chosen, below = self._all()
+        for app in [*chosen, *below]:
+            again = _key(app) in self._asked
+            if not (again and self._applications.is_answered(app) and _is_well(app)):
+                self._ask(app, hard=again)
 
     def wait(self, seconds: float) -> None:
         self._applications.wait(seconds)
 
     def explain(self) -> Sequence[str]:
         try:
-            return self._applications.explain()
+            return self._applications.explain([app for app in self._seen if not _is_well(app)])
         except PipegraftError as error:
             return (f"not to be had: {error.problem.message}",)
 
+    def _ask(self, app: Object, *, hard: bool) -> None:
+        self._asked.add(_key(app))
+        self._applications.ask(app, hard=hard)
+
+    def _all(self) -> tuple[list[Object], list[Object]]:
+        """Those that are named or selected, and those that they declare."""
+        chosen = self._chosen(self._applications.read(self._options.namespace))
+        seen = set(chosen)
+        below = list(self._below(chosen.values(), seen)) if self._options.children else []
+        return list(chosen.values()), below
+
     def _chosen(self, known: Mapping[Key, Object]) -> dict[Key, Object]:
         options = self._options
-        found: dict[Key, Object] = {}
+        mine = {key: app for key, app in known.items() if _is_in(app, options)}
+        found = {key: app for key, app in mine.items() if _is_selected(app, options)}
         for name in options.names:
-            found |= {key: app for key, app in known.items() if key[1] == name}
-            if not any(key[1] == name for key in found):
-                raise _unknown(name, options.namespace, [key[1] for key in known])
-        for key, app in known.items():
-            if _is_selected(app, options):
-                found[key] = app
+            named = {key: app for key, app in mine.items() if key[1] == name}
+            if not named:
+                raise _unknown(name, options, [key[1] for key in mine])
+            found |= named
         return found
 
     def _below(self, parents: Iterable[Object], seen: set[Key]) -> Iterator[Object]:
@@ -112,7 +129,7 @@ class ArgoCd:
             for item in (parent.get("status") or {}).get("resources") or ():
                 if item.get("kind") != "Application" or item.get("group") != "argoproj.io":
                     continue
-                key = (item.get("namespace") or self._options.namespace, item["name"])
+                key = (item.get("namespace") or parent["metadata"].get("namespace", ""), item["name"])
                 child = self._applications.read(key[0]).get(key)
                 if child is not None and key not in seen:
                     seen.add(key)
@@ -122,18 +139,25 @@ class ArgoCd:
     def _entry(self, app: Object, *, child: bool = False) -> Mapping[str, object]:
         entry: dict[str, object] = {
             "application": app,
+            "answered": _key(app) in self._asked and self._applications.is_answered(app),
             "repository": self._options.repository or self._request.repository or None,
             "branch": self._request.branch,
             "child": child,
         }
         if _is_well(app):
             return entry
-        if ((app.get("status") or {}).get("sync") or {}).get("status") == "OutOfSync":
-            entry["can-sync"] = self._applications.can_sync(app)
-        if self._options.workloads:
-            items = [item for item in applied(app) if item.get("kind") in APPLIED]
-            entry |= self._applications.workloads(app, items)
-        return entry
+        items = [item for item in applied(app) if item.get("kind") in APPLIED and item.get("name")]
+        return {**entry, **self._applications.evidence(app, items if self._options.workloads else [])}
+
+
+def _key(app: Object) -> Key:
+    return app["metadata"].get("namespace", ""), app["metadata"]["name"]
+
+
+def _is_in(app: Object, options: ArgoCdOptions) -> bool:
+    """Whether an Application is in the namespace and the project that are named."""
+    project = app["spec"].get("project") or "default"
+    return options.namespace in {None, _key(app)[0]} and options.project in {None, project}
 
 
 def _is_selected(app: Object, options: ArgoCdOptions) -> bool:
@@ -154,12 +178,14 @@ def _is_well(app: Object) -> bool:
     return synced and not moving and (status.get("health") or {}).get("status") == "Healthy"
 
 
-def _unknown(name: str, namespace: str, known: Sequence[str]) -> UsageError:
+def _unknown(name: str, options: ArgoCdOptions, known: Sequence[str]) -> UsageError:
     near = difflib.get_close_matches(name, known, 1)
     there = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(known)[:20]) or 'none'}"
+    place = f" in namespace '{options.namespace}'" if options.namespace else ""
+    project = f" of project '{options.project}'" if options.project else ""
     return UsageError(
-        f"Argo CD has no Application '{name}' in namespace '{namespace}'; {there}",
-        fix="check 'gate.application', 'gate.namespace' and the cluster that is asked",
+        f"Argo CD has no Application '{name}'{place}{project} that we may read; {there}",
+        fix="check 'gate.application', 'gate.namespace', 'gate.project' and the cluster that is asked",
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from pipegraft.core.base import Declared
-from pipegraft.core.fields import Field, model_validator
+from pydantic import Field
+
+from pipegraft.core.model import Breach, Model, rule
 from pipegraft.kubernetes.model import ClusterOptions
 
 __all__ = ["ArgoCdOptions"]
 
 
-class ArgoCdOptions(ClusterOptions, Declared):
+class ArgoCdOptions(ClusterOptions, Model):
     """Which Applications, and how they are asked for."""
 
     application: str | None = None
@@ -26,8 +27,10 @@ class ArgoCdOptions(ClusterOptions, Declared):
     """How many Applications there must be; needed with `selector` and `application-set`."""
     children: bool = False
     """Wait for the Applications that these declare, too (app of apps)."""
-    namespace: str = "argocd"
-    """Namespace of the Applications, for the Kubernetes API."""
+    namespace: str | None = None
+    """Namespace of the Applications; `argocd` for the Kubernetes API, the server's own one for `server`."""
+    project: str | None = None
+    """Project that the Applications must belong to."""
     repository: str | None = None
     """URL of the IaC repository as Argo CD knows it; `iac.repository` if absent."""
     workloads: bool = True
@@ -37,13 +40,13 @@ class ArgoCdOptions(ClusterOptions, Declared):
     ca: str | None = None
     """File with the certificate authority of `server`, relative to `delivery.yaml`."""
 
-    @model_validator
-    def _some_are_named(self) -> None:
+    @rule
+    def _some_are_named(self) -> Iterator[Breach]:
         open_ended = bool(self.selector) or self.application_set is not None
         if not (self.names or open_ended):
-            raise ValueError("expected 'application', 'applications', 'selector' or 'application-set'")
+            yield Breach("expected 'application', 'applications', 'selector' or 'application-set'")
         if open_ended and self.expect is None:
-            raise ValueError(
+            yield Breach(
                 "'selector' and 'application-set' need 'expect': how many Applications there must be"
             )
 

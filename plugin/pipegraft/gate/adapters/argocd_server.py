@@ -1,18 +1,20 @@
 """Argo CD's Applications by its own API: a stream of changes, and a poll in case it drops some.
 
-Source: argoproj/argo-cd, ``assets/swagger.json`` and ``server/application/broadcaster.go``, which drops
-events when a listener's buffer is full.
+Source: argoproj/argo-cd, ``assets/swagger.json`` and ``server/application``: a request to refresh is answered
+once the Application was compared; ``broadcaster.go`` drops events when a listener's buffer is full.
 """
 
 from __future__ import annotations
 
-import json
+import atexit
 import math
 import os
+import queue
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from pipegraft.core.adapters.attempts import Again, Attempts, Patience
 from pipegraft.core.adapters.http import Answer, Http, trusted
 from pipegraft.core.errors import AccessDenied, PipegraftError, Unreachable, UsageError
 from pipegraft.gate.adapters.argocd_options import ArgoCdOptions
+from pipegraft.text.limits import load_json
 
 __all__ = ["ServerApplications", "open_server"]
 
@@ -30,8 +33,16 @@ _SILENCE = 60.0
 """Seconds without a byte after which the stream counts as lost; Argo CD itself sends nothing in between."""
 _STREAM = Patience(attempts=1, deadline=math.inf, silence=_SILENCE)
 _TIMEOUT = 15.0
+_COMPARING = 60.0
+"""Seconds that one comparison may take."""
+_ASKING = 8
+"""Comparisons that are asked for at the same time."""
 _PAUSES = (0.2, 5.0)
+_TREE_AGE = 0.5
+"""Seconds for which what an Application consists of is not asked again."""
+_JOIN = 20.0
 _LOG_LINES = 10
+_MOST_EXPLAINED = 3
 _TOKEN = "ARGOCD_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 
 Key = tuple[str, str]
@@ -50,7 +61,9 @@ def open_server(options: ArgoCdOptions, root: Path) -> ServerApplications:
             f"expected the variable {_TOKEN} to hold a token for {options.server}",
             fix="make one with 'argocd account generate-token', and add it to the job's secret variables",
         )
-    return ServerApplications(options, str(root / options.ca) if options.ca else None, token)
+    applications = ServerApplications(options, str(root / options.ca) if options.ca else None, token)
+    atexit.register(applications.close)  # on every way out, before the interpreter ends under its threads
+    return applications
 
 
 class ServerApplications:
@@ -62,109 +75,165 @@ class ServerApplications:
 
     def __init__(self, options: ArgoCdOptions, ca: str | None, token: str) -> None:
         self._options = options
-        self._ca = ca
-        self._token = token
         self._server = str(options.server).rstrip("/")
+        try:
+            trust = trusted(Path(ca) if ca else None)
+        except OSError as error:
+            raise UsageError(f"'gate.ca' {ca} cannot be read: {error}") from None
+        self._http = Http(
+            f"Argo CD at {self._server}",
+            trust=trust,
+            headers={"Authorization": f"Bearer {token}"},
+            untrusted="set 'gate.ca' to a file with its certificate authority",
+        )
         self._news = threading.Event()
+        self._ended = threading.Event()
         self._lock = threading.Lock()
         self._known: dict[Key, Object] = {}
+        self._answers: dict[Key, int] = {}
+        self._asking: set[Key] = set()
+        self._questions: queue.SimpleQueue[tuple[Key, dict[str, str]] | None] = queue.SimpleQueue()
+        self._trees: dict[Key, tuple[float, Sequence[Object]]] = {}
+        self._threads: list[threading.Thread] = []
         self._polled: float | None = None
-        self._followed = False
-        self._refreshing: set[str] = set()
-        self._ended = threading.Event()
+        self._now: datetime | None = None
 
-    def begin(self) -> None:
+    def begin(self, *, anew: bool) -> None:
         self._news.clear()
+        if anew:
+            self._polled = None
 
-    def read(self, namespace: str) -> Mapping[Key, Object]:
+    def read(self, namespace: str | None) -> Mapping[Key, Object]:
         del namespace  # one server shows those of all its namespaces
         if self._polled is None or time.monotonic() - self._polled > _POLL:
             self._poll()
-        if not self._followed:
-            self._followed = True
-            threading.Thread(target=self._follow, name="argocd stream", daemon=True).start()
+        if not self._threads:
+            self._start(self._follow, "argocd stream")
         with self._lock:
             return dict(self._known)
 
-    def can_sync(self, application: Object) -> bool | None:
-        found = self._get(f"/api/v1/applications/{application['metadata']['name']}/syncwindows")
-        return found.get("canSync") if found.get("assignedWindows") else None
-
-    def refresh(self, application: Object, *, hard: bool) -> None:
-        """Argo CD answers once it has compared, so that is not waited for here."""
-        name = application["metadata"]["name"]
+    def ask(self, application: Object, *, hard: bool) -> None:
+        """Argo CD answers once it has compared, so other threads wait for that."""
+        key = _key(application)
         with self._lock:
-            if name in self._refreshing:
+            if key in self._asking:
                 return
-            self._refreshing.add(name)
-        how = "hard" if hard else "normal"
-        threading.Thread(target=self._refresh, args=(name, how), name=f"refresh {name}", daemon=True).start()
+            self._asking.add(key)
+            helpers = sum(thread.name == "argocd refresh" for thread in self._threads)
+        if helpers < min(_ASKING, len(self._asking)):
+            self._start(self._refresh, "argocd refresh")
+        self._questions.put((key, {**_place(application), "refresh": "hard" if hard else "normal"}))
 
-    def workloads(self, application: Object, applied: Sequence[Object]) -> Mapping[str, object]:
-        del application, applied  # its API tells health, which has what the pods say
-        return {}
+    def is_answered(self, application: Object) -> bool:
+        with self._lock:
+            answer = self._answers.get(_key(application))
+        return answer is not None and _version(application) >= answer
+
+    def evidence(self, application: Object, applied: Sequence[Object]) -> Mapping[str, object]:
+        found: dict[str, object] = {"tree": self._tree(application)} if applied else {}
+        if self._now:
+            found["now"] = self._now.isoformat()
+        if ((application.get("status") or {}).get("sync") or {}).get("status") == "OutOfSync":
+            windows = self._get(f"{_page(application)}/syncwindows", _place(application))
+            found["can-sync"] = windows.get("canSync") if windows.get("assignedWindows") else None
+        return found
 
     def wait(self, seconds: float) -> None:
         self._news.wait(seconds)
 
-    def explain(self) -> Sequence[str]:
+    def explain(self, applications: Sequence[Object]) -> Sequence[str]:
         """Unhealthy parts of the resource trees, with the logs of pods among them."""
         lines: list[str] = []
-        with self._lock:
-            apps = list(self._known.values())
-        unwell = [
-            app for app in apps if (app.get("status") or {}).get("health", {}).get("status") != "Healthy"
-        ]
-        for app in unwell[:3]:
+        for app in applications[:_MOST_EXPLAINED]:
             try:
-                lines += self._explained(app["metadata"]["name"])
+                lines += self._explained(app)
             except PipegraftError as error:
                 lines.append(f"not to be had: {error.problem.message}")
         return lines
 
     def close(self) -> None:
-        """Follow the stream no more."""
+        """End the threads and the connections."""
         self._ended.set()
+        self._http.end()
+        for _ in self._threads:
+            self._questions.put(None)
+        for thread in self._threads:
+            thread.join(_JOIN)
+        self._http.close()
 
-    def _explained(self, name: str) -> Sequence[str]:
+    def _start(self, what: Any, name: str) -> None:
+        thread = threading.Thread(target=what, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _explained(self, app: Object) -> Sequence[str]:
         lines = []
-        tree = self._get(f"/api/v1/applications/{name}/resource-tree")
-        for node in tree.get("nodes") or ():
+        for node in self._tree(app):
             health = node.get("health") or {}
             if health.get("status") in {None, "Healthy"}:
                 continue
             called = f"{node.get('kind')} {node.get('namespace', '')}/{node.get('name')}"
-            lines.append(f"{called} {health['status']}: {health.get('message', '')}")
+            lines.append(f"{called} {health['status']}: {health.get('message', '')}".removesuffix(": "))
             if node.get("kind") == "Pod":
                 where = {"namespace": node.get("namespace", ""), "podName": node["name"]}
-                asked = {**where, "tailLines": str(_LOG_LINES), "follow": "false"}
-                said = self._ask(f"/api/v1/applications/{name}/logs", asked).text
+                asked = {**_place(app), **where, "tailLines": str(_LOG_LINES), "follow": "false"}
+                said = self._request(f"{_page(app)}/logs", asked).text
                 lines += [f"    {line}" for line in _log_lines(said)]
         return lines
 
+    def _tree(self, app: Object) -> Sequence[Object]:
+        """What an Application consists of, with the health of each part, pods included."""
+        key, now = _key(app), time.monotonic()
+        read, tree = self._trees.get(key, (float("-inf"), ()))
+        if now - read > _TREE_AGE:
+            tree = self._get(f"{_page(app)}/resource-tree", _place(app)).get("nodes") or ()
+            self._trees[key] = (now, tree)
+        return tree
+
     def _poll(self) -> None:
         options = self._options
-        selector = ",".join(f"{key}={value}" for key, value in options.selector.items())
-        if options.names and not selector and options.application_set is None and not options.children:
-            items = [self._get(f"/api/v1/applications/{name}") for name in options.names]
+        if options.names and not options.selector and not options.application_set and not options.children:
+            found = [self._named(name) for name in options.names]
+            items = self._listed() if None in found else found
         else:
-            asked = {"selector": selector} if selector and not options.names else {}
-            items = self._get("/api/v1/applications", asked).get("items") or []
+            items = self._listed()
         with self._lock:
-            self._known = {_key(app): _named(app) for app in items}
+            self._known = {_key(app): _typed(app) for app in items}
             self._polled = time.monotonic()
+
+    def _named(self, name: str) -> Any:
+        """An Application; who may list finds out that there is none of that name, which is 403, too."""
+        options = self._options
+        asked = {"appNamespace": options.namespace, "project": options.project}
+        try:
+            return self._get(f"/api/v1/applications/{name}", {key: it for key, it in asked.items() if it})
+        except (AccessDenied, UsageError) as error:
+            try:
+                known = [app for app in self._listed() if app["metadata"]["name"] == name]
+            except PipegraftError:
+                raise error from None
+            if known:
+                raise
+            return None
+
+    def _listed(self) -> list[Any]:
+        options = self._options
+        selector = ",".join(f"{key}={value}" for key, value in options.selector.items())
+        asked = {"selector": selector} if selector and not options.names and not options.children else {}
+        return self._get("/api/v1/applications", asked).get("items") or []
 
     def _follow(self) -> None:
         """Follow the stream until `close`."""
-        pause = _PAUSES[0]
-        asked = {"name": self._options.names[0]} if len(self._options.names) == 1 else {}
+        options, pause = self._options, _PAUSES[0]
+        alone = len(options.names) == 1 and not options.children
+        asked = {"name": options.names[0], "appNamespace": options.namespace or ""} if alone else {}
         while not self._ended.is_set():
             try:
                 with self._http.stream(
                     Attempts(_STREAM, self._http.clock, "following applications"),
                     "GET",
                     f"{self._server}/api/v1/stream/applications",
-                    params=asked if not self._options.children else {},
+                    params={key: it for key, it in asked.items() if it},
                 ) as answer:
                     self._http.require(answer, (200,))
                     for line in answer.iter_lines():
@@ -176,10 +245,10 @@ class ServerApplications:
             pause = min(pause * 2, _PAUSES[1])
 
     def _take(self, line: str) -> None:
-        event = json.loads(line.removeprefix("data:")).get("result") if line.strip() else None
+        event = load_json(line.removeprefix("data:")).get("result") if line.strip() else None
         if not event or not event.get("application"):
             return
-        app = _named(event["application"])
+        app = _typed(event["application"])
         with self._lock:
             if event.get("type") == "DELETED":
                 self._known.pop(_key(app), None)
@@ -187,22 +256,32 @@ class ServerApplications:
                 self._known[_key(app)] = app
         self._news.set()
 
-    def _refresh(self, name: str, how: str) -> None:
-        try:
-            app = _named(self._get(f"/api/v1/applications/{name}", {"refresh": how}, patience=60.0))
-            with self._lock:
-                self._known[_key(app)] = app
-        except PipegraftError:
-            pass  # it was a request only; the poll tells what is wrong
-        finally:
-            with self._lock:
-                self._refreshing.discard(name)
-            self._news.set()
+    def _refresh(self) -> None:
+        """Ask the questions, one after the other."""
+        while not self._ended.is_set():
+            question = self._questions.get()
+            if question is None:
+                return
+            key, asked = question
+            try:
+                app = _typed(self._get(f"/api/v1/applications/{key[1]}", asked, patience=_COMPARING))
+                with self._lock:
+                    self._answers[key] = _version(app)
+                    if _version(app) >= _version(self._known.get(key, {})):
+                        self._known[key] = app
+            except PipegraftError:
+                pass  # it was a request only; the poll tells what is wrong
+            finally:
+                with self._lock:
+                    self._asking.discard(key)
+                self._news.set()
 
     def _get(self, path: str, asked: Mapping[str, str] | None = None, patience: float = _TIMEOUT) -> Any:
-        return self._ask(path, asked, patience).json()
+        return self._request(path, asked, patience).json()
 
-    def _ask(self, path: str, asked: Mapping[str, str] | None = None, patience: float = _TIMEOUT) -> Answer:
+    def _request(
+        self, path: str, asked: Mapping[str, str] | None = None, patience: float = _TIMEOUT
+    ) -> Answer:
         attempts = Attempts(
             Patience(attempts=1, silence=patience), self._http.clock, f"{self._http.name}: GET {path}"
         )
@@ -211,26 +290,15 @@ class ServerApplications:
         )
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise _refusal(answer, self._server)
+        if answer.headers.get("Date"):
+            self._now = parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
         return answer
-
-    @cached_property
-    def _http(self) -> Http:
-        try:
-            trust = trusted(Path(self._ca) if self._ca else None)
-        except OSError as error:
-            raise UsageError(f"'gate.ca' {self._ca} cannot be read: {error}") from None
-        return Http(
-            f"Argo CD at {self._server}",
-            trust=trust,
-            headers={"Authorization": f"Bearer {self._token}"},
-            untrusted="name its authority in 'gate.ca'",
-        )
 
 
 def _refusal(answer: Answer, server: str) -> PipegraftError:
     """What went wrong; Argo CD answers 403 for an Application that does not exist, too."""
     try:
-        body = json.loads(answer.content)
+        body = load_json(answer.content)
         said = str(body.get("error") or body.get("message"))
     except (ValueError, AttributeError):
         said = HTTPStatus(answer.status).phrase
@@ -250,7 +318,18 @@ def _key(app: Object) -> Key:
     return app["metadata"].get("namespace", ""), app["metadata"]["name"]
 
 
-def _named(app: Object) -> Object:
+def _page(app: Object) -> str:
+    return f"/api/v1/applications/{app['metadata']['name']}"
+
+
+def _place(app: Object) -> dict[str, str]:
+    """What makes a name the one Application that is meant."""
+    metadata, project = app["metadata"], app["spec"].get("project")
+    asked = {"appNamespace": metadata.get("namespace"), "project": project}
+    return {key: value for key, value in asked.items() if value}
+
+
+def _typed(app: Object) -> Object:
     return {"kind": "Application", **app}
 
 
@@ -264,7 +343,7 @@ def _log_lines(text: str) -> Sequence[str]:
     lines = []
     for line in text.splitlines():
         try:
-            lines.append(str(json.loads(line)["result"]["content"]))
+            lines.append(str(load_json(line)["result"]["content"]))
         except (ValueError, KeyError, TypeError):
             continue
     return lines[-_LOG_LINES:]

@@ -15,7 +15,9 @@ from pipegraft.kubernetes.adapters.watching import Key, Watched
 from pipegraft.kubernetes.kinds import (
     DAEMON_SET,
     DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
     JOB,
+    PERSISTENT_VOLUME_CLAIM,
     POD,
     REPLICA_SET,
     STATEFUL_SET,
@@ -26,6 +28,8 @@ __all__ = ["WORKLOADS", "ClusterReader", "Reference"]
 
 WORKLOADS = {kind.kind: kind for kind in (DEPLOYMENT, STATEFUL_SET, DAEMON_SET, JOB)}
 """Kinds whose pods tell how they are."""
+_BESIDE = {kind.kind: kind for kind in (HORIZONTAL_POD_AUTOSCALER, PERSISTENT_VOLUME_CLAIM)}
+"""Kinds that tell why something waits; who may not read them learns less."""
 _MOST_NAMESPACES = 20
 """Namespaces whose workloads are watched at most: each costs a few connections."""
 
@@ -49,13 +53,20 @@ class ClusterReader:
         self._cluster = cluster
         self._news = threading.Event()
         self._watched: dict[tuple[Kind, str], Watched] = {}
+        self._unread: set[tuple[Kind, str]] = set()
         self._namespaces: set[str] = set()
+        self._hidden: set[tuple[Kind, str]] = set()
         self._refused = ""
         self._looked_at: list[Object] = []
 
-    def begin(self) -> None:
-        """A look begins: what happens from now on is news."""
+    def begin(self, *, anew: bool = False) -> None:
+        """A look begins: what happens from now on is news.
+
+        Arguments:
+            anew: list what is read in this look again, whatever its watch has told.
+        """
         self._news.clear()
+        self._unread = set(self._watched) if anew else set()
         self._looked_at = []
 
     def wait(self, seconds: float) -> None:
@@ -64,7 +75,10 @@ class ClusterReader:
 
     def objects(self, kind: Kind, namespace: str) -> Mapping[Key, Object]:
         """The objects of a kind in a namespace; see `Watched.objects`."""
-        return self.watched(kind, namespace).objects()
+        watched, place = self.watched(kind, namespace), (kind, namespace)
+        anew = place in self._unread
+        self._unread.discard(place)
+        return watched.objects(anew=anew)
 
     def watched(self, kind: Kind, namespace: str) -> Watched:
         """The watch of a kind in a namespace."""
@@ -128,13 +142,24 @@ class ClusterReader:
     ) -> Iterator[Object]:
         here = {(label, value) for namespace, label, value in labels if namespace == space}
         named = {one.kind for one in wanted if one.namespace == space}
-        for kind in WORKLOADS.values():
-            if not here and kind.kind not in named:
+        for kind in (WORKLOADS | _BESIDE).values():
+            if kind.kind not in named and (not here or kind.kind in _BESIDE):
                 continue
-            for item in self.objects(kind, space).values():
+            for item in self._readable(kind, space):
                 mine = (item["metadata"].get("labels") or {}).items()
                 if Reference(kind.kind, space, item["metadata"]["name"]) in wanted or here & set(mine):
                     yield item
+
+    def _readable(self, kind: Kind, space: str) -> Iterable[Object]:
+        if (kind, space) in self._hidden:
+            return ()
+        try:
+            return self.objects(kind, space).values()
+        except AccessDenied:
+            if kind.kind in WORKLOADS:
+                raise
+            self._hidden.add((kind, space))
+            return ()
 
     def _owned(self, spaces: Iterable[str], objects: Sequence[Object]) -> Iterator[Object]:
         """ReplicaSets and pods that belong to the workloads."""

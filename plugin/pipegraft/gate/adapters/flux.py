@@ -6,13 +6,16 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pipegraft.core.errors import UsageError
-from pipegraft.core.fields import Field, model_validator
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import GitOpsEnginePlugin
+from pydantic import Field
+
+from pipegraft.core.errors import AccessDenied, UsageError
+from pipegraft.core.model import Breach, rule
+from pipegraft.core.plugins import hookimpl
 from pipegraft.gate.adapters.cluster_reader import WORKLOADS, ClusterReader, Reference
+from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
-from pipegraft.gate.verdicts.flux import verdicts
+from pipegraft.gate.verdicts.conditions import condition, name_of
+from pipegraft.gate.verdicts.flux import REQUESTED, is_answered, is_younger, verdicts
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
 from pipegraft.kubernetes.kinds import Kind
 from pipegraft.kubernetes.model import ClusterOptions
@@ -22,8 +25,8 @@ __all__ = ["Flux", "FluxOptions", "pipegraft_gitops_engines"]
 KUSTOMIZATION = Kind("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations")
 GIT_REPOSITORY = Kind("source.toolkit.fluxcd.io", "v1", "GitRepository", "gitrepositories")
 HELM_RELEASE = Kind("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases")
-REQUESTED = "reconcile.fluxcd.io/requestedAt"
-"""Annotation that asks a controller to look now; any new value will do."""
+_TELLING = {"Ready", "Stalled", "Remediated", "TestSuccess"}
+"""Conditions by which an object says that it failed."""
 _HELM_LABEL = "helm.toolkit.fluxcd.io/name"
 """Label that helm-controller puts on everything of a release."""
 
@@ -51,12 +54,12 @@ class FluxOptions(ClusterOptions):
     workloads: bool = True
     """Look at workloads and pods, where they may be read."""
 
-    @model_validator
-    def _some_are_named(self) -> None:
+    @rule
+    def _some_are_named(self) -> Iterator[Breach]:
         if not (self.names or self.selector):
-            raise ValueError("expected 'kustomization', 'kustomizations' or 'selector'")
+            yield Breach("expected 'kustomization', 'kustomizations' or 'selector'")
         if self.selector and self.expect is None:
-            raise ValueError("'selector' needs 'expect': how many Kustomizations there must be")
+            yield Breach("'selector' needs 'expect': how many Kustomizations there must be")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,9 +81,13 @@ class Flux:
         self._request = request
         self._cluster = cluster
         self._reader = ClusterReader(cluster)
+        self._asked: dict[str, str] = {}
+        self._refused: set[str] = set()
+        self._began: str | None = None
 
-    def observe(self) -> Status:
-        self._reader.begin()
+    def observe(self, *, anew: bool = False) -> Status:
+        self._reader.begin(anew=anew)
+        self._began = self._began or self._now()
         chosen = self._chosen()
         entries = [self._entry(item) for item in chosen.values()]
         if self._options.children:
@@ -90,15 +97,45 @@ class Flux:
 
     def request_sync(self) -> None:
         """Ask the sources to fetch; what they feed follows by itself."""
-        asked = {"metadata": {"annotations": {REQUESTED: self._cluster.now().isoformat()}}}
-        for namespace, name in {self._source_key(item) for item in self._chosen().values()}:
-            self._cluster.merge(GIT_REPOSITORY, name, asked, namespace)
+        self._began = self._began or self._now()
+        for key in {self._source_key(item) for item in self._chosen().values()}:
+            self._ask(GIT_REPOSITORY, *key)
 
     def wait(self, seconds: float) -> None:
         self._reader.wait(seconds)
 
     def explain(self) -> Sequence[str]:
         return self._reader.explain()
+
+    def _now(self) -> str:
+        return self._cluster.now().isoformat()
+
+    def _ask(self, kind: Kind, namespace: str, name: str) -> None:
+        """Ask for a look, and remember by which word it will be answered."""
+        word = self._now()
+        wanted = {"metadata": {"annotations": {REQUESTED: word}}}
+        changed = self._cluster.merge(kind, name, wanted, namespace)
+        self._asked[name_of(changed)] = word
+        self._reader.watched(kind, namespace).take(changed)
+
+    def _ask_what_failed_before(self, source: Object, items: Iterable[tuple[Kind, Object]]) -> None:
+        """Ask those for a new attempt that failed before we came, once their source has nothing new."""
+        if not is_answered(source, self._asked):
+            return
+        for kind, item in items:
+            failed = [entry for entry in _failures(item) if not is_younger(entry, self._began or "")]
+            if failed and _has_nothing_new(item, source):
+                self._ask_once(kind, item)
+
+    def _ask_once(self, kind: Kind, item: Object) -> None:
+        """Ask, where that was not done yet and we may."""
+        name = name_of(item)
+        if name in self._asked or name in self._refused:
+            return
+        try:
+            self._ask(kind, item["metadata"]["namespace"], item["metadata"]["name"])
+        except AccessDenied:
+            self._refused.add(name)
 
     def _chosen(self) -> dict[Key, Object]:
         known = self._reader.objects(KUSTOMIZATION, self._options.namespace)
@@ -137,11 +174,15 @@ class Flux:
                 f"Kustomization {item['metadata']['name']} has the source GitRepository {'/'.join(key)},"
                 " which does not exist"
             )
+        if child:
+            self._ask_once(GIT_REPOSITORY, source)
         declared = list(_inventory(item))
         keys = [one for kind, one in declared if kind == HELM_RELEASE.kind]
         releases = [
             release for one in keys if (release := self._reader.objects(HELM_RELEASE, one[0]).get(one))
         ]
+        looked = [(KUSTOMIZATION, item), *((HELM_RELEASE, release) for release in releases)]
+        self._ask_what_failed_before(source, looked)
         entry: dict[str, object] = {
             "source": source,
             "kustomization": item,
@@ -149,7 +190,10 @@ class Flux:
             "repository": self._options.repository or self._request.repository or None,
             "branch": self._request.branch,
             "child": child,
-            "now": self._cluster.now().isoformat(),
+            "asked": dict(self._asked),
+            "refused": sorted(self._refused),
+            "began": self._began,
+            "now": self._now(),
         }
         if self._options.workloads:
             entry |= self._reader.workloads(
@@ -167,6 +211,26 @@ class Flux:
                 " the gate follows commits, so it needs a GitRepository"
             )
         return reference.get("namespace") or item["metadata"]["namespace"], reference["name"]
+
+
+def _failures(item: Object) -> Iterator[Mapping[str, Any]]:
+    """Conditions that say that something went wrong."""
+    for entry in (item.get("status") or {}).get("conditions") or ():
+        bad = "True" if entry.get("type") in {"Stalled", "Remediated"} else "False"
+        if entry.get("type") in _TELLING and entry.get("status") == bad:
+            yield entry
+
+
+def _has_nothing_new(item: Object, source: Object) -> bool:
+    """Whether an object works on what its source has now, so that it does nothing until its next interval."""
+    if item["kind"] != KUSTOMIZATION.kind:
+        return True
+    revision = ((source.get("status") or {}).get("artifact") or {}).get("revision")
+    status = item.get("status") or {}
+    doing = condition(item, "Reconciling")
+    return bool(revision) and (
+        status.get("lastAttemptedRevision") == revision or str(revision) in str(doing.get("message"))
+    )
 
 
 def _source_kind(item: Object) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pydantic import Field
+
 from pipegraft.core.errors import UsageError
-from pipegraft.core.fields import Field, model_validator
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import GitOpsEnginePlugin
+from pipegraft.core.model import Breach, rule
+from pipegraft.core.plugins import hookimpl
 from pipegraft.gate.adapters.cluster_reader import WORKLOADS, ClusterReader, Reference
+from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 from pipegraft.gate.verdicts.kubevela import verdicts
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
@@ -35,10 +37,10 @@ class KubeVelaOptions(ClusterOptions):
     workloads: bool = True
     """Look at workloads and pods, where they may be read."""
 
-    @model_validator
-    def _some_are_named(self) -> None:
+    @rule
+    def _some_are_named(self) -> Iterator[Breach]:
         if not self.names:
-            raise ValueError("expected 'application' or 'applications'")
+            yield Breach("expected 'application' or 'applications'")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,8 +60,8 @@ class KubeVela:
         self._options = options
         self._reader = ClusterReader(cluster)
 
-    def observe(self) -> Status:
-        self._reader.begin()
+    def observe(self, *, anew: bool = False) -> Status:
+        self._reader.begin(anew=anew)
         known = self._reader.objects(APPLICATION, self._options.namespace)
         entries = []
         for name in self._options.names:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pipegraft.core.fields import Field, model_validator
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import GitOpsEnginePlugin
+from pydantic import Field
+
+from pipegraft.core.model import Breach, rule
+from pipegraft.core.plugins import hookimpl
 from pipegraft.gate.adapters.cluster_reader import WORKLOADS, ClusterReader, Reference
+from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 from pipegraft.gate.verdicts.conditions import name_of
 from pipegraft.gate.verdicts.workloads import verdict
@@ -29,16 +31,16 @@ class WorkloadsOptions(ClusterOptions):
     namespace: str = "default"
     """Their namespace."""
 
-    @model_validator
-    def _some_are_named(self) -> None:
+    @rule
+    def _some_are_named(self) -> Iterator[Breach]:
         if not (self.objects or self.selector):
-            raise ValueError("expected 'objects' or 'selector'")
+            yield Breach("expected 'objects' or 'selector'")
         if self.selector and self.expect is None:
-            raise ValueError("'selector' needs 'expect': how many workloads there must be")
+            yield Breach("'selector' needs 'expect': how many workloads there must be")
         for text in self.objects:
             kind, _, name = text.partition("/")
             if kind not in WORKLOADS or not name:
-                raise ValueError(f"expected KIND/NAME with a kind of {', '.join(WORKLOADS)}, found '{text}'")
+                yield Breach(f"expected KIND/NAME with a kind of {', '.join(WORKLOADS)}, found '{text}'")
 
 
 class Workloads:
@@ -53,8 +55,8 @@ class Workloads:
         self._options = options
         self._reader = ClusterReader(cluster)
 
-    def observe(self) -> Status:
-        self._reader.begin()
+    def observe(self, *, anew: bool = False) -> Status:
+        self._reader.begin(anew=anew)
         options = self._options
         pairs = [text.split("/", 1) for text in options.objects]
         named = [Reference(kind, options.namespace, name) for kind, name in pairs]

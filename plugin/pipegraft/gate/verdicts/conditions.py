@@ -8,7 +8,7 @@ from typing import Any
 
 from pipegraft.gate.ports import State, Verdict
 
-__all__ = ["Object", "condition", "is_observed", "is_true", "name_of", "said", "time_of", "worst"]
+__all__ = ["Object", "condition", "is_about", "is_observed", "is_true", "name_of", "said", "time_of", "worst"]
 
 Object = Mapping[str, Any]
 """A Kubernetes object as its API answers it."""
@@ -33,6 +33,13 @@ def is_observed(item: Object) -> bool:
     """Whether the status is about the spec as it is now."""
     observed = item.get("status", {}).get("observedGeneration")
     return observed is not None and int(observed) >= int(item["metadata"].get("generation", 0))
+
+
+def is_about(item: Object, entry: Mapping[str, Any]) -> bool:
+    """Whether a condition is about the spec as it is now, which the whole status may lag behind."""
+    observed = entry.get("observedGeneration")
+    told = observed is not None and int(observed) >= int(item["metadata"].get("generation", 0))
+    return told or is_observed(item)
 
 
 def name_of(item: Object) -> str:

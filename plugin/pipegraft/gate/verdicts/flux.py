@@ -7,17 +7,18 @@ Kustomization keeps ``Reconciling=True`` and retries for ever, so generic readin
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from pipegraft.gate.ports import Resource, State, Status, Verdict
 from pipegraft.gate.verdicts import workloads
 from pipegraft.gate.verdicts.conditions import (
     Object,
     condition,
+    is_about,
     is_observed,
-    is_true,
     name_of,
     said,
     time_of,
@@ -26,11 +27,18 @@ from pipegraft.gate.verdicts.conditions import (
 from pipegraft.gate.verdicts.repositories import same_repository
 from pipegraft.gate.verdicts.several import several
 
-__all__ = ["verdict", "verdicts"]
+__all__ = ["REQUESTED", "is_answered", "is_younger", "verdict", "verdicts"]
 
+REQUESTED = "reconcile.fluxcd.io/requestedAt"
+"""Annotation that asks for a look; its value comes back as ``status.lastHandledReconcileAt``."""
 _KUSTOMIZATION_FAILURES = {"BuildFailed", "PruneFailed", "ReconciliationFailed", "HealthCheckFailed"}
+_UNFETCHED = "ArtifactFailed"
+"""Reason for what is wrong with the files: their path, which stays so, or how they were fetched."""
 _LASTING = timedelta(seconds=60)
-"""How long fetching must have failed before that is no hiccup."""
+"""How long fetching must have failed before that is no hiccup; so long waits, too, who may not ask."""
+_BLUR = timedelta(seconds=2)
+"""By how much two times of one cluster may differ that are of the same moment."""
+_REVISION = re.compile(r"revision \S*?([0-9a-f]{40,64})\b")
 
 _CHECKED = re.compile(r"health checks for revision \S*?([0-9a-f]{40,64})\b")
 """What kustomize-controller says while it waits for what it has applied."""
@@ -46,7 +54,9 @@ def verdict(status: Status, at_target: AtTarget) -> Verdict:
             what the Kustomization applied, None where they were not looked at; ``owned``: ReplicaSets and
             pods of the workloads; ``child``: whether another Kustomization declares this one, which then may
             be made from another repository; ``repository`` and ``branch`` of the IaC repository, None: any;
-            ``now``: the cluster's time, RFC 3339.
+            ``asked``: by name, the value of the annotation by which we asked each object to look,
+            ``refused``: names of those that we may not ask;
+            ``began`` and ``now``: the cluster's time, RFC 3339, when the wait began and now.
         at_target: whether a revision is the target or a descendant of it.
     """
     source: Object = status["source"]
@@ -56,7 +66,7 @@ def verdict(status: Status, at_target: AtTarget) -> Verdict:
             return foreign
     elif _foreign(source, status):
         at_target = bool  # any revision of another repository will do
-    found = [_source(source, status.get("now"), at_target)]
+    found = [_source(source, status, at_target)]
     if found[-1].state is State.SUCCEEDED and status.get("kustomization"):
         found.append(_kustomization(status["kustomization"], status, at_target))
         if found[-1].state is State.SUCCEEDED:
@@ -89,27 +99,85 @@ def _foreign(source: Object, status: Status) -> Verdict | None:
     return None
 
 
-def _source(source: Object, now: str | None, at_target: AtTarget) -> Verdict:
+def is_answered(item: Object, asked: Mapping[str, str]) -> bool:
+    """Whether an object has been looked at since we asked, or somebody else after us."""
+    ours = asked.get(name_of(item))
+    handled = (item.get("status") or {}).get("lastHandledReconcileAt")
+    if not (ours and handled):
+        return False
+    try:
+        return time_of(handled) >= time_of(ours)
+    except (ValueError, TypeError):  # any word will do for somebody else
+        return bool(handled == ours)
+
+
+def is_younger(entry: Mapping[str, Any], began: str) -> bool:
+    """Whether a condition has surely changed since; its times have whole seconds, and so has the server's."""
+    return time_of(entry.get("lastTransitionTime")) >= time_of(began) + _BLUR
+
+
+def is_believed(item: Object, entry: Mapping[str, Any], status: Status) -> bool:
+    """Whether a condition is younger than our wait, or the answer to our request to look.
+
+    Where we may not ask, it is believed if it is about as young, or once nothing has changed it for a while.
+    """
+    began, now = status.get("began"), status.get("now")
+    if not began or not now or is_younger(entry, began):
+        return True
+    if name_of(item) in (status.get("asked") or {}):
+        return is_answered(item, status["asked"])
+    if name_of(item) not in (status.get("refused") or ()):
+        return False  # it is about to be asked
+    young = time_of(entry.get("lastTransitionTime")) >= time_of(began) - _BLUR
+    return young or time_of(now) - time_of(began) > _LASTING
+
+
+def _failure(item: Object, status: Status, *kinds: str) -> Mapping[str, Any]:
+    """The first of some conditions that is true, about this spec and believed; empty if there is none."""
+    for kind in kinds:
+        entry = condition(item, kind)
+        if entry.get("status") == "True" and is_about(item, entry) and is_believed(item, entry, status):
+            return entry
+    return {}
+
+
+def _source(source: Object, status: Status, at_target: AtTarget) -> Verdict:
     name = name_of(source)
     ready = condition(source, "Ready")
     if source["spec"].get("suspend"):
-        return Verdict(State.BLOCKED, f"{name} is suspended")
-    if is_true(source, "Stalled"):
-        return Verdict(State.FAILED, f"{name} is stalled: {said(condition(source, 'Stalled'))}")
-    if not is_observed(source):
-        return Verdict(State.PROGRESSING, f"{name} has changed and was not looked at since")
+        return Verdict(State.BLOCKED, f"{name} is suspended", (f"flux resume source git {_named(source)}",))
+    stalled = _failure(source, status, "Stalled")
+    if stalled:
+        return Verdict(State.FAILED, f"{name} is stalled: {said(stalled)}")
     failed = condition(source, "FetchFailed")
     if failed.get("status") == "True":
-        lasted = time_of(now) - time_of(failed.get("lastTransitionTime")) if now else timedelta()
-        state = State.FAILED if lasted > _LASTING else State.PROGRESSING
-        return Verdict(state, f"{name} cannot fetch: {said(failed)}")
+        lasting = _has_lasted(failed, status) and bool(_failure(source, status, "FetchFailed"))
+        state = State.FAILED if lasting else State.PROGRESSING
+        return Verdict(state, f"{name} cannot fetch: {said(failed)}", outside=lasting)
+    if not is_observed(source):
+        return Verdict(State.PROGRESSING, f"{name} has changed and was not looked at since", _told(ready))
     revision = _commit(((source.get("status") or {}).get("artifact") or {}).get("revision"))
     if ready.get("status") != "True" or not at_target(revision):
         seen = revision[:12] or "nothing"
-        return Verdict(
-            State.PROGRESSING, f"{name} has fetched {seen} so far", tuple(filter(None, [said(ready)]))
-        )
+        return Verdict(State.PROGRESSING, f"{name} has fetched {seen} so far", _told(ready))
     return Verdict(State.SUCCEEDED, f"{name} has fetched {revision[:12]}")
+
+
+def _has_lasted(entry: Mapping[str, Any], status: Status) -> bool:
+    """Whether a failure has lasted while we were looking."""
+    if not status.get("now"):
+        return False
+    since = max(time_of(entry.get("lastTransitionTime")), time_of(status.get("began")))
+    return time_of(status["now"]) - since > _LASTING
+
+
+def _told(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(filter(None, [said(entry)]))
+
+
+def _named(item: Object) -> str:
+    """What the command line calls an object."""
+    return f"{item['metadata']['name']} -n {item['metadata'].get('namespace', 'default')}"
 
 
 def _kustomization(item: Object, all_of_it: Status, at_target: AtTarget) -> Verdict:
@@ -117,17 +185,18 @@ def _kustomization(item: Object, all_of_it: Status, at_target: AtTarget) -> Verd
     ready = condition(item, "Ready")
     status = item.get("status") or {}
     if item["spec"].get("suspend"):
-        return Verdict(State.BLOCKED, f"{name} is suspended")
-    if is_true(item, "Stalled"):
-        return Verdict(State.FAILED, f"{name} is stalled: {said(condition(item, 'Stalled'))}")
+        fix = f"flux resume kustomization {_named(item)}"
+        return Verdict(State.BLOCKED, f"{name} is suspended", (fix,))
+    stalled = _failure(item, all_of_it, "Stalled")
+    if stalled:
+        return Verdict(State.FAILED, f"{name} is stalled: {said(stalled)}")
+    failed = _failed_kustomization(item, all_of_it, at_target)
+    if failed:
+        return failed
     if not is_observed(item):
-        return Verdict(State.PROGRESSING, f"{name} has changed and was not looked at since")
+        return Verdict(State.PROGRESSING, f"{name} has changed and was not looked at since", _told(ready))
     if ready.get("status") == "True" and at_target(_commit(status.get("lastAppliedRevision"))):
         return Verdict(State.SUCCEEDED, f"{name} is applied")
-    attempted = _commit(status.get("lastAttemptedRevision"))
-    tried = bool(attempted) and at_target(attempted)
-    if ready.get("status") == "False" and ready.get("reason") in _KUSTOMIZATION_FAILURES and tried:
-        return Verdict(State.FAILED, f"{name}: {said(ready)}")
     applied = _commit(status.get("lastAppliedRevision"))[:12] or "nothing"
     doing = said(condition(item, "Reconciling")) or said(ready)
     found = Verdict(State.PROGRESSING, f"{name} has applied {applied} so far", tuple(filter(None, [doing])))
@@ -138,18 +207,42 @@ def _kustomization(item: Object, all_of_it: Status, at_target: AtTarget) -> Verd
     return found
 
 
+def _failed_kustomization(item: Object, all_of_it: Status, at_target: AtTarget) -> Verdict | None:
+    """What keeps the target from being applied, if the last attempt at it says so."""
+    ready, reconciling = condition(item, "Ready"), condition(item, "Reconciling")
+    if ready.get("status") != "False" or not is_about(item, ready):
+        return None
+    attempted = _commit((item.get("status") or {}).get("lastAttemptedRevision"))
+    doing = _REVISION.search(str(reconciling.get("message", "")))
+    tried = doing[1] if doing else attempted  # what could not be fetched was not attempted
+    if not (tried and at_target(tried)):
+        return None
+    found = Verdict(State.FAILED, f"{name_of(item)}: {said(ready)}")
+    if ready.get("reason") == _UNFETCHED and "not found" not in str(ready.get("message")):
+        lasting = _has_lasted(ready, all_of_it)
+        return found if lasting else replace(found, state=State.PROGRESSING)
+    if ready.get("reason") not in {*_KUSTOMIZATION_FAILURES, _UNFETCHED}:
+        return None
+    if is_believed(item, ready, all_of_it):
+        return found
+    return replace(
+        found, state=State.PROGRESSING, reason=f"waiting for a new attempt; before, {found.reason}"
+    )
+
+
 def _applied(status: Status) -> Verdict:
     """What the Kustomization applied; without `wait` or health checks its readiness says nothing of it."""
     kustomization: Object = status["kustomization"]
-    releases = [_helm_release(release) for release in status.get("helm-releases") or ()]
+    releases = [_helm_release(release, status) for release in status.get("helm-releases") or ()]
     bad = worst(releases, "")
     if bad.state is not State.SUCCEEDED:
         told = _workloads(status) if status.get("workloads") else bad
         return told if told.state is State.FAILED and bad.state is State.PROGRESSING else bad
     checked = kustomization["spec"].get("wait") or kustomization["spec"].get("healthChecks")
-    if checked or status.get("workloads") is None:
+    if status.get("workloads") is None or checked:
         how = "applied and healthy" if checked else "applied; its health was not asked for"
-        return Verdict(State.SUCCEEDED, f"{name_of(kustomization)} is {how}")
+        told = _workloads(status) if status.get("workloads") else Verdict(State.SUCCEEDED, "")
+        return replace(told, state=State.SUCCEEDED, reason=f"{name_of(kustomization)} is {how}", evidence=())
     return _workloads(status)
 
 
@@ -157,18 +250,20 @@ def _workloads(status: Status) -> Verdict:
     return workloads.health(status["workloads"], status.get("owned") or (), status.get("now"))
 
 
-def _helm_release(item: Object) -> Verdict:
+def _helm_release(item: Object, all_of_it: Status) -> Verdict:
     name = name_of(item)
     ready = condition(item, "Ready")
     if item["spec"].get("suspend"):
-        return Verdict(State.BLOCKED, f"{name} is suspended")
-    if not is_observed(item):
-        return Verdict(State.PROGRESSING, f"{name} has changed and was not looked at since")
+        return Verdict(State.BLOCKED, f"{name} is suspended", (f"flux resume helmrelease {_named(item)}",))
     for kind in ("Stalled", "Remediated"):
-        if is_true(item, kind):
-            return Verdict(State.FAILED, f"{name}: {kind}: {said(condition(item, kind))}")
+        entry = _failure(item, all_of_it, kind)
+        if entry:
+            again = f"flux reconcile helmrelease {_named(item)} --reset"
+            return Verdict(State.FAILED, f"{name}: {kind}: {said(entry)}", (f"to try again: {again}",))
+    if not is_observed(item):
+        return Verdict(State.PROGRESSING, f"{name} has changed and was not looked at since", _told(ready))
     tested = condition(item, "TestSuccess")
-    if tested.get("status") == "False":
+    if tested.get("status") == "False" and is_believed(item, tested, all_of_it):
         return Verdict(State.FAILED, f"{name}: its tests failed: {said(tested)}")
     if ready.get("status") == "True":
         return Verdict(State.SUCCEEDED, f"{name} is ready")

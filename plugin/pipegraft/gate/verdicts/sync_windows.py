@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pipegraft.core.base import parse_duration
+from pipegraft.core.model import parse_duration
 from pipegraft.gate.verdicts.conditions import Object
 
 __all__ = ["can_sync"]

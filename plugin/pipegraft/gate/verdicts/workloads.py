@@ -6,7 +6,7 @@ and DaemonSets never say that they failed: the pods do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,11 +15,20 @@ from pipegraft.gate.ports import Resource, State, Status, Verdict
 from pipegraft.gate.verdicts.conditions import Object, condition, is_observed, is_true, name_of, said, worst
 from pipegraft.gate.verdicts.pods import has_lasted, symptoms
 
-__all__ = ["REVISION", "health", "verdict"]
+__all__ = ["KINDS", "REVISION", "health", "verdict"]
 
 REVISION = f"{ANNOTATION}revision"
 """Annotation that says of which commit an object is."""
 
+KINDS = {
+    "Deployment",
+    "StatefulSet",
+    "DaemonSet",
+    "Job",
+    "HorizontalPodAutoscaler",
+    "PersistentVolumeClaim",
+}
+"""Kinds that `health` reads."""
 _TEMPLATE_REVISION = "deployment.kubernetes.io/revision"
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _REPLICA_FAILURE = timedelta(seconds=30)
@@ -61,13 +70,42 @@ def health(objects: Sequence[Object], owned: Sequence[Object], now: str | None =
         "DaemonSet": _daemon_set,
         "Job": _job,
         "Pod": _pod,
+        "PersistentVolumeClaim": _claim,
     }
     kept = [item for item in objects if item["kind"] in rules]
     found = [_with_pods(_lasting(rules[item["kind"]](item), item, now), item, owned, now) for item in kept]
-    rows = tuple(
-        Resource(name_of(item), one.state, one.reason) for item, one in zip(kept, found, strict=True)
-    )
-    return replace(worst(found, f"{len(found)} workloads are ready"), resources=rows)
+    scalers = [_autoscaler(item) for item in objects if item["kind"] == "HorizontalPodAutoscaler"]
+    rows = (Resource(name_of(item), one.state, one.reason) for item, one in zip(kept, found, strict=True))
+    told = worst(found, f"{len(found)} workloads are ready")
+    unwell = tuple(row.message for row in scalers if row.state is not State.SUCCEEDED)
+    images = tuple(image for item in kept for image in _images(item))
+    return replace(told, evidence=(*told.evidence, *unwell), resources=(*rows, *scalers), images=images)
+
+
+def _images(item: Object) -> Iterator[str]:
+    """Images of a workload's template."""
+    template = (item["spec"].get("template") or {}).get("spec") or {}
+    for key in ("initContainers", "containers"):
+        yield from (str(container.get("image", "")) for container in template.get(key) or ())
+
+
+def _claim(item: Object) -> Verdict:
+    """A claim that waits may do so for its first consumer, so only a lost one has failed."""
+    phase = (item.get("status") or {}).get("phase", "Pending")
+    if phase == "Lost":
+        return Verdict(State.FAILED, f"{name_of(item)} has lost its volume")
+    if phase == "Bound":
+        return Verdict(State.SUCCEEDED, f"{name_of(item)} is bound")
+    return Verdict(State.PROGRESSING, f"{name_of(item)} is not bound to a volume: {phase}")
+
+
+def _autoscaler(item: Object) -> Resource:
+    """What an autoscaler says; it delivers nothing, so that it decides nothing."""
+    for kind in ("AbleToScale", "ScalingActive"):
+        entry = condition(item, kind)
+        if entry.get("status") == "False" and entry.get("reason") != "ScalingDisabled":
+            return Resource(name_of(item), State.FAILED, f"{name_of(item)}: {said(entry)}")
+    return Resource(name_of(item), State.SUCCEEDED, "scales")
 
 
 def _lasting(found: Verdict, item: Object, now: str | None) -> Verdict:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipegraft.core.base import Name
+from pydantic import Field
+
 from pipegraft.core.errors import UsageError
-from pipegraft.core.fields import Field
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import TrafficRouterPlugin
+from pipegraft.core.model import Name
+from pipegraft.core.plugins import hookimpl
+from pipegraft.gray.hooks import ObservedRouter
 from pipegraft.gray.ports.rollout import RolloutSeen
 from pipegraft.gray.rollout_verdicts import argo_rollouts, flagger, kruise_rollout
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
@@ -143,6 +144,6 @@ _ROUTERS: Mapping[str, tuple[str, Callable[..., Any], Callable[..., Any]]] = {
 
 
 @hookimpl
-def pipegraft_traffic_routers() -> Iterable[TrafficRouterPlugin]:
+def pipegraft_traffic_routers() -> Iterable[ObservedRouter]:
     for name, (summary, observe, verdict) in _ROUTERS.items():
-        yield TrafficRouterPlugin(name, summary, options=RolloutOptions, observe=observe, verdict=verdict)
+        yield ObservedRouter(name, summary, options=RolloutOptions, observe=observe, verdict=verdict)

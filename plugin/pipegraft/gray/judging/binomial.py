@@ -12,22 +12,33 @@ ratio ever exceeds 1 / alpha with probability alpha at most, at whatever interva
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import exp, inf, log, log1p, sqrt
+from math import inf, sqrt
 from typing import Final
 
+from pipegraft.gray.judging.arithmetic import (
+    Number,
+    edge,
+    exp,
+    larger,
+    largest,
+    log,
+    log1p,
+    log_add,
+    log_mixture,
+    smaller,
+    where,
+)
 from pipegraft.gray.judging.hypotheses import (
     Constant,
     Following,
     Freak,
-    Gross,
     Onset,
+    Since,
     Storms,
     Story,
-    Wandering,
     weathers,
 )
 from pipegraft.gray.judging.readings import Draws
-from pipegraft.gray.judging.scores import edge, log_add, log_mixture
 
 __all__ = ["ShareBets"]
 
@@ -43,10 +54,18 @@ _FOLLOWING: Final = 0.1
 """Weights of those stories, and of the one that follows what was shown, in each mixture; the rest wander."""
 
 _GROSS: Final = 0.05
-"""Weight of the story in which gray is worse by many times, in the mixture of those that are."""
+_MARKED: Final = 0.1
+"""Weights of the stories in which gray is worse by any multiple since some time, many times or at least
+markedly, in the mixture of those in which it is worse."""
+
+_STORMY_GUILT: Final = 0.15
+"""Weight of the storms around a far higher rate of gray, in that mixture: an erratic version is bad, too."""
 
 _MANY: Final = 10.0
-"""The least multiple of stable's rate in that story."""
+_SOME: Final = 1.4
+_ANY_MULTIPLE: Final = 2.0
+_SOME_MULTIPLE: Final = 1.0
+"""The least multiples of stable's rate in those stories, and the deviations of their logarithms."""
 
 _APART: Final = 0.1
 """How far from the tolerated ratio, or from the margin, the story that follows stays, in logarithms."""
@@ -77,10 +96,13 @@ class ShareBets:
         tolerance: gray is worse if its rate is above ``1 + tolerance`` times stable's.
         margin: gray is good if its rate is below ``1 + margin`` times stable's.
         floor: a rate of gray up to this is good in any case; 0 for none.
+        follows: whether the floor is never more than about twice the rate that stable has shown so far.
         wander: how far one arm's rate drifts by itself, standard deviation of its logarithm.
     """
 
-    def __init__(self, tolerance: float, margin: float, floor: float, wander: float) -> None:
+    def __init__(
+        self, tolerance: float, margin: float, floor: float, wander: float, *, follows: bool = False
+    ) -> None:
         self._wander = wander
         self._tolerated = Freak(log1p(tolerance))
         self._at_margin = Constant(log1p(margin))
@@ -90,7 +112,8 @@ class ShareBets:
             (ratio, weight) for ratio, weight in (*_GOOD, (sqrt(1 + margin), _HALF_WAY)) if ratio < 1 + margin
         ]
         self._good = [Constant(log(ratio)) for ratio, _ in good]
-        self._gross = Gross(log(_MANY))
+        self._gross = Since(log(_MANY), _ANY_MULTIPLE)
+        self._marked = Since(log(_SOME * (1 + tolerance)), _SOME_MULTIPLE)
         self._worse_following = Following(log1p(tolerance) + _APART, inf)
         self._good_following = Following(-inf, log1p(margin) - _APART)
         self._equal_weather = weathers(0.0, wander)
@@ -98,11 +121,11 @@ class ShareBets:
         self._storms = Storms(wander) if wander else None
         self._worse_weights = _weights([weight for _, weight in _WORSE], len(self._worse_weather))
         self._good_weights = _weights([weight for _, weight in good], len(self._equal_weather))
-        self._floor = _FloorTest(floor) if floor else None
+        self._floor = _FloorTest(floor, follows=follows) if floor else None
         self._purse = _Purse()
-        self._intervals: list[tuple[float, float, float]] = []
+        self._intervals: list[tuple[Number, Number, Number]] = []
 
-    def see(self, draws: Draws, *, new_weight: bool = False) -> None:
+    def see(self, draws: Draws, *, new_weight: Number = False) -> None:
         """Take in one interval.
 
         Arguments:
@@ -111,14 +134,14 @@ class ShareBets:
         """
         if self._floor:
             self._floor.see(draws, new_weight=new_weight)
-        if not (draws.gray and draws.stable):
-            return  # one arm alone says nothing about the other
-        odds = log(draws.gray / draws.stable)
-        gray, stable = draws.gray_bad, draws.stable_bad
-        stake = self._stake(new_weight=new_weight)
+        both = (draws.gray > 0) & (draws.stable > 0)  # one arm alone says nothing about the other
+        odds = log(where(both, draws.gray, 1.0) / where(both, draws.stable, 1.0))
+        gray, stable = where(both, draws.gray_bad, 0.0), where(both, draws.stable_bad, 0.0)
+        stake = self._stake(new_weight=new_weight, data=both)
         for onset in self._worse:
             onset.see(odds, gray, stable, stake)
-        self._gross.see(odds, gray, stable, stake)
+        for since in (self._gross, self._marked):
+            since.see(odds, gray, stable, stake)
         for constant in (self._tolerated, self._at_margin, self._equal, *self._good):
             constant.see(odds, gray, stable)
         for following in (self._worse_following, self._good_following):
@@ -129,49 +152,67 @@ class ShareBets:
             self._storms.see(odds, gray, stable)
         self._intervals.append((odds, gray, stable))
 
-    def _stake(self, *, new_weight: bool) -> float:
+    def _stake(self, *, new_weight: Number, data: Number) -> Number:
         """Logarithm of what is bet on gray becoming worse now, having been good so far."""
         good = _scores([self._equal], self._equal_weather)
-        return self._purse.stake(new_weight=new_weight) + log_mixture(good, [1 / len(good)] * len(good))
+        so_far = log_mixture(good, [1 / len(good)] * len(good))
+        return self._purse.stake(new_weight=new_weight, data=data) + so_far
 
     @property
-    def against(self) -> float:
+    def against(self) -> Number:
         """Logarithm of the e-value against gray."""
-        weather = max(_scores(self._equal_weather, self._shown()), default=-inf)
-        relative = self._worse_mixture() - max(self._tolerated.score, weather + _CREDIT)
-        return min(relative, self._floor.against) if self._floor else relative
-
-    def _shown(self) -> list[Wandering]:
-        """The innocent storms that have shown themselves."""
-        calm = max(_scores(self._worse, [self._gross, self._equal, self._tolerated]))
-        return list(self._storms.shown(calm, _STORMY)) if self._storms else []
+        return smaller(self.relative, self._floor.against) if self._floor else self.relative
 
     @property
-    def drift(self) -> float | None:
-        """Standard deviation of the logarithm of one arm's rate, where it shows to be wider than expected."""
-        found = max(self._shown(), key=lambda storm: storm.score, default=None)
-        return found.deviation / 2**0.5 if found else None
+    def relative(self) -> Number:
+        """The same, whatever the floor excuses."""
+        weather = largest([-inf, *_scores(self._equal_weather), self._storm()[0]])
+        calm = larger(self._tolerated.score, self._equal.score)
+        return self._worse_mixture() - larger(calm, weather + _CREDIT)
+
+    def _storm(self) -> tuple[Number, Number]:
+        """Score and deviation of the innocent storm that has shown itself, if any."""
+        if not self._storms:
+            return -inf, 0.0
+        since = (self._gross, self._marked)
+        calm = largest(_scores(self._worse, since, [self._equal, self._tolerated]))
+        return self._storms.innocent(calm, _STORMY)
 
     @property
-    def in_favour(self) -> float:
+    def storm(self) -> Number:
+        """Standard deviation of the logarithm of one arm's rate, where it is wider than expected; else 0."""
+        return self._storm()[1] / 2**0.5
+
+    @property
+    def floor(self) -> Number:
+        """The floor by now; 0 for none."""
+        return self._floor.floor if self._floor else 0.0
+
+    @property
+    def in_favour(self) -> Number:
         """Logarithm of the e-value in favour of gray."""
-        guilty = max(_scores([self._at_margin], self._worse_weather))
+        guilty = largest(_scores([self._at_margin], self._worse_weather))
         relative = self._good_mixture() - guilty
         return log_mixture([relative, self._floor.in_favour], [0.5, 0.5]) if self._floor else relative
 
-    def _worse_mixture(self) -> float:
+    def _worse_mixture(self) -> Number:
         usual = log_mixture(
             _scores(self._worse, [self._worse_following], self._worse_weather), self._worse_weights
         )
-        return log_mixture([usual, self._gross.score], [1 - _GROSS, _GROSS])
+        parts = [(self._gross.score, _GROSS), (self._marked.score, _MARKED)]
+        if self._storms:
+            stormy = _scores(self._storms.guilty)
+            parts.append((log_mixture(stormy, [1 / len(stormy)] * len(stormy)), _STORMY_GUILT))
+        parts.append((usual, 1.0 - sum(weight for _, weight in parts)))
+        return log_mixture(*zip(*parts, strict=True))
 
-    def _good_mixture(self) -> float:
+    def _good_mixture(self) -> Number:
         return log_mixture(
             _scores(self._good, [self._good_following], self._equal_weather), self._good_weights
         )
 
     @property
-    def estimate(self) -> float | None:
+    def estimate(self) -> Number:
         """How many times stable's rate gray's is, None if stable showed nothing bad."""
         return self._good_following.multiple
 
@@ -197,20 +238,26 @@ class ShareBets:
             constant.see(*interval)
             for story in wandering:
                 story.see(*interval)
-        return max(_scores([constant], wandering))
+        return float(largest(_scores([constant], wandering)))
 
 
 class _Purse:
-    """The money of who bets that gray becomes worse: most is staked at once, the rest bit by bit."""
+    """The money of who bets that gray becomes worse: most is staked at once, the rest bit by bit.
+
+    Nothing is staked before there is data, and the stake on a new weight waits for data of it.
+    """
 
     def __init__(self) -> None:
-        self._left = 1.0
+        self._left: Number = 1.0
+        self._raised: Number = False
 
-    def stake(self, *, new_weight: bool) -> float:
+    def stake(self, *, new_weight: Number, data: Number) -> Number:
         """Logarithm of what is bet on this being the moment."""
-        part = _AT_ONCE if self._left == 1.0 else _AT_NEW_WEIGHT if new_weight else _AT_ANY_TIME
-        staked = self._left * part
-        self._left -= staked
+        raised = self._raised | new_weight
+        part = where(self._left == 1.0, _AT_ONCE, where(raised, _AT_NEW_WEIGHT, _AT_ANY_TIME))
+        staked = where(data, self._left * part, 0.0)
+        self._left = self._left - staked
+        self._raised = raised & (staked == 0)
         return log(staked)
 
 
@@ -218,20 +265,26 @@ class _FloorTest:
     """Bets on gray's rate being above a floor, from the beginning or from some time on, and below it.
 
     Requests fail independently with some probability at most (at least) the floor: then the factor
-    ``x ** bad * exp(-requests * floor * (x - 1))`` is expected to be 1 or less, for x above (below) 1.
+    ``x ** bad * exp(-requests * floor * (x - 1))`` is expected to be 1 or less, for x above (below) 1. A
+    floor that follows stable is known before each interval, so this holds for it, too.
 
     Arguments:
         floor: the rate.
+        follows: whether it is never more than twice the rate that stable has shown before.
     """
 
-    def __init__(self, floor: float) -> None:
-        self._floor = floor
+    def __init__(self, floor: float, *, follows: bool) -> None:
+        self.floor: Number = floor
+        self._most = floor
+        self._follows = follows
+        self._stable: Number = 0.0
+        self._stable_bad: Number = 0.0
         self._purse = _Purse()
-        self._above = [-inf] * len(_WORSE)
-        self._below = [0.0] * len(_BELOW_FLOOR)
+        self._above: list[Number] = [-inf] * len(_WORSE)
+        self._below: list[Number] = [0.0] * len(_BELOW_FLOOR)
 
-    def see(self, draws: Draws, *, new_weight: bool) -> None:
-        stake = self._purse.stake(new_weight=new_weight)
+    def see(self, draws: Draws, *, new_weight: Number) -> None:
+        stake = self._purse.stake(new_weight=new_weight, data=draws.gray > 0)
         self._above = [
             log_add(score, stake) + self._gain(x, draws)
             for score, (x, _) in zip(self._above, _WORSE, strict=True)
@@ -239,21 +292,26 @@ class _FloorTest:
         self._below = [
             score + self._gain(x, draws) for score, (x, _) in zip(self._below, _BELOW_FLOOR, strict=True)
         ]
+        if self._follows:
+            self._stable = self._stable + draws.stable
+            self._stable_bad = self._stable_bad + draws.stable_bad
+            shown = 2.0 * (self._stable_bad + 1.0) / where(self._stable > 0, self._stable, 1.0)
+            self.floor = smaller(shown, self._most)
 
-    def _gain(self, x: float, draws: Draws) -> float:
-        surprise = draws.gray_bad * log(x) if x else -inf if draws.gray_bad else 0.0
-        return surprise - draws.gray * self._floor * (x - 1)
+    def _gain(self, x: float, draws: Draws) -> Number:
+        surprise = draws.gray_bad * log(x) if x else where(draws.gray_bad > 0, -inf, 0.0)
+        return surprise - draws.gray * self.floor * (x - 1)
 
     @property
-    def against(self) -> float:
+    def against(self) -> Number:
         return log_mixture(self._above, [weight for _, weight in _WORSE])
 
     @property
-    def in_favour(self) -> float:
+    def in_favour(self) -> Number:
         return log_mixture(self._below, [weight for _, weight in _BELOW_FLOOR])
 
 
-def _scores(*groups: Iterable[Story]) -> list[float]:
+def _scores(*groups: Iterable[Story]) -> list[Number]:
     return [story.score for group in groups for story in group]
 
 

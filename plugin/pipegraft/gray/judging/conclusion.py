@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
+from pipegraft.gray.judging.detectability import patience
 from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
 from pipegraft.gray.model.observation import Observation
 
-__all__ = ["conclude", "gray_requests", "missing_requests", "nothing_yet", "present_step", "requests_seen"]
+__all__ = [
+    "conclude",
+    "gray_requests",
+    "marked_cold",
+    "missing_requests",
+    "nothing_yet",
+    "present_step",
+    "requests_seen",
+    "too_little",
+]
+
+_SILENT: Final = 3
+"""Intervals in which gray shows nothing while stable does, that take a release back."""
+
+_AWAITED: Final = 10.0
+"""Requests that gray should have got in them: fewer may fail to come by chance."""
 
 
 def present_step(observations: Sequence[Observation]) -> Sequence[Observation]:
@@ -16,6 +33,18 @@ def present_step(observations: Sequence[Observation]) -> Sequence[Observation]:
     while start > 0 and observations[start - 1].weight == observations[-1].weight:
         start -= 1
     return observations[max(start, 0) :]
+
+
+def marked_cold(
+    policy: JudgePolicy, observations: Sequence[Observation]
+) -> Iterator[tuple[Observation, bool, bool]]:
+    """Each observation, whether the weight was changed before it, and whether gray warms up in it."""
+    begun = 0.0
+    for number, one in enumerate(observations):
+        new_weight = number > 0 and one.weight != observations[number - 1].weight
+        if new_weight or not number:
+            begun = one.start
+        yield one, new_weight, one.start < begun + policy.warm_up
 
 
 def gray_requests(observations: Sequence[Observation]) -> float:
@@ -37,51 +66,122 @@ def conclude(
 ) -> Judgement:
     """The release's answer.
 
-    A critical metric that fails, fails the release. It passes when every critical metric passes and no
-    other one fails; otherwise it is inconclusive, for good once the step's deadline has passed.
+    A critical metric that fails, fails the release, and so does a gray version that shows nothing while
+    stable does. It passes when every critical metric passes and no other one fails; otherwise it is
+    inconclusive, for good once the step's deadline has passed.
 
     Arguments:
         policy: what is expected.
         observations: those that the evidence is made of, one or more.
         evidence: one for each metric, in the policy's order.
     """
+    answer, reason, suspicion = _answer(evidence)
+    silent = _silence(policy, observations)
+    if silent and answer is not Answer.FAIL:
+        answer, reason = Answer.FAIL, silent
+    expired = False
+    if answer is Answer.INCONCLUSIVE:
+        suspicion = suspicion or _blindness(policy, observations)
+        spent, deadline = _spent(policy, observations, in_doubt=bool(suspicion))
+        expired = deadline is not None and spent >= deadline
+        if expired:
+            reason = f"no answer within {spent:g} seconds at weight {observations[-1].weight:g}: {reason}"
+    seconds = observations[-1].end - observations[0].start
+    served = gray_requests(observations)
+    return Judgement(answer, reason, tuple(evidence), served, seconds, expired, suspicion)
+
+
+def _answer(evidence: Sequence[Evidence]) -> tuple[Answer, str, str]:
+    """Answer, reason, and what points to harm."""
     failed = [one for one in evidence if one.answer is Answer.FAIL]
     open_ = [one for one in evidence if one.critical and one.answer is Answer.INCONCLUSIVE]
-    step = present_step(observations)
-    seconds = observations[-1].end - observations[0].start
-    spent = sum(one.seconds for one in step)  # a pause in between does not count
-    answer, expired = Answer.INCONCLUSIVE, False
+    suspected = next((_named(one, one.suspicion) for one in evidence if one.critical and one.suspicion), "")
     if any(one.critical for one in failed):
-        answer = Answer.FAIL
-        reason = _named(next(one for one in failed if one.critical))
-    elif failed:
-        reason = f"{_named(failed[0])}; it is not critical, a person decides"
-    elif open_:
-        reason = _named(open_[0]) + (f" (and {len(open_) - 1} more undecided)" if len(open_) > 1 else "")
-    else:
-        answer, reason = Answer.PASS, "; ".join(_named(one) for one in evidence if one.critical)
-    if answer is Answer.INCONCLUSIVE and policy.deadline is not None and spent >= policy.deadline:
-        expired = True
-        reason = (
-            f"no answer within {policy.deadline:g} seconds at weight {observations[-1].weight:g}: {reason}"
+        bad = next(one for one in failed if one.critical)
+        return Answer.FAIL, _named(bad, bad.reason), suspected
+    if failed:
+        reason = f"{_named(failed[0], failed[0].reason)}; it is not critical, a person decides"
+        return Answer.INCONCLUSIVE, reason, reason
+    if open_:
+        shown = next((one for one in open_ if one.suspicion), open_[0])
+        more = f" (and {len(open_) - 1} more undecided)" if len(open_) > 1 else ""
+        return Answer.INCONCLUSIVE, _named(shown, shown.reason) + more, suspected
+    return Answer.PASS, "; ".join(_named(one, one.reason) for one in evidence if one.critical), ""
+
+
+def _spent(
+    policy: JudgePolicy, observations: Sequence[Observation], *, in_doubt: bool
+) -> tuple[float, float | None]:
+    """Seconds of the step after its warm-up, pauses not counted, and its deadline.
+
+    Where something points to harm the whole deadline is used to be sure of it.
+    """
+    step = present_step(observations)
+    warm = [one for one, _, cold in marked_cold(policy, step) if not cold]
+    spent = sum(one.seconds for one in warm)
+    if policy.deadline is None or not policy.deadline_follows or in_doubt or not warm:
+        return spent, policy.deadline
+    looks = patience(policy, step)
+    return spent, min(policy.deadline, looks * spent / len(warm))
+
+
+def _silence(policy: JudgePolicy, observations: Sequence[Observation]) -> str:
+    """What a critical metric does not show of gray though it shows it of stable; empty if nothing."""
+    newest = present_step(observations)[-_SILENT:]
+    if len(newest) < _SILENT:
+        return ""
+    for metric in policy.metrics:
+        stable = [one.stable.get(metric.name) for one in newest]
+        gray = [one.gray.get(metric.name) for one in newest]
+        if not metric.critical or None in stable or any(arm and _shows(metric, arm.requests) for arm in gray):
+            continue
+        awaited = sum(
+            arm.requests * one.weight / (100 - one.weight)
+            for arm, one in zip(stable, newest, strict=True)
+            if arm and one.weight < 100
         )
-    return Judgement(answer, reason, tuple(evidence), gray_requests(observations), seconds, expired)
+        if metric.kind == "value" or awaited >= _AWAITED:
+            what = "no value" if metric.kind == "value" else f"none of about {awaited:,.0f} requests"
+            return f"{metric.name}: gray shows {what} in {_SILENT} intervals in which stable does"
+    return ""
 
 
-def _named(evidence: Evidence) -> str:
-    return f"{evidence.metric}: {evidence.reason}"
+def _shows(metric: MetricPolicy, requests: float) -> bool:
+    return metric.kind == "value" or requests > 0
+
+
+def _blindness(policy: JudgePolicy, observations: Sequence[Observation]) -> str:
+    """Which critical metric shows nothing at all at the present weight; empty if none."""
+    step = present_step(observations)
+    for metric in policy.metrics:
+        pairs = [pair for pair in (one.pair(metric.name) for one in step) if pair]
+        if metric.critical and not any(_shows(metric, gray.requests) for _, gray in pairs):
+            return f"{metric.name}: no data at the present weight"
+    return ""
+
+
+def _named(evidence: Evidence, said: str) -> str:
+    return f"{evidence.metric}: {said}"
 
 
 def missing_requests(metric: MetricPolicy, policy: JudgePolicy, observations: Sequence[Observation]) -> str:
     """Why a metric has not seen enough at the present weight to pass; empty if it has.
 
-    A metric that is a plain number has no requests: there one interval with data is enough.
+    A metric that is a plain number has no requests: there the intervals with data are enough.
     """
-    step = [one.gray[metric.name].requests for one in present_step(observations) if one.pair(metric.name)]
-    if not step:
+    step = marked_cold(policy, present_step(observations))
+    seen = [one.gray[metric.name].requests for one, _, cold in step if not cold and one.pair(metric.name)]
+    return too_little(metric, policy, sum(seen), len(seen))
+
+
+def too_little(metric: MetricPolicy, policy: JudgePolicy, requests: float, looks: float) -> str:
+    """Why so many requests of gray in so many intervals are not enough to pass; empty if they are."""
+    if not looks:
         return "no data at the present weight"
-    if metric.kind != "value" and sum(step) < policy.min_requests:
-        return f"gray served {sum(step):,.0f} of {policy.min_requests:,.0f} requests at the present weight"
+    if metric.kind != "value" and requests < policy.min_requests:
+        return f"gray served {requests:,.0f} of {policy.min_requests:,.0f} requests at the present weight"
+    if looks < policy.min_intervals:
+        return f"{looks:g} of {policy.min_intervals} intervals were seen at the present weight"
     return ""
 
 

@@ -12,19 +12,30 @@ nobody can expect to win if the second one is true, at any time of stopping.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from math import exp, inf, lgamma, log, log1p
+from math import inf
 from typing import Final, Protocol
 
-from pipegraft.gray.judging.scores import log_add, log_mixture
+from pipegraft.gray.judging.arithmetic import (
+    Number,
+    beta_binomial,
+    exp,
+    larger,
+    largest,
+    log,
+    log1p,
+    log_add,
+    log_mixture,
+    smaller,
+    where,
+)
 
 __all__ = [
     "Clumped",
     "Constant",
     "Following",
     "Freak",
-    "Gross",
     "Onset",
+    "Since",
     "Storms",
     "Story",
     "Wandering",
@@ -35,7 +46,7 @@ __all__ = [
 class Story(Protocol):
     """Anything that is scored."""
 
-    score: float
+    score: Number
     """Logarithm of the probability it gave to what happened so far."""
 
 
@@ -50,9 +61,9 @@ class Constant:
 
     def __init__(self, theta: float) -> None:
         self._theta = theta
-        self.score = 0.0
+        self.score: Number = 0.0
 
-    def see(self, odds: float, gray: float, stable: float) -> float:
+    def see(self, odds: Number, gray: Number, stable: Number) -> Number:
         """Take in one interval.
 
         Arguments:
@@ -80,13 +91,14 @@ class Freak(Constant):
 
     def __init__(self, theta: float) -> None:
         super().__init__(theta)
-        self._regular = self._pardon = 0.0
+        self._regular: Number = 0.0
+        self._pardon: Number = 0.0
 
-    def see(self, odds: float, gray: float, stable: float) -> float:
+    def see(self, odds: Number, gray: Number, stable: Number) -> Number:
         gain = super().see(odds, gray, stable)
         self._regular += gain
         most = _log_power(gray, gray + stable) + _log_power(stable, gray + stable)
-        self._pardon = max(self._pardon, most - gain)
+        self._pardon = larger(self._pardon, most - gain)
         self.score = self._regular + self._pardon
         return gain
 
@@ -107,13 +119,14 @@ class Following:
     def __init__(self, least: float, most: float) -> None:
         self._least = least
         self._most = most
-        self._gray = self._stable = 0.0
-        self.score = 0.0
+        self._gray: Number = 0.0
+        self._stable: Number = 0.0
+        self.score: Number = 0.0
 
-    def see(self, odds: float, gray: float, stable: float) -> None:
+    def see(self, odds: Number, gray: Number, stable: Number) -> None:
         """Take in one interval; arguments as for `Constant.see`."""
         shown = log((self._gray + 0.5) / (self._stable + 0.5))
-        logit = odds + min(max(shown, self._least), self._most)
+        logit = odds + smaller(larger(shown, self._least), self._most)
         self.score += gray * logit - (gray + stable) * log1p(exp(logit))
         share = 1.0 / (1.0 + exp(-odds))
         self._gray += gray * (1.0 - share)
@@ -125,8 +138,13 @@ class Following:
         return self._gray / self._stable if self._stable else None
 
 
-def _log_power(part: float, whole: float) -> float:
-    return part * log(part / whole) if part else 0.0
+def _log_power(part: Number, whole: Number) -> Number:
+    """Logarithm of the share that a part is of the whole, to the power of the part."""
+    return part * log((part + _TINY) / (whole + _TINY))
+
+
+_TINY: Final = 1e-300
+"""Makes nothing to the power of nothing 1."""
 
 
 class Wandering:
@@ -150,18 +168,18 @@ class Wandering:
         self.deviation = deviation
         self._memory = memory
         self._fresh = (1.0 - memory * memory) * deviation * deviation
-        self._deviation = 0.0
-        self._variance = deviation * deviation
-        self.score = 0.0
+        self._deviation: Number = 0.0
+        self._variance: Number = deviation * deviation
+        self.score: Number = 0.0
 
-    def see(self, odds: float, gray: float, stable: float) -> None:
+    def see(self, odds: Number, gray: Number, stable: Number) -> None:
         """Take in one interval; arguments as for `Constant.see`."""
         ratio = exp(odds + self._theta + self._deviation)
         a = (1.0 + ratio) / self._variance  # digamma and trigamma of a, b by their leading terms
         b = a / ratio
-        after_a, after_b = a + gray, b + stable
-        self.score += _log_beta(after_a, after_b) - _log_beta(a, b)
+        self.score += beta_binomial(a, b, gray, stable)
         if self._memory:
+            after_a, after_b = a + gray, b + stable
             self._deviation = self._memory * (log(after_a / after_b) - odds - self._theta)
             self._variance = self._memory**2 * (1.0 / after_a + 1.0 / after_b) + self._fresh
 
@@ -182,19 +200,14 @@ class Clumped:
     def __init__(self, theta: float, size: float) -> None:
         self._theta = theta
         self._size = size
-        self.score = 0.0
+        self.score: Number = 0.0
 
-    def see(self, odds: float, gray: float, stable: float) -> None:
+    def see(self, odds: Number, gray: Number, stable: Number) -> None:
         """Take in one interval; arguments as for `Constant.see`."""
-        if gray + stable:
-            ratio = exp(odds + self._theta)
-            b = (gray + stable) / (self._size - 1.0) / (1.0 + ratio)
-            a = b * ratio
-            self.score += _log_beta(a + gray, b + stable) - _log_beta(a, b)
-
-
-def _log_beta(a: float, b: float) -> float:
-    return lgamma(a) + lgamma(b) - lgamma(a + b)
+        ratio = exp(odds + self._theta)
+        total = gray + stable
+        b = where(total > 0, total, 1.0) / (self._size - 1.0) / (1.0 + ratio)
+        self.score += beta_binomial(b * ratio, b, gray, stable)
 
 
 _CLUMP: Final = 3.0
@@ -242,25 +255,38 @@ class Storms:
             for memory in (0.0, _MEMORY)
         ]
 
-    def see(self, odds: float, gray: float, stable: float) -> None:
+    def see(self, odds: Number, gray: Number, stable: Number) -> None:
         """Take in one interval; arguments as for `Constant.see`."""
         for story in (*self._expected, *(story for group in self._wider for story in group)):
             story.see(odds, gray, stable)
 
-    def shown(self, calm: float, least: float) -> Iterator[Wandering]:
-        """The storms around equality that have shown themselves.
+    def innocent(self, calm: Number, least: float) -> tuple[Number, Number]:
+        """The best of the storms around equality that have shown themselves.
 
         Arguments:
             calm: score of the best story without weather.
-            least: by how much a storm must have foretold what happened better.
+            least: by how much a storm must have foretold what happened better, around whatever multiple.
+
+        Returns:
+            Its score and its deviation; minus infinity and 0 if none has shown itself.
         """
-        best = max(calm, *(story.score for story in self._expected))
+        best = largest([calm, *(story.score for story in self._expected)])
+        score: Number = -inf
+        deviation: Number = 0.0
         for group in self._wider:
-            if max(story.score for story in group) > best + least:
-                yield group[0]
+            shown = largest(story.score for story in group) > best + least
+            found = where(shown, group[0].score, -inf)
+            deviation = where(found > score, group[0].deviation, deviation)
+            score = larger(found, score)
+        return score, deviation
+
+    @property
+    def guilty(self) -> list[Wandering]:
+        """The storms around a rate of gray far above stable's."""
+        return [story for group in self._wider for story in group[1:]]
 
 
-_CENTRES: Final = (0.0, log(2), log(3.5), log(7))
+_CENTRES: Final = (0.0, log(2.0), log(3.5), log(7.0))
 """Logarithms of the multiples around which drifts are looked for; the first one is equality."""
 
 
@@ -279,9 +305,9 @@ class Onset:
 
     def __init__(self, theta: float) -> None:
         self._story = Constant(theta)
-        self.score = -inf
+        self.score: Number = -inf
 
-    def see(self, odds: float, gray: float, stable: float, stake: float) -> None:
+    def see(self, odds: Number, gray: Number, stable: Number, stake: Number) -> None:
         """Take in one interval.
 
         Arguments:
@@ -292,47 +318,70 @@ class Onset:
         self.score = log_add(self.score, stake) + self._story.see(odds, gray, stable)
 
 
-class Gross:
-    """One story up to some interval, a rate many times stable's from there on: how many, nobody knows.
+class Since:
+    """One story up to some interval, a higher rate from there on: how much higher, nobody knows.
 
-    A version that fails most of its requests: no constant multiple is near enough to what it shows, and the
-    one that follows comes too late. From the beginning, or any onset as `Onset` has them, the first interval
-    may show any multiple, and those after it much the same, but never less than the least.
+    No constant multiple is near enough to what much traffic shows, and the one that follows comes too late.
+    From the beginning, or any onset as `Onset` has them, the first interval may show any multiple, and those
+    after it much the same, but none is expected to be below the least.
 
     Arguments:
         theta: logarithm of the least multiple.
+        deviation: standard deviation of the logarithm of the multiple.
     """
 
-    def __init__(self, theta: float) -> None:
+    def __init__(self, theta: float, deviation: float) -> None:
         self._theta = theta
-        self._begun: list[tuple[float, Wandering]] = []
-        self.score = -inf
+        self._deviation = deviation
+        self._begun: list[_Begun] = []
+        self.score: Number = -inf
 
-    def see(self, odds: float, gray: float, stable: float, stake: float) -> None:
+    def see(self, odds: Number, gray: Number, stable: Number, stake: Number) -> None:
         """Take in one interval; arguments as for `Onset.see`."""
-        self._begun.append((stake, _AtLeast(self._theta, _ANY_MULTIPLE, _STEADY)))
-        for _, story in self._begun:
+        self._begun.append(_Begun(self._theta, self._deviation, stake))
+        for story in self._begun:
             story.see(odds, gray, stable)
-        # a mixture without its poorest parts bets less, so it stays fair
-        self._begun.sort(key=lambda begun: begun[0] + begun[1].score, reverse=True)
-        del self._begun[_ONSETS:]
-        scores = [stake + story.score for stake, story in self._begun]
-        self.score = log_mixture(scores, [1.0] * len(scores))
+        if len(self._begun) > _ONSETS:  # a mixture without its poorest part bets less, so it stays fair
+            newest = self._begun.pop()
+            for story in self._begun:
+                story.change_places(newest)
+        self.score = log_mixture([story.worth for story in self._begun], [1.0] * len(self._begun))
 
 
-class _AtLeast(Wandering):
-    """A drift that is never expected to lie below its mean."""
+class _Begun(Wandering):
+    """A drift that began at some time, and is never expected to lie below its mean.
 
-    __slots__ = ()
+    Arguments:
+        theta, deviation: as `Wandering` has them.
+        stake: logarithm of what was bet on its beginning then.
+    """
 
-    def see(self, odds: float, gray: float, stable: float) -> None:
+    __slots__ = ("_stake",)
+
+    def __init__(self, theta: float, deviation: float, stake: Number) -> None:
+        super().__init__(theta, deviation, _STEADY)
+        self._stake = stake
+
+    @property
+    def worth(self) -> Number:
+        """Logarithm of what the stake has become."""
+        return self._stake + self.score
+
+    def see(self, odds: Number, gray: Number, stable: Number) -> None:
         super().see(odds, gray, stable)
-        self._deviation = max(self._deviation, 0.0)
+        self._deviation = larger(self._deviation, 0.0)
+
+    def change_places(self, other: _Begun) -> None:
+        """Leave the poorer one of both stories to the other one."""
+        richer = other.worth > self.worth
+        for name in ("_stake", "score", "_deviation", "_variance"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            setattr(self, name, where(richer, theirs, mine))
+            setattr(other, name, where(richer, mine, theirs))
 
 
-_ANY_MULTIPLE: Final = 2.0
 _STEADY: Final = 0.98
-"""Deviation and memory of what a grossly worse version shows."""
+"""Memory of what a version shows that is worse from some time on."""
 
 _ONSETS: Final = 4
 """Onsets that are kept in mind."""

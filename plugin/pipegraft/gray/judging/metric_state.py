@@ -2,35 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
+from pipegraft.gray.judging.arithmetic import Number, larger, log, where
 from pipegraft.gray.judging.binomial import ShareBets
 from pipegraft.gray.judging.readings import BadRequests, Draws, point
 from pipegraft.gray.judging.values import ValueBets
 from pipegraft.gray.model.judgement import MetricPolicy
 from pipegraft.gray.model.observation import ArmCounts
 
-__all__ = ["Bets", "Run", "ShareRun", "ValueRun", "percent"]
+__all__ = ["Bets", "Run", "ShareRun", "Signs", "Totals", "ValueRun", "percent"]
+
+_OUTAGE: Final = 10.0
+"""How many times stable's rate gray's must be to count while it warms up, …"""
+
+_OUTAGE_FLOOR: Final = 0.1
+"""… and which share of its requests must be bad."""
+
+_STEADY: Final = 5
+"""Intervals at the present weight after which a value beyond the margin points to harm."""
+
+_NEAR: Final = 0.75
+"""How near to the margin, in logarithms, a multiple must come to point to harm, …"""
+
+_EXCESS: Final = 16.0
+"""… and how large the deviance of gray's bad requests from an equal share must be: four deviations."""
 
 
 class Bets(Protocol):
     """What a sequential test of one metric has to say."""
 
     @property
-    def against(self) -> float:
+    def against(self) -> Number:
         """Logarithm of the e-value against gray."""
 
     @property
-    def in_favour(self) -> float:
+    def in_favour(self) -> Number:
         """Logarithm of the e-value in favour of gray."""
 
     @property
-    def estimate(self) -> float | None:
+    def estimate(self) -> Number:
         """How many times stable's gray's is."""
 
     def interval(self, alpha: float) -> tuple[float | None, float | None]:
         """Ends of the estimate's interval that holds at all looks together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """Everything that an answer follows from, for one metric.
+
+    Arguments:
+        against: logarithm of the e-value against gray.
+        in_favour: of the one in its favour.
+        looks: intervals with data of both arms at the present weight, after the warm-up.
+        requests: requests gray served in them.
+        seen: intervals with data of both arms at the present weight, the warm-up included.
+        doubtful: whether the present weight alone looks worse, half way to the margin, or the rates jump so
+            that nothing is sure.
+        excess: whether gray had far more bad requests than its share, by a multiple beyond the margin.
+    """
+
+    against: Number
+    in_favour: Number
+    looks: Number
+    requests: Number
+    seen: Number
+    doubtful: Number
+    excess: Number
+
+    def of(self, release: int) -> Signs:
+        """Those of one release, where each is an array of many releases'."""
+        return Signs(*(one if isinstance(one, (int, float)) else one[release].item() for one in self._all()))
+
+    def _all(self) -> Iterator[Number]:
+        return (getattr(self, name) for name in self.__dataclass_fields__)
 
 
 class Run(Protocol):
@@ -43,13 +91,18 @@ class Run(Protocol):
     def bets(self) -> Bets:
         """What the intervals so far say."""
 
-    def see(self, arms: tuple[ArmCounts, ArmCounts] | None, *, new_weight: bool) -> None:
+    def see(self, arms: tuple[ArmCounts, ArmCounts] | None, *, new_weight: bool, cold: bool) -> None:
         """Take in one interval.
 
         Arguments:
             arms: stable and gray, or None without data of both.
             new_weight: whether gray's share of the traffic was changed before it.
+            cold: whether gray warms up after that: then nothing but an outage counts.
         """
+
+    @property
+    def signs(self) -> Signs:
+        """What an answer follows from."""
 
     def levels(self) -> tuple[float | None, float | None]:
         """Share or mean value of stable and of gray."""
@@ -61,29 +114,64 @@ class Run(Protocol):
         """What was seen of both arms, as a clause with numbers."""
 
 
-@dataclass(slots=True)
 class Totals:
-    """Sums over intervals."""
+    """Sums over intervals of what both arms showed; each a `Number`."""
 
-    looks: int = 0
-    stable: float = 0.0
-    stable_bad: float = 0.0
-    gray: float = 0.0
-    gray_bad: float = 0.0
+    def __init__(self) -> None:
+        self.looks: Number = 0
+        self.stable: Number = 0.0
+        self.stable_bad: Number = 0.0
+        self.gray: Number = 0.0
+        self.gray_bad: Number = 0.0
+        self.expected: Number = 0.0
+        """Bad requests that gray would have had by its share of the requests."""
+        self.weighed_gray: Number = 0.0
+        self.weighed_stable: Number = 0.0
+        """Bad requests as the estimate of Mantel and Haenszel weighs them: its quotient is the ratio."""
 
-    def add(self, draws: Draws) -> None:
-        """Add one interval."""
-        self.looks += 1
-        self.stable += draws.stable
-        self.stable_bad += draws.stable_bad
-        self.gray += draws.gray
-        self.gray_bad += draws.gray_bad
+    def add(self, draws: Draws, fresh: Number = False) -> None:
+        """Add one interval.
+
+        Arguments:
+            draws: what both arms showed.
+            fresh: whether to forget everything before.
+        """
+        both = (draws.stable > 0) & (draws.gray > 0)
+        share = where(both, draws.gray / where(both, draws.gray + draws.stable, 1.0), 0.0)
+        bad = draws.gray_bad + draws.stable_bad
+        more = {
+            "looks": where(both, 1, 0),
+            "stable": draws.stable,
+            "stable_bad": draws.stable_bad,
+            "gray": draws.gray,
+            "gray_bad": draws.gray_bad,
+            "expected": bad * share,
+            "weighed_gray": draws.gray_bad * (1.0 - share),
+            "weighed_stable": draws.stable_bad * share,
+        }
+        for name, one in more.items():
+            setattr(self, name, where(fresh, 0, getattr(self, name)) + one)
 
     def shares(self) -> tuple[float | None, float | None]:
         """Of bad requests: stable's and gray's."""
         stable = self.stable_bad / self.stable if self.stable else None
         gray = self.gray_bad / self.gray if self.gray else None
         return stable, gray
+
+    def worse(self, ratio: float) -> Number:
+        """Whether gray's rate is at least so many times stable's, interval by interval."""
+        return (self.weighed_gray > 0) & (self.weighed_gray >= ratio * self.weighed_stable)
+
+    def beyond(self, floor: Number) -> Number:
+        """Whether gray's rate is above a floor."""
+        return self.gray_bad > floor * self.gray
+
+    @property
+    def deviance(self) -> Number:
+        """How far gray's bad requests are from an equal share, if they are more; 0 else (Poisson)."""
+        expected, found = larger(self.expected, 1e-9), self.gray_bad
+        more = 2.0 * (found * log(larger(found, 1e-9) / expected) - (found - expected))
+        return where(found > expected, more, 0.0)
 
 
 class ShareRun:
@@ -96,28 +184,58 @@ class ShareRun:
 
     def __init__(self, metric: MetricPolicy, wander: float) -> None:
         self.metric = metric
-        self.bets = ShareBets(metric.tolerance, metric.margin, metric.floor, wander)
+        follows = metric.floor is None
+        floor = metric.most_floor
+        self.bets = ShareBets(metric.tolerance, metric.margin, floor, wander, follows=follows)
         self.totals = Totals()
+        tolerance = max(metric.tolerance, _OUTAGE - 1.0)
+        self._cold = ShareBets(tolerance, max(metric.margin, tolerance), max(floor, _OUTAGE_FLOOR), 0.0)
         self._step = Totals()
+        self._cold_looks: Number = 0
         self._bad = BadRequests(metric)
 
-    def see(self, arms: tuple[ArmCounts, ArmCounts] | None, *, new_weight: bool) -> None:
-        if new_weight:
-            self._step = Totals()
-        if arms:
-            draws = self._bad.read(*arms)
-            self.bets.see(draws, new_weight=new_weight)
-            self.totals.add(draws)
-            self._step.add(draws)
+    def see(self, arms: tuple[ArmCounts, ArmCounts] | None, *, new_weight: bool, cold: bool) -> None:
+        self.see_draws(
+            self._bad.read(*arms) if arms else Draws(0.0, 0.0, 0.0, 0.0), new_weight=new_weight, cold=cold
+        )
+
+    def see_draws(self, draws: Draws, *, new_weight: Number, cold: Number) -> None:
+        """Take in one interval of counted requests; arguments as for `see`."""
+        warm = draws.times(where(cold, 0.0, 1.0))
+        self.bets.see(warm, new_weight=new_weight)
+        self._cold.see(draws.times(where(cold, 1.0, 0.0)), new_weight=new_weight)
+        self.totals.add(warm)
+        self._step.add(warm, fresh=new_weight)
+        both = (draws.stable > 0) & (draws.gray > 0)
+        self._cold_looks = where(new_weight, 0, self._cold_looks) + where(both & cold, 1, 0)
+
+    @property
+    def signs(self) -> Signs:
+        step, limit = self._step, 1.0 + self.metric.margin
+        return Signs(
+            against=larger(self.bets.against, self._cold.against),
+            in_favour=self.bets.in_favour,
+            looks=step.looks,
+            requests=step.gray,
+            seen=step.looks + self._cold_looks,
+            doubtful=(step.worse(limit**0.5) & step.beyond(self.bets.floor)) | (self.bets.storm > 0),
+            excess=self._excess(step) | self._excess(self.totals),
+        )
+
+    def _excess(self, totals: Totals) -> Number:
+        limit = (1.0 + self.metric.margin) ** _NEAR
+        return (totals.deviance >= _EXCESS) & totals.worse(limit) & totals.beyond(self.bets.floor)
 
     def levels(self) -> tuple[float | None, float | None]:
         return self.totals.shares()
 
     def doubt(self) -> str:
+        if not self.signs.doubtful:
+            return ""
+        if self.bets.storm:
+            return f"gray's rate jumps between intervals: {self.seen()}"
         stable, gray = self._step.shares()
-        if gray and gray > self.metric.floor and gray >= (1 + self.metric.margin) * (stable or 0.0):
-            return f"at the present weight alone it is {percent(gray)} of gray, {percent(stable)} of stable"
-        return ""
+        return f"at the present weight alone it is {percent(gray)} of gray, {percent(stable)} of stable"
 
     def seen(self) -> str:
         stable, gray = self.totals.shares()
@@ -127,7 +245,7 @@ class ShareRun:
             verb = f"took longer than {self._bad.bound:g} s"
         else:
             verb = "were slow"
-        drift = self.bets.drift
+        drift = self.bets.storm
         alone = f"; each drifts by itself by about {drift:.2g}, more than 'wander' says" if drift else ""
         return (
             f"{percent(gray)} of gray's {self.totals.gray:,.0f} requests {verb}, "
@@ -148,39 +266,65 @@ class ValueRun:
         self.totals = Totals()
         self._limit = 1 + metric.margin
         self._sums = self._step = (0.0, 0.0)
+        self._requests = 0.0
+        self._looks = self._seen = 0
         self._unusable = 0
 
-    def see(self, arms: tuple[ArmCounts, ArmCounts] | None, *, new_weight: bool) -> None:
+    def see(self, arms: tuple[ArmCounts, ArmCounts] | None, *, new_weight: bool, cold: bool) -> None:
         if new_weight:
-            self._step = (0.0, 0.0)
+            self._step, self._requests, self._looks, self._seen = (0.0, 0.0), 0.0, 0, 0
         if not arms:
             return
         stable, gray = (point(self.metric, arm) for arm in arms)
-        if not (stable and gray and stable > 0 and gray > 0):
+        if stable is None or gray is None or min(stable, gray) < 0:
             self._unusable += 1
             return
-        self.totals.add(Draws(arms[0].requests, 0.0, arms[1].requests, 0.0))
+        self._seen += 1
+        if cold:
+            return
+        self._looks += 1
+        self._requests += arms[1].requests
+        self.totals.looks += 1
+        self.totals.stable += arms[0].requests
+        self.totals.gray += arms[1].requests
         self._sums = (self._sums[0] + stable, self._sums[1] + gray)
         self._step = (self._step[0] + stable, self._step[1] + gray)
-        if self.metric.higher_is == "worse":
-            self.bets.see(stable, gray)
-        else:
-            self.bets.see(gray, stable)
+        # less than a twentieth of the mean so far is taken for that: nothing at all is a value, too
+        least = sum(self._sums) / (40 * self.totals.looks) or 1.0
+        worse = self.metric.higher_is == "worse"
+        above, below = (gray, stable) if worse else (stable, gray)
+        self.bets.see(max(below, least), max(above, least), new_weight=new_weight)
+
+    @property
+    def signs(self) -> Signs:
+        worse = bool(self.doubt())
+        return Signs(
+            against=self.bets.against,
+            in_favour=self.bets.in_favour,
+            looks=self._looks,
+            requests=self._requests,
+            seen=self._seen,
+            doubtful=worse,
+            excess=worse and self._looks >= _STEADY,
+        )
 
     def levels(self) -> tuple[float | None, float | None]:
         looks = self.totals.looks
         return (self._sums[0] / looks, self._sums[1] / looks) if looks else (None, None)
 
     def doubt(self) -> str:
-        stable, gray = self._step
-        if not (stable and gray):
-            return "no value above 0 at the present weight"
-        ratio = gray / stable if self.metric.higher_is == "worse" else stable / gray
-        return f"it is {ratio:.3g} times as bad at the present weight alone" if ratio > self._limit else ""
+        stable, gray = self._step if self.metric.higher_is == "worse" else self._step[::-1]
+        if gray <= self._limit * stable:
+            return ""
+        if not stable:
+            return f"at the present weight it is {gray / self._looks:.3g} where the other is nothing"
+        return f"it is {gray / stable:.3g} times as bad at the present weight alone"
 
     def seen(self) -> str:
         stable, gray = self.levels()
-        skipped = f" ({self._unusable} intervals without a value above 0 left out)" if self._unusable else ""
+        skipped = (
+            f" ({self._unusable} intervals without a value of 0 or more left out)" if self._unusable else ""
+        )
         return (
             f"on average {gray:.4g} of gray, {stable:.4g} of stable in {self.totals.looks} intervals{skipped}"
         )

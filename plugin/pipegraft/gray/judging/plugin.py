@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import JudgePlugin
+from pipegraft.core.plugins import hookimpl
+from pipegraft.gray.hooks import JudgePlugin
 from pipegraft.gray.judging.mann_whitney import MannWhitneyJudge
 from pipegraft.gray.judging.sequential import sequential
 from pipegraft.gray.judging.threshold import threshold

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import inf, log
 
 from pipegraft.core.errors import UsageError
+from pipegraft.gray.judging.arithmetic import Number
 from pipegraft.gray.model.judgement import MetricPolicy
 from pipegraft.gray.model.observation import ArmCounts, Histogram
 
@@ -16,10 +17,14 @@ __all__ = ["BadRequests", "Draws", "point", "quantile"]
 class Draws:
     """Requests and bad ones (errors, or slow ones) of both arms in one interval."""
 
-    stable: float
-    stable_bad: float
-    gray: float
-    gray_bad: float
+    stable: Number
+    stable_bad: Number
+    gray: Number
+    gray_bad: Number
+
+    def times(self, part: Number) -> Draws:
+        """A part of everything."""
+        return Draws(self.stable * part, self.stable_bad * part, self.gray * part, self.gray_bad * part)
 
 
 class BadRequests:

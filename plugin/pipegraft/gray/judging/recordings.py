@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
 
-from pipegraft.core.base import Declared, Name
+from pydantic import Field
+
 from pipegraft.core.configuration import validate
 from pipegraft.core.delivery import Gray, Metric
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.core.fields import Field, model_validator
+from pipegraft.core.model import Breach, Model, Name, rule
 from pipegraft.gray.judging.readings import point
 from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
 from pipegraft.gray.policy import judge_policy
@@ -24,18 +24,15 @@ from pipegraft.text.yaml_positions import Marked, load_marked
 __all__ = ["RecordedRelease", "read_release"]
 
 
-T = TypeVar("T")
-
-
-def _explained(make: Callable[[], T]) -> T:
-    """What a value's own check says, as a validator says it."""
+def _explained(make: Callable[[], object]) -> Iterator[Breach]:
+    """What a value's own check says, as a rule says it."""
     try:
-        return make()
+        make()
     except UsageError as error:
-        raise ValueError(error.problem.message) from None
+        yield Breach(error.problem.message)
 
 
-class LatencySample(Declared):
+class LatencySample(Model):
     """A histogram of latencies."""
 
     bounds: tuple[float, ...]
@@ -44,7 +41,7 @@ class LatencySample(Declared):
     """Requests in each bucket, and one more number for those slower than the last bound."""
 
 
-class ArmSample(Declared):
+class ArmSample(Model):
     """What one arm showed for one metric in one interval."""
 
     requests: float | None = None
@@ -56,9 +53,9 @@ class ArmSample(Declared):
     value: float | None = None
     """A plain number."""
 
-    @model_validator
-    def _can_be(self) -> None:
-        _explained(self.counts)
+    @rule
+    def _can_be(self) -> Iterator[Breach]:
+        yield from _explained(self.counts)
 
     def counts(self) -> ArmCounts:
         """The same as a value that judges read."""
@@ -67,7 +64,7 @@ class ArmSample(Declared):
         return ArmCounts(requests, self.errors, latency, self.value)
 
 
-class ObservationSample(Declared):
+class ObservationSample(Model):
     """One interval, both arms."""
 
     start: float
@@ -81,9 +78,10 @@ class ObservationSample(Declared):
     gray: Mapping[str, ArmSample] = {}
     """Metric → what gray showed; a metric without data is absent."""
 
-    @model_validator
-    def _can_be(self) -> None:
-        _explained(self.observation)
+    @rule
+    def _can_be(self) -> Iterator[Breach]:
+        if not any(any(arm.breaches()) for arm in (*self.stable.values(), *self.gray.values())):
+            yield from _explained(self.observation)
 
     def observation(self) -> Observation:
         """The same as a value that judges read."""
@@ -107,7 +105,7 @@ class RecordedPolicy(Gray):
     """What was measured."""
 
 
-class ReleaseSample(Declared):
+class ReleaseSample(Model):
     """The whole file."""
 
     policy: RecordedPolicy | None = None

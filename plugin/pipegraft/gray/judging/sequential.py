@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from math import exp, log
 from typing import Final
 
-from pipegraft.gray.judging.conclusion import conclude, missing_requests, nothing_yet
-from pipegraft.gray.judging.metric_state import Run, ShareRun, ValueRun
-from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy
+from pipegraft.gray.judging.conclusion import conclude, marked_cold, nothing_yet, too_little
+from pipegraft.gray.judging.metric_state import Run, ShareRun, Signs, ValueRun
+from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
 from pipegraft.gray.model.observation import Observation
 
-__all__ = ["sequential"]
+__all__ = ["answer_of", "sequential"]
+
+_SUSPICION: Final = 0.75
+"""Part of the logarithm of the needed evidence from which on gray is suspected."""
 
 _LARGEST: Final = 700.0
 """Logarithm of the largest e-value that is told apart from a larger one: exp of more overflows."""
@@ -32,43 +35,43 @@ def sequential(policy: JudgePolicy, observations: Sequence[Observation]) -> Judg
     ]
     needed = len(runs) / policy.alpha
     seen = 0
-    for observation in observations:
-        new_weight = seen > 0 and observation.weight != observations[seen - 1].weight
+    for observation, new_weight, cold in marked_cold(policy, observations):
         seen += 1
         for run in runs:
-            run.see(observation.pair(run.metric.name), new_weight=new_weight)
-        if any(run.metric.critical and run.bets.against >= log(needed) for run in runs):
+            run.see(observation.pair(run.metric.name), new_weight=new_weight, cold=cold)
+        if any(run.metric.critical and run.signs.against >= log(needed) for run in runs):
             break  # what came later is no part of the answer: the release should be gone by then
     so_far = observations[:seen]
-    return conclude(policy, so_far, [_evidence(run, policy, so_far, needed) for run in runs])
+    return conclude(policy, so_far, [_evidence(run, policy, needed) for run in runs])
 
 
-def _evidence(run: Run, policy: JudgePolicy, observations: Sequence[Observation], needed: float) -> Evidence:
-    against, in_favour = exp(min(run.bets.against, _LARGEST)), exp(min(run.bets.in_favour, _LARGEST))
-    enough = 1 / policy.alpha
-    doubt = missing_requests(run.metric, policy, observations) or run.doubt()
-    answer = Answer.INCONCLUSIVE
-    if not run.totals.looks:
-        reason = "no data"
-    elif against >= needed:
-        answer = Answer.FAIL
-        reason = f"gray is worse: {run.seen()}; evidence {_odds(against)}, {needed:,.0f} needed"
-    elif in_favour < enough:
-        reason = (
-            f"undecided: {run.seen()}; evidence {against:.2g} of {needed:,.0f} against it, "
-            f"{in_favour:.2g} of {enough:,.0f} in its favour"
-        )
-    elif doubt:
-        reason = f"not yet: {doubt}"
-    else:
-        answer = Answer.PASS
-        reason = f"gray is good: {run.seen()}; evidence {_odds(in_favour)}, {enough:,.0f} needed"
+def answer_of(signs: Signs, metric: MetricPolicy, policy: JudgePolicy) -> tuple[Answer, bool]:
+    """What one metric says of the release, and whether it points to harm.
+
+    A metric that points to harm does not pass, whatever speaks for it: so more errors never acquit.
+    """
+    needed = log(len(policy.metrics) / policy.alpha)
+    suspicious = bool(signs.excess or signs.against >= _SUSPICION * needed)
+    if signs.against >= needed:
+        return Answer.FAIL, True
+    enough = signs.in_favour >= -log(policy.alpha)
+    sure = enough and not (suspicious or signs.doubtful)
+    if sure and not too_little(metric, policy, signs.requests, signs.looks):
+        return Answer.PASS, False
+    return Answer.INCONCLUSIVE, suspicious
+
+
+def _evidence(run: Run, policy: JudgePolicy, needed: float) -> Evidence:
+    signs = run.signs
+    against, in_favour = exp(min(signs.against, _LARGEST)), exp(min(signs.in_favour, _LARGEST))
+    answer, suspicious = answer_of(signs, run.metric, policy)
     low, high = run.bets.interval(policy.alpha / len(policy.metrics))
     stable, gray = run.levels()
+    suspicion = f"this points to harm: {run.seen()}" if suspicious and answer is not Answer.FAIL else ""
     return Evidence(
         metric=run.metric.name,
         answer=answer,
-        reason=reason,
+        reason=_reason(run, answer, policy, suspicious=suspicious),
         critical=run.metric.critical,
         stable=stable,
         gray=gray,
@@ -81,8 +84,24 @@ def _evidence(run: Run, policy: JudgePolicy, observations: Sequence[Observation]
         against=against,
         in_favour=in_favour,
         needed=needed,
+        suspicion=suspicion,
     )
 
 
-def _odds(evidence: float) -> str:
-    return f"{evidence:,.0f} to 1" if evidence < 1e6 else "over a million to 1"
+def _reason(run: Run, answer: Answer, policy: JudgePolicy, *, suspicious: bool) -> str:
+    """One sentence with the numbers that decided."""
+    signs = run.signs
+    if answer is Answer.FAIL:
+        return f"gray is worse: {run.seen()}"
+    if answer is Answer.PASS:
+        return f"gray is good: {run.seen()}"
+    if not signs.seen and not run.totals.looks:
+        return "no data"
+    if not signs.looks and signs.seen:
+        return "gray warms up"
+    missing = too_little(run.metric, policy, signs.requests, signs.looks)
+    if suspicious:
+        return f"undecided, but it points to harm: {run.seen()}"
+    if signs.in_favour < -log(policy.alpha):
+        return f"undecided: {run.seen()}"
+    return f"not yet: {missing or run.doubt()}"

@@ -10,14 +10,19 @@ from __future__ import annotations
 from math import exp, inf, log, log1p, pi, sqrt
 from typing import Final
 
-from pipegraft.gray.judging.scores import edge, log_mixture
+from pipegraft.gray.judging.arithmetic import edge, log_add, log_mixture
 
 __all__ = ["ValueBets"]
 
 _SPREADS: Final = tuple(0.005 * 2**step for step in range(9))
 _MEMORIES: Final = (0.0, 0.8)
+_SHAPES: Final = len(_SPREADS) * len(_MEMORIES)
 _WORSE: Final = (0.2, 0.4, 0.8, 1.6)
 """How far above the tolerated logarithm a worse version is expected to be, before it is seen."""
+
+_AT_NEW_WEIGHT: Final = 0.5
+_AT_ANY_TIME: Final = 0.02
+"""Shares of what a bettor still holds, staked on gray becoming worse now."""
 
 _APART: Final = 0.1
 """How far from the tolerated logarithm, or from the margin's, the stories that follow the draws stay."""
@@ -47,20 +52,45 @@ class ValueBets:
         self._good = _stories(-inf, limit - _APART)
         for mean in (-0.7, -0.2, limit / 2):
             self._good += _stories(min(mean, limit - _APART), min(mean, limit - _APART))
+        self._equal = _stories(0.0, 0.0)
+        self._later = [(_stories(tolerated + step, tolerated + step), [-inf] * _SHAPES) for step in _WORSE]
+        self._left = 1.0
         self._draws: list[float] = []
 
-    def see(self, stable: float, gray: float) -> None:
-        """Take in one interval; both values are above 0."""
+    def see(self, stable: float, gray: float, *, new_weight: bool = False) -> None:
+        """Take in one interval; both values are above 0.
+
+        Arguments:
+            stable, gray: the values.
+            new_weight: whether gray's share of the traffic was changed before it.
+        """
         draw = log(gray / stable)
         previous = self._draws[-1] if self._draws else None
+        self._begin_later(draw, previous, new_weight=new_weight)
         for story in (*self._tolerated, *self._limit, *self._worse, *self._good):
             story.see(draw, previous)
         self._draws.append(draw)
 
+    def _begin_later(self, draw: float, previous: float | None, *, new_weight: bool) -> None:
+        """Bet on gray becoming worse now, having been equal so far, as `binomial` does."""
+        staked = 0.0 if previous is None else self._left * (_AT_NEW_WEIGHT if new_weight else _AT_ANY_TIME)
+        self._left -= staked
+        for stories, begun in self._later:
+            for index, (story, equal) in enumerate(zip(stories, self._equal, strict=True)):
+                before = story.score
+                story.see(draw, previous)
+                stake = log(staked) + equal.score if staked else -inf
+                begun[index] = log_add(begun[index], stake) + story.score - before
+        for equal in self._equal:
+            equal.see(draw, previous)
+
     @property
     def against(self) -> float:
         """Logarithm of the e-value against gray."""
-        return _mixture(self._worse) - max(story.score for story in self._tolerated)
+        later = [score for _, begun in self._later for score in begun]
+        worse = [_mixture(self._worse), log_mixture(later, [1 / len(later)] * len(later))]
+        tolerated = max(story.score for story in (*self._tolerated, *self._equal))
+        return float(log_mixture(worse, [0.5, 0.5])) - tolerated
 
     @property
     def in_favour(self) -> float:
@@ -140,4 +170,4 @@ def _mixture(stories: list[_Story]) -> float:
     following = len(_SPREADS) * len(_MEMORIES)
     fixed = len(stories) - following
     weights = [0.5 / following] * following + [0.5 / fixed] * fixed
-    return log_mixture([story.score for story in stories], weights)
+    return float(log_mixture([story.score for story in stories], weights))

@@ -6,16 +6,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 from pipegraft.core.errors import UsageError
 
-__all__ = ["Answer", "Evidence", "JudgePolicy", "Judgement", "MetricKind", "MetricPolicy"]
+__all__ = ["Answer", "Evidence", "JudgePolicy", "Judgement", "MetricKind", "MetricPolicy", "OnUndecided"]
 
 MetricKind = Literal["errors", "latency", "value"]
 """`errors`: share of failed requests; `latency`: share of slow requests; `value`: one number an interval."""
+
+
+OnUndecided = Literal["promote", "hold", "rollback"]
+"""What a deadline without an answer leads to: the next step, a person, or the version before."""
+
+_MOST_FLOOR = 0.01
+"""The highest floor of a metric that names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,7 @@ class MetricPolicy:
         margin: relative; gray is *good* when it is surely below ``1 + margin`` times stable. At least the
             tolerance; the wider it is, the less traffic a step needs.
         floor: absolute, for errors and latency; a share of bad requests of gray up to this is good
-            whatever stable's is. Without it, versions that never fail could not be told apart, nor pass.
+            whatever stable's is. None follows stable: about twice its rate, `most_floor` at most.
         threshold: for latency: a request slower than this many seconds is slow. None takes the bucket
             bound that lies closest to the quantile of the traffic of both arms.
         quantile: for latency without a threshold.
@@ -45,7 +53,7 @@ class MetricPolicy:
     kind: MetricKind = "errors"
     tolerance: float = 0.1
     margin: float = 1.0
-    floor: float = 0.01
+    floor: float | None = None
     threshold: float | None = None
     quantile: float = 0.99
     minimum: float | None = None
@@ -64,14 +72,22 @@ class MetricPolicy:
             raise self._wrong("a tolerance of 0 or more", self.tolerance)
         if not self.tolerance <= self.margin < math.inf:
             raise self._wrong(f"a margin of at least the tolerance, {self.tolerance}", self.margin)
-        if not 0 <= self.floor < math.inf:
-            raise self._wrong("a floor of 0 or more", self.floor)
+        if self.floor is not None and not 0 <= self.floor < 1:
+            raise self._wrong("a floor from 0 to below 1 (5% is 0.05)", self.floor)
         if self.threshold is not None and not 0 < self.threshold < math.inf:
             raise self._wrong("a threshold in seconds above 0", self.threshold)
         if not 0 < self.quantile < 1:
             raise self._wrong("a quantile between 0 and 1", self.quantile)
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise self._wrong(f"a minimum of at most the maximum, {self.maximum}", self.minimum)
+
+    @property
+    def most_floor(self) -> float:
+        """The floor, or the highest one where it follows stable: what lies beyond a latency's quantile."""
+        if self.floor is not None:
+            return self.floor
+        beyond = 1.0 - self.quantile if self.kind == "latency" and self.threshold is None else _MOST_FLOOR
+        return min(beyond, _MOST_FLOOR)
 
     def _wrong(self, expected: str, found: object) -> UsageError:
         return UsageError(f"metric '{self.name}': expected {expected}, found {found!r}")
@@ -86,8 +102,13 @@ class JudgePolicy:
         alpha: share of releases of a version as good as stable that may be taken back falsely, over all
             metrics and all looks; also the share of worse versions that may pass.
         min_requests: requests gray must have served at the current weight before a step can pass.
-        deadline: seconds a step may take from its first observation; None for no end.
-        on_inconclusive: what the release does when the deadline passes without an answer.
+        min_intervals: intervals with data at the current weight before a step can pass.
+        warm_up: seconds after each change of the weight in which nothing but an outage counts.
+        deadline: seconds a step may take after its warm-up; None for no end.
+        deadline_follows: whether the deadline comes sooner where the traffic decides sooner, or never.
+        on_inconclusive: what the release does when the deadline passes without an answer and nothing points
+            to harm.
+        on_suspicion: the same where something does.
         wander: how far the rate of one arm alone may drift for reasons other than the release, as the
             standard deviation of its logarithm; the judge `sequential` does not take such weather for a
             regression. 0 trusts every request to be independent of the others, which decides faster.
@@ -97,8 +118,12 @@ class JudgePolicy:
     metrics: tuple[MetricPolicy, ...]
     alpha: float = 0.01
     min_requests: float = 50
+    min_intervals: int = 3
+    warm_up: float = 0.0
     deadline: float | None = None
-    on_inconclusive: Literal["rollback", "hold", "promote"] = "rollback"
+    deadline_follows: bool = False
+    on_inconclusive: OnUndecided = "promote"
+    on_suspicion: OnUndecided = "hold"
     wander: float = 0.2
     max_failures: int = 5
 
@@ -111,20 +136,27 @@ class JudgePolicy:
             raise UsageError(f"expected each metric once, found {', '.join(names)}")
         if not any(metric.critical for metric in self.metrics):
             raise UsageError("expected at least one critical metric, found none", fix="make one critical")
-        if not 0 < self.alpha < 0.5:
-            raise UsageError(f"expected alpha between 0 and 0.5, found {self.alpha}")
-        if not 1 <= self.min_requests < math.inf:
-            raise UsageError(f"expected min-requests of 1 or more, found {self.min_requests}")
-        if self.deadline is not None and not 0 < self.deadline < math.inf:
-            raise UsageError(f"expected a deadline above 0 seconds, found {self.deadline}")
-        if self.on_inconclusive not in ("rollback", "hold", "promote"):
-            raise UsageError(
-                f"expected on-inconclusive to be rollback, hold or promote, found {self.on_inconclusive!r}"
-            )
-        if not 0 <= self.wander < math.inf:
-            raise UsageError(f"expected a wander of 0 or more, found {self.wander}")
-        if self.max_failures < 1:
-            raise UsageError(f"expected max-failures of 1 or more, found {self.max_failures}")
+        for name, found in (("on-inconclusive", self.on_inconclusive), ("on-suspicion", self.on_suspicion)):
+            if found not in ("rollback", "hold", "promote"):
+                raise UsageError(f"expected {name} to be rollback, hold or promote, found {found!r}")
+        for expected, found_number, holds in self._ranges():
+            if not holds:
+                raise UsageError(f"expected {expected}, found {found_number}")
+
+    def _ranges(self) -> Iterator[tuple[str, float | None, bool]]:
+        """What is expected of each number, what it is, and whether it is so."""
+        yield "alpha between 0 and 0.5", self.alpha, 0 < self.alpha < 0.5
+        yield "min-requests of 1 or more", self.min_requests, 1 <= self.min_requests < math.inf
+        yield "min-intervals of 1 or more", self.min_intervals, self.min_intervals >= 1
+        yield "a warm-up of 0 seconds or more", self.warm_up, 0 <= self.warm_up < math.inf
+        in_time = self.deadline is None or 0 < self.deadline < math.inf
+        yield "a deadline above 0 seconds", self.deadline, in_time
+        yield "a wander of 0 or more", self.wander, 0 <= self.wander < math.inf
+        yield "max-failures of 1 or more", self.max_failures, self.max_failures >= 1
+
+    def outcome(self, judgement: Judgement) -> OnUndecided:
+        """What the release does when a deadline passed with this judgement."""
+        return self.on_suspicion if judgement.suspicion else self.on_inconclusive
 
 
 class Answer(StrEnum):
@@ -155,6 +187,7 @@ class Evidence:
         against: e-value for gray being worse: what a fair bet of 1 on that has grown to.
         in_favour: the same for gray being good.
         needed: what `against` must reach.
+        suspicion: what points to harm without proving it; empty if nothing does.
     """
 
     metric: str
@@ -172,6 +205,7 @@ class Evidence:
     against: float | None = None
     in_favour: float | None = None
     needed: float | None = None
+    suspicion: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +218,8 @@ class Judgement:
         evidence: one for each metric of the policy, in its order.
         gray_requests: requests gray had served when the answer was reached (so far, if inconclusive).
         seconds: from the first observation until the answer was reached (so far, if inconclusive).
-        expired: the step's deadline passed without an answer: `on_inconclusive` applies.
+        expired: the step's deadline passed without an answer: `on_inconclusive` or `on_suspicion` applies.
+        suspicion: why nobody should go on without an answer: what points to harm, or that there is no data.
     """
 
     answer: Answer
@@ -193,3 +228,4 @@ class Judgement:
     gray_requests: float = 0.0
     seconds: float = 0.0
     expired: bool = False
+    suspicion: str = ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from pipegraft.core.stage import Port
 from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy
 from pipegraft.gray.model.observation import Observation
 
-__all__ = ["FakeJudge", "Judge"]
+__all__ = ["JUDGE", "FakeJudge", "Judge"]
 
 
 class Judge(Protocol):
@@ -25,6 +26,10 @@ class Judge(Protocol):
         Returns:
             Inconclusive if there is nothing to judge by. Never passes a critical metric without data.
         """
+
+
+JUDGE: Port[[str], Judge] = Port("judge")
+"""The judge of an environment's gray releases."""
 
 
 class FakeJudge:

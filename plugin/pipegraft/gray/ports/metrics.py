@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pipegraft.core.delivery import Metric
+from pipegraft.core.stage import Port
 from pipegraft.gray.model.observation import ArmCounts
 
-__all__ = ["Arms", "FakeSource", "MetricRequest", "MetricSource"]
+__all__ = ["METRICS", "Arms", "FakeSource", "MetricRequest", "MetricSource"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,10 @@ class MetricSource(Protocol):
         Raises:
             Unreachable, AccessDenied: it did not answer or refused; nothing is lost for the next call.
         """
+
+
+METRICS: Port[[str], Mapping[str, MetricSource]] = Port("metric-sources")
+"""The sources of an environment's gray metrics, by the metric's name."""
 
 
 class FakeSource:

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-__all__ = ["FakeRollout", "Rollout", "RolloutPhase", "RolloutRule", "RolloutSeen", "RolloutVerdict"]
+from pipegraft.core.stage import Port
+
+__all__ = [
+    "ROLLOUT",
+    "ConnectedRollout",
+    "FakeRollout",
+    "Rollout",
+    "RolloutPhase",
+    "RolloutRule",
+    "RolloutSeen",
+    "RolloutVerdict",
+]
 
 
 class RolloutPhase(StrEnum):
@@ -74,6 +85,22 @@ class Rollout(Protocol):
     def abort(self) -> None:
         """Send all requests to the stable version again; nothing where the controller does so by itself once
         the old version is committed."""
+
+
+class ConnectedRollout(NamedTuple):
+    """The rollout that a controller drives in an environment.
+
+    Arguments:
+        rollout: what is asked.
+        rule: reads its status.
+    """
+
+    rollout: Rollout
+    rule: RolloutRule
+
+
+ROLLOUT: Port[[str], ConnectedRollout] = Port("rollout")
+"""The rollout that a controller drives in an environment."""
 
 
 class FakeRollout:

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipegraft.appspec.environment_file import ConfigPath
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.core.errors import UsageError, Vetoed
-from pipegraft.core.release import IacCommit, Release, Source
-from pipegraft.core.stage import IacBranch, StageContext
+from pipegraft.core.release import IacCommit, Release, ReleaseMark, Source
+from pipegraft.core.stage import StageContext
 from pipegraft.iac.bump.config import read_config
 from pipegraft.iac.bump.pinned import PinnedImage
 from pipegraft.iac.bump.plan import BumpRequest, PlannedBump, plan_bump, refuse_conflict
@@ -19,8 +18,9 @@ from pipegraft.iac.bump.policy import refuse_provenance
 from pipegraft.iac.bump.promotion import released_in
 from pipegraft.iac.commit_message import commit_message, release_trailers
 from pipegraft.iac.optimistic_commit import Changes, Read
-from pipegraft.iac.ports.repository import NewerProposed
+from pipegraft.iac.ports.repository import IacBranch, NewerProposed
 from pipegraft.images.attest import provenance_of
+from pipegraft.images.ports.registry import REGISTRY
 from pipegraft.text.yaml.changes import Value
 
 __all__ = ["Bump", "prepare_bump", "record_bump", "record_newer", "show_bump"]
@@ -184,7 +184,7 @@ def _request(
 
 
 def _verify(context: StageContext, request: BumpRequest) -> None:
-    registry = context.connections.registry()
+    registry = context.open(REGISTRY)
     for name, image in request.images.items():
         if registry.find(context.delivery.image_repository(name), image.digest) is None:
             raise UsageError(
@@ -198,7 +198,7 @@ def _ask_policy(context: StageContext, request: BumpRequest) -> None:
     required = request.delivery.environments[request.environment].require
     if not required.provenance:
         return
-    registry = context.connections.registry()
+    registry = context.open(REGISTRY)
     for name, image in request.images.items():
         repository = context.delivery.image_repository(name)
         said = list(provenance_of(registry, repository, image.digest))

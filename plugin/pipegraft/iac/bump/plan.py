@@ -17,9 +17,9 @@ from pipegraft.appspec.environment_file import (
     environment_path,
     read_environment,
 )
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import Conflict, UsageError
+from pipegraft.core.release import ReleaseMark
 from pipegraft.iac.bump.config import changes_what_runs, refuse_delivery, refuse_number, refuse_standing
 from pipegraft.iac.bump.pinned import PinnedImage
 from pipegraft.iac.bump.state import EnvironmentState, read_state, state_path, write_state

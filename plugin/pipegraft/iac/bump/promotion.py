@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipegraft.appspec.environment_file import environment_path, images_of, read_environment
-from pipegraft.appspec.model.spec import ReleaseMark
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import UsageError
+from pipegraft.core.release import ReleaseMark
 from pipegraft.iac.bump.pinned import PinnedImage
 from pipegraft.iac.bump.state import read_state, state_path
 

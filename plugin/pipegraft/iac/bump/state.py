@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipegraft.appspec.model.spec import ReleaseMark
-from pipegraft.core.base import Declared, Name
 from pipegraft.core.configuration import parse_document
+from pipegraft.core.model import Model, Name
+from pipegraft.core.release import ReleaseMark
 from pipegraft.text.yaml import Put, Remove, apply
 from pipegraft.text.yaml.changes import Value
 
@@ -19,7 +19,7 @@ __all__ = ["EnvironmentState", "read_state", "state_path", "without_taken_back",
 _HEAD = "# Written by pipegraft. Deleting it forgets which release is newest here.\n"
 
 
-class EnvironmentState(Declared):
+class EnvironmentState(Model):
     """The whole file."""
 
     release: ReleaseMark | None = None
@@ -57,7 +57,7 @@ def write_state(text: str | None, state: EnvironmentState, file: str) -> str:
     Raises:
         EditRefused: the file is not what Pipegraft writes.
     """
-    content: dict[str, Value] = state.model_dump(exclude_defaults=True)
+    content: dict[str, Value] = state.model_dump(mode="json", exclude_defaults=True)
     if not text or not text.strip():
         text = f"{_HEAD}{next(iter(content))}: {{}}\n"  # an entry for the editor to begin with
     return apply(text, [Put((key,), value) for key, value in content.items()], file=file)

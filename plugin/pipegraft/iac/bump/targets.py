@@ -14,6 +14,7 @@ import yaml
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.bump.pinned import PinnedImage, repository_of
+from pipegraft.text.limits import refuse_deep
 from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, Set, apply, parse_path
 
 __all__ = ["write_target"]
@@ -58,6 +59,7 @@ Planned = Iterator[tuple[int, Sequence[Edit]]]
 def _documents(text: str, file: str) -> list[Any]:
     """What a file means, for finding places in it."""
     try:
+        refuse_deep(text)
         return list(yaml.load_all(text.removeprefix("\ufeff"), Loader=_Lenient))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

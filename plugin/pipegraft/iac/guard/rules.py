@@ -5,15 +5,15 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 
-from pipegraft.core.base import Declared
 from pipegraft.core.configuration import parse_document
+from pipegraft.core.model import Model
 
 __all__ = ["GUARD_FILE", "GuardRules", "matches", "read_rules"]
 
 GUARD_FILE = ".pipegraft/guard.yaml"
 
 
-class GuardRules(Declared):
+class GuardRules(Model):
     """The whole file, read from the branch as it was before a push: nobody grants themselves rights."""
 
     pushers: Mapping[str, tuple[str, ...]] = {}

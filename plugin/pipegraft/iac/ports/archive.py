@@ -65,6 +65,9 @@ class IacArchive(Protocol):
     def folder(self, path: str) -> Sequence[str]:
         """Names of the files in a folder at the branch's tip; the root is empty."""
 
+    def paths(self) -> Sequence[str]:
+        """Every file at the branch's tip."""
+
     def signatures(self, commits: Sequence[str]) -> Mapping[str, Signature]:
         """What git says of the signatures of commits that `versions` answered."""
 
@@ -107,6 +110,9 @@ class FakeArchive:
         start = f"{path}/" if path else ""
         inside = (name for name in self._branch.paths() if name.startswith(start))
         return sorted(name.removeprefix(start) for name in inside if "/" not in name.removeprefix(start))
+
+    def paths(self) -> Sequence[str]:
+        return self._branch.paths()
 
     def signatures(self, commits: Sequence[str]) -> Mapping[str, Signature]:
         return {commit: self._signed.get(commit, Signature(Signed.NONE)) for commit in commits}

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipegraft.core.errors import TipMoved, UsageError
+from pipegraft.core.stage import Port
 
 __all__ = [
+    "IAC",
     "Commit",
     "FakeIacRepository",
     "IacBatch",
+    "IacBranch",
     "IacHistory",
     "IacRepository",
     "NewerProposed",
@@ -140,6 +143,14 @@ class IacHistory(Protocol):
 
     def log(self, path: str | None = None, *, limit: int | None = None) -> Sequence[Commit]:
         """First-parent commits, newest first, that changed `path` (all if None)."""
+
+
+class IacBranch(IacRepository, IacBatch, IacHistory, Protocol):
+    """The branch to write and its history."""
+
+
+IAC: Port[[], IacBranch] = Port("iac-branch")
+"""The IaC repository's branch."""
 
 
 def split_path(path: str) -> list[str]:

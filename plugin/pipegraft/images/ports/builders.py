@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from pipegraft.core.stage import Port
 from pipegraft.images.ports.registry import Descriptor, Registry
 
 __all__ = [
+    "IMAGE_BUILDER",
     "BaseImage",
     "BuildExtras",
     "BuildRequest",
     "ContextEntry",
     "FakeImageBuilder",
+    "FoundPackages",
     "ImageBuilder",
     "ImageToSign",
-    "InstalledPackages",
     "Package",
 ]
 
@@ -81,16 +83,20 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True)
-class InstalledPackages:
-    """What the package databases in the layers of an image say.
+class FoundPackages:
+    """What a scanner found in an image; nothing where none looked.
 
     Arguments:
-        packages: those they list.
-        unread: databases that are there and could not be read.
+        packages: what it found, sorted.
+        by: name and version of the scanner; empty if none is installed.
+        looked_at: what it looked at, as a noun phrase.
+        sees_bases: whether the layers of the base image were among it.
     """
 
-    packages: Sequence[Package]
-    unread: tuple[str, ...] = ()
+    packages: tuple[Package, ...] = ()
+    by: str = ""
+    looked_at: str = ""
+    sees_bases: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +131,7 @@ class BuildRequest:
         tags: names to give it.
         input_hash: tag that says what it follows from; the stage sets it when all about the image is there.
         extras: what only some builders can use.
-        note_packages: is told what all layers of the image hold, by a builder that sees them; None if nobody
-            wants to know.
-        cache: folder where a builder may keep what saves time; it may be lost at any time. None for nowhere.
+        note_packages: is told which packages a scanner found in the image; None if nobody wants to know.
         target: absolute path in the image where a builder that copies puts the context.
         command: what the image runs; empty leaves it to the Dockerfile or makes a data image.
         base: the image it is built on, None for an empty one or where it is not known.
@@ -147,8 +151,7 @@ class BuildRequest:
     platform: str = "linux/amd64"
     input_hash: str = ""
     extras: BuildExtras = field(default_factory=BuildExtras)
-    note_packages: Callable[[InstalledPackages], None] | None = None
-    cache: Path | None = None
+    note_packages: Callable[[FoundPackages], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,10 @@ class ImageBuilder(Protocol):
             BuildFailed: the component's own fault.
             Unreachable, AccessDenied: the daemon's or the registry's.
         """
+
+
+IMAGE_BUILDER: Port[[str], tuple[str, ImageBuilder]] = Port("image-builder")
+"""Name and builder for a component."""
 
 
 class FakeImageBuilder:

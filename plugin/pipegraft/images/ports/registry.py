@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from pipegraft.core.errors import Unreachable
+from pipegraft.core.stage import Port
+from pipegraft.text.limits import load_json
 
-__all__ = ["Descriptor", "FakeRegistry", "Referrer", "Referrers", "ReferringRegistry", "Registry"]
+__all__ = [
+    "REGISTRY",
+    "REGISTRY_AT",
+    "Descriptor",
+    "FakeRegistry",
+    "Referrer",
+    "Referrers",
+    "ReferringRegistry",
+    "Registry",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +123,12 @@ class ReferringRegistry(Registry, Referrers, Protocol):
     """A registry that also lists what refers to its images."""
 
 
+REGISTRY: Port[[], ReferringRegistry] = Port("registry")
+"""The delivery's own registry."""
+REGISTRY_AT: Port[[str], ReferringRegistry] = Port("registry-at")
+"""The registry at an address."""
+
+
 class FakeRegistry:
     """A registry in memory."""
 
@@ -164,7 +180,7 @@ class FakeRegistry:
         for (held, _), (content, media_type) in self.manifests.items():
             if held != repository or b'"subject"' not in content:
                 continue
-            manifest = json.loads(content)
+            manifest = load_json(content)
             if manifest["subject"]["digest"] == digest:
                 descriptor = Descriptor(media_type, _digest(content), len(content))
                 found[descriptor.digest] = Referrer(descriptor, manifest.get("artifactType", ""))

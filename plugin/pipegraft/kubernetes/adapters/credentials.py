@@ -21,6 +21,7 @@ from typing import Any
 
 from pipegraft.core.errors import AccessDenied, UsageError
 from pipegraft.kubernetes.adapters.kubeconfig import Access
+from pipegraft.text.limits import load_json
 
 __all__ = ["Credentials", "Identity"]
 
@@ -155,7 +156,7 @@ def _from_plugin(plugin: Mapping[str, Any], cluster: Mapping[str, Any]) -> Ident
 
 def _plugin_answer(text: bytes, command: str) -> Identity:
     try:
-        status = json.loads(text)["status"]
+        status = load_json(text)["status"]
         expires = status.get("expirationTimestamp")
         pair = (status.get("clientCertificateData"), status.get("clientKeyData"))
         return Identity(

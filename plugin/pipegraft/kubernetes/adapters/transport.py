@@ -7,6 +7,7 @@ lightkube 1.0 reads no credential plugin of version v1, renews no expired token 
 from __future__ import annotations
 
 import base64
+import socket
 import ssl
 import threading
 from contextlib import suppress
@@ -18,13 +19,20 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
+from pipegraft.core.adapters.connections import Connections
 from pipegraft.core.errors import UsageError
-from pipegraft.kubernetes.adapters.connections import EndableTransport
 from pipegraft.kubernetes.adapters.credentials import Credentials, Identity
 from pipegraft.kubernetes.adapters.kubeconfig import Access
 
 __all__ = ["WATCH_SECONDS", "Transport"]
 
+_KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", 0x10), 15),  # Darwin calls it TCP_KEEPALIVE, 0x10
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+"""A peer that is gone is noticed within half a minute, however little there is to tell."""
 WATCH_SECONDS = 240
 """How long the server keeps one watch; the client then asks for the next."""
 _SILENCE = WATCH_SECONDS + 20.0
@@ -43,9 +51,9 @@ class Transport(httpx2.BaseTransport):
         self._cluster: dict[str, Any] = access["cluster"]
         self._credentials = credentials
         self._lock = threading.Lock()
-        self._inner: tuple[Identity, EndableTransport] | None = None
+        self._inner: tuple[Identity, httpx2.HTTPTransport] | None = None
+        self._connections = Connections()
         self._clock_offset = 0.0
-        self._ended = False
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         identity = self._credentials.current()
@@ -66,10 +74,7 @@ class Transport(httpx2.BaseTransport):
 
     def end(self) -> None:
         """Wake every thread that waits for an answer; there are no more requests from now on."""
-        with self._lock:
-            self._ended = True
-            if self._inner:
-                self._inner[1].end()
+        self._connections.end()
 
     def close(self) -> None:
         self.end()
@@ -81,18 +86,26 @@ class Transport(httpx2.BaseTransport):
             request.headers["Authorization"] = identity.header
         if self._cluster.get("tls-server-name"):
             request.extensions["sni_hostname"] = self._cluster["tls-server-name"]
+        if self._connections.ended:
+            raise httpx2.ReadError("the connections were ended", request=request)
+        request.extensions |= self._connections.extensions
         if request.url.params.get("watch") == "true":
             request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "read": _SILENCE}
         return self._transport(identity).handle_request(request)
 
-    def _transport(self, identity: Identity) -> EndableTransport:
+    def _transport(self, identity: Identity) -> httpx2.HTTPTransport:
         """One for as long as the client certificate stays the same."""
         with self._lock:
             if self._inner is None or self._inner[0].certificate != identity.certificate:
                 proxy = self._cluster.get("proxy-url") or _proxy_of(self._cluster["server"])
-                inner = EndableTransport(verify=_trust(self._cluster, identity), proxy=proxy)
-                if self._ended:
-                    inner.end()
+                limits = httpx2.Limits(max_connections=None)  # each watch holds one
+                inner = httpx2.HTTPTransport(
+                    verify=_trust(self._cluster, identity),
+                    proxy=proxy,
+                    retries=1,
+                    limits=limits,
+                    socket_options=_KEEPALIVE,
+                )
                 self._inner = (identity, inner)
             return self._inner[1]
 

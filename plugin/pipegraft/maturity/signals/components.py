@@ -7,7 +7,7 @@ from itertools import permutations
 from typing import Any
 
 from pipegraft.core.errors import PipegraftError, Place
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugins import hookimpl
 from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, absent, no, unseen, yes
 from pipegraft.maturity.ports import Repository
 from pipegraft.maturity.signals.helpers import DELIVERY, NO_DELIVERY, NO_IAC, each, in_delivery, put

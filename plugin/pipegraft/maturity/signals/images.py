@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from pipegraft.core.errors import Place
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugins import hookimpl
 from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, absent, no, yes
 from pipegraft.maturity.ports import Repository
 from pipegraft.maturity.signals.helpers import (

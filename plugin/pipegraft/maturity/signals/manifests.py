@@ -13,6 +13,7 @@ import yaml
 from pipegraft.core.errors import Place
 from pipegraft.maturity.ports import Tree
 from pipegraft.maturity.signals.helpers import aside
+from pipegraft.text.limits import refuse_deep
 
 __all__ = ["Container", "Manifests", "Sync", "manifests"]
 
@@ -80,6 +81,7 @@ def manifests(tree: Tree) -> Manifests:
 
 def _documents(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     try:
+        refuse_deep(text)
         for node in yaml.compose_all(text, Loader=yaml.CSafeLoader):
             line = node.start_mark.line + 1
             document = yaml.constructor.SafeConstructor().construct_document(node)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import Place
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugins import hookimpl
 from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, no, unseen, yes
 from pipegraft.maturity.ports import Repository
 from pipegraft.maturity.signals.helpers import (
@@ -157,15 +157,15 @@ SIGNALS: tuple[Signal, ...] = (
     _signal(
         "gray-goes-back",
         4,
-        "what stays unclear goes back by itself",
+        "what points to harm does not go on by itself",
         _with(
-            lambda gray: gray.on_inconclusive == "rollback",
-            "unclear means back",
-            "unclear means that somebody must decide",
-            "on-inconclusive",
+            lambda gray: gray.on_suspicion != "promote",
+            "what points to harm stays or goes back",
+            "what points to harm goes on",
+            "on-suspicion",
         ),
         "pipegraft assess --fix --signal gray-goes-back",
-        mend=_set("on-inconclusive", "rollback"),
+        mend=_set("on-suspicion", "hold"),
     ),
     _signal(
         "gray-errors-and-latency",

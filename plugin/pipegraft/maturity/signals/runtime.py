@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pipegraft.appspec.merging import merge
 from pipegraft.appspec.model.spec import AppComponent, AppEnvironment
 from pipegraft.core.errors import Place
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugins import hookimpl
 from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, no, unseen, yes
 from pipegraft.maturity.ports import Iac, Repository, Tree
 from pipegraft.maturity.signals.helpers import NO_DELIVERY, NO_IAC, aside, each

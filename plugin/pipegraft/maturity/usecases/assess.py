@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ from pipegraft.audit.dora import DAY, WEEK, deployments_of, figures_of
 from pipegraft.audit.usecases.audit_sources import Place as AuditPlace
 from pipegraft.audit.usecases.audit_sources import Scene, open_scene
 from pipegraft.core.adapters.files import write_together
+from pipegraft.core.adapters.git_command import GitCommand
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import PipegraftError, Place, UsageError
-from pipegraft.core.hookspecs import MATURITY_SIGNALS
-from pipegraft.core.manager import Plugins
-from pipegraft.iac.adapters.git.branch import GitBranch
+from pipegraft.core.plugins import Plugins
+from pipegraft.iac.adapters.git import GitBranch
+from pipegraft.maturity.hooks import MATURITY_SIGNALS
 from pipegraft.maturity.model import Answer, Signal
 from pipegraft.maturity.ports import DeliveryPace, Iac
 from pipegraft.maturity.stages import Assessed, Assessment, assess
@@ -86,16 +86,14 @@ def open_repository(
 
 
 def _is_bare(folder: Path) -> bool:
-    words = ["git", "-C", str(folder), "rev-parse", "--is-bare-repository"]
-    return subprocess.run(words, capture_output=True, check=False).stdout.strip() == b"true"
+    return GitCommand(folder).run("rev-parse", "--is-bare-repository").text == "true"
 
 
 def _files(folder: Path) -> Iterator[str]:
     """What git knows or would add; every file outside of a repository."""
-    words = ["git", "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    done = subprocess.run(words, capture_output=True, check=False)
-    if done.returncode == 0:
-        found = done.stdout.decode("utf-8", "replace").split("\0")
+    done = GitCommand(folder).run("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    if done.code == 0:
+        found = done.text.split("\0")
         yield from (path for path in dict.fromkeys(found) if path)
         return
     for parent, folders, names in os.walk(folder):

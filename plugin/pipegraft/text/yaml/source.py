@@ -22,6 +22,7 @@ from yaml.events import (
 )
 
 from pipegraft.core.errors import EditRefused, Place
+from pipegraft.text.limits import refuse_deep
 
 __all__ = ["LINE_BREAK", "Event", "Node", "Source", "Span", "parse", "place_in", "read_events"]
 
@@ -197,6 +198,7 @@ def read_events(text: str, file: str = "<text>") -> list[Event]:
         EditRefused: libyaml does not read it.
     """
     try:
+        refuse_deep(text)
         return list(iter(yaml.CSafeLoader(text).get_event, None))
     except (yaml.YAMLError, UnicodeEncodeError) as error:
         raise _unreadable(text, file, error) from None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated
 
+from pydantic import Field
+
 from pipegraft.appspec.ports.traffic import Backend, Choice, Route
-from pipegraft.core.base import Declared, Duration
-from pipegraft.core.fields import Field, model_validator
+from pipegraft.core.model import Breach, Duration, Model, rule
 
 __all__ = ["Address", "ProxyConfig", "host_and_port"]
 
@@ -18,7 +20,7 @@ Address = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\[\]/\s]*):\d{1
 Label = Annotated[str, Field(min_length=1)]
 
 
-class BackendConfig(Declared):
+class BackendConfig(Model):
     """One version behind a route; see `Backend`."""
 
     name: Label
@@ -26,7 +28,7 @@ class BackendConfig(Declared):
     weight: int = Field(ge=0)
 
 
-class ChoiceConfig(Declared):
+class ChoiceConfig(Model):
     """Requests that go to one backend whatever the weights; see `Choice`."""
 
     header: Label
@@ -34,16 +36,16 @@ class ChoiceConfig(Declared):
     backend: Label
     regex: bool = False
 
-    @model_validator
-    def _can_be_read(self) -> None:
+    @rule
+    def _can_be_read(self) -> Iterator[Breach]:
         if self.regex:
             try:
                 re.compile(self.value)
             except re.error as error:
-                raise ValueError(f"expected a regular expression, found {self.value!r}: {error}") from None
+                yield Breach(f"expected a regular expression, found {self.value!r}: {error}")
 
 
-class RouteConfig(Declared):
+class RouteConfig(Model):
     """One entrance; see `Route`."""
 
     name: Label
@@ -51,15 +53,15 @@ class RouteConfig(Declared):
     backends: tuple[BackendConfig, ...] = ()
     choices: tuple[ChoiceConfig, ...] = ()
 
-    @model_validator
-    def _choices_lead_somewhere(self) -> None:
+    @rule
+    def _choices_lead_somewhere(self) -> Iterator[Breach]:
         known = {backend.name for backend in self.backends}
         for choice in self.choices:
             if choice.backend not in known:
-                raise ValueError(f"expected a choice of {', '.join(sorted(known))}, found '{choice.backend}'")
+                yield Breach(f"expected a choice of {', '.join(sorted(known))}, found '{choice.backend}'")
 
 
-class ProxyConfig(Declared):
+class ProxyConfig(Model):
     """The whole file."""
 
     admin: Address = "127.0.0.1:0"
@@ -74,15 +76,15 @@ class ProxyConfig(Declared):
     grace: Duration = 10.0
     """How long requests under way may take to end when the proxy is told to stop."""
 
-    @model_validator
-    def _unique(self) -> None:
+    @rule
+    def _unique(self) -> Iterator[Breach]:
         for what, values in (
             ("name", [route.name for route in self.routes]),
             ("listen", [route.listen for route in self.routes if not route.listen.endswith(":0")]),
         ):
             twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
-                raise ValueError(f"expected each route to have its own '{what}', found '{twice[0]}' twice")
+                yield Breach(f"expected each route to have its own '{what}', found '{twice[0]}' twice")
 
     @classmethod
     def of(cls, routes: tuple[Route, ...], admin: str) -> ProxyConfig:

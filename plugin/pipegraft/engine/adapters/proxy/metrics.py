@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import math
-import time
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from pipegraft.appspec.ports.traffic import Route
-from pipegraft.text.exposition import Family, Sample, render
+from pipegraft.core.errors import UsageError
 
-__all__ = ["DURATION", "REQUESTS", "WEIGHT", "ProxyMetrics"]
+__all__ = ["DURATION", "REQUESTS", "WEIGHT", "ProxyMetrics", "samples_of"]
 
 REQUESTS = "pipegraft_proxy_requests_total"
 DURATION = "pipegraft_proxy_request_duration_seconds"
@@ -24,30 +32,40 @@ BOUNDS: tuple[float, ...] = (
 )
 """Upper bounds of the buckets, in seconds."""
 
+_BACKEND = ("route", "backend")
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began: nobody asks
+
 
 class ProxyMetrics:
     """Counters of one proxy process."""
 
     def __init__(self) -> None:
-        self._started = time.time()
-        self._requests: dict[tuple[str, str, int], int] = {}
-        self._buckets: dict[tuple[str, str], list[int]] = {}
-        self._seconds: dict[tuple[str, str], float] = {}
-        self._in_flight: dict[tuple[str, str], int] = {}
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            REQUESTS, "Requests answered, by version and status.", (*_BACKEND, "code"), registry=registry
+        )
+        self._seconds = Histogram(
+            DURATION, "Seconds to answer a request.", _BACKEND, buckets=BOUNDS, registry=registry
+        )
+        self._in_flight = Gauge(IN_FLIGHT, "Requests under way.", _BACKEND, registry=registry)
+        self._weights = Gauge(
+            WEIGHT, "Share of the route's requests that is meant for it.", _BACKEND, registry=registry
+        )
+        started = Gauge(START, "When the counters began, seconds since the epoch.", registry=registry)
+        started.set_to_current_time()
 
     def know(self, routes: Iterable[Route]) -> None:
         """Show every backend from the start, so that its first request counts as a rise from 0."""
         for route in routes:
             for backend in route.backends:
-                key = (route.name, backend.name)
-                self._requests.setdefault((*key, 200), 0)
-                self._buckets.setdefault(key, [0] * (len(BOUNDS) + 1))
-                self._seconds.setdefault(key, 0.0)
-                self._in_flight.setdefault(key, 0)
+                self._requests.labels(route.name, backend.name, "200")
+                self._seconds.labels(route.name, backend.name)
+                self._in_flight.labels(route.name, backend.name)
 
     def began(self, route: str, backend: str) -> None:
         """A request was given to a backend."""
-        self._in_flight[route, backend] += 1
+        self._in_flight.labels(route, backend).inc()
 
     def ended(self, route: str, backend: str, code: int, seconds: float) -> None:
         """A request was answered, or given up.
@@ -56,11 +74,9 @@ class ProxyMetrics:
             code: status sent; 502 too for an answer that broke off, 499 if the client went away.
             seconds: from the head of the request until the end of the answer.
         """
-        key = (route, backend)
-        self._in_flight[key] -= 1
-        self._requests[route, backend, code] = self._requests.get((route, backend, code), 0) + 1
-        self._buckets[key][bisect_left(BOUNDS, seconds)] += 1
-        self._seconds[key] += seconds
+        self._in_flight.labels(route, backend).dec()
+        self._requests.labels(route, backend, str(code)).inc()
+        self._seconds.labels(route, backend).observe(seconds)
 
     def exposition(self, routes: Iterable[Route]) -> str:
         """Everything, in the Prometheus text format.
@@ -68,43 +84,20 @@ class ProxyMetrics:
         Arguments:
             routes: those served now, for their weights.
         """
-        requests = (
-            Sample(REQUESTS, {"route": route, "backend": backend, "code": str(code)}, count)
-            for (route, backend, code), count in sorted(self._requests.items())
-        )
-        weights = (
-            Sample(WEIGHT, {"route": route.name, "backend": backend.name}, backend.weight)
-            for route in routes
-            for backend in route.backends
-        )
-        in_flight = (
-            Sample(IN_FLIGHT, {"route": route, "backend": backend}, count)
-            for (route, backend), count in sorted(self._in_flight.items())
-        )
-        return render(
-            (
-                Family(REQUESTS, "counter", "Requests answered, by version and status.", tuple(requests)),
-                Family(DURATION, "histogram", "Seconds to answer a request.", tuple(self._durations())),
-                Family(IN_FLIGHT, "gauge", "Requests under way.", tuple(in_flight)),
-                Family(
-                    WEIGHT, "gauge", "Share of the route's requests that is meant for it.", tuple(weights)
-                ),
-                Family(
-                    START,
-                    "gauge",
-                    "When the counters began, seconds since the epoch.",
-                    (Sample(START, {}, self._started),),
-                ),
-            )
-        )
+        self._weights.clear()
+        for route in routes:
+            for backend in route.backends:
+                self._weights.labels(route.name, backend.name).set(backend.weight)
+        return generate_latest(self._registry).decode()
 
-    def _durations(self) -> Iterator[Sample]:
-        for (route, backend), counts in sorted(self._buckets.items()):
-            labels = {"route": route, "backend": backend}
-            total = 0
-            for bound, count in zip((*BOUNDS, math.inf), counts, strict=True):
-                total += count
-                edge = "+Inf" if math.isinf(bound) else f"{bound:g}"
-                yield Sample(f"{DURATION}_bucket", {**labels, "le": edge}, total)
-            yield Sample(f"{DURATION}_sum", labels, self._seconds[route, backend])
-            yield Sample(f"{DURATION}_count", labels, total)
+
+def samples_of(text: str) -> list[Sample]:
+    """Every sample of a page in the Prometheus text format.
+
+    Raises:
+        UsageError: it is not in the format.
+    """
+    try:
+        return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    except (ValueError, IndexError) as error:  # the parser takes some lines for longer than they are
+        raise UsageError(f"expected the Prometheus text format, found something else ({error})") from None

@@ -8,21 +8,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipegraft.appspec.hooks import TrafficRouterPlugin
 from pipegraft.appspec.ports.traffic import Route
 from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.adapters.http import Http
 from pipegraft.core.errors import OutsideError, Unreachable
+from pipegraft.core.plugins import hookimpl
 from pipegraft.engine.adapters.proxy.config import ProxyConfig
 from pipegraft.engine.adapters.proxy.files import ProxyFiles, fingerprint
-from pipegraft.engine.adapters.proxy.metrics import REQUESTS
-from pipegraft.text.exposition import parse
+from pipegraft.engine.adapters.proxy.metrics import REQUESTS, samples_of
 
-__all__ = ["EmbeddedRouter"]
+__all__ = ["EmbeddedRouter", "pipegraft_traffic_routers"]
 
 _POLL = 0.01
 
@@ -74,7 +75,7 @@ class EmbeddedRouter:
     def observe(self) -> Mapping[str, Mapping[str, int]]:
         """Requests served since the proxy started: route → backend → count; empty if it does not run."""
         counts: dict[str, dict[str, int]] = {}
-        for sample in parse(self.metrics()):
+        for sample in samples_of(self.metrics()):
             if sample.name == REQUESTS:
                 route = counts.setdefault(sample.labels["route"], {})
                 backend = sample.labels["backend"]
@@ -157,3 +158,8 @@ def _signal(process: int, number: signal.Signals) -> None:
         os.kill(process, number)
     except ProcessLookupError:
         return  # it ended by itself in the meantime; the caller waits for what should hold
+
+
+@hookimpl
+def pipegraft_traffic_routers() -> Iterable[TrafficRouterPlugin]:
+    yield TrafficRouterPlugin("embedded", "The proxy of the embedded engine.", EmbeddedRouter)

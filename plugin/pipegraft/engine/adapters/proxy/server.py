@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 
 import h11
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from pipegraft.appspec.ports.traffic import Route
 from pipegraft.engine.adapters.proxy.balancer import Balancer
@@ -17,7 +18,6 @@ from pipegraft.engine.adapters.proxy.http_connection import HttpConnection
 from pipegraft.engine.adapters.proxy.listener import Listener
 from pipegraft.engine.adapters.proxy.metrics import ProxyMetrics
 from pipegraft.engine.adapters.proxy.pool import Pool
-from pipegraft.text.exposition import CONTENT_TYPE
 
 __all__ = ["Proxy"]
 
@@ -119,7 +119,7 @@ class Proxy:
         status = HTTPStatus.OK if page else HTTPStatus.NOT_FOUND
         text = (page() if page else "there are /metrics and /healthz\n").encode()
         fields = [
-            (b"Content-Type", CONTENT_TYPE.encode("ascii")),
+            (b"Content-Type", CONTENT_TYPE_LATEST.encode("ascii")),
             (b"Content-Length", str(len(text)).encode("ascii")),
         ]
         body = b"" if request.method == b"HEAD" else text

@@ -14,6 +14,7 @@ from pipegraft.core.errors import OutsideError
 from pipegraft.images.ports.registry import Registry
 from pipegraft.images.reference import ImageReference
 from pipegraft.images.unpack import unpack
+from pipegraft.text.limits import load_json
 
 __all__ = ["UnpackedImages"]
 
@@ -46,7 +47,7 @@ class UnpackedImages:
                 registry = self._open(image.address)
                 write_atomically(config, json.dumps(_read_config(registry, image)).encode())
                 unpack(registry, image.repository, image.digest, root)
-        return root, json.loads(config.read_bytes())
+        return root, load_json(config.read_bytes())
 
     def keep(self, references: Collection[str]) -> bool:
         """Remove every other image, and what an interrupted unpacking left behind.
@@ -81,9 +82,9 @@ def _read_config(registry: Registry, image: ImageReference) -> Mapping[str, Any]
     """`config` of the image's configuration (OCI image-spec, manifest.md and config.md)."""
     try:
         with registry.open(image.repository, image.digest, manifest=True) as stream:
-            digest = json.loads(stream.read(_LARGEST))["config"]["digest"]
+            digest = load_json(stream.read(_LARGEST))["config"]["digest"]
         with registry.open(image.repository, digest) as stream:
-            found: Mapping[str, Any] = json.loads(stream.read(_LARGEST)).get("config") or {}
+            found: Mapping[str, Any] = load_json(stream.read(_LARGEST)).get("config") or {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutsideError(f"expected {image} to be an image of one platform: {error}") from error
     return found

@@ -13,26 +13,28 @@ import subprocess
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pipegraft.core.base import Declared, Duration, RelativePath
+from pydantic import Field
+
 from pipegraft.core.errors import Unreachable, UsageError
-from pipegraft.core.fields import Field, Invalid
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import MetricSourcePlugin
+from pipegraft.core.faults import read_json
+from pipegraft.core.model import Duration, Model, RelativePath
+from pipegraft.core.plugins import hookimpl
 from pipegraft.gray.counters import increase
+from pipegraft.gray.hooks import MetricSourcePlugin
 from pipegraft.gray.model.observation import ArmCounts
 from pipegraft.gray.ports.metrics import Arms, MetricRequest
 
 __all__ = ["CommandOptions", "CountsSource", "FileOptions", "pipegraft_metric_sources"]
 
 
-class FileOptions(Declared):
+class FileOptions(Model):
     """Keys of a metric with ``source: json``."""
 
     path: RelativePath
     """The file, relative to `delivery.yaml`."""
 
 
-class CommandOptions(Declared):
+class CommandOptions(Model):
     """Keys of a metric with ``source: command``."""
 
     command: tuple[str, ...] = Field(min_length=1)
@@ -41,13 +43,13 @@ class CommandOptions(Declared):
     """How long it may take."""
 
 
-class _Totals(Declared):
+class _Totals(Model):
     requests: float | None = Field(default=None, ge=0)
     errors: float | None = Field(default=None, ge=0)
     value: float | None = None
 
 
-class _Both(Declared):
+class _Both(Model):
     stable: _Totals | None = None
     gray: _Totals | None = None
 
@@ -77,17 +79,16 @@ class CountsSource:
         return Arms(_difference(before.stable, after.stable), _difference(before.gray, after.gray))
 
     def _totals(self) -> _Both:
-        text = self._read()
-        try:
-            return _Both.model_validate_json(text)
-        except Invalid as error:
-            first = error.faults[0]
+        found = read_json(_Both, self._read())
+        if found.known is None or found.faults:
+            first = found.faults[0]
             where = ".".join(map(str, first.route)) or "the whole"
             raise UsageError(
                 f"metric source '{self._name}': expected totals of stable and gray as JSON; "
                 f"{where}: {first.message}",
                 fix='write {"stable": {"requests": 90, "errors": 1}, "gray": {"requests": 10, "errors": 2}}',
-            ) from None
+            )
+        return found.known
 
 
 def _difference(before: _Totals | None, after: _Totals | None) -> ArmCounts | None:

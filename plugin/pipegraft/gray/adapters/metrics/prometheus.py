@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from pipegraft.core.base import Declared, Duration
+from pydantic import Field
+
 from pipegraft.core.errors import UsageError
-from pipegraft.core.fields import Field, model_validator
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import MetricSourcePlugin
+from pipegraft.core.model import Breach, Duration, Model, rule
+from pipegraft.core.plugins import hookimpl
 from pipegraft.gray.adapters.metrics.prometheus_api import Labels, PrometheusApi, ServerOptions
 from pipegraft.gray.counters import increase
+from pipegraft.gray.hooks import MetricSourcePlugin
 from pipegraft.gray.model.observation import ArmCounts, Histogram
 from pipegraft.gray.ports.metrics import Arms, MetricRequest
 
@@ -26,7 +27,7 @@ _NEEDED = {"errors": (("requests",), ("errors", "ratio")), "latency": (("buckets
 """Kind of metric → of each group, one query is needed."""
 
 
-class Workloads(Declared):
+class Workloads(Model):
     """What the queries' ``{workload}`` stands for."""
 
     stable: str
@@ -62,16 +63,16 @@ class Options(ServerOptions):
     lag: Duration = 0.0
     """How far the server is behind: queries look at windows that end so long ago."""
 
-    @model_validator
-    def _some_query(self) -> None:
+    @rule
+    def _some_query(self) -> Iterator[Breach]:
         if not (self.requests or self.buckets or self.query):
-            raise ValueError("expected 'requests' with 'errors' or 'ratio', 'buckets', or 'query'")
+            yield Breach("expected 'requests' with 'errors' or 'ratio', 'buckets', or 'query'")
         if self.errors and self.ratio:
-            raise ValueError("expected either 'errors' or 'ratio', found both")
+            yield Breach("expected either 'errors' or 'ratio', found both")
         if self.ratio and self.range:
-            raise ValueError("a 'ratio' is no counter: leave out 'range', or give 'errors'")
+            yield Breach("a 'ratio' is no counter: leave out 'range', or give 'errors'")
         if not self.workload and any("{workload}" in query for query in self._queries()):
-            raise ValueError("a query holds {workload}: expected 'workload: {stable: …, gray: …}'")
+            yield Breach("a query holds {workload}: expected 'workload: {stable: …, gray: …}'")
 
     def _queries(self) -> Iterable[str]:
         return filter(None, (self.requests, self.errors, self.ratio, self.buckets, self.query))

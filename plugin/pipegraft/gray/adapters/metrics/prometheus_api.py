@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 import os
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Http, trusted
-from pipegraft.core.base import Declared, RelativePath
 from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
-from pipegraft.core.fields import Field, model_validator
+from pipegraft.core.model import Breach, Model, RelativePath, rule
 
 __all__ = ["Labels", "PrometheusApi", "ServerOptions"]
 
@@ -32,7 +33,7 @@ _ATTEMPTS = 2
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
-class ServerOptions(Declared):
+class ServerOptions(Model):
     """Keys that say where the server is, and as whom it is asked."""
 
     url: str = Field(pattern=r"^https?://[^\s@]+$")
@@ -50,12 +51,12 @@ class ServerOptions(Declared):
     timeout: float = Field(default=10.0, gt=0)
     """Seconds an answer may take."""
 
-    @model_validator
-    def _one_way_in(self) -> None:
+    @rule
+    def _one_way_in(self) -> Iterator[Breach]:
         if (self.user is None) != (self.password_variable is None):
-            raise ValueError("expected 'user' and 'password-variable' together")
+            yield Breach("expected 'user' and 'password-variable' together")
         if self.user and self.token_variable:
-            raise ValueError("expected either 'token-variable' or 'user', found both")
+            yield Breach("expected either 'token-variable' or 'user', found both")
 
 
 class PrometheusApi:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugins import hookimpl
 from pipegraft.iac.adapters.forge.gitlab import open_gitlab_project, or_none, translated
 
 __all__ = ["pipegraft_examinations"]

@@ -26,6 +26,7 @@ from pipegraft.core.errors import (
     Vetoed,
 )
 from pipegraft.iac.ports.repository import Commit, split_path
+from pipegraft.iac.tokens import iac_token
 
 if TYPE_CHECKING:
     from gitlab.v4.objects import Project
@@ -137,13 +138,14 @@ def open_gitlab_project(repository: str, environment: Mapping[str, str]) -> Proj
         UsageError: there is no token, or the URL is not a server's.
     """
     base, path = _server(repository, environment.get("CI_SERVER_URL", ""))
-    token = environment.get("PIPEGRAFT_IAC_TOKEN")
+    token = iac_token(base, environment)
     if not token:
         raise UsageError(
             "writing through GitLab's API needs a token, found none",
             fix="set PIPEGRAFT_IAC_TOKEN to a project access token with the scope 'api'",
         )
     client = gitlab.Gitlab(base, private_token=token, timeout=_TIMEOUT, keep_base_url=True)
+    client.session.max_redirects = 0  # the token's header would go along to whatever host is named
     return client.projects.get(path, lazy=True)
 
 

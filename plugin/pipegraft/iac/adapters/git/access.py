@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from pipegraft.iac.adapters.git.process import basic_authorization
+from pipegraft.iac.tokens import iac_token, refuse_in_the_clear
 
 __all__ = ["Access", "access", "identity", "signing"]
 
-_TOKEN = "PIPEGRAFT_IAC_TOKEN"  # noqa: S105 - the name of a variable
 _USER = "PIPEGRAFT_IAC_USER"
 _SSH_KEY = "PIPEGRAFT_IAC_SSH_KEY"
 
@@ -43,15 +43,18 @@ def access(repository: str, environment: Mapping[str, str]) -> Access:
     Arguments:
         repository: URL as configured.
         environment: variables of this process.
+
+    Raises:
+        UsageError: the credentials would go to a host that they do not belong to, or in the clear.
     """
     parts = urlsplit(repository)
     if parts.scheme in {"http", "https"}:
         host = parts.netloc.rpartition("@")[2]
         url = urlunsplit(parts._replace(netloc=host))
-        pair = _password(parts.username, parts.password, parts.hostname or "", environment)
+        pair = _password(repository, environment)
         if pair is None:
             return Access(url)
-        header = basic_authorization(*pair)
+        header = _basic_authorization(*pair)
         root = urlunsplit((parts.scheme, host, "/", "", ""))
         encoded = header.rpartition(" ")[2]
         return Access(
@@ -65,19 +68,24 @@ def access(repository: str, environment: Mapping[str, str]) -> Access:
     return Access(repository)
 
 
-def _password(
-    user: str | None, password: str | None, host: str, environment: Mapping[str, str]
-) -> tuple[str, str] | None:
-    if token := environment.get(_TOKEN):
+def _password(repository: str, environment: Mapping[str, str]) -> tuple[str, str] | None:
+    parts = urlsplit(repository)
+    if token := iac_token(repository, environment):
         return environment.get(_USER) or "oauth2", token
-    if password:
-        return unquote(user or ""), unquote(password)
-    if host and host == environment.get("CI_SERVER_HOST"):
-        if token := environment.get("CI_DEPLOY_PASSWORD"):
-            return environment.get("CI_DEPLOY_USER") or "", token
-        if token := environment.get("CI_JOB_TOKEN"):
-            return "gitlab-ci-token", token
+    if parts.password:
+        refuse_in_the_clear(repository, environment)
+        return unquote(parts.username or ""), unquote(parts.password)
+    if parts.hostname and parts.hostname == environment.get("CI_SERVER_HOST"):
+        if deploy := environment.get("CI_DEPLOY_PASSWORD"):
+            return environment.get("CI_DEPLOY_USER") or "", deploy
+        if job := environment.get("CI_JOB_TOKEN"):
+            return "gitlab-ci-token", job
     return None
+
+
+def _basic_authorization(user: str, password: str) -> str:
+    """An HTTP header that says who we are (RFC 7617)."""
+    return f"Authorization: Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def identity(environment: Mapping[str, str]) -> dict[str, str]:

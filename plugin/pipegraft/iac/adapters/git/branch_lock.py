@@ -1,21 +1,24 @@
-"""The queue of this machine's writers: who waits here does not race on the server."""
+"""The queue of this machine's writers of a branch, and the folders that their processes own."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
-import random
-import time
+import secrets
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["Turns", "is_same_file"]
+from filelock import FileLock, Timeout
+
+__all__ = ["BranchLock", "Workspace", "private_folder"]
 
 
-class Turns:
-    """Turns at one branch, kept by a lock file (flock) that ends with its process.
+class BranchLock:
+    """Turns at one branch: who waits here does not race on the server.
 
     Nobody waits for ever: after `patience` a writer goes on without a turn, since the push is a
     compare-and-swap anyway.
@@ -27,44 +30,54 @@ class Turns:
     """
 
     def __init__(self, parent: Path, key: str, patience: float = 60.0) -> None:
-        self._file = parent / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.turn"
-        self._patience = patience
+        file = parent / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.turn"
+        self._lock = FileLock(file, timeout=patience, poll_interval=0.02)
 
     @contextlib.contextmanager
     def wait(self) -> Iterator[None]:
         """Hold the turn while the block runs."""
-        until = time.monotonic() + self._patience
-        held = self._take(until)
-        try:
+        with contextlib.ExitStack() as held:
+            with contextlib.suppress(Timeout):
+                held.enter_context(self._lock)
             yield
-        finally:
-            if held is not None:
-                self._file.unlink(missing_ok=True)  # those who wait find out, and meet at a new file
-                os.close(held)
-
-    def _take(self, until: float) -> int | None:
-        """A descriptor that holds the lock; None if it took too long."""
-        while True:
-            held = os.open(self._file, os.O_CREAT | os.O_RDWR, 0o600)
-            if _try(held) and is_same_file(self._file, held):
-                return held
-            os.close(held)
-            if time.monotonic() >= until:
-                return None
-            time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - only to keep writers apart
 
 
-def is_same_file(path: Path, held: int) -> bool:
-    """Whether a path still leads to the open file: its last holder may have removed it."""
-    try:
-        return path.stat().st_ino == os.fstat(held).st_ino
-    except FileNotFoundError:
-        return False
+class Workspace:
+    """A folder nobody else uses, gone when this process is.
+
+    Beside each folder lies a lock file that its process holds. A folder whose lock can be taken belongs to
+    nobody any more; whoever comes next removes it.
+
+    Arguments:
+        parent: where the folders of all processes of this user lie, see `private_folder`.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        for left in parent.glob("*.lock"):
+            lock = FileLock(left, timeout=0, thread_local=False)
+            with contextlib.suppress(Timeout), lock:
+                _remove(lock)
+        lock = FileLock(parent / f"{secrets.token_hex(8)}.lock", thread_local=False)
+        lock.acquire()
+        self.path = Path(lock.lock_file).with_suffix("")
+        self.path.mkdir(mode=0o700)
+        self.close = weakref.finalize(self, _remove, lock)
+        """Remove the folder now instead of at exit."""
 
 
-def _try(held: int) -> bool:
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _remove(lock: FileLock) -> None:
+    """Remove a workspace; who waits for its lock file meanwhile finds out and makes another."""
+    file = Path(lock.lock_file)
+    shutil.rmtree(file.with_suffix(""), ignore_errors=True)
+    file.unlink(missing_ok=True)
+    lock.release()
+
+
+def private_folder() -> Path:
+    """A folder for the processes of this user, which nobody else can enter."""
+    folder = Path(tempfile.gettempdir()) / f"pipegraft-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o077 or folder.is_symlink():
+        return Path(tempfile.mkdtemp(prefix="pipegraft-"))  # somebody else made it: not to be trusted
+    return folder

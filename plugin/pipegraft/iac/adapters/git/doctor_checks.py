@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pipegraft.core.adapters.git_command import GitCommand
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.iac.adapters.git.branch import GitBranch
+from pipegraft.core.plugins import hookimpl
+from pipegraft.iac.adapters.git import GitBranch
+from pipegraft.iac.ports.repository import IAC
 
 __all__ = ["pipegraft_examinations"]
 
@@ -23,7 +24,7 @@ def run(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
     """The program, then the branch: its tip is read, and a push that changes nothing is tried, not done."""
     yield _program()
     yield from _key_files(patient)
-    iac, branch = patient.delivery.iac, patient.connections.iac()
+    iac, branch = patient.delivery.iac, patient.open(IAC)
     subject = f"IaC branch {iac.branch}"
     tip = branch.tip()
     yield Diagnosis(subject, Health.GOOD, f"can be read: it is at {tip[:12]}")
@@ -45,7 +46,7 @@ def _program() -> Diagnosis:
     program = shutil.which("git")
     if program is None:
         return Diagnosis("git", Health.WRONG, "it is not installed", "install git in the job's image")
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    said = GitCommand().run("--version").text
     found = re.search(r"(\d+)\.(\d+)", said)
     if found is None or (int(found[1]), int(found[2])) < _OLDEST:
         wanted = ".".join(map(str, _OLDEST))

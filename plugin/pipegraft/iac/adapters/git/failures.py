@@ -28,6 +28,7 @@ _CERTIFICATE = re.compile(
     r"certificate problem|certificate verif|certificate subject name|no alternative certificate",
     re.IGNORECASE,
 )
+_ELSEWHERE = re.compile(r"returned error: 30[12378]", re.IGNORECASE)
 _ABSENT = re.compile(
     r"not found|does not appear to be a git repository|does not exist|returned error: 404"
     r"|could not find repository",
@@ -66,6 +67,11 @@ def explain(errors: str, repository: str) -> PipegraftError:
         return AccessDenied(
             f"git refuses {repository}: it belongs to another user",
             fix=f"run: git config --global --add safe.directory {repository}",
+        )
+    if _ELSEWHERE.search(errors):
+        return AccessDenied(
+            f"{repository} answers with another address, where credentials are not sent on: {said}",
+            fix="write the repository's present address into 'iac.repository' of delivery.yaml",
         )
     if _ABSENT.search(errors):
         return AccessDenied(

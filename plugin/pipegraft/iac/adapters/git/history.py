@@ -1,19 +1,23 @@
-"""What has happened on a branch, read with no more of its history than the question needs."""
+"""What has happened on a branch: with no more of its history than a question needs, or all of it at once."""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
-from pipegraft.iac.adapters.git.objects import Objects, parse_tree
-from pipegraft.iac.adapters.git.process import Git
-from pipegraft.iac.adapters.git.remotes import Remote
+from pipegraft.core.adapters.git_command import BareRepository
+from pipegraft.core.errors import UsageError
+from pipegraft.iac.adapters.git.objects import Entry, Objects, parse_tree, root_of
+from pipegraft.iac.adapters.git.remotes import Remote, shallow_commits
+from pipegraft.iac.ports.archive import Signature, Signed, Version
 from pipegraft.iac.ports.repository import Commit, split_path
 
-__all__ = ["History"]
+__all__ = ["Archive", "History"]
 
-_LOG_FORMAT = "%H%x00%P%x00%ct%x00%an <%ae>%x00%B"
-_LOG_FIELDS = 5
+_FORMAT = "%H%x00%P%x00%ct%x00%an <%ae>%x00%B"
+_FIELDS = 5
 _FULL_NAME = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _DEPTHS = (64, 1024, 16384, None)
 """How many generations to ask for, one after the other, until the answer is certain."""
@@ -23,14 +27,15 @@ class History:
     """`IacHistory` over git.
 
     Arguments:
-        git: our own folder.
+        repository: our own.
         objects: what it holds.
         remote: where the branch lives.
         branch: its short name.
     """
 
-    def __init__(self, git: Git, objects: Objects, remote: Remote, branch: str) -> None:
-        self._git = git
+    def __init__(self, repository: BareRepository, objects: Objects, remote: Remote, branch: str) -> None:
+        self._repository = repository
+        self._git = repository.git
         self._objects = objects
         self._remote = remote
         self._branch = branch
@@ -73,12 +78,12 @@ class History:
 
     def _read(self, tip: str, path: str | None, limit: int | None) -> list[Commit]:
         """Commits whose parents are here too; without them git cannot tell what a commit changed."""
-        command = ["log", "-z", "--first-parent", f"--format={_LOG_FORMAT}"]
+        command = ["-z", "--first-parent", f"--format={_FORMAT}"]
         command += [] if limit is None else [f"--max-count={limit}"]
         command += [tip] if path is None else [tip, "--", f":(literal){path}"]
-        fields = self._git.output(*command).split("\0")
-        found = [_commit(*fields[at : at + _LOG_FIELDS]) for at in range(0, len(fields) - 1, _LOG_FIELDS)]
-        cut = self._git.shallow()
+        fields = self._git.output("log", *command).split("\0")
+        found = [_commit(*fields[at : at + _FIELDS]) for at in range(0, len(fields) - 1, _FIELDS)]
+        cut = shallow_commits(Path(self._repository.git_dir))
         return [commit for commit in found if commit.id not in cut]
 
     def bring_trees(self, path: str, tip: str) -> None:
@@ -95,3 +100,141 @@ class History:
 
 def _commit(name: str, parents: str, time: str, author: str, message: str) -> Commit:
     return Commit(name, parents.partition(" ")[0] or None, message, float(time), author)
+
+
+_AT_ONCE = 2000
+"""Contents that are held in memory together."""
+_STATES = {
+    "G": Signed.GOOD,
+    "U": Signed.UNTRUSTED,
+    "X": Signed.EXPIRED,
+    "Y": Signed.EXPIRED,
+    "R": Signed.REVOKED,
+    "B": Signed.BAD,
+    "E": Signed.UNKNOWN,
+}
+
+
+class Archive:
+    """`IacArchive` over git.
+
+    Arguments:
+        repository: our own.
+        objects: what it holds.
+        remote: where the branch lives.
+        branch: its short name.
+        history: brings what a question about paths needs.
+    """
+
+    def __init__(
+        self, repository: BareRepository, objects: Objects, remote: Remote, branch: str, history: History
+    ) -> None:
+        self._git = repository.git
+        self._objects = objects
+        self._remote = remote
+        self._branch = branch
+        self._history = history
+
+    def versions(self, paths: Sequence[str]) -> Sequence[Version]:
+        tip = self._remote.tip(self._branch)
+        if not self._remote.bring_history(self._branch, None):
+            raise UsageError(
+                f"expected the whole history of {self._remote.name}, found a shallow clone",
+                fix="run `git fetch --unshallow` there, or name the repository that it was cloned from",
+            )
+        if self._remote.partial:
+            for path in paths:
+                self._history.bring_trees(path, tip)
+        command = ("-z", "--first-parent", "--raw", "--no-abbrev", "--no-renames")
+        wanted = (f":(literal){path}" for path in paths)
+        read = self._git.output("log", *command, f"--format={_FORMAT}", tip, "--", *wanted)
+        found = list(_records(read.split("\0")))
+        brought = [
+            parents[1] for _, parents, _ in found if len(parents) > 1
+        ]  # what a merge of a request brought in
+        messages = dict(self._messages(brought))
+        return [_version(commit, parents, contents, messages) for commit, parents, contents in found]
+
+    def contents(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+        waiting = iter(dict.fromkeys(names))
+        while some := list(itertools.islice(waiting, _AT_ONCE)):
+            if self._remote.partial:
+                self._remote.bring_objects(some, below=False)
+            for name, content in self._batch(some):
+                try:
+                    yield name, content.decode()
+                except UnicodeDecodeError:
+                    continue
+
+    def folder(self, path: str) -> Sequence[str]:
+        tip = self._remote.tip(self._branch)
+        self._remote.bring_commit(tip)
+        found = self._objects.get(tip)
+        name: str | None = root_of(found[1]) if found else None
+        for part in path.split("/") if path else ():
+            entry = self._tree(name).get(part.encode()) if name else None
+            name = entry.name if entry and entry.kind == "tree" else None
+        entries = self._tree(name) if name else {}
+        return sorted(file.decode("utf-8", "replace") for file, one in entries.items() if one.kind == "blob")
+
+    def paths(self) -> Sequence[str]:
+        tip = self._remote.tip(self._branch)
+        return self._git.output("ls-tree", "-r", "-z", "--name-only", tip).rstrip("\0").split("\0")
+
+    def signatures(self, commits: Sequence[str]) -> Mapping[str, Signature]:
+        if not commits:
+            return {}
+        signed = {name for name, content in self._batch(commits) if b"\ngpgsig" in content.split(b"\n\n")[0]}
+        if not signed:
+            return dict.fromkeys(commits, Signature(Signed.NONE))
+        read = self._git.output(
+            "log", "--no-walk=unsorted", "--format=%H%x00%G?%x00%GS", *dict.fromkeys(commits)
+        )
+        found: dict[str, Signature] = {}
+        for line in read.splitlines():
+            name, letter, by = line.split("\0")
+            # Without a list of allowed signers git calls an SSH signature none ("N").
+            state = _STATES.get(letter, Signed.UNKNOWN) if name in signed else Signed.NONE
+            found[name] = Signature(state, by)
+        return found
+
+    def _tree(self, name: str) -> Mapping[bytes, Entry]:
+        held = self._objects.get(name)
+        if held is None:
+            self._remote.bring_objects([name], below=False)
+            held = self._objects.get(name)
+        return parse_tree(held[1], len(name) // 2) if held else {}
+
+    def _messages(self, commits: Sequence[str]) -> Iterator[tuple[str, str]]:
+        for name, content in self._batch(commits) if commits else ():
+            yield name, content.partition(b"\n\n")[2].decode("utf-8", "replace")
+
+    def _batch(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        return ((name, content) for name, _, content in self._objects.get_all(names))
+
+
+_Record = tuple[Commit, tuple[str, ...], dict[str, str | None]]
+
+
+def _records(fields: Sequence[str]) -> Iterator[_Record]:
+    """Each commit of ``git log -z --raw``: five fields, then a pair of fields for each file."""
+    at = 0
+    while at + _FIELDS <= len(fields):
+        name, parents, time, author, message = fields[at : at + _FIELDS]
+        at += _FIELDS
+        contents: dict[str, str | None] = {}
+        while at + 1 < len(fields) and fields[at].lstrip("\n").startswith(":"):
+            after = fields[at].split()[3]
+            contents[fields[at + 1]] = after if after.strip("0") else None
+            at += 2
+        above = tuple(parents.split())
+        yield Commit(name, above[0] if above else None, message, float(time), author), above, contents
+
+
+def _version(
+    commit: Commit, parents: Sequence[str], contents: Mapping[str, str | None], messages: Mapping[str, str]
+) -> Version:
+    trailers = commit.trailers
+    if "Pipegraft-App" not in trailers and len(parents) > 1:
+        trailers = Commit(parents[1], None, messages.get(parents[1], "")).trailers
+    return Version(commit, contents, trailers)

@@ -1,27 +1,23 @@
-"""Git objects: read through one `cat-file --batch`, trees rewritten level by level.
+"""Git objects: trees read strictly, and rewritten level by level.
 
-No index and no work tree: a change touches the trees along its paths and nothing else, so its cost
-does not depend on how many files the repository holds. New objects are written by ourselves: a process
-for each would cost more than all the rest.
+No index and no work tree: a change touches the trees along its paths and nothing else, so its cost does not
+depend on how many files the repository holds.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import os
-import secrets
-import subprocess
-import weakref
-import zlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pipegraft.core.errors import UsageError
-from pipegraft.iac.adapters.git.process import Git
+from git.db import GitCmdObjectDB
 
-__all__ = ["Entry", "Objects", "edit_tree", "parse_batch", "parse_tree"]
+from pipegraft.core.adapters.git_command import GitCommand, parse_batch
+from pipegraft.core.errors import UsageError
+
+__all__ = ["Entry", "Objects", "edit_tree", "parse_tree", "root_of"]
 
 _FOLDER = "40000"
 _FILE = "100644"
@@ -41,32 +37,37 @@ class Entry:
 
 
 class Objects:
-    """The objects a repository folder holds or can reach.
+    """The objects a repository holds or can reach.
+
+    GitPython's object database reads those of SHA-1; names of SHA-256 it does not take, so these are asked
+    of the git program. New objects are written by the program, which refuses what is malformed.
 
     Arguments:
-        git: the folder.
+        git: runs commands of the repository.
+        database: its objects.
         object_format: its hash: sha1 or sha256.
     """
 
-    def __init__(self, git: Git, object_format: str = "sha1") -> None:
+    def __init__(self, git: GitCommand, database: GitCmdObjectDB, object_format: str = "sha1") -> None:
         self._git = git
+        self._database = database
         self._object_format = object_format
-        self._reader: subprocess.Popen[bytes] | None = None
 
     def get(self, name: str) -> tuple[str, bytes] | None:
-        """Type and content of an object by its full name or ``COMMIT:PATH``, or None if it is not here."""
-        reader = self._running()
-        assert reader.stdin is not None  # noqa: S101 - both are pipes
-        assert reader.stdout is not None  # noqa: S101
-        reader.stdin.write(os.fsencode(f"{name}\n"))
-        reader.stdin.flush()
-        line = reader.stdout.readline()
-        header = line.split()
-        if len(header) != 3 or line.endswith(b" missing\n"):
+        """Type and content of an object by its full name, or None if it is not here."""
+        if self._object_format != "sha1":
+            return next(((kind, content) for _, kind, content in self.get_all([name])), None)
+        binary = bytes.fromhex(name)
+        try:
+            held = self._database.stream(binary)
+        except ValueError:  # how GitPython says that git has not got it
             return None
-        content = reader.stdout.read(int(header[2]))
-        reader.stdout.read(1)
-        return header[1].decode(), content
+        return held.type.decode(), held.read()
+
+    def get_all(self, names: Iterable[str]) -> Iterator[tuple[str, str, bytes]]:
+        """Name, type and content of each object that is here, by one process."""
+        asked = "".join(f"{name}\n" for name in names).encode()
+        return parse_batch(self._git.run("cat-file", "--batch", "--buffer", stdin=asked).output)
 
     def put_blob(self, content: bytes) -> str:
         """Store a file's content; answers its object name."""
@@ -79,41 +80,12 @@ class Objects:
         return self._put("tree", b"".join(lines))
 
     def _put(self, kind: str, content: bytes) -> str:
-        """Store an object as a file of its own (gitrepository-layout(5), ``objects/xx``)."""
-        stored = f"{kind} {len(content)}\0".encode() + content
-        name = hashlib.new(self._object_format, stored, usedforsecurity=False).hexdigest()
-        assert self._git.folder is not None  # noqa: S101 - asked of a repository folder only
-        file = self._git.folder / "objects" / name[:2] / name[2:]
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = file.with_name(f"tmp_obj_{secrets.token_hex(6)}")
-            unfinished.write_bytes(zlib.compress(stored, 1))
-            unfinished.replace(file)
-        return name
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._reader is None:
-            self._reader = self._git.start("cat-file", "--batch")
-            weakref.finalize(self, _stop, self._reader)
-        return self._reader
+        return self._git.output("hash-object", "-w", "-t", kind, "--stdin", stdin=content)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.communicate()
-
-
-def parse_batch(output: bytes) -> Iterator[tuple[str, str, bytes]]:
-    """Name, type and content of each object that ``git cat-file --batch`` found; the others are left out."""
-    at = 0
-    while at < len(output):
-        end = output.index(b"\n", at)
-        header = output[at:end].split()
-        at = end + 1
-        if len(header) == 3:  # else "NAME missing"
-            size = int(header[2])
-            yield header[0].decode(), header[1].decode(), output[at : at + size]
-            at += size + 1
+def root_of(commit: bytes) -> str:
+    """Name of a commit's root tree, by the commit's content."""
+    return commit.partition(b"\n")[0].removeprefix(b"tree ").decode()
 
 
 def _tree_order(entry: tuple[bytes, Entry]) -> bytes:
@@ -128,16 +100,69 @@ def parse_tree(content: bytes, name_size: int = 20) -> Mapping[bytes, Entry]:
     Arguments:
         content: the object's content (gitformat: mode, space, file name, NUL, raw object name).
         name_size: bytes of an object name: 20 for SHA-1, 32 for SHA-256.
+
+    Raises:
+        UsageError: it is no tree that git would make: others could read it otherwise than we do.
     """
     entries: dict[bytes, Entry] = {}
-    position = 0
+    position, last = 0, b""
     while position < len(content):
-        space = content.index(b" ", position)
-        end = content.index(b"\0", space)
-        name = content[end + 1 : end + 1 + name_size]
-        entries[content[space + 1 : end]] = Entry(content[position:space].decode(), name.hex())
+        space = content.find(b" ", position)
+        end = content.find(b"\0", space)
+        if not position < space < end <= len(content) - 1 - name_size:
+            raise _strange("an entry that is cut off")
+        mode, path = content[position:space], content[space + 1 : end]
         position = end + 1 + name_size
+        name = content[end + 1 : position]
+        entry = Entry(mode.decode("latin-1").lstrip("0"), name.hex())
+        order = _tree_order((path, entry))
+        if wrong := _wrong_entry(mode, path, name) or ("" if order > last else "entries out of order"):
+            raise _strange(wrong)
+        if path in entries:
+            raise _strange(f"{_shown(path)} twice")
+        entries[path], last = entry, order
     return MappingProxyType(entries)
+
+
+_MODES = re.compile(rb"0?40000|100(?:644|755|664)|120000|160000")
+"""With those that old versions of git wrote."""
+_ORDINARY = re.compile(rb"(?!git~)[a-z0-9_][ !#-.0-:;-\[\]-}~]*", re.IGNORECASE)
+"""Names that cannot be ``.git`` on any file system; nearly all."""
+_IGNORED_BY_HFS = dict.fromkeys(
+    [*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF]
+)
+_DOT_GIT_ON_NTFS = re.compile(r"(?:\.git|git~1)[ .]*(?:[:\\].*)?", re.IGNORECASE | re.DOTALL)
+
+
+def _wrong_entry(mode: bytes, path: bytes, name: bytes) -> str:
+    """What git-fsck(1) would say of an entry, empty if nothing."""
+    if not _MODES.fullmatch(mode):
+        return f"mode {_shown(mode)}"
+    if not name.strip(b"\0"):
+        return f"{_shown(path)} without an object"
+    if path in {b"", b".", b".."} or b"/" in path or (not _ORDINARY.fullmatch(path) and _is_dot_git(path)):
+        return f"the name {_shown(path)}"
+    return ""
+
+
+def _is_dot_git(path: bytes) -> bool:
+    """Whether a file system takes a name for ``.git`` (git's `is_hfs_dotgit` and `is_ntfs_dotgit`)."""
+    text = path.decode("utf-8", "surrogateescape")
+    parts = text.split("\\")
+    return text.translate(_IGNORED_BY_HFS).lower() == ".git" or any(
+        _DOT_GIT_ON_NTFS.fullmatch(part) for part in parts
+    )
+
+
+def _shown(path: bytes) -> str:
+    return repr(path.decode("utf-8", "backslashreplace"))
+
+
+def _strange(found: str) -> UsageError:
+    return UsageError(
+        f"expected folders as git writes them, found one with {found}",
+        fix="run 'git fsck' in that repository, and set receive.fsckObjects on its server",
+    )
 
 
 def edit_tree(

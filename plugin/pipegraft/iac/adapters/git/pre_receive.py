@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from git.db import GitCmdObjectDB
+
+from pipegraft.core.adapters.git_command import BareCommand, GitCommand
 from pipegraft.core.errors import UsageError
-from pipegraft.iac.adapters.git.objects import Objects
-from pipegraft.iac.adapters.git.process import Git
+from pipegraft.iac.adapters.git.objects import Entry, Objects, parse_tree, root_of
 
 __all__ = ["Received", "Update", "open_received", "open_staged"]
 
@@ -40,11 +42,15 @@ class Received:
 
     Arguments:
         git: runs git with the hook's own environment.
+        folder: the git folder.
     """
 
-    def __init__(self, git: Git) -> None:
+    def __init__(self, git: GitCommand, folder: Path) -> None:
         self._git = git
-        self._objects = Objects(git)
+        object_format = git.output("rev-parse", "--show-object-format")
+        self._objects = Objects(git, GitCmdObjectDB(folder / "objects", git), object_format)
+        self._roots: dict[str, str] = {}
+        self._trees: dict[str, Mapping[bytes, Entry]] = {}
 
     def commit_of(self, name: str) -> str | None:
         """The commit that an object is, or that a tag leads to; None if there is none."""
@@ -85,37 +91,51 @@ class Received:
 
         Renamed files are one that is gone and one that is new. A mode of zeros means gone.
         """
-        command = (
-            "diff-tree",
-            "-r",
-            "-z",
-            "--raw",
-            "--no-abbrev",
-            "--root",
-            "--no-commit-id",
-            "--no-renames",
-        )
-        return _paths(self._git.run(*command, *([before] if before else []), after).output)
+        options = ("-r", "-z", "--raw", "--no-abbrev", "--root", "--no-commit-id", "--no-renames")
+        commits = [before, after] if before else [after]
+        return _paths(self._git.run("diff-tree", *options, *commits).output)
 
     def staged(self) -> Mapping[str, str]:
         """As `changed`, of what the next commit is to hold."""
-        command = ("diff-index", "--cached", "-z", "--raw", "--no-abbrev", "--no-renames")
+        options = ("--cached", "-z", "--raw", "--no-abbrev", "--no-renames")
         head = self.commit_of("HEAD") or self._git.output("hash-object", "-t", "tree", os.devnull)
-        return _paths(self._git.run(*command, head).output)
+        return _paths(self._git.run("diff-index", *options, head).output)
 
     def read(self, commit: str, path: str) -> bytes | None:
         """What a file holds at a commit, or in the index if `commit` is empty; None if there is no file."""
-        if "\n" in path:  # one question a line
-            found = self._git.run("cat-file", "blob", f"{commit}:{path}")
+        if not commit:
+            found = self._git.run("cat-file", "blob", f":{path}")
             return None if found.code else found.output
-        held = self._objects.get(f"{commit}:{path}")
-        return held[1] if held and held[0] == "blob" else None
+        folder, _, name = path.rpartition("/")
+        entry = self._folder(commit, folder).get(os.fsencode(name))
+        held = self._objects.get(entry.name) if entry and entry.kind == "blob" else None
+        return held[1] if held else None
 
     def names(self, commit: str, folder: str) -> Sequence[str]:
         """Names of the files in a folder, which ends with a slash; in the index if `commit` is empty."""
-        command = ("ls-tree", "--name-only", commit) if commit else ("ls-files",)
-        listed = self._git.run(*command, "-z", "--", folder).output.split(b"\0")
+        if commit:
+            entries = self._folder(commit, folder.rstrip("/"))
+            return [os.fsdecode(name) for name, entry in entries.items() if entry.kind == "blob"]
+        listed = self._git.run("ls-files", "-z", "--", f":(literal){folder}").output.split(b"\0")
         return [os.fsdecode(path).removeprefix(folder) for path in listed if path]
+
+    def _folder(self, commit: str, path: str) -> Mapping[bytes, Entry]:
+        """What a folder holds at a commit; nothing if it is none."""
+        if commit not in self._roots:
+            found = self.commit_of(commit)
+            held = self._objects.get(found) if found else None
+            self._roots[commit] = root_of(held[1]) if held else ""
+        entries = self._tree(self._roots[commit]) if self._roots[commit] else {}
+        for part in path.split("/") if path else ():
+            entry = entries.get(os.fsencode(part))
+            entries = self._tree(entry.name) if entry and entry.kind == "tree" else {}
+        return entries
+
+    def _tree(self, name: str) -> Mapping[bytes, Entry]:
+        if name not in self._trees:
+            held = self._objects.get(name)
+            self._trees[name] = parse_tree(held[1], len(name) // 2) if held else {}
+        return self._trees[name]
 
 
 def _paths(output: bytes) -> dict[str, str]:
@@ -131,8 +151,8 @@ def open_received(folder: Path | None = None, environment: Mapping[str, str] | N
         folder: a git folder; the one git tells its hooks if None.
         environment: variables, quarantine included; those of this process if None.
     """
-    variables = _variables(os.environ if environment is None else environment)
-    return Received(Git(folder or Path(variables.get("GIT_DIR", ".")).absolute(), variables))
+    variables = os.environ if environment is None else environment
+    return _received(folder or Path(variables.get("GIT_DIR", ".")).absolute(), variables)
 
 
 def open_staged() -> Received:
@@ -141,13 +161,16 @@ def open_staged() -> Received:
     Raises:
         UsageError: there is none.
     """
-    variables = _variables(os.environ)
-    found = Git(None, variables).run("-C", str(Path.cwd()), "rev-parse", "--absolute-git-dir")
+    here = GitCommand()
+    here.use(os.environ)
+    found = here.run("rev-parse", "--absolute-git-dir")
     if found.code:
         raise UsageError(f"expected a git repository in {Path.cwd()}, found none", fix="run this in a clone")
-    return Received(Git(Path(os.fsdecode(found.output).strip()), variables))
+    return _received(Path(os.fsdecode(found.output).strip()), os.environ)
 
 
-def _variables(environment: Mapping[str, str]) -> dict[str, str]:
+def _received(folder: Path, environment: Mapping[str, str]) -> Received:
     """What is pushed cannot make us read something else in its place (git-replace(1))."""
-    return {**environment, "LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1"}
+    git = BareCommand(folder)
+    git.use({**environment, "LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1"})
+    return Received(git, folder)

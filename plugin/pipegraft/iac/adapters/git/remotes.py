@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from pipegraft.core.adapters.git_command import BareCommand, BareRepository
 from pipegraft.core.errors import UsageError
 from pipegraft.iac.adapters.git.failures import explain, explain_rejection
-from pipegraft.iac.adapters.git.process import Git
 
-__all__ = ["FetchedRemote", "LocalRemote", "Remote", "missing_branch", "push_by_git"]
+__all__ = ["FetchedRemote", "LocalRemote", "Remote", "shallow_commits"]
 
 
 class Remote(Protocol):
@@ -24,15 +24,19 @@ class Remote(Protocol):
     def partial(self) -> bool:
         """Whether objects must be brought before they can be read."""
 
+    @property
+    def packs(self) -> int:
+        """How often something was brought: each time leaves a file in our folder."""
+
     def tip(self, branch: str, *, to_push: bool = False) -> str:
         """Object name of the branch's newest commit.
 
         Arguments:
-            to_push: ask where a push would go to, since one is likely to follow.
+            to_push: a push is likely to follow, so what it takes is brought along.
         """
 
-    def bring_commit(self, commit: str, depth: int) -> None:
-        """Bring one commit and what lies less than `depth` folders below its root, at least."""
+    def bring_commit(self, commit: str) -> None:
+        """Bring one commit and its uppermost folders."""
 
     def bring_objects(self, names: Sequence[str], *, below: bool) -> None:
         """Bring trees and blobs, with everything below them if asked."""
@@ -60,43 +64,46 @@ class LocalRemote:
     """A repository on this machine: its objects are read where they lie.
 
     Arguments:
-        git: our own folder.
-        folder: the other repository's git folder.
+        repository: our own, whose remote ``origin`` is the other one.
+        folder: the other one's git folder.
+        there: runs git on it.
     """
 
     partial = False
+    packs = 0
 
-    def __init__(self, git: Git, folder: Path) -> None:
+    def __init__(self, repository: BareRepository, folder: Path, there: BareCommand) -> None:
         self.name = str(folder)
-        self._git = git
-        self._there = Git(folder, git.environment, git.secrets, git.timeout)
-        assert git.folder is not None  # noqa: S101 - our own folder exists
-        alternates = git.folder / "objects" / "info" / "alternates"
+        self._repository = repository
+        self._there = there
+        self._folder = folder
+        alternates = Path(repository.git_dir) / "objects" / "info" / "alternates"
         alternates.parent.mkdir(exist_ok=True)
         alternates.write_text(f"{folder / 'objects'}\n")
 
-    def tip(self, branch: str, *, to_push: bool = False) -> str:  # noqa: ARG002 - `git push` asks by itself
+    def tip(self, branch: str, *, to_push: bool = False) -> str:  # noqa: ARG002 - a branch is what it is
         found = self._there.run("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^{{commit}}")
         if found.code == 1:
-            raise missing_branch(self.name, branch)
+            raise _missing_branch(self.name, branch)
         if found.code:
             raise explain(found.errors, self.name)
         return found.output.decode().strip()
 
-    def bring_commit(self, commit: str, depth: int) -> None:
+    def bring_commit(self, commit: str) -> None:
         """Nothing to do: see the class."""
 
     def bring_objects(self, names: Sequence[str], *, below: bool) -> None:
         """Nothing to do: see the class."""
 
     def bring_history(self, branch: str, depth: int | None) -> bool:  # noqa: ARG002 - see the class
-        cut = self._there.shallow()
+        cut = shallow_commits(self._folder)
         if cut:  # else git would look for the parents that are not there
-            self._git.cut(cut)
+            lines = "".join(f"{name}\n" for name in sorted(cut))
+            (Path(self._repository.git_dir) / "shallow").write_text(lines)
         return not cut
 
     def push(self, made: str, branch: str, parent: str) -> None:
-        push_by_git(self._git, self.name, made, branch, parent)
+        _push(self._repository, self.name, made, branch, parent)
 
 
 class FetchedRemote:
@@ -105,79 +112,118 @@ class FetchedRemote:
     Filters are tried from the smallest answer to the largest: ``tree:N``, ``blob:none``, none at all.
 
     Arguments:
-        git: our own folder, whose remote ``origin`` is the repository.
+        repository: our own, whose remote ``origin`` is the other one.
         name: the repository, for messages.
+        depth: levels of folders to bring together with a commit.
     """
 
     partial = True
 
-    def __init__(self, git: Git, name: str) -> None:
+    def __init__(self, repository: BareRepository, name: str, depth: int) -> None:
         self.name = name
-        self._git = git
+        self.packs = 0
+        self._repository = repository
+        self._depth = depth
         self._filters = ["tree", "blob:none", ""]
+        self._tip = ""
+        self._whole = False
 
-    def tip(self, branch: str, *, to_push: bool = False) -> str:  # noqa: ARG002 - `git push` asks by itself
-        looked = self._git.run("ls-remote", "origin", f"refs/heads/{branch}")
+    def tip(self, branch: str, *, to_push: bool = False) -> str:
+        wanted = f"refs/heads/{branch}"
+        if self._tip and not to_push:
+            wanted = self._look(wanted) or wanted
+        if wanted == self._tip:
+            return self._tip
+        tracking = f"refs/remotes/origin/{branch}"  # whose commits the next fetch tells that it has
+        self._fetch(f"tree:{self._depth}", self._newest(), [f"+{wanted}:{tracking}"])
+        self._tip = self._repository.git.output("rev-parse", "--verify", tracking)
+        return self._tip
+
+    def _newest(self) -> list[str]:
+        """Options that bring no older commits, once all of them are here none: they would be cut off."""
+        return [] if self._whole else ["--depth=1"]
+
+    def _look(self, reference: str) -> str:
+        looked = self._repository.git.run("ls-remote", "origin", reference)
         if looked.code:
             raise explain(looked.errors, self.name)
-        found = looked.output.decode().split()
-        if not found:
-            raise missing_branch(self.name, branch)
-        return found[0]
+        return looked.output.decode().partition("\t")[0]
 
-    def bring_commit(self, commit: str, depth: int) -> None:
-        self._fetch(f"tree:{depth}", ["--depth=1"], [commit])
+    def bring_commit(self, commit: str) -> None:
+        if commit != self._tip:
+            self._fetch(f"tree:{self._depth}", self._newest(), [commit])
 
     def bring_objects(self, names: Sequence[str], *, below: bool) -> None:
         if self._filters[0]:
-            self._fetch("" if below else "tree:0", [], names)
+            self._fetch("" if below else "tree:0", [], names, _ASKING_ANEW)
 
     def bring_history(self, branch: str, depth: int | None) -> bool:
-        unshallow = ["--unshallow"] if self._git.shallow() else []
-        self._fetch("tree:0", [f"--depth={depth}"] if depth else unshallow, [f"refs/heads/{branch}"])
-        return not self._git.shallow()
+        if not self._whole:
+            cut = shallow_commits(Path(self._repository.git_dir))
+            options = [f"--depth={depth}"] if depth else ["--unshallow"] if cut else []
+            self._fetch("tree:0", options, [f"refs/heads/{branch}"])
+            self._whole = not shallow_commits(Path(self._repository.git_dir))
+        return self._whole
 
     def push(self, made: str, branch: str, parent: str) -> None:
-        push_by_git(self._git, self.name, made, branch, parent)
+        _push(self._repository, self.name, made, branch, parent)
 
-    def _fetch(self, trees: str, options: Sequence[str], wanted: Sequence[str]) -> None:
+    def _fetch(
+        self, trees: str, options: Iterable[str], wanted: Sequence[str], settings: Iterable[str] = ()
+    ) -> None:
         """Fetch as a partial clone does, so that git accepts what the filter leaves out.
 
         Arguments:
             trees: the tree filter wished for; none if empty.
+            settings: of git, for this fetch.
         """
-        fixed = ("--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no")
+        git = self._repository.git
+        fixed = ("--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", *options)
         while True:
             kept = trees if self._filters[0] == "tree" or not trees else self._filters[0]
-            command = ["fetch", *fixed, *options, *([f"--filter={kept}"] if kept else []), "origin", *wanted]
-            fetched = self._git.run("-c", "remote.origin.promisor=true", *command)
+            limit = f"--filter={kept}" if kept else "--no-filter"
+            fetched = git(c=[*_PROMISING, *settings]).run("fetch", *fixed, limit, "origin", *wanted)
             if not fetched.code:
+                self.packs += 1
                 return
+            if "couldn't find remote ref" in fetched.errors:
+                raise _missing_branch(self.name, wanted[0].partition(":")[0].removeprefix("+refs/heads/"))
             if "filter" not in fetched.errors or len(self._filters) == 1:
                 raise explain(fetched.errors, self.name)
             del self._filters[0]
 
 
-def push_by_git(git: Git, repository: str, made: str, branch: str, parent: str) -> None:
-    """`Remote.push` by `git push`: the exact lease makes it a pure compare-and-swap.
+_PROMISING = ("remote.origin.promisor=true", "remote.origin.partialCloneFilter=tree:0")
+"""Settings of one fetch: written down, they would make git fetch by itself whatever is read and not here."""
+
+
+_ASKING_ANEW = ("fetch.negotiationAlgorithm=noop",)
+"""Else the server leaves out what belongs to a commit that we have without all of its files."""
+
+
+def _push(repository: BareRepository, name: str, made: str, branch: str, parent: str) -> None:
+    """`Remote.push`: the exact lease makes it a pure compare-and-swap.
 
     Without the lease git would fetch what the branch holds, to say how the two differ.
-
-    Arguments:
-        git: our own folder, whose remote ``origin`` is the repository.
-        repository: its name, for messages.
     """
     reference = f"refs/heads/{branch}"
     lease = f"--force-with-lease={reference}:{parent}"
-    pushed = git.run("push", "--porcelain", lease, "origin", f"{made}:{reference}")
+    pushed = repository.git.run("push", "--porcelain", lease, "origin", f"{made}:{reference}")
     if pushed.code:
         lines = pushed.output.decode("utf-8", "replace").splitlines()
         refused = next((line.split("\t")[-1] for line in lines if line.startswith("!")), "")
-        raise explain_rejection(refused, pushed.errors, repository, branch)
+        raise explain_rejection(refused, pushed.errors, name, branch)
 
 
-def missing_branch(repository: str, branch: str) -> UsageError:
-    """The error for a branch that is not there."""
+def shallow_commits(folder: Path) -> set[str]:
+    """Commits whose parents are not in a git folder (gitrepository-layout(5), ``shallow``)."""
+    try:
+        return set((folder / "shallow").read_text().split())
+    except FileNotFoundError:
+        return set()
+
+
+def _missing_branch(repository: str, branch: str) -> UsageError:
     return UsageError(
         f"expected a branch '{branch}' in {repository}, there is none",
         fix="check 'iac.branch' in delivery.yaml, or push a first commit to that branch",

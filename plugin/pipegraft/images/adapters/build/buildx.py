@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipegraft.core.errors import BuildFailed, Unreachable, UsageError
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import ImageBuilderPlugin
+from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.build.base import read_base
 from pipegraft.images.adapters.build.context import context_blocks
 from pipegraft.images.adapters.build.saved import push_saved
 from pipegraft.images.build_context import DOCKERFILE
+from pipegraft.images.hooks import ImageBuilderPlugin
 from pipegraft.images.ports.builders import BuildRequest
 from pipegraft.images.ports.registry import Descriptor, Registry
 
@@ -66,8 +66,7 @@ class BuildxBuilder:
                 _docker(["build", *arguments], told, folder / "context.tar")
                 image = (folder / "image-id").read_text().strip()
                 _docker(["image", "save", "--output", str(archive_file), image], told)
-            with archive_file.open("rb") as archive:
-                return push_saved(archive, request, registry, base, log)
+            return push_saved(archive_file, request, registry, base, log)
 
 
 def _build_arguments(request: BuildRequest, folder: Path) -> list[str]:

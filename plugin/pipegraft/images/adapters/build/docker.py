@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipegraft.core.adapters.streams import stream_of
 from pipegraft.core.errors import BuildFailed, OutsideError
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import ImageBuilderPlugin
+from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.build.base import read_base
 from pipegraft.images.adapters.build.context import context_blocks
 from pipegraft.images.adapters.build.saved import push_saved
 from pipegraft.images.adapters.docker_engine import connect, translated
 from pipegraft.images.build_context import DOCKERFILE
 from pipegraft.images.dockerfile import read_dockerfile
+from pipegraft.images.hooks import ImageBuilderPlugin
 from pipegraft.images.ports.builders import BuildRequest
 from pipegraft.images.ports.registry import Descriptor, Registry
 
@@ -63,11 +63,12 @@ class DockerBuilder:
                 fix="name the builder 'buildx', or leave out what only BuildKit knows",
             )
         base = read_base(request.base, request.platform) if request.base else None
-        with _engine() as client, tempfile.TemporaryFile() as archive:
+        with _engine() as client, tempfile.NamedTemporaryFile() as archive:
             image = _build(client, request, log)
             for chunk in client.get_image(image, chunk_size=_CHUNK):
                 archive.write(chunk)
-            return push_saved(archive, request, registry, base, log)
+            archive.flush()
+            return push_saved(Path(archive.name), request, registry, base, log)
 
 
 def read_build(events: Iterable[Mapping[str, Any]], log: Callable[[str], None]) -> str:

@@ -9,8 +9,9 @@ from contextlib import closing
 
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
 from pipegraft.core.errors import PipegraftError, UsageError
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.docker_engine import connect, translated
+from pipegraft.images.ports.builders import IMAGE_BUILDER
 
 __all__ = ["pipegraft_examinations"]
 
@@ -22,7 +23,7 @@ def run(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
     needed: dict[str, list[str]] = {}
     for component in patient.delivery.components:
         try:
-            needed.setdefault(patient.connections.builder(component)[0], []).append(component)
+            needed.setdefault(patient.open(IMAGE_BUILDER, component)[0], []).append(component)
         except PipegraftError as error:
             yield Diagnosis(f"component {component}", Health.WRONG, error.problem.message, error.problem.fix)
     for builder, components in needed.items():

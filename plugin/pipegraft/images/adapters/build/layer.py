@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pipegraft.core.hookspecs import hookimpl
-from pipegraft.core.plugin_values import ImageBuilderPlugin
+from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.build.packing import pack_image
 from pipegraft.images.build_context import DOCKERFILE
+from pipegraft.images.hooks import ImageBuilderPlugin
 from pipegraft.images.ports.builders import BuildRequest
 from pipegraft.images.ports.registry import Descriptor, Registry
 
@@ -30,7 +30,7 @@ class LayerBuilder:
         return "it has a Dockerfile" if (context / DOCKERFILE).exists() else None
 
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
-        return pack_image(request, registry, log, self.version)
+        return pack_image(request, registry, log)
 
 
 @hookimpl

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import BinaryIO
@@ -11,9 +11,9 @@ from typing import BinaryIO
 from pipegraft.core.adapters.streams import stream_of
 from pipegraft.images.adapters.build.base import read_base
 from pipegraft.images.adapters.build.context import Opener, opener
+from pipegraft.images.adapters.build.scanning import scan_context
 from pipegraft.images.documents import LAYER, MANIFEST, image_config, image_manifest
-from pipegraft.images.image_cache import load_kept, save_kept
-from pipegraft.images.layers import place, shard, shard_key, tar_blocks
+from pipegraft.images.layers import place, shard, tar_blocks
 from pipegraft.images.ports.builders import BuildRequest, ContextEntry
 from pipegraft.images.ports.registry import Descriptor, Registry
 
@@ -25,23 +25,16 @@ _PARALLEL = 8
 """Blobs at the same time: most wait for the registry to say that it has them."""
 
 
-def pack_image(
-    request: BuildRequest, registry: Registry, log: Callable[[str], None], version: str
-) -> Descriptor:
-    """Make the layers, push them with their manifest, and tag it; as `ImageBuilder.build`.
-
-    Arguments:
-        version: of the builder, which what is remembered of layers belongs to.
-    """
+def pack_image(request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
+    """Make the layers, push them with their manifest, and tag it; as `ImageBuilder.build`."""
+    scan_context(request, log)
     base = read_base(request.base, request.platform) if request.base else None
     if base:
         base.push_layers(request.repository, registry, log)
     shards = shard(place(request.entries, request.target))
-    file = request.cache / f"layers-{version}" if request.cache else None
-    known = load_kept(file) if file else {}
     open_file = opener(request, request.target.strip("/"))
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        layers = list(pool.map(lambda one: _describe(one, open_file, known), shards))
+        layers = list(pool.map(lambda one: _measure(tar_blocks(one, open_file)), shards))
         config = image_config(
             layers,
             platform=request.platform,
@@ -52,22 +45,11 @@ def pack_image(
         contents = dict(zip(layers, (_tar(one, open_file) for one in shards), strict=True))
         contents[config.descriptor] = lambda: stream_of([config.content])
         list(pool.map(lambda blob: _push(blob, contents[blob], request, registry, log), contents))
-    made = {shard_key(one): [layer.digest, layer.size] for one, layer in zip(shards, layers, strict=True)}
-    if file and len(shards) > 1 and made != known:
-        save_kept(file, made)
     manifest = image_manifest(config.descriptor, [*(base.layers if base else ()), *layers])
     for tag in request.tags:
         registry.push_manifest(request.repository, tag, manifest.content, MANIFEST)
     log(f"{len(layers)} layer{'s' * (len(layers) != 1)}, {sum(layer.size for layer in layers)} bytes")
     return manifest.descriptor
-
-
-def _describe(
-    entries: tuple[ContextEntry, ...], open_file: Opener, known: Mapping[str, tuple[str, int]]
-) -> Descriptor:
-    """The layer of one shard; no file of it is read where it is known."""
-    held = known.get(shard_key(entries))
-    return Descriptor(LAYER, *held) if held else _measure(tar_blocks(entries, open_file))
 
 
 def _tar(entries: tuple[ContextEntry, ...], open_file: Opener) -> _Content:

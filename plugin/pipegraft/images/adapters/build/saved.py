@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import json
 import os
 import posixpath
 import tarfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import BinaryIO
 
 from pipegraft.core.adapters.streams import stream_of
 from pipegraft.core.errors import OutsideError
 from pipegraft.images.adapters.build.base import Base
+from pipegraft.images.adapters.build.scanning import scan_archive
 from pipegraft.images.documents import (
     CONFIG,
     LAYER,
@@ -24,9 +24,9 @@ from pipegraft.images.documents import (
     descriptor_of,
     image_manifest,
 )
-from pipegraft.images.image_packages import packages_of_layers
-from pipegraft.images.ports.builders import BuildRequest, InstalledPackages
+from pipegraft.images.ports.builders import BuildRequest
 from pipegraft.images.ports.registry import Descriptor, Registry
+from pipegraft.text.limits import load_json
 
 __all__ = ["push_saved"]
 
@@ -36,7 +36,7 @@ _GZIP = b"\x1f\x8b"
 
 
 def push_saved(
-    archive: BinaryIO,
+    archive: Path,
     request: BuildRequest,
     registry: Registry,
     base: Base | None,
@@ -45,21 +45,30 @@ def push_saved(
     """Push the one image of an archive and give it its tags.
 
     Arguments:
-        archive: what `docker save` writes, on disk: it is read at several places at once.
+        archive: what `docker save` writes.
         base: the image it may be built on; where it is, its layers are taken from its registry.
 
     Raises:
         OutsideError: the archive is not what it should be.
     """
-    saved = _Saved(archive)
+    scan_archive(request, archive, log)
+    with archive.open("rb") as stream:
+        return _push(_Saved(stream), request, registry, base, log)
+
+
+def _push(
+    saved: _Saved,
+    request: BuildRequest,
+    registry: Registry,
+    base: Base | None,
+    log: Callable[[str], None],
+) -> Descriptor:
     config_bytes = saved.read(saved.config)
     diff_ids = _diff_ids(config_bytes)
     if len(diff_ids) != len(saved.layers):
         raise OutsideError(
             f"the engine saved {len(saved.layers)} layers of an image that has {len(diff_ids)}"
         )
-    if request.note_packages is not None:
-        request.note_packages(_packages(saved))
     kept = 0
     if base is not None and diff_ids[: len(base.layers)] == list(base.diff_ids):
         kept = len(base.layers)
@@ -81,16 +90,9 @@ def push_saved(
     return manifest.descriptor
 
 
-def _packages(saved: _Saved) -> InstalledPackages:
-    try:
-        return packages_of_layers([functools.partial(saved.open, name) for name in saved.layers])
-    except tarfile.TarError as error:
-        raise OutsideError(f"expected layers in what the engine saved: {error}") from error
-
-
 def _diff_ids(config: bytes) -> list[str]:
     try:
-        return [str(one) for one in json.loads(config)["rootfs"]["diff_ids"]]
+        return [str(one) for one in load_json(config)["rootfs"]["diff_ids"]]
     except (ValueError, KeyError, TypeError) as error:
         raise OutsideError(
             f"expected the configuration of an image in what the engine saved: {error}"
@@ -106,7 +108,7 @@ class _Saved:
         try:
             with tarfile.open(fileobj=archive, mode="r:") as tar:
                 self._members = {member.name: member for member in tar}
-            described = json.loads(self.read("manifest.json"))[0]
+            described = load_json(self.read("manifest.json"))[0]
             self.config: str = described["Config"]
             self.layers: list[str] = described["Layers"]
         except (tarfile.TarError, ValueError, KeyError, IndexError, TypeError) as error:

@@ -6,7 +6,6 @@ registry (containers-auth.json(5)), and the CI's variables are read here.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from docker.auth import AuthConfig
 from docker.errors import DockerException
 
 from pipegraft.core.errors import AccessDenied, ConfigError, Place, Problem, UsageError
+from pipegraft.text.limits import load_json
 
 __all__ = ["Credentials", "Keyring", "find_keyring"]
 
@@ -109,7 +109,7 @@ def _files(variables: Mapping[str, str]) -> Iterator[Path]:
 def _read(path: Path) -> dict[str, Any]:
     """A file's JSON object, empty if there is no file: docker's library passes over what it cannot read."""
     try:
-        config = json.loads(path.read_bytes())
+        config = load_json(path.read_bytes())
     except FileNotFoundError:
         return {}
     except (ValueError, OSError) as error:

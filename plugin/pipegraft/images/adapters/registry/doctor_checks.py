@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
-from pipegraft.core.hookspecs import hookimpl
+from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.registry.http import HttpRegistry
+from pipegraft.images.ports.registry import REGISTRY
 from pipegraft.images.reference import LAYOUT, is_layout
 
 __all__ = ["pipegraft_examinations"]
@@ -29,7 +30,7 @@ def run(patient: Patient, repository: str) -> Iterator[Diagnosis]:
     if is_layout(address):
         yield _folder(patient.root / address.removeprefix(LAYOUT), address)
         return
-    registry = patient.connections.registry()
+    registry = patient.open(REGISTRY)
     registry.find(repository, "pipegraft-doctor")
     yield Diagnosis(f"{address}/{repository}", Health.GOOD, "answers, and may be read")
     if isinstance(registry, HttpRegistry):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +29,7 @@ from pipegraft.images.documents import (
     sha256_digest,
 )
 from pipegraft.images.ports.registry import Descriptor, Referrer
+from pipegraft.text.limits import load_json
 
 __all__ = ["HttpRegistry"]
 
@@ -276,7 +276,7 @@ def _listed(content: bytes, name: str) -> list[Referrer]:
     try:
         return [
             Referrer(parse_descriptor(each), str(each.get("artifactType", "")))
-            for each in json.loads(content)["manifests"]
+            for each in load_json(content)["manifests"]
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutsideError(f"expected a list of what refers to {name}: {error}") from error

@@ -8,7 +8,6 @@ its digest whole or not at all, and the index is replaced in one step under a lo
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import tempfile
@@ -29,6 +28,7 @@ from pipegraft.images.documents import (
     show_descriptor,
 )
 from pipegraft.images.ports.registry import Descriptor, Referrer
+from pipegraft.text.limits import load_json
 
 __all__ = ["LayoutRegistry"]
 
@@ -182,7 +182,7 @@ def _holds(path: Path, blob: Descriptor) -> bool:
 def _read_index(layout: Path) -> list[dict[str, Any]]:
     path = layout / "index.json"
     try:
-        entries: list[dict[str, Any]] = json.loads(path.read_bytes())["manifests"]
+        entries: list[dict[str, Any]] = load_json(path.read_bytes())["manifests"]
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError) as error:

@@ -1,0 +1,1 @@
+"""The board: what runs where, read from IaC repositories alone."""

@@ -1,0 +1,208 @@
+"""Reads many IaC repositories into one board; what did not change since the last time is not read again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipegraft import __version__
+from pipegraft.appspec.environment_file import environment_path
+from pipegraft.audit.dora import WEEK
+from pipegraft.audit.release_commits import Book
+from pipegraft.board.model import Application, Board
+from pipegraft.board.reading import links_of, read_application
+from pipegraft.core.errors import PipegraftError
+from pipegraft.iac.bump.state import state_path
+from pipegraft.iac.ports.archive import IacArchive
+from pipegraft.text.limits import load_json
+
+__all__ = ["Opened", "Opener", "Remembered", "applications_in", "collect"]
+
+_AT_ONCE = 4
+"""Repositories that are read at the same time."""
+_REMEMBERED = TypeAdapter(tuple[Application, ...])
+
+
+class Opened(Protocol):
+    """An IaC branch that is read."""
+
+    @property
+    def archive(self) -> IacArchive:
+        """Its whole history."""
+
+    def tip(self) -> str:
+        """Its newest commit."""
+
+    def read(self, path: str, at: str) -> str | None:
+        """A file at a commit."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+Opener = Callable[[str], Opened]
+"""Opens the branch of a repository, by its URL or path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What was read of repositories before.
+
+    Arguments:
+        entries: repository → its tip then, the week, and the applications as plain values.
+    """
+
+    entries: dict[str, dict[str, Any]]
+
+    @classmethod
+    def parse(cls, text: str) -> Remembered:
+        """From `dump`'s text; empty if another version wrote it, or something else stands there."""
+        try:
+            found = load_json(text)
+        except ValueError:
+            return cls({})
+        fits = isinstance(found, dict) and found.get("version") == __version__
+        return cls(found["repositories"] if fits else {})
+
+    def dump(self) -> str:
+        """As JSON."""
+        return json.dumps({"version": __version__, "repositories": self.entries})
+
+    def get(self, repository: str, tip: str, week: int) -> tuple[Application, ...] | None:
+        """What a repository held at this tip, None if that is not known."""
+        entry = self.entries.get(repository)
+        if not isinstance(entry, dict) or (entry.get("tip"), entry.get("week")) != (tip, week):
+            return None
+        try:
+            return _REMEMBERED.validate_python(entry.get("applications"))
+        except ValidationError:
+            return None
+
+    def put(self, repository: str, tip: str, week: int, applications: Sequence[Application]) -> None:
+        """Remember what a repository held."""
+        held = [asdict(one) for one in applications]
+        self.entries[repository] = {"tip": tip, "week": week, "applications": held}
+
+
+def collect(
+    repositories: Mapping[str, str],
+    open_branch: Opener,
+    *,
+    title: str,
+    tip_of: Callable[[str], str | None] = lambda _repository: None,
+    now: float | None = None,
+    remembered: Remembered | None = None,
+    told: Callable[[int, int], None] = lambda _done, _of: None,
+) -> Board:
+    """Read every repository; one that cannot be read becomes a row that says why.
+
+    Arguments:
+        repositories: URL or path → what to call it on the board, without credentials.
+        open_branch: opens one.
+        title: of the board.
+        tip_of: a repository's newest commit, where that is known without opening it.
+        now: seconds since the epoch.
+        remembered: what was read before; it is brought up to date.
+        told: hears how many of how many are read.
+    """
+    moment = time.time() if now is None else now
+    memory = Remembered({}) if remembered is None else remembered
+    reader = _Reader(open_branch, tip_of, moment, memory)
+    found: list[Application] = []
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        jobs = [pool.submit(reader.read, repository, shown) for repository, shown in repositories.items()]
+        for done, job in enumerate(jobs, 1):
+            found += job.result()
+            told(done, len(jobs))
+    return Board(title, moment, tuple(sorted(found, key=lambda one: (one.name.lower(), one.id))))
+
+
+def applications_in(paths: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Folder → environment → the file that tells of its releases.
+
+    Arguments:
+        paths: every file of the repository.
+    """
+    found: dict[str, dict[str, str]] = {}
+    states: dict[str, dict[str, str]] = {}
+    for path in paths:
+        for into, make in ((found, environment_path), (states, state_path)):
+            folder, _, name = path.rpartition("/")
+            parent = folder.rpartition("/")[0]
+            environment = name.removesuffix(".yaml")
+            if name.endswith(".yaml") and make(parent or None, environment) == path:
+                into.setdefault(parent, {})[environment] = path
+    for folder, environments in states.items():
+        known = found.setdefault(folder, {})
+        for name, path in environments.items():
+            known.setdefault(name, path)
+        known.pop("guard", None)
+        if not known:
+            del found[folder]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    open_branch: Opener
+    tip_of: Callable[[str], str | None]
+    now: float
+    memory: Remembered
+
+    def read(self, repository: str, shown: str) -> Sequence[Application]:
+        week = int(self.now // WEEK)
+        try:
+            seen = self.tip_of(repository)
+            known = self.memory.get(repository, seen, week) if seen else None
+            if known is not None:
+                return known
+            branch = self.open_branch(repository)
+            try:
+                tip = branch.tip()
+                known = self.memory.get(repository, tip, week)
+                if known is not None:
+                    return known
+                applications = _applications(branch, tip, shown, self.now)
+            finally:
+                branch.close()
+        except PipegraftError as error:
+            return [_unreadable(shown, error.problem.message)]
+        self.memory.put(repository, tip, week, applications)
+        return applications
+
+
+def _unreadable(shown: str, problem: str) -> Application:
+    name = shown.rstrip("/").rpartition("/")[2].removesuffix(".git")
+    return Application(name, shown, links=links_of(shown), problem=problem)
+
+
+def _applications(branch: Opened, tip: str, shown: str, now: float) -> list[Application]:
+    archive = branch.archive
+    found = applications_in(archive.paths())
+    if not found:
+        return [_unreadable(shown, "there is no environments/NAME.yaml and no .pipegraft/NAME.yaml")]
+    versions = archive.versions([path for files in found.values() for path in files.values()])
+    applications: list[Application] = []
+    for folder, files in sorted(found.items()):
+        books = [Book(name, path, versions, archive.contents) for name, path in files.items()]
+        name = _name(branch, tip, folder) or _told_name(books) or folder or shown.rpartition("/")[2]
+        applications.append(read_application(name, shown, folder, books, now))
+    return applications
+
+
+def _name(branch: Opened, tip: str, folder: str) -> str:
+    text = branch.read(f"{folder}/app.yaml" if folder else "app.yaml", tip) or ""
+    found = next((line for line in text.splitlines() if line.startswith("app:")), "")
+    return found.removeprefix("app:").split("#")[0].strip().strip("'\"")
+
+
+def _told_name(books: Sequence[Book]) -> str:
+    """The application that the newest commit of ours speaks of."""
+    told = (one.trailers.get("Pipegraft-App", "") for book in books for one in reversed(book.versions))
+    return next((name for name in told if name), "")

@@ -1,0 +1,107 @@
+"""`pipegraft board`: a page that shows what runs where."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import webbrowser
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import click
+
+from pipegraft.app.boards import BoardPlaces, read_board, tell_board
+from pipegraft.board.adapters.server import LiveBoard, serve
+from pipegraft.board.views.page import application_page, board_page, page_name
+from pipegraft.cli.board_options import board_options, reading_progress
+from pipegraft.cli.common import print_json, write_page
+from pipegraft.core.errors import UsageError
+
+__all__ = ["command"]
+
+TOKEN = "PIPEGRAFT_BOARD_TOKEN"  # noqa: S105 - the variable's name
+
+
+@click.command("board")
+@board_options
+@click.option("--title", default="Delivery", show_default=True, help="What the board is called.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("board"),
+    show_default=True,
+    help="Folder for the pages.",
+)
+@click.option("--serve", "live", is_flag=True, help="Serve a live page instead of writing files.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="With --serve: address to listen at.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8088, show_default=True, help="With --serve.")
+@click.option("--name", "names", multiple=True, help="With --serve: a host name that it is reached by.")
+@click.option(
+    "--refresh", type=click.IntRange(min=1), default=30, show_default=True, help="With --serve: seconds."
+)
+@click.option(
+    "--control",
+    is_flag=True,
+    help=f"With --serve: let those who know the token in {TOKEN} approve, pause and abort.",
+)
+@click.option("--open", "browse", is_flag=True, help="Show it in the browser.")
+def command(
+    *,
+    places: BoardPlaces,
+    title: str,
+    output: Path,
+    live: bool,
+    host: str,
+    port: int,
+    names: tuple[str, ...],
+    refresh: int,
+    control: bool,
+    browse: bool,
+    as_json: bool,
+) -> None:
+    """Show what runs where, from IaC repositories alone.
+
+    REPOSITORIES are URLs, clones, bare repositories, or folders that hold some. What did not change since the
+    last time is not read again.
+    """
+    places = BoardPlaces(places.places, places.group, places.server, places.branch, title)
+    token = _token(live=live, control=control)
+    if live:
+        reader = partial(read_board, places, os.environ)
+        teller = partial(tell_board, places, os.environ)
+        board = LiveBoard(reader, teller, refresh, token, frozenset(names))
+        with suppress(KeyboardInterrupt):
+            asyncio.run(serve(board, host, port, partial(_ready, browse=browse)))
+        return
+    with reading_progress() as told:
+        found = read_board(places, os.environ, told)
+    if as_json:
+        print_json(found.to_json())
+        return
+    (output / "apps").mkdir(parents=True, exist_ok=True)
+    for application in found.applications:
+        write_page(output / page_name(application), application_page(application, found.made))
+    write_page(output / "index.html", board_page(found))
+    click.echo(f"{len(found.applications)} applications: {output / 'index.html'}")
+    if browse:
+        webbrowser.open((output / "index.html").absolute().as_uri())
+
+
+def _token(*, live: bool, control: bool) -> str:
+    if not control:
+        return ""
+    token = os.environ.get(TOKEN, "")
+    if not live or len(token) < 16:
+        raise UsageError(
+            f"--control needs --serve and a token of at least 16 characters in {TOKEN}",
+            fix=f"export {TOKEN}=$(openssl rand -hex 24)",
+        )
+    return token
+
+
+def _ready(address: str, *, browse: bool) -> None:
+    click.echo(f"the board is at {address}")
+    if browse:
+        webbrowser.open(address)

@@ -1,0 +1,59 @@
+"""What `pipegraft board` and `pipegraft status` share: which repositories, and how reading them goes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pipegraft.app.boards import BoardPlaces
+from pipegraft.core.configuration import parse_document
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.delivery_file import DELIVERY_FILE, read_text
+
+__all__ = ["board_options", "reading_progress"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def board_options(function: F) -> F:
+    """Arguments and options that name repositories; the command gets them as `places`."""
+
+    @click.argument("repositories", nargs=-1)
+    @click.option("--group", help="Show all projects of this group on GitLab.")
+    @click.option("--server", help="With --group: URL of the GitLab; CI_SERVER_URL if absent.")
+    @click.option("--branch", help="Branch of the IaC repositories; the delivery's, else main.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @functools.wraps(function)
+    def with_places(
+        *,
+        repositories: tuple[str, ...],
+        group: str | None,
+        server: str | None,
+        branch: str | None,
+        **rest: Any,
+    ) -> Any:
+        delivery = Path(DELIVERY_FILE)
+        if not repositories and group is None and delivery.exists():
+            iac = parse_document(read_text(delivery), DELIVERY_FILE, Delivery).iac
+            repositories, branch = (iac.repository,), branch or iac.branch
+        places = BoardPlaces(repositories, group, server, branch or "main")
+        return function(places=places, **rest)
+
+    return with_places  # type: ignore[return-value] # click passes the arguments by name
+
+
+@contextmanager
+def reading_progress() -> Iterator[Callable[[int, int], None]]:
+    """Shows how many repositories are read and the time left, on a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("reading", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,56 @@
+"""What the room gives to the core: the opener of an environment's engine, and the check of its keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pipegraft.core.delivery import Environment, Gate
+from pipegraft.core.delivery_file import find_plugin, option_problems
+from pipegraft.core.errors import Problem
+from pipegraft.core.faults import as_far_as_known
+from pipegraft.core.plugins import hookimpl
+from pipegraft.core.project import DeliveryCheck, Project
+from pipegraft.core.stage import Opener
+from pipegraft.gate.hooks import GITOPS_ENGINES
+from pipegraft.gate.ports import ENGINE, ConnectedEngine, EngineRequest
+from pipegraft.text.yaml_positions import Marked, Route
+
+__all__ = ["pipegraft_delivery_checks", "pipegraft_openers"]
+
+
+def _engine(project: Project, environment: str) -> ConnectedEngine:
+    gate = project.delivery.environments[environment].gate
+    plugin = project.plugins.get(GITOPS_ENGINES, gate.engine)
+    options = plugin.options.model_validate(dict(gate.options))
+    iac = project.delivery.iac
+    request = EngineRequest(project.root, iac.repository, iac.branch, environment)
+    settle = plugin.settle if gate.settle is None else gate.settle
+    return ConnectedEngine(plugin.connect(options, request), plugin.verdict, settle)
+
+
+def _problems(project: Project, marked: Marked) -> Iterator[Problem]:
+    for name, environment in project.delivery.environments.items():
+        yield from as_far_as_known(
+            _gate_problems(project, marked, environment, ("environments", name, "gate"))
+        )
+
+
+def _gate_problems(
+    project: Project, marked: Marked, environment: Environment, route: Route
+) -> Iterator[Problem]:
+    gate = environment.gate
+    found = find_plugin(project.plugins, GITOPS_ENGINES, gate.engine, marked, (*route, "engine"))
+    plugin = yield from found
+    if plugin:
+        yield from option_problems(plugin.options, gate.options, marked, route, Gate)
+
+
+@hookimpl
+def pipegraft_openers() -> Iterable[Opener[..., Any]]:
+    yield Opener(ENGINE, _engine)
+
+
+@hookimpl
+def pipegraft_delivery_checks() -> Iterable[DeliveryCheck]:
+    yield DeliveryCheck("gate", _problems)

@@ -1,0 +1,117 @@
+"""What a given traffic can show, and when: without a simulation, from expected counts.
+
+The evidence of an interval with b expected bad requests of gray, if its rate is f times stable's, is b times
+the divergence of Poisson laws, f ln f - f + 1; a few intervals more come from the weather that the judge
+allows for, which grow as the factor shrinks. The two constants are fitted to the judge `sequential` with its
+default settings, in simulated releases; a test compares them with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, inf, log
+from typing import Final
+
+from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy
+from pipegraft.gray.model.observation import ArmCounts, Observation
+
+__all__ = ["FACTORS", "Traffic", "looks_to_find", "looks_to_pass", "patience", "traffic_of"]
+
+FACTORS: Final = (1.5, 2.0, 3.0, 5.0, 10.0)
+"""Multiples of stable's rate that people are told about."""
+
+_EVIDENCE: Final = 10.8
+"""Logarithm of the evidence that finds a fault, with what the mixture of hypotheses costs."""
+
+_WEATHER: Final = 20.0
+"""Weight of what the judge allows one version alone: with a wander of 0.2, four intervals for a doubling."""
+
+_FEWEST: Final = 2.0
+"""No single interval decides."""
+
+_PASS_LOOKS: Final = 8.0
+_PASS_BAD: Final = 28.0
+"""Intervals, and expected bad requests of gray, that it takes to rule out a doubling."""
+
+_TWICE: Final = 2.0
+_SHORTEST: Final = 10.0
+_LONGEST: Final = 30.0
+"""A step waits twice as long as a fault takes to be found, but never shorter or longer than this many
+intervals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What one metric counts in one interval.
+
+    Arguments:
+        requests: of gray.
+        bad: expected bad ones among them, if gray is as good as stable.
+    """
+
+    requests: float
+    bad: float
+
+
+def looks_to_find(factor: float, bad: float, policy: JudgePolicy) -> float:
+    """Intervals until half of the versions that are so much worse are found; infinite if never.
+
+    Arguments:
+        factor: how many times stable's rate gray's is; above 1.
+        bad: bad requests that gray would have in an interval at stable's rate.
+    """
+    if bad <= 0:
+        return inf
+    evidence = bad * (factor * log(factor) - factor + 1.0)
+    needed = _EVIDENCE + log(len(policy.metrics)) + log(0.01 / policy.alpha)
+    weather = _WEATHER * policy.wander * (log(2.0) / log(factor)) ** 2
+    return max(_FEWEST, weather + needed / evidence)
+
+
+def looks_to_pass(bad: float, policy: JudgePolicy) -> float:
+    """Intervals until half of the versions as good as stable pass at a margin of 1; infinite if never."""
+    return _PASS_LOOKS + _PASS_BAD / bad if bad > 0 else max(inf, policy.min_intervals)
+
+
+def traffic_of(metric: MetricPolicy, step: Sequence[Observation]) -> Traffic:
+    """What a metric counted in an interval of a step, on average.
+
+    Bad requests of gray are those of stable's rate, so that gray's own have no part in it.
+    """
+    requests = rate = 0.0
+    pairs = [pair for pair in (one.pair(metric.name) for one in step) if pair]
+    stable = [arm for arm, _ in pairs]
+    total = sum(arm.requests for arm in stable)
+    if pairs and total:
+        rate = sum(_bad(metric, arm) for arm in stable) / total
+        requests = sum(arm.requests for _, arm in pairs) / len(pairs)
+    return Traffic(requests, requests * rate)
+
+
+def _bad(metric: MetricPolicy, arm: ArmCounts) -> float:
+    if arm.latency is not None:
+        slow = 1.0 - metric.quantile
+        return arm.latency.slower_than(metric.threshold) if metric.threshold else slow * arm.latency.total
+    return arm.errors or 0.0
+
+
+def patience(policy: JudgePolicy, step: Sequence[Observation]) -> int:
+    """Intervals that a step should wait for an answer at its traffic.
+
+    Twice as long as the smallest factor takes that the traffic can show in time at all; where it can show
+    none, waiting shows nothing either.
+
+    Arguments:
+        step: what was observed at the present weight.
+    """
+    found = _SHORTEST
+    for metric in policy.metrics:
+        if metric.kind == "value" or not metric.critical:
+            continue
+        bad = traffic_of(metric, step).bad
+        takes = (_TWICE * looks_to_find(factor, bad, policy) for factor in FACTORS[1:])
+        found = max(found, next((looks for looks in takes if looks <= _LONGEST), _SHORTEST))
+    if any(metric.kind == "value" and metric.critical for metric in policy.metrics):
+        found = _LONGEST
+    return ceil(found)
