@@ -41,6 +41,19 @@ def problems(app: str, environment: str) -> list[str]:
     return [str(problem).splitlines()[0] for problem in caught.value.problems]
 
 
+def test_everything_wrong_with_both_files_is_told_at_once() -> None:
+    app = APP.replace("GREETING: hello", "GREETING: 5").replace("{intimacy: ipc", "{intimcy: ipc")
+    there = PRODUCTION.replace("replicas: 2", "replicas: true").replace("  pricing:", "  prices:")
+    assert problems(app, there + "without: [stock]\n") == [
+        "app.yaml:5:21: 'components.web.env.GREETING': expected text; put quotes around it, found 5",
+        "app.yaml:9:16: unknown key 'components.governance.intimcy'",
+        "environments/production.yaml:3:44: 'components.web.replicas': expected a whole number, found true",
+        "environments/production.yaml:4:3: component 'prices' is not declared in app.yaml",
+        "environments/production.yaml:6:11: component 'stock' is not declared in app.yaml; there are: web,"
+        " pricing, governance",
+    ]
+
+
 def test_components_gather_in_the_pod_of_their_host() -> None:
     resolved = resolve(APP, PRODUCTION, "production")
     (pod,) = resolved.pods

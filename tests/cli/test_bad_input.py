@@ -149,6 +149,53 @@ def test_all_problems_come_at_once(shop: Path) -> None:
     assert [place.split(":")[1] for place in places] == ["5", "7", "14"]
 
 
+def test_rules_plugins_and_folders_are_checked_beside_wrong_keys(shop: Path) -> None:
+    """What is checked after the keys is told in the same run as what is wrong with them."""
+    (shop / "delivery.yaml").write_text("""\
+app: Shop!
+registry: oci:.pipegraft/registry
+components:
+  web: {path: services/nowhere, intimcy: rpc, needs: [gone]}
+  pricing: {path: components/pricing, intimacy: in-process}
+iac: {repository: ../shop-iac.git, branch: 5, merge_request: true}
+environments:
+  staging: {gate: {engine: argo, timeout: true}}
+  production:
+    gate: {engine: embedded, aplication: shop-production, state: engine}
+    gray:
+      steps: [50, 5]
+      interval: often
+      judge: coin
+      metrics: [{source: embedded, url: "http://x", state: engine, margin: 0.01}, {source: guess}]
+""")
+    code, said = call(shop, "plan")
+    assert code == 2
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    expected = [
+        (1, 6, "text that matches"),
+        (4, 15, "there is no folder 'services/nowhere'"),
+        (4, 33, "unknown key 'components.web.intimcy'"),
+        (4, 55, "there is no component 'gone'"),
+        (5, 12, "an in-process component needs 'mount'"),
+        (6, 44, "expected text; put quotes around it, found 5"),
+        (6, 62, "expected a mapping, found true"),
+        (8, 28, "there is no GitOps engine called 'argo'"),
+        (8, 43, "expected a duration such as 30s, 5m or 1h30m, found true"),
+        (10, 5, "'environments.production.gate.application' is missing"),
+        (10, 30, "unknown key 'environments.production.gate.aplication'"),
+        (12, 7, "'errors' is there twice"),
+        (12, 7, "'steps' must rise"),
+        (13, 17, "found 'often'"),
+        (14, 14, "there is no judge called 'coin'"),
+        (15, 17, "'margin' must be at least 'tolerance', 0.1"),
+        (15, 17, "expected either 'url' or 'state'"),
+        (15, 92, "there is no metric source called 'guess'"),
+    ]
+    for line, (row, column, message) in zip(errors, expected, strict=True):
+        assert line.startswith(f"error: delivery.yaml:{row}:{column}: ")
+        assert message in line
+
+
 def test_an_unknown_environment_stage_or_input(shop: Path) -> None:
     for words, message in (
         (["run", "--env", "qa"], "there is no environment 'qa'; there are: production"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from pipegraft.appspec.merging import member_of, merge
 from pipegraft.appspec.model.spec import App, AppComponent, AppEnvironment, Policies
@@ -16,15 +15,14 @@ from pipegraft.appspec.pod_checks import Report, check_pod
 from pipegraft.appspec.pods import Member, Pod
 from pipegraft.appspec.resources.binding import UNBOUND, BoundResource, Platform, Scope, bind_resources
 from pipegraft.appspec.resources.placeholders import Outputs, fill_component
-from pipegraft.core.configuration import validate
+from pipegraft.core.configuration import check
 from pipegraft.core.errors import ConfigError, Place, Problem
-from pipegraft.core.model import Model
+from pipegraft.core.faults import as_far_as_known
+from pipegraft.core.model import UnknownValue
 from pipegraft.core.release import ReleaseMark
 from pipegraft.text.yaml_positions import Marked, Route, load_marked
 
-__all__ = ["GRAY_SUFFIX", "AppFile", "GrayPods", "Resolved", "read_app", "resolve", "resolve_in"]
-
-D = TypeVar("D", bound=Model)
+__all__ = ["GRAY_SUFFIX", "AppFile", "GrayPods", "Resolved", "check_app", "read_app", "resolve", "resolve_in"]
 
 GRAY_SUFFIX = "-gray"
 """Ends the name of the workload that runs the new version."""
@@ -81,10 +79,12 @@ class AppFile:
     Arguments:
         app: what it says.
         marks: where it says it.
+        problems: what is wrong with it; there is none in a file that is whole.
     """
 
     app: App
     marks: Marked
+    problems: tuple[Problem, ...] = ()
 
 
 def read_app(text: str, file: str = "app.yaml") -> AppFile:
@@ -96,7 +96,23 @@ def read_app(text: str, file: str = "app.yaml") -> AppFile:
     Raises:
         ConfigError: everything wrong with it, each with its place.
     """
-    return AppFile(*_read(text, file, App))
+    read = check_app(text, file)
+    if read.problems:
+        raise ConfigError(read.problems)
+    return read
+
+
+def check_app(text: str, file: str = "app.yaml") -> AppFile:
+    """Read ``app.yaml`` as far as it can be read: what is wrong with it is told by whoever needs it.
+
+    Raises:
+        ConfigError: nothing can be said of it.
+    """
+    marks = load_marked(text, file)
+    app, problems = check(marks, marks.data, App)
+    if app is None:
+        raise ConfigError(problems)
+    return AppFile(app, marks, tuple(problems))
 
 
 def resolve(
@@ -118,7 +134,7 @@ def resolve(
     Raises:
         ConfigError: everything wrong with them, each with its place.
     """
-    app = read_app(app_text, app_file)
+    app = check_app(app_text, app_file)
     return resolve_in(
         app, environment_text, environment, environment_file=environment_file, platform=platform
     )
@@ -140,16 +156,56 @@ def resolve_in(
         platform: what resources are provided by; None has no provider.
 
     Raises:
-        ConfigError: everything that does not fit together, each with its place.
+        ConfigError: everything wrong with both files and between them, each with its place.
+    """
+    marks, problems = app_file.marks, list(app_file.problems)
+    try:
+        marks = load_marked(environment_text, environment_file or f"environments/{environment}.yaml")
+        there, found = check(marks, marks.data, AppEnvironment)
+    except ConfigError as error:
+        there, found = None, list(error.problems)
+    problems += found
+    resolved = None
+    if there is not None:
+        try:
+            resolved = _put_together(
+                app_file, there, marks, environment=environment, platform=platform, problems=problems
+            )
+        except UnknownValue:
+            if not problems:
+                raise
+    if resolved is None or problems:
+        raise ConfigError(sorted(set(problems), key=_order))
+    return resolved
+
+
+def _put_together(
+    app_file: AppFile,
+    there: AppEnvironment,
+    marks: Marked,
+    *,
+    environment: str,
+    platform: Platform | None,
+    problems: list[Problem],
+) -> Resolved:
+    """Layer the files; what does not fit together is appended to `problems`.
+
+    Raises:
+        UnknownValue: a file has faults, and this is how far the rest could be looked at.
     """
     app = app_file.app
-    environment_file = environment_file or f"environments/{environment}.yaml"
-    there, marks = _read(environment_text, environment_file, AppEnvironment)
+    problems += as_far_as_known(_unknown_components(_Layer(there.components, marks, ()), app))
+    problems += as_far_as_known(_unknown_absent(there, app, marks))
+    if there.gray:
+        problems += as_far_as_known(_unknown_components(_Layer(there.gray.components, marks, ("gray",)), app))
+    name = f"{app.app}-{environment}"
+    if len(name) > 63:
+        problems.append(
+            Problem(f"'{name}' is longer than the 63 characters a name may have", marks.place(()))
+        )
     layers = [_Layer(app.components, app_file.marks, ()), _Layer(there.components, marks, ())]
     policies = merge(app.policies, there.policies)
-    problems = [*_unknown_components(layers[1], app), *_unknown_absent(there, app, marks)]
     here = [name for name in app.components if name not in there.without]
-    name = f"{app.app}-{environment}"
     scope = Scope(app, there, app_file.marks, marks, environment, there.namespace or name)
     resources = bind_resources(scope, platform or Platform(), problems)
     outputs: Outputs | None = None
@@ -163,17 +219,10 @@ def resolve_in(
     gray = None
     if there.gray:
         layer = _Layer(there.gray.components, marks, ("gray",))
-        problems += _unknown_components(layer, app)
         new = pods([*layers, layer])
         problems += _refused_by_gray(stable, new, layer)
         changed = {pod: new[pod] for pod in stable if pod in new and stable[pod] != new[pod]}
         gray = GrayPods(there.gray.release, there.gray.weight, there.gray.phase, changed)
-    if len(name) > 63:
-        problems.append(
-            Problem(f"'{name}' is longer than the 63 characters a name may have", marks.place(()))
-        )
-    if problems:
-        raise ConfigError(sorted(set(problems), key=_order))
     return Resolved(
         app.app,
         environment,
@@ -243,13 +292,6 @@ class _Layer:
         """Where a key stands in this layer, None if it is not there."""
         whole = (*self.base, "components", *route)
         return self.marks.keys.get(whole)
-
-
-def _read(text: str, file: str, model: type[D]) -> tuple[D, Marked]:
-    marks = load_marked(text, file)
-    if marks.data is None:
-        raise ConfigError([Problem("expected a mapping, found an empty file", marks.place(()))])
-    return validate(marks, marks.data, model), marks
 
 
 def _unknown_components(layer: _Layer, app: App) -> Iterator[Problem]:

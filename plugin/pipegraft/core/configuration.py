@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -78,7 +77,7 @@ def _problem(marked: Marked, base: Route, fault: Fault, beside: Iterable[str]) -
     dotted = _dotted(route)
     if fault.kind == "unknown":
         known = sorted({*fault.known, *(beside if len(fault.route) == 1 else ())})
-        close = difflib.get_close_matches(str(route[-1]), known, n=1, cutoff=0.65)
+        close = fault._replace(known=tuple(known)).meant
         others = f"remove it, or use one of: {', '.join(known)}" if known else "remove it"
         fix = f"write '{close[0]}'" if close else others
         return Problem(f"unknown key '{dotted}'", marked.place(route, key=True), fix)

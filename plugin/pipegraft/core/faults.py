@@ -8,6 +8,7 @@ rest is read again, so that all of that is checked as far as what is right allow
 from __future__ import annotations
 
 import copy
+import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ __all__ = ["Fault", "Reading", "as_far_as_known", "read", "read_json"]
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
+_ALIKE = 0.65
 
 
 class Fault(NamedTuple):
@@ -43,6 +45,11 @@ class Fault(NamedTuple):
     kind: Literal["value", "key", "unknown", "missing"] = "value"
     found: Any = None
     known: tuple[str, ...] = ()
+
+    @property
+    def meant(self) -> list[str]:
+        """The known key that an unknown one is most like, if it is like any."""
+        return difflib.get_close_matches(str(self.route[-1]), self.known, n=1, cutoff=_ALIKE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +82,7 @@ def read(model: type[M], data: Any) -> Reading[M]:
     if value is not None:
         for route, part in _models(value, ()):
             for breach in part.breaches():
-                whole = (*route, *breach.route)
-                faults.append(Fault(whole, breach.message, found=_follow(data, whole)))
+                faults.append(Fault((*route, *breach.route), breach.message, found=()))  # it says itself what
     return Reading(value, tuple(faults))
 
 
@@ -254,8 +260,12 @@ def _take_out(wrong: _Found, data: Any) -> bool:
         holder[wrong.fault.found] = UNKNOWN
     elif not route:
         return False
-    elif kind in ("unknown", "key"):
-        holder.pop(route[-1], None)
+    elif kind == "unknown":
+        holder.pop(route[-1])
+        for meant in wrong.fault.meant:
+            holder.setdefault(meant, UNKNOWN)
+    elif kind == "key":
+        holder.pop(route[-1])
     elif holder[route[-1]] is UNKNOWN:
         return _take_out(wrong._replace(fault=Fault(route[:-1], "")), data)
     else:

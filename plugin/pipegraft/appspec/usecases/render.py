@@ -18,7 +18,7 @@ from pipegraft.appspec.rendering.oam import render_application
 from pipegraft.appspec.rendering.routers.registered import CLUSTER_ROUTERS
 from pipegraft.appspec.rendering.yaml_output import dump_documents
 from pipegraft.appspec.resources.binding import Platform
-from pipegraft.appspec.spec import Resolved, read_app, resolve_in
+from pipegraft.appspec.spec import Resolved, check_app, resolve_in
 from pipegraft.appspec.usecases.resources import load_providers
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
@@ -112,7 +112,7 @@ def render_texts(app: str, environments: Mapping[str, str], how: Rendering) -> d
     Raises:
         ConfigError: everything wrong with the files, of all environments; `how.label` stands before each.
     """
-    app_file = read_app(app, f"{how.label}app.yaml")
+    app_file = check_app(app, f"{how.label}app.yaml")
     platform = Platform(how.load_providers, how.target)
     rendered: dict[str, Manifests] = {}
     problems: dict[Problem, None] = {}
