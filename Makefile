@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test e2e lint format bench site lock clean
+.PHONY: demo test e2e engines e2e-engines lint format bench site lock clean
 
 demo: $(READY)
 	$(BIN)/pipegraft demo
@@ -14,7 +14,13 @@ test: $(READY)
 
 e2e: $(READY)
 	tests/e2e/install
-	$(BIN)/pytest -m e2e tests/e2e
+	$(BIN)/pytest -m "e2e and not engines" tests/e2e
+
+engines:
+	tests/e2e/engines
+
+e2e-engines: $(READY) engines
+	$(BIN)/pytest -n 0 -m engines tests/e2e
 
 lint: $(READY)
 	$(BIN)/ruff check .

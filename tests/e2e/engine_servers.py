@@ -100,7 +100,7 @@ def running_argocd(
         namespaces: in which Applications may live.
     """
     need("redis-server", "git")
-    program, crds = programs("argocd", "argocd")
+    program, crds = programs("argocd", "cmd")
     install_definitions(api, crds)
     api.apply(*_settings(namespaces.split(",")))
     (folder / ".kube").mkdir()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from pipegraft.gate.adapters import argocd, flux, kubevela, workloads
 from pipegraft.gate.ports import EngineRequest
 from pipegraft.gate.waiting import Patience, Waited, follow_revision
 
-__all__ = ["Delivery", "GitHistory", "deployment", "job"]
+__all__ = ["Delivery", "GitHistory", "Observer", "deployment", "job"]
 
 _ENGINES = {
     plugin.name: plugin
@@ -141,3 +143,37 @@ def job(name: str, *, behaviour: str = "", **spec: Any) -> dict[str, Any]:
         "metadata": {"name": name},
         "spec": {"backoffLimit": 0, "template": template, **spec},
     }
+
+
+class Observer:
+    """When objects of a cluster last changed, seen by watches of its own.
+
+    Arguments:
+        api: the cluster.
+        paths: of the collections, all namespaces.
+    """
+
+    def __init__(self, api: KubernetesApi, *paths: str) -> None:
+        self._api = api
+        self._ended = False
+        self._changed: list[tuple[float, str, str]] = []
+        for path in paths:
+            threading.Thread(target=self._follow, args=(path,), daemon=True).start()
+
+    def last_change(self, of: str, before: float) -> float | None:
+        """When something in a namespace, or of that name, last changed, by the monotonic clock."""
+        mine = [at for at, namespace, name in self._changed if at <= before and of in {namespace, name}]
+        return max(mine, default=None)
+
+    def close(self) -> None:
+        """Watch no more; the threads end with the server."""
+        self._ended = True
+
+    def _follow(self, path: str) -> None:
+        while not self._ended:
+            with suppress(OSError, ValueError):
+                for event in self._api.watch(path):
+                    metadata = event["object"]["metadata"]
+                    self._changed.append(
+                        (time.monotonic(), metadata.get("namespace", ""), metadata.get("name", ""))
+                    )

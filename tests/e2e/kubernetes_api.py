@@ -121,6 +121,15 @@ class KubernetesApi:
         except urllib.error.HTTPError as error:
             pytest.fail(f"{method} {path}: {error.code}: {error.read().decode(errors='replace')}")
 
+    def watch(self, path: str) -> Iterator[Any]:
+        """Events of a collection, past every client."""
+        asked = urllib.request.Request(
+            f"{self.url}{path}?watch=true", headers={"Authorization": f"Bearer {ADMIN}"}
+        )
+        with urllib.request.urlopen(asked, context=self._trust(), timeout=3600) as answer:
+            for line in answer:
+                yield json.loads(line)
+
     def user(self, namespace: str, name: str, *manifests: Mapping[str, Any]) -> Path:
         """Make a service account, with RBAC objects applied beside it; answers a kubeconfig of it."""
         account = {

@@ -208,3 +208,20 @@ def test_a_person_approves_at_the_controller_and_aborts_there_and_in_git() -> No
     assert "aborted by ann" in there.branch.log(PRODUCTION)[0].message
     with pytest.raises(UsageError, match="knows no 'pause' from us"):
         tell_gray(project(there), None, "pause", "ann", connections=there.connections)
+
+
+def test_a_judgement_belongs_to_the_weight_that_it_was_given_at() -> None:
+    """A pass at 20% says nothing of the pause at 60%."""
+    there = world(*[at(20)] * 16, *[at(60, WAITING, "step 3 of 4")] * 40)
+    there.judge = FakeJudge(Answer.PASS, Answer.FAIL)
+    with pytest.raises(RolledBack, match="as scripted"):
+        there.release()
+    assert there.rollout.told == ["abort"]
+
+
+def test_every_pause_is_judged_anew_even_at_the_same_weight() -> None:
+    paused = [RolloutVerdict(WAITING, f"step {step}", 20, step) for step in (1, 3) for _ in range(4)]
+    there = world(*paused, *[RolloutVerdict(WAITING, "step 3", 20, 3)] * 40)
+    there.judge = FakeJudge(Answer.PASS, Answer.FAIL)
+    with pytest.raises(RolledBack):
+        there.release()

@@ -203,3 +203,16 @@ def test_a_release_is_known_by_digest_or_tag_in_any_container_or_image_volume() 
     volume = {"spec": {"template": {"spec": {"volumes": [{"image": {"reference": NEW}}]}}}}
     assert runs_release(volume, pins)
     assert not runs_release({}, pins)
+
+
+def test_pods_alone_divide_the_requests_where_nothing_routes() -> None:
+    """As Argo Rollouts 1.9 says of a canary without `trafficRouting`: it writes no weights."""
+    found = argo(replicas=5, updatedReplicas=1, currentStepIndex=1, phase="Paused")
+    assert (found.weight, found.step) == (20, 1)
+    routed = {"canary": {"steps": STEPS, "trafficRouting": {"nginx": {}}}}
+    rollout = {
+        "metadata": {"name": "web", "generation": 3},
+        "spec": {**template(NEW), "strategy": routed},
+        "status": {"observedGeneration": "3", "replicas": 5, "updatedReplicas": 1},
+    }
+    assert argo_rollouts(RolloutSeen(rollout, rollout), ours, 0).weight is None

@@ -53,6 +53,7 @@ class RolloutDrive:
         self._release = RolloutRelease(context, self._environment)
         self._watch: GrayWatch | None = None
         self._watched: int | None = None
+        self._step_judged: int | None = None
         self._judgement: Judgement | None = None
         self._looks: list[Mapping[str, Any]] = []
         self._waits_since: float | None = None
@@ -144,7 +145,10 @@ class RolloutDrive:
             self._watch.begin(now, now)
         elif verdict.weight != self._watched:
             self._watch.begin(now, now)
-        self._watched = verdict.weight
+            self._judgement = None  # it was of another weight
+        elif verdict.step != self._step_judged:
+            self._judgement = None  # each pause is judged anew
+        self._watched, self._step_judged = verdict.weight, verdict.step
         if now - self._watch.end >= self._gray.interval:
             self._judgement = self._watch.look(verdict.weight, now, self._gray.interval)
             self._looks.append(look_data(self._watch.step[-1], self._judgement))

@@ -46,6 +46,8 @@ def argo_rollouts(seen: RolloutSeen, ours: Callable[[Object], bool], _since: flo
         return _not_there("Rollout", rollout)
     status = rollout.get("status") or {}
     weight = _weight((status.get("canary") or {}).get("weights", {}).get("canary", {}).get("weight"))
+    if weight is None and not _argo_canary(rollout).get("trafficRouting"):
+        weight = _share(status.get("updatedReplicas"), status.get("replicas"))
     current = is_observed(rollout) and (
         workload is rollout
         or int(status.get("workloadObservedGeneration") or 0) >= int(workload["metadata"]["generation"])
@@ -61,12 +63,22 @@ def argo_rollouts(seen: RolloutSeen, ours: Callable[[Object], bool], _since: flo
     if phase == "Healthy":
         return RolloutVerdict(RolloutPhase.PROMOTED, "the new version is stable", 100)
     if phase == "Paused" and _waits_for_ever(steps, index, status):
-        return RolloutVerdict(RolloutPhase.WAITING, f"{place}: waits to be promoted", weight)
-    return RolloutVerdict(RolloutPhase.PROGRESSING, f"{place}: {message or phase or 'begins'}", weight)
+        return RolloutVerdict(RolloutPhase.WAITING, f"{place}: waits to be promoted", weight, index)
+    reason = f"{place}: {message or phase or 'begins'}"
+    return RolloutVerdict(RolloutPhase.PROGRESSING, reason, weight, index)
+
+
+def _argo_canary(rollout: Object) -> Mapping[str, Any]:
+    return rollout["spec"].get("strategy", {}).get("canary") or {}
 
 
 def _argo_steps(rollout: Object) -> list[Mapping[str, Any]]:
-    return list(rollout["spec"].get("strategy", {}).get("canary", {}).get("steps") or ())
+    return list(_argo_canary(rollout).get("steps") or ())
+
+
+def _share(new: Any, whole: Any) -> int | None:
+    """Percent of the requests that new pods get where nothing but their number divides them."""
+    return round(100 * int(new or 0) / int(whole)) if whole else None
 
 
 def _waits_for_ever(steps: list[Mapping[str, Any]], index: int | None, status: Mapping[str, Any]) -> bool:
@@ -127,11 +139,14 @@ def kruise_rollout(seen: RolloutSeen, ours: Callable[[Object], bool], _since: fl
     index = int(steps.get("currentStepIndex") or 0)
     present = declared[index - 1] if 0 < index <= len(declared) else {}
     weight = _weight(str(present.get("traffic", "")).removesuffix("%") or None)
+    if weight is None and status.get("canaryStatus"):
+        ready = steps.get("canaryReadyReplicas")
+        weight = None if ready is None else _share(ready, workload["spec"].get("replicas", 1))
     place = f"step {index} of {len(declared)}"
     state = steps.get("currentStepState") or phase or "begins"
     if state == "StepPaused" and "duration" not in (present.get("pause") or {}):
-        return RolloutVerdict(RolloutPhase.WAITING, f"{place}: waits to be approved", weight)
-    return RolloutVerdict(RolloutPhase.PROGRESSING, f"{place}: {message or state}", weight)
+        return RolloutVerdict(RolloutPhase.WAITING, f"{place}: waits to be approved", weight, index)
+    return RolloutVerdict(RolloutPhase.PROGRESSING, f"{place}: {message or state}", weight, index)
 
 
 def _kruise_steps(rollout: Object) -> list[Mapping[str, Any]]:

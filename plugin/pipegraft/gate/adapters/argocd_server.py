@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -130,12 +131,13 @@ class ServerApplications:
         return answer is not None and _version(application) >= answer
 
     def evidence(self, application: Object, applied: Sequence[Object]) -> Mapping[str, object]:
-        found: dict[str, object] = {"tree": self._tree(application)} if applied else {}
-        if self._now:
-            found["now"] = self._now.isoformat()
-        if ((application.get("status") or {}).get("sync") or {}).get("status") == "OutOfSync":
-            windows = self._get(f"{_page(application)}/syncwindows", _place(application))
-            found["can-sync"] = windows.get("canSync") if windows.get("assignedWindows") else None
+        found: dict[str, object] = {"now": self._now.isoformat()} if self._now else {}
+        with suppress(PipegraftError):  # without it less is known
+            if applied:
+                found["tree"] = self._tree(application)
+            if ((application.get("status") or {}).get("sync") or {}).get("status") == "OutOfSync":
+                windows = self._get(f"{_page(application)}/syncwindows", _place(application))
+                found["can-sync"] = windows.get("canSync") if windows.get("assignedWindows") else None
         return found
 
     def wait(self, seconds: float) -> None:
@@ -209,11 +211,9 @@ class ServerApplications:
             return self._get(f"/api/v1/applications/{name}", {key: it for key, it in asked.items() if it})
         except (AccessDenied, UsageError) as error:
             try:
-                known = [app for app in self._listed() if app["metadata"]["name"] == name]
+                self._listed()
             except PipegraftError:
                 raise error from None
-            if known:
-                raise
             return None
 
     def _listed(self) -> list[Any]:
@@ -309,7 +309,7 @@ def _refusal(answer: Answer, server: str) -> PipegraftError:
             f"Argo CD at {server} refuses: {said}",
             fix="check the Application's name, and grant the rights that docs/gate.md lists",
         )
-    if answer.status == HTTPStatus.NOT_FOUND:
+    if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST}:
         return UsageError(f"Argo CD at {server}: {said}", fix="check 'gate.application'")
     return Unreachable(f"Argo CD at {server} answered {answer.status}: {said}")
 

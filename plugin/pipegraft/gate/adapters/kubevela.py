@@ -10,10 +10,11 @@ from pydantic import Field
 from pipegraft.core.errors import UsageError
 from pipegraft.core.model import Breach, rule
 from pipegraft.core.plugins import hookimpl
-from pipegraft.gate.adapters.cluster_reader import WORKLOADS, ClusterReader, Reference
+from pipegraft.gate.adapters.cluster_reader import ClusterReader, Reference
 from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 from pipegraft.gate.verdicts.kubevela import verdicts
+from pipegraft.gate.verdicts.workloads import KINDS
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
 from pipegraft.kubernetes.kinds import Kind
 from pipegraft.kubernetes.model import ClusterOptions
@@ -58,10 +59,13 @@ class KubeVela:
 
     def __init__(self, options: KubeVelaOptions, cluster: Cluster) -> None:
         self._options = options
+        self._cluster = cluster
         self._reader = ClusterReader(cluster)
+        self._began: str | None = None
 
     def observe(self, *, anew: bool = False) -> Status:
         self._reader.begin(anew=anew)
+        self._began = self._began or self._cluster.now().isoformat()
         known = self._reader.objects(APPLICATION, self._options.namespace)
         entries = []
         for name in self._options.names:
@@ -73,7 +77,8 @@ class KubeVela:
                     f" there are: {there}",
                     fix="check 'gate.application', 'gate.namespace' and the cluster that is asked",
                 )
-            entries.append({"application": app, **self._workloads(app)})
+            told = {"began": self._began, "now": self._cluster.now().isoformat()}
+            entries.append({"application": app, **told, **self._workloads(app)})
         return {"applications": entries, "expected": len(self._options.names)}
 
     def request_sync(self) -> None:
@@ -87,13 +92,13 @@ class KubeVela:
 
     def _workloads(self, app: Mapping[str, Any]) -> Mapping[str, object]:
         status = app.get("status") or {}
-        if not self._options.workloads or status.get("status") == "running":
-            return {}
         applied = [
             item
             for item in status.get("appliedResources") or ()
-            if item.get("kind") in WORKLOADS and (item.get("cluster") or "") in _HERE
+            if item.get("kind") in KINDS and (item.get("cluster") or "") in _HERE
         ]
+        if not self._options.workloads or not applied:
+            return {}
         return self._reader.workloads(
             Reference(item["kind"], item.get("namespace") or self._options.namespace, item["name"])
             for item in applied

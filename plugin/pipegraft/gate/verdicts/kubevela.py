@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from pipegraft.appspec.rendering.oam import PUBLISH_VERSION
 from pipegraft.gate.ports import Resource, State, Status, Verdict
 from pipegraft.gate.verdicts import workloads
-from pipegraft.gate.verdicts.conditions import Object, is_observed, name_of
+from pipegraft.gate.verdicts.conditions import Object, condition, is_observed, name_of, said, time_of
 from pipegraft.gate.verdicts.several import several
 
 __all__ = ["verdict", "verdicts"]
 
+_STAGES = ("Parsed", "Parse", "Revision", "Policy", "Render", "Workflow")
+"""Conditions of the steps that an Application goes through; the later one waits for the one before."""
+_MOMENT = timedelta(seconds=15)
 _FAILED = {"workflowFailed", "workflowTerminated", "deleting"}
 
 
@@ -25,16 +29,44 @@ def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
 
     Arguments:
         status: ``application``: the object; ``workloads``: what it has applied, ``owned``: their ReplicaSets
-            and pods, None where they were not looked at; ``now``: the cluster's time, RFC 3339.
+            and pods, None where they were not looked at; ``began`` and ``now``: the cluster's time, RFC 3339,
+            when the wait began and now.
         at_target: whether a revision is the target or a descendant of it.
     """
     app: Object = status["application"]
-    found = _conclude(app, at_target)
-    if status.get("workloads") and found.state is State.PROGRESSING and _is_published(app, at_target):
-        told = workloads.health(status["workloads"], status.get("owned") or (), status.get("now"))
-        found = told if told.state is State.FAILED else replace(found, resources=told.resources)
+    found = _refused(app, status, at_target) or _conclude(app, at_target)
+    looks = found.state in {State.PROGRESSING, State.SUCCEEDED} and _is_published(app, at_target)
+    if status.get("workloads") and looks:
+        found = _with_workloads(found, status)
     rows = tuple(_rows(app.get("status") or {}))
     return replace(found, resources=(*rows, *found.resources))
+
+
+def _with_workloads(found: Verdict, status: Status) -> Verdict:
+    """What KubeVela gives no health, the objects of ``k8s-objects`` among it, says itself how it is."""
+    told = workloads.health(status["workloads"], status.get("owned") or (), status.get("now"))
+    if told.state is State.FAILED or (found.state is State.SUCCEEDED and told.state is not found.state):
+        return told
+    return replace(found, resources=told.resources, images=told.images)
+
+
+def _refused(app: Object, status: Status, at_target: Callable[[str], bool]) -> Verdict | None:
+    """A condition by which KubeVela says that it cannot make anything of the published version.
+
+    It tries again for ever, so what mends itself is given a moment.
+    """
+    if not at_target(_published(app)) or app["metadata"].get("deletionTimestamp"):
+        return None
+    for kind in _STAGES:
+        entry = condition(app, kind)
+        if entry.get("status") != "False":
+            continue
+        reason = f"{name_of(app)}: {kind}: {said(entry)}"
+        began, now = status.get("began"), status.get("now")
+        young = began and time_of(entry.get("lastTransitionTime")) >= time_of(began)
+        lasts = not (began and now) or young or time_of(now) - time_of(began) > _MOMENT
+        return Verdict(State.FAILED if lasts else State.PROGRESSING, reason)
+    return None
 
 
 verdicts = several(verdict, lambda status: name_of(status["application"]))

@@ -1,27 +1,30 @@
 """Whether an Argo CD project's sync windows let an Application be synced by itself now.
 
-Source: argoproj/argo-cd, ``pkg/apis/application/v1alpha1/types.go``, ``SyncWindows.CanSync``; the schedule
-is the five fields of crontab(5), where day of month and day of week are alternatives if both are given.
+Source: argoproj/argo-cd, ``pkg/apis/application/v1alpha1/types.go``, ``SyncWindows.CanSync``, with the cron
+dialect of robfig/cron: `?` is `*`, a step in a day's field restricts it, and Sunday is 0 alone. cronsim knows
+Debian's dialect, so that schedules are put into that one. A table of Argo CD's own decisions is tested.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pipegraft.core.model import parse_duration
+from cronsim import CronSim, CronSimError
+
+from pipegraft.core.base import parse_duration
 from pipegraft.gate.verdicts.conditions import Object
 
-__all__ = ["can_sync"]
+__all__ = ["can_sync", "is_active", "matches"]
 
-_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
-_NAMES = {
-    3: ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
-    4: ("sun", "mon", "tue", "wed", "thu", "fri", "sat"),
-}
+_HIGHEST = (59, 23, 31, 12, 6)
+_LOWEST = (0, 0, 1, 1, 0)
+_STEP = re.compile(r"(\*|\w+)/(\d+)")
+_ITEM = re.compile(r"(\*|(\d+|[a-z]{3})(-(\d+|[a-z]{3}))?)(/\d+)?")
 
 
 def can_sync(windows: Sequence[Mapping[str, Any]], app: Object, now: datetime) -> bool | None:
@@ -38,8 +41,8 @@ def can_sync(windows: Sequence[Mapping[str, Any]], app: Object, now: datetime) -
     if not mine:
         return None
     try:
-        active = [window for window in mine if _is_active(window, now)]
-    except (ValueError, KeyError):
+        active = [window for window in mine if is_active(window, now)]
+    except (ValueError, KeyError, CronSimError):
         return None
     if any(window.get("kind") == "deny" for window in active):
         return False
@@ -54,51 +57,68 @@ def _is_about(window: Mapping[str, Any], app: Object) -> bool:
         "namespaces": (destination.get("namespace", ""),),
         "clusters": (destination.get("server", ""), destination.get("name", "")),
     }
-    matches = [
-        any(fnmatchcase(value, pattern) for value in values for pattern in window[key])
+    told = [
+        any(matches(pattern, value) for value in values for pattern in window[key])
         for key, values in given.items()
         if window.get(key)
     ]
-    return bool(matches) and (all(matches) if window.get("andOperator") else any(matches))
+    return bool(told) and (all(told) if window.get("andOperator") else any(told))
 
 
-def _is_active(window: Mapping[str, Any], now: datetime) -> bool:
-    """Whether its schedule has begun it less than its duration ago."""
-    local = now.astimezone(ZoneInfo(window.get("timeZone") or "UTC"))
-    fields = _fields(str(window["schedule"]))
-    minutes = int(parse_duration(str(window["duration"])) // 60)
-    start = local.replace(second=0, microsecond=0)
-    return any(_matches(fields, start - timedelta(minutes=back)) for back in range(minutes))
+def matches(pattern: str, text: str) -> bool:
+    """Whether a text matches a glob, which may have alternatives in braces."""
+    return any(fnmatchcase(text, one) for one in _alternatives(pattern))
 
 
-def _fields(schedule: str) -> list[tuple[frozenset[int], bool]]:
-    """Allowed values of each field, and whether it is restricted."""
-    parts = schedule.lower().split()
-    if len(parts) != len(_RANGES):
-        raise ValueError(f"expected five fields, found '{schedule}'")
-    return [(_values(part, index), not part.startswith("*")) for index, part in enumerate(parts)]
+def _alternatives(pattern: str) -> Iterator[str]:
+    """The patterns without braces that a pattern with some stands for."""
+    opened = pattern.find("{")
+    if opened < 0:
+        yield pattern
+        return
+    depth, begins, parts = 0, opened + 1, []
+    for at in range(opened, len(pattern)):
+        depth += {"{": 1, "}": -1}.get(pattern[at], 0)
+        if (pattern[at] == "," and depth == 1) or depth == 0:
+            parts.append(pattern[begins:at])
+            begins = at + 1
+        if depth == 0:
+            for part in parts:
+                yield from _alternatives(pattern[:opened] + part + pattern[at + 1 :])
+            return
+    yield pattern
 
 
-def _values(part: str, index: int) -> frozenset[int]:
-    low, high = _RANGES[index]
-    found: set[int] = set()
-    for item in part.split(","):
-        span, _, step = item.partition("/")
-        first, _, last = span.partition("-")
-        begin = low if first in {"*", "?"} else _number(first, index)
-        end = high if first in {"*", "?"} or (step and not last) else _number(last or first, index)
-        found |= set(range(begin, end + 1, int(step or 1)))
-    return frozenset(value % 7 for value in found) if index == 4 else frozenset(found)
+def is_active(window: Mapping[str, Any], now: datetime) -> bool:
+    """Whether a window's schedule has begun it less than its duration ago.
+
+    Raises:
+        ValueError, CronSimError: it cannot be understood.
+    """
+    zone = now.astimezone(ZoneInfo(window.get("timeZone") or "UTC"))
+    local = zone.replace(tzinfo=None)  # Argo CD reckons with the zone's present offset, too
+    begins = CronSim(
+        _schedule(str(window["schedule"])), local - timedelta(seconds=parse_duration(str(window["duration"])))
+    )
+    return next(begins) < local
 
 
-def _number(text: str, index: int) -> int:
-    names = _NAMES.get(index, ())
-    return names.index(text) + (index == 3) if text in names else int(text)
+def _schedule(text: str) -> str:
+    """A schedule in the dialect of cronsim."""
+    parts = text.lower().split()
+    if len(parts) != len(_HIGHEST):
+        raise ValueError(f"expected five fields, found '{text}'")
+    return " ".join(
+        ",".join(_item(item, index) for item in part.split(",")) for index, part in enumerate(parts)
+    )
 
 
-def _matches(fields: Sequence[tuple[frozenset[int], bool]], at: datetime) -> bool:
-    (minute, _), (hour, _), (day, by_day), (month, _), (weekday, by_weekday) = fields
-    if at.minute not in minute or at.hour not in hour or at.month not in month:
-        return False
-    days = at.day in day, (at.isoweekday() % 7) in weekday
-    return any(days) if by_day and by_weekday else all(days)
+def _item(item: str, index: int) -> str:
+    item = item.replace("?", "*")
+    if not _ITEM.fullmatch(item) or (index == 4 and "7" in item.partition("/")[0]):
+        raise ValueError(f"expected a number, a name or a range, found '{item}'")
+    step = _STEP.fullmatch(item)
+    if not step or (step[2] == "1" and step[1] == "*"):
+        return "*" if step else item
+    first = str(_LOWEST[index]) if step[1] == "*" else step[1]
+    return f"{first}-{_HIGHEST[index]}/{step[2]}"

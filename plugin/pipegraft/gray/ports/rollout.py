@@ -38,11 +38,13 @@ class RolloutVerdict:
         phase: where it stands.
         reason: one sentence.
         weight: percent of the requests the new version gets, None if the status does not say.
+        step: which of its steps it is at, None if it counts none.
     """
 
     phase: RolloutPhase
     reason: str
     weight: int | None = None
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

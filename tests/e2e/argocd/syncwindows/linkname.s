@@ -1,0 +1,1 @@
+// Go takes a function without a body only where there is an assembly file.

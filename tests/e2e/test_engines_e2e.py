@@ -1,0 +1,724 @@
+"""The gate before the real Argo CD and the real Flux, scenario by scenario."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import running_cluster
+from engine_servers import ArgoCdServer, running_argocd, running_flux
+from engine_world import Delivery, Observer, deployment, job
+from kubernetes_api import KubernetesApi
+
+from pipegraft.gate.ports import State
+from pipegraft.testing import git_http
+
+pytestmark = [pytest.mark.e2e, pytest.mark.engines]
+
+IMAGE = "registry.example.com/shop/web:"
+PASS, FAIL, WAIT, BLOCKED, SUSPENDED = (
+    State.SUCCEEDED,
+    State.FAILED,
+    State.PROGRESSING,
+    State.BLOCKED,
+    State.SUSPENDED,
+)
+_ENDS = int(os.environ.get("PIPEGRAFT_GATE_ENDS", "20"))
+_NUMBERS = itertools.count(1)
+_WATCHED = (
+    "/apis/argoproj.io/v1alpha1/applications",
+    "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations",
+    "/apis/source.toolkit.fluxcd.io/v1/gitrepositories",
+    "/apis/helm.toolkit.fluxcd.io/v2/helmreleases",
+    "/apis/apps/v1/deployments",
+    "/apis/batch/v1/jobs",
+    "/api/v1/pods",
+)
+
+
+@dataclass
+class Place:
+    """The servers that all scenarios share."""
+
+    api: KubernetesApi
+    argocd: ArgoCdServer
+    git: str
+    folder: Path
+    observer: Observer
+    seconds: list[tuple[str, str, float]] = field(default_factory=list)
+
+    def delivery(self) -> Delivery:
+        return Delivery(self.api, self.folder, self.git, f"shop{next(_NUMBERS)}")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("cluster", "flux", "argocd", "git")}
+    with (
+        running_cluster(folders["cluster"]) as api,
+        running_flux(folders["flux"], api),
+        running_argocd(folders["argocd"], api) as argocd,
+        git_http.serve(folders["git"]) as git,
+    ):
+        found = Place(api, argocd, git.url, folders["git"], Observer(api, *_WATCHED))
+        yield found
+        found.observer.close()
+    _write_figures(found)
+
+
+def _write_figures(place: Place) -> None:
+    """How long the gate took from the deciding news to its end, for the documentation."""
+    if not (os.environ.get("PIPEGRAFT_GATE_FIGURES") and place.seconds):
+        return
+    rows = [
+        {"engine": engine, "scenario": name, "seconds": seconds} for engine, name, seconds in place.seconds
+    ]
+    median = statistics.median(seconds for _, _, seconds in place.seconds)
+    Path(os.environ["PIPEGRAFT_GATE_FIGURES"]).write_text(
+        json.dumps({"median": median, "scenarios": rows}, indent=1)
+    )
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is delivered, and what the gate must say.
+
+    Arguments:
+        play: prepares everything and answers the target and what `Delivery.gate` is given beside it.
+        state: of the verdict; None: an error instead of one.
+        says: part of its reason, its evidence or the error.
+        decided: whether the engine's news ends the wait, so that its time is measured.
+    """
+
+    name: str
+    play: Callable[[Any], tuple[str, dict[str, Any]]]
+    state: State | None
+    says: str = ""
+    decided: bool = True
+
+
+class Argo:
+    """One Application, and the ways to prepare it."""
+
+    engine = "argocd"
+
+    def __init__(self, place: Place, **transport: Any) -> None:
+        self.place, self.api = place, place.api
+        self.delivery = place.delivery()
+        self.name = self.delivery.name
+        self._transport = transport
+
+    def release(self, version: int, **how: Any) -> str:
+        return self.delivery.commit({"app/web.yaml": deployment("web", f"{IMAGE}{version}", **how)})
+
+    def application(self, name: str = "", namespace: str = "argocd", **spec: Any) -> None:
+        automated = spec.pop("automated", {"prune": True, "selfHeal": True})
+        source = {"repoURL": self.delivery.repository, "path": "app", "targetRevision": "main"}
+        whole = {
+            "project": "default",
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": self.name},
+            "syncPolicy": {"automated": automated} if automated is not None else {},
+            **({} if "sources" in spec else {"source": source}),
+            **spec,
+        }
+        metadata = {"name": name or self.name, "namespace": namespace, **spec.pop("metadata", {})}
+        whole.pop("metadata", None)
+        self.api.apply(
+            {
+                "apiVersion": "argoproj.io/v1alpha1",
+                "kind": "Application",
+                "metadata": metadata,
+                "spec": whole,
+            }
+        )
+
+    def wait(self, target: str, **options: Any) -> Any:
+        given = {"application": self.name, "settle": 1.0, "timeout": 30.0, **self._transport, **options}
+        return self.delivery.gate("argocd", target, **given)
+
+    def live(self, version: int = 1) -> str:
+        """A release that is delivered."""
+        target = self.release(version)
+        self.application()
+        assert self.wait(target).error is None
+        return target
+
+
+def _argo(*steps: Callable[[Argo], str], **options: Any) -> Callable[[Argo], tuple[str, dict[str, Any]]]:
+    def play(world: Argo) -> tuple[str, dict[str, Any]]:
+        target = ""
+        for step in steps:
+            target = step(world) or target
+        return target, options
+
+    return play
+
+
+def _failed_before(world: Any) -> None:
+    broken = world.delivery.commit({"app/web.yaml": "kind: ["})
+    assert world.wait(broken).error
+
+
+def _two_sources(world: Argo) -> str:
+    target = world.delivery.commit(
+        {
+            "app/web.yaml": deployment("web", f"{IMAGE}1"),
+            "more/settings.yaml": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}},
+        }
+    )
+    source = {"repoURL": world.delivery.repository, "targetRevision": "main"}
+    world.application(sources=[{**source, "path": "app"}, {**source, "path": "more"}])
+    return target
+
+
+def _children(world: Argo, **child: Any) -> str:
+    """An Application that declares another one, of the same repository."""
+    source = {"repoURL": world.delivery.repository, "path": "child", "targetRevision": "main"}
+    below = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {"name": f"{world.name}-child", "namespace": "argocd"},
+        "spec": {
+            "project": "default",
+            "source": source,
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": world.name},
+            "syncPolicy": {"automated": {"prune": True, "selfHeal": True}},
+        },
+    }
+    target = world.delivery.commit(
+        {"app/child.yaml": below, "child/web.yaml": deployment("web", f"{IMAGE}1", **child)}
+    )
+    world.application()
+    return target
+
+
+def _namesake(world: Argo) -> str:
+    """A healthy Application of the same name in Argo CD's own namespace, ours in another one."""
+    world.live()
+    target = world.release(2, behaviour="crash")
+    world.api.kubectl("delete", "application", world.name, "-n", "argocd", "--wait=false")
+    other = Argo(world.place)
+    other.application(name=world.name, source={**_source(other), "targetRevision": "main"})
+    world.application(namespace="teams")
+    return target
+
+
+def _source(world: Argo) -> dict[str, str]:
+    return {"repoURL": world.delivery.repository, "path": "app"}
+
+
+def _window(world: Argo) -> str:
+    project = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "AppProject",
+        "metadata": {"name": world.name, "namespace": "argocd"},
+        "spec": {
+            "sourceRepos": ["*"],
+            "destinations": [{"server": "*", "namespace": "*"}],
+            "syncWindows": [
+                {"kind": "deny", "schedule": "* * * * *", "duration": "1h", "applications": ["*"]}
+            ],
+        },
+    }
+    world.api.apply(project)
+    target = world.release(1)
+    world.application(project=world.name)
+    return target
+
+
+def _hook(world: Argo, behaviour: str, **spec: Any) -> str:
+    hook = job("migrate", behaviour=behaviour, **spec)
+    hook["metadata"]["annotations"] = {"argocd.argoproj.io/hook": "PreSync"}
+    return world.delivery.commit({"app/hook.yaml": hook, "app/web.yaml": deployment("web", f"{IMAGE}2")})
+
+
+def _quota(world: Any) -> None:
+    spec = {"hard": {"pods": "0"}}
+    metadata = {"name": "none", "namespace": world.name}
+    world.api.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": spec})
+    time.sleep(1)
+
+
+def _removed(world: Any) -> str:
+    return world.delivery.commit({"app/extra.yaml": None, "app/web.yaml": deployment("web", f"{IMAGE}2")})
+
+
+def _with_extra(world: Argo) -> str:
+    target = world.delivery.commit(
+        {
+            "app/web.yaml": deployment("web", f"{IMAGE}1"),
+            "app/extra.yaml": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "extra"}},
+        }
+    )
+    world.application(automated={"prune": False, "selfHeal": True})
+    assert world.wait(target).error is None
+    return target
+
+
+def _selector_changed(world: Any) -> str:
+    item = deployment("web", f"{IMAGE}2")
+    item["spec"]["selector"]["matchLabels"]["new"] = "label"
+    item["spec"]["template"]["metadata"]["labels"]["new"] = "label"
+    return world.delivery.commit({"app/web.yaml": item})
+
+
+def _workload(kind: str) -> Callable[[Any], str]:
+    def step(world: Any) -> str:
+        item = deployment("web", f"{IMAGE}1")
+        item["kind"] = kind
+        if kind == "DaemonSet":
+            item["spec"].pop("replicas")
+        if kind == "StatefulSet":
+            item["spec"]["serviceName"] = "web"
+        return world.delivery.commit({"app/web.yaml": item})
+
+    return step
+
+
+_ONCE = {"automated": {}, "retry": {"limit": 1, "backoff": {"duration": "1s"}}}
+
+
+def _widget(world: Any) -> str:
+    item = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "x"}}
+    return world.delivery.commit({"app/x.yaml": item})
+
+
+def _made(world: Any) -> None:
+    world.application()
+
+
+COMMON = [
+    Scenario("a first release", _argo(lambda w: w.release(1), _made), PASS),
+    Scenario("a second release", _argo(lambda w: w.live(), lambda w: w.release(2)), PASS),
+    Scenario(
+        "pods that start late", _argo(lambda w: w.live(), lambda w: w.release(2, behaviour="late")), PASS
+    ),
+    Scenario(
+        "a commit that changes nothing there",
+        _argo(lambda w: w.live(), lambda w: w.delivery.commit({})),
+        PASS,
+    ),
+    Scenario("asked again about what is live", _argo(lambda w: w.live()), PASS),
+    Scenario(
+        "crashing pods",
+        _argo(lambda w: w.live(), lambda w: w.release(2, behaviour="crash")),
+        FAIL,
+        "CrashLoopBackOff",
+    ),
+    Scenario(
+        "no image",
+        _argo(lambda w: w.live(), lambda w: w.release(2, behaviour="pull")),
+        FAIL,
+        "ImagePullBackOff",
+    ),
+    Scenario(
+        "a first release that crashes",
+        _argo(lambda w: w.release(1, behaviour="crash"), _made),
+        FAIL,
+        "CrashLoopBackOff",
+    ),
+    Scenario(
+        "repaired after a crash",
+        _argo(
+            lambda w: w.live(),
+            lambda w: w.release(2, behaviour="crash"),
+            lambda w: time.sleep(2),
+            lambda w: w.release(3),
+        ),
+        PASS,
+    ),
+    Scenario(
+        "pods that never are ready",
+        _argo(lambda w: w.live(), lambda w: w.release(2, behaviour="hang"), timeout=5.0),
+        WAIT,
+        "",
+        decided=False,
+    ),
+    Scenario(
+        "its deadline exceeded",
+        _argo(lambda w: w.live(), lambda w: w.release(2, behaviour="hang", progressDeadlineSeconds=3)),
+        FAIL,
+        "web",
+    ),
+    Scenario(
+        "a failing Job",
+        _argo(
+            lambda w: w.live(),
+            lambda w: w.delivery.commit({"app/job.yaml": job("migrate", behaviour="fail")}),
+        ),
+        FAIL,
+        "migrate",
+    ),
+    Scenario(
+        "a Job",
+        _argo(lambda w: w.live(), lambda w: w.delivery.commit({"app/job.yaml": job("migrate")})),
+        PASS,
+    ),
+    Scenario(
+        "a Job that does not end",
+        _argo(
+            lambda w: w.live(),
+            lambda w: w.delivery.commit({"app/job.yaml": job("migrate", behaviour="run")}),
+            timeout=5.0,
+        ),
+        WAIT,
+        "",
+        decided=False,
+    ),
+    Scenario("a StatefulSet", _argo(_workload("StatefulSet"), _made), PASS),
+    Scenario("a DaemonSet", _argo(_workload("DaemonSet"), _made), PASS),
+    Scenario(
+        "an invalid manifest",
+        _argo(lambda w: w.live(), lambda w: w.release(2, replicas=-1)),
+        FAIL,
+        "is invalid",
+    ),
+    Scenario("an immutable field", _argo(lambda w: w.live(), _selector_changed), FAIL, "immutable"),
+    Scenario(
+        "a file that is not YAML",
+        _argo(lambda w: w.live(), lambda w: w.delivery.commit({"app/web.yaml": "kind: ["})),
+        FAIL,
+    ),
+    Scenario(
+        "an error that this release repairs",
+        _argo(lambda w: w.live(), _failed_before, lambda w: w.release(2)),
+        PASS,
+    ),
+    Scenario(
+        "a path that does not exist",
+        _argo(lambda w: w.delivery.commit({"else/where": "x"}), _made),
+        FAIL,
+        "app",
+    ),
+    Scenario(
+        "a path that comes with this release",
+        _argo(
+            lambda w: w.delivery.commit({"else/where": "x"}),
+            _made,
+            lambda w: time.sleep(2),
+            lambda w: w.release(1),
+        ),
+        PASS,
+    ),
+    Scenario(
+        "a kind that is not installed, tried again",
+        _argo(lambda w: w.live(), _widget, timeout=5.0),
+        WAIT,
+        "example.com/v1",
+        decided=False,
+    ),
+    Scenario(
+        "a kind that is not installed",
+        _argo(_widget, lambda w: w.application(syncPolicy=_ONCE)),
+        FAIL,
+        "example.com/v1",
+    ),
+    Scenario(
+        "a quota that is used up",
+        _argo(lambda w: w.live(), _quota, lambda w: w.release(2), timeout=10.0),
+        WAIT,
+        "quota",
+        decided=False,
+    ),
+    Scenario(
+        "a commit on top",
+        _argo(
+            lambda w: w.live(),
+            lambda w: w.release(2),
+            lambda w: (
+                w.delivery.commit(
+                    {"app/more.yaml": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "more"}}}
+                ),
+                "",
+            )[1],
+        ),
+        PASS,
+    ),
+]
+ARGO = [
+    Scenario(
+        "a wrong name", _argo(lambda w: w.live(), application="nosuch"), None, "no Application 'nosuch'"
+    ),
+    Scenario(
+        "another repository",
+        _argo(
+            lambda w: w.release(1),
+            lambda w: w.application(source={"repoURL": "https://git.example.com/x.git", "path": "app"}),
+        ),
+        FAIL,
+        "no source of the Application",
+    ),
+    Scenario(
+        "another branch",
+        _argo(
+            lambda w: w.release(1), lambda w: w.application(source={**_source(w), "targetRevision": "stable"})
+        ),
+        FAIL,
+        "not the branch",
+    ),
+    Scenario("two sources", _argo(_two_sources), PASS),
+    Scenario(
+        "automation off",
+        _argo(lambda w: w.release(1), lambda w: w.application(automated=None)),
+        BLOCKED,
+        "automated sync is off",
+    ),
+    Scenario(
+        "automation disabled",
+        _argo(lambda w: w.release(1), lambda w: w.application(automated={"enabled": False})),
+        BLOCKED,
+        "automated sync is off",
+    ),
+    Scenario("pruning off", _argo(_with_extra, _removed), BLOCKED, "must be pruned"),
+    Scenario("a closed sync window", _argo(_window), BLOCKED, "sync window"),
+    Scenario(
+        "reconciliation switched off",
+        _argo(
+            lambda w: w.release(1),
+            lambda w: w.application(metadata={"annotations": {"argocd.argoproj.io/skip-reconcile": "true"}}),
+        ),
+        BLOCKED,
+        "switched off",
+    ),
+    Scenario("a failing hook", _argo(lambda w: w.live(), lambda w: _hook(w, "fail")), FAIL, "migrate"),
+    Scenario(
+        "a hook that does not end",
+        _argo(lambda w: w.live(), lambda w: _hook(w, "run"), timeout=5.0),
+        WAIT,
+        "migrate",
+        decided=False,
+    ),
+    Scenario(
+        "a namespace that is not there",
+        _argo(
+            lambda w: w.release(1),
+            lambda w: w.application(
+                destination={"server": "https://kubernetes.default.svc", "namespace": "nowhere"},
+                syncPolicy=_ONCE,
+            ),
+        ),
+        FAIL,
+        "nowhere",
+    ),
+    Scenario("an app of apps", _argo(_children, children=True), PASS),
+    Scenario(
+        "an app of apps whose child crashes",
+        _argo(lambda w: _children(w, behaviour="crash"), children=True),
+        FAIL,
+        "CrashLoopBackOff",
+    ),
+    Scenario(
+        "a namesake in another namespace",
+        _argo(_namesake, namespace="teams", timeout=20.0),
+        FAIL,
+        "CrashLoopBackOff",
+    ),
+    Scenario(
+        "a paused Deployment",
+        _argo(lambda w: w.live(), lambda w: w.release(2, paused=True)),
+        SUSPENDED,
+        "Suspended",
+    ),
+    Scenario(
+        "the wrong project named", _argo(lambda w: w.live(), project="other"), None, "of project 'other'"
+    ),
+]
+
+
+def _check(place: Place, world: Any, scenario: Scenario, engine: str, **waiting: Any) -> None:
+    target, options = scenario.play(world)
+    waited = world.wait(target, **options)
+    ended = time.monotonic()
+    found = waited.verdict.state if waited.verdict else None
+    said = " ".join((str(waited.error or ""), *(waited.verdict.evidence if waited.verdict else ())))
+    said += waited.verdict.reason if waited.verdict else ""
+    assert (found, scenario.says in said) == (scenario.state, True), said
+    assert (waited.error is None) is (scenario.state is PASS)
+    news = place.observer.last_change(world.name, ended)
+    if scenario.decided and news and scenario.state is not None:
+        settled = options.get("settle", waiting.get("settle", 0.0)) if scenario.state is PASS else 0.0
+        place.seconds.append((engine, scenario.name, max(0.0, ended - news - settled)))
+
+
+@pytest.mark.parametrize("scenario", COMMON + ARGO, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("transport", ["kubernetes", "rest"])
+def test_argo_cd(scenario: Scenario, transport: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARGOCD_AUTH_TOKEN", place.argocd.token)
+    world = Argo(place, **({"server": place.argocd.url} if transport == "rest" else {}))
+    _check(place, world, scenario, f"argocd {transport}", settle=1.0)
+
+
+class FluxWorld:
+    """One Kustomization of one GitRepository, and the ways to prepare them."""
+
+    engine = "flux"
+
+    def __init__(self, place: Place) -> None:
+        self.place, self.api = place, place.api
+        self.delivery = place.delivery()
+        self.name = self.delivery.name
+
+    def release(self, version: int, **how: Any) -> str:
+        return self.delivery.commit({"app/web.yaml": deployment("web", f"{IMAGE}{version}", **how)})
+
+    def application(self, source: Any = None, **spec: Any) -> None:
+        reference = {"kind": "GitRepository", "name": self.name}
+        whole = {"interval": "10m", "path": "./app", "prune": True, "targetNamespace": self.name}
+        git = {
+            "url": self.delivery.repository,
+            "interval": "10m",
+            "ref": {"branch": "main"},
+            **(source or {}),
+        }
+        self.api.apply(
+            _flux("source.toolkit.fluxcd.io/v1", "GitRepository", self.name, git),
+            _flux(
+                "kustomize.toolkit.fluxcd.io/v1",
+                "Kustomization",
+                self.name,
+                {**whole, "sourceRef": reference, **spec},
+            ),
+        )
+
+    def wait(self, target: str, **options: Any) -> Any:
+        return self.delivery.gate("flux", target, **{"kustomization": self.name, "timeout": 30.0, **options})
+
+    def live(self, version: int = 1, **spec: Any) -> str:
+        """A release that is delivered."""
+        target = self.release(version)
+        self.application(**spec)
+        assert self.wait(target).error is None
+        return target
+
+
+def _flux(version: str, kind: str, name: str, spec: Any) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "flux-system"}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _mended(world: FluxWorld) -> str:
+    """A release that failed for want of its namespace, which somebody then makes."""
+    target = world.release(1)
+    world.application(targetNamespace=f"{world.name}-late")
+    assert world.wait(target).error
+    metadata = {"name": f"{world.name}-late"}
+    world.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    return target
+
+
+def _git_back(world: FluxWorld) -> str:
+    """A release while the git server is away, which then comes back."""
+    world.live()
+    target, away = world.release(2), world.delivery.bare.with_suffix(".away")
+    world.delivery.bare.rename(away)
+    assert world.wait(target, timeout=3.0).error
+    away.rename(world.delivery.bare)
+    return target
+
+
+FLUX = [
+    Scenario("a wrong name", _argo(lambda w: w.live(), kustomization="nosuch"), None, "no Kustomization"),
+    Scenario(
+        "another repository",
+        _argo(lambda w: w.release(1), lambda w: w.application({"url": "https://git.example.com/x"})),
+        FAIL,
+        "not the IaC repository",
+    ),
+    Scenario(
+        "another branch",
+        _argo(lambda w: w.release(1), lambda w: w.application({"ref": {"branch": "stable"}})),
+        FAIL,
+        "not the branch",
+    ),
+    Scenario(
+        "a suspended Kustomization",
+        _argo(lambda w: w.release(1), lambda w: w.application(suspend=True)),
+        BLOCKED,
+        "flux resume",
+    ),
+    Scenario(
+        "a suspended source",
+        _argo(lambda w: w.release(1), lambda w: w.application({"suspend": True})),
+        BLOCKED,
+        "flux resume",
+    ),
+    Scenario(
+        "a namespace that is not there",
+        _argo(lambda w: w.release(1), lambda w: w.application(targetNamespace="nowhere")),
+        FAIL,
+        "nowhere",
+    ),
+    Scenario("tried again after the namespace was made", _argo(_mended), PASS),
+    Scenario("tried again after the git server came back", _argo(_git_back), PASS),
+    Scenario("with wait", _argo(lambda w: w.live(wait=True), lambda w: w.release(2)), PASS),
+    Scenario(
+        "with wait, and pods that never are ready",
+        _argo(
+            lambda w: w.live(wait=True, timeout="5s"),
+            lambda w: w.release(2, behaviour="hang"),
+            timeout=60.0,
+        ),
+        FAIL,
+        "HealthCheckFailed",
+    ),
+    Scenario(
+        "with wait, and crashing pods",
+        _argo(lambda w: w.live(wait=True, timeout="1m"), lambda w: w.release(2, behaviour="crash")),
+        FAIL,
+        "CrashLoopBackOff",
+    ),
+    Scenario(
+        "a dependency that is not there",
+        _argo(
+            lambda w: w.release(1),
+            lambda w: w.application(dependsOn=[{"name": "nowhere"}]),
+            timeout=5.0,
+        ),
+        WAIT,
+        "nowhere",
+        decided=False,
+    ),
+]
+
+
+@pytest.mark.parametrize("scenario", COMMON + FLUX, ids=lambda scenario: scenario.name)
+def test_flux(scenario: Scenario, place: Place) -> None:
+    _check(place, FluxWorld(place), scenario, "flux")
+
+
+_ONE_GATE = """
+import sys
+from pathlib import Path
+from pipegraft.gate.adapters import argocd
+from pipegraft.gate.ports import EngineRequest
+plugin = next(iter(argocd.pipegraft_gitops_engines()))
+options = plugin.options.model_validate({"kubeconfig": sys.argv[1], "application": sys.argv[2], **eval(sys.argv[4])})
+engine = plugin.connect(options, EngineRequest(Path(), sys.argv[3]))
+engine.request_sync()
+engine.observe()
+engine.wait(0.01)
+"""
+
+
+@pytest.mark.parametrize("transport", ["kubernetes", "rest"])
+def test_a_gate_ends_without_a_crash_however_soon(transport: str, place: Place) -> None:
+    """Threads that are inside of TLS or of a C extension's first use when the interpreter ends crash it."""
+    world = Argo(place)
+    world.live()
+    given = {"server": place.argocd.url} if transport == "rest" else {}
+    command = [sys.executable, "-c", _ONE_GATE, str(place.api.kubeconfig), world.name]
+    command += [world.delivery.repository, repr(given)]
+    variables = {**os.environ, "ARGOCD_AUTH_TOKEN": place.argocd.token}
+    for _ in range(_ENDS // 2):
+        pair = [subprocess.Popen(command, env=variables) for _ in range(2)]
+        assert [process.wait(60) for process in pair] == [0, 0]
