@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from pipegraft.core.base import parse_duration
+from pipegraft.core.model import parse_duration
 from pipegraft.gate.verdicts.conditions import Object
 
 __all__ = ["can_sync", "is_active", "matches"]
