@@ -697,13 +697,13 @@ def test_flux(scenario: Scenario, place: Place) -> None:
 
 
 _ONE_GATE = """
-import sys
+import json, sys
 from pathlib import Path
 from pipegraft.gate.adapters import argocd
 from pipegraft.gate.ports import EngineRequest
 plugin = next(iter(argocd.pipegraft_gitops_engines()))
-options = plugin.options.model_validate({"kubeconfig": sys.argv[1], "application": sys.argv[2], **eval(sys.argv[4])})
-engine = plugin.connect(options, EngineRequest(Path(), sys.argv[3]))
+options = plugin.options.model_validate(json.loads(sys.argv[1]))
+engine = plugin.connect(options, EngineRequest(Path(), sys.argv[2]))
 engine.request_sync()
 engine.observe()
 engine.wait(0.01)
@@ -715,9 +715,10 @@ def test_a_gate_ends_without_a_crash_however_soon(transport: str, place: Place) 
     """Threads that are inside of TLS or of a C extension's first use when the interpreter ends crash it."""
     world = Argo(place)
     world.live()
-    given = {"server": place.argocd.url} if transport == "rest" else {}
-    command = [sys.executable, "-c", _ONE_GATE, str(place.api.kubeconfig), world.name]
-    command += [world.delivery.repository, repr(given)]
+    given = {"kubeconfig": str(place.api.kubeconfig), "application": world.name}
+    if transport == "rest":
+        given["server"] = place.argocd.url
+    command = [sys.executable, "-c", _ONE_GATE, json.dumps(given), world.delivery.repository]
     variables = {**os.environ, "ARGOCD_AUTH_TOKEN": place.argocd.token}
     for _ in range(_ENDS // 2):
         pair = [subprocess.Popen(command, env=variables) for _ in range(2)]
