@@ -10,7 +10,7 @@ import pytest
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.core.connections import LiveConnections
 from pipegraft.core.delivery_file import open_project
-from pipegraft.core.errors import BuildFailed, ConfigError, UsageError
+from pipegraft.core.errors import ConfigError, UsageError
 from pipegraft.images.ports.builders import IMAGE_BUILDER
 
 
@@ -31,6 +31,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "docker").write_text("#!/bin/sh\n")
     (tmp_path / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", "tcp://engine:2376")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_a_builder_says_what_it_cannot_do(tmp_path: Path, builder: str, asked: s
 
 
 def test_secrets_without_a_dockerfile_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BuildFailed, match="layer: the builder 'layer' cannot use build secrets"):
+    with pytest.raises(UsageError, match="layer: the builder 'layer' cannot use build secrets"):
         chosen(tmp_path, ", secrets: {npm: {env: A}}", None)
 
 
@@ -82,3 +83,57 @@ def test_secrets_without_a_dockerfile_are_refused(tmp_path: Path) -> None:
 def test_a_secret_names_one_place(tmp_path: Path, secret: str, said: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(said)):
         chosen(tmp_path, f", secrets: {{npm: {secret}}}")
+
+
+@pytest.mark.parametrize(
+    ("programs", "variables", "name"),
+    [
+        (["buildctl-daemonless.sh", "buildah"], {}, "buildkit"),
+        (["buildctl", "buildah"], {"BUILDKIT_HOST": "tcp://buildkitd:1234"}, "buildkit"),
+        (["buildctl", "buildah"], {}, "buildah"),
+        (["docker", "buildah"], {}, "buildah"),
+        (["docker", "buildah"], {"BUILDX_BUILDER": "apart"}, "buildx"),
+    ],
+)
+def test_without_an_engine_what_is_there_builds(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    programs: list[str],
+    variables: dict[str, str],
+    name: str,
+) -> None:
+    alone(tmp_path, monkeypatch, programs, variables)
+    assert chosen(tmp_path, "") == name
+
+
+def test_without_any_builder_the_job_is_told_what_each_of_them_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone(tmp_path, monkeypatch, [], {})
+    with pytest.raises(UsageError) as caught:
+        chosen(tmp_path, "")
+    said = str(caught.value)
+    for part in (
+        "docker: there is no Docker Engine",
+        "buildkit: BUILDKIT_HOST is not set",
+        "buildah: buildah is not",
+    ):
+        assert part in said
+    assert "Three set-ups" in said
+
+
+def alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: list[str], variables: dict[str, str]
+) -> None:
+    """No engine and no daemon, and these programs alone."""
+    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setattr("docker.constants.DEFAULT_UNIX_SOCKET", f"http+unix://{tmp_path}/docker.sock")
+    monkeypatch.setattr("pipegraft.images.adapters.build.buildkit._SOCKET", tmp_path / "buildkitd.sock")
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    for program in programs:
+        (folder / program).write_text("#!/bin/sh\n")
+        (folder / program).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)

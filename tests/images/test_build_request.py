@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.errors import AccessDenied, UsageError
+from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.core.release import BuiltImage
 from pipegraft.images.build_request import BuildSettings, PreparedBuild, prepare_build
 from pipegraft.images.documents import MANIFEST
@@ -39,15 +39,16 @@ def registries() -> Registries:
 def prepare(
     root: Path,
     registries: Registries,
-    dockerfile: str | None = None,
+    text: str | None = None,
     upstream: dict[str, BuiltImage] | None = None,
     resolve_bases: bool = True,
     **component: object,
 ) -> PreparedBuild:
     folder = root / "web"
     folder.mkdir(exist_ok=True)
-    if dockerfile is not None:
-        (folder / "Dockerfile").write_text(dockerfile)
+    (folder / "main.py").write_text("print()\n")
+    if text is not None:
+        (folder / "Dockerfile").write_text(text)
     delivery = Delivery.model_validate(
         {
             "app": "shop",
@@ -151,3 +152,112 @@ def test_where_the_upstream_image_is_kept_does_not_change_the_tag(
     two = prepare(tmp_path, registries, "FROM scratch\n", upstream={"runtime": built("other.example.com")})
     assert one.request.input_hash == two.request.input_hash
     assert one.request.build_args != two.request.build_args
+
+
+# Keys that compose's build section has
+
+
+def test_a_dockerfile_elsewhere_in_a_context_of_its_own(tmp_path: Path, registries: Registries) -> None:
+    folder = tmp_path / "web/docker"
+    folder.mkdir(parents=True)
+    (folder / "prod.Dockerfile").write_text("FROM scratch AS build\nFROM scratch\n")
+    keys = {"context": ".", "dockerfile": "web/docker/prod.Dockerfile", "target": "build"}
+    request = prepare(tmp_path, registries, **keys).request
+    assert (request.context, request.dockerfile, request.stage) == (
+        tmp_path, "web/docker/prod.Dockerfile", "build",
+    )  # fmt: skip
+    assert "web/main.py" in [entry.path for entry in request.entries]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"target": "build"}, {"dockerfile": "Other"}, {"platforms": ["linux/arm64"]}]
+)
+def test_each_key_is_part_of_the_input_hash(
+    tmp_path: Path, registries: Registries, changed: dict[str, object]
+) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/Other").write_text("FROM scratch\n")
+    plain = prepare(tmp_path, registries, "FROM scratch\n")
+    assert prepare(tmp_path, registries, **changed).request.input_hash != plain.request.input_hash
+
+
+def test_several_platforms_are_built_in_one_order(tmp_path: Path, registries: Registries) -> None:
+    one, other = ["linux/arm64", "linux/amd64"], ["linux/amd64", "linux/arm64"]
+    first, second = (prepare(tmp_path, registries, "FROM scratch\n", platforms=each) for each in (one, other))
+    assert first.platforms == second.platforms == ("linux/amd64", "linux/arm64")
+    assert first.request.input_hash == second.request.input_hash
+
+
+def test_a_folder_as_a_further_context_counts(tmp_path: Path, registries: Registries) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/lib.py").write_text("one")
+    asked = {"additional_contexts": {"shared": "shared"}}
+    first = prepare(tmp_path, registries, "FROM scratch\n", **asked).request
+    assert [entry.path for entry in first.extras.contexts["shared"].entries] == ["lib.py"]
+    (tmp_path / "shared/lib.py").write_text("two")
+    assert prepare(tmp_path, registries, "FROM scratch\n", **asked).request.input_hash != first.input_hash
+
+
+def test_an_image_as_a_further_context_is_pinned(tmp_path: Path, registries: Registries) -> None:
+    digest = registries.push("docker.io", "library/node", "22")
+    asked = {"additional_contexts": {"tools": "docker-image://node:22"}}
+    prepared = prepare(tmp_path, registries, "FROM scratch\n", **asked)
+    assert prepared.request.extras.contexts["tools"].image == f"docker.io/library/node@{digest}"
+    assert prepared.dependencies["node:22"] == digest
+
+
+def test_a_further_context_that_cannot_be_hashed_is_refused(tmp_path: Path, registries: Registries) -> None:
+    with pytest.raises(UsageError, match="a folder or docker-image"):
+        prepare(
+            tmp_path, registries, "FROM scratch\n", additional_contexts={"x": "https://example.com/x.git"}
+        )
+
+
+# What would become a wrong image without anybody noticing
+
+
+@pytest.mark.parametrize("keys", [{"dockerfile": "Dockerfile.prod"}, {"target": "prod"}, {"context": "web"}])
+def test_a_dockerfile_that_is_named_and_not_there_is_refused(
+    tmp_path: Path, registries: Registries, keys: dict[str, str]
+) -> None:
+    with pytest.raises(
+        UsageError, match=f"expected Dockerfile.* which '{next(iter(keys))}' is for, found none"
+    ):
+        prepare(tmp_path, registries, **keys)
+
+
+def test_an_empty_component_is_refused(tmp_path: Path, registries: Registries) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/.dockerignore").write_text("*\n")
+    with pytest.raises(UsageError, match="web holds nothing an image could be made of"):
+        prepare(tmp_path, registries)
+
+
+def test_a_submodule_that_is_not_checked_out_is_named(tmp_path: Path, registries: Registries) -> None:
+    (tmp_path / ".gitmodules").write_text('[submodule "web"]\n\tpath = web\n\turl = ../web.git\n')
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/.dockerignore").write_text("*\n")
+    with pytest.raises(UsageError, match="submodule that is not checked out") as caught:
+        prepare(tmp_path, registries)
+    assert "GIT_SUBMODULE_STRATEGY" in caught.value.problem.fix
+
+
+def test_pointers_of_git_lfs_are_named(tmp_path: Path, registries: Registries) -> None:
+    (tmp_path / "web").mkdir()
+    for number in range(5):
+        (tmp_path / f"web/{number}.bin").write_text(
+            f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize {number}\n"
+        )
+    with pytest.raises(UsageError, match=r"content of 0\.bin, 1\.bin, 2\.bin and 2 more elsewhere"):
+        prepare(tmp_path, registries)
+
+
+def test_a_registry_that_does_not_answer_is_a_note_and_no_failure(
+    tmp_path: Path, registries: Registries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(*_: object) -> None:
+        raise Unreachable("no answer")
+
+    monkeypatch.setattr(registries("docker.io"), "find", find)
+    prepared = prepare(tmp_path, registries, "FROM python:3.12\n")
+    assert "resolve-bases" in prepared.notes[0]

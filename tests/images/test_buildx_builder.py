@@ -34,6 +34,7 @@ def request_(tmp_path: Path) -> BuildRequest:
 def test_wants_a_dockerfile_and_docker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_: BuildRequest
 ) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://engine:2376")
     builder = BuildxBuilder()
     assert builder.accepts(tmp_path) == "it has no Dockerfile"
     docker(tmp_path, monkeypatch, "true")

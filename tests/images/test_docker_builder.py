@@ -26,12 +26,18 @@ def request_for(context: Path) -> BuildRequest:
     return BuildRequest("web", context, read_context(context).entries, "web", ("ih-1", "main"))
 
 
-def test_wants_a_dockerfile_that_needs_no_buildkit(tmp_path: Path) -> None:
+def test_wants_a_dockerfile_that_needs_no_buildkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://engine:2376")
     builder = DockerBuilder()
     assert builder.accepts(tmp_path / "missing") == "it is not a folder"
     assert builder.accepts(tmp_path) == "it has no Dockerfile"
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     assert builder.accepts(tmp_path) is None
+    (tmp_path / "Other").write_text("FROM scratch\n")
+    assert builder.accepts(tmp_path, "Other") is None
+    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setattr("docker.constants.DEFAULT_UNIX_SOCKET", "http+unix:///nowhere/docker.sock")
+    assert "DOCKER_HOST is not set and /nowhere/docker.sock is not there" in (builder.accepts(tmp_path) or "")
     (tmp_path / "Dockerfile").write_text("FROM scratch\nRUN --mount=type=secret,id=t true\n")
     assert builder.accepts(tmp_path) == "its Dockerfile needs BuildKit: line 2 uses RUN --mount"
 

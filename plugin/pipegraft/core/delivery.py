@@ -54,6 +54,10 @@ class BuildCache(Model):
     """Written to here: `type=registry,ref=…,mode=max`, `type=inline`, `type=local,dest=…`."""
 
 
+Platform = Annotated[str, Field(pattern=r"^[a-z0-9]+/[a-z0-9]+$")]
+"""``os/architecture``."""
+
+
 class Component(Model):
     """One business component: its own image, its own place in the pod."""
 
@@ -74,14 +78,25 @@ class Component(Model):
     """Base image of a component without a Dockerfile: pinned by digest, or the name of another component."""
     needs: tuple[Name, ...] = ()
     """Components whose images this one is built from."""
+    context: RelativePath | None = None
+    """Folder that a Dockerfile's `COPY` takes files from, relative to the repository; `path` if absent."""
+    dockerfile: RelativePath | None = None
+    """The Dockerfile, relative to `context`; ``Dockerfile`` if absent."""
+    target: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Stage of the Dockerfile that is built; the last one if absent."""
+    platforms: tuple[Platform, ...] = ()
+    """Platforms the image is for, brought together in an index; the one of the input `platform` if empty."""
+    additional_contexts: Mapping[str, str] = {}
+    """Further contexts by the name that `COPY --from` has: a folder relative to the repository, or
+    ``docker-image://`` and an image."""
     build_args: Mapping[str, str] = {}
     """Arguments of the build."""
     command: tuple[str, ...] = ()
     """What the image runs, for a component without a Dockerfile."""
     secrets: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], BuildSecret] = {}
-    """Build secrets by the id that `RUN --mount=type=secret,id=…` names; for the builder `buildx`."""
+    """Build secrets by the id that `RUN --mount=type=secret,id=…` names; not for the builder `docker`."""
     cache: BuildCache | None = None
-    """Layers kept between builds; for the builder `buildx`."""
+    """Layers kept between builds; not for the builder `docker`."""
 
     @rule
     def _mount_belongs_to_in_process(self) -> Iterator[Breach]:
@@ -91,6 +106,11 @@ class Component(Model):
             )
         if self.intimacy != "in-process" and self.mount is not None:
             yield Breach(f"'mount' is for in-process components; this one is {self.intimacy}")
+
+    @property
+    def build_folder(self) -> str:
+        """Folder of the build context, relative to the repository."""
+        return self.context or self.path
 
     @rule
     def _hot_upgrade_belongs_to_sidecars(self) -> Iterator[Breach]:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from pipegraft.core.errors import UsageError
 from pipegraft.images.ignore import IgnoreRules, Matches
-from pipegraft.images.ports.builders import ContextEntry
+from pipegraft.images.ports.builders import DOCKERFILE, ContextEntry
 
-__all__ = ["DOCKERFILE", "BuildContext", "read_context"]
+__all__ = ["BuildContext", "read_context"]
 
-DOCKERFILE = "Dockerfile"
 _IGNORE = ".dockerignore"
 _ALWAYS = (".git", ".pipegraft")
 """History and our own records: with them in it, an image would change with every commit."""
@@ -35,7 +34,7 @@ class BuildContext:
     dockerfile: str | None
 
 
-def read_context(folder: Path) -> BuildContext:
+def read_context(folder: Path, dockerfile: str = DOCKERFILE) -> BuildContext:
     """Read a component's folder.
 
     ``<Dockerfile>.dockerignore`` is used instead of ``.dockerignore`` where it exists. `.git` and
@@ -43,6 +42,7 @@ def read_context(folder: Path) -> BuildContext:
 
     Arguments:
         folder: the component's.
+        dockerfile: path of the Dockerfile in it; it need not be there.
 
     Raises:
         UsageError: the folder is missing, or holds what an image cannot.
@@ -51,17 +51,17 @@ def read_context(folder: Path) -> BuildContext:
     if not folder.is_dir():
         raise UsageError(f"expected a component's folder at {folder}, found none", fix="correct its 'path'")
     try:
-        return _read(folder)
+        return _read(folder, dockerfile)
     except OSError as error:
         raise UsageError(f"'{error.filename}' cannot be read: {error.strerror}") from error
 
 
-def _read(folder: Path) -> BuildContext:
-    dockerfile = folder / DOCKERFILE
-    specific = folder / f"{DOCKERFILE}{_IGNORE}"
+def _read(folder: Path, name: str) -> BuildContext:
+    dockerfile = folder / name
+    specific = folder / f"{name}{_IGNORE}"
     file = specific if dockerfile.is_file() and specific.is_file() else folder / _IGNORE
     rules = IgnoreRules(_text(file) or "", str(file), before=_ALWAYS)
-    skipped = {_IGNORE, specific.name}
+    skipped = {_IGNORE, f"{name}{_IGNORE}"}
     found = {path: item for path, item in _walk(folder, "", rules) if path not in skipped}
     entries = [entry for path, item in found.items() if (entry := _entry_unread(item, path))]
     read = {entry.path for entry in entries}

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipegraft.core.delivery import BuildCache, Component, Delivery
-from pipegraft.core.errors import AccessDenied, UsageError
+from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.core.release import BuiltImage
 from pipegraft.images.build_context import BuildContext, read_context
+from pipegraft.images.context_checks import check_context
 from pipegraft.images.dockerfile import read_dockerfile
 from pipegraft.images.input_hash import BuildInputs
-from pipegraft.images.ports.builders import BaseImage, BuildExtras, BuildRequest, ImageBuilder
+from pipegraft.images.ports.builders import (
+    DOCKERFILE,
+    BaseImage,
+    BuildExtras,
+    BuildRequest,
+    ExtraContext,
+    ImageBuilder,
+)
 from pipegraft.images.ports.registry import Registry
 from pipegraft.images.reference import ImageReference, mount_source, split_name
 
@@ -30,7 +38,7 @@ class BuildSettings:
         root: the source repository's folder.
         registry: opens a registry by its address.
         tags: names for every image, besides its input hash.
-        platform: ``os/architecture``.
+        platform: ``os/architecture`` of components that name none.
         resolve_bases: whether registries are asked for the digests of base images named by tag.
     """
 
@@ -48,11 +56,13 @@ class PreparedBuild:
 
     Arguments:
         request: what the builder gets.
+        platforms: what it is built for, one image each.
         dependencies: image or component that it is built from → digest; empty where nobody knows it.
         notes: what a careful person should know, one clause each.
     """
 
     request: BuildRequest
+    platforms: tuple[str, ...]
     dependencies: Mapping[str, str]
     notes: tuple[str, ...] = ()
 
@@ -74,12 +84,16 @@ def prepare_build(
         OutsideError: a registry could not say what a base image is.
     """
     component = settings.delivery.components[name]
-    folder = settings.root / component.path
-    context = read_context(folder)
+    folder = settings.root / component.build_folder
+    name_of_dockerfile = component.dockerfile or DOCKERFILE
+    context = read_context(folder, name_of_dockerfile)
+    check_context(name, component, folder, context)
     arguments = {image_argument(need): image.reference for need, image in upstream.items()}
     arguments |= component.build_args
     bases, base, notes = _bases(settings, name, context, arguments, upstream)
     digests = {need: image.digest for need, image in upstream.items()}
+    contexts = _further_contexts(settings, name, bases)
+    platforms = component.platforms or (settings.platform,)
     target = _target(component)
     tag = BuildInputs(
         builder=builder_name,
@@ -92,7 +106,10 @@ def prepare_build(
         command=component.command,
         secrets=tuple(component.secrets),
         target=target,
-        platform=settings.platform,
+        platform=",".join(sorted(platforms)),
+        dockerfile_path=component.dockerfile or "",
+        stage=component.target or "",
+        contexts={name: extra.entries for name, extra in contexts.items() if extra.folder},
     ).tag()
     request = BuildRequest(
         component=name,
@@ -104,18 +121,44 @@ def prepare_build(
         command=component.command,
         base=base,
         build_args=arguments,
-        platform=settings.platform,
+        platform=platforms[0],
         input_hash=tag,
-        extras=build_extras(component, settings.root),
+        extras=replace(build_extras(component, settings.root), contexts=contexts),
+        dockerfile=name_of_dockerfile,
+        stage=component.target or "",
     )
-    return PreparedBuild(request, {**bases, **digests}, notes)
+    return PreparedBuild(request, tuple(sorted(platforms)), {**bases, **digests}, notes)
+
+
+def _further_contexts(settings: BuildSettings, name: str, bases: dict[str, str]) -> dict[str, ExtraContext]:
+    """Further contexts by name; the digests of images among them are noted in `bases`."""
+    found: dict[str, ExtraContext] = {}
+    for called, place in settings.delivery.components[name].additional_contexts.items():
+        scheme, separator, image = place.partition("://")
+        if separator and scheme != "docker-image":
+            raise UsageError(
+                f"component '{name}': expected the context '{called}' to be a folder or docker-image://…,"
+                f" found '{place}'",
+                fix="fetch it before the build and name its folder",
+            )
+        if not separator:
+            folder = settings.root / place
+            found[called] = ExtraContext(folder, read_context(folder).entries)
+            continue
+        base = _resolve(settings, image)
+        bases[image] = base.digest if base else ""
+        address, repository, _ = split_name(image)
+        pinned = f"{address}/{repository}@{base.digest}" if base else image
+        found[called] = ExtraContext(image=pinned)
+    return found
 
 
 def build_extras(component: Component, root: Path) -> BuildExtras:
     """What a component declares that only some builders can use."""
     cache = component.cache or BuildCache()
     secrets = {name: secret.env or root / (secret.file or "") for name, secret in component.secrets.items()}
-    return BuildExtras(secrets, cache.load, cache.save)
+    contexts = dict.fromkeys(component.additional_contexts, ExtraContext())
+    return BuildExtras(secrets, cache.load, cache.save, contexts)
 
 
 def _target(component: Component) -> str:
@@ -154,6 +197,7 @@ def _bases(
     found = {image: _resolve(settings, image) for image in dockerfile.images}
     notes = tuple(
         f"base image '{image}' is not pinned and its registry does not show it: a newer one goes unnoticed"
+        " (pin it by digest, or set 'resolve-bases' to false)"
         for image, base in found.items()
         if base is None
     )
@@ -178,7 +222,7 @@ def _resolve(settings: BuildSettings, image: str) -> BaseImage | None:
             return None
         try:
             found = settings.registry(address).find(repository, reference)
-        except AccessDenied:  # how Docker Hub says that it has no such repository
+        except (AccessDenied, Unreachable):  # Docker Hub refuses access to what it does not have
             return None
         if found is None:
             return None

@@ -20,6 +20,7 @@ __all__ = [
     "canonical_json",
     "descriptor_of",
     "image_config",
+    "image_index",
     "image_manifest",
     "parse_descriptor",
     "sha256_digest",
@@ -125,3 +126,17 @@ def image_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> Document
         }
     )
     return Document(descriptor_of(content, MANIFEST), content)
+
+
+def image_index(images: Mapping[str, Descriptor]) -> Document:
+    """The index that brings the images of several platforms together (OCI image-spec, image-index.md).
+
+    Arguments:
+        images: ``os/architecture`` → the image's manifest.
+    """
+    manifests = []
+    for platform, image in sorted(images.items()):
+        system, _, architecture = platform.partition("/")
+        manifests.append({**show_descriptor(image), "platform": {"os": system, "architecture": architecture}})
+    content = canonical_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
+    return Document(descriptor_of(content, INDEX), content)

@@ -29,7 +29,10 @@ class BuildInputs:
         command: what the image runs.
         secrets: ids of build secrets; never what they hold.
         target: where in the image the context goes.
-        platform: ``os/architecture``.
+        platform: ``os/architecture``; several with commas between.
+        dockerfile_path: where in the context the Dockerfile is, empty for the usual place.
+        stage: stage of the Dockerfile that is built, empty for the last.
+        contexts: further contexts by name; an image stands among `bases`.
     """
 
     builder: str
@@ -43,20 +46,37 @@ class BuildInputs:
     secrets: Sequence[str] = ()
     target: str = "/"
     platform: str = "linux/amd64"
+    dockerfile_path: str = ""
+    stage: str = ""
+    contexts: Mapping[str, Sequence[ContextEntry]] = field(default_factory=dict)
 
     def tag(self) -> str:
         """``ih-`` and 64 hex digits: the same inputs, the same tag, on any machine."""
         described = {
             **{name: getattr(self, name) for name in _PLAIN},
             "scheme": _SCHEME,
-            "entries": [dict(zip(_ENTRY, entry.facts, strict=True)) for entry in sorted(self.entries)],
+            "entries": _shown(self.entries),
             "build_args": dict(self.build_args),
             "bases": dict(self.bases),
             "upstream": dict(self.upstream),
             "command": list(self.command),
-            **({"secrets": sorted(self.secrets)} if self.secrets else {}),
+            **self._rarely_set(),
         }
         return f"ih-{hashlib.sha256(canonical_json(described)).hexdigest()}"
+
+    def _rarely_set(self) -> dict[str, object]:
+        """What is left out where it is not set: it came later, and unchanged images keep their tag."""
+        described: dict[str, object] = {
+            "secrets": sorted(self.secrets),
+            "dockerfile_path": self.dockerfile_path,
+            "stage": self.stage,
+            "contexts": {name: _shown(entries) for name, entries in self.contexts.items()},
+        }
+        return {name: value for name, value in described.items() if value}
+
+
+def _shown(entries: Sequence[ContextEntry]) -> list[dict[str, object]]:
+    return [dict(zip(_ENTRY, entry.facts, strict=True)) for entry in sorted(entries)]
 
 
 _ENTRY = tuple(each.name for each in fields(ContextEntry))

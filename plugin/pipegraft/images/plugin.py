@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pipegraft.core.errors import BuildFailed, UsageError
+from pipegraft.core.errors import UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.project import Project
 from pipegraft.core.stage import Opener
 from pipegraft.images.adapters.registry import open_registry
 from pipegraft.images.build_request import build_extras
 from pipegraft.images.hooks import IMAGE_BUILDERS, ImageBuilderPlugin
-from pipegraft.images.ports.builders import IMAGE_BUILDER, ImageBuilder
+from pipegraft.images.ports.builders import DOCKERFILE, IMAGE_BUILDER, ImageBuilder
 from pipegraft.images.ports.registry import REGISTRY, REGISTRY_AT, ReferringRegistry
 
 __all__ = ["pipegraft_openers"]
 
-_EXTRAS = {"secrets": "build secrets", "cache": "a build cache"}
+_EXTRAS = {"secrets": "build secrets", "cache": "a build cache", "contexts": "additional contexts"}
 
 
 def _registry(project: Project) -> ReferringRegistry:
@@ -31,7 +31,7 @@ def _registry_at(project: Project, address: str) -> ReferringRegistry:
 def _builder(project: Project, component: str) -> tuple[str, ImageBuilder]:
     """The builder that a component names, else the first that accepts its folder and can do what it asks."""
     declared = project.delivery.components[component]
-    context = project.root / declared.path
+    context, dockerfile = project.root / declared.build_folder, declared.dockerfile or DOCKERFILE
     wanted = set(build_extras(declared, project.root).wanted())
     if declared.builder:
         plugin = project.plugins.get(IMAGE_BUILDERS, declared.builder)
@@ -45,22 +45,23 @@ def _builder(project: Project, component: str) -> tuple[str, ImageBuilder]:
     plugins = project.plugins.all(IMAGE_BUILDERS).values()
     for plugin in sorted(plugins, key=lambda plugin: -plugin.priority):
         builder = plugin.connect()
-        refusal = builder.accepts(context)
+        refusal = builder.accepts(context, dockerfile)
         if refusal is None and not wanted <= plugin.supports:
             refusal = _lacking(plugin, wanted)
         if refusal is None:
             return plugin.name, builder
         refusals.append(f"{plugin.name}: {refusal}")
-    raise BuildFailed(
-        f"component '{component}': no image builder accepts {declared.path} ({'; '.join(refusals)})",
-        fix="add a Dockerfile, or name a builder in delivery.yaml",
+    raise UsageError(
+        f"component '{component}': no image builder here can build {declared.build_folder}"
+        f" ({'; '.join(refusals)})",
+        fix="give the job one of them, see 'Three set-ups' in docs/images.md",
     )
 
 
 def _lacking(plugin: ImageBuilderPlugin, wanted: set[str]) -> str:
     """What is asked of a builder that cannot do it, as a clause."""
     missing = " and ".join(_EXTRAS[one] for one in sorted(wanted - plugin.supports, reverse=True))
-    return f"the builder '{plugin.name}' cannot use {missing}, which takes BuildKit"
+    return f"the builder '{plugin.name}' cannot use {missing}, which takes BuildKit or buildah"
 
 
 @hookimpl

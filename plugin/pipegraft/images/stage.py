@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from queue import SimpleQueue
@@ -23,6 +23,7 @@ from pipegraft.images.attest import attest
 from pipegraft.images.attestations import BuildFacts
 from pipegraft.images.build_log import plain_line
 from pipegraft.images.build_request import BuildSettings, PreparedBuild, prepare_build
+from pipegraft.images.documents import INDEX, image_index
 from pipegraft.images.ports.builders import (
     IMAGE_BUILDER,
     BuildRequest,
@@ -218,7 +219,7 @@ class _Worker:
             started = self._context.clock.now()
             seen: list[FoundPackages] = []
             asked = replace(request, note_packages=seen.append if self._inputs.attest else None)
-            image = builder.build(asked, self._registry, note_line)
+            image = self._build(builder, asked, prepared.platforms, note_line)
             if self._inputs.attest:
                 self._attest(image, prepared, f"{builder_name}:{builder.version}", started, seen)
             self._sign(image, request)
@@ -233,6 +234,28 @@ class _Worker:
             builder=builder_name,
             built=found is None,
         )
+
+    def _build(
+        self,
+        builder: ImageBuilder,
+        request: BuildRequest,
+        platforms: Sequence[str],
+        log: Callable[[str], None],
+    ) -> Descriptor:
+        """The image of one platform, or the index of several."""
+        if len(platforms) == 1:
+            return builder.build(request, self._registry, log)
+        images: dict[str, Descriptor] = {}
+        for platform in platforms:
+            log(f"for {platform}")
+            tag = f"{request.input_hash}-{platform.replace('/', '-')}"
+            images[platform] = builder.build(
+                replace(request, platform=platform, tags=(tag,)), self._registry, log
+            )
+        index = image_index(images)
+        for name in request.tags:
+            self._registry.push_manifest(request.repository, name, index.content, INDEX)
+        return index.descriptor
 
     def _reference(self, repository: str, image: Descriptor) -> str:
         reference = ImageReference(self._context.delivery.registry, repository, image.digest)
@@ -270,9 +293,17 @@ class _Worker:
             started=started,
             finished=self._context.clock.now(),
             dependencies=prepared.dependencies,
-            packages=seen[-1] if seen else FoundPackages(),
+            packages=_together(seen),
         )
         attest(self._registry, facts)
+
+
+def _together(seen: Sequence[FoundPackages]) -> FoundPackages:
+    """What was found in the images of several platforms."""
+    if not seen:
+        return FoundPackages()
+    packages = {package for found in seen for package in found.packages}
+    return replace(seen[0], packages=tuple(sorted(packages)))
 
 
 def _tag_again(registry: Registry, repository: str, image: Descriptor, tags: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import tarfile
 import tempfile
@@ -24,6 +25,9 @@ _MODES = {
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _HOSTILE = "do not use this image: no honest tool makes such a layer"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+_PLATFORM = f"linux/{_ARCHITECTURES.get(platform.machine(), platform.machine())}"
+"""This machine's, in Go's words, which images use."""
 _MOST_LINKS = 40
 """How many symbolic links one path may lead through, as in the kernel."""
 
@@ -35,7 +39,7 @@ def unpack(registry: Registry, repository: str, digest: str, folder: Path) -> No
     `folder`. Owners and set-id bits are dropped. A folder that exists is taken as unpacked before.
 
     Arguments:
-        digest: of the image's manifest.
+        digest: of the image's manifest, or of an index that has one for this machine.
         folder: where to; its parent must exist.
 
     Raises:
@@ -45,7 +49,7 @@ def unpack(registry: Registry, repository: str, digest: str, folder: Path) -> No
         return
     arriving = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        for layer in read_image(registry, repository, digest).layers:
+        for layer in read_image(registry, repository, digest, _PLATFORM).layers:
             _apply(registry, repository, layer, arriving)
         arriving.chmod(0o755)
         try:

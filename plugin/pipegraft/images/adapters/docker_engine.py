@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import docker
@@ -15,7 +16,15 @@ from pipegraft.core.errors import OutsideError, PipegraftError, Unreachable
 if TYPE_CHECKING:
     from docker import APIClient
 
-__all__ = ["connect", "translated"]
+__all__ = ["connect", "engine_missing", "translated"]
+
+
+def engine_missing() -> str | None:
+    """Why there is no engine to ask, as a clause; None where one may be."""
+    socket = docker.constants.DEFAULT_UNIX_SOCKET.removeprefix("http+unix://")
+    if os.environ.get("DOCKER_HOST") or Path(socket).exists():
+        return None
+    return f"there is no Docker Engine: DOCKER_HOST is not set and {socket} is not there"
 
 
 def connect(timeout: float) -> APIClient:

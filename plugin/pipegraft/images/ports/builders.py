@@ -11,17 +11,22 @@ from pipegraft.core.stage import Port
 from pipegraft.images.ports.registry import Descriptor, Registry
 
 __all__ = [
+    "DOCKERFILE",
     "IMAGE_BUILDER",
     "BaseImage",
     "BuildExtras",
     "BuildRequest",
     "ContextEntry",
+    "ExtraContext",
     "FakeImageBuilder",
     "FoundPackages",
     "ImageBuilder",
     "ImageToSign",
     "Package",
 ]
+
+DOCKERFILE = "Dockerfile"
+"""Name of the Dockerfile where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -100,21 +105,42 @@ class FoundPackages:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtraContext:
+    """A further build context: a folder, or an image.
+
+    Arguments:
+        folder: where it is, None for an image.
+        entries: what of the folder counts.
+        image: its name, pinned by digest where its registry tells one; empty for a folder.
+    """
+
+    folder: Path | None = None
+    entries: tuple[ContextEntry, ...] = ()
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BuildExtras:
     """What only some builders can use; the others refuse a component that asks for it.
 
     Arguments:
         secrets: id → variable of the environment, or file, that holds the value.
         cache_from, cache_to: where layers are kept between builds, as ``docker build`` writes it.
+        contexts: name → a further context.
     """
 
     secrets: Mapping[str, str | Path] = field(default_factory=dict)
     cache_from: tuple[str, ...] = ()
     cache_to: tuple[str, ...] = ()
+    contexts: Mapping[str, ExtraContext] = field(default_factory=dict)
 
     def wanted(self) -> tuple[str, ...]:
-        """What is asked for: ``secrets``, ``cache``."""
-        asked = {"secrets": self.secrets, "cache": self.cache_from or self.cache_to}
+        """What is asked for: ``secrets``, ``cache``, ``contexts``."""
+        asked = {
+            "secrets": self.secrets,
+            "cache": self.cache_from or self.cache_to,
+            "contexts": self.contexts,
+        }
         return tuple(name for name, value in asked.items() if value)
 
 
@@ -132,6 +158,8 @@ class BuildRequest:
         input_hash: tag that says what it follows from; the stage sets it when all about the image is there.
         extras: what only some builders can use.
         note_packages: is told which packages a scanner found in the image; None if nobody wants to know.
+        dockerfile: path of the Dockerfile in the context.
+        stage: stage of the Dockerfile that is built; the last one if empty.
         target: absolute path in the image where a builder that copies puts the context.
         command: what the image runs; empty leaves it to the Dockerfile or makes a data image.
         base: the image it is built on, None for an empty one or where it is not known.
@@ -151,6 +179,8 @@ class BuildRequest:
     platform: str = "linux/amd64"
     input_hash: str = ""
     extras: BuildExtras = field(default_factory=BuildExtras)
+    dockerfile: str = DOCKERFILE
+    stage: str = ""
     note_packages: Callable[[FoundPackages], None] | None = None
 
 
@@ -184,8 +214,12 @@ class ImageBuilder(Protocol):
     def version(self) -> str:
         """Part of the input hash: raised when the same inputs make another image."""
 
-    def accepts(self, context: Path) -> str | None:
-        """None if this folder can be built, else the reason why not, as a clause."""
+    def accepts(self, context: Path, dockerfile: str = DOCKERFILE) -> str | None:
+        """None if this folder can be built here, else the reason why not, as a clause.
+
+        Arguments:
+            dockerfile: path of the Dockerfile in the folder; it need not be there.
+        """
 
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
         """Build, push and tag.
@@ -214,7 +248,7 @@ class FakeImageBuilder:
     def __init__(self) -> None:
         self.requests: list[BuildRequest] = []
 
-    def accepts(self, context: Path) -> str | None:
+    def accepts(self, context: Path, dockerfile: str = DOCKERFILE) -> str | None:  # noqa: ARG002 - any
         return None if context.is_dir() else "it is not a folder"
 
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:

@@ -20,13 +20,13 @@ from pipegraft.core.adapters.streams import stream_of
 from pipegraft.core.errors import BuildFailed, OutsideError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.build.base import read_base
+from pipegraft.images.adapters.build.commands import dockerfile_missing
 from pipegraft.images.adapters.build.context import context_blocks
 from pipegraft.images.adapters.build.saved import push_saved
-from pipegraft.images.adapters.docker_engine import connect, translated
-from pipegraft.images.build_context import DOCKERFILE
+from pipegraft.images.adapters.docker_engine import connect, engine_missing, translated
 from pipegraft.images.dockerfile import read_dockerfile
 from pipegraft.images.hooks import ImageBuilderPlugin
-from pipegraft.images.ports.builders import BuildRequest
+from pipegraft.images.ports.builders import DOCKERFILE, BuildRequest
 from pipegraft.images.ports.registry import Descriptor, Registry
 
 if TYPE_CHECKING:
@@ -44,17 +44,11 @@ class DockerBuilder:
 
     version = "1"
 
-    def accepts(self, context: Path) -> str | None:
-        if not context.is_dir():
-            return "it is not a folder"
-        dockerfile = context / DOCKERFILE
-        if not dockerfile.is_file():
-            return "it has no Dockerfile"
-        why = read_dockerfile(dockerfile.read_text(encoding="utf-8", errors="replace"), {}).needs_buildkit
-        return f"its Dockerfile needs BuildKit: {why}" if why else None
+    def accepts(self, context: Path, dockerfile: str = DOCKERFILE) -> str | None:
+        return _refusal(context, dockerfile) or engine_missing()
 
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
-        refusal = self.accepts(request.context)
+        refusal = _refusal(request.context, request.dockerfile)
         if request.extras.wanted():
             refusal = f"the engine's API has no BuildKit, which takes {' and '.join(request.extras.wanted())}"
         if refusal:
@@ -69,6 +63,15 @@ class DockerBuilder:
                 archive.write(chunk)
             archive.flush()
             return push_saved(Path(archive.name), request, registry, base, log)
+
+
+def _refusal(context: Path, dockerfile: str) -> str | None:
+    missing = dockerfile_missing(context, dockerfile)
+    if missing:
+        return missing
+    text = (context / dockerfile).read_text(encoding="utf-8", errors="replace")
+    why = read_dockerfile(text, {}).needs_buildkit
+    return f"its Dockerfile needs BuildKit: {why}" if why else None
 
 
 def read_build(events: Iterable[Mapping[str, Any]], log: Callable[[str], None]) -> str:
@@ -106,7 +109,8 @@ def _build(client: APIClient, request: BuildRequest, log: Callable[[str], None])
         events = client.build(
             fileobj=context,
             custom_context=True,
-            dockerfile=DOCKERFILE,
+            dockerfile=request.dockerfile,
+            target=request.stage or None,
             buildargs=dict(request.build_args),
             platform=request.platform,
             rm=True,

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.build.packing import pack_image
-from pipegraft.images.build_context import DOCKERFILE
 from pipegraft.images.hooks import ImageBuilderPlugin
-from pipegraft.images.ports.builders import BuildRequest
+from pipegraft.images.ports.builders import DOCKERFILE, BuildRequest
 from pipegraft.images.ports.registry import Descriptor, Registry
 
 __all__ = ["LayerBuilder", "pipegraft_image_builders"]
@@ -24,10 +23,10 @@ class LayerBuilder:
 
     version = "2"
 
-    def accepts(self, context: Path) -> str | None:
+    def accepts(self, context: Path, dockerfile: str = DOCKERFILE) -> str | None:
         if not context.is_dir():
             return "it is not a folder"
-        return "it has a Dockerfile" if (context / DOCKERFILE).exists() else None
+        return f"it has a {dockerfile}" if (context / dockerfile).exists() else None
 
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
         return pack_image(request, registry, log)

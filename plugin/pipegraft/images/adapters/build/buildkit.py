@@ -1,0 +1,122 @@
+"""The buildkit builder: a Dockerfile, built by BuildKit without a Docker Engine.
+
+``buildctl`` asks the daemon that ``BUILDKIT_HOST`` names; without one ``buildctl-daemonless.sh``, which the
+image ``moby/buildkit:rootless`` has, runs a daemon for as long as the build lasts (moby/buildkit,
+docs/rootless.md).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pipegraft.core.errors import BuildFailed, Unreachable
+from pipegraft.core.plugins import hookimpl
+from pipegraft.images.adapters.build.base import read_base
+from pipegraft.images.adapters.build.commands import (
+    dockerfile_missing,
+    hiding,
+    refuse,
+    run_program,
+    secret_options,
+)
+from pipegraft.images.adapters.build.context import write_context, write_entries
+from pipegraft.images.adapters.build.saved import push_saved
+from pipegraft.images.hooks import ImageBuilderPlugin
+from pipegraft.images.ports.builders import DOCKERFILE, BuildRequest
+from pipegraft.images.ports.registry import Descriptor, Registry
+
+__all__ = ["BuildkitBuilder", "buildkit_command", "pipegraft_image_builders"]
+
+_SOCKET = Path("/run/buildkit/buildkitd.sock")
+"""Where buildctl looks for a daemon by itself."""
+_AWAY = ("could not connect to", "failed to dial", "connection refused", "context deadline exceeded")
+_TLS = "PIPEGRAFT_BUILDKIT_TLS"
+"""Variable that names a folder with ``ca.pem``, ``cert.pem`` and ``key.pem``, for a daemon behind TLS."""
+
+
+class BuildkitBuilder:
+    """Builds by ``buildctl``, and pushes what it built itself."""
+
+    version = "1"
+
+    def accepts(self, context: Path, dockerfile: str = DOCKERFILE) -> str | None:
+        missing = dockerfile_missing(context, dockerfile)
+        if missing:
+            return missing
+        command = buildkit_command()
+        return command if isinstance(command, str) else None
+
+    def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
+        refuse(request, self.accepts(request.context, request.dockerfile))
+        base = read_base(request.base, request.platform) if request.base else None
+        told = hiding(request, log)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            archive = folder / "image.tar"
+            command = [*buildkit_command(), "build", *_options(request, folder, archive)]
+            done = run_program(command, told)
+            away = done.said(*_AWAY)
+            if done.status and away:
+                raise Unreachable(away, fix="start buildkitd, or correct BUILDKIT_HOST")
+            if done.status:
+                raise BuildFailed(f"buildctl ended with exit code {done.status}: {done.last}")
+            return push_saved(archive, request, registry, base, log)
+
+
+def buildkit_command() -> list[str] | str:
+    """How BuildKit is asked on this machine; a clause that says why not where it cannot be."""
+    host = os.environ.get("BUILDKIT_HOST")
+    if host or _SOCKET.exists():
+        if shutil.which("buildctl") is None:
+            return "buildctl is not installed"
+        folder = os.environ.get(_TLS)
+        return ["buildctl", *([f"--tlsdir={folder}"] if folder else [])]
+    if shutil.which("buildctl-daemonless.sh"):
+        return ["buildctl-daemonless.sh"]
+    return "BUILDKIT_HOST is not set and buildctl-daemonless.sh is not installed"
+
+
+def _options(request: BuildRequest, folder: Path, archive: Path) -> list[str]:
+    context = folder / "context"
+    context.mkdir()
+    write_context(request, context)
+    options = [
+        "--progress=plain",
+        "--frontend=dockerfile.v0",
+        f"--local=context={context}",
+        f"--local=dockerfile={context}",
+        f"--opt=filename={request.dockerfile}",
+        f"--opt=platform={request.platform}",
+        # The same inputs make the same image on any day (moby/buildkit, docs/build-repro.md).
+        "--opt=build-arg:SOURCE_DATE_EPOCH=0",
+        f"--output=type=docker,dest={archive},rewrite-timestamp=true",
+        *secret_options(request),
+    ]
+    if request.stage:
+        options.append(f"--opt=target={request.stage}")
+    options += [f"--opt=build-arg:{name}={value}" for name, value in request.build_args.items()]
+    options += [f"--import-cache={place}" for place in request.extras.cache_from]
+    options += [f"--export-cache={place}" for place in request.extras.cache_to]
+    for number, (name, extra) in enumerate(request.extras.contexts.items()):
+        if extra.folder is None:
+            options.append(f"--opt=context:{name}=docker-image://{extra.image}")
+            continue
+        further = folder / f"further-{number}"
+        further.mkdir()
+        write_entries(extra.folder, extra.entries, further)
+        options += [f"--local=further-{number}={further}", f"--opt=context:{name}=local:further-{number}"]
+    return options
+
+
+@hookimpl
+def pipegraft_image_builders() -> Iterable[ImageBuilderPlugin]:
+    yield ImageBuilderPlugin(
+        name="buildkit",
+        connect=BuildkitBuilder,
+        priority=4,
+        supports=frozenset({"secrets", "cache", "contexts"}),
+    )
