@@ -120,7 +120,7 @@ def running_buildkit(folder: Path) -> Iterator[str]:
     need("runc")
     socket = folder / "buildkit.sock"
     command = [
-        str(_buildkit_tool("buildkitd")), f"--addr=unix://{socket}", f"--root={folder}/buildkit",
+        str(buildkit_tool("buildkitd")), f"--addr=unix://{socket}", f"--root={folder}/buildkit",
         "--oci-worker-snapshotter=native", "--oci-worker-net=host", "--containerd-worker=false",
     ]  # fmt: skip
     with server(command, folder / "buildkit.log", socket.exists):
@@ -131,11 +131,11 @@ def docker_with_buildx(folder: Path) -> Path:
     """A docker configuration with the buildx command, for `DOCKER_CONFIG`."""
     plugins = folder / "cli-plugins"
     plugins.mkdir(parents=True)
-    (plugins / "docker-buildx").symlink_to(_buildkit_tool("buildx"))
+    (plugins / "docker-buildx").symlink_to(buildkit_tool("buildx"))
     return folder
 
 
-def _buildkit_tool(name: str) -> Path:
+def buildkit_tool(name: str) -> Path:
     tool = Path(run(Path(__file__).with_name("buildkit") / "folder").strip()) / name
     if not tool.exists():
         missing(name)

@@ -3,5 +3,11 @@
 # pins: Debian 12 has neither.
 set -euo pipefail
 cd "$(dirname "$0")"
-./packages runc=runc
-./go-tools ../buildkit buildx buildkitd
+./packages runc=runc buildah=buildah
+./go-tools ../buildkit buildx buildctl buildkitd
+# The script that runs a daemon for one build comes with BuildKit's sources.
+target=$(../buildkit/folder)
+if [ ! -x "$target/buildctl-daemonless.sh" ]; then
+    sources=$(cd ../buildkit && go list -m -f '{{.Dir}}' github.com/moby/buildkit)
+    install -m 755 "$sources/examples/buildctl-daemonless/buildctl-daemonless.sh" "$target/"
+fi
