@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import BuildFailed, OutsideError, Unreachable, UsageError
+from pipegraft.core.plugins import hookimpl
 from pipegraft.core.progress import RecordingProgress
 from pipegraft.core.release import Release, Source
 from pipegraft.core.release_store import FakeReleaseStore
@@ -26,6 +27,7 @@ from pipegraft.images.ports.builders import (
 )
 from pipegraft.images.ports.registry import Descriptor, FakeRegistry, Registry
 from pipegraft.images.stage import STAGE
+from pipegraft.testing.stage_suite import FakeConnections
 
 COMPONENTS = {
     "web": {"path": "web", "needs": ["runtime"]},
@@ -75,19 +77,15 @@ class World:
             (root / name).mkdir()
             (root / name / "file").write_text(name)
 
-    def registry(self, address: str | None = None) -> FakeRegistry:
-        return self.held
-
-    def builder(self, component: str) -> tuple[str, ScriptedBuilder]:
-        return "fake", self.maker
-
-    def sign(self, image: ImageToSign) -> None:
+    @hookimpl
+    def pipegraft_sign_image(self, image: ImageToSign) -> None:
         self.signer(image)
 
     def run(self, **inputs: object) -> dict[str, object]:
         self.maker.requests.clear()
+        behind = FakeConnections(images=self.held, maker=self.maker, listeners=[self])
         context = StageContext(
-            self.delivery, self.root, None, self, self.releases, FakeClock(), self.progress
+            self.delivery, self.root, None, behind, self.releases, FakeClock(), self.progress
         )
         STAGE.run(context, STAGE.parse_inputs(inputs))
         return dict(self.releases.load().images)
