@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test e2e engines e2e-engines lint format bench site lock clean
+.PHONY: demo test e2e engines e2e-engines lint format bench site wheel image lock clean
 
 demo: $(READY)
 	$(BIN)/pipegraft demo
@@ -39,6 +39,16 @@ bench: $(READY)
 
 site: $(READY)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site
+
+wheel: $(READY)
+	rm -rf build/wheel
+	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w build/wheel .
+	cd build/wheel && sha256sum *.whl
+
+IMAGE ?= pipegraft:latest
+
+image: wheel
+	docker build -f Dockerfile -t $(IMAGE) .
 
 lock:
 	uv pip compile pyproject.toml --group dev --extra otel --extra simulate --extra sigstore --universal --python-version 3.11 \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def graft(
     image: str | None = None,
     tags: tuple[str, ...] | None = None,
     at_hand: str = "v0.0.1",
+    **more: object,
 ) -> Injection:
     request = InjectionRequest(
         "Jenkinsfile",
@@ -44,6 +46,7 @@ def graft(
         tags=tags,
         ref=version,
         version=at_hand,
+        **more,  # type: ignore[arg-type]
     )
     return inject(request)
 
@@ -191,7 +194,25 @@ def test_scripted_places(after: str | None, behind: str) -> None:
         ("node {\n  checkout scm\n  sh 'make'\n}\n", "  sh 'make'\n"),
         ("node {\n  stage 'Old'\n  a()\n  stage 'New'\n  b()\n}\n", "  b()\n"),
         ("timestamps {\n  node {\n    stage('A') { a() }\n  }\n}\n", "    stage('A') { a() }\n"),
-        ("docker.image('x').inside {\n  stage('A') { a() }\n}\n", "  stage('A') { a() }\n"),
+        ("docker.image('x').inside {\n  stage('A') { a() }\n}\n", "  stage('A') { a() }\n}\n"),
+        ("node {\n  dir('x') {\n    a()\n  }\n}\n", "    a()\n  }\n"),
+        ("node {\n  timeout(5) {\n    stage('A') { a() }\n  }\n  cleanWs()\n}\n", "{ a() }\n  }\n"),
+        ("lock('x') {\n  node {\n    a()\n  }\n}\n", "    a()\n  }\n}\n"),
+        ("node {\n  withCredentials([x]) {\n    a()\n  }\n  echo 'done'\n}\n", "    a()\n  }\n"),
+        (
+            "podTemplate {\n  node('p') {\n    container('c') {\n      a()\n    }\n  }\n}\n",
+            "      a()\n    }\n",
+        ),
+        ("node {\n  a()\n  cleanWs()\n  b()\n}\n", "  b()\n}\n"),
+        ("node {\n  a()\n}\nnode {\n  tests()\n}\nmail to: 'x'\n", "  tests()\n"),
+        ("node {\n  a()\n}\nwrap(work: { stage('T') { b() } })\n", "wrap(work: { stage('T') { b() } })\n"),
+        ("node {\n  try {\n    a()\n  } finally {\n    junit '*.xml'\n  }\n}\n", "    junit '*.xml'\n  }\n"),
+        (
+            "node {\n  try {\n    a()\n  } catch (e) {\n    currentBuild.result = 'FAILURE'\n"
+            "  } finally {\n    junit 'x'\n  }\n}\n",
+            "    junit 'x'\n  }\n",
+        ),
+        ("node {\n  try {\n    a()\n  } finally {\n    deleteDir()\n  }\n}\n", "    a()\n"),
         ("retry(3) {\n  node {\n    stage('A') { a() }\n  }\n}\n", "  }\n}\n"),
         ("if (x) {\n  node { stage('A') { a() } }\n}\n", "}\n"),
         ("def b = [:]\nb['x'] = { node { a() } }\nparallel b\n", "parallel b\n"),
@@ -204,7 +225,7 @@ def test_scripted_places(after: str | None, behind: str) -> None:
         ),
         ("node('a') {\n  stage('A', {\n    a()\n  })\n}\n", "  })\n"),
         ("node {\n  return a()\n}\n", "}\n"),
-        ("try {\n  run()\n} finally {\n  b()\n}\ndef run() {\n  node { a() }\n}\n", "  run()\n"),
+        ("try {\n  run()\n} finally {\n  b()\n}\ndef run() {\n  node { a() }\n}\n", "  b()\n}\n"),
         (
             "def made(x) {\n  return { node { a() } }\n}\nparallel([1].collectEntries { [it, made(it)] })\n",
             "})\n",
@@ -239,6 +260,17 @@ def test_old_stages_without_a_block_end_where_the_next_begins() -> None:
         ("// nothing\n", "library code", "the Jenkinsfile"),
         ("pipeline {\n  agent any\n}\n", "at least one stage", "write a first stage"),
         ("pipeline {\n  agent any\n  stages { }\n}\n", "at least one stage", "write a first stage"),
+        (
+            "node {\n  try {\n    a()\n  } catch (e) {\n    echo 'x'\n  } finally {\n    junit 'x'\n  }\n}\n",
+            "lets the build go on as if nothing had failed.*line 7",
+            "let the 'catch' throw",
+        ),
+        (
+            "node {\n  if (skip) { return }\n  dir('x') {\n    a()\n  }\n  cleanWs()\n  b()\n}\n",
+            "this 'return' ends the block before its end",
+            "into an 'else'",
+        ),
+        ("node { a() }\nreturn b()\n", "ends by leaving it", "let the last statement be a call"),
         (
             "if (a) {\n pipeline { agent any; stages { stage('a') { steps { b() } } } }\n} else {\n"
             " pipeline { agent any; stages { stage('b') { steps { b() } } } }\n}\n",
@@ -558,8 +590,12 @@ def test_any_pipeline_comes_back_also_after_an_edit_by_the_team(text: str, remar
     assert ejected(result.replace(*edit)) == text.replace(*edit)
 
 
-_APART = ["[1, 2].each {", "def kept = {", "parallel a: {", "for (x in y) {", "def run(a) {", "if (a) {"]
-_IN_TURN = ["node('a') {", "timestamps {", "try {", "docker.image('x').inside('-u 0') {", "retryless(1)\n{"]
+_APART = [
+    *("[1, 2].each {", "def kept = {", "parallel a: {", "for (x in y) {", "def run(a) {", "if (a) {"),
+    *("docker.image('x').inside('-u 0') {", "unknown(1)\n{", "dir('x') {", "lock('x') {", "timeout(5) {"),
+    *("withCredentials([x]) {", "container('x') {", "ws('x') {", "retry(2) {", "stage('Z') {"),
+]
+_IN_TURN = ["node('a') {", "timestamps {", "try {", "ansiColor('xterm') {", "podTemplate(cloud: 'x') {"]
 
 
 @st.composite
@@ -572,7 +608,7 @@ def _scripts(draw: st.DrawFn) -> str:
         for _ in range(draw(st.integers(0, 2)) if depth < 3 else 0):
             head = draw(st.sampled_from(_IN_TURN + _APART))
             inner = block(depth + 1, "apart" if head in _APART else word)
-            tail = "} finally { done() }" if head == "try {" else "}"
+            tail = "} finally { cleanWs() }" if head == "try {" else "}"
             lines.append(f"{head}\n{inner}\n{tail}")
         return "\n".join(lines)
 
@@ -611,3 +647,132 @@ def test_real_pipelines_come_back(path: Path) -> None:
         assert injection.jobs_unchanged or "node" in text
         assert graft(result).files == {}
         assert ejected(result) == variant
+
+
+# Which builds deliver
+
+
+def test_the_branch_is_named_where_it_is_known_and_stays_where_people_named_another() -> None:
+    known = grafted(DECLARATIVE, default_branch="trunk")
+    assert "pipegraftImageBuild(branch: 'trunk')" in known
+    assert "pipegraftIacBump(environment: 'staging', branch: 'trunk')" in known
+    assert graft(known, default_branch="trunk").files == {}
+    release = known.replace("'trunk'", "'release'")
+    assert graft(release, default_branch="trunk").files == {}
+    assert grafted(release, branch="main") == known.replace("'trunk'", "'main'")
+    assert ejected(known) == DECLARATIVE
+
+
+def test_the_table_says_which_builds_deliver() -> None:
+    rows = {row.event: row for row in graft(DECLARATIVE, default_branch="main", after="Test").events}
+    delivering = [event for event, row in rows.items() if row.delivery == "yes"]
+    assert delivering == ["push", "web", "upstream"]
+    assert rows["push"].name == "push to main"
+    assert rows["push"].behind == ("Build", "Test", "Unit", "Slow", "Prepare")
+    text = grafted(DECLARATIVE).replace("pipegraftImageBuild()", "pipegraftImageBuild(timers: true)")
+    assert {row.event: row.delivery for row in graft(text).events}["schedule"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("options", "longest", "said"),
+    [
+        (
+            "options { timeout(time: 1, unit: 'HOURS') }",
+            7200.0,
+            "after 60 min, and by its own limits delivery may take 120",
+        ),
+        ("options { timeout(10) }", 7200.0, "after 10 min"),
+        ("options { timeout(time: 3, unit: 'HOURS') }", 7200.0, ""),
+        ("options { timestamps() }", 7200.0, ""),
+        ("options { timeout(time: 1, unit: 'HOURS') }", 0.0, ""),
+    ],
+)
+def test_the_pipelines_own_deadline_is_held_against_the_plans(
+    options: str, longest: float, said: str
+) -> None:
+    text = DECLARATIVE.replace("    agent any\n", f"    agent any\n    {options}\n", 1)
+    notes = graft(text, longest=longest).notes
+    assert bool(notes) is bool(said)
+    assert said in "".join(notes)
+
+
+def test_a_post_that_judges_the_build_after_delivery_is_said() -> None:
+    text = DECLARATIVE.replace(
+        "post { failure { echo '}' } }", "post {\n        always { junit '*.xml' }\n    }"
+    )
+    (note,) = graft(text).notes
+    assert "Jenkinsfile:28:18: 'junit' in the pipeline's 'post' judges the build after delivery" in note
+    assert graft(DECLARATIVE).notes == ()
+
+
+def test_what_runs_behind_the_pipeline_block_is_refused() -> None:
+    with pytest.raises(EditRefused, match="runs after the pipeline block") as refused:
+        graft(DECLARATIVE + "node { sh 'make test' }\n")
+    assert refused.value.problem.place.line == DECLARATIVE.count("\n") + 1
+    assert graft(DECLARATIVE + "def helper() { echo 'x' }\n").files
+
+
+def test_the_call_by_hand_is_offered_for_a_pipeline_that_is_one_call() -> None:
+    text = "@Library('team') _\nbuildPlugin(forkCount: 2)\n"
+    with pytest.raises(EditRefused, match="comes whole from elsewhere") as refused:
+        graft(text, default_branch="main")
+    fix = refused.value.problem.fix
+    assert "+@Library(['pipegraft@1.2.0', 'team']) _" in fix
+    assert "+pipegraft(branch: 'main')" in fix
+
+
+def test_delivery_never_precedes_the_tests(tmp_path: Path) -> None:
+    text = (
+        "node('small') {\n  checkout scm\n  utils = load 'ci/utils.groovy'\n}\nutils.withReport(\n  work: {\n"
+        "    stage('Test') { node('big') { sh 'make test' } }\n  },\n  failed: { mail to: 'x' }\n)\n"
+    )
+    result = grafted(text)
+    assert result.startswith("@Library('pipegraft@1.2.0') _\n" + text)
+    assert graft(text).events[0].behind == ("Test",)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.name) for path in sorted(CORPUS.glob("*"))]
+    or [pytest.param(None, marks=pytest.mark.skip(reason="no corpus on this machine"))],
+)
+def test_nothing_but_cleanup_stands_behind_delivery_in_real_pipelines(path: Path) -> None:
+    """An independent look: not the outline's, but the text behind the last graft, bracket by bracket."""
+    text = path.read_bytes().decode()
+    if "buildPluginWithGradle(" in text:
+        return
+    result = grafted(text)
+    script = parse(result)
+    last = max(index for index in range(len(script.code)) if script.word(index) == "pipegraftIacBump")
+    around = sorted(first for first, end in script.partner.items() if first < last < end)
+    declarative = re.search(r"^\s*pipeline\s*\{", result, re.MULTILINE) is not None
+    for brace in [first for first in around if script.word(first) == "{"]:
+        inside = script.statements(script.inside(brace))
+        later = [one for one in inside if one.first > last]
+        for one in later:
+            word = script.word(one.first)
+            assert not re.match(r"stage\b|node\b|parallel\b|sh\b|bat\b", script.source(one)), (
+                path.name,
+                word,
+            )
+            if not declarative:
+                assert word in _HARMLESS, (path.name, script.source(one)[:80])
+    for one in script.statements(script.whole):
+        if one.first > last and not re.match(
+            r"(def|@|private|static|public|class)\b|\w+ \w+\(.*\{", script.source(one)
+        ):
+            assert script.word(one.first) in _HARMLESS, (path.name, script.source(one)[:80])
+
+
+_HARMLESS = {
+    "cleanWs",
+    "deleteDir",
+    "echo",
+    "mail",
+    "emailext",
+    "slackSend",
+    "stage",
+    "script",
+    "return",
+    "step",
+}

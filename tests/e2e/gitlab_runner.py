@@ -104,9 +104,14 @@ class Project:
             *(*set_them, "--ignore-predefined-vars", ",".join(variables)),
         )
 
-    def jobs(self) -> dict[str, Any] | None:
-        """Name → everything gitlab-ci-local knows of a job; None if it does not take the configuration."""
-        done = self.ci("--list-json", "--json-schema-validation=false")
+    def jobs(self, **predefined: str) -> dict[str, Any] | None:
+        """Name → everything gitlab-ci-local knows of a job; None if it does not take the configuration.
+
+        GitLab's own variables may be set, which say what started the pipeline.
+        """
+        set_them = [word for name, value in predefined.items() for word in ("--variable", f"{name}={value}")]
+        ignored = ["--ignore-predefined-vars", ",".join(predefined)] if predefined else []
+        done = self.ci("--list-json", "--json-schema-validation=false", *set_them, *ignored)
         if done.returncode:
             return None
         listed = done.stdout[re.search(r"^\[", done.stdout, re.MULTILINE).start() :]  # behind the warnings

@@ -12,9 +12,13 @@ import httpx2
 import pytest
 from gitlab_runner import Project, environment, need_runner
 
+from pipegraft import __version__
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.ci.gitlab import system as gitlab
+from pipegraft.ci.gitlab.configuration import Files, layers_of
 from pipegraft.ci.gitlab.inject import inject
+from pipegraft.ci.gitlab.pipeline import resolve
+from pipegraft.ci.gitlab.when import EVENTS, seed
 from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import EditRefused
 from pipegraft.core.hooks import STAGES
@@ -104,7 +108,10 @@ def test_a_schedule_brings_a_gray_release_to_its_end(world: World, templates: Ma
     elsewhere = re.compile(r"project: platform/pipegraft\n    ref: \S+\n    file: /ci_templates/gitlab/")
     text, replaced = elsewhere.subn("local: /ci/", shown)
     assert replaced == 2
-    files = {ROOT: text, "ci/gray-release.yml": templates["gray-release.yml"]}
+    release = ("image-build", "iac-bump", "sync-gate")
+    before = "".join(f"  - {{local: /ci/{name}.yml, inputs: {{app: shop}}}}\n" for name in release)
+    text = "variables: {TEAM: shop}\n" + text.replace("include:\n", f"include:\n{before}", 1)
+    files = {ROOT: text, **{f"ci/{name}": template for name, template in templates.items()}}
     project = Project.create(world.source, {name: content.encode() for name, content in files.items()})
     project.commit()
     with world.engine() as engine:
@@ -196,6 +203,56 @@ def test_the_jobs_of_real_pipelines_are_listed_as_before(
     assert sorted(added) == sorted(f"pipegraft:{one}" for one in STAGES_ADDED)
 
 
+# When each job runs, as gitlab-ci-local decides it and as we do
+
+_ASKED = {
+    "push": {},
+    "merge-request": {
+        "CI_PIPELINE_SOURCE": "merge_request_event",
+        "CI_MERGE_REQUEST_IID": "7",
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+        "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "topic",
+        "CI_MERGE_REQUEST_EVENT_TYPE": "detached",
+    },
+    "schedule": {"CI_PIPELINE_SOURCE": "schedule"},
+    "web": {"CI_PIPELINE_SOURCE": "web"},
+    "api": {"CI_PIPELINE_SOURCE": "api"},
+}
+"""The events that gitlab-ci-local can be told of by variables: those of a branch, and what `rules` ask."""
+
+
+@pytest.mark.parametrize("path", _corpus(), ids=lambda path: path.name[:60])
+def test_the_jobs_of_each_event_are_those_that_the_model_says(path: Path, tmp_path: Path) -> None:
+    project = Project.create(tmp_path, _project_of(path))
+    try:
+        project.stand_in_for_what_is_elsewhere(ROOT)
+    except EditRefused:
+        pytest.skip("not YAML")
+    project.commit()
+    pipeline = resolve(layers_of(ROOT, path.read_bytes().decode(), _files(tmp_path)))
+    compared = 0
+    for event in EVENTS:
+        if event.key not in _ASKED or (listed := project.jobs(**_ASKED[event.key])) is None:
+            continue
+        found = seed(pipeline, event, lambda pattern: bool(list(tmp_path.glob(pattern.lstrip("/")))))
+        for name, job in listed.items():
+            if name not in pipeline.jobs or not isinstance(pipeline.jobs[name].get("rules"), list):
+                continue
+            ours = found.has(name) if found.created is not False else None
+            if ours is not None:
+                assert ours == (job["when"] != "never"), (event.key, name)
+                compared += 1
+    if not compared:
+        pytest.skip("no job of it has rules")
+
+
+def _files(folder: Path) -> Files:
+    return Files(
+        lambda name: text.read_bytes().decode() if (text := folder / name).is_file() else None,
+        lambda pattern: [str(one.relative_to(folder)) for one in folder.rglob("*.y*ml")],
+    )
+
+
 # Nothing that a stranger can name is ever executed
 
 HOSTILE = "$(touch pwned-1) `touch pwned-2` ${IFS} ''' ]] ; touch pwned-3 # && touch pwned-4 | touch pwned-5"
@@ -204,6 +261,8 @@ HOSTILE_MESSAGE = "x\"; touch pwned-9; '\n$(touch pwned-10)\n`touch pwned-11` ''
 
 _RECORDER = """#!/usr/bin/env python3
 import json, os, sys
+if sys.argv[1] == "--version":
+    sys.exit(print("pipegraft VERSION"))
 record = {"words": sys.argv[1:], "variables": dict(os.environ)}
 with open(os.path.join(os.environ["RECORDS"], f"{sys.argv[2]}.json"), "w") as file:
     json.dump(record, file)
@@ -213,13 +272,13 @@ with open(os.path.join(os.environ["RECORDS"], f"{sys.argv[2]}.json"), "w") as fi
 def test_hostile_names_stay_names(tmp_path: Path, templates: Mapping[str, str]) -> None:
     program = tmp_path / "bin" / "pipegraft"
     program.parent.mkdir()
-    program.write_text(_RECORDER)
+    program.write_text(_RECORDER.replace("VERSION", __version__))
     program.chmod(0o755)
     records = tmp_path / "records"
     records.mkdir()
     inputs = {"components": HOSTILE, "tags": "$CI_COMMIT_REF_SLUG,$CI_COMMIT_REF_NAME"}
     plan = Plan("shop", (PlannedStage("image-build", inputs=inputs), *PLAN.stages[1:]))
-    text = "stages: [test]\ntest:\n  script: 'true'\n"
+    text = "variables: {TEAM: shop}\nstages: [test]\ntest:\n  script: 'true'\n"
     injection = inject(InjectionRequest(file=ROOT, text=text, plan=plan, templates=templates))
     project = Project.create(
         tmp_path / "project",

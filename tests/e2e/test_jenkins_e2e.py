@@ -15,6 +15,7 @@ import httpx2
 import pytest
 from harness import missing, need
 
+from pipegraft import __version__
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.ci.jenkins.injection import inject
 from pipegraft.ci.jenkins.system import make_library
@@ -33,6 +34,12 @@ LIBRARIES = Path(__file__).parents[2] / ".cache/jenkins-pipeline-unit"
 CORPUS = Path(os.environ.get("PIPEGRAFT_CORPUS", Path(__file__).parents[2] / "../shared/corpus")) / "jenkins"
 COMMIT = "4be1" * 10
 
+COMMITTED = "jenkins.branch.BranchEventCause"
+TIMER = "hudson.triggers.TimerTrigger$TimerTriggerCause"
+POLLED = "hudson.triggers.SCMTrigger$SCMTriggerCause"
+BY_HAND = "hudson.model.Cause$UserIdCause"
+BY_ANOTHER = "hudson.model.Cause$UpstreamCause"
+
 HOSTILE = [
     "$(touch {mark})",
     "`touch {mark}`",
@@ -49,6 +56,8 @@ HOSTILE = [
 
 STUB = """#!/usr/bin/env python3
 import json, os, sys
+if sys.argv[1] == "--version":
+    sys.exit(print("pipegraft VERSION"))
 with open(os.environ["RECORD"] if "RECORD" in os.environ else "record.jsonl", "a") as record:
     json.dump({"args": sys.argv[1:], "env": dict(os.environ)}, record)
     record.write("\\n")
@@ -155,12 +164,24 @@ class Build:
         self.library = library
         self.bin = folder / "bin"
         self.bin.mkdir()
-        (self.bin / "pipegraft").write_text(STUB)
+        (self.bin / "pipegraft").write_text(STUB.replace("VERSION", __version__))
         (self.bin / "pipegraft").chmod(0o755)
 
-    def run(self, jenkinsfile: str, *, cps: bool = True, **env: str) -> dict[str, Any]:
+    def run(
+        self,
+        jenkinsfile: str,
+        *,
+        cps: bool = True,
+        result: str = "SUCCESS",
+        causes: Sequence[str] = (COMMITTED,),
+        upstream: Sequence[str] = (),
+        branches: Sequence[str] | None = None,
+        multibranch: bool = True,
+        **env: str,
+    ) -> dict[str, Any]:
         (self.folder / "Jenkinsfile").write_text(jenkinsfile)
-        variables = {"JOB_NAME": "shop/main", "BUILD_NUMBER": "7", "GIT_COMMIT": COMMIT, **env}
+        main = {"BRANCH_NAME": "main", "BRANCH_IS_PRIMARY": "true"} if multibranch else {}
+        variables = {"JOB_NAME": "shop/main", "BUILD_NUMBER": "7", "GIT_COMMIT": COMMIT, **main, **env}
         answer: dict[str, Any] = groovy(
             "run.groovy",
             {
@@ -168,7 +189,11 @@ class Build:
                 "library": str(self.library),
                 "steps": str(self.library),
                 "folder": str(self.folder),
-                "env": variables,
+                "env": {name: value for name, value in variables.items() if value},
+                "result": result,
+                "causes": list(causes),
+                "upstream": list(upstream),
+                "branches": None if branches is None else list(branches),
                 "path": f"{self.bin}:{os.environ['PATH']}",
             },
             self.folder.parent,
@@ -308,20 +333,162 @@ def test_agent_image_folder_and_credentials(build: Build) -> None:
     assert recorded == [("node", ""), ("node", "big"), ("image", "x/y:1")]
 
 
+PLAIN = {"multibranch": False}
+KINDS: dict[str, tuple[dict[str, Any], bool | str]] = {
+    # result of the build so far
+    "good": ({}, True),
+    "no result yet": ({"result": ""}, True),
+    "unstable": ({"result": "UNSTABLE"}, False),
+    "failed and caught": ({"result": "FAILURE"}, False),
+    "aborted": ({"result": "ABORTED"}, False),
+    "not built": ({"result": "NOT_BUILT"}, False),
+    # what started it
+    "by hand": ({"causes": [BY_HAND]}, True),
+    "polled": ({"causes": [POLLED]}, True),
+    "timer": ({"causes": [TIMER]}, False),
+    "parameterized timer": (
+        {"causes": ["org.jenkinsci.plugins.parameterizedscheduler.ParameterizedTimerTriggerCause"]},
+        False,
+    ),
+    "timer and commit": ({"causes": [TIMER, POLLED]}, True),
+    "timer, asked for": ({"causes": [TIMER], "call": "timers: true"}, True),
+    "another job": ({"causes": [BY_ANOTHER], "upstream": [COMMITTED]}, True),
+    "another job's timer": ({"causes": [BY_ANOTHER], "upstream": [TIMER]}, False),
+    "no cause": ({"causes": []}, True),
+    # branches of multibranch jobs
+    "feature branch": ({"BRANCH_NAME": "feature/x", "BRANCH_IS_PRIMARY": ""}, False),
+    "primary trunk": ({"BRANCH_NAME": "trunk"}, True),
+    "main beside primary develop": ({"BRANCH_NAME": "main", "BRANCH_IS_PRIMARY": ""}, False),
+    "master beside primary develop": ({"BRANCH_NAME": "master", "BRANCH_IS_PRIMARY": ""}, False),
+    "named main": ({"BRANCH_IS_PRIMARY": "", "call": "branch: 'main'"}, True),
+    "named release, built main": ({"call": "branch: 'release'"}, False),
+    "named release": ({"BRANCH_NAME": "release", "BRANCH_IS_PRIMARY": "", "call": "branch: 'release'"}, True),
+    "tag": ({"BRANCH_NAME": "v1", "TAG_NAME": "v1", "BRANCH_IS_PRIMARY": ""}, False),
+    "tag called as the branch": ({"BRANCH_NAME": "main", "TAG_NAME": "main"}, False),
+    "unstable primary by hand": ({"result": "UNSTABLE", "causes": [BY_HAND]}, False),
+    # changes that are not merged
+    "pull request": ({"BRANCH_NAME": "PR-1", "BRANCH_IS_PRIMARY": "", "CHANGE_ID": "1"}, False),
+    "pull request on main": ({"CHANGE_ID": "1", "CHANGE_TARGET": "main"}, False),
+    "GitHub builder": ({**PLAIN, "branches": ["*/main"], "ghprbPullId": "7"}, False),
+    "GitLab merge request": ({**PLAIN, "branches": ["*/main"], "gitlabMergeRequestIid": "7"}, False),
+    "GitLab note": ({**PLAIN, "branches": ["*/main"], "gitlabActionType": "NOTE"}, False),
+    "GitLab tag": ({**PLAIN, "branches": ["*/main"], "gitlabActionType": "TAG_PUSH"}, False),
+    "Gerrit patch set": ({**PLAIN, "branches": ["*/main"], "GERRIT_EVENT_TYPE": "patchset-created"}, False),
+    "Gerrit comment": ({**PLAIN, "branches": ["*/main"], "GERRIT_EVENT_TYPE": "comment-added"}, False),
+    "Bitbucket": ({**PLAIN, "branches": ["*/main"], "BITBUCKET_PULL_REQUEST_ID": "7"}, False),
+    "Bitbucket builder": ({**PLAIN, "branches": ["*/main"], "pullRequestId": "7"}, False),
+    "Phabricator": ({**PLAIN, "branches": ["*/main"], "DIFF_ID": "7"}, False),
+    # plain jobs
+    "plain": ({**PLAIN, "branches": ["*/main"]}, True),
+    "plain, full name": ({**PLAIN, "branches": ["refs/heads/main"], "GIT_BRANCH": "origin/main"}, True),
+    "plain, GitLab push": (
+        {**PLAIN, "branches": ["*/main"], "gitlabActionType": "PUSH", "gitlabBranch": "main"},
+        True,
+    ),
+    "plain, Gerrit merged": (
+        {**PLAIN, "GERRIT_EVENT_TYPE": "change-merged", "GERRIT_BRANCH": "main", "call": "branch: 'main'"},
+        True,
+    ),
+    "plain, Gerrit merged elsewhere": (
+        {
+            **PLAIN,
+            "GERRIT_EVENT_TYPE": "ref-updated",
+            "GERRIT_REFNAME": "refs/heads/x",
+            "call": "branch: 'main'",
+        },
+        False,
+    ),
+    "plain, named": ({**PLAIN, "branches": ["*/main"], "call": "branch: 'main'"}, True),
+    "plain, named another": ({**PLAIN, "branches": ["*/main"], "call": "branch: 'release'"}, False),
+    "plain, any branch": ({**PLAIN, "branches": ["**"], "GIT_BRANCH": "origin/x"}, "may build any branch"),
+    "plain, parameter": (
+        {**PLAIN, "branches": ["${BRANCH}"], "GIT_BRANCH": "origin/x"},
+        "may build any branch",
+    ),
+    "plain, several": ({**PLAIN, "branches": ["*/main", "*/x"]}, "may build any branch"),
+    "plain, parameter, named": (
+        {**PLAIN, "branches": ["${BRANCH}"], "GIT_BRANCH": "origin/main", "call": "branch: 'main'"},
+        True,
+    ),
+    "plain, parameter, another": (
+        {**PLAIN, "branches": ["${BRANCH}"], "GIT_BRANCH": "origin/feature/x", "call": "branch: 'main'"},
+        False,
+    ),
+    "plain, no SCM": (PLAIN, "may build any branch"),
+    "plain, no SCM, named": ({**PLAIN, "call": "branch: 'main'"}, "nothing says which branch"),
+    "plain, timer": ({**PLAIN, "branches": ["*/main"], "causes": [TIMER]}, False),
+    "plain, unstable": ({**PLAIN, "branches": ["*/main"], "result": "UNSTABLE"}, False),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_good_builds_of_the_delivered_branch_deliver(build: Build, kind: str) -> None:
+    told, expected = KINDS[kind]
+    told = {"WORKSPACE": "w", **told}
+    call = told.pop("call", "")
+    text = f"@Library('pipegraft@1.2.0') _\nnode {{ pipegraftImageBuild({call}) }}\n"
+    answer = build.run(text, **told)
+    said = "\n".join(str(one["args"]) for one in answer["calls"] if one["name"] == "echo")
+    if isinstance(expected, str):
+        assert expected in answer["error"]
+    else:
+        assert answer["error"] == ""
+    assert bool(build.commands) is (expected is True), said
+    if expected is False:
+        assert "image-build does not run: " in said
+
+
+def test_one_environment_alone(build: Build) -> None:
+    text = "@Library('pipegraft@1.2.0') _\nnode { pipegraft(environment: 'production') }\n"
+    answer = build.run(text)
+    assert answer["error"] == ""
+    assert [one["args"] for one in build.commands] == [
+        ["plan"],
+        ["run", "image-build"],
+        ["run", "notify", "--env", "production"],
+    ]
+
+
 @pytest.mark.parametrize(
-    ("env", "runs"),
+    ("arguments", "error"),
     [
-        ({}, True),
-        ({"BRANCH_NAME": "main"}, True),
-        ({"BRANCH_NAME": "trunk", "BRANCH_IS_PRIMARY": "true"}, True),
-        ({"BRANCH_NAME": "feature/x"}, False),
-        ({"BRANCH_NAME": "PR-1", "CHANGE_ID": "1"}, False),
+        ("environment: 'staging'", "delivery.yaml has no environment called staging"),
+        (
+            "environment: 'staging', stages: ['notify:production']",
+            "notify:production is not of the environment",
+        ),
     ],
 )
-def test_only_the_delivered_branch_delivers(build: Build, env: dict[str, str], runs: bool) -> None:
-    answer = build.run(graft(DECLARATIVE, PLANNED[:1]), WORKSPACE="w", **env)
+def test_another_environment_is_never_delivered(build: Build, arguments: str, error: str) -> None:
+    answer = build.run(f"@Library('pipegraft@1.2.0') _\nnode {{ pipegraft({arguments}) }}\n")
+    assert error in answer["error"]
+    assert [one["args"] for one in build.commands if one["args"][0] == "run"] == []
+
+
+def test_inputs_that_are_nothing_or_computed(build: Build) -> None:
+    inputs = "['message': null, \"${'dry'}-run\": true, 'channels': ['a', null, \"${'b'}\"]]"
+    call = f"pipegraftNotify(environment: 'production', inputs: {inputs})"
+    text = f"@Library('pipegraft@1.2.0') _\nnode {{ {call} }}\n"
+    answer = build.run(text)
     assert answer["error"] == ""
-    assert bool(build.commands) is runs
+    told = build.commands[0]["env"]
+    assert "PIPEGRAFT_INPUT_NOTIFY_MESSAGE" not in told
+    assert told["PIPEGRAFT_INPUT_NOTIFY_DRY_RUN"] == "true"
+    assert told["PIPEGRAFT_INPUT_NOTIFY_CHANNELS"] == "a,b"
+
+
+@pytest.mark.parametrize(
+    ("packages", "version", "error"),
+    [("", "9.9.9", "exit code 2"), ("pipegraft", "", "exit code 2"), ("", "", "exit code 2")],
+    ids=["another series", "a name without an index", "nothing"],
+)
+def test_no_strangers_package(build: Build, packages: str, version: str, error: str) -> None:
+    program = build.bin / "pipegraft"
+    program.write_text(STUB.replace("VERSION", version)) if version else program.unlink()
+    call = f"pipegraftImageBuild(packages: '{packages}')"
+    answer = build.run(f"@Library('pipegraft@1.2.0') _\nnode {{ {call} }}\n", PATH_ALONE="yes")
+    assert error in answer["error"]
+    assert build.commands == []
 
 
 @pytest.mark.parametrize(

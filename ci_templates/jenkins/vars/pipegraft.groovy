@@ -2,7 +2,7 @@
 //
 // Generated from the definitions of the stages by `pipegraft templates`. Documentation: docs/jenkins.md
 //
-// Needs on the agent: pipegraft, or Python 3.11 with pip; git; and what each stage's step says.
+// Needs on the agent: pipegraft, or Python 3.11 with pip and `packages`; git; and what each stage's step says.
 // Needs in Jenkins: the plugins Pipeline, Git, Lockable Resources and Pipeline: Milestone Step;
 // Docker Pipeline where `image` is given, Credentials Binding where `credentials` are.
 //
@@ -12,9 +12,12 @@ import io.pipegraft.Stages
 
 /** Runs the stages of the plan one after another; see pipegraft.txt. */
 def call(Map args = [:]) {
-    List ids = args.stages ?: planned(args)
+    if (!delivers('the delivery', args)) {
+        return
+    }
+    List ids = ofEnvironment(args, args.stages ?: planned(args))
     Map inputs = args.inputs ?: [:]
-    Map common = args - args.subMap(['stages', 'inputs'])
+    Map common = args - args.subMap(['stages', 'inputs', 'environment'])
     for (int i = 0; i < ids.size(); i++) {
         String id = ids[i]
         List parts = id.tokenize(':')
@@ -30,8 +33,7 @@ def call(Map args = [:]) {
 def runStage(String name, Map args = [:]) {
     Map definition = Stages.ALL[name]
     check(name, definition, args)
-    if (!delivers(args)) {
-        echo('pipegraft: ' + name + ' runs on the branch that is delivered, not on this one')
+    if (!delivers(name, args)) {
         return
     }
     if (!definition.deploys || args.lock == false) {
@@ -45,6 +47,30 @@ def runStage(String name, Map args = [:]) {
     }
 }
 
+/** Of some planned stages those of the environment asked for, and the application's own. */
+private List ofEnvironment(Map args, List ids) {
+    if (!args.environment) {
+        return ids
+    }
+    List kept = []
+    boolean found = false
+    for (int i = 0; i < ids.size(); i++) {
+        List parts = ids[i].tokenize(':')
+        boolean fits = parts.size() > 1 && parts[1] == args.environment
+        if (parts.size() > 1 && !fits && args.stages) {
+            error('pipegraft: ' + ids[i] + ' is not of the environment ' + args.environment)
+        }
+        found = found || fits
+        if (fits || parts.size() == 1) {
+            kept << ids[i]
+        }
+    }
+    if (!found && !args.stages) {
+        error('pipegraft: delivery.yaml has no environment called ' + args.environment)
+    }
+    return kept
+}
+
 private void check(String name, Map definition, Map args) {
     if (definition == null) {
         error('pipegraft: there is no stage called ' + name + '; there are: ' + Stages.ALL.keySet().join(', '))
@@ -53,22 +79,124 @@ private void check(String name, Map definition, Map args) {
     if (unknown) {
         error('pipegraft: ' + name + ' has no argument ' + unknown[0] + '; there are: ' + Stages.ARGUMENTS.join(', '))
     }
-    Map inputs = args.inputs ?: [:]
-    unknown = (inputs.keySet() - definition.inputs.keySet()).toList()
-    if (unknown) {
-        error('pipegraft: ' + name + ' has no input ' + unknown[0] + '; there are: ' + definition.inputs.keySet().join(', '))
+    List names = (args.inputs ?: [:]).keySet().toList()
+    for (int i = 0; i < names.size(); i++) {
+        if (!definition.inputs.containsKey(String.valueOf(names[i]))) {
+            error('pipegraft: ' + name + ' has no input ' + names[i] + '; there are: ' + definition.inputs.keySet().join(', '))
+        }
     }
 }
 
-/** Whether this build delivers: a change request does not, nor does any branch but the one delivered. */
-private boolean delivers(Map args) {
-    if (env.CHANGE_ID) {
-        return false
+/** Whether this build delivers; where it does not, the log says why. */
+private boolean delivers(String what, Map args) {
+    String reason = held(args)
+    if (reason) {
+        echo('pipegraft: ' + what + ' does not run: ' + reason)
     }
-    if (args.branch) {
-        return env.BRANCH_NAME == args.branch
+    return !reason
+}
+
+/** Why this build must not deliver, empty if it may: only a good build of the delivered branch does. */
+private String held(Map args) {
+    String result = currentBuild.currentResult
+    if (result && result != 'SUCCESS') {
+        return 'the build is ' + result + ' so far'
     }
-    return !env.BRANCH_NAME || env.BRANCH_IS_PRIMARY == 'true' || env.BRANCH_NAME in ['main', 'master']
+    String request = changeRequest()
+    if (request) {
+        return 'the build is of a change that is not merged, says ' + request
+    }
+    if (env.TAG_NAME) {
+        return 'the build is of a tag'
+    }
+    if (!args.timers && timed()) {
+        return 'a timer started the build; timers: true lets it deliver'
+    }
+    return otherBranch(args)
+}
+
+/** The variable by which Jenkins or a plugin says that a change is built before it is merged, empty if none does. */
+private String changeRequest() {
+    for (int i = 0; i < Stages.CHANGES.size(); i++) {
+        if (env[Stages.CHANGES[i]]) {
+            return Stages.CHANGES[i]
+        }
+    }
+    if (env.gitlabActionType && env.gitlabActionType != 'PUSH') {
+        return 'gitlabActionType'
+    }
+    if (env.GERRIT_EVENT_TYPE && !(env.GERRIT_EVENT_TYPE in ['change-merged', 'ref-updated'])) {
+        return 'GERRIT_EVENT_TYPE'
+    }
+    return ''
+}
+
+/** Whether nothing but a timer started the build, or the one that started it. */
+private boolean timed() {
+    List builds = [currentBuild] + (currentBuild.upstreamBuilds ?: [])
+    for (int i = 0; i < builds.size(); i++) {
+        List causes = builds[i].getBuildCauses()
+        int timers = 0
+        for (int j = 0; j < causes.size(); j++) {
+            timers += causes[j]._class in Stages.TIMERS ? 1 : 0
+        }
+        if (timers > 0 && timers == causes.size()) {
+            return true
+        }
+    }
+    return false
+}
+
+/** Why the branch of this build is not the delivered one, empty if it is. */
+private String otherBranch(Map args) {
+    String branch = env.BRANCH_NAME ?: checkedOut()
+    if (env.BRANCH_NAME && !args.branch) {
+        return env.BRANCH_IS_PRIMARY == 'true' ? '' : branch + ' is not the primary branch; branch: \'NAME\' delivers another'
+    }
+    String wanted = args.branch ?: declared()
+    if (!wanted) {
+        error('pipegraft: this job may build any branch: name the one to deliver with branch: \'NAME\'')
+    }
+    if (!branch) {
+        error('pipegraft: nothing says which branch this build is of, and only ' + wanted + ' is delivered: '
+            + 'let the job check out its branch before delivery, or build it by a multibranch job')
+    }
+    return branch == wanted ? '' : 'the build is of ' + branch + ', and ' + wanted + ' is delivered'
+}
+
+/** The branch that a plain job has built, as the Git plugin, the trigger or the workspace tells it; null if none does. */
+private String checkedOut() {
+    String told = env.GIT_LOCAL_BRANCH ?: shortName(env.GIT_BRANCH) ?: declared()
+    told = told ?: shortName(env.GERRIT_BRANCH ?: env.GERRIT_REFNAME ?: env.gitlabBranch)
+    if (told || !env.WORKSPACE) {
+        return told
+    }
+    return sh(label: 'branch', returnStdout: true, script: '''
+        git symbolic-ref -q --short HEAD 2>/dev/null || true
+    ''').trim() ?: null
+}
+
+/** The one branch that a plain job is configured to build; null if it builds several, or nothing tells. */
+private String declared() {
+    try {
+        List branches = scm.branches
+        return branches && branches.size() == 1 ? shortName(branches[0].name) : null
+    } catch (Exception none) { // no SCM, or one that has no branches
+        return null
+    }
+}
+
+/** A branch's name without what Git and Jenkins write before it; null for a pattern, a parameter or a commit. */
+private String shortName(String written) {
+    if (!written) {
+        return null
+    }
+    String name = written
+    List leads = ['refs/heads/', 'refs/remotes/', '*/', 'origin/']
+    for (int i = 0; i < leads.size(); i++) {
+        name = name.startsWith(leads[i]) ? name.substring(leads[i].length()) : name
+    }
+    return name.contains('*') || name.contains('$') || name.startsWith(':') || name in ['HEAD', 'detached'] ? null : name
 }
 
 private void work(String name, Map definition, Map args) {
@@ -134,16 +262,37 @@ private List variables(String name, Map definition, Map args) {
     List found = [
         'PIPEGRAFT_STAGE=' + name,
         'PIPEGRAFT_ENVIRONMENT=' + (args.environment ?: ''),
-        'PIPEGRAFT_PACKAGES=' + (args.packages ?: Stages.PACKAGES),
+        'PIPEGRAFT_PACKAGES=' + (args.packages ?: ''),
     ]
     Map inputs = args.inputs ?: [:]
     List names = inputs.keySet().toList()
     for (int i = 0; i < names.size(); i++) {
-        def value = inputs[names[i]]
-        String text = value instanceof List ? value.join(',') : String.valueOf(value)
-        found << definition.inputs[names[i]] + '=' + text
+        String text = written(inputs[names[i]])
+        if (text != null) {
+            found << definition.inputs[String.valueOf(names[i])] + '=' + text
+        }
     }
     return found
+}
+
+/** An input's value as text; null where the call gives none. */
+private String written(Object value) {
+    if (value == null) {
+        return null
+    }
+    if (value instanceof Map) {
+        error('pipegraft: expected text, a number, true, false or a list as an input, found a map')
+    }
+    if (!(value instanceof List)) {
+        return String.valueOf(value)
+    }
+    List items = []
+    for (int i = 0; i < value.size(); i++) {
+        if (value[i] != null) {
+            items << String.valueOf(value[i])
+        }
+    }
+    return items.join(',')
 }
 
 private void withSecrets(Map args, Closure body) {
@@ -163,7 +312,27 @@ private void runCommand(String name) {
             sleep(time: 30, unit: 'SECONDS')
         }
         status = sh(label: name, returnStatus: true, script: '''
-            command -v pipegraft >/dev/null || python3 -m pip install --quiet $PIPEGRAFT_PACKAGES
+            if ! command -v pipegraft >/dev/null; then
+              case " $PIPEGRAFT_PACKAGES" in
+                " ")
+                  echo "pipegraft is not installed here: name an image that has it, or what pip installs (the arguments image and packages)" >&2
+                  exit 2 ;;
+                *://* | *" -"* | *" /"* | *" ./"*) ;;
+                *)
+                  if [ -z "$PIP_INDEX_URL" ]; then
+                    echo "'$PIPEGRAFT_PACKAGES' names no index, wheel or list of requirements to come from (the arguments image and packages)" >&2
+                    exit 2
+                  fi ;;
+              esac
+              PIPEGRAFT_INSTALLED="$(mktemp -d)"
+              trap 'rm -rf "$PIPEGRAFT_INSTALLED"' EXIT
+              python3 -I -m pip install -q --target "$PIPEGRAFT_INSTALLED" $PIPEGRAFT_PACKAGES || exit 3
+              export PYTHONPATH="$PIPEGRAFT_INSTALLED" PATH="$PIPEGRAFT_INSTALLED/bin:$PATH"
+            fi
+            case "$(pipegraft --version)" in
+              *" 0.1."*) ;;
+              *) echo "made for pipegraft 0.1, found: $(pipegraft --version)" >&2; exit 2 ;;
+            esac
             GIT_COMMIT="$(git rev-parse HEAD 2>/dev/null || printf '%s' "$GIT_COMMIT")"
             export GIT_COMMIT
             pipegraft run "$PIPEGRAFT_STAGE" ${PIPEGRAFT_ENVIRONMENT:+--env "$PIPEGRAFT_ENVIRONMENT"}
@@ -177,9 +346,29 @@ private void runCommand(String name) {
 private List planned(Map args) {
     String printed = ''
     inWorkspace(args) {
-        withEnv(['PIPEGRAFT_PACKAGES=' + (args.packages ?: Stages.PACKAGES)]) {
+        withEnv(['PIPEGRAFT_PACKAGES=' + (args.packages ?: '')]) {
             printed = sh(label: 'plan', returnStdout: true, script: '''
-                command -v pipegraft >/dev/null || python3 -m pip install --quiet $PIPEGRAFT_PACKAGES >&2
+                if ! command -v pipegraft >/dev/null; then
+                  case " $PIPEGRAFT_PACKAGES" in
+                    " ")
+                      echo "pipegraft is not installed here: name an image that has it, or what pip installs (the arguments image and packages)" >&2
+                      exit 2 ;;
+                    *://* | *" -"* | *" /"* | *" ./"*) ;;
+                    *)
+                      if [ -z "$PIP_INDEX_URL" ]; then
+                        echo "'$PIPEGRAFT_PACKAGES' names no index, wheel or list of requirements to come from (the arguments image and packages)" >&2
+                        exit 2
+                      fi ;;
+                  esac
+                  PIPEGRAFT_INSTALLED="$(mktemp -d)"
+                  trap 'rm -rf "$PIPEGRAFT_INSTALLED"' EXIT
+                  python3 -I -m pip install -q --target "$PIPEGRAFT_INSTALLED" $PIPEGRAFT_PACKAGES || exit 3
+                  export PYTHONPATH="$PIPEGRAFT_INSTALLED" PATH="$PIPEGRAFT_INSTALLED/bin:$PATH"
+                fi
+                case "$(pipegraft --version)" in
+                  *" 0.1."*) ;;
+                  *) echo "made for pipegraft 0.1, found: $(pipegraft --version)" >&2; exit 2 ;;
+                esac
                 pipegraft plan
             ''')
         }

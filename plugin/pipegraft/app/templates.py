@@ -13,7 +13,7 @@ from pipegraft.core.errors import Place, UsageError
 from pipegraft.core.planning import every_stage
 from pipegraft.core.plugins import Plugins
 
-__all__ = ["Generated", "generate"]
+__all__ = ["Generated", "components", "generate"]
 
 _TEMPLATES = "ci_templates"
 _PAGES = "docs/stages"
@@ -69,6 +69,29 @@ def generate(root: Path, plugins: Plugins) -> Generated:
         for path in (root / folder).glob("*")
         if path.is_file()
     }
+    changes: dict[str, str | None] = {
+        name: text for name, text in wanted.items() if _read(root / name) != text.encode()
+    }
+    return Generated(
+        root, {**changes, **dict.fromkeys(sorted(there - wanted.keys()))}, len(wanted) - len(changes)
+    )
+
+
+def components(root: Path, plugins: Plugins) -> Generated:
+    """Compare a folder with the project of components that the stage definitions make.
+
+    Arguments:
+        root: the project's folder; files of other names in it are left alone.
+        plugins: stages and CI systems.
+    """
+    stages = every_stage(plugins)
+    wanted = {
+        name: text
+        for system in plugins.all(CI_SYSTEMS).values()
+        if system.components
+        for name, text in system.components(stages).items()
+    }
+    there = {path.relative_to(root).as_posix() for path in root.glob("templates/*/template.yml")}
     changes: dict[str, str | None] = {
         name: text for name, text in wanted.items() if _read(root / name) != text.encode()
     }

@@ -43,6 +43,7 @@ class CiSystem:
         pinned: pure; the version of the templates that a configuration takes, ``copies`` for one that holds
             them itself, None for one without delivery: file, text and a reader of other files → version.
         example: how to use a stage without an injection.
+        components: pure; a project of the CI system's own reusable parts, from the stage definitions.
         verify: asks the CI server about an injection that is not written yet: what was asked for, what came
             of it, the project's URL and the process's variables → what the server agreed with.
     """
@@ -55,6 +56,7 @@ class CiSystem:
     source: Callable[[Mapping[str, str]], Source | None]
     pinned: Callable[[str, str, Callable[[str], str | None]], str | None] = lambda _file, _text, _read: None
     example: Callable[[Stage], UsageExample] | None = None
+    components: Callable[[Sequence[Stage]], Mapping[str, str]] | None = None
     verify: Callable[[InjectionRequest, Injection, str, Mapping[str, str]], str] | None = None
 
 

@@ -76,7 +76,8 @@ class InjectionRequest:
         image: container image the jobs run in; if None, as before, else the templates' own.
         tags: tags of the runners that take the jobs; if None, as before, else those of the team's jobs.
         packages: what pip installs where the image has no pipegraft; if None, as before, else nothing.
-        branch: the branch that is delivered, as far as it is known: the repository's default branch.
+        branch: the branch that is to be delivered; if None, as before, else the default branch.
+        default_branch: the repository's default branch, empty if unknown.
         longest: the longest that the plan may take by its own limits, in seconds; 0 if unknown.
         templates: what `CiSystem.templates` made, for an injector that copies or reads them.
         read: answers the text of another file of the repository, or None.
@@ -94,7 +95,8 @@ class InjectionRequest:
     image: str | None = None
     tags: tuple[str, ...] | None = None
     packages: str | None = None
-    branch: str = ""
+    branch: str | None = None
+    default_branch: str = ""
     longest: float = 0.0
     templates: Mapping[str, str] = field(default_factory=dict)
     read: Callable[[str], str | None] = lambda _path: None

@@ -32,9 +32,10 @@ if ! command -v pipegraft >/dev/null; then
         exit 2
       fi ;;
   esac
-  PYTHONPATH="$(mktemp -d)"
-  python3 -I -m pip install -q --target "$PYTHONPATH" $PIPEGRAFT_PACKAGES || exit 3
-  export PYTHONPATH PATH="$PYTHONPATH/bin:$PATH"
+  PIPEGRAFT_INSTALLED="$(mktemp -d)"
+  trap 'rm -rf "$PIPEGRAFT_INSTALLED"' EXIT
+  python3 -I -m pip install -q --target "$PIPEGRAFT_INSTALLED" $PIPEGRAFT_PACKAGES || exit 3
+  export PYTHONPATH="$PIPEGRAFT_INSTALLED" PATH="$PIPEGRAFT_INSTALLED/bin:$PATH"
 fi
 case "$(pipegraft --version)" in
   *" {series}."*) ;;

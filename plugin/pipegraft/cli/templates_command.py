@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipegraft.app.templates import generate
+from pipegraft.app.templates import components, generate
 from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
 from pipegraft.core.errors import PluginError
 
@@ -15,16 +15,23 @@ __all__ = ["command"]
 
 @click.command("templates")
 @directory_option
+@click.option(
+    "--components",
+    "project",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write a project of GitLab CI/CD components into DIR instead.",
+)
 @click.option("--check", is_flag=True, help="Write nothing; exit code 1 if anything would change.")
 @json_option
-def command(*, directory: Path, check: bool, as_json: bool) -> int:
+def command(*, directory: Path, project: Path | None, check: bool, as_json: bool) -> int:
     """Write ci_templates/ and docs/stages/ from the stage definitions.
 
     Stages of installed plugins are included. A file there that no definition makes is deleted, unless a
     plugin does not work.
     """
     with working_plugins() as plugins:
-        generated = generate(directory, plugins)
+        generated = generate(directory, plugins) if project is None else components(project, plugins)
         broken = [one.name for one in plugins.loaded.values() if one.error]
     deleted = sorted(name for name, text in generated.changes.items() if text is None)
     if deleted and broken and not check:

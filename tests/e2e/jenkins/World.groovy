@@ -63,3 +63,14 @@ class Variables extends LinkedHashMap<String, Object> {
         return World.THE.env
     }
 }
+
+/** Jenkins' `currentBuild`, and builds that started it. */
+class Run implements Serializable {
+    String currentResult
+    List causes = []
+    List upstreamBuilds = []
+
+    List getBuildCauses() {
+        return causes.collect { [_class: it] }
+    }
+}

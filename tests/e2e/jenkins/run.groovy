@@ -35,7 +35,10 @@ load('pipegraft', request.library, false)
 load('steps', request.steps, true)
 test.binding.setVariable('world', world)
 test.binding.setVariable('env', world.env)
-test.binding.setVariable('scm', [:])
+List started = request.upstream ? [new Run(currentResult: 'SUCCESS', causes: request.upstream)] : []
+test.binding.setVariable('currentBuild',
+    new Run(currentResult: request.result ?: null, causes: request.causes ?: [], upstreamBuilds: started))
+test.binding.setVariable('scm', request.branches == null ? [:] : [branches: request.branches.collect { [name: it] }])
 ['any', 'none'].each { test.binding.setVariable(it, it) }
 def allow = { String name, List types, Closure work = null ->
     test.helper.registerAllowedMethod(name, types, work)

@@ -262,7 +262,9 @@ def _inputs(
 def _overlay(planned: PlannedStage, settings: Settings, wiring: Wiring) -> dict[str, Any]:
     overlay: dict[str, Any] = {"tags": list(wiring.tags)} if wiring.tags else {}
     further = [name for name in wiring.variables if name not in RUNNER_VARIABLES]
-    if further:
+    if settings.mode == "child":  # what the trigger passes on arrives as the pipeline's variables
+        overlay["inherit"] = {"variables": False}
+    elif further:
         overlay["inherit"] = {"variables": [*RUNNER_VARIABLES, *further]}
     if wiring.forced:
         overlay["variables"] = dict(wiring.forced)

@@ -13,6 +13,7 @@ import jinja2
 
 from pipegraft import __version__
 from pipegraft.ci.gitlab.adapters.lint import verify
+from pipegraft.ci.gitlab.components import component_project
 from pipegraft.ci.gitlab.eject import eject
 from pipegraft.ci.gitlab.include_graft import MANIFEST
 from pipegraft.ci.gitlab.inject import inject
@@ -57,6 +58,7 @@ def pipegraft_ci_systems() -> Iterator[CiSystem]:
         source=read_source,
         pinned=_pinned,
         example=_example,
+        components=_components,
         verify=_verify,
     )
 
@@ -94,6 +96,10 @@ def read_source(variables: Mapping[str, str]) -> Source | None:
 def _pinned(_file: str, _text: str, read: Callable[[str], str | None]) -> str | None:
     settings = read_settings(read(MANIFEST))
     return None if settings is None else settings.source.ref or "copies"
+
+
+def _components(stages: Sequence[Stage]) -> Mapping[str, str]:
+    return component_project(stages, make_templates(stages), __version__)
 
 
 def _example(stage: Stage) -> UsageExample:

@@ -54,14 +54,23 @@ class Call:
         """Two calls with the same key do the same stage."""
         return self.step, self.arguments.get("environment", "")
 
-    def tuned_as(self, other: Call | None) -> Call:
-        """This call with the title and the further arguments that people gave the other one."""
-        if other is None:
-            return self
-        return Call(self.step, other.title, {**other.arguments, **self.arguments})
+    def tuned_as(self, other: Call | None, defaults: Mapping[str, str]) -> Call:
+        """This call with the title and the further arguments that people gave the other one.
+
+        Arguments:
+            other: the same call as it stands, None if it does not.
+            defaults: arguments for a call that has none of that name.
+        """
+        held = other.arguments if other else {}
+        title = other.title if other else self.title
+        return Call(self.step, title, {**held, **self.arguments} | _lacking(defaults, held, self.arguments))
 
     def __str__(self) -> str:
         return f"{self.step}({', '.join(f'{name}: {value}' for name, value in self.arguments.items())})"
+
+
+def _lacking(defaults: Mapping[str, str], *given: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in defaults.items() if not any(name in one for one in given)}
 
 
 def step_name(stage: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Sequence
 
 from pipegraft.ci.jenkins.grafts import (
     PREFIX,
@@ -10,6 +12,8 @@ from pipegraft.ci.jenkins.grafts import (
     Graft,
     find_grafts,
     is_step,
+    line_end,
+    literal,
     place,
     planned_calls,
     read_call,
@@ -18,8 +22,9 @@ from pipegraft.ci.jenkins.grafts import (
 )
 from pipegraft.ci.jenkins.library import drop_library, library_version, pin_library
 from pipegraft.ci.jenkins.outline import outline
-from pipegraft.ci.jenkins.stages import Outline, stage_behind
-from pipegraft.ci.model import Injection, InjectionRequest
+from pipegraft.ci.jenkins.stages import AFTER_FAILURE, ComesWhole, Outline, stage_behind
+from pipegraft.ci.jenkins.when import event_rows
+from pipegraft.ci.model import EventRow, Injection, InjectionRequest
 from pipegraft.core.errors import EditRefused, Place, UsageError
 from pipegraft.text.groovy import Script, Statement, parse
 
@@ -50,10 +55,14 @@ def inject(request: InjectionRequest) -> Injection:
         )
     team_text, slot = take_out(request.text, grafts)
     team = parse(team_text, request.file) if grafts else script
-    shape = outline(team)
+    try:
+        shape = outline(team)
+    except ComesWhole as elsewhere:
+        raise _offered(request, team, elsewhere) from None
     known = {graft.call.key: graft.call for graft in grafts}
     wanted = _wanted(request, shape, whole=_is_whole(request, grafts))
-    calls = [call.tuned_as(known.get(call.key)) for call in wanted if call.key not in own]
+    defaults = {"branch": literal(request.default_branch)} if request.default_branch else {}
+    calls = [call.tuned_as(known.get(call.key), defaults) for call in wanted if call.key not in own]
     notes = [f"line {line} calls {key[0]} itself: left as it is" for key, line in own.items()]
     if [graft.call for graft in grafts] == calls and request.after is None:
         text = request.text
@@ -70,7 +79,49 @@ def inject(request: InjectionRequest) -> Injection:
         files={} if text == request.text else {request.file: text},
         jobs_unchanged=tuple(stage.name for stage in shape.stages),
         jobs_added=tuple(call.title for call in calls),
-        notes=tuple(notes),
+        notes=(*notes, *shape.limits(request.longest)),
+        events=_events(calls, _before(text, request.file, shape, calls)),
+    )
+
+
+def _before(text: str, file: str, shape: Outline, calls: Sequence[Call]) -> list[str]:
+    """The team's stages that are written before delivery."""
+    script = parse(text, file)
+    grafts = find_grafts(script)
+    if not grafts or not calls:
+        return [stage.name for stage in shape.stages]
+    end = grafts[0].start
+    found = [stage for stage in outline(script).stages if script.code[stage.at].start < end]
+    return [stage.name for stage in found if stage.holder not in AFTER_FAILURE]
+
+
+def _events(calls: Sequence[Call], before: Sequence[str]) -> tuple[EventRow, ...]:
+    """When delivery runs, by the arguments of its first call."""
+    arguments = calls[0].arguments if calls else {}
+    branch = arguments.get("branch", "").strip("'\"")
+    return event_rows(branch, before, timers=arguments.get("timers") == "true")
+
+
+def _offered(request: InjectionRequest, script: Script, elsewhere: ComesWhole) -> EditRefused:
+    """The refusal of a pipeline that comes whole from elsewhere, with the edit that a person may make."""
+    branch = request.branch or request.default_branch
+    call = f"{PREFIX}({f'branch: {literal(branch)}' if branch else ''})"
+    end = script.end(elsewhere.call)
+    edited = parse(f"{request.text[:end]}{line_end(request.text)}{call}{request.text[end:]}", request.file)
+    lines = difflib.unified_diff(
+        request.text.splitlines(),
+        pin_library(edited, _version(request, None)).splitlines(),
+        request.file,
+        request.file,
+        lineterm="",
+    )
+    name = script.word(elsewhere.call.first)
+    return EditRefused(
+        elsewhere.problem.message,
+        place=elsewhere.problem.place,
+        fix=f"call pipegraft() in the library that defines {name}, or, if "
+        f"{name} comes back only when the build has ended, edit this by hand (or give delivery "
+        "a Jenkinsfile of its own that this one triggers):\n" + "\n".join(lines),
     )
 
 
@@ -136,7 +187,12 @@ def _is_whole(request: InjectionRequest, grafts: tuple[Graft, ...]) -> bool:
 
 
 def _wanted(request: InjectionRequest, shape: Outline, *, whole: bool) -> list[Call]:
-    runner = {"image": request.image or "", "agent": " && ".join(request.tags or ())}
+    runner = {
+        "image": request.image or "",
+        "agent": " && ".join(request.tags or ()),
+        "packages": request.packages or "",
+        "branch": request.branch or "",
+    }
     taken = {stage.name for stage in shape.stages}
     return [
         Call(call.step, f"{call.title} (delivery)" if call.title in taken else call.title, call.arguments)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pipegraft.ci.jenkins import scripted
-from pipegraft.ci.jenkins.scripted import is_definition
-from pipegraft.ci.jenkins.stages import Outline, TeamStage, block_of, title_of
-from pipegraft.core.errors import EditRefused
+from pipegraft.ci.jenkins.ending import is_cleanup
+from pipegraft.ci.jenkins.grammar import block_of, is_definition
+from pipegraft.ci.jenkins.stages import Outline, TeamStage, title_of
+from pipegraft.core.errors import EditRefused, Place
 from pipegraft.text.groovy import Script, Span, Statement
 
 __all__ = ["outline"]
@@ -20,7 +22,23 @@ def outline(script: Script) -> Outline:
         EditRefused: the file holds no pipeline, or none that stages can be added to.
     """
     pipeline = _pipeline_block(script)
+    if pipeline is not None:
+        _check_nothing_follows(script, pipeline)
     return scripted.outline(script) if pipeline is None else _declarative(script, pipeline)
+
+
+def _check_nothing_follows(script: Script, pipeline: Span) -> None:
+    """What runs behind the pipeline block would run after delivery."""
+    later = [one for one in script.statements(script.whole) if one.first > pipeline.last]
+    runs = next(
+        (one for one in later if not is_definition(script, one) and not is_cleanup(script, one)), None
+    )
+    if runs is not None and script.source(runs) != "return this":
+        raise EditRefused(
+            "this runs after the pipeline block, and so after delivery",
+            place=script.place(runs.first),
+            fix="make it a stage of the pipeline",
+        )
 
 
 def _pipeline_block(script: Script) -> Span | None:
@@ -70,7 +88,43 @@ def _declarative(script: Script, pipeline: Span) -> Outline:
             place=script.place(stages.first if stages else pipeline.first - 1),
             fix="write a first stage; delivery follows it",
         )
-    return Outline("declarative", tuple(_walk(script, inside, None, "")), direct[-1])
+    return Outline(
+        "declarative",
+        tuple(_walk(script, inside, None, "")),
+        direct[-1],
+        _deadline(script, pipeline),
+        _judged(script, pipeline),
+    )
+
+
+_UNITS = {"SECONDS": 1.0, "MINUTES": 60.0, "HOURS": 3600.0, "DAYS": 86400.0}
+_JUDGES = frozenset(
+    {"junit", "xunit", "recordIssues", "testNG", "cucumber", "nunit", "robot", "unstable", "error"}
+)
+
+
+def _deadline(script: Script, pipeline: Span) -> tuple[float, Place] | None:
+    """The timeout of the pipeline's `options`, where it is written as numbers."""
+    options = _section(script, pipeline, "options")
+    inside = block_of(script, options) if options else None
+    found = _section(script, inside, "timeout") if inside else None
+    if found is None:
+        return None
+    source = script.source(found)
+    time, unit = re.search(r"(?:time\s*:|\()\s*(\d+)", source), re.search(r"unit\s*:\s*['\"](\w+)", source)
+    seconds = _UNITS.get(unit[1] if unit else "MINUTES")
+    return (float(time[1]) * seconds, script.place(found.first)) if time and seconds else None
+
+
+def _judged(script: Script, pipeline: Span) -> tuple[str, Place] | None:
+    """The first step of the pipeline's `post` that may make a good build a bad one."""
+    post = _section(script, pipeline, "post")
+    for condition in script.statements(block_of(script, post) or Span(1, 0)) if post else ():
+        if script.word(condition.first) in ("always", "success", "changed", "fixed"):
+            for index in range(condition.first, condition.last + 1):
+                if script.word(index) in _JUDGES and script.code[index].kind == "word":
+                    return script.word(index), script.place(index)
+    return None
 
 
 def _section(script: Script, block: Span, *names: str) -> Statement | None:

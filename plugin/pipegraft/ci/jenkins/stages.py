@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pipegraft.core.errors import EditRefused
+from pipegraft.core.errors import EditRefused, Place
 from pipegraft.text.groovy import Script, Statement
 
-__all__ = ["AFTER_FAILURE", "Outline", "TeamStage", "block_of", "stage_behind", "title_of"]
+__all__ = ["AFTER_FAILURE", "ComesWhole", "Outline", "TeamStage", "stage_behind", "title_of"]
 
 AFTER_FAILURE = frozenset({"catch", "finally"})
 """What opens a block that runs when the build has failed."""
@@ -43,18 +43,47 @@ class Outline:
         syntax: which of the two Jenkins has.
         stages: all stages in the order they are written.
         end: the statement delivery follows unless told otherwise.
+        deadline: seconds that the pipeline's own `options` give the whole build, and where it says so.
+        judged: where `post` judges the build when delivery has run.
     """
 
     syntax: Literal["declarative", "scripted"]
     stages: Sequence[TeamStage]
     end: Statement
+    deadline: tuple[float, Place] | None = None
+    judged: tuple[str, Place] | None = None
+
+    def limits(self, longest: float) -> list[str]:
+        """What of the pipeline's own stands against a delivery, one sentence each.
+
+        Arguments:
+            longest: seconds that the plan may take by its own limits; 0 if unknown.
+        """
+        notes = []
+        if self.deadline and longest > self.deadline[0]:
+            notes.append(
+                f"{self.deadline[1]}: 'timeout' ends the build after {self.deadline[0] / 60:.0f} min, and "
+                f"by its own limits delivery may take {longest / 60:.0f}: set it on the stages that need it."
+            )
+        if self.judged:
+            notes.append(
+                f"{self.judged[1]}: '{self.judged[0]}' in the pipeline's 'post' judges the build after "
+                "delivery: move it into the 'post' of the stage whose results it reads, or a bad build is "
+                "delivered."
+            )
+        return notes
 
 
-def block_of(script: Script, statement: Statement) -> Statement | None:
-    """What the braces hold that a statement ends in, or None."""
-    if script.word(statement.last) != "}":
-        return None
-    return script.inside(script.partner[statement.last])
+class ComesWhole(EditRefused):
+    """The pipeline is one call of a library.
+
+    Arguments:
+        call: the statement that calls it.
+    """
+
+    def __init__(self, message: str, *, place: Place, fix: str, call: Statement) -> None:
+        super().__init__(message, place=place, fix=fix)
+        self.call = call
 
 
 def title_of(script: Script, at: int) -> str:

@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 
@@ -15,15 +15,15 @@ from pipegraft.ci.hooks import CiSystem
 from pipegraft.ci.jenkins.grafts import literal, step_name
 from pipegraft.ci.jenkins.injection import eject, inject
 from pipegraft.ci.jenkins.library import library_version
+from pipegraft.ci.jenkins.when import CHANGES, TIMERS
+from pipegraft.ci.model import Injection, InjectionRequest
+from pipegraft.ci.provision import provision
 from pipegraft.core.errors import PluginError
 from pipegraft.core.model import keys_of
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.release import Source
 from pipegraft.core.stage import Stage
 from pipegraft.text.groovy import parse
-
-if TYPE_CHECKING:  # a command imports only what it uses
-    from pipegraft.ci.model import Injection, InjectionRequest
 
 __all__ = ["make_library", "pipegraft_ci_systems", "read_source"]
 
@@ -35,10 +35,12 @@ _ARGUMENTS = {
     "agent": "label of the agent to run on; the workspace the pipeline has if absent, else any agent",
     "image": "container image to run in, through the Docker Pipeline plugin",
     "directory": "folder that holds delivery.yaml, relative to the workspace",
-    "packages": "what pip installs where the agent has no pipegraft",
+    "packages": "what pip installs where the agent has no pipegraft, and from where; nothing if absent",
     "credentials": "bindings of withCredentials, "
     "such as [string(credentialsId: 'iac', variable: 'PIPEGRAFT_IAC_TOKEN')]",
-    "branch": "the branch that is delivered; the primary one, else main or master, if absent",
+    "branch": "the branch that is delivered; if absent, the primary one of a multibranch job, or that which "
+    "a plain job is configured to build",
+    "timers": "true to deliver also where a timer alone started the build",
     "timeout": "minutes the stage may take, the wait for an agent included; 1440 if absent",
     "lock": "false to let builds deliver at the same time; git still lets the newest win",
 }
@@ -132,9 +134,11 @@ def make_library(stages: Sequence[Stage]) -> dict[str, str]:
     summaries = {step: stage.summary for step, stage in steps.items()}
     files = {
         "src/io/pipegraft/Stages.groovy": _render(
-            "stages.groovy", stages=table, arguments=list(_ARGUMENTS), packages=f"pipegraft=={__version__}"
+            "stages.groovy", stages=table, arguments=list(_ARGUMENTS), changes=CHANGES, timers=TIMERS
         ),
-        "vars/pipegraft.groovy": _render("pipegraft.groovy"),
+        "vars/pipegraft.groovy": _render(
+            "pipegraft.groovy", provision=provision(__version__, "the arguments image and packages")
+        ),
         "vars/pipegraft.txt": _render("pipegraft.txt", arguments=_ARGUMENTS, steps=summaries),
     }
     for step, stage in steps.items():

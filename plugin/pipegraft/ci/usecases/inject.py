@@ -19,7 +19,7 @@ from pipegraft.core.errors import UsageError
 from pipegraft.core.planning import every_stage, make_plan
 from pipegraft.core.plugins import Plugins
 
-__all__ = ["InjectOptions", "choose_source", "plan_injection"]
+__all__ = ["InjectOptions", "choose_source", "longest", "plan_injection"]
 
 
 _VERSION = f"v{__version__}"
@@ -119,7 +119,8 @@ def plan_injection(path: Path, plugins: Plugins, options: InjectOptions | None =
         image=wanted.image,
         tags=wanted.tags,
         packages=_checked(wanted.packages),
-        branch=wanted.branch or default_branch(ci.root),
+        branch=wanted.branch,
+        default_branch=default_branch(ci.root),
         longest=longest(project.delivery),
         templates=ci.system.templates(stages),
         read=ci.read,

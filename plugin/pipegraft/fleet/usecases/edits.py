@@ -12,7 +12,7 @@ from pipegraft.appspec.environment_file import images_of, read_environment
 from pipegraft.ci.hooks import CI_SYSTEMS, CiSystem
 from pipegraft.ci.model import Injection, InjectionRequest
 from pipegraft.ci.patterns import pattern_of
-from pipegraft.ci.usecases.inject import InjectOptions
+from pipegraft.ci.usecases.inject import InjectOptions, longest
 from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import DELIVERY_FILE
@@ -96,10 +96,11 @@ def injecting(plugins: Plugins, options: InjectOptions) -> Editor:
             raise UsageError(f"{reader.project.path} has no CI configuration", fix="add one first")
         system, file, text = found
         name = f"{reader.project.path}/{DELIVERY_FILE}"
+        parsed = parse_document(delivery, name, Delivery)
         request = InjectionRequest(
             file=file,
             text=text,
-            plan=make_plan(parse_document(delivery, name, Delivery), stages),
+            plan=make_plan(parsed, stages),
             source=options.source,
             ref=options.ref,
             version=f"v{__version__}",
@@ -107,6 +108,10 @@ def injecting(plugins: Plugins, options: InjectOptions) -> Editor:
             after=options.after,
             image=options.image,
             tags=options.tags,
+            packages=options.packages,
+            branch=options.branch,
+            default_branch=reader.project.branch,
+            longest=longest(parsed),
             templates=templates[system.name],
             read=reader.read,
             find=reader.find,

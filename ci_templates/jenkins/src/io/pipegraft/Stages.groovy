@@ -14,12 +14,28 @@ class Stages implements Serializable {
         'packages',
         'credentials',
         'branch',
+        'timers',
         'timeout',
         'lock',
     ]
 
-    /** What pip installs where the agent has no pipegraft. */
-    static final String PACKAGES = 'pipegraft==0.1.0'
+    /** Variables that are set where a change is built before it is merged. */
+    static final List CHANGES = [
+        'CHANGE_ID',
+        'ghprbPullId',
+        'gitlabMergeRequestIid',
+        'gitlabMergeRequestId',
+        'BITBUCKET_PULL_REQUEST_ID',
+        'pullRequestId',
+        'PULL_REQUEST_ID',
+        'DIFF_ID',
+    ]
+
+    /** Causes of builds that nobody and no commit started. */
+    static final List TIMERS = [
+        'hudson.triggers.TimerTrigger$TimerTriggerCause',
+        'org.jenkinsci.plugins.parameterizedscheduler.ParameterizedTimerTriggerCause',
+    ]
 
     /** Stage → whether it changes what runs, whether it reports tests, and its inputs with the variable that sets each. */
     static final Map ALL = [
