@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pipegraft.app.simulate import simulate_policy
 from pipegraft.cli import run
+from pipegraft.core.delivery import Gray
+from pipegraft.core.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 RELEASES = ROOT / "examples" / "releases"
@@ -146,10 +149,25 @@ def test_everything_wrong_is_named_with_its_place(
 def test_what_cannot_be_asked_for_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     for words in ([], [str(RELEASES / "healthy.json"), "--last", "3"]):
         assert run(["judge", *words]) == 2
-        assert "expected FILEs of recorded releases, or --last N" in capsys.readouterr().err
+        assert "expected FILEs of recorded releases, --last N" in capsys.readouterr().err
     assert run(["judge", "nowhere.json"]) == 2
     assert "nowhere.json: the file does not exist" in capsys.readouterr().err
     assert run(["judge", str(RELEASES / "healthy.json"), "--judge", "solomon"]) == 2
     assert "there is no judge called 'solomon'; there are: sequential, threshold, mann-whitney" in (
         capsys.readouterr().err
     )
+
+
+def test_a_simulation_needs_no_recorded_release(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["judge", "--simulate", "healthy.json"]) == 2
+    assert "or --simulate" in capsys.readouterr().err
+
+
+def test_a_policy_is_simulated_before_any_release() -> None:
+    gray = Gray.model_validate({"metrics": [{"source": "fake"}], "interval": "1m"})
+    line = next(iter(simulate_policy(gray, count=20, requests=20_000)))
+    assert (line.name, line.good) == ("20,000 requests", True)
+    assert line.tally.promoted >= 19
+    other = Gray.model_validate({"metrics": [{"source": "fake", "kind": "value"}]})
+    with pytest.raises(UsageError, match="a critical metric that counts requests"):
+        next(iter(simulate_policy(other, count=20)))

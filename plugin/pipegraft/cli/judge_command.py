@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +12,11 @@ from rich.console import Console
 
 from pipegraft.app.judge import environment_policy, judge_history, judge_releases
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+from pipegraft.core.delivery import Gray
 from pipegraft.core.delivery_file import open_project
+from pipegraft.core.errors import UsageError
 from pipegraft.gray.record import as_data
-from pipegraft.gray.views.judgements import comparison, judgement_lines
+from pipegraft.gray.views.judgements import comparison, judgement_lines, simulated
 
 if TYPE_CHECKING:
     from pipegraft.app.judge import Replay
@@ -31,6 +35,19 @@ __all__ = ["command"]
     metavar="N",
     help="Judge the last N gray releases of the environment that the IaC repository tells of.",
 )
+@click.option("--simulate", is_flag=True, help="Simulate whole releases, good and bad; needs numpy.")
+@click.option(
+    "--releases",
+    type=click.IntRange(min=10),
+    default=200,
+    show_default=True,
+    help="With --simulate: releases of each kind.",
+)
+@click.option(
+    "--requests",
+    type=click.FloatRange(min=1),
+    help="With --simulate: requests of both versions in an interval; several amounts if absent.",
+)
 @directory_option
 @json_option
 def command(
@@ -40,6 +57,9 @@ def command(
     compare: bool,
     environment: str | None,
     last: int | None,
+    simulate: bool,
+    releases: int,
+    requests: float | None,
     directory: Path,
     as_json: bool,
 ) -> int:
@@ -49,12 +69,22 @@ def command(
     --env names one. The format is in docs/judging.md. With --last the commits of the environment's own
     releases say what was observed, and delivery.yaml the policy: change it there and judge again.
 
+    With --simulate nothing recorded is needed: releases are made up by chance, of good versions in many
+    worlds and of bad ones with many faults, and decided as real ones would be, by the policy of --env or the
+    defaults. It tells what that policy lets through and takes back, and how soon.
+
     Exit code 0 when the judge would let every release go on; 1 when one fails, or is undecided at its
     end and its policy does not let it go on. With --compare, the policy's judge decides.
     """
-    if bool(files) == (last is not None):
-        raise click.UsageError("expected FILEs of recorded releases, or --last N for those of the history")
+    if [bool(files), last is not None, simulate].count(True) != 1:
+        raise click.UsageError(
+            "expected FILEs of recorded releases, --last N for those of the history, or --simulate"
+        )
     plugins = load_plugins()
+    if simulate:
+        gray = environment_policy(directory, environment, plugins) if environment else None
+        _simulate(gray, releases, requests, as_json=as_json)
+        return 0
     if last is not None:
         project = open_project(directory, plugins)
         replays = judge_history(project, environment, last, judge=name, compare=compare)
@@ -66,6 +96,22 @@ def command(
     else:
         _show(replays, compare=compare)
     return 0 if all(replay.goes_on for replay in replays if replay.decides) else 1
+
+
+def _simulate(gray: Gray | None, releases: int, requests: float | None, *, as_json: bool) -> None:
+    try:
+        simulation = import_module("pipegraft.app.simulate")
+    except ModuleNotFoundError as error:
+        if error.name != "numpy":
+            raise
+        raise UsageError(
+            "expected numpy for the simulation, found none", fix="pip install 'pipegraft[simulate]'"
+        ) from None
+    lines = list(simulation.simulate_policy(gray, count=releases, requests=requests))
+    if as_json:
+        print_json([asdict(line) for line in lines])
+    else:
+        Console(highlight=False).print(simulated(lines))
 
 
 def _show(replays: tuple[Replay, ...], *, compare: bool) -> None:

@@ -24,6 +24,7 @@ from pipegraft.gray.analysis import GrayWatch, together
 from pipegraft.gray.bake import watch_promoted
 from pipegraft.gray.branch import GrayBranch, GraySubject, Look
 from pipegraft.gray.history import Chapter, step_name
+from pipegraft.gray.judging.detectability import outlook
 from pipegraft.gray.machine import Do, Move, Standing, next_move, refused
 from pipegraft.gray.model.judgement import Judgement
 from pipegraft.gray.policy import judge_policy
@@ -204,6 +205,8 @@ class GrayDrive:
         if self._must_wait:
             kept = GrayWatched(commit=self._watched, observed=to_trailer(watch.step))
             self._context.update_environment(watched=kept)
+        if len(watch.step) == 1 and (shows := outlook(self._policy, watch.step)):
+            self._context.report("progress", f"{look.standing.weight}%: {shows}", self._environment)
         self._looks.append(look_data(watch.step[-1], self._judgement))
         self._context.report(
             "judgement",

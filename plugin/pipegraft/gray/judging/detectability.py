@@ -16,7 +16,7 @@ from typing import Final
 from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy
 from pipegraft.gray.model.observation import ArmCounts, Observation
 
-__all__ = ["FACTORS", "Traffic", "looks_to_find", "looks_to_pass", "patience", "traffic_of"]
+__all__ = ["FACTORS", "Traffic", "looks_to_find", "outlook", "patience", "traffic_of"]
 
 FACTORS: Final = (1.5, 2.0, 3.0, 5.0, 10.0)
 """Multiples of stable's rate that people are told about."""
@@ -29,10 +29,6 @@ _WEATHER: Final = 20.0
 
 _FEWEST: Final = 2.0
 """No single interval decides."""
-
-_PASS_LOOKS: Final = 8.0
-_PASS_BAD: Final = 28.0
-"""Intervals, and expected bad requests of gray, that it takes to rule out a doubling."""
 
 _TWICE: Final = 2.0
 _SHORTEST: Final = 10.0
@@ -67,11 +63,6 @@ def looks_to_find(factor: float, bad: float, policy: JudgePolicy) -> float:
     needed = _EVIDENCE + log(len(policy.metrics)) + log(0.01 / policy.alpha)
     weather = _WEATHER * policy.wander * (log(2.0) / log(factor)) ** 2
     return max(_FEWEST, weather + needed / evidence)
-
-
-def looks_to_pass(bad: float, policy: JudgePolicy) -> float:
-    """Intervals until half of the versions as good as stable pass at a margin of 1; infinite if never."""
-    return _PASS_LOOKS + _PASS_BAD / bad if bad > 0 else max(inf, policy.min_intervals)
 
 
 def traffic_of(metric: MetricPolicy, step: Sequence[Observation]) -> Traffic:
@@ -115,3 +106,28 @@ def patience(policy: JudgePolicy, step: Sequence[Observation]) -> int:
     if any(metric.kind == "value" and metric.critical for metric in policy.metrics):
         found = _LONGEST
     return ceil(found)
+
+
+def outlook(policy: JudgePolicy, step: Sequence[Observation]) -> str:
+    """What a step's traffic can show, for people: by the metric that shows least.
+
+    Arguments:
+        step: what was observed at the present weight, one interval or more.
+
+    Returns:
+        A clause; empty where no critical metric counts requests.
+    """
+    counting = [metric for metric in policy.metrics if metric.critical and metric.kind != "value"]
+    if not counting or not step:
+        return ""
+    least = min(traffic_of(metric, step).bad for metric in counting)
+    minutes = sum(one.seconds for one in step) / len(step) / 60.0
+    found = {factor: looks_to_find(factor, least, policy) for factor in FACTORS}
+    seen = [factor for factor, looks in found.items() if looks <= _LONGEST]
+    if not seen:
+        return f"at this traffic not even {FACTORS[-1]:g} times the bad requests would be found in time"
+    first = 2.0 if 2.0 in seen else seen[0]
+    unseen = [factor for factor in FACTORS if factor < seen[0]]
+    beyond = f", {unseen[-1]:g} times cannot be seen" if unseen else ""
+    takes = f"{found[first] * minutes:.2g} min"
+    return f"at this traffic {first:g} times the bad requests are found in {takes}{beyond}"

@@ -189,7 +189,7 @@ class ShareRun:
         self.bets = ShareBets(metric.tolerance, metric.margin, floor, wander, follows=follows)
         self.totals = Totals()
         tolerance = max(metric.tolerance, _OUTAGE - 1.0)
-        self._cold = ShareBets(tolerance, max(metric.margin, tolerance), max(floor, _OUTAGE_FLOOR), 0.0)
+        self._cold = ShareBets(tolerance, max(metric.margin, tolerance), max(floor, _OUTAGE_FLOOR), wander)
         self._step = Totals()
         self._cold_looks: Number = 0
         self._bad = BadRequests(metric)

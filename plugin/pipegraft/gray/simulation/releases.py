@@ -33,7 +33,6 @@ class Tally:
         promoted, taken_back, held: how many.
         looks: median number of intervals of those that were promoted, or taken back if most were.
         requests: median of the requests gray served until then.
-        harmed: median share of all requests until the end that met a fault they would not have met.
     """
 
     promoted: int

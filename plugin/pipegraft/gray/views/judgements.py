@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from rich import box
 from rich.table import Table
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pipegraft.gray.model.judgement import Answer, Evidence, Judgement
 
-__all__ = ["comparison", "judgement_lines"]
+__all__ = ["comparison", "judgement_lines", "simulated"]
 
 _STYLE: Final = {Answer.PASS: "green", Answer.FAIL: "bold red", Answer.INCONCLUSIVE: "yellow"}
 
@@ -55,6 +55,54 @@ def comparison(rows: Sequence[tuple[str, str, Judgement | str]]) -> Table:
             cost = (_duration(judgement.seconds), f"{judgement.gray_requests:,.0f}")
             table.add_row(shown, judge, _answer(judgement), *cost)
     return table
+
+
+class Simulated(Protocol):
+    """Many releases of one kind."""
+
+    @property
+    def name(self) -> str:
+        """The world, or the fault."""
+
+    @property
+    def good(self) -> bool:
+        """Whether the new version is as good as stable."""
+
+    @property
+    def tally(self) -> Ended:
+        """How they ended."""
+
+
+class Ended(Protocol):
+    """How many releases ended how."""
+
+    promoted: int
+    taken_back: int
+    held: int
+    looks: float
+    requests: float
+
+    def share(self, of: int) -> tuple[float, float, float]:
+        """A share with its 95% interval."""
+
+
+def simulated(lines: Sequence[Simulated]) -> Table:
+    """Simulated releases: good versions in their worlds, then bad ones by their faults."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("new version", "world or fault"):
+        table.add_column(heading)
+    for heading in ("promoted", "taken back", "held", "intervals", "gray requests"):
+        table.add_column(heading, justify="right")
+    for line in lines:
+        ended = line.tally
+        shares = [_with_interval(*ended.share(of)) for of in (ended.promoted, ended.taken_back, ended.held)]
+        cost = (f"{ended.looks:.0f}", f"{ended.requests:,.0f}")
+        table.add_row("good" if line.good else "bad", line.name, *shares, *cost)
+    return table
+
+
+def _with_interval(share: float, low: float, high: float) -> str:
+    return f"{share:.1%} ({low:.1%} to {high:.1%})"
 
 
 def _answer(said: Evidence | Judgement) -> Text:
