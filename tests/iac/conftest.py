@@ -34,6 +34,7 @@ def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Git]:
 
     git("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
     git("--git-dir", str(bare), "config", "http.receivepack", "true")
+    git("--git-dir", str(bare), "config", "receive.fsckObjects", "true")
     git("init", "--quiet", "--initial-branch=main")
     with serve(tmp_path) as server:
         git("remote", "add", "origin", f"{server.url}/iac.git")

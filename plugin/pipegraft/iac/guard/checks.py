@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pipegraft.appspec.environment_file import read_environment
@@ -50,10 +51,18 @@ class Files:
     Arguments:
         content: path → what the file holds, None if there is none.
         names: folder, with its final slash or empty → names of the files in it.
+        earlier: path → what the file held then and before, newest first; nothing if nobody knows.
     """
 
     content: Callable[[str], bytes | None]
     names: Callable[[str], Sequence[str]]
+    earlier: Callable[[str], Iterable[bytes]] = lambda _path: ()
+
+    def texts(self, path: str) -> Iterator[str]:
+        """As `earlier`, those that are UTF-8."""
+        for content in self.earlier(path):
+            with suppress(UnicodeDecodeError):
+                yield content.decode()
 
     def text(self, path: str) -> str | None:
         """A file's text, None if there is none or it is not UTF-8."""
@@ -142,7 +151,7 @@ def _check_ours(path: str, before: Files | None, text: str, rules: GuardRules) -
     if rules.pinned:
         yield from pinned_in_spec(path, text)
     if before and _ENVIRONMENT.fullmatch(path):
-        yield from gray_in_order(path, old, text, rules.gray_steps)
+        yield from gray_in_order(path, old, text, rules.gray_steps, before.texts(path))
 
 
 def _is_foreign(text: str, path: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from pipegraft.appspec.environment_file import images_of, read_environment
 from pipegraft.appspec.model.spec import AppEnvironment, GrayBlock
@@ -12,7 +13,9 @@ from pipegraft.text.yaml_positions import load_marked
 __all__ = ["gray_in_order"]
 
 
-def gray_in_order(path: str, before: str | None, after: str, steps: Sequence[int]) -> Iterator[Problem]:
+def gray_in_order(
+    path: str, before: str | None, after: str, steps: Sequence[int], earlier: Iterable[str] = ()
+) -> Iterator[Problem]:
     """What is wrong with the change of an environment's gray release.
 
     Arguments:
@@ -20,28 +23,72 @@ def gray_in_order(path: str, before: str | None, after: str, steps: Sequence[int
         before: its text before, None if there was none.
         after: its text now.
         steps: the weights a gray release may take, any rising ones if empty.
+        earlier: its texts at the commits before, newest first.
     """
     try:
-        now, was = read_environment(after, path), read_environment(before or "", path)
+        now = read_environment(after, path)
     except ConfigError:
         return  # told by the check of the spec
+    held = (one for text in chain([before or ""], earlier) if (one := _released(text, path)))
+    was = next(held, AppEnvironment())
     marked = load_marked(after, path)
-    if now.gray is None:
-        if was.gray and steps and was.gray.weight != steps[-1] and _promotes(was, was.gray, now):
-            yield Problem(
-                f"expected the weight {steps[-1]} before the promotion, it was {was.gray.weight}",
-                marked.place(("release",)),
-                f"follow the steps {', '.join(map(str, steps))}, or take it back",
-            )
+    if now.gray is not None:
+        message, fix = _wrong(was.gray, now.gray, steps)
+        if message:
+            yield Problem(message, marked.place(("gray", "weight")), fix)
+    elif was.gray and steps and was.gray.weight != steps[-1] and _promotes(was, was.gray, now):
+        yield Problem(
+            f"expected the weight {steps[-1]} before the promotion, it was {was.gray.weight}",
+            marked.place(("release",)),
+            f"follow the steps {', '.join(map(str, steps))}, or take it back",
+        )
         return
-    message, fix = _wrong(was.gray, now.gray, steps)
-    if message:
-        yield Problem(message, marked.place(("gray", "weight")), fix)
+    if steps and (around := _around(was, held, now, steps[-1])):
+        yield Problem(
+            f"expected the image of '{around}' to change by a gray release, it is replaced at once",
+            marked.place(("components", around)),
+            f"begin with a gray block of weight 0 and follow the steps {', '.join(map(str, steps))}",
+        )
+
+
+def _released(text: str, path: str) -> AppEnvironment | None:
+    """An environment in which something was released; None for other files that had its name."""
+    try:
+        found = read_environment(text, path)
+    except ConfigError:
+        return None
+    return found if found.release else None
+
+
+def _digests(environment: AppEnvironment, *, gray: bool = False) -> dict[str, str]:
+    """Component → digest of its image, however the image is spelled."""
+    return {name: image.rpartition("@")[2] for name, image in images_of(environment, gray=gray).items()}
+
+
+def _around(was: AppEnvironment, before: Iterable[AppEnvironment], now: AppEnvironment, last: int) -> str:
+    """A component whose image did not come by a gray release, where releases do; empty if there is none.
+
+    An image that served before may come back: so a release is taken back.
+
+    Arguments:
+        before: what was there before `was`, newest first.
+        last: the weight from which a gray release may be promoted.
+    """
+    served = _digests(was)
+    promoted = _digests(was, gray=True) if was.gray and was.gray.weight == last else {}
+    known = served.items() | promoted.items()
+    new = {name: digest for name, digest in _digests(now).items() if (name, digest) not in known}
+    gray = was.gray is not None
+    for one in before if new else ():
+        gray = gray or one.gray is not None
+        served = _digests(one)
+        new = {name: digest for name, digest in new.items() if digest != served.get(name)}
+    return next(iter(new), "") if gray else ""
 
 
 def _promotes(was: AppEnvironment, gray: GrayBlock, now: AppEnvironment) -> bool:
     """Whether what was gray serves all requests now."""
-    stable, new, held = images_of(was), images_of(was, gray=True), images_of(now)
+    stable, new, held = _digests(was), _digests(was, gray=True), _digests(now)
     taken = any(held.get(name) == image != stable.get(name) for name, image in new.items())
     return taken or (now.release is not None and now.release == gray.release)
 

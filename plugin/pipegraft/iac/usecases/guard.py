@@ -11,7 +11,7 @@ from pipegraft.core.errors import Place, Problem, UsageError
 from pipegraft.iac.adapters.git.pre_receive import Received, Update
 from pipegraft.iac.guard.checks import ChangedFile, Files, check_files
 from pipegraft.iac.guard.rules import GUARD_FILE, GuardRules, matches, read_rules
-from pipegraft.iac.guard.secrets import secrets_in
+from pipegraft.iac.guard.secrets import searchable, secrets_in
 
 __all__ = ["check_push", "check_staged", "check_work_tree", "parse_updates", "pusher_name"]
 
@@ -49,6 +49,15 @@ def check_push(
         pusher: who pushes.
         platform: what resources are provided by.
     """
+    if not received.checks_objects():
+        told = "expected git to check what is pushed, it does not: receive.fsckObjects is not set"
+        return [
+            Problem(told, None, "run on the server, in the repository: git config receive.fsckObjects true")
+        ]
+    strange = [told for update in updates if not update.deletes for told in received.strange(update.new)]
+    if strange:
+        fix = "run 'git fsck' in your clone, and write it again with git itself"
+        return [Problem(told, None, fix) for told in dict.fromkeys(strange)]
     push = _Push(received, pusher, platform)
     return list(dict.fromkeys(problem for update in updates for problem in _check_update(push, update)))
 
@@ -113,7 +122,13 @@ def _check_update(push: _Push, update: Update) -> Iterator[Problem]:
         yield Problem(
             "objects would be replaced by others", Place(update.reference), "make new commits instead"
         )
-    elif not kind or (update.deletes and free):
+    elif not kind:
+        yield Problem(
+            "expected a branch or a tag: what is kept elsewhere nobody looks at",
+            Place(update.reference),
+            "push to refs/heads/ or refs/tags/",
+        )
+    elif update.deletes and free:
         return
     elif update.deletes:
         yield Problem(f"{kind} '{name}' would be deleted", None, "keep it: its commits are the audit")
@@ -152,6 +167,10 @@ def _check_commits(push: _Push, update: Update, held: str | None, beside: str | 
         yield Problem(f"'{update.reference}' would lead to something that is no commit", None, "push commits")
         return
     rules = read_rules(_files(received, held or "HEAD").text(GUARD_FILE))
+    if rules.secrets:
+        for kind, content in received.written(update.new):
+            if kind == "tag":
+                yield from secrets_in(searchable(content), "", f"tag {update.new[:12]}")
     for commit in received.new_commits(new, held, beside):
         parents = received.parents(commit)
         own = dict(received.changed(parents[0] if parents else None, commit))
@@ -159,7 +178,8 @@ def _check_commits(push: _Push, update: Update, held: str | None, beside: str | 
             theirs = received.changed(other, commit)
             own = {path: mode for path, mode in own.items() if path in theirs}
         if rules.secrets:
-            yield from secrets_in(received.message(commit), "", f"message of {commit[:12]}")
+            for _, content in received.written(commit):
+                yield from secrets_in(searchable(content), "", f"commit {commit[:12]}")
         yield from _check_change(push, own, (parents[0] if parents else "", commit), rules)
     if held and received.has_merges(held, new):
         yield from _check_change(push, received.changed(held, new), (held, new), rules)
@@ -170,6 +190,8 @@ def _check_change(
 ) -> Iterator[Problem]:
     before, after = between
     for path in changed:
+        if rules.secrets:
+            yield from secrets_in(path, "", path)
         if not rules.allows(push.pusher, path):
             yield Problem(
                 f"'{push.pusher or 'nobody'}' may not change this file",
@@ -186,4 +208,8 @@ def _changed(modes: Mapping[str, str]) -> list[ChangedFile]:
 
 def _files(received: Received, commit: str) -> Files:
     """All files at a commit; those of the index if it is empty."""
-    return Files(lambda path: received.read(commit, path), lambda folder: received.names(commit, folder))
+    return Files(
+        lambda path: received.read(commit, path),
+        lambda folder: received.names(commit, folder),
+        lambda path: received.earlier(commit or "HEAD", path),
+    )

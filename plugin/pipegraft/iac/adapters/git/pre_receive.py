@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,16 @@ from pipegraft.iac.adapters.git.objects import Entry, Objects, parse_tree, root_
 
 __all__ = ["Received", "Update", "open_received", "open_staged"]
 
-_GONE = "000000"
+_EARLIER = 200
+"""Commits of a file that are looked back at."""
+_COMMIT = re.compile(
+    rb"tree [0-9a-f]+\n(?:parent [0-9a-f]+\n)*"
+    rb"author [^<>\n\0]*<[^<>\n\0]*> \d+ [+-]\d{4}\ncommitter [^<>\n\0]*<[^<>\n\0]*> \d+ [+-]\d{4}\n"
+    rb"(?:(?:encoding UTF-8|(?:gpgsig|gpgsig-sha256|mergetag|HG:\w+) [^\n\0]*| [^\n\0]*)\n)*"
+    rb"(?:\n[^\0]*)?",
+    re.IGNORECASE,
+)
+"""A commit's lines (git-fsck(1)); a message in another encoding is read differently by different tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +92,43 @@ class Received:
         """Whether there is a merge among the commits that a branch gets."""
         return self._git.output("rev-list", "--min-parents=2", "--max-count=1", new, f"^{old}") != ""
 
-    def message(self, commit: str) -> str:
-        """What was written about a commit."""
-        return self._git.output("log", "--no-walk", "--format=%B", commit)
+    def written(self, name: str) -> Iterator[tuple[str, bytes]]:
+        """Kind and content of a commit, and of the tags that lead to it, as they are stored."""
+        held = self._objects.get(name)
+        while held is not None and held[0] == "tag":
+            yield held
+            held = self._objects.get(held[1].partition(b"\n")[0].removeprefix(b"object ").decode("latin-1"))
+        if held is not None and held[0] == "commit":
+            yield held
+
+    def checks_objects(self) -> bool:
+        """Whether git itself looks at what is pushed, before any hook does (git-config(1))."""
+        settings = ("receive.fsckObjects", "transfer.fsckObjects")
+        return any(self._git.run("config", "--type=bool", "--get", one).text == "true" for one in settings)
+
+    def strange(self, new: str) -> Iterator[str]:
+        """What is wrong with new commits and folders, so that others could read them otherwise."""
+        options = ("--objects", "--no-object-names", "--filter=blob:none")
+        found = self._git.run("rev-list", *options, new, "--not", "--all")
+        if found.code:
+            yield f"git cannot read what '{new}' leads to: {found.errors.strip()}"
+            return
+        for name, kind, content in self._objects.get_all(found.text.split()):
+            if kind == "commit" and not _COMMIT.fullmatch(content):
+                yield f"expected commit {name[:12]} as git writes it, found other lines in its head, or a NUL"
+            elif kind == "tree":
+                try:
+                    parse_tree(content, len(name) // 2)
+                except UsageError as error:
+                    yield f"{error.problem.message} ({name[:12]})"
+
+    def earlier(self, commit: str, path: str) -> Iterator[bytes]:
+        """What a file held at a commit and before, newest first."""
+        options = ("--format=%H", f"--max-count={_EARLIER}", "--full-history")
+        for name in self._git.output("log", *options, commit, "--", f":(literal){path}").split():
+            content = self.read(name, path)
+            if content is not None:
+                yield content
 
     def changed(self, before: str | None, after: str) -> Mapping[str, str]:
         """Path → new mode of what differs between two commits; all of the second if there is no first.
