@@ -267,7 +267,7 @@ private List variables(String name, Map definition, Map args) {
     Map inputs = args.inputs ?: [:]
     List names = inputs.keySet().toList()
     for (int i = 0; i < names.size(); i++) {
-        String text = written(inputs[names[i]])
+        String text = written(inputs.get(names[i])) // as it is: an index would make a GString a String
         if (text != null) {
             found << definition.inputs[String.valueOf(names[i])] + '=' + text
         }
