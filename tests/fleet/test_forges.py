@@ -7,7 +7,7 @@ from group_double import Lab
 
 from pipegraft.fleet.adapters.gitlab_group import GitLabGroup
 from pipegraft.fleet.model import ForgeProject
-from pipegraft.iac.ports.forge import FakeForge
+from pipegraft.fleet.ports import FakeForge
 from pipegraft.testing.forge_suite import FILES, ForgeSuite, Happen
 
 

@@ -9,10 +9,10 @@ import pytest
 from gray_world import APP, NEW, NEWER, OLD, PRODUCTION, STABLE, World, commit_of
 
 from pipegraft.appspec.environment_file import read_environment
+from pipegraft.appspec.gray_block import promote
 from pipegraft.core.errors import EditRefused, RolledBack, UsageError
 from pipegraft.core.release import IacCommit
 from pipegraft.gate.ports import State, Verdict
-from pipegraft.gray.edits import promote
 from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.ports.judge import FakeJudge
 from pipegraft.iac.ports.repository import FakeIacRepository

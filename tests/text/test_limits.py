@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from pipegraft.cli import run
 from pipegraft.core.errors import ConfigError, EditRefused
-from pipegraft.text.limits import MOST_LEVELS, load_json
+from pipegraft.core.limits import MOST_LEVELS, load_json
+from pipegraft.core.yaml_positions import load_marked, load_marked_all
 from pipegraft.text.yaml import set_values
-from pipegraft.text.yaml_positions import load_marked, load_marked_all
 
 SHAPES = {
     "flow": lambda n: "a: " + "[" * n + "]" * n,

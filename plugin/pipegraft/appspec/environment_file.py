@@ -15,9 +15,9 @@ from pipegraft.appspec.model.spec import AppEnvironment
 from pipegraft.core.configuration import parse_document
 from pipegraft.core.errors import ConfigError, Problem, UsageError
 from pipegraft.core.release import ReleaseMark
+from pipegraft.core.yaml_positions import load_marked
 from pipegraft.text.yaml import Edit, Put, Remove, apply
 from pipegraft.text.yaml.changes import Value
-from pipegraft.text.yaml_positions import load_marked
 
 __all__ = [
     "Bump",

@@ -10,7 +10,7 @@ from pipegraft.appspec.model.spec import SET_BY_US
 from pipegraft.appspec.model.traits import Probe
 from pipegraft.appspec.pods import VOLUME_KINDS, Member, Pod, volume_kind
 from pipegraft.appspec.quantities import amount_of
-from pipegraft.appspec.rendering.routers.registered import CLUSTER_ROUTERS, DEFAULT_ROUTER
+from pipegraft.appspec.routers.registered import CLUSTER_ROUTERS, DEFAULT_ROUTER
 from pipegraft.core.model import kebab
 
 __all__ = ["HOST_ONLY", "PROCESS_ONLY", "Report", "check_pod"]

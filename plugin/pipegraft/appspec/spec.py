@@ -20,7 +20,7 @@ from pipegraft.core.errors import ConfigError, Place, Problem
 from pipegraft.core.faults import as_far_as_known
 from pipegraft.core.model import UnknownValue
 from pipegraft.core.release import ReleaseMark
-from pipegraft.text.yaml_positions import Marked, Route, load_marked
+from pipegraft.core.yaml_positions import Marked, Route, load_marked
 
 __all__ = ["GRAY_SUFFIX", "AppFile", "GrayPods", "Resolved", "check_app", "read_app", "resolve", "resolve_in"]
 

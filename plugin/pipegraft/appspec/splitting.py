@@ -17,8 +17,8 @@ from pipegraft.appspec.split_addresses import address_of, followed
 from pipegraft.core.delivery import Intimacy
 from pipegraft.core.errors import Place, UsageError
 from pipegraft.core.model import kebab
+from pipegraft.core.yaml_positions import load_marked
 from pipegraft.text.yaml import Edit, Put, Remove, apply, has_path
-from pipegraft.text.yaml_positions import load_marked
 
 __all__ = ["Move", "Moved", "callers_of", "check_before", "move", "notes_on"]
 

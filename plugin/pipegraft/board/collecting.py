@@ -18,9 +18,9 @@ from pipegraft.audit.release_commits import Book
 from pipegraft.board.model import Application, Board
 from pipegraft.board.reading import links_of, read_application
 from pipegraft.core.errors import PipegraftError
+from pipegraft.core.limits import load_json
 from pipegraft.iac.bump.state import state_path
 from pipegraft.iac.ports.archive import IacArchive
-from pipegraft.text.limits import load_json
 
 __all__ = ["Opened", "Opener", "Remembered", "applications_in", "collect"]
 

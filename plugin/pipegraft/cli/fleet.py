@@ -20,9 +20,9 @@ from pipegraft.fleet.waves import parse_steps
 if TYPE_CHECKING:
     from pipegraft.cli.fleet_options import InWaves, OnGroup
     from pipegraft.core.progress import Progress
+    from pipegraft.fleet.ports import Forge
     from pipegraft.fleet.usecases.propose import Campaign, Outcome
     from pipegraft.fleet.usecases.survey import Standing
-    from pipegraft.iac.ports.forge import Forge
 
 __all__ = ["exit_code", "propose", "show_roll_out", "shown"]
 

@@ -14,7 +14,7 @@ from pipegraft.cli.common import json_option
 from pipegraft.fleet.adapters.gitlab_group import open_group
 
 if TYPE_CHECKING:
-    from pipegraft.iac.ports.forge import Forge
+    from pipegraft.fleet.ports import Forge
 
 __all__ = ["InWaves", "OnGroup", "Proposing", "forge_of", "in_waves", "on_group", "proposing"]
 

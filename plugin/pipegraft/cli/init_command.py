@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipegraft.appspec.usecases.init import initialise
+from pipegraft.app.init import initialise
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
 from pipegraft.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipegraft.appspec.usecases.init import Asked, Initialised, Question
+    from pipegraft.app.init import Asked, Initialised, Question
 
 __all__ = ["command"]
 

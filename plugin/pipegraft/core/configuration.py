@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pipegraft.core.errors import ConfigError, Problem
 from pipegraft.core.faults import Fault, read
 from pipegraft.core.model import Model, keys_of
-from pipegraft.text.yaml_positions import Marked, Route, load_marked
+from pipegraft.core.yaml_positions import Marked, Route, load_marked
 
 __all__ = ["check", "parse_document", "validate"]
 

@@ -14,7 +14,7 @@ from pipegraft.core.hooks import DELIVERY_CHECKS
 from pipegraft.core.model import Model
 from pipegraft.core.plugins import Kind, Plugins
 from pipegraft.core.project import Project
-from pipegraft.text.yaml_positions import Marked, Route, load_marked
+from pipegraft.core.yaml_positions import Marked, Route, load_marked
 
 __all__ = ["DELIVERY_FILE", "find_plugin", "open_project", "option_problems", "read_text"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import Problem
 from pipegraft.core.plugins import Plugins
-from pipegraft.text.yaml_positions import Marked
+from pipegraft.core.yaml_positions import Marked
 
 __all__ = ["DeliveryCheck", "Project"]
 

@@ -12,9 +12,9 @@ from pipegraft.core.faults import as_far_as_known
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.project import DeliveryCheck, Project
 from pipegraft.core.stage import Opener
+from pipegraft.core.yaml_positions import Marked, Route
 from pipegraft.gate.hooks import GITOPS_ENGINES
 from pipegraft.gate.ports import ENGINE, ConnectedEngine, EngineRequest
-from pipegraft.text.yaml_positions import Marked, Route
 
 __all__ = ["pipegraft_delivery_checks", "pipegraft_openers"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pipegraft.appspec import gray_block as edits
 from pipegraft.appspec.environment_file import app_path, environment_path, read_environment
 from pipegraft.appspec.resources.binding import UNBOUND
 from pipegraft.appspec.spec import Resolved, resolve
@@ -12,7 +13,6 @@ from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import ConfigError, UsageError
 from pipegraft.core.release import Source
 from pipegraft.core.stage import StageContext
-from pipegraft.gray import edits
 from pipegraft.gray.history import Chapter, step_name
 from pipegraft.gray.machine import Do, Move, Standing, apply_move, refused, standing_of
 from pipegraft.gray.record import OBSERVED

@@ -14,6 +14,7 @@ from pipegraft.core.faults import as_far_as_known
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.project import DeliveryCheck, Project
 from pipegraft.core.stage import Opener, StageContext
+from pipegraft.core.yaml_positions import Marked, Route
 from pipegraft.gray.branch import take_back_unserved
 from pipegraft.gray.hooks import JUDGES, METRIC_SOURCES, ObservedRouter
 from pipegraft.gray.ports.judge import JUDGE, Judge
@@ -21,7 +22,6 @@ from pipegraft.gray.ports.metrics import METRICS, MetricRequest, MetricSource
 from pipegraft.gray.ports.rollout import ROLLOUT, ConnectedRollout
 from pipegraft.gray.rollback_detection import taken_back
 from pipegraft.iac.ports.repository import IAC
-from pipegraft.text.yaml_positions import Marked, Route
 
 __all__ = [
     "pipegraft_delivery_checks",

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipegraft.core.errors import UsageError
+from pipegraft.core.limits import load_json
 from pipegraft.gray.model.judgement import Evidence, Judgement
 from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
-from pipegraft.text.limits import load_json
 
 __all__ = ["OBSERVED", "as_data", "from_trailer", "look_data", "part_of", "to_trailer", "total"]
 

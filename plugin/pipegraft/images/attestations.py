@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pipegraft.core.limits import load_json
 from pipegraft.images.documents import (
     INDEX,
     MANIFEST,
@@ -21,7 +22,6 @@ from pipegraft.images.documents import (
 )
 from pipegraft.images.ports.builders import BuildRequest, FoundPackages
 from pipegraft.images.ports.registry import Descriptor
-from pipegraft.text.limits import load_json
 
 __all__ = [
     "EMPTY",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipegraft.core.errors import OutsideError
+from pipegraft.core.limits import load_json
 from pipegraft.images.documents import parse_descriptor
 from pipegraft.images.ports.registry import Descriptor, Registry
-from pipegraft.text.limits import load_json
 
 __all__ = ["StoredImage", "read_document", "read_image"]
 

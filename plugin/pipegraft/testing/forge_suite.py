@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from pipegraft.fleet.model import Change, ForgeProject
-from pipegraft.iac.ports.forge import Forge
+from pipegraft.fleet.ports import Forge
 
 __all__ = ["CHANGE", "FILES", "ForgeSuite", "Happen"]
 

@@ -22,8 +22,8 @@ from pipegraft.appspec.rendering.common import (
 )
 from pipegraft.appspec.rendering.containers import pod_spec_of
 from pipegraft.appspec.rendering.objects import job_of, objects_of, strategy_of
-from pipegraft.appspec.rendering.routers.registered import CLUSTER_ROUTERS
 from pipegraft.appspec.rendering.routes import is_routed, routes_of
+from pipegraft.appspec.routers.registered import CLUSTER_ROUTERS
 from pipegraft.appspec.spec import Resolved
 
 __all__ = ["render_kubernetes"]

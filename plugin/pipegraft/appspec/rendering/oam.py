@@ -27,9 +27,9 @@ from pipegraft.appspec.rendering.common import (
 from pipegraft.appspec.rendering.containers import beside
 from pipegraft.appspec.rendering.objects import job_of, objects_of
 from pipegraft.appspec.rendering.patches import workload_patches
-from pipegraft.appspec.rendering.routers.registered import CLUSTER_ROUTERS
 from pipegraft.appspec.rendering.routes import is_routed, routes_of
 from pipegraft.appspec.resources.binding import BoundResource
+from pipegraft.appspec.routers.registered import CLUSTER_ROUTERS
 from pipegraft.appspec.spec import Resolved
 
 __all__ = ["PUBLISH_VERSION", "render_application"]

@@ -9,8 +9,8 @@ from pipegraft.appspec.model.spec import Entrance
 from pipegraft.appspec.pods import Pod
 from pipegraft.appspec.ports.traffic import ClusterRouter, EntranceSplit, GrayShare
 from pipegraft.appspec.rendering.common import ANNOTATION, Manifest, ports_of
-from pipegraft.appspec.rendering.routers.gateway_api import GatewayApi
-from pipegraft.appspec.rendering.routers.registered import CLUSTER_ROUTERS, DEFAULT_ROUTER
+from pipegraft.appspec.routers.gateway_api import GatewayApi
+from pipegraft.appspec.routers.registered import CLUSTER_ROUTERS, DEFAULT_ROUTER
 from pipegraft.appspec.spec import GRAY_SUFFIX, Resolved
 from pipegraft.core.errors import UsageError
 

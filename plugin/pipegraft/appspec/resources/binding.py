@@ -14,7 +14,7 @@ from pipegraft.appspec.resources.naming import ResourceName, name_resource
 from pipegraft.appspec.resources.params import checked_params, close_fix
 from pipegraft.core.configuration import validate
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.text.yaml_positions import Marked, Route
+from pipegraft.core.yaml_positions import Marked, Route
 
 __all__ = ["UNBOUND", "BoundResource", "Platform", "Scope", "bind_resources"]
 

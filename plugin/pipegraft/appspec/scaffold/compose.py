@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipegraft.core.errors import ConfigError
-from pipegraft.text.yaml_positions import load_marked
+from pipegraft.core.yaml_positions import load_marked
 
 __all__ = ["ComposeService", "read_compose"]
 

@@ -17,7 +17,7 @@ from pipegraft.appspec.scaffold.survey import name_from
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.delivery_file import read_text
 from pipegraft.core.errors import ConfigError, Place, UsageError
-from pipegraft.text.yaml_positions import Marked, Route, load_marked, load_marked_all
+from pipegraft.core.yaml_positions import Marked, Route, load_marked, load_marked_all
 
 __all__ = ["ImportResult", "kubernetes_files", "score_files"]
 

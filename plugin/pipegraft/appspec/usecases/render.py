@@ -15,9 +15,9 @@ from pipegraft.appspec.rendered_files import rendered_path
 from pipegraft.appspec.rendering.compose import render_compose
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.rendering.oam import render_application
-from pipegraft.appspec.rendering.routers.registered import CLUSTER_ROUTERS
 from pipegraft.appspec.rendering.yaml_output import dump_documents
 from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.routers.registered import CLUSTER_ROUTERS
 from pipegraft.appspec.spec import Resolved, check_app, resolve_in
 from pipegraft.appspec.usecases.resources import load_providers
 from pipegraft.core.adapters.files import write_together

@@ -24,7 +24,7 @@ from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.adapters.connections import Connections
 from pipegraft.core.clock import Clock
 from pipegraft.core.errors import AccessDenied, OutsideError, Unreachable, UsageError
-from pipegraft.text.limits import load_json
+from pipegraft.core.limits import load_json
 
 __all__ = [
     "LARGEST",

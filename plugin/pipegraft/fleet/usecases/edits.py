@@ -19,10 +19,10 @@ from pipegraft.core.delivery_file import DELIVERY_FILE
 from pipegraft.core.errors import UsageError
 from pipegraft.core.planning import every_stage, make_plan
 from pipegraft.core.plugins import Plugins
+from pipegraft.core.yaml_positions import load_marked
 from pipegraft.fleet.model import ForgeProject
-from pipegraft.iac.ports.forge import ForgeFiles
+from pipegraft.fleet.ports import ForgeFiles
 from pipegraft.text.yaml import Put, apply
-from pipegraft.text.yaml_positions import load_marked
 
 __all__ = ["Edit", "Editor", "Reader", "bumping", "ejecting", "injecting", "upgrading"]
 

@@ -13,9 +13,9 @@ from typing import Literal
 from pipegraft.core.errors import Held, OutsideError, PipegraftError, UsageError
 from pipegraft.core.progress import Event, Progress
 from pipegraft.fleet.model import Change, ForgeProject, Proposal
+from pipegraft.fleet.ports import Forge
 from pipegraft.fleet.usecases.edits import Edit, Editor, Reader
 from pipegraft.fleet.waves import matches, out_of_reach
-from pipegraft.iac.ports.forge import Forge
 
 __all__ = ["Campaign", "Outcome", "State", "propose_to_all", "propose_to_one", "select"]
 

@@ -13,9 +13,9 @@ from pipegraft.core.errors import OutsideError, PipegraftError
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.progress import Event, Progress
 from pipegraft.fleet.model import ForgeProject, PipelineRun, Proposal
+from pipegraft.fleet.ports import Forge
 from pipegraft.fleet.usecases.edits import Reader, injecting
 from pipegraft.fleet.waves import leave_out
-from pipegraft.iac.ports.forge import Forge
 
 __all__ = ["Standing", "survey"]
 

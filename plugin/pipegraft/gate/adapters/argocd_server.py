@@ -23,8 +23,8 @@ from typing import Any
 from pipegraft.core.adapters.attempts import Again, Attempts, Patience
 from pipegraft.core.adapters.http import Answer, Http, trusted
 from pipegraft.core.errors import AccessDenied, PipegraftError, Unreachable, UsageError
+from pipegraft.core.limits import load_json
 from pipegraft.gate.adapters.argocd_options import ArgoCdOptions
-from pipegraft.text.limits import load_json
 
 __all__ = ["ServerApplications", "open_server"]
 

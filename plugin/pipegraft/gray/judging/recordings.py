@@ -16,10 +16,10 @@ from pipegraft.core.configuration import validate
 from pipegraft.core.delivery import Gray, Metric
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.core.model import Breach, Model, Name, rule
+from pipegraft.core.yaml_positions import Marked, load_marked
 from pipegraft.gray.judging.readings import point
 from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
 from pipegraft.gray.policy import judge_policy
-from pipegraft.text.yaml_positions import Marked, load_marked
 
 __all__ = ["RecordedRelease", "read_release"]
 

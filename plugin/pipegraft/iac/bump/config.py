@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from pipegraft.appspec.environment_file import Bump, ConfigPath, images_of
+from pipegraft.appspec.gray_block import promote
 from pipegraft.appspec.model.spec import AppComponent, AppEnvironment
 from pipegraft.appspec.resources.binding import UNBOUND
 from pipegraft.appspec.spec import Resolved, resolve
@@ -19,10 +20,9 @@ from pipegraft.core.configuration import parse_document
 from pipegraft.core.errors import ConfigError, EditRefused, Place, Problem, UsageError
 from pipegraft.core.model import Model, Name
 from pipegraft.core.release import ReleaseMark
-from pipegraft.gray.edits import promote
+from pipegraft.core.yaml_positions import load_marked
 from pipegraft.text.yaml import format_path, parse_path, split_assignment
 from pipegraft.text.yaml.changes import Value
-from pipegraft.text.yaml_positions import load_marked
 
 __all__ = ["changes_what_runs", "read_config", "refuse_delivery", "refuse_number", "refuse_standing"]
 

@@ -13,8 +13,8 @@ import yaml
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
+from pipegraft.core.limits import refuse_deep
 from pipegraft.iac.bump.pinned import PinnedImage, repository_of
-from pipegraft.text.limits import refuse_deep
 from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, Set, apply, parse_path
 
 __all__ = ["write_target"]

@@ -13,12 +13,12 @@ from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.configuration import parse_document
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
+from pipegraft.core.yaml_positions import load_marked_all
 from pipegraft.iac.bump.state import read_state
 from pipegraft.iac.guard.gray import gray_in_order
 from pipegraft.iac.guard.images import pinned_in_manifests, pinned_in_spec
 from pipegraft.iac.guard.rules import GUARD_FILE, GuardRules, matches, read_rules
 from pipegraft.iac.guard.secrets import searchable, secret_manifests, secret_variables, secrets_in
-from pipegraft.text.yaml_positions import load_marked_all
 
 __all__ = ["ChangedFile", "Files", "check_files"]
 

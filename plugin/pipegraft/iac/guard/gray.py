@@ -8,7 +8,7 @@ from itertools import chain
 from pipegraft.appspec.environment_file import images_of, read_environment
 from pipegraft.appspec.model.spec import AppEnvironment, GrayBlock
 from pipegraft.core.errors import ConfigError, Problem
-from pipegraft.text.yaml_positions import load_marked
+from pipegraft.core.yaml_positions import load_marked
 
 __all__ = ["gray_in_order"]
 

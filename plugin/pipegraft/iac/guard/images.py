@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipegraft.core.errors import ConfigError, Problem
-from pipegraft.text.yaml_positions import Marked, Route, load_marked, load_marked_all
+from pipegraft.core.yaml_positions import Marked, Route, load_marked, load_marked_all
 
 __all__ = ["pinned_in_manifests", "pinned_in_spec"]
 

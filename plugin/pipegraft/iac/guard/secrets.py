@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipegraft.core.errors import ConfigError, Place, Problem
-from pipegraft.text.yaml_positions import Marked, load_marked, load_marked_all
+from pipegraft.core.yaml_positions import Marked, load_marked, load_marked_all
 
 __all__ = ["searchable", "secret_manifests", "secret_variables", "secrets_in"]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from pipegraft.core.errors import Unreachable
+from pipegraft.core.limits import load_json
 from pipegraft.core.stage import Port
-from pipegraft.text.limits import load_json
 
 __all__ = [
     "REGISTRY",

@@ -27,14 +27,11 @@ from pipegraft.kubernetes.adapters.credentials import Credentials
 from pipegraft.kubernetes.adapters.failures import translated
 from pipegraft.kubernetes.adapters.kubeconfig import IN_CLUSTER, Access, load_access
 from pipegraft.kubernetes.adapters.transport import WATCH_SECONDS, Transport
-from pipegraft.kubernetes.adapters.watching import Watched
+from pipegraft.kubernetes.adapters.watching import Object, Watched
 from pipegraft.kubernetes.kinds import Kind
 from pipegraft.kubernetes.model import ClusterOptions
 
 __all__ = ["Cluster", "Object", "open_cluster"]
-
-Object = dict[str, Any]
-"""A Kubernetes object as its API answers it."""
 
 _PAGE = 500
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from pipegraft.core.errors import AccessDenied, UsageError
+from pipegraft.core.limits import load_json
 from pipegraft.kubernetes.adapters.kubeconfig import Access
-from pipegraft.text.limits import load_json
 
 __all__ = ["Credentials", "Identity"]
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 from pipegraft.core.errors import PipegraftError
 from pipegraft.kubernetes.kinds import Kind
 
-if TYPE_CHECKING:
-    from pipegraft.kubernetes.adapters.cluster import Cluster, Object
+__all__ = ["POLL", "Key", "Object", "Watched"]
 
-__all__ = ["POLL", "Key", "Watched"]
+Object = dict[str, Any]
+"""A Kubernetes object as its API answers it."""
 
 POLL = 30.0
 """Seconds after which everything is listed again."""
@@ -31,6 +31,14 @@ Key = tuple[str, str]
 """Namespace (empty for a kind without) and name."""
 
 
+class _Cluster(Protocol):
+    """What is listed and watched; see `pipegraft.kubernetes.adapters.cluster.Cluster`."""
+
+    def snapshot(self, kind: Kind, namespace: str | None) -> tuple[str, list[Object]]: ...
+
+    def changes(self, kind: Kind, namespace: str | None, since: str) -> Iterator[tuple[str, Object]]: ...
+
+
 class Watched:
     """One kind in one namespace; from any thread. It is read first by whoever asks first.
 
@@ -39,7 +47,7 @@ class Watched:
         namespace: ``*`` for all, None for a kind without.
     """
 
-    def __init__(self, cluster: Cluster, kind: Kind, namespace: str | None) -> None:
+    def __init__(self, cluster: _Cluster, kind: Kind, namespace: str | None) -> None:
         self.kind = kind
         self.namespace = namespace
         self._cluster = cluster

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from pipegraft.core.errors import Place
 from pipegraft.core.plugins import hookimpl
+from pipegraft.core.yaml_positions import Route
 from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, absent, no, unseen, yes
 from pipegraft.maturity.ports import Repository
 from pipegraft.maturity.signals.helpers import (
@@ -23,7 +24,6 @@ from pipegraft.maturity.signals.helpers import (
 )
 from pipegraft.maturity.signals.manifests import manifests
 from pipegraft.text.yaml.changes import Value
-from pipegraft.text.yaml_positions import Route
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals"]
 

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from pipegraft.core.errors import PipegraftError, Place
+from pipegraft.core.yaml_positions import Route, load_marked
 from pipegraft.images.dockerfile import Instruction, instructions
 from pipegraft.maturity.model import Evidence, Finding, Job, absent, no, yes
 from pipegraft.maturity.ports import Repository
 from pipegraft.text.yaml import Put, apply
 from pipegraft.text.yaml.changes import Value
-from pipegraft.text.yaml_positions import Route, load_marked
 
 __all__ = [
     "DELIVERY",

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from pipegraft.core.errors import Place
+from pipegraft.core.limits import refuse_deep
 from pipegraft.maturity.ports import Tree
 from pipegraft.maturity.signals.helpers import aside
-from pipegraft.text.limits import refuse_deep
 
 __all__ = ["Container", "Manifests", "Sync", "manifests"]
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import OutsideError
+from pipegraft.core.limits import load_json
 from pipegraft.images.ports.registry import Registry
 from pipegraft.images.reference import ImageReference
 from pipegraft.images.unpack import unpack
-from pipegraft.text.limits import load_json
 
 __all__ = ["UnpackedImages"]
 

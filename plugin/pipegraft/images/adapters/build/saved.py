@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from pipegraft.core.adapters.streams import stream_of
 from pipegraft.core.errors import OutsideError
+from pipegraft.core.limits import load_json
 from pipegraft.images.adapters.build.base import Base
 from pipegraft.images.adapters.build.scanning import scan_archive
 from pipegraft.images.documents import (
@@ -26,7 +27,6 @@ from pipegraft.images.documents import (
 )
 from pipegraft.images.ports.builders import BuildRequest
 from pipegraft.images.ports.registry import Descriptor, Registry
-from pipegraft.text.limits import load_json
 
 __all__ = ["push_saved"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipegraft.core.errors import OutsideError
+from pipegraft.core.limits import load_json
 from pipegraft.images.ports.builders import BuildRequest, FoundPackages, Package
-from pipegraft.text.limits import load_json
 
 __all__ = ["scan_archive", "scan_context", "scanner"]
 

@@ -16,7 +16,7 @@ from docker.auth import AuthConfig
 from docker.errors import DockerException
 
 from pipegraft.core.errors import AccessDenied, ConfigError, Place, Problem, UsageError
-from pipegraft.text.limits import load_json
+from pipegraft.core.limits import load_json
 
 __all__ = ["Credentials", "Keyring", "find_keyring"]
 

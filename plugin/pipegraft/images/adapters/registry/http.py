@@ -16,6 +16,7 @@ from pipegraft.core.adapters.http import Answer
 from pipegraft.core.adapters.streams import stream_of, verified
 from pipegraft.core.clock import Clock
 from pipegraft.core.errors import OutsideError, Unreachable
+from pipegraft.core.limits import load_json
 from pipegraft.images.adapters.registry.authorization import pull_scope, push_scope
 from pipegraft.images.adapters.registry.session import Session
 from pipegraft.images.adapters.registry.settings import Endpoint
@@ -29,7 +30,6 @@ from pipegraft.images.documents import (
     sha256_digest,
 )
 from pipegraft.images.ports.registry import Descriptor, Referrer
-from pipegraft.text.limits import load_json
 
 __all__ = ["HttpRegistry"]
 

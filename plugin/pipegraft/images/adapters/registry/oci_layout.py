@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from pipegraft.core.adapters.streams import stream_of, verified
 from pipegraft.core.errors import AccessDenied, OutsideError, Unreachable, UsageError
+from pipegraft.core.limits import load_json
 from pipegraft.images.attestations import artifact_type_of, subject_of
 from pipegraft.images.documents import (
     INDEX,
@@ -28,7 +29,6 @@ from pipegraft.images.documents import (
     show_descriptor,
 )
 from pipegraft.images.ports.registry import Descriptor, Referrer
-from pipegraft.text.limits import load_json
 
 __all__ = ["LayoutRegistry"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipegraft.appspec.model.spec import Entrance
 from pipegraft.appspec.ports.traffic import EntranceSplit, Refusal
-from pipegraft.appspec.rendering.routers.choosing import (
+from pipegraft.appspec.routers.choosing import (
     affinity_values,
     chosen_headers,
     cookie_pattern,

@@ -16,8 +16,8 @@ from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import DELIVERY_FILE
 from pipegraft.core.errors import ConfigError, Place, UsageError
 from pipegraft.core.plugins import Plugins
+from pipegraft.core.yaml_positions import load_marked
 from pipegraft.gate.hooks import GITOPS_ENGINES
-from pipegraft.text.yaml_positions import load_marked
 
 __all__ = ["Asked", "Initialised", "Question", "initialise"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipegraft.appspec.model.spec import Entrance
 from pipegraft.appspec.ports.traffic import EntranceSplit, Refusal
-from pipegraft.appspec.rendering.routers.choosing import chosen_headers
+from pipegraft.appspec.routers.choosing import chosen_headers
 
 __all__ = ["IngressNginx"]
 

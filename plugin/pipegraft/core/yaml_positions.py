@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from pipegraft.core.errors import ConfigError, Place, Problem
-from pipegraft.text.limits import MOST_LEVELS, refuse_deep
+from pipegraft.core.limits import MOST_LEVELS, refuse_deep
 
 __all__ = ["Marked", "Route", "load_marked", "load_marked_all"]
 

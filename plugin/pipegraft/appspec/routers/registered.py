@@ -8,9 +8,9 @@ from typing import Final
 
 from pipegraft.appspec.hooks import TrafficRouterPlugin
 from pipegraft.appspec.ports.traffic import ClusterRouter
-from pipegraft.appspec.rendering.routers.gateway_api import GatewayApi
-from pipegraft.appspec.rendering.routers.ingress_nginx import IngressNginx
-from pipegraft.appspec.rendering.routers.istio import Istio
+from pipegraft.appspec.routers.gateway_api import GatewayApi
+from pipegraft.appspec.routers.ingress_nginx import IngressNginx
+from pipegraft.appspec.routers.istio import Istio
 from pipegraft.core.plugins import hookimpl
 
 __all__ = ["CLUSTER_ROUTERS", "DEFAULT_ROUTER", "pipegraft_traffic_routers"]
