@@ -1,16 +1,15 @@
-"""One request, carried from a client to an instance, and its answer back."""
+"""One request, carried from a client to an instance, and its answer back: what crosses, and what is added."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 
 import h11
 
 from pipegraft.engine.adapters.proxy.config import ProxyConfig
-from pipegraft.engine.adapters.proxy.headers import has_body, plain_target, request_fields, response_fields
 from pipegraft.engine.adapters.proxy.http_connection import Event, HttpConnection
 from pipegraft.engine.adapters.proxy.pool import Pool
 
@@ -56,7 +55,7 @@ class Exchange:
         self._addresses = addresses
         self._pool = pool
         self._config = config
-        self._has_body = has_body(request)
+        self._has_body = _has_body(request)
         self._repeatable = request.method in _REPEATABLE and not self._has_body
         self._client_fault = 0
         self._status = 0
@@ -119,8 +118,8 @@ class Exchange:
     def _head(self, address: str) -> h11.Request:
         return h11.Request(
             method=self._request.method,
-            target=plain_target(self._request.target),
-            headers=request_fields(self._request, self._client.peer, address),
+            target=_plain_target(self._request.target),
+            headers=_request_fields(self._request, self._client.peer, address),
         )
 
     async def _pump(self, upstream: HttpConnection) -> None:
@@ -206,12 +205,12 @@ async def respond(client: HttpConnection, code: int) -> None:
 
 
 def _informational(event: h11.InformationalResponse) -> h11.InformationalResponse:
-    fields = response_fields(event, last=False)
+    fields = _response_fields(event, last=False)
     return h11.InformationalResponse(status_code=event.status_code, headers=fields, reason=event.reason)
 
 
 def _final(event: h11.Response, *, last: bool) -> h11.Response:
-    fields = response_fields(event, last=last)
+    fields = _response_fields(event, last=last)
     return h11.Response(status_code=event.status_code, headers=fields, reason=event.reason)
 
 
@@ -219,3 +218,80 @@ async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+_Fields = list[tuple[bytes, bytes]]
+
+_HOP_BY_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade")
+)
+"""RFC 9110 section 7.6.1: these concern one connection; so do the fields that Connection names."""
+
+
+def _request_fields(request: h11.Request, peer: str, address: str) -> _Fields:
+    """_Fields of a request as the instance gets them.
+
+    Arguments:
+        request: as the client sent it.
+        peer: the client's address.
+        address: the instance's, for a client so old that it names no host.
+    """
+    fields = _end_to_end(request)
+    names = {name.lower() for name, _ in fields}
+    if b"host" not in names:
+        fields.insert(0, (b"Host", address.encode("ascii")))
+    earlier = b", ".join(value for name, value in fields if name.lower() == b"x-forwarded-for")
+    fields = [(name, value) for name, value in fields if name.lower() != b"x-forwarded-for"]
+    chain = b", ".join(part for part in (earlier, peer.encode("ascii")) if part)
+    if chain:
+        fields.append((b"X-Forwarded-For", chain))
+    if b"x-forwarded-proto" not in names:
+        fields.append((b"X-Forwarded-Proto", b"http"))
+    if b"x-forwarded-host" not in names:
+        fields.extend((b"X-Forwarded-Host", value) for name, value in fields if name.lower() == b"host")
+    fields.append((b"Via", request.http_version + b" pipegraft"))
+    if _chunked(request.headers):
+        fields.append((b"Transfer-Encoding", b"chunked"))
+    return fields
+
+
+def _response_fields(response: h11.Response | h11.InformationalResponse, *, last: bool) -> _Fields:
+    """_Fields of an answer as the client gets them; h11 frames the body itself.
+
+    Arguments:
+        last: the connection to the client ends with this answer.
+    """
+    fields = _end_to_end(response)
+    if last:
+        fields.append((b"Connection", b"close"))
+    return fields
+
+
+def _plain_target(target: bytes) -> bytes:
+    """The target in origin form; a client may send the absolute form to any server (RFC 9112, 3.2.2)."""
+    if not target.lower().startswith((b"http://", b"https://")):
+        return target
+    slash = target.find(b"/", target.index(b"://") + 3)
+    return target[slash:] if slash >= 0 else b"/"
+
+
+def _chunked(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the body is framed by chunks; h11 has refused every other transfer encoding."""
+    return any(name == b"transfer-encoding" for name, _ in headers)
+
+
+def _has_body(request: h11.Request) -> bool:
+    """Whether anything follows the head of the request."""
+    if _chunked(request.headers):
+        return True
+    return any(name == b"content-length" and int(value) > 0 for name, value in request.headers)
+
+
+def _end_to_end(message: h11.Request | h11.Response | h11.InformationalResponse) -> _Fields:
+    dropped = set(_HOP_BY_HOP)
+    for name, value in message.headers:
+        if name == b"connection":
+            dropped.update(part.strip().lower() for part in value.split(b","))
+    if _chunked(message.headers):
+        dropped.add(b"content-length")  # RFC 9112, 6.3: the transfer encoding overrides it
+    return [(name, value) for name, value in message.headers.raw_items() if name.lower() not in dropped]
