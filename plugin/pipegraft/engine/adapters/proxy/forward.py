@@ -10,8 +10,7 @@ from http import HTTPStatus
 import h11
 
 from pipegraft.engine.adapters.proxy.config import ProxyConfig
-from pipegraft.engine.adapters.proxy.http_connection import Event, HttpConnection
-from pipegraft.engine.adapters.proxy.pool import Pool
+from pipegraft.engine.adapters.proxy.http_connection import Event, HttpConnection, Pool
 
 __all__ = ["CLIENT_GONE", "Exchange", "respond"]
 

@@ -14,10 +14,9 @@ from pipegraft.appspec.ports.traffic import Route
 from pipegraft.engine.adapters.proxy.balancer import Balancer
 from pipegraft.engine.adapters.proxy.config import ProxyConfig
 from pipegraft.engine.adapters.proxy.forward import Exchange, respond
-from pipegraft.engine.adapters.proxy.http_connection import HttpConnection
+from pipegraft.engine.adapters.proxy.http_connection import HttpConnection, Pool
 from pipegraft.engine.adapters.proxy.listener import Listener
 from pipegraft.engine.adapters.proxy.metrics import ProxyMetrics
-from pipegraft.engine.adapters.proxy.pool import Pool
 
 __all__ = ["Proxy"]
 
