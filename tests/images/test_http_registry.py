@@ -409,3 +409,24 @@ def test_a_registry_without_the_referrers_api_gets_a_list_by_tag(known: bool) ->
                 "application/one",
                 "application/two",
             ]
+
+
+def test_a_tag_that_resolves_to_the_image_itself_is_no_list_of_referrers() -> None:
+    with RegistryServer(referrers=False, resolves_digests=True) as server:
+        registry = connect(server)
+        image = push(registry)
+        blob, source = blob_of(b"{}", "application/vnd.oci.empty.v1+json")
+        registry.push_blob("web", blob, source)
+        assert registry.referrers("web", image.digest) == ()
+        for name in ("one", "two"):
+            document = Document(Descriptor(f"application/{name}", blob.digest, 2), b"{}")
+            artifact = artifact_manifest(document, image)
+            registry.push_manifest("web", artifact.descriptor.digest, artifact.content, OCI)
+        found = [one.artifact_type for one in registry.referrers("web", image.digest)]
+        assert found == ["application/one", "application/two"]
+
+
+def test_a_manifest_that_is_accepted_without_its_digest_is_looked_up() -> None:
+    with RegistryServer(quiet=True) as server:
+        assert held(server, push(connect(server)))
+        assert server.count("HEAD .*manifests/v1") == 1

@@ -79,3 +79,9 @@ def test_layers_are_mounted_from_the_same_server_alone(
     target: str, address: str, repository: str, expected: str | None
 ) -> None:
     assert mount_source(target, address, repository) == expected
+
+
+def test_capitals_are_named_as_what_is_wrong() -> None:
+    with pytest.raises(UsageError) as caught:
+        split_name("registry.example.com/Shop/web:v1")
+    assert caught.value.problem.fix == "write the repository in lower case"

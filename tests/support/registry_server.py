@@ -48,11 +48,21 @@ class RegistryServer:
         whole: take blobs in one PUT; else answer 413 and want chunks.
         chunk: OCI-Chunk-Min-Length to announce.
         referrers: know the referrers API.
+        resolves_digests: answer the tag ``sha256-HEX`` with the image of that digest.
+        quiet: answer a pushed manifest with 202, and without its digest.
     """
 
     def __init__(
-        self, auth: str = "none", *, whole: bool = True, chunk: int = 0, referrers: bool = True
+        self,
+        auth: str = "none",
+        *,
+        whole: bool = True,
+        chunk: int = 0,
+        referrers: bool = True,
+        resolves_digests: bool = False,
+        quiet: bool = False,
     ) -> None:
+        self.resolves_digests, self.quiet = resolves_digests, quiet
         self.auth, self.whole, self.chunk, self.referrers = auth, whole, chunk, referrers
         self.blobs: dict[tuple[str, str], bytes] = {}
         self.manifests: dict[tuple[str, str], tuple[bytes, str]] = {}
@@ -311,6 +321,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._put_manifest(repository, reference)
             return
         held = registry.manifests.get((repository, reference))
+        if registry.resolves_digests and re.fullmatch(r"sha256-[0-9a-f]{64}", reference):
+            held = registry.manifests.get((repository, reference.replace("-", ":")))
         if held is None or held[1] not in self.headers.get("accept", ""):
             self.refuse(404, "MANIFEST_UNKNOWN")
             return
@@ -349,4 +361,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"Docker-Content-Digest": digest}
         if registry.referrers and "subject" in manifest:
             headers["OCI-Subject"] = manifest["subject"]["digest"]
+        if registry.quiet:
+            self.answer(202)
+            return
         self.answer(201, headers=headers)

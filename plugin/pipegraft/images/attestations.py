@@ -30,6 +30,7 @@ __all__ = [
     "Provenance",
     "artifact_manifest",
     "artifact_type_of",
+    "is_referrers_list",
     "provenance",
     "read_provenance",
     "referrers_index",
@@ -132,6 +133,15 @@ def artifact_manifest(document: Document, subject: Descriptor) -> Document:
 def referrers_tag(digest: str) -> str:
     """The tag that lists what refers to a digest, where a registry does not (distribution-spec)."""
     return digest.replace(":", "-", 1)
+
+
+def is_referrers_list(content: bytes) -> bool:
+    """Whether a manifest is a list of referrers: an index whose entries are for no platform."""
+    try:
+        held = load_json(content)
+        return held["mediaType"] == INDEX and not any("platform" in one for one in held["manifests"])
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def referrers_index(held: bytes | None, artifact: bytes) -> bytes | None:

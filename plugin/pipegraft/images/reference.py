@@ -48,7 +48,11 @@ def split_name(text: str) -> tuple[str, str, str]:
     if not _REPOSITORY.fullmatch(repository) or not (
         _DIGEST.fullmatch(reference) or _TAG.fullmatch(reference)
     ):
-        raise UsageError(f"expected an image name such as registry/repository:tag, found '{text}'")
+        lower = repository != repository.lower()
+        raise UsageError(
+            f"expected an image name such as registry/repository:tag, found '{text}'",
+            fix="write the repository in lower case" if lower else "",
+        )
     return address, repository, reference
 
 

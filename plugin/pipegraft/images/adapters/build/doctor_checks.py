@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,7 @@ from contextlib import closing
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
 from pipegraft.core.errors import PipegraftError, UsageError
 from pipegraft.core.plugins import hookimpl
+from pipegraft.images.adapters.build.buildkit import buildkit_command
 from pipegraft.images.adapters.docker_engine import connect, translated
 from pipegraft.images.ports.builders import IMAGE_BUILDER
 
@@ -32,6 +34,8 @@ def run(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
         yield _engine()
     if "buildx" in needed:
         yield _plugin()
+    if "buildkit" in needed:
+        yield _buildkit()
 
 
 def _engine() -> Diagnosis:
@@ -55,6 +59,15 @@ def _plugin() -> Diagnosis:
     if done.returncode:
         return Diagnosis("docker buildx", Health.WRONG, "docker lacks its plugin", mend)
     return Diagnosis("docker buildx", Health.GOOD, done.stdout.strip())
+
+
+def _buildkit() -> Diagnosis:
+    command = buildkit_command()
+    if isinstance(command, str):
+        mend = "set BUILDKIT_HOST, or take an image with buildctl-daemonless.sh"
+        return Diagnosis("BuildKit", Health.WRONG, command, mend)
+    host = os.environ.get("BUILDKIT_HOST")
+    return Diagnosis("BuildKit", Health.GOOD, f"reached by {command[0]}" + (f" at {host}" if host else ""))
 
 
 @hookimpl

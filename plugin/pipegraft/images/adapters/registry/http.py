@@ -21,7 +21,12 @@ from pipegraft.images.adapters.registry.authorization import pull_scope, push_sc
 from pipegraft.images.adapters.registry.session import Session
 from pipegraft.images.adapters.registry.settings import Endpoint
 from pipegraft.images.adapters.registry.upload import UploadSession, upload, with_query
-from pipegraft.images.attestations import referrers_index, referrers_tag, subject_of
+from pipegraft.images.attestations import (
+    is_referrers_list,
+    referrers_index,
+    referrers_tag,
+    subject_of,
+)
 from pipegraft.images.documents import (
     INDEX,
     MANIFEST,
@@ -181,23 +186,31 @@ class HttpRegistry:
 
     def _tagged_referrers(self, repository: str, digest: str) -> Sequence[Referrer]:
         """The list that clients keep under a tag (distribution-spec, "Referrers Tag Schema")."""
-        held = self.find(repository, referrers_tag(digest))
-        if held is None:
-            return ()
-        with self.open(repository, held.digest, manifest=True) as stream:
-            return _listed(stream.read(), f"{repository}@{held.digest}")
+        _, held = self._held_list(repository, digest)
+        return _listed(held, f"{repository}@{digest}") if held else ()
 
     def _list_referrer(self, repository: str, subject: str, manifest: bytes) -> None:
         """Keep the list of referrers that a registry without the referrers API leaves to its clients."""
-        tag = referrers_tag(subject)
-        attempts = self._session.http.attempts(f"reading {repository}:{tag}")
-        held = self._manifest(attempts, "GET", self._path(repository), tag)
-        try:
-            index = referrers_index(held.content if held else None, manifest)
-        except (ValueError, KeyError, TypeError) as error:
-            raise OutsideError(f"expected a list of referrers at {repository}:{tag}: {error}") from error
+        tag, held = self._held_list(repository, subject)
+        index = referrers_index(held, manifest)
         if index is not None:
             self.push_manifest(repository, tag, index, INDEX)
+
+    def _held_list(self, repository: str, digest: str) -> tuple[str, bytes | None]:
+        """The tag that the list of referrers has, and the list, None if there is none yet.
+
+        There are registries that resolve the tag ``sha256-…`` to the image of that digest itself: what is
+        found there is taken for a list only if it is one, and else the list has a tag of our own.
+        """
+        tag = referrers_tag(digest)
+        attempts = self._session.http.attempts(f"reading {repository}:{tag}")
+        for name in (tag, f"{tag}.referrers"):
+            answer = self._manifest(attempts, "GET", self._path(repository), name)
+            if answer is None:
+                return name, None
+            if is_referrers_list(answer.content) and sha256_digest(answer.content) != digest:
+                return name, answer.content
+        raise OutsideError(f"expected a list of referrers at {repository}:{tag}.referrers, found an image")
 
     def _path(self, repository: str) -> str:
         if repository.startswith("/"):
