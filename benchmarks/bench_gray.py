@@ -5,9 +5,8 @@ from __future__ import annotations
 import resource
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pipegraft.appspec.environment_file import bump
 from pipegraft.core.adapters.clock import SystemClock
@@ -16,13 +15,13 @@ from pipegraft.core.progress import RecordingProgress
 from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, ReleaseMark, Source
 from pipegraft.core.release_store import FakeReleaseStore
 from pipegraft.core.stage import StageContext
-from pipegraft.gate.ports import State, Status, Verdict, VerdictRule
+from pipegraft.gate.ports import State, Status, Verdict
 from pipegraft.gray.judging.sequential import sequential
 from pipegraft.gray.model.observation import ArmCounts, Histogram
-from pipegraft.gray.ports.judge import Judge
 from pipegraft.gray.ports.metrics import Arms, FakeSource, MetricSource
 from pipegraft.gray.stage import GrayReleaseInputs, run
 from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.testing.stage_suite import FakeConnections
 
 RELEASES = 200
 BAR = 300
@@ -46,12 +45,6 @@ class World:
             "latency": FakeSource([Arms(arm, arm)]),
         }
 
-    def iac(self) -> FakeIacRepository:
-        return self.branch
-
-    def engine(self, _environment: str) -> tuple[World, VerdictRule]:
-        return self, _verdict
-
     def observe(self, *, anew: bool = False) -> Status:
         del anew
         return {"revision": self.branch.tip()}
@@ -59,17 +52,11 @@ class World:
     def request_sync(self) -> None:
         """It always looks."""
 
-    def judge(self, _environment: str) -> Judge:
-        return sequential
-
-    def metrics(self, _environment: str) -> Mapping[str, MetricSource]:
-        return self.sources
-
-    def registry(self) -> Any:
-        raise NotImplementedError
-
-    def builder(self, _component: str) -> Any:
-        raise NotImplementedError
+    def connections(self) -> FakeConnections:
+        """What the stage opens."""
+        return FakeConnections(
+            branch=self.branch, deployed=self, rule=_verdict, decides=sequential, sources=self.sources
+        )
 
 
 def _verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
@@ -96,7 +83,9 @@ def _release(delivery: Delivery, ended: list[str]) -> None:
     bumped = IacCommit(commit=world.branch.tip(), path=PATH, outcome="written")
     record = Release(app="shop", source=SOURCE, environments={"production": EnvironmentRelease(bump=bumped)})
     store = FakeReleaseStore(record)
-    context = StageContext(delivery, Path(), "production", world, store, SystemClock(), RecordingProgress())
+    context = StageContext(
+        delivery, Path(), "production", world.connections(), store, SystemClock(), RecordingProgress()
+    )
     run(context, GrayReleaseInputs())
     ended.append(store.release.environments["production"].outcome)
 

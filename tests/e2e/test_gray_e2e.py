@@ -6,11 +6,10 @@ import http.client
 import json
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from harness import free_port, need, run, server
@@ -25,16 +24,16 @@ from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, Relea
 from pipegraft.core.release_store import FakeReleaseStore
 from pipegraft.core.stage import StageContext
 from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
-from pipegraft.gate.ports import State, Status, Verdict, VerdictRule
+from pipegraft.gate.ports import State, Status, Verdict
 from pipegraft.gray.adapters.metrics.prometheus import Options, PrometheusSource
 from pipegraft.gray.judging.sequential import sequential
-from pipegraft.gray.ports.judge import Judge
 from pipegraft.gray.ports.metrics import MetricRequest, MetricSource
 from pipegraft.gray.stage import GrayReleaseInputs
 from pipegraft.gray.stage import run as run_stage
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.commit_message import commit_message, release_trailers
 from pipegraft.iac.ports.repository import IacBranch
+from pipegraft.testing.stage_suite import FakeConnections
 
 pytestmark = pytest.mark.e2e
 
@@ -150,29 +149,11 @@ def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
     return Verdict(State.SUCCEEDED if reached else State.PROGRESSING, "as committed")
 
 
-class Connections:
-    def __init__(self, branch: IacBranch, engine: Engine, source: MetricSource) -> None:
-        self._branch = branch
-        self._engine = engine
-        self._source = source
-
-    def iac(self) -> IacBranch:
-        return self._branch
-
-    def engine(self, environment: str) -> tuple[Engine, VerdictRule]:
-        return self._engine, verdict
-
-    def judge(self, environment: str) -> Judge:
-        return sequential
-
-    def metrics(self, environment: str) -> Mapping[str, MetricSource]:
-        return {"errors": self._source}
-
-    def registry(self) -> Any:
-        raise NotImplementedError
-
-    def builder(self, component: str) -> Any:
-        raise NotImplementedError
+def connected(branch: IacBranch, engine: Engine, source: MetricSource) -> FakeConnections:
+    """The engine and the source are real, the judge is the one that ships."""
+    return FakeConnections(
+        branch=branch, deployed=engine, rule=verdict, decides=sequential, sources={"errors": source}
+    )
 
 
 def delivery(url: str) -> Delivery:
@@ -253,7 +234,7 @@ def _release(branch: IacBranch, apply: Callable[[int], None], url: str, *, faili
         declared,
         Path(),
         "production",
-        Connections(branch, Engine(branch, apply), source),
+        connected(branch, Engine(branch, apply), source),
         store,
         SystemClock(),
         RecordingProgress(),

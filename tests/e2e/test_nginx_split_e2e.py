@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from harness import free_port, need, server
-from test_gray_e2e import PATH, SOURCE, STABLE, Connections, Engine, instance, load, prepare, repository
+from test_gray_e2e import PATH, SOURCE, STABLE, Engine, connected, instance, load, prepare, repository
 
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery import Delivery
@@ -124,7 +124,7 @@ def test_nginx_splits_and_its_log_decides(tmp_path: Path, failing: float) -> Non
             app="shop", source=SOURCE, environments={"production": EnvironmentRelease(bump=bumped)}
         )
         store, progress = FakeReleaseStore(record), RecordingProgress()
-        connections = Connections(branch, Engine(branch, apply), source)
+        connections = connected(branch, Engine(branch, apply), source)
         context = StageContext(declared, tmp_path, "production", connections, store, SystemClock(), progress)
         if failing:
             with pytest.raises(RolledBack, match="gray is worse"):

@@ -21,6 +21,7 @@ from pipegraft.images.attest import attest
 from pipegraft.images.attestations import BuildFacts, Provenance
 from pipegraft.images.ports.builders import BuildRequest
 from pipegraft.images.ports.registry import FakeRegistry
+from pipegraft.testing.stage_suite import FakeConnections
 
 PRODUCTION = "environments/production.yaml"
 APP = {"app.yaml": "app: shop\ncomponents:\n  web: {ports: {http: 80}}\n"}
@@ -94,18 +95,12 @@ class World:
         repository = facts.get("repository", "https://git.example.com/team/shop")
         attest(self.held, BuildFacts(self.image, request, builder, "1" * 40, repository, "", 0, 1))
 
-    def registry(self) -> FakeRegistry:
-        return self.held
-
-    def iac(self) -> FakeIacRepository:
-        return self.branch
-
     def run(self, **inputs: object) -> IacCommit | None:
         context = StageContext(
             self.delivery,
             Path(),
             self.environment,
-            self,  # type: ignore[arg-type] # only what this stage opens
+            FakeConnections(images=self.held, branch=self.branch),
             self.releases,
             FakeClock(),
             self.progress,
