@@ -70,10 +70,7 @@ class TestServersAreConformant(IacBranchSuite):
         return make
 
 
-def test_a_bump_needs_six_requests(
-    git_server: GitServer, iac: Callable[[Mapping[str, str]], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipegraft.iac.adapters.git.session._FRESH", 3600.0)  # however slow this machine is
+def test_a_bump_needs_seven_requests(git_server: GitServer, iac: Callable[[Mapping[str, str]], str]) -> None:
     if git_server.log is None:
         pytest.skip("SSH has connections, not requests")
     url = iac({f"apps/a{number}/app.yaml": "app: a\n" for number in range(100)})
@@ -85,9 +82,9 @@ def test_a_bump_needs_six_requests(
         assert branch.read("apps/a7/app.yaml", tip) == "app: a\n"
         branch.commit({"apps/a7/app.yaml": "app: b\n"}, "bump", tip)
     until = time.monotonic() + 60  # nginx writes a line after the answer has gone out
-    while log.read_text().count(f"/{name}/") < 6 and time.monotonic() < until:
+    while log.read_text().count(f"/{name}/") < 7 and time.monotonic() < until:
         time.sleep(0.02)
-    assert log.read_text().count(f"/{name}/") == 6
+    assert log.read_text().count(f"/{name}/") == 7
 
 
 def test_wrong_credentials_are_told(

@@ -31,7 +31,7 @@ from pipegraft.images.adapters.registry.http import HttpRegistry
 from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
 from pipegraft.images.adapters.registry.settings import Endpoint
 from pipegraft.images.build_context import read_context
-from pipegraft.images.ports.builders import BuildExtras, BuildRequest, InstalledPackages
+from pipegraft.images.ports.builders import BuildExtras, BuildRequest
 from pipegraft.images.ports.registry import Descriptor, Registry
 from pipegraft.images.unpack import unpack
 from pipegraft.testing.builder_suite import BuilderSuite
@@ -263,29 +263,6 @@ def buildkit(monkeypatch: pytest.MonkeyPatch) -> None:
                 monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
                 return
     pytest.fail("there is no docker command that builds with BuildKit (tests/e2e/install installs one)")
-
-
-def test_what_rpm_installed_is_in_the_sbom(dockerfile_context: Path, tmp_path: Path) -> None:
-    need("rpm", "rpmbuild")
-    build, root = tmp_path / "build", dockerfile_context / "system"
-    build.mkdir()
-    lines = ["Name: hello", "Version: 1.2", "Release: 3.el9", "Epoch: 2", "Summary: greets", "License: MIT"]
-    (build / "hello.spec").write_text(
-        "\n".join([*lines, "BuildArch: noarch", "%description", "größe", "%files", ""])
-    )
-    run("rpmbuild", "--quiet", "-bb", "--define", f"_topdir {build}", build / "hello.spec", HOME=str(build))
-    into = ["rpm", "--root", root, "--define", "_dbpath /var/lib/rpm"]
-    run(*into, "--initdb", HOME=str(build))
-    run(*into, "--install", "--nodeps", build / "RPMS/noarch/hello-1.2-3.el9.noarch.rpm", HOME=str(build))
-    (dockerfile_context / "Dockerfile").write_text("FROM scratch\nCOPY system /\n")
-    found: list[InstalledPackages] = []
-    request = BuildRequest(
-        "web", dockerfile_context, read_context(dockerfile_context).entries, "web", ("v1",),
-        note_packages=found.append,
-    )  # fmt: skip
-    DockerBuilder().build(request, LayoutRegistry(tmp_path / "images"), lambda _line: None)
-    assert [one.purl for one in found[0].packages] == ["pkg:rpm/hello@1.2-3.el9?arch=noarch&epoch=2"]
-    assert found[0].unread == ()
 
 
 @pytest.mark.usefixtures("buildkit")
