@@ -310,7 +310,7 @@ def test_an_older_pipeline_that_is_faster_is_no_conflict() -> None:
     assert world.reference in world.file()
 
 
-VALUES = "web:\n  image: {repository: r/web, tag: v1}   # ours\n  replicas: 2\n"
+VALUES = "web:\n  image: {repository: r/web, tag: v1, digest: x}   # ours\n  replicas: 2\n"
 TARGETS = [
     {"kind": "helm", "file": "values.yaml", "path": "web.image", "component": "web", "write": "both"},
     {"kind": "marker", "file": "notes.txt"},
@@ -324,13 +324,16 @@ def test_targets_are_written_in_one_commit_with_the_release_beside_them() -> Non
     bump = world.run()
     assert bump is not None
     commit = branch.log()[0]
-    assert bump == IacCommit(commit=commit.id, path=".pipegraft/production.yaml", outcome="written")
+    effect = tuple(f"{file}: not proven: nothing in this repository renders it" for file in HELM)
+    path = ".pipegraft/production.yaml"
+    assert bump == IacCommit(commit=commit.id, path=path, outcome="written", effect=effect)
+    assert commit.trailers["Pipegraft-Effect"] == "; ".join(effect)
     digest = world.reference.partition("@")[2]
     assert digest in (branch.read("values.yaml", bump.commit) or "")
     assert branch.read("notes.txt", bump.commit) == f"web = {digest} # pipegraft:set=web.digest\n"
     assert "notes.txt: web = " in commit.message
     assert World(branch, 12, targets=TARGETS).run() == IacCommit(
-        commit=commit.id, path=bump.path, outcome="unchanged"
+        commit=commit.id, path=bump.path, outcome="unchanged", effect=effect
     )
 
 

@@ -16,7 +16,7 @@ from pipegraft.gray.branch import GrayBranch, GraySubject
 from pipegraft.gray.machine import Do, Move
 from pipegraft.iac.optimistic_commit import Change, Changes, rewrite_all
 from pipegraft.iac.ports.repository import FakeIacRepository
-from pipegraft.iac.rendered import RenderedBranch
+from pipegraft.iac.rendered import RenderedApp, RenderedBranch
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 
 APP = "app: shop\ncomponents:\n  web: {ports: {http: 8080}}\n"
@@ -33,7 +33,7 @@ def rendered(app: str, text: str, name: str) -> str:
 
 
 def branch(files: dict[str, str], folder: str = "") -> RenderedBranch:
-    return RenderedBranch(FakeIacRepository(files), {folder: rendered})
+    return RenderedBranch(FakeIacRepository(files), {folder: RenderedApp(rendered, kept=True)})
 
 
 def consistent(iac: RenderedBranch, prefix: str = "") -> int:

@@ -7,8 +7,8 @@ import yaml
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused
-from pipegraft.iac.bump.pinned import PinnedImage, repository_of
-from pipegraft.iac.bump.targets import write_target
+from pipegraft.iac.pinned import PinnedImage, repository_of
+from pipegraft.iac.targets.writing import Around, write_target
 
 OLD, NEW = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 WEB = PinnedImage("registry.example.com:5000/shop/web", NEW, "ih-2")
@@ -17,8 +17,10 @@ IMAGES = {"web": WEB, "pricing": PRICING}
 
 
 def write(text: str, **target: object) -> str:
-    made = write_target(text, Target.model_validate({"file": "f.yaml", **target}), IMAGES, "f.yaml")
-    assert write_target(made, Target.model_validate({"file": "f.yaml", **target}), IMAGES, "f.yaml") == made
+    made = write_target(text, Target.model_validate({"file": "f.yaml", **target}), IMAGES, "f.yaml").text
+    assert (
+        write_target(made, Target.model_validate({"file": "f.yaml", **target}), IMAGES, "f.yaml").text == made
+    )
     return made
 
 
@@ -69,19 +71,26 @@ images:
 
 
 def test_kustomize_changes_and_adds_entries() -> None:
-    made = write(KUSTOMIZATION, kind="kustomize")
+    target = Target.model_validate({"file": "f.yaml", "kind": "kustomize"})
+    around = Around(below=["web:v1", "redis", f"{PRICING.repository}:v1"])
+    made = write_target(KUSTOMIZATION, target, IMAGES, "f.yaml", around).text
     data = yaml.safe_load(made)
     assert data["images"] == [
         {"name": "web", "newName": WEB.repository, "digest": NEW},
         {"name": "redis", "newTag": "7"},
-        {"name": "pricing", "newName": PRICING.repository, "digest": NEW},
+        {"name": PRICING.repository, "digest": NEW},
     ]
     assert '- {name: redis, newTag: "7"}\n' in made
     assert "# ours" in made
 
 
 def test_kustomize_without_images_gets_them() -> None:
-    made = write("resources: [../base]\n", kind="kustomize", component="web", write="both")
+    target = Target.model_validate(
+        {"file": "f.yaml", "kind": "kustomize", "component": "web", "write": "both"}
+    )
+    made = write_target(
+        "resources: [../base]\n", target, IMAGES, "f.yaml", Around(below=["web:v1", "redis"])
+    ).text
     assert yaml.safe_load(made)["images"] == [
         {"name": "web", "newName": WEB.repository, "newTag": "ih-2", "digest": NEW}
     ]
@@ -111,14 +120,14 @@ spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: web, image: ot
 def test_manifests_of_every_kind_of_workload() -> None:
     made = write(MANIFESTS, kind="manifest")
     assert made == (
-        MANIFESTS.replace("shop/pricing:v1", f"shop/pricing@{NEW}")
-        .replace("shop/web:v1@OLD", f"shop/web@{NEW}")
-        .replace("other/web", WEB.reference())
+        MANIFESTS.replace("shop/pricing:v1", f"shop/pricing@{NEW}").replace(
+            "shop/web:v1@OLD", f"shop/web:ih-2@{NEW}"
+        )
     )
 
 
 def test_a_manifest_without_the_image_is_refused() -> None:
-    with pytest.raises(EditRefused, match=r"'web'; there are: envoy:v1"):
+    with pytest.raises(EditRefused, match=r"the image of 'web' .*; the images there are: envoy:v1"):
         write("spec: {containers: [{name: proxy, image: 'envoy:v1'}]}\n", kind="manifest", component="web")
 
 

@@ -134,6 +134,16 @@ def get_file(lab: GitLab, given: dict[str, Any], path: str) -> Any:
     }
 
 
+def list_tree(lab: GitLab, given: dict[str, Any]) -> Any:
+    checked(given, set(), {"path", "ref", "recursive", "per_page", "page", "pagination"})
+    at = lab.branches.get(given["ref"], given["ref"])
+    start = f"{given['path']}/" if given.get("path") else ""
+    found = [path for path in lab.commits[at].files if path.startswith(start)]
+    if not found:
+        raise Refused(404, "404 invalid revision or path Not Found")
+    return [{"path": path, "type": "blob", "name": path.rpartition("/")[2]} for path in found]
+
+
 def create_commit(lab: GitLab, given: dict[str, Any]) -> Any:
     optional = {"start_branch", "start_sha", "start_project", "author_email", "author_name", "stats", "force"}
     checked(given, {"branch", "commit_message", "actions"}, optional)
@@ -233,6 +243,7 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", r"/repository/branches", list_branches),
     ("GET", r"/repository/branches/([^/]+)", get_branch),
     ("GET", r"/repository/files/([^/]+)", get_file),
+    ("GET", r"/repository/tree", list_tree),
     ("POST", r"/repository/commits", create_commit),
     ("GET", r"/repository/commits", list_commits),
     ("GET", r"/repository/merge_base", merge_base),

@@ -16,10 +16,9 @@ from pipegraft.core.project import Project
 from pipegraft.core.release import IacCommit
 from pipegraft.core.stage import StageContext
 from pipegraft.iac.bump.apply import Bump, prepare_bump, record_bump, record_newer, show_bump
-from pipegraft.iac.optimistic_commit import Batch, Change, rewrite_all
+from pipegraft.iac.optimistic_commit import Batch, rewrite_all
 from pipegraft.iac.plugin import open_iac, with_manifests
 from pipegraft.iac.ports.repository import IacBranch, NewerProposed
-from pipegraft.iac.rendered import RenderedBranch
 
 __all__ = ["BumpOrder", "Bumped", "bump_all", "worst"]
 
@@ -149,7 +148,7 @@ def _bump_group(group: Sequence[_Item], order: BumpOrder, progress: Progress) ->
     try:
         done = rewrite_all(
             branch,
-            [_complete(branch, edit) for _item, _context, edit in ready],
+            [branch.complete(edit) for _item, _context, edit in ready],
             deadline=order.deadline,
             notice=lambda reason: ready[0][1].report("progress", f"waiting: {reason}"),
         )
@@ -158,11 +157,6 @@ def _bump_group(group: Sequence[_Item], order: BumpOrder, progress: Progress) ->
         item.commit = record_newer(context, edit, newer)
     else:
         _record(ready, done, branch)
-
-
-def _complete(branch: IacBranch, edit: Bump) -> Change:
-    """An edit with its manifests: where those cannot be rendered, it is refused and the others are not."""
-    return branch.complete(edit) if isinstance(branch, RenderedBranch) else edit
 
 
 def _ready(group: Sequence[_Item]) -> Iterator[tuple[_Item, StageContext, Bump]]:

@@ -285,10 +285,21 @@ class Target(Model):
     """The file, relative to `iac.path`."""
     path: DottedPath | None = None
     """For `helm` and `yaml`: where the image stands."""
+    document: int | None = Field(default=None, ge=0)
+    """For `helm` and `yaml`: number of the document from 0, where several of the file have the path."""
     component: Name | None = None
     """The component whose image it is; every component's if absent."""
-    write: Literal["digest", "tag", "both"] = "digest"
-    """What pins the image."""
+    write: Literal["digest", "tag", "both"] | None = None
+    """What pins the image; if absent what the form that stands there can carry, the digest where it can."""
+    keys: Mapping[Literal["registry", "repository", "tag", "digest"], str] = {}
+    """For `helm`: how the chart calls the parts of the image, where it has names of its own."""
+    create: bool = False
+    """For `helm`: write the image where nothing stands at `path` yet; says the form with `write`."""
+    source: RelativePath | None = None
+    """Folder of the chart or kustomization that the engine renders the file with, relative to `iac.path`,
+    where it is neither the file's own folder nor one above it."""
+    values: tuple[RelativePath, ...] = ()
+    """For `helm`: the values files that the engine reads, in order, where they are more than this one."""
     value: Literal["reference", "repository", "tag", "digest"] = "reference"
     """For `yaml`: which part of the image stands at `path`."""
 
@@ -298,6 +309,9 @@ class Target(Model):
             yield Breach(f"a target of kind '{self.kind}' needs 'path' and 'component'")
         if self.kind not in {"helm", "yaml"} and self.path:
             yield Breach(f"a target of kind '{self.kind}' finds its places itself; remove 'path'")
+        for name, kinds in {"document": {"helm", "yaml"}, "keys": {"helm"}, "create": {"helm"}}.items():
+            if getattr(self, name) not in (None, {}, False) and self.kind not in kinds:
+                yield Breach(f"'{name}' is for targets of kind {' or '.join(sorted(kinds))}; remove it")
 
 
 class Requirements(Model):
@@ -325,6 +339,11 @@ class Environment(Model):
     """Absent: the new version takes all traffic at once."""
     targets: tuple[Target, ...] = ()
     """Files that name the images; the app spec's `environments/NAME.yaml` if empty."""
+    idle: tuple[Name, ...] = ()
+    """With `targets`: components that do not run here, so that no file names their images."""
+    effect: Literal["require", "warn"] | None = None
+    """With `targets`: what to do where it cannot be proven that the engine renders what was written: refuse,
+    or write it and say so. If absent: refuse what a tool that is there does not confirm."""
     require: Requirements = Requirements()
     """What images must prove before they are released there."""
 

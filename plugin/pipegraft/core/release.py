@@ -67,6 +67,8 @@ class IacCommit(Model):
     outcome: Literal["written", "unchanged", "superseded"]
     carried: ReleaseMark | None = None
     """The release it holds, if that is not the pipeline's own: one carried from another environment, say."""
+    effect: tuple[str, ...] = ()
+    """What is known of what `targets` render to: a line for each chart, kustomization and file."""
 
 
 class GateResource(Model):

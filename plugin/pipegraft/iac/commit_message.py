@@ -6,10 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from pipegraft.core.release import GateResult, Source
 
-__all__ = ["GATE", "commit_message", "gate_trailer", "release_trailers"]
+__all__ = ["EFFECT", "GATE", "commit_message", "gate_trailer", "release_trailers"]
 
 GATE = "Pipegraft-Gate"
 """Trailer of the first commit after the gate, so that git alone tells what the gate said."""
+
+
+EFFECT = "Pipegraft-Effect"
+"""Trailer of a commit that writes images: what is known of what its files render to, and by what."""
 
 
 def commit_message(subject: str, lines: Iterable[str], trailers: Mapping[str, str]) -> str:

@@ -23,6 +23,7 @@ from pipegraft.core.errors import (
     Unreachable,
     UsageError,
 )
+from pipegraft.iac.files import CommitFiles, Edited, Files
 from pipegraft.iac.ports.repository import IacBatch, IacRepository
 
 __all__ = ["Batch", "Change", "Changes", "Read", "Rewritten", "rewrite", "rewrite_all"]
@@ -44,8 +45,8 @@ class BatchRepository(IacRepository, IacBatch, Protocol):
     """A branch that takes several commits at once."""
 
 
-Read = Callable[[str], str | None]
-"""Text of a file at the tip this attempt works on, or None if it does not exist."""
+Read = Files
+"""The files at the tip this attempt works on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +126,9 @@ def rewrite(
     """
 
     def attempt(tip: str, attempts: int) -> Rewritten:
-        wanted = change(lambda path: repository.read(path, tip))
-        files = _differing(wanted, lambda path: repository.read(path, tip))
+        held = CommitFiles(repository, tip)
+        wanted = change(held)
+        files = _differing(wanted, held)
         if wanted is None or not files:
             return Rewritten(tip, written=False, attempts=attempts)
         return Rewritten(repository.commit(files, wanted.message, tip), written=True, attempts=attempts)
@@ -152,10 +154,7 @@ def rewrite_all(
 
     def attempt(tip: str, attempts: int) -> Batch:
         held: dict[str, str | None] = {}
-
-        def read(path: str) -> str | None:
-            return held[path] if path in held else repository.read(path, tip)
-
+        read = Edited(CommitFiles(repository, tip), held)
         wanted: dict[int, tuple[Mapping[str, str | None], str]] = {}
         refused: dict[int, PipegraftError] = {}
         for number, change in enumerate(changes):

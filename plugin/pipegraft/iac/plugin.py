@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pipegraft.appspec.environment_file import environment_path
 from pipegraft.appspec.rendering.yaml_output import dump_documents
+from pipegraft.appspec.resources.binding import UNBOUND
+from pipegraft.appspec.spec import resolve
 from pipegraft.appspec.usecases.render import installed_rendering, render_texts
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.plugins import hookimpl
@@ -15,8 +18,10 @@ from pipegraft.core.stage import Opener
 from pipegraft.iac.adapters.forge.gitlab import GitLabBranch, open_gitlab_project
 from pipegraft.iac.adapters.forge.merge_request import MergeRequestBranch
 from pipegraft.iac.adapters.git import open_branch
+from pipegraft.iac.adapters.renderers import installed_renderers
+from pipegraft.iac.ports.renderer import RENDERERS, Renderer
 from pipegraft.iac.ports.repository import IAC, IacBranch
-from pipegraft.iac.rendered import Render, RenderedBranch
+from pipegraft.iac.rendered import RenderedApp, RenderedBranch
 
 __all__ = ["open_iac", "with_manifests"]
 
@@ -36,29 +41,43 @@ def open_iac(project: Project, folder: str | Sequence[str] | None) -> IacBranch:
     return MergeRequestBranch(remote, iac.branch, iac.merge_request, SystemClock())
 
 
-def with_manifests(branch: IacBranch, projects: Sequence[Project]) -> IacBranch:
-    """A branch that commits rendered manifests too, for those projects that want it.
+def with_manifests(branch: IacBranch, projects: Sequence[Project]) -> RenderedBranch:
+    """A branch that refuses environments that cannot be rendered, and commits manifests where wanted.
 
     Arguments:
         projects: all that write to it.
     """
-    wanting = {(one.delivery.iac.path or "").strip("/"): one for one in projects if one.delivery.iac.rendered}
-    if not wanting:
-        return branch
-    return RenderedBranch(branch, {folder: _render_for(one) for folder, one in wanting.items()})
+    apps = {(one.delivery.iac.path or "").strip("/"): _rendered(one) for one in projects}
+    return RenderedBranch(branch, apps)
 
 
-def _render_for(project: Project) -> Render:
+def _rendered(project: Project) -> RenderedApp:
     iac = project.delivery.iac
     label = f"{iac.path.strip('/')}/" if iac.path else ""
-    how = installed_rendering(project.plugins, iac.rendered or "kubernetes", label=label)
-    return lambda app, text, name: dump_documents(render_texts(app, {name: text}, how)[name])
+    if iac.rendered is None:
+        return RenderedApp(lambda app, text, name: _resolved(app, text, name, label), kept=False)
+    how = installed_rendering(project.plugins, iac.rendered, label=label)
+    return RenderedApp(
+        lambda app, text, name: dump_documents(render_texts(app, {name: text}, how)[name]), kept=True
+    )
+
+
+def _resolved(app: str, text: str, environment: str, label: str) -> str:
+    """Make sure that an engine could render it; who provides its resources is known there."""
+    file = f"{label}{environment_path(None, environment)}"
+    resolve(app, text, environment, app_file=f"{label}app.yaml", environment_file=file, platform=UNBOUND)
+    return ""
 
 
 def _open(project: Project) -> IacBranch:
     return with_manifests(open_iac(project, project.delivery.iac.path), [project])
 
 
+def _renderers(_project: Project) -> Mapping[str, Renderer]:
+    return installed_renderers()
+
+
 @hookimpl
 def pipegraft_openers() -> Iterable[Opener[..., Any]]:
     yield Opener(IAC, _open)
+    yield Opener(RENDERERS, _renderers)

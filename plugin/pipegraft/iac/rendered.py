@@ -1,38 +1,53 @@
-"""A branch whose rendered manifests follow its environments: both change in the same commit.
+"""A branch where no environment is committed that cannot be rendered, with its manifests where wanted.
 
-Whoever writes (a bump, a step of a gray release, a rollback) writes `environments/NAME.yaml` alone. What is
-rendered follows from the app spec at that commit and nothing else, so a restored file has the manifests it
-had before, byte for byte.
+Whoever writes (a bump, a step of a gray release, a rollback, a fleet) writes `environments/NAME.yaml` alone.
+What is rendered follows from the app spec at that commit and nothing else, so a restored file has the
+manifests it had before, byte for byte but for KubeVela's `publishVersion`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 from pipegraft.appspec.environment_file import app_path, read_environment
-from pipegraft.appspec.rendered_files import environment_of, rendered_path
+from pipegraft.appspec.rendered_files import environment_of, rendered_path, with_own_version
 from pipegraft.core.errors import UsageError
-from pipegraft.iac.optimistic_commit import Change, Changes, Read
+from pipegraft.iac.files import CommitFiles, Edited, Files
+from pipegraft.iac.optimistic_commit import Change, Changes
 from pipegraft.iac.ports.repository import Commit, IacBranch
 
-__all__ = ["Render", "RenderedBranch"]
+__all__ = ["Render", "RenderedApp", "RenderedBranch"]
 
 Render = Callable[[str, str, str], str]
 """Text of ``app.yaml``, text of an environment's file, name of the environment → its manifests."""
 
 
+@dataclass(frozen=True, slots=True)
+class RenderedApp:
+    """How the environments of an application are rendered.
+
+    Arguments:
+        render: does it; raises where it cannot be done.
+        kept: whether the manifests are committed too.
+    """
+
+    render: Render
+    kept: bool
+
+
 class RenderedBranch:
-    """`IacBranch` that adds manifests to what is written.
+    """`IacBranch` that refuses what cannot be rendered, and adds manifests to what is written.
 
     Arguments:
         branch: the branch itself.
-        renders: folder of an app, empty for the root → how its environments are rendered.
+        apps: folder of an app, empty for the root → how its environments are rendered.
     """
 
-    def __init__(self, branch: IacBranch, renders: Mapping[str, Render]) -> None:
+    def __init__(self, branch: IacBranch, apps: Mapping[str, RenderedApp]) -> None:
         self._branch = branch
-        self._renders = renders
+        self._apps = apps
 
     def turn(self) -> AbstractContextManager[None]:
         return self._branch.turn()
@@ -43,6 +58,9 @@ class RenderedBranch:
     def read(self, path: str, at: str) -> str | None:
         return self._branch.read(path, at)
 
+    def files_below(self, folder: str, at: str) -> Mapping[str, bytes]:
+        return self._branch.files_below(folder, at)
+
     def contains(self, revision: str, at: str) -> bool:
         return self._branch.contains(revision, at)
 
@@ -52,7 +70,7 @@ class RenderedBranch:
     def complete(self, change: Change) -> Change:
         """An edit with its manifests: one that cannot be rendered is refused by itself."""
 
-        def whole(read: Read) -> Changes | None:
+        def whole(read: Files) -> Changes | None:
             made = change(read)
             return made and Changes(self._with_manifests(made.files, read), made.message)
 
@@ -64,16 +82,13 @@ class RenderedBranch:
         Raises:
             ConfigError: an environment cannot be rendered; nothing was written.
         """
-        whole = self._with_manifests(changes, lambda path: self._branch.read(path, parent))
+        whole = self._with_manifests(changes, CommitFiles(self._branch, parent))
         return self._branch.commit(whole, message, parent)
 
     def commit_all(self, commits: Sequence[tuple[Mapping[str, str | None], str]], parent: str) -> list[str]:
         """As the branch does, with the manifests of the environments that change in each."""
         held: dict[str, str | None] = {}
-
-        def read(path: str) -> str | None:
-            return held[path] if path in held else self._branch.read(path, parent)
-
+        read = Edited(CommitFiles(self._branch, parent), held)
         whole = []
         for changes, message in commits:
             added = self._with_manifests(changes, read)
@@ -81,25 +96,26 @@ class RenderedBranch:
             whole.append((added, message))
         return self._branch.commit_all(whole, parent)
 
-    def _with_manifests(self, changes: Mapping[str, str | None], read: Read) -> dict[str, str | None]:
+    def _with_manifests(self, changes: Mapping[str, str | None], read: Files) -> dict[str, str | None]:
         whole = dict(changes)
         for path, text in changes.items():
             place = environment_of(path)
-            if place is None or place[0] not in self._renders:
+            if place is None or place[0] not in self._apps:
                 continue
             folder, name = place
-            rendered = rendered_path(folder, name)
+            app, rendered = self._apps[folder], rendered_path(folder, name)
             if rendered in changes:
                 continue
             if text is not None and read_environment(text, path).release:
-                app = app_path(folder)
-                whole[rendered] = self._renders[folder](_text(changes, app, read), text, name)
-            elif read(rendered) is not None:  # nothing is released there: nothing is to run
+                made = app.render(_text(changes, app_path(folder), read), text, name)
+                if app.kept:
+                    whole[rendered] = with_own_version(made, read(rendered))
+            elif app.kept and read(rendered) is not None:  # nothing is released there: nothing is to run
                 whole[rendered] = None
         return whole
 
 
-def _text(changes: Mapping[str, str | None], path: str, read: Read) -> str:
+def _text(changes: Mapping[str, str | None], path: str, read: Files) -> str:
     text = changes[path] if path in changes else read(path)
     if text is None:
         raise UsageError(f"expected {path} in the IaC repository, found nothing", fix="commit it")

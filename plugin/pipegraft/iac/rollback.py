@@ -18,6 +18,7 @@ from pipegraft.iac.bump.state import (
     write_state,
 )
 from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.files import CommitFiles
 from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
 from pipegraft.iac.ports.repository import Commit, IacBranch
 
@@ -94,7 +95,7 @@ def roll_back(branch: IacBranch, request: RollbackRequest) -> Rollback:
         _refuse_gray(edit.wanted.get(path), f"{path} at {target[:12]}")
     if request.dry_run:
         tip = branch.tip()
-        changes = edit(lambda path: branch.read(path, tip))
+        changes = edit(CommitFiles(branch, tip))
         return Rollback(tip, target, edit.changed, edit.taken_back, written=changes is not None)
     done = rewrite(branch, edit)
     return Rollback(done.commit, target, edit.changed, edit.taken_back, done.written)

@@ -31,6 +31,15 @@ class IacBranchSuite:
         tip = branch.tip()
         assert {path: branch.read(path, tip) for path in _FILES} == _FILES
 
+    def test_a_folder_is_read_at_once(self, clients: Clients) -> None:
+        branch = clients(_FILES)()
+        tip = branch.tip()
+        whole = {path: text.encode() for path, text in _FILES.items()}
+        assert branch.files_below("", tip) == whole
+        assert branch.files_below("other", tip) == {"other/deep/down.yaml": b"x: 1\n"}
+        assert branch.files_below("absent/folder", tip) == {}
+        assert branch.files_below("app.yaml", tip) == {}
+
     def test_what_is_not_a_file_reads_as_none(self, clients: Clients) -> None:
         branch = clients(_FILES)()
         tip = branch.tip()

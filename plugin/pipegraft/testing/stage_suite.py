@@ -50,6 +50,7 @@ from pipegraft.gray.ports.rollout import (
     RolloutSeen,
     RolloutVerdict,
 )
+from pipegraft.iac.ports.renderer import RENDERERS, Renderer
 from pipegraft.iac.ports.repository import IAC, FakeIacRepository, IacBranch
 from pipegraft.images.ports.builders import IMAGE_BUILDER, FakeImageBuilder, ImageBuilder
 from pipegraft.images.ports.registry import REGISTRY, REGISTRY_AT, FakeRegistry, ReferringRegistry
@@ -87,6 +88,7 @@ class FakeConnections:
     sources: Mapping[str, MetricSource] = field(default_factory=lambda: {"errors": FakeSource([Arms()])})
     observed: Rollout = field(default_factory=lambda: FakeRollout(RolloutSeen(None)))
     reads: RolloutRule = lambda _seen, _ours, _since: RolloutVerdict(RolloutPhase.PROMOTED, "all is well")
+    rendering: Mapping[str, Renderer] = field(default_factory=dict)
     further: Mapping[Port[..., Any], Any] = field(default_factory=dict)
     listeners: Sequence[object] = ()
 
@@ -96,6 +98,7 @@ class FakeConnections:
             REGISTRY_AT: self.images,
             IMAGE_BUILDER: ("fake", self.maker),
             IAC: self.branch,
+            RENDERERS: self.rendering,
             ENGINE: ConnectedEngine(self.deployed, self.rule, self.settle),
             JUDGE: self.decides,
             METRICS: self.sources,

@@ -20,6 +20,8 @@ from yaml.events import (
     StreamStartEvent,
 )
 
+from pipegraft.text.yaml.scalars import typed_somewhere
+
 __all__ = ["dump_documents"]
 
 _MAPPING, _MAPPING_END = (
@@ -83,11 +85,14 @@ class _Writer:
             self.emit(event)
 
     def _scalar(self, value: Any) -> Event:
-        """As PyYAML's serializer does: plain where it would be read as the same."""
+        """As PyYAML's serializer does: plain where every reader would take it for the same."""
         node: Any = self._dumper.represent_data(value)
         resolve: Any = self._dumper.resolve
         implicit = tuple(
             node.tag == resolve(yaml.ScalarNode, node.value, asked)
             for asked in ((True, False), (False, True))
         )
-        return ScalarEvent(None, node.tag, implicit, node.value, style=node.style)
+        style = node.style
+        if isinstance(value, str) and style is None and typed_somewhere(value):
+            style = "'"  # Kubernetes and Compose read YAML as Go does, where 1e5, y and 08 are no strings
+        return ScalarEvent(None, node.tag, implicit, node.value, style=style)

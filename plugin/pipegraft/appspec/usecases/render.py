@@ -11,7 +11,7 @@ from pipegraft.appspec.environment_file import environment_path
 from pipegraft.appspec.hooks import TRAFFIC_ROUTERS
 from pipegraft.appspec.ports.resources import ResourceProvider, Target
 from pipegraft.appspec.ports.traffic import ClusterRouter
-from pipegraft.appspec.rendered_files import rendered_path
+from pipegraft.appspec.rendered_files import rendered_path, with_own_version
 from pipegraft.appspec.rendering.compose import render_compose
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.rendering.oam import render_application
@@ -141,11 +141,14 @@ def render_files(
     Returns:
         The files that were different.
     """
-    wanted = {
-        folder / rendered_path("", name): render(folder, [name], how).encode()
-        for name in environments or environments_of(folder)
-    }
-    differing = [path for path, text in wanted.items() if not path.exists() or path.read_bytes() != text]
+    wanted: dict[Path, bytes] = {}
+    differing: list[Path] = []
+    for name in environments or environments_of(folder):
+        path = folder / rendered_path("", name)
+        held = path.read_bytes() if path.exists() else None
+        standing = None if held is None else held.decode("utf-8", "replace")
+        wanted[path] = with_own_version(render(folder, [name], how), standing).encode()
+        differing += [path] if held != wanted[path] else []
     if write:
         write_together({path: wanted[path] for path in differing})
     return differing

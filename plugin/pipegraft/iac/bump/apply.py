@@ -12,12 +12,14 @@ from pipegraft.core.errors import UsageError, Vetoed
 from pipegraft.core.release import IacCommit, Release, ReleaseMark, Source
 from pipegraft.core.stage import StageContext
 from pipegraft.iac.bump.config import read_config
-from pipegraft.iac.bump.pinned import PinnedImage
 from pipegraft.iac.bump.plan import BumpRequest, PlannedBump, plan_bump, refuse_conflict
 from pipegraft.iac.bump.policy import refuse_provenance
 from pipegraft.iac.bump.promotion import released_in
-from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.commit_message import EFFECT, commit_message, release_trailers
+from pipegraft.iac.files import CommitFiles
 from pipegraft.iac.optimistic_commit import Changes, Read
+from pipegraft.iac.pinned import PinnedImage
+from pipegraft.iac.ports.renderer import RENDERERS, Renderer
 from pipegraft.iac.ports.repository import IacBranch, NewerProposed
 from pipegraft.images.attest import provenance_of
 from pipegraft.images.ports.registry import REGISTRY
@@ -72,7 +74,8 @@ class Bump:
         trailers = release_trailers(
             self.request.delivery.app, self.request.environment, source, self.planned.step
         )
-        return commit_message(self.headline(), lines, trailers)
+        said = "; ".join(map(str, self.planned.effects))
+        return commit_message(self.headline(), lines, {**trailers, EFFECT: said})
 
 
 def _said(value: Value) -> str:
@@ -141,7 +144,10 @@ def _record(context: StageContext, edit: Bump, commit: str, *, attempts: int) ->
     if planned.outcome == "unchanged" and held and held.number == mark.number:
         mark = held  # the same images of the same number, from wherever
     carried = None if (mark.number, mark.source) == (own.number, own.commit) else mark
-    done = IacCommit(commit=commit, path=planned.path, outcome=planned.outcome, carried=carried)
+    effect = tuple(map(str, planned.effects))
+    done = IacCommit(
+        commit=commit, path=planned.path, outcome=planned.outcome, carried=carried, effect=effect
+    )
     context.update_environment(bump=done)
     context.report(
         "commit",
@@ -151,7 +157,11 @@ def _record(context: StageContext, edit: Bump, commit: str, *, attempts: int) ->
         path=planned.path,
         outcome=planned.outcome,
         attempts=attempts,
+        effect=effect,
     )
+    for one in planned.effects:
+        if not one.proven:
+            context.report("progress", f"the effect is {str(one).partition(': ')[2]}", one.unit)
     return done
 
 
@@ -170,17 +180,21 @@ def _request(
         return BumpRequest(context.delivery, environment, own, {}, config)
     if origin:
         tip = branch.tip()
-        mark, carried = released_in(
-            lambda path: branch.read(path, tip), context.delivery, origin, environment
-        )
-        return BumpRequest(context.delivery, environment, mark, carried, config)
+        mark, carried = released_in(CommitFiles(branch, tip), context.delivery, origin, environment)
+        return BumpRequest(context.delivery, environment, mark, carried, config, _renderers(context))
     if not release.images:
         raise UsageError(
             f"expected the release record to name images of commit {own.source[:12]}, found none",
             fix="run image-build on this commit first, and carry .pipegraft/release.json to this job",
         )
     built = {name: PinnedImage.parse(one.reference, one.input_hash) for name, one in release.images.items()}
-    return BumpRequest(context.delivery, environment, own, built, config)
+    return BumpRequest(context.delivery, environment, own, built, config, _renderers(context))
+
+
+def _renderers(context: StageContext) -> Mapping[str, Renderer]:
+    """What renders targets; an app spec is rendered by Pipegraft itself."""
+    declared = context.delivery.environments[context.require_environment()]
+    return context.open(RENDERERS) if declared.targets else {}
 
 
 def _verify(context: StageContext, request: BumpRequest) -> None:
@@ -218,7 +232,7 @@ def _holder(branch: IacBranch, path: str, tip: str) -> str:
 def show_bump(context: StageContext, edit: Bump, branch: IacBranch) -> None:
     """Report what would be written as a diff, and write nothing."""
     tip = branch.tip()
-    edit(lambda path: branch.read(path, tip))
+    edit(CommitFiles(branch, tip))
     files = edit.planned.files if edit.planned.outcome == "written" else {}
     diff = "".join(_difference(path, edit.planned.before[path], text) for path, text in files.items())
     context.report(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipegraft.appspec.environment_file import (
@@ -18,18 +18,19 @@ from pipegraft.appspec.environment_file import (
     read_environment,
 )
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.errors import Conflict, UsageError
+from pipegraft.core.errors import Conflict
 from pipegraft.core.release import ReleaseMark
 from pipegraft.iac.bump.config import changes_what_runs, refuse_delivery, refuse_number, refuse_standing
-from pipegraft.iac.bump.pinned import PinnedImage
+from pipegraft.iac.bump.into_targets import write_release
 from pipegraft.iac.bump.state import EnvironmentState, read_state, state_path, write_state
-from pipegraft.iac.bump.targets import write_target
+from pipegraft.iac.effect.check import Effect
+from pipegraft.iac.files import Files
+from pipegraft.iac.pinned import PinnedImage
+from pipegraft.iac.ports.renderer import Renderer
 from pipegraft.text.yaml import format_path
 from pipegraft.text.yaml.changes import Value
 
 __all__ = ["BumpRequest", "PlannedBump", "plan_bump", "refuse_conflict"]
-
-Read = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class BumpRequest:
         mark: which release it is.
         images: component → image.
         config: values of the components that are released too, or alone if there are no images.
+        renderers: ``helm`` and ``kustomize``, those that are there.
     """
 
     delivery: Delivery
@@ -49,6 +51,7 @@ class BumpRequest:
     mark: ReleaseMark
     images: Mapping[str, PinnedImage]
     config: Mapping[ConfigPath, Value] = field(default_factory=dict)
+    renderers: Mapping[str, Renderer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class PlannedBump:
         changes: place → value before and value after, of what a person could have changed too.
         held: the newest release that stood there.
         taken_back: whether `held` is one that was rolled back by hand.
+        effects: what is known of what `targets` render to.
     """
 
     outcome: Outcome
@@ -74,19 +78,20 @@ class PlannedBump:
     changes: Mapping[str, tuple[Value, Value]] = field(default_factory=dict)
     held: ReleaseMark | None = None
     taken_back: bool = False
+    effects: Sequence[Effect] = ()
 
 
-def plan_bump(read: Read, request: BumpRequest) -> PlannedBump:
+def plan_bump(read: Files, request: BumpRequest) -> PlannedBump:
     """Plan a bump on the files as they are.
 
     Arguments:
-        read: text of a file of the IaC repository, None if it does not exist.
+        read: the files of the IaC repository.
         request: what is to be written.
 
     Raises:
         UsageError: a file that must exist does not, or is another application's.
         ConfigError: a file is not what it should be.
-        EditRefused: an edit cannot be made exactly.
+        EditRefused: an edit cannot be made exactly, or has not the effect that it should have.
     """
     folder = request.delivery.iac.path
     if request.config:
@@ -130,7 +135,7 @@ def _told(value: Value) -> Value:
     return "absent" if value is None else value
 
 
-def _plan_spec(read: Read, request: BumpRequest) -> PlannedBump:
+def _plan_spec(read: Files, request: BumpRequest) -> PlannedBump:
     app_file = app_path(request.delivery.iac.path)
     app = check_app(read(app_file), request.delivery.app, app_file)
     path = environment_path(request.delivery.iac.path, request.environment)
@@ -165,39 +170,32 @@ def _check_config(made: Bump, app: str, text: str, request: BumpRequest, path: s
     return replace(made, outcome="unchanged", text=text)
 
 
-def _plan_targets(read: Read, request: BumpRequest, state: EnvironmentState, state_file: str) -> PlannedBump:
+def _plan_targets(read: Files, request: BumpRequest, state: EnvironmentState, state_file: str) -> PlannedBump:
     held = state.release
     if held and held.number > request.mark.number:
         return PlannedBump("superseded", state_file, held=held)
-    before: dict[str, str] = {}
-    files: dict[str, str] = {}
-    folder = request.delivery.iac.path
-    for target in request.delivery.environments[request.environment].targets:
-        path = f"{folder.rstrip('/')}/{target.file}" if folder else target.file
-        text = files.get(path, read(path))
-        if text is None:
-            raise UsageError(
-                f"expected {path} in the IaC repository, it is not there",
-                fix=f"correct 'environments.{request.environment}.targets' in delivery.yaml",
-            )
-        before.setdefault(path, text)
-        files[path] = write_target(text, target, request.images, path)
+    before, files, effects = write_release(
+        read, request.delivery, request.environment, request.images, request.renderers
+    )
     if files == before:
-        return PlannedBump("unchanged", state_file, held=held)
+        return PlannedBump("unchanged", state_file, held=held, effects=effects)
     changes = {
         f"{path}: {new}": (old, new)
         for path in files
         for old, new in _changed_lines(before[path], files[path])
     }
+    idle = request.delivery.environments[request.environment].idle
     references = {
-        name: image.reference("both" if image.tag else "digest") for name, image in request.images.items()
+        name: image.reference("both" if image.tag else "digest")
+        for name, image in request.images.items()
+        if name not in idle
     }
     remembered = read(state_file)
     files[state_file] = write_state(
         remembered, EnvironmentState(release=request.mark, images=references), state_file
     )
     before[state_file] = remembered or ""
-    return PlannedBump("written", state_file, "bump", files, before, changes, held)
+    return PlannedBump("written", state_file, "bump", files, before, changes, held, effects=effects)
 
 
 def _changed_lines(before: str, after: str) -> Iterator[tuple[str | None, str]]:

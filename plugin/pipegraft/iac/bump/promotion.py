@@ -8,8 +8,8 @@ from pipegraft.appspec.environment_file import environment_path, images_of, read
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import UsageError
 from pipegraft.core.release import ReleaseMark
-from pipegraft.iac.bump.pinned import PinnedImage
 from pipegraft.iac.bump.state import read_state, state_path
+from pipegraft.iac.pinned import PinnedImage
 
 __all__ = ["released_in"]
 

@@ -97,6 +97,17 @@ class IacRepository(Protocol):
             UsageError: it is not a text file in UTF-8.
         """
 
+    def files_below(self, folder: str, at: str) -> Mapping[str, bytes]:
+        """Every file below a folder at a commit, path → content; empty if there is no such folder.
+
+        Arguments:
+            folder: its path; empty for the whole repository.
+            at: as for `read`.
+
+        Raises:
+            Unreachable, AccessDenied: the remote cannot be read.
+        """
+
     def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
         """Write one commit on top of `parent` and move the branch to it, or change nothing.
 
@@ -197,6 +208,10 @@ class FakeIacRepository:
 
     def read(self, path: str, at: str) -> str | None:
         return self._trees[at].get(path)
+
+    def files_below(self, folder: str, at: str) -> Mapping[str, bytes]:
+        start = f"{folder}/" if folder else ""
+        return {path: text.encode() for path, text in self._trees[at].items() if path.startswith(start)}
 
     def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
         if parent != self.tip():

@@ -11,9 +11,17 @@ from __future__ import annotations
 
 from pipegraft.text.yaml.edits import Edit, Insert, Put, Remove, Set, apply, set_values
 from pipegraft.text.yaml.files import decode
-from pipegraft.text.yaml.markers import marked_names, set_marked
+from pipegraft.text.yaml.markers import changed_scalars, marked_names, set_marked
 from pipegraft.text.yaml.paths import Path, Where, format_path, parse_path, split_assignment
-from pipegraft.text.yaml.reading import aliases_of, get_text, get_value, has_path, locate
+from pipegraft.text.yaml.reading import (
+    aliases_of,
+    document_with,
+    get_text,
+    get_value,
+    has_path,
+    locate,
+    read_documents,
+)
 from pipegraft.text.yaml.scalars import Scalar
 from pipegraft.text.yaml.source import Span
 
@@ -29,7 +37,9 @@ __all__ = [
     "Where",
     "aliases_of",
     "apply",
+    "changed_scalars",
     "decode",
+    "document_with",
     "format_path",
     "get_text",
     "get_value",
@@ -37,6 +47,7 @@ __all__ = [
     "locate",
     "marked_names",
     "parse_path",
+    "read_documents",
     "set_marked",
     "set_values",
     "split_assignment",

@@ -28,7 +28,7 @@ from pipegraft.text.yaml.scalars import Scalar, means
 from pipegraft.text.yaml.setting import set_scalar
 from pipegraft.text.yaml.source import Event, Source, parse, place_in, read_events
 
-__all__ = ["marked_names", "set_marked"]
+__all__ = ["changed_scalars", "marked_names", "set_marked"]
 
 _MARKER = re.compile(r"(?<![^ \t\r\n])#[ \t]*pipegraft:set=([\w./-]+)(?![^ \t\r\n])[^\r\n]*")
 _MARK_ANOTHER = "mark a line that reads 'key: value' or '- value', with nothing else in it"
@@ -155,6 +155,24 @@ def _prove(text: str, new: str, values: list[Scalar], file: str) -> None:
             place=Place(file),
             fix="set the value by its path",
         )
+
+
+def changed_scalars(text: str, new: str) -> list[tuple[str, str]] | None:
+    """Scalars that read otherwise in another version of a text, old and new; None if the text is no YAML.
+
+    Raises:
+        EditRefused: more than the values of scalars is another, or the new text is no YAML.
+    """
+    try:
+        old = read_events(text.removeprefix("\ufeff"))
+    except EditRefused:
+        return None
+    events = read_events(new.removeprefix("\ufeff"))
+    pairs = [(before, after) for before, after in zip_longest(old, events) if not alike(before, after)]
+    for before, after in pairs:
+        if not (isinstance(before, ScalarEvent) and isinstance(after, ScalarEvent)):
+            raise EditRefused("more than a value would be another one", fix="make this edit by hand")
+    return [(before.value, after.value) for before, after in pairs]
 
 
 def _changed(old: list[Event], new: list[Event]) -> list[Event]:

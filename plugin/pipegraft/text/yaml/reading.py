@@ -19,7 +19,17 @@ from pipegraft.text.yaml.render import Style, as_flow, node_lines
 from pipegraft.text.yaml.scalars import Scalar
 from pipegraft.text.yaml.source import Node, Source, Span, parse
 
-__all__ = ["Read", "aliases_of", "equal", "get_text", "get_value", "has_path", "locate"]
+__all__ = [
+    "Read",
+    "aliases_of",
+    "document_with",
+    "equal",
+    "get_text",
+    "get_value",
+    "has_path",
+    "locate",
+    "read_documents",
+]
 
 Read: TypeAlias = "Scalar | list[Read] | dict[str, Read]"
 """A value as read: keys are always strings, as they stand in the text."""
@@ -46,6 +56,26 @@ def get_value(text: str, path: Path, *, document: int | None = None, file: str =
     """
     source = parse(text, file)
     return _Reader(source).read(reach(source, path, document).node, ())
+
+
+def read_documents(text: str, file: str = "<text>") -> list[Read]:
+    """Read all documents of a text; arguments, values and errors as of `get_value`.
+
+    Raises:
+        EditRefused: the text does not parse, or a mapping has a key twice.
+    """
+    source = parse(text, file)
+    return [_Reader(source, unique=True).read(start + 1, ()) for start in source.documents]
+
+
+def document_with(text: str, path: Path, *, file: str = "<text>") -> int:
+    """The number, from 0, of the one document that has a path; 0 where there is one document alone.
+
+    Raises:
+        EditRefused: the text does not parse, or none or several of its documents have the path.
+    """
+    source = parse(text, file)
+    return source.document_of(document_root(source, path, None))
 
 
 def get_text(text: str, path: Path, *, document: int | None = None, file: str = "<text>") -> str:
@@ -166,8 +196,9 @@ def equal(source: Source, node: Node, value: Value) -> bool:
 class _Reader:
     """Builds values out of events; aliases may repeat and nest, but not without end."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, unique: bool = False) -> None:
         self.source = source
+        self.unique = unique
         self.nodes = 0
 
     def read(self, node: Node, inside: tuple[Node, ...]) -> Read:
@@ -193,7 +224,12 @@ class _Reader:
                     if isinstance(mapping, dict):
                         merged = mapping | merged
             else:
-                own[self._key(key, inside)] = self.read(value, inside)
+                name = self._key(key, inside)
+                if self.unique and name in own:
+                    raise self.source.refusal(
+                        key, f"the key {name!r} stands twice in one mapping", "remove one of the two"
+                    )
+                own[name] = self.read(value, inside)
         return merged | own if merged else own
 
     def _key(self, key: Node, inside: tuple[Node, ...]) -> str:

@@ -17,7 +17,7 @@ from yaml.events import ScalarEvent
 from pipegraft.core.errors import EditRefused
 from pipegraft.text.yaml.source import Event
 
-__all__ = ["Scalar", "holds", "means", "read", "same", "write"]
+__all__ = ["Scalar", "holds", "means", "read", "same", "typed_somewhere", "write"]
 
 Scalar: TypeAlias = str | int | float | bool | None
 """What a scalar can hold."""
@@ -88,6 +88,11 @@ def _read_plain(text: str) -> Scalar:
     if special := _SPECIAL_FLOAT.fullmatch(text):
         return float("nan") if special[1] is None else float(f"{special[1]}inf")
     return text
+
+
+def typed_somewhere(text: str) -> bool:
+    """Whether a plain scalar is no string for a reader of YAML 1.1 or 1.2, Go's or JSON's among them."""
+    return not text or bool(_TYPED_SOMEWHERE.fullmatch(text))
 
 
 def same(one: Scalar, other: Scalar) -> bool:

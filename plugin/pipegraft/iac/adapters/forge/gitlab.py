@@ -86,6 +86,15 @@ class GitLabBranch:
             byte = error.object[error.start]
             raise UsageError(f"expected {path} to be text in UTF-8, found byte {byte:#04x}") from None
 
+    def files_below(self, folder: str, at: str) -> Mapping[str, bytes]:
+        def tree() -> list[Any]:
+            return list(self._project.repository_tree(path=folder, ref=at, recursive=True, iterator=True))
+
+        with translated(self._name):
+            listed = or_none(tree) or []
+            names = [str(one["path"]) for one in listed if one["type"] == "blob"]
+            return {name: bytes(self._project.files.get(name, ref=at).decode()) for name in names}
+
     def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
         actions = [self._action(path, text, parent) for path, text in changes.items()]
         found = self.tip()

@@ -54,6 +54,9 @@ class MergeRequestBranch:
     def read(self, path: str, at: str) -> str | None:
         return self._target.read(path, at)
 
+    def files_below(self, folder: str, at: str) -> Mapping[str, bytes]:
+        return self._target.files_below(folder, at)
+
     def commit_all(self, commits: Sequence[tuple[Mapping[str, str | None], str]], parent: str) -> list[str]:
         """A merge request each; what one waits for may move the target branch below the next."""
         return [self.commit(changes, message, parent) for changes, message in commits]

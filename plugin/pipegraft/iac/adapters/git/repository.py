@@ -120,6 +120,24 @@ class GitBranch:
             found = error.object[error.start]
             raise UsageError(f"expected {path} to be text in UTF-8, found byte {found:#04x}") from None
 
+    def files_below(self, folder: str, at: str) -> Mapping[str, bytes]:
+        if not folder:
+            return self._contents("", self._root(at))
+        above, _, name = folder.rpartition("/")
+        entry = self._folders([folder], at).get(above, {}).get(name.encode())
+        return self._contents(folder, entry.name) if entry and entry.kind == "tree" else {}
+
+    def _contents(self, folder: str, tree: str) -> dict[str, bytes]:
+        """Every file below a tree; they are brought together with it."""
+        found: dict[str, bytes] = {}
+        for name, entry in self._tree(tree, below=True).items():
+            path = f"{folder}/{name.decode('utf-8', 'surrogateescape')}".removeprefix("/")
+            if entry.kind == "tree":
+                found |= self._contents(path, entry.name)
+            elif entry.kind == "blob":
+                found[path] = self._get(entry.name)
+        return found
+
     def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
         return self.commit_all([(changes, message)], parent)[0]
 

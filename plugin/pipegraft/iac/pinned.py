@@ -53,6 +53,12 @@ class PinnedImage:
         digest = "" if pin == "tag" else f"@{self.digest}"
         return f"{self.repository}{tag}{digest}"
 
+    def kept_pin(self, standing: str) -> Pin:
+        """How to pin this image where another reference stands: by digest, and with a tag if it has both."""
+        name, _, digest = standing.partition("@")
+        tagged = ":" in name.rpartition("/")[2]
+        return "both" if digest and tagged and self.tag else "digest"
+
     def part(self, part: Part, pin: Pin) -> str:
         """One part of the image, or the whole reference."""
         parts = {"repository": self.repository, "tag": self.tag, "digest": self.digest}

@@ -1,0 +1,1 @@
+"""Whether an edit takes effect: what an engine renders before and after it, compared."""

@@ -1,0 +1,229 @@
+"""Proves what an edit changes in what is rendered, or says why that cannot be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pipegraft.core.delivery import Target
+from pipegraft.core.errors import EditRefused, Place
+from pipegraft.iac.effect.chart import Reads
+from pipegraft.iac.effect.compare import Expected, confirm
+from pipegraft.iac.effect.units import Unit, find_unit
+from pipegraft.iac.files import Edited, Files
+from pipegraft.iac.ports.renderer import Renderer
+from pipegraft.text.yaml import Path, format_path, read_documents
+
+__all__ = ["Effect", "WrittenTarget", "check_effect"]
+
+Policy = Literal["require", "warn"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenTarget:
+    """One target as it was written.
+
+    Arguments:
+        target: as declared.
+        path: its file in the repository.
+        unit: what renders it, as it was before.
+        expected: the images that it brings.
+        values: paths of values written, for a chart.
+    """
+
+    target: Target
+    path: str
+    unit: Unit
+    expected: tuple[Expected, ...]
+    values: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What is known of one thing that is rendered.
+
+    Arguments:
+        unit: its folder or file.
+        proven: whether exactly the images of the release change there.
+        how: by what that was found out, or why it was not.
+        used: where the images are used.
+    """
+
+    unit: str
+    proven: bool
+    how: str
+    used: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.unit}: {self.how}" if self.proven else f"{self.unit}: not proven: {self.how}"
+
+
+def check_effect(
+    files: Files,
+    changed: Mapping[str, str],
+    written: Sequence[WrittenTarget],
+    renderers: Mapping[str, Renderer],
+    *,
+    policy: Policy,
+    root: str = "",
+) -> list[Effect]:
+    """Make sure that what was written is what is rendered, for each chart, kustomization and manifest.
+
+    Arguments:
+        files: the repository as it is.
+        changed: path → new text.
+        written: the targets.
+        renderers: ``helm`` and ``kustomize``, those that are there.
+        policy: what to do where nothing can be proven.
+        root: folder of the application.
+
+    Raises:
+        EditRefused: the edit has no effect or another one; or it is not proven, and must be.
+    """
+    units: dict[Any, list[WrittenTarget]] = {}
+    for one in written:
+        units.setdefault(one.unit.key, []).append(one)
+    after = Edited(files, changed)
+    found: list[Effect] = []
+    for group in units.values():
+        effect = _Check(files, after, group, renderers, root).run(policy)
+        if not effect.proven and policy == "require":
+            raise EditRefused(
+                f"it is not proven that what was written is rendered: {effect.how}",
+                place=Place(effect.unit),
+                fix="let it be proven (install the tool; name 'source' or 'values' of the target), or say "
+                "'effect: warn'",
+            )
+        found.append(effect)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """One unit with all that was written to it."""
+
+    before: Files
+    after: Files
+    group: Sequence[WrittenTarget]
+    renderers: Mapping[str, Renderer]
+    root: str
+    _again: dict[str, Unit] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> Unit:
+        return self.group[0].unit
+
+    def expected(self) -> list[Expected]:
+        """Each image once, with all that was written of it."""
+        merged: dict[str, Expected] = {}
+        for target in self.group:
+            for one in target.expected:
+                held = merged.get(one.component)
+                pins = one.pins | held.pins if held else one.pins
+                merged[one.component] = Expected(one.component, one.image, pins)
+        return [one for one in merged.values() if one.pins]
+
+    def run(self, policy: Policy) -> Effect:
+        kind = self.unit.kind
+        if kind == "none":
+            return self._unproven("nothing in this repository renders it")
+        if kind == "plain":
+            return self._confirm(self._plain(self.before), self._plain(self.after), "read as manifests")
+        absent = self._absent()
+        if absent:
+            return self._static(absent) if policy != "require" else self._unproven(absent)
+        renderer = self.renderers.get(kind)
+        if renderer is None:
+            return self._static(f"{kind} is not installed")
+        return self._rendered(renderer, policy)
+
+    def _rendered(self, renderer: Renderer, policy: Policy) -> Effect:
+        def documents(files: Files) -> Sequence[Any]:
+            unit = find_unit(files, self.group[0].target, self.group[0].path, self.root)
+            return list(read_documents(renderer.render(_content(files, unit), unit.folder, unit.values)))
+
+        try:
+            before = documents(self.before)
+            after = documents(self.after)
+        except EditRefused as error:
+            if policy == "warn":
+                return self._static(error.problem.message)
+            raise
+        return self._confirm(
+            before, after, f"rendered by {renderer.name}", again=lambda: documents(self.before)
+        )
+
+    def _confirm(
+        self,
+        before: Sequence[Any],
+        after: Sequence[Any],
+        how: str,
+        again: Callable[[], Sequence[Any]] | None = None,
+    ) -> Effect:
+        used = confirm(before, after, self.expected(), self.unit.name, again)
+        return Effect(self.unit.name, proven=True, how=how, used=tuple(used))
+
+    def _plain(self, files: Files) -> Sequence[Any]:
+        return list(read_documents(files(self.unit.folder) or "", self.unit.folder))
+
+    def _absent(self) -> str:
+        unit = self.unit
+        if unit.chart is not None:
+            return "; ".join(unit.chart.absent)
+        return "; ".join(unit.kustomization.absent) if unit.kustomization else ""
+
+    def _unproven(self, why: str) -> Effect:
+        return Effect(self.unit.name, proven=False, how=why)
+
+    def _static(self, why: str) -> Effect:
+        """What can be told without the tool.
+
+        Raises:
+            EditRefused: nothing reads what was written.
+        """
+        if self.unit.chart is not None:
+            return self._by_reading(why)
+        after = find_unit(self.after, self.group[0].target, self.group[0].path, self.root)
+        before, built = self.unit.kustomization, after.kustomization
+        if before is None or built is None:
+            return self._unproven(why)
+        doubts = [*before.unknown, *built.unknown, *built.absent]
+        if doubts:
+            return self._unproven(f"{why}; {doubts[0]}" if doubts[0] not in why else why)
+        return self._confirm(before.documents, built.documents, f"by following its bases and images ({why})")
+
+    def _by_reading(self, why: str) -> Effect:
+        chart = self.unit.chart
+        assert chart is not None  # noqa: S101 - the caller looked
+        answers = {path: chart.reads(path) for one in self.group for path in one.values}
+        unread = [path for path, answer in answers.items() if answer is Reads.NO]
+        if unread:
+            raise EditRefused(
+                f"no template of the chart reads {format_path(unread[0])}, so writing it changes nothing",
+                place=Place(self.unit.name),
+                fix="name what the chart reads: 'path', or 'keys: {tag: …}' for names of its own",
+            )
+        if answers and all(answer is Reads.YES for answer in answers.values()):
+            said = ", ".join(format_path(path) for path in answers)
+            return Effect(self.unit.name, proven=True, how=f"the templates read {said} ({why})")
+        return self._unproven(why)
+
+
+def _content(files: Files, unit: Unit) -> dict[str, bytes]:
+    """Everything that takes part in rendering a unit."""
+    if unit.chart is not None:
+        start = f"{unit.folder}/" if unit.folder else ""
+        content = {f"{start}{path}": data for path, data in unit.chart.files.items()}
+        for path in unit.values:
+            text = files(path)
+            if text is None:
+                raise EditRefused(
+                    f"expected the values file {path}, it is not there",
+                    place=Place(path),
+                    fix="correct 'values' of the target",
+                )
+            content[path] = text.encode()
+        return content
+    held = unit.kustomization.files if unit.kustomization else {}
+    return {path: text.encode() for path, text in held.items()}

@@ -1,0 +1,235 @@
+"""Whether what is rendered changed as a release says: its images alone, everywhere they are used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipegraft.core.errors import EditRefused, Place
+from pipegraft.iac.pinned import PinnedImage
+from pipegraft.iac.targets.references import Reference, image_uses, same_repository
+from pipegraft.text.yaml import Path, format_path
+
+__all__ = ["Expected", "confirm"]
+
+_LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
+"""What the value of a label may be (Kubernetes, Labels and Selectors: Syntax and character set)."""
+_SHOWN = 60
+_WARN = "write only what the release is about; or, if this is meant, say 'effect: warn' in the environment"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """An image that must be rendered.
+
+    Arguments:
+        component: whose it is.
+        image: the image.
+        pins: which of ``tag`` and ``digest`` were written for it.
+    """
+
+    component: str
+    image: PinnedImage
+    pins: frozenset[str]
+
+    def is_rendered_as(self, reference: str) -> bool:
+        """Whether a reference is exactly this image, as it was written."""
+        said = Reference.parse(reference)
+        right = (not said.tag or said.tag == self.image.tag) and (
+            not said.digest or said.digest == self.image.digest
+        )
+        wanted = "digest" if "digest" in self.pins else "tag"
+        return right and bool(getattr(said, wanted)) and self._is_of(said.repository)
+
+    def names(self, reference: str) -> bool:
+        """Whether a reference is of the image's repository."""
+        return self._is_of(Reference.parse(reference).repository)
+
+    def _is_of(self, repository: str) -> bool:
+        return same_repository(repository, self.image.repository)
+
+
+def confirm(
+    before: Sequence[Any],
+    after: Sequence[Any],
+    expected: Sequence[Expected],
+    what: str,
+    again: Callable[[], Sequence[Any]] | None = None,
+) -> list[str]:
+    """Make sure that exactly the images of a release changed.
+
+    Arguments:
+        before, after: documents as they are rendered without and with the edit.
+        expected: the images that must be there afterwards.
+        what: what was rendered, for messages.
+        again: renders once more without the edit: what differs then by itself is not looked at.
+
+    Returns:
+        Where each image is used: ``Deployment shop/web: container 'app'``.
+
+    Raises:
+        EditRefused: an image is not there, an old one still is, or something else changed.
+    """
+    used = [place for one in expected for place in _used(after, one, what)]
+    strange = [one for one in _differences(before, after) if not _is_meant(one, expected)]
+    if strange and again is not None:
+        unsteady = {one.where for one in _differences(before, again())}
+        strange = [one for one in strange if one.where not in unsteady]
+    if strange:
+        more = f" (and {len(strange) - 1} more)" if len(strange) > 1 else ""
+        raise EditRefused(
+            f"{what} would change in more than images: {strange[0]}{more}", place=Place(what), fix=_WARN
+        )
+    return used
+
+
+def _used(documents: Sequence[Any], expected: Expected, what: str) -> list[str]:
+    used: list[str] = []
+    for document in documents:
+        for place, image in _images(document):
+            if expected.is_rendered_as(image):
+                used.append(place)
+            elif expected.names(image):
+                raise EditRefused(
+                    f"{place} would still run {image}, and not {_written(expected)}",
+                    place=Place(what),
+                    fix="write the image there too, by a target for the place it comes from",
+                )
+    if not used:
+        raise EditRefused(
+            f"nothing that is rendered runs {_written(expected)} of '{expected.component}': "
+            f"what was written is read by nobody there{_instead(documents)}",
+            place=Place(what),
+            fix="name the file, path and keys that are read; 'source' says what the engine renders",
+        )
+    return used
+
+
+def _written(expected: Expected) -> str:
+    pins = {"tag": expected.image.tag, "digest": expected.image.digest}
+    said = {name: pins[name] for name in expected.pins}
+    return str(Reference(expected.image.repository, said.get("tag", ""), said.get("digest", "")))
+
+
+def _instead(documents: Sequence[Any]) -> str:
+    images = list(dict.fromkeys(image for document in documents for _, image in _images(document)))
+    return f"; the images there are: {', '.join(images[:8])}" if images else "; there are no images at all"
+
+
+def _images(document: Any) -> Iterator[tuple[str, str]]:
+    """Where images are named in a rendered object, and which."""
+    name = identity(document)
+    paths = set()
+    for use in image_uses(document):
+        paths.add(use.path)
+        yield f"{name}: {use.shown}", use.image
+    for path, value in _leaves(document, ()):
+        if path[-1:] == ("image",) and path not in paths and isinstance(value, str):
+            yield f"{name}: {format_path(path)}", value
+
+
+def identity(document: Any) -> str:
+    """``Kind namespace/name`` of an object."""
+    if not isinstance(document, dict):
+        return "a document"
+    metadata = document.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    name = metadata.get("name") or metadata.get("generateName") or "?"
+    namespace = f"{metadata['namespace']}/" if metadata.get("namespace") else ""
+    return f"{document.get('kind', 'object')} {namespace}{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """A value that changed: in which object, where, from what to what; None where it is not there."""
+
+    object: str
+    path: Path
+    before: Any
+    after: Any
+
+    @property
+    def where(self) -> tuple[str, Path]:
+        return self.object, self.path
+
+    def __str__(self) -> str:
+        at = f" {format_path(self.path)}" if self.path else ""
+        return f"{self.object}{at}: {_short(self.before)} → {_short(self.after)}"
+
+
+def _short(value: Any) -> str:
+    said = "nothing" if value is None else str(value)
+    return said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"
+
+
+def _differences(before: Sequence[Any], after: Sequence[Any]) -> list[_Difference]:
+    old, new = _by_identity(before), _by_identity(after)
+    found: list[_Difference] = []
+    for key in dict.fromkeys((*old, *new)):
+        if key not in old or key not in new:
+            there, here = ("an object", None) if key in old else (None, "an object")
+            found.append(_Difference(key[0], (), there, here))
+        else:
+            found += _between(key[0], (), old[key], new[key])
+    return found
+
+
+def _by_identity(documents: Sequence[Any]) -> Mapping[tuple[str, str, int], Any]:
+    found: dict[tuple[str, str, int], Any] = {}
+    for document in documents:
+        if document is None:
+            continue
+        group = str(document.get("apiVersion", "")) if isinstance(document, dict) else ""
+        name, number = identity(document), 0
+        while (name, group, number) in found:
+            number += 1
+        found[name, group, number] = document
+    return found
+
+
+def _between(name: str, path: Path, before: Any, after: Any) -> Iterator[_Difference]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in dict.fromkeys((*before, *after)):
+            yield from _between(name, (*path, key), before.get(key), after.get(key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from _between(name, (*path, index), old, new)
+    elif before != after or type(before) is not type(after):
+        yield _Difference(name, path, before, after)
+
+
+def _is_meant(difference: _Difference, expected: Sequence[Expected]) -> bool:
+    """Whether a value changed because it is, or names, an image of the release.
+
+    Raises:
+        EditRefused: it names it where Kubernetes would not take it.
+    """
+    after = difference.after
+    if not isinstance(after, str):
+        return False
+    if any(one.names(after) and one.is_rendered_as(after) for one in expected):
+        return True
+    pins = [pin for one in expected for pin in (one.image.tag, one.image.digest.rpartition(":")[2])]
+    if not any(pin and pin in after for pin in pins):
+        return False
+    if "labels" in difference.path and not _LABEL.fullmatch(after):
+        raise EditRefused(
+            f"the label {difference.path[-1]} of {difference.object} would be '{_short(after)}', "
+            f"{len(after)} characters, and Kubernetes takes 63 at most",
+            place=Place(difference.object),
+            fix="pin the image by digest, 'write: digest', or take the tag out of the chart's labels",
+        )
+    return True
+
+
+def _leaves(data: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from _leaves(value, (*path, key))
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from _leaves(value, (*path, index))
+    else:
+        yield path, data

@@ -1,0 +1,247 @@
+"""What a kustomization builds, as far as images go, and the files that it needs.
+
+Followed are local resources, bases and components; images apply as kustomize 5 applies them. What can change
+images in other ways (patches that name them, replacements, generators of charts, plugins) and what is not in
+the repository is not computed but said.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipegraft.core.errors import EditRefused, UsageError
+from pipegraft.iac.targets.references import Reference, image_uses
+from pipegraft.text.yaml import read_documents
+
+__all__ = ["NAMES", "Kustomization", "read_kustomization"]
+
+NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+"""What the file of a kustomization is called (kustomize looks for them in this order)."""
+
+Read = Callable[[str], str | None]
+
+_REMOTE = re.compile(r"://|^git@|^github\.com[/:]|^bitbucket\.org[/:]|^gitlab\.com[/:]|\?ref=|\.git(//|$)")
+_TOUCHES = re.compile(r"\bimage\b|\$patch|containers")
+_DEEPEST = 20
+
+
+@dataclass(slots=True)
+class Kustomization:
+    """A folder that kustomize builds.
+
+    Arguments:
+        folder: its path, empty for the root.
+        documents: what is built, as far as it is known: images are as they will be.
+        below: images of the resources, before the folder's own list of images applies.
+        files: path → text of every file that takes part.
+        unknown: why images of it may be others than those told.
+        absent: what it needs that is not in the repository.
+    """
+
+    folder: str
+    documents: list[Any] = field(default_factory=list)
+    below: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+
+
+def read_kustomization(read: Read, folder: str) -> Kustomization | None:
+    """What a folder builds; None if it holds no kustomization.
+
+    Arguments:
+        read: text of a file of the repository, None if there is none.
+        folder: its path, empty for the root.
+    """
+    found = Kustomization(folder)
+    walk = _Walk(read, found)
+    documents = walk.accumulate(folder, ())
+    if documents is None:
+        return None
+    found.documents = documents
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """Follows a kustomization through its folders."""
+
+    read: Read
+    found: Kustomization
+
+    def accumulate(self, folder: str, above: tuple[str, ...], base: Sequence[Any] = ()) -> list[Any] | None:
+        """The documents of a folder; those of `base` stand before them, for a component."""
+        data = self._own(folder)
+        if data is None:
+            return None
+        documents = list(base)
+        if folder in above or len(above) > _DEEPEST:
+            self.found.unknown.append(f"{folder or '.'} leads back to itself")
+            return documents
+        inside = (*above, folder)
+        for entry in _listed(data, "resources", "bases"):
+            documents += self._resource(folder, entry, inside)
+        for entry in _listed(data, "components"):
+            with_component = self._folder(folder, entry, inside, documents)
+            documents = documents if with_component is None else with_component
+        self._other_files(folder, data)
+        self._say_unknown(folder, data)
+        if not above:
+            self.found.below = [use.image for document in documents for use in image_uses(document)]
+        for entry in _listed(data, "images"):
+            for document in documents:
+                _apply(document, entry)
+        return documents
+
+    def _own(self, folder: str) -> dict[str, Any] | None:
+        for name in NAMES:
+            path = posixpath.join(folder, name)
+            text = self._text(path)
+            if text is not None:
+                documents = read_documents(text, path)
+                return documents[0] if documents and isinstance(documents[0], dict) else {}
+        return None
+
+    def _resource(self, folder: str, entry: Any, above: tuple[str, ...]) -> list[Any]:
+        built = self._folder(folder, entry, above, ())
+        if built is not None:
+            return built
+        path = self._local(folder, entry)
+        text = None if path is None else self._text(path)
+        if path is None or text is None:
+            return []
+        try:
+            return list(read_documents(text, path))
+        except EditRefused as error:
+            self.found.unknown.append(str(error.problem))
+            return []
+
+    def _folder(
+        self, folder: str, entry: Any, above: tuple[str, ...], base: Sequence[Any]
+    ) -> list[Any] | None:
+        path = self._local(folder, entry)
+        if path is None:
+            return None
+        if posixpath.splitext(path)[1] in {".yaml", ".yml", ".json"} and self._text(path) is not None:
+            return None
+        built = self.accumulate(path, above, base)
+        if built is None and self._text(path) is None:
+            self.found.absent.append(f"{path} is not there")
+        return built
+
+    def _local(self, folder: str, entry: Any) -> str | None:
+        """Path of what an entry names; None if it is not in this repository."""
+        if not isinstance(entry, str) or _REMOTE.search(entry) or "\n" in entry:
+            if isinstance(entry, str) and "\n" not in entry:
+                said = f"{entry} is not in this repository"
+                self.found.absent += [said] if said not in self.found.absent else []
+            return None
+        path = posixpath.normpath(posixpath.join(folder, entry))
+        if path.startswith(("../", "/")) or path == "..":
+            self.found.absent.append(f"{entry} leads out of the repository")
+            return None
+        return "" if path == "." else path
+
+    def _text(self, path: str) -> str | None:
+        if not path:
+            return None
+        if path not in self.found.files:
+            try:
+                text = self.read(path)
+            except UsageError:  # no text: it takes no part in what is read here
+                self.found.absent.append(f"{path} is no text file")
+                return None
+            if text is None:
+                return None
+            self.found.files[path] = text
+        return self.found.files[path]
+
+    def _other_files(self, folder: str, data: Mapping[str, Any]) -> None:
+        """Read what takes part beside the resources: patches, generators' files, configurations."""
+        for entry in _named_files(data):
+            path = self._local(folder, entry)
+            if path is not None and self._text(path) is None and self._own(path) is None:
+                self.found.absent.append(f"{path} is not there")
+
+    def _say_unknown(self, folder: str, data: Mapping[str, Any]) -> None:
+        where = folder or "."
+        for key in ("generators", "transformers", "validators", "helmCharts", "helmChartInflationGenerator"):
+            if data.get(key):
+                self.found.unknown.append(f"'{key}' of {where} may bring images of its own")
+        for patch in (*_patches(data), *_listed(data, "replacements")):
+            text = patch if isinstance(patch, str) else str(patch)
+            path = posixpath.normpath(posixpath.join(folder, text)) if "\n" not in text else ""
+            held = self.found.files.get(path, text)
+            inner = patch.get("path") if isinstance(patch, dict) else None
+            if isinstance(inner, str):
+                held = self.found.files.get(posixpath.normpath(posixpath.join(folder, inner)), "image")
+            if _TOUCHES.search(held):
+                self.found.unknown.append(f"a patch or replacement of {where} may change images")
+        for entry in _listed(data, "configurations"):
+            if "images" in self.found.files.get(
+                posixpath.normpath(posixpath.join(folder, str(entry))), "images"
+            ):
+                self.found.unknown.append(f"'configurations' of {where} may say where images stand")
+
+
+def _listed(data: Mapping[str, Any], *keys: str) -> Iterator[Any]:
+    for key in keys:
+        value = data.get(key)
+        yield from value if isinstance(value, list) else ()
+
+
+def _patches(data: Mapping[str, Any]) -> Iterator[Any]:
+    """Patches of every kind: files, texts, and what names or holds one."""
+    yield from _listed(data, "patchesStrategicMerge")
+    for one in _listed(data, "patches", "patchesJson6902"):
+        if isinstance(one, dict):
+            path, text = one.get("path"), one.get("patch")
+            yield path if isinstance(path, str) else str(text)
+
+
+def _named_files(data: Mapping[str, Any]) -> Iterator[str]:
+    """Files and folders that a kustomization names beside its resources."""
+    for entry in (*_patches(data), *_listed(data, "crds", "configurations", "generators", "transformers")):
+        if isinstance(entry, str) and "\n" not in entry and ":" not in entry:
+            yield entry
+    yield from (
+        one["path"] for one in _listed(data, "replacements") if isinstance(one, dict) and one.get("path")
+    )
+    for generator in _listed(data, "configMapGenerator", "secretGenerator"):
+        if isinstance(generator, dict):
+            yield from (str(one).rpartition("=")[2] for one in _listed(generator, "files"))
+            yield from (str(one) for one in _listed(generator, "envs"))
+            yield from [str(generator["env"])] if generator.get("env") else []
+
+
+_IMAGE = re.compile(r"(?::(?P<tag>[a-zA-Z0-9_.{}-]*))?(?:@(?P<digest>sha256:[a-zA-Z0-9_.{}-]*))?")
+"""What may follow an image's name (kustomize, api/image: IsImageMatched)."""
+
+
+def _apply(document: Any, entry: Any) -> None:
+    """Apply one entry of ``images:`` to a document (kustomize, api/filters/imagetag)."""
+    name = entry.get("name") if isinstance(entry, dict) else None
+    if not isinstance(name, str):
+        return
+    for use in list(image_uses(document)):
+        legacy = "ephemeralContainers" not in use.path
+        if not legacy or not use.image.startswith(name):
+            continue
+        found = _IMAGE.fullmatch(use.image[len(name) :])
+        if found is None:
+            continue
+        tag, digest = str(entry.get("newTag") or ""), str(entry.get("digest") or "")
+        if not (tag or digest):
+            tag, digest = found["tag"] or "", found["digest"] or ""
+        tag = f"{tag}{entry.get('tagSuffix') or ''}" if tag else tag
+        _put(document, use.path, str(Reference(str(entry.get("newName") or name), tag, digest)))
+
+
+def _put(document: Any, path: Sequence[Any], value: str) -> None:
+    for part in path[:-1]:
+        document = document[part]
+    document[path[-1]] = value

@@ -1,0 +1,246 @@
+"""Values of Helm charts: the form that stands there is kept, whatever a chart calls its keys.
+
+Charts agree on no form. Seen in use: ``{repository, tag}`` (`helm create`), with ``registry`` and ``digest``
+beside them (Bitnami), ``repo``, ``name`` or ``version`` instead, a digest without ``sha256:`` (``sha``), a
+tag that carries a digest (``v1@sha256:…``), one string.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipegraft.core.delivery import Target
+from pipegraft.core.errors import EditRefused, Place
+from pipegraft.iac.pinned import PinnedImage
+from pipegraft.iac.targets.references import same_repository
+from pipegraft.text.yaml import Edit, Path, Put, Remove, Set, format_path
+
+__all__ = ["ImageForm", "form_at", "values_root"]
+
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "repository": ("repository", "repo", "name"),
+    "tag": ("tag", "version"),
+    "digest": ("digest", "sha"),
+    "registry": ("registry",),
+}
+"""Part of an image → the keys that charts have for it, the usual one first."""
+
+_HEX = re.compile(r"[0-9a-f]{64}")
+_ROOTS: tuple[tuple[str | None, ...], ...] = (
+    ("spec", "values"),  # Flux: HelmRelease
+    ("spec", "source", "helm", "valuesObject"),  # Argo CD: Application
+    ("spec", "source", "helm", "values"),
+    ("spec", "sources", None, "helm", "valuesObject"),
+    ("spec", "sources", None, "helm", "values"),
+    ("spec", "template", "spec", "source", "helm", "valuesObject"),  # Argo CD: ApplicationSet
+    ("spec", "template", "spec", "source", "helm", "values"),
+    ("helmCharts", None, "valuesInline"),  # kustomize
+)
+_OBJECTS = {"HelmRelease", "Application", "ApplicationSet", "Kustomization"}
+
+
+def values_root(document: Any, path: Path) -> Path:
+    """Where in a document the values of a chart begin: at its root, but for objects that hold them."""
+    holds = isinstance(document, dict) and (document.get("kind") in _OBJECTS or "helmCharts" in document)
+    for root in _ROOTS if holds else ():
+        head = path[: len(root)]
+        if len(head) == len(root) and all(
+            want is None or want == part for want, part in zip(root, head, strict=True)
+        ):
+            return head
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageForm:
+    """How an image stands at a path of a values file.
+
+    Arguments:
+        path: where.
+        own: what the file itself has there.
+        held: the same over what the chart has by default: what its templates read.
+        keys: part → the key that stands for it.
+        place: of it, for messages.
+        read: keys that the chart's templates read, though they stand nowhere.
+    """
+
+    path: Path
+    own: Any
+    held: Any
+    keys: Mapping[str, str] = field(default_factory=dict)
+    place: Place | None = None
+    read: frozenset[str] = frozenset()
+
+    def edits(self, image: PinnedImage, target: Target) -> tuple[list[Edit], frozenset[str]]:
+        """What to change, and which of ``tag`` and ``digest`` the values say then.
+
+        Raises:
+            EditRefused: the form cannot carry what is asked for.
+        """
+        if not isinstance(self.held, dict):
+            return self._one_string(image, target)
+        edits = list(self._repository(image))
+        tagged, pinned = self._pins(target, image)
+        if tagged and not image.tag:
+            image.reference("tag")  # says that none is known
+        edits += self._tag(image, tagged=tagged, pinned=pinned)
+        edits += self._digest(image, pinned=pinned)
+        said = ({"tag"} if tagged else set()) | ({"digest"} if pinned else set())
+        return edits, frozenset(said)
+
+    def _one_string(self, image: PinnedImage, target: Target) -> tuple[list[Edit], frozenset[str]]:
+        last = self.path[-1] if self.path else ""
+        part = next((part for part, names in NAMES.items() if last in names), None)
+        if part and "/" not in str(self.held):
+            raise EditRefused(
+                f"{format_path(self.path)} is the {part} of an image, {self.held!r}, and no image",
+                place=self.place,
+                fix=f"name the mapping it stands in, {format_path(self.path[:-1])}",
+            )
+        if not isinstance(self.held, str):
+            raise EditRefused(
+                f"{format_path(self.path)} is {self.held!r}, and no image", place=self.place, fix=_CORRECT
+            )
+        pin = target.write or image.kept_pin(self.held)
+        return [Set(self.path, image.reference(pin))], pins_of(pin)
+
+    def _repository(self, image: PinnedImage) -> Iterator[Edit]:
+        """Only what differs is written: a default of the chart that is right already stays there."""
+        registry, repository = self._value("registry"), self._value("repository")
+        standing = f"{registry}/{repository}" if registry else repository
+        if "repository" not in self.keys or (standing and same_repository(standing, image.repository)):
+            return
+        if self.keys["repository"] != "name" and isinstance(self.held.get("name"), str):
+            raise EditRefused(
+                f"{format_path(self.path)} holds both '{self.keys['repository']}' and 'name', and it is not "
+                "plain which of them names the image",
+                place=self.place,
+                fix="say it in the target: 'keys: {repository: …}'",
+            )
+        split = bool(registry) or ("registry" in self.keys and "." not in repository.partition("/")[0])
+        host, _, rest = image.repository.partition("/")
+        if split:
+            yield Put((*self.path, self.keys["registry"]), host)
+        yield Put((*self.path, self.keys["repository"]), rest if split else image.repository)
+
+    def _pins(self, target: Target, image: PinnedImage) -> tuple[bool, bool]:
+        """Whether a tag is to be said, and whether a digest."""
+        tag_there, digest_there = "tag" in self.keys, "digest" in self.keys
+        composite = not digest_there and "@" in self._value("tag")
+        if target.write is None:
+            if not (tag_there or digest_there):
+                raise self._refused("tag or digest", "tag")
+            pinned = digest_there or composite
+            return tag_there and bool(image.tag or not pinned), pinned
+        tagged = target.write in {"tag", "both"}
+        pinned = target.write in {"digest", "both"}
+        if pinned and not (digest_there or composite):
+            raise self._refused("digest", "digest")
+        if tagged and not tag_there:
+            raise self._refused("tag", "tag")
+        return tagged, pinned
+
+    def _refused(self, wanted: str, key: str) -> EditRefused:
+        has = ", ".join(self.held) or "nothing"
+        other = "tag" if key == "digest" else "digest"
+        fixes = [f"name the key that the chart reads: 'keys: {{{key}: …}}'"]
+        if key == "digest" and "tag" in self.keys:
+            fixes = ["write what it can carry, 'write: tag'", *fixes]
+        elif other in self.keys:
+            fixes = [f"write what it can carry, 'write: {other}'", *fixes]
+        return EditRefused(
+            f"{format_path(self.path)} has no place for the {wanted}: it holds {has}",
+            place=self.place,
+            fix="; or ".join(fixes),
+        )
+
+    def _tag(self, image: PinnedImage, *, tagged: bool, pinned: bool) -> Iterator[Edit]:
+        if "tag" not in self.keys:
+            return
+        path, standing = (*self.path, self.keys["tag"]), self._value("tag")
+        composite = "digest" not in self.keys and "@" in standing
+        if composite and pinned:
+            tag = image.tag if tagged else standing.partition("@")[0]
+            yield Put(path, f"{tag}@{image.digest}")
+        elif tagged:
+            yield Put(path, image.tag)
+
+    def _digest(self, image: PinnedImage, *, pinned: bool) -> Iterator[Edit]:
+        if "digest" not in self.keys:
+            return
+        path, standing = (*self.path, self.keys["digest"]), self._value("digest")
+        if pinned:
+            bare = _HEX.fullmatch(standing) or (not standing and self.keys["digest"] == "sha")
+            yield Put(path, image.digest.removeprefix("sha256:") if bare else image.digest)
+        elif standing:  # a digest beside another tag would win over it
+            by_chart = not isinstance(self.own, dict) or self.keys["digest"] not in self.own
+            yield Put(path, "") if by_chart else Remove(path)
+
+    def _value(self, part: str) -> str:
+        key = self.keys.get(part)
+        held = self.held.get(key) if key else None
+        return "" if held is None else str(held)
+
+
+_CORRECT = "correct 'path' of the target"
+
+
+def pins_of(pin: str) -> frozenset[str]:
+    """Which of ``tag`` and ``digest`` a pin says."""
+    return frozenset({"tag", "digest"} if pin == "both" else {pin})
+
+
+def form_at(
+    path: Path,
+    own: Any,
+    default: Any,
+    target: Target,
+    *,
+    place: Place | None = None,
+    read: frozenset[str] = frozenset(),
+) -> ImageForm:
+    """How an image stands at a path.
+
+    Arguments:
+        path: where.
+        own: what the file has there; None if nothing.
+        default: what the chart has there by itself; None if that is not known, or nothing.
+        target: whose keys and wishes count.
+        place: of it, for messages.
+        read: keys that the chart's templates are known to read there.
+
+    Raises:
+        EditRefused: there is no image, or two keys could be meant.
+    """
+    both = isinstance(own, dict) and isinstance(default, dict)
+    held = {**default, **own} if both else (default if own is None else own)
+    if held is None and target.create:
+        held = _created(target)
+    if held is None:
+        raise EditRefused(
+            f"there is no '{format_path(path)}', so it is not known in what form the chart reads an image",
+            place=place,
+            fix="write 'create: true' into the target with 'write: tag' or 'write: digest', or write the "
+            "mapping there first: {repository: …, tag: …}",
+        )
+    keys: dict[str, str] = {str(part): key for part, key in target.keys.items()}
+    if isinstance(held, dict):
+        for part, names in NAMES.items():
+            known = next((name for name in names if name in held), None)
+            known = known or next((name for name in names if name in read), None)
+            if part not in keys and known:
+                keys[part] = known
+    return ImageForm(path, own, held, keys, place, read)
+
+
+def _created(target: Target) -> dict[str, Any]:
+    """The form of `helm create`, for values that have none yet."""
+    parts = (
+        "repository",
+        *{"digest": ("digest",), "both": ("tag", "digest")}.get(str(target.write), ("tag",)),
+    )
+    keys = {str(part): key for part, key in target.keys.items()}
+    return {keys.get(part, part): "" for part in parts}

@@ -1,0 +1,190 @@
+"""``images:`` of a kustomization, and of the objects of Flux and Argo CD that kustomize builds.
+
+An entry applies to the images whose name it has, as they stand in the resources below; each applies to what
+the one before it left (kustomize's ImageTagTransformer). So an entry is ours if it makes an image ours, and
+there may be several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipegraft.core.delivery import Target
+from pipegraft.core.errors import EditRefused, Place
+from pipegraft.iac.pinned import PinnedImage
+from pipegraft.iac.targets.references import Reference, same_repository
+from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, Set, format_path
+
+__all__ = ["images_paths", "kustomize_edits"]
+
+Pins = Mapping[str, frozenset[str]]
+
+
+def images_paths(document: Any) -> list[Path]:
+    """Where a document lists images for kustomize; empty if it is no such document."""
+    if not isinstance(document, dict):
+        return []
+    kind, spec = document.get("kind"), document.get("spec")
+    flux = kind == "Kustomization" and "kustomize.toolkit.fluxcd.io" in str(document.get("apiVersion"))
+    if flux:
+        return [("spec", "images")]
+    if kind in {"Application", "ApplicationSet"} and isinstance(spec, dict):
+        return [(*path, "kustomize", "images") for path in _sources(spec, ("spec",))]
+    return [("images",)] if kind in {"Kustomization", "Component", None} else []
+
+
+def _sources(spec: Mapping[str, Any], path: Path) -> Iterator[Path]:
+    """Argo CD's sources that kustomize builds."""
+    template = spec.get("template")
+    if isinstance(template, dict) and isinstance(template.get("spec"), dict):
+        yield from _sources(template["spec"], (*path, "template", "spec"))
+    source, sources = spec.get("source"), spec.get("sources")
+    if isinstance(source, dict) and isinstance(source.get("kustomize"), dict):
+        yield (*path, "source")
+    for index, one in enumerate(sources if isinstance(sources, list) else ()):
+        if isinstance(one, dict) and isinstance(one.get("kustomize"), dict):
+            yield (*path, "sources", index)
+
+
+def kustomize_edits(
+    entries: Sequence[Any],
+    path: Path,
+    target: Target,
+    images: Mapping[str, PinnedImage],
+    *,
+    below: Sequence[str] | None,
+    place: Place,
+) -> tuple[list[Edit], Pins]:
+    """What to change in a list of images.
+
+    Arguments:
+        entries: the list as it is.
+        path: where it stands.
+        target: what pins an image.
+        images: component → image, of those this target writes.
+        below: images of the resources, before this list applies; None if that is not known.
+        place: of the list, for messages.
+
+    Returns:
+        The edits, and component → what the list says of its image then; without the components that no
+        entry is about.
+
+    Raises:
+        EditRefused: there is no entry for the one component asked for, and none can be made.
+    """
+    edits: list[Edit] = []
+    new: list[Any] = []
+    pins: dict[str, frozenset[str]] = {}
+    for component, image in images.items():
+        if all(isinstance(entry, str) for entry in entries) and entries:
+            found = list(_in_strings(entries, path, component, image, target))
+        else:
+            found = list(_in_entries(entries, path, component, image, target))
+        if not found:
+            made = _new_entry(component, image, target, below, place)
+            if made is None:
+                continue
+            new.append(made)
+            pins[component] = _pins(target.write or "digest")
+            continue
+        edits += [edit for part, _ in found for edit in part]
+        pins[component] = frozenset.union(*(said for _, said in found))
+    if new and entries and not isinstance(entries[0], dict):
+        raise EditRefused(
+            f"{format_path(path)} lists strings, and none of them is the image of '{next(iter(images))}'",
+            place=place,
+            fix="add 'NAME=REPOSITORY:TAG' to it, where NAME is the image as the manifests have it",
+        )
+    edits += [Insert(path, None, entry) for entry in new] if entries else []
+    edits += [Put(path, new)] if new and not entries else []
+    return edits, pins
+
+
+def _pins(pin: str) -> frozenset[str]:
+    return frozenset({"tag", "digest"} if pin == "both" else {pin})
+
+
+def _is_ours(name: str, becomes: str, component: str, image: PinnedImage) -> bool:
+    """Whether an entry makes an image ours: by what it becomes, or by the component's name as a stand-in."""
+    return same_repository(becomes, image.repository) or component in (name, becomes)
+
+
+def _in_entries(
+    entries: Sequence[Any], path: Path, component: str, image: PinnedImage, target: Target
+) -> Iterator[tuple[list[Edit], frozenset[str]]]:
+    keys = {"newTag": image.tag, "digest": image.digest}
+    for index, entry in enumerate(entries):
+        name = str(entry.get("name", "")) if isinstance(entry, dict) else ""
+        if not name or not _is_ours(name, str(entry.get("newName") or name), component, image):
+            continue
+        pin = target.write or ("both" if entry.get("newTag") and entry.get("digest") else "digest")
+        if pin != "digest":
+            image.reference(pin)  # says where no tag is known
+        wanted = {"digest": ("digest",), "tag": ("newTag",), "both": ("newTag", "digest")}[pin]
+        at: Path = (*path, index)
+        edits: list[Edit] = []
+        if str(entry.get("newName") or name) != image.repository:
+            edits.append(Put((*at, "newName"), image.repository))
+        edits += [Put((*at, key), keys[key]) for key in wanted]
+        edits += [Remove((*at, key)) for key in keys if key not in wanted and key in entry]
+        yield edits, _pins(pin)
+
+
+def _in_strings(
+    entries: Sequence[str], path: Path, component: str, image: PinnedImage, target: Target
+) -> Iterator[tuple[list[Edit], frozenset[str]]]:
+    """Argo CD: ``[NAME=]REPOSITORY[:TAG][@DIGEST]``."""
+    for index, entry in enumerate(entries):
+        name, equals, becomes = entry.partition("=")
+        standing = Reference.parse(becomes if equals else entry)
+        if not _is_ours(name if equals else standing.repository, standing.repository, component, image):
+            continue
+        pin = target.write or image.kept_pin(entry)
+        name = name if equals else standing.repository
+        head = "" if same_repository(name, image.repository) and not equals else f"{name}="
+        yield [Set((*path, index), f"{head}{image.reference(pin)}")], _pins(pin)
+
+
+def _new_entry(
+    component: str, image: PinnedImage, target: Target, below: Sequence[str] | None, place: Place
+) -> dict[str, str] | None:
+    """An entry for the one image below that is the component's; None if there is none and others are written.
+
+    Raises:
+        EditRefused: none can be told, and this component is the one asked for; or several can.
+    """
+    names = list(dict.fromkeys(Reference.parse(one).repository for one in below or ()))
+    fitting = [name for name in names if same_repository(name, image.repository)]
+    fitting = fitting or [name for name in names if name == component]
+    if len(fitting) != 1:
+        if not fitting and target.component is None:
+            return None
+        raise EditRefused(_why_none(component, image, names, fitting, below), place=place, fix=_ADD)
+    pin = target.write or "digest"
+    keys = {"newTag": image.tag if pin != "digest" else "", "digest": image.digest if pin != "tag" else ""}
+    if pin != "digest":
+        image.reference(pin)
+    moved = {} if fitting[0] == image.repository else {"newName": image.repository}
+    return {"name": fitting[0], **moved, **{key: value for key, value in keys.items() if value}}
+
+
+_ADD = "add an entry to 'images' whose 'name' is the image as it stands in the resources"
+
+
+def _why_none(
+    component: str,
+    image: PinnedImage,
+    names: Sequence[str],
+    fitting: Sequence[str],
+    below: Sequence[str] | None,
+) -> str:
+    if fitting:
+        return f"several images of the resources may be that of '{component}': {', '.join(fitting)}"
+    if below is None:
+        return (
+            f"no entry of 'images' is about '{component}' ({image.repository}), and not all resources are in "
+            "this repository, so the name it has there is not known"
+        )
+    there = ", ".join(names) or "none"
+    return f"no image of the resources is that of '{component}' ({image.repository}); there are: {there}"
