@@ -411,19 +411,6 @@ COMMON = [
         PASS,
     ),
     Scenario(
-        "a kind that is not installed, tried again",
-        _argo(lambda w: w.live(), _widget, timeout=5.0),
-        WAIT,
-        "example.com/v1",
-        decided=False,
-    ),
-    Scenario(
-        "a kind that is not installed",
-        _argo(_widget, lambda w: w.application(syncPolicy=_ONCE)),
-        FAIL,
-        "example.com/v1",
-    ),
-    Scenario(
         "a quota that is used up",
         _argo(lambda w: w.live(), _quota, lambda w: w.release(2), timeout=10.0),
         WAIT,
@@ -446,6 +433,19 @@ COMMON = [
     ),
 ]
 ARGO = [
+    Scenario(
+        "a kind that is not installed, tried again",
+        _argo(lambda w: w.live(), _widget, timeout=5.0),
+        WAIT,
+        "example.com/v1",
+        decided=False,
+    ),
+    Scenario(
+        "a kind that is not installed",
+        _argo(_widget, lambda w: w.application(syncPolicy=_ONCE)),
+        FAIL,
+        "example.com/v1",
+    ),
     Scenario(
         "a wrong name", _argo(lambda w: w.live(), application="nosuch"), None, "no Application 'nosuch'"
     ),
@@ -627,6 +627,7 @@ def _git_back(world: FluxWorld) -> str:
 
 
 FLUX = [
+    Scenario("a kind that is not installed", _argo(lambda w: w.live(), _widget), FAIL, "Widget"),
     Scenario("a wrong name", _argo(lambda w: w.live(), kustomization="nosuch"), None, "no Kustomization"),
     Scenario(
         "another repository",
