@@ -4,13 +4,17 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test e2e engines e2e-engines lint format bench site wheel image lock clean
+.PHONY: demo test test-lowest e2e engines e2e-engines lint format bench site wheel image lock clean
 
 demo: $(READY)
 	$(BIN)/pipegraft demo
 
 test: $(READY)
 	$(BIN)/pytest -n auto -m "not e2e" tests
+
+# The lowest versions that pyproject.toml allows, in an environment of their own.
+test-lowest: .venv-lowest/.ready
+	PATH="$(CURDIR)/.venv-lowest/bin:$$PATH" .venv-lowest/bin/pytest -n auto -m "not e2e" tests
 
 e2e: $(READY)
 	tests/e2e/install
@@ -54,11 +58,26 @@ lock:
 	uv pip compile pyproject.toml --group dev --extra otel --extra simulate --extra sigstore --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header --upgrade -o requirements/dev.lock
 
+# What `make test-lowest` installs: each direct dependency at its lowest version, the tools of tests beside.
+lock-lowest:
+	uv pip compile pyproject.toml --extra otel --extra simulate --extra sigstore --resolution lowest-direct \
+		--python-version 3.11 --no-annotate --no-header --no-deps -o requirements/lowest.in
+	uv pip compile pyproject.toml --group dev --extra otel --extra simulate --extra sigstore \
+		--constraint requirements/lowest.in --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		-o requirements/lowest.lock
+
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) .venv-lowest build dist
 
 $(READY): requirements/dev.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-lowest/.ready: requirements/lowest.lock pyproject.toml
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes \
+		-r requirements/lowest.lock
+	.venv-lowest/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
