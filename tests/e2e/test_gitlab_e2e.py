@@ -209,6 +209,8 @@ _ASKED = {
     "push": {},
     "merge-request": {
         "CI_PIPELINE_SOURCE": "merge_request_event",
+        "CI_COMMIT_BRANCH": "",  # a merge request's pipeline is of no branch
+        "CI_MERGE_REQUEST_ID": "77",
         "CI_MERGE_REQUEST_IID": "7",
         "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
         "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "topic",
