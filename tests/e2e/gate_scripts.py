@@ -14,6 +14,8 @@ from pipegraft.gate.ports import State
 from pipegraft.gate.waiting import Waited
 
 PAST, LATER = "2026-01-01T10:00:00Z", "2026-01-01T10:00:30Z"
+ANSWERED = "2100-01-01T00:00:00+00:00"
+"""By which Flux says that it has looked whenever it was asked."""
 
 
 def pause(seconds: float) -> Step:
@@ -72,15 +74,20 @@ def compared(
     return step
 
 
-def asked(world: World) -> None:
+def asked_for(name: str) -> Step:
     """Argo CD does nothing before it is asked to."""
-    path = world.path("app", "shop")
 
-    def has_come() -> bool:
-        annotations = world.api.request("GET", path)["metadata"].get("annotations", {})
-        return "argocd.argoproj.io/refresh" in annotations
+    def step(world: World) -> None:
+        def has_come() -> bool:
+            annotations = world.api.request("GET", world.path("app", name))["metadata"].get("annotations", {})
+            return "argocd.argoproj.io/refresh" in annotations
 
-    wait_until(has_come, "the request to refresh")
+        wait_until(has_come, f"the request to refresh {name}")
+
+    return step
+
+
+asked = asked_for("shop")
 
 
 def operation(
@@ -219,6 +226,7 @@ def fetched(revision: str, *conditions: dict[str, Any], generation: int = 1) -> 
         }  # fmt: skip
         status = {
             "observedGeneration": generation,
+            "lastHandledReconcileAt": ANSWERED,
             "artifact": artifact,
             "conditions": list(conditions or [READY]),
         }
@@ -233,6 +241,7 @@ def reconciled(
     def step(world: World) -> None:
         status = {
             "observedGeneration": generation,
+            "lastHandledReconcileAt": ANSWERED,
             "lastAppliedRevision": f"main@sha1:{getattr(world, applied)}",
             "lastAttemptedRevision": f"main@sha1:{getattr(world, attempted or applied)}",
             "conditions": list(conditions or [READY]),

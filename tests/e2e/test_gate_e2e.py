@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from gate_scripts import (
+    ANSWERED,
     APP_SPEC,
     HOOK,
     PAST,
@@ -14,6 +15,7 @@ from gate_scripts import (
     app_status,
     application,
     asked,
+    asked_for,
     compared,
     condition,
     counted,
@@ -181,12 +183,12 @@ def test_several_applications_need_the_expected_count(world: World) -> None:
         application(world, "three", labels=labels)
         compared("target", name="three")(world)
 
-    handled = [compared("target", name=name) for name in ("one", "two")]
-    early = world.gate("argocd", [pause(0.2), *handled], selector=labels, expect=3, timeout=1.0)
+    handled = [step for name in ("one", "two") for step in (asked_for(name), compared("target", name=name))]
+    early = world.gate("argocd", handled, selector=labels, expect=3, timeout=1.0)
     assert outcome(early)[0] == "late"
     assert "2 of 3 applications are there" in outcome(early)[1]
-    handled += [compared("target", name="three")]
-    waited = world.gate("argocd", [third, pause(0.2), *handled], selector=labels, expect=3)
+    handled += [third, asked_for("three"), compared("target", name="three")]
+    waited = world.gate("argocd", handled, selector=labels, expect=3)
     assert outcome(waited)[0] == "succeeded", outcome(waited)
 
 
@@ -205,6 +207,7 @@ def test_children_of_an_app_of_apps_count(world: World) -> None:
     steps = [asked, compared("target", resources=[child])]
     alone = world.gate("argocd", steps, application="shop")
     assert outcome(alone)[0] == "succeeded", outcome(alone)
+    steps += [asked_for("child"), compared("target", "Synced", "Degraded", name="child")]
     waited = world.gate("argocd", steps, application="shop", children=True)
     assert outcome(waited)[0] == "failed"
     assert "child: health Degraded" in outcome(waited)[1]
@@ -462,7 +465,9 @@ def test_flux_waits_for_the_helm_releases_it_declares(world: World) -> None:
 
     def release(*conditions: dict[str, Any]) -> Step:
         return lambda world: world.status(
-            "release", "web", {"observedGeneration": 1, "conditions": list(conditions)}
+            "release",
+            "web",
+            {"observedGeneration": 1, "lastHandledReconcileAt": ANSWERED, "conditions": list(conditions)},
         )
 
     steps = [fetched("target"), reconciled("target", entries=entries), release(stalled)]

@@ -18,7 +18,7 @@ _LONGEST_PAUSE = 2.0
 _GROWTH = 1.3
 _SYNC_AGAIN = 30.0
 """Seconds after which the engine is asked once more to look: the first request may have been lost."""
-_DENIED_AT_FIRST, _DENIED_LATER = 1.0, 5.0
+_DENIED_AT_FIRST, _DENIED_LATER = 1.0, 30.0
 """Seconds a refusal must last: rights that are missing stay so, a server that starts refuses for a moment."""
 _SILENT_AT_FIRST = 60.0
 """Seconds an engine that has never answered is given: a wrong address stays wrong, a restart is shorter."""

@@ -74,7 +74,7 @@ class ArgoCd:
         self._applications.begin(anew=anew)
         chosen, below = self._all()
         self._seen = [*chosen, *below]
-        for app in below:
+        for app in self._seen:
             if _key(app) not in self._asked:
                 with suppress(PipegraftError):  # the next look tells what is wrong
                     self._ask(app, hard=False)

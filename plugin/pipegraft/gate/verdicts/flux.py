@@ -151,7 +151,7 @@ def _source(source: Object, status: Status, at_target: AtTarget) -> Verdict:
         return Verdict(State.FAILED, f"{name} is stalled: {said(stalled)}")
     failed = condition(source, "FetchFailed")
     if failed.get("status") == "True":
-        lasting = _has_lasted(failed, status) and bool(_failure(source, status, "FetchFailed"))
+        lasting = _has_lasted(source, failed, status) and bool(_failure(source, status, "FetchFailed"))
         state = State.FAILED if lasting else State.PROGRESSING
         return Verdict(state, f"{name} cannot fetch: {said(failed)}", outside=lasting)
     if not is_observed(source):
@@ -163,11 +163,13 @@ def _source(source: Object, status: Status, at_target: AtTarget) -> Verdict:
     return Verdict(State.SUCCEEDED, f"{name} has fetched {revision[:12]}")
 
 
-def _has_lasted(entry: Mapping[str, Any], status: Status) -> bool:
-    """Whether a failure has lasted while we were looking."""
+def _has_lasted(item: Object, entry: Mapping[str, Any], status: Status) -> bool:
+    """Whether a failure has lasted, and is one still that we asked about; else while we were looking."""
     if not status.get("now"):
         return False
-    since = max(time_of(entry.get("lastTransitionTime")), time_of(status.get("began")))
+    since = time_of(entry.get("lastTransitionTime"))
+    if not is_answered(item, status.get("asked") or {}):
+        since = max(since, time_of(status.get("began")))
     return time_of(status["now"]) - since > _LASTING
 
 
@@ -219,7 +221,7 @@ def _failed_kustomization(item: Object, all_of_it: Status, at_target: AtTarget) 
         return None
     found = Verdict(State.FAILED, f"{name_of(item)}: {said(ready)}")
     if ready.get("reason") == _UNFETCHED and "not found" not in str(ready.get("message")):
-        lasting = _has_lasted(ready, all_of_it)
+        lasting = _has_lasted(item, ready, all_of_it)
         return found if lasting else replace(found, state=State.PROGRESSING)
     if ready.get("reason") not in {*_KUSTOMIZATION_FAILURES, _UNFETCHED}:
         return None
