@@ -46,26 +46,26 @@ class RenderedBranch:
     """
 
     def __init__(self, branch: IacBranch, apps: Mapping[str, RenderedApp]) -> None:
-        self._branch = branch
+        self.branch = branch
         self._apps = apps
 
     def turn(self) -> AbstractContextManager[None]:
-        return self._branch.turn()
+        return self.branch.turn()
 
     def tip(self) -> str:
-        return self._branch.tip()
+        return self.branch.tip()
 
     def read(self, path: str, at: str) -> str | None:
-        return self._branch.read(path, at)
+        return self.branch.read(path, at)
 
     def files_below(self, folder: str, at: str) -> Mapping[str, bytes]:
-        return self._branch.files_below(folder, at)
+        return self.branch.files_below(folder, at)
 
     def contains(self, revision: str, at: str) -> bool:
-        return self._branch.contains(revision, at)
+        return self.branch.contains(revision, at)
 
     def log(self, path: str | None = None, *, limit: int | None = None) -> Sequence[Commit]:
-        return self._branch.log(path, limit=limit)
+        return self.branch.log(path, limit=limit)
 
     def complete(self, change: Change) -> Change:
         """An edit with its manifests: one that cannot be rendered is refused by itself."""
@@ -82,19 +82,19 @@ class RenderedBranch:
         Raises:
             ConfigError: an environment cannot be rendered; nothing was written.
         """
-        whole = self._with_manifests(changes, CommitFiles(self._branch, parent))
-        return self._branch.commit(whole, message, parent)
+        whole = self._with_manifests(changes, CommitFiles(self.branch, parent))
+        return self.branch.commit(whole, message, parent)
 
     def commit_all(self, commits: Sequence[tuple[Mapping[str, str | None], str]], parent: str) -> list[str]:
         """As the branch does, with the manifests of the environments that change in each."""
         held: dict[str, str | None] = {}
-        read = Edited(CommitFiles(self._branch, parent), held)
+        read = Edited(CommitFiles(self.branch, parent), held)
         whole = []
         for changes, message in commits:
             added = self._with_manifests(changes, read)
             held |= added
             whole.append((added, message))
-        return self._branch.commit_all(whole, parent)
+        return self.branch.commit_all(whole, parent)
 
     def _with_manifests(self, changes: Mapping[str, str | None], read: Files) -> dict[str, str | None]:
         whole = dict(changes)

@@ -13,6 +13,7 @@ from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
 from pipegraft.core.plugins import hookimpl
 from pipegraft.iac.adapters.git import GitBranch
 from pipegraft.iac.ports.repository import IAC
+from pipegraft.iac.rendered import RenderedBranch
 
 __all__ = ["pipegraft_examinations"]
 
@@ -37,8 +38,9 @@ def run(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
             f"{path} is not there",
             "add the app spec, or correct 'iac.path' in delivery.yaml",
         )
-    if isinstance(branch, GitBranch):
-        branch.try_push()
+    written = branch.branch if isinstance(branch, RenderedBranch) else branch
+    if isinstance(written, GitBranch):
+        written.try_push()
         yield Diagnosis(subject, Health.GOOD, "takes pushes; whether it is protected only a real one tells")
 
 
