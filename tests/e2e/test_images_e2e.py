@@ -23,7 +23,7 @@ from image_servers import (
     running_registry,
 )
 
-from pipegraft.core.errors import AccessDenied, BuildFailed, Unreachable, UsageError
+from pipegraft.core.errors import AccessDenied, BuildFailed, UsageError
 from pipegraft.images.adapters.build.buildx import BuildxBuilder
 from pipegraft.images.adapters.build.docker import DockerBuilder
 from pipegraft.images.adapters.build.layer import LayerBuilder
@@ -130,7 +130,7 @@ def test_a_wrong_password_and_an_unknown_authority_are_said(tmp_path: Path) -> N
         with pytest.raises(AccessDenied, match="docker login"):
             HttpRegistry(anonymous).find("web", "v1")
         stranger = Endpoint(server.name, ("https",))
-        with pytest.raises(Unreachable, match="PIPEGRAFT_REGISTRY_CA"):
+        with pytest.raises(UsageError, match="PIPEGRAFT_REGISTRY_CA"):
             HttpRegistry(stranger).find("web", "v1")
 
 
