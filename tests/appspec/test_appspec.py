@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.appspec.merging import merge
 from pipegraft.appspec.model.spec import AppComponent, Reference
+from pipegraft.appspec.pods import merge
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.errors import ConfigError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.appspec.expansion import expand
+from pipegraft.appspec.notation import expand
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ import pytest
 from pipegraft.appspec import hooks
 from pipegraft.appspec.model.spec import Reference
 from pipegraft.appspec.ports.resources import Output, Provision, ResourceProvider, ResourceType
-from pipegraft.appspec.resources.crossplane import CROSSPLANE
-from pipegraft.appspec.resources.kubevela import KUBEVELA_TERRAFORM
 from pipegraft.appspec.resources.local import LOCAL
+from pipegraft.appspec.resources.plugin import CROSSPLANE, KUBEVELA_TERRAFORM
 from pipegraft.appspec.usecases.resources import load_providers
 from pipegraft.core.errors import PluginError, UsageError
 from pipegraft.core.model import Model

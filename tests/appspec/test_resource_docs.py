@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pipegraft.appspec.model.resources import ProviderChoice, Resource
+from pipegraft.appspec.model.spec import ProviderChoice, Resource
 from pipegraft.appspec.rendering.oam import render_application
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.resources.plugin import pipegraft_resource_providers

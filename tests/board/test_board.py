@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 from board_world import START, Nowhere, World, deliver, gray, image, message, text
 
-from pipegraft.board.collecting import Remembered, applications_in, collect
+from pipegraft.board.collecting import BoardWord, Remembered, applications_in, collect, tell
 from pipegraft.board.model import Application, Board
 from pipegraft.board.reading import in_order, links_of
-from pipegraft.board.telling import BoardWord, tell
-from pipegraft.board.views.page import application_page, board_page, page_name, show_lead
+from pipegraft.board.views.board import application_page, board_page, page_name, show_lead
 from pipegraft.core.errors import UsageError
 
 

@@ -12,8 +12,7 @@ import pytest
 from spec_fields import APP, gray_on_one_machine, one_machine, spec
 
 from pipegraft.appspec.model.spec import AppComponent, Reference
-from pipegraft.appspec.ports.traffic import Choice
-from pipegraft.appspec.routers.choosing import cookie_pattern
+from pipegraft.appspec.ports.traffic import Choice, cookie_pattern
 from pipegraft.appspec.runtime_support import DOCKER, PROCESS, Support, Treatment
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.errors import ConfigError

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from gray_world import APP, NEW, NEWER, OLD, PRODUCTION, STABLE, World, commit_of
 
-from pipegraft.appspec.environment_file import read_environment
-from pipegraft.appspec.gray_block import promote
+from pipegraft.appspec.environment_file import promote, read_environment
 from pipegraft.core.errors import EditRefused, RolledBack, UsageError
 from pipegraft.core.release import IacCommit
 from pipegraft.gate.ports import State, Verdict

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.appspec.environment_file import bump, images_of, read_environment
-from pipegraft.appspec.gray_block import promote, revert, roll_back, set_phase, set_weight
+from pipegraft.appspec.environment_file import (
+    bump,
+    images_of,
+    promote,
+    read_environment,
+    revert,
+    roll_back,
+    set_phase,
+    set_weight,
+)
 from pipegraft.core.errors import EditRefused
 from pipegraft.core.release import ReleaseMark
 from pipegraft.text.yaml import Put, apply, get_value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.maturity.rules import MERGE_REQUEST, PUSHES, is_let_in, is_true, runs_by_only
+from pipegraft.maturity.jobs import MERGE_REQUEST, PUSHES, is_let_in, is_true, runs_by_only
 
 MAIN, FEATURE = PUSHES
 

@@ -12,7 +12,7 @@ from pipegraft.appspec.model.spec import App, AppEnvironment
 from pipegraft.maturity.hooks import MATURITY_SIGNALS
 from pipegraft.maturity.model import STAGES, Answer, Dimension, Finding, Signal
 from pipegraft.maturity.ports import DeliveryPace, Iac
-from pipegraft.maturity.view import FileTree
+from pipegraft.maturity.usecases import FileTree
 from pipegraft.testing.signal_suite import SignalSuite, iac_of, repository_of
 
 SIGNALS = shipped_plugins().all(MATURITY_SIGNALS)

@@ -10,9 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from pipegraft.board.adapters.repositories import find_local, load_memory, local_tip, save_memory
-from pipegraft.board.collecting import Opened, collect
+from pipegraft.board.collecting import BoardWord, Opened, collect, tell
 from pipegraft.board.model import Application, Board
-from pipegraft.board.telling import BoardWord, tell
 from pipegraft.core.errors import UsageError
 from pipegraft.fleet.adapters.gitlab_group import open_group
 from pipegraft.iac.adapters.git import open_branch

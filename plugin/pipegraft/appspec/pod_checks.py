@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from pipegraft.appspec.expansion import named_in
 from pipegraft.appspec.model.spec import SET_BY_US
 from pipegraft.appspec.model.traits import Probe
+from pipegraft.appspec.notation import amount_of, named_in
 from pipegraft.appspec.pods import VOLUME_KINDS, Member, Pod, volume_kind
-from pipegraft.appspec.quantities import amount_of
-from pipegraft.appspec.routers.registered import CLUSTER_ROUTERS, DEFAULT_ROUTER
+from pipegraft.appspec.routers.plugin import CLUSTER_ROUTERS, DEFAULT_ROUTER
 from pipegraft.core.model import kebab
 
 __all__ = ["HOST_ONLY", "PROCESS_ONLY", "Report", "check_pod"]

@@ -9,10 +9,9 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipegraft.appspec.merging import member_of, merge
 from pipegraft.appspec.model.spec import App, AppComponent, AppEnvironment, Policies
 from pipegraft.appspec.pod_checks import Report, check_pod
-from pipegraft.appspec.pods import Member, Pod
+from pipegraft.appspec.pods import Member, Pod, member_of, merge
 from pipegraft.appspec.resources.binding import UNBOUND, BoundResource, Platform, Scope, bind_resources
 from pipegraft.appspec.resources.placeholders import Outputs, fill_component
 from pipegraft.core.configuration import check

@@ -1,26 +1,29 @@
 """One component moved closer to the others or further away: `in-process` → `ipc` → `rpc`, and back.
 
 The step is one word, `intimacy`. Keys that have no meaning where it goes are taken out of every file that
-has them, and what it needs there is asked for instead of guessed.
+has them, and what it needs there is asked for instead of guessed. Addresses in the texts of its callers
+follow it: inside a pod it is ``127.0.0.1:$(PIPEGRAFT_PORT_NAME)``, the port it listens on wherever it runs;
+outside, ``NAME:NUMBER``, its Service.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipegraft.appspec.environment_file import environment_path
 from pipegraft.appspec.pod_checks import HOST_ONLY, PROCESS_ONLY
-from pipegraft.appspec.pods import Member, Pod
+from pipegraft.appspec.pods import Member, Pod, port_variable
 from pipegraft.appspec.spec import Resolved
-from pipegraft.appspec.split_addresses import address_of, followed
 from pipegraft.core.delivery import Intimacy
 from pipegraft.core.errors import Place, UsageError
 from pipegraft.core.model import kebab
 from pipegraft.core.yaml_positions import load_marked
 from pipegraft.text.yaml import Edit, Put, Remove, apply, has_path
 
-__all__ = ["Move", "Moved", "callers_of", "check_before", "move", "notes_on"]
+__all__ = ["Move", "Moved", "address_of", "callers_of", "check_before", "followed", "move", "notes_on"]
 
 _APP = "app.yaml"
 _COMPONENT_OF_POD = ("mount", "attach", "host", "sidecar")
@@ -255,3 +258,59 @@ def _find(resolved: Resolved, component: str) -> tuple[Pod, Member]:
         place=Place(_APP),
         fix="name one of them",
     )
+
+
+def address_of(component: str, ports: Mapping[str, int], to: Intimacy, port: str | None = None) -> str:
+    """How callers reach a component's port, its first one if None, once it is there."""
+    name = port or next(iter(ports))
+    if to == "rpc":
+        return f"{component}:{ports[name]}"
+    return f"127.0.0.1:$({port_variable(component, name, several=len(ports) > 1)})"
+
+
+def followed(
+    components: Mapping[str, Any],
+    member: Member,
+    ports: Mapping[str, int],
+    to: Intimacy,
+    callers: Collection[str],
+) -> Iterator[Edit]:
+    """Edits of one file that let the texts of callers name the component where it goes.
+
+    Arguments:
+        components: what the file says of them.
+        member: the component before the step.
+        ports: its ports after it.
+        callers: components whose address of it changes.
+    """
+    patterns = {
+        _pattern(member, port, to): address_of(member.name, ports, to, port)
+        for port in member.ports
+        if port in ports and to != "in-process"
+    }
+    for caller in callers:
+        for route, value in _texts(components.get(caller)):
+            new = value
+            for pattern, address in patterns.items():
+                new = pattern.sub(lambda _found, address=address: address, new)  # type: ignore[misc]
+            if new != value:
+                yield Put(("components", caller, *route), new)
+
+
+def _pattern(member: Member, port: str, to: Intimacy) -> re.Pattern[str]:
+    """What an address of a port looks like before the step."""
+    if to == "rpc":
+        variable = port_variable(member.name, port, several=len(member.ports) > 1)
+        return re.compile(rf"(?<![\w.-])(127\.0\.0\.1|localhost):\$\({variable}\)")
+    return re.compile(rf"(?<![\w.-]){re.escape(member.name)}:{member.ports[port]}(?!\d)")
+
+
+def _texts(component: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if not isinstance(component, dict):
+        return
+    for key in ("env", "command", "args"):
+        held = component.get(key)
+        entries = held.items() if isinstance(held, dict) else enumerate(held or ())
+        for name, value in entries:
+            if isinstance(value, str):
+                yield (key, name), value

@@ -1,4 +1,8 @@
-"""Reads many IaC repositories into one board; what did not change since the last time is not read again."""
+"""Many IaC repositories as one board, and a word from the board to a gray release.
+
+What did not change since the last time is not read again; a word becomes the commit that `pipegraft gray`
+makes.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,36 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
 from pipegraft import __version__
-from pipegraft.appspec.environment_file import environment_path
+from pipegraft.appspec.environment_file import environment_path, read_environment
 from pipegraft.audit.dora import WEEK
 from pipegraft.audit.release_commits import Book
 from pipegraft.board.model import Application, Board
 from pipegraft.board.reading import links_of, read_application
-from pipegraft.core.errors import PipegraftError
+from pipegraft.core.errors import PipegraftError, TipMoved, UsageError
 from pipegraft.core.limits import load_json
+from pipegraft.core.release import Source
+from pipegraft.gray.branch import GrayBranch, GraySubject
+from pipegraft.gray.machine import move_for
 from pipegraft.iac.bump.state import state_path
 from pipegraft.iac.ports.archive import IacArchive
+from pipegraft.iac.ports.repository import IacBranch
 
-__all__ = ["Opened", "Opener", "Remembered", "applications_in", "collect"]
+__all__ = [
+    "WORDS",
+    "BoardWord",
+    "Opened",
+    "Opener",
+    "Remembered",
+    "Word",
+    "applications_in",
+    "collect",
+    "tell",
+]
 
 _AT_ONCE = 4
 """Repositories that are read at the same time."""
@@ -206,3 +224,59 @@ def _told_name(books: Sequence[Book]) -> str:
     """The application that the newest commit of ours speaks of."""
     told = (one.trailers.get("Pipegraft-App", "") for book in books for one in reversed(book.versions))
     return next((name for name in told if name), "")
+
+
+Word = Literal["approve", "pause", "abort"]
+WORDS: tuple[Word, ...] = ("approve", "pause", "abort")
+
+
+@dataclass(frozen=True, slots=True)
+class BoardWord:
+    """What somebody said.
+
+    Arguments:
+        app: name of the application.
+        folder: its folder in the IaC repository, empty for the root.
+        environment: name of the environment.
+        release: number of the gray release that is meant.
+        word: what to do.
+        by: who says so; it goes into the commit.
+    """
+
+    app: str
+    folder: str
+    environment: str
+    release: int
+    word: Word
+    by: str
+
+
+def tell(branch: IacBranch, said: BoardWord) -> str:
+    """Write it; answers what was done.
+
+    Raises:
+        UsageError: another release is under way by now, or the word makes no sense where it stands.
+        TipMoved: the release moved on while this was written.
+    """
+    path = environment_path(said.folder or None, said.environment)
+    block = read_environment(branch.read(path, branch.tip()) or "", path).gray
+    if block is None or block.release.number != said.release:
+        now = "none" if block is None else f"release {block.release.number}"
+        raise UsageError(
+            f"expected the gray release {said.release} in {said.environment}, found {now}",
+            fix="load the page again",
+        )
+    if said.word == "approve" and block.phase == "held":
+        raise UsageError(
+            "a release that the judge holds goes on to its next weight, which delivery.yaml names",
+            fix=f"in the source repository: pipegraft gray approve --env {said.environment}",
+        )
+    # The file may name the source in any way people like; only releases of ours name a whole commit.
+    source = Source.model_construct(commit=block.release.source, number=block.release.number, pipeline="")
+    subject = GraySubject(said.app, said.environment, said.folder or None, source, ())
+    gray = GrayBranch(branch, subject)
+    look = gray.look()
+    if gray.write(look, move_for(said.word, look.standing, (), said.by)) is None:
+        raise TipMoved("the release moved on while this was written", fix="load the page again")
+    done = {"approve": "goes on", "pause": "is paused", "abort": "is taken back"}[said.word]
+    return f"release {said.release} in {said.environment} {done}, by {said.by}"

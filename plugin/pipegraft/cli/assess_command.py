@@ -19,9 +19,8 @@ from pipegraft.core.views.diff import unified_diff
 from pipegraft.fleet.adapters.gitlab_group import TOKEN
 from pipegraft.fleet.usecases.assess import Clones, assess_group, taking_next_step
 from pipegraft.fleet.usecases.propose import Campaign, select
-from pipegraft.maturity.usecases.assess import assess_folder, next_step
-from pipegraft.maturity.views.assessment_page import assessment_page
-from pipegraft.maturity.views.assessment_view import assessment_view, fleet_view, signal_list
+from pipegraft.maturity.usecases import assess_folder, next_step
+from pipegraft.maturity.views.assessment import assessment_page, assessment_view, fleet_view, signal_list
 
 if TYPE_CHECKING:
     from pipegraft.maturity.stages import Assessment

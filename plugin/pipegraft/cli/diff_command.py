@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipegraft.appspec.usecases.diff import diff
+from pipegraft.appspec.usecases.render import diff
 from pipegraft.cli.common import json_option, print_json
 from pipegraft.cli.rendering import changes_data, rendering, show_changes, target_option
 

@@ -10,13 +10,12 @@ from rich.console import Console
 from rich.text import Text
 
 from pipegraft.appspec.usecases.render import installed_rendering
-from pipegraft.appspec.views.rendered import rendered_changes, summary_of
+from pipegraft.appspec.views import rendered_changes, summary_of
 from pipegraft.cli.common import load_plugins
 
 if TYPE_CHECKING:
     from pipegraft.appspec.ports.resources import Target
-    from pipegraft.appspec.usecases.diff import EnvironmentDiff
-    from pipegraft.appspec.usecases.render import Rendering
+    from pipegraft.appspec.usecases.render import EnvironmentDiff, Rendering
 
 __all__ = ["changes_data", "rendering", "show_changes", "target_option"]
 

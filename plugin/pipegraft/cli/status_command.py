@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from pipegraft.app.boards import BoardPlaces, read_board
-from pipegraft.board.views.terminal import board_table, notes
+from pipegraft.board.views.board import board_table, notes
 from pipegraft.cli.board_options import board_options, reading_progress
 from pipegraft.cli.common import print_json
 

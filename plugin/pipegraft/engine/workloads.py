@@ -9,12 +9,11 @@ from typing import Any
 
 from pipegraft.appspec.model.spec import EnvValue, Reference
 from pipegraft.appspec.model.traits import Probe, Security, Update, Volume
+from pipegraft.appspec.notation import amount_of
 from pipegraft.appspec.pods import Member, Pod, volume_kind
 from pipegraft.appspec.ports.resources import HostedResource
 from pipegraft.appspec.ports.traffic import Backend, Choice, Route
-from pipegraft.appspec.quantities import amount_of
-from pipegraft.appspec.rendering.common import versions
-from pipegraft.appspec.rendering.routes import http_route_of, is_routed
+from pipegraft.appspec.rendering.common import http_route_of, is_routed, versions
 from pipegraft.appspec.resources.local import HOSTED_KIND, read_hosted
 from pipegraft.appspec.runtime_support import Support, Treatment, declared_keys
 from pipegraft.appspec.spec import Resolved

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipegraft.appspec import gray_block as edits
+from pipegraft.appspec import environment_file as edits
 from pipegraft.appspec.environment_file import app_path, environment_path, read_environment
 from pipegraft.appspec.resources.binding import UNBOUND
 from pipegraft.appspec.spec import Resolved, resolve

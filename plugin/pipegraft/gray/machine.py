@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from pipegraft.appspec import gray_block as edits
+from pipegraft.appspec import environment_file as edits
 from pipegraft.appspec.model.spec import AppEnvironment
 from pipegraft.core.errors import UsageError
 from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy

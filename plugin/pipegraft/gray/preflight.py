@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipegraft.appspec.rendering.routes import other_routers
+from pipegraft.appspec.rendering.common import other_routers
 from pipegraft.appspec.spec import Resolved
 from pipegraft.core.errors import UsageError
 from pipegraft.gray.ports.metrics import MetricSource

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pipegraft.appspec.rendering.routes import gray_gets_more
+from pipegraft.appspec.rendering.common import gray_gets_more
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import Held, Locked, RolledBack, SyncFailed, Unreachable, UsageError
 from pipegraft.core.release import EnvironmentRelease, GrayStep, GrayWatched, Source

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from pipegraft.appspec.environment_file import app_path, read_environment
-from pipegraft.appspec.rendered_files import environment_of, rendered_path, with_own_version
+from pipegraft.appspec.rendering.yaml_output import environment_of, rendered_path, with_own_version
 from pipegraft.core.errors import UsageError
 from pipegraft.iac.files import CommitFiles, Edited, Files
 from pipegraft.iac.optimistic_commit import Change, Changes

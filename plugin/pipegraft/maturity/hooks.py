@@ -10,7 +10,6 @@ from pipegraft.maturity.model import Signal
 
 __all__ = ["MATURITY_SIGNALS"]
 
-
 MATURITY_SIGNALS = Kind("pipegraft_maturity_signals", Signal, "maturity signal")
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from pipegraft.maturity.model import Answer, Signal
 from pipegraft.maturity.ports import DeliveryPace, Iac
-from pipegraft.maturity.view import FileTree, RepositoryView
+from pipegraft.maturity.usecases import FileTree, RepositoryView
 
 __all__ = ["SignalSuite", "iac_of", "repository_of"]
 

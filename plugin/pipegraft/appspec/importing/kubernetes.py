@@ -7,10 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pipegraft.appspec.importing.consumed_keys import Imported, Taking, found_values
-from pipegraft.appspec.importing.entrances import take_ingress, take_route
-from pipegraft.appspec.importing.objects import KubernetesObject, is_ours, selected, take_ours
+from pipegraft.appspec.importing.objects import (
+    KubernetesObject,
+    is_ours,
+    selected,
+    take_defaults,
+    take_ingress,
+    take_ours,
+    take_route,
+    take_written,
+)
 from pipegraft.appspec.importing.pod import take_pod
-from pipegraft.appspec.importing.server_defaults import take_defaults, take_written
 
 __all__ = ["import_kubernetes"]
 

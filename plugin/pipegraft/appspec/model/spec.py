@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from pipegraft.appspec.model import resources as baas
-from pipegraft.appspec.model.routing import Affinity, ChosenUsers
 from pipegraft.appspec.model.traits import (
+    Affinity,
     Autoscaling,
+    ChosenUsers,
     Cpu,
     Disruption,
     Job,
@@ -36,6 +36,7 @@ from pipegraft.core.model import Breach, Model, Name, one_of, rule
 from pipegraft.core.release import ReleaseMark
 
 __all__ = [
+    "DEFAULT_CLASS",
     "SET_BY_US",
     "App",
     "AppComponent",
@@ -44,8 +45,52 @@ __all__ = [
     "EnvValue",
     "GrayBlock",
     "Policies",
+    "ProviderChoice",
     "Reference",
+    "Resource",
+    "ResourceId",
+    "ResourceOverlay",
 ]
+
+DEFAULT_CLASS = "default"
+"""Class of a resource that names none."""
+
+ResourceId = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+"""Labels of letters, digits and ``-``, separated by dots."""
+
+
+class ResourceOverlay(Model):
+    """What differs for a resource in an environment."""
+
+    class_: Name | None = Field(default=None, alias="class")
+    """A kind of its type that the platform offers there: ``ha``, ``small``."""
+    params: Mapping[str, Any] = {}
+    """Parameters of its type; ``pipegraft resources`` lists them."""
+
+
+class Resource(ResourceOverlay):
+    """Something the application uses and does not run itself."""
+
+    type: Name
+    """What it is: ``postgres``, ``redis``, …; ``pipegraft resources`` lists them."""
+    id: ResourceId | None = None
+    """Resources of one type, class and id are one and the same; ``APP.NAME`` if absent."""
+
+
+class ProviderChoice(Model):
+    """Who provides resources in an environment. The first one that fits a resource provides it."""
+
+    provider: Name
+    """Name of the provider; ``pipegraft resources`` lists them."""
+    type: Name | None = None
+    """Only resources of this type; all types the provider knows if absent."""
+    class_: Name | None = Field(default=None, alias="class")
+    """Only resources of this class; all if absent."""
+    id: ResourceId | None = None
+    """Only the resource with this id; all if absent."""
+    options: Mapping[str, Any] = {}
+    """What this provider must be told; its own keys."""
+
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -231,7 +276,7 @@ class App(Model):
     policies: Policies = Policies()
     """What all components have in all environments."""
     components: Mapping[Name, AppComponent] = Field(min_length=1)
-    resources: Mapping[Name, baas.Resource] = {}
+    resources: Mapping[Name, Resource] = {}
     """What it uses and does not run itself."""
 
 
@@ -260,9 +305,9 @@ class AppEnvironment(Model):
     """Components of ``app.yaml`` that are not here; what is said of them here waits until they are."""
     components: Mapping[Name, AppComponent] = {}
     """What differs from ``app.yaml``."""
-    resources: Mapping[Name, baas.ResourceOverlay] = {}
+    resources: Mapping[Name, ResourceOverlay] = {}
     """What differs for its resources."""
-    providers: tuple[baas.ProviderChoice, ...] = ()
+    providers: tuple[ProviderChoice, ...] = ()
     """Who provides resources there; the first that fits does."""
     gray: GrayBlock | None = None
     """Absent unless a gray release runs."""

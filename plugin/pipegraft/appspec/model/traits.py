@@ -15,7 +15,9 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pipegraft.core.model import Breach, Duration, Model, Name, SchemaWords, one_of, read_duration, rule
 
 __all__ = [
+    "Affinity",
     "Autoscaling",
+    "ChosenUsers",
     "Cpu",
     "Disruption",
     "Ephemeral",
@@ -256,3 +258,31 @@ class Job(Model):
     """How often a run that failed is tried again; 6 if absent, as Kubernetes does."""
     deadline: Seconds | None = Field(default=None, ge=1)
     """Time after which a run is stopped."""
+
+
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+"""A token of RFC 9110."""
+
+HeaderValue = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
+
+CookieName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+
+CookieValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:~-]+$")]
+
+
+class ChosenUsers(Model):
+    """Requests that get the new version whatever the weight, even at 0; any one of these is enough."""
+
+    headers: Mapping[HeaderName, HeaderValue | None] | None = None
+    """Header → the value that chooses."""
+    cookies: Mapping[CookieName, CookieValue | None] | None = None
+    """Cookie → the value that chooses."""
+
+
+class Affinity(Model):
+    """Who got a version once stays with it while the weight stays: a cookie remembers."""
+
+    cookie: CookieName = "pipegraft-version"
+    """Name of the cookie."""
+    lifetime: Seconds = Field(default=86400.0, gt=0)
+    """How long it is kept."""

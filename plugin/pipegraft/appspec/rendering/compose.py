@@ -3,33 +3,32 @@
 Containers of a pod share the network of its main container. What Compose has no word for (weights, the
 gateway, liveness, who is released) stands under ``x-pipegraft``, so that nothing is lost silently. Source:
 the Compose Specification, with image volumes as of Compose 2.35.
+
+At home a config map ``NAME`` is the folder ``config/NAME`` or the file ``config/NAME.env`` beside the Compose
+file, a secret the same below ``secrets/``; Compose says so when one is missing.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipegraft.appspec.expansion import expand
 from pipegraft.appspec.model.spec import AppComponent, EnvValue, Reference
-from pipegraft.appspec.pods import Member, Pod
-from pipegraft.appspec.quantities import amount_of
+from pipegraft.appspec.model.traits import Security, Volume
+from pipegraft.appspec.notation import amount_of, expand
+from pipegraft.appspec.pods import Member, Pod, volume_kind
 from pipegraft.appspec.rendering.common import (
     Manifest,
     annotations_of,
     declared,
     digest_of,
+    http_route_of,
+    is_routed,
     probes_of,
     versions,
 )
-from pipegraft.appspec.rendering.compose_parts import (
-    env_files,
-    mounts,
-    named_volumes,
-    security_options,
-    size_of,
-)
-from pipegraft.appspec.rendering.routes import http_route_of, is_routed
 from pipegraft.appspec.spec import Resolved
 
 __all__ = ["render_compose"]
@@ -51,7 +50,7 @@ def render_compose(resolved: Resolved, revision: str | None = None) -> Manifest:
             waits = dict(_resources_of(resolved, version))
             services |= dict(_services(name, version, waits, stable=name == pod.name))
             volumes |= {volume: {} for volume in _copied(name, version).values()}
-            volumes |= named_volumes(name, version)
+            volumes |= _named_volumes(name, version)
     routes = [http_route_of(resolved, pod)["spec"] for pod in resolved.pods if is_routed(resolved, pod)]
     document: Manifest = {"name": resolved.name, "services": services, **declared({"volumes": volumes})}
     extra = declared(
@@ -98,7 +97,7 @@ def _services(
         if member.name in copied:
             copying = {
                 **_service(name, member, pod),
-                **security_options(spec.security),
+                **_security_options(spec.security),
                 "volumes": [_volume(member, copied)],
                 **_when(pod),
             }
@@ -132,12 +131,12 @@ def _service(name: str, member: Member, pod: Pod) -> Manifest:
         "entrypoint": [expand(word, environment, _plain) for word in spec.command or ()],
         "command": [expand(word, environment, _plain) for word in spec.args or ()],
         "environment": environment,
-        "env_file": env_files(member),
+        "env_file": _env_files(member),
         "cpus": limits.cpu and float(amount_of(limits.cpu)),
-        "mem_limit": limits.memory and size_of(limits.memory),
-        "mem_reservation": spec.memory and size_of(spec.memory),
-        **security_options(spec.security),
-        "volumes": mounts(name, member, pod),
+        "mem_limit": limits.memory and _size_of(limits.memory),
+        "mem_reservation": spec.memory and _size_of(spec.memory),
+        **_security_options(spec.security),
+        "volumes": _mounts(name, member, pod),
         "x-pipegraft": declared(extra),
     }
 
@@ -202,3 +201,103 @@ def _volume(member: Member, copied: Mapping[str, str]) -> dict[str, Any]:
     if member.name in copied:
         return {"type": "volume", "source": copied[member.name], "target": member.spec.mount}
     return {"type": "image", "source": member.spec.image, "target": member.spec.mount}
+
+
+_FOLDERS = {"config": "config", "secret": "secrets"}
+
+
+def _env_files(member: Member) -> list[Manifest]:
+    """Files of variables in place of config maps and secrets (Compose 2.30: ``format: raw``)."""
+    return [
+        {"path": f"./{_FOLDERS[kind]}/{name}.env", "required": True, "format": "raw"}
+        for name, kind in (member.spec.env_from or {}).items()
+        if kind
+    ]
+
+
+def _mounts(name: str, member: Member, pod: Pod) -> list[Manifest]:
+    """The volumes of a service.
+
+    Arguments:
+        name: of the workload, which owns its ephemeral volumes.
+    """
+    return [
+        declared(
+            {
+                **_source(name, volume_name, pod),
+                "target": volume.path,
+                "read_only": volume.read_only or _is_file(pod.volumes[volume_name]) or None,
+            }
+        )
+        for volume_name, volume in member.volumes.items()
+    ]
+
+
+def _source(name: str, volume_name: str, pod: Pod) -> Manifest:
+    volume = pod.volumes[volume_name]
+    for kind, folder in _FOLDERS.items():
+        if volume_kind(volume) == kind:
+            return {
+                "type": "bind",
+                "source": f"./{folder}/{getattr(volume, kind)}",
+                "bind": {"create_host_path": False},
+            }
+    return {"type": "volume", "source": _volume_name(name, volume_name, pod)}
+
+
+def _is_file(volume: Volume) -> bool:
+    return volume_kind(volume) in _FOLDERS
+
+
+def _volume_name(name: str, volume_name: str, pod: Pod) -> str:
+    """Both versions share what outlives a pod; what is ephemeral is of one version."""
+    kept = volume_kind(pod.volumes[volume_name]) in ("persistent", "claim")
+    return f"{pod.name if kept else name}-{volume_name}"
+
+
+def _named_volumes(name: str, pod: Pod) -> dict[str, Manifest]:
+    """The declared volumes of a workload, for the top of the file."""
+    found: dict[str, Manifest] = {}
+    for volume_name, volume in pod.volumes.items():
+        if _is_file(volume):
+            continue
+        options: Manifest = {}
+        if volume_kind(volume) == "claim":
+            options = {"external": True, "name": volume.claim}
+        elif volume.ephemeral and volume.ephemeral.memory:
+            size = volume.ephemeral.limit
+            options = {"driver": "local", "driver_opts": {"type": "tmpfs", "device": "tmpfs"}}
+            if size:
+                options["driver_opts"]["o"] = f"size={_size_of(size)}"
+        found[_volume_name(name, volume_name, pod)] = options
+    return found
+
+
+def _size_of(quantity: str) -> str:
+    """Bytes as Compose and tmpfs take them: their ``g`` is Kubernetes' ``Gi``, and has no fraction."""
+    if re.fullmatch(r"\d+[KMGTP]i", quantity):
+        return quantity[:-1].lower()
+    return str(math.ceil(amount_of(quantity)))
+
+
+def _security_options(security: Security | None) -> Manifest:
+    """What a process may do, in the words of Compose."""
+    if security is None:
+        return {}
+    capabilities = security.capabilities or {}
+    user = None
+    if security.user is not None:  # Compose has no word for a group alone
+        user = str(security.user) if security.group is None else f"{security.user}:{security.group}"
+    options = [
+        *(["no-new-privileges:true"] if security.privilege_escalation is False else []),
+        *(["seccomp:unconfined"] if security.seccomp == "unconfined" else []),
+    ]
+    return declared(
+        {
+            "user": user,
+            "read_only": security.read_only_root,
+            "cap_add": [name for name, what in capabilities.items() if what == "add"],
+            "cap_drop": [name for name, what in capabilities.items() if what == "drop"],
+            "security_opt": options,
+        }
+    )

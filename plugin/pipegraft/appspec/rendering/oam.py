@@ -1,15 +1,17 @@
 """The app spec as a KubeVela Application (``core.oam.dev/v1beta1``).
 
-One Application an environment, layers resolved before: ``override`` policies key traits by type and
-match component names as patterns, so they lose and leak. Sources: the built-in definitions
-``webservice``, ``k8s-objects``, ``scaler``, ``init-container``, ``sidecar`` and ``json-patch`` of
-vela-core 1.10, and the Gateway API's HTTPRoute v1. What no definition has a parameter for is a JSON patch
-of the workload (`patches`).
+One Application an environment, layers resolved before: ``override`` policies key traits by type and match
+component names as patterns, so they lose and leak. Sources: the built-in definitions ``webservice``,
+``k8s-objects``, ``scaler``, ``init-container``, ``sidecar`` and ``json-patch`` of vela-core 1.10, and the
+Gateway API's HTTPRoute v1. What no definition has a parameter for is a JSON patch of the workload (RFC
+6902). The patches come last: ``webservice`` and the ``init-container`` traits have made the Deployment by
+then, its main container first, sidecars behind it in their order. Nothing in them removes or replaces.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from pipegraft.appspec.pods import Member, Pod
 from pipegraft.appspec.ports.traffic import ClusterRouter
@@ -19,23 +21,35 @@ from pipegraft.appspec.rendering.common import (
     declared,
     digest_of,
     env_of,
+    is_routed,
     labels_of,
     ports_of,
     probes_of,
+    routes_of,
     versions,
 )
-from pipegraft.appspec.rendering.containers import beside
-from pipegraft.appspec.rendering.objects import job_of, objects_of
-from pipegraft.appspec.rendering.patches import workload_patches
-from pipegraft.appspec.rendering.routes import is_routed, routes_of
+from pipegraft.appspec.rendering.containers import (
+    beside,
+    env_from_of,
+    mounts_of,
+    native_sidecar_of,
+    pod_level_of,
+    resources_of,
+    security_of,
+    volumes_of,
+)
+from pipegraft.appspec.rendering.kubernetes import job_of, objects_of, strategy_of
 from pipegraft.appspec.resources.binding import BoundResource
-from pipegraft.appspec.routers.registered import CLUSTER_ROUTERS
+from pipegraft.appspec.routers.plugin import CLUSTER_ROUTERS
 from pipegraft.appspec.spec import Resolved
 
 __all__ = ["PUBLISH_VERSION", "render_application"]
 
 PUBLISH_VERSION = "app.oam.dev/publishVersion"
 """KubeVela reports it back as ``status.workflow.appRevision``, which ties a status to a revision."""
+
+_POD_SPEC = "/spec/template/spec/"
+"""Where the pod's parts are in the workload."""
 
 
 def render_application(
@@ -136,7 +150,7 @@ def _webservice(
         *(_init_container(member, pod) for member in _copiers(pod)),
         *(_sidecar(member, pod) for member in beside(pod, "container")),
     ]
-    operations = list(workload_patches(pod, selector))
+    operations = list(_workload_patches(pod, selector))
     if operations:
         traits.append({"type": "json-patch", "properties": {"operations": operations}})
     waits = {
@@ -184,3 +198,57 @@ def _init_container(member: Member, pod: Pod) -> Manifest:
 def _sidecar(member: Member, pod: Pod) -> Manifest:
     properties = {"name": member.name, **_container(member, pod), **_probes(member)}
     return {"type": "sidecar", "properties": declared(properties)}
+
+
+def _workload_patches(pod: Pod, selector: Mapping[str, str]) -> Iterator[Manifest]:
+    """The operations for one workload.
+
+    Arguments:
+        selector: labels of its pods.
+    """
+    copiers = [member.name for member in pod.mounted if member.attach == "init-container"]
+    strategy = strategy_of(pod)
+    if strategy:
+        yield {"op": "add", "path": "/spec/strategy", "value": strategy}
+    for key, value in pod_level_of(pod, selector).items():
+        yield _add(key, value)
+    security = security_of(pod.main.spec.security)
+    for index in range(len(copiers) if security else 0):
+        yield _add(f"initContainers/{index}/securityContext", dict(security))
+    natives = [native_sidecar_of(member, pod) for member in beside(pod, "native")]
+    yield from _added("initContainers", natives, exists=bool(copiers))
+    for index, member in enumerate((pod.main, *beside(pod, "container"))):
+        for key, value in _container_parts(member, pod).items():
+            yield _add(f"containers/{index}/{key}", value)
+    mounts = [mount for mount in mounts_of(pod.main, pod) if mount["name"] not in copiers]
+    yield from _added("containers/0/volumeMounts", mounts, exists=bool(copiers))
+    volumes = [volume for volume in volumes_of(pod) if volume["name"] not in copiers]
+    yield from _added("volumes", volumes, exists=bool(copiers))
+
+
+def _container_parts(member: Member, pod: Pod) -> Manifest:
+    """What neither ``webservice`` nor ``sidecar`` can say of a container."""
+    main = member is pod.main
+    ports = [{"name": name, "containerPort": number} for name, number in member.ports.items()]
+    return declared(
+        {
+            "ports": [] if main else ports,
+            "envFrom": env_from_of(member),
+            "resources": {} if main and member.spec.limits is None else resources_of(member),
+            "startupProbe": probes_of(member).get("startupProbe"),
+            "securityContext": security_of(member.spec.security),
+            "volumeMounts": [] if main else mounts_of(member, pod),
+        }
+    )
+
+
+def _added(path: str, items: list[Manifest], *, exists: bool) -> Iterator[Manifest]:
+    """Items of a list that a trait has made already, or the list."""
+    if exists:
+        yield from (_add(f"{path}/-", item) for item in items)
+    elif items:
+        yield _add(path, items)
+
+
+def _add(path: str, value: Any) -> Manifest:
+    return {"op": "add", "path": f"{_POD_SPEC}{path}", "value": value}

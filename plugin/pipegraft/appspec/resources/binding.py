@@ -1,22 +1,63 @@
-"""From declared resources to what their providers make of them, and to everything wrong with that."""
+"""From declared resources to their names, to what their providers make of them, and to everything wrong."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from pipegraft.appspec.model.resources import DEFAULT_CLASS, ProviderChoice, Resource
-from pipegraft.appspec.model.spec import App, AppEnvironment, Reference
+from pipegraft.appspec.model.spec import (
+    DEFAULT_CLASS,
+    App,
+    AppEnvironment,
+    ProviderChoice,
+    Reference,
+    Resource,
+)
 from pipegraft.appspec.pods import Pod
 from pipegraft.appspec.ports.resources import Provision, ResourceProvider, ResourceRequest, Target
-from pipegraft.appspec.resources.naming import ResourceName, name_resource
-from pipegraft.appspec.resources.params import checked_params, close_fix
+from pipegraft.appspec.resources.types import checked_params, close_fix
 from pipegraft.core.configuration import validate
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.core.yaml_positions import Marked, Route
 
-__all__ = ["UNBOUND", "BoundResource", "Platform", "Scope", "bind_resources"]
+__all__ = ["UNBOUND", "BoundResource", "Platform", "ResourceName", "Scope", "bind_resources", "name_resource"]
+
+_SECRET_SUFFIX = "-connection"  # noqa: S105 - the end of a name
+_LONGEST = 63 - len(_SECRET_SUFFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceName:
+    """Names of one resource.
+
+    Arguments:
+        identity: ``type.class#id``; resources of one identity in one namespace are the same.
+        name: a DNS label for everything that is made for it.
+        secret: name of the secret with its outputs.
+    """
+
+    identity: str
+    name: str
+    secret: str
+
+
+def name_resource(app: str, name: str, resource: Resource) -> ResourceName:
+    """Name a resource.
+
+    Arguments:
+        name: what the application calls it.
+        resource: as it is in the environment, layers merged.
+    """
+    of_class = resource.class_ or DEFAULT_CLASS
+    identity = f"{resource.type}.{of_class}#{resource.id or f'{app}.{name}'}"
+    label = f"{resource.type}-{of_class}-{resource.id}" if resource.id else f"{app}-{name}"
+    label = label.replace(".", "-")
+    if len(label) > _LONGEST:
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
+        label = f"{label[: _LONGEST - 9].rstrip('-')}-{digest}"
+    return ResourceName(identity, label, f"{label}{_SECRET_SUFFIX}")
 
 
 @dataclass(frozen=True, slots=True)

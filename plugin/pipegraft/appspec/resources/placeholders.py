@@ -14,7 +14,7 @@ from typing import Any
 
 from pipegraft.appspec.model.spec import AppComponent, EnvValue, Reference
 from pipegraft.appspec.pod_checks import Report
-from pipegraft.appspec.resources.params import close_fix
+from pipegraft.appspec.resources.types import close_fix
 from pipegraft.core.model import Model, kebab
 
 __all__ = ["Outputs", "fill_component"]

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pipegraft.appspec.model.spec import Entrance
-from pipegraft.appspec.ports.traffic import EntranceSplit, Refusal
-from pipegraft.appspec.routers.choosing import (
+from pipegraft.appspec.ports.traffic import (
+    EntranceSplit,
+    Refusal,
     affinity_values,
     chosen_headers,
     cookie_pattern,

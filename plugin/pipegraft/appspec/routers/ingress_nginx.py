@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipegraft.appspec.model.spec import Entrance
-from pipegraft.appspec.ports.traffic import EntranceSplit, Refusal
-from pipegraft.appspec.routers.choosing import chosen_headers
+from pipegraft.appspec.ports.traffic import EntranceSplit, Refusal, chosen_headers
 
 __all__ = ["IngressNginx"]
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import yaml
 
-from pipegraft.appspec.importing.consumed_keys import Imported, Taking
-from pipegraft.appspec.importing.drop_invalid import settle
+from pipegraft.appspec.importing.consumed_keys import Imported, Taking, settle
 from pipegraft.appspec.importing.kubernetes import import_kubernetes
 from pipegraft.appspec.importing.score import import_score
 from pipegraft.appspec.scaffold.survey import name_from

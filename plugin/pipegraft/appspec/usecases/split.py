@@ -10,8 +10,7 @@ from pipegraft.appspec.environment_file import environment_path
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.spec import Resolved, resolve
 from pipegraft.appspec.splitting import Move, callers_of, check_before, move, notes_on
-from pipegraft.appspec.usecases.diff import EnvironmentDiff, compare_texts
-from pipegraft.appspec.usecases.render import Rendering, environments_of
+from pipegraft.appspec.usecases.render import EnvironmentDiff, Rendering, compare_texts, environments_of
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.errors import UsageError
 from pipegraft.text.yaml import decode

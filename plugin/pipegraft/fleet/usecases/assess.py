@@ -20,7 +20,7 @@ from pipegraft.fleet.usecases.edits import Edit, Editor, Reader, injecting
 from pipegraft.fleet.waves import leave_out
 from pipegraft.iac.adapters.git import clone_newest
 from pipegraft.maturity.stages import Assessment
-from pipegraft.maturity.usecases.assess import assess_folder, next_step
+from pipegraft.maturity.usecases import assess_folder, next_step
 
 __all__ = ["Clones", "assess_group", "taking_next_step"]
 

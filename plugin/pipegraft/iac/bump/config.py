@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from pipegraft.appspec.environment_file import Bump, ConfigPath, images_of
-from pipegraft.appspec.gray_block import promote
+from pipegraft.appspec.environment_file import Bump, ConfigPath, images_of, promote
 from pipegraft.appspec.model.spec import AppComponent, AppEnvironment
 from pipegraft.appspec.resources.binding import UNBOUND
 from pipegraft.appspec.spec import Resolved, resolve

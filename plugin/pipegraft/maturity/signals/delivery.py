@@ -19,10 +19,10 @@ from pipegraft.maturity.signals.helpers import (
     in_delivery,
     jobs,
     jobs_that_run,
+    manifests,
     put,
     stage_jobs,
 )
-from pipegraft.maturity.signals.manifests import manifests
 from pipegraft.text.yaml.changes import Value
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals"]

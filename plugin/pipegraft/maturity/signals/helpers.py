@@ -1,15 +1,21 @@
-"""What several signals need: places in `delivery.yaml`, jobs by what they run, names of things."""
+"""What several signals need: jobs by what they run, places in `delivery.yaml`, what plain manifests say."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import yaml
 
 from pipegraft.core.errors import PipegraftError, Place
+from pipegraft.core.limits import refuse_deep
 from pipegraft.core.yaml_positions import Route, load_marked
 from pipegraft.images.dockerfile import Instruction, instructions
 from pipegraft.maturity.model import Evidence, Finding, Job, absent, no, yes
-from pipegraft.maturity.ports import Repository
+from pipegraft.maturity.ports import Repository, Tree
 from pipegraft.text.yaml import Put, apply
 from pipegraft.text.yaml.changes import Value
 
@@ -18,6 +24,9 @@ __all__ = [
     "NO_CI",
     "NO_DELIVERY",
     "NO_IAC",
+    "Container",
+    "Manifests",
+    "Sync",
     "aside",
     "at_job",
     "at_line",
@@ -27,6 +36,7 @@ __all__ = [
     "in_delivery",
     "jobs",
     "jobs_that_run",
+    "manifests",
     "put",
     "stage_jobs",
 ]
@@ -149,3 +159,103 @@ def put(repository: Repository, file: str, values: Mapping[Route, Value]) -> Map
         return {file: apply(text, [Put(route, value) for route, value in values.items()], file=file)}
     except PipegraftError:
         return {}
+
+
+_MOST = 400
+"""Files that are read; a repository of many applications has more than one assessment needs."""
+_WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Rollout"})
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container of a workload: where it is, what it says, and what its pod says."""
+
+    place: Place
+    workload: str
+    image: str
+    spec: Mapping[str, Any]
+    pod: Mapping[str, Any]
+    replicas: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """An object that tells a GitOps engine what to apply, and what it lacks to do it by itself."""
+
+    place: Place
+    name: str
+    lacks: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """Everything of interest in a tree.
+
+    Arguments:
+        images: containers that name one.
+        syncs: objects of Argo CD and Flux.
+        kinds: kind of every object → where the first one is.
+    """
+
+    images: tuple[Container, ...]
+    syncs: tuple[Sync, ...]
+    kinds: Mapping[str, Place]
+
+
+@lru_cache(maxsize=8)
+def manifests(tree: Tree) -> Manifests:
+    """Read the manifests of a tree; templates and what is no YAML are passed over."""
+    containers: list[Container] = []
+    syncs: list[Sync] = []
+    kinds: dict[str, Place] = {}
+    for path in list(tree.find("*.yaml", "*.yml"))[:_MOST]:
+        text = "" if aside(path) else tree.read(path) or ""
+        if not re.search(r"^apiVersion:", text, re.MULTILINE) or "{{" in text:
+            continue
+        for line, document in _documents(text):
+            kind = str(document.get("kind", ""))
+            place = Place(path, line)
+            kinds.setdefault(kind, place)
+            if kind in _WORKLOADS:
+                containers += _containers(document, place)
+            elif (sync := _sync(kind, document, place)) is not None:
+                syncs.append(sync)
+    return Manifests(tuple(containers), tuple(syncs), kinds)
+
+
+def _documents(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    try:
+        refuse_deep(text)
+        for node in yaml.compose_all(text, Loader=yaml.CSafeLoader):
+            line = node.start_mark.line + 1
+            document = yaml.constructor.SafeConstructor().construct_document(node)
+            if isinstance(document, Mapping):
+                yield line, document
+    except (yaml.YAMLError, ValueError, TypeError):
+        return
+
+
+def _containers(document: Mapping[str, Any], place: Place) -> Iterator[Container]:
+    spec = document.get("spec") or {}
+    pod = (spec.get("template") or {}).get("spec") or {}
+    name = str((document.get("metadata") or {}).get("name", ""))
+    for one in pod.get("containers") or ():
+        if isinstance(one, Mapping):
+            yield Container(place, name, str(one.get("image", "")), one, pod, spec.get("replicas"))
+
+
+def _sync(kind: str, document: Mapping[str, Any], place: Place) -> Sync | None:
+    version, spec = str(document.get("apiVersion", "")), document.get("spec") or {}
+    name = str((document.get("metadata") or {}).get("name", ""))
+    if kind == "Application" and version.startswith("argoproj.io/"):
+        automated = (spec.get("syncPolicy") or {}).get("automated")
+        if not isinstance(automated, Mapping):
+            return Sync(place, name, "syncPolicy.automated")
+        lacks = [f"automated.{key}" for key in ("prune", "selfHeal") if automated.get(key) is not True]
+        return Sync(place, name, ", ".join(lacks))
+    if kind == "Kustomization" and version.startswith("kustomize.toolkit.fluxcd.io/"):
+        suspended = "not suspended" if spec.get("suspend") else ""
+        return Sync(place, name, suspended or ("" if spec.get("prune") is True else "prune"))
+    if kind == "HelmRelease" and version.startswith("helm.toolkit.fluxcd.io/"):
+        return Sync(place, name, "not suspended" if spec.get("suspend") else "")
+    return None

@@ -40,29 +40,12 @@ _INSTALL = (
     r"\b(pip install|uv sync|poetry install|npm (ci|i|install)|yarn install|pnpm i|go mod download"
     r"|bundle install|mvn|mvnw|gradlew?|cargo|composer install|dotnet restore)\b"
 )
+_DEPLOY = r"\b(kubectl (apply|set|rollout)|helm (upgrade|install)|pipegraft run|argocd app sync)\b"
 _TEST_FILES = (
-    *(
-        "test_*.py",
-        "*_test.py",
-        "*_test.go",
-        "*.test.ts",
-        "*.test.tsx",
-        "*.test.js",
-        "*.spec.ts",
-        "*.spec.js",
-    ),
-    *(
-        "*Test.java",
-        "*Tests.java",
-        "*IT.java",
-        "*Test.kt",
-        "*Spec.scala",
-        "*_spec.rb",
-        "*_test.rb",
-        "*Test.php",
-    ),
-    *("*Tests.cs", "*Test.cs", "*_test.rs", "*.bats", "*_test.cc", "*_test.cpp", "*_test.exs"),
-)
+    "test_*.py", "*_test.py", "*_test.go", "*.test.ts", "*.test.tsx", "*.test.js", "*.spec.ts", "*.spec.js",
+    "*Test.java", "*Tests.java", "*IT.java", "*Test.kt", "*Spec.scala", "*_spec.rb", "*_test.rb", "*Test.php",
+    "*Tests.cs", "*Test.cs", "*_test.rs", "*.bats", "*_test.cc", "*_test.cpp", "*_test.exs",
+)  # fmt: skip
 
 
 def test_jobs(repository: Repository) -> list[tuple[Job, str]]:
@@ -160,11 +143,7 @@ def _images_named(repository: Repository) -> Finding:
 
 
 def _is_floating(image: str) -> bool:
-    name = image.partition("@")
-    if name[2]:
-        return False
-    tag = image.rpartition("/")[2].partition(":")[2]
-    return tag in ("", "latest")
+    return "@" not in image and image.rpartition("/")[2].partition(":")[2] in ("", "latest")
 
 
 def _limits(repository: Repository) -> Finding:
@@ -178,10 +157,19 @@ def _limits(repository: Repository) -> Finding:
 
 
 def _limit_all(repository: Repository) -> Mapping[str, str]:
+    return _put_default(repository, "timeout", "1h")
+
+
+def _interrupt_all(repository: Repository) -> Mapping[str, str]:
+    return _put_default(repository, "interruptible", True)
+
+
+def _put_default(repository: Repository, key: str, value: str | bool) -> Mapping[str, str]:
+    """A key of ``default:``, which every job of GitLab takes over."""
     ci = repository.ci
     if ci is None or ci.system != "gitlab" or not ci.jobs:
         return {}
-    return put(repository, ci.file, {("default", "timeout"): "1h"})
+    return put(repository, ci.file, {("default", key): value})
 
 
 def _interruptible(repository: Repository) -> Finding:
@@ -201,13 +189,6 @@ def _interruptible(repository: Repository) -> Finding:
         if good
         else no("no job may be stopped by a newer pipeline")
     )
-
-
-def _interrupt_all(repository: Repository) -> Mapping[str, str]:
-    ci = repository.ci
-    if ci is None or ci.system != "gitlab" or not ci.jobs:
-        return {}
-    return put(repository, ci.file, {("default", "interruptible"): True})
 
 
 def _reports(repository: Repository) -> Finding:
@@ -298,12 +279,7 @@ def _no_hands(repository: Repository) -> Finding:
 
 def _deploys(job: Job) -> bool:
     named = bool(job.environment) or re.search(r"\b(deploy|release|prod(uction)?)\b", job.name, re.IGNORECASE)
-    return bool(named) or any(
-        re.search(
-            r"\b(kubectl (apply|set|rollout)|helm (upgrade|install)|pipegraft run|argocd app sync)\b", line
-        )
-        for line in commands(job)
-    )
+    return bool(named) or any(re.search(_DEPLOY, line) for line in commands(job))
 
 
 def _signal(name: str, stage: int, claim: str, look: object, step: str, **more: object) -> Signal:

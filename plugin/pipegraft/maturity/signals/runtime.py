@@ -6,14 +6,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from pipegraft.appspec.merging import merge
 from pipegraft.appspec.model.spec import AppComponent, AppEnvironment
+from pipegraft.appspec.pods import merge
 from pipegraft.core.errors import Place
 from pipegraft.core.plugins import hookimpl
 from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, no, unseen, yes
 from pipegraft.maturity.ports import Iac, Repository, Tree
-from pipegraft.maturity.signals.helpers import NO_DELIVERY, NO_IAC, aside, each
-from pipegraft.maturity.signals.manifests import Container, manifests
+from pipegraft.maturity.signals.helpers import NO_DELIVERY, NO_IAC, Container, aside, each, manifests
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals"]
 

@@ -21,9 +21,9 @@ from pipegraft.maturity.signals.helpers import (
     in_delivery,
     jobs,
     jobs_that_run,
+    manifests,
     stage_jobs,
 )
-from pipegraft.maturity.signals.manifests import manifests
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipegraft.appspec.expansion import expand
+from pipegraft.appspec.notation import expand
 from pipegraft.core.errors import UsageError
 from pipegraft.engine.ports import Container, SecretKey, Workload
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.appspec.expansion import expand
+from pipegraft.appspec.notation import expand
 from pipegraft.appspec.spec import GRAY_SUFFIX
 from pipegraft.engine.adapters.runtime.docker.containers import ContainerPlan, MountPlan
 from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder

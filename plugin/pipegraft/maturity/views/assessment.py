@@ -1,18 +1,23 @@
-"""An assessment on a terminal: where each dimension stands, what comes next, and all signals if asked."""
+"""Assessments on a terminal and as a page: where each dimension stands, what comes next, and every signal.
+
+The page has a heat map of one repository or of a fleet.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pipegraft.core.views.page import render_page
 from pipegraft.maturity.model import STAGES, Answer, Dimension, Evidence
 from pipegraft.maturity.stages import Assessed, Assessment, Reached
 
-__all__ = ["assessment_view", "fleet_view", "signal_list"]
+__all__ = ["assessment_page", "assessment_view", "fleet_view", "signal_list"]
 
 _COLOURS = {1: "red", 2: "yellow", 3: "yellow", 4: "green", 5: "bold green"}
 _MARKS = {
@@ -93,3 +98,61 @@ def _next(one: Reached) -> Text:
     return Text.assemble(
         one.next.signal.step, (f"\n{one.next.finding.reason}", "dim"), (f"  {where}" if where else "", "cyan")
     )
+
+
+_CLASSES = {Answer.YES: "yes", Answer.NO: "no", Answer.ABSENT: "absent", Answer.UNSEEN: "unseen"}
+
+
+def assessment_page(found: Sequence[Assessment]) -> str:
+    """A page that stands alone.
+
+    Arguments:
+        found: one repository, drawn as dimensions by stages; or several, drawn as repositories by
+            dimensions, each with its own part below.
+    """
+    return render_page(
+        "pipegraft.maturity.views",
+        "assessment.html.j2",
+        title=found[0].name if len(found) == 1 else f"{len(found)} repositories",
+        fleet=[_row(one) for one in found] if len(found) > 1 else [],
+        repositories=[_part(one, number) for number, one in enumerate(found)],
+        dimensions=list(Dimension),
+        stages=STAGES,
+    )
+
+
+def _row(one: Assessment) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "cells": [(each.stage, STAGES[each.stage], each.dimension) for each in one.dimensions],
+    }
+
+
+def _part(one: Assessment, number: int) -> dict[str, Any]:
+    """One repository with, for each dimension, a cell a stage and its signals."""
+    return {
+        "name": one.name,
+        "id": f"r{number}",
+        "dimensions": [
+            {
+                "name": each.dimension,
+                "stage": each.stage,
+                "cells": [
+                    (stage, there, applies, _heat(there, applies))
+                    for stage, (there, applies) in each.met.items()
+                ],
+                "next": each.next,
+                "signals": [
+                    (signal, _CLASSES[signal.finding.answer])
+                    for signal in one.signals
+                    if signal.signal.dimension == each.dimension
+                ],
+            }
+            for each in one.dimensions
+        ],
+    }
+
+
+def _heat(there: int, applies: int) -> int:
+    """0 to 4: how much of a stage is there; -1 where nothing applies."""
+    return -1 if not applies else 4 * there // applies

@@ -1,4 +1,4 @@
-"""The board as pages: one for all applications, one for each."""
+"""The board: pages, one for all applications and one for each, and a table on a terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from functools import cache
 
 import jinja2
 from markupsafe import Markup
+from rich.table import Table
+from rich.text import Text
 
 from pipegraft.audit.views.week_chart import bars
 from pipegraft.board.model import Application, Board, Cell, Lead, Week
@@ -18,7 +20,16 @@ from pipegraft.board.reading import in_order
 from pipegraft.core.views.axes import ago, show_duration
 from pipegraft.core.views.page import clock
 
-__all__ = ["Controls", "application_page", "board_page", "page_name", "show_image", "show_lead"]
+__all__ = [
+    "Controls",
+    "application_page",
+    "board_page",
+    "board_table",
+    "notes",
+    "page_name",
+    "show_image",
+    "show_lead",
+]
 
 _DIGEST = re.compile(r"@sha256:([0-9a-f]{12})[0-9a-f]{52}$")
 _NEEDY = ("paused", "held", "gray", "unreadable")
@@ -181,3 +192,59 @@ def _environment() -> jinja2.Environment:
     }
     environment.filters.update(filters)
     return environment
+
+
+_STYLES = {
+    "serves": "green",
+    "gray": "magenta",
+    "paused": "bold magenta",
+    "held": "bold magenta",
+    "taken back": "red",
+    "unreadable": "bold red",
+    "empty": "dim",
+}
+_BLOCKS = 10
+
+
+def board_table(board: Board) -> Table:
+    """A line for each application, a column for each environment."""
+    columns = in_order({cell.environment for one in board.applications for cell in one.cells})
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("application", *columns):
+        table.add_column(name, overflow="fold")
+    for application in board.applications:
+        cells = {cell.environment: cell for cell in application.cells}
+        table.add_row(
+            Text(application.name, style="bold"),
+            *(
+                _cell(cells[name], board.made) if name in cells else Text("-", style="dim")
+                for name in columns
+            ),
+        )
+    return table
+
+
+def notes(application: Application) -> Iterator[str]:
+    """What the table has no room for: how far environments are apart, and what cannot be read."""
+    if application.problem:
+        yield f"{application.name}: {application.problem}"
+    for cell in application.cells:
+        if cell.problem:
+            yield f"{application.name}, {cell.environment}: {cell.problem}"
+    for lead in application.leads:
+        if lead.images or lead.releases:
+            yield f"{application.name}: {show_lead(lead)}"
+
+
+def _cell(cell: Cell, now: float) -> Text:
+    said = Text(cell.state, style=_STYLES[cell.state])
+    if cell.release is not None:
+        said.append(f" #{cell.release}", style="default")
+    if cell.since:
+        said.append(f" {ago(now - cell.since)}", style="dim")
+    if cell.trial:
+        full = round(cell.trial.weight * _BLOCKS / 100)
+        said.append(f"\n{'█' * full}{'░' * (_BLOCKS - full)}", style="magenta")
+        since = show_duration(now - cell.trial.since)
+        said.append(f" #{cell.trial.release} gets {cell.trial.weight}%, since {since}", style="default")
+    return said
