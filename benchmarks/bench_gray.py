@@ -18,7 +18,7 @@ from pipegraft.core.stage import StageContext
 from pipegraft.gate.ports import State, Status, Verdict
 from pipegraft.gray.judging.sequential import sequential
 from pipegraft.gray.model.observation import ArmCounts, Histogram
-from pipegraft.gray.ports.metrics import Arms, FakeSource, MetricSource
+from pipegraft.gray.ports import Arms, FakeSource, MetricSource
 from pipegraft.gray.stage import GrayReleaseInputs, run
 from pipegraft.iac.ports.repository import FakeIacRepository
 from pipegraft.testing.stage_suite import FakeConnections

@@ -20,10 +20,9 @@ from math import inf
 
 from benchmarks.simulated_releases import METRICS, Conditions, release
 
-from pipegraft.gray.judging.mann_whitney import MannWhitneyJudge, Shift
+from pipegraft.gray.judging.published_rules import MannWhitneyJudge, Shift, threshold
 from pipegraft.gray.judging.readings import point
 from pipegraft.gray.judging.sequential import sequential
-from pipegraft.gray.judging.threshold import threshold
 from pipegraft.gray.model.judgement import Answer, JudgePolicy
 from pipegraft.gray.model.observation import Observation
 

@@ -20,7 +20,7 @@ from pipegraft.core.project import Project
 from pipegraft.core.stage import Requirement
 from pipegraft.gate.ports import FakeEngine, State, Verdict
 from pipegraft.gray.model.observation import ArmCounts
-from pipegraft.gray.ports.metrics import Arms, FakeSource
+from pipegraft.gray.ports import Arms, FakeSource
 from pipegraft.testing.examination_suite import ExaminationSuite, patient_of
 from pipegraft.testing.stage_suite import FakeConnections, stage_context
 

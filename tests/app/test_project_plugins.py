@@ -12,8 +12,8 @@ from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import ConfigError
 from pipegraft.gray.hooks import METRIC_SOURCES
-from pipegraft.gray.policy import judge_policy
-from pipegraft.gray.ports.metrics import MetricRequest
+from pipegraft.gray.model.judgement import judge_policy
+from pipegraft.gray.ports import MetricRequest
 
 DELIVERY = """\
 app: shop

@@ -20,7 +20,7 @@ from pipegraft.core.adapters.vcs_info import SourceLog
 from pipegraft.core.errors import RolledBack, Unreachable, UsageError
 from pipegraft.core.release import EnvironmentRelease, GateResult, IacCommit, Release, ReleaseMark, Source
 from pipegraft.gray.model.judgement import Answer
-from pipegraft.gray.ports.judge import FakeJudge
+from pipegraft.gray.ports import FakeJudge
 from pipegraft.gray.stage import GrayReleaseInputs, run
 from pipegraft.iac.bump.state import EnvironmentState, write_state
 from pipegraft.iac.commit_message import commit_message, release_trailers

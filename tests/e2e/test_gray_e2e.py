@@ -25,9 +25,9 @@ from pipegraft.core.release_store import FakeReleaseStore
 from pipegraft.core.stage import StageContext
 from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
 from pipegraft.gate.ports import State, Status, Verdict
-from pipegraft.gray.adapters.metrics.prometheus import Options, PrometheusSource
+from pipegraft.gray.adapters.prometheus import Options, PrometheusSource
 from pipegraft.gray.judging.sequential import sequential
-from pipegraft.gray.ports.metrics import MetricRequest, MetricSource
+from pipegraft.gray.ports import MetricRequest, MetricSource
 from pipegraft.gray.stage import GrayReleaseInputs
 from pipegraft.gray.stage import run as run_stage
 from pipegraft.iac.adapters.git import open_branch

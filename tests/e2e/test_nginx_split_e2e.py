@@ -22,8 +22,8 @@ from pipegraft.core.progress import RecordingProgress
 from pipegraft.core.release import EnvironmentRelease, IacCommit, Release
 from pipegraft.core.release_store import FakeReleaseStore
 from pipegraft.core.stage import StageContext
-from pipegraft.gray.adapters.metrics.counts import CommandOptions, pipegraft_metric_sources
-from pipegraft.gray.ports.metrics import MetricRequest
+from pipegraft.gray.adapters.counts import CommandOptions, pipegraft_metric_sources
+from pipegraft.gray.ports import MetricRequest
 from pipegraft.gray.stage import GrayReleaseInputs
 from pipegraft.gray.stage import run as run_stage
 

@@ -15,7 +15,7 @@ from kubernetes_api import KubernetesApi
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.spec import resolve
 from pipegraft.gray.adapters.rollouts import ArgoRollout, FlaggerCanary, KruiseRollout, RolloutOptions
-from pipegraft.gray.ports.rollout import RolloutPhase
+from pipegraft.gray.ports import RolloutPhase
 from pipegraft.gray.rollout_verdicts import argo_rollouts, flagger, kruise_rollout, runs_release
 
 pytestmark = pytest.mark.e2e

@@ -16,7 +16,7 @@ from pipegraft.core.errors import Unreachable
 from pipegraft.engine.adapters.metrics import EmbeddedSource, Options
 from pipegraft.engine.adapters.proxy.metrics import ProxyMetrics
 from pipegraft.gray.model.observation import ArmCounts
-from pipegraft.gray.ports.metrics import Arms, MetricRequest, MetricSource
+from pipegraft.gray.ports import Arms, MetricRequest, MetricSource
 from pipegraft.testing.metric_suite import MetricSourceSuite, Play
 
 

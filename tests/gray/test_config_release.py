@@ -13,7 +13,7 @@ from pipegraft.core.errors import EditRefused, RolledBack, UsageError
 from pipegraft.core.release import IacCommit
 from pipegraft.gate.ports import State, Verdict
 from pipegraft.gray.model.judgement import Answer
-from pipegraft.gray.ports.judge import FakeJudge
+from pipegraft.gray.ports import FakeJudge
 from pipegraft.iac.ports.repository import FakeIacRepository
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 from pipegraft.iac.stage import STAGE

@@ -15,7 +15,7 @@ from pipegraft.core.delivery import Metric
 from pipegraft.core.errors import Unreachable, UsageError
 from pipegraft.gray.hooks import METRIC_SOURCES
 from pipegraft.gray.model.observation import ArmCounts
-from pipegraft.gray.ports.metrics import Arms, MetricRequest, MetricSource
+from pipegraft.gray.ports import Arms, MetricRequest, MetricSource
 from pipegraft.testing.metric_suite import MetricSourceSuite, Play
 
 

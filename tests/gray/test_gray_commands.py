@@ -13,7 +13,7 @@ from pipegraft.core.plugins import Plugins
 from pipegraft.core.project import Project
 from pipegraft.gray.machine import Command
 from pipegraft.gray.model.judgement import Answer
-from pipegraft.gray.ports.judge import FakeJudge
+from pipegraft.gray.ports import FakeJudge
 
 
 def project(world: World) -> Project:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.gray.analysis import GrayWatch
-from pipegraft.gray.bake import GrayBake
+from pipegraft.gray.analysis import GrayBake, GrayWatch
 from pipegraft.gray.judging.sequential import sequential
 from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
 from pipegraft.gray.model.observation import ArmCounts
-from pipegraft.gray.ports.metrics import Arms, FakeSource
+from pipegraft.gray.ports import Arms, FakeSource
 
 POLICY = JudgePolicy((MetricPolicy("errors"),))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
-from pipegraft.gray.record import OBSERVED, from_trailer, to_trailer, total
+from pipegraft.gray.history import OBSERVED, from_trailer, to_trailer
+from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation, total
 from pipegraft.iac.commit_message import commit_message
 from pipegraft.iac.ports.repository import Commit
 

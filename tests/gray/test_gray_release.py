@@ -13,12 +13,11 @@ from pipegraft.app.gray import tell_gray
 from pipegraft.core.errors import Held, RolledBack, SyncFailed, Unreachable, UsageError
 from pipegraft.core.stage import StageContext
 from pipegraft.gate.ports import State, Verdict
+from pipegraft.gray.history import OBSERVED, from_trailer
 from pipegraft.gray.machine import Command
 from pipegraft.gray.model.judgement import Answer, Judgement
 from pipegraft.gray.model.observation import ArmCounts
-from pipegraft.gray.ports.judge import FakeJudge
-from pipegraft.gray.ports.metrics import Arms, FakeSource
-from pipegraft.gray.record import OBSERVED, from_trailer
+from pipegraft.gray.ports import Arms, FakeJudge, FakeSource
 from pipegraft.gray.stage import GrayReleaseInputs, run
 from pipegraft.iac.stage import STAGE
 

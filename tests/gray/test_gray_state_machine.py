@@ -21,13 +21,11 @@ from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import Conflict, DeliveryRefused, OutsideError, Unreachable, UsageError
 from pipegraft.core.release import ReleaseMark
 from pipegraft.gate.ports import State, Verdict
-from pipegraft.gray.history import weight_of
+from pipegraft.gray.history import OBSERVED, from_trailer, weight_of
 from pipegraft.gray.machine import Command
 from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy
 from pipegraft.gray.model.observation import Observation
-from pipegraft.gray.ports.judge import FakeJudge
-from pipegraft.gray.ports.metrics import Arms, FakeSource
-from pipegraft.gray.record import OBSERVED, from_trailer
+from pipegraft.gray.ports import Arms, FakeJudge, FakeSource
 from pipegraft.iac.guard.gray import gray_in_order
 from pipegraft.iac.ports.repository import Commit, FakeIacRepository
 from pipegraft.iac.rollback import RollbackRequest, roll_back

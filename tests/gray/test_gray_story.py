@@ -16,8 +16,7 @@ from pipegraft.app.plugins import installed_plugins
 from pipegraft.core.errors import RolledBack, UsageError
 from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.model.observation import ArmCounts
-from pipegraft.gray.ports.judge import FakeJudge
-from pipegraft.gray.ports.metrics import Arms, FakeSource
+from pipegraft.gray.ports import Arms, FakeJudge, FakeSource
 from pipegraft.gray.views.report import GrayReport, render_html
 
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from pipegraft.gray.model.observation import ArmCounts, Observation
-from pipegraft.gray.weights import weight_mismatch
+from pipegraft.gray.traffic_checks import weight_mismatch
 
 
 def step(weight: float, pairs: list[tuple[float, float]]) -> list[Observation]:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from pipegraft.gray.hooks import JudgePlugin
-from pipegraft.gray.judging.plugin import pipegraft_judges
+from pipegraft.gray.judging.published_rules import pipegraft_judges
 from pipegraft.gray.model.judgement import Answer
-from pipegraft.gray.ports.judge import Judge
+from pipegraft.gray.ports import Judge
 from pipegraft.testing.judge_suite import JudgeSuite
 
 

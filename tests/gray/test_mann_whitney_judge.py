@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from pipegraft.gray.judging.mann_whitney import MannWhitneyJudge, Shift
+from pipegraft.gray.judging.published_rules import MannWhitneyJudge, Shift
 from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
 from pipegraft.gray.model.observation import ArmCounts, Observation
 

@@ -14,9 +14,9 @@ import pytest
 
 from pipegraft.core.delivery import Metric
 from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
-from pipegraft.gray.adapters.metrics.prometheus import Options, PrometheusSource
+from pipegraft.gray.adapters.prometheus import Options, PrometheusSource
 from pipegraft.gray.model.observation import ArmCounts
-from pipegraft.gray.ports.metrics import Arms, MetricRequest, MetricSource
+from pipegraft.gray.ports import Arms, MetricRequest, MetricSource
 from pipegraft.testing.metric_suite import MetricSourceSuite, Play
 
 REQUESTS = 'sum(increase(http_requests_total{app="{app}",version="{version}"}[{window}]))'

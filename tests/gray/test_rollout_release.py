@@ -13,9 +13,14 @@ from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import Held, RolledBack, UsageError
 from pipegraft.gate.ports import State, Verdict
 from pipegraft.gray.model.judgement import Answer
-from pipegraft.gray.ports.judge import FakeJudge
-from pipegraft.gray.ports.metrics import FakeSource
-from pipegraft.gray.ports.rollout import FakeRollout, RolloutPhase, RolloutSeen, RolloutVerdict
+from pipegraft.gray.ports import (
+    FakeJudge,
+    FakeRollout,
+    FakeSource,
+    RolloutPhase,
+    RolloutSeen,
+    RolloutVerdict,
+)
 
 PROGRESSING, WAITING = RolloutPhase.PROGRESSING, RolloutPhase.WAITING
 PROMOTED, FAILED = RolloutPhase.PROMOTED, RolloutPhase.FAILED

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipegraft.gray.ports.rollout import RolloutPhase, RolloutSeen, RolloutVerdict
+from pipegraft.gray.ports import RolloutPhase, RolloutSeen, RolloutVerdict
 from pipegraft.gray.rollout_verdicts import argo_rollouts, flagger, kruise_rollout, runs_release
 
 NEW, OLD = "registry/web@sha256:" + "2" * 64, "registry/web@sha256:" + "1" * 64

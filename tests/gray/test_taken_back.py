@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.gray.rollback_detection import taken_back
+from pipegraft.gray.branch import taken_back
 from pipegraft.iac.ports.repository import FakeIacRepository
 
 PATH = "environments/production.yaml"

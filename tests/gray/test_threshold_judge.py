@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipegraft.core.errors import UsageError
-from pipegraft.gray.judging.threshold import threshold
+from pipegraft.gray.judging.published_rules import threshold
 from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
 from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
 

@@ -17,12 +17,17 @@ from pipegraft.core.stage import Port, StageContext
 from pipegraft.gate.ports import ENGINE, ConnectedEngine, State, Status, Verdict
 from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.model.observation import ArmCounts
-from pipegraft.gray.ports.judge import JUDGE, FakeJudge, Judge
-from pipegraft.gray.ports.metrics import METRICS, Arms, FakeSource, MetricSource
-from pipegraft.gray.ports.rollout import (
+from pipegraft.gray.ports import (
+    JUDGE,
+    METRICS,
     ROLLOUT,
+    Arms,
     ConnectedRollout,
+    FakeJudge,
     FakeRollout,
+    FakeSource,
+    Judge,
+    MetricSource,
     RolloutPhase,
     RolloutRule,
     RolloutSeen,

@@ -15,8 +15,7 @@ from pipegraft.core.release_store import FakeReleaseStore
 from pipegraft.engine.verdict import verdict
 from pipegraft.gate.ports import FakeEngine, VerdictRule
 from pipegraft.gray.model.judgement import Answer
-from pipegraft.gray.ports.judge import FakeJudge
-from pipegraft.gray.ports.metrics import Arms, FakeSource, MetricSource
+from pipegraft.gray.ports import Arms, FakeJudge, FakeSource, MetricSource
 from pipegraft.testing.clock_suite import ClockSuite
 from pipegraft.testing.engine_suite import EngineSuite
 from pipegraft.testing.judge_suite import JudgeSuite

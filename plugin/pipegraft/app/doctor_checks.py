@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
 from pipegraft.core.plugins import hookimpl
 from pipegraft.gate.ports import ENGINE, State
-from pipegraft.gray.ports.metrics import METRICS
+from pipegraft.gray.ports import METRICS
 
 __all__ = ["pipegraft_examinations"]
 

@@ -18,11 +18,10 @@ from pipegraft.core.stage import Connections
 from pipegraft.gate.ports import ENGINE
 from pipegraft.gate.waiting import Patience, wait_for_revision
 from pipegraft.gray.branch import GrayBranch, GraySubject
-from pipegraft.gray.history import weight_of
+from pipegraft.gray.history import OBSERVED, from_trailer, weight_of
 from pipegraft.gray.machine import Command, Standing, move_for
 from pipegraft.gray.model.observation import ArmCounts
-from pipegraft.gray.ports.rollout import ROLLOUT
-from pipegraft.gray.record import OBSERVED, from_trailer
+from pipegraft.gray.ports import ROLLOUT
 from pipegraft.gray.views.report import GrayReport, ReportedLook, ReportedStep
 from pipegraft.iac.ports.repository import IAC, Commit
 from pipegraft.iac.rollback import RollbackRequest, roll_back

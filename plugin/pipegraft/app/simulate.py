@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import UsageError
-from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy
-from pipegraft.gray.policy import judge_policy
-from pipegraft.gray.simulation.releases import Tally, simulate
-from pipegraft.gray.simulation.worlds import FAULTS, WORLDS, Fault, World
+from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy, judge_policy
+from pipegraft.gray.simulation import Tally, simulate
+from pipegraft.gray.worlds import FAULTS, WORLDS, Fault, World
 
 __all__ = ["SimulatedLine", "simulate_policy"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pipegraft.audit.chain import Check, Link, broken, holds, unproven
 from pipegraft.audit.release_commits import Moment, Story
 from pipegraft.audit.release_scan import Held
-from pipegraft.gray.record import OBSERVED, from_trailer
+from pipegraft.gray.history import OBSERVED, from_trailer
 
 __all__ = ["gray_link", "weight_of"]
 

@@ -1,8 +1,8 @@
-"""One gray release in the IaC repository: where it stands, what happened, and its next commit."""
+"""One gray release in the IaC repository: where it stands, what happened, its next commit, its taking back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pipegraft.appspec import environment_file as edits
@@ -10,17 +10,17 @@ from pipegraft.appspec.environment_file import app_path, environment_path, read_
 from pipegraft.appspec.resources.binding import UNBOUND
 from pipegraft.appspec.spec import Resolved, resolve
 from pipegraft.core.delivery import Gray
-from pipegraft.core.errors import ConfigError, UsageError
+from pipegraft.core.errors import ConfigError, PipegraftError, UsageError
 from pipegraft.core.release import Source
 from pipegraft.core.stage import StageContext
-from pipegraft.gray.history import Chapter, step_name
+from pipegraft.gray.history import OBSERVED, Chapter, step_name
 from pipegraft.gray.machine import Do, Move, Standing, apply_move, refused, standing_of
-from pipegraft.gray.record import OBSERVED
+from pipegraft.iac.bump.state import read_state, state_path
 from pipegraft.iac.commit_message import GATE, commit_message, release_trailers
 from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
-from pipegraft.iac.ports.repository import IAC, Commit, IacBranch
+from pipegraft.iac.ports.repository import IAC, Commit, IacBranch, IacRepository
 
-__all__ = ["GrayBranch", "GraySubject", "Look", "standing_source", "take_back_unserved"]
+__all__ = ["GrayBranch", "GraySubject", "Look", "standing_source", "take_back_unserved", "taken_back"]
 
 _DEEPEST = 500
 """Commits of one file that are searched for the beginning of a gray release."""
@@ -229,3 +229,44 @@ def take_back_unserved(context: StageContext, by_engine: str) -> str | None:
     if look.standing != Standing("gray", 0, "step"):
         return None
     return branch.write(look, refused(by_engine))
+
+
+def taken_back(
+    repository: IacRepository, folder: str | None, environment: str, number: int
+) -> Callable[[str], str | None]:
+    """Why a commit that contains a release's commit does not hold that release or a newer one.
+
+    Arguments:
+        folder: the app's folder in a repository shared by several, None for the root.
+        number: of the release.
+
+    Returns:
+        Commit → the reason as a clause, or None where it holds the release, or nobody can tell.
+    """
+    known: dict[str, str | None] = {}
+
+    def objection(revision: str) -> str | None:
+        if revision not in known:
+            known[revision] = _objection(repository, folder, environment, number, revision)
+        return known[revision]
+
+    return objection
+
+
+def _objection(
+    repository: IacRepository, folder: str | None, environment: str, number: int, revision: str
+) -> str | None:
+    paths = environment_path(folder, environment), state_path(folder, environment)
+    try:
+        texts = [repository.read(path, revision) for path in paths]
+        declared = read_environment(texts[0] or "", paths[0])
+        state = read_state(texts[1], paths[1])
+    except PipegraftError:
+        return None  # what cannot be read now says nothing; the engine's own verdict stands
+    if state.taken_back and state.taken_back.number >= number:
+        return f"release {number} was rolled back by {revision[:12]}"
+    marks = (declared.release, declared.gray.release if declared.gray else None, state.release)
+    newest = max((mark.number for mark in marks if mark), default=None)
+    if newest is None or newest >= number:
+        return None
+    return f"{revision[:12]} takes release {number} back: it has release {newest}"

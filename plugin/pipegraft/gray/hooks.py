@@ -11,9 +11,7 @@ from typing import Any
 from pipegraft.appspec.hooks import TrafficRouterPlugin
 from pipegraft.core.model import Model
 from pipegraft.core.plugins import Kind, hookspec
-from pipegraft.gray.ports.judge import Judge
-from pipegraft.gray.ports.metrics import MetricRequest, MetricSource
-from pipegraft.gray.ports.rollout import Rollout, RolloutRule
+from pipegraft.gray.ports import Judge, MetricRequest, MetricSource, Rollout, RolloutRule
 
 __all__ = ["JUDGES", "METRIC_SOURCES", "JudgePlugin", "MetricSourcePlugin", "ObservedRouter"]
 

@@ -15,12 +15,17 @@ from pipegraft.core.plugins import hookimpl
 from pipegraft.core.project import DeliveryCheck, Project
 from pipegraft.core.stage import Opener, StageContext
 from pipegraft.core.yaml_positions import Marked, Route
-from pipegraft.gray.branch import take_back_unserved
+from pipegraft.gray.branch import take_back_unserved, taken_back
 from pipegraft.gray.hooks import JUDGES, METRIC_SOURCES, ObservedRouter
-from pipegraft.gray.ports.judge import JUDGE, Judge
-from pipegraft.gray.ports.metrics import METRICS, MetricRequest, MetricSource
-from pipegraft.gray.ports.rollout import ROLLOUT, ConnectedRollout
-from pipegraft.gray.rollback_detection import taken_back
+from pipegraft.gray.ports import (
+    JUDGE,
+    METRICS,
+    ROLLOUT,
+    ConnectedRollout,
+    Judge,
+    MetricRequest,
+    MetricSource,
+)
 from pipegraft.iac.ports.repository import IAC
 
 __all__ = [

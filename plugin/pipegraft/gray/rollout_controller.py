@@ -20,19 +20,14 @@ from pipegraft.core.release import EnvironmentRelease, GrayStep, GrayWatched, So
 from pipegraft.core.stage import StageContext
 from pipegraft.gate.ports import ENGINE
 from pipegraft.gate.waiting import Patience, wait_for_revision
-from pipegraft.gray.analysis import GrayWatch, together
-from pipegraft.gray.bake import watch_promoted
+from pipegraft.gray.analysis import GrayWatch, together, watch_promoted
 from pipegraft.gray.branch import GrayBranch, GraySubject, Look
-from pipegraft.gray.history import Chapter, step_name
+from pipegraft.gray.history import Chapter, as_data, from_trailer, look_data, step_name, to_trailer
 from pipegraft.gray.judging.detectability import outlook
 from pipegraft.gray.machine import Do, Move, Standing, next_move, refused
-from pipegraft.gray.model.judgement import Judgement
-from pipegraft.gray.policy import judge_policy
-from pipegraft.gray.ports.judge import JUDGE
-from pipegraft.gray.ports.metrics import METRICS
-from pipegraft.gray.preflight import check_before_traffic
-from pipegraft.gray.record import as_data, from_trailer, look_data, to_trailer
-from pipegraft.gray.weights import weight_mismatch
+from pipegraft.gray.model.judgement import Judgement, judge_policy
+from pipegraft.gray.ports import JUDGE, METRICS
+from pipegraft.gray.traffic_checks import check_before_traffic, weight_mismatch
 from pipegraft.iac.commit_message import gate_trailer
 from pipegraft.iac.ports.repository import IAC
 

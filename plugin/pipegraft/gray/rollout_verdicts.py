@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pipegraft.gate.verdicts.conditions import condition, is_observed, said, time_of
-from pipegraft.gray.ports.rollout import RolloutPhase, RolloutSeen, RolloutVerdict
+from pipegraft.gray.ports import RolloutPhase, RolloutSeen, RolloutVerdict
 
 __all__ = ["argo_rollouts", "flagger", "images_in", "kruise_rollout", "runs_release"]
 

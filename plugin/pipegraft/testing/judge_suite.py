@@ -12,7 +12,7 @@ import pytest
 
 from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
 from pipegraft.gray.model.observation import ArmCounts, Observation
-from pipegraft.gray.ports.judge import Judge
+from pipegraft.gray.ports import Judge
 
 __all__ = ["JudgeSuite"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipegraft.core.errors import Unreachable
 from pipegraft.gray.model.observation import ArmCounts
-from pipegraft.gray.ports.metrics import Arms, MetricSource
+from pipegraft.gray.ports import Arms, MetricSource
 
 __all__ = ["MetricSourceSuite", "Play"]
 

@@ -38,12 +38,17 @@ from pipegraft.gate.ports import (
     VerdictRule,
 )
 from pipegraft.gray.model.judgement import Answer
-from pipegraft.gray.ports.judge import JUDGE, FakeJudge, Judge
-from pipegraft.gray.ports.metrics import METRICS, Arms, FakeSource, MetricSource
-from pipegraft.gray.ports.rollout import (
+from pipegraft.gray.ports import (
+    JUDGE,
+    METRICS,
     ROLLOUT,
+    Arms,
     ConnectedRollout,
+    FakeJudge,
     FakeRollout,
+    FakeSource,
+    Judge,
+    MetricSource,
     Rollout,
     RolloutPhase,
     RolloutRule,

@@ -16,10 +16,9 @@ from pipegraft.core.errors import Unreachable
 from pipegraft.core.model import Breach, Model, rule
 from pipegraft.core.plugins import hookimpl
 from pipegraft.engine.adapters.proxy.metrics import samples_of
-from pipegraft.gray.counters import increase
 from pipegraft.gray.hooks import MetricSourcePlugin
-from pipegraft.gray.model.observation import ArmCounts, Histogram
-from pipegraft.gray.ports.metrics import Arms, MetricRequest
+from pipegraft.gray.model.observation import ArmCounts, Histogram, increase
+from pipegraft.gray.ports import Arms, MetricRequest
 
 __all__ = ["EmbeddedSource", "Options", "pipegraft_metric_sources"]
 

@@ -12,7 +12,7 @@ from pipegraft.core.errors import UsageError
 from pipegraft.core.model import Name
 from pipegraft.core.plugins import hookimpl
 from pipegraft.gray.hooks import ObservedRouter
-from pipegraft.gray.ports.rollout import RolloutSeen
+from pipegraft.gray.ports import RolloutSeen
 from pipegraft.gray.rollout_verdicts import argo_rollouts, flagger, kruise_rollout
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
 from pipegraft.kubernetes.kinds import DAEMON_SET, DEPLOYMENT, STATEFUL_SET, Kind

@@ -1,7 +1,7 @@
 """Arithmetic with logarithms of probabilities, of one release or of many at once.
 
 A `Number` is a float. Where many releases are simulated together it is an array with one number for each of
-them: `pipegraft.gray.simulation.arrays` registers how these few functions treat arrays, and everything that
+them: `pipegraft.gray.simulation` registers how these few functions treat arrays, and everything that
 is built of them judges one release and thousands by the same lines.
 """
 

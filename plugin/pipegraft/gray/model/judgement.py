@@ -11,9 +11,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from pipegraft.core.delivery import Gray, Metric
 from pipegraft.core.errors import UsageError
 
-__all__ = ["Answer", "Evidence", "JudgePolicy", "Judgement", "MetricKind", "MetricPolicy", "OnUndecided"]
+__all__ = [
+    "Answer",
+    "Evidence",
+    "JudgePolicy",
+    "Judgement",
+    "MetricKind",
+    "MetricPolicy",
+    "OnUndecided",
+    "judge_policy",
+]
 
 MetricKind = Literal["errors", "latency", "value"]
 """`errors`: share of failed requests; `latency`: share of slow requests; `value`: one number an interval."""
@@ -229,3 +239,44 @@ class Judgement:
     seconds: float = 0.0
     expired: bool = False
     suspicion: str = ""
+
+
+_INTERVALS = 30
+"""Intervals a step may take at most when the delivery names no deadline."""
+
+
+def judge_policy(gray: Gray) -> JudgePolicy:
+    """The policy of an environment's gray releases."""
+    return JudgePolicy(
+        metrics=tuple(_metric(metric) for metric in gray.metrics),
+        alpha=gray.alpha,
+        min_requests=gray.min_requests,
+        min_intervals=gray.min_intervals,
+        warm_up=gray.warm_up,
+        deadline=gray.deadline or _INTERVALS * gray.interval,
+        deadline_follows=gray.deadline is None,
+        on_inconclusive=gray.on_inconclusive,
+        on_suspicion=gray.on_suspicion or _on_suspicion(gray),
+        wander=gray.wander,
+        max_failures=gray.max_failures,
+    )
+
+
+def _on_suspicion(gray: Gray) -> OnUndecided:
+    return "rollback" if gray.on_inconclusive == "rollback" else "hold"
+
+
+def _metric(metric: Metric) -> MetricPolicy:
+    return MetricPolicy(
+        name=metric.name,
+        kind=metric.kind,
+        tolerance=metric.tolerance,
+        margin=metric.margin,
+        floor=metric.floor,
+        threshold=metric.threshold,
+        quantile=metric.quantile,
+        minimum=metric.minimum,
+        maximum=metric.maximum,
+        higher_is=metric.higher_is,
+        critical=metric.critical,
+    )

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
+from typing import TypeVar
 
 from pipegraft.core.errors import UsageError
 
-__all__ = ["ArmCounts", "Histogram", "Observation"]
+__all__ = ["ArmCounts", "Histogram", "Observation", "increase", "part_of", "total"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,3 +166,63 @@ class Observation:
 def _require_count(what: str, count: float) -> None:
     if not 0 <= count < math.inf:
         raise UsageError(f"expected {what} to be a number of 0 or more, found {count}")
+
+
+K = TypeVar("K", bound=Hashable)
+
+
+def increase(before: Mapping[K, float], after: Mapping[K, float]) -> dict[K, float]:
+    """How much each counter rose between two readings.
+
+    A counter that fell was reset: it has counted what it shows now. One that is new began at 0. One that
+    is gone shows nothing. These are the rules of Prometheus' ``increase``, without its extrapolation.
+
+    Arguments:
+        before: series → value, at the earlier time.
+        after: series → value, at the later time.
+    """
+    return {
+        series: value - before.get(series, 0.0) if value >= before.get(series, 0.0) else value
+        for series, value in after.items()
+    }
+
+
+def total(observations: Sequence[Observation]) -> Observation:
+    """Several intervals of one weight as one."""
+    first, last = observations[0], observations[-1]
+    return Observation(
+        first.start,
+        last.end,
+        last.weight,
+        _sum(observation.stable for observation in observations),
+        _sum(observation.gray for observation in observations),
+    )
+
+
+def _sum(arms: Iterable[Mapping[str, ArmCounts]]) -> dict[str, ArmCounts]:
+    found: dict[str, ArmCounts] = {}
+    for arm in arms:
+        for metric, counts in arm.items():
+            found[metric] = _add(found[metric], counts) if metric in found else counts
+    return found
+
+
+def _add(one: ArmCounts, other: ArmCounts) -> ArmCounts:
+    """Two intervals of one metric as one; of plain values the later one."""
+    return ArmCounts(
+        one.requests + other.requests,
+        None if one.errors is None or other.errors is None else one.errors + other.errors,
+        None if one.latency is None or other.latency is None else one.latency.plus(other.latency),
+        other.value,
+    )
+
+
+def part_of(counts: ArmCounts, part: float) -> ArmCounts:
+    """A share of what was counted; a plain value stays."""
+    latency = counts.latency
+    return ArmCounts(
+        counts.requests * part,
+        None if counts.errors is None else counts.errors * part,
+        None if latency is None else Histogram(latency.bounds, tuple(part * one for one in latency.counts)),
+        counts.value,
+    )

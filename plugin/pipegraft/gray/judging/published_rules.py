@@ -1,11 +1,15 @@
-"""The rule of Kayenta: rank tests on the series of interval values, judged again on a growing window.
+"""The rules of other controllers as they are published, to compare with and for teams that come from there.
 
-As published (spinnaker/kayenta: ``MannWhitney.scala``, ``MannWhitneyClassifier.scala``,
-``NetflixACAJudge.scala``): the confidence interval of the Mann-Whitney test at 98%, normal approximation
-with tie and continuity correction, around the Hodges-Lehmann estimate of the shift. Gray is "High" if the
-lower end exceeds a quarter of the estimate's size and gray's mean is at least stable's. A critical metric
-that is not a pass fails the release.
+`threshold` is Flagger's (``runMetricChecks`` and ``advanceCanary`` in fluxcd/flagger, pkg/controller): a
+check is one interval; it fails if any metric lies outside its bounds or has no data. Failures add up and are
+never forgotten; enough of them take the release back. The rule knows neither how many requests are behind a
+number nor how often it looks.
 
+`MannWhitneyJudge` is Kayenta's (spinnaker/kayenta: ``MannWhitney.scala``, ``MannWhitneyClassifier.scala``,
+``NetflixACAJudge.scala``): rank tests on the series of interval values, judged again on a growing window. The
+confidence interval of the Mann-Whitney test at 98%, normal approximation with tie and continuity correction,
+lies around the Hodges-Lehmann estimate of the shift. Gray is "High" if the lower end exceeds a quarter of the
+estimate's size and gray's mean is at least stable's. A critical metric that is not a pass fails the release.
 The test takes the intervals for independent draws, and each look for the only one; neither is so.
 """
 
@@ -13,18 +17,90 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, inf, sqrt
 from statistics import NormalDist, fmean
 from typing import Final
 
+from pipegraft.core.errors import UsageError
+from pipegraft.core.plugins import hookimpl
+from pipegraft.gray.hooks import JudgePlugin
 from pipegraft.gray.judging.conclusion import conclude, missing_requests, nothing_yet, requests_seen
 from pipegraft.gray.judging.readings import point
+from pipegraft.gray.judging.sequential import sequential
 from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
 from pipegraft.gray.model.observation import Observation
 
-__all__ = ["MannWhitneyJudge", "Shift"]
+__all__ = ["MannWhitneyJudge", "Shift", "pipegraft_judges", "threshold"]
+
+
+def threshold(policy: JudgePolicy, observations: Sequence[Observation]) -> Judgement:
+    """Judge each interval by `minimum` and `maximum` of every metric, on gray alone.
+
+    Raises:
+        UsageError: a metric has neither bound.
+    """
+    for metric in policy.metrics:
+        if metric.minimum is None and metric.maximum is None:
+            raise UsageError(
+                f"metric '{metric.name}': judge threshold expected a minimum or a maximum, found neither",
+                fix="give it one, or use the judge sequential",
+            )
+    if not observations:
+        return nothing_yet(policy)
+    failures = seen = 0
+    for observation in observations:
+        seen += 1
+        failures += any(metric.critical and _complaint(metric, observation) for metric in policy.metrics)
+        if failures >= policy.max_failures:
+            break
+    so_far = observations[:seen]
+    count = f"{failures} of {policy.max_failures} failed checks that take the release back"
+    gone = failures >= policy.max_failures
+    return conclude(
+        policy, so_far, [_evidence(metric, policy, so_far, count, gone=gone) for metric in policy.metrics]
+    )
+
+
+def _complaint(metric: MetricPolicy, observation: Observation) -> str:
+    arm = observation.gray.get(metric.name)
+    found = point(metric, arm) if arm else None
+    if found is None:
+        return "gray shows no data"
+    if metric.minimum is not None and found < metric.minimum:
+        return f"{found:.4g} of gray is below the minimum {metric.minimum:g}"
+    if metric.maximum is not None and found > metric.maximum:
+        return f"{found:.4g} of gray is above the maximum {metric.maximum:g}"
+    return ""
+
+
+def _evidence(
+    metric: MetricPolicy, policy: JudgePolicy, observations: Sequence[Observation], count: str, *, gone: bool
+) -> Evidence:
+    complaint = _complaint(metric, observations[-1])
+    stable, gray = observations[-1].stable.get(metric.name), observations[-1].gray.get(metric.name)
+    level = point(metric, gray) if gray else None
+    missing = missing_requests(metric, policy, observations)
+    if complaint:
+        answer, reason = Answer.FAIL if gone else Answer.INCONCLUSIVE, f"{complaint}; {count}"
+    elif missing:
+        answer, reason = Answer.INCONCLUSIVE, f"not yet: {missing}"
+    else:
+        answer, reason = Answer.PASS, f"{level:.4g} of gray lies within its bounds; {count}"
+    stable_requests, gray_requests, looks = requests_seen(metric.name, observations)
+    return Evidence(
+        metric=metric.name,
+        answer=answer,
+        reason=reason,
+        critical=metric.critical,
+        stable=point(metric, stable) if stable else None,
+        gray=level,
+        stable_requests=stable_requests,
+        gray_requests=gray_requests,
+        looks=looks,
+    )
+
 
 _EFFECT: Final = 0.25
 """Part of the estimate that the nearer end of its interval must exceed."""
@@ -188,3 +264,11 @@ def _see(metric: MetricPolicy, shift: Shift, observation: Observation) -> None:
         stable, gray = (point(metric, arm) for arm in pair)
         if stable is not None and gray is not None:
             shift.add(stable, gray)
+
+
+@hookimpl
+def pipegraft_judges() -> Iterator[JudgePlugin]:
+    """The default, `sequential`, first."""
+    yield JudgePlugin("sequential", "Bets that stay valid however often one looks.", sequential)
+    yield JudgePlugin("threshold", "Point estimates against bounds; failures add up.", threshold)
+    yield JudgePlugin("mann-whitney", "Rank test on interval values, 98% interval.", MannWhitneyJudge())

@@ -1,4 +1,4 @@
-"""Whether the requests that both versions got are split as it was committed.
+"""Whether the requests go where they should: before gray gets the first one, and while it is observed.
 
 A router that did not take the weight over, or a query that counts something else, makes every verdict
 worthless: the evidence is of another experiment.
@@ -6,13 +6,17 @@ worthless: the evidence is of another experiment.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import lgamma, log
 from typing import Final
 
+from pipegraft.appspec.rendering.common import other_routers
+from pipegraft.appspec.spec import Resolved
+from pipegraft.core.errors import UsageError
 from pipegraft.gray.model.observation import Observation
+from pipegraft.gray.ports import MetricSource
 
-__all__ = ["weight_mismatch"]
+__all__ = ["check_before_traffic", "weight_mismatch"]
 
 _SURE: Final = log(1000)
 """Logarithm of the odds at which a share is taken to be another one."""
@@ -75,3 +79,27 @@ def _evidence(gray: float, stable: float, share: float) -> float:
 
 
 _HALF: Final = 2 * lgamma(0.5)  # logarithm of Beta(1/2, 1/2), whose other part, lgamma(1), is 0
+
+
+def check_before_traffic(
+    spec: Resolved | None, router: str, sources: Mapping[str, MetricSource], now: float
+) -> None:
+    """Make sure that the delivery's router splits the requests, and that every metric source answers.
+
+    Arguments:
+        spec: the app spec of the environment, None if it is none.
+        router: what `gray.router` of the delivery names.
+        sources: by the metric's name.
+        now: seconds since the epoch.
+
+    Raises:
+        OutsideError, UsageError: one of it does not hold; nothing was written.
+    """
+    for component, other in other_routers(spec, router) if spec else ():
+        raise UsageError(
+            f"delivery.yaml names the router '{router}', but the entrance of '{component}' in "
+            f"app.yaml is split by '{other}'",
+            fix="name the same router in 'gray.router' and in 'entrance.router'",
+        )
+    for source in sources.values():
+        source.begin(now, now)

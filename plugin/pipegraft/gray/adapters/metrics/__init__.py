@@ -1,1 +1,0 @@
-"""Metric sources: where the counts of both versions come from."""
