@@ -16,7 +16,7 @@ from pipegraft.core.delivery import Metric
 from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.gray.adapters.prometheus import Options, PrometheusSource
 from pipegraft.gray.model.observation import ArmCounts
-from pipegraft.gray.ports import Arms, MetricRequest, MetricSource
+from pipegraft.gray.ports import Arms, MetricRequest, MetricSource, RememberingSource
 from pipegraft.testing.metric_suite import MetricSourceSuite, Play
 
 REQUESTS = 'sum(increase(http_requests_total{app="{app}",version="{version}"}[{window}]))'
@@ -128,6 +128,33 @@ def test_the_window_lies_where_it_was_asked_for_and_both_versions_are_asked(serv
     )  # fmt: skip
     opened.take(1360.0)
     assert "[60s]" in server.asked[-1][0]
+
+
+@pytest.mark.parametrize(("absent", "errors"), [(False, None), (True, 0.0)])
+def test_the_past_tells_apart_no_errors_and_no_series_of_errors(
+    server: Server, url: str, absent: bool, errors: float | None
+) -> None:
+    server.answers = {
+        'version="stable",code': vector(),
+        'version="stable"': vector(({}, 950)),
+        'version="gray",code': vector(({}, 0)),
+        'version="gray"': vector(({}, 50)),
+    }
+    opened = source(url, requests=REQUESTS, errors=ERRORS, **{"errors-may-be-absent": absent})
+    assert isinstance(opened, RememberingSource)
+    opened.begin(at=86_000.0, now=86_400.0)
+    assert opened.past(0.0, 86_400.0) == Arms(ArmCounts(950, errors), ArmCounts(50, 0))
+    assert "[86400s]" in server.asked[-1][0]
+    assert opened.take(86_460.0) == Arms(ArmCounts(950, 0), ArmCounts(50, 0))
+    assert "[460s]" in server.asked[-1][0], "what is asked of the past changes nothing for the present"
+
+
+def test_a_long_past_is_asked_in_as_many_steps_as_the_server_gives(server: Server, url: str) -> None:
+    server.answers = {"range all": matrix(({}, [(0, 10), (86_400, 100)]))}
+    opened = source(url, requests="all", errors="all", range="5s")
+    assert isinstance(opened, RememberingSource)
+    assert opened.past(0, 86_400).stable == ArmCounts(90, 90)
+    assert server.ranges[-1] == (0, 86_400, 8.64)
 
 
 def test_no_series_and_not_a_number_are_no_data(server: Server, url: str) -> None:

@@ -1,17 +1,26 @@
-"""The plan of a project."""
+"""The plan of a project, and what its gray releases can be expected to show and to take."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
-from pipegraft.core.errors import UsageError
+from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.connections import LiveConnections
+from pipegraft.core.delivery import Gray
+from pipegraft.core.errors import OutsideError, UsageError
 from pipegraft.core.hooks import STAGES
 from pipegraft.core.plan import PlannedStage
 from pipegraft.core.planning import every_stage, make_plan, select
 from pipegraft.core.project import Project
+from pipegraft.core.stage import Connections
+from pipegraft.core.views.axes import show_duration
+from pipegraft.gray.ports import METRICS
+from pipegraft.gray.promise import foretell
 
-__all__ = ["plan_project"]
+__all__ = ["gray_notes", "plan_project"]
 
 
 def plan_project(
@@ -28,3 +37,55 @@ def plan_project(
             return select(plan, names, environment)
     plan = make_plan(project.delivery, every_stage(project.plugins))
     return select(plan, names, environment)
+
+
+def gray_notes(project: Project, environment: str, connections: Connections | None = None) -> tuple[str, ...]:
+    """What a gray release of an environment will show and take, as far as it can be said beforehand.
+
+    The metric sources that remember are asked about stable's last hours; one that does not answer is told.
+
+    Arguments:
+        environment: its name.
+
+    Returns:
+        Lines for people; none where no gray release is declared, or a controller drives it.
+    """
+    gray = project.delivery.environments[environment].gray
+    if gray is None or gray.rollout is not None:
+        return ()
+    return (*_seen(project, environment, gray, connections), *_time(project, environment, gray))
+
+
+def _seen(project: Project, environment: str, gray: Gray, connections: Connections | None) -> Sequence[str]:
+    try:
+        sources = (connections or LiveConnections(project)).open(METRICS, environment)
+        return tuple(foretell(gray, sources, SystemClock().now()))
+    except (OutsideError, UsageError) as error:
+        return (f"what this traffic can show is not known: {error}",)
+
+
+_JOB_TIMEOUT: Final = re.compile(r"\bjob-timeout: *[\"']?([0-9][0-9a-z ]*)")
+_SPAN: Final = re.compile(r"(\d+) *(d|h|m|s)")
+_SECONDS: Final = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_USUAL_TIMEOUT: Final = 3 * 3600.0
+"""Seconds that GitLab gives a job of ours which deploys, where the pipeline does not say."""
+
+
+def _time(project: Project, environment: str, gray: Gray) -> Iterator[str]:
+    """How long the release may take, and whether its GitLab job ends before that."""
+    gate = project.delivery.environments[environment].gate.timeout
+    most = gray.longest + (len(gray.steps) + 1) * gate
+    yield f"by its own limits it takes {show_duration(most)} at most, the waits for the engine included"
+    file = project.root / ".gitlab-ci.yml"
+    if not file.is_file():
+        return
+    allowed = max([_USUAL_TIMEOUT, *map(_seconds, _JOB_TIMEOUT.findall(file.read_text("utf-8", "replace")))])
+    if most > allowed:
+        yield (
+            f"its GitLab job ends after {show_duration(allowed)}: set 'job-timeout' of gray-release, shorten "
+            "'interval' or 'deadline', or let a scheduled pipeline with 'resume' go on"
+        )
+
+
+def _seconds(text: str) -> float:
+    return sum(int(number) * _SECONDS[unit] for number, unit in _SPAN.findall(text))

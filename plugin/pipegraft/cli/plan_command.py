@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipegraft.app.plan import plan_project
+from pipegraft.app.plan import gray_notes, plan_project
 from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
 from pipegraft.core.delivery_file import open_project
 
@@ -18,13 +18,26 @@ __all__ = ["command"]
 @click.option("--env", "environment", help="Only this environment.")
 @json_option
 def command(directory: Path, environment: str | None, as_json: bool) -> None:
-    """Show the stages that would run, in order, and what each waits for."""
+    """Show the stages that would run, in order, and what each waits for.
+
+    Of a gray release also what its traffic can show, where the metrics can be asked about stable's last
+    hours, and how long it may take by its own limits.
+    """
     with working_plugins() as plugins:
-        chosen = plan_project(open_project(directory, plugins), environment=environment)
+        project = open_project(directory, plugins)
+        chosen = plan_project(project, environment=environment)
+        released = {one.id: one.environment for one in chosen if one.stage == "gray-release"}
+        notes = {stage: gray_notes(project, name) for stage, name in released.items() if name}
     if as_json:
         print_json(
             [
-                {"id": one.id, "stage": one.stage, "environment": one.environment, "needs": list(one.needs)}
+                {
+                    "id": one.id,
+                    "stage": one.stage,
+                    "environment": one.environment,
+                    "needs": list(one.needs),
+                    "notes": list(notes.get(one.id, ())),
+                }
                 for one in chosen
             ]
         )
@@ -32,3 +45,5 @@ def command(directory: Path, environment: str | None, as_json: bool) -> None:
     width = max((len(one.id) for one in chosen), default=0)
     for one in chosen:
         click.echo(f"{one.id:<{width}}  after {', '.join(one.needs)}" if one.needs else one.id)
+        for note in notes.get(one.id, ()):
+            click.echo(f"    {note}")

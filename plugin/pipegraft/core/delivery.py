@@ -213,6 +213,10 @@ class Metric(Model, extra="allow"):
         return self.model_extra or {}
 
 
+_LOOKS = 30
+"""Intervals a step of a gray release may take at most where `deadline` does not say."""
+
+
 class Gray(Model):
     """How traffic moves to a new version."""
 
@@ -256,6 +260,18 @@ class Gray(Model):
     a weight of 10 may show as 6.7% to 15%. A step whose requests are split otherwise does not pass."""
     bake: Duration = 0.0
     """How long the new version is watched after its promotion; a regression takes it back."""
+
+    @property
+    def step_deadline(self) -> float:
+        """Seconds a step may take after its warm-up at the most, whatever its traffic."""
+        return self.deadline or _LOOKS * self.interval
+
+    @property
+    def longest(self) -> float:
+        """Seconds that the whole release may take by its own limits, the engine's time not counted."""
+        if self.rollout is not None:
+            return self.timeout
+        return len(self.steps) * (self.warm_up + self.step_deadline) + self.bake
 
     @rule
     def _metrics_differ(self) -> Iterator[Breach]:

@@ -1,4 +1,4 @@
-"""One gray release in the IaC repository: where it stands, what happened, its next commit, its taking back."""
+"""One gray release in the IaC repository: where it stands, what happened, its next commit, its rollback."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from pipegraft.core.delivery import Metric
 from pipegraft.core.stage import Port
@@ -25,6 +25,7 @@ __all__ = [
     "Judge",
     "MetricRequest",
     "MetricSource",
+    "RememberingSource",
     "Rollout",
     "RolloutPhase",
     "RolloutRule",
@@ -133,6 +134,25 @@ class MetricSource(Protocol):
 
         Raises:
             Unreachable, AccessDenied: it did not answer or refused; nothing is lost for the next call.
+        """
+
+
+@runtime_checkable
+class RememberingSource(MetricSource, Protocol):
+    """A metric source that knows what was before anybody watched. Optional: sources need not be one."""
+
+    def past(self, start: float, end: float) -> Arms:
+        """What both versions showed in a time gone by; what `take` answers next is not changed.
+
+        Arguments:
+            start, end: seconds since the epoch.
+
+        Returns:
+            `errors` of an arm is None where nothing shows that its errors are counted at all: no series.
+
+        Raises:
+            Unreachable, AccessDenied: it did not answer or refused.
+            UsageError: it does not know what it is asked for.
         """
 
 

@@ -27,6 +27,7 @@ from pipegraft.gray.judging.detectability import outlook
 from pipegraft.gray.machine import Do, Move, Standing, next_move, refused
 from pipegraft.gray.model.judgement import Judgement, judge_policy
 from pipegraft.gray.ports import JUDGE, METRICS
+from pipegraft.gray.promise import foretell
 from pipegraft.gray.traffic_checks import check_before_traffic, weight_mismatch
 from pipegraft.iac.commit_message import gate_trailer
 from pipegraft.iac.ports.repository import IAC
@@ -117,17 +118,19 @@ class GrayDrive:
                 goes_on = self._wait_for_a_person(look)
             else:
                 if move.do is Do.WEIGHT and look.standing.weight == 0:
-                    check_before_traffic(
-                        self._branch.spec(look),
-                        self._gray.router,
-                        self._context.open(METRICS, self._environment),
-                        self._context.clock.now(),
-                    )
+                    self._before_traffic(look)
                 goes_on = self._make(look, move) or self._pace.wait
             if not goes_on:
                 raised = self._raised if move.do is Do.WEIGHT else None
                 self._leave(raised or look.standing)
                 return
+
+    def _before_traffic(self, look: Look) -> None:
+        """Make sure that gray can be watched, and say what its traffic will show."""
+        sources, now = self._context.open(METRICS, self._environment), self._context.clock.now()
+        check_before_traffic(self._branch.spec(look), self._gray.router, sources, now)
+        for line in foretell(self._gray, sources, now):
+            self._context.report("outlook", line, self._environment)
 
     def _leave(self, standing: Standing) -> None:
         """End this process; the message says what the release waits for."""

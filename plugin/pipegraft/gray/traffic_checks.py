@@ -13,8 +13,8 @@ from typing import Final
 from pipegraft.appspec.rendering.common import other_routers
 from pipegraft.appspec.spec import Resolved
 from pipegraft.core.errors import UsageError
-from pipegraft.gray.model.observation import Observation
-from pipegraft.gray.ports import MetricSource
+from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.ports import MetricSource, RememberingSource
 
 __all__ = ["check_before_traffic", "weight_mismatch"]
 
@@ -101,5 +101,28 @@ def check_before_traffic(
             f"app.yaml is split by '{other}'",
             fix="name the same router in 'gray.router' and in 'entrance.router'",
         )
-    for source in sources.values():
+    for name, source in sources.items():
         source.begin(now, now)
+        if isinstance(source, RememberingSource):
+            _errors_are_counted(name, source, now)
+
+
+_LOOKED_BACK: Final = (3600.0, 86400.0)
+"""Seconds in which errors must have been counted: an hour costs the server less than a day."""
+
+
+def _errors_are_counted(name: str, source: RememberingSource, now: float) -> None:
+    """Refuse a query for errors that never had a series where there were requests: it is mistyped."""
+    shown: list[ArmCounts] = []
+    for seconds in _LOOKED_BACK:
+        arms = source.past(now - seconds, now)
+        shown = [arm for arm in (arms.stable, arms.gray) if arm and arm.requests]
+        if any((arm.errors, arm.latency) != (None, None) for arm in shown):
+            return
+    if shown:
+        raise UsageError(
+            f"metric '{name}': its query for errors has had no series for a day, but that for requests "
+            f"counted {sum(arm.requests for arm in shown):,.0f}: every release would look good",
+            fix="correct the metric or label in 'errors', or say 'errors-may-be-absent: true' if the service "
+            "hardly ever fails",
+        )

@@ -148,16 +148,10 @@ def longest(delivery: Delivery) -> float:
     )
 
 
-_LOOKS = 30
-"""Intervals that a gray step may take where `deadline` does not say."""
-
-
 def _longest_gray(gray: Gray | None, gate: float) -> float:
     if gray is None:
         return 0.0
-    if gray.rollout is not None:
-        return gray.timeout
-    return len(gray.steps) * (gate + (gray.deadline or _LOOKS * gray.interval))
+    return gray.longest + (0.0 if gray.rollout is not None else len(gray.steps) * gate)
 
 
 def _verify(request: InjectionRequest, injection: Injection, system: CiSystem, project: str | None) -> str:

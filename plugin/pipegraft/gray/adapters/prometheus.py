@@ -10,6 +10,7 @@ import os
 import re
 import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -175,6 +176,13 @@ _NEEDED = {"errors": (("requests",), ("errors", "ratio")), "latency": (("buckets
 """Kind of metric → of each group, one query is needed."""
 
 
+_MOST_POINTS = 10_000
+"""Steps of one answer; the server refuses more than 11,000."""
+
+_Span = tuple[float, float]
+"""Start and end of what is asked for, seconds since the epoch."""
+
+
 class Workloads(Model):
     """What the queries' ``{workload}`` stands for."""
 
@@ -196,6 +204,9 @@ class Options(ServerOptions):
     """For errors: how many requests there were, as one number."""
     errors: str | None = None
     """For errors: how many of them failed, as one number; no series means none."""
+    errors_may_be_absent: bool = False
+    """Whether `errors` may answer no series for a whole day: the service hardly ever fails. Otherwise
+    a release does not begin then, because a mistyped query looks the same."""
     ratio: str | None = None
     """For errors, instead of `errors`: which share of the requests failed, from 0 to 1."""
     buckets: str | None = None
@@ -254,42 +265,49 @@ class PrometheusSource:
     def begin(self, at: float, now: float) -> float:
         """Count from `at`; asks once, so that a query nobody understands is found out now."""
         self._from = min(at, now)
-        self._both(now)
+        self._both(self._from, now)
         return self._from
 
     def take(self, until: float) -> Arms:
         """What both versions showed since the last call."""
-        arms = self._both(until)
+        arms = self._both(self._from, until)
         self._from = until
-        return arms
+        return _counted(arms)
 
-    def _both(self, until: float) -> Arms:
-        window = f"{max(1, math.ceil(until - self._from))}s"
+    def past(self, start: float, end: float) -> Arms:
+        """What both versions showed in a time gone by."""
+        arms = self._both(start, end)
+        return _counted(arms) if self._options.errors_may_be_absent else arms
+
+    def _both(self, start: float, until: float) -> Arms:
+        window = f"{max(1, math.ceil(until - start))}s"
         names = self._options.workload or Workloads(stable="", gray="")
         stable = {"version": "stable", "suffix": "", "workload": names.stable}
         gray = {"version": "gray", "suffix": "-gray", "workload": names.gray}
         common = {**self._words, "window": window}
-        return Arms(self._arm({**common, **stable}, until), self._arm({**common, **gray}, until))
+        span = start, until
+        return Arms(self._arm({**common, **stable}, span), self._arm({**common, **gray}, span))
 
-    def _arm(self, words: Mapping[str, str], until: float) -> ArmCounts | None:
+    def _arm(self, words: Mapping[str, str], span: _Span) -> ArmCounts | None:
+        """What one version showed; without `errors` where no series tells of any."""
         options = self._options
         if self._kind == "value":
-            value = self._number(options.query or "", words, until)
+            value = self._number(options.query or "", words, span)
             return None if value is None else ArmCounts(value=value)
         if self._kind == "latency":
-            return self._latency(words, until)
-        requests = self._number(options.requests or "", words, until)
+            return self._latency(words, span)
+        requests = self._number(options.requests or "", words, span)
         if requests is None:
             return None
         if options.ratio:
-            share = self._number(options.ratio, words, until)
+            share = self._number(options.ratio, words, span)
             return None if share is None else ArmCounts(requests, errors=requests * min(max(share, 0.0), 1.0))
-        errors = self._number(options.errors or "", words, until) or 0.0
-        return ArmCounts(requests, errors=min(errors, requests))
+        errors = self._number(options.errors or "", words, span)
+        return ArmCounts(requests, errors=None if errors is None else min(errors, requests))
 
-    def _latency(self, words: Mapping[str, str], until: float) -> ArmCounts | None:
+    def _latency(self, words: Mapping[str, str], span: _Span) -> ArmCounts | None:
         cumulative: dict[float, float] = {}
-        for labels, value in self._vector(self._options.buckets or "", words, until):
+        for labels, value in self._vector(self._options.buckets or "", words, span):
             bound = dict(labels).get("le")
             if bound is None:
                 raise UsageError(
@@ -304,9 +322,9 @@ class PrometheusSource:
         histogram = Histogram.from_cumulative(bounds, [cumulative[bound] for bound in bounds])
         return ArmCounts(histogram.total, latency=histogram)
 
-    def _number(self, query: str, words: Mapping[str, str], until: float) -> float | None:
+    def _number(self, query: str, words: Mapping[str, str], span: _Span) -> float | None:
         """The one number a query answers; None if it answers nothing, or nothing that is a number."""
-        found = self._vector(query, words, until)
+        found = self._vector(query, words, span)
         if self._options.range and self._kind != "value":
             return sum(value for _, value in found) if found else None
         if len(found) > 1:
@@ -317,21 +335,31 @@ class PrometheusSource:
             )
         return found[0][1] if found else None
 
-    def _vector(self, query: str, words: Mapping[str, str], until: float) -> list[tuple[Labels, float]]:
+    def _vector(self, query: str, words: Mapping[str, str], span: _Span) -> list[tuple[Labels, float]]:
         options, asked = self._options, _fill(query, words)
-        end = until - options.lag
+        end = span[1] - options.lag
         if options.range is None:
             return self._api.instant(asked, end)
-        start = min(self._from - options.lag, end)
-        series = self._api.range(asked, start, end, options.range)
-        if end - start > options.range * math.floor(
-            (end - start) / options.range
-        ):  # a step that is cut short
+        start = min(span[0] - options.lag, end)
+        step = max(options.range, (end - start) / _MOST_POINTS)
+        series = self._api.range(asked, start, end, step)
+        if end - start > step * math.floor((end - start) / step):  # a step that is cut short
             for labels, value in self._api.instant(asked, end):
                 series = {**series, labels: [*series.get(labels, ()), (end, value)]}
         if self._kind == "value":
             return [(one, sum(v for _, v in pairs) / len(pairs)) for one, pairs in series.items() if pairs]
         return [(one, _rise(pairs, start)) for one, pairs in series.items() if pairs]
+
+
+def _counted(arms: Arms) -> Arms:
+    """Where requests are counted and no series tells of errors, there were none."""
+    return replace(arms, stable=_failing(arms.stable), gray=_failing(arms.gray))
+
+
+def _failing(arm: ArmCounts | None) -> ArmCounts | None:
+    if arm is None or arm.errors is not None or arm.latency is not None or arm.value is not None:
+        return arm
+    return replace(arm, errors=0.0)
 
 
 def _rise(pairs: Sequence[tuple[float, float]], start: float) -> float:

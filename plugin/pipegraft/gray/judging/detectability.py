@@ -16,7 +16,17 @@ from typing import Final
 from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy
 from pipegraft.gray.model.observation import ArmCounts, Observation
 
-__all__ = ["FACTORS", "Traffic", "looks_to_find", "outlook", "patience", "traffic_of"]
+__all__ = [
+    "FACTORS",
+    "Traffic",
+    "bad_requests",
+    "looks_to_find",
+    "looks_to_pass",
+    "outlook",
+    "patience",
+    "traffic_of",
+    "what_shows",
+]
 
 FACTORS: Final = (1.5, 2.0, 3.0, 5.0, 10.0)
 """Multiples of stable's rate that people are told about."""
@@ -26,6 +36,10 @@ _EVIDENCE: Final = 10.8
 
 _WEATHER: Final = 20.0
 """Weight of what the judge allows one version alone: with a wander of 0.2, four intervals for a doubling."""
+
+_IN_FAVOUR: Final = 11.0
+_CALM: Final = 40.0
+"""The same two for a good version to pass, at a margin of 1: eight intervals for the weather."""
 
 _FEWEST: Final = 2.0
 """No single interval decides."""
@@ -65,6 +79,20 @@ def looks_to_find(factor: float, bad: float, policy: JudgePolicy) -> float:
     return max(_FEWEST, weather + needed / evidence)
 
 
+def looks_to_pass(bad: float, policy: JudgePolicy, margin: float = 1.0) -> float:
+    """Intervals until half of the versions that are as good as stable have passed; infinite if never.
+
+    Arguments:
+        bad: bad requests that gray has in an interval.
+        margin: as the metric's policy has it.
+    """
+    if bad <= 0 or margin <= 0:
+        return inf
+    evidence = bad * (margin - log(1.0 + margin))
+    weather = _CALM * policy.wander * (log(2.0) / log(1.0 + margin)) ** 2
+    return max(policy.min_intervals, weather + _IN_FAVOUR / evidence)
+
+
 def traffic_of(metric: MetricPolicy, step: Sequence[Observation]) -> Traffic:
     """What a metric counted in an interval of a step, on average.
 
@@ -75,12 +103,13 @@ def traffic_of(metric: MetricPolicy, step: Sequence[Observation]) -> Traffic:
     stable = [arm for arm, _ in pairs]
     total = sum(arm.requests for arm in stable)
     if pairs and total:
-        rate = sum(_bad(metric, arm) for arm in stable) / total
+        rate = sum(bad_requests(metric, arm) for arm in stable) / total
         requests = sum(arm.requests for _, arm in pairs) / len(pairs)
     return Traffic(requests, requests * rate)
 
 
-def _bad(metric: MetricPolicy, arm: ArmCounts) -> float:
+def bad_requests(metric: MetricPolicy, arm: ArmCounts) -> float:
+    """How many of an arm's requests failed, or were slow."""
     if arm.latency is not None:
         slow = 1.0 - metric.quantile
         return arm.latency.slower_than(metric.threshold) if metric.threshold else slow * arm.latency.total
@@ -88,20 +117,24 @@ def _bad(metric: MetricPolicy, arm: ArmCounts) -> float:
 
 
 def patience(policy: JudgePolicy, step: Sequence[Observation]) -> int:
-    """Intervals that a step should wait for an answer at its traffic.
+    """Intervals that a step should wait for an answer at its traffic; see `patience_for`."""
+    counting = [metric for metric in policy.metrics if metric.critical and metric.kind != "value"]
+    return patience_for(policy, [traffic_of(metric, step).bad for metric in counting])
+
+
+def patience_for(policy: JudgePolicy, bad: Sequence[float]) -> int:
+    """Intervals that a step should wait for an answer.
 
     Twice as long as the smallest factor takes that the traffic can show in time at all; where it can show
     none, waiting shows nothing either.
 
     Arguments:
-        step: what was observed at the present weight.
+        bad: bad requests that gray would have in an interval at stable's rate, of each critical metric that
+            counts any.
     """
     found = _SHORTEST
-    for metric in policy.metrics:
-        if metric.kind == "value" or not metric.critical:
-            continue
-        bad = traffic_of(metric, step).bad
-        takes = (_TWICE * looks_to_find(factor, bad, policy) for factor in FACTORS[1:])
+    for expected in bad:
+        takes = (_TWICE * looks_to_find(factor, expected, policy) for factor in FACTORS[1:])
         found = max(found, next((looks for looks in takes if looks <= _LONGEST), _SHORTEST))
     if any(metric.kind == "value" and metric.critical for metric in policy.metrics):
         found = _LONGEST
@@ -121,13 +154,22 @@ def outlook(policy: JudgePolicy, step: Sequence[Observation]) -> str:
     if not counting or not step:
         return ""
     least = min(traffic_of(metric, step).bad for metric in counting)
-    minutes = sum(one.seconds for one in step) / len(step) / 60.0
-    found = {factor: looks_to_find(factor, least, policy) for factor in FACTORS}
+    return f"at this traffic {what_shows(policy, least, sum(one.seconds for one in step) / len(step))}"
+
+
+def what_shows(policy: JudgePolicy, bad: float, seconds: float) -> str:
+    """What an interval's traffic can show, as a clause.
+
+    Arguments:
+        bad: bad requests that gray would have in it at stable's rate.
+        seconds: its length.
+    """
+    found = {factor: looks_to_find(factor, bad, policy) for factor in FACTORS}
     seen = [factor for factor, looks in found.items() if looks <= _LONGEST]
     if not seen:
-        return f"at this traffic not even {FACTORS[-1]:g} times the bad requests would be found in time"
+        return f"not even {FACTORS[-1]:g} times the bad requests would be found in time"
     first = 2.0 if 2.0 in seen else seen[0]
     unseen = [factor for factor in FACTORS if factor < seen[0]]
     beyond = f", {unseen[-1]:g} times cannot be seen" if unseen else ""
-    takes = f"{found[first] * minutes:.2g} min"
-    return f"at this traffic {first:g} times the bad requests are found in {takes}{beyond}"
+    takes = f"{found[first] * seconds / 60.0:.2g} min"
+    return f"{first:g} times the bad requests are found in {takes}{beyond}"

@@ -241,10 +241,6 @@ class Judgement:
     suspicion: str = ""
 
 
-_INTERVALS = 30
-"""Intervals a step may take at most when the delivery names no deadline."""
-
-
 def judge_policy(gray: Gray) -> JudgePolicy:
     """The policy of an environment's gray releases."""
     return JudgePolicy(
@@ -253,7 +249,7 @@ def judge_policy(gray: Gray) -> JudgePolicy:
         min_requests=gray.min_requests,
         min_intervals=gray.min_intervals,
         warm_up=gray.warm_up,
-        deadline=gray.deadline or _INTERVALS * gray.interval,
+        deadline=gray.step_deadline,
         deadline_follows=gray.deadline is None,
         on_inconclusive=gray.on_inconclusive,
         on_suspicion=gray.on_suspicion or _on_suspicion(gray),
