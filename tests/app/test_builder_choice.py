@@ -128,7 +128,7 @@ def alone(
     """No engine and no daemon, and these programs alone."""
     monkeypatch.delenv("DOCKER_HOST")
     monkeypatch.setattr("docker.constants.DEFAULT_UNIX_SOCKET", f"http+unix://{tmp_path}/docker.sock")
-    monkeypatch.setattr("pipegraft.images.adapters.build.buildkit._SOCKET", tmp_path / "buildkitd.sock")
+    monkeypatch.setattr("pipegraft.images.adapters.build.daemonless._SOCKET", tmp_path / "buildkitd.sock")
     folder = tmp_path / "programs"
     folder.mkdir()
     for program in programs:

@@ -19,11 +19,9 @@ from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError
 from pipegraft.iac.adapters.forge import doctor_checks as forge
 from pipegraft.iac.adapters.git import doctor_checks as iac
 from pipegraft.iac.adapters.git import open_branch
-from pipegraft.images.adapters.build import doctor_checks as builders
-from pipegraft.images.adapters.registry import doctor_checks as registry
-from pipegraft.images.adapters.registry.credentials import Credentials, Keyring
+from pipegraft.images.adapters.doctor_checks import examine_builders, examine_registry
+from pipegraft.images.adapters.registry.endpoint import Credentials, Endpoint, Keyring
 from pipegraft.images.adapters.registry.http import HttpRegistry
-from pipegraft.images.adapters.registry.settings import Endpoint
 from pipegraft.testing.examination_suite import patient_of
 from pipegraft.testing.git_http import serve
 from pipegraft.testing.stage_suite import FakeConnections
@@ -37,7 +35,7 @@ def registry_patient(server: RegistryServer, root: Path, password: str = "secret
 
 def test_a_registry_that_may_be_pushed_to_keeps_nothing_of_the_question(tmp_path: Path) -> None:
     with RegistryServer("bearer") as server:
-        found = list(registry.run(registry_patient(server, tmp_path), "web"))
+        found = list(examine_registry(registry_patient(server, tmp_path), "web"))
         assert [one.found for one in found] == ["answers, and may be read", "may be pushed to"]
         assert (server.uploads, server.blobs, server.manifests) == ({}, {}, {})
 
@@ -47,15 +45,15 @@ def test_a_registry_that_refuses_a_push_is_told_from_one_that_refuses_all(tmp_pa
         server.faults.append(Fault("POST .*uploads", "status", times=99, status=403))
         found: list[Diagnosis] = []
         with pytest.raises(AccessDenied):
-            found.extend(registry.run(registry_patient(server, tmp_path), "web"))
+            found.extend(examine_registry(registry_patient(server, tmp_path), "web"))
     with RegistryServer("basic") as server, pytest.raises(AccessDenied):
-        list(registry.run(registry_patient(server, tmp_path, "wrong"), "web"))
+        list(examine_registry(registry_patient(server, tmp_path, "wrong"), "web"))
 
 
 def test_a_folder_of_layouts_must_be_writable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for address, health in (("oci:new/folder", Health.GOOD), ("oci:file", Health.WRONG)):
-        (found,) = registry.run(patient_of(tmp_path, registry=address), "")
+        (found,) = examine_registry(patient_of(tmp_path, registry=address), "")
         assert found.health is health
 
 
@@ -144,6 +142,6 @@ def test_every_component_needs_a_builder(tmp_path: Path) -> None:
         def open(self, *_port: object) -> NoReturn:  # type: ignore[override]
             raise OutsideError("no builder", fix="add one")
 
-    assert [one.health for one in builders.run(patient_of(tmp_path), "")] == [Health.GOOD]
-    (found,) = builders.run(patient_of(tmp_path, Builderless()), "")
+    assert [one.health for one in examine_builders(patient_of(tmp_path), "")] == [Health.GOOD]
+    (found,) = examine_builders(patient_of(tmp_path, Builderless()), "")
     assert (found.health, found.mend) == (Health.WRONG, "add one")

@@ -26,8 +26,7 @@ from pipegraft.iac.bump.state import EnvironmentState, write_state
 from pipegraft.iac.commit_message import commit_message, release_trailers
 from pipegraft.iac.ports.archive import FakeArchive, Signature, Signed
 from pipegraft.iac.ports.repository import FakeIacRepository
-from pipegraft.images.attest import attest
-from pipegraft.images.attestations import BuildFacts
+from pipegraft.images.attestations import BuildFacts, attest
 from pipegraft.images.ports.builders import BuildRequest
 from pipegraft.images.ports.registry import Descriptor, FakeRegistry
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from harness import free_port, listens, missing, need, run, server
 
-from pipegraft.images.adapters.registry.credentials import Credentials, Keyring
-from pipegraft.images.adapters.registry.settings import Endpoint
+from pipegraft.images.adapters.registry.endpoint import Credentials, Endpoint, Keyring
 
 USER = Credentials("user", "secret")
 _HTPASSWD = "user:$2b$05$pwo6KOmb4Ir9cEc4vA/k3.2zaHKSUEac6Ng5NgJmxjBZ//rqOFZuu\n"

@@ -17,8 +17,7 @@ from pipegraft.core.stage import StageContext
 from pipegraft.iac.bump.policy import refuse_provenance
 from pipegraft.iac.ports.repository import FakeIacRepository, NewerProposed
 from pipegraft.iac.stage import STAGE
-from pipegraft.images.attest import attest
-from pipegraft.images.attestations import BuildFacts, Provenance
+from pipegraft.images.attestations import BuildFacts, Provenance, attest
 from pipegraft.images.ports.builders import BuildRequest
 from pipegraft.images.ports.registry import FakeRegistry
 from pipegraft.testing.stage_suite import FakeConnections

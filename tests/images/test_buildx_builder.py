@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipegraft.core.errors import BuildFailed, Unreachable, UsageError
-from pipegraft.images.adapters.build.buildx import BuildxBuilder
-from pipegraft.images.adapters.build.docker import DockerBuilder
+from pipegraft.images.adapters.build.docker import BuildxBuilder, DockerBuilder
 from pipegraft.images.build_context import read_context
 from pipegraft.images.ports.builders import BuildExtras, BuildRequest
 from pipegraft.images.ports.registry import FakeRegistry

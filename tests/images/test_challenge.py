@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.images.adapters.registry.authorization import Challenge, parse_challenges
+from pipegraft.images.adapters.registry.session import Challenge, parse_challenges
 
 
 @pytest.mark.parametrize(

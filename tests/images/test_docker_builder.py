@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from pipegraft.core.errors import BuildFailed, OutsideError, Unreachable
-from pipegraft.images.adapters.build.base import Base
-from pipegraft.images.adapters.build.context import context_blocks
+from pipegraft.images.adapters.build.common import context_blocks
 from pipegraft.images.adapters.build.docker import DockerBuilder, read_build
-from pipegraft.images.adapters.build.saved import push_saved
+from pipegraft.images.adapters.build.pushing import Base, push_saved
 from pipegraft.images.build_context import read_context
 from pipegraft.images.documents import LAYER, LAYER_GZIP
 from pipegraft.images.ports.builders import BaseImage, BuildRequest

@@ -11,11 +11,9 @@ from registry_server import OCI, Fault, RegistryServer, digest_of
 from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import AccessDenied, OutsideError
-from pipegraft.images.adapters.registry.credentials import Credentials, Keyring
+from pipegraft.images.adapters.registry.endpoint import Credentials, Endpoint, Keyring
 from pipegraft.images.adapters.registry.http import HttpRegistry
-from pipegraft.images.adapters.registry.settings import Endpoint
-from pipegraft.images.attestations import artifact_manifest
-from pipegraft.images.documents import Document
+from pipegraft.images.documents import Document, artifact_manifest
 from pipegraft.images.ports.registry import Descriptor
 from pipegraft.testing.registry_suite import ReferrersSuite, RegistrySuite, blob_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipegraft.core.errors import ConfigError
-from pipegraft.images.ignore import IgnoreRules
+from pipegraft.images.build_context import IgnoreRules
 
 CASES = [
     ("**", "file", True),

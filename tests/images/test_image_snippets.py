@@ -9,7 +9,7 @@ import pytest
 
 from pipegraft.core.delivery import Component
 from pipegraft.core.errors import UsageError
-from pipegraft.images.snippets import hot_upgrade, sidecar, snippet
+from pipegraft.images.usecases.images import hot_upgrade, sidecar, snippet
 
 IMAGE = "registry.example.com/shop/x@sha256:" + "a" * 64
 PRICING = {"path": "p", "intimacy": "in-process", "mount": "/opt/pricing"}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipegraft.images.input_hash import BuildInputs
+from pipegraft.images.build_request import BuildInputs
 from pipegraft.images.ports.builders import ContextEntry
 
 ENTRIES = (ContextEntry("a", "file", "00", size=1), ContextEntry("b", "link", "a"))

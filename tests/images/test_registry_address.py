@@ -9,7 +9,7 @@ from registry_server import RegistryServer
 
 from pipegraft.core.errors import UsageError
 from pipegraft.images.adapters.registry import open_registry
-from pipegraft.images.adapters.registry.settings import Endpoint, is_loopback
+from pipegraft.images.adapters.registry.endpoint import Endpoint, is_loopback
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipegraft.core.errors import AccessDenied, ConfigError, UsageError
-from pipegraft.images.adapters.registry.credentials import Credentials, find_keyring
+from pipegraft.images.adapters.registry.endpoint import Credentials, find_keyring
 
 HOST = "registry.example.com:5000"
 AUTH = base64.b64encode(b"user:se:cret").decode()

@@ -11,9 +11,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from pipegraft.core.errors import OutsideError
-from pipegraft.images.adapters.build.scanning import scan_archive, scan_context
-from pipegraft.images.attestations import BuildFacts
-from pipegraft.images.bill import sbom
+from pipegraft.images.adapters.build.common import scan_archive, scan_context
+from pipegraft.images.attestations import BuildFacts, sbom
 from pipegraft.images.build_context import read_context
 from pipegraft.images.ports.builders import BuildRequest, ContextEntry, FoundPackages, Package
 from pipegraft.images.ports.registry import Descriptor

@@ -13,8 +13,8 @@ import pytest
 
 from pipegraft.core.errors import OutsideError
 from pipegraft.images.documents import LAYER, LAYER_GZIP, MANIFEST, canonical_json, image_manifest
+from pipegraft.images.layers import unpack
 from pipegraft.images.ports.registry import FakeRegistry
-from pipegraft.images.unpack import unpack
 from pipegraft.testing.registry_suite import blob_of
 
 

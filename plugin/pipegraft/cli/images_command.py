@@ -8,8 +8,7 @@ import click
 
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
 from pipegraft.core.delivery_file import open_project
-from pipegraft.images.snippets import WAYS
-from pipegraft.images.usecases.images import read_release, show_snippets, write_dotenv
+from pipegraft.images.usecases.images import WAYS, read_release, show_snippets, write_dotenv
 
 __all__ = ["command"]
 

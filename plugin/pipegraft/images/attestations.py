@@ -1,4 +1,4 @@
-"""What is told about an image beside it: SLSA v1 provenance (in-toto), and how artifacts refer to it.
+"""What is told about an image beside it: SLSA v1 provenance (in-toto) and a CycloneDX bill of materials.
 
 None of it is in the image: its digest would change with each commit. Each document is an artifact that
 refers to the image (OCI image-spec 1.1, manifest.md, "Guidelines for Artifact Usage").
@@ -6,43 +6,57 @@ refers to the image (OCI image-spec 1.1, manifest.md, "Guidelines for Artifact U
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+import json
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, BinaryIO
 
+from cyclonedx.model import HashAlgorithm, HashType, Property
+from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.tool import ToolRepository
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
+
+from pipegraft import __version__
 from pipegraft.core.limits import load_json
 from pipegraft.images.documents import (
-    INDEX,
-    MANIFEST,
+    EMPTY,
     Document,
+    artifact_manifest,
     canonical_json,
     descriptor_of,
-    show_descriptor,
+    read_document,
 )
 from pipegraft.images.ports.builders import BuildRequest, FoundPackages
-from pipegraft.images.ports.registry import Descriptor
+from pipegraft.images.ports.registry import Descriptor, ReferringRegistry, Registry
 
 __all__ = [
-    "EMPTY",
+    "CYCLONEDX",
     "IN_TOTO",
     "BuildFacts",
     "Provenance",
-    "artifact_manifest",
-    "artifact_type_of",
-    "is_referrers_list",
+    "attest",
     "provenance",
+    "provenance_of",
     "read_provenance",
-    "referrers_index",
-    "referrers_tag",
-    "subject_of",
+    "sbom",
 ]
 
 IN_TOTO = "application/vnd.in-toto+json"
-EMPTY = Document(descriptor_of(b"{}", "application/vnd.oci.empty.v1+json"), b"{}")
-"""Configuration of an artifact that has none."""
-
 _BUILD_TYPE = "urn:pipegraft:component-image:v1"
+
+CYCLONEDX = "application/vnd.cyclonedx+json"
+_SPACE = uuid.UUID("6f1c1f0e-3d0b-5b0e-9c43-3a0f3f0f7c51")
+_IMAGE = "image"
+
+_LARGEST = 4_000_000
+"""Bytes of a statement that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,73 +129,6 @@ def provenance(facts: BuildFacts) -> Document:
     return Document(descriptor_of(content, IN_TOTO), content)
 
 
-def artifact_manifest(document: Document, subject: Descriptor) -> Document:
-    """The manifest of an artifact that refers to an image."""
-    content = canonical_json(
-        {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "artifactType": document.descriptor.media_type,
-            "config": show_descriptor(EMPTY.descriptor),
-            "layers": [show_descriptor(document.descriptor)],
-            "subject": show_descriptor(subject),
-        }
-    )
-    return Document(descriptor_of(content, MANIFEST), content)
-
-
-def referrers_tag(digest: str) -> str:
-    """The tag that lists what refers to a digest, where a registry does not (distribution-spec)."""
-    return digest.replace(":", "-", 1)
-
-
-def is_referrers_list(content: bytes) -> bool:
-    """Whether a manifest is a list of referrers: an index whose entries are for no platform."""
-    try:
-        held = load_json(content)
-        return held["mediaType"] == INDEX and not any("platform" in one for one in held["manifests"])
-    except (ValueError, KeyError, TypeError):
-        return False
-
-
-def referrers_index(held: bytes | None, artifact: bytes) -> bytes | None:
-    """That list with one more artifact, None if it is in it.
-
-    Arguments:
-        held: the list as it is, None if there is none.
-        artifact: manifest of what refers.
-
-    Raises:
-        ValueError, KeyError, TypeError: `held` is no index.
-    """
-    index: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX, "manifests": []}
-    if held:
-        index = load_json(held)
-    manifest = load_json(artifact)
-    descriptor = descriptor_of(artifact, manifest["mediaType"])
-    if any(each["digest"] == descriptor.digest for each in index["manifests"]):
-        return None
-    entry = {**show_descriptor(descriptor), "artifactType": manifest["artifactType"]}
-    return canonical_json({**index, "manifests": [*index["manifests"], entry]})
-
-
-def subject_of(manifest: bytes) -> str | None:
-    """Digest that a manifest refers to, None if it refers to nothing."""
-    try:
-        return str(load_json(manifest)["subject"]["digest"])
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def artifact_type_of(manifest: bytes) -> str:
-    """What sort of artifact a manifest is, by the fallback of the image-spec too; empty if it is none."""
-    try:
-        held = load_json(manifest)
-        return str(held.get("artifactType") or held["config"]["mediaType"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return ""
-
-
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """What an in-toto statement with SLSA provenance says.
@@ -234,3 +181,133 @@ def _hex(digest: str) -> str:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")
+
+
+def sbom(facts: BuildFacts) -> Document:
+    """What an image is made of: the images below, the packages a scanner found, and the files that went in.
+
+    `compositions` says whether all of it was looked at, and the property ``pipegraft:packages`` by what.
+    """
+    found = facts.packages
+    image, parts = _image(facts), [*_bases(facts), *_packages(found), *_files(facts)]
+    bill = Bom(
+        serial_number=uuid.uuid5(_SPACE, facts.image.digest),
+        components=parts,
+        metadata=BomMetaData(
+            timestamp=datetime.fromtimestamp(int(facts.finished), UTC),
+            tools=ToolRepository(components=list(_tools(found))),
+            component=image,
+            properties=[Property(name="pipegraft:packages", value=_looked_at(found))],
+        ),
+    )
+    bill.register_dependency(image, parts)
+    content = json.loads(JsonV1Dot6(bill).output_as_string())
+    # The library has no compositions; nobody can know what a binary was linked from, so never "complete".
+    complete = found.looked_at and (found.sees_bases or not (facts.request.base or facts.dependencies))
+    aggregate = "unknown" if complete else "incomplete"
+    content["compositions"] = [{"aggregate": aggregate, "assemblies": [_IMAGE]}]
+    text = canonical_json(content)
+    return Document(descriptor_of(text, CYCLONEDX), text)
+
+
+def _image(facts: BuildFacts) -> Component:
+    digest = facts.image.digest
+    name = facts.request.repository.rpartition("/")[2]
+    return Component(
+        name=facts.request.repository,
+        version=digest,
+        type=ComponentType.CONTAINER,
+        bom_ref=_IMAGE,
+        purl=PackageURL("oci", name=name, version=digest),
+        hashes=_sha256(digest),
+    )
+
+
+def _tools(found: FoundPackages) -> Iterator[Component]:
+    yield Component(name="pipegraft", version=__version__, type=ComponentType.APPLICATION)
+    if found.by:
+        name, _, version = found.by.partition(" ")
+        yield Component(name=name, version=version or None, type=ComponentType.APPLICATION)
+
+
+def _looked_at(found: FoundPackages) -> str:
+    if not found.by:
+        return "not looked for: neither syft nor trivy was there"
+    return f"{found.by}: {found.looked_at}"
+
+
+def _bases(facts: BuildFacts) -> Iterator[Component]:
+    for name, digest in facts.dependencies.items():
+        if digest:
+            yield Component(
+                name=name, type=ComponentType.CONTAINER, bom_ref=f"base:{name}", hashes=_sha256(digest)
+            )
+
+
+def _packages(found: FoundPackages) -> Iterator[Component]:
+    for package in found.packages:
+        yield Component(
+            name=package.name,
+            version=package.version or None,
+            type=ComponentType.LIBRARY,
+            bom_ref=f"{package.source}#{package.purl}",
+            purl=PackageURL.from_string(package.purl),
+            properties=[Property(name="pipegraft:source", value=package.source)] if package.source else (),
+        )
+
+
+def _files(facts: BuildFacts) -> Iterator[Component]:
+    for entry in facts.request.entries:
+        if entry.kind == "file":
+            yield Component(
+                name=entry.path,
+                type=ComponentType.FILE,
+                bom_ref=f"file:{entry.path}",
+                hashes=_sha256(entry.content),
+            )
+
+
+def _sha256(digest: str) -> Iterable[HashType]:
+    return [HashType(alg=HashAlgorithm.SHA_256, content=digest.removeprefix("sha256:"))]
+
+
+def attest(registry: Registry, facts: BuildFacts) -> None:
+    """Push provenance and SBOM as artifacts that refer to the image.
+
+    Raises:
+        OutsideError: the registry did not take them; the image itself is there.
+    """
+    repository = facts.request.repository
+    documents = (provenance(facts), sbom(facts))
+    with ThreadPoolExecutor() as pool:
+        pushed = pool.map(
+            lambda one: registry.push_blob(repository, one.descriptor, _source(one)), (EMPTY, *documents)
+        )
+        list(pushed)  # raises what went wrong
+    for document in documents:  # one after another: both may go into one list of referrers
+        manifest = artifact_manifest(document, facts.image)
+        descriptor = manifest.descriptor
+        registry.push_manifest(repository, descriptor.digest, manifest.content, descriptor.media_type)
+
+
+def provenance_of(registry: ReferringRegistry, repository: str, digest: str) -> Iterator[Provenance]:
+    """The statements with SLSA provenance that refer to an image, whoever attached them.
+
+    Raises:
+        OutsideError: the registry did not answer, or holds something else than it says.
+    """
+    for referrer in registry.referrers(repository, digest):
+        if referrer.artifact_type not in {IN_TOTO, ""}:
+            continue
+        manifest = read_document(registry, repository, referrer.manifest.digest, manifest=True)
+        for layer in manifest.get("layers", ()):
+            if layer.get("mediaType") == IN_TOTO:
+                with registry.open(repository, str(layer["digest"])) as stream:
+                    content = stream.read(_LARGEST + 1)
+                statement = read_provenance(content) if len(content) <= _LARGEST else None
+                if statement is not None:
+                    yield statement
+
+
+def _source(document: Document) -> Callable[[], AbstractContextManager[BinaryIO]]:
+    return lambda: nullcontext(io.BytesIO(document.content))

@@ -1,24 +1,167 @@
-"""Reading a build context from disk: what counts of a folder, and what it holds."""
+"""Build contexts: what counts of a folder by its `.dockerignore`, what it holds, and what cannot be meant.
+
+Ignore rules are read as docker reads them (github.com/moby/patternmatcher, with its `ignorefile`).
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
+import posixpath
+import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipegraft.core.errors import UsageError
-from pipegraft.images.ignore import IgnoreRules, Matches
+from pipegraft.core.delivery import Component
+from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.images.ports.builders import DOCKERFILE, ContextEntry
 
-__all__ = ["BuildContext", "read_context"]
+__all__ = ["BuildContext", "IgnoreRules", "Matches", "check_context", "read_context"]
 
 _IGNORE = ".dockerignore"
 _ALWAYS = (".git", ".pipegraft")
 """History and our own records: with them in it, an image would change with every commit."""
+
+_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
+"""First line of a file that Git LFS keeps elsewhere (git-lfs, docs/spec.md)."""
+_LARGEST_POINTER = 1024
+"""Bytes that a pointer has at most, by the same page."""
+_SHOWN = 3
+
+
+Matches = tuple[bool, ...]
+"""For each pattern, whether it matches a folder or one above it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    matches: Callable[[str], bool]
+    exception: bool
+
+
+class IgnoreRules:
+    """Which paths of a build context do not count.
+
+    Arguments:
+        text: lines of a `.dockerignore`; the last pattern that matches wins, and ``!`` brings a path back.
+            What matches a folder matches everything in it.
+        file: its name, for messages.
+        before: patterns that come ahead of the file's own and can be undone by it.
+
+    Raises:
+        ConfigError: every pattern that cannot be read.
+    """
+
+    def __init__(self, text: str = "", file: str = ".dockerignore", before: Iterable[str] = ()) -> None:
+        problems: list[Problem] = []
+        self._patterns = [_compile(line) for line in before]
+        for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+            if line.startswith("#") or not line.strip():
+                continue
+            try:
+                self._patterns.append(_compile(line))
+            except ValueError as error:
+                problems.append(
+                    Problem(
+                        f"expected an ignore pattern, found {line.strip()!r}: {error}", Place(file, number)
+                    )
+                )
+        if problems:
+            raise ConfigError(problems)
+        self.has_exceptions = any(pattern.exception for pattern in self._patterns)
+        """Whether something below an ignored folder may count after all."""
+
+    def look(self, path: str, above: Matches = ()) -> tuple[bool, Matches]:
+        """Whether a path does not count, and what must be known of it to look at what it holds.
+
+        Arguments:
+            path: POSIX path relative to the context.
+            above: what this said of the folder that holds it; nothing at the top.
+        """
+        ignored = False
+        matches: list[bool] = []
+        for number, pattern in enumerate(self._patterns):
+            match = bool(above) and above[number]
+            # A pattern that would change nothing is not tried, and then does not count for what is below
+            # either: after `dir/a`, the line `!dir` brings nothing back.
+            if not match and pattern.exception == ignored:
+                match = pattern.matches(path)
+            if match:
+                ignored = not pattern.exception
+            matches.append(match)
+        return ignored, tuple(matches)
+
+
+@functools.cache
+def _compile(line: str) -> _Pattern:
+    pattern = line.strip()
+    exception = pattern.startswith("!")
+    if exception:
+        pattern = pattern[1:].strip()
+        if not pattern.strip("/"):
+            raise ValueError("'!' stands alone")
+    pattern = posixpath.normpath(pattern)
+    if len(pattern) > 1:
+        pattern = pattern.lstrip("/")
+    return _Pattern(_matcher(pattern), exception)
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    expression, plain = _translate(pattern)
+    if plain and pattern.startswith("**"):
+        # The engine compares the end of the path here, so that `**name` finds `other-name` as well.
+        end = pattern.removeprefix("**")
+        return lambda path: path.endswith(end) or path == end.removeprefix("/")
+    try:
+        compiled = re.compile(expression, re.DOTALL)
+    except re.error as error:
+        raise ValueError(str(error)) from None
+    return lambda path: compiled.fullmatch(path) is not None
+
+
+def _translate(pattern: str) -> tuple[str, bool]:
+    """The pattern as a regular expression, and whether it is plain but for a leading ``**``."""
+    expression, plain, at = "", True, 0
+    while at < len(pattern):
+        char = pattern[at]
+        if pattern.startswith("**", at):
+            start, at = at, at + 2
+            at += pattern.startswith("/", at)
+            expression += ".*" if at == len(pattern) else "(?:.*/)?"
+            plain = plain and start == 0
+            continue
+        at += 1
+        if char in "*?":
+            expression += "[^/]*" if char == "*" else "[^/]"
+        elif char == "\\":
+            if at == len(pattern):
+                raise ValueError("'\\' stands at the end")
+            expression += re.escape(pattern[at])
+            at += 1
+        elif char == "[":
+            end = _class_end(pattern, at)
+            expression += "[" + pattern[at:end].replace("[", "\\[") + "]"
+            at = end + 1
+        else:
+            expression += re.escape(char)
+            continue
+        plain = False
+    return expression, plain
+
+
+def _class_end(pattern: str, start: int) -> int:
+    found = _CLASS.match(pattern, start)
+    if not found:
+        raise ValueError("'[' does not begin characters and ranges that end with ']'")
+    return found.end() - 1
+
+
+_CLASS = re.compile(r"\^?(?:(?:\\.|[^]\\-])(?:-(?:\\.|[^]\\-]))?)+\]", re.DOTALL)
+"""As Go's `path/filepath.Match` has it; ``]`` and ``-`` stand behind a backslash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +262,73 @@ def _read_files(items: Mapping[str, os.DirEntry[str]]) -> list[ContextEntry]:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing leaves the interpreter free
         return list(pool.map(read, items))
+
+
+def check_context(name: str, component: Component, folder: Path, context: BuildContext) -> None:
+    """Refuse what cannot be meant: no Dockerfile where one is named, nothing at all, pointers for content.
+
+    Arguments:
+        name: of the component.
+        folder: its build context on this machine.
+
+    Raises:
+        UsageError: one of these is the case.
+    """
+    if context.dockerfile is None:
+        _check_without_dockerfile(name, component, folder, context)
+    pointers = [
+        entry.path
+        for entry in context.entries
+        if entry.kind == "file" and entry.size < _LARGEST_POINTER and _is_pointer(folder / entry.path)
+    ]
+    if pointers:
+        shown = ", ".join(pointers[:_SHOWN]) + (
+            f" and {len(pointers) - _SHOWN} more" * (len(pointers) > _SHOWN)
+        )
+        raise UsageError(
+            f"component '{name}': Git LFS keeps the content of {shown} elsewhere; here is its pointer alone",
+            fix="run `git lfs pull` before the build (in GitLab: no GIT_LFS_SKIP_SMUDGE), or ignore the file",
+        )
+
+
+def _check_without_dockerfile(name: str, component: Component, folder: Path, context: BuildContext) -> None:
+    named = {
+        "dockerfile": component.dockerfile,
+        "target": component.target,
+        "context": component.context,
+        "additional-contexts": component.additional_contexts,
+    }
+    given = [key for key, value in named.items() if value]
+    if given:
+        raise UsageError(
+            f"component '{name}': expected {component.dockerfile or 'Dockerfile'} in"
+            f" {component.build_folder}, which '{given[0]}' is for, found none",
+            fix=f"correct '{given[0]}'; the Dockerfile is looked for relative to 'context'",
+        )
+    if any(entry.kind != "folder" for entry in context.entries):
+        return
+    if _is_submodule(folder):
+        raise UsageError(
+            f"component '{name}': {component.path} is a git submodule that is not checked out",
+            fix="run `git submodule update --init` first (in GitLab: GIT_SUBMODULE_STRATEGY: recursive)",
+        )
+    raise UsageError(
+        f"component '{name}': {component.path} holds nothing an image could be made of",
+        fix="correct its 'path', or what its .dockerignore leaves out",
+    )
+
+
+def _is_pointer(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(_POINTER)) == _POINTER
+
+
+def _is_submodule(folder: Path) -> bool:
+    """Whether a .gitmodules file above names a folder (git-scm.com, gitmodules)."""
+    for parent in folder.absolute().parents:
+        listed = parent / ".gitmodules"
+        if listed.is_file():
+            path = folder.absolute().relative_to(parent).as_posix()
+            lines = listed.read_text(encoding="utf-8", errors="replace").splitlines()
+            return any(line.replace(" ", "").strip() == f"path={path}" for line in lines)
+    return False

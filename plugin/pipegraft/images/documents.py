@@ -1,4 +1,4 @@
-"""The JSON documents of an image (OCI image-spec: config.md, manifest.md), byte for byte reproducible."""
+"""The JSON documents of images and of what refers to them (OCI image-spec), byte for byte reproducible."""
 
 from __future__ import annotations
 
@@ -8,23 +8,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.images.ports.registry import Descriptor
+from pipegraft.core.errors import OutsideError
+from pipegraft.core.limits import load_json
+from pipegraft.images.ports.registry import Descriptor, Registry
 
 __all__ = [
     "CONFIG",
+    "EMPTY",
     "INDEX",
     "LAYER",
     "LAYER_GZIP",
     "MANIFEST",
     "Document",
+    "StoredImage",
+    "artifact_manifest",
+    "artifact_type_of",
     "canonical_json",
     "descriptor_of",
     "image_config",
     "image_index",
     "image_manifest",
+    "is_referrers_list",
     "parse_descriptor",
+    "read_document",
+    "read_image",
+    "referrers_index",
+    "referrers_tag",
     "sha256_digest",
     "show_descriptor",
+    "subject_of",
 ]
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -35,6 +47,9 @@ LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 _EPOCH = "1970-01-01T00:00:00Z"
 _HISTORY = {"created": _EPOCH, "created_by": "pipegraft"}
+
+_LARGEST = 4 << 20
+"""Bytes of a manifest that a registry must accept (distribution-spec)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +155,143 @@ def image_index(images: Mapping[str, Descriptor]) -> Document:
         manifests.append({**show_descriptor(image), "platform": {"os": system, "architecture": architecture}})
     content = canonical_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
     return Document(descriptor_of(content, INDEX), content)
+
+
+EMPTY = Document(descriptor_of(b"{}", "application/vnd.oci.empty.v1+json"), b"{}")
+"""Configuration of an artifact that has none."""
+
+
+def artifact_manifest(document: Document, subject: Descriptor) -> Document:
+    """The manifest of an artifact that refers to an image."""
+    content = canonical_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": document.descriptor.media_type,
+            "config": show_descriptor(EMPTY.descriptor),
+            "layers": [show_descriptor(document.descriptor)],
+            "subject": show_descriptor(subject),
+        }
+    )
+    return Document(descriptor_of(content, MANIFEST), content)
+
+
+def referrers_tag(digest: str) -> str:
+    """The tag that lists what refers to a digest, where a registry does not (distribution-spec)."""
+    return digest.replace(":", "-", 1)
+
+
+def is_referrers_list(content: bytes) -> bool:
+    """Whether a manifest is a list of referrers: an index whose entries are for no platform."""
+    try:
+        held = load_json(content)
+        return held["mediaType"] == INDEX and not any("platform" in one for one in held["manifests"])
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def referrers_index(held: bytes | None, artifact: bytes) -> bytes | None:
+    """That list with one more artifact, None if it is in it.
+
+    Arguments:
+        held: the list as it is, None if there is none.
+        artifact: manifest of what refers.
+
+    Raises:
+        ValueError, KeyError, TypeError: `held` is no index.
+    """
+    index: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX, "manifests": []}
+    if held:
+        index = load_json(held)
+    manifest = load_json(artifact)
+    descriptor = descriptor_of(artifact, manifest["mediaType"])
+    if any(each["digest"] == descriptor.digest for each in index["manifests"]):
+        return None
+    entry = {**show_descriptor(descriptor), "artifactType": manifest["artifactType"]}
+    return canonical_json({**index, "manifests": [*index["manifests"], entry]})
+
+
+def subject_of(manifest: bytes) -> str | None:
+    """Digest that a manifest refers to, None if it refers to nothing."""
+    try:
+        return str(load_json(manifest)["subject"]["digest"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def artifact_type_of(manifest: bytes) -> str:
+    """What sort of artifact a manifest is, by the fallback of the image-spec too; empty if it is none."""
+    try:
+        held = load_json(manifest)
+        return str(held.get("artifactType") or held["config"]["mediaType"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """The image of one platform.
+
+    Arguments:
+        config: its configuration.
+        layers: the lowest first.
+    """
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+
+
+def read_image(registry: Registry, repository: str, digest: str, platform: str | None = None) -> StoredImage:
+    """An image by the digest of its manifest, or of an index that has it.
+
+    Arguments:
+        platform: ``os/architecture`` to choose from an index; an index is refused if None.
+
+    Raises:
+        OutsideError: it is missing, damaged or no image, or has nothing for the platform.
+    """
+    name = f"{repository}@{digest}"
+    manifest = read_document(registry, repository, digest, manifest=True)
+    try:
+        if "manifests" in manifest:
+            chosen = _choose(manifest["manifests"], platform, name)
+            return read_image(registry, repository, chosen)
+        return StoredImage(
+            parse_descriptor(manifest["config"]), tuple(map(parse_descriptor, manifest["layers"]))
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise OutsideError(f"expected an image manifest at {name}: {type(error).__name__} {error}") from error
+
+
+def read_document(
+    registry: Registry, repository: str, digest: str, *, manifest: bool = False
+) -> Mapping[str, Any]:
+    """A JSON object from a registry.
+
+    Raises:
+        OutsideError: it is missing, damaged or none.
+    """
+    with registry.open(repository, digest, manifest=manifest) as stream:
+        content = stream.read(_LARGEST + 1)
+    try:
+        value = load_json(content)
+    except ValueError as error:
+        raise OutsideError(f"expected JSON at {repository}@{digest}: {error}") from error
+    if not isinstance(value, dict):
+        raise OutsideError(f"expected a JSON object at {repository}@{digest}")
+    return value
+
+
+def _choose(manifests: list[Mapping[str, Any]], platform: str | None, name: str) -> str:
+    found = {
+        "{os}/{architecture}".format_map(each["platform"]): str(each["digest"])
+        for each in reversed(manifests)  # the first of a platform wins
+        if "platform" in each
+    }
+    if platform in found:
+        return found[platform]
+    known = ", ".join(sorted(found)) or "no platform"
+    raise OutsideError(
+        f"expected {name} to be an image for {platform or 'one platform'}, found an index of {known}",
+        fix="name the image of one platform" if platform is None else "correct the input 'platform'",
+    )

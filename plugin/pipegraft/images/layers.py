@@ -1,19 +1,26 @@
-"""Layers: which entries go where, and their tar bytes, the same on every machine."""
+"""Layers: which entries go where, their tar bytes, the same on every machine, and unpacking them again."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import platform
 import posixpath
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import BinaryIO
 
-from pipegraft.core.errors import BuildFailed
+from pipegraft.core.errors import BuildFailed, OutsideError
+from pipegraft.images.documents import LAYER, LAYER_GZIP, read_image
 from pipegraft.images.ports.builders import ContextEntry
+from pipegraft.images.ports.registry import Descriptor, Registry
 
-__all__ = ["place", "shard", "tar_blocks"]
+__all__ = ["place", "shard", "tar_blocks", "unpack"]
 
 _SHARD = 4 << 20
 """Bytes a shard aims at: small enough to be worth sending alone, large enough to be few."""
@@ -24,6 +31,20 @@ _TYPES = {"file": b"0", "folder": b"5", "link": b"2"}
 """Values of `typeflag` (POSIX.1, pax interchange format)."""
 _BLOCK = 512
 """A tar archive is made of blocks of this size."""
+
+_MODES = {
+    LAYER: "r|",
+    LAYER_GZIP: "r|gz",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": "r|gz",
+}
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
+_HOSTILE = "do not use this image: no honest tool makes such a layer"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+_PLATFORM = f"linux/{_ARCHITECTURES.get(platform.machine(), platform.machine())}"
+"""This machine's, in Go's words, which images use."""
+_MOST_LINKS = 40
+"""How many symbolic links one path may lead through, as in the kernel."""
 
 
 def place(entries: Sequence[ContextEntry], target: str) -> tuple[ContextEntry, ...]:
@@ -110,3 +131,148 @@ def _content(entry: ContextEntry, stream: BinaryIO) -> Iterator[bytes]:
             f"'{entry.path}' changed while it was being packed",
             fix="run again when nothing writes into the component's folder",
         )
+
+
+def unpack(registry: Registry, repository: str, digest: str, folder: Path) -> None:
+    """Unpack an image; `folder` appears whole or not at all.
+
+    Every byte is verified against its digest. No entry can be written, linked or removed outside of
+    `folder`. Owners and set-id bits are dropped. A folder that exists is taken as unpacked before.
+
+    Arguments:
+        digest: of the image's manifest, or of an index that has one for this machine.
+        folder: where to; its parent must exist.
+
+    Raises:
+        OutsideError: something is missing, damaged, or not an image this machine can use.
+    """
+    if folder.exists():
+        return
+    arriving = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        for layer in read_image(registry, repository, digest, _PLATFORM).layers:
+            _apply(registry, repository, layer, arriving)
+        arriving.chmod(0o755)
+        try:
+            arriving.rename(folder)
+        except OSError:
+            if not folder.exists():  # else another process was faster, with the same content
+                raise
+    finally:
+        shutil.rmtree(arriving, ignore_errors=True)
+
+
+def _apply(registry: Registry, repository: str, layer: Descriptor, root: Path) -> None:
+    mode = _MODES.get(layer.media_type)
+    if mode is None:
+        raise OutsideError(
+            f"layer {layer.digest} is of type {layer.media_type}; known are {', '.join(_MODES)}"
+        )
+    written: set[Path] = set()
+    with registry.open(repository, layer.digest) as stream:
+        try:
+            with tarfile.open(fileobj=stream, mode=mode) as archive:  # type: ignore[call-overload] # from _MODES
+                for member in archive:
+                    _write(archive, member, root, written)
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise OutsideError(f"layer {layer.digest} cannot be unpacked: {error}") from error
+        while stream.read(1 << 20):  # to its end, where the digest is compared
+            pass
+
+
+def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path, written: set[Path]) -> None:
+    parts = _parts(member.name)
+    if not parts:
+        return
+    folder = _resolve(root, parts[:-1])
+    _make_folder(root, folder)
+    target = folder / parts[-1]
+    if parts[-1] == _OPAQUE:
+        _clear(folder, written)
+        return
+    if parts[-1].startswith(_WHITEOUT):
+        hidden = parts[-1].removeprefix(_WHITEOUT)
+        if hidden in ("", ".", ".."):
+            raise OutsideError(f"'{member.name}' hides no file", fix=_HOSTILE)
+        _remove(folder / hidden)
+        return
+    written.update((target, *target.parents))
+    if not (member.isdir() and target.is_dir() and not target.is_symlink()):
+        _remove(target)
+    _create(archive, member, root, target)
+
+
+def _make_folder(root: Path, folder: Path) -> None:
+    """Make a folder below `root`, in the place of files that lower layers have on the way."""
+    for name in folder.relative_to(root).parts:
+        root /= name
+        if not root.is_dir():
+            root.unlink(missing_ok=True)
+            root.mkdir()
+
+
+def _clear(folder: Path, written: set[Path]) -> None:
+    """Remove what lower layers put into a folder."""
+    for path in folder.iterdir():
+        if path not in written:
+            _remove(path)
+        elif path.is_dir() and not path.is_symlink():
+            _clear(path, written)
+
+
+def _create(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path, target: Path) -> None:
+    if member.isdir():
+        target.mkdir(exist_ok=True)
+        target.chmod(member.mode & 0o777 | 0o700)
+    elif member.issym():
+        target.symlink_to(member.linkname)
+    elif member.islnk():
+        parts = _parts(member.linkname)
+        os.link(_resolve(root, parts[:-1]) / parts[-1], target, follow_symlinks=False)
+    elif member.isreg():
+        content = archive.extractfile(member)
+        assert content is not None  # noqa: S101 - tarfile answers one for every regular file
+        with content, target.open("xb") as out:
+            shutil.copyfileobj(content, out, 1 << 20)
+        target.chmod(member.mode & 0o777 | 0o600)
+    else:
+        raise OutsideError(
+            f"'{member.name}' is a device or a pipe, which is not unpacked",
+            fix="build the image without it",
+        )
+
+
+def _parts(name: str) -> list[str]:
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise OutsideError(f"'{name}' leads out of the image", fix=_HOSTILE)
+    return parts
+
+
+def _resolve(root: Path, parts: Sequence[str]) -> Path:
+    """The folder that `parts` lead to when `root` is taken as the root of all links."""
+    waiting, reached, links = list(reversed(parts)), root, 0
+    while waiting:
+        part = waiting.pop()
+        if part == "..":
+            reached = root if reached == root else reached.parent
+            continue
+        step = reached / part
+        if not step.is_symlink():
+            reached = step
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise OutsideError(f"'{'/'.join(parts)}' leads through too many symbolic links")
+        target = str(step.readlink())
+        if target.startswith("/"):
+            reached = root
+        waiting += [one for one in reversed(target.split("/")) if one not in ("", ".")]
+    return reached
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

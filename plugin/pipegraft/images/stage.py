@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,9 +20,7 @@ from pipegraft.core.model import Name
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.release import BuiltImage
 from pipegraft.core.stage import Requirement, Stage, StageContext, StageInputs
-from pipegraft.images.attest import attest
-from pipegraft.images.attestations import BuildFacts
-from pipegraft.images.build_log import plain_line
+from pipegraft.images.attestations import BuildFacts, attest
 from pipegraft.images.build_request import BuildSettings, PreparedBuild, prepare_build
 from pipegraft.images.documents import INDEX, image_index
 from pipegraft.images.ports.builders import (
@@ -37,6 +36,9 @@ from pipegraft.images.reference import ImageReference
 __all__ = ["STAGE", "ImageBuildInputs", "pipegraft_stages"]
 
 _LOG_TAIL = 30
+_ESCAPE = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])"
+"""ECMA-48: a control sequence, an operating system command as xterm ends it, or another escape."""
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
 """A name that registries take for an image (distribution-spec, "Pulling manifests")."""
 
@@ -212,7 +214,7 @@ class _Worker:
             self._context.report("progress", f"building with {builder_name}", name)
 
             def note_line(printed: str) -> None:
-                line = plain_line(printed)
+                line = _plain_line(printed)
                 log.append(line)
                 self._context.report("progress", line, name)
 
@@ -313,6 +315,12 @@ def _tag_again(registry: Registry, repository: str, image: Descriptor, tags: tup
         manifest = stream.read()
     for tag in tags:
         registry.push_manifest(repository, tag, manifest, image.media_type)
+
+
+def _plain_line(line: str) -> str:
+    """A line as a terminal would show it, without what would move, colour or otherwise steer the terminal."""
+    shown = line.rstrip("\r").rpartition("\r")[2]
+    return re.sub(f"{_ESCAPE}|{_CONTROL}", "", shown)
 
 
 def _summary(failures: Mapping[str, PipegraftError], skipped: list[str]) -> PipegraftError:

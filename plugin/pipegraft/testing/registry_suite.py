@@ -12,12 +12,13 @@ from typing import BinaryIO
 import pytest
 
 from pipegraft.core.errors import OutsideError
-from pipegraft.images.attestations import EMPTY, artifact_manifest
 from pipegraft.images.documents import (
     CONFIG,
+    EMPTY,
     LAYER,
     MANIFEST,
     Document,
+    artifact_manifest,
     descriptor_of,
     image_config,
     image_manifest,

@@ -25,7 +25,7 @@ from pipegraft.core.errors import Damaged, PipegraftError, UsageError
 from pipegraft.core.release import GateResult, Release
 from pipegraft.iac.ports.archive import Signature, Signed
 from pipegraft.images.adapters.registry import open_registry
-from pipegraft.images.attest import provenance_of
+from pipegraft.images.attestations import provenance_of
 from pipegraft.images.ports.registry import ReferringRegistry
 from pipegraft.images.reference import ImageReference
 

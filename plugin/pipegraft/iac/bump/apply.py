@@ -21,7 +21,7 @@ from pipegraft.iac.optimistic_commit import Changes, Read
 from pipegraft.iac.pinned import PinnedImage
 from pipegraft.iac.ports.renderer import RENDERERS, Renderer
 from pipegraft.iac.ports.repository import IacBranch, NewerProposed
-from pipegraft.images.attest import provenance_of
+from pipegraft.images.attestations import provenance_of
 from pipegraft.images.ports.registry import REGISTRY
 from pipegraft.text.yaml.changes import Value
 

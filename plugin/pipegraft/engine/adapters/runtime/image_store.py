@@ -12,9 +12,9 @@ from typing import Any
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import OutsideError
 from pipegraft.core.limits import load_json
+from pipegraft.images.layers import unpack
 from pipegraft.images.ports.registry import Registry
 from pipegraft.images.reference import ImageReference
-from pipegraft.images.unpack import unpack
 
 __all__ = ["UnpackedImages"]
 

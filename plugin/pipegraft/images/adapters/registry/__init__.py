@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pipegraft.core.errors import UsageError
 from pipegraft.core.registry_address import REGISTRY_HOST
+from pipegraft.images.adapters.registry.endpoint import Endpoint
 from pipegraft.images.adapters.registry.http import HttpRegistry
 from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
-from pipegraft.images.adapters.registry.settings import Endpoint
 from pipegraft.images.ports.registry import ReferringRegistry
 from pipegraft.images.reference import LAYOUT, is_layout
 

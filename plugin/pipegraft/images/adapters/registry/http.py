@@ -17,22 +17,19 @@ from pipegraft.core.adapters.streams import stream_of, verified
 from pipegraft.core.clock import Clock
 from pipegraft.core.errors import OutsideError, Unreachable
 from pipegraft.core.limits import load_json
-from pipegraft.images.adapters.registry.authorization import pull_scope, push_scope
-from pipegraft.images.adapters.registry.session import Session
-from pipegraft.images.adapters.registry.settings import Endpoint
+from pipegraft.images.adapters.registry.endpoint import Endpoint
+from pipegraft.images.adapters.registry.session import Session, pull_scope, push_scope
 from pipegraft.images.adapters.registry.upload import UploadSession, upload, with_query
-from pipegraft.images.attestations import (
-    is_referrers_list,
-    referrers_index,
-    referrers_tag,
-    subject_of,
-)
 from pipegraft.images.documents import (
     INDEX,
     MANIFEST,
     descriptor_of,
+    is_referrers_list,
     parse_descriptor,
+    referrers_index,
+    referrers_tag,
     sha256_digest,
+    subject_of,
 )
 from pipegraft.images.ports.registry import Descriptor, Referrer
 

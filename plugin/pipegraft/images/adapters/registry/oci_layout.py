@@ -20,13 +20,14 @@ from typing import Any, BinaryIO
 from pipegraft.core.adapters.streams import stream_of, verified
 from pipegraft.core.errors import AccessDenied, OutsideError, Unreachable, UsageError
 from pipegraft.core.limits import load_json
-from pipegraft.images.attestations import artifact_type_of, subject_of
 from pipegraft.images.documents import (
     INDEX,
+    artifact_type_of,
     canonical_json,
     descriptor_of,
     parse_descriptor,
     show_descriptor,
+    subject_of,
 )
 from pipegraft.images.ports.registry import Descriptor, Referrer
 

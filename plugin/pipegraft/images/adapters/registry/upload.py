@@ -15,8 +15,7 @@ from pipegraft.core.adapters.attempts import Again, Attempts
 from pipegraft.core.adapters.http import Answer
 from pipegraft.core.adapters.streams import verified
 from pipegraft.core.errors import Unreachable
-from pipegraft.images.adapters.registry.authorization import push_scope
-from pipegraft.images.adapters.registry.session import Session
+from pipegraft.images.adapters.registry.session import Session, push_scope
 from pipegraft.images.ports.registry import Descriptor
 
 __all__ = ["UploadSession", "upload", "with_query"]

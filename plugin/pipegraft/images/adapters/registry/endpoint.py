@@ -1,4 +1,4 @@
-"""Who we are to a registry: CI variables, docker's configuration with its helpers, podman's files.
+"""How a registry is reached: scheme, certificates, and who we are to it, from its address and the machine.
 
 docker's configuration is read by docker's own library; what podman adds to it, entries for a part of a
 registry (containers-auth.json(5)), and the CI's variables are read here.
@@ -6,9 +6,12 @@ registry (containers-auth.json(5)), and the CI's variables are read here.
 
 from __future__ import annotations
 
+import ipaddress
 import shutil
+import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +21,16 @@ from docker.errors import DockerException
 from pipegraft.core.errors import AccessDenied, ConfigError, Place, Problem, UsageError
 from pipegraft.core.limits import load_json
 
-__all__ = ["Credentials", "Keyring", "find_keyring"]
+__all__ = ["Credentials", "Endpoint", "Keyring", "find_keyring", "is_loopback"]
 
 _TRIOS = (
     ("PIPEGRAFT_REGISTRY", "PIPEGRAFT_REGISTRY_USER", "PIPEGRAFT_REGISTRY_PASSWORD"),
     ("CI_REGISTRY", "CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD"),
 )
 """Host, user and password. Bound to a host, because a password must not follow a base image elsewhere."""
+
+_HUB_HOST = "registry-1.docker.io"
+_CERTIFICATES = "/etc/docker/certs.d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,3 +172,82 @@ def _credentials(entry: Mapping[str, Any]) -> Credentials | None:
     user = entry.get("username") or entry.get("Username")
     password = entry.get("password") or entry.get("Password") or ""
     return Credentials(user, password.rstrip("\0")) if user else None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One registry server.
+
+    Arguments:
+        name: ``host[:port]`` as it stands in image references.
+        schemes: to try in this order: ``https``, ``http``.
+        ca: PEM file of further certificate authorities.
+        certificates: folder as docker keeps it: ``*.crt`` authorities, ``NAME.cert`` with ``NAME.key``.
+        keyring: who we are there.
+    """
+
+    name: str
+    schemes: tuple[str, ...] = ("https",)
+    ca: Path | None = None
+    certificates: Path | None = None
+    keyring: Keyring = field(default_factory=Keyring)
+
+    @classmethod
+    def of(cls, name: str, variables: Mapping[str, str]) -> Endpoint:
+        """The registry as this machine's variables and docker's files say.
+
+        Plain HTTP is spoken with a registry that ``PIPEGRAFT_INSECURE_REGISTRIES`` names (a list with
+        commas), and, as docker does, with one on this machine's loopback that speaks no TLS.
+        """
+        insecure = {one.strip() for one in variables.get("PIPEGRAFT_INSECURE_REGISTRIES", "").split(",")}
+        schemes = ("http",) if name in insecure else ("https", "http") if is_loopback(name) else ("https",)
+        ca = variables.get("PIPEGRAFT_REGISTRY_CA")
+        certificates = Path(_CERTIFICATES, name)
+        return cls(
+            name,
+            schemes,
+            Path(ca) if ca else None,
+            certificates if certificates.is_dir() else None,
+            find_keyring(name, variables),
+        )
+
+    @property
+    def host(self) -> str:
+        """``host[:port]`` to connect to."""
+        return _HUB_HOST if self.name == "docker.io" else self.name
+
+    def trust(self) -> ssl.SSLContext:
+        """What is trusted, and what we show.
+
+        Raises:
+            UsageError: a certificate file is missing or none.
+        """
+        return _trust(self.ca, self.certificates)
+
+
+@cache
+def _trust(ca: Path | None, certificates: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    path = ca
+    try:
+        if path is not None:
+            context.load_verify_locations(path)
+        for path in sorted(certificates.iterdir()) if certificates else ():
+            if path.suffix == ".crt":
+                context.load_verify_locations(path)
+            elif path.suffix == ".cert":
+                context.load_cert_chain(path, path.with_suffix(".key"))
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(f"expected certificates in {path}: {error}") from error
+    return context
+
+
+def is_loopback(name: str) -> bool:
+    """Whether ``host[:port]`` is this machine."""
+    host = name.rsplit(":", 1)[0].strip("[]") if not name.endswith("]") else name.strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,295 @@
+"""What builders share: the context on disk, programs that are run and followed, and scanners."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pipegraft.core.adapters.streams import stream_of
+from pipegraft.core.errors import BuildFailed, OutsideError, UsageError
+from pipegraft.core.limits import load_json
+from pipegraft.images.layers import tar_blocks
+from pipegraft.images.ports.builders import BuildRequest, ContextEntry, FoundPackages, Package
+
+__all__ = [
+    "Finished",
+    "Opener",
+    "context_blocks",
+    "dockerfile_missing",
+    "hiding",
+    "opener",
+    "refuse",
+    "run_program",
+    "scan_archive",
+    "scan_context",
+    "scanner",
+    "secret_options",
+    "write_context",
+    "write_entries",
+]
+
+_MOST_LINES = 1000
+_SHORTEST_HIDDEN = 4
+"""Characters; to hide a shorter value would spoil the log and tell the value."""
+
+_PATIENCE = 900.0
+"""Seconds that a scan may take."""
+_COMMANDS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "syft": {
+        "archive": ("scan", "--quiet", "--output=cyclonedx-json", "docker-archive:{}"),
+        "folder": ("scan", "--quiet", "--output=cyclonedx-json", "dir:{}"),
+    },
+    "trivy": {
+        "archive": ("image", "--quiet", "--format=cyclonedx", "--input={}"),
+        "folder": ("filesystem", "--quiet", "--format=cyclonedx", "{}"),
+    },
+}
+"""Scanner → what is scanned → arguments."""
+_QUIET = {"SYFT_CHECK_FOR_APP_UPDATE": "false", "TRIVY_SKIP_VERSION_CHECK": "true"}
+
+Opener = Callable[[ContextEntry], AbstractContextManager[BinaryIO]]
+"""Opens the content of an entry that is a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a program ended.
+
+    Arguments:
+        status: its exit code.
+        lines: the last of what it printed, secrets hidden.
+    """
+
+    status: int
+    lines: tuple[str, ...]
+
+    @property
+    def last(self) -> str:
+        """The last line."""
+        return self.lines[-1] if self.lines else "it printed nothing"
+
+    def said(self, *signs: str) -> str | None:
+        """The first line with one of these signs."""
+        return next((line for line in self.lines if any(sign in line for sign in signs)), None)
+
+
+def dockerfile_missing(context: Path, dockerfile: str) -> str | None:
+    """Why a folder is none for a Dockerfile, as a clause; None if it is one."""
+    if not context.is_dir():
+        return "it is not a folder"
+    return None if (context / dockerfile).is_file() else f"it has no {dockerfile}"
+
+
+def refuse(request: BuildRequest, reason: str | None) -> None:
+    """Raise `BuildFailed` for a reason not to build."""
+    if reason:
+        raise BuildFailed(f"component '{request.component}': {reason}")
+
+
+def secret_options(request: BuildRequest) -> list[str]:
+    """The options ``--secret`` that docker, BuildKit and buildah take alike."""
+    options: list[str] = []
+    for name, source in request.extras.secrets.items():
+        kind = "src" if isinstance(source, Path) else "env"
+        options += ["--secret", f"id={name},{kind}={source}"]
+    return options
+
+
+def hiding(request: BuildRequest, log: Callable[[str], None]) -> Callable[[str], str]:
+    """Logs a line without the values of secrets, and answers it as it was logged.
+
+    Raises:
+        UsageError: a secret is not there.
+    """
+    hidden = _secret_values(request)
+
+    def note(line: str) -> str:
+        for value in hidden:
+            line = line.replace(value, "***")
+        log(line)
+        return line
+
+    return note
+
+
+def run_program(
+    command: list[str],
+    log: Callable[[str], str],
+    given: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run a program to its end and log what it prints.
+
+    Arguments:
+        given: file that it reads from its standard input.
+        variables: further variables of its environment.
+    """
+    lines: deque[str] = deque(maxlen=_MOST_LINES)
+    with (
+        (given or Path(os.devnull)).open("rb") as source,
+        subprocess.Popen(
+            command,
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(variables or {})},
+            text=True,
+            errors="replace",
+        ) as process,
+    ):
+        lines.extend(log(line.strip()) for line in process.stdout or () if line.strip())
+    return Finished(process.returncode, tuple(lines))
+
+
+def _secret_values(request: BuildRequest) -> list[str]:
+    """What secrets hold, to keep it out of logs; the builder itself reads them from where they are."""
+    found: list[str] = []
+    for name, source in request.extras.secrets.items():
+        try:
+            value = source.read_text(errors="replace") if isinstance(source, Path) else os.environ[source]
+        except (OSError, KeyError) as error:
+            lost = isinstance(error, OSError)
+            place = f"file '{source}' cannot be read" if lost else f"variable {source} is not set"
+            raise UsageError(
+                f"component '{request.component}': build secret '{name}': {place}",
+                fix="provide it to this job, or remove it from delivery.yaml",
+            ) from None
+        found += [line.strip() for line in value.splitlines()]
+    return sorted((line for line in found if len(line) >= _SHORTEST_HIDDEN), key=len, reverse=True)
+
+
+def context_blocks(request: BuildRequest) -> Iterator[bytes]:
+    """A tar archive of the context: exactly what was hashed, and the Dockerfile even where it is ignored."""
+    entries = {entry.path: entry for entry in request.entries}
+    name = request.dockerfile
+    if name not in entries:
+        content = (request.context / name).read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        entries[name] = ContextEntry(name, "file", digest, size=len(content))
+    return tar_blocks(tuple(entries.values()), opener(request))
+
+
+def write_context(request: BuildRequest, folder: Path) -> None:
+    """Put the context into a folder: exactly what was hashed, modes and times always the same."""
+    _unpack(context_blocks(request), folder)
+
+
+def write_entries(source: Path, entries: tuple[ContextEntry, ...], folder: Path) -> None:
+    """Put entries of a further context into a folder."""
+    _unpack(tar_blocks(entries, lambda entry: (source / entry.path).open("rb")), folder)
+
+
+def _unpack(blocks: Iterator[bytes], folder: Path) -> None:
+    with stream_of(blocks) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        tar.extractall(folder, filter="fully_trusted")  # noqa: S202 - packed from a folder of this machine
+
+
+def opener(request: BuildRequest, prefix: str = "") -> Opener:
+    """Opens the files of a context for `tar_blocks`.
+
+    Arguments:
+        prefix: folder that the entries' paths were put below.
+    """
+
+    def open_file(entry: ContextEntry) -> AbstractContextManager[BinaryIO]:
+        path = request.context / entry.path.removeprefix(f"{prefix}/" if prefix else "")
+        try:
+            return path.open("rb")
+        except OSError as error:
+            raise BuildFailed(f"'{path}' cannot be read: {error.strerror}") from error
+
+    return open_file
+
+
+def scanner() -> str | None:
+    """The scanner that is taken, None if none is installed."""
+    return next((name for name in _COMMANDS if shutil.which(name)), None)
+
+
+def scan_archive(request: BuildRequest, archive: Path, log: Callable[[str], None]) -> None:
+    """Note the packages in all layers of an image.
+
+    Arguments:
+        archive: as `docker save` writes it.
+
+    Raises:
+        OutsideError: the scanner failed.
+    """
+    if request.note_packages is not None:
+        request.note_packages(_scan("archive", archive, "all layers of the image", log))
+
+
+def scan_context(request: BuildRequest, log: Callable[[str], None]) -> None:
+    """Note the packages in a build context, ignored files left out.
+
+    Raises:
+        OutsideError: the scanner failed.
+    """
+    if request.note_packages is None:
+        return
+    if scanner() is None:
+        request.note_packages(_scan("folder", request.context, "", log))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        for entry in request.entries:
+            if entry.kind == "file":
+                path = Path(name, entry.path)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(request.context / entry.path, path)
+        request.note_packages(_scan("folder", Path(name), "the component's files", log))
+
+
+def _scan(kind: str, target: Path, looked_at: str, log: Callable[[str], None]) -> FoundPackages:
+    name = scanner()
+    if name is None:
+        log("SBOM: files alone, for neither syft nor trivy is installed")
+        return FoundPackages()
+    command = [name, *(word.format(target) for word in _COMMANDS[name][kind])]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, timeout=_PATIENCE, check=False, env={**os.environ, **_QUIET}
+        )
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+            raise OutsideError(f"{name} ended with exit code {done.returncode}: {said[-1]}")
+        bill = load_json(done.stdout)
+        packages = tuple(sorted(set(_packages(bill))))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise OutsideError(f"expected a CycloneDX document from {name}: {error}") from error
+    except subprocess.TimeoutExpired:
+        raise OutsideError(f"{name} did not end within {_PATIENCE:g} s") from None
+    by = f"{name} {_version(bill)}".strip()
+    log(f"SBOM: {len(packages)} package{'s' * (len(packages) != 1)} found by {by} in {looked_at}")
+    return FoundPackages(packages, by, looked_at, sees_bases=kind == "archive")
+
+
+def _packages(bill: Mapping[str, Any]) -> Iterator[Package]:
+    for component in bill.get("components", ()):
+        if component.get("purl"):
+            name = "/".join(filter(None, (component.get("group"), component["name"])))
+            yield Package(component["purl"], name, component.get("version", ""), _place(component))
+
+
+def _place(component: Mapping[str, Any]) -> str:
+    """The file that told the scanner of a package, empty if it does not say."""
+    for one in component.get("properties", ()):
+        if one.get("name") in ("syft:location:0:path", "aquasecurity:trivy:FilePath"):
+            return str(one["value"]).lstrip("/")
+    return ""
+
+
+def _version(bill: Mapping[str, Any]) -> str:
+    """Version of the scanner; CycloneDX had a list of tools before 1.5, an object from then on."""
+    tools = bill.get("metadata", {}).get("tools", [])
+    named = tools.get("components", []) if isinstance(tools, dict) else tools
+    return str(named[0].get("version", "")) if named else ""

@@ -1,0 +1,198 @@
+"""The builders that need no Docker Engine and no rights: BuildKit and buildah.
+
+``buildctl`` asks the BuildKit that ``BUILDKIT_HOST`` names; without one ``buildctl-daemonless.sh``, which the
+image ``moby/buildkit:rootless`` has, runs a daemon for as long as the build lasts (moby/buildkit,
+docs/rootless.md).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pipegraft.core.errors import BuildFailed, Unreachable, UsageError
+from pipegraft.core.plugins import hookimpl
+from pipegraft.images.adapters.build.common import (
+    dockerfile_missing,
+    hiding,
+    refuse,
+    run_program,
+    secret_options,
+    write_context,
+    write_entries,
+)
+from pipegraft.images.adapters.build.pushing import push_saved, read_base
+from pipegraft.images.hooks import ImageBuilderPlugin
+from pipegraft.images.ports.builders import DOCKERFILE, BuildRequest
+from pipegraft.images.ports.registry import Descriptor, Registry
+
+__all__ = ["BuildahBuilder", "BuildkitBuilder", "buildkit_command", "pipegraft_image_builders"]
+
+_SOCKET = Path("/run/buildkit/buildkitd.sock")
+"""Where buildctl looks for a daemon by itself."""
+_AWAY = ("could not connect to", "failed to dial", "connection refused", "context deadline exceeded")
+_TLS = "PIPEGRAFT_BUILDKIT_TLS"
+"""Variable that names a folder with ``ca.pem``, ``cert.pem`` and ``key.pem``, for a daemon behind TLS."""
+
+_INSIDE = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
+"""What works within a container without rights; variables of the job that say otherwise stand over it."""
+
+
+class BuildkitBuilder:
+    """Builds by ``buildctl``, and pushes what it built itself."""
+
+    version = "1"
+
+    def accepts(self, context: Path, dockerfile: str = DOCKERFILE) -> str | None:
+        missing = dockerfile_missing(context, dockerfile)
+        if missing:
+            return missing
+        command = buildkit_command()
+        return command if isinstance(command, str) else None
+
+    def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
+        refuse(request, self.accepts(request.context, request.dockerfile))
+        base = read_base(request.base, request.platform) if request.base else None
+        told = hiding(request, log)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            archive = folder / "image.tar"
+            command = [*buildkit_command(), "build", *_buildkit_options(request, folder, archive)]
+            done = run_program(command, told)
+            away = done.said(*_AWAY)
+            if done.status and away:
+                raise Unreachable(away, fix="start buildkitd, or correct BUILDKIT_HOST")
+            if done.status:
+                raise BuildFailed(f"buildctl ended with exit code {done.status}: {done.last}")
+            return push_saved(archive, request, registry, base, log)
+
+
+def buildkit_command() -> list[str] | str:
+    """How BuildKit is asked on this machine; a clause that says why not where it cannot be."""
+    host = os.environ.get("BUILDKIT_HOST")
+    if host or _SOCKET.exists():
+        if shutil.which("buildctl") is None:
+            return "buildctl is not installed"
+        folder = os.environ.get(_TLS)
+        return ["buildctl", *([f"--tlsdir={folder}"] if folder else [])]
+    if shutil.which("buildctl-daemonless.sh"):
+        return ["buildctl-daemonless.sh"]
+    return "BUILDKIT_HOST is not set and buildctl-daemonless.sh is not installed"
+
+
+def _buildkit_options(request: BuildRequest, folder: Path, archive: Path) -> list[str]:
+    context = folder / "context"
+    context.mkdir()
+    write_context(request, context)
+    options = [
+        "--progress=plain",
+        "--frontend=dockerfile.v0",
+        f"--local=context={context}",
+        f"--local=dockerfile={context}",
+        f"--opt=filename={request.dockerfile}",
+        f"--opt=platform={request.platform}",
+        # The same inputs make the same image on any day (moby/buildkit, docs/build-repro.md).
+        "--opt=build-arg:SOURCE_DATE_EPOCH=0",
+        f"--output=type=docker,dest={archive},rewrite-timestamp=true",
+        *secret_options(request),
+    ]
+    if request.stage:
+        options.append(f"--opt=target={request.stage}")
+    options += [f"--opt=build-arg:{name}={value}" for name, value in request.build_args.items()]
+    options += [f"--import-cache={place}" for place in request.extras.cache_from]
+    options += [f"--export-cache={place}" for place in request.extras.cache_to]
+    for number, (name, extra) in enumerate(request.extras.contexts.items()):
+        if extra.folder is None:
+            options.append(f"--opt=context:{name}=docker-image://{extra.image}")
+            continue
+        further = folder / f"further-{number}"
+        further.mkdir()
+        write_entries(extra.folder, extra.entries, further)
+        options += [f"--local=further-{number}={further}", f"--opt=context:{name}=local:further-{number}"]
+    return options
+
+
+class BuildahBuilder:
+    """Builds by ``buildah build``, and pushes what it built itself."""
+
+    version = "1"
+
+    def accepts(self, context: Path, dockerfile: str = DOCKERFILE) -> str | None:
+        missing = dockerfile_missing(context, dockerfile)
+        return missing or (None if shutil.which("buildah") else "buildah is not installed")
+
+    def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
+        refuse(request, self.accepts(request.context, request.dockerfile))
+        base = read_base(request.base, request.platform) if request.base else None
+        told = hiding(request, log)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            archive, identity = folder / "image.tar", folder / "image-id"
+            _buildah(["build", f"--iidfile={identity}", *_buildah_options(request, folder)], told)
+            image = identity.read_text().strip()
+            _buildah(["push", "--quiet", image, f"docker-archive:{archive}"], told)
+            _buildah(["rmi", image], told)
+            return push_saved(archive, request, registry, base, log)
+
+
+def _buildah_options(request: BuildRequest, folder: Path) -> list[str]:
+    context = folder / "context"
+    context.mkdir()
+    write_context(request, context)
+    options = [
+        f"--file={context / request.dockerfile}",
+        f"--platform={request.platform}",
+        "--format=oci",
+        "--timestamp=0",  # the same inputs make the same image on any day
+        *secret_options(request),
+    ]
+    if request.stage:
+        options.append(f"--target={request.stage}")
+    options += [f"--build-arg={name}={value}" for name, value in request.build_args.items()]
+    caches = {"from": request.extras.cache_from, "to": request.extras.cache_to}
+    for direction, places in caches.items():
+        options += ["--layers"] * bool(places)
+        options += [f"--cache-{direction}={_repository(request, place)}" for place in places]
+    for number, (name, extra) in enumerate(request.extras.contexts.items()):
+        if extra.folder is None:
+            options.append(f"--build-context={name}=docker-image://{extra.image}")
+            continue
+        further = folder / f"further-{number}"
+        further.mkdir()
+        write_entries(extra.folder, extra.entries, further)
+        options.append(f"--build-context={name}={further}")
+    return [*options, str(context)]
+
+
+def _repository(request: BuildRequest, place: str) -> str:
+    """The repository that buildah keeps a cache in, of what is written as for docker.
+
+    Raises:
+        UsageError: it names no registry.
+    """
+    parts = dict(part.partition("=")[::2] for part in place.split(","))
+    if parts.get("type") != "registry" or not parts.get("ref"):
+        raise UsageError(
+            f"component '{request.component}': expected a cache as type=registry,ref=… for buildah, "
+            f"found '{place}'",
+            fix="name a registry, or another builder",
+        )
+    head, colon, tag = parts["ref"].rpartition(":")
+    return head if colon and "/" not in tag else parts["ref"]
+
+
+def _buildah(arguments: list[str], log: Callable[[str], str]) -> None:
+    variables = {name: value for name, value in _INSIDE.items() if name not in os.environ}
+    done = run_program(["buildah", *arguments], log, variables=variables)
+    if done.status:
+        raise BuildFailed(f"buildah {arguments[0]} ended with exit code {done.status}: {done.last}")
+
+
+@hookimpl
+def pipegraft_image_builders() -> Iterable[ImageBuilderPlugin]:
+    supports = frozenset({"secrets", "cache", "contexts"})
+    yield ImageBuilderPlugin("buildkit", BuildkitBuilder, priority=4, supports=supports)
+    yield ImageBuilderPlugin("buildah", BuildahBuilder, priority=3, supports=supports)
