@@ -14,9 +14,8 @@ from benchmarks import gate_kubernetes
 
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.engine.adapters.gitops import EmbeddedEngine, EmbeddedOptions
+from pipegraft.engine.adapters.gitops import EmbeddedEngine, EmbeddedOptions, verdict
 from pipegraft.engine.adapters.server import StatusServer
-from pipegraft.engine.verdict import verdict
 from pipegraft.gate.waiting import Patience, wait_for_revision
 from pipegraft.iac.ports.repository import FakeIacRepository
 

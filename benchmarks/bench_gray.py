@@ -12,8 +12,14 @@ from pipegraft.appspec.environment_file import bump
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, ReleaseMark, Source
-from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.core.release import (
+    EnvironmentRelease,
+    FakeReleaseStore,
+    IacCommit,
+    Release,
+    ReleaseMark,
+    Source,
+)
 from pipegraft.core.stage import StageContext
 from pipegraft.gate.ports import State, Status, Verdict
 from pipegraft.gray.judging.sequential import sequential

@@ -17,7 +17,7 @@ from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import PipegraftError
 from pipegraft.core.hooks import STAGES
-from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.planning import Plan, PlannedStage
 
 PIPELINES = 400
 ROOT = ".gitlab-ci.yml"

@@ -10,7 +10,7 @@ from pathlib import Path
 from pipegraft.ci.jenkins.injection import eject, inject
 from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import EditRefused
-from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.text.groovy import parse
 
 CORPUS = Path(os.environ.get("PIPEGRAFT_CORPUS", Path(__file__).parents[1] / "../shared/corpus")) / "jenkins"

@@ -33,8 +33,8 @@ from fleet_files import PIPELINE, delivery
 from group_double import TOKEN, serve_group
 
 from pipegraft.app.plugins import HOOKS
-from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery
+from pipegraft.core.delivery_file import parse_document
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

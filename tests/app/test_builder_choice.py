@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipegraft.app.plugins import shipped_plugins
-from pipegraft.core.connections import LiveConnections
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import ConfigError, UsageError
+from pipegraft.core.hooks import LiveConnections
 from pipegraft.images.ports.builders import IMAGE_BUILDER
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipegraft.app.plugins import shipped_plugins
-from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.delivery_file import open_project
+from pipegraft.core.delivery_file import open_project, parse_document
 from pipegraft.core.errors import ConfigError
 from pipegraft.gray.hooks import METRIC_SOURCES
 from pipegraft.gray.model.judgement import judge_policy

@@ -12,7 +12,7 @@ from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.gitlab.system import make_templates
 from pipegraft.ci.model import Injection, InjectionRequest
 from pipegraft.ci.patterns import pattern_of
-from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.stage import Requirement, Stage
 
 ROOT = ".gitlab-ci.yml"

@@ -15,7 +15,7 @@ from pipegraft.ci.gitlab.configuration import Files, layers_of
 from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import AccessDenied, EditRefused, Unreachable, UsageError
-from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.stage import Stage
 
 ROOT = ".gitlab-ci.yml"

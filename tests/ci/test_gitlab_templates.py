@@ -18,7 +18,7 @@ from pipegraft.ci.gitlab.pipeline import resolve
 from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import PluginError
 from pipegraft.core.hooks import STAGES
-from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.stage import Stage, StageInputs
 
 ROOT = ".gitlab-ci.yml"

@@ -14,7 +14,7 @@ from pipegraft.ci.jenkins.grafts import step_name
 from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import PluginError
 from pipegraft.core.hooks import STAGES
-from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.release import Source
 from pipegraft.core.stage import Requirement, Stage, StageInputs
 from pipegraft.text.groovy import Script

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipegraft.ci.jenkins.injection import eject, inject
 from pipegraft.ci.model import Injection, InjectionRequest, Mode, TemplateSource
 from pipegraft.core.errors import EditRefused, UsageError
-from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.text.groovy import parse
 
 CORPUS = Path(os.environ.get("PIPEGRAFT_CORPUS", Path(__file__).parents[2] / "../shared/corpus")) / "jenkins"

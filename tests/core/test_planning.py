@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery
+from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import UsageError
 from pipegraft.core.planning import make_plan, select
 from pipegraft.core.stage import Stage

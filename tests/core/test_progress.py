@@ -7,8 +7,7 @@ import pytest
 from rich.console import Console
 
 from pipegraft.core.progress import Event
-from pipegraft.core.views.live_progress import LiveProgress
-from pipegraft.core.views.progress import PlainProgress
+from pipegraft.core.views.progress import LiveProgress, PlainProgress
 from pipegraft.testing.progress_suite import ProgressSuite
 
 EVENTS = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.core.adapters.release_file import RECORD, FileReleaseStore
+from pipegraft.core.adapters.files import RECORD, FileReleaseStore
 from pipegraft.core.errors import UsageError
 from pipegraft.testing.release_store_suite import ReleaseStoreSuite
 

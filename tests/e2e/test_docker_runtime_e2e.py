@@ -17,7 +17,7 @@ from image_servers import running_engine, running_registry
 from pipegraft.core.errors import OutsideError
 from pipegraft.engine.adapters.runtime.docker import DockerRuntime
 from pipegraft.engine.adapters.runtime.docker.api import DockerApi
-from pipegraft.engine.adapters.runtime.docker.images import DockerImages
+from pipegraft.engine.adapters.runtime.docker.containers import DockerImages
 from pipegraft.engine.adapters.runtime.image_store import UnpackedImages
 from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
 from pipegraft.engine.ports import Container, HealthProbe, Instance, Mount, Phase, SecretKey, Workload

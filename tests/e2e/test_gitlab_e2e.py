@@ -22,7 +22,7 @@ from pipegraft.ci.gitlab.when import EVENTS, seed
 from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import EditRefused
 from pipegraft.core.hooks import STAGES
-from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.demo.traffic import Traffic
 from pipegraft.demo.world import World
 

@@ -20,8 +20,14 @@ from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import RolledBack
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, ReleaseMark, Source
-from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.core.release import (
+    EnvironmentRelease,
+    FakeReleaseStore,
+    IacCommit,
+    Release,
+    ReleaseMark,
+    Source,
+)
 from pipegraft.core.stage import StageContext
 from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
 from pipegraft.gate.ports import State, Status, Verdict

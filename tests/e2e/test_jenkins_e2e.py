@@ -21,7 +21,7 @@ from pipegraft.ci.jenkins.injection import inject
 from pipegraft.ci.jenkins.system import make_library
 from pipegraft.ci.model import InjectionRequest, Mode
 from pipegraft.core.hooks import STAGES
-from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.stage import Stage, StageInputs
 from pipegraft.demo.traffic import Traffic
 from pipegraft.demo.world import World

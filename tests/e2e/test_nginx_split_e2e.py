@@ -19,8 +19,7 @@ from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import RolledBack
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.core.release import EnvironmentRelease, IacCommit, Release
-from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.core.release import EnvironmentRelease, FakeReleaseStore, IacCommit, Release
 from pipegraft.core.stage import StageContext
 from pipegraft.gray.adapters.counts import CommandOptions, pipegraft_metric_sources
 from pipegraft.gray.ports import MetricRequest

@@ -13,8 +13,12 @@ import pytest
 
 from pipegraft.core.errors import Unreachable, UsageError
 from pipegraft.engine.adapters.runtime.docker import DockerRuntime
-from pipegraft.engine.adapters.runtime.docker.containers import ContainerPlan, ContainerState, Ending
-from pipegraft.engine.adapters.runtime.docker.images import DockerImages
+from pipegraft.engine.adapters.runtime.docker.containers import (
+    ContainerPlan,
+    ContainerState,
+    DockerImages,
+    Ending,
+)
 from pipegraft.engine.adapters.runtime.docker.plan import ENGINE
 from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
 from pipegraft.engine.ports import (

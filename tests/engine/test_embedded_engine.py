@@ -14,9 +14,8 @@ import pytest
 from pydantic import ValidationError
 
 from pipegraft.core.errors import Unreachable, UsageError
-from pipegraft.engine.adapters.gitops import EmbeddedEngine, EmbeddedOptions
+from pipegraft.engine.adapters.gitops import EmbeddedEngine, EmbeddedOptions, verdict
 from pipegraft.engine.adapters.server import StatusServer
-from pipegraft.engine.verdict import verdict
 from pipegraft.engine.webhook import Push
 from pipegraft.gate.ports import VerdictRule
 from pipegraft.testing.engine_suite import EngineSuite

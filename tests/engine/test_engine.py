@@ -25,14 +25,11 @@ from pipegraft.appspec.runtime_support import PROCESS
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import PipegraftError, Unreachable
+from pipegraft.engine.adapters.gitops import verdict
 from pipegraft.engine.ports import FakeRuntime, Phase, Workload
-from pipegraft.engine.usecases.app_sources import Place, Source
-from pipegraft.engine.usecases.application import States
-from pipegraft.engine.usecases.entrances import Entrances
-from pipegraft.engine.usecases.fetching import Fetcher
-from pipegraft.engine.usecases.instances import InstanceOperator
+from pipegraft.engine.usecases.application import Place, Source, States
+from pipegraft.engine.usecases.instances import Entrances, Fetcher, InstanceOperator
 from pipegraft.engine.usecases.loop import Engine
-from pipegraft.engine.verdict import verdict
 from pipegraft.engine.webhook import Push
 from pipegraft.engine.workloads import plan_of
 from pipegraft.gate.ports import State, Verdict

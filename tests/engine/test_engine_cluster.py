@@ -12,12 +12,11 @@ import pytest
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.resources.local import LOCAL
 from pipegraft.core.errors import Unreachable
-from pipegraft.engine.usecases.app_sources import Place, Source
-from pipegraft.engine.usecases.application import States
+from pipegraft.engine.adapters.gitops import verdict
+from pipegraft.engine.usecases.application import Place, Source, States
 from pipegraft.engine.usecases.cluster import ClusterOperator
 from pipegraft.engine.usecases.loop import Engine
-from pipegraft.engine.usecases.outcome import Outcome
-from pipegraft.engine.verdict import verdict
+from pipegraft.engine.usecases.status import Outcome
 from pipegraft.gate.ports import Resource, State, Verdict
 from pipegraft.iac.ports.repository import FakeIacRepository
 

@@ -16,8 +16,7 @@ from pipegraft.appspec.spec import resolve
 from pipegraft.cli.engine_command import command
 from pipegraft.core.model import Model, keys_of
 from pipegraft.engine.reconcile import History, reconcile
-from pipegraft.engine.usecases.app_sources import Place
-from pipegraft.engine.usecases.application import Application
+from pipegraft.engine.usecases.application import Application, Place
 from pipegraft.engine.usecases.status import describe
 
 DOCS = Path(__file__).parents[2] / "docs"

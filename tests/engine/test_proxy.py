@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from pipegraft.appspec.ports.traffic import Backend, Choice, Route
-from pipegraft.engine.adapters.proxy.balancer import Balancer
 from pipegraft.engine.adapters.proxy.config import ProxyConfig
 from pipegraft.engine.adapters.proxy.metrics import samples_of
-from pipegraft.engine.adapters.proxy.server import Proxy
+from pipegraft.engine.adapters.proxy.server import Balancer, Proxy
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -15,8 +15,14 @@ from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import PipegraftError, SyncFailed, Unreachable, UsageError
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.core.release import EnvironmentRelease, GateResult, IacCommit, Release, Source
-from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.core.release import (
+    EnvironmentRelease,
+    FakeReleaseStore,
+    GateResult,
+    IacCommit,
+    Release,
+    Source,
+)
 from pipegraft.core.stage import StageContext
 from pipegraft.gate.ports import FakeEngine, Resource, State, Status, Verdict
 from pipegraft.gate.stage import SyncGateInputs, run

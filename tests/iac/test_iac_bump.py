@@ -11,8 +11,7 @@ from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery, Requirements
 from pipegraft.core.errors import Conflict, UsageError, Vetoed
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.core.release import BuiltImage, IacCommit, Release, Source
-from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.core.release import BuiltImage, FakeReleaseStore, IacCommit, Release, Source
 from pipegraft.core.stage import StageContext
 from pipegraft.iac.bump.policy import refuse_provenance
 from pipegraft.iac.ports.repository import FakeIacRepository, NewerProposed

@@ -8,8 +8,8 @@ import pytest
 
 from pipegraft.appspec.rendering.yaml_output import dump_documents
 from pipegraft.appspec.usecases.render import Rendering, render_files, render_texts
-from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery
+from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError, UsageError
 from pipegraft.core.release import Source
 from pipegraft.gray.branch import GrayBranch, GraySubject

@@ -15,8 +15,7 @@ from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import BuildFailed, OutsideError, Unreachable, UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.core.release import Release, Source
-from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.core.release import FakeReleaseStore, Release, Source
 from pipegraft.core.stage import StageContext
 from pipegraft.images.ports.builders import (
     BuildRequest,

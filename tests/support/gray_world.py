@@ -11,8 +11,14 @@ from pipegraft.appspec.environment_file import bump
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, ReleaseMark, Source
-from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.core.release import (
+    EnvironmentRelease,
+    FakeReleaseStore,
+    IacCommit,
+    Release,
+    ReleaseMark,
+    Source,
+)
 from pipegraft.core.stage import Port, StageContext
 from pipegraft.gate.ports import ENGINE, ConnectedEngine, State, Status, Verdict
 from pipegraft.gray.model.judgement import Answer

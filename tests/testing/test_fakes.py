@@ -11,8 +11,8 @@ from pipegraft.appspec.ports.traffic import FakeRouter
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import Unreachable
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.core.release_store import FakeReleaseStore
-from pipegraft.engine.verdict import verdict
+from pipegraft.core.release import FakeReleaseStore
+from pipegraft.engine.adapters.gitops import verdict
 from pipegraft.gate.ports import FakeEngine, VerdictRule
 from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.ports import Arms, FakeJudge, FakeSource, MetricSource

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pipegraft.app.listeners import ask_for_vetoes
 from pipegraft.app.run import open_record
 from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.core.connections import LiveConnections
 from pipegraft.core.errors import DeliveryRefused, PipegraftError, UsageError
-from pipegraft.core.hooks import STAGES
+from pipegraft.core.hooks import STAGES, LiveConnections
 from pipegraft.core.progress import Progress
 from pipegraft.core.project import Project
 from pipegraft.core.release import IacCommit

@@ -8,9 +8,9 @@ from typing import Any
 
 from pipegraft.appspec.environment_file import environment_path, read_environment
 from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.core.connections import LiveConnections
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import TipMoved, UsageError
+from pipegraft.core.hooks import LiveConnections
 from pipegraft.core.progress import Progress
 from pipegraft.core.project import Project
 from pipegraft.core.release import Release, ReleaseMark, Source

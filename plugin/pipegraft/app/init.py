@@ -10,10 +10,9 @@ from pathlib import Path
 
 from pipegraft.appspec.scaffold.survey import Survey, Tree, name_from, survey
 from pipegraft.appspec.scaffold.writing import Answers, Written, gate_options, write_files
-from pipegraft.core.adapters.worktree import create_repository, origin_url, source_files
-from pipegraft.core.configuration import parse_document, validate
+from pipegraft.core.adapters.vcs_info import create_repository, origin_url, source_files
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.delivery_file import DELIVERY_FILE
+from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document, validate
 from pipegraft.core.errors import ConfigError, Place, UsageError
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.yaml_positions import load_marked

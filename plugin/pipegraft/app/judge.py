@@ -15,11 +15,10 @@ from pydantic import Field
 
 from pipegraft.app.gray import choose_environment
 from pipegraft.appspec.environment_file import environment_path
-from pipegraft.core.configuration import validate
-from pipegraft.core.connections import LiveConnections
 from pipegraft.core.delivery import Gray, Metric
-from pipegraft.core.delivery_file import open_project, read_text
+from pipegraft.core.delivery_file import open_project, read_text, validate
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
+from pipegraft.core.hooks import LiveConnections
 from pipegraft.core.model import Breach, Model, Name, rule
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.project import Project

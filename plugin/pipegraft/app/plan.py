@@ -8,15 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.core.connections import LiveConnections
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import OutsideError, UsageError
-from pipegraft.core.hooks import STAGES
-from pipegraft.core.plan import PlannedStage
-from pipegraft.core.planning import every_stage, make_plan, select
+from pipegraft.core.hooks import STAGES, LiveConnections
+from pipegraft.core.planning import PlannedStage, every_stage, make_plan, select
 from pipegraft.core.project import Project
 from pipegraft.core.stage import Connections
-from pipegraft.core.views.axes import show_duration
+from pipegraft.core.views.page import show_duration
 from pipegraft.gray.ports import METRICS
 from pipegraft.gray.promise import foretell
 

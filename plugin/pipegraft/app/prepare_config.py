@@ -9,8 +9,8 @@ from pipegraft.app.gray import choose_environment
 from pipegraft.app.run import RunRequest, run_stages
 from pipegraft.appspec.environment_file import environment_path, read_environment
 from pipegraft.ci.hooks import CI_SYSTEMS
-from pipegraft.core.connections import LiveConnections
 from pipegraft.core.errors import UsageError
+from pipegraft.core.hooks import LiveConnections
 from pipegraft.core.progress import Event, Progress
 from pipegraft.core.project import Project
 from pipegraft.core.stage import Connections

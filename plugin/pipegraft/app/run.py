@@ -11,12 +11,11 @@ from pipegraft.app.plan import plan_project
 from pipegraft.app.stage_inputs import read_inputs
 from pipegraft.ci.hooks import CI_SYSTEMS
 from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.core.adapters.release_file import RECORD, FileReleaseStore
+from pipegraft.core.adapters.files import RECORD, FileReleaseStore
 from pipegraft.core.adapters.vcs_info import read_source
-from pipegraft.core.connections import LiveConnections
 from pipegraft.core.errors import PipegraftError
-from pipegraft.core.hooks import STAGES
-from pipegraft.core.plan import PlannedStage
+from pipegraft.core.hooks import STAGES, LiveConnections
+from pipegraft.core.planning import PlannedStage
 from pipegraft.core.progress import Event, Progress
 from pipegraft.core.project import Project
 from pipegraft.core.release import Release, Source

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipegraft.appspec.model.spec import AppEnvironment
-from pipegraft.core.configuration import parse_document
+from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError, EditRefused, Problem, UsageError
 from pipegraft.core.release import ReleaseMark
 from pipegraft.core.yaml_positions import load_marked

@@ -14,7 +14,7 @@ from pipegraft.appspec.pod_checks import Report, check_pod
 from pipegraft.appspec.pods import Member, Pod, member_of, merge
 from pipegraft.appspec.resources.binding import UNBOUND, BoundResource, Platform, Scope, bind_resources
 from pipegraft.appspec.resources.placeholders import Outputs, fill_component
-from pipegraft.core.configuration import check
+from pipegraft.core.delivery_file import check
 from pipegraft.core.errors import ConfigError, Place, Problem
 from pipegraft.core.faults import as_far_as_known
 from pipegraft.core.model import UnknownValue

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipegraft.core.plan import Plan
+from pipegraft.core.planning import Plan
 
 __all__ = ["EventRow", "Injection", "InjectionRequest", "Mode", "Sureness", "TemplateSource"]
 

@@ -18,7 +18,7 @@ from pipegraft.audit.usecases.figures import delivery_figures
 from pipegraft.audit.views.chain_view import chain_view
 from pipegraft.audit.views.dora_page import figures_json, figures_page, figures_table
 from pipegraft.cli.common import directory_option, json_option, print_json, write_page
-from pipegraft.core.adapters.release_file import RECORD, FileReleaseStore
+from pipegraft.core.adapters.files import RECORD, FileReleaseStore
 from pipegraft.core.errors import UsageError
 
 if TYPE_CHECKING:

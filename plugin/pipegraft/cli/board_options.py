@@ -13,9 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipegraft.app.boards import BoardPlaces
-from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.delivery_file import DELIVERY_FILE, read_text
+from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document, read_text
 
 __all__ = ["board_options", "reading_progress"]
 

@@ -14,9 +14,9 @@ from pipegraft.app.doctor import examine
 from pipegraft.app.views.doctor import doctor_view, summary
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
 from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.core.connections import LiveConnections
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.doctor import Health
+from pipegraft.core.hooks import LiveConnections
 
 if TYPE_CHECKING:
     from pipegraft.app.doctor import CheckUp

@@ -10,7 +10,7 @@ from typing import Literal
 import click
 
 from pipegraft.cli.common import load_plugins
-from pipegraft.core.configuration import parse_document
+from pipegraft.core.delivery_file import parse_document
 from pipegraft.engine.usecases import EngineSetup, run_engine
 from pipegraft.gate.model import EngineApplication, EngineFile
 

@@ -15,7 +15,7 @@ import click
 from pipegraft.app.gray import gray_report, gray_status, tell_gray, wait_until_live
 from pipegraft.app.prepare_config import prepare_config
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json, write_page
-from pipegraft.core.adapters.release_file import RECORD, FileReleaseStore
+from pipegraft.core.adapters.files import RECORD, FileReleaseStore
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.views.progress import open_progress
 from pipegraft.gray.views.report import brief, render_html

@@ -10,8 +10,8 @@ import click
 
 from pipegraft.app.gray import wait_until_live
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
-from pipegraft.core.connections import LiveConnections
 from pipegraft.core.delivery_file import open_project
+from pipegraft.core.hooks import LiveConnections
 from pipegraft.core.views.progress import open_progress
 from pipegraft.iac.ports.repository import IAC
 from pipegraft.iac.rollback import RollbackRequest, roll_back

@@ -8,8 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pipegraft.core.model import Breach, DottedPath, Duration, Model, Name, RelativePath, rule
-from pipegraft.core.registry_address import RegistryAddress
+from pipegraft.core.model import (
+    Breach,
+    DottedPath,
+    Duration,
+    Model,
+    Name,
+    RegistryAddress,
+    RelativePath,
+    rule,
+)
 
 __all__ = [
     "BuildCache",

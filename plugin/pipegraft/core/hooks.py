@@ -3,21 +3,47 @@
 # mypy: disable-error-code="empty-body"
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ParamSpec, TypeVar
 
 from pipegraft.core.doctor import Examination
 from pipegraft.core.plugins import Kind, hookspec
 from pipegraft.core.progress import Event
-from pipegraft.core.project import DeliveryCheck
-from pipegraft.core.stage import Opener, Stage, StageContext
+from pipegraft.core.project import DeliveryCheck, Project
+from pipegraft.core.stage import Opener, Port, Stage, StageContext
 
-__all__ = ["DELIVERY_CHECKS", "EXAMINATIONS", "OPENERS", "STAGES"]
+__all__ = ["DELIVERY_CHECKS", "EXAMINATIONS", "OPENERS", "STAGES", "LiveConnections"]
 
 STAGES = Kind("pipegraft_stages", Stage, "stage")
 OPENERS: Kind[Opener[..., Any]] = Kind("pipegraft_openers", Opener, "opener of the port")
 DELIVERY_CHECKS = Kind("pipegraft_delivery_checks", DeliveryCheck, "check of delivery.yaml")
 EXAMINATIONS = Kind("pipegraft_examinations", Examination, "examination")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class LiveConnections:
+    """`Connections` to the real world, by what the rooms and plugins registered; each is opened once.
+
+    Arguments:
+        project: whose delivery says where everything is.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._opened: dict[tuple[Any, ...], Any] = {}
+
+    def open(self, port: Port[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        key = (port.name, args, tuple(sorted(kwargs.items())))
+        if key not in self._opened:
+            opener = self._project.plugins.get(OPENERS, port.name)
+            self._opened[key] = opener.open(self._project, *args, **kwargs)
+        found: T = self._opened[key]
+        return found
+
+    def calls(self, hook: str, **arguments: object) -> Iterator[tuple[str, Callable[[], Any]]]:
+        return self._project.plugins.calls(hook, **arguments)
 
 
 @hookspec

@@ -36,12 +36,14 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownEr
 
 __all__ = [
     "FIELDS_ONLY",
+    "REGISTRY_HOST",
     "UNKNOWN",
     "Breach",
     "DottedPath",
     "Duration",
     "Model",
     "Name",
+    "RegistryAddress",
     "RelativePath",
     "Route",
     "SchemaWords",
@@ -54,6 +56,7 @@ __all__ = [
     "rule",
     "schema_of",
 ]
+
 
 Route = tuple[str | int, ...]
 """Keys and indices that lead from a value to a part of it."""
@@ -299,3 +302,20 @@ RelativePath = Annotated[str, Field(min_length=1), AfterValidator(_inside)]
 
 DottedPath = Annotated[str, Field(min_length=1)]
 """A place in a YAML file: dotted keys, ``[n]`` for items, ``["key.with.dots"]``."""
+
+
+def _registry_address(value: str) -> str:
+    if not re.fullmatch(_REGISTRY, value):
+        raise ValueError("expected a registry such as registry.example.com/shop or oci:FOLDER")
+    return value
+
+
+REGISTRY_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
+"""``host[:port]``."""
+_REGISTRY = rf"oci:.+|{REGISTRY_HOST}(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*/?"
+RegistryAddress = Annotated[
+    str,
+    AfterValidator(_registry_address),
+    Field(json_schema_extra={"pattern": rf"^(?:{_REGISTRY})$", "minLength": 1}),
+]
+"""Where images are kept: a registry with the first part of its repositories, or a folder."""

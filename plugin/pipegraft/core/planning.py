@@ -1,19 +1,49 @@
-"""From a delivery and the stages at hand to the plan: which runs when, and after which."""
+"""The plan: the DAG of stages for an application and its environments, and how it is made of a delivery."""
 
 from __future__ import annotations
 
 import graphlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import UsageError
 from pipegraft.core.hooks import STAGES
-from pipegraft.core.plan import Plan, PlannedStage
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.stage import Stage
 
-__all__ = ["every_stage", "make_plan", "select"]
+__all__ = ["Plan", "PlannedStage", "every_stage", "make_plan", "select"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """One stage to run, for one environment or for the application as a whole.
+
+    Arguments:
+        stage: name of the stage definition.
+        environment: name of the environment, None for a stage of the application.
+        needs: ids of the planned stages that must have succeeded before.
+        inputs: values the user set; the definition's defaults fill the rest.
+    """
+
+    stage: str
+    environment: str | None = None
+    needs: tuple[str, ...] = ()
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """``stage`` or ``stage:environment``, unique in a plan."""
+        return f"{self.stage}:{self.environment}" if self.environment else self.stage
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All stages of a delivery in an order that respects `needs`."""
+
+    app: str
+    stages: tuple[PlannedStage, ...]
 
 
 def every_stage(plugins: Plugins) -> tuple[Stage, ...]:

@@ -1,9 +1,9 @@
-"""The release record: what one delivery did, appended to by each stage."""
+"""The release record: what one delivery did, appended to by each stage, and where it is kept meanwhile."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from pipegraft.core.model import Model, Name
 __all__ = [
     "BuiltImage",
     "EnvironmentRelease",
+    "FakeReleaseStore",
     "GateResource",
     "GateResult",
     "GrayStep",
@@ -19,6 +20,7 @@ __all__ = [
     "IacCommit",
     "Release",
     "ReleaseMark",
+    "ReleaseStore",
     "Source",
 ]
 
@@ -147,3 +149,30 @@ class Release(Model):
         return Source.model_construct(
             commit=carried.source, number=carried.number, pipeline=self.source.pipeline, repository=""
         )
+
+
+class ReleaseStore(Protocol):
+    """One release record."""
+
+    def load(self) -> Release:
+        """The record as it is now.
+
+        Raises:
+            UsageError: it is missing or not readable as a record.
+        """
+
+    def save(self, release: Release) -> None:
+        """Replace the record, whole or not at all."""
+
+
+class FakeReleaseStore:
+    """A record in memory."""
+
+    def __init__(self, release: Release) -> None:
+        self.release = release
+
+    def load(self) -> Release:
+        return self.release
+
+    def save(self, release: Release) -> None:
+        self.release = release

@@ -15,8 +15,7 @@ from pipegraft.core.model import Model
 from pipegraft.core.plugins import describe
 from pipegraft.core.progress import Event, Progress
 from pipegraft.core.project import Project
-from pipegraft.core.release import EnvironmentRelease, Release
-from pipegraft.core.release_store import ReleaseStore
+from pipegraft.core.release import EnvironmentRelease, Release, ReleaseStore
 
 __all__ = [
     "NAMING",

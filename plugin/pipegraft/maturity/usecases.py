@@ -21,8 +21,8 @@ from pipegraft.audit.usecases.audit_sources import Place as AuditPlace
 from pipegraft.audit.usecases.audit_sources import Scene, open_scene
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.adapters.git_command import GitCommand
-from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery
+from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import PipegraftError, Place, UsageError
 from pipegraft.core.plugins import Plugins
 from pipegraft.iac.adapters.git import GitBranch

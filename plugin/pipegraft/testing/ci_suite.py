@@ -13,7 +13,7 @@ import pytest
 
 from pipegraft.ci.hooks import CiSystem
 from pipegraft.ci.model import Injection, InjectionRequest
-from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.stage import Stage
 
 __all__ = ["CiSystemSuite"]

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, Source
-from pipegraft.core.release_store import ReleaseStore
+from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, ReleaseStore, Source
 
 __all__ = ["ReleaseStoreSuite", "release_of"]
 

@@ -25,8 +25,7 @@ from pipegraft.core.delivery import Delivery
 from pipegraft.core.model import keys_of
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.progress import Progress, RecordingProgress
-from pipegraft.core.release import BuiltImage, Release, Source
-from pipegraft.core.release_store import FakeReleaseStore
+from pipegraft.core.release import BuiltImage, FakeReleaseStore, Release, Source
 from pipegraft.core.stage import Connections, Port, Stage, StageContext
 from pipegraft.gate.ports import (
     ENGINE,

@@ -18,7 +18,7 @@ from pipegraft.appspec.model.spec import (
 from pipegraft.appspec.pods import Pod
 from pipegraft.appspec.ports.resources import Provision, ResourceProvider, ResourceRequest, Target
 from pipegraft.appspec.resources.types import checked_params, close_fix
-from pipegraft.core.configuration import validate
+from pipegraft.core.delivery_file import validate
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.core.yaml_positions import Marked, Route
 

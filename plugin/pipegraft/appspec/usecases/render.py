@@ -22,7 +22,7 @@ from pipegraft.appspec.routers.plugin import CLUSTER_ROUTERS
 from pipegraft.appspec.spec import Resolved, check_app, resolve_in
 from pipegraft.appspec.usecases.resources import load_providers
 from pipegraft.core.adapters.files import write_together
-from pipegraft.core.adapters.revisions import Revision
+from pipegraft.core.adapters.vcs_info import Revision
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.core.plugins import Plugins
 

@@ -11,9 +11,8 @@ from typing import Protocol
 from pipegraft.appspec.environment_file import environment_path
 from pipegraft.audit.release_commits import Book
 from pipegraft.core.adapters.vcs_info import SourceLog
-from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery, Iac
-from pipegraft.core.delivery_file import DELIVERY_FILE, read_text
+from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document, read_text
 from pipegraft.core.errors import UsageError
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.bump.state import state_path

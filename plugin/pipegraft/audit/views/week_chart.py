@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from pipegraft.core.views.axes import Axis, count_axis, duration_axis, show_duration
+from pipegraft.core.views.page import Axis, count_axis, duration_axis, show_duration
 
 __all__ = ["bars", "line"]
 

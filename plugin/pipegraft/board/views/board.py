@@ -17,8 +17,7 @@ from rich.text import Text
 from pipegraft.audit.views.week_chart import bars
 from pipegraft.board.model import Application, Board, Cell, Lead, Week
 from pipegraft.board.reading import in_order
-from pipegraft.core.views.axes import ago, show_duration
-from pipegraft.core.views.page import clock
+from pipegraft.core.views.page import ago, clock, show_duration
 
 __all__ = [
     "Controls",

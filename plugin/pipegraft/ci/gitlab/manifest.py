@@ -17,7 +17,7 @@ from pipegraft.ci.gitlab.include_graft import MANIFEST
 from pipegraft.ci.gitlab.pipeline import is_job
 from pipegraft.ci.model import InjectionRequest, Mode, TemplateSource
 from pipegraft.core.errors import EditRefused, UsageError
-from pipegraft.core.plan import Plan, PlannedStage
+from pipegraft.core.planning import Plan, PlannedStage
 
 __all__ = [
     "CHILD",

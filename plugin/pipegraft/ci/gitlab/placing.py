@@ -25,7 +25,7 @@ from pipegraft.ci.gitlab.stage_graft import (
 from pipegraft.ci.gitlab.when import EVENTS, Seed, seed
 from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import EditRefused, Place, UsageError
-from pipegraft.core.plan import PlannedStage
+from pipegraft.core.planning import PlannedStage
 from pipegraft.text.yaml.source import Node, Source, parse
 
 __all__ = ["Placement", "Team", "place", "team_of"]

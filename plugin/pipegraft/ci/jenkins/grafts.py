@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipegraft.core.errors import UsageError
-from pipegraft.core.plan import Plan
+from pipegraft.core.planning import Plan
 from pipegraft.text.groovy import Script, Span, Statement
 
 __all__ = [

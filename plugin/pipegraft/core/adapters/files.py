@@ -1,13 +1,26 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, the release record among them, and streams never held as a whole."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
-__all__ = ["write_atomically", "write_together"]
+from pipegraft.core.errors import Damaged, Place, UsageError
+from pipegraft.core.faults import read_json
+from pipegraft.core.release import Release
+
+__all__ = ["RECORD", "FileReleaseStore", "stream_of", "verified", "write_atomically", "write_together"]
+
+RECORD = ".pipegraft/release.json"
+"""Where the record lies, relative to the source repository."""
+_FIX = "run image-build first, and carry .pipegraft/release.json to this job as an artifact"
+_BUFFER = 1 << 18
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -75,3 +88,123 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+class FileReleaseStore:
+    """`ReleaseStore` in a JSON file.
+
+    Arguments:
+        path: the file; its folder is made when needed.
+        begin: what the record is until something is saved, whatever the file holds; what it holds if None.
+    """
+
+    def __init__(self, path: Path, begin: Release | None = None) -> None:
+        self.path = path
+        self._begin = begin
+        self._last: tuple[bytes, Release] | None = None
+        """What the file held when it was last read, and what that says."""
+
+    def load(self) -> Release:
+        if self._begin is not None:
+            return self._begin
+        place = Place(str(self.path))
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            raise UsageError("the release record does not exist", place=place, fix=_FIX) from None
+        if self._last is None or self._last[0] != content:
+            self._last = content, self._parsed(content)
+        return self._last[1]
+
+    def _parsed(self, content: bytes) -> Release:
+        found = read_json(Release, content)
+        if found.known is None or found.faults:
+            first = found.faults[0]
+            where = ".".join(map(str, first.route))
+            raise UsageError(
+                f"expected a release record, found something else ({where or 'JSON'}: {first.message})",
+                place=Place(str(self.path)),
+                fix="delete it and run image-build again",
+            )
+        return found.known
+
+    def save(self, release: Release) -> None:
+        content = release.model_dump_json(indent=2).encode() + b"\n"
+        if not self._holds(content):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, content)
+        self._begin = None
+
+    def _holds(self, content: bytes) -> bool:
+        try:
+            return self.path.read_bytes() == content
+        except OSError:
+            return False  # writing says why, if it matters
+
+
+class _Blocks(io.RawIOBase):
+    """Reads what an iterator yields, and closes it."""
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        self._blocks = iter(blocks)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override] # no Buffer before 3.12
+        while not self._rest:
+            block = next(self._blocks, None)
+            if block is None:
+                return 0
+            self._rest = memoryview(block)
+        taken = min(len(buffer), len(self._rest))
+        memoryview(buffer)[:taken] = self._rest[:taken]
+        self._rest = self._rest[taken:]
+        return taken
+
+    def close(self) -> None:
+        closing = getattr(self._blocks, "close", None)
+        if closing is not None:
+            closing()
+        super().close()
+
+
+@contextmanager
+def stream_of(blocks: Iterable[bytes]) -> Iterator[BinaryIO]:
+    """A readable stream of these blocks, read as they are needed."""
+    with io.BufferedReader(_Blocks(blocks), _BUFFER) as stream:
+        yield cast("BinaryIO", stream)
+
+
+@contextmanager
+def verified(
+    source: AbstractContextManager[BinaryIO], digest: str, name: str, size: int | None = None
+) -> Iterator[BinaryIO]:
+    """A stream that fails at its end, at the latest, if it is not what its digest says.
+
+    Arguments:
+        source: what to read.
+        digest: ``sha256:…`` that the whole must have.
+        name: of the content, for the message.
+        size: bytes it must have, None if unknown.
+
+    Raises:
+        Damaged: while reading, when the content is cut short or another one.
+    """
+
+    def blocks() -> Iterator[bytes]:
+        hashed, seen = hashlib.sha256(), 0
+        while block := stream.read(_BUFFER):
+            hashed.update(block)
+            seen += len(block)
+            yield block
+        if f"sha256:{hashed.hexdigest()}" != digest or size not in (None, seen):
+            expected = f"{digest} ({size} bytes)" if size is not None else digest
+            raise Damaged(
+                f"expected {name} to be {expected}, found sha256:{hashed.hexdigest()} ({seen} bytes)",
+                fix="the content is damaged where it is kept: delete it there and build again",
+            )
+
+    with source as stream, stream_of(blocks()) as checked:
+        yield checked

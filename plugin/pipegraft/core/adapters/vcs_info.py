@@ -1,17 +1,39 @@
-"""What git says of the source repository when no CI system says it."""
+"""The source repository: what git says of its commits, what lies on disk, and new ones beside it."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipegraft.core.adapters.git_command import GitCommand, parse_batch
-from pipegraft.core.errors import UsageError
+from pipegraft.core.adapters.git_command import Finished, GitCommand, git_environment, parse_batch
+from pipegraft.core.errors import OutsideError, UsageError
 from pipegraft.core.release import Source
 
-__all__ = ["SourceCommit", "SourceLog", "default_branch", "ignored_files", "read_source"]
+__all__ = [
+    "Revision",
+    "SourceCommit",
+    "SourceLog",
+    "create_repository",
+    "default_branch",
+    "ignored_files",
+    "origin_url",
+    "read_source",
+    "source_files",
+]
+
+_NAME = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_NOT_OURS = {
+    "node_modules", "vendor", "dist", "build", "target", "venv", ".venv", "__pycache__", ".git", ".pipegraft"
+}  # fmt: skip
+_NOBODY = {
+    **{f"GIT_{who}_NAME": "Pipegraft" for who in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{who}_EMAIL": "pipegraft@localhost" for who in ("AUTHOR", "COMMITTER")},
+}
 
 
 def read_source(root: Path, number: str | None = None, recorded: Source | None = None) -> Source:
@@ -134,9 +156,6 @@ class SourceLog:
         return self._git.run("cat-file", "-e", f"{name}^{{commit}}").code == 0
 
 
-_NAME = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-
-
 def _ask(git: GitCommand, root: Path, name: str, *words: str) -> str:
     done = git.run(name, *words)
     if done.code:
@@ -150,3 +169,117 @@ def _ask(git: GitCommand, root: Path, name: str, *words: str) -> str:
 def _first_line(said: str) -> str:
     """What git complains about, without its advice on how to name revisions."""
     return next(iter(said.splitlines()), "").removeprefix("fatal: ")
+
+
+class Revision:
+    """A commit seen from a folder of the repository's work tree.
+
+    Arguments:
+        folder: the folder.
+        name: a commit, branch or tag, or another name git understands, such as ``HEAD~2``.
+
+    Raises:
+        UsageError: the folder is in no repository, or there is no such commit.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._git = GitCommand(folder)
+        self.name = name
+        found = self._git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        if found.code:
+            inside = self._git.run("rev-parse", "--git-dir")
+            raise UsageError(
+                f"expected a commit '{name}' of the repository at {folder}, found none"
+                if inside.code == 0
+                else f"expected a git repository at {folder}, found: {_said(inside)}",
+                fix="name a commit, branch or tag; 'git log' lists commits",
+            )
+        self.commit = found.text
+
+    def read(self, path: str) -> str | None:
+        """Text of a file, None if the commit has none.
+
+        Arguments:
+            path: relative to the folder.
+
+        Raises:
+            UsageError: it is not UTF-8.
+        """
+        found = self._git.run("cat-file", "blob", f"{self.commit}:./{path}")
+        if found.code:
+            return None
+        try:
+            return found.output.decode()
+        except UnicodeDecodeError:
+            raise UsageError(f"expected {self.name}:{path} to be text in UTF-8") from None
+
+    def names(self, path: str) -> list[str]:
+        """Names in a folder of the commit; none if there is no such folder."""
+        found = self._git.run("ls-tree", "--full-tree", "--name-only", "-z", f"{self.commit}:./{path}")
+        return [name for name in found.output.decode().split("\0") if name] if found.code == 0 else []
+
+
+def _said(done: Finished) -> str:
+    return done.errors.strip()
+
+
+def source_files(root: Path) -> list[str]:
+    """Files of a folder that belong to its sources, relative to it: what git does not ignore, sorted."""
+    done = _run(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    if done.code == 0:
+        return sorted(name for name in set(done.text.split("\0")) if name and (root / name).is_file())
+    found = []
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name not in _NOT_OURS]
+        found += [(Path(folder) / name).relative_to(root).as_posix() for name in files]
+    return sorted(found)
+
+
+def origin_url(root: Path) -> str:
+    """URL of a repository's remote ``origin``, empty if it has none."""
+    return _run(root, "config", "remote.origin.url").text.strip()
+
+
+def create_repository(folder: Path, files: Mapping[str, str], branch: str, message: str) -> None:
+    """Make a git repository with one commit, whole or not at all.
+
+    It has a work tree, which follows what is pushed (git-config(1), `receive.denyCurrentBranch`).
+
+    Arguments:
+        folder: does not exist, or is empty.
+        files: path → text.
+
+    Raises:
+        OutsideError: git failed, or the disk did.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as draft:
+            new = Path(draft) / "new"
+            for name, text in files.items():
+                path = new / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, "utf-8")
+            _git(new, "init", "-q", "-b", branch)
+            _git(new, "config", "receive.denyCurrentBranch", "updateInstead")
+            _git(new, "add", "-A")
+            _git(new, "commit", "-q", "-m", message)
+            if folder.is_dir():
+                folder.rmdir()
+            shutil.move(new, folder)
+    except OSError as error:
+        raise OutsideError(f"cannot make the repository {folder}: {error}") from error
+
+
+def _git(folder: Path, *words: str) -> None:
+    done = _run(folder, *words)
+    if done.code:
+        raise OutsideError(f"git {words[0]} failed: {done.errors.strip()}")
+
+
+def _run(folder: Path, *words: str) -> Finished:
+    """Git in a folder; who commits is asked of git itself, and is Pipegraft where it does not know."""
+    git = GitCommand(folder)
+    if words[0] == "commit" and git.run("config", "user.email").code:
+        git.use({**_NOBODY, **git_environment(os.environ)})
+    return git.run(*words)

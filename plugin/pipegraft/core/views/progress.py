@@ -1,19 +1,148 @@
-"""Progress of a run: live on a terminal, plain lines elsewhere."""
+"""Progress of a run: live on a terminal, with a table of resources, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Self, TextIO
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
 
 from pipegraft.core.progress import Event, Progress
-from pipegraft.core.views.live_progress import LiveProgress, shown
 
-__all__ = ["PlainProgress", "open_progress"]
+__all__ = ["LiveProgress", "PlainProgress", "open_progress", "resource_table", "shown"]
+
+
+_STATE_MARKS = {
+    "failed": ("✘", "red"),
+    "blocked": ("■", "red"),
+    "suspended": ("‖", "yellow"),
+    "progressing": ("○", "cyan"),
+    "succeeded": ("●", "green"),
+}
+_MOST = 12
+_COMMIT = re.compile(r"[0-9a-f]{40,64}")
+_MARKS = {
+    "built": ("+", "green"),
+    "failed": ("✘", "red"),
+    "commit": ("◆", "cyan"),
+    "verdict": ("●", "blue"),
+    "judgement": ("▲", "magenta"),
+    "warning": ("!", "yellow"),
+}
+_UNDECIDED = {"progressing", "inconclusive"}
+
+
+def resource_table(rows: Sequence[Mapping[str, str]]) -> Table:
+    """The table.
+
+    Arguments:
+        rows: ``name``, ``state`` and ``message`` of each resource.
+    """
+    order = list(_STATE_MARKS)
+    sorted_rows = sorted(rows, key=lambda row: order.index(row["state"]))
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="ellipsis", no_wrap=True)
+    for row in sorted_rows[:_MOST]:
+        mark, style = _STATE_MARKS[row["state"]]
+        kind, _, name = row["name"].rpartition(" ")
+        called = Text.assemble((f"{kind} ", "dim"), (name, "bold"))
+        table.add_row(Text(f"      {mark}", style=style), called, Text(row["message"], style="dim"))
+    left = len(sorted_rows) - _MOST
+    if left > 0:
+        well = sum(row["state"] == "succeeded" for row in sorted_rows)
+        table.add_row("", Text(f"and {left} more; {well} of {len(sorted_rows)} are well", style="dim"), "")
+    return table
+
+
+def shown(subject: str) -> str:
+    """A commit's name as people read it; anything else as it is."""
+    return subject[:12] if _COMMIT.fullmatch(subject) else subject
+
+
+class LiveProgress:
+    """Finished lines scroll up; below them the stage that runs, a line for each subject of it.
+
+    Arguments:
+        console: the terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = threading.Lock()
+        self._stage = ""
+        self._summary = ""
+        self._subjects: dict[str, str] = {}
+        self._resources: Sequence[Mapping[str, str]] = ()
+        self._live = Live(self._picture(), console=console, transient=True, refresh_per_second=12)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stage = ""
+        self._live.update(self._picture())
+        self._live.stop()
+
+    def emit(self, event: Event) -> None:
+        with self._lock:
+            if event.kind == "verdict":
+                self._resources = event.data.get("resources", ())
+            if event.kind == "started":
+                self._stage, self._summary, self._subjects = event.subject, event.message, {}
+            elif event.kind == "finished":
+                self._finish(event)
+            elif event.kind == "progress" or _UNDECIDED & {event.data.get("state"), event.data.get("answer")}:
+                self._subjects[shown(event.subject)] = event.message
+            else:
+                self._subjects.pop(shown(event.subject), None)
+                self._print("  ", *_MARKS.get(event.kind, ("·", "dim")), shown(event.subject), event.message)
+            self._live.update(self._picture())
+
+    def _finish(self, event: Event) -> None:
+        good = bool(event.data.get("ok"))
+        mark, style = ("✔", "bold green") if good else ("✘", "bold red")
+        detail = "" if event.message == "done" else f"  {event.message}"
+        self._print(
+            "",
+            mark,
+            style,
+            event.subject,
+            Text.assemble((f"{event.data.get('seconds', 0):.1f} s", "dim"), detail),
+        )
+        self._stage, self._subjects, self._resources = "", {}, ()
+
+    def _print(self, indent: str, mark: str, style: str, subject: str, message: str | Text) -> None:
+        """One line that stays; what is too long for it goes on below its own beginning."""
+        line = Table.grid(padding=(0, 1, 0, 0))
+        line.add_column(no_wrap=True)
+        line.add_column(overflow="fold")
+        head = Text(subject, style="bold") if subject else Text()
+        line.add_row(Text(indent + mark, style=style), Text.assemble(head, "  " if subject else "", message))
+        self._console.print(line)
+
+    def _picture(self) -> RenderableType:
+        if not self._stage:
+            return Text("")
+        head = Spinner("dots", Text.assemble((self._stage, "bold"), f"  {self._summary}"), style="cyan")
+        width = max((len(subject) for subject in self._subjects), default=0)
+        lines = [
+            Text.assemble(("    " + subject.ljust(width), "bold"), "  ", (message, "dim"))
+            for subject, message in list(self._subjects.items())[-12:]
+        ]
+        if not self._resources:
+            return Group(head, *lines)
+        return Group(head, *lines, resource_table(self._resources))
 
 
 class PlainProgress:

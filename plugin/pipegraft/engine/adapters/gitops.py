@@ -1,13 +1,14 @@
-"""The embedded engine, asked over HTTP."""
+"""The embedded engine, asked over HTTP, and the verdict on what it answers."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -16,14 +17,56 @@ from pipegraft.core.adapters.http import Answer, Http
 from pipegraft.core.errors import OutsideError, PipegraftError, Unreachable, UsageError
 from pipegraft.core.model import Breach, Model, rule
 from pipegraft.core.plugins import hookimpl
-from pipegraft.engine.verdict import verdict
 from pipegraft.gate.hooks import GitOpsEnginePlugin
-from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
+from pipegraft.gate.ports import EngineRequest, GitOpsEngine, State, Status, Verdict
 
-__all__ = ["EmbeddedEngine", "EmbeddedOptions", "pipegraft_gitops_engines"]
+__all__ = ["EmbeddedEngine", "EmbeddedOptions", "pipegraft_gitops_engines", "verdict"]
 
 _TIMEOUT = 5.0
 """Seconds an answer may take; the engine answers from memory."""
+
+
+def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
+    """Succeeded once the target or a descendant is live and healthy; failed once it is known not to be.
+
+    Arguments:
+        status: see `pipegraft.engine.usecases.status.describe`.
+        at_target: whether a revision is the target or a descendant of it.
+    """
+    revision = status["revision"]
+    live, desired, observed = revision["live"], revision["desired"], revision["observed"]
+    evidence = _evidence(status)
+    if live and live == desired and status["health"] == "healthy" and at_target(live):
+        return Verdict(State.SUCCEEDED, f"{live[:12]} is live and healthy", evidence)
+    if desired and at_target(desired):
+        if status["health"] == "degraded":
+            return Verdict(State.FAILED, f"{desired[:12]} is degraded: {_worst(status)}", evidence)
+        return Verdict(State.PROGRESSING, status["message"], evidence)
+    if status["problems"] and at_target(observed):
+        problems = tuple(status["problems"])
+        return Verdict(State.FAILED, f"the spec at {observed[:12]} is refused: {problems[0]}", problems)
+    trouble = status["trouble"]
+    if trouble:
+        return Verdict(State.PROGRESSING, trouble[0], tuple(trouble))
+    seen = observed[:12] or "nothing"
+    return Verdict(State.PROGRESSING, f"the engine has not seen the target yet; it has seen {seen}")
+
+
+def _bad(status: Status) -> list[Mapping[str, Any]]:
+    return [one for one in status["resources"] if one["health"] != "healthy"]
+
+
+def _worst(status: Status) -> str:
+    degraded = next(one for one in status["resources"] if one["health"] == "degraded")
+    return f"{degraded['kind']} {degraded['name']} {degraded['message']}"
+
+
+def _evidence(status: Status) -> tuple[str, ...]:
+    lines = []
+    for resource in _bad(status):
+        lines.append(f"{resource['kind']} {resource['name']}: {resource['message']}")
+        lines += [f"    {line}" for line in resource["evidence"]]
+    return (*lines, *status["trouble"])
 
 
 class EmbeddedOptions(Model):

@@ -1,22 +1,84 @@
-"""One application of the engine: what is declared, what is routed, what is live."""
+"""One application of the engine: where it is declared, what is routed and live, and who brings it about."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipegraft.appspec.ports.traffic import Choice
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.spec import Resolved, resolve
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import UsageError
-from pipegraft.engine.usecases.app_sources import Place
 from pipegraft.engine.workloads import Plan, RouteSpec
+from pipegraft.iac.ports.repository import IacRepository
 
-__all__ = ["Application", "Desired", "Reader", "Refused", "States"]
+__all__ = [
+    "Application",
+    "Desired",
+    "Operator",
+    "Place",
+    "Reader",
+    "Refused",
+    "Source",
+    "States",
+    "Turn",
+    "source_name",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One environment of one application.
+
+    Arguments:
+        source: `source_name` of the repository and its branch.
+        folder: the app's folder in a repository shared by several, empty for the root.
+    """
+
+    source: str
+    folder: str
+    environment: str
+
+    @property
+    def key(self) -> str:
+        """Tells it from every other place, in names of files."""
+        digest = hashlib.sha256(f"{self.source}\n{self.folder}".encode()).hexdigest()
+        return f"{self.environment}-{digest[:12]}"
+
+    def __str__(self) -> str:
+        folder = f"{self.folder}/" if self.folder else ""
+        return f"{folder}environments/{self.environment}.yaml of {self.source}"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One branch of one repository, with everything in it that the engine applies.
+
+    Arguments:
+        url: of the repository, or its path.
+    """
+
+    url: str
+    branch: str
+    repository: IacRepository
+    places: tuple[Place, ...]
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return source_name(self.url, self.branch)
+
+
+def source_name(url: str, branch: str) -> str:
+    """Repository and branch, without the credentials that a URL may hold."""
+    return f"{re.sub(r'(?<=://)[^/@]*@', '', url)} ({branch})"
 
 
 class Reader(Protocol):
@@ -168,3 +230,21 @@ class States:
 
     def _path(self, place: Place) -> Path:
         return self._folder / f"{place.key}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An application after one step, and what can be said of it."""
+
+    application: Application
+    status: dict[str, Any]
+
+
+class Operator(Reader, Protocol):
+    """Called again and again; each turn is right for what is seen then, so it may be cut off anywhere."""
+
+    def turn(self, applications: Sequence[Application]) -> Sequence[Turn]:
+        """Bring every application one step further; answers them in the same order."""
+
+    def end(self) -> None:
+        """End everything that runs, and wait until nothing is left."""

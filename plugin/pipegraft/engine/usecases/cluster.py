@@ -12,11 +12,8 @@ from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.spec import Resolved
 from pipegraft.core.errors import PipegraftError
-from pipegraft.engine.usecases.app_sources import Place
-from pipegraft.engine.usecases.application import Application, Desired
-from pipegraft.engine.usecases.outcome import Outcome
-from pipegraft.engine.usecases.reconciler import Turn
-from pipegraft.engine.usecases.status import describe_cluster
+from pipegraft.engine.usecases.application import Application, Desired, Place, Turn
+from pipegraft.engine.usecases.status import Outcome, describe_cluster
 from pipegraft.engine.workloads import Plan
 from pipegraft.gate.ports import Verdict
 

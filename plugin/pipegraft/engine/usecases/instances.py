@@ -1,31 +1,135 @@
-"""Brings applications about as instances of a runtime, behind the router."""
+"""Brings applications about as instances of a runtime: images, resources and entrances first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 
-from pipegraft.appspec.ports.resources import ResourceHost
+from pipegraft.appspec.ports.resources import HostedState, ResourceHost
 from pipegraft.appspec.ports.traffic import Route, TrafficRouter
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.runtime_support import Support
 from pipegraft.appspec.spec import Resolved
+from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.clock import Clock
 from pipegraft.core.errors import PipegraftError
 from pipegraft.engine.ports import Instance, Phase, Workload, WorkloadRuntime
 from pipegraft.engine.reconcile import History, Step, reconcile
-from pipegraft.engine.usecases.application import Application
-from pipegraft.engine.usecases.entrances import Entrances
-from pipegraft.engine.usecases.fetching import Fetcher
-from pipegraft.engine.usecases.reconciler import Turn
-from pipegraft.engine.usecases.resource_lifecycle import Hosted, advance_resources, all_ready, all_usable
+from pipegraft.engine.usecases.application import Application, Turn
 from pipegraft.engine.usecases.status import describe
 from pipegraft.engine.workloads import Plan, plan_of, routes
 
-__all__ = ["InstanceOperator"]
+__all__ = [
+    "Entrances",
+    "Fetcher",
+    "Hosted",
+    "InstanceOperator",
+    "advance_resources",
+    "all_ready",
+    "all_usable",
+]
 
 _PAUSE = 0.05
 """Seconds between two looks while everything is being ended."""
+
+
+class Entrances:
+    """Ports given to routes.
+
+    Arguments:
+        file: keeps them; its folder must exist.
+        free_port: answers a port nobody listens on, other than those it is given.
+    """
+
+    def __init__(self, file: Path, free_port: Callable[[Collection[int]], int]) -> None:
+        self._file = file
+        self._free_port = free_port
+        self._ports: dict[str, int] = json.loads(file.read_bytes()) if file.exists() else {}
+
+    def address(self, route: str) -> str:
+        """``host:port`` of a route, the same for ever."""
+        if route not in self._ports:
+            ports = {**self._ports, route: self._free_port(set(self._ports.values()))}
+            write_atomically(self._file, json.dumps(ports, indent=1).encode())
+            self._ports = ports
+        return f"127.0.0.1:{self._ports[route]}"
+
+
+_Images = tuple[str, ...]
+
+
+class Fetcher:
+    """Fetches the images of workloads.
+
+    Arguments:
+        prepare: fetches the images of one.
+        submit: has that done by somebody else.
+    """
+
+    def __init__(
+        self,
+        prepare: Callable[[Workload], None],
+        submit: Callable[[Callable[[Workload], None], Workload], Future[None]],
+    ) -> None:
+        self._prepare = prepare
+        self._submit = submit
+        self._under_way: dict[_Images, Future[None]] = {}
+        self._there: set[_Images] = set()
+
+    def has(self, workload: Workload) -> bool:
+        """Whether everything of a workload is there; if not it is fetched, once at a time.
+
+        Raises:
+            PipegraftError: fetching failed; asking again tries again.
+        """
+        images = workload.images
+        if images in self._there:
+            return True
+        future = self._under_way.get(images) or self._submit(self._prepare, workload)
+        self._under_way[images] = future
+        if not future.done():
+            return False
+        del self._under_way[images]
+        future.result()
+        self._there.add(images)
+        return True
+
+    def forget(self, kept: Collection[str]) -> None:
+        """Every other image has been removed."""
+        self._there = {images for images in self._there if set(images) <= set(kept)}
+
+
+Hosted = Mapping[str, HostedState]
+"""Resource → how it is, of one application."""
+
+
+def advance_resources(host: ResourceHost, applications: Sequence[Application]) -> list[Hosted]:
+    """Bring every application's resources one step further.
+
+    What nobody declares any more ends once every application is live, so that no workload loses what it
+    still uses.
+
+    Returns:
+        For each application its resources.
+    """
+    declared = [one.desired.plan.resources if one.desired else () for one in applications]
+    settled = all(one.desired and one.live == one.desired.revision for one in applications)
+    wanted = {(each.namespace, each.name): each for group in declared for each in group}
+    states = host.ensure(tuple(wanted.values()), end_others=settled)
+    return [{each.name: states[each.namespace, each.name] for each in group} for group in declared]
+
+
+def all_usable(hosted: Hosted) -> bool:
+    """Whether the outputs of all are known."""
+    return all(state.usable for state in hosted.values())
+
+
+def all_ready(hosted: Hosted) -> bool:
+    """Whether all of them serve."""
+    return all(state.ready for state in hosted.values())
 
 
 class InstanceOperator:

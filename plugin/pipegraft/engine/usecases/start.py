@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.runtime_support import DOCKER, PROCESS, Support
 from pipegraft.appspec.usecases.resources import load_providers
 from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.clock import SystemClock
@@ -25,27 +28,60 @@ from pipegraft.core.errors import Locked, Unreachable, UsageError
 from pipegraft.core.plugins import Plugins
 from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
 from pipegraft.engine.adapters.resources.machine import MachineResources
+from pipegraft.engine.adapters.runtime.docker import DockerRuntime
+from pipegraft.engine.adapters.runtime.docker.api import DockerApi
+from pipegraft.engine.adapters.runtime.docker.containers import DockerImages
+from pipegraft.engine.adapters.runtime.image_store import UnpackedImages
 from pipegraft.engine.adapters.runtime.kubernetes import ClusterObjects
-from pipegraft.engine.adapters.runtime.loopback import free_port
+from pipegraft.engine.adapters.runtime.probing import free_port
+from pipegraft.engine.adapters.runtime.process import ProcessRuntime
+from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
 from pipegraft.engine.adapters.server import StatusServer
-from pipegraft.engine.usecases.app_sources import Place, Source, source_name
-from pipegraft.engine.usecases.application import States
+from pipegraft.engine.ports import WorkloadRuntime
+from pipegraft.engine.usecases.application import Operator, Place, Source, States, source_name
 from pipegraft.engine.usecases.cluster import ClusterOperator
-from pipegraft.engine.usecases.disk import needing_disk
-from pipegraft.engine.usecases.entrances import Entrances
-from pipegraft.engine.usecases.fetching import Fetcher
-from pipegraft.engine.usecases.instances import InstanceOperator
-from pipegraft.engine.usecases.loop import Engine
-from pipegraft.engine.usecases.reconciler import Operator
-from pipegraft.engine.usecases.runtimes import OUTPUTS, open_runtime
+from pipegraft.engine.usecases.instances import Entrances, Fetcher, InstanceOperator
+from pipegraft.engine.usecases.loop import Engine, needing_disk
 from pipegraft.gate.model import EngineApplication
 from pipegraft.iac.adapters.git import open_branch
+from pipegraft.images.adapters.registry import open_registry
+from pipegraft.images.ports.registry import Registry
 from pipegraft.kubernetes.adapters.cluster import Cluster
 from pipegraft.kubernetes.model import ClusterOptions
 
-__all__ = ["EngineSetup", "Runtime", "run_engine"]
+__all__ = ["OUTPUTS", "EngineSetup", "Runtime", "open_runtime", "run_engine"]
+
+OUTPUTS = "outputs"
+"""Folder of what resources of this machine tell, below the state folder."""
 
 _RECORD = "engine.json"
+
+
+@contextlib.contextmanager
+def open_runtime(name: str, state: Path, secrets: Path | None) -> Iterator[tuple[WorkloadRuntime, Support]]:
+    """Open ``process`` or ``docker``.
+
+    Arguments:
+        state: the engine's folder.
+        secrets: folder of ``NAME/KEY`` files.
+    """
+    images = UnpackedImages(state / "images", _open_registry)
+    if name == "process":
+        yield (
+            ProcessRuntime(state / "instances", images, secret_folder=secrets, output_folder=state / OUTPUTS),
+            PROCESS,
+        )
+        return
+    owner = hashlib.sha256(os.fsencode(state)).hexdigest()[:12]
+    with contextlib.closing(DockerApi()) as api:
+        shelf = DockerImages(state / "docker-images.json", api, _open_registry)
+        runtime = DockerRuntime(owner, api, shelf, images, secrets=SecretFolder(secrets))
+        with contextlib.closing(runtime):
+            yield runtime, DOCKER
+
+
+def _open_registry(address: str) -> Registry:
+    return open_registry(address, Path.cwd())
 
 
 Runtime = Literal["process", "docker", "kubernetes"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pipegraft.appspec.ports.resources import HostedState
@@ -10,10 +11,9 @@ from pipegraft.appspec.ports.traffic import Route
 from pipegraft.engine.ports import Instance
 from pipegraft.engine.reconcile import Health, Step
 from pipegraft.engine.usecases.application import Application
-from pipegraft.engine.usecases.outcome import Outcome
-from pipegraft.gate.ports import State
+from pipegraft.gate.ports import State, Verdict
 
-__all__ = ["describe", "describe_cluster"]
+__all__ = ["Outcome", "describe", "describe_cluster"]
 
 _HEALTH = {
     State.SUCCEEDED: Health.HEALTHY,
@@ -22,6 +22,28 @@ _HEALTH = {
     State.SUSPENDED: Health.PROGRESSING,
     State.FAILED: Health.DEGRADED,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of applying a spec.
+
+    Arguments:
+        refused: objects that the cluster, or their owner, did not let us apply.
+        verdict: how the workloads are; None before anybody could look.
+        trouble: why the cluster could not be worked with.
+    """
+
+    revision: str
+    refused: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+    trouble: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether everything declared runs and nothing else is left."""
+        ready = self.verdict is not None and self.verdict.state is State.SUCCEEDED
+        return ready and not self.refused and not self.trouble
 
 
 def describe(

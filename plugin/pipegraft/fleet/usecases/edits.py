@@ -13,9 +13,8 @@ from pipegraft.ci.hooks import CI_SYSTEMS, CiSystem
 from pipegraft.ci.model import Injection, InjectionRequest
 from pipegraft.ci.patterns import pattern_of
 from pipegraft.ci.usecases.inject import InjectOptions, longest
-from pipegraft.core.configuration import parse_document
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.delivery_file import DELIVERY_FILE
+from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document
 from pipegraft.core.errors import UsageError
 from pipegraft.core.planning import every_stage, make_plan
 from pipegraft.core.plugins import Plugins

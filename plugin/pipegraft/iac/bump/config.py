@@ -15,7 +15,7 @@ from pipegraft.appspec.environment_file import Bump, ConfigPath, images_of, prom
 from pipegraft.appspec.model.spec import AppComponent, AppEnvironment
 from pipegraft.appspec.resources.binding import UNBOUND
 from pipegraft.appspec.spec import Resolved, resolve
-from pipegraft.core.configuration import parse_document
+from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError, EditRefused, Place, Problem, UsageError
 from pipegraft.core.model import Model, Name
 from pipegraft.core.release import ReleaseMark

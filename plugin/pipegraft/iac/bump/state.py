@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipegraft.core.configuration import parse_document
+from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.model import Model, Name
 from pipegraft.core.release import ReleaseMark
 from pipegraft.text.yaml import Put, Remove, apply

@@ -11,7 +11,7 @@ from pipegraft.appspec.environment_file import read_environment
 from pipegraft.appspec.model.spec import App
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.spec import resolve
-from pipegraft.core.configuration import parse_document
+from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.core.yaml_positions import load_marked_all
 from pipegraft.iac.bump.state import read_state

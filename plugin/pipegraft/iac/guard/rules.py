@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 
-from pipegraft.core.configuration import parse_document
+from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.model import Model
 
 __all__ = ["GUARD_FILE", "GuardRules", "matches", "read_rules"]

@@ -8,13 +8,12 @@ from typing import Any
 
 import yaml
 
-from pipegraft.core.adapters.files import write_atomically
-from pipegraft.core.adapters.release_file import RECORD, FileReleaseStore
+from pipegraft.core.adapters.files import RECORD, FileReleaseStore, write_atomically
 from pipegraft.core.delivery import Component
 from pipegraft.core.errors import UsageError
 from pipegraft.core.project import Project
 from pipegraft.core.release import Release
-from pipegraft.core.views.dotenv import release_dotenv
+from pipegraft.images.usecases.images import release_dotenv
 
 __all__ = [
     "WAYS",

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipegraft.core.adapters.files import write_atomically
-from pipegraft.core.configuration import parse_document
+from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import PipegraftError, Unreachable, UsageError
-from pipegraft.engine.adapters.proxy.config import ProxyConfig
-from pipegraft.engine.adapters.proxy.files import ProxyFiles, fingerprint
+from pipegraft.engine.adapters.proxy.config import ProxyConfig, ProxyFiles, fingerprint
 from pipegraft.engine.adapters.proxy.server import Proxy
 
 __all__ = ["serve", "serve_in_background"]

@@ -19,8 +19,7 @@ from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.adapters.http import Http
 from pipegraft.core.errors import OutsideError, Unreachable
 from pipegraft.core.plugins import hookimpl
-from pipegraft.engine.adapters.proxy.config import ProxyConfig
-from pipegraft.engine.adapters.proxy.files import ProxyFiles, fingerprint
+from pipegraft.engine.adapters.proxy.config import ProxyConfig, ProxyFiles, fingerprint
 from pipegraft.engine.adapters.proxy.metrics import REQUESTS, samples_of
 
 __all__ = ["EmbeddedRouter", "pipegraft_traffic_routers"]

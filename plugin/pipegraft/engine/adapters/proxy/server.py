@@ -11,12 +11,12 @@ import h11
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from pipegraft.appspec.ports.traffic import Route
-from pipegraft.engine.adapters.proxy.balancer import Balancer
 from pipegraft.engine.adapters.proxy.config import ProxyConfig
 from pipegraft.engine.adapters.proxy.forward import Exchange, respond
 from pipegraft.engine.adapters.proxy.http_connection import HttpConnection, Pool
 from pipegraft.engine.adapters.proxy.listener import Listener
 from pipegraft.engine.adapters.proxy.metrics import ProxyMetrics
+from pipegraft.engine.adapters.proxy.server import Balancer
 
 __all__ = ["Proxy"]
 

@@ -15,8 +15,7 @@ from pipegraft.appspec.ports.resources import HostedResource, HostedState
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import OutsideError, UsageError
 from pipegraft.engine.adapters.resources.drivers import DRIVERS, Running, Wanted
-from pipegraft.engine.adapters.runtime.loopback import free_port
-from pipegraft.engine.adapters.runtime.probing import ask
+from pipegraft.engine.adapters.runtime.probing import ask, free_port
 from pipegraft.engine.adapters.runtime.supervision import (
     MARK,
     Child,

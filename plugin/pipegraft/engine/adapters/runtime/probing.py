@@ -1,23 +1,32 @@
-"""Asks containers how they are, beside the engine's loop so that a slow answer holds nothing up."""
+"""Asks containers how they are, beside the engine's loop so that a slow answer holds nothing up.
+
+Where they listen is chosen here, too: a free port of this machine for each.
+"""
 
 from __future__ import annotations
 
+import random
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 import httpx2
 
+from pipegraft.core.errors import OutsideError
 from pipegraft.engine.ports import HealthProbe
 
-__all__ = ["Probed", "Probes", "Questioner", "ask"]
+__all__ = ["Probed", "Probes", "Questioner", "ask", "free_port"]
+
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Probes speak plain HTTP: no authority needs to be read for each."""
 _ALIVE = 1.0
 """Seconds a container without a readiness probe must have run to count as ready."""
+
+_RANGE = range(20_000, 32_000)
+"""Below what systems take for outgoing connections, so that none of those takes a port meanwhile."""
 
 
 def ask(probe: HealthProbe, port: int) -> str:
@@ -157,3 +166,25 @@ class Probes:
     def old_enough(self, now: float) -> bool:
         """Whether it has run for as long as counts where no probe can tell."""
         return now - self._began >= self._least_age
+
+
+def free_port(taken: Collection[int]) -> int:
+    """A port nobody listens on, chosen at random so that several engines seldom meet.
+
+    Arguments:
+        taken: ports given away that may not be listened on yet.
+
+    Raises:
+        OutsideError: there is none.
+    """
+    for port in random.sample(_RANGE, len(_RANGE)):
+        if port in taken:
+            continue
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OutsideError(f"no port between {_RANGE.start} and {_RANGE.stop} is free on this machine")

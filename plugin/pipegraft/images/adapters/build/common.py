@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipegraft.core.adapters.streams import stream_of
+from pipegraft.core.adapters.files import stream_of
 from pipegraft.core.errors import BuildFailed, OutsideError, UsageError
 from pipegraft.core.limits import load_json
 from pipegraft.images.layers import tar_blocks

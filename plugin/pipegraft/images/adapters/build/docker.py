@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipegraft.core.adapters.streams import stream_of
+from pipegraft.core.adapters.files import stream_of
 from pipegraft.core.errors import BuildFailed, OutsideError, Unreachable, UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.build.common import (

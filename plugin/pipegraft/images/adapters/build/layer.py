@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
-from pipegraft.core.adapters.streams import stream_of
+from pipegraft.core.adapters.files import stream_of
 from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.build.common import Opener, opener, scan_context
 from pipegraft.images.adapters.build.pushing import read_base

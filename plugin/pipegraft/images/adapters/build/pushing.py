@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipegraft.core.adapters.streams import stream_of
+from pipegraft.core.adapters.files import stream_of
 from pipegraft.core.errors import OutsideError
 from pipegraft.core.limits import load_json
 from pipegraft.images.adapters.build.common import scan_archive

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from pipegraft.core.errors import UsageError
-from pipegraft.core.registry_address import REGISTRY_HOST
+from pipegraft.core.model import REGISTRY_HOST
 from pipegraft.images.adapters.registry.endpoint import Endpoint
 from pipegraft.images.adapters.registry.http import HttpRegistry
 from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry

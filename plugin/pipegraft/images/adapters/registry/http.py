@@ -12,8 +12,8 @@ from typing import BinaryIO
 import httpx2
 
 from pipegraft.core.adapters.attempts import Attempts, Patience
+from pipegraft.core.adapters.files import stream_of, verified
 from pipegraft.core.adapters.http import Answer
-from pipegraft.core.adapters.streams import stream_of, verified
 from pipegraft.core.clock import Clock
 from pipegraft.core.errors import OutsideError, Unreachable
 from pipegraft.core.limits import load_json

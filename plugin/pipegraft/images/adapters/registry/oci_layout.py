@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipegraft.core.adapters.streams import stream_of, verified
+from pipegraft.core.adapters.files import stream_of, verified
 from pipegraft.core.errors import AccessDenied, OutsideError, Unreachable, UsageError
 from pipegraft.core.limits import load_json
 from pipegraft.images.documents import (

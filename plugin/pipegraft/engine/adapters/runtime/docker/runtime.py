@@ -15,9 +15,13 @@ from secrets import token_hex
 from typing import Any, Protocol
 
 from pipegraft.core.errors import UsageError
-from pipegraft.engine.adapters.runtime.docker.containers import ContainerEngine, ContainerPlan, ContainerState
-from pipegraft.engine.adapters.runtime.docker.group import Group, Seen
-from pipegraft.engine.adapters.runtime.docker.images import DockerImages
+from pipegraft.engine.adapters.runtime.docker.containers import (
+    ContainerEngine,
+    ContainerPlan,
+    ContainerState,
+    DockerImages,
+)
+from pipegraft.engine.adapters.runtime.docker.group import Group, Seen, Watch
 from pipegraft.engine.adapters.runtime.docker.plan import (
     APPLICATION,
     ENGINE,
@@ -30,9 +34,7 @@ from pipegraft.engine.adapters.runtime.docker.plan import (
     network_name,
     variables,
 )
-from pipegraft.engine.adapters.runtime.docker.watch import Watch
-from pipegraft.engine.adapters.runtime.loopback import free_port
-from pipegraft.engine.adapters.runtime.probing import ask
+from pipegraft.engine.adapters.runtime.probing import ask, free_port
 from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
 from pipegraft.engine.ports import Container, HealthProbe, Instance, Workload
 
