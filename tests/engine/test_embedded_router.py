@@ -60,7 +60,7 @@ def url(router: EmbeddedRouter) -> str:
 
 
 def process_of(state: Path) -> int:
-    return int((state / "proxy.lock").read_text())
+    return int((state / "proxy.pid").read_text())
 
 
 def wait(condition: Callable[[], bool]) -> None:

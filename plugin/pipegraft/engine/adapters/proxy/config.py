@@ -1,23 +1,32 @@
-"""What the proxy serves: the file that `pipegraft proxy --config FILE` reads."""
+"""What the proxy serves: the file that `pipegraft proxy --config FILE` reads, and the files beside it."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
+from filelock import FileLock, Timeout
 from pydantic import Field
 
 from pipegraft.appspec.ports.traffic import Backend, Choice, Route
+from pipegraft.core.errors import Locked
 from pipegraft.core.model import Breach, Duration, Model, rule
 
-__all__ = ["Address", "ProxyConfig", "host_and_port"]
+__all__ = ["Address", "ProxyConfig", "ProxyFiles", "fingerprint", "host_and_port"]
 
 Address = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\[\]/\s]*):\d{1,5}$")]
 """``host:port``; without a host, this machine only; port 0 lets the system choose one."""
 
 Label = Annotated[str, Field(min_length=1)]
+
+_LOOKED_AT = 0.2
+"""Seconds in which those who only look whether a proxy runs have let go of its lock."""
 
 
 class BackendConfig(Model):
@@ -122,3 +131,52 @@ def host_and_port(address: str) -> tuple[str, int]:
     """The two parts of an `Address`."""
     host, _, port = address.rpartition(":")
     return host.strip("[]") or "127.0.0.1", int(port)
+
+
+class ProxyFiles:
+    """The files of one proxy process, all named after its configuration.
+
+    Arguments:
+        config: the configuration file.
+    """
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+        self._lock = config.with_suffix(".lock")
+        self._process = config.with_suffix(".pid")
+        self.status = config.with_suffix(".status.json")
+        """What the process serves: fingerprint of the configuration, addresses as opened, last error."""
+        self.log = config.with_suffix(".log")
+        """What the process prints."""
+
+    def running(self) -> int | None:
+        """Process id of the proxy that serves this file, None if none does."""
+        try:
+            with FileLock(self._lock, blocking=False):
+                return None
+        except Timeout:
+            return int(self._process.read_text("ascii") or 0) or None
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Be the one that serves this file.
+
+        Raises:
+            Locked: another process is.
+        """
+        try:
+            with FileLock(self._lock, timeout=_LOOKED_AT, poll_interval=0.01):
+                self._process.write_text(str(os.getpid()), "ascii")
+                yield
+        except Timeout:
+            raise Locked(
+                f"another proxy serves {self.config} (process {self.running() or 'unknown'})",
+                fix="send it SIGHUP to have it read the file again, or SIGTERM to end it",
+            ) from None
+
+
+def fingerprint(text: str) -> str:
+    """Tells one configuration from another."""
+    return hashlib.sha256(text.encode()).hexdigest()

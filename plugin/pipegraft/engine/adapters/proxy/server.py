@@ -3,22 +3,166 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from http import HTTPStatus
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
-import h11
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from pipegraft.appspec.ports.traffic import Route
-from pipegraft.engine.adapters.proxy.config import ProxyConfig
-from pipegraft.engine.adapters.proxy.forward import Exchange, respond
-from pipegraft.engine.adapters.proxy.http_connection import HttpConnection, Pool
-from pipegraft.engine.adapters.proxy.listener import Listener
+from pipegraft.appspec.ports.traffic import Backend, Choice, Route
+from pipegraft.engine.adapters.proxy.config import ProxyConfig, host_and_port
+from pipegraft.engine.adapters.proxy.forward import MAX_HEAD, Exchange, Upstream, refusal
 from pipegraft.engine.adapters.proxy.metrics import ProxyMetrics
-from pipegraft.engine.adapters.proxy.server import Balancer
 
-__all__ = ["Proxy"]
+__all__ = ["Balancer", "Proxy"]
+
+_UNREAD_BODY = 2.0
+"""Seconds to read what a client still sends after its answer.
+
+TCP resets a connection that is closed with data unread, and a reset may overtake the answer (RFC 9112, 9.6).
+"""
+
+_log = logging.getLogger("pipegraft.proxy")
+_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
+"""Says defects on standard error; what clients send amiss is answered, and no news."""
+
+
+class Balancer:
+    """Smooth weighted round robin over backends, plain round robin over the instances of one.
+
+    In every run of as many choices as the weights add up to, each backend is chosen exactly as often as
+    its weight says, spread evenly. The algorithm is nginx's (commit 52327e0627f4, "Upstream: smooth
+    weighted round-robin balancing"): each time every backend gains its weight, the one that has most is
+    chosen and pays the sum.
+
+    Arguments:
+        backends: those with weight 0 get no request but by a choice.
+        choices: what is looked at before the weights.
+    """
+
+    def __init__(self, backends: Sequence[Backend], choices: Sequence[Choice] = ()) -> None:
+        self._backends = [backend for backend in backends if backend.weight > 0]
+        self._sum = sum(backend.weight for backend in self._backends)
+        self._gained = [0] * len(self._backends)
+        self._turn = dict.fromkeys((backend.name for backend in backends), 0)
+        known = {backend.name: backend for backend in backends}
+        self._choices = [
+            (
+                choice.header.lower(),
+                re.compile(choice.value if choice.regex else re.escape(choice.value)),
+                known[choice.backend],
+            )
+            for choice in choices
+        ]
+
+    def choose(self, values: Callable[[str], Sequence[str]] = lambda _: ()) -> Backend | None:
+        """The backend of the next request; None if all weights are 0.
+
+        Arguments:
+            values: name of a header field in lower case → its values in the request. One that a choice
+                decides takes no turn of those that the weights divide.
+        """
+        for header, pattern, backend in self._choices:
+            found = values(header)
+            joint = (
+                "; " if header == "cookie" else ", "
+            )  # cookies may come in several fields: RFC 9113, 8.2.3
+            if found and pattern.fullmatch(joint.join(found)):
+                return backend
+        if not self._backends:
+            return None
+        gained = self._gained
+        for index, backend in enumerate(self._backends):
+            gained[index] += backend.weight
+        chosen = max(range(len(gained)), key=gained.__getitem__)
+        gained[chosen] -= self._sum
+        return self._backends[chosen]
+
+    def instances(self, backend: Backend) -> tuple[str, ...]:
+        """Every address of a backend, the one whose turn it is first."""
+        if not backend.addresses:
+            return ()
+        turn = self._turn[backend.name] % len(backend.addresses)
+        self._turn[backend.name] = turn + 1
+        return backend.addresses[turn:] + backend.addresses[:turn]
+
+
+class _Listener:
+    """One listening socket.
+
+    Arguments:
+        handle: answers one request; the second argument says whether the connection ends with the answer.
+        client_timeout: seconds a client may be silent between two requests, or within the head of one.
+    """
+
+    def __init__(
+        self, handle: Callable[[web.BaseRequest, bool], Awaitable[web.StreamResponse]], client_timeout: float
+    ) -> None:
+        self._handle = handle
+        self._web = web.Server(
+            self._serve,
+            handler_cancellation=True,
+            access_log=None,
+            logger=_log,
+            auto_decompress=False,
+            keepalive_timeout=client_timeout,
+            lingering_time=_UNREAD_BODY,
+            max_line_size=MAX_HEAD,
+            max_field_size=MAX_HEAD,
+        )
+        self._server: asyncio.Server | None = None
+        self._under_way: dict[web.RequestHandler, asyncio.Task[object]] = {}
+        self._draining = False
+
+    async def open(self, address: str) -> None:
+        """Start to accept.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+        host, port = host_and_port(address)
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(self._web, host, port, backlog=1024)
+        except OSError as error:
+            raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from None
+
+    @property
+    def address(self) -> str:
+        """``host:port`` as opened."""
+        if self._server is None or not self._server.sockets:
+            return ""
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def drain(self) -> set[asyncio.Task[object]]:
+        """Accept nothing more, close idle connections, and let the others end with their exchange.
+
+        Returns:
+            The exchanges that are still under way.
+        """
+        self._draining = True
+        if self._server is not None:
+            self._server.close()
+        for connection in self._web.connections:
+            if connection not in self._under_way:
+                connection.force_close()
+        return set(self._under_way.values())
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - aiohttp runs each request in a task
+        self._under_way[request.protocol] = task
+        try:
+            response = await self._handle(request, self._draining)
+            if self._draining:
+                response.force_close()
+            return response
+        finally:
+            del self._under_way[request.protocol]
 
 
 class Proxy:
@@ -27,9 +171,9 @@ class Proxy:
     def __init__(self) -> None:
         self._config = ProxyConfig()
         self._metrics = ProxyMetrics()
-        self._pool = Pool()
+        self._upstream = Upstream()
         self._entrances: dict[str, _Entrance] = {}
-        self._admin: Listener | None = None
+        self._admin: _Listener | None = None
 
     async def apply(self, config: ProxyConfig) -> None:
         """Serve this and nothing else; requests under way end as they began.
@@ -39,14 +183,16 @@ class Proxy:
         """
         routes = config.as_routes()
         self._metrics.know(routes)
-        opened: list[Listener] = []
+        opened: list[_Listener] = []
         try:
             admin = self._admin
             if admin is None or config.admin != self._config.admin:
-                admin = Listener(self._administer, self.client_timeout)
+                admin = _Listener(self._administer, config.client_timeout)
                 await admin.open(config.admin)
                 opened.append(admin)
-            entrances = {route.name: await self._entrance(route, opened) for route in routes}
+            entrances = {
+                route.name: await self._entrance(route, config.client_timeout, opened) for route in routes
+            }
         except OSError:
             for listener in opened:
                 listener.drain()
@@ -57,9 +203,6 @@ class Proxy:
             entrances[route.name].serve(route)
         for listener in before.difference(self._listeners()):
             listener.drain()
-        self._pool.keep_only(
-            {address for route in routes for backend in route.backends for address in backend.addresses}
-        )
 
     async def close(self) -> None:
         """Stop accepting, let requests under way end within the grace, and go."""
@@ -69,7 +212,7 @@ class Proxy:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        self._pool.keep_only(())
+        await self._upstream.close()
 
     @property
     def admin(self) -> str:
@@ -81,64 +224,54 @@ class Proxy:
         """Route → ``host:port``, as opened."""
         return {name: entrance.listener.address for name, entrance in self._entrances.items()}
 
-    def _listeners(self) -> Iterator[Listener]:
+    def _listeners(self) -> Iterator[_Listener]:
         if self._admin is not None:
             yield self._admin
         for entrance in self._entrances.values():
             yield entrance.listener
 
-    async def _entrance(self, route: Route, opened: list[Listener]) -> _Entrance:
+    async def _entrance(self, route: Route, client_timeout: float, opened: list[_Listener]) -> _Entrance:
         """The one that listens there already, or a new one."""
         entrance = self._entrances.get(route.name)
         if entrance is None or entrance.route.listen != route.listen:
-            entrance = _Entrance(self, route)
+            entrance = _Entrance(self, route, client_timeout)
             await entrance.listener.open(route.listen)
             opened.append(entrance.listener)
         return entrance
 
     async def forward(
-        self, client: HttpConnection, request: h11.Request, route: str, balancer: Balancer
-    ) -> None:
+        self, request: web.BaseRequest, route: str, balancer: Balancer, *, draining: bool
+    ) -> web.StreamResponse:
         """Carry one request of a route, and count it."""
-        backend = balancer.choose(request.headers)
+        backend = balancer.choose(lambda header: request.headers.getall(header, ()))
         if backend is None:
-            await respond(client, 503)
-            return
-        exchange = Exchange(client, request, balancer.instances(backend), self._pool, self._config)
+            return refusal(503)
+        addresses = balancer.instances(backend)
+        exchange = Exchange(request, addresses, self._upstream, self._config, draining=draining)
         began = time.perf_counter()
         self._metrics.began(route, backend.name)
         try:
-            await exchange.run()
+            return await exchange.run()
         finally:
             self._metrics.ended(route, backend.name, exchange.code, time.perf_counter() - began)
 
-    async def _administer(self, client: HttpConnection, request: h11.Request) -> None:
-        pages: dict[bytes, Callable[[], str]] = {b"/metrics": self._exposition, b"/healthz": lambda: "ok\n"}
-        page = pages.get(request.target.partition(b"?")[0])
-        status = HTTPStatus.OK if page else HTTPStatus.NOT_FOUND
-        text = (page() if page else "there are /metrics and /healthz\n").encode()
-        fields = [
-            (b"Content-Type", CONTENT_TYPE_LATEST.encode("ascii")),
-            (b"Content-Length", str(len(text)).encode("ascii")),
-        ]
-        body = b"" if request.method == b"HEAD" else text
-        head = h11.Response(status_code=status, headers=fields, reason=status.phrase.encode("ascii"))
-        await client.send(head, h11.Data(data=body), h11.EndOfMessage())
+    async def _administer(self, request: web.BaseRequest, _draining: bool) -> web.StreamResponse:
+        if request.path == "/metrics":
+            return web.Response(body=self._exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        if request.path == "/healthz":
+            return web.Response(text="ok\n")
+        return web.Response(status=404, text="there are /metrics and /healthz\n")
 
     def _exposition(self) -> str:
         return self._metrics.exposition([entrance.route for entrance in self._entrances.values()])
-
-    def client_timeout(self) -> float:
-        """Seconds a client may be silent."""
-        return self._config.client_timeout
 
 
 class _Entrance:
     """A route with its listener; the next request goes by the newest weights."""
 
-    def __init__(self, proxy: Proxy, route: Route) -> None:
+    def __init__(self, proxy: Proxy, route: Route, client_timeout: float) -> None:
         self._proxy = proxy
-        self.listener = Listener(self._handle, proxy.client_timeout)
+        self.listener = _Listener(self._handle, client_timeout)
         self.route = route
         self._balancer = Balancer(route.backends, route.choices)
 
@@ -148,5 +281,5 @@ class _Entrance:
             self._balancer = Balancer(route.backends, route.choices)
         self.route = route
 
-    async def _handle(self, client: HttpConnection, request: h11.Request) -> None:
-        await self._proxy.forward(client, request, self.route.name, self._balancer)
+    async def _handle(self, request: web.BaseRequest, draining: bool) -> web.StreamResponse:
+        return await self._proxy.forward(request, self.route.name, self._balancer, draining=draining)
