@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from filelock import FileLock, Timeout
 
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.runtime_support import DOCKER, PROCESS, Support
@@ -225,19 +226,19 @@ def _alone(state: Path) -> Iterator[None]:
     """Hold the state folder; the kernel lets go of it when the process ends, however it ends."""
     with needing_disk(state):
         state.mkdir(parents=True, exist_ok=True)
-    with (state / "engine.lock").open("a+") as lock:
+    process = state / "engine.pid"
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
+            with needing_disk(state):
+                held.enter_context(FileLock(state / "engine.lock", blocking=False))
+        except Timeout:
+            named = process.read_text("ascii") if process.exists() else ""
             raise Locked(
-                f"another engine (process {lock.read() or 'unknown'}) uses {state}",
+                f"another engine (process {named or 'unknown'}) uses {state}",
                 fix="end it, or give this one another --state",
             ) from None
         with needing_disk(state):
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
+            process.write_text(str(os.getpid()), "ascii")
         yield
 
 

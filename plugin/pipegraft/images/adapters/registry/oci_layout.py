@@ -7,7 +7,6 @@ its digest whole or not at all, and the index is replaced in one step under a lo
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import tempfile
@@ -16,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from filelock import FileLock
 
 from pipegraft.core.adapters.files import stream_of, verified
 from pipegraft.core.errors import AccessDenied, OutsideError, Unreachable, UsageError
@@ -128,7 +129,7 @@ def _outside(folder: Path) -> Iterator[None]:
 
 
 def _enter(layout: Path, descriptor: Descriptor, tag: str | None) -> None:
-    with _locked(layout):
+    with FileLock(layout / ".lock", poll_interval=0.01):
         _sweep(layout)
         entries = _read_index(layout)
         changed = _with_entry(entries, descriptor, tag)
@@ -241,11 +242,3 @@ def _sweep(layout: Path) -> None:
 def _sync(path: Path) -> None:
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
-
-
-@contextmanager
-def _locked(layout: Path) -> Iterator[None]:
-    """Hold the layout alone; the kernel lets go of it when the process ends, however it ends."""
-    with (layout / ".lock").open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
