@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from pipegraft.core.delivery import Component
 from pipegraft.core.errors import UsageError
 from pipegraft.core.project import Project
 from pipegraft.core.release import Release
-from pipegraft.images.usecases.images import release_dotenv
 
 __all__ = [
     "WAYS",
@@ -21,6 +21,7 @@ __all__ = [
     "image_volume",
     "init_container",
     "read_release",
+    "release_dotenv",
     "show_snippets",
     "sidecar",
     "snippet",
@@ -182,3 +183,24 @@ def write_dotenv(project: Project, release: Release, path: Path) -> None:
     """Write a pointer to the release record for GitLab's dotenv reports."""
     content = (project.root / RECORD).read_bytes()
     write_atomically(path, release_dotenv(release, RECORD, content).encode())
+
+
+def release_dotenv(release: Release, path: str, content: bytes) -> str:
+    """A pointer to the release record for GitLab's dotenv reports.
+
+    A dotenv file may have 5 KiB and 20 variables (GitLab, "artifacts:reports:dotenv"), less than the images of a
+    large application take: so it says where the record is and what it is, and later jobs read that.
+
+    Arguments:
+        path: of the record, relative to the repository.
+        content: bytes of the record.
+    """
+    values = {
+        "PIPEGRAFT_RELEASE_FILE": path,
+        "PIPEGRAFT_RELEASE_SHA256": hashlib.sha256(content).hexdigest(),
+        "PIPEGRAFT_RELEASE_NUMBER": str(release.source.number),
+        "PIPEGRAFT_RELEASE_COMMIT": release.source.commit,
+        "PIPEGRAFT_RELEASE_IMAGES": str(len(release.images)),
+        "PIPEGRAFT_RELEASE_BUILT": str(sum(image.built for image in release.images.values())),
+    }
+    return "".join(f"{name}={value}\n" for name, value in values.items())

@@ -15,7 +15,7 @@ from typing import IO, Protocol
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import PipegraftError
 from pipegraft.engine.ports import Confinement
-from pipegraft.images.image_reader import StoredImage, read_image
+from pipegraft.images.documents import StoredImage, read_image
 from pipegraft.images.ports.registry import Registry
 from pipegraft.images.reference import ImageReference, is_layout
 
