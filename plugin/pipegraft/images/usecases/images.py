@@ -188,8 +188,8 @@ def write_dotenv(project: Project, release: Release, path: Path) -> None:
 def release_dotenv(release: Release, path: str, content: bytes) -> str:
     """A pointer to the release record for GitLab's dotenv reports.
 
-    A dotenv file may have 5 KiB and 20 variables (GitLab, "artifacts:reports:dotenv"), less than the images of a
-    large application take: so it says where the record is and what it is, and later jobs read that.
+    A dotenv file may have 5 KiB and 20 variables (GitLab, "artifacts:reports:dotenv"), less than the images
+    of a large application take: so it says where the record is and what it is, and later jobs read that.
 
     Arguments:
         path: of the record, relative to the repository.
