@@ -13,9 +13,8 @@ from rich.console import Console
 from pipegraft.audit.chain import State
 from pipegraft.audit.release_commits import Wanted
 from pipegraft.audit.usecases.audit_sources import Place, open_scene
-from pipegraft.audit.usecases.chains import AuditRequest, audit
-from pipegraft.audit.usecases.figures import delivery_figures
-from pipegraft.audit.views.chain_view import chain_view
+from pipegraft.audit.usecases.chains import AuditRequest, audit, delivery_figures
+from pipegraft.audit.views.chain import chain_view
 from pipegraft.audit.views.dora_page import figures_json, figures_page, figures_table
 from pipegraft.cli.common import directory_option, json_option, print_json, write_page
 from pipegraft.core.adapters.files import RECORD, FileReleaseStore

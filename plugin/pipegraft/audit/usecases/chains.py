@@ -1,4 +1,4 @@
-"""The chain of one release in each environment that knows it."""
+"""What an audit finds: the chain of one release in each environment, and the figures of delivery."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
-from pipegraft.audit.chain import Chain, Link, broken
-from pipegraft.audit.images import ImageFacts, image_link
-from pipegraft.audit.links import (
+from pipegraft.audit.chain import (
+    Chain,
+    Link,
     SourceFacts,
-    gate_link,
+    broken,
     iac_link,
     outcome_link,
     outcome_of,
     source_link,
 )
+from pipegraft.audit.dora import Figures, deployments_of, figures_of
+from pipegraft.audit.evidence import ImageFacts, gate_link, gray_link, image_link
 from pipegraft.audit.release_commits import Story, Wanted
-from pipegraft.audit.steps import gray_link
 from pipegraft.audit.usecases.audit_sources import Scene
 from pipegraft.core.adapters.vcs_info import SourceLog
 from pipegraft.core.errors import Damaged, PipegraftError, UsageError
@@ -29,7 +30,7 @@ from pipegraft.images.attestations import provenance_of
 from pipegraft.images.ports.registry import ReferringRegistry
 from pipegraft.images.reference import ImageReference
 
-__all__ = ["AuditRequest", "Required", "audit"]
+__all__ = ["AuditRequest", "Required", "audit", "delivery_figures"]
 
 Required = Literal["signature", "provenance", "gate"]
 _LETTERS = {"G": Signed.GOOD, "U": Signed.UNTRUSTED, "B": Signed.BAD, "R": Signed.REVOKED, "N": Signed.NONE}
@@ -170,3 +171,33 @@ def _ask(text: str, open_: OpenRegistry | None) -> ImageFacts:
         return ImageFacts(reference.digest, exists=True, damage=error.problem.message)
     except PipegraftError as error:
         return ImageFacts(reference.digest, problem=error.problem.message)
+
+
+def delivery_figures(scene: Scene, environment: str | None, since: float | None, until: float) -> Figures:
+    """The five figures.
+
+    Arguments:
+        environment: its name; the last one that is delivered to if None.
+        since: the window's beginning, seconds since the epoch; the history's if None or earlier than that.
+        until: its end.
+
+    Raises:
+        UsageError: there is no such environment, or nothing happened before the end of the window.
+        Unreachable, AccessDenied: the IaC repository cannot be read.
+    """
+    book = next(scene.books(environment or _last(scene)))
+    book.load()
+    told = deployments_of(book)
+    first = min((one.started for one in told[0]), default=None)
+    if first is None or first >= until:
+        raise UsageError(
+            f"nothing was deployed to {book.environment} before the window ends: {book.path} names no digest",
+            fix="name another environment with --env, or a later --until",
+        )
+    sources = scene.source.times(one.source for one in told[0])
+    return figures_of(book.environment, told, sources, max(since or first, first), until)
+
+
+def _last(scene: Scene) -> str | None:
+    names = list(scene.environments)
+    return "production" if "production" in names and not scene.order else names[-1] if names else None
