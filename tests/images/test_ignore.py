@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipegraft.core.errors import ConfigError
-from pipegraft.images.build_context import IgnoreRules
+from pipegraft.images.build_context import _STARS, IgnoreRules, _Steps, _translate
 
 CASES = [
     ("**", "file", True),
@@ -97,3 +101,20 @@ def test_every_pattern_that_cannot_be_read_is_named_with_its_line() -> None:
 def test_an_exception_can_undo_what_comes_before_the_file() -> None:
     assert ignores(IgnoreRules("", before=(".git",)), ".git/config")
     assert not ignores(IgnoreRules("!.git", before=(".git",)), ".git/config")
+
+
+def test_a_pattern_with_many_stars_takes_no_longer_than_its_path_is_long() -> None:
+    rules = IgnoreRules("*a" * 200 + "b\n" + "**/a*" * 60 + "b")
+    assert not rules.look("a" * 250 + "/" + "a/" * 900 + "a")[0]
+    assert rules.look("a" * 250 + "b")[0]
+
+
+@given(
+    st.lists(st.sampled_from(["*", "**", "**/", "/", "a", "b", "?", "[ab]"]), max_size=9).map("".join),
+    st.text("ab/", max_size=12),
+)
+def test_many_stars_match_what_few_do(pattern: str, path: str) -> None:
+    """The two ways to match agree: the one for many stars, and a regular expression."""
+    pieces, _ = _translate(pattern)
+    steps = _Steps([piece if piece in _STARS else re.compile(piece) for piece in pieces])
+    assert steps(path) == (re.fullmatch("".join(pieces), path) is not None)

@@ -7,9 +7,13 @@ import io
 import stat
 import tarfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipegraft.core.errors import OutsideError
 from pipegraft.images.documents import LAYER, LAYER_GZIP, MANIFEST, canonical_json, image_manifest
@@ -145,6 +149,12 @@ def hostile_cases(outside: str) -> dict[str, list[tuple[tarfile.TarInfo, bytes]]
         "circle": [link("a", "b"), link("b", "a"), entry("a/x", "x")],
         "device": [entry("null", type=tarfile.CHRTYPE)],
         "pipe": [entry("pipe", type=tarfile.FIFOTYPE)],
+        "sparse": [entry("holes", "x", type=tarfile.GNUTYPE_SPARSE)],
+        "long name": [entry("n" * 3_000_000)],
+        "attributes": [entry("a", pax_headers={"SCHILY.xattr.user.x": "y" * 3_000_000})],
+        "link to nothing": [hardlink("a", ".")],
+        "name with NUL": [entry("a", pax_headers={"path": "a\0b"})],
+        "link with NUL": [entry("a", type=tarfile.SYMTYPE, pax_headers={"linkpath": "a\0b"})],
     }
 
 
@@ -166,6 +176,56 @@ def test_a_whiteout_cannot_remove_outside(tmp_path: Path) -> None:
     kept.write_text("kept")
     unpacked(tmp_path, [link("l", "../outside")], [entry("l/.wh.kept"), entry("l/.wh..wh..opq")])
     assert kept.exists()
+
+
+def refused(tmp_path: Path, content: bytes) -> str:
+    registry = FakeRegistry()
+    blob, source = blob_of(gzip.compress(content), LAYER_GZIP)
+    registry.push_blob("web", blob, source)
+    manifest = image_manifest(blob_of(b"{}")[0], [blob])
+    pushed = registry.push_manifest("web", "v1", manifest.content, MANIFEST)
+    with pytest.raises(OutsideError) as error:
+        unpack(registry, "web", pushed.digest, tmp_path / "image")
+    assert names(tmp_path) == []
+    return str(error.value)
+
+
+def header(name: str, size: int) -> bytes:
+    return entry(name, size=size)[0].tobuf(tarfile.GNU_FORMAT)
+
+
+def test_what_would_fill_the_disk_is_refused_before_it_does(tmp_path: Path) -> None:
+    assert "does not fit" in refused(tmp_path, header("zeros", 17 << 30) + bytes(1 << 20))
+    many = header("a", 6 << 30) + bytes(1 << 20)
+    assert "cannot be unpacked" in refused(tmp_path, many)  # it ends before its six gigabytes
+
+
+def test_headers_without_end_are_refused(tmp_path: Path) -> None:
+    pax = tarfile.TarInfo("a")
+    pax.pax_headers = {"comment": "x"}
+    block = pax.tobuf(tarfile.PAX_FORMAT)[:1024]
+    assert refused(tmp_path, block * 1000)
+
+
+@given(st.data())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_archive_ends_in_anything_but_an_error_of_ours(tmp_path: Path, data: st.DataObject) -> None:
+    """Headers with bytes changed at random, their sums made right again."""
+    whole = bytearray(archive([folder("d"), entry("d/a", "1"), link("l", "d"), hardlink("h", "d/a")]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(whole) - 1))
+        whole[at] = data.draw(st.integers(0, 255))
+        start = at - at % 512
+        block = whole[start : start + 512]
+        block[148:156] = b" " * 8
+        whole[start + 148 : start + 156] = b"%06o\0 " % sum(block)
+    registry = FakeRegistry()
+    blob, source = blob_of(bytes(whole), LAYER)
+    registry.push_blob("web", blob, source)
+    manifest = image_manifest(blob_of(b"{}")[0], [blob])
+    pushed = registry.push_manifest("web", "v1", manifest.content, MANIFEST)
+    with TemporaryDirectory(dir=tmp_path) as place, suppress(OutsideError):
+        unpack(registry, "web", pushed.digest, Path(place) / "image")
 
 
 @pytest.mark.parametrize("name", [".wh.", ".wh..", ".wh..."])

@@ -11,7 +11,7 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ from pipegraft.images.ports.builders import DOCKERFILE, ContextEntry
 __all__ = ["BuildContext", "IgnoreRules", "Matches", "check_context", "read_context"]
 
 _IGNORE = ".dockerignore"
+_LARGEST = 4 << 20
+"""Bytes of a Dockerfile or an ignore file."""
 _ALWAYS = (".git", ".pipegraft")
 """History and our own records: with them in it, an image would change with every commit."""
 
@@ -32,6 +34,11 @@ _LARGEST_POINTER = 1024
 """Bytes that a pointer has at most, by the same page."""
 _SHOWN = 3
 
+
+_ANYTHING, _FOLDERS, _IN_FOLDER = ".*", "(?:.*/)?", "[^/]*"
+_STARS = (_ANYTHING, _FOLDERS, _IN_FOLDER)
+_FEW = 2
+"""Stars of a pattern that a regular expression is quick with, whatever the path."""
 
 Matches = tuple[bool, ...]
 """For each pattern, whether it matches a folder or one above it."""
@@ -111,46 +118,82 @@ def _compile(line: str) -> _Pattern:
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:
-    expression, plain = _translate(pattern)
+    pieces, plain = _translate(pattern)
     if plain and pattern.startswith("**"):
         # The engine compares the end of the path here, so that `**name` finds `other-name` as well.
         end = pattern.removeprefix("**")
         return lambda path: path.endswith(end) or path == end.removeprefix("/")
     try:
-        compiled = re.compile(expression, re.DOTALL)
+        compiled = re.compile("".join(pieces), re.DOTALL)
+        if sum(piece in _STARS for piece in pieces) > _FEW:
+            return _Steps([piece if piece in _STARS else re.compile(piece, re.DOTALL) for piece in pieces])
     except re.error as error:
         raise ValueError(str(error)) from None
     return lambda path: compiled.fullmatch(path) is not None
 
 
-def _translate(pattern: str) -> tuple[str, bool]:
-    """The pattern as a regular expression, and whether it is plain but for a leading ``**``."""
-    expression, plain, at = "", True, 0
+class _Steps:
+    """Matches a pattern in one pass: a regular expression with many stars tries all ways to divide a path.
+
+    A set of positions in the path is a number with a bit for each.
+
+    Arguments:
+        pieces: expressions for one character, and stars.
+    """
+
+    def __init__(self, pieces: Sequence[str | re.Pattern[str]]) -> None:
+        self._pieces = pieces
+
+    def __call__(self, path: str) -> bool:
+        def bits(holds: Callable[[str], object]) -> int:
+            return sum(1 << index for index, char in enumerate(path) if holds(char))
+
+        inside = bits(lambda char: char != "/")
+        slashes = bits(lambda char: char == "/")
+        known: dict[re.Pattern[str], int] = {}
+        at = 1
+        for piece in self._pieces:
+            if isinstance(piece, re.Pattern):
+                if piece not in known:
+                    known[piece] = bits(piece.fullmatch)
+                at = (at & known[piece]) << 1
+            elif piece == _IN_FOLDER:
+                at |= ((at & inside) + inside) ^ inside  # the carry runs through to the next slash
+            elif at:
+                behind = -(at & -at)  # what stands before the first position is lost
+                at |= behind & (slashes << 1 if piece == _FOLDERS else (2 << len(path)) - 1)
+        return bool(at >> len(path) & 1)
+
+
+def _translate(pattern: str) -> tuple[list[str], bool]:
+    """The pieces of the pattern as a regular expression; whether it is plain but for a leading ``**``."""
+    pieces: list[str] = []
+    plain, at = True, 0
     while at < len(pattern):
         char = pattern[at]
         if pattern.startswith("**", at):
             start, at = at, at + 2
             at += pattern.startswith("/", at)
-            expression += ".*" if at == len(pattern) else "(?:.*/)?"
+            pieces.append(_ANYTHING if at == len(pattern) else _FOLDERS)
             plain = plain and start == 0
             continue
         at += 1
         if char in "*?":
-            expression += "[^/]*" if char == "*" else "[^/]"
+            pieces.append(_IN_FOLDER if char == "*" else "[^/]")
         elif char == "\\":
             if at == len(pattern):
                 raise ValueError("'\\' stands at the end")
-            expression += re.escape(pattern[at])
+            pieces.append(re.escape(pattern[at]))
             at += 1
         elif char == "[":
             end = _class_end(pattern, at)
-            expression += "[" + pattern[at:end].replace("[", "\\[") + "]"
+            pieces.append("[" + pattern[at:end].replace("[", "\\[") + "]")
             at = end + 1
         else:
-            expression += re.escape(char)
+            pieces.append(re.escape(char))
             continue
         plain = False
-    return expression, plain
+    return pieces, plain
 
 
 def _class_end(pattern: str, start: int) -> int:
@@ -188,7 +231,8 @@ def read_context(folder: Path, dockerfile: str = DOCKERFILE) -> BuildContext:
         dockerfile: path of the Dockerfile in it; it need not be there.
 
     Raises:
-        UsageError: the folder is missing, or holds what an image cannot.
+        UsageError: the folder is missing, or holds what an image cannot, or the Dockerfile or an ignore file
+            is a link out of it.
         ConfigError: an ignore pattern cannot be read.
     """
     if not folder.is_dir():
@@ -203,6 +247,12 @@ def _read(folder: Path, name: str) -> BuildContext:
     dockerfile = folder / name
     specific = folder / f"{name}{_IGNORE}"
     file = specific if dockerfile.is_file() and specific.is_file() else folder / _IGNORE
+    for one in (dockerfile, file):
+        if one.exists() and not one.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"expected {one} in the component's folder, found a link to {one.resolve()}",
+                fix="put the file itself there",
+            )
     rules = IgnoreRules(_text(file) or "", str(file), before=_ALWAYS)
     skipped = {_IGNORE, f"{name}{_IGNORE}"}
     found = {path: item for path, item in _walk(folder, "", rules) if path not in skipped}
@@ -214,9 +264,14 @@ def _read(folder: Path, name: str) -> BuildContext:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_bytes().decode()  # line ends as they are
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST + 1)
     except FileNotFoundError:
         return None
+    if len(content) > _LARGEST:
+        raise UsageError(f"expected at most {_LARGEST} bytes in {path}, found more")
+    try:
+        return content.decode()  # line ends as they are
     except UnicodeDecodeError as error:
         raise UsageError(f"expected UTF-8 text in {path}: {error}") from error
 

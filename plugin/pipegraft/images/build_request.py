@@ -156,7 +156,7 @@ def prepare_build(
         OutsideError: a registry could not say what a base image is.
     """
     component = settings.delivery.components[name]
-    folder = settings.root / component.build_folder
+    folder = _inside(settings.root, component.build_folder, f"component '{name}'")
     name_of_dockerfile = component.dockerfile or DOCKERFILE
     context = read_context(folder, name_of_dockerfile)
     check_context(name, component, folder, context)
@@ -214,7 +214,7 @@ def _further_contexts(settings: BuildSettings, name: str, bases: dict[str, str])
                 fix="fetch it before the build and name its folder",
             )
         if not separator:
-            folder = settings.root / place
+            folder = _inside(settings.root, place, f"component '{name}': the context '{called}'")
             found[called] = ExtraContext(folder, read_context(folder).entries)
             continue
         base = _resolve(settings, image)
@@ -223,6 +223,21 @@ def _further_contexts(settings: BuildSettings, name: str, bases: dict[str, str])
         pinned = f"{address}/{repository}@{base.digest}" if base else image
         found[called] = ExtraContext(image=pinned)
     return found
+
+
+def _inside(root: Path, path: str, what: str) -> Path:
+    """A folder of the source repository.
+
+    Raises:
+        UsageError: symbolic links lead out of it: what is elsewhere on this machine is not ours to pack.
+    """
+    folder = root / path
+    if not folder.resolve().is_relative_to(root.resolve()):
+        raise UsageError(
+            f"{what}: expected a folder of the repository at {folder}, found a link to {folder.resolve()}",
+            fix="put the folder itself into the repository",
+        )
+    return folder
 
 
 def build_extras(component: Component, root: Path) -> BuildExtras:

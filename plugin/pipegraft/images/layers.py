@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import os
 import platform
 import posixpath
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from pipegraft.core.errors import BuildFailed, OutsideError
 from pipegraft.images.documents import LAYER, LAYER_GZIP, read_image
@@ -32,11 +35,7 @@ _TYPES = {"file": b"0", "folder": b"5", "link": b"2"}
 _BLOCK = 512
 """A tar archive is made of blocks of this size."""
 
-_MODES = {
-    LAYER: "r|",
-    LAYER_GZIP: "r|gz",
-    "application/vnd.docker.image.rootfs.diff.tar.gzip": "r|gz",
-}
+_LAYERS = (LAYER, LAYER_GZIP, "application/vnd.docker.image.rootfs.diff.tar.gzip")
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _HOSTILE = "do not use this image: no honest tool makes such a layer"
@@ -45,6 +44,13 @@ _PLATFORM = f"linux/{_ARCHITECTURES.get(platform.machine(), platform.machine())}
 """This machine's, in Go's words, which images use."""
 _MOST_LINKS = 40
 """How many symbolic links one path may lead through, as in the kernel."""
+_MOST_BYTES = 16 << 30
+"""Of an image that is unpacked; a disk that has less than twice as much free is filled by half."""
+_MOST_ENTRIES = 1_000_000
+_MOST_HEAD = 1 << 20
+"""Bytes ahead of one entry: its header with long names and attributes."""
+_READ_AHEAD = 1 << 14
+"""Bytes that tarfile may have read beyond an entry."""
 
 
 def place(entries: Sequence[ContextEntry], target: str) -> tuple[ContextEntry, ...]:
@@ -137,7 +143,8 @@ def unpack(registry: Registry, repository: str, digest: str, folder: Path) -> No
     """Unpack an image; `folder` appears whole or not at all.
 
     Every byte is verified against its digest. No entry can be written, linked or removed outside of
-    `folder`. Owners and set-id bits are dropped. A folder that exists is taken as unpacked before.
+    `folder`. Owners and set-id bits are dropped. What would fill the disk or the memory is refused before
+    it does. A folder that exists is taken as unpacked before.
 
     Arguments:
         digest: of the image's manifest, or of an index that has one for this machine.
@@ -150,8 +157,9 @@ def unpack(registry: Registry, repository: str, digest: str, folder: Path) -> No
         return
     arriving = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
+        budget = _Budget(min(_MOST_BYTES, shutil.disk_usage(arriving).free // 2))
         for layer in read_image(registry, repository, digest, _PLATFORM).layers:
-            _apply(registry, repository, layer, arriving)
+            _apply(registry, repository, layer, arriving, budget)
         arriving.chmod(0o755)
         try:
             arriving.rename(folder)
@@ -162,19 +170,75 @@ def unpack(registry: Registry, repository: str, digest: str, folder: Path) -> No
         shutil.rmtree(arriving, ignore_errors=True)
 
 
-def _apply(registry: Registry, repository: str, layer: Descriptor, root: Path) -> None:
-    mode = _MODES.get(layer.media_type)
-    if mode is None:
+class _Budget:
+    """What an image may still take.
+
+    Arguments:
+        left: bytes of all its files.
+    """
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+        self._entries = _MOST_ENTRIES
+
+    def take(self, member: tarfile.TarInfo) -> None:
+        """Count an entry.
+
+        Raises:
+            OutsideError: there is no room for it.
+        """
+        self._left -= member.size
+        self._entries -= 1
+        if member.size < 0:
+            raise OutsideError(f"'{member.name}' has less than no bytes", fix=_HOSTILE)
+        if self._left < 0 or self._entries < 0:
+            raise OutsideError(
+                f"'{member.name}' does not fit: the image holds more than {_MOST_BYTES >> 30} GiB, "
+                f"{_MOST_ENTRIES} entries or half of the disk's free space",
+                fix="make room, or a smaller image",
+            )
+
+
+class _Metered(io.RawIOBase):
+    """The bytes of an archive, as many as its next entry may have.
+
+    Arguments:
+        stream: where they come from.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.left = _MOST_HEAD
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._stream.read(size)
+        self.left -= len(block)
+        if self.left < 0:
+            told = f"an entry has more than {_MOST_HEAD} bytes of names and attributes"
+            raise OutsideError(told, fix=_HOSTILE)
+        return block
+
+
+def _apply(registry: Registry, repository: str, layer: Descriptor, root: Path, budget: _Budget) -> None:
+    if layer.media_type not in _LAYERS:
         raise OutsideError(
-            f"layer {layer.digest} is of type {layer.media_type}; known are {', '.join(_MODES)}"
+            f"layer {layer.digest} is of type {layer.media_type}; known are {', '.join(_LAYERS)}"
         )
     written: set[Path] = set()
     with registry.open(repository, layer.digest) as stream:
+        plain = stream if layer.media_type == LAYER else gzip.GzipFile(fileobj=stream)
+        metered = _Metered(cast("BinaryIO", plain))
         try:
-            with tarfile.open(fileobj=stream, mode=mode) as archive:  # type: ignore[call-overload] # from _MODES
+            with tarfile.open(fileobj=metered, mode="r|") as archive:
                 for member in archive:
+                    metered.left = member.size + _READ_AHEAD
+                    budget.take(member)
                     _write(archive, member, root, written)
-        except (tarfile.TarError, EOFError, OSError) as error:
+                    metered.left = _MOST_HEAD + _READ_AHEAD
+        except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, RecursionError) as error:
             raise OutsideError(f"layer {layer.digest} cannot be unpacked: {error}") from error
         while stream.read(1 << 20):  # to its end, where the digest is compared
             pass
@@ -226,10 +290,9 @@ def _create(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path, targe
         target.chmod(member.mode & 0o777 | 0o700)
     elif member.issym():
         target.symlink_to(member.linkname)
-    elif member.islnk():
-        parts = _parts(member.linkname)
+    elif member.islnk() and (parts := _parts(member.linkname)):
         os.link(_resolve(root, parts[:-1]) / parts[-1], target, follow_symlinks=False)
-    elif member.isreg():
+    elif member.isreg() and not member.issparse():
         content = archive.extractfile(member)
         assert content is not None  # noqa: S101 - tarfile answers one for every regular file
         with content, target.open("xb") as out:
@@ -237,7 +300,7 @@ def _create(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path, targe
         target.chmod(member.mode & 0o777 | 0o600)
     else:
         raise OutsideError(
-            f"'{member.name}' is a device or a pipe, which is not unpacked",
+            f"'{member.name}' is no file, folder or link, which is not unpacked",
             fix="build the image without it",
         )
 

@@ -36,6 +36,8 @@ _PARALLEL = 4
 """Layers at the same time."""
 
 _CHUNK = 1 << 18
+_LARGEST = 4 << 20
+"""Bytes of a document that describes an image."""
 _GZIP = b"\x1f\x8b"
 
 
@@ -165,27 +167,36 @@ class _Saved:
             with tarfile.open(fileobj=archive, mode="r:") as tar:
                 self._members = {member.name: member for member in tar}
             described = load_json(self.read("manifest.json"))[0]
-            self.config: str = described["Config"]
-            self.layers: list[str] = described["Layers"]
+            self.config = str(described["Config"])
+            self.layers = [str(layer) for layer in described["Layers"]]
         except (tarfile.TarError, ValueError, KeyError, IndexError, TypeError) as error:
             raise OutsideError(f"expected an image in what the engine saved: {error}") from error
 
     def read(self, name: str) -> bytes:
+        if self._member(name).size > _LARGEST:
+            raise OutsideError(f"expected at most {_LARGEST} bytes in what the engine saved as '{name}'")
         with self.open(name) as stream:
             return stream.read()
 
+    def _member(self, name: str) -> tarfile.TarInfo:
+        member = self._members.get(name)
+        if member is not None and member.issym():  # a layer that is there twice
+            target = posixpath.join(posixpath.dirname(name), member.linkname)
+            member = self._members.get(posixpath.normpath(target))
+        if member is None:
+            raise OutsideError(f"expected '{name}' in what the engine saved, it is not there")
+        return member
+
     def open(self, name: str) -> AbstractContextManager[BinaryIO]:
-        member = self._members[name]
-        if member.issym():  # a layer that is there twice
-            member = self._members[
-                posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname))
-            ]
+        member = self._member(name)
         return stream_of(self._blocks(member.offset_data, member.size))
 
     def _blocks(self, offset: int, size: int) -> Iterator[bytes]:
         end = offset + size
         while offset < end:
             block = os.pread(self._archive.fileno(), min(_CHUNK, end - offset), offset)
+            if not block:
+                raise OutsideError("what the engine saved ends in the midst of a file")
             offset += len(block)
             yield block
 
