@@ -7,6 +7,8 @@ need little stay quick. `COMMANDS` is the one list of them.
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 import traceback
 from typing import Any
@@ -16,6 +18,8 @@ from stamina.instrumentation import set_on_retry_hooks
 
 from pipegraft import __version__
 from pipegraft.core.errors import PipegraftError
+from pipegraft.core.foreign_text import learn_secrets
+from pipegraft.core.views.terminal import echo
 
 __all__ = ["COMMANDS", "main", "run"]
 
@@ -99,23 +103,26 @@ def run(args: list[str] | None = None) -> int:
     Arguments:
         args: the words after the program name; the process's own if None.
     """
+    learn_secrets(os.environ)
     try:
         result: Any = main.main(args=args, prog_name="pipegraft", standalone_mode=False)
     except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
+        echo("interrupted", err=True)
         return 130
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        echo(shown.getvalue().removesuffix("\n"), err=True)
         return 2
     except PipegraftError as error:
         for problem in error.problems:
-            click.echo(f"error: {problem}", err=True)
+            echo(f"error: {problem}", err=True)
         return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away: nothing is left to say, and nobody to say it to
         return 0
     except Exception:  # noqa: BLE001 - the last line of defence: a defect gets its own exit code
-        click.echo(traceback.format_exc(), err=True)
-        click.echo("error: this is a defect in pipegraft; please report it with the lines above", err=True)
+        echo(traceback.format_exc(), err=True)
+        echo("error: this is a defect in pipegraft; please report it with the lines above", err=True)
         return 70
     return result if isinstance(result, int) else 0

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from pipegraft.cli import run
 from pipegraft.cli.common import json_option, load_plugins, print_json, write_page
@@ -16,6 +15,7 @@ from pipegraft.cli.fleet import propose, shown
 from pipegraft.cli.fleet_options import forge_of
 from pipegraft.core.errors import UsageError
 from pipegraft.core.views.diff import unified_diff
+from pipegraft.core.views.terminal import echo, open_console
 from pipegraft.fleet.adapters.gitlab_group import TOKEN
 from pipegraft.fleet.usecases.assess import Clones, assess_group, taking_next_step
 from pipegraft.fleet.usecases.propose import Campaign, select
@@ -121,12 +121,12 @@ def _report(found: list[Assessment], html: Path | None, *, everything: bool, as_
         return 0
     _show(found, everything=everything)
     if html:
-        click.echo(f"written to {html}")
+        echo(f"written to {html}")
     return 0
 
 
 def _show(found: list[Assessment], *, everything: bool) -> None:
-    console = Console(highlight=False)
+    console = open_console()
     if len(found) > 1:
         console.print(fleet_view(found))
     for one in found if len(found) == 1 or everything else ():
@@ -138,17 +138,17 @@ def _show(found: list[Assessment], *, everything: bool) -> None:
 def _fix(folder: Path, name: str | None, *, dry_run: bool) -> int:
     made = next_step(folder, load_plugins(), time.time(), name)
     if made is None:
-        click.echo("nothing that can be done from here is left; `pipegraft assess` names what people must do")
+        echo("nothing that can be done from here is left; `pipegraft assess` names what people must do")
         return 0
     signal = made.assessed.signal
-    click.echo(f"{signal.name}: {signal.claim} (stage {signal.stage}, {signal.dimension})")
+    echo(f"{signal.name}: {signal.claim} (stage {signal.stage}, {signal.dimension})")
     if made.command:
         words = [*made.command, *(["--dry-run"] if dry_run else [])]
-        click.echo(f"$ pipegraft {' '.join(words)}")
+        echo(f"$ pipegraft {' '.join(words)}")
         return run(words)
     for path, text in made.files.items():
-        Console(highlight=False, soft_wrap=True).print(unified_diff(path, made.before[path], text))
+        open_console(soft_wrap=True).print(unified_diff(path, made.before[path], text))
     if not dry_run:
         made.write()
-        click.echo(f"written: {', '.join(made.files)}")
+        echo(f"written: {', '.join(made.files)}")
     return 0

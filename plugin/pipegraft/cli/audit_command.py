@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from pipegraft.audit.chain import State
 from pipegraft.audit.release_commits import Wanted
@@ -19,6 +18,7 @@ from pipegraft.audit.views.dora_page import figures_json, figures_page, figures_
 from pipegraft.cli.common import directory_option, json_option, print_json, write_page
 from pipegraft.core.adapters.files import RECORD, FileReleaseStore
 from pipegraft.core.errors import UsageError
+from pipegraft.core.views.terminal import echo, open_console
 
 if TYPE_CHECKING:
     from pipegraft.audit.chain import Chain
@@ -115,7 +115,7 @@ def _show(chains: list[Chain], *, as_json: bool) -> None:
     if as_json:
         print_json([chain.to_json() for chain in chains])
         return
-    console = Console(highlight=False)
+    console = open_console()
     for number, chain in enumerate(chains):
         if number:
             console.print()
@@ -145,10 +145,10 @@ def _measure(
     if as_json:
         print_json(figures_json(found))
         return
-    console = Console(highlight=False)
+    console = open_console()
     console.print(figures_table(scene.app, found))
     if html:
-        click.echo(f"written to {html}")
+        echo(f"written to {html}")
 
 
 def _beginning(since: str | None, end: datetime) -> float | None:

@@ -17,6 +17,7 @@ from pipegraft.board.views.board import application_page, board_page, page_name
 from pipegraft.cli.board_options import board_options, reading_progress
 from pipegraft.cli.common import print_json, write_page
 from pipegraft.core.errors import UsageError
+from pipegraft.core.views.terminal import echo
 
 __all__ = ["command"]
 
@@ -84,7 +85,7 @@ def command(
     for application in found.applications:
         write_page(output / page_name(application), application_page(application, found.made))
     write_page(output / "index.html", board_page(found))
-    click.echo(f"{len(found.applications)} applications: {output / 'index.html'}")
+    echo(f"{len(found.applications)} applications: {output / 'index.html'}")
     if browse:
         webbrowser.open((output / "index.html").absolute().as_uri())
 
@@ -102,6 +103,6 @@ def _token(*, live: bool, control: bool) -> str:
 
 
 def _ready(address: str, *, browse: bool) -> None:
-    click.echo(f"the board is at {address}")
+    echo(f"the board is at {address}")
     if browse:
         webbrowser.open(address)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipegraft.app.boards import BoardPlaces
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document, read_text
+from pipegraft.core.views.terminal import open_console
 
 __all__ = ["board_options", "reading_progress"]
 
@@ -51,7 +51,7 @@ def board_options(function: F) -> F:
 @contextmanager
 def reading_progress() -> Iterator[Callable[[int, int], None]]:
     """Shows how many repositories are read and the time left, on a terminal."""
-    console = Console(stderr=True)
+    console = open_console(stderr=True, highlight=True)
     columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("reading", total=None)

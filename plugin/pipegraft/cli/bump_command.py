@@ -11,6 +11,7 @@ from pipegraft.app.bump import BumpOrder, bump_all, worst
 from pipegraft.cli.common import json_option, load_plugins, print_json
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.views.progress import open_progress
+from pipegraft.core.views.terminal import echo
 
 __all__ = ["command"]
 
@@ -56,5 +57,5 @@ def command(
         )
     for one in results:
         for problem in one.error.problems if one.error else ():
-            click.echo(f"error: {one.app} in {one.environment}: {problem}", err=True)
+            echo(f"error: {one.app} in {one.environment}: {problem}", err=True)
     return worst(results)

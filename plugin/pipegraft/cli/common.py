@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,9 @@ import click
 from pipegraft.app.plugins import installed_plugins
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import UsageError
+from pipegraft.core.foreign_text import printable, redacted_data
 from pipegraft.core.plugins import Plugins
+from pipegraft.core.views.terminal import echo, write_data
 
 __all__ = ["directory_option", "json_option", "load_plugins", "print_json", "working_plugins", "write_page"]
 
@@ -48,7 +49,7 @@ def working_plugins() -> Iterator[Plugins]:
             if one.error and key not in told:
                 told.add(key)
                 said = f"plugin {one.name} ({one.origin}) does not work and is left out: {one.error}"
-                click.echo(f"warning: {said}\n    fix: {one.fix}", err=True)
+                echo(f"warning: {said}\n    fix: {one.fix}", err=True)
 
     warn()
     try:
@@ -59,8 +60,7 @@ def working_plugins() -> Iterator[Plugins]:
 
 def print_json(data: Any) -> None:
     """Data for machines, on standard output."""
-    json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    write_data(printable(json.dumps(redacted_data(data), indent=2, ensure_ascii=False)) + "\n")
 
 
 def write_page(file: Path, text: str) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
-from rich.console import Console
 
 from pipegraft.audit.views.chain import commit_table, request_table
 from pipegraft.cli.common import json_option, print_json
+from pipegraft.core.views.terminal import open_console
 from pipegraft.demo import run_demo
 
 __all__ = ["command"]
@@ -33,7 +33,7 @@ def command(keep: Path | None, as_json: bool) -> None:
     Grafts delivery onto the example's pipeline, delivers v1, promotes v2 by a gray release, and takes
     back v3, which fails a share of its requests. Ends with exit code 0 only if v2 is what serves.
     """
-    console = Console(stderr=True)
+    console = open_console(stderr=True, highlight=True)
 
     def narrate(headline: str, line: str) -> None:
         console.print()
@@ -46,7 +46,7 @@ def command(keep: Path | None, as_json: bool) -> None:
         print_json(result.to_json())
         return
     narrate("What happened", "a release is a chain of commits; a rollback is one of them")
-    out = Console()
+    out = open_console(highlight=True)
     out.print(commit_table(result.commits))
     out.print(request_table(result.requests))
     out.print(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from pipegraft.app.doctor import examine
 from pipegraft.app.views.doctor import doctor_view, summary
@@ -17,6 +16,7 @@ from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.doctor import Health
 from pipegraft.core.hooks import LiveConnections
+from pipegraft.core.views.terminal import open_console
 
 if TYPE_CHECKING:
     from pipegraft.app.doctor import CheckUp
@@ -44,7 +44,7 @@ def command(directory: Path, only: tuple[str, ...], as_json: bool) -> int:
 
 
 def _show(found: list[CheckUp]) -> None:
-    console = Console(highlight=False)
+    console = open_console()
     blocks = {
         name: [one for check in checks for one in check.diagnoses]
         for name, checks in itertools.groupby(found, key=lambda check: check.examination.name)

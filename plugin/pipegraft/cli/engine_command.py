@@ -11,6 +11,7 @@ import click
 
 from pipegraft.cli.common import load_plugins
 from pipegraft.core.delivery_file import parse_document
+from pipegraft.core.views.terminal import echo
 from pipegraft.engine.usecases import EngineSetup, run_engine
 from pipegraft.gate.model import EngineApplication, EngineFile
 
@@ -123,7 +124,7 @@ def command(
         keep_workloads,
         until_stdin_closes,
     )
-    run_engine(setup, load_plugins(), lambda line: click.echo(line, err=True))
+    run_engine(setup, load_plugins(), lambda line: echo(line, err=True))
 
 
 def _read(file: Path) -> tuple[EngineApplication, ...]:

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from pipegraft.cli.common import print_json
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.progress import Event
 from pipegraft.core.views.progress import open_progress
+from pipegraft.core.views.terminal import open_console
 from pipegraft.fleet.report import ProjectEdit, print_diffs, print_table, request_links
 from pipegraft.fleet.usecases.propose import propose_to_all, select
 from pipegraft.fleet.usecases.waves import Watch, plan_waves, roll_out
@@ -63,7 +62,7 @@ def propose(
     if as_json:
         print_json([_data(one) for one in outcomes])
         return exit_code(outcomes)
-    console = Console()
+    console = open_console(highlight=True)
     if dry_run:
         _diffs(console, outcomes)
     _table(console, outcomes)
@@ -95,7 +94,7 @@ def _show_waves(place: OnGroup, campaign: Campaign, watch: Watch) -> int:
     if place.as_json:
         print_json([{"wave": number, **_data(one)} for number, one in numbered])
         return exit_code(outcomes)
-    console = Console()
+    console = open_console(highlight=True)
     _diffs(console, outcomes)
     rows = [(one.project.path, one.state, str(number), _note(console, one)) for number, one in numbered]
     print_table(console, ("project", "state", "wave", "note"), rows, set())
@@ -119,7 +118,7 @@ def _roll_out(place: OnGroup, campaign: Campaign, watch: Watch) -> int:
             }
         )
     else:
-        console = Console()
+        console = open_console(highlight=True)
         _table(console, found.outcomes)
         for one in found.reverts:
             console.print(f"undone by {one.url}", highlight=False)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import click
-from rich.console import Console
 
 from pipegraft.ci.usecases.inject import InjectOptions, choose_source
 from pipegraft.cli.common import load_plugins, print_json
 from pipegraft.cli.fleet import exit_code, propose, show_roll_out, shown
 from pipegraft.cli.fleet_options import InWaves, OnGroup, Proposing, in_waves, on_group, proposing
+from pipegraft.core.views.terminal import open_console
 from pipegraft.fleet.report import print_table, request_links
 from pipegraft.fleet.usecases.edits import bumping, ejecting, injecting, upgrading
 from pipegraft.fleet.usecases.propose import Campaign, select
@@ -126,7 +126,7 @@ def status(*, place: OnGroup) -> int:
             ]
         )
         return exit_code(found)
-    console = Console()
+    console = open_console(highlight=True)
     rows = [
         (
             one.project.path,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from pipegraft.cli.common import json_option
+from pipegraft.core.views.terminal import echo
 from pipegraft.fleet.adapters.gitlab_group import open_group
 
 if TYPE_CHECKING:
@@ -147,6 +148,4 @@ def forge_of(group: str, server: str | None) -> Forge:
 
 
 def _tell_limit(seconds: float) -> None:
-    click.echo(
-        f"GitLab's rate limit is nearly used up: the next request goes out in {seconds:.0f} s", err=True
-    )
+    echo(f"GitLab's rate limit is nearly used up: the next request goes out in {seconds:.0f} s", err=True)

@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from rich.console import Console
-
 from pipegraft.ci.report import GraftReport, print_events, print_graft
 from pipegraft.ci.usecases.ci_files import Graft
 from pipegraft.core.delivery_file import DELIVERY_FILE
 from pipegraft.core.stage import Requirement
+from pipegraft.core.views.terminal import open_console
 
 __all__ = ["graft_data", "show_graft"]
 
@@ -52,7 +51,7 @@ def graft_data(graft: Graft, *, written: bool) -> dict[str, Any]:
 def show_graft(graft: Graft, *, written: bool, ejected: bool = False) -> None:
     """The graft for people, on standard output."""
     name = graft.ci.root / graft.ci.name
-    console = Console()
+    console = open_console(highlight=True)
     if not graft.injection.files:
         state = "carries no delivery" if ejected else "is up to date"
         console.print(f"{name} {state}: nothing to do", highlight=False, soft_wrap=True)

@@ -18,6 +18,7 @@ from pipegraft.cli.common import directory_option, json_option, load_plugins, pr
 from pipegraft.core.adapters.files import RECORD, FileReleaseStore
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.views.progress import open_progress
+from pipegraft.core.views.terminal import echo
 from pipegraft.gray.views.report import brief, render_html
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def report(file: Path, environment: str | None, release: int | None, directory: 
     found = gray_report(project, environment, record, number=release)
     text = json.dumps(found.to_json(), indent=2) + "\n" if file.suffix == ".json" else render_html(found)
     write_page(file, text)
-    click.echo(f"{found.environment}: release {found.release}: {file}")
+    echo(f"{found.environment}: release {found.release}: {file}")
 
 
 @command.command("prepare")
@@ -109,7 +110,7 @@ def prepare(
             }
         )
     elif done.outcome == "written":
-        click.echo(f"next: pipegraft run gray-release --env {done.environment}")
+        echo(f"next: pipegraft run gray-release --env {done.environment}")
 
 
 def _teller(word: Command, summary: str) -> Callable[..., None]:
@@ -154,7 +155,7 @@ def _show(found: GrayStatus, *, as_json: bool) -> None:
         print_json(found.to_json())
         return
     if found.controller:
-        click.echo(f"{found.environment}: {found.controller}")
+        echo(f"{found.environment}: {found.controller}")
         return
     data: dict[str, Any] = found.to_json()
     release, standing = f"release {found.number}", found.standing
@@ -165,12 +166,12 @@ def _show(found: GrayStatus, *, as_json: bool) -> None:
         "superseded": f"release {standing.newer} took over",
         "absent": f"{release} was taken back",
     }[data["state"]]
-    click.echo(f"{found.environment}: {where}")
+    echo(f"{found.environment}: {where}")
     for commit in found.commits:
         _show_commit(commit, found.path)
     if standing.phase in ("paused", "held"):
         words = "`pipegraft gray approve`, `skip` or `abort`"
-        click.echo(f"it waits for a person: {words}, with --env {found.environment}")
+        echo(f"it waits for a person: {words}, with --env {found.environment}")
 
 
 def _show_commit(commit: Commit, path: str) -> None:
@@ -179,6 +180,6 @@ def _show_commit(commit: Commit, path: str) -> None:
     body = commit.message.split("\n\n")
     lines = [brief(line.removeprefix(f"{path}: ")) for line in body[1].splitlines()] if len(body) > 2 else []
     head = f"  {commit.id[:12]}  {datetime.fromtimestamp(commit.time, UTC):%Y-%m-%d %H:%M}  {step:<14} "
-    click.echo(f"{head}{lines[0] if lines else ''}".rstrip())
+    echo(f"{head}{lines[0] if lines else ''}".rstrip())
     for line in lines[1:] if step in ("prepare", "bump") else ():
-        click.echo(" " * len(head) + line)
+        echo(" " * len(head) + line)

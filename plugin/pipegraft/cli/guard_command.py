@@ -11,6 +11,7 @@ import click
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.usecases.resources import load_providers
 from pipegraft.cli.common import json_option, load_plugins, print_json
+from pipegraft.core.views.terminal import echo
 from pipegraft.iac.adapters.git.pre_receive import open_received, open_staged
 from pipegraft.iac.usecases.guard import (
     check_push,
@@ -52,17 +53,9 @@ def command(
         problems = check_work_tree(Path(), files, platform)
     if as_json:
         print_json(
-            [
-                {"message": one.message, "place": _printable(str(one.place or "")), "fix": one.fix}
-                for one in problems
-            ]
+            [{"message": one.message, "place": str(one.place or ""), "fix": one.fix} for one in problems]
         )
     else:
         for problem in problems:
-            click.echo(f"refused: {_printable(str(problem))}", err=True)
+            echo(f"refused: {problem}", err=True)
     return 1 if problems else 0
-
-
-def _printable(text: str) -> str:
-    """Names of files that are not UTF-8, escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -8,6 +8,7 @@ import click
 
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
 from pipegraft.core.delivery_file import open_project
+from pipegraft.core.views.terminal import echo, write_data
 from pipegraft.images.usecases.images import WAYS, read_release, show_snippets, write_dotenv
 
 __all__ = ["command"]
@@ -53,9 +54,9 @@ def command(
         images = release.model_dump(mode="json")["images"]
         print_json({name: image for name, image in images.items() if not components or name in components})
     elif snippets:
-        click.echo(show_snippets(project, release, components, way), nl=False)
+        write_data(show_snippets(project, release, components, way))
     elif dotenv is None:
         for name, image in release.images.items():
             if components and name not in components:
                 continue
-            click.echo(f"{name}  {image.reference}  {'built' if image.built else 'unchanged'}")
+            echo(f"{name}  {image.reference}  {'built' if image.built else 'unchanged'}")

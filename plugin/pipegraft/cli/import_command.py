@@ -10,6 +10,7 @@ import click
 from pipegraft.appspec.usecases.importing import kubernetes_files, score_files
 from pipegraft.appspec.usecases.resources import resource_types
 from pipegraft.cli.common import json_option, load_plugins, print_json
+from pipegraft.core.views.terminal import echo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,8 +78,8 @@ def _show(done: ImportResult, *, as_json: bool) -> None:
         )
         return
     for line in done.left:
-        click.echo(f"not carried over: {line}", err=True)
+        echo(f"not carried over: {line}", err=True)
     for line in done.unprovided:
-        click.echo(f"kept, but `pipegraft resources` lists no provider: {line}", err=True)
+        echo(f"kept, but `pipegraft resources` lists no provider: {line}", err=True)
     for path in done.files:
-        click.echo(f"wrote {path}")
+        echo(f"wrote {path}")

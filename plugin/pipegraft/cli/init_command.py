@@ -14,6 +14,7 @@ import click
 from pipegraft.app.init import initialise
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
 from pipegraft.core.errors import UsageError
+from pipegraft.core.views.terminal import echo
 
 if TYPE_CHECKING:
     from pipegraft.app.init import Asked, Initialised, Question
@@ -105,18 +106,18 @@ def _data(done: Initialised) -> dict[str, object]:
 def _show(done: Initialised, directory: Path) -> None:
     for one in done.survey.components:
         ports = f", port {', '.join(map(str, one.ports.values()))}" if one.ports else ""
-        click.echo(f"component {one.name}: {one.why}{ports}")
+        echo(f"component {one.name}: {one.why}{ports}")
     for each in done.survey.resources:
-        click.echo(f"resource {each.name} ({each.type}): {each.why}")
+        echo(f"resource {each.name} ({each.type}): {each.why}")
     for sentence in done.left:
-        click.echo(f"not carried over: {sentence}", err=True)
+        echo(f"not carried over: {sentence}", err=True)
     for path in done.files:
-        click.echo(f"wrote {os.path.relpath(path)}")
-    click.echo("Read both, then:")
+        echo(f"wrote {os.path.relpath(path)}")
+    echo("Read both, then:")
     inside = "" if directory == Path() else f" -C {shlex.quote(str(directory))}"
-    click.echo(f"  pipegraft plan{inside}")
-    click.echo(f"  pipegraft render {shlex.quote(os.path.relpath(done.iac))}")
+    echo(f"  pipegraft plan{inside}")
+    echo(f"  pipegraft render {shlex.quote(os.path.relpath(done.iac))}")
     for name in done.survey.pipelines or ("PIPELINE",):
-        click.echo(f"  pipegraft inject --dry-run {shlex.quote(os.path.relpath(directory / name))}")
+        echo(f"  pipegraft inject --dry-run {shlex.quote(os.path.relpath(directory / name))}")
     if not done.survey.pipelines:
-        click.echo("There is no .gitlab-ci.yml or Jenkinsfile yet; PIPELINE is the one you write.")
+        echo("There is no .gitlab-ci.yml or Jenkinsfile yet; PIPELINE is the one you write.")

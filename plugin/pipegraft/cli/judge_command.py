@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from pipegraft.app.judge import environment_policy, judge_history, judge_releases
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
 from pipegraft.core.delivery import Gray
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import UsageError
+from pipegraft.core.views.terminal import open_console
 from pipegraft.gray.history import as_data
 from pipegraft.gray.views.judgements import comparison, judgement_lines, simulated
 
@@ -111,11 +111,11 @@ def _simulate(gray: Gray | None, releases: int, requests: float | None, *, as_js
     if as_json:
         print_json([asdict(line) for line in lines])
     else:
-        Console(highlight=False).print(simulated(lines))
+        open_console().print(simulated(lines))
 
 
 def _show(replays: tuple[Replay, ...], *, compare: bool) -> None:
-    console = Console(highlight=False)
+    console = open_console()
     if compare:
         rows = [
             (Path(replay.name).name, replay.judge, replay.refusal or replay.steps[-1].judgement)

@@ -9,6 +9,7 @@ import click
 from pipegraft.app.plan import gray_notes, plan_project
 from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
 from pipegraft.core.delivery_file import open_project
+from pipegraft.core.views.terminal import echo
 
 __all__ = ["command"]
 
@@ -44,6 +45,6 @@ def command(directory: Path, environment: str | None, as_json: bool) -> None:
         return
     width = max((len(one.id) for one in chosen), default=0)
     for one in chosen:
-        click.echo(f"{one.id:<{width}}  after {', '.join(one.needs)}" if one.needs else one.id)
+        echo(f"{one.id:<{width}}  after {', '.join(one.needs)}" if one.needs else one.id)
         for note in notes.get(one.id, ()):
-            click.echo(f"    {note}")
+            echo(f"    {note}")

@@ -9,6 +9,7 @@ import click
 from pipegraft.app.new_plugin import new_plugin
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.cli.common import json_option, load_plugins, print_json
+from pipegraft.core.views.terminal import echo
 
 __all__ = ["command"]
 
@@ -43,9 +44,9 @@ def new(*, name: str, folder: Path | None, as_json: bool) -> None:
         return
     written = [file for file in files if not file.startswith(_GENERATED)]
     for file in written:
-        click.echo(f"written: {target / file}")
-    click.echo(f"generated: {len(files) - len(written)} files in {' and '.join(_GENERATED)}")
-    click.echo(
+        echo(f"written: {target / file}")
+    echo(f"generated: {len(files) - len(written)} files in {' and '.join(_GENERATED)}")
+    echo(
         f"\nNext, in {target}: `pip install -e . pytest`, `pytest`, `pipegraft plugins`;\n"
         "then change the stage in src/ and run `pipegraft templates`."
     )

@@ -8,6 +8,7 @@ import click
 
 from pipegraft.app.inventory import list_plugins
 from pipegraft.cli.common import json_option, load_plugins, print_json
+from pipegraft.core.views.terminal import echo
 
 __all__ = ["command"]
 
@@ -24,10 +25,10 @@ def command(as_json: bool) -> int:
         print_json([asdict(plugin) for plugin in plugins])
     else:
         for plugin in plugins:
-            click.echo(f"{plugin.name}  ({plugin.origin})")
+            echo(f"{plugin.name}  ({plugin.origin})")
             for provided in plugin.provides:
-                click.echo(f"    {provided}")
+                echo(f"    {provided}")
             if plugin.error:
-                click.echo(f"    does not work: {plugin.error}")
-                click.echo(f"    fix: {plugin.fix}")
+                echo(f"    does not work: {plugin.error}")
+                echo(f"    fix: {plugin.fix}")
     return 2 if any(plugin.error for plugin in plugins) else 0

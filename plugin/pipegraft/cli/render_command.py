@@ -9,6 +9,7 @@ import click
 
 from pipegraft.appspec.usecases.render import render, render_files
 from pipegraft.cli.rendering import rendering, target_option
+from pipegraft.core.views.terminal import echo, write_data
 
 if TYPE_CHECKING:
     from pipegraft.appspec.ports.resources import Target
@@ -35,11 +36,11 @@ def command(
     The output is the same, byte for byte, for the same spec.
     """
     if not (write or check):
-        click.echo(render(folder, environments, rendering(target, revision)), nl=False)
+        write_data(render(folder, environments, rendering(target, revision)))
         return 0
     if revision or target == "compose":
         raise click.UsageError("--write and --check take no --revision, and no Compose file")
     differing = render_files(folder, environments, rendering(target), write=write)
     for path in differing:
-        click.echo(f"{'wrote' if write else 'differs:'} {path}")
+        echo(f"{'wrote' if write else 'differs:'} {path}")
     return 1 if differing and not write else 0

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from pipegraft.appspec.usecases.render import installed_rendering
 from pipegraft.appspec.views import rendered_changes, summary_of
 from pipegraft.cli.common import load_plugins
+from pipegraft.core.views.terminal import open_console
 
 if TYPE_CHECKING:
     from pipegraft.appspec.ports.resources import Target
@@ -62,7 +62,7 @@ def changes_data(diffs: Sequence[EnvironmentDiff]) -> list[dict[str, Any]]:
 
 def show_changes(diffs: Sequence[EnvironmentDiff]) -> None:
     """What differs, for people, on standard output."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console(soft_wrap=True)
     for one in diffs:
         console.print(Text.assemble((one.environment, "bold"), f": {summary_of(one.changes)}"))
         for line in rendered_changes(one.changes):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from rich.text import Text
 
 from pipegraft.appspec.usecases.resources import describe_types
 from pipegraft.cli.common import json_option, load_plugins, print_json
+from pipegraft.core.views.terminal import echo, open_console
 
 __all__ = ["command"]
 
@@ -34,16 +36,16 @@ def command(types: tuple[str, ...], as_json: bool) -> None:
 
 
 def _show(name: str, told: dict[str, Any]) -> None:
-    click.echo(f"{click.style(name, bold=True)}  {told['summary']}")
+    open_console(soft_wrap=True).print(Text.assemble((name, "bold"), f"  {told['summary']}"))
     for key, schema in told["params"]["properties"].items():
         required = " (required)" if key in told["params"]["required"] else ""
         default = f" Default: {_word(schema['default'])}." if "default" in schema else ""
-        click.echo(f"    param    {key:<12} {schema.get('description', '')}{default}{required}")
+        echo(f"    param    {key:<12} {schema.get('description', '')}{default}{required}")
     for key, schema in told["outputs"]["properties"].items():
         secret = " Secret." if schema.get("writeOnly") else ""
-        click.echo(f"    output   {key:<12} {schema['description']}{secret}")
+        echo(f"    output   {key:<12} {schema['description']}{secret}")
     for key, provider in told["providers"].items():
-        click.echo(f"    provider {key} ({', '.join(provider['targets'])})")
+        echo(f"    provider {key} ({', '.join(provider['targets'])})")
 
 
 def _word(value: Any) -> str:

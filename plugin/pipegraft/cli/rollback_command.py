@@ -13,6 +13,7 @@ from pipegraft.cli.common import directory_option, json_option, load_plugins, pr
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.hooks import LiveConnections
 from pipegraft.core.views.progress import open_progress
+from pipegraft.core.views.terminal import echo
 from pipegraft.iac.ports.repository import IAC
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 
@@ -66,10 +67,10 @@ def _data(done: Rollback, *, written: bool) -> dict[str, Any]:
 
 def _show(done: Rollback, environment: str, *, dry_run: bool) -> None:
     if not done.written:
-        click.echo(f"unchanged: {environment} is as it was at {done.restored[:12]}")
+        echo(f"unchanged: {environment} is as it was at {done.restored[:12]}")
         return
     gone = f"release {done.taken_back.number}" if done.taken_back else "what was there"
     verb = "would take back" if dry_run else "took back"
-    click.echo(f"{verb} {gone} in {environment}: {', '.join(done.paths)} as at {done.restored[:12]}")
+    echo(f"{verb} {gone} in {environment}: {', '.join(done.paths)} as at {done.restored[:12]}")
     if not dry_run:
-        click.echo(f"commit {done.commit}")
+        echo(f"commit {done.commit}")

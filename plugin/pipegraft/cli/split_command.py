@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from pipegraft.appspec.splitting import Move
 from pipegraft.appspec.usecases.split import plan_split, write_split
 from pipegraft.cli.common import json_option, print_json
 from pipegraft.cli.rendering import changes_data, rendering, show_changes, target_option
 from pipegraft.core.views.diff import unified_diff
+from pipegraft.core.views.terminal import open_console
 
 if TYPE_CHECKING:
     from pipegraft.appspec.ports.resources import Target
@@ -97,7 +97,7 @@ def command(
 
 
 def _show(split: Split, component: str, to: str, *, dry_run: bool) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console(soft_wrap=True)
     if not split.files:
         console.print(f"{component} is {to} already: nothing to do")
         return

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 
 import click
-from rich.console import Console
 
 from pipegraft.app.boards import BoardPlaces, read_board
 from pipegraft.board.views.board import board_table, notes
 from pipegraft.cli.board_options import board_options, reading_progress
 from pipegraft.cli.common import print_json
+from pipegraft.core.views.terminal import open_console
 
 __all__ = ["command"]
 
@@ -28,7 +28,7 @@ def command(places: BoardPlaces, as_json: bool) -> None:
     if as_json:
         print_json(board.to_json())
         return
-    console = Console(highlight=False)
+    console = open_console()
     console.print(board_table(board))
     lines = [line for one in board.applications for line in notes(one)]
     if lines:

@@ -9,6 +9,7 @@ import click
 from pipegraft.app.templates import components, generate
 from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
 from pipegraft.core.errors import PluginError
+from pipegraft.core.views.terminal import echo
 
 __all__ = ["command"]
 
@@ -46,9 +47,9 @@ def command(*, directory: Path, project: Path | None, check: bool, as_json: bool
         return 1 if check and generated.changes else 0
     for name, text in sorted(generated.changes.items()):
         word = "deleted" if text is None else "written"
-        click.echo(f"{'would be ' if check else ''}{word}: {name}")
-    click.echo(f"{generated.current} files are as the stage definitions make them")
+        echo(f"{'would be ' if check else ''}{word}: {name}")
+    echo(f"{generated.current} files are as the stage definitions make them")
     if check and generated.changes:
-        click.echo("run `pipegraft templates` and commit what it writes", err=True)
+        echo("run `pipegraft templates` and commit what it writes", err=True)
         return 1
     return 0

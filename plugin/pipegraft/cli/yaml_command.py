@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from pipegraft.cli.common import json_option, print_json
+from pipegraft.core.views.terminal import echo, write_data
 from pipegraft.iac.usecases.edit_yaml import Assignment, edit_file, read_file, write_file
 from pipegraft.text import yaml
 from pipegraft.text.yaml import split_assignment
@@ -43,7 +44,7 @@ def get(file: str, path: str, document: int | None, as_json: bool) -> None:
     if as_json:
         print_json(yaml.get_value(text, keys, document=document, file=file))
     else:
-        click.echo(yaml.get_text(text, keys, document=document, file=file))
+        write_data(yaml.get_text(text, keys, document=document, file=file) + "\n")
 
 
 @command.command("set")
@@ -107,9 +108,9 @@ def set_(
         add_inherited=add_inherited,
     )
     for place in edited.shared:
-        click.echo(f"note: {place}: this alias stands for what is edited, and changes with it", err=True)
+        echo(f"note: {place}: this alias stands for what is edited, and changes with it", err=True)
     if dry_run:
-        click.echo(edited.diff(), nl=False)
+        write_data(edited.diff())
     else:
         write_file(edited)
 

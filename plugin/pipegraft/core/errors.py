@@ -30,6 +30,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pipegraft.core.foreign_text import redacted
+
 __all__ = [
     "AccessDenied",
     "BuildFailed",
@@ -82,6 +84,10 @@ class Problem:
     place: Place | None = None
     fix: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", redacted(self.message))  # a server may repeat what it was shown
+        object.__setattr__(self, "fix", redacted(self.fix))
+
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""
         fix = f"\n    fix: {self.fix}" if self.fix else ""
@@ -100,8 +106,8 @@ class PipegraftError(Exception):
     exit_code: ClassVar[int] = 70
 
     def __init__(self, message: str, *, place: Place | None = None, fix: str = "") -> None:
-        super().__init__(message)
         self.problem = Problem(message, place, fix)
+        super().__init__(self.problem.message)
 
     @property
     def problems(self) -> tuple[Problem, ...]:

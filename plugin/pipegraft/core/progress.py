@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pipegraft.core.foreign_text import redacted, redacted_data
+
 __all__ = ["Event", "Progress", "RecordingProgress"]
 
 
@@ -25,6 +27,10 @@ class Event:
     message: str
     subject: str = ""
     data: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", redacted(self.message))
+        object.__setattr__(self, "data", redacted_data(self.data))
 
 
 class Progress(Protocol):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from pipegraft.core.foreign_text import redacted
 from pipegraft.core.release import GateResource, GateResult
 
 __all__ = ["junit_xml"]
@@ -45,4 +46,4 @@ def junit_xml(result: GateResult, name: str) -> str:
 
 
 def _clean(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)
+    return _NOT_XML.sub("\ufffd", redacted(text))

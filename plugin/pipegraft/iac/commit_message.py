@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from pipegraft.core.foreign_text import redacted
 from pipegraft.core.release import GateResult, Source
 
 __all__ = ["EFFECT", "GATE", "commit_message", "gate_trailer", "release_trailers"]
@@ -55,4 +56,4 @@ def gate_trailer(gate: GateResult | None) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(redacted(text).split())

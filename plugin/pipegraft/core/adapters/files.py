@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -13,6 +14,7 @@ from typing import BinaryIO, cast
 
 from pipegraft.core.errors import Damaged, Place, UsageError
 from pipegraft.core.faults import read_json
+from pipegraft.core.foreign_text import redacted_data
 from pipegraft.core.release import Release
 
 __all__ = ["RECORD", "FileReleaseStore", "stream_of", "verified", "write_atomically", "write_together"]
@@ -129,7 +131,10 @@ class FileReleaseStore:
         return found.known
 
     def save(self, release: Release) -> None:
-        content = release.model_dump_json(indent=2).encode() + b"\n"
+        data = release.model_dump(mode="json")
+        shown = redacted_data(data)  # evidence repeats what servers say
+        text = release.model_dump_json(indent=2) if shown == data else json.dumps(shown, indent=2)
+        content = text.encode() + b"\n"
         if not self._holds(content):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, content)

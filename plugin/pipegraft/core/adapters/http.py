@@ -24,6 +24,7 @@ from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.adapters.connections import Connections
 from pipegraft.core.clock import Clock
 from pipegraft.core.errors import AccessDenied, OutsideError, Unreachable, UsageError
+from pipegraft.core.foreign_text import keep_secret
 from pipegraft.core.limits import load_json
 
 __all__ = [
@@ -115,6 +116,8 @@ class Http:
         self._own = dict(headers or {})
         if auth is not None:
             self._own["Authorization"] = basic(*auth)
+        for value in self._own.values():
+            keep_secret(value.rpartition(" ")[2])
         try:
             self._client = httpx2.Client(
                 verify=trust or trusted(None),
@@ -301,7 +304,9 @@ def trusted(ca: Path | None) -> ssl.SSLContext:
 
 def basic(user: str, password: str) -> str:
     """Value of `Authorization` for Basic authentication (RFC 7617)."""
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
+    keep_secret(encoded)
+    return f"Basic {encoded}"
 
 
 def same_origin(one: str, other: str) -> bool:

@@ -19,6 +19,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from pipegraft import __version__
 from pipegraft.core.errors import PipegraftError
+from pipegraft.core.foreign_text import redacted
 from pipegraft.core.progress import Event
 from pipegraft.core.release import Source
 
@@ -145,7 +146,7 @@ def _parent(variables: Mapping[str, str]) -> Context:
 
 
 def _fail(span: Span, message: str) -> None:
-    span.set_status(StatusCode.ERROR, message)
+    span.set_status(StatusCode.ERROR, redacted(message))
 
 
 def _message(error: Exception) -> str:

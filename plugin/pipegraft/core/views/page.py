@@ -9,8 +9,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import jinja2
+import markupsafe
+
+from pipegraft.core.foreign_text import printable, redacted
 
 __all__ = [
     "Axis",
@@ -44,7 +48,15 @@ def render_page(room: str, template: str, **values: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters["clock"] = clock
+    environment.finalize = _shown
     return environment.get_template(template).render(**values)
+
+
+def _shown(value: Any) -> Any:  # whatever a template speaks of
+    """Text without secrets and without marks that turn the direction of reading."""
+    if not isinstance(value, str) or isinstance(value, markupsafe.Markup):
+        return value
+    return printable(redacted(value))
 
 
 def clock(seconds: float) -> str:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipegraft.core.progress import Event, Progress
+from pipegraft.core.views.terminal import Shown, open_console, write_line
 
 __all__ = ["LiveProgress", "PlainProgress", "open_progress", "resource_table", "shown"]
 
@@ -83,7 +84,7 @@ class LiveProgress:
         self._summary = ""
         self._subjects: dict[str, str] = {}
         self._resources: Sequence[Mapping[str, str]] = ()
-        self._live = Live(self._picture(), console=console, transient=True, refresh_per_second=12)
+        self._live = Live(Shown(self._picture()), console=console, transient=True, refresh_per_second=12)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -91,7 +92,7 @@ class LiveProgress:
 
     def __exit__(self, *_: object) -> None:
         self._stage = ""
-        self._live.update(self._picture())
+        self._live.update(Shown(self._picture()))
         self._live.stop()
 
     def emit(self, event: Event) -> None:
@@ -107,7 +108,7 @@ class LiveProgress:
             else:
                 self._subjects.pop(shown(event.subject), None)
                 self._print("  ", *_MARKS.get(event.kind, ("·", "dim")), shown(event.subject), event.message)
-            self._live.update(self._picture())
+            self._live.update(Shown(self._picture()))
 
     def _finish(self, event: Event) -> None:
         good = bool(event.data.get("ok"))
@@ -162,8 +163,7 @@ class PlainProgress:
         with self._lock:
             line = self._line(event)
             if line:
-                self._stream.write(line + "\n")
-                self._stream.flush()
+                write_line(self._stream, line)
 
     def _line(self, event: Event) -> str:
         if event.kind == "started":
@@ -186,7 +186,7 @@ class PlainProgress:
 def open_progress() -> Iterator[Progress]:
     """What suits standard error: live on a terminal, plain lines otherwise."""
     if sys.stderr.isatty():
-        console = Console(stderr=True)
+        console = open_console(stderr=True, highlight=True)
         if console.is_terminal and not console.is_dumb_terminal:
             with LiveProgress(console) as live:
                 yield live

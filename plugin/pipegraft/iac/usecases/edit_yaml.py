@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import Place, UsageError
+from pipegraft.core.views.terminal import write_data
 from pipegraft.text import yaml
 from pipegraft.text.yaml.cli_values import Kind, value_of
 
@@ -143,8 +144,7 @@ def write_file(edited: EditedFile) -> None:
         UsageError: it cannot be written; it is as before.
     """
     if edited.name == STANDARD_STREAM:
-        sys.stdout.buffer.write(edited.after.encode())
-        sys.stdout.buffer.flush()
+        write_data(edited.after)
     elif edited.changed:
         try:
             write_atomically(Path(edited.name), edited.after.encode())

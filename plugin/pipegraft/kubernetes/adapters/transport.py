@@ -21,6 +21,7 @@ import httpx2
 
 from pipegraft.core.adapters.connections import Connections
 from pipegraft.core.errors import UsageError
+from pipegraft.core.foreign_text import keep_secret
 from pipegraft.kubernetes.adapters.credentials import Credentials, Identity
 from pipegraft.kubernetes.adapters.kubeconfig import Access
 
@@ -84,6 +85,7 @@ class Transport(httpx2.BaseTransport):
     def _send(self, request: httpx2.Request, identity: Identity) -> httpx2.Response:
         if identity.header:
             request.headers["Authorization"] = identity.header
+            keep_secret(identity.header.rpartition(" ")[2])
         if self._cluster.get("tls-server-name"):
             request.extensions["sni_hostname"] = self._cluster["tls-server-name"]
         if self._connections.ended:

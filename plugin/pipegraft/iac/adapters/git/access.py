@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from pipegraft.core.foreign_text import keep_secret
 from pipegraft.iac.tokens import iac_token, refuse_in_the_clear
 
 __all__ = ["Access", "access", "identity", "signing"]
@@ -57,6 +58,8 @@ def access(repository: str, environment: Mapping[str, str]) -> Access:
         header = _basic_authorization(*pair)
         root = urlunsplit((parts.scheme, host, "/", "", ""))
         encoded = header.rpartition(" ")[2]
+        for secret in (pair[1], encoded):
+            keep_secret(secret)
         return Access(
             url, ((f"http.{root}.extraHeader", header),), secrets=(pair[1], quote(pair[1]), encoded)
         )

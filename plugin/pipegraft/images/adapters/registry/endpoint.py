@@ -19,6 +19,7 @@ from docker.auth import AuthConfig
 from docker.errors import DockerException
 
 from pipegraft.core.errors import AccessDenied, ConfigError, Place, Problem, UsageError
+from pipegraft.core.foreign_text import keep_secret
 from pipegraft.core.limits import load_json
 
 __all__ = ["Credentials", "Endpoint", "Keyring", "find_keyring", "is_loopback"]
@@ -40,6 +41,10 @@ class Credentials:
     user: str = ""
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        keep_secret(self.password)
+        keep_secret(self.identity_token)
 
 
 @dataclass(frozen=True, slots=True)

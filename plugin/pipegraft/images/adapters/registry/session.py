@@ -23,6 +23,7 @@ from pipegraft.core.adapters.attempts import Again, Attempts, Patience
 from pipegraft.core.adapters.http import Answer, Http, basic, same_origin
 from pipegraft.core.clock import Clock
 from pipegraft.core.errors import AccessDenied, OutsideError
+from pipegraft.core.foreign_text import keep_secret
 from pipegraft.images.adapters.registry.endpoint import Credentials, Endpoint, Keyring
 
 __all__ = ["Challenge", "Session", "Tokens", "parse_challenges", "pull_scope", "push_scope"]
@@ -146,6 +147,7 @@ class Tokens:
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not token:
             raise OutsideError(f"expected a token from {realm}, found none in its answer")
+        keep_secret(token)
         lifetime = answer.get("expires_in")
         return token, now + (lifetime if isinstance(lifetime, (int, float)) else _LIFETIME) - _MARGIN
 

@@ -1,0 +1,115 @@
+"""Text of strangers on its way in and out: it holds no secret of this process and commands no terminal.
+
+What a server, a commit or a program says may repeat a token that it was shown, or hold escape sequences that
+move the cursor, colours that paint a failure green, and marks that turn the direction of reading
+(Trojan Source, CVE-2021-42574).
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+__all__ = ["keep_secret", "learn_secrets", "printable", "redacted", "redacted_data"]
+
+_HIDDEN = "[secret]"
+"""What stands in a secret's place."""
+_SHORTEST = 8
+"""Characters; a shorter value is too often a part of a word."""
+_NO_WORD = 16
+"""Characters of a secret that is none by chance: it is taken out of names, too."""
+_SECRET_NAME = re.compile(r"TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIAL|_(?:KEY|PAT|AUTH)$")
+_SERVES_OTHERWISE = re.compile(r"[/~.].*|true|false|[\d.]+", re.IGNORECASE | re.DOTALL)
+"""Values of such variables that are paths, numbers and truths."""
+_COMMANDS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""Control characters but tabs and line ends; marks of direction, invisible ones; what is no character."""
+
+
+class _Secrets:
+    """The secrets of this process, in all the forms in which they are repeated."""
+
+    def __init__(self) -> None:
+        self._forms: set[str] = set()
+        self._all = self._long = _NOTHING
+
+    def keep(self, value: str) -> None:
+        if len(value) < _SHORTEST or value in self._forms:
+            return
+        encoded = base64.b64encode(value.encode(errors="surrogateescape")).decode().rstrip("=")
+        quoted = quote(value, safe="", errors="replace")
+        forms = (value, *value.splitlines(), json.dumps(value)[1:-1], html.escape(value), quoted, encoded)
+        self._forms.update(form for form in forms if len(form) >= _SHORTEST)
+        self._all = _one_of(self._forms)
+        self._long = _one_of(form for form in self._forms if len(form) >= _NO_WORD)
+
+    def hide(self, text: str) -> str:
+        prose = any(char.isspace() for char in text)
+        return (self._all if prose else self._long).sub(_HIDDEN, text)
+
+
+_NOTHING = re.compile("(?!)")
+
+
+def _one_of(forms: Iterable[str]) -> re.Pattern[str]:
+    longest_first = sorted(forms, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first))) if longest_first else _NOTHING
+
+
+_SECRETS = _Secrets()
+
+
+def learn_secrets(environment: Mapping[str, str]) -> None:
+    """Remember the secrets among the variables of a process, by their names and as passwords in addresses."""
+    for name, value in environment.items():
+        if _SECRET_NAME.search(name.upper()) and not _SERVES_OTHERWISE.fullmatch(value.strip()):
+            keep_secret(value)
+        if "://" in value and "@" in value:
+            keep_secret(_password(value))
+
+
+def keep_secret(value: str | None) -> None:
+    """Remember a secret that came from elsewhere: a file, a token server."""
+    _SECRETS.keep((value or "").strip())
+
+
+def redacted(text: str) -> str:
+    """The text without the secrets of this process, however they are written.
+
+    A short password can be a word: a name, such as that of an image, stays what it is.
+    """
+    return _SECRETS.hide(text)
+
+
+def redacted_data(data: Any) -> Any:
+    """The same for plain values, at any depth."""
+    if isinstance(data, str):
+        return redacted(data)
+    if isinstance(data, Mapping):
+        return {redacted_data(key): redacted_data(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [redacted_data(one) for one in data]
+    return data
+
+
+def printable(text: str) -> str:
+    """The text with what would command a terminal spelled out, as JSON spells it: JSON stays what it is."""
+    return _COMMANDS.sub(_spelled, text)
+
+
+def _spelled(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+def _password(address: str) -> str | None:
+    try:
+        return urlsplit(address.strip()).password
+    except ValueError:
+        return None

@@ -1,0 +1,154 @@
+"""Text of strangers: secrets of this process are hidden in it, and it commands no terminal."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.text import Text
+
+import pipegraft
+from pipegraft.audit.dora import Figures
+from pipegraft.audit.views.dora_page import figures_page
+from pipegraft.cli.common import print_json
+from pipegraft.core.errors import UsageError
+from pipegraft.core.foreign_text import keep_secret, learn_secrets, printable, redacted, redacted_data
+from pipegraft.core.progress import Event
+from pipegraft.core.views.progress import PlainProgress
+from pipegraft.core.views.terminal import Shown, echo, open_console, write_data
+
+ROOT = Path(pipegraft.__file__).parent
+DOOR = "core/views/terminal.py"
+PAINTED = "bad \x1b[2K\x1b[32m✔ every link holds\x1b[0m \x9b31m \u202eevil\u2066 \r\b\udc80 \U000e0041"
+COMMANDS = set("\x1b\x9b\u202e\u2066\r\b\udc80\U000e0041")
+
+
+def is_terminal_use(node: ast.AST) -> bool:
+    """Whether a call writes to standard output or error by itself."""
+    if not isinstance(node, ast.Call):
+        return False
+    name = ast.unparse(node.func)
+    streams = ("sys.stdout.write", "sys.stderr.write", "sys.stdout.buffer.write")
+    return name in ("print", "Console", "click.echo", "click.secho", "click.style", *streams)
+
+
+def test_nothing_writes_to_a_terminal_but_the_one_door() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in ROOT.rglob("*.py")
+        if str(path.relative_to(ROOT)) != DOOR
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and is_terminal_use(node)
+    ]
+    assert found == []
+
+
+def shown_by(way: str, capsys: pytest.CaptureFixture[str]) -> str:
+    if way == "echo":
+        echo(PAINTED)
+    elif way == "error":
+        echo(f"error: {UsageError(PAINTED).problem}", err=True)
+    elif way == "console":
+        open_console().print(Text(PAINTED), PAINTED, markup=False)
+    elif way == "json":
+        print_json({"said": PAINTED})
+    elif way == "log":
+        stream = io.StringIO()
+        PlainProgress(stream).emit(Event("verdict", PAINTED, subject=PAINTED))
+        return stream.getvalue()
+    else:
+        stream = io.StringIO()
+        Console(file=stream, force_terminal=True, color_system=None).print(Shown(Text(PAINTED)))
+        return stream.getvalue()
+    told = capsys.readouterr()
+    return told.out + told.err
+
+
+@pytest.mark.parametrize("way", ["echo", "error", "console", "json", "log", "live"])
+def test_no_way_out_lets_text_command_a_terminal(way: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown_by(way, capsys)
+    assert not COMMANDS & set(text)
+    assert "\\u001b[2K" in text
+    assert "every link holds" in text
+    if way == "json":
+        assert json.loads(text) == {"said": PAINTED}
+
+
+def test_data_for_programs_is_left_alone_where_no_person_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    write_data("a: \u202e\x1b\n")
+    assert capsys.readouterr().out == "a: \u202e\x1b\n"
+
+
+def test_a_line_of_a_log_begins_no_other() -> None:
+    stream = io.StringIO()
+    PlainProgress(stream).emit(Event("verdict", "bad\n[sync-gate] done in 1.0 s"))
+    assert [line for line in stream.getvalue().splitlines() if line.startswith("[")] == []
+
+
+@given(st.text())
+def test_what_is_printable_can_be_written_and_read_as_json(text: str) -> None:
+    shown = printable(text)
+    shown.encode()
+    if "\\" not in text and '"' not in text:
+        assert json.loads(json.dumps(text, ensure_ascii=False)) == json.loads(
+            printable(json.dumps(text, ensure_ascii=False))
+        )
+
+
+SECRET = 'tok/en+with"odd<chars>-0123456789'
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        SECRET,
+        json.dumps(SECRET),
+        "tok/en+with&quot;odd&lt;chars&gt;-0123456789",
+        "tok%2Fen%2Bwith%22odd%3Cchars%3E-0123456789",
+        "dG9rL2VuK3dpdGgib2RkPGNoYXJzPi0wMTIzNDU2Nzg5",
+    ],
+)
+def test_a_secret_is_hidden_in_every_form_in_which_servers_repeat_it(said: str) -> None:
+    learn_secrets({"MY_TOKEN": SECRET})
+    for place in (f"you sent {said}!", said):
+        assert "0123456789" not in redacted(place)
+        assert said not in redacted(place)
+    assert redacted_data({"a": [f"x {said}"]}) == {"a": ["x [secret]"]} or "[secret]" in str(
+        redacted_data([f"x {said}"])
+    )
+    assert said not in str(UsageError(f"refused {said}", fix=f"not {said}"))
+    assert said not in str(Event("verdict", f"refused {said}", data={"found": f"was {said}"}))
+
+
+def test_passwords_in_addresses_and_keys_of_several_lines_are_hidden() -> None:
+    learn_secrets(
+        {"HTTPS_PROXY": "http://user:longpassword@proxy:3128", "MY_KEY": "first-line-x\nsecond-line-y"}
+    )
+    assert redacted("via longpassword and second-line-y") == "via [secret] and [secret]"
+
+
+def test_paths_numbers_and_short_words_are_no_secrets() -> None:
+    learn_secrets({"PIPEGRAFT_SIGNING_KEY": "/etc/keys/signing", "A_TOKEN": "true", "B_SECRET": "12345678"})
+    learn_secrets({"DATABASE_PASSWORD": "short"})
+    said = "the key /etc/keys/signing is true, short, and 12345678"
+    assert redacted(said) == said
+
+
+def test_a_name_that_a_short_password_happens_to_be_stays() -> None:
+    keep_secret("checkout")
+    assert redacted("registry/checkout@sha256:0") == "registry/checkout@sha256:0"
+    assert redacted("password checkout is wrong") == "password [secret] is wrong"
+
+
+def test_a_page_shows_neither_secrets_nor_marks_of_direction() -> None:
+    learn_secrets({"PAGE_TOKEN": SECRET})
+    page = figures_page(f"\u202e shop {SECRET}", Figures("production", 0, 86400, (), (), ()))
+    assert "shop" in page
+    assert "\u202e" not in page
+    assert "0123456789" not in page
