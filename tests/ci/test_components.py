@@ -13,8 +13,7 @@ import yaml
 from pipegraft import __version__
 from pipegraft.ci.gitlab import system
 from pipegraft.ci.gitlab.configuration import load
-from pipegraft.ci.model import TemplateSource
-from pipegraft.ci.patterns import fixed_folder, pattern_of
+from pipegraft.ci.model import TemplateSource, fixed_folder, pattern_of
 from pipegraft.ci.provision import check_packages, provision
 from pipegraft.ci.usecases.inject import choose_source
 from pipegraft.core.errors import UsageError

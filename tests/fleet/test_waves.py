@@ -13,11 +13,10 @@ from pipegraft.core.errors import UsageError
 from pipegraft.core.progress import RecordingProgress
 from pipegraft.fleet.model import ForgeProject, PipelineRun, Proposal
 from pipegraft.fleet.ports import FakeForge
-from pipegraft.fleet.trend import Tally, compare
 from pipegraft.fleet.usecases.edits import Edit, Reader
 from pipegraft.fleet.usecases.propose import Campaign
 from pipegraft.fleet.usecases.waves import RollOut, Watch, roll_out
-from pipegraft.fleet.waves import in_order, parse_steps, wave_sizes
+from pipegraft.fleet.waves import Tally, compare, in_order, parse_steps, wave_sizes
 
 STEPS = (0.1, 0.5, 1.0)
 

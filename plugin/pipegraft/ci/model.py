@@ -1,14 +1,29 @@
-"""What is asked of a CI system's injector, and what it answers. No file is read or written by either."""
+"""What is asked of a CI system's injector, and what it answers. No file is read or written by either.
+
+Patterns of paths are those of GitLab's includes: ``*`` stays within a folder, ``**`` does not, so that
+``configs/**.yml`` finds files in ``configs`` and below it, ``configs/**/*.yml`` those below it alone. Source:
+https://docs.gitlab.com/ci/yaml/includes/#use-includelocal-with-wildcard-file-paths
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pipegraft.core.planning import Plan
 
-__all__ = ["EventRow", "Injection", "InjectionRequest", "Mode", "Sureness", "TemplateSource"]
+__all__ = [
+    "EventRow",
+    "Injection",
+    "InjectionRequest",
+    "Mode",
+    "Sureness",
+    "TemplateSource",
+    "fixed_folder",
+    "pattern_of",
+]
 
 Mode = Literal["include", "child"]
 """`include` adds the jobs to the pipeline; `child` adds one job that triggers a child pipeline."""
@@ -126,3 +141,16 @@ class Injection:
     notes: tuple[str, ...] = ()
     events: tuple[EventRow, ...] = ()
     invalid: tuple[str, ...] = ()
+
+
+def pattern_of(written: str) -> re.Pattern[str]:
+    """What a path must match, from the repository's root on."""
+    words = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*|\*|\?)", written.lstrip("/"))
+    return re.compile("".join(words.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+def fixed_folder(written: str) -> str:
+    """The folder below which everything lies that can match; empty for the root."""
+    head = re.split(r"[*?]", written.lstrip("/"), maxsplit=1)[0]
+    return head.rpartition("/")[0]

@@ -17,8 +17,8 @@ from pipegraft.core.errors import UsageError
 from pipegraft.core.views.diff import unified_diff
 from pipegraft.core.views.terminal import echo, open_console
 from pipegraft.fleet.adapters.gitlab_group import TOKEN
-from pipegraft.fleet.usecases.assess import Clones, assess_group, taking_next_step
 from pipegraft.fleet.usecases.propose import Campaign, select
+from pipegraft.fleet.usecases.survey import Clones, assess_group, taking_next_step
 from pipegraft.maturity.usecases import assess_folder, next_step
 from pipegraft.maturity.views.assessment import assessment_page, assessment_view, fleet_view, signal_list
 

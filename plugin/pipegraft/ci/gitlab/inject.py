@@ -6,8 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from pipegraft.ci.gitlab.additions import is_overlay, overlays, place_of
-from pipegraft.ci.gitlab.checks import complaints
 from pipegraft.ci.gitlab.configuration import (
     Files,
     Layer,
@@ -17,8 +15,8 @@ from pipegraft.ci.gitlab.configuration import (
     local_of,
     local_path,
 )
-from pipegraft.ci.gitlab.eject import is_generated, root_of, ungraft
-from pipegraft.ci.gitlab.include_graft import MANIFEST, add_include
+from pipegraft.ci.gitlab.eject import is_generated, is_overlay, overlays, place_of, root_of, ungraft
+from pipegraft.ci.gitlab.grafts import MANIFEST, add_include, is_ours
 from pipegraft.ci.gitlab.manifest import (
     CHILD,
     Settings,
@@ -28,13 +26,11 @@ from pipegraft.ci.gitlab.manifest import (
     manifest_files,
     settings_for,
 )
-from pipegraft.ci.gitlab.pipeline import Pipeline, prove_unchanged, resolve, stage_list
+from pipegraft.ci.gitlab.pipeline import Pipeline, complaints, prove_unchanged, resolve, stage_list
 from pipegraft.ci.gitlab.placing import Placement, Team, place, team_of
 from pipegraft.ci.gitlab.splicing import Splice, splice
-from pipegraft.ci.gitlab.stage_graft import is_ours
 from pipegraft.ci.gitlab.when import child_delivers, event_rows
-from pipegraft.ci.model import EventRow, Injection, InjectionRequest, TemplateSource
-from pipegraft.ci.patterns import pattern_of
+from pipegraft.ci.model import EventRow, Injection, InjectionRequest, TemplateSource, pattern_of
 from pipegraft.core.errors import EditRefused, Place, UsageError
 from pipegraft.text.yaml.source import Node, Source, parse
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pipegraft.ci.gitlab.configuration import dump_yaml, include_entries, load
-from pipegraft.ci.gitlab.include_graft import MANIFEST
+from pipegraft.ci.gitlab.grafts import MANIFEST
 from pipegraft.ci.gitlab.pipeline import is_job
 from pipegraft.ci.model import InjectionRequest, Mode, TemplateSource
 from pipegraft.core.errors import EditRefused, UsageError

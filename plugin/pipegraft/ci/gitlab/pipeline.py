@@ -1,31 +1,32 @@
 """A configuration as it takes effect: every job with what it extends, refers to and inherits.
 
-Source: https://docs.gitlab.com/ci/yaml/ ; the order (includes, `extends`, `!reference`, inheritance) is that
-of GitLab's ``Gitlab::Ci::Config``.
+Sources: https://docs.gitlab.com/ci/yaml/ ; the order (includes, `extends`, `!reference`, inheritance) is that
+of GitLab's ``Gitlab::Ci::Config``, and why GitLab refuses one is told in the order and by the conditions of
+`Gitlab::Ci::YamlProcessor`. What another project's include may define is not held against the team.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
 from pipegraft.ci.gitlab.configuration import Layer, Reference, deep_merge
-from pipegraft.ci.gitlab.stage_graft import is_ours
+from pipegraft.ci.gitlab.grafts import is_ours
 from pipegraft.core.errors import EditRefused, Place
 
 __all__ = [
     "DEFAULT_STAGES",
     "Pipeline",
     "StageList",
+    "complaints",
     "differences",
     "is_job",
     "prove_unchanged",
     "resolve",
     "stage_list",
 ]
-
 
 DEFAULT_STAGES = ("build", "test", "deploy")
 """The stages of a configuration without `stages`; ``.pre`` and ``.post`` are always there around them."""
@@ -238,3 +239,69 @@ def differences(before: Pipeline, after: Pipeline) -> list[str]:
 
 def _changed(word: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     return [f"{word} '{name}'" for name, value in before.items() if name not in after or after[name] != value]
+
+
+_WHEN = frozenset({"on_success", "on_failure", "always", "manual", "delayed", "never"})
+_LONGEST_NAME = 255
+
+
+def complaints(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    """What is wrong with a configuration: the job, empty for the whole, and a clause."""
+    visible = {name: job for name, job in pipeline.jobs.items() if not name.startswith(".")}
+    if not visible and not pipeline.opaque:
+        yield "", "it has no visible job"
+    for name, job in visible.items():
+        for clause in _of_job(name, job, pipeline):
+            yield name, clause
+    for name in _in_circle(visible):
+        yield name, "its 'needs' lead into a circle"
+
+
+def _of_job(name: str, job: Mapping[str, Any], pipeline: Pipeline) -> Iterator[str]:
+    if len(name) > _LONGEST_NAME:
+        yield f"its name is longer than {_LONGEST_NAME} characters"
+    if "rules" in job and ("only" in job or "except" in job):
+        yield "it has 'rules' beside 'only' or 'except'"
+    if job.get("when", "on_success") not in _WHEN:
+        yield f"'when' is {job['when']!r}, expected one of {', '.join(sorted(_WHEN))}"
+    for word in ("script", "trigger"):
+        if word in job and not job[word]:
+            yield f"its '{word}' is empty"
+    if pipeline.opaque:
+        return
+    unknown = job.get("extends")
+    if unknown:
+        yield f"it extends '{unknown[0]}', which nothing defines"
+        return
+    if not _OWN_WORK & job.keys():
+        yield "it has no 'script', 'run' or 'trigger'"
+    yield from _order(job, pipeline)
+
+
+_OWN_WORK = frozenset({"script", "run", "trigger"})
+
+
+def _order(job: Mapping[str, Any], pipeline: Pipeline) -> Iterator[str]:
+    stage = str(job.get("stage", "test"))
+    known = (".pre", *pipeline.stages.stages, ".post")
+    if not pipeline.stages.uncertain and stage not in known:
+        yield f"its stage '{stage}' is not among {', '.join(known)}"
+    for other in _required(job.get("needs")):
+        if other not in pipeline.jobs:
+            yield f"it needs '{other}', which nothing defines"
+
+
+def _required(needs: Any) -> Iterator[str]:
+    for need in needs if isinstance(needs, list) else ():
+        entry = need if isinstance(need, Mapping) else {"job": need}
+        elsewhere = {"pipeline", "project", "parallel"} & entry.keys()
+        if isinstance(entry.get("job"), str) and not entry.get("optional") and not elsewhere:
+            yield entry["job"]
+
+
+def _in_circle(jobs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    needs = {name: [one for one in _required(job.get("needs")) if one in jobs] for name, job in jobs.items()}
+    done: set[str] = set()
+    while free := [name for name in needs if name not in done and done.issuperset(needs[name])]:
+        done.update(free)
+    yield from (name for name in needs if name not in done and needs[name])

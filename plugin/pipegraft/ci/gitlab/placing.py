@@ -8,13 +8,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from pipegraft.ci.gitlab.additions import overlays, place_of
 from pipegraft.ci.gitlab.configuration import Layer
-from pipegraft.ci.gitlab.eject import root_of
-from pipegraft.ci.gitlab.manifest import RUNNER_VARIABLES, Settings, Wiring
-from pipegraft.ci.gitlab.pipeline import Pipeline, resolve
-from pipegraft.ci.gitlab.splicing import Splice, splice
-from pipegraft.ci.gitlab.stage_graft import (
+from pipegraft.ci.gitlab.eject import overlays, place_of, root_of
+from pipegraft.ci.gitlab.grafts import (
     add_stages,
     is_ours,
     order_stages,
@@ -22,6 +18,9 @@ from pipegraft.ci.gitlab.stage_graft import (
     stage_name,
     written_stages,
 )
+from pipegraft.ci.gitlab.manifest import RUNNER_VARIABLES, Settings, Wiring
+from pipegraft.ci.gitlab.pipeline import Pipeline, resolve
+from pipegraft.ci.gitlab.splicing import Splice, splice
 from pipegraft.ci.gitlab.when import EVENTS, Seed, seed
 from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import EditRefused, Place, UsageError

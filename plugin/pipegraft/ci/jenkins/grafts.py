@@ -31,7 +31,6 @@ __all__ = [
     "take_out",
 ]
 
-
 PREFIX = "pipegraft"
 
 

@@ -13,10 +13,9 @@ import jinja2
 from pipegraft import __version__
 from pipegraft.ci.hooks import CiSystem
 from pipegraft.ci.jenkins.grafts import literal, step_name
-from pipegraft.ci.jenkins.injection import eject, inject
+from pipegraft.ci.jenkins.injection import CHANGES, TIMERS, eject, inject
 from pipegraft.ci.jenkins.library import library_version
-from pipegraft.ci.jenkins.when import CHANGES, TIMERS
-from pipegraft.ci.model import Injection, InjectionRequest
+from pipegraft.ci.model import Injection
 from pipegraft.ci.provision import provision
 from pipegraft.core.errors import PluginError
 from pipegraft.core.model import keys_of
@@ -62,16 +61,12 @@ def pipegraft_ci_systems() -> Iterator[CiSystem]:
     yield CiSystem(
         name="jenkins",
         files=("Jenkinsfile", "Jenkinsfile.groovy"),
-        inject=_inject,
+        inject=inject,
         eject=_eject,
         templates=make_library,
         source=read_source,
         pinned=_pinned,
     )
-
-
-def _inject(request: InjectionRequest) -> Injection:
-    return inject(request)
 
 
 def _pinned(file: str, text: str, _read: Callable[[str], str | None]) -> str | None:

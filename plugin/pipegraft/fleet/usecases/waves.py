@@ -17,10 +17,9 @@ from pipegraft.core.errors import DeliveryRefused, PipegraftError
 from pipegraft.core.progress import Event, Progress
 from pipegraft.fleet.model import Change, ForgeProject, Proposal
 from pipegraft.fleet.ports import Forge
-from pipegraft.fleet.trend import Tally, Trend, compare, tally
 from pipegraft.fleet.usecases.edits import Reader
 from pipegraft.fleet.usecases.propose import Campaign, Outcome, propose_to_all
-from pipegraft.fleet.waves import in_order, out_of_reach, wave_sizes
+from pipegraft.fleet.waves import Tally, Trend, compare, in_order, out_of_reach, tally, wave_sizes
 
 __all__ = ["RollOut", "Watch", "plan_waves", "roll_out"]
 

@@ -16,7 +16,7 @@ import requests
 
 from pipegraft.ci.gitlab.configuration import Layer, dump_yaml, include_entries, interpolate, load
 from pipegraft.ci.gitlab.eject import root_of, ungraft
-from pipegraft.ci.gitlab.include_graft import MANIFEST, remove_include
+from pipegraft.ci.gitlab.grafts import MANIFEST, remove_include
 from pipegraft.ci.gitlab.manifest import CHILD
 from pipegraft.ci.gitlab.pipeline import Pipeline, differences, resolve
 from pipegraft.ci.gitlab.splicing import Splice, line_start, newline_of, splice
