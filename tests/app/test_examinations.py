@@ -16,8 +16,7 @@ from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.doctor import Diagnosis, Health, Patient
 from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError
-from pipegraft.iac.adapters.forge import doctor_checks as forge
-from pipegraft.iac.adapters.git import doctor_checks as iac
+from pipegraft.iac.adapters import doctor_checks as iac
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.images.adapters.doctor_checks import examine_builders, examine_registry
 from pipegraft.images.adapters.registry.endpoint import Credentials, Endpoint, Keyring
@@ -25,6 +24,8 @@ from pipegraft.images.adapters.registry.http import HttpRegistry
 from pipegraft.testing.examination_suite import patient_of
 from pipegraft.testing.git_http import serve
 from pipegraft.testing.stage_suite import FakeConnections
+
+GITLAB_API = next(one for one in iac.pipegraft_examinations() if one.name == "gitlab-api")
 
 
 def registry_patient(server: RegistryServer, root: Path, password: str = "secret") -> Patient:
@@ -70,7 +71,7 @@ def test_a_branch_is_read_and_a_push_tried_without_moving_it(tmp_path: Path) -> 
     git(bare, "config", "http.receivepack", "true")
     before = git(bare, "for-each-ref")
     with serve(tmp_path) as server:
-        found = list(iac.run(iac_patient(f"{server.url}/iac.git", tmp_path), ""))
+        found = list(iac.examine_repository(iac_patient(f"{server.url}/iac.git", tmp_path), ""))
     assert {one.health for one in found} == {Health.GOOD}
     assert "takes pushes" in found[-1].found or "may be pushed" in found[-1].found
     assert git(bare, "for-each-ref") == before
@@ -82,12 +83,12 @@ def test_a_branch_that_may_only_be_read_is_told(tmp_path: Path) -> None:
     with serve(tmp_path) as server:
         found: list[Diagnosis] = []
         with pytest.raises(PipegraftError):
-            found.extend(iac.run(iac_patient(f"{server.url}/iac.git", tmp_path), ""))
+            found.extend(iac.examine_repository(iac_patient(f"{server.url}/iac.git", tmp_path), ""))
 
 
 def test_an_iac_repository_without_the_app_is_told(tmp_path: Path) -> None:
     make_repository(tmp_path, {"other.yaml": "a: 1\n"})
-    found = list(iac.run(iac_patient("iac.git", tmp_path), ""))
+    found = list(iac.examine_repository(iac_patient("iac.git", tmp_path), ""))
     assert [one.found for one in found if one.health is Health.WRONG] == ["app.yaml is not there"]
 
 
@@ -97,8 +98,8 @@ def gitlab_patient(url: str, root: Path, token: str = TOKEN) -> Patient:
 
 
 def gitlab_health(patient: Patient) -> list[tuple[Health, str]]:
-    (subject,) = next(iter(forge.pipegraft_examinations())).subjects(patient)
-    return [(one.health, one.found) for one in forge.run(patient, subject)]
+    (subject,) = GITLAB_API.subjects(patient)
+    return [(one.health, one.found) for one in GITLAB_API.run(patient, subject)]
 
 
 def test_gitlab_tells_version_scope_and_role(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_gitlab_says_what_a_token_lacks(tmp_path: Path) -> None:
 
 
 def test_gitlab_is_not_asked_where_git_pushes(tmp_path: Path) -> None:
-    assert next(iter(forge.pipegraft_examinations())).subjects(patient_of(tmp_path)) == ()
+    assert GITLAB_API.subjects(patient_of(tmp_path)) == ()
 
 
 @pytest.mark.parametrize(("ahead", "health"), [(0, Health.GOOD), (20, Health.NOTE), (-600, Health.WRONG)])

@@ -17,7 +17,7 @@ from pipegraft.appspec.environment_file import (
 from pipegraft.core.errors import EditRefused
 from pipegraft.core.release import ReleaseMark
 from pipegraft.text.yaml import Put, apply, get_value
-from pipegraft.text.yaml.changes import Value
+from pipegraft.text.yaml.values import Value
 
 NEW = {"web": "r/web@sha256:2", "pricing": "r/pricing@sha256:2"}
 BLOCK = """\

@@ -13,7 +13,7 @@ from pipegraft.core.errors import Conflict, UsageError, Vetoed
 from pipegraft.core.progress import RecordingProgress
 from pipegraft.core.release import BuiltImage, FakeReleaseStore, IacCommit, Release, Source
 from pipegraft.core.stage import StageContext
-from pipegraft.iac.bump.policy import refuse_provenance
+from pipegraft.iac.bump.apply import refuse_provenance
 from pipegraft.iac.ports.repository import FakeIacRepository, NewerProposed
 from pipegraft.iac.stage import STAGE
 from pipegraft.images.attestations import BuildFacts, Provenance, attest

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from pipegraft.core.errors import AccessDenied, PipegraftError, UsageError
-from pipegraft.iac.adapters.forge.gitlab import GitLabBranch, open_gitlab_project
 from pipegraft.iac.adapters.git import clone_newest, open_branch
-from pipegraft.iac.tokens import iac_token
+from pipegraft.iac.adapters.git.access import iac_token
+from pipegraft.iac.adapters.gitlab import GitLabBranch, open_gitlab_project
 
 SECRET = "marked-t0ken-7f3a"
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipegraft.text.yaml import Insert, Path, Put, Remove, apply, get_value
-from pipegraft.text.yaml.changes import Value
+from pipegraft.text.yaml.values import Value
 
 NEW_ENTRIES: list[tuple[str, Path, Value, str]] = [
     ("a: 1\n", ("gray",), {"weight": 5, "web": "x@y"}, "a: 1\ngray:\n  weight: 5\n  web: x@y\n"),

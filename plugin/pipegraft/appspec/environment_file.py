@@ -18,8 +18,8 @@ from pipegraft.core.errors import ConfigError, EditRefused, Problem, UsageError
 from pipegraft.core.release import ReleaseMark
 from pipegraft.core.yaml_positions import load_marked
 from pipegraft.text.yaml import Edit, Path, Put, Remove, Set, apply, get_value
-from pipegraft.text.yaml.changes import Value
 from pipegraft.text.yaml.reading import Read
+from pipegraft.text.yaml.values import Value
 
 __all__ = [
     "Bump",

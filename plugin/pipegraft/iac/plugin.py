@@ -15,9 +15,9 @@ from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.project import Project
 from pipegraft.core.stage import Opener
-from pipegraft.iac.adapters.forge.gitlab import GitLabBranch, open_gitlab_project
-from pipegraft.iac.adapters.forge.merge_request import MergeRequestBranch
 from pipegraft.iac.adapters.git import open_branch
+from pipegraft.iac.adapters.gitlab import GitLabBranch, open_gitlab_project
+from pipegraft.iac.adapters.merge_request import MergeRequestBranch
 from pipegraft.iac.adapters.renderers import installed_renderers
 from pipegraft.iac.ports.renderer import RENDERERS, Renderer
 from pipegraft.iac.ports.repository import IAC, IacBranch

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pipegraft.appspec.environment_file import app_path, read_environment
 from pipegraft.appspec.rendering.yaml_output import environment_of, rendered_path, with_own_version
 from pipegraft.core.errors import UsageError
-from pipegraft.iac.files import CommitFiles, Edited, Files
 from pipegraft.iac.optimistic_commit import Change, Changes
-from pipegraft.iac.ports.repository import Commit, IacBranch
+from pipegraft.iac.ports.repository import Commit, CommitFiles, Edited, Files, IacBranch
 
 __all__ = ["Render", "RenderedApp", "RenderedBranch"]
 

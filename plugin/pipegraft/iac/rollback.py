@@ -18,9 +18,8 @@ from pipegraft.iac.bump.state import (
     write_state,
 )
 from pipegraft.iac.commit_message import commit_message, release_trailers
-from pipegraft.iac.files import CommitFiles
 from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
-from pipegraft.iac.ports.repository import Commit, IacBranch
+from pipegraft.iac.ports.repository import Commit, CommitFiles, IacBranch
 
 __all__ = ["Rollback", "RollbackRequest", "roll_back"]
 

@@ -22,7 +22,7 @@ from yaml.events import (
     StreamStartEvent,
 )
 
-from pipegraft.text.yaml.scalars import typed_somewhere
+from pipegraft.text.yaml.values import typed_somewhere
 
 __all__ = ["dump_documents", "environment_of", "rendered_path", "with_own_version"]
 

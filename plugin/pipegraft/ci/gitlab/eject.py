@@ -19,7 +19,7 @@ from pipegraft.ci.gitlab.pipeline import complaints, prove_unchanged, resolve
 from pipegraft.ci.gitlab.splicing import splice
 from pipegraft.ci.model import Injection
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.text.yaml.locate import key_text
+from pipegraft.text.yaml.paths import key_text
 from pipegraft.text.yaml.source import Node, Source, parse
 
 __all__ = [

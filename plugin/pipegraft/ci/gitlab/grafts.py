@@ -27,7 +27,7 @@ from pipegraft.ci.gitlab.splicing import (
     remove_items,
 )
 from pipegraft.core.errors import UsageError
-from pipegraft.text.yaml.locate import entry_of
+from pipegraft.text.yaml.paths import entry_of
 from pipegraft.text.yaml.source import Node, Source
 
 __all__ = [

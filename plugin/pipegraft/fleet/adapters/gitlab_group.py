@@ -20,7 +20,7 @@ from pipegraft.core.clock import Clock
 from pipegraft.core.errors import Held, Locked, UsageError
 from pipegraft.fleet.adapters.pace import Pace
 from pipegraft.fleet.model import Change, ForgeProject, PipelineRun, Proposal, ProposalState
-from pipegraft.iac.adapters.forge.gitlab import commit_action, or_none, translated
+from pipegraft.iac.adapters.gitlab import commit_action, or_none, translated
 
 if TYPE_CHECKING:
     from gitlab import Gitlab

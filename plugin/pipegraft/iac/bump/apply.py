@@ -3,29 +3,69 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipegraft.appspec.environment_file import ConfigPath
+from pipegraft.core.delivery import Requirements
 from pipegraft.core.errors import UsageError, Vetoed
 from pipegraft.core.release import IacCommit, Release, ReleaseMark, Source
 from pipegraft.core.stage import StageContext
 from pipegraft.iac.bump.config import read_config
 from pipegraft.iac.bump.plan import BumpRequest, PlannedBump, plan_bump, refuse_conflict
-from pipegraft.iac.bump.policy import refuse_provenance
-from pipegraft.iac.bump.promotion import released_in
+from pipegraft.iac.bump.state import released_in
 from pipegraft.iac.commit_message import EFFECT, commit_message, release_trailers
-from pipegraft.iac.files import CommitFiles
 from pipegraft.iac.optimistic_commit import Changes, Read
-from pipegraft.iac.pinned import PinnedImage
 from pipegraft.iac.ports.renderer import RENDERERS, Renderer
-from pipegraft.iac.ports.repository import IacBranch, NewerProposed
-from pipegraft.images.attestations import provenance_of
+from pipegraft.iac.ports.repository import CommitFiles, IacBranch, NewerProposed
+from pipegraft.iac.references import PinnedImage
+from pipegraft.images.attestations import Provenance, provenance_of
 from pipegraft.images.ports.registry import REGISTRY
-from pipegraft.text.yaml.changes import Value
+from pipegraft.text.yaml.values import Value
 
-__all__ = ["Bump", "prepare_bump", "record_bump", "record_newer", "show_bump"]
+__all__ = ["Bump", "prepare_bump", "record_bump", "record_newer", "refuse_provenance", "show_bump"]
+
+
+def refuse_provenance(required: Requirements, digest: str, statements: Iterable[Provenance]) -> str | None:
+    """Why an image may not be released, None if one of the statements is enough.
+
+    Arguments:
+        required: what the environment requires.
+        digest: of the image.
+        statements: what is said about it in its registry.
+    """
+    reasons = [_lacks(required, digest, statement) for statement in statements]
+    if None in reasons:
+        return None
+    return "; ".join(dict.fromkeys(reason for reason in reasons if reason)) or "there is none in the registry"
+
+
+def _lacks(required: Requirements, digest: str, statement: Provenance) -> str | None:
+    if digest not in statement.subjects:
+        return "a statement that refers to it is about another image"
+    if not statement.commits:
+        return "it names no source commit"
+    if not _fits(required.builders, [statement.builder]):
+        return f"expected a builder like {_listed(required.builders)}, found '{statement.builder}'"
+    if not _fits(required.repositories, statement.repositories):
+        found = _listed(statement.repositories) or "none"
+        return f"expected a source repository like {_listed(required.repositories)}, found {found}"
+    return None
+
+
+def _fits(patterns: Sequence[str], values: Sequence[str]) -> bool:
+    """Whether there is a value, and all match a pattern; anything does without patterns."""
+    if not patterns:
+        return True
+    return bool(values) and all(
+        any(fnmatch.fnmatchcase(value, pattern) for pattern in patterns) for value in values
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from pipegraft.core.model import Model, Name
 from pipegraft.core.release import ReleaseMark
 from pipegraft.core.yaml_positions import load_marked
 from pipegraft.text.yaml import format_path, parse_path, split_assignment
-from pipegraft.text.yaml.changes import Value
+from pipegraft.text.yaml.values import Value
 
 __all__ = ["changes_what_runs", "read_config", "refuse_delivery", "refuse_number", "refuse_standing"]
 

@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.effect.chart import Reads
 from pipegraft.iac.effect.compare import Expected, confirm
-from pipegraft.iac.effect.units import Unit, find_unit
-from pipegraft.iac.files import Edited, Files
+from pipegraft.iac.effect.units import Reads, Unit, find_unit
 from pipegraft.iac.ports.renderer import Renderer
+from pipegraft.iac.ports.repository import Edited, Files
 from pipegraft.text.yaml import Path, format_path, read_documents
 
 __all__ = ["Effect", "WrittenTarget", "check_effect"]

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.pinned import PinnedImage
-from pipegraft.iac.targets.references import Reference, image_uses, same_repository
+from pipegraft.iac.references import PinnedImage, Reference, image_uses, same_repository
 from pipegraft.text.yaml import Path, format_path
 
 __all__ = ["Expected", "confirm"]

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipegraft.core.errors import EditRefused, UsageError
-from pipegraft.iac.targets.references import Reference, image_uses
+from pipegraft.iac.references import Reference, image_uses
 from pipegraft.text.yaml import read_documents
 
-__all__ = ["NAMES", "Kustomization", "read_kustomization"]
+__all__ = ["FILE_NAMES", "Kustomization", "read_kustomization"]
 
-NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 """What the file of a kustomization is called (kustomize looks for them in this order)."""
 
 Read = Callable[[str], str | None]
@@ -98,7 +98,7 @@ class _Walk:
         return documents
 
     def _own(self, folder: str) -> dict[str, Any] | None:
-        for name in NAMES:
+        for name in FILE_NAMES:
             path = posixpath.join(folder, name)
             text = self._text(path)
             if text is not None:

@@ -14,8 +14,7 @@ from typing import Any
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.pinned import PinnedImage
-from pipegraft.iac.targets.references import same_repository
+from pipegraft.iac.references import PinnedImage, same_repository
 from pipegraft.text.yaml import Edit, Path, Put, Remove, Set, format_path
 
 __all__ = ["ImageForm", "form_at", "values_root"]

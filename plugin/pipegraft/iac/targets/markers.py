@@ -14,10 +14,9 @@ from typing import cast
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.pinned import Part, PinnedImage
-from pipegraft.iac.targets.references import Reference, same_repository
+from pipegraft.iac.references import Part, PinnedImage, Reference, same_repository
 from pipegraft.text.yaml import changed_scalars
-from pipegraft.text.yaml.scalars import write
+from pipegraft.text.yaml.values import write_scalar
 
 __all__ = ["write_marked"]
 
@@ -196,7 +195,7 @@ def _value(token: re.Match[str], key: str, *, assigned: bool) -> _Value:
 
 def _written(line: str, value: _Value, new: str) -> str:
     """The line with the new value; in YAML it is quoted where it would be read as a number otherwise."""
-    if not value.quote and not value.assigned and write(new) != new:
+    if not value.quote and not value.assigned and write_scalar(new) != new:
         new = f"'{new}'"
     return line[: value.start] + new + line[value.end :]
 

@@ -8,10 +8,9 @@ from typing import Any
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.pinned import PinnedImage
+from pipegraft.iac.references import PinnedImage
 from pipegraft.iac.targets.helm import form_at, values_root
-from pipegraft.iac.targets.kustomize import images_paths, kustomize_edits
-from pipegraft.iac.targets.manifests import kubevela_edits, manifest_edits
+from pipegraft.iac.targets.kubernetes import images_paths, kubevela_edits, kustomize_edits, manifest_edits
 from pipegraft.iac.targets.markers import write_marked
 from pipegraft.text.yaml import (
     Edit,

@@ -23,7 +23,7 @@ from pipegraft.maturity.signals.helpers import (
     put,
     stage_jobs,
 )
-from pipegraft.text.yaml.changes import Value
+from pipegraft.text.yaml.values import Value
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals"]
 

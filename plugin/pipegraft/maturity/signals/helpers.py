@@ -17,7 +17,7 @@ from pipegraft.images.dockerfile import Instruction, instructions
 from pipegraft.maturity.model import Evidence, Finding, Job, absent, no, yes
 from pipegraft.maturity.ports import Repository, Tree
 from pipegraft.text.yaml import Put, apply
-from pipegraft.text.yaml.changes import Value
+from pipegraft.text.yaml.values import Value
 
 __all__ = [
     "DELIVERY",

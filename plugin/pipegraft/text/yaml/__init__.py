@@ -10,7 +10,6 @@ byte-order mark stay what they are. What cannot be done exactly is refused with 
 from __future__ import annotations
 
 from pipegraft.text.yaml.edits import Edit, Insert, Put, Remove, Set, apply, set_values
-from pipegraft.text.yaml.files import decode
 from pipegraft.text.yaml.markers import changed_scalars, marked_names, set_marked
 from pipegraft.text.yaml.paths import Path, Where, format_path, parse_path, split_assignment
 from pipegraft.text.yaml.reading import (
@@ -22,8 +21,8 @@ from pipegraft.text.yaml.reading import (
     locate,
     read_documents,
 )
-from pipegraft.text.yaml.scalars import Scalar
-from pipegraft.text.yaml.source import Span
+from pipegraft.text.yaml.source import Span, decode
+from pipegraft.text.yaml.values import Scalar
 
 __all__ = [
     "Edit",

@@ -10,7 +10,6 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeAlias
 
 import yaml
 from yaml.events import (
@@ -25,16 +24,10 @@ from yaml.events import (
 )
 
 from pipegraft.core.errors import EditRefused
-from pipegraft.text.yaml.scalars import Scalar, means
 from pipegraft.text.yaml.source import Event, Node, Source, read_events
+from pipegraft.text.yaml.values import Scalar, Value, is_list, means
 
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
-
-__all__ = ["Change", "Replaced", "Value", "Wanted", "alike", "is_list", "make", "wanted"]
-
-Value: TypeAlias = "Scalar | Mapping[str, Value] | Sequence[Value]"
-"""What an edit can write."""
+__all__ = ["Change", "Replaced", "Wanted", "alike", "make", "wanted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +53,6 @@ class Wanted:
         if (getattr(event, "anchor", None), getattr(event, "tag", None)) != (self.anchor, self.tag):
             return False
         return self.kind is not ScalarEvent or means(event, self.value)
-
-
-def is_list(value: Value) -> TypeIs[Sequence[Value]]:
-    """Whether a value is a sequence; a string is none here."""
-    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def wanted(value: Value) -> list[Wanted]:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pipegraft.text.yaml.changes import Value, make
+from pipegraft.text.yaml.changes import make
 from pipegraft.text.yaml.paths import Path, parse_path
 from pipegraft.text.yaml.planning import Policy, plan_insert, plan_put, plan_remove, plan_set
-from pipegraft.text.yaml.scalars import Scalar
 from pipegraft.text.yaml.source import parse
+from pipegraft.text.yaml.values import Scalar, Value
 
 __all__ = ["Edit", "Insert", "Put", "Remove", "Set", "apply", "set_values"]
 

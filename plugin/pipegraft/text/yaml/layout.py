@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from pipegraft.text.yaml.source import LINE_BREAK, Node, Source
 __all__ = [
     "BlockScalar",
     "block_scalar",
+    "colon_behind",
     "column_of",
     "content_end",
     "content_start",
@@ -19,6 +21,7 @@ __all__ = [
     "entry_stop",
     "is_empty",
     "is_flow",
+    "is_json",
     "line_break_near",
     "line_end",
     "line_start",
@@ -28,6 +31,7 @@ __all__ = [
 ]
 
 _BREAKS = "\n\r\x85\u2028\u2029"
+_COLON = re.compile("(?:[ \t\r\n\x85\u2028\u2029]|(?<=[ \t\r\n])#[^\r\n]*+)*+:")
 _FILLER = re.compile("(?:[ \t\ufeff]|\r\n|[\n\r\x85\u2028\u2029]|#[^\n\r\x85\u2028\u2029]*)*")
 _PROPERTY = re.compile(r"&[0-9A-Za-z_-]+|!<[^>]*>|![0-9A-Za-z_;/?:@&=+$.~*'()%!-]*")
 _COMMENT_LINE = re.compile("([ \t]*)(#[^\n\r\x85\u2028\u2029]*)?(\r\n|[\n\r\x85\u2028\u2029]|$)")
@@ -89,6 +93,24 @@ def content_start(source: Source, node: Node) -> int:
 def is_flow(source: Source, node: Node) -> bool:
     """Whether a node is a collection in brackets."""
     return bool(getattr(source.events[node], "flow_style", False))
+
+
+def colon_behind(source: Source, key: Node, limit: int) -> int | None:
+    """Behind the colon that follows a key; None if there is none."""
+    found = _COLON.match(source.text, source.end(source.closing[key] - 1), limit)
+    return found.end() if found else None
+
+
+def is_json(source: Source, node: Node) -> bool:
+    """Whether a node stands in brackets that hold JSON, with strings in it, and has to stay JSON."""
+    outer = next((one for one in (*source.enclosing(node), node) if is_flow(source, one)), None)
+    if outer is None:
+        return False
+    written = source.text[content_start(source, outer) : source.end(source.closing[outer] - 1)]
+    try:
+        return '"' in written and json.loads(written) is not None
+    except ValueError:
+        return False
 
 
 def is_empty(source: Source, node: Node) -> bool:

@@ -23,10 +23,10 @@ from yaml.events import MappingStartEvent, ScalarEvent, SequenceStartEvent
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.text.yaml.changes import alike, make
 from pipegraft.text.yaml.layout import is_flow
-from pipegraft.text.yaml.locate import Step
-from pipegraft.text.yaml.scalars import Scalar, means
+from pipegraft.text.yaml.paths import Step
 from pipegraft.text.yaml.setting import set_scalar
 from pipegraft.text.yaml.source import Event, Source, parse, place_in, read_events
+from pipegraft.text.yaml.values import Scalar, means
 
 __all__ = ["changed_scalars", "marked_names", "set_marked"]
 

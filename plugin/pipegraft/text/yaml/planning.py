@@ -9,17 +9,32 @@ from typing import Literal
 from yaml.events import AliasEvent, CollectionStartEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
 from pipegraft.core.errors import EditRefused
-from pipegraft.text.yaml import blocks, flows, scalars
-from pipegraft.text.yaml.changes import Change, Value, is_list
-from pipegraft.text.yaml.insert import check_unused, clear, create_document, fill, replace_in_flow
+from pipegraft.text.yaml import entries
+from pipegraft.text.yaml.changes import Change
 from pipegraft.text.yaml.layout import is_empty, is_flow
-from pipegraft.text.yaml.locate import Step, Walk, entry_of, is_merge_key, key_text, keys_of, walk
-from pipegraft.text.yaml.paths import Path, format_path
-from pipegraft.text.yaml.reach import document_root, missing
-from pipegraft.text.yaml.reading import equal
-from pipegraft.text.yaml.scalars import Scalar
-from pipegraft.text.yaml.setting import set_empty, set_scalar
+from pipegraft.text.yaml.paths import (
+    Path,
+    Step,
+    Walk,
+    entry_of,
+    format_path,
+    is_merge_key,
+    key_text,
+    keys_of,
+    walk,
+)
+from pipegraft.text.yaml.reading import document_root, equal, missing
+from pipegraft.text.yaml.setting import (
+    check_unused,
+    clear,
+    create_document,
+    fill,
+    replace_in_flow,
+    set_empty,
+    set_scalar,
+)
 from pipegraft.text.yaml.source import Node, Source
+from pipegraft.text.yaml.values import Scalar, Value, is_list, means
 
 __all__ = ["Policy", "plan_insert", "plan_put", "plan_remove", "plan_set"]
 
@@ -72,7 +87,7 @@ def _holds(source: Source, reached: Walk, value: Value) -> bool:
     event = source.events[reached.node]
     if isinstance(event, AliasEvent):
         event = source.events[source.anchored(reached.node)]
-    return scalars.means(event, value)
+    return means(event, value)
 
 
 def plan_put(source: Source, path: Path, value: Value, policy: Policy) -> Change | None:
@@ -92,7 +107,7 @@ def plan_put(source: Source, path: Path, value: Value, policy: Policy) -> Change
     if isinstance(source.events[reached.node], MappingStartEvent):
         return _append(source, reached.node, str(rest[0]), _nested(rest[1:], value))
     event = source.events[reached.node]
-    if isinstance(event, ScalarEvent) and scalars.means(event, None):
+    if isinstance(event, ScalarEvent) and means(event, None):
         return _write_over(source, reached, _nested(rest, value))
     raise missing(source, reached)
 
@@ -217,20 +232,20 @@ def _take_out(source: Source, path: Path, step: Step) -> Change:
     first = step.value if step.key is None else step.key
     check_unused(source, first, source.closing[step.value], path)
     if is_flow(source, step.container):
-        return _possible(source, step.container, flows.remove_from_flow(source, step))
-    return blocks.remove_entry(source, step)
+        return _possible(source, step.container, entries.remove_from_flow(source, step))
+    return entries.remove_entry(source, step)
 
 
 def _append(source: Source, mapping: Node, key: str, value: Value) -> Change:
     if is_flow(source, mapping):
-        return _possible(source, mapping, flows.append_pair(source, mapping, key, value))
-    return blocks.append_entry(source, mapping, key, value)
+        return _possible(source, mapping, entries.append_pair(source, mapping, key, value))
+    return entries.append_entry(source, mapping, key, value)
 
 
 def _add_item(source: Source, sequence: Node, index: int, value: Value) -> Change:
     if is_flow(source, sequence):
-        return _possible(source, sequence, flows.insert_flow_item(source, sequence, index, value))
-    return blocks.insert_item(source, sequence, index, value)
+        return _possible(source, sequence, entries.insert_flow_item(source, sequence, index, value))
+    return entries.insert_item(source, sequence, index, value)
 
 
 def _possible(source: Source, node: Node, change: Change | None) -> Change:

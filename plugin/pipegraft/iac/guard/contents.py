@@ -1,4 +1,4 @@
-"""What looks like a secret: keys and tokens by their form, variables by their name, Secrets with data."""
+"""What a file may hold: images that are pinned, and nothing that looks like a secret."""
 
 from __future__ import annotations
 
@@ -7,9 +7,71 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipegraft.core.errors import ConfigError, Place, Problem
-from pipegraft.core.yaml_positions import Marked, load_marked, load_marked_all
+from pipegraft.core.yaml_positions import Marked, Route, load_marked, load_marked_all
 
-__all__ = ["searchable", "secret_manifests", "secret_variables", "secrets_in"]
+__all__ = [
+    "pinned_in_manifests",
+    "pinned_in_spec",
+    "searchable",
+    "secret_manifests",
+    "secret_variables",
+    "secrets_in",
+]
+
+_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
+_PIN_IT = "pin it: a tag can name another image tomorrow"
+
+
+def pinned_in_spec(path: str, text: str) -> Iterator[Problem]:
+    """Images of components, at any depth, that are not pinned."""
+    try:
+        marked = load_marked(text, path)
+    except ConfigError:
+        return  # told by the check of the spec
+    for route in marked.values:
+        if route[-1:] == ("image",) and "components" in route:
+            yield from _pinned(marked, route)
+
+
+def pinned_in_manifests(path: str, text: str) -> Iterator[Problem]:
+    """Images of manifests, Helm values and kustomizations that are not pinned.
+
+    An image is a text at a key ``image``, a mapping there with ``digest`` or without, or an entry of a
+    kustomization's ``images``.
+    """
+    try:
+        documents = load_marked_all(text, path)
+    except ConfigError as error:
+        yield from error.problems
+        return
+    for marked in documents:
+        for route in marked.values:
+            value = _at(marked.data, route)
+            if route[-1:] == ("image",) and isinstance(value, str):
+                yield from _pinned(marked, route)
+            elif isinstance(value, dict) and _names_image(route, value) and not value.get("digest"):
+                name = value.get("newName") or value.get("name") or value.get("repository")
+                yield Problem(
+                    f"expected '{name}' with a digest, found {value.get('newTag') or value.get('tag')!r}",
+                    marked.place(route),
+                    _PIN_IT,
+                )
+
+
+def _names_image(route: Route, value: dict[str, Any]) -> bool:
+    helm = route[-1:] == ("image",) and "repository" in value
+    return helm or (len(route) == 2 and route[0] == "images" and "name" in value)
+
+
+def _pinned(marked: Marked, route: Route) -> Iterator[Problem]:
+    value = _at(marked.data, route)
+    if isinstance(value, str) and not _DIGEST.fullmatch(value):
+        yield Problem(
+            f"expected an image pinned by digest (name@sha256:…), found '{value}'",
+            marked.place(route),
+            _PIN_IT,
+        )
+
 
 _FORMS = {
     "a private key": r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----|PuTTY-User-Key-File-\d",
@@ -33,7 +95,7 @@ _ELSEWHERE = re.compile(
 """Values that are no secrets: none, numbers, and what tools fill in or decrypt later."""
 _MEANT = "pipegraft:not-secret"
 _SECRET_KIND = re.compile(r"^kind:\s*[\"']?Secret\b", re.MULTILINE)
-_FIX = "keep it in the secret store, refer to it by name, and revoke this one"
+_REVOKE_IT = "keep it in the secret store, refer to it by name, and revoke this one"
 
 
 def searchable(content: bytes) -> str:
@@ -55,7 +117,7 @@ def secrets_in(text: str, known: str, place: str) -> Iterator[Problem]:
             continue
         for what, pattern in _SECRETS.items():
             if found := pattern.search(line):
-                yield Problem(f"this looks like {what}", Place(place, number, found.start() + 1), _FIX)
+                yield Problem(f"this looks like {what}", Place(place, number, found.start() + 1), _REVOKE_IT)
 
 
 def secret_variables(path: str, before: str, after: str) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ import gitlab
 from pipegraft.core.clock import Clock
 from pipegraft.core.delivery import MergeRequest
 from pipegraft.core.errors import Held, TipMoved
-from pipegraft.iac.adapters.forge.gitlab import GitLabBranch, commit_action, translated
+from pipegraft.iac.adapters.gitlab import GitLabBranch, commit_action, translated
 from pipegraft.iac.ports.repository import Commit, NewerProposed
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from pipegraft.core.errors import (
     UsageError,
     Vetoed,
 )
+from pipegraft.iac.adapters.git.access import iac_token
 from pipegraft.iac.ports.repository import Commit, split_path
-from pipegraft.iac.tokens import iac_token
 
 if TYPE_CHECKING:
     from gitlab.v4.objects import Project

@@ -1,0 +1,155 @@
+"""Whether the IaC repository can be read and written: git and its keys, the branch, GitLab's API."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from pipegraft.core.adapters.git_command import GitCommand
+from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
+from pipegraft.core.plugins import hookimpl
+from pipegraft.iac.adapters.git import GitBranch
+from pipegraft.iac.adapters.gitlab import open_gitlab_project, or_none, translated
+from pipegraft.iac.ports.repository import IAC
+from pipegraft.iac.rendered import RenderedBranch
+
+__all__ = ["examine_gitlab", "examine_repository", "pipegraft_examinations"]
+
+_OLDEST = (2, 34)
+"""The first version that signs with SSH keys; older ones fetch and push as well."""
+
+
+def examine_repository(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
+    """The program, then the branch: its tip is read, and a push that changes nothing is tried, not done."""
+    yield _program()
+    yield from _key_files(patient)
+    iac, branch = patient.delivery.iac, patient.open(IAC)
+    subject = f"IaC branch {iac.branch}"
+    tip = branch.tip()
+    yield Diagnosis(subject, Health.GOOD, f"can be read: it is at {tip[:12]}")
+    path = f"{iac.path.rstrip('/')}/app.yaml" if iac.path else "app.yaml"
+    by_targets = all(one.targets for one in patient.delivery.environments.values())
+    if not by_targets and branch.read(path, tip) is None:
+        yield Diagnosis(
+            subject,
+            Health.WRONG,
+            f"{path} is not there",
+            "add the app spec, or correct 'iac.path' in delivery.yaml",
+        )
+    written = branch.branch if isinstance(branch, RenderedBranch) else branch
+    if isinstance(written, GitBranch):
+        written.try_push()
+        yield Diagnosis(subject, Health.GOOD, "takes pushes; whether it is protected only a real one tells")
+
+
+def _program() -> Diagnosis:
+    program = shutil.which("git")
+    if program is None:
+        return Diagnosis("git", Health.WRONG, "it is not installed", "install git in the job's image")
+    said = GitCommand().run("--version").text
+    found = re.search(r"(\d+)\.(\d+)", said)
+    if found is None or (int(found[1]), int(found[2])) < _OLDEST:
+        wanted = ".".join(map(str, _OLDEST))
+        return Diagnosis(
+            "git", Health.NOTE, f"{said}: too old to sign with SSH keys", f"install git {wanted} or newer"
+        )
+    return Diagnosis("git", Health.GOOD, said)
+
+
+def _key_files(patient: Patient) -> Iterator[Diagnosis]:
+    """Files of keys that variables name."""
+    for variable in ("PIPEGRAFT_IAC_SSH_KEY", "PIPEGRAFT_SIGNING_KEY"):
+        named = patient.environment.get(variable, "")
+        if "/" not in named:
+            continue
+        path = Path(named)
+        if not path.is_file() or not os.access(path, os.R_OK):
+            yield Diagnosis(
+                variable,
+                Health.WRONG,
+                "the file it names is not there",
+                "set it to the path of a private key's file",
+            )
+        elif path.stat().st_mode & 0o077:
+            yield Diagnosis(
+                variable, Health.WRONG, "others may read the file it names", "chmod 600 it: ssh refuses it"
+            )
+        else:
+            yield Diagnosis(variable, Health.GOOD, "the file it names is there, and nobody else may read it")
+
+
+_DEVELOPER = 30
+_SOON = 14
+"""Days before its end at which a token is worth a word."""
+
+
+def _not_pushed(patient: Patient) -> Sequence[str]:
+    return () if patient.delivery.iac.write == "push" else ("",)
+
+
+def examine_gitlab(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
+    """Version of the server, scopes and end of the token, and the role it has in the project.
+
+    Sources: GitLab's REST API, "Version", "Personal access tokens" (self) and "Projects".
+    """
+    project = open_gitlab_project(patient.delivery.iac.repository, patient.environment)
+    client, name = project.manager.gitlab, str(project.encoded_id).replace("%2F", "/")
+    with translated(name):
+        version = client.http_get("/version")
+        token: Any = or_none(lambda: client.http_get("/personal_access_tokens/self"))
+        held: Any = client.http_get(f"/projects/{project.encoded_id}")
+    known = version.get("version", "unknown") if isinstance(version, Mapping) else "unknown"
+    yield Diagnosis("GitLab API", Health.GOOD, f"answers: version {known}")
+    if isinstance(token, Mapping):
+        yield from _token(token, datetime.fromtimestamp(patient.clock.now(), UTC).date())
+    yield _role(held, name)
+
+
+def _token(token: Mapping[str, Any], today: date) -> Iterator[Diagnosis]:
+    subject, scopes = "PIPEGRAFT_IAC_TOKEN", token.get("scopes") or []
+    if "api" not in scopes:
+        said = ", ".join(map(str, scopes)) or "none"
+        yield Diagnosis(
+            subject,
+            Health.WRONG,
+            f"its scopes are {said}",
+            "make a project access token with the scope 'api'",
+        )
+    else:
+        yield Diagnosis(subject, Health.GOOD, "has the scope 'api'")
+    if ends := token.get("expires_at"):
+        left = (date.fromisoformat(str(ends)) - today).days
+        if left < _SOON:
+            health = Health.WRONG if left < 0 else Health.NOTE
+            yield Diagnosis(subject, health, f"it ends on {ends}", "rotate it, and set the CI variable anew")
+
+
+def _role(held: Mapping[str, Any], name: str) -> Diagnosis:
+    permissions = held.get("permissions") or {}
+    levels = [
+        (permissions.get(kind) or {}).get("access_level", 0) for kind in ("project_access", "group_access")
+    ]
+    if held.get("archived"):
+        return Diagnosis(
+            name, Health.WRONG, "the project is archived", "name another project in 'iac.repository'"
+        )
+    if max(levels) < _DEVELOPER:
+        return Diagnosis(
+            name, Health.WRONG, "the token's role may not write", "give it the role Developer, or Maintainer"
+        )
+    return Diagnosis(name, Health.GOOD, "the token's role may write")
+
+
+@hookimpl
+def pipegraft_examinations() -> Iterable[Examination]:
+    yield Examination(
+        "iac-repository", "The IaC repository can be read and pushed to.", examine_repository, limit=40.0
+    )
+    yield Examination(
+        "gitlab-api", "GitLab takes the token, and the token may write.", examine_gitlab, _not_pushed
+    )

@@ -1,1 +1,0 @@
-"""Forges: servers that hold repositories and review changes to them."""
