@@ -126,3 +126,24 @@ def test_a_log_tells_the_same_verdict_once_whatever_its_resources() -> None:
     progress.emit(gate_event("progressing: not yet", *ROWS[:1]))
     progress.emit(gate_event("progressing: not yet", *ROWS[:2]))
     assert stream.getvalue().count("not yet") == 1
+
+
+def test_a_table_that_an_event_brings_stands_below_the_stage_until_it_ends(stream: io.StringIO) -> None:
+    console = Console(file=stream, force_terminal=True, width=100, color_system=None, legacy_windows=False)
+    table = {
+        "columns": ["5%", "gray, by interval", "12 minutes left"],
+        "rows": [["errors", "▁▂█", "not yet"]],
+    }
+    with LiveProgress(console) as progress:
+        progress.emit(Event("started", "Moves requests.", "gray-release:production"))
+        progress.emit(
+            Event("judgement", "5%: gray fails 1.1 times as often", "production",
+                  {"answer": "inconclusive", "table": table})
+        )  # fmt: skip
+        console.print(progress._picture())
+        shown = stream.getvalue()
+        assert all(word in shown for word in ("12 minutes left", "errors", "▁▂█"))
+        progress.emit(Event("finished", "done", "gray-release:production", {"seconds": 1.0, "ok": True}))
+        stream.truncate(0)
+        console.print(progress._picture())
+    assert "12 minutes left" not in stream.getvalue()

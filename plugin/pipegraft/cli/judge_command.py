@@ -35,6 +35,7 @@ __all__ = ["command"]
     metavar="N",
     help="Judge the last N gray releases of the environment that the IaC repository tells of.",
 )
+@click.option("--verbose", "-v", is_flag=True, help="Show the evidence as numbers, too.")
 @click.option("--simulate", is_flag=True, help="Simulate whole releases, good and bad; needs numpy.")
 @click.option(
     "--releases",
@@ -57,6 +58,7 @@ def command(
     compare: bool,
     environment: str | None,
     last: int | None,
+    verbose: bool,
     simulate: bool,
     releases: int,
     requests: float | None,
@@ -94,7 +96,7 @@ def command(
     if as_json:
         print_json([_data(replay) for replay in replays])
     else:
-        _show(replays, compare=compare)
+        _show(replays, compare=compare, verbose=verbose)
     return 0 if all(replay.goes_on for replay in replays if replay.decides) else 1
 
 
@@ -114,7 +116,7 @@ def _simulate(gray: Gray | None, releases: int, requests: float | None, *, as_js
         open_console().print(simulated(lines))
 
 
-def _show(replays: tuple[Replay, ...], *, compare: bool) -> None:
+def _show(replays: tuple[Replay, ...], *, compare: bool, verbose: bool) -> None:
     console = open_console()
     if compare:
         rows = [
@@ -126,7 +128,7 @@ def _show(replays: tuple[Replay, ...], *, compare: bool) -> None:
     for replay in replays:
         steps = [(step.weight, step.intervals, step.judgement) for step in replay.steps]
         console.print(replay.name, soft_wrap=True, markup=False)
-        for line in judgement_lines(replay.judge, steps):
+        for line in judgement_lines(replay.judge, steps, verbose=verbose):
             console.print(line, soft_wrap=True)
 
 

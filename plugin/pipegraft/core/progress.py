@@ -20,7 +20,8 @@ class Event:
         message: one line for people.
         subject: what it is about: a component, a resource, a commit; events of one subject replace
             one another in a live view.
-        data: the same for machines; plain JSON values.
+        data: the same for machines; plain JSON values. A ``table`` of it, columns and rows of text, stands
+            below the subjects in a live view.
     """
 
     kind: str

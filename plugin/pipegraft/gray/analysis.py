@@ -17,6 +17,7 @@ from pipegraft.gray.machine import Do
 from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy, judge_policy
 from pipegraft.gray.model.observation import ArmCounts, Observation, part_of, total
 from pipegraft.gray.ports import JUDGE, METRICS, Arms, Judge, MetricSource
+from pipegraft.gray.views.looks import look_sentence
 
 __all__ = ["Baked", "GrayBake", "GrayWatch", "together", "watch_promoted"]
 
@@ -245,7 +246,8 @@ def watch_promoted(
         if not stands():
             break
         judgement = bake.look(clock.now(), gray.interval)
-        context.report("judgement", f"bake: {judgement.answer}: {judgement.reason}", environment)
+        said = look_sentence(bake.policy, bake.observations, judgement)
+        context.report("judgement", f"bake: {said}", environment)
         if judgement.answer is Answer.FAIL:
             return Baked(over=True, regression=judgement)
         if not wait and clock.now() < end:
@@ -276,7 +278,8 @@ class GrayBake:
     ) -> None:
         self._sources = sources
         self._judge = judge
-        self._policy = replace(policy, deadline=None, warm_up=0.0)
+        self.policy = replace(policy, deadline=None, warm_up=0.0)
+        """How it is judged: for as long as the bake lasts."""
         self._baseline = baseline
         self._served: list[tuple[float, float, dict[str, ArmCounts]]] = []
         self._start = start
@@ -297,10 +300,14 @@ class GrayBake:
         while now - self._end >= 2 * interval:
             self._observe(self._end + interval)
         self._observe(max(now, self._end + 0.001))  # the clock of whoever committed may be ahead of ours
+        return self._judge(self.policy, self.observations)
+
+    @property
+    def observations(self) -> list[Observation]:
+        """What was served so far, each interval beside an equal part of the baseline."""
         part = 1 / len(self._served)
         baseline = {name: part_of(counts, part) for name, counts in self._baseline.items()}
-        observations = [Observation(start, end, 50, baseline, served) for start, end, served in self._served]
-        return self._judge(self._policy, observations)
+        return [Observation(start, end, 50, baseline, served) for start, end, served in self._served]
 
     def _observe(self, until: float) -> None:
         served: dict[str, ArmCounts] = {}

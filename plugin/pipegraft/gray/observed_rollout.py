@@ -22,6 +22,7 @@ from pipegraft.gray.history import as_data, look_data
 from pipegraft.gray.model.judgement import Answer, Judgement, judge_policy
 from pipegraft.gray.ports import JUDGE, METRICS, ROLLOUT, Rollout, RolloutPhase, RolloutVerdict
 from pipegraft.gray.rollout_verdicts import runs_release
+from pipegraft.gray.views.looks import look_sentence, look_table
 from pipegraft.iac.bump.state import read_state, state_path
 from pipegraft.iac.ports.repository import IAC
 from pipegraft.iac.rollback import RollbackRequest, roll_back
@@ -220,8 +221,10 @@ class RolloutDrive:
         if now - self._watch.end >= self._gray.interval:
             self._judgement = self._watch.look(verdict.weight, now, self._gray.interval)
             self._looks.append(look_data(self._watch.step[-1], self._judgement))
-            said = f"{verdict.weight}%: {self._judgement.answer}: {self._judgement.reason}"
-            self._context.report("judgement", said, self._environment, **self._looks[-1])
+            policy, seen = judge_policy(self._gray), self._watch.observations
+            said = f"{verdict.weight}%: {look_sentence(policy, seen, self._judgement)}"
+            table = look_table(policy, seen, self._judgement)
+            self._context.report("judgement", said, self._environment, table=table, **self._looks[-1])
         return self._judgement
 
     def _decide(self, verdict: RolloutVerdict, judgement: Judgement | None) -> str:

@@ -29,6 +29,7 @@ from pipegraft.gray.model.judgement import Judgement, judge_policy
 from pipegraft.gray.ports import JUDGE, METRICS
 from pipegraft.gray.promise import foretell
 from pipegraft.gray.traffic_checks import check_before_traffic, weight_mismatch
+from pipegraft.gray.views.looks import look_sentence, look_table
 from pipegraft.iac.commit_message import gate_trailer
 from pipegraft.iac.ports.repository import IAC
 
@@ -208,9 +209,10 @@ class GrayDrive:
         self._looks.append(look_data(watch.step[-1], self._judgement))
         self._context.report(
             "judgement",
-            f"{look.standing.weight}%: {self._judgement.answer}: {self._judgement.reason}",
+            f"{look.standing.weight}%: {look_sentence(self._policy, watch.observations, self._judgement)}",
             self._environment,
             weight=look.standing.weight,
+            table=look_table(self._policy, watch.observations, self._judgement),
             **self._looks[-1],
         )
         return True

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -84,6 +84,7 @@ class LiveProgress:
         self._summary = ""
         self._subjects: dict[str, str] = {}
         self._resources: Sequence[Mapping[str, str]] = ()
+        self._tables: dict[str, Mapping[str, Sequence[Any]]] = {}
         self._live = Live(Shown(self._picture()), console=console, transient=True, refresh_per_second=12)
 
     def __enter__(self) -> Self:
@@ -99,6 +100,8 @@ class LiveProgress:
         with self._lock:
             if event.kind == "verdict":
                 self._resources = event.data.get("resources", ())
+            if "table" in event.data:
+                self._tables[event.subject] = event.data["table"]
             if event.kind == "started":
                 self._stage, self._summary, self._subjects = event.subject, event.message, {}
             elif event.kind == "finished":
@@ -121,7 +124,7 @@ class LiveProgress:
             event.subject,
             Text.assemble((f"{event.data.get('seconds', 0):.1f} s", "dim"), detail),
         )
-        self._stage, self._subjects, self._resources = "", {}, ()
+        self._stage, self._subjects, self._resources, self._tables = "", {}, (), {}
 
     def _print(self, indent: str, mark: str, style: str, subject: str, message: str | Text) -> None:
         """One line that stays; what is too long for it goes on below its own beginning."""
@@ -141,9 +144,16 @@ class LiveProgress:
             Text.assemble(("    " + subject.ljust(width), "bold"), "  ", (message, "dim"))
             for subject, message in list(self._subjects.items())[-12:]
         ]
-        if not self._resources:
-            return Group(head, *lines)
-        return Group(head, *lines, resource_table(self._resources))
+        resources = [resource_table(self._resources)] if self._resources else []
+        return Group(head, *lines, *resources, *map(_table, self._tables.values()))
+
+
+def _table(table: Mapping[str, Sequence[Any]]) -> Table:
+    """Columns and rows of text, as an event brings them."""
+    drawn = Table(*table["columns"], box=None, padding=(0, 2, 0, 4), header_style="dim")
+    for row in table["rows"]:
+        drawn.add_row(*row)
+    return drawn
 
 
 class PlainProgress:

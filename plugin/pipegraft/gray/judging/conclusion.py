@@ -17,6 +17,7 @@ __all__ = [
     "nothing_yet",
     "present_step",
     "requests_seen",
+    "seconds_left",
     "too_little",
 ]
 
@@ -123,6 +124,20 @@ def _spent(
         return spent, policy.deadline
     looks = patience(policy, step)
     return spent, min(policy.deadline, looks * spent / len(warm))
+
+
+def seconds_left(policy: JudgePolicy, observations: Sequence[Observation], *, in_doubt: bool) -> float | None:
+    """Seconds until the deadline of the step under way, its warm-up counted; None if it has none.
+
+    Arguments:
+        in_doubt: whether something points to harm.
+    """
+    spent, deadline = _spent(policy, observations, in_doubt=in_doubt)
+    if deadline is None:
+        return None
+    step = present_step(observations)
+    cold = max(0.0, policy.warm_up - (step[-1].end - step[0].start))
+    return max(0.0, deadline - spent) + cold
 
 
 def _silence(policy: JudgePolicy, observations: Sequence[Observation]) -> str:

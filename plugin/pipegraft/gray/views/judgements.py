@@ -16,12 +16,15 @@ __all__ = ["comparison", "judgement_lines", "simulated"]
 _STYLE: Final = {Answer.PASS: "green", Answer.FAIL: "bold red", Answer.INCONCLUSIVE: "yellow"}
 
 
-def judgement_lines(judge: str, steps: Sequence[tuple[float, int, Judgement]]) -> Iterator[Text]:
+def judgement_lines(
+    judge: str, steps: Sequence[tuple[float, int, Judgement]], *, verbose: bool = False
+) -> Iterator[Text]:
     """One release through one judge: the answer, what was said at each weight, and why.
 
     Arguments:
         judge: its name.
         steps: weight in percent, number of intervals and the judgement at their end.
+        verbose: whether to print the evidence as numbers, too.
     """
     last = steps[-1][2]
     cost = f"{_duration(last.seconds)} and {last.gray_requests:,.0f} requests of gray"
@@ -34,6 +37,11 @@ def judgement_lines(judge: str, steps: Sequence[tuple[float, int, Judgement]]) -
         yield Text.assemble(
             f"  {one.metric:<{width}}  ", _answer(one), f"{critical}  {one.reason}{_ratio(one)}"
         )
+        if verbose and one.against is not None and one.in_favour is not None:
+            yield Text(
+                f"  {'':<{width}}  evidence against it {one.against:,.3g} of {one.needed:,.3g}, "
+                f"in its favour {one.in_favour:,.3g}; {one.looks} intervals"
+            )
 
 
 def comparison(rows: Sequence[tuple[str, str, Judgement | str]]) -> Table:

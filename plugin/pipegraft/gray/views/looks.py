@@ -1,0 +1,208 @@
+"""One look at a gray release, as people read it: a sentence with what comes next, and a live table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import ceil, log
+from typing import Any, Final
+
+from pipegraft.gray.judging.conclusion import marked_cold, present_step, seconds_left
+from pipegraft.gray.judging.detectability import looks_to_pass, traffic_of
+from pipegraft.gray.judging.metric_state import percent
+from pipegraft.gray.judging.readings import point
+from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
+from pipegraft.gray.model.observation import Observation
+
+__all__ = ["look_sentence", "look_table", "sparkline"]
+
+_OUTCOMES: Final = {
+    "promote": "the release goes on, unproven",
+    "hold": "it waits for a person",
+    "rollback": "it is taken back",
+}
+_BEHIND: Final = 2.0
+"""How far the first intervals throw the logarithm of the evidence back, before it rises."""
+
+_USUAL: Final = 8
+"""Intervals that the usual pace of the evidence counts for, beside those that were seen."""
+
+_BLOCKS: Final = "▁▂▃▄▅▆▇█"
+_TREND: Final = 20
+"""Intervals that the live table draws."""
+
+
+def look_sentence(policy: JudgePolicy, observations: Sequence[Observation], judgement: Judgement) -> str:
+    """What was seen so far, and what comes next.
+
+    Arguments:
+        policy: how the release is judged.
+        observations: everything observed of it, one interval or more.
+        judgement: what the judge says of that.
+    """
+    said = _compared(policy, judgement) or judgement.reason
+    if judgement.answer is not Answer.INCONCLUSIVE:
+        return f"{said}: {judgement.answer}"
+    cold = _cold_left(policy, observations)
+    if cold:
+        return f"gray warms up, {_more(cold)}"
+    if not _warm(policy, observations):
+        return "gray has warmed up: what it shows counts from now on"
+    return f"{said}; {_coming(policy, observations, judgement)}"
+
+
+def _compared(policy: JudgePolicy, judgement: Judgement) -> str:
+    """How gray compares with stable by the metric that decides, or that is furthest from an answer."""
+    shown = _decisive(judgement)
+    if shown is None or shown.estimate is None or shown.against is None:
+        return ""
+    kinds = {metric.name: metric.kind for metric in policy.metrics}
+    verb, never = {
+        "errors": ("fails", "has not failed yet"),
+        "latency": ("is slow", "was not slow yet"),
+        "value": ("is", "is nothing"),
+    }[kinds[shown.metric]]
+    often = "stable's" if verb == "is" else "as often"
+    name = f"{shown.metric}: " if len(judgement.evidence) > 1 else ""
+    if not shown.estimate:
+        return f"{name}gray {never} ({_interval(shown)} times {often})"
+    return f"{name}gray {verb} {_times(shown.estimate)} times {often} ({_interval(shown)})"
+
+
+def _interval(evidence: Evidence) -> str:
+    low = "0" if evidence.low is None else _times(evidence.low)
+    return f"{low} or more" if evidence.high is None else f"{low} to {_times(evidence.high)}"
+
+
+def _times(multiple: float) -> str:
+    return f"{multiple:.2g}" if multiple < 10 else f"{multiple:,.0f}"
+
+
+def _decisive(judgement: Judgement) -> Evidence | None:
+    """A critical metric that failed, that points to harm, or the least proven one."""
+    critical = [one for one in judgement.evidence if one.critical]
+    failed = [one for one in critical if one.answer is Answer.FAIL]
+    if judgement.answer is Answer.FAIL and not failed:  # what it failed by is no comparison
+        return None
+    for found in (
+        failed,
+        [one for one in critical if one.suspicion],
+        [one for one in critical if one.answer is not Answer.PASS],
+        critical,
+    ):
+        if found:
+            return min(found, key=lambda one: one.in_favour or 0.0)
+    return None
+
+
+def _coming(policy: JudgePolicy, observations: Sequence[Observation], judgement: Judgement) -> str:
+    """When an answer is to be expected, and what happens if none comes."""
+    left = seconds_left(policy, observations, in_doubt=bool(judgement.suspicion))
+    outcome = _OUTCOMES[policy.outcome(judgement)]
+    if judgement.expired:
+        return f"no answer by the deadline: {outcome}"
+    if judgement.suspicion:
+        harm = "it points to harm"
+        return harm if left is None else f"{harm}; if nothing is decided in {_minutes(left)}, {outcome}"
+    needed = _seconds_to_pass(policy, observations, judgement)
+    if needed is not None and (left is None or needed <= left):
+        return f"{_more(needed)} at this traffic decide"
+    if left is None:
+        return "this traffic cannot decide"
+    return f"this traffic does not decide before the deadline in {_minutes(left)}: then {outcome}"
+
+
+def _warm(policy: JudgePolicy, observations: Sequence[Observation]) -> list[Observation]:
+    """The intervals at the present weight after its warm-up."""
+    return [one for one, _, cold in marked_cold(policy, present_step(observations)) if not cold]
+
+
+def _cold_left(policy: JudgePolicy, observations: Sequence[Observation]) -> float:
+    step = present_step(observations)
+    return max(0.0, policy.warm_up - (step[-1].end - step[0].start))
+
+
+def _seconds_to_pass(
+    policy: JudgePolicy, observations: Sequence[Observation], judgement: Judgement
+) -> float | None:
+    """Until every critical metric has passed, if gray goes on as it did; None if it will not.
+
+    What is missing of the evidence comes in as fast as it usually does at this traffic, and as it did so far.
+    """
+    step = _warm(policy, observations)
+    seconds = sum(one.seconds for one in step) / len(step)
+    metrics = {metric.name: metric for metric in policy.metrics}
+    missing = [float(policy.min_intervals - len(step))]
+    for one in judgement.evidence:
+        if one.critical and one.answer is not Answer.PASS:
+            looks = _looks_to_pass(policy, metrics[one.metric], one, step)
+            if looks is None:
+                return None
+            missing.append(looks)
+    return max(1.0, *missing) * seconds
+
+
+def _looks_to_pass(
+    policy: JudgePolicy, metric: MetricPolicy, evidence: Evidence, step: Sequence[Observation]
+) -> float | None:
+    needed = -log(policy.alpha)
+    if metric.kind == "value" or evidence.in_favour is None or not evidence.looks:
+        return None
+    if evidence.estimate is not None and evidence.estimate > (1.0 + metric.margin) ** 0.5:
+        return None
+    usual = looks_to_pass(traffic_of(metric, step).bad, policy, metric.margin)
+    gained = log(max(evidence.in_favour, 1e-300))
+    pace = ((needed + _BEHIND) / usual * _USUAL + gained + _BEHIND) / (_USUAL + evidence.looks)
+    return (needed - gained) / pace if pace > 0 else None
+
+
+def _more(seconds: float) -> str:
+    number, _, unit = _minutes(seconds).partition(" ")
+    return f"{number} more {unit}"
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 60:
+        return f"{ceil(seconds)} seconds"
+    minutes = ceil(seconds / 60)
+    return "1 minute" if minutes == 1 else f"{minutes} minutes"
+
+
+def look_table(
+    policy: JudgePolicy, observations: Sequence[Observation], judgement: Judgement
+) -> dict[str, Any]:
+    """The same as a table for a terminal: columns and rows of text.
+
+    Arguments:
+        policy: how the release is judged.
+        observations: everything observed of it, one interval or more.
+        judgement: what the judge says of that.
+    """
+    step = present_step(observations)
+    left = seconds_left(policy, observations, in_doubt=bool(judgement.suspicion))
+    cold = _cold_left(policy, observations)
+    time = f"warm-up, {_minutes(cold)}" if cold else f"{_minutes(left)} left" if left else ""
+    return {
+        "columns": [f"{step[-1].weight:g}%", "stable", "gray", "times stable's", "gray, by interval", time],
+        "rows": [list(_row(policy, one, observations)) for one in judgement.evidence],
+    }
+
+
+def _row(policy: JudgePolicy, evidence: Evidence, observations: Sequence[Observation]) -> Iterator[str]:
+    metric = next(one for one in policy.metrics if one.name == evidence.metric)
+    yield evidence.metric
+    for level in (evidence.stable, evidence.gray):
+        yield "" if level is None else f"{level:.4g}" if metric.kind == "value" else percent(level)
+    yield "" if evidence.estimate is None else f"{evidence.estimate:.2g} ({_interval(evidence)})"
+    arms = [one.gray.get(evidence.metric) for one in observations[-_TREND:]]
+    yield sparkline([None if arm is None else point(metric, arm) for arm in arms])
+    yield "points to harm" if evidence.suspicion else str(evidence.answer)
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """Values as blocks from nothing to the largest one; a space where there is none."""
+    top = max((value for value in values if value is not None), default=0.0)
+    if top <= 0:
+        return "".join(" " if value is None else _BLOCKS[0] for value in values)
+    return "".join(
+        " " if value is None else _BLOCKS[min(int(8 * max(value, 0.0) / top), 7)] for value in values
+    )
