@@ -16,7 +16,7 @@ from pipegraft.core.views.page import ago, count_axis, duration_axis, share_axis
         (1, ["0", "1"]),
         (7, ["0", "2", "4", "6", "8"]),
         (35, ["0", "10", "20", "30", "40"]),
-        (1200, ["0", "500", "1000", "1500"]),
+        (1200, ["0", "500", "1,000", "1,500"]),
     ],
 )
 def test_counts_have_whole_ticks(most: int, labels: list[str]) -> None:

@@ -24,6 +24,8 @@ def story() -> GrayReport:
             1 + 0.2 * number,
             0.5,
             2 + 0.2 * number,
+            19_000,
+            1_000,
         )
         for number in range(1, 9)
     )
@@ -32,7 +34,7 @@ def story() -> GrayReport:
         ReportedStep("b" * 40, START, "ci", "1/2 weight=5", 5, ("gray gets requests",)),
         ReportedStep("c" * 40, START + 480, "ci", "rollback", 0, ("errors: gray is worse " + "x" * 90,)),
     )
-    return GrayReport("shop", "production", 13, "d" * 40, "absent", steps, looks)
+    return GrayReport("shop", "production", 13, "d" * 40, "absent", steps, looks, {"errors": (1.1, 2.0)})
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
@@ -45,8 +47,15 @@ def test_weight_errors_and_interval_are_drawn_and_everything_fits(
     with chromium() as browser, opened(browser, file, size, scheme) as found:
         page = found.page
         assert page.get_by_text("taken back").first.is_visible()
-        assert page.locator("svg").count() == 3
-        for shown in ("g.weight path", "g.stable path", "g.gray path", "g.estimate path", "path.band"):
+        assert page.locator("svg").count() == 4
+        for shown in (
+            "g.weight path",
+            "g.stable path",
+            "g.gray path",
+            "g.estimate path",
+            "g.limit path",
+            "path.band",
+        ):
             box = page.locator(shown).first.bounding_box()
             assert box is not None, shown
             assert box["width"] > 100, shown

@@ -14,10 +14,11 @@ from pipegraft.app.gray import gray_report
 from pipegraft.app.judge import Replay, judge_history
 from pipegraft.app.plugins import installed_plugins
 from pipegraft.core.errors import RolledBack, UsageError
+from pipegraft.gray.judging.readings import wilson
 from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.model.observation import ArmCounts
 from pipegraft.gray.ports import Arms, FakeJudge, FakeSource
-from pipegraft.gray.views.report import GrayReport, render_html
+from pipegraft.gray.views.report import GrayReport, ReportedLook, ReportedStep, render_html
 
 
 class Page(HTMLParser):
@@ -103,7 +104,9 @@ def test_the_page_stands_alone_and_hides_nothing_in_markup() -> None:
     assert "taken back" in page.words
     assert "<script>" not in html
     assert "http" not in html
-    assert html.count("<svg") == 2
+    assert html.count("<svg") == 3
+    assert "<title>100 requests of gray, 900 of stable</title>" in html
+    assert "errors: requests that gray served between two looks" in page.words
 
 
 def test_of_digests_people_see_the_beginning_and_machines_all() -> None:
@@ -157,3 +160,16 @@ def test_a_release_that_was_prepared_again_is_judged_by_itself() -> None:
         with pytest.raises(RolledBack):
             world.release(13)
     assert [(one.release, one.steps[0].intervals) for one in replays(world, 9)] == [(13, 1), (13, 1)]
+
+
+def test_a_chart_has_the_policys_limits_and_the_interval_of_few_requests() -> None:
+    looks = tuple(ReportedLook(60.0 * at, "errors", 0.01, 0.02, 2.0, 1.2, 3.0, 900, 100) for at in (1, 2, 3))
+    step = ReportedStep("a" * 40, 0.0, "ci", "1/2 weight=10", 10, ())
+    html = render_html(
+        GrayReport("shop", "production", 13, "d" * 40, "gray", (step,), looks, {"errors": (1.2, 1.5)})
+    )
+    assert "worse above 1.2, good below 1.5" in html
+    assert 'class="limit"' in html
+    low, high = wilson(2, 100)
+    assert (round(low, 4), round(high, 4)) == (0.0055, 0.07)
+    assert html.count('class="band gray"') == html.count('class="band estimate"') == 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipegraft.appspec.environment_file import environment_path, read_environment
 from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.core.delivery import Gray
+from pipegraft.core.delivery import Gray, Metric
 from pipegraft.core.errors import TipMoved, UsageError
 from pipegraft.core.hooks import LiveConnections
 from pipegraft.core.progress import Progress
@@ -213,7 +213,12 @@ def gray_report(
         state=status.standing.kind,
         steps=tuple(_reported_steps(oldest_first)),
         looks=tuple(sorted(looks, key=lambda look: look.end)),
+        limits={one.name: (1 + one.tolerance, 1 + one.margin) for one in _metrics(project, environment)},
     )
+
+
+def _metrics(project: Project, environment: str | None) -> Sequence[Metric]:
+    return choose_environment(project, environment)[1].metrics
 
 
 def _reported_steps(commits: Iterable[Commit]) -> Iterator[ReportedStep]:
@@ -229,7 +234,14 @@ def _reported_steps(commits: Iterable[Commit]) -> Iterator[ReportedStep]:
 def _observed_looks(commits: Iterable[Commit]) -> list[ReportedLook]:
     """The intervals that the commits tell of."""
     return [
-        ReportedLook(one.end, metric, _share(one.stable.get(metric)), _share(counts))
+        ReportedLook(
+            one.end,
+            metric,
+            _share(one.stable.get(metric)),
+            _share(counts),
+            stable_requests=one.stable[metric].requests if metric in one.stable else 0.0,
+            gray_requests=counts.requests,
+        )
         for commit in commits
         for one in from_trailer(commit.trailers.get(OBSERVED, ""))
         for metric, counts in one.gray.items()
@@ -245,9 +257,20 @@ def _recorded_looks(release: Release | None, status: GrayStatus) -> list[Reporte
     for step in part.gray if part else ():
         for look in step.judgement.get("looks", ()):
             for metric, seen in look["metrics"].items():
-                shares = [_share_of(seen.get(arm, {})) for arm in ("stable", "gray")]
-                interval = [seen.get(key) for key in ("estimate", "low", "high")]
-                found.append(ReportedLook(look["end"], metric, *shares, *interval))
+                stable, gray = (seen.get(arm, {}) for arm in ("stable", "gray"))
+                found.append(
+                    ReportedLook(
+                        look["end"],
+                        metric,
+                        _share_of(stable),
+                        _share_of(gray),
+                        estimate=seen.get("estimate"),
+                        low=seen.get("low"),
+                        high=seen.get("high"),
+                        stable_requests=stable.get("requests", 0.0),
+                        gray_requests=gray.get("requests", 0.0),
+                    )
+                )
     return found
 
 

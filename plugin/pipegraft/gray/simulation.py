@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from pipegraft.gray.judging.arithmetic import Number, beta_binomial, exp, log, log1p, where
 from pipegraft.gray.judging.conclusion import conclude
 from pipegraft.gray.judging.metric_state import ShareRun, Signs
-from pipegraft.gray.judging.readings import Draws
+from pipegraft.gray.judging.readings import Draws, wilson
 from pipegraft.gray.judging.sequential import answer_of
 from pipegraft.gray.machine import Do, Standing, next_move
 from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy
@@ -88,10 +87,7 @@ class Tally:
 
     def share(self, of: int) -> tuple[float, float, float]:
         """A share with its 95% interval (Wilson)."""
-        n, z = self.count, 1.96
-        p = of / n
-        middle, half = (p + z * z / (2 * n)), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return p, max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
+        return of / self.count, *wilson(of, self.count)
 
 
 class _Batch:

@@ -86,7 +86,7 @@ class Axis:
 def count_axis(most: float) -> Axis:
     """Of things that are counted: every tick is a whole number."""
     step = max(1, math.ceil(_step(most)))
-    return _axis(most, step, lambda value: f"{value:g}")
+    return _axis(most, step, lambda value: f"{value:,.0f}")
 
 
 def share_axis(most: float) -> Axis:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, log
+from math import inf, log, sqrt
 
 from pipegraft.core.errors import UsageError
 from pipegraft.gray.judging.arithmetic import Number
 from pipegraft.gray.model.judgement import MetricPolicy
 from pipegraft.gray.model.observation import ArmCounts, Histogram
 
-__all__ = ["BadRequests", "Draws", "point", "quantile"]
+__all__ = ["BadRequests", "Draws", "point", "quantile", "wilson"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,15 @@ def quantile(histogram: Histogram, share: float) -> float | None:
         below += count
         start = bound
     return histogram.bounds[-1]
+
+
+def wilson(bad: float, requests: float) -> tuple[float, float]:
+    """The 95% interval of a share (Wilson, JASA 22, 1927)."""
+    z = 1.96
+    share, wide = bad / requests, 1.0 + z * z / requests
+    middle = share + z * z / (2.0 * requests)
+    half = z * sqrt(share * (1.0 - share) / requests + z * z / (4.0 * requests * requests))
+    return max(0.0, (middle - half) / wide), min(1.0, (middle + half) / wide)
 
 
 def _lacks(metric: MetricPolicy, what: str) -> UsageError:

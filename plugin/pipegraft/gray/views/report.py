@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import markupsafe
 
-from pipegraft.core.views.page import render_page
+from pipegraft.core.views.page import Axis, count_axis, duration_axis, render_page, share_axis
+from pipegraft.gray.judging.readings import wilson
 
-__all__ = ["Band", "GrayReport", "Line", "ReportedLook", "ReportedStep", "brief", "chart", "render_html"]
+__all__ = ["GrayReport", "ReportedLook", "ReportedStep", "brief", "render_html"]
 
 
-_WIDTH, _HEIGHT = 640, 150
-_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 8, 16, 26
+_WIDTH, _HEIGHT = 640, 170
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 14, 16, 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,13 @@ class Line:
         name: as the legend has it; also its CSS class: ``stable``, ``gray``, ``weight``, ``limit``.
         points: seconds and value, in order of time.
         stepped: whether the value holds until the next point.
+        notes: of each point, what its tooltip says; empty for none.
     """
 
     name: str
     points: Sequence[tuple[float, float]]
     stepped: bool = False
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,42 +44,71 @@ class Band:
 
     Arguments:
         low, high: their points, at the same times.
+        of: name of the line that it belongs to.
     """
 
     low: Sequence[tuple[float, float]]
     high: Sequence[tuple[float, float]]
+    of: str
 
 
-def chart(
-    lines: Sequence[Line], *, start: float, end: float, unit: str, least: float, band: Band | None = None
-) -> str:
-    """An SVG element.
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One drawing.
 
     Arguments:
-        lines: what to draw.
-        start, end: ends of the time axis, in seconds.
-        unit: what stands behind the numbers of the upright axis.
-        least: the upright axis reaches at least so far.
-        band: shaded behind the lines; what of it lies above the lines by far is cut off.
+        title: what it shows.
+        lines: one or more.
+        axis: of their values; what lies beyond it is drawn at its end.
+        band: shaded behind the lines.
     """
-    span = max(end - start, 1.0)
-    top = max([least, *(value * 1.1 for line in lines for _, value in line.points if value > least)])
 
-    def place(point: tuple[float, float]) -> tuple[float, float]:
-        x = _LEFT + (point[0] - start) / span * (_WIDTH - _LEFT - _RIGHT)
-        return x, _TOP + (1 - min(point[1], top) / top) * (_HEIGHT - _TOP - _BOTTOM)
+    title: str
+    lines: Sequence[Line]
+    axis: Axis
+    band: Band | None = None
 
-    shaded = ""
-    if band:
-        around = [place(point) for point in (*band.low, *reversed(band.high))]
-        shaded = f'<path class="band" d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in around)}Z"/>'
-    drawn = "".join(_draw(line, [place(point) for point in line.points]) for line in lines)
-    axis = "".join(_rule(share, top, unit) for share in (0.0, 0.5, 1.0))
-    label = ", ".join(line.name for line in lines)
+    def svg(self, start: float, end: float) -> str:
+        """The drawing.
+
+        Arguments:
+            start, end: ends of the time axis, seconds since the epoch.
+        """
+        time = duration_axis(max(end - start, 1.0))
+        place = partial(self._place, start=start, time=time)
+        shaded = ""
+        if self.band:
+            around = [place(point) for point in (*self.band.low, *reversed(self.band.high))]
+            shaded = (
+                f'<path class="band {self.band.of}" d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in around)}Z"/>'
+            )
+        drawn = "".join(_draw(line, [place(point) for point in line.points]) for line in self.lines)
+        rules = "".join(self._rule(tick) for tick in self.axis.ticks)
+        ticks = "".join(_time_tick(time, tick) for tick in time.ticks)
+        label = ", ".join(line.name for line in self.lines)
+        return (
+            f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">'
+            f"{rules}{ticks}{shaded}{drawn}</svg>"
+        )
+
+    def _place(self, point: tuple[float, float], *, start: float, time: Axis) -> tuple[float, float]:
+        x = time.at(point[0] - start, _LEFT, _WIDTH - _RIGHT)
+        return x, self.axis.at(point[1], _HEIGHT - _BOTTOM, _TOP)
+
+    def _rule(self, tick: float) -> str:
+        y = self.axis.at(tick, _HEIGHT - _BOTTOM, _TOP)
+        return (
+            f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{self.axis.show(tick)}</text>'
+        )
+
+
+def _time_tick(time: Axis, tick: float) -> str:
+    x, foot = time.at(tick, _LEFT, _WIDTH - _RIGHT), _HEIGHT - _BOTTOM
+    anchor = "end" if tick == time.top else "middle"
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">'
-        f'{axis}{shaded}{drawn}<text x="{_LEFT}" y="{_HEIGHT - 6}">0 s</text>'
-        f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{_duration(span)}</text></svg>'
+        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{foot}" y2="{foot + 4}"/>'
+        f'<text x="{x:.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">{time.show(tick)}</text>'
     )
 
 
@@ -83,22 +116,13 @@ def _draw(line: Line, places: Sequence[tuple[float, float]]) -> str:
     path = f"M{places[0][0]:.1f} {places[0][1]:.1f}"
     for x, y in places[1:]:
         path += f"H{x:.1f}V{y:.1f}" if line.stepped else f"L{x:.1f} {y:.1f}"
-    dots = "" if line.stepped else "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in places)
-    return f'<g class="{line.name}"><path d="{path}"/>{dots}</g>'
-
-
-def _rule(share: float, top: float, unit: str) -> str:
-    y = _TOP + (1 - share) * (_HEIGHT - _TOP - _BOTTOM)
-    return (
-        f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{share * top:.3g}{unit}</text>'
+    notes = line.notes or [""] * len(places)
+    dots = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5">{f"<title>{note}</title>" if note else ""}</circle>'
+        for (x, y), note in zip(places, notes, strict=True)
+        if not line.stepped
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return f'<g class="{line.name}"><path d="{path}"/>{dots}</g>'
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +156,7 @@ class ReportedLook:
         stable: share of failed requests, None if the metric counts none.
         gray: the same of gray.
         estimate, low, high: how many times stable's gray's is, and its interval, if the judge says so.
+        stable_requests, gray_requests: how many requests the interval before it had.
     """
 
     end: float
@@ -141,6 +166,13 @@ class ReportedLook:
     estimate: float | None = None
     low: float | None = None
     high: float | None = None
+    stable_requests: float = 0.0
+    gray_requests: float = 0.0
+
+    @property
+    def note(self) -> str:
+        """What it was measured on."""
+        return f"{self.gray_requests:,.0f} requests of gray, {self.stable_requests:,.0f} of stable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +183,7 @@ class GrayReport:
         state: ``gray``, ``promoted``, ``absent`` (taken back) or ``superseded``.
         steps: oldest first.
         looks: oldest first; one a look where the release record has them, else one a step.
+        limits: metric → the multiples of stable from which on gray is worse, and below which it is good.
     """
 
     app: str
@@ -160,6 +193,7 @@ class GrayReport:
     state: str
     steps: tuple[ReportedStep, ...]
     looks: tuple[ReportedLook, ...]
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -198,39 +232,80 @@ def _charts(report: GrayReport) -> list[tuple[str, str, Sequence[str]]]:
     """Title, drawing and names of the lines; all over the same time."""
     start = report.steps[0].time
     end = max([report.steps[-1].time, *(look.end for look in report.looks)])
-    weights = [(step.time, float(step.weight)) for step in report.steps]
-    weights.append((end, weights[-1][1]))
-    drawings: list[tuple[str, list[Line], str, float, Band | None]] = [
-        ("Requests meant for the new version", [Line("weight", weights, stepped=True)], "%", 100.0, None)
-    ]
+    charts = [_weights(report, end)]
     for metric in dict.fromkeys(look.metric for look in report.looks):
         looks = [look for look in report.looks if look.metric == metric]
-        shares = [_line(looks, arm, 100.0) for arm in ("stable", "gray")]
-        drawings.append((f"{metric}: failed requests", shares, "%", 1.0, None))
-        estimate = _line(looks, "estimate", 1.0)
-        if estimate.points:
-            equal = Line("equal", [(start, 1.0), (end, 1.0)], stepped=True)
-            title = f"{metric}: gray as a multiple of stable, with its interval"
-            drawings.append((title, [equal, estimate], "", 2.0, _band(looks)))
+        charts += [_requests(metric, looks), _shares(metric, looks), _multiple(report, metric, looks)]
     found: list[tuple[str, str, Sequence[str]]] = []
-    for title, lines, unit, least, band in drawings:
-        drawn = [line for line in lines if line.points]
-        if drawn:
-            svg = chart(drawn, start=start, end=end, unit=unit, least=least, band=band)
-            found.append((title, svg, [line.name for line in drawn] + ["interval"] * (band is not None)))
+    for chart in charts:
+        drawn = replace(chart, lines=[line for line in chart.lines if line.points])
+        if drawn.lines:
+            names = [line.name for line in drawn.lines] + ["interval"] * (chart.band is not None)
+            found.append((chart.title, drawn.svg(start, end), names))
     return found
 
 
-def _band(looks: Sequence[ReportedLook]) -> Band | None:
-    """The interval at each look that has one with both ends."""
-    both = [
-        (look.end, look.low, look.high) for look in looks if look.low is not None and look.high is not None
+def _weights(report: GrayReport, end: float) -> Chart:
+    points = [(step.time, step.weight / 100) for step in report.steps]
+    line = Line("weight", [*points, (end, points[-1][1])], stepped=True)
+    return Chart("Requests meant for the new version", [line], share_axis(1.0))
+
+
+def _requests(metric: str, looks: Sequence[ReportedLook]) -> Chart:
+    counted = [(look.end, look.gray_requests) for look in looks if look.gray_requests]
+    axis = count_axis(max((number for _, number in counted), default=1.0))
+    line = Line("gray", counted, notes=[look.note for look in looks if look.gray_requests])
+    return Chart(f"{metric}: requests that gray served between two looks", [line], axis)
+
+
+def _shares(metric: str, looks: Sequence[ReportedLook]) -> Chart:
+    lines = [_line(looks, arm) for arm in ("stable", "gray")]
+    band = _band(
+        "gray",
+        [
+            (look.end, *wilson(look.gray * look.gray_requests, look.gray_requests))
+            for look in looks
+            if look.gray is not None and look.gray_requests
+        ],
+    )
+    shown = [value for line in lines for _, value in line.points]
+    return Chart(
+        f"{metric}: failed requests, gray's with its interval at each look alone",
+        lines,
+        share_axis(1.3 * max(shown, default=0.0)),
+        band if lines[1].points else None,
+    )
+
+
+def _multiple(report: GrayReport, metric: str, looks: Sequence[ReportedLook]) -> Chart:
+    estimate = _line(looks, "estimate")
+    band = _band(
+        "estimate",
+        [(look.end, look.low, look.high) for look in looks if look.low is not None and look.high is not None],
+    )
+    worse, good = report.limits.get(metric, (1.0, 2.0))
+    times = (looks[0].end, looks[-1].end)
+    limits = [
+        Line(name, [(time, value) for time in times if estimate.points], stepped=True)
+        for name, value in (("equal", 1.0), ("limit", good))
     ]
-    if len(both) < 2:
+    top = max([1.5 * good, *(1.2 * value for _, value in estimate.points)])
+    step = 0.5 if top <= 4 else 1.0
+    scale = count_axis(top / step)
+    axis = Axis(step * scale.top, tuple(step * tick for tick in scale.ticks), lambda value: f"{value:g}")
+    title = f"{metric}: gray as a multiple of stable, worse above {worse:g}, good below {good:g}"
+    return Chart(title, [*limits, estimate], axis, band if estimate.points else None)
+
+
+def _band(of: str, edges: Sequence[tuple[float, float, float]]) -> Band | None:
+    """Between a lower and an upper edge at several times; None of fewer than two."""
+    if len(edges) < 2:
         return None
-    return Band([(end, low) for end, low, _ in both], [(end, high) for end, _, high in both])
+    return Band([(time, low) for time, low, _ in edges], [(time, high) for time, _, high in edges], of)
 
 
-def _line(looks: Sequence[ReportedLook], name: str, factor: float) -> Line:
-    values = ((look.end, getattr(look, name)) for look in looks)
-    return Line(name, [(end, factor * value) for end, value in values if value is not None])
+def _line(looks: Sequence[ReportedLook], name: str) -> Line:
+    shown = [look for look in looks if getattr(look, name) is not None]
+    return Line(
+        name, [(look.end, getattr(look, name)) for look in shown], notes=[look.note for look in shown]
+    )
