@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
+from pipegraft.core.limits import readable
 from pipegraft.core.plugins import hookimpl
 from pipegraft.gate.ports import ENGINE, State
 from pipegraft.gray.ports import METRICS
@@ -28,7 +29,8 @@ def gate(patient: Patient, environment: str) -> Iterator[Diagnosis]:
     """Look at an environment as sync-gate does, once."""
     declared = patient.delivery.environments[environment].gate
     engine, rule, _ = patient.open(ENGINE, environment)
-    verdict = rule(engine.observe(), lambda _revision: True)
+    with readable("the GitOps engine"):
+        verdict = rule(engine.observe(), lambda _revision: True)
     subject = f"{declared.engine} for {environment}"
     if verdict.state in (State.FAILED, State.BLOCKED):
         mend = "look at what the engine says before the next release: sync-gate will stop at it"

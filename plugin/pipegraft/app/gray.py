@@ -11,6 +11,7 @@ from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery import Gray, Metric
 from pipegraft.core.errors import TipMoved, UsageError
 from pipegraft.core.hooks import LiveConnections
+from pipegraft.core.limits import readable
 from pipegraft.core.progress import Progress
 from pipegraft.core.project import Project
 from pipegraft.core.release import Release, ReleaseMark, Source
@@ -337,7 +338,8 @@ class _Subject:
         if self.gray.rollout is None:
             return ""
         rollout, rule = self._connections.open(ROLLOUT, self.name)
-        verdict = rule(rollout.observe(), lambda _workload: True, 0.0)
+        with readable("the rollout's controller"):
+            verdict = rule(rollout.observe(), lambda _workload: True, 0.0)
         weight = "" if verdict.weight is None else f"{verdict.weight}%, "
         return f"{weight}{verdict.phase}: {verdict.reason}"
 

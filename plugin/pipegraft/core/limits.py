@@ -4,16 +4,49 @@ from __future__ import annotations
 
 import json
 import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-__all__ = ["MOST_LEVELS", "load_json", "refuse_deep"]
+from pipegraft.core.errors import Unreachable
+
+__all__ = ["MOST_LEVELS", "UNREADABLE", "load_json", "readable", "refuse_deep"]
 
 MOST_LEVELS = 100
 """Collections inside of one another; people's files have ten, and a parser's stack holds some hundreds."""
 
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
+"""What reading an answer of another form than its API promises ends in."""
+
+_SHOWN = 200
+"""Characters of a foreign error."""
 _INDENTED = re.compile(rf"^[ \t?:-]{{{MOST_LEVELS}}}", re.MULTILINE)
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Read what a system answered; whatever is not as its API promises is that system's failure, not ours.
+
+    Arguments:
+        name: the system, for messages.
+
+    Raises:
+        Unreachable: the answer has another form; the place in our code stands in the message.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        told = f"{type(error).__name__}: {error}".rstrip(": ")[:_SHOWN]
+        where = f"{Path(at.filename).name}:{at.lineno}"
+        raise Unreachable(
+            f"{name}: expected an answer as its API promises, found something else ({told} in {where})",
+            fix="check that the address is that system's; if it is, report this line",
+        ) from error
 
 
 def refuse_deep(text: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from pipegraft.core.clock import Clock
 from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError, SyncFailed, Unreachable
+from pipegraft.core.limits import readable
 from pipegraft.core.progress import Event, Progress
 from pipegraft.gate.ports import GitOpsEngine, State, Verdict, VerdictRule
 from pipegraft.iac.ports.repository import IacHistory
@@ -162,7 +163,8 @@ class _Watch:
         now = self._clock.now()
         settled = self._succeeded is not None and now - self._succeeded >= self._patience.settle
         try:
-            found = self._rule(self._engine.observe(anew=settled), at_target)
+            with readable("the GitOps engine"):
+                found = self._rule(self._engine.observe(anew=settled), at_target)
         except OutsideError as error:
             return self._failed(error)
         except PipegraftError as error:  # a wrong name, or the target was taken back: known for good

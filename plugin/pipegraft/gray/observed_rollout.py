@@ -13,6 +13,7 @@ from typing import Any
 from pipegraft.appspec.environment_file import environment_path, images_of, read_environment
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import Held, RolledBack, UsageError
+from pipegraft.core.limits import readable
 from pipegraft.core.release import EnvironmentRelease, GrayStep
 from pipegraft.core.stage import StageContext
 from pipegraft.gate.ports import ENGINE, State
@@ -143,7 +144,8 @@ class RolloutDrive:
         started = clock.now()
         rollout, rule = self._context.open(ROLLOUT, self._environment)
         while self._stands():
-            verdict = rule(rollout.observe(), self._release.runs_in, self._release.committed)
+            with readable("the rollout's controller"):
+                verdict = rule(rollout.observe(), self._release.runs_in, self._release.committed)
             self._tell(verdict)
             if verdict.phase is RolloutPhase.PROMOTED:
                 self._step(verdict, "promoted")
@@ -174,7 +176,8 @@ class RolloutDrive:
         """Find out whether the GitOps engine refuses what the controller has not begun with yet."""
         engine, rule, _ = self._context.open(ENGINE, self._environment)
         history = self._context.open(IAC)
-        seen = rule(engine.observe(), lambda at: history.contains(self._release.commit, at=at))
+        with readable("the GitOps engine"):
+            seen = rule(engine.observe(), lambda at: history.contains(self._release.commit, at=at))
         if seen.state is State.FAILED:
             self._take_back(f"the engine did not take it over: {seen.reason}")
 

@@ -10,7 +10,7 @@ import base64
 import functools
 import ssl
 import weakref
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +174,7 @@ class Http:
         for attempt in attempts:
             with attempt, self.stream(attempts, method, url, **request) as answer:
                 self.require(answer, good)
-                return self.read(answer, largest)
+                return self.read(answer, attempts, largest)
         raise AssertionError("attempts end with an answer or an error")
 
     @contextmanager
@@ -234,7 +234,7 @@ class Http:
         Known are ``errors`` of registries (distribution-spec, error codes), and ``error`` and ``message``.
         """
         try:
-            said = load_json(b"".join(_blocks(answer, _MOST_SAID)))
+            said = load_json(b"".join(_blocks(answer, _MOST_SAID, self.attempts("reading a refusal").check)))
             if "errors" in said:
                 pairs = [f"{one.get('code', '')} {one.get('message', '')}".strip() for one in said["errors"]]
                 return f" ({'; '.join(pairs)})"
@@ -243,14 +243,14 @@ class Http:
             return ""
         return f" ({found})" if found else ""
 
-    def read(self, answer: httpx2.Response, largest: int = LARGEST) -> Answer:
+    def read(self, answer: httpx2.Response, attempts: Attempts, largest: int = LARGEST) -> Answer:
         """Read an answer whole.
 
         Raises:
-            OutsideError: it is larger than `largest` bytes.
+            OutsideError: it is larger than `largest` bytes, or not there in the time of the call.
         """
         try:
-            content = b"".join(_blocks(answer, largest))
+            content = b"".join(_blocks(answer, largest, attempts.check))
         except _TooLarge:
             raise OutsideError(
                 f"{self.name}: expected at most {largest} bytes from {answer.url}, found more",
@@ -318,9 +318,10 @@ class _TooLarge(Exception):
     """A body is larger than it may be."""
 
 
-def _blocks(answer: httpx2.Response, largest: int) -> Iterable[bytes]:
+def _blocks(answer: httpx2.Response, largest: int, check: Callable[[], None]) -> Iterable[bytes]:
     size = 0
     for block in answer.iter_bytes():
+        check()  # a byte now and then is no silence
         size += len(block)
         if size > largest:
             raise _TooLarge

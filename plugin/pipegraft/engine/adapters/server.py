@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,9 @@ _LONGEST_WAIT = 1.0
 """Seconds after which a waiting page is looked at again, whatever it was told."""
 
 
+_MOST_CLIENTS = 128
+_SILENCE = 15.0
+"""Seconds in which a request must arrive."""
 _PAGES = "/applications, /applications/NAME, /metrics and /healthz"
 _LONGEST_BODY = 4 << 20
 """Bytes of a webhook that are read; GitLab sends at most twenty commits of a push."""
@@ -76,13 +80,12 @@ class StatusServer:
             pages = _Pages(source, metrics, secret)
 
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
+            self._server = _Server((host, port), Handler)
         except OSError as error:
             raise Unreachable(
                 f"cannot listen on {host}:{port}: {error.strerror}",
                 fix="end what listens there, or choose another address",
             ) from error
-        self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.1,), name="status", daemon=True
         )
@@ -148,7 +151,35 @@ class _Pages:
         return _json(202, {"looking-at": list(self._source.sync(push)) if push else []})
 
 
+class _Server(ThreadingHTTPServer):
+    """Serves as many at once as it has places; who comes then is sent away."""
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._places = threading.BoundedSemaphore(_MOST_CLIENTS)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # as socketserver declares them
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing for a client that left or fell silent."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 class _Handler(BaseHTTPRequestHandler):
+    timeout = _SILENCE
     pages: _Pages
     protocol_version = "HTTP/1.1"
     server_version = "pipegraft"
@@ -169,9 +200,21 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return self._answer(*_json(413, {"error": f"expected at most {_LONGEST_BODY} bytes"}))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        return self._answer(
-            *self.pages.post(self.path.partition("?")[0], headers, self.rfile.read(int(size)))
-        )
+        body = self._body(int(size))
+        if body is None:
+            self.close_connection = True
+            return self._answer(*_json(408, {"error": f"expected the body within {_SILENCE:g} seconds"}))
+        return self._answer(*self.pages.post(self.path.partition("?")[0], headers, body))
+
+    def _body(self, size: int) -> bytes | None:
+        """What was sent, None if it does not arrive in time."""
+        end, body = time.monotonic() + _SILENCE, b""
+        while len(body) < size and time.monotonic() < end:
+            block = self.rfile.read1(size - len(body))
+            if not block:
+                break
+            body += block
+        return body if len(body) == size else None
 
     def _answer(self, status: int, media_type: str, body: str) -> None:
         known = self.command == "GET" and self.headers.get("If-None-Match") == _tag(body)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import gitlab
 
 from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.adapters.limited_requests import limit_answers
 from pipegraft.core.clock import Clock
 from pipegraft.core.errors import Held, Locked, UsageError
 from pipegraft.fleet.adapters.pace import Pace
@@ -90,6 +91,7 @@ def open_group(
         keep_base_url=True,
         retry_transient_errors=True,
     )
+    limit_answers(client.session)
     return GitLabGroup(client, name)
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import gitlab
 import requests
 
+from pipegraft.core.adapters.limited_requests import limit_answers
 from pipegraft.core.errors import (
     AccessDenied,
     Locked,
@@ -25,6 +26,7 @@ from pipegraft.core.errors import (
     UsageError,
     Vetoed,
 )
+from pipegraft.core.limits import readable
 from pipegraft.iac.adapters.git.access import iac_token
 from pipegraft.iac.ports.repository import Commit, split_path
 
@@ -154,6 +156,7 @@ def open_gitlab_project(repository: str, environment: Mapping[str, str]) -> Proj
             fix="set PIPEGRAFT_IAC_TOKEN to a project access token with the scope 'api'",
         )
     client = gitlab.Gitlab(base, private_token=token, timeout=_TIMEOUT, keep_base_url=True)
+    limit_answers(client.session)
     client.session.max_redirects = 0  # the token's header would go along to whatever host is named
     return client.projects.get(path, lazy=True)
 
@@ -187,7 +190,8 @@ def translated(name: str, token: str = "PIPEGRAFT_IAC_TOKEN") -> Iterator[None]:
         token: the variable that holds the token.
     """
     try:
-        yield
+        with readable(f"GitLab with {name}"):
+            yield
     except gitlab.GitlabError as error:
         raise _explained(error.response_code, _said_in(error), name, token) from None
     except requests.RequestException as error:

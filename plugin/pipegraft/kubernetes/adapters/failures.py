@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import httpx2
 
 from pipegraft.core.errors import AccessDenied, Locked, PipegraftError, Unreachable, UsageError
+from pipegraft.core.limits import readable
 from pipegraft.kubernetes.kinds import Kind
 
 __all__ = ["translated"]
@@ -25,7 +26,8 @@ def translated(server: str, kind: Kind | None = None) -> Iterator[None]:
         kind: what was asked for.
     """
     try:
-        yield
+        with readable(f"the Kubernetes API at {server}"):
+            yield
     except httpx2.HTTPStatusError as error:
         raise _of_status(error, server, kind) from error
     except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError) as error:

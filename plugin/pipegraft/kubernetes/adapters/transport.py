@@ -10,6 +10,8 @@ import base64
 import socket
 import ssl
 import threading
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -36,6 +38,10 @@ _KEEPALIVE = (
 """A peer that is gone is noticed within half a minute, however little there is to tell."""
 WATCH_SECONDS = 240
 """How long the server keeps one watch; the client then asks for the next."""
+_LARGEST = 256 << 20
+"""Bytes of an answer, or of one event of a watch; a list of 10,000 large objects has a quarter of it."""
+_LONGEST = 300.0
+"""Seconds of an answer that is no watch."""
 _SILENCE = WATCH_SECONDS + 20.0
 """Seconds without a byte after which a watch counts as lost."""
 
@@ -65,6 +71,7 @@ class Transport(httpx2.BaseTransport):
                 answer.read()
                 answer.close()
                 answer = self._send(request, renewed)
+        answer.stream = _Bounded(answer.stream, lasting=request.url.params.get("watch") == "true")
         answer.headers.setdefault("Content-Type", "text/plain")  # lightkube looks at it when it fails
         self._note_time(answer)
         return answer
@@ -116,6 +123,34 @@ class Transport(httpx2.BaseTransport):
         if date:
             with suppress(ValueError):  # a proxy's own idea of a date
                 self._clock_offset = parsedate_to_datetime(date).timestamp() - datetime.now(UTC).timestamp()
+
+
+class _Bounded(httpx2.SyncByteStream):
+    """A body that ends, or raises: an answer as a whole, each event of a watch by itself.
+
+    Arguments:
+        stream: the body.
+        lasting: whether it is a watch.
+    """
+
+    def __init__(self, stream: Any, *, lasting: bool) -> None:  # sync, though the type says both
+        self._stream = stream
+        self._lasting = lasting
+
+    def __iter__(self) -> Iterator[bytes]:
+        size, end = 0, time.monotonic() + _LONGEST
+        for block in self._stream:
+            size += len(block)
+            if self._lasting and b"\n" in block:
+                size = len(block) - block.rindex(b"\n")
+            if size > _LARGEST:
+                raise httpx2.ReadError(f"more than {_LARGEST} bytes")
+            if not self._lasting and time.monotonic() > end:
+                raise httpx2.ReadError(f"an answer of more than {_LONGEST:g} s")
+            yield block
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 def _proxy_of(server: str) -> str | None:

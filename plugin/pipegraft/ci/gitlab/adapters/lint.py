@@ -21,7 +21,9 @@ from pipegraft.ci.gitlab.manifest import CHILD
 from pipegraft.ci.gitlab.pipeline import Pipeline, differences, resolve
 from pipegraft.ci.gitlab.splicing import Splice, line_start, newline_of, splice
 from pipegraft.ci.model import Injection, InjectionRequest
+from pipegraft.core.adapters.limited_requests import limit_answers
 from pipegraft.core.errors import AccessDenied, EditRefused, Place, Unreachable, UsageError
+from pipegraft.core.limits import readable
 from pipegraft.text.yaml.source import parse
 
 __all__ = ["TOKEN", "standalone_child", "standalone_root", "verify"]
@@ -137,6 +139,7 @@ class _Lint:
             )
         self.name = parts.netloc.rpartition("@")[2]
         client = gitlab.Gitlab(f"{parts.scheme}://{self.name}", private_token=token, timeout=_TIMEOUT)
+        limit_answers(client.session)
         self._project = client.projects.get(path, lazy=True)
 
     def pipeline(self, content: str) -> Pipeline | str:
@@ -148,7 +151,8 @@ class _Lint:
 
     def _ask(self, question: dict[str, Any]) -> Any:
         try:
-            return self._project.ci_lint.create(question)
+            with readable(self.name):
+                return self._project.ci_lint.create(question)
         except gitlab.GitlabError as error:
             if error.response_code in (401, 403, 404):
                 raise AccessDenied(

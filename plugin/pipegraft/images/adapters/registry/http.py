@@ -42,6 +42,8 @@ _ACCEPTED = (
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
 """All must be named: a registry that is not asked for OCI types answers 404 for an OCI manifest."""
+_MOST_PAGES = 100
+"""Of what refers to one image."""
 _NEXT = re.compile(r'<([^>]*)>[^,]*;\s*rel="?next"?')
 """The next page of a list (RFC 8288, distribution-spec)."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -165,6 +167,7 @@ class HttpRegistry:
         attempts = self._session.http.attempts(f"listing what refers to {repository}@{digest}")
         url: str | None = self._session.url(f"{path}/referrers/{digest}", attempts)
         found: list[Referrer] = []
+        pages = 0
         while url is not None:
             answer = self._session.request(
                 attempts,
@@ -179,6 +182,9 @@ class HttpRegistry:
             found += _listed(answer.content, f"{repository}@{digest}")
             following = _NEXT.search(answer.headers.get("link", ""))
             url = urllib.parse.urljoin(url, following[1]) if following else None
+            pages += 1
+            if pages > _MOST_PAGES:
+                raise OutsideError(f"more than {_MOST_PAGES} pages refer to {repository}@{digest}")
         return found
 
     def _tagged_referrers(self, repository: str, digest: str) -> Sequence[Referrer]:

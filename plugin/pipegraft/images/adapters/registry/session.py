@@ -229,7 +229,7 @@ class Session:
         for attempt in attempts:
             with attempt, self.stream(attempts, method, url, scopes=scopes, **request) as answer:
                 self._require(answer, good)
-                return self.http.read(answer)
+                return self.http.read(answer, attempts)
         raise AssertionError("attempts end with an answer or an error")
 
     @contextmanager
