@@ -230,7 +230,7 @@ def test_secrets_stay_behind_where_a_redirect_elsewhere_is_wanted(options: dict[
         serving(lambda _: (302, {"Location": f"http://{other.address}/"}, b"")) as server,
         http.stream(http.attempts("reading"), "GET", f"http://{server.address}/", elsewhere=True) as answer,
     ):
-        assert http.read(answer).content == b"ok"
+        assert http.read(answer, http.attempts("reading")).content == b"ok"
     (asked,) = other.asked
     assert not {"private-token", "authorization"} & set(asked[1])
     (asked,) = server.asked
