@@ -21,8 +21,7 @@ from pipegraft.core.stage import Requirement
 from pipegraft.gate.ports import FakeEngine, State, Verdict
 from pipegraft.gray.model.observation import ArmCounts
 from pipegraft.gray.ports import Arms, FakeSource
-from pipegraft.testing.examination_suite import ExaminationSuite, patient_of
-from pipegraft.testing.stage_suite import FakeConnections, stage_context
+from pipegraft.testing.stage_suite import ExaminationSuite, FakeConnections, patient_of, stage_context
 
 KNOWN = shipped_plugins().all(EXAMINATIONS)
 

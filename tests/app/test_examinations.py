@@ -11,7 +11,7 @@ from git_repositories import git, make_repository
 from gitlab_double import TOKEN, serve_gitlab
 from registry_server import Fault, RegistryServer
 
-from pipegraft.app import clock_check as clock_examine
+from pipegraft.app import doctor_checks
 from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.doctor import Diagnosis, Health, Patient
@@ -21,9 +21,8 @@ from pipegraft.iac.adapters.git import open_branch
 from pipegraft.images.adapters.doctor_checks import examine_builders, examine_registry
 from pipegraft.images.adapters.registry.endpoint import Credentials, Endpoint, Keyring
 from pipegraft.images.adapters.registry.http import HttpRegistry
-from pipegraft.testing.examination_suite import patient_of
 from pipegraft.testing.git_http import serve
-from pipegraft.testing.stage_suite import FakeConnections
+from pipegraft.testing.stage_suite import FakeConnections, patient_of
 
 GITLAB_API = next(one for one in iac.pipegraft_examinations() if one.name == "gitlab-api")
 
@@ -129,12 +128,12 @@ def test_the_clock_is_held_against_a_servers(tmp_path: Path, ahead: float, healt
         patient = patient_of(tmp_path)
         clock = FakeClock(time.time() + ahead)
         patient = Patient(patient.delivery, tmp_path, patient.connections, {}, (), clock)
-        (found,) = clock_examine.run(patient, lab.url)
+        (found,) = doctor_checks.clock(patient, lab.url)
     assert found.health is health
 
 
 def test_a_server_that_is_not_there_is_not_reachable(tmp_path: Path) -> None:
-    (found,) = clock_examine.run(patient_of(tmp_path), "http://127.0.0.1:9")
+    (found,) = doctor_checks.clock(patient_of(tmp_path), "http://127.0.0.1:9")
     assert found.health is Health.UNREACHABLE
 
 

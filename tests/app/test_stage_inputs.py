@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.app.stage_inputs import read_inputs, variable_name
+from pipegraft.app.run import read_inputs, variable_name
 from pipegraft.core.errors import ConfigError
 from pipegraft.core.stage import Stage, StageInputs
 

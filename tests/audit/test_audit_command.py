@@ -13,7 +13,7 @@ from pipegraft.cli import run
 from pipegraft.core.release import Source
 from pipegraft.iac.commit_message import commit_message, release_trailers
 from pipegraft.images.adapters.registry import open_registry
-from pipegraft.testing.registry_suite import RegistrySuite
+from pipegraft.testing.images_suite import RegistrySuite
 
 
 def git(folder: Path, *words: str, at: int = 0) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from test_kill import DEADLINE, ENVIRONMENT, Chain, running, wait_for
 
-from pipegraft.demo.traffic import Traffic, ask
+from pipegraft.demo.world import Traffic, ask
 
 CONFIGURABLE = [
     ("import os\n", "import os\nimport random\n"),

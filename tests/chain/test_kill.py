@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 
-from pipegraft.demo.traffic import Traffic, ask
-from pipegraft.demo.world import World
+from pipegraft.demo.world import Traffic, World, ask
 
 ENVIRONMENT = "environments/production.yaml"
 DEADLINE = 60.0

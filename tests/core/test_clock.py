@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.testing.clock_suite import ClockSuite
+from pipegraft.testing.core_suite import ClockSuite
 
 
 class TestSystemClock(ClockSuite):

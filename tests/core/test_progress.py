@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pipegraft.core.progress import Event
 from pipegraft.core.views.progress import LiveProgress, PlainProgress
-from pipegraft.testing.progress_suite import ProgressSuite
+from pipegraft.testing.core_suite import ProgressSuite
 
 EVENTS = [
     Event("started", "Build images.", "image-build"),

@@ -9,7 +9,7 @@ import pytest
 
 from pipegraft.core.adapters.files import RECORD, FileReleaseStore
 from pipegraft.core.errors import UsageError
-from pipegraft.testing.release_store_suite import ReleaseStoreSuite
+from pipegraft.testing.core_suite import ReleaseStoreSuite
 
 
 class TestFileReleaseStore(ReleaseStoreSuite):

@@ -22,7 +22,7 @@ from pipegraft.images.build_context import read_context
 from pipegraft.images.documents import INDEX, image_index
 from pipegraft.images.layers import unpack
 from pipegraft.images.ports.builders import BuildExtras, BuildRequest, ExtraContext, ImageBuilder
-from pipegraft.testing.builder_suite import BuilderSuite
+from pipegraft.testing.images_suite import BuilderSuite
 
 pytestmark = pytest.mark.e2e
 

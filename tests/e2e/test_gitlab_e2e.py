@@ -23,8 +23,7 @@ from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import EditRefused
 from pipegraft.core.hooks import STAGES
 from pipegraft.core.planning import Plan, PlannedStage
-from pipegraft.demo.traffic import Traffic
-from pipegraft.demo.world import World
+from pipegraft.demo.world import Traffic, World
 
 pytestmark = pytest.mark.e2e
 

@@ -33,8 +33,7 @@ from pipegraft.images.build_context import read_context
 from pipegraft.images.layers import unpack
 from pipegraft.images.ports.builders import BuildExtras, BuildRequest
 from pipegraft.images.ports.registry import Descriptor, Registry
-from pipegraft.testing.builder_suite import BuilderSuite
-from pipegraft.testing.registry_suite import RegistrySuite
+from pipegraft.testing.images_suite import BuilderSuite, RegistrySuite
 
 pytestmark = pytest.mark.e2e
 

@@ -23,8 +23,7 @@ from pipegraft.ci.model import InjectionRequest, Mode
 from pipegraft.core.hooks import STAGES
 from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.stage import Stage, StageInputs
-from pipegraft.demo.traffic import Traffic
-from pipegraft.demo.world import World
+from pipegraft.demo.world import Traffic, World
 from pipegraft.text.groovy import Script, place_of
 
 pytestmark = pytest.mark.e2e

@@ -17,7 +17,7 @@ from pipegraft.engine.adapters.metrics import EmbeddedSource, Options
 from pipegraft.engine.adapters.proxy.metrics import ProxyMetrics
 from pipegraft.gray.model.observation import ArmCounts
 from pipegraft.gray.ports import Arms, MetricRequest, MetricSource
-from pipegraft.testing.metric_suite import MetricSourceSuite, Play
+from pipegraft.testing.gray_suite import MetricSourceSuite, Play
 
 
 class Pages:

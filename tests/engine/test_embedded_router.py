@@ -20,7 +20,7 @@ from pipegraft.appspec.ports.traffic import Backend, Route
 from pipegraft.cli import run
 from pipegraft.core.errors import Unreachable
 from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
-from pipegraft.testing.router_suite import RouterSuite
+from pipegraft.testing.gray_suite import RouterSuite
 
 
 class _Hello(BaseHTTPRequestHandler):

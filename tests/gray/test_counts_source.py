@@ -16,7 +16,7 @@ from pipegraft.core.errors import Unreachable, UsageError
 from pipegraft.gray.hooks import METRIC_SOURCES
 from pipegraft.gray.model.observation import ArmCounts
 from pipegraft.gray.ports import Arms, MetricRequest, MetricSource
-from pipegraft.testing.metric_suite import MetricSourceSuite, Play
+from pipegraft.testing.gray_suite import MetricSourceSuite, Play
 
 
 def open_source(root: Path, name: str, **keys: Any) -> MetricSource:

@@ -10,7 +10,7 @@ from pipegraft.gray.hooks import JudgePlugin
 from pipegraft.gray.judging.published_rules import pipegraft_judges
 from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.ports import Judge
-from pipegraft.testing.judge_suite import JudgeSuite
+from pipegraft.testing.gray_suite import JudgeSuite
 
 
 @pytest.mark.parametrize("plugin", list(pipegraft_judges()), ids=lambda plugin: plugin.name)

@@ -17,7 +17,7 @@ from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.gray.adapters.prometheus import Options, PrometheusSource
 from pipegraft.gray.model.observation import ArmCounts
 from pipegraft.gray.ports import Arms, MetricRequest, MetricSource, RememberingSource
-from pipegraft.testing.metric_suite import MetricSourceSuite, Play
+from pipegraft.testing.gray_suite import MetricSourceSuite, Play
 
 REQUESTS = 'sum(increase(http_requests_total{app="{app}",version="{version}"}[{window}]))'
 ERRORS = 'sum(increase(http_requests_total{app="{app}",version="{version}",code=~"5.."}[{window}]))'

@@ -13,8 +13,8 @@ from git_repositories import git, make_repository
 from pipegraft.iac.adapters.git import GitBranch, open_branch
 from pipegraft.iac.ports.archive import FakeArchive, IacArchive, Signed
 from pipegraft.iac.ports.repository import FakeIacRepository, IacRepository
-from pipegraft.testing.archive_suite import IacArchiveSuite, Opened
 from pipegraft.testing.git_http import serve
+from pipegraft.testing.iac_suite import IacArchiveSuite, Opened
 
 PATH = "environments/production.yaml"
 

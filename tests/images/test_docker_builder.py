@@ -18,7 +18,7 @@ from pipegraft.images.build_context import read_context
 from pipegraft.images.documents import LAYER, LAYER_GZIP
 from pipegraft.images.ports.builders import BaseImage, BuildRequest
 from pipegraft.images.ports.registry import FakeRegistry
-from pipegraft.testing.registry_suite import blob_of
+from pipegraft.testing.images_suite import blob_of
 
 
 def request_for(context: Path) -> BuildRequest:

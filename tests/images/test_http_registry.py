@@ -15,7 +15,7 @@ from pipegraft.images.adapters.registry.endpoint import Credentials, Endpoint, K
 from pipegraft.images.adapters.registry.http import HttpRegistry
 from pipegraft.images.documents import Document, artifact_manifest
 from pipegraft.images.ports.registry import Descriptor
-from pipegraft.testing.registry_suite import ReferrersSuite, RegistrySuite, blob_of
+from pipegraft.testing.images_suite import ReferrersSuite, RegistrySuite, blob_of
 
 USER = Credentials("user", "secret")
 CONTENT = bytes(range(256)) * 64

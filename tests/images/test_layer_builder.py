@@ -16,8 +16,7 @@ from pipegraft.images.build_context import read_context
 from pipegraft.images.documents import CONFIG, INDEX, MANIFEST, canonical_json, image_manifest
 from pipegraft.images.ports.builders import BaseImage, BuildRequest
 from pipegraft.images.ports.registry import Descriptor, FakeRegistry
-from pipegraft.testing.builder_suite import BuilderSuite
-from pipegraft.testing.registry_suite import blob_of
+from pipegraft.testing.images_suite import BuilderSuite, blob_of
 
 FILES = {"main.py": "print('hello')\n", "lib/a.py": "A = 1\n", "lib/b.py": "B = 2\n", "lib-old": "x"}
 LONG = "d" * 90 + "/" + "n" * 120

@@ -13,7 +13,7 @@ import pytest
 from pipegraft.core.errors import OutsideError, UsageError
 from pipegraft.images.adapters.registry import open_registry
 from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
-from pipegraft.testing.registry_suite import ReferrersSuite, RegistrySuite, blob_of
+from pipegraft.testing.images_suite import ReferrersSuite, RegistrySuite, blob_of
 
 _SPAWN = multiprocessing.get_context("spawn")
 

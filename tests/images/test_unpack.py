@@ -19,7 +19,7 @@ from pipegraft.core.errors import OutsideError
 from pipegraft.images.documents import LAYER, LAYER_GZIP, MANIFEST, canonical_json, image_manifest
 from pipegraft.images.layers import unpack
 from pipegraft.images.ports.registry import FakeRegistry
-from pipegraft.testing.registry_suite import blob_of
+from pipegraft.testing.images_suite import blob_of
 
 
 def entry(name: str, content: str = "", **changes: object) -> tuple[tarfile.TarInfo, bytes]:

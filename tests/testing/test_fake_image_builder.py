@@ -8,7 +8,7 @@ import pytest
 
 from pipegraft.images.ports.builders import FakeImageBuilder
 from pipegraft.images.ports.registry import FakeRegistry
-from pipegraft.testing.builder_suite import BuilderSuite
+from pipegraft.testing.images_suite import BuilderSuite
 
 
 class TestFakeImageBuilder(BuilderSuite):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipegraft.images.ports.registry import FakeRegistry
-from pipegraft.testing.registry_suite import ReferrersSuite
+from pipegraft.testing.images_suite import ReferrersSuite
 
 
 class TestFakeRegistry(ReferrersSuite):

@@ -16,13 +16,9 @@ from pipegraft.engine.adapters.gitops import verdict
 from pipegraft.gate.ports import FakeEngine, VerdictRule
 from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.ports import Arms, FakeJudge, FakeSource, MetricSource
-from pipegraft.testing.clock_suite import ClockSuite
+from pipegraft.testing.core_suite import ClockSuite, ProgressSuite, ReleaseStoreSuite, release_of
 from pipegraft.testing.engine_suite import EngineSuite
-from pipegraft.testing.judge_suite import JudgeSuite
-from pipegraft.testing.metric_suite import MetricSourceSuite, Play
-from pipegraft.testing.progress_suite import ProgressSuite
-from pipegraft.testing.release_store_suite import ReleaseStoreSuite, release_of
-from pipegraft.testing.router_suite import RouterSuite
+from pipegraft.testing.gray_suite import JudgeSuite, MetricSourceSuite, Play, RouterSuite
 
 
 class TestFakeClock(ClockSuite):

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipegraft.app.doctor import examine
-from pipegraft.app.views.doctor import doctor_view, summary
+from pipegraft.app.doctor import doctor_view, examine, summary
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery_file import open_project

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipegraft.core.errors import DeliveryRefused
-from pipegraft.demo.traffic import Traffic, answer_of, ask
-from pipegraft.demo.world import World
+from pipegraft.demo.world import Traffic, World, answer_of, ask
 from pipegraft.iac.ports.repository import Commit
 
 __all__ = ["DemoResult", "Narrator", "run_demo"]

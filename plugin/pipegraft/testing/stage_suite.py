@@ -1,7 +1,8 @@
-"""What every `Stage` promises to the CI systems, and a context to run one in.
+"""What every `Stage` and every examination of `pipegraft doctor` promises, and a context to run one in.
 
-Subclass `StageSuite` in a test module and give it a fixture `stage`. `stage_context` answers what a stage
-is given, with fakes behind every port; what a test needs of them can be passed in.
+Subclass `StageSuite` and give it a fixture `stage`, or `ExaminationSuite` and `examination`. `stage_context`
+answers what a stage is given, with fakes behind every port, and `patient_of` a patient of the same kind; what
+a test needs of them can be passed in.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import yaml
 from pydantic import ValidationError
 
 from pipegraft.app.plugins import HOOKS
-from pipegraft.app.views.stage_page import stage_page
+from pipegraft.app.templates import stage_page
 from pipegraft.ci.gitlab.system import make_templates
 from pipegraft.ci.jenkins.grafts import step_name
 from pipegraft.ci.jenkins.system import make_library
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery
+from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
+from pipegraft.core.errors import PipegraftError
 from pipegraft.core.model import keys_of
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.progress import Progress, RecordingProgress
@@ -59,7 +62,8 @@ from pipegraft.iac.ports.repository import IAC, FakeIacRepository, IacBranch
 from pipegraft.images.ports.builders import IMAGE_BUILDER, FakeImageBuilder, ImageBuilder
 from pipegraft.images.ports.registry import REGISTRY, REGISTRY_AT, FakeRegistry, ReferringRegistry
 
-__all__ = ["FakeConnections", "StageSuite", "stage_context"]
+__all__ = ["ExaminationSuite", "FakeConnections", "StageSuite", "patient_of", "stage_context"]
+
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -186,3 +190,45 @@ class StageSuite:
         page = stage_page(stage)
         assert stage.summary in page
         assert all(f"`{key}`" in page for key in keys_of(stage.inputs).values())
+
+
+def patient_of(
+    root: Path,
+    connections: Connections | None = None,
+    environment: Mapping[str, str] | None = None,
+    **delivery: Any,
+) -> Patient:
+    """Something to examine.
+
+    Arguments:
+        connections: the systems; fakes if None.
+        environment: variables of the process.
+        delivery: keys of ``delivery.yaml`` that differ from a small shop's.
+    """
+    context = stage_context(root, delivery=delivery, connections=connections or FakeConnections())
+    return Patient(context.delivery, root, context.connections, environment or {}, (), context.clock)
+
+
+class ExaminationSuite:
+    """The contract of an examination."""
+
+    @pytest.fixture
+    def examination(self) -> Examination:
+        raise NotImplementedError("a subclass provides the examination under test")
+
+    def test_it_says_what_it_checks(self, examination: Examination) -> None:
+        assert examination.summary.endswith(".")
+        assert "\n" not in examination.summary
+
+    def test_it_answers_with_diagnoses_or_an_error_for_people(
+        self, examination: Examination, tmp_path: Path
+    ) -> None:
+        patient = patient_of(tmp_path, registry="oci:registry", iac={"repository": "iac.git"})
+        for subject in examination.subjects(patient):
+            try:
+                found = list(examination.run(patient, subject))
+            except PipegraftError:
+                continue
+            assert all(isinstance(one, Diagnosis) for one in found)
+            assert all(one.found for one in found)
+            assert all(one.mend for one in found if one.health in (Health.WRONG, Health.UNREACHABLE))
