@@ -11,7 +11,8 @@ import click
 
 from pipegraft.cli import run
 from pipegraft.cli.common import json_option, load_plugins, print_json, write_page
-from pipegraft.cli.fleet import forge_of, propose, shown
+from pipegraft.cli.fleet import propose, shown
+from pipegraft.cli.fleet_options import forge_of
 from pipegraft.core.errors import UsageError
 from pipegraft.core.views.diff import unified_diff
 from pipegraft.core.views.terminal import echo, open_console
