@@ -199,7 +199,7 @@ spec:
             - {name: bad-name, value: lost-value}
           envFrom: [{prefix: LOST_, configMapRef: {name: c}}]
           resources: {requests: {cpu: 100m, example.com/gpu: "1"}, limits: {cpu: 200m}}
-          readinessProbe: {exec: {command: [lost-command]}, periodSeconds: 7}
+          readinessProbe: {httpGet: {path: /, port: lost-port}, periodSeconds: 7}
           livenessProbe: {httpGet: {path: /, port: http, scheme: HTTPS}, periodSeconds: 8}
           startupProbe: {httpGet: {path: /s, port: 8080}, successThreshold: 1}
           lifecycle: {preStop: {exec: {command: [lost-hook]}}}
@@ -449,3 +449,69 @@ def test_an_ingress_of_ingress_nginx_is_an_entrance() -> None:
     for change in ({"ingressClassName": "traefik"}, {"rules": [{"http": {"paths": paths * 2}}]}):
         other = {**ingress, "spec": {**ingress["spec"], **change}}  # type: ignore[dict-item]
         assert "all.yaml: Ingress front: the whole object" in imported([deployment(), service, other]).left
+
+
+SERVED = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: cart}
+spec:
+  selector: {matchLabels: {app: cart}}
+  template:
+    metadata: {labels: {app: cart}}
+    spec:
+      containers:
+        - name: server
+          image: registry/cart:1
+          ports: [{containerPort: 7070, name: grpc}, {containerPort: 8080, name: web}]
+          readinessProbe: {grpc: {port: 7070}}
+          livenessProbe: {grpc: {port: 7070, service: cart.Health}, periodSeconds: 10}
+          startupProbe: {exec: {command: [cart, --ready]}, failureThreshold: 30}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: cart}
+spec:
+  selector: {app: cart}
+  ports:
+    - {name: grpc, port: 80, targetPort: 7070}
+    - {name: web, port: 8080, targetPort: web}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: cart}
+spec:
+  parentRefs: [{kind: Gateway, name: public}]
+  rules: [{backendRefs: [{name: cart, port: 80}]}]
+"""
+
+
+def test_service_ports_and_probes_by_grpc_and_command_come_over() -> None:
+    objects = list(yaml.safe_load_all(SERVED))
+    into = imported(objects)
+    assert into.app_file()["components"]["cart"] == {
+        "intimacy": "rpc",
+        "ports": {"grpc": 7070, "web": 8080},
+        "service-ports": {"grpc": 80},
+        "readiness": {"grpc": ""},
+        "liveness": {"grpc": "cart.Health", "period": "10s"},
+        "startup": {"exec": ["cart", "--ready"], "failures": 30},
+        "entrance": {"gateway": "public"},
+    }
+    assert [line for line in into.left if "the label" not in line] == []
+    rendered = by_name(again(into))
+    container = rendered["Deployment", "cart"]["spec"]["template"]["spec"]["containers"][0]
+    assert container["readinessProbe"] == {"grpc": {"port": 7070}}
+    assert container["livenessProbe"]["grpc"] == {"port": 7070, "service": "cart.Health"}
+    assert rendered["Service", "cart"]["spec"]["ports"] == [{"name": "grpc", "port": 80, "targetPort": 7070}]
+    backend = rendered["HTTPRoute", "cart"]["spec"]["rules"][0]["backendRefs"][0]
+    assert backend == {"name": "cart", "port": 80, "weight": 100}
+
+
+def test_a_second_number_for_a_port_is_named() -> None:
+    service = SERVED.replace(
+        "{name: web, port: 8080, targetPort: web}", "{name: more, port: 81, targetPort: 7070}"
+    )
+    into = imported(list(yaml.safe_load_all(service)))
+    assert into.app_file()["components"]["cart"]["service-ports"] == {"grpc": 80}
+    assert "all.yaml: Service cart: spec.ports[1].port: 81" in into.left

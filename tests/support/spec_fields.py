@@ -161,6 +161,7 @@ APP: Data = {
             "intimacy": "rpc",
             "image": "registry/orders@sha256:5",
             "ports": {"grpc": 7000},
+            "service-ports": {"grpc": 7079},
             "cpu": "514m",
             "memory": "259Mi",
             "autoscaling": {"min": 3, "max": 17, "cpu": 71, "memory": 72},
@@ -178,6 +179,19 @@ APP: Data = {
             },
         },
         "migrate": {"image": "registry/migrate@sha256:11", "job": {"retries": 6}},
+        "rates": {
+            "image": "registry/rates@sha256:14",
+            "ports": {"grpc": 7001},
+            "startup": {"grpc": "rates-health"},
+            "readiness": {"grpc": "rates-readiness"},
+            "liveness": {"grpc": "rates-liveness"},
+        },
+        "mail": {
+            "image": "registry/mail@sha256:15",
+            "startup": {"exec": ["mail-started"]},
+            "readiness": {"exec": ["mail-ready"]},
+            "liveness": {"exec": ["mail-alive"]},
+        },
     },
 }
 _ONE_MACHINE = {

@@ -18,6 +18,7 @@ HOST_ONLY = (
     "replicas",
     "autoscaling",
     "entrance",
+    "service_ports",
     "grace",
     "update",
     "disruption",
@@ -44,7 +45,17 @@ PROCESS_ONLY = (
 )
 """Attributes of rpc and ipc components."""
 
-_NO_JOB = ("replicas", "autoscaling", "entrance", "update", "disruption", "spread", "ports", "readiness")
+_NO_JOB = (
+    "replicas",
+    "autoscaling",
+    "entrance",
+    "update",
+    "disruption",
+    "spread",
+    "ports",
+    "service_ports",
+    "readiness",
+)
 
 _LONGEST_JOB = 52  # Kubernetes adds 11 characters to the name of a CronJob, we as many to that of a Job
 
@@ -142,7 +153,7 @@ def _check_ipc(member: Member, report: Report) -> None:
 
 
 def _check_probe(member: Member, kind: str, probe: Probe | None, report: Report) -> None:
-    if probe and member.port(probe.port) is None:
+    if probe and probe.exec is None and member.port(probe.port) is None:
         known = ", ".join(member.ports) or "none"
         wanted = f"no port '{probe.port}'" if probe.port else "no ports"
         report(f"'{member.name}' has {wanted} to probe; there are: {known}", (member.name, kind))

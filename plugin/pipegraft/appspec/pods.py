@@ -63,6 +63,10 @@ class Member:
         """A port by name, its first one if None; None if there is no such port."""
         return self.ports.get(name) if name else next(iter(self.ports.values()), None)
 
+    def service_port(self, name: str) -> int:
+        """The number by which other workloads reach a port."""
+        return (self.spec.service_ports or {}).get(name) or self.ports[name]
+
 
 @dataclass(frozen=True, slots=True)
 class Pod:

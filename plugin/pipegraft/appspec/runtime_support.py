@@ -99,6 +99,11 @@ _BOTH: Mapping[str, Answer] = {
         _HONOURED,
     ),
     **dict.fromkeys(("startup", "readiness", "liveness", "grace", "update", "entrance"), _HONOURED),
+    **dict.fromkeys(
+        (f"{probe}.{how}" for probe in ("startup", "readiness", "liveness") for how in ("grpc", "exec")),
+        _refused("the engine of this machine asks by HTTP or by connecting; write 'path', or 'port' alone"),
+    ),
+    "service-ports": _refused("others reach a port by its own number here; let 'ports' say the number"),
     "attach=image-volume": _HONOURED,
     "sidecar=container": _HONOURED,
     "sidecar=sidecar-set": _refused("OpenKruise adds it to pods, and there are none"),

@@ -302,7 +302,7 @@ def _pattern(member: Member, port: str, to: Intimacy) -> re.Pattern[str]:
     if to == "rpc":
         variable = port_variable(member.name, port, several=len(member.ports) > 1)
         return re.compile(rf"(?<![\w.-])(127\.0\.0\.1|localhost):\$\({variable}\)")
-    return re.compile(rf"(?<![\w.-]){re.escape(member.name)}:{member.ports[port]}(?!\d)")
+    return re.compile(rf"(?<![\w.-]){re.escape(member.name)}:{member.service_port(port)}(?!\d)")
 
 
 def _texts(component: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:

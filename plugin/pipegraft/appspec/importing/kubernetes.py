@@ -48,7 +48,7 @@ def import_kubernetes(documents: Iterable[tuple[str, Any]], into: Imported) -> N
     into.reserved = frozenset(workloads)
     for name, one in workloads.items():
         _take_workload(name, one, claims, into)
-    for one in objects:
+    for one in sorted(objects, key=lambda one: one.kind != "Service"):  # routes name their numbers
         _take_beside(one, workloads, services, into)
     for one in objects:
         into.left += _left(one, workloads)
@@ -190,7 +190,7 @@ def _take_beside(
 
 
 def _take_service(one: KubernetesObject, workloads: Mapping[str, KubernetesObject], into: Imported) -> None:
-    """A Service of the workload's name and ports is what we make by ourselves; what differs is left."""
+    """A Service of the workload's name is what we make by ourselves, with the numbers of its ports."""
     part = one.part
     workload = selected(part.mapping("spec", "selector"), workloads)
     if workload is None or workload != one.name:
@@ -198,16 +198,24 @@ def _take_service(one: KubernetesObject, workloads: Mapping[str, KubernetesObjec
     part.take("spec", "selector")
     part.take_if(("spec", "type"), "ClusterIP")
     numbers = _numbers(workload, into.components)
+    own: dict[str, int] = into.components[workload].get("ports", {})
+    said: dict[str, int] = {}
     for at in part.keys("spec", "ports"):
         port = part.mapping("spec", "ports", at)
         number = numbers.get(str(port.get("targetPort", port.get("port"))))
-        if number is None or number != port.get("port"):
+        names = [name for name, held in own.items() if held == number and name not in said]
+        if number is None or not isinstance(port.get("port"), int):
             continue
+        if number != port["port"]:
+            if not names:
+                continue  # of a sidecar, or a second number for a port that has one
+            said[names[0]] = port["port"]
         for key in ("port", "targetPort"):
             part.take("spec", "ports", at, key)
         part.take_if(("spec", "ports", at, "protocol"), "TCP")
-        names = [name for name, held in into.components[workload].get("ports", {}).items() if held == number]
         part.take_if(("spec", "ports", at, "name"), *names, "entrance")
+    if said:
+        into.components[workload]["service-ports"] = said
     one.take_metadata(into)
     take_ours(part, "metadata", also=workloads[workload].labels)
 

@@ -167,7 +167,7 @@ def take_route(one: KubernetesObject, workloads: Mapping[str, KubernetesObject],
     if matches and part.peek(*match, "type") not in (None, "PathPrefix"):
         return
     number = part.peek(*backend, 0, "port")
-    place = _listener(one.name, number, into.components)
+    place = _listener(one.name, number, into.components, of_service=True)
     if place is None:
         return
     for key in ("name", "port", "weight"):
@@ -258,15 +258,20 @@ def _gateway(part: Taking, workload: str) -> str | None:
 
 
 def _listener(
-    workload: str, number: Any, components: Mapping[str, Mapping[str, Any]]
+    workload: str, number: Any, components: Mapping[str, Mapping[str, Any]], *, of_service: bool = False
 ) -> dict[str, str] | None:
-    """Which component of a pod and which of its ports a number is, as far as that is not obvious."""
+    """Which component of a pod and which of its ports a number is, as far as that is not obvious.
+
+    Arguments:
+        of_service: whether it is the number that the Service has for the port.
+    """
     for name, one in components.items():
         if name != workload and one.get("host") != workload:
             continue
         ports = one.get("ports", {})
         for port, held in ports.items():
-            if number in (held, port):
+            there = one.get("service-ports", {}).get(port, held) if of_service else held
+            if number in (there, port):
                 via = {} if name == workload else {"via": name}
                 return via if port == next(iter(ports)) else {**via, "port": port}
     return None

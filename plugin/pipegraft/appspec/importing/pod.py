@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipegraft.appspec.importing.consumed_keys import Imported, Taking, found_values
-from pipegraft.appspec.importing.container import http_probe, port_name, taken_amounts
+from pipegraft.appspec.importing.container import port_name, taken_amounts, taken_probe
 from pipegraft.appspec.model.spec import SET_BY_US
 
 __all__ = ["take_pod"]
@@ -144,7 +144,7 @@ def _container(
     found |= {"ports": ports, "env": _variables(part, place), "env-from": _sources(part, place)}
     found |= taken_amounts(part, *place, "resources")
     for kind in ("startup", "readiness", "liveness"):
-        probe = http_probe(part, (*place, f"{kind}Probe"), ports)
+        probe = taken_probe(part, (*place, f"{kind}Probe"), ports)
         if probe is not None:
             found[kind] = probe
     found["volumes"] = _mounts(part, place, volumes)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from pipegraft.appspec.importing.consumed_keys import Imported, Taking, found_values
-from pipegraft.appspec.importing.container import http_probe, port_name, taken_amounts
+from pipegraft.appspec.importing.container import port_name, taken_amounts, taken_probe
 from pipegraft.core.errors import ConfigError, Place, Problem
 
 __all__ = ["import_score"]
@@ -178,7 +178,7 @@ def _container(
     }
     found |= taken_amounts(score, *route, "resources")
     for kind, name in (("readinessProbe", "readiness"), ("livenessProbe", "liveness")):
-        probe = http_probe(score, (*route, kind), ports)
+        probe = taken_probe(score, (*route, kind), ports)
         if probe is not None:
             found[name] = probe
     found["volumes"] = _volumes(score, route, volumes)

@@ -204,6 +204,8 @@ class AppComponent(Model):
     """Replaces the image's command."""
     ports: Mapping[PortName, Port | None] | None = None
     """What it listens on, by name."""
+    service_ports: Mapping[PortName, Port | None] | None = None
+    """Numbers of its Service, for ports that others reach by another one: ``http: 80`` for 8080."""
     env: Mapping[Variable, EnvValue] | None = None
     """Environment variables."""
     env_from: Mapping[Name, Literal["config", "secret"] | None] | None = None

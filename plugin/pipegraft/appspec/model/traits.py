@@ -84,10 +84,14 @@ Seconds = Annotated[
 
 
 class Probe(Model):
-    """How to ask a component whether it is well: by HTTP if `path` is given, else by connecting."""
+    """How to ask a component whether it is well: by `path`, `grpc` or `exec`, else by connecting."""
 
     path: str | None = Field(default=None, pattern=r"^/")
     """Asked by GET; any answer from 200 to 399 is good."""
+    grpc: str | None = None
+    """Service asked by the gRPC health protocol; ``""`` for the server as a whole."""
+    exec: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """A command run in the container; the exit code 0 is good."""
     port: PortName | None = None
     """One of the component's ports; its first one if absent."""
     initial_delay: Seconds | None = None
@@ -98,6 +102,21 @@ class Probe(Model):
     """How long an answer may take."""
     failures: int | None = Field(default=None, ge=1)
     """Bad answers in a row that count."""
+
+    @property
+    def asks_by_connecting(self) -> bool:
+        """Whether a connection is all that is asked for."""
+        return self.path is None and self.grpc is None and self.exec is None
+
+    @rule
+    def _one_question(self) -> Iterator[Breach]:
+        asked = [name for name in ("path", "grpc", "exec") if getattr(self, name) is not None]
+        if len(asked) > 1:
+            yield Breach(
+                f"expected one of 'path', 'grpc' and 'exec', found {' and '.join(asked)}", (asked[1],)
+            )
+        if self.exec is not None and self.port is not None:
+            yield Breach("'exec' runs a command and asks no port; remove one of them", ("port",))
 
 
 class Limits(Model):

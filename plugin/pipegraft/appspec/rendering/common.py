@@ -116,10 +116,19 @@ def _variable(name: str, value: EnvValue) -> Manifest:
 
 
 def ports_of(pod: Pod) -> list[Manifest]:
-    """The main container's ports, and the one that requests enter by: the Service exposes that one alone."""
+    """The main container's ports, and the one that requests enter by: the Service exposes that one alone.
+
+    Returns:
+        Each with its `port` of the Service, and its `containerPort` where that is another number.
+    """
     entrance = pod.entrance[1] if pod.entrance else None
     ports = [
-        {"port": number, "name": name, "expose": entrance in (None, number)}
+        {
+            "port": pod.main.service_port(name),
+            **({"containerPort": number} if number != pod.main.service_port(name) else {}),
+            "name": name,
+            "expose": entrance in (None, number),
+        }
         for name, number in pod.main.ports.items()
     ]
     if entrance is not None and entrance not in pod.main.ports.values():
@@ -140,7 +149,11 @@ def _probe(member: Member, probe: Probe) -> Manifest:
     return declared(
         {
             "httpGet": {"path": probe.path, "port": port} if probe.path else None,
-            "tcpSocket": None if probe.path else {"port": port},
+            "grpc": None
+            if probe.grpc is None
+            else {"port": port, **declared({"service": probe.grpc or None})},
+            "exec": None if probe.exec is None else {"command": list(probe.exec)},
+            "tcpSocket": {"port": port} if probe.asks_by_connecting else None,
             "initialDelaySeconds": whole_seconds(probe.initial_delay),
             "periodSeconds": whole_seconds(probe.period),
             "timeoutSeconds": whole_seconds(probe.timeout),
@@ -239,4 +252,8 @@ def _split(resolved: Resolved, pod: Pod) -> EntranceSplit:
 
 
 def _service_port(pod: Pod) -> int:
-    return pod.entrance[1] if pod.entrance else next(iter(pod.main.ports.values()))
+    """Number of the Service's port that requests enter by."""
+    number = pod.entrance[1] if pod.entrance else next(iter(pod.main.ports.values()))
+    return next(
+        (pod.main.service_port(name) for name, one in pod.main.ports.items() if one == number), number
+    )

@@ -143,7 +143,7 @@ def _service(name: str, member: Member, pod: Pod) -> Manifest:
 
 _UNSAID = {
     "cpu", "memory", "limits", "autoscaling", "update", "disruption", "spread", "security", "service_account",
-    "pull_secrets", "volumes", "sidecar", "job", "entrance",
+    "pull_secrets", "volumes", "sidecar", "job", "entrance", "service_ports",
 }  # fmt: skip
 """What Compose has no word for, or says with less."""
 

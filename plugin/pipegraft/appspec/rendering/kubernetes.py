@@ -129,7 +129,11 @@ def _deployment(resolved: Resolved, name: str, pod: Pod, selector: Mapping[str, 
             "spec": {
                 "selector": dict(selector),
                 "ports": [
-                    {"name": port["name"], "port": port["port"], "targetPort": port["port"]}
+                    {
+                        "name": port["name"],
+                        "port": port["port"],
+                        "targetPort": port.get("containerPort", port["port"]),
+                    }
                     for port in exposed
                 ],
             },

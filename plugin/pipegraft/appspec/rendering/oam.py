@@ -181,7 +181,11 @@ def _container(member: Member, pod: Pod) -> Manifest:
 
 def _probes(member: Member) -> Manifest:
     """Those the definitions have parameters for."""
-    return {key: probe for key, probe in probes_of(member).items() if key != "startupProbe"}
+    return {key: probe for key, probe in probes_of(member).items() if _has_parameter(key, probe)}
+
+
+def _has_parameter(key: str, probe: Manifest) -> bool:
+    return key != "startupProbe" and "grpc" not in probe
 
 
 def _init_container(member: Member, pod: Pod) -> Manifest:
@@ -235,7 +239,7 @@ def _container_parts(member: Member, pod: Pod) -> Manifest:
             "ports": [] if main else ports,
             "envFrom": env_from_of(member),
             "resources": {} if main and member.spec.limits is None else resources_of(member),
-            "startupProbe": probes_of(member).get("startupProbe"),
+            **{key: probe for key, probe in probes_of(member).items() if not _has_parameter(key, probe)},
             "securityContext": security_of(member.spec.security),
             "volumeMounts": [] if main else mounts_of(member, pod),
         }
