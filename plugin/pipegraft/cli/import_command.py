@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipegraft.appspec.usecases.importing import kubernetes_files, score_files
+from pipegraft.appspec.usecases.importing import compose_files, kubernetes_files, score_files
 from pipegraft.appspec.usecases.resources import resource_types
 from pipegraft.cli.common import json_option, load_plugins, print_json
 from pipegraft.core.views.terminal import echo
@@ -64,6 +64,23 @@ def score(*, files: tuple[Path, ...], app: str | None, environment: str, output:
 def kubernetes(*, source: Path, app: str | None, environment: str, output: Path, as_json: bool) -> None:
     """Turn the Kubernetes objects of all YAML files in DIR into one application."""
     _show(kubernetes_files(source, app, environment, output), as_json=as_json)
+
+
+@command.command("compose")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--profile", "profiles", multiple=True, help="Profile whose services are wanted, too.")
+@_options
+def compose(
+    *,
+    files: tuple[Path, ...],
+    profiles: tuple[str, ...],
+    app: str | None,
+    environment: str,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Turn a Compose file, with the overrides named after it, into one application."""
+    _show(compose_files(files, app, environment, output, profiles=profiles), as_json=as_json)
 
 
 def _show(done: ImportResult, *, as_json: bool) -> None:

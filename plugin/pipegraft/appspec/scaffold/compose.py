@@ -14,7 +14,7 @@ from typing import Any
 from pipegraft.core.errors import ConfigError
 from pipegraft.core.yaml_positions import load_marked
 
-__all__ = ["ComposeService", "read_compose"]
+__all__ = ["ComposeService", "compose_services", "merge_compose", "put_defaults", "read_compose"]
 
 _RESOURCES = {
     "postgres": "postgres",
@@ -35,6 +35,8 @@ _CARRIED_OF_BUILD = {"context", "dockerfile"}
 _TAKEN_BY_RESOURCE = {"image", "environment", "ports", "expose", *_SAID}
 """What a resource of an app spec has of its own, or its provider decides."""
 _OF_FILE = {"services", "version"}
+_REPLACED = {"command", "entrypoint", "test"}
+_WITH_DEFAULT = re.compile(r"(?<!\$)\$\{\w+:?-(?P<default>[^${}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +81,69 @@ def read_compose(text: str, file: str) -> tuple[list[ComposeService], list[str]]
     declared = data.get("services") if isinstance(data, dict) else None
     if not isinstance(declared, dict):
         return [], [f"{file}: expected 'services', found none"]
-    waited = set(_waited_for(declared))
-    services: list[ComposeService] = []
-    left = [f"{file}: '{key}'" for key in sorted(map(str, data)) if key not in _OF_FILE]
+    data, left = put_defaults(data, file)
+    declared = data["services"]
+    services = compose_services(data)
+    by_name = {one.name: one for one in services}
+    left += [f"{file}: '{key}'" for key in sorted(map(str, data)) if key not in _OF_FILE]
     for name, one in declared.items():
-        if not isinstance(one, dict):
+        if name in by_name:
+            left += [f"{file}: {what} of service '{name}'" for what in _lost(one, by_name[name])]
+        else:
             left.append(f"{file}: service '{name}' is no mapping")
-            continue
-        service = _service(name, one, ends=name in waited)
-        services.append(service)
-        left += [f"{file}: {what} of service '{name}'" for what in _lost(one, service)]
     return services, left
+
+
+def compose_services(data: Mapping[str, Any]) -> list[ComposeService]:
+    """The services of a Compose file that are mappings.
+
+    Arguments:
+        data: the file, with a mapping `services`.
+    """
+    declared = data["services"]
+    waited = set(_waited_for(declared))
+    return [
+        _service(str(name), one, ends=name in waited)
+        for name, one in declared.items()
+        if isinstance(one, dict)
+    ]
+
+
+def put_defaults(value: Any, file: str) -> tuple[Any, list[str]]:
+    """A Compose file with ``${NAME:-default}`` replaced by what stands for it where nobody sets the variable.
+
+    Returns:
+        The file, and a sentence for each default that was taken.
+    """
+    taken: dict[str, None] = {}
+
+    def default(found: re.Match[str]) -> str:
+        taken[f"{file}: '{found[0]}': its default is taken"] = None
+        return found["default"]
+
+    def put(value: Any) -> Any:
+        if isinstance(value, str):
+            return _WITH_DEFAULT.sub(default, value)
+        if isinstance(value, dict):
+            return {key: put(one) for key, one in value.items()}
+        return [put(one) for one in value] if isinstance(value, list) else value
+
+    return put(value), list(taken)
+
+
+def merge_compose(below: Any, above: Any, key: str = "") -> Any:
+    """An override put over a Compose file: mappings merge, lists grow, commands are replaced.
+
+    Source: the Compose Specification, "Merge Compose files".
+    """
+    if key == "environment" and (isinstance(below, list) or isinstance(above, list)):
+        below, above = dict(_environment(below)), dict(_environment(above))
+    if isinstance(below, dict) and isinstance(above, dict):
+        both = {name: merge_compose(below[name], above[name], name) for name in below if name in above}
+        return {**below, **above, **both}
+    if isinstance(below, list) and isinstance(above, list) and key not in _REPLACED:
+        return [*below, *(one for one in above if one not in below)]
+    return above
 
 
 def _lost(one: Mapping[str, Any], service: ComposeService) -> Iterator[str]:

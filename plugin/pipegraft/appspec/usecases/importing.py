@@ -9,16 +9,18 @@ from typing import Any
 
 import yaml
 
+from pipegraft.appspec.importing.compose import import_compose
 from pipegraft.appspec.importing.consumed_keys import Imported, Taking, settle
 from pipegraft.appspec.importing.kubernetes import import_kubernetes
 from pipegraft.appspec.importing.score import import_score
+from pipegraft.appspec.scaffold.compose import merge_compose, put_defaults
 from pipegraft.appspec.scaffold.survey import name_from
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.delivery_file import read_text
-from pipegraft.core.errors import ConfigError, Place, UsageError
+from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.core.yaml_positions import Marked, Route, load_marked, load_marked_all
 
-__all__ = ["ImportResult", "kubernetes_files", "score_files"]
+__all__ = ["ImportResult", "compose_files", "kubernetes_files", "score_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,39 @@ def score_files(
             if name not in before and resource["type"] not in types
         )
     return replace(_write(into, environment, folder), unprovided=tuple(unprovided))
+
+
+def compose_files(
+    files: Sequence[Path], app: str | None, environment: str, folder: Path, *, profiles: Collection[str] = ()
+) -> ImportResult:
+    """Import a Compose file with its overrides.
+
+    Arguments:
+        files: each is put over those before it, as ``docker compose -f`` does.
+        profiles: of which services are wanted, too.
+
+    Raises:
+        ConfigError: a file is no Compose file.
+        UsageError: nothing of it runs, or a file is in the way; nothing was written.
+    """
+    merged: Any = {}
+    for path in files:
+        data = load_marked(read_text(path), str(path)).data
+        if not isinstance(data, dict) or not isinstance(data.get("services", {}), dict):
+            raise ConfigError(
+                [Problem("expected a mapping with 'services'", Place(str(path)), "name a Compose file")]
+            )
+        merged = merge_compose(merged, data)
+    named = str(files[0])
+    merged, taken = put_defaults(merged, named)
+    into = Imported(app or name_from(str(merged.get("name") or files[0].resolve().parent.name)))
+    into.left += taken
+    import_compose({"services": {}, **merged}, named, profiles, into)
+    if not into.components:
+        raise UsageError(
+            "expected a service that runs, found none", place=Place(named), fix="name a file, or a --profile"
+        )
+    return _write(into, environment, folder)
 
 
 def kubernetes_files(source: Path, app: str | None, environment: str, folder: Path) -> ImportResult:

@@ -1,0 +1,158 @@
+"""A Compose file as an app spec: what runs comes over, and nothing is lost without a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipegraft.appspec.importing.consumed_keys import leaves
+from pipegraft.appspec.usecases.importing import ImportResult, compose_files
+from pipegraft.core.errors import ConfigError, UsageError
+
+BASE = """\
+name: Lending
+services:
+  web:
+    build: {context: ./web, target: runtime}
+    image: registry.example.com/web:1
+    ports: ["8080:3000"]
+    environment:
+      DATABASE_URL: postgres://lender:secret@db:5432/lending
+      RATES: http://rates-api:9000
+      LEVEL: ${LEVEL:-info}
+    depends_on: {db: {condition: service_healthy}, migrate: {condition: service_completed_successfully}}
+    healthcheck: {test: ["CMD", "wget", "-q", "localhost:3000/ok"], interval: 1m30s, retries: 4}
+    deploy: {replicas: 3, resources: {limits: {memory: 512M}}, placement: {constraints: [kept-apart]}}
+    volumes: ["uploads:/uploads"]
+    tmpfs: /scratch
+    user: "1000:1001"
+    cap_drop: [ALL]
+    develop: {watch: [{path: ./web, action: sync}]}
+  rates:
+    image: registry.example.com/rates:2
+    container_name: rates-api
+    expose: ["9000"]
+    env_file: rates.env
+    logging: {driver: lost-driver}
+  migrate:
+    image: registry.example.com/web:1
+    command: ["migrate", "--all"]
+  db:
+    image: postgres:16
+    environment: {POSTGRES_DB: lending, POSTGRES_PASSWORD: secret}
+    volumes: ["rows:/var/lib/postgresql/data"]
+  seeder:
+    image: registry.example.com/seed:1
+    profiles: [seed]
+volumes: {uploads: {}, rows: {}}
+"""
+OVER = """\
+services:
+  web:
+    command: [npm, start]
+    environment: [LEVEL=debug]
+"""
+
+
+def imported(
+    folder: Path, *texts: str, profiles: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], ImportResult]:
+    files = []
+    for at, text in enumerate(texts or (BASE,)):
+        files.append(folder / f"compose-{at}.yaml")
+        files[-1].write_text(text)
+    done = compose_files(files, None, "production", folder / "iac", profiles=profiles)
+    return yaml.safe_load((folder / "iac" / "app.yaml").read_text()), done
+
+
+def test_services_become_components_jobs_and_resources(tmp_path: Path) -> None:
+    app, done = imported(tmp_path)
+    assert app["app"] == "lending"
+    assert app["resources"] == {
+        "db": {"type": "postgres", "params": {"version": "16", "database": "lending"}}
+    }
+    assert app["components"] == {
+        "web": {
+            "intimacy": "rpc",
+            "ports": {"http": 3000},
+            "env": {
+                "DATABASE_URL": "postgres://${resources.db.username}:${resources.db.password}"
+                "@${resources.db.host}:${resources.db.port}/${resources.db.database}",
+                "RATES": "http://rates-api:9000",
+                "LEVEL": "info",
+            },
+            "replicas": 3,
+            "memory": "512Mi",
+            "readiness": {"exec": ["wget", "-q", "localhost:3000/ok"], "period": "90s", "failures": 4},
+            "security": {"user": 1000, "group": 1001, "capabilities": {"ALL": "drop"}},
+            "volumes": {"scratch": {"path": "/scratch", "ephemeral": {"memory": True}}},
+            "entrance": {},
+        },
+        "rates": {"intimacy": "rpc", "ports": {"http": 9000}},
+        "migrate": {"intimacy": "rpc", "args": ["migrate", "--all"], "job": {}},
+    }
+    there = yaml.safe_load((tmp_path / "iac" / "environments" / "production.yaml").read_text())
+    assert there["components"]["rates"] == {"image": "registry.example.com/rates:2"}
+    assert "seeder" not in done.components
+
+
+def test_what_is_not_carried_over_is_named(tmp_path: Path) -> None:
+    _, done = imported(tmp_path)
+    said = "\n".join(done.left)
+    for part in (
+        "'${LEVEL:-info}': its default is taken",
+        "service seeder: the whole service (of the profile seed)",
+        "service web: ports[0]: 8080:3000 (the port of the host)",
+        "service web: volumes[0]: uploads:/uploads",
+        "service web: deploy.placement.constraints[0]: kept-apart",
+        "service web: develop (for developers' machines)",
+        "service web: build: {'context': './web', 'target': 'runtime'}",
+        "service rates: env_file: rates.env (its variables are not read",
+        "service rates: logging.driver: lost-driver",
+        "service rates: container_name: rates-api",
+        "variable 'RATES' of 'web' names 'rates-api': others reach it as 'rates'",
+    ):
+        assert part in said
+
+
+def test_every_value_is_carried_over_or_named(tmp_path: Path) -> None:
+    app, done = imported(tmp_path, profiles=("seed",))
+    environment = (tmp_path / "iac" / "environments" / "production.yaml").read_text()
+    told = f"{app} {environment} {done.left}"
+    changed = {"Lending", "512M", "1m30s", "1000:1001", "${LEVEL:-info}", "service_healthy"}
+    of_resource = {"postgres:16", "secret", "rows:/var/lib/postgresql/data"}
+    words = {"CMD", "service_completed_successfully", "sync"}
+    values = {str(value) for _, value in leaves(yaml.safe_load(BASE), "") if value not in ({}, [])}
+    url = "postgres://lender:secret@db:5432/lending"
+    assert {one for one in values - changed - of_resource - words - {url} if one not in told} == set()
+
+
+def test_a_profile_that_is_asked_for_comes_over(tmp_path: Path) -> None:
+    app, _ = imported(tmp_path, profiles=("seed",))
+    assert app["components"]["seeder"] == {"intimacy": "rpc"}
+
+
+def test_overrides_are_put_over_the_file_before(tmp_path: Path) -> None:
+    app, _ = imported(tmp_path, BASE, OVER)
+    web = app["components"]["web"]
+    assert (web["args"], web["env"]["LEVEL"]) == (["npm", "start"], "debug")
+    assert web["ports"] == {"http": 3000}
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("[1]", ConfigError, "expected a mapping with 'services'"),
+        ("services: {}", UsageError, "expected a service that runs, found none"),
+        ("services: {a: {image: x, profiles: [p]}}", UsageError, "expected a service that runs"),
+    ],
+)
+def test_files_that_are_something_else_write_nothing(
+    tmp_path: Path, text: str, error: type[UsageError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        imported(tmp_path, text)
+    assert not (tmp_path / "iac").exists()
