@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,8 @@ from pipegraft.appspec.importing.kubernetes import import_kubernetes
 from pipegraft.appspec.model.spec import App, AppEnvironment
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.spec import resolve
-from pipegraft.core.errors import ConfigError
+from pipegraft.appspec.usecases.importing import kubernetes_files
+from pipegraft.core.errors import ConfigError, UsageError
 
 THERE = {"namespace": "shop-space", "components": ENVIRONMENT["components"]}
 DROPPED = ("metrics", "shop-admin")
@@ -515,3 +518,45 @@ def test_a_second_number_for_a_port_is_named() -> None:
     into = imported(list(yaml.safe_load_all(service)))
     assert into.app_file()["components"]["cart"]["service-ports"] == {"grpc": 80}
     assert "all.yaml: Service cart: spec.ports[1].port: 81" in into.left
+
+
+def charted(folder: Path) -> Path:
+    chart = folder / "deploy" / "chart"
+    (chart / "templates").mkdir(parents=True)
+    (chart / "Chart.yaml").write_text("apiVersion: v2\nname: cart\nversion: 1.0.0\n")
+    (chart / "templates" / "cart.yaml").write_text("name: {{ .Values.name }}\n")
+    return folder / "deploy"
+
+
+def test_a_chart_is_rendered_where_helm_is_there(tmp_path: Path) -> None:
+    asked: list[tuple[list[str], str, Sequence[str]]] = []
+
+    def render(files: Mapping[str, bytes], folder: str, values: Sequence[str]) -> str:
+        asked.append((sorted(files), folder, values))
+        return SERVED
+
+    (tmp_path / ".git").mkdir()
+    source = charted(tmp_path)
+    done = kubernetes_files(
+        source, None, "live", tmp_path / "iac", renderers={"helm": render}, values=["live.yaml"]
+    )
+    assert done.components == ("cart",)
+    chart = "deploy/chart"
+    files = [f"{chart}/Chart.yaml", f"{chart}/templates/cart.yaml"]
+    assert asked == [(files, chart, [f"{chart}/live.yaml"])]
+
+
+def test_a_chart_without_helm_is_named_and_the_rest_comes_over(tmp_path: Path) -> None:
+    source = charted(tmp_path)
+    (source / "plain.yaml").write_text(SERVED)
+    done = kubernetes_files(source, None, "live", tmp_path / "iac")
+    assert done.components == ("cart",)
+    assert f"{source / 'chart'}: the whole folder (helm renders it, and is not on PATH)" in done.left
+
+
+def test_a_base_with_overlays_is_refused(tmp_path: Path) -> None:
+    for name in ("base", "overlays/live"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "kustomization.yaml").write_text("resources: []\n")
+    with pytest.raises(UsageError, match=r"expected one kustomization, found 2: .*base, .*overlays/live"):
+        kubernetes_files(tmp_path, None, "live", tmp_path / "iac")

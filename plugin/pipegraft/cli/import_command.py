@@ -11,6 +11,7 @@ from pipegraft.appspec.usecases.importing import compose_files, kubernetes_files
 from pipegraft.appspec.usecases.resources import resource_types
 from pipegraft.cli.common import json_option, load_plugins, print_json
 from pipegraft.core.views.terminal import echo
+from pipegraft.iac.adapters.renderers import installed_renderers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,10 +61,24 @@ def score(*, files: tuple[Path, ...], app: str | None, environment: str, output:
 
 @command.command("kubernetes")
 @click.argument("source", metavar="DIR", type=click.Path(exists=True, path_type=Path))
+@click.option("--values", multiple=True, metavar="FILE", help="Values file of a Helm chart, in its folder.")
 @_options
-def kubernetes(*, source: Path, app: str | None, environment: str, output: Path, as_json: bool) -> None:
-    """Turn the Kubernetes objects of all YAML files in DIR into one application."""
-    _show(kubernetes_files(source, app, environment, output), as_json=as_json)
+def kubernetes(
+    *,
+    source: Path,
+    values: tuple[str, ...],
+    app: str | None,
+    environment: str,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Turn the Kubernetes objects of all YAML files in DIR into one application.
+
+    A Helm chart or a kustomization in DIR is rendered by helm or kustomize, where they are on PATH.
+    """
+    renderers = {name: tool.render for name, tool in installed_renderers().items()}
+    done = kubernetes_files(source, app, environment, output, renderers=renderers, values=values)
+    _show(done, as_json=as_json)
 
 
 @command.command("compose")

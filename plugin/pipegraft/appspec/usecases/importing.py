@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -21,6 +22,18 @@ from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.core.yaml_positions import Marked, Route, load_marked, load_marked_all
 
 __all__ = ["ImportResult", "compose_files", "kubernetes_files", "score_files"]
+
+
+Render = Callable[[Mapping[str, bytes], str, Sequence[str]], str]
+"""Files of a tree, a folder of it and values files → the manifests that a program makes of it."""
+
+_NONE: Mapping[str, Render] = MappingProxyType({})
+_RENDERED = {
+    "Chart.yaml": "helm",
+    "kustomization.yaml": "kustomize",
+    "kustomization.yml": "kustomize",
+    "Kustomization": "kustomize",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +112,41 @@ def compose_files(
     return _write(into, environment, folder)
 
 
-def kubernetes_files(source: Path, app: str | None, environment: str, folder: Path) -> ImportResult:
+def kubernetes_files(
+    source: Path,
+    app: str | None,
+    environment: str,
+    folder: Path,
+    *,
+    renderers: Mapping[str, Render] = _NONE,
+    values: Sequence[str] = (),
+) -> ImportResult:
     """Import the Kubernetes objects of all YAML files of a folder, or of one file.
+
+    Arguments:
+        source: a chart or a kustomization in it is rendered.
+        renderers: ``helm`` and ``kustomize``, those that are there.
+        values: values files of a chart, by their paths in its folder.
 
     Raises:
         ConfigError: a file is not YAML, or has a key twice.
-        UsageError: there is no workload in them, or a file is in the way.
+        UsageError: there is no workload in them, there are several kustomizations, or a file is in the way.
     """
-    documents = list(_documents(source))
+    units = _rendered_folders(source) if source.is_dir() else {}
+    if values and "helm" not in units.values():
+        raise UsageError(
+            "--values is for a Helm chart, found none", place=Place(str(source)), fix="leave it out"
+        )
+    documents = list(_documents(source, units))
+    for unit, tool in units.items():
+        if tool in renderers:
+            documents += _rendered(unit, tool, renderers[tool], values)
     into = Imported(app or _part_of(documents) or name_from(source.resolve().name))
+    into.left += (
+        f"{unit}: the whole folder ({tool} renders it, and is not on PATH)"
+        for unit, tool in units.items()
+        if tool not in renderers
+    )
     import_kubernetes(documents, into)
     if not into.components:
         raise UsageError(
@@ -118,12 +157,56 @@ def kubernetes_files(source: Path, app: str | None, environment: str, folder: Pa
     return _write(into, environment, folder)
 
 
-def _documents(source: Path) -> Iterator[tuple[str, Any]]:
+def _documents(source: Path, units: Mapping[Path, str]) -> Iterator[tuple[str, Any]]:
+    """Objects of the files that nobody renders."""
     found = [path for pattern in ("*.yaml", "*.yml", "*.json") for path in source.rglob(pattern)]
     for path in sorted(found) if source.is_dir() else [source]:
-        for marked in _read(path):
-            if marked.data is not None:
-                yield from _objects(marked, str(path))
+        if not any(unit in path.parents for unit in units):
+            for marked in _read(path):
+                if marked.data is not None:
+                    yield from _objects(marked, str(path))
+
+
+def _rendered(unit: Path, tool: str, render: Render, values: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Objects of a chart or a kustomization, whose bases may lie anywhere in its repository."""
+    here = unit.resolve()
+    root = next((one for one in (here, *here.parents) if (one / ".git").exists()), here)
+    folder = "" if here == root else here.relative_to(root).as_posix()
+    named = [f"{folder}/{name}".lstrip("/") for name in values] if tool == "helm" else []
+    label = f"{unit}, rendered by {tool}"
+    for marked in load_marked_all(render(_files_below(root), folder, named), label):
+        if marked.data is not None:
+            yield from _objects(marked, label)
+
+
+def _rendered_folders(source: Path) -> dict[Path, str]:
+    """Charts and kustomizations, the outermost of each, and what renders them.
+
+    Raises:
+        UsageError: there are several kustomizations: of a base and its overlays each says the same again.
+    """
+    found: dict[Path, str] = {}
+    for path in sorted(source.rglob("*"), key=lambda one: (len(one.parts), one)):
+        tool = _RENDERED.get(path.name)
+        if tool and not any(one in path.parents for one in found):
+            found[path.parent] = tool
+    several = [str(one) for one, tool in found.items() if tool == "kustomize"]
+    if len(several) > 1:
+        raise UsageError(
+            f"expected one kustomization, found {len(several)}: {', '.join(several)}",
+            place=Place(str(source)),
+            fix="name the folder of the overlay that runs in the environment",
+        )
+    return found
+
+
+def _files_below(root: Path) -> dict[str, bytes]:
+    """Everything that a rendering may read, but for hidden folders."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts[:-1])
+    }
 
 
 def _read(path: Path) -> list[Marked]:
