@@ -11,6 +11,7 @@ from harness import wait_until
 
 from pipegraft.core.errors import SyncFailed
 from pipegraft.gate.ports import State
+from pipegraft.gate.verdicts.flux import REQUESTED
 from pipegraft.gate.waiting import Waited
 
 PAST, LATER = "2026-01-01T10:00:00Z", "2026-01-01T10:00:30Z"
@@ -236,18 +237,51 @@ def fetched(revision: str, *conditions: dict[str, Any], generation: int = 1) -> 
 
 
 def reconciled(
-    applied: str, attempted: str = "", *conditions: dict[str, Any], generation: int = 1, entries: Any = ()
+    applied: str,
+    attempted: str = "",
+    *conditions: dict[str, Any],
+    generation: int = 1,
+    entries: Any = (),
+    answered: bool = True,
 ) -> Step:
+    """What kustomize-controller writes; `answered`: after it was asked to look."""
+
     def step(world: World) -> None:
         status = {
             "observedGeneration": generation,
-            "lastHandledReconcileAt": ANSWERED,
+            "lastHandledReconcileAt": ANSWERED if answered else PAST,
             "lastAppliedRevision": f"main@sha1:{getattr(world, applied)}",
             "lastAttemptedRevision": f"main@sha1:{getattr(world, attempted or applied)}",
             "conditions": list(conditions or [READY]),
             "inventory": {"entries": [{"id": one, "v": "v1"} for one in entries]},
         }
         world.status("kustomization", "shop", status)
+
+    return step
+
+
+CHART = {"chart": "web", "sourceRef": {"kind": "HelmRepository", "name": "web"}}
+
+
+def released(*conditions: dict[str, Any], answered: bool = True) -> Step:
+    """What helm-controller writes about the release `web`."""
+    status = {
+        "observedGeneration": 1,
+        "lastHandledReconcileAt": ANSWERED if answered else PAST,
+        "conditions": list(conditions),
+    }
+    return lambda world: world.status("release", "web", status)
+
+
+def asked_by_word(kind: str, called: str) -> Step:
+    """Flux does nothing before it is asked to."""
+
+    def step(world: World) -> None:
+        def has_come() -> bool:
+            metadata = world.api.request("GET", world.path(kind, called))["metadata"]
+            return REQUESTED in metadata.get("annotations", {})
+
+        wait_until(has_come, f"the request to reconcile the {kind} {called}")
 
     return step
 

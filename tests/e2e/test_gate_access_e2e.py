@@ -9,11 +9,15 @@ import pytest
 import yaml
 from gate_scripts import (
     APP_SPEC,
+    CHART,
+    READY,
     SHORT,
     app_status,
     application,
     asked,
+    asked_by_word,
     compared,
+    condition,
     counted,
     deployment,
     fetched,
@@ -23,6 +27,7 @@ from gate_scripts import (
     pod,
     published,
     reconciled,
+    released,
     rolled,
 )
 from gate_world import Step, World
@@ -165,17 +170,31 @@ def test_argo_cd_needs_the_documented_rights_and_no_more(world: World, projects:
 
 
 def test_flux_needs_the_documented_rights_and_no_more(world: World) -> None:
+    """What failed before the gate came, Kustomization and HelmRelease, is asked for a new attempt."""
     world.kubeconfig, rights = granted(world, "gate-flux.yaml", "gate-workloads.yaml")
     flux_objects(world, wait=False)
     deployment(world)
     counted(**SHORT)(world)
+    world.create("release", "web", {"chart": {"spec": CHART}, "interval": "10m"})
     entries = [
         *(f"{world.namespace}_web_{'batch' if kind == 'Job' else 'apps'}_{kind}" for kind in ALL_KINDS),
         f"{world.namespace}_web_helm.toolkit.fluxcd.io_HelmRelease",
     ]
-    steps = [fetched("target"), reconciled("target", entries=entries), ran_and_crashed]
+    stalled = condition("Stalled", "True", "RetriesExceeded", "install retries exhausted")
+    refused = condition("Ready", "False", "BuildFailed", "no kustomization.yaml")
+    steps = [
+        released(stalled, answered=False),
+        reconciled("before", "target", refused, entries=entries, answered=False),
+        fetched("target"),
+        asked_by_word("kustomization", "shop"),
+        asked_by_word("release", "web"),
+        released(READY),
+        reconciled("target", entries=entries),
+        ran_and_crashed,
+    ]
     waited = world.gate("flux", steps, kustomization="shop")
     assert outcome(waited)[0] == "failed"
+    assert "CrashLoopBackOff" in outcome(waited)[1]
     assert settled(world, rights) == rights
 
 

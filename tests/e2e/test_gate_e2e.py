@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from gate_scripts import (
-    ANSWERED,
     APP_SPEC,
+    CHART,
     HOOK,
     PAST,
     READY,
@@ -30,6 +28,7 @@ from gate_scripts import (
     published,
     quota,
     reconciled,
+    released,
     rolled,
     unschedulable,
     working,
@@ -173,7 +172,7 @@ def test_a_wrong_name_is_told_at_once_with_the_right_one(world: World) -> None:
 
 
 def test_several_applications_need_the_expected_count(world: World) -> None:
-    """The third one of an ApplicationSet is made while the gate waits already."""
+    """The third one of an ApplicationSet is made while the gate waits already, and asked to look then."""
     labels = {"team": "shop"}
     for name in ("one", "two"):
         application(world, name, labels=labels)
@@ -181,7 +180,6 @@ def test_several_applications_need_the_expected_count(world: World) -> None:
 
     def third(world: World) -> None:
         application(world, "three", labels=labels)
-        compared("target", name="three")(world)
 
     handled = [step for name in ("one", "two") for step in (asked_for(name), compared("target", name=name))]
     early = world.gate("argocd", handled, selector=labels, expect=3, timeout=1.0)
@@ -458,23 +456,14 @@ def test_flux_without_health_checks_looks_at_the_workloads(world: World) -> None
 
 def test_flux_waits_for_the_helm_releases_it_declares(world: World) -> None:
     flux_objects(world)
-    chart = {"chart": {"spec": {"chart": "web", "sourceRef": {"kind": "HelmRepository", "name": "web"}}}}
-    world.create("release", "web", {**chart, "interval": "10m"})
+    world.create("release", "web", {"chart": {"spec": CHART}, "interval": "10m"})
     stalled = condition("Stalled", "True", "RetriesExceeded", "install retries exhausted")
     entries = [f"{world.namespace}_web_helm.toolkit.fluxcd.io_HelmRelease"]
-
-    def release(*conditions: dict[str, Any]) -> Step:
-        return lambda world: world.status(
-            "release",
-            "web",
-            {"observedGeneration": 1, "lastHandledReconcileAt": ANSWERED, "conditions": list(conditions)},
-        )
-
-    steps = [fetched("target"), reconciled("target", entries=entries), release(stalled)]
+    steps = [fetched("target"), reconciled("target", entries=entries), released(stalled)]
     waited = world.gate("flux", steps, kustomization="shop")
     assert outcome(waited)[0] == "failed"
     assert "install retries exhausted" in outcome(waited)[1]
-    release(READY)(world)
+    released(READY)(world)
     assert outcome(world.gate("flux", kustomization="shop"))[0] == "succeeded"
 
 

@@ -14,7 +14,7 @@ from pipegraft.core.plugins import hookimpl
 from pipegraft.gate.adapters.cluster_reader import WORKLOADS, ClusterReader, Reference
 from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
-from pipegraft.gate.verdicts.conditions import condition, name_of
+from pipegraft.gate.verdicts.conditions import condition, is_true, name_of
 from pipegraft.gate.verdicts.flux import REQUESTED, is_answered, is_younger, verdicts
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
 from pipegraft.kubernetes.kinds import Kind
@@ -222,8 +222,8 @@ def _failures(item: Object) -> Iterator[Mapping[str, Any]]:
 
 
 def _has_nothing_new(item: Object, source: Object) -> bool:
-    """Whether an object works on what its source has now, so that it does nothing until its next interval."""
-    if item["kind"] != KUSTOMIZATION.kind:
+    """Whether an object works on what its source has now, or on nothing: it then rests until it is asked."""
+    if item["kind"] != KUSTOMIZATION.kind or is_true(item, "Stalled"):
         return True
     revision = ((source.get("status") or {}).get("artifact") or {}).get("revision")
     status = item.get("status") or {}
