@@ -16,8 +16,7 @@ from kubernetes_api import ADMIN, KubernetesApi
 
 from pipegraft.core.errors import AccessDenied, Locked, PipegraftError, Unreachable, UsageError
 from pipegraft.kubernetes.adapters.cluster import Cluster
-from pipegraft.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, POD, Kind
-from pipegraft.kubernetes.model import ClusterOptions
+from pipegraft.kubernetes.model import CONFIG_MAP, DEPLOYMENT, POD, ClusterOptions, Kind
 
 pytestmark = pytest.mark.e2e
 

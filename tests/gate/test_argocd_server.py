@@ -14,8 +14,8 @@ from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.core.progress import RecordingProgress
 from pipegraft.gate.adapters import argocd_server
 from pipegraft.gate.adapters.argocd import ArgoCd
-from pipegraft.gate.adapters.argocd_options import ArgoCdOptions
 from pipegraft.gate.adapters.argocd_server import ServerApplications, open_server
+from pipegraft.gate.model import ArgoCdOptions
 from pipegraft.gate.ports import EngineRequest, State
 from pipegraft.gate.verdicts.argocd import verdicts
 from pipegraft.gate.waiting import Patience, Waited, follow_revision

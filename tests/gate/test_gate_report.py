@@ -3,7 +3,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from pipegraft.core.release import GateResource, GateResult
-from pipegraft.gate.report import junit_xml
+from pipegraft.gate.stage import junit_xml
 
 
 def test_a_failure_names_the_resource_and_shows_the_evidence() -> None:

@@ -14,12 +14,10 @@ import yaml
 from http_script import Script, scripted
 
 from pipegraft.core.errors import AccessDenied, PipegraftError, Unreachable, UsageError
-from pipegraft.kubernetes.adapters import kubeconfig, watching
+from pipegraft.kubernetes.adapters import credentials, watching
 from pipegraft.kubernetes.adapters.cluster import Cluster
-from pipegraft.kubernetes.adapters.credentials import Credentials, Identity
-from pipegraft.kubernetes.adapters.kubeconfig import load_access
-from pipegraft.kubernetes.kinds import CONFIG_MAP
-from pipegraft.kubernetes.model import ClusterOptions
+from pipegraft.kubernetes.adapters.credentials import Credentials, Identity, load_access
+from pipegraft.kubernetes.model import CONFIG_MAP, ClusterOptions
 
 PATH = "/api/v1/namespaces/shop/configmaps"
 
@@ -212,7 +210,7 @@ def test_in_a_pod_its_own_account_is_used(
 ) -> None:
     (tmp_path / "token").write_text("hush")
     (tmp_path / "namespace").write_text("ci\n")
-    monkeypatch.setattr(kubeconfig, "_ACCOUNT", tmp_path)
+    monkeypatch.setattr(credentials, "_ACCOUNT", tmp_path)
     variables = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": "6443", "HOME": str(tmp_path)}
     access = load_access(ClusterOptions(), tmp_path, variables)
     assert (access["cluster"]["server"], access["namespace"]) == (server, "ci")

@@ -12,8 +12,8 @@ import click
 from pipegraft.cli.common import load_plugins
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.views.terminal import echo
+from pipegraft.engine.model import EngineApplication, EngineFile
 from pipegraft.engine.usecases import EngineSetup, run_engine
-from pipegraft.gate.model import EngineApplication, EngineFile
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 

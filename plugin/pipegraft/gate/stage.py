@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 from pydantic import Field
 
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import PipegraftError, SyncFailed, UsageError
+from pipegraft.core.foreign_text import redacted
 from pipegraft.core.model import Duration
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.release import GateResource, GateResult
 from pipegraft.core.stage import Stage, StageContext, StageInputs
 from pipegraft.gate.hooks import Objection
 from pipegraft.gate.ports import ENGINE, State, Verdict
-from pipegraft.gate.report import junit_xml
 from pipegraft.gate.waiting import Patience, Waited, follow_revision
 from pipegraft.iac.ports.repository import IAC
 
-__all__ = ["SyncGateInputs", "pipegraft_stages", "run"]
+__all__ = ["SyncGateInputs", "junit_xml", "pipegraft_stages", "run"]
+
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot hold; logs may."""
+_GOOD = "succeeded"
+
 
 _MOST_ROWS = 50
 """Resources that the record holds at most."""
@@ -122,6 +129,37 @@ def _write_reports(context: StageContext, environment: str, result: GateResult) 
     (folder / f"sync-gate-{environment}.json").write_text(
         result.model_dump_json(indent=2) + "\n", encoding="utf-8"
     )
+
+
+def junit_xml(result: GateResult, name: str) -> str:
+    """A test for the gate as a whole, and one for each resource.
+
+    Arguments:
+        name: of the suite: app and environment.
+    """
+    parts = [GateResource(name="live and healthy", state=result.verdict, message=result.evidence)]
+    parts += result.resources
+    suite = Element(
+        "testsuite",
+        name=name,
+        tests=str(len(parts)),
+        failures=str(sum(part.state != _GOOD for part in parts)),
+        time=f"{result.seconds:.3f}",
+    )
+    for index, part in enumerate(parts):
+        case = SubElement(suite, "testcase", classname=name, name=_clean(part.name))
+        case.set("time", f"{result.seconds:.3f}" if index == 0 else "0")
+        if part.state != _GOOD:
+            failure = SubElement(case, "failure", type=part.state, message=_clean(part.message))
+            lines = (f"{part.state}: {part.message}", *(result.details if index == 0 else ()))
+            failure.text = _clean("\n".join(lines))
+    root = Element("testsuites")
+    root.append(suite)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
+
+
+def _clean(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", redacted(text))
 
 
 def _applies(delivery: Delivery, environment: str | None) -> bool:

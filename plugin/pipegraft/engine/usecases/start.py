@@ -38,12 +38,12 @@ from pipegraft.engine.adapters.runtime.probing import free_port
 from pipegraft.engine.adapters.runtime.process import ProcessRuntime
 from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
 from pipegraft.engine.adapters.server import StatusServer
+from pipegraft.engine.model import EngineApplication
 from pipegraft.engine.ports import WorkloadRuntime
 from pipegraft.engine.usecases.application import Operator, Place, Source, States, source_name
 from pipegraft.engine.usecases.cluster import ClusterOperator
 from pipegraft.engine.usecases.instances import Entrances, Fetcher, InstanceOperator
 from pipegraft.engine.usecases.loop import Engine, needing_disk
-from pipegraft.gate.model import EngineApplication
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.images.adapters.registry import open_registry
 from pipegraft.images.ports.registry import Registry

@@ -24,7 +24,7 @@ from pipegraft.core.adapters.attempts import Again, Attempts, Patience
 from pipegraft.core.adapters.http import Answer, Http, trusted
 from pipegraft.core.errors import AccessDenied, PipegraftError, Unreachable, UsageError
 from pipegraft.core.limits import load_json
-from pipegraft.gate.adapters.argocd_options import ArgoCdOptions
+from pipegraft.gate.model import ArgoCdOptions
 
 __all__ = ["ServerApplications", "open_server"]
 

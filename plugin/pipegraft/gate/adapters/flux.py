@@ -6,21 +6,18 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import Field
-
 from pipegraft.core.errors import AccessDenied, UsageError
-from pipegraft.core.model import Breach, rule
 from pipegraft.core.plugins import hookimpl
-from pipegraft.gate.adapters.cluster_reader import WORKLOADS, ClusterReader, Reference
+from pipegraft.gate.adapters.workloads import ClusterReader, Reference
 from pipegraft.gate.hooks import GitOpsEnginePlugin
+from pipegraft.gate.model import FluxOptions
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 from pipegraft.gate.verdicts.conditions import condition, is_true, name_of
 from pipegraft.gate.verdicts.flux import REQUESTED, is_answered, is_younger, verdicts
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
-from pipegraft.kubernetes.kinds import Kind
-from pipegraft.kubernetes.model import ClusterOptions
+from pipegraft.kubernetes.model import WORKLOADS, Kind
 
-__all__ = ["Flux", "FluxOptions", "pipegraft_gitops_engines"]
+__all__ = ["Flux", "pipegraft_gitops_engines"]
 
 KUSTOMIZATION = Kind("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations")
 GIT_REPOSITORY = Kind("source.toolkit.fluxcd.io", "v1", "GitRepository", "gitrepositories")
@@ -32,39 +29,6 @@ _HELM_LABEL = "helm.toolkit.fluxcd.io/name"
 
 Object = Mapping[str, Any]
 Key = tuple[str, str]
-
-
-class FluxOptions(ClusterOptions):
-    """Keys of `gate:` for Flux."""
-
-    kustomization: str | None = None
-    """The Kustomization."""
-    kustomizations: tuple[str, ...] = ()
-    """Several Kustomizations."""
-    selector: Mapping[str, str] = {}
-    """Labels of the Kustomizations."""
-    expect: int | None = Field(default=None, ge=1)
-    """How many Kustomizations there must be; needed with `selector`."""
-    children: bool = True
-    """Wait for the Kustomizations that these declare, too."""
-    namespace: str = "flux-system"
-    """Namespace of the Kustomizations."""
-    repository: str | None = None
-    """URL of the IaC repository as Flux knows it; `iac.repository` if absent."""
-    workloads: bool = True
-    """Look at workloads and pods, where they may be read."""
-
-    @rule
-    def _some_are_named(self) -> Iterator[Breach]:
-        if not (self.names or self.selector):
-            yield Breach("expected 'kustomization', 'kustomizations' or 'selector'")
-        if self.selector and self.expect is None:
-            yield Breach("'selector' needs 'expect': how many Kustomizations there must be")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Kustomizations that are named."""
-        return ((self.kustomization,) if self.kustomization else ()) + self.kustomizations
 
 
 class Flux:

@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic import Field
-
 from pipegraft.core.errors import UsageError
-from pipegraft.core.model import Breach, rule
 from pipegraft.core.plugins import hookimpl
-from pipegraft.gate.adapters.cluster_reader import ClusterReader, Reference
+from pipegraft.gate.adapters.workloads import ClusterReader, Reference
 from pipegraft.gate.hooks import GitOpsEnginePlugin
+from pipegraft.gate.model import KubeVelaOptions
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 from pipegraft.gate.verdicts.kubevela import verdicts
 from pipegraft.gate.verdicts.workloads import KINDS
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
-from pipegraft.kubernetes.kinds import Kind
-from pipegraft.kubernetes.model import ClusterOptions
+from pipegraft.kubernetes.model import Kind
 
-__all__ = ["KubeVela", "KubeVelaOptions", "pipegraft_gitops_engines"]
+__all__ = ["KubeVela", "pipegraft_gitops_engines"]
 
 APPLICATION = Kind("core.oam.dev", "v1beta1", "Application", "applications")
 _HERE = {"", "local"}
 """How KubeVela names the cluster it runs in."""
-
-
-class KubeVelaOptions(ClusterOptions):
-    """Keys of `gate:` for KubeVela."""
-
-    application: str | None = None
-    """The Application."""
-    applications: tuple[str, ...] = ()
-    """Several Applications."""
-    namespace: str = Field(default="default", min_length=1)
-    """Their namespace."""
-    workloads: bool = True
-    """Look at workloads and pods, where they may be read."""
-
-    @rule
-    def _some_are_named(self) -> Iterator[Breach]:
-        if not self.names:
-            yield Breach("expected 'application' or 'applications'")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Applications that are named."""
-        return ((self.application,) if self.application else ()) + self.applications
 
 
 class KubeVela:

@@ -1,46 +1,186 @@
-"""Plain workloads, whoever applies them: each names the commit it is of in an annotation."""
+"""What the engines read of a cluster, and the engine that is nothing else: plain workloads.
+
+Whoever applies these, each names the commit it is of in an annotation.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
-from pydantic import Field
-
-from pipegraft.core.model import Breach, rule
+from pipegraft.core.errors import AccessDenied
 from pipegraft.core.plugins import hookimpl
-from pipegraft.gate.adapters.cluster_reader import WORKLOADS, ClusterReader, Reference
 from pipegraft.gate.hooks import GitOpsEnginePlugin
+from pipegraft.gate.model import WorkloadsOptions
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
 from pipegraft.gate.verdicts.conditions import name_of
 from pipegraft.gate.verdicts.workloads import verdict
-from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
-from pipegraft.kubernetes.model import ClusterOptions
+from pipegraft.kubernetes.adapters.cluster import Cluster, Object, open_cluster
+from pipegraft.kubernetes.adapters.explaining import explain
+from pipegraft.kubernetes.adapters.watching import Key, Watched
+from pipegraft.kubernetes.model import (
+    HORIZONTAL_POD_AUTOSCALER,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    REPLICA_SET,
+    WORKLOADS,
+    Kind,
+)
 
-__all__ = ["Workloads", "WorkloadsOptions", "pipegraft_gitops_engines"]
+__all__ = [
+    "ClusterReader",
+    "Reference",
+    "Workloads",
+    "pipegraft_gitops_engines",
+]
+
+_BESIDE = {kind.kind: kind for kind in (HORIZONTAL_POD_AUTOSCALER, PERSISTENT_VOLUME_CLAIM)}
+"""Kinds that tell why something waits; who may not read them learns less."""
+_MOST_NAMESPACES = 20
+"""Namespaces whose workloads are watched at most: each costs a few connections."""
 
 
-class WorkloadsOptions(ClusterOptions):
-    """Keys of `gate:` for plain workloads."""
+class Reference(NamedTuple):
+    """A workload by its name."""
 
-    objects: tuple[str, ...] = ()
-    """``Deployment/web``, ``StatefulSet/queue``, ``DaemonSet/agent``, ``Job/migrate``."""
-    selector: Mapping[str, str] = Field(default={}, max_length=1)
-    """A label that the workloads have, and its value."""
-    expect: int | None = Field(default=None, ge=1)
-    """How many workloads there must be; needed with `selector`."""
-    namespace: str = "default"
-    """Their namespace."""
+    kind: str
+    namespace: str
+    name: str
 
-    @rule
-    def _some_are_named(self) -> Iterator[Breach]:
-        if not (self.objects or self.selector):
-            yield Breach("expected 'objects' or 'selector'")
-        if self.selector and self.expect is None:
-            yield Breach("'selector' needs 'expect': how many workloads there must be")
-        for text in self.objects:
-            kind, _, name = text.partition("/")
-            if kind not in WORKLOADS or not name:
-                yield Breach(f"expected KIND/NAME with a kind of {', '.join(WORKLOADS)}, found '{text}'")
+
+class ClusterReader:
+    """The watches that one engine reads, and waits on.
+
+    Arguments:
+        cluster: where.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._news = threading.Event()
+        self._watched: dict[tuple[Kind, str], Watched] = {}
+        self._unread: set[tuple[Kind, str]] = set()
+        self._namespaces: set[str] = set()
+        self._hidden: set[tuple[Kind, str]] = set()
+        self._refused = ""
+        self._looked_at: list[Object] = []
+
+    def begin(self, *, anew: bool = False) -> None:
+        """A look begins: what happens from now on is news.
+
+        Arguments:
+            anew: list what is read in this look again, whatever its watch has told.
+        """
+        self._news.clear()
+        self._unread = set(self._watched) if anew else set()
+        self._looked_at = []
+
+    def wait(self, seconds: float) -> None:
+        """Return when something that was read has changed, after `seconds` at the latest."""
+        self._news.wait(seconds)
+
+    def objects(self, kind: Kind, namespace: str) -> Mapping[Key, Object]:
+        """The objects of a kind in a namespace; see `Watched.objects`."""
+        watched, place = self.watched(kind, namespace), (kind, namespace)
+        anew = place in self._unread
+        self._unread.discard(place)
+        return watched.objects(anew=anew)
+
+    def watched(self, kind: Kind, namespace: str) -> Watched:
+        """The watch of a kind in a namespace."""
+        if (kind, namespace) not in self._watched:
+            watched = self._cluster.watched(kind, namespace)
+            watched.listen(self._news.set)
+            self._watched[kind, namespace] = watched
+        return self._watched[kind, namespace]
+
+    def workloads(
+        self,
+        references: Iterable[Reference],
+        labelled: Iterable[tuple[str, str, str]] = (),
+        *,
+        needed: bool = False,
+    ) -> Mapping[str, object]:
+        """As `read_workloads`; nothing where we may not look or where there is too much to watch.
+
+        Arguments:
+            needed: nothing else tells how they are, so that failing to look is an error.
+        """
+        wanted, labels = set(references), set(labelled)
+        if needed:
+            return self.read_workloads(wanted, labels)
+        spaces = {one.namespace for one in wanted} | {namespace for namespace, _, _ in labels}
+        if len(self._namespaces | spaces) > _MOST_NAMESPACES or self._refused:
+            return {}
+        self._namespaces |= spaces
+        try:
+            return self.read_workloads(wanted, labels)
+        except AccessDenied as error:
+            self._refused = error.problem.message
+            return {}
+
+    def read_workloads(
+        self, references: AbstractSet[Reference], labelled: AbstractSet[tuple[str, str, str]]
+    ) -> Status:
+        """``workloads``, ``owned`` (their ReplicaSets and pods) and ``now`` of a status.
+
+        Arguments:
+            references: workloads by name.
+            labelled: workloads by namespace, label and value.
+
+        Raises:
+            AccessDenied, Unreachable: they cannot be read.
+        """
+        spaces = {one.namespace for one in references} | {namespace for namespace, _, _ in labelled}
+        objects = [item for space in spaces for item in self._chosen(space, references, labelled)]
+        owned = list(self._owned(spaces, objects))
+        self._looked_at += [*objects, *owned]
+        return {"workloads": objects, "owned": owned, "now": self._cluster.now().isoformat()}
+
+    def explain(self) -> Sequence[str]:
+        """Events and last log lines of the pods of the last look that are not ready; never raises."""
+        if self._refused:
+            return (f"workloads were not looked at: {self._refused}",)
+        return explain(self._cluster, self._looked_at)
+
+    def _chosen(
+        self, space: str, wanted: AbstractSet[Reference], labels: AbstractSet[tuple[str, str, str]]
+    ) -> Iterator[Object]:
+        here = {(label, value) for namespace, label, value in labels if namespace == space}
+        named = {one.kind for one in wanted if one.namespace == space}
+        for kind in (WORKLOADS | _BESIDE).values():
+            if kind.kind not in named and (not here or kind.kind in _BESIDE):
+                continue
+            for item in self._readable(kind, space):
+                mine = (item["metadata"].get("labels") or {}).items()
+                if Reference(kind.kind, space, item["metadata"]["name"]) in wanted or here & set(mine):
+                    yield item
+
+    def _readable(self, kind: Kind, space: str) -> Iterable[Object]:
+        if (kind, space) in self._hidden:
+            return ()
+        try:
+            return self.objects(kind, space).values()
+        except AccessDenied:
+            if kind.kind in WORKLOADS:
+                raise
+            self._hidden.add((kind, space))
+            return ()
+
+    def _owned(self, spaces: Iterable[str], objects: Sequence[Object]) -> Iterator[Object]:
+        """ReplicaSets and pods that belong to the workloads."""
+        owners = {item["metadata"].get("uid") for item in objects}
+        for space in spaces:
+            sets = [item for item in self.objects(REPLICA_SET, space).values() if _owners(item) & owners]
+            yield from sets
+            above = owners | {item["metadata"].get("uid") for item in sets}
+            yield from (item for item in self.objects(POD, space).values() if _owners(item) & above)
+
+
+def _owners(item: Object) -> set[str]:
+    return {entry.get("uid") for entry in item["metadata"].get("ownerReferences") or ()}
 
 
 class Workloads:

@@ -9,28 +9,19 @@ Argo CD has answered our request to compare. Source: argoproj/argo-cd,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from pipegraft.gate.ports import State, Status, Verdict
 from pipegraft.gate.verdicts.argocd_health import called, health, resources, rows, with_parts
-from pipegraft.gate.verdicts.argocd_sources import (
-    follows,
-    is_at_target,
-    is_compared_to_spec,
-    is_ours,
-    revisions,
-    sources,
-    wanted,
-)
-from pipegraft.gate.verdicts.conditions import Object, name_of, time_of
-from pipegraft.gate.verdicts.pods import has_lasted
-from pipegraft.gate.verdicts.several import several
+from pipegraft.gate.verdicts.conditions import Object, name_of, same_repository, several, time_of
+from pipegraft.gate.verdicts.workloads import has_lasted
 
 __all__ = ["APPLIED", "REFRESH", "applied", "verdict", "verdicts"]
 
+_HEAD = {"", "HEAD"}
 REFRESH = "argocd.argoproj.io/refresh"
 """Annotation that asks for a comparison; the controller takes it away with the status it then writes."""
 APPLIED = {
@@ -127,9 +118,9 @@ def _gone(app: Object, _status: Status, _at_target: AtTarget) -> Verdict | None:
 
 
 def _foreign(app: Object, status: Status, _at_target: AtTarget) -> Verdict | None:
-    if status.get("child") or any(is_ours(source, status) for source in sources(app)):
+    if status.get("child") or any(_is_ours(source, status) for source in _sources(app)):
         return None
-    urls = ", ".join(str(source.get("repoURL")) for source in sources(app))
+    urls = ", ".join(str(source.get("repoURL")) for source in _sources(app))
     return Verdict(
         State.FAILED,
         f"no source of the Application is the IaC repository, {status.get('repository')}; it has: {urls}",
@@ -140,8 +131,8 @@ def _foreign(app: Object, status: Status, _at_target: AtTarget) -> Verdict | Non
 def _pinned(app: Object, status: Status, _at_target: AtTarget) -> Verdict | None:
     if status.get("child"):
         return None
-    followed = [wanted(source) for source in sources(app) if is_ours(source, status)]
-    other = next((revision for revision in followed if not follows(revision, status)), None)
+    followed = [_wanted(source) for source in _sources(app) if _is_ours(source, status)]
+    other = next((revision for revision in followed if not _follows(revision, status)), None)
     if other is None:
         return None
     return Verdict(
@@ -163,7 +154,7 @@ def _moving(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:
         return Verdict(State.PROGRESSING, "a sync is about to start") if app.get("operation") else None
     message = str(operation.get("message", ""))
     found = Verdict(State.PROGRESSING, f"sync {operation['phase']}: {message}", tuple(_refused(operation)))
-    if not is_at_target(operation.get("syncResult") or {}, app, status, at_target):
+    if not _is_at_target(operation.get("syncResult") or {}, app, status, at_target):
         return found
     if _ASKS.search(message):
         return replace(found, state=State.BLOCKED, reason=f"the sync waits for somebody: {message}")
@@ -184,7 +175,7 @@ def _failed_operation(app: Object, status: Status, at_target: AtTarget) -> Verdi
     operation = _operation(app)
     if operation.get("phase") not in {"Failed", "Error"} or not _is_fresh(app, status):
         return None
-    if not is_at_target(operation.get("syncResult") or {}, app, status, at_target):
+    if not _is_at_target(operation.get("syncResult") or {}, app, status, at_target):
         return None  # the sync of an older revision
     fix = f"Argo CD does not try this revision again by itself: argocd app sync {app['metadata']['name']}"
     reason = f"sync {operation['phase']}: {operation.get('message', '')}"
@@ -195,7 +186,7 @@ def _errors(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:
     if not _is_fresh(app, status):
         return None  # what was wrong before our commit may be what it repairs
     compared = (app.get("status") or {}).get("sync") or {}
-    if any(revisions(app, compared, status)) and not is_at_target(compared, app, status, at_target):
+    if any(_revisions(app, compared, status)) and not _is_at_target(compared, app, status, at_target):
         return None
     conditions = (app.get("status") or {}).get("conditions") or ()
     found = [entry for entry in conditions if entry.get("type") in _ERRORS and _is_about(entry, at_target)]
@@ -217,14 +208,14 @@ def _is_about(entry: Mapping[str, Any], at_target: AtTarget) -> bool:
 
 def _other_revision(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:
     sync = (app.get("status") or {}).get("sync") or {}
-    if is_at_target(sync, app, status, at_target):
+    if _is_at_target(sync, app, status, at_target):
         return None
-    seen = ", ".join(revision[:12] for revision in revisions(app, sync, status)) or "nothing"
+    seen = ", ".join(revision[:12] for revision in _revisions(app, sync, status)) or "nothing"
     return Verdict(State.PROGRESSING, f"Argo CD has compared {seen} so far")
 
 
 def _stale(app: Object, status: Status, _at_target: AtTarget) -> Verdict | None:
-    if not is_compared_to_spec(app, app["status"]["sync"].get("comparedTo") or {}):
+    if not _is_compared_to_spec(app, app["status"]["sync"].get("comparedTo") or {}):
         return Verdict(State.PROGRESSING, "its spec has changed since it was compared")
     finished = time_of(_operation(app).get("finishedAt"))
     if time_of(app["status"].get("reconciledAt")) < finished:
@@ -260,7 +251,7 @@ def _was_synced(app: Object, status: Status, at_target: AtTarget) -> bool:
     operation = _operation(app)
     return (
         operation.get("phase") == "Succeeded"
-        and is_at_target(operation.get("syncResult") or {}, app, status, at_target)
+        and _is_at_target(operation.get("syncResult") or {}, app, status, at_target)
         and bool(status.get("now"))
         and has_lasted(operation.get("finishedAt"), _STUCK, status.get("now"))
     )
@@ -281,3 +272,66 @@ def _operation(app: Object) -> Mapping[str, Any]:
 def _is_fresh(app: Object, status: Status) -> bool:
     """Whether the status is what Argo CD answered to our request to compare."""
     return bool(status.get("answered")) and REFRESH not in (app["metadata"].get("annotations") or {})
+
+
+def _sources(app: Object) -> Sequence[Mapping[str, Any]]:
+    """Its sources, one or several."""
+    return app["spec"].get("sources") or [app["spec"].get("source") or {}]
+
+
+def _wanted(source: Mapping[str, Any]) -> str:
+    """The revision that a source follows."""
+    return str(source.get("targetRevision") or "")
+
+
+def _is_ours(source: Mapping[str, Any], status: Status) -> bool:
+    """Whether a source is the IaC repository; any git repository is where none is named."""
+    url = str(source.get("repoURL", ""))
+    repository = status.get("repository")
+    if source.get("chart") or url.startswith("oci://"):
+        return False
+    return repository is None or same_repository(url, repository)
+
+
+def _follows(revision: str, status: Status) -> bool:
+    """Whether a revision is the branch that we write to."""
+    branch = status.get("branch")
+    return branch is None or revision in _HEAD | {branch, f"refs/heads/{branch}"}
+
+
+def _revisions(app: Object, where: Mapping[str, Any], status: Status) -> list[str]:
+    """Revisions of the sources that are our repository; charts have versions, not revisions."""
+    found = where.get("revisions") or [where.get("revision") or ""]
+    return [
+        revision
+        for source, revision in zip(_sources(app), found, strict=False)
+        if _is_ours(source, status) and (not status.get("child") or _follows(_wanted(source), status))
+    ]
+
+
+def _is_at_target(
+    where: Mapping[str, Any], app: Object, status: Status, at_target: Callable[[str], bool]
+) -> bool:
+    """Whether a comparison or a sync was of the target; a child without our repository always is."""
+    found = _revisions(app, where, status)
+    if not found:
+        return bool(status.get("child"))
+    return all(revision and at_target(revision) for revision in found)
+
+
+def _is_compared_to_spec(app: Object, compared: Mapping[str, Any]) -> bool:
+    """Whether the spec is still what it was when it was compared.
+
+    What was compared is written from a struct, which leaves out what is empty and has an empty ``source``
+    beside ``sources``.
+    """
+    keys = ("sources", "destination") if app["spec"].get("sources") else ("source", "destination")
+    return all(_filled(app["spec"].get(key)) == _filled(compared[key]) for key in keys if compared.get(key))
+
+
+def _filled(value: Any) -> Any:
+    """A value without the parts that Go's ``omitempty`` leaves out."""
+    if isinstance(value, Mapping):
+        parts = {key: _filled(part) for key, part in value.items()}
+        return {key: part for key, part in parts.items() if part not in (None, "", 0, False, [], {})}
+    return [_filled(part) for part in value] if isinstance(value, list) else value

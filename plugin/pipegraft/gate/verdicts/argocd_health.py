@@ -14,7 +14,7 @@ from typing import Any
 from pipegraft.gate.ports import Resource, State, Status, Verdict
 from pipegraft.gate.verdicts import workloads
 from pipegraft.gate.verdicts.conditions import Object, time_of
-from pipegraft.gate.verdicts.pods import has_lasted
+from pipegraft.gate.verdicts.workloads import has_lasted
 
 __all__ = ["called", "health", "resources", "rows", "with_parts"]
 

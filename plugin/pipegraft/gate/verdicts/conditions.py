@@ -1,14 +1,31 @@
-"""What Kubernetes objects have in common: generations, conditions, times (Kubernetes API conventions)."""
+"""What the verdicts share: conditions and generations of Kubernetes objects, and how several count as one.
+
+Source: https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pipegraft.gate.ports import State, Verdict
+from pipegraft.gate.ports import Resource, State, Status, Verdict, VerdictRule
 
-__all__ = ["Object", "condition", "is_about", "is_observed", "is_true", "name_of", "said", "time_of", "worst"]
+__all__ = [
+    "Object",
+    "condition",
+    "is_about",
+    "is_observed",
+    "is_true",
+    "name_of",
+    "said",
+    "same_repository",
+    "several",
+    "time_of",
+    "worst",
+]
 
 Object = Mapping[str, Any]
 """A Kubernetes object as its API answers it."""
@@ -76,3 +93,48 @@ def worst(verdicts: Iterable[Verdict], good: str) -> Verdict:
     if len(bad) > _TOLD + 1:
         others.append(f"and {len(bad) - _TOLD - 1} more")
     return Verdict(bad[0].state, bad[0].reason, (*bad[0].evidence, *others), rows)
+
+
+def several(
+    rule: VerdictRule, called: Callable[[Status], str]
+) -> Callable[[Status, Callable[[str], bool]], Verdict]:
+    """The rule for several applications, from the rule for one: the worst of them counts.
+
+    Arguments:
+        rule: reads one entry of ``applications``.
+        called: the name of what an entry is about.
+
+    Returns:
+        A rule over ``applications``, a list of statuses, and ``expected``, how many there must be.
+    """
+
+    def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
+        entries: Sequence[Mapping[str, object]] = status["applications"]
+        found = [_named(rule(entry, at_target), called(entry), len(entries) > 1) for entry in entries]
+        expected = status.get("expected", 1)
+        if len(found) < expected:
+            found.append(Verdict(State.PROGRESSING, f"{len(found)} of {expected} applications are there"))
+        good = found[0].reason if len(found) == 1 else f"{len(found)} applications are live and healthy"
+        return worst(found, good)
+
+    return verdict
+
+
+def _named(found: Verdict, name: str, is_one_of_many: bool) -> Verdict:
+    """A verdict that says whose it is; of many only what is not well is worth a line beside that."""
+    mine = Resource(name, found.state, found.reason)
+    if not is_one_of_many:
+        return replace(found, resources=(mine, *found.resources))
+    unwell = tuple(row for row in found.resources if row.state is not State.SUCCEEDED)
+    return replace(found, reason=f"{name}: {found.reason}", resources=(mine, *unwell))
+
+
+def same_repository(one: str, other: str) -> bool:
+    """Whether two URLs are of one repository, whatever the protocol: host and path tell."""
+    return _address(one) == _address(other)
+
+
+def _address(url: str) -> str:
+    plain = re.sub(r"^[\w+.-]+://", "", url.strip().lower()).rpartition("@")[2]
+    host, _, path = plain.replace(":", "/", 1).partition("/")
+    return f"{host}/{re.sub('^[0-9]+/', '', path)}".rstrip("/").removesuffix(".git")

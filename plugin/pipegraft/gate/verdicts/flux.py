@@ -21,11 +21,11 @@ from pipegraft.gate.verdicts.conditions import (
     is_observed,
     name_of,
     said,
+    same_repository,
+    several,
     time_of,
     worst,
 )
-from pipegraft.gate.verdicts.repositories import same_repository
-from pipegraft.gate.verdicts.several import several
 
 __all__ = ["REQUESTED", "is_answered", "is_younger", "verdict", "verdicts"]
 

@@ -13,8 +13,7 @@ from typing import Any
 from pipegraft.appspec.rendering.oam import PUBLISH_VERSION
 from pipegraft.gate.ports import Resource, State, Status, Verdict
 from pipegraft.gate.verdicts import workloads
-from pipegraft.gate.verdicts.conditions import Object, condition, is_observed, name_of, said, time_of
-from pipegraft.gate.verdicts.several import several
+from pipegraft.gate.verdicts.conditions import Object, condition, is_observed, name_of, said, several, time_of
 
 __all__ = ["verdict", "verdicts"]
 

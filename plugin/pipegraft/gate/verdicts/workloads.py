@@ -1,4 +1,4 @@
-"""Verdict on plain Kubernetes workloads and their pods.
+"""Verdict on plain Kubernetes workloads and their pods: why one does not run, and whether that mends itself.
 
 Source: Kubernetes API reference (apps/v1, batch/v1, core/v1) and ``kubectl rollout status``. StatefulSets
 and DaemonSets never say that they failed: the pods do.
@@ -6,16 +6,25 @@ and DaemonSets never say that they failed: the pods do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from pipegraft.appspec.rendering.common import ANNOTATION
 from pipegraft.gate.ports import Resource, State, Status, Verdict
-from pipegraft.gate.verdicts.conditions import Object, condition, is_observed, is_true, name_of, said, worst
-from pipegraft.gate.verdicts.pods import has_lasted, symptoms
+from pipegraft.gate.verdicts.conditions import (
+    Object,
+    condition,
+    is_observed,
+    is_true,
+    name_of,
+    said,
+    time_of,
+    worst,
+)
 
-__all__ = ["KINDS", "REVISION", "health", "verdict"]
+__all__ = ["KINDS", "REVISION", "Symptom", "has_lasted", "health", "symptoms", "verdict"]
 
 REVISION = f"{ANNOTATION}revision"
 """Annotation that says of which commit an object is."""
@@ -33,6 +42,14 @@ _TEMPLATE_REVISION = "deployment.kubernetes.io/revision"
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _REPLICA_FAILURE = timedelta(seconds=30)
 """A quota may be free again once old replicas have ended."""
+_RESTARTS = 2
+"""Restarts that are forgiven: a container may wait for another one by failing."""
+_UNSCHEDULABLE = timedelta(seconds=60)
+"""A cluster that grows needs about that long to see that it should."""
+_CONFIGURATION = timedelta(seconds=15)
+"""A Secret or ConfigMap may be applied a moment after the pod that names it."""
+_HOPELESS = {"ImagePullBackOff", "InvalidImageName", "CreateContainerError", "RunContainerError"}
+_WAITING = _HOPELESS | {"CrashLoopBackOff", "ErrImagePull", "CreateContainerConfigError"}
 
 
 def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
@@ -242,3 +259,61 @@ def _counting(item: Object, count: int, wanted: int, what: str) -> Verdict:
 
 def _ready(item: Object, count: int) -> Verdict:
     return Verdict(State.SUCCEEDED, f"{name_of(item)}: {count} ready")
+
+
+@dataclass(frozen=True, slots=True)
+class Symptom:
+    """One thing that keeps a pod from running.
+
+    Arguments:
+        lines: what it is.
+        fatal: whether it counts as known to fail.
+    """
+
+    lines: tuple[str, ...]
+    fatal: bool
+
+
+def has_lasted(since: str | None, limit: timedelta, now: str | None) -> bool:
+    """Whether something has been so for longer than `limit`; true where the times are not known."""
+    return not (since and now) or time_of(now) - time_of(since) > limit
+
+
+def symptoms(pod: Object, now: str | None) -> Iterator[Symptom]:
+    """What keeps a pod from running.
+
+    Arguments:
+        now: the cluster's time, RFC 3339; None forgives nothing.
+    """
+    status: Mapping[str, Any] = pod.get("status") or {}
+    name = name_of(pod)
+    if status.get("phase") == "Failed":
+        why = said(status) or "no reason given"
+        yield Symptom((f"{name} failed: {why}",), fatal=False)  # its owner makes another, or says it failed
+    scheduled = condition(pod, "PodScheduled")
+    if scheduled.get("reason") == "Unschedulable":
+        line = f"{name} cannot be scheduled: {scheduled.get('message', '')}"
+        yield Symptom((line,), has_lasted(scheduled.get("lastTransitionTime"), _UNSCHEDULABLE, now))
+    for kind in ("initContainerStatuses", "containerStatuses"):
+        for container in status.get(kind) or ():
+            waiting = (container.get("state") or {}).get("waiting") or {}
+            if waiting.get("reason") in _WAITING:
+                yield _waiting(f"{name}, container {container['name']}", container, waiting, status, now)
+
+
+def _waiting(
+    name: str, container: Object, waiting: Object, status: Mapping[str, Any], now: str | None
+) -> Symptom:
+    reason = waiting["reason"]
+    lines = [f"{name}: {said(waiting)}"]
+    last = (container.get("lastState") or {}).get("terminated") or {}
+    if last:
+        words = last.get("message") or last.get("reason") or ""
+        lines.append(f"    it ended with exit status {last.get('exitCode')}: {' '.join(words.split())}")
+    if reason == "CrashLoopBackOff":
+        fatal = container.get("restartCount", _RESTARTS + 1) > _RESTARTS
+    elif reason == "CreateContainerConfigError":
+        fatal = has_lasted(status.get("startTime"), _CONFIGURATION, now)
+    else:
+        fatal = reason in _HOPELESS
+    return Symptom(tuple(lines), fatal)

@@ -15,8 +15,7 @@ from pipegraft.gray.hooks import ObservedRouter
 from pipegraft.gray.ports import RolloutSeen
 from pipegraft.gray.rollout_verdicts import argo_rollouts, flagger, kruise_rollout
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
-from pipegraft.kubernetes.kinds import DAEMON_SET, DEPLOYMENT, STATEFUL_SET, Kind
-from pipegraft.kubernetes.model import ClusterOptions
+from pipegraft.kubernetes.model import DAEMON_SET, DEPLOYMENT, STATEFUL_SET, ClusterOptions, Kind
 
 __all__ = ["ArgoRollout", "FlaggerCanary", "KruiseRollout", "RolloutOptions", "pipegraft_traffic_routers"]
 

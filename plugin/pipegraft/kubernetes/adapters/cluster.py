@@ -23,13 +23,10 @@ from lightkube.models.meta_v1 import ListMeta, ObjectMeta
 from lightkube.types import CascadeType, PatchType
 
 from pipegraft.core.errors import UsageError
-from pipegraft.kubernetes.adapters.credentials import Credentials
-from pipegraft.kubernetes.adapters.failures import translated
-from pipegraft.kubernetes.adapters.kubeconfig import IN_CLUSTER, Access, load_access
-from pipegraft.kubernetes.adapters.transport import WATCH_SECONDS, Transport
+from pipegraft.kubernetes.adapters.credentials import IN_CLUSTER, Access, Credentials, load_access
+from pipegraft.kubernetes.adapters.transport import WATCH_SECONDS, Transport, translated
 from pipegraft.kubernetes.adapters.watching import Object, Watched
-from pipegraft.kubernetes.kinds import Kind
-from pipegraft.kubernetes.model import ClusterOptions
+from pipegraft.kubernetes.model import ClusterOptions, Kind
 
 __all__ = ["Cluster", "Object", "open_cluster"]
 

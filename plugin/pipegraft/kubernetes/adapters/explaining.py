@@ -7,7 +7,7 @@ from typing import Any
 
 from pipegraft.core.errors import PipegraftError
 from pipegraft.kubernetes.adapters.cluster import Cluster
-from pipegraft.kubernetes.kinds import EVENT
+from pipegraft.kubernetes.model import EVENT
 
 __all__ = ["explain"]
 

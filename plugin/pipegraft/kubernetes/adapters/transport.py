@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from tempfile import NamedTemporaryFile
@@ -22,12 +22,13 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 
 from pipegraft.core.adapters.connections import Connections
-from pipegraft.core.errors import UsageError
+from pipegraft.core.errors import AccessDenied, Locked, PipegraftError, Unreachable, UsageError
 from pipegraft.core.foreign_text import keep_secret
-from pipegraft.kubernetes.adapters.credentials import Credentials, Identity
-from pipegraft.kubernetes.adapters.kubeconfig import Access
+from pipegraft.core.limits import readable
+from pipegraft.kubernetes.adapters.credentials import Access, Credentials, Identity
+from pipegraft.kubernetes.model import Kind
 
-__all__ = ["WATCH_SECONDS", "Transport"]
+__all__ = ["WATCH_SECONDS", "Transport", "translated"]
 
 _KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -44,6 +45,8 @@ _LONGEST = 300.0
 """Seconds of an answer that is no watch."""
 _SILENCE = WATCH_SECONDS + 20.0
 """Seconds without a byte after which a watch counts as lost."""
+_BUSY = {408, 429, 500, 502, 503, 504}
+"""Status codes of a server that is about to be well again."""
 
 
 class Transport(httpx2.BaseTransport):
@@ -182,3 +185,57 @@ def _trust(cluster: dict[str, Any], identity: Identity) -> ssl.SSLContext:
             except ssl.SSLError as error:
                 raise UsageError(f"the client certificate of the kubeconfig is unusable: {error}") from None
     return context
+
+
+@contextmanager
+def translated(server: str, kind: Kind | None = None) -> Iterator[None]:
+    """Translate what the block raises.
+
+    Arguments:
+        server: URL, for messages.
+        kind: what was asked for.
+    """
+    try:
+        with readable(f"the Kubernetes API at {server}"):
+            yield
+    except httpx2.HTTPStatusError as error:
+        raise _of_status(error, server, kind) from error
+    except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError) as error:
+        raise _of_connection(error, server) from error
+
+
+def _of_connection(error: Exception, server: str) -> PipegraftError:
+    told = str(error) or type(error).__name__
+    if isinstance(error.__cause__, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in told:
+        return UsageError(
+            f"the certificate of the Kubernetes API at {server} is not trusted: {told}",
+            fix="check 'certificate-authority' of the kubeconfig",
+        )
+    return Unreachable(f"the Kubernetes API at {server} does not answer: {told}")
+
+
+def _of_status(error: httpx2.HTTPStatusError, server: str, kind: Kind | None) -> PipegraftError:
+    code, said = _told(error)
+    what = f"the Kubernetes API at {server}"
+    if code == 401:
+        return AccessDenied(f"{what} does not accept our credentials: {said}", fix="renew the kubeconfig")
+    if code == 403:
+        return AccessDenied(f"{what} refuses: {said}", fix="grant the rights that docs/gate.md lists")
+    if code == 404:
+        missing = f"{what} has no {kind.resource} of {kind.version}" if kind else f"{what}: {said}"
+        return UsageError(missing, fix="check that its controller is installed there, and the context")
+    if code == 410:
+        return Unreachable(f"{what} has forgotten the past: {said}")
+    if code == 409:
+        return Locked(f"{what} found a conflict: {said}")
+    if code in _BUSY:
+        return Unreachable(f"{what} answered {code}: {said}")
+    return UsageError(f"{what} refused with {code}: {said}")
+
+
+def _told(error: httpx2.HTTPStatusError) -> tuple[int, str]:
+    """Code and message, from the Status object where there is one."""
+    status = getattr(error, "status", None)
+    if status is not None:
+        return int(status.code or 500), " ".join(str(status.message or status.reason or "").split())
+    return error.response.status_code, error.response.reason_phrase

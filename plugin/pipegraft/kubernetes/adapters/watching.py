@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from pipegraft.core.errors import PipegraftError
-from pipegraft.kubernetes.kinds import Kind
+from pipegraft.kubernetes.model import Kind
 
 __all__ = ["POLL", "Key", "Object", "Watched"]
 

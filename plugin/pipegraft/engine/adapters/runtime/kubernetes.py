@@ -20,7 +20,7 @@ from pipegraft.gate.verdicts.conditions import name_of
 from pipegraft.gate.verdicts.workloads import health
 from pipegraft.kubernetes.adapters.cluster import Cluster
 from pipegraft.kubernetes.adapters.explaining import explain
-from pipegraft.kubernetes.kinds import CONFIG_MAP, CRON_JOB, DEPLOYMENT, JOB, POD, REPLICA_SET, Kind
+from pipegraft.kubernetes.model import CONFIG_MAP, CRON_JOB, DEPLOYMENT, JOB, POD, REPLICA_SET, Kind
 
 if TYPE_CHECKING:
     from pipegraft.kubernetes.adapters.watching import Watched
