@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import pytest
-import stamina
+import tenacity
 
 from pipegraft.core.errors import Conflict, Locked, TipMoved, Unreachable
 from pipegraft.iac.optimistic_commit import Changes, Read, _Waiting, rewrite
@@ -11,9 +11,8 @@ from pipegraft.iac.ports.repository import FakeIacRepository
 
 
 @pytest.fixture(autouse=True)
-def no_waits() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=100):
-        yield
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
 
 
 class Busy(FakeIacRepository):
@@ -74,9 +73,10 @@ def test_only_files_that_differ_are_written() -> None:
     assert seen == [{"count": "2"}]
 
 
-def test_a_branch_that_never_stands_still_ends_at_the_deadline() -> None:
+def test_a_branch_that_never_stands_still_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     branch = Busy({"count": "0"}, others=10**6)
-    with stamina.set_testing(False), pytest.raises(TipMoved):
+    with pytest.raises(TipMoved):
         rewrite(branch, increment, deadline=0.3)
     assert 10**6 - branch.others < 20
 
@@ -85,13 +85,14 @@ def test_waits_are_jittered_and_follow_what_an_attempt_takes(monkeypatch: pytest
     now = 0.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     waits: list[float] = []
+    state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
     for _ in range(200):
         waiting, now = _Waiting(300.0, 20.0, lambda _reason: None), 0.0
         for spent in (4.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5):
             waiting.began = now
             waiting.begin("tip")
             now += spent
-            waits.append(float(waiting(TipMoved("moved"))))
+            waits.append(waiting.seconds(state))
     assert len(set(waits)) == len(waits)
     first, last = waits[::7], waits[6::7]
     assert 8.0 < max(first) <= 4.0 * 2.5  # a burst: spread over what the attempt took
@@ -107,9 +108,10 @@ def test_a_lock_or_silence_is_waited_out(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("error", [Locked("held"), Unreachable("silent")])
-def test_a_lock_or_silence_that_stays_is_given_up(error: Exception) -> None:
+def test_a_lock_or_silence_that_stays_is_given_up(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     branch = Failing([error] * 10**4)
-    with stamina.set_testing(False), pytest.raises(type(error)):
+    with pytest.raises(type(error)):
         rewrite(branch, increment, patience=0.2)
     assert 10**4 - len(branch.errors) < 20
 

@@ -14,7 +14,6 @@ import traceback
 from typing import Any
 
 import click
-from stamina.instrumentation import set_on_retry_hooks
 
 from pipegraft import __version__
 from pipegraft.core.errors import PipegraftError
@@ -94,7 +93,6 @@ def main() -> None:
     Exit codes: 0 done; 1 the delivery said no; 2 wrong usage or configuration, nothing written;
     3 an outside system failed, safe to run again; 70 a defect in pipegraft.
     """
-    set_on_retry_hooks(())  # retries are told as progress, not by logging
 
 
 def run(args: list[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-import stamina
+import tenacity
 
 from pipegraft.core.errors import (
     DeliveryRefused,
@@ -105,7 +105,7 @@ def rewrite(
     repository: IacRepository,
     change: Change,
     *,
-    deadline: float = 300.0,
+    deadline: float = 900.0,
     patience: float = 20.0,
     notice: Callable[[str], None] = lambda _reason: None,
 ) -> Rewritten:
@@ -139,7 +139,7 @@ def rewrite_all(
     repository: BatchRepository,
     changes: Sequence[Change],
     *,
-    deadline: float = 300.0,
+    deadline: float = 900.0,
     patience: float = 20.0,
     notice: Callable[[str], None] = lambda _reason: None,
 ) -> Batch:
@@ -179,7 +179,7 @@ def _differing(wanted: Changes | None, read: Read) -> dict[str, str | None]:
 
 @dataclass(slots=True)
 class _Waiting:
-    """Whether to try again, and after how long (`stamina.retry_context`, backoff hooks).
+    """Whether to try again, and after how long.
 
     A burst makes the server slow, so what the last attempt took spreads the writers at once. Once they are
     spread the server is quick again, while most of them still wait: the window shrinks as they get fewer.
@@ -213,24 +213,39 @@ class _Waiting:
             self.tip, self.still_since = tip, self.began
         return self.attempts
 
-    def __call__(self, error: Exception) -> bool | float:
-        """Seconds until the next attempt, with full jitter; False to give up."""
-        if not isinstance(error, (TipMoved, Locked, Unreachable)):
-            return False
-        now = time.monotonic()
-        if not isinstance(error, TipMoved) and now - self.still_since >= self.patience:
-            return False
-        self.notice(error.problem.message)
-        spent = max(now - self.began, _SHORTEST)
+    def worthwhile(self, error: BaseException) -> bool:
+        """Whether another attempt may succeed."""
+        if isinstance(error, TipMoved):
+            return True
+        waited = time.monotonic() - self.still_since
+        return isinstance(error, (Locked, Unreachable)) and waited < self.patience
+
+    def seconds(self, state: tenacity.RetryCallState) -> float:
+        """Until the next attempt, with full jitter; the last one is made when the deadline comes."""
+        spent = max(time.monotonic() - self.began, _SHORTEST)
         self.shortest = min(self.shortest, spent)
         grown = self.shortest * min(2.0 ** min(self.attempts, 16), _WRITERS)
         self.window = max(2.5 * spent, _REMAINING * self.window, grown)
-        return _RANDOM.uniform(0, self.window)
+        left = self.deadline - (state.seconds_since_start or 0.0)
+        return min(_RANDOM.uniform(0, self.window), max(left, 0.0))
+
+    def tell(self, state: tenacity.RetryCallState) -> None:
+        """Say why it is necessary to wait."""
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, PipegraftError):
+            self.notice(error.problem.message)
 
 
 def _persist(repository: IacRepository, attempt: Callable[[str, int], T], waiting: _Waiting) -> T:
     """Attempt again on each new tip, until one holds or it is time to give up."""
-    for tried in stamina.retry_context(on=waiting, attempts=None, timeout=waiting.deadline):
+    attempts = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(waiting.worthwhile),
+        wait=waiting.seconds,
+        stop=tenacity.stop_after_delay(waiting.deadline),
+        before_sleep=waiting.tell,
+        reraise=True,
+    )
+    for tried in attempts:
         with tried, repository.turn():
             waiting.began = time.monotonic()
             tip = repository.tip()

@@ -29,7 +29,7 @@ class IacBumpInputs(StageInputs):
     """Release images; without, `config` alone is a release on what runs there."""
     verify: bool = True
     """Ask the registry for every digest before it is written."""
-    deadline: Duration = 300.0
+    deadline: Duration = 900.0
     """How long to go on while other pipelines keep moving the branch."""
 
 
