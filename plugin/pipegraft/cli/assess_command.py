@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -19,11 +18,9 @@ from pipegraft.core.views.terminal import echo, open_console
 from pipegraft.fleet.adapters.gitlab_group import TOKEN
 from pipegraft.fleet.usecases.propose import Campaign, select
 from pipegraft.fleet.usecases.survey import Clones, assess_group, taking_next_step
+from pipegraft.maturity.stages import Assessment
 from pipegraft.maturity.usecases import assess_folder, next_step
 from pipegraft.maturity.views.assessment import assessment_page, assessment_view, fleet_view, signal_list
-
-if TYPE_CHECKING:
-    from pipegraft.maturity.stages import Assessment
 
 __all__ = ["command"]
 

@@ -5,25 +5,20 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from pipegraft.audit.chain import State
+from pipegraft.audit.chain import Chain, State
 from pipegraft.audit.release_commits import Wanted
-from pipegraft.audit.usecases.audit_sources import Place, open_scene
+from pipegraft.audit.usecases.audit_sources import Place, Scene, open_scene
 from pipegraft.audit.usecases.chains import AuditRequest, audit, delivery_figures
 from pipegraft.audit.views.chain import chain_view
 from pipegraft.audit.views.dora_page import figures_json, figures_page, figures_table
 from pipegraft.cli.common import directory_option, json_option, print_json, write_page
 from pipegraft.core.adapters.files import RECORD, FileReleaseStore
 from pipegraft.core.errors import UsageError
+from pipegraft.core.release import Release
 from pipegraft.core.views.terminal import echo, open_console
-
-if TYPE_CHECKING:
-    from pipegraft.audit.chain import Chain
-    from pipegraft.audit.usecases.audit_sources import Scene
-    from pipegraft.core.release import Release
 
 __all__ = ["command"]
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from pipegraft.appspec.ports.resources import Target
 from pipegraft.appspec.usecases.render import diff
 from pipegraft.cli.common import json_option, print_json
 from pipegraft.cli.rendering import changes_data, rendering, show_changes, target_option
-
-if TYPE_CHECKING:
-    from pipegraft.appspec.ports.resources import Target
 
 __all__ = ["command"]
 

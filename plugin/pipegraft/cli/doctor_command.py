@@ -5,20 +5,16 @@ from __future__ import annotations
 import itertools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from pipegraft.app.doctor import doctor_view, examine, summary
+from pipegraft.app.doctor import CheckUp, doctor_view, examine, summary
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.doctor import Health
 from pipegraft.core.hooks import LiveConnections
 from pipegraft.core.views.terminal import open_console
-
-if TYPE_CHECKING:
-    from pipegraft.app.doctor import CheckUp
 
 __all__ = ["command"]
 

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipegraft.cli.common import print_json
+from pipegraft.cli.fleet_options import InWaves, OnGroup
 from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.core.progress import Event
+from pipegraft.core.progress import Event, Progress
 from pipegraft.core.views.progress import open_progress
 from pipegraft.core.views.terminal import open_console
+from pipegraft.fleet.ports import Forge
 from pipegraft.fleet.report import ProjectEdit, print_diffs, print_table, request_links
-from pipegraft.fleet.usecases.propose import propose_to_all, select
+from pipegraft.fleet.usecases.propose import Campaign, Outcome, propose_to_all, select
+from pipegraft.fleet.usecases.survey import Standing
 from pipegraft.fleet.usecases.waves import Watch, plan_waves, roll_out
 from pipegraft.fleet.waves import parse_steps
-
-if TYPE_CHECKING:
-    from pipegraft.cli.fleet_options import InWaves, OnGroup
-    from pipegraft.core.progress import Progress
-    from pipegraft.fleet.ports import Forge
-    from pipegraft.fleet.usecases.propose import Campaign, Outcome
-    from pipegraft.fleet.usecases.survey import Standing
 
 __all__ = ["exit_code", "propose", "show_roll_out", "shown"]
 

@@ -6,16 +6,14 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import click
 
 from pipegraft.cli.common import json_option
 from pipegraft.core.views.terminal import echo
 from pipegraft.fleet.adapters.gitlab_group import open_group
-
-if TYPE_CHECKING:
-    from pipegraft.fleet.ports import Forge
+from pipegraft.fleet.ports import Forge
 
 __all__ = ["InWaves", "OnGroup", "Proposing", "forge_of", "in_waves", "on_group", "proposing"]
 

@@ -8,23 +8,20 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from pipegraft.app.gray import gray_report, gray_status, tell_gray, wait_until_live
+from pipegraft.app.gray import GrayStatus, gray_report, gray_status, tell_gray, wait_until_live
 from pipegraft.app.prepare_config import prepare_config
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json, write_page
 from pipegraft.core.adapters.files import RECORD, FileReleaseStore
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.views.progress import open_progress
 from pipegraft.core.views.terminal import echo
+from pipegraft.gray.machine import Command
 from pipegraft.gray.views.report import brief, render_html
-
-if TYPE_CHECKING:
-    from pipegraft.app.gray import GrayStatus
-    from pipegraft.gray.machine import Command
-    from pipegraft.iac.ports.repository import Commit
+from pipegraft.iac.ports.repository import Commit
 
 __all__ = ["command"]
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from pipegraft.appspec.usecases.importing import compose_files, kubernetes_files, score_files
+from pipegraft.appspec.usecases.importing import ImportResult, compose_files, kubernetes_files, score_files
 from pipegraft.appspec.usecases.resources import resource_types
 from pipegraft.cli.common import json_option, load_plugins, print_json
 from pipegraft.core.views.terminal import echo
 from pipegraft.iac.adapters.renderers import installed_renderers
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pipegraft.appspec.usecases.importing import ImportResult
 
 __all__ = ["command"]
 

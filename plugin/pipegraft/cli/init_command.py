@@ -7,17 +7,13 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from pipegraft.app.init import initialise
+from pipegraft.app.init import Asked, Initialised, Question, initialise
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
 from pipegraft.core.errors import UsageError
 from pipegraft.core.views.terminal import echo
-
-if TYPE_CHECKING:
-    from pipegraft.app.init import Asked, Initialised, Question
 
 __all__ = ["command"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from pipegraft.app.judge import environment_policy, judge_history, judge_releases
+from pipegraft.app.judge import Replay, environment_policy, judge_history, judge_releases
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
 from pipegraft.core.delivery import Gray
 from pipegraft.core.delivery_file import open_project
@@ -17,9 +17,6 @@ from pipegraft.core.errors import UsageError
 from pipegraft.core.views.terminal import open_console
 from pipegraft.gray.history import as_data
 from pipegraft.gray.views.judgements import comparison, judgement_lines, simulated
-
-if TYPE_CHECKING:
-    from pipegraft.app.judge import Replay
 
 __all__ = ["command"]
 

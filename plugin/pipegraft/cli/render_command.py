@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from pipegraft.appspec.ports.resources import Target
 from pipegraft.appspec.usecases.render import render, render_files
 from pipegraft.cli.rendering import rendering, target_option
 from pipegraft.core.views.terminal import echo, write_data
-
-if TYPE_CHECKING:
-    from pipegraft.appspec.ports.resources import Target
 
 
 @click.command("render")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich.text import Text
 
-from pipegraft.appspec.usecases.render import installed_rendering
+from pipegraft.appspec.ports.resources import Target
+from pipegraft.appspec.usecases.render import EnvironmentDiff, Rendering, installed_rendering
 from pipegraft.appspec.views import rendered_changes, summary_of
 from pipegraft.cli.common import load_plugins
 from pipegraft.core.views.terminal import open_console
-
-if TYPE_CHECKING:
-    from pipegraft.appspec.ports.resources import Target
-    from pipegraft.appspec.usecases.render import EnvironmentDiff, Rendering
 
 __all__ = ["changes_data", "rendering", "show_changes", "target_option"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,10 +15,7 @@ from pipegraft.core.hooks import LiveConnections
 from pipegraft.core.views.progress import open_progress
 from pipegraft.core.views.terminal import echo
 from pipegraft.iac.ports.repository import IAC
-from pipegraft.iac.rollback import RollbackRequest, roll_back
-
-if TYPE_CHECKING:
-    from pipegraft.iac.rollback import Rollback
+from pipegraft.iac.rollback import Rollback, RollbackRequest, roll_back
 
 __all__ = ["command"]
 

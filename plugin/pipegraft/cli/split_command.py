@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from pipegraft.appspec.ports.resources import Target
 from pipegraft.appspec.splitting import Move
-from pipegraft.appspec.usecases.split import plan_split, write_split
+from pipegraft.appspec.usecases.split import Split, plan_split, write_split
 from pipegraft.cli.common import json_option, print_json
 from pipegraft.cli.rendering import changes_data, rendering, show_changes, target_option
+from pipegraft.core.delivery import Intimacy
 from pipegraft.core.views.diff import unified_diff
 from pipegraft.core.views.terminal import open_console
-
-if TYPE_CHECKING:
-    from pipegraft.appspec.ports.resources import Target
-    from pipegraft.appspec.usecases.split import Split
-    from pipegraft.core.delivery import Intimacy
 
 __all__ = ["command"]
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from re import Pattern
 
 from pipegraft.appspec.environment_file import app_path, environment_path, read_environment
 from pipegraft.appspec.model.spec import App, AppEnvironment
@@ -31,10 +31,6 @@ from pipegraft.maturity.jobs import gitlab_ci, jenkins_ci
 from pipegraft.maturity.model import Answer, Evidence, Signal
 from pipegraft.maturity.ports import Ci, DeliveryPace, Iac
 from pipegraft.maturity.stages import Assessed, Assessment, assess
-
-if TYPE_CHECKING:
-    from re import Pattern
-
 
 __all__ = ["FileTree", "Mending", "Reach", "RepositoryView", "assess_folder", "next_step", "open_repository"]
 

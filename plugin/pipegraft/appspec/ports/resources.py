@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
+from pipegraft.appspec.model.spec import Reference
 from pipegraft.core.model import Model
-
-if TYPE_CHECKING:  # a command that reads no app spec need not build its models
-    from pipegraft.appspec.model.spec import Reference
 
 __all__ = [
     "FakeResourceHost",

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from importlib.metadata import entry_points
+from typing import Protocol
 
 from pipegraft.core.errors import UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.progress import Event
 from pipegraft.core.release import Source
 from pipegraft.core.stage import Stage, StageContext
-
-if TYPE_CHECKING:  # OpenTelemetry is an optional extra
-    from pipegraft.core.adapters.spans import StageTrace
 
 __all__ = [
     "pipegraft_event",
@@ -55,7 +53,19 @@ def traces_wanted(variables: Mapping[str, str]) -> bool:
     return True
 
 
-_running: StageTrace | None = None
+class _Trace(Protocol):
+    """The spans of a pipeline, by OpenTelemetry's SDK: an optional extra of the package."""
+
+    subject: tuple[str, Source]
+
+    def start(self, stage: str, environment: str | None) -> None: ...
+
+    def note(self, event: Event) -> None: ...
+
+    def finish(self, error: Exception | None) -> None: ...
+
+
+_running: _Trace | None = None
 
 
 @hookimpl
@@ -84,12 +94,13 @@ def pipegraft_stage_finished(error: Exception | None) -> None:
         _running.finish(error)
 
 
-def _open_trace(app: str, source: Source) -> StageTrace:
+def _open_trace(app: str, source: Source) -> _Trace:
+    (found,) = entry_points(group="pipegraft_tracers", name="otlp")
     try:
-        from pipegraft.core.adapters.spans import StageTrace  # noqa: PLC0415 - an optional extra
+        opened: _Trace = found.load()(app, source, os.environ)
     except ImportError as error:
         raise UsageError(
             f"traces are asked for by OTEL_ variables, but OpenTelemetry is not installed: {error.name}",
             fix="pip install 'pipegraft[otel]', or unset the variables",
         ) from error
-    return StageTrace(app, source, os.environ)
+    return opened

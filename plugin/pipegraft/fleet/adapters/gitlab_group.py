@@ -11,9 +11,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gitlab
+from gitlab import Gitlab
+from gitlab.v4.objects import Group, Project
 
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.adapters.limited_requests import limit_answers
@@ -22,10 +24,6 @@ from pipegraft.core.errors import Held, Locked, UsageError
 from pipegraft.fleet.adapters.pace import Pace
 from pipegraft.fleet.model import Change, ForgeProject, PipelineRun, Proposal, ProposalState
 from pipegraft.iac.adapters.gitlab import commit_action, or_none, translated
-
-if TYPE_CHECKING:
-    from gitlab import Gitlab
-    from gitlab.v4.objects import Group, Project
 
 __all__ = ["TOKEN", "GitLabGroup", "open_group"]
 

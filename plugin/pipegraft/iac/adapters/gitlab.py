@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import gitlab
 import requests
+from gitlab.v4.objects import Project
 
 from pipegraft.core.adapters.limited_requests import limit_answers
 from pipegraft.core.errors import (
@@ -29,9 +30,6 @@ from pipegraft.core.errors import (
 from pipegraft.core.limits import readable
 from pipegraft.iac.adapters.git.access import iac_token
 from pipegraft.iac.ports.repository import Commit, split_path
-
-if TYPE_CHECKING:
-    from gitlab.v4.objects import Project
 
 __all__ = ["GitLabBranch", "commit_action", "open_gitlab_project", "or_none", "translated"]
 

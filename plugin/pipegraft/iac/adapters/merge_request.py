@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gitlab
+from gitlab.v4.objects import Project, ProjectMergeRequest
 
 from pipegraft.core.clock import Clock
 from pipegraft.core.delivery import MergeRequest
 from pipegraft.core.errors import Held, TipMoved
 from pipegraft.iac.adapters.gitlab import GitLabBranch, commit_action, translated
 from pipegraft.iac.ports.repository import Commit, NewerProposed
-
-if TYPE_CHECKING:
-    from gitlab.v4.objects import Project, ProjectMergeRequest
 
 __all__ = ["MergeRequestBranch"]
 

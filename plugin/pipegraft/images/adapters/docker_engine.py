@@ -6,15 +6,12 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import docker
 import requests
+from docker import APIClient
 
 from pipegraft.core.errors import OutsideError, PipegraftError, Unreachable
-
-if TYPE_CHECKING:
-    from docker import APIClient
 
 __all__ = ["connect", "engine_missing", "translated"]
 

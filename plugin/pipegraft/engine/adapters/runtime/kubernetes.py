@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipegraft.core.errors import Locked, UsageError
 from pipegraft.gate.ports import State, Verdict
@@ -20,10 +20,8 @@ from pipegraft.gate.verdicts.conditions import name_of
 from pipegraft.gate.verdicts.workloads import health
 from pipegraft.kubernetes.adapters.cluster import Cluster
 from pipegraft.kubernetes.adapters.explaining import explain
+from pipegraft.kubernetes.adapters.watching import Watched
 from pipegraft.kubernetes.model import CONFIG_MAP, CRON_JOB, DEPLOYMENT, JOB, POD, REPLICA_SET, Kind
-
-if TYPE_CHECKING:
-    from pipegraft.kubernetes.adapters.watching import Watched
 
 __all__ = ["MANAGER", "ClusterObjects"]
 

@@ -20,7 +20,9 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from docker import APIClient
 
 from pipegraft.core.adapters.files import stream_of
 from pipegraft.core.errors import BuildFailed, OutsideError, Unreachable, UsageError
@@ -40,10 +42,6 @@ from pipegraft.images.dockerfile import read_dockerfile
 from pipegraft.images.hooks import ImageBuilderPlugin
 from pipegraft.images.ports.builders import DOCKERFILE, BuildRequest
 from pipegraft.images.ports.registry import Descriptor, Registry
-
-if TYPE_CHECKING:
-    from docker import APIClient
-
 
 __all__ = ["BuildxBuilder", "DockerBuilder", "pipegraft_image_builders", "read_build"]
 

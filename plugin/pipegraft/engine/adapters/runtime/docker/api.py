@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import docker
+from docker import APIClient
 
 from pipegraft.core.errors import OutsideError, PipegraftError, UsageError
 from pipegraft.engine.adapters.runtime.docker.containers import (
@@ -21,9 +22,6 @@ from pipegraft.engine.adapters.runtime.docker.plan import ENGINE
 from pipegraft.engine.ports import Confinement
 from pipegraft.images.adapters.docker_engine import connect, translated
 from pipegraft.images.adapters.registry.endpoint import find_keyring
-
-if TYPE_CHECKING:
-    from docker import APIClient
 
 __all__ = ["DockerApi"]
 
