@@ -138,3 +138,12 @@ def test_a_broken_configuration_is_named(tmp_path: Path, text: str) -> None:
 
 def test_a_password_is_not_shown() -> None:
     assert "secret" not in repr(Credentials("user", "secret", "secret-token"))
+
+
+def test_a_helper_that_waits_for_a_person_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper(tmp_path, monkeypatch, "exec sleep 60")
+    monkeypatch.setattr("pipegraft.images.adapters.registry.endpoint._HELPER_PATIENCE", 0.1)
+    with pytest.raises(AccessDenied, match="docker-credential-test did not answer within 0.1 s"):
+        find_keyring(HOST, configured(tmp_path, credsStore="test"))

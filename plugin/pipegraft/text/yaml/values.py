@@ -12,13 +12,15 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from typing_extensions import TypeIs
 from yaml.events import ScalarEvent
 
 from pipegraft.core.errors import EditRefused
 from pipegraft.text.yaml.source import Event
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 __all__ = [
     "Scalar",

@@ -9,13 +9,16 @@ from __future__ import annotations
 import ipaddress
 import shutil
 import ssl
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from docker.auth import AuthConfig
+from docker.auth import INDEX_NAME, INDEX_URL, TOKEN_USERNAME, AuthConfig
+from docker.credentials import Store
+from docker.credentials.errors import CredentialsNotFound, StoreError, process_store_error
 from docker.errors import DockerException
 
 from pipegraft.core.errors import AccessDenied, ConfigError, Place, Problem, UsageError
@@ -30,6 +33,8 @@ _TRIOS = (
 )
 """Host, user and password. Bound to a host, because a password must not follow a base image elsewhere."""
 
+_HELPER_PATIENCE = 30.0
+"""Seconds that a credential helper may take; one that waits for a person never ends."""
 _HUB_HOST = "registry-1.docker.io"
 _CERTIFICATES = "/etc/docker/certs.d"
 
@@ -139,19 +144,47 @@ def _broken(path: Path, why: str) -> ConfigError:
 def _of_docker(config: Mapping[str, Any], host: str) -> Credentials | None:
     """What docker would send to a host; entries with a path of podman's are none of docker's."""
     auths = {name: entry for name, entry in (config.get("auths") or {}).items() if not _path_in(name)}
-    held = AuthConfig.load_config(None, {**config, "auths": auths} if config else {"auths": {}})
-    helper = held.get_credential_store(host)
+    helper = AuthConfig.load_config(None, {**config, "auths": auths}).get_credential_store(host)
     if helper and not shutil.which(f"docker-credential-{helper}"):
         raise AccessDenied(
             f"docker's configuration names the credential helper '{helper}', and"
             f" docker-credential-{helper} is not installed",
             fix=f"install docker-credential-{helper}, or remove it from the configuration",
         )
+    known = _of_helper(helper, host) if helper else None
+    filed = AuthConfig.load_config(None, {"auths": auths})
+    return known or _credentials(filed.resolve_authconfig(host) or {})
+
+
+class _Helper(Store):  # type: ignore[misc] # docker ships no types
+    """A credential helper that is not waited for without an end."""
+
+    def _execute(self, subcmd: str, data_input: bytes) -> bytes:
+        done = subprocess.run(
+            [self.exe, subcmd], input=data_input, capture_output=True, timeout=_HELPER_PATIENCE, check=False
+        )
+        if done.returncode:
+            failed = subprocess.CalledProcessError(done.returncode, self.program, done.stdout, done.stderr)
+            raise process_store_error(failed, self.program)
+        return done.stdout
+
+
+def _of_helper(helper: str, host: str) -> Credentials | None:
+    """What a credential helper keeps for a host (docker/docker-credential-helpers)."""
     try:
-        found = held.resolve_authconfig(host)
-    except DockerException as error:
+        entry = _Helper(helper).get(INDEX_URL if host == INDEX_NAME else host)
+    except CredentialsNotFound:
+        return None
+    except subprocess.TimeoutExpired:
+        raise AccessDenied(
+            f"docker-credential-{helper} did not answer within {_HELPER_PATIENCE:g} s for {host}",
+            fix="run it by hand: it may ask somebody for a password; or remove it from the configuration",
+        ) from None
+    except (StoreError, OSError, ValueError, KeyError) as error:
         raise AccessDenied(f"docker-credential-{helper} failed: {error}") from None
-    return _credentials(found or {})
+    if entry["Username"] == TOKEN_USERNAME:
+        return Credentials(identity_token=entry["Secret"])
+    return _credentials(entry | {"Password": entry["Secret"]})
 
 
 def _parts(config: Mapping[str, Any], host: str) -> Iterator[tuple[str, Credentials]]:
