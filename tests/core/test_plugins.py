@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -23,8 +24,16 @@ from pipegraft.testing.stage_suite import FakeConnections, stage_context
 class Entry:
     """An entry point as `importlib.metadata` gives it."""
 
-    def __init__(self, name: str, loaded: object, group: str = "pipegraft", dist: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        loaded: object,
+        group: str = "pipegraft",
+        dist: str = "",
+        extras: Sequence[str] = (),
+    ) -> None:
         self.name = name
+        self.extras = extras
         self.group = group
         self.value = f"acme_{name}:plugin"
         self.dist = SimpleNamespace(name=dist or f"acme-{name}", version="1.2")
@@ -288,6 +297,13 @@ def test_a_plugin_that_imports_what_version_1_had_is_told_what_to_change() -> No
     assert "written for other hooks: No module named 'pipegraft.hookspecs'" in plugins.loaded["theirs"].error
     assert "hooks of version 2" in plugins.loaded["theirs"].error
     assert "below 'From version 1 to 2'" in plugins.loaded["theirs"].fix
+
+
+def test_an_extra_that_is_not_installed_is_named() -> None:
+    missing = ModuleNotFoundError("No module named 'sigstore'", name="sigstore")
+    plugins = load(Entry("theirs", missing, extras=["signing"]))
+    assert plugins.loaded["theirs"].error == "it needs sigstore, which is not installed"
+    assert plugins.loaded["theirs"].fix.startswith("install pipegraft[signing]")
 
 
 def test_a_plugin_for_these_hooks_is_taken() -> None:

@@ -13,12 +13,13 @@ from pipegraft.core.errors import Conflict, UsageError, Vetoed
 from pipegraft.core.progress import RecordingProgress
 from pipegraft.core.release import BuiltImage, FakeReleaseStore, IacCommit, Release, Source
 from pipegraft.core.stage import StageContext
-from pipegraft.iac.bump.apply import refuse_provenance
 from pipegraft.iac.ports.repository import FakeIacRepository, NewerProposed
 from pipegraft.iac.stage import STAGE
-from pipegraft.images.attestations import BuildFacts, Provenance, attest
+from pipegraft.images.attestations import BuildFacts, attest, sign
 from pipegraft.images.ports.builders import BuildRequest
 from pipegraft.images.ports.registry import FakeRegistry
+from pipegraft.images.ports.signing import FakeKey, FakeVerifier, ImageToSign
+from pipegraft.images.signatures import Known, Provenance, refuse
 from pipegraft.testing.stage_suite import FakeConnections
 
 PRODUCTION = "environments/production.yaml"
@@ -86,19 +87,29 @@ class World:
             }
         )
 
-    def attest(self, **facts: str) -> None:
+    def attest(self, **facts: str) -> tuple[bytes, ...]:
         """Attach what image-build would."""
         request = BuildRequest("web", Path(), (), "web", ())
         builder = facts.get("builder", "layer:1")
         repository = facts.get("repository", "https://git.example.com/team/shop")
-        attest(self.held, BuildFacts(self.image, request, builder, "1" * 40, repository, "", 0, 1))
+        return attest(self.held, BuildFacts(self.image, request, builder, "1" * 40, repository, "", 0, 1))
+
+    def sign(self, key: FakeKey, scheme: str = "bundle", *, statements: bool = True) -> None:
+        """Sign as image-build would, with what it says of the image."""
+        said = self.attest() if statements else ()
+        image = ImageToSign("shop", "web", self.reference, self.image, self.held, "web", "1" * 40)
+        sign(image, said, key, scheme)
 
     def run(self, **inputs: object) -> IacCommit | None:
         context = StageContext(
             self.delivery,
             Path(),
             self.environment,
-            FakeConnections(images=self.held, branch=self.branch),
+            FakeConnections(
+                images=self.held,
+                branch=self.branch,
+                signatures=FakeVerifier({"release.pub": FakeKey("release")}),
+            ),
             self.releases,
             FakeClock(),
             self.progress,
@@ -245,7 +256,7 @@ def test_an_image_without_the_required_provenance_is_refused(
     if facts is not None:
         world.attest(**facts)
     for verify in (True, False):
-        with pytest.raises(Vetoed, match=f"'production' requires provenance, and that of 'web'.*{reason}"):
+        with pytest.raises(Vetoed, match=f"'production' does not take the image of 'web': .*{reason}"):
             world.run(verify=verify)
     assert branch.tip() == tip
 
@@ -253,10 +264,44 @@ def test_an_image_without_the_required_provenance_is_refused(
 def test_provenance_of_another_image_proves_nothing() -> None:
     statement = Provenance(("sha256:" + "1" * 64,), ("1" * 40,), (), "b", "")
     required = Requirements(provenance=True)
-    assert "another image" in str(refuse_provenance(required, "sha256:" + "2" * 64, [statement]))
-    assert refuse_provenance(required, "sha256:" + "1" * 64, [statement]) is None
-    without = Provenance(("sha256:" + "1" * 64,), (), (), "b", "")
-    assert refuse_provenance(required, "sha256:" + "1" * 64, [without]) == "it names no source commit"
+    known = Known(provenance=(statement,))
+    assert "another image" in str(refuse(required, "sha256:" + "2" * 64, known))
+    assert refuse(required, "sha256:" + "1" * 64, known) is None
+    without = Known(provenance=(Provenance(("sha256:" + "1" * 64,), (), (), "b", ""),))
+    assert "it names no source commit" in str(refuse(required, "sha256:" + "1" * 64, without))
+
+
+SIGNED = {"signed-by": [{"key": "release.pub"}], "provenance": True}
+
+
+@pytest.mark.parametrize("scheme", ["bundle", "tags"])
+def test_an_image_that_is_signed_by_the_right_key_is_released(scheme: str) -> None:
+    world = World(FakeIacRepository(APP), 12, require=SIGNED)
+    world.sign(FakeKey("release"), scheme)
+    assert world.run()
+    assert world.image.digest in world.file()
+
+
+@pytest.mark.parametrize(
+    ("key", "signs_provenance", "reason"),
+    [
+        (None, False, "it is not signed by the key release.pub"),
+        ("mallory", True, "it is not signed by the key release.pub .*artifact sha256:.*"),
+        ("release", False, "there is none in the registry that one of the signers signed"),
+    ],
+)
+def test_an_image_without_the_required_signature_is_refused(
+    key: str | None, signs_provenance: bool, reason: str
+) -> None:
+    branch = FakeIacRepository(APP)
+    tip = branch.tip()
+    world = World(branch, 12, require=SIGNED)
+    world.attest()
+    if key is not None:
+        world.sign(FakeKey(key), statements=signs_provenance)
+    with pytest.raises(Vetoed, match=f"'production' does not take the image of 'web': .*{reason}"):
+        world.run()
+    assert branch.tip() == tip
 
 
 def test_a_release_without_images_is_refused() -> None:

@@ -17,14 +17,9 @@ from pipegraft.core.plugins import hookimpl
 from pipegraft.core.progress import RecordingProgress
 from pipegraft.core.release import FakeReleaseStore, Release, Source
 from pipegraft.core.stage import StageContext
-from pipegraft.images.ports.builders import (
-    BuildRequest,
-    FakeImageBuilder,
-    FoundPackages,
-    ImageToSign,
-    Package,
-)
+from pipegraft.images.ports.builders import BuildRequest, FakeImageBuilder, FoundPackages, Package
 from pipegraft.images.ports.registry import Descriptor, FakeRegistry, Registry
+from pipegraft.images.ports.signing import ImageToSign
 from pipegraft.images.stage import STAGE
 from pipegraft.testing.stage_suite import FakeConnections
 

@@ -290,6 +290,11 @@ def _loaded(entry: EntryPoint) -> object:
     try:
         implementation = entry.load()
     except ImportError as error:
+        if entry.extras:
+            extras = ",".join(entry.extras)
+            raise PluginError(
+                f"it needs {error.name}, which is not installed", fix=f"install {PROJECT}[{extras}]"
+            ) from None
         if (error.name or "").partition(".")[0] != PROJECT or _ships(entry):
             raise
         raise PluginError(

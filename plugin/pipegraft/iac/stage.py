@@ -40,7 +40,7 @@ def run(context: StageContext, inputs: IacBumpInputs) -> None:
         UsageError: there are no images, the configuration cannot be released, or the IaC repository is not
             this application's.
         Conflict: somebody changed the same image by hand meanwhile.
-        Vetoed: an image lacks the provenance that the environment requires.
+        Vetoed: an image lacks the signature or provenance that the environment requires.
         OutsideError: the repository or the registry did not answer.
     """
     branch = context.open(IAC)

@@ -1,4 +1,4 @@
-"""What is told about an image beside it: SLSA v1 provenance (in-toto) and a CycloneDX bill of materials.
+"""What is told about an image beside it: SLSA v1 provenance (in-toto), a bill of materials, signatures.
 
 None of it is in the image: its digest would change with each commit. Each document is an artifact that
 refers to the image (OCI image-spec 1.1, manifest.md, "Guidelines for Artifact Usage").
@@ -6,15 +6,16 @@ refers to the image (OCI image-spec 1.1, manifest.md, "Guidelines for Artifact U
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import Any
 
 from cyclonedx.model import HashAlgorithm, HashType, Property
 from cyclonedx.model.bom import Bom, BomMetaData
@@ -26,37 +27,43 @@ from packageurl import PackageURL
 from pipegraft import __version__
 from pipegraft.core.limits import load_json
 from pipegraft.images.documents import (
+    CONFIG,
     EMPTY,
+    MANIFEST,
     Document,
     artifact_manifest,
     canonical_json,
     descriptor_of,
     read_document,
+    referrers_tag,
+    show_descriptor,
 )
 from pipegraft.images.ports.builders import BuildRequest, FoundPackages
-from pipegraft.images.ports.registry import Descriptor, ReferringRegistry, Registry
+from pipegraft.images.ports.registry import Descriptor, Registry
+from pipegraft.images.ports.signing import ImageToSign, SigningKey
+from pipegraft.images.signatures import (
+    BUNDLE,
+    DSSE,
+    IN_TOTO,
+    SIGNATURE,
+    SIGNED_IMAGE,
+    SIMPLE_SIGNING,
+    SLSA,
+    pre_authentication_encoding,
+)
 
-__all__ = [
-    "CYCLONEDX",
-    "IN_TOTO",
-    "BuildFacts",
-    "Provenance",
-    "attest",
-    "provenance",
-    "provenance_of",
-    "read_provenance",
-    "sbom",
-]
+__all__ = ["CYCLONEDX", "BuildFacts", "attest", "provenance", "sbom", "sign"]
 
-IN_TOTO = "application/vnd.in-toto+json"
+_STATEMENT = "https://in-toto.io/Statement/v1"
+_CYCLONEDX_PREDICATE = "https://cyclonedx.org/bom"
+_BUNDLE_MADE = f"{BUNDLE}.v0.3+json"
+_BUNDLE_CONTENT = {"dev.sigstore.bundle.content": "dsse-envelope"}
+"""Annotation of an artifact with a bundle, which cosign looks at before it reads it."""
 _BUILD_TYPE = "urn:pipegraft:component-image:v1"
 
 CYCLONEDX = "application/vnd.cyclonedx+json"
 _SPACE = uuid.UUID("6f1c1f0e-3d0b-5b0e-9c43-3a0f3f0f7c51")
 _IMAGE = "image"
-
-_LARGEST = 4_000_000
-"""Bytes of a statement that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +105,9 @@ def provenance(facts: BuildFacts) -> Document:
         if digest:
             dependencies.append({"name": name, "digest": {"sha256": _hex(digest)}})
     statement = {
-        "_type": "https://in-toto.io/Statement/v1",
+        "_type": _STATEMENT,
         "subject": [{"name": request.repository, "digest": {"sha256": _hex(facts.image.digest)}}],
-        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicateType": SLSA,
         "predicate": {
             "buildDefinition": {
                 "buildType": _BUILD_TYPE,
@@ -127,52 +134,6 @@ def provenance(facts: BuildFacts) -> Document:
     }
     content = canonical_json(statement)
     return Document(descriptor_of(content, IN_TOTO), content)
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """What an in-toto statement with SLSA provenance says.
-
-    Arguments:
-        subjects: digests of the images it speaks of.
-        commits: commits of the source repository they were built from.
-        repositories: URLs of those repositories, where it names them.
-        builder: who built them.
-        invocation: the run that did.
-    """
-
-    subjects: tuple[str, ...]
-    commits: tuple[str, ...]
-    repositories: tuple[str, ...]
-    builder: str
-    invocation: str
-
-
-def read_provenance(content: bytes) -> Provenance | None:
-    """Read a statement of `provenance`, or of another builder that follows SLSA v1; None if it is none."""
-    try:
-        statement = load_json(content)
-        if statement["predicateType"] != "https://slsa.dev/provenance/v1":
-            return None
-        predicate = statement["predicate"]
-        run = predicate.get("runDetails", {})
-        needed = predicate["buildDefinition"].get("resolvedDependencies", [])
-        sources = [one for one in needed if "gitCommit" in one.get("digest", {})]
-        return Provenance(
-            tuple(f"sha256:{one['digest']['sha256']}" for one in statement["subject"]),
-            tuple(one["digest"]["gitCommit"] for one in sources),
-            tuple(_repository(one["uri"]) for one in sources if one.get("uri")),
-            str(run.get("builder", {}).get("id", "")),
-            str(run.get("metadata", {}).get("invocationId", "")),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _repository(uri: str) -> str:
-    """``git+URL@COMMIT`` without its ends."""
-    url, at, revision = uri.removeprefix("git+").rpartition("@")
-    return url if at and "/" not in revision else uri.removeprefix("git+")
 
 
 def _hex(digest: str) -> str:
@@ -271,43 +232,137 @@ def _sha256(digest: str) -> Iterable[HashType]:
     return [HashType(alg=HashAlgorithm.SHA_256, content=digest.removeprefix("sha256:"))]
 
 
-def attest(registry: Registry, facts: BuildFacts) -> None:
+def attest(registry: Registry, facts: BuildFacts) -> tuple[bytes, ...]:
     """Push provenance and SBOM as artifacts that refer to the image.
+
+    Returns:
+        Both as in-toto statements, to be signed.
 
     Raises:
         OutsideError: the registry did not take them; the image itself is there.
     """
     repository = facts.request.repository
-    documents = (provenance(facts), sbom(facts))
+    bill = sbom(facts)
+    documents = (provenance(facts), bill)
     with ThreadPoolExecutor() as pool:
-        pushed = pool.map(
-            lambda one: registry.push_blob(repository, one.descriptor, _source(one)), (EMPTY, *documents)
-        )
-        list(pushed)  # raises what went wrong
+        list(pool.map(lambda one: _push_blob(registry, repository, one), (EMPTY, *documents)))
     for document in documents:  # one after another: both may go into one list of referrers
-        manifest = artifact_manifest(document, facts.image)
-        descriptor = manifest.descriptor
-        registry.push_manifest(repository, descriptor.digest, manifest.content, descriptor.media_type)
+        _refer(registry, repository, facts.image, document)
+    described = _statement(repository, facts.image.digest, _CYCLONEDX_PREDICATE, load_json(bill.content))
+    return documents[0].content, described
 
 
-def provenance_of(registry: ReferringRegistry, repository: str, digest: str) -> Iterator[Provenance]:
-    """The statements with SLSA provenance that refer to an image, whoever attached them.
+def sign(image: ImageToSign, statements: Sequence[bytes], key: SigningKey, scheme: str) -> None:
+    """Sign an image and what is said of it.
+
+    Arguments:
+        statements: in-toto statements about the image.
+        scheme: ``bundle``: Sigstore bundles that refer to it; ``tags``: the older tags.
 
     Raises:
-        OutsideError: the registry did not answer, or holds something else than it says.
+        OutsideError: the registry did not take the signatures.
     """
-    for referrer in registry.referrers(repository, digest):
-        if referrer.artifact_type not in {IN_TOTO, ""}:
-            continue
-        manifest = read_document(registry, repository, referrer.manifest.digest, manifest=True)
-        for layer in manifest.get("layers", ()):
-            if layer.get("mediaType") == IN_TOTO:
-                with registry.open(repository, str(layer["digest"])) as stream:
-                    content = stream.read(_LARGEST + 1)
-                statement = read_provenance(content) if len(content) <= _LARGEST else None
-                if statement is not None:
-                    yield statement
+    if scheme == "bundle":
+        own = _statement(image.repository, image.image.digest, SIGNED_IMAGE, {})
+        _sign_with_bundles(image, (*statements, own), key)
+    else:
+        _sign_with_tags(image, statements, key)
 
 
-def _source(document: Document) -> Callable[[], AbstractContextManager[BinaryIO]]:
-    return lambda: nullcontext(io.BytesIO(document.content))
+def _sign_with_bundles(image: ImageToSign, statements: Sequence[bytes], key: SigningKey) -> None:
+    _push_blob(image.registry, image.repository, EMPTY)
+    for statement in statements:
+        content = canonical_json(
+            {
+                "mediaType": _BUNDLE_MADE,
+                "verificationMaterial": {"publicKey": {"hint": key.hint}},
+                "dsseEnvelope": _envelope(statement, key),
+            }
+        )
+        bundle = Document(descriptor_of(content, _BUNDLE_MADE), content)
+        _push_blob(image.registry, image.repository, bundle)
+        predicate = {"dev.sigstore.bundle.predicateType": load_json(statement)["predicateType"]}
+        _refer(image.registry, image.repository, image.image, bundle, {**_BUNDLE_CONTENT, **predicate})
+
+
+def _sign_with_tags(image: ImageToSign, statements: Sequence[bytes], key: SigningKey) -> None:
+    """As cosign's SIGNATURE_SPEC.md and ATTESTATION_SPEC.md have it."""
+    attestations = []
+    for statement in statements:
+        content = canonical_json(_envelope(statement, key))
+        notes = {"predicateType": load_json(statement)["predicateType"], SIGNATURE: ""}
+        attestations.append((Document(descriptor_of(content, DSSE), content), notes))
+    payload = canonical_json(
+        {
+            "critical": {
+                "identity": {"docker-reference": image.reference.partition("@")[0]},
+                "image": {"docker-manifest-digest": image.image.digest},
+                "type": "cosign container image signature",
+            },
+            "optional": None,
+        }
+    )
+    signature = Document(descriptor_of(payload, SIMPLE_SIGNING), payload)
+    notes = {SIGNATURE: base64.b64encode(key.sign(payload)).decode()}
+    if attestations:
+        _add_to_tag(image, "att", attestations)
+    _add_to_tag(image, "sig", [(signature, notes)])
+
+
+def _add_to_tag(image: ImageToSign, end: str, added: Sequence[tuple[Document, Mapping[str, str]]]) -> None:
+    """Put further layers into the artifact that a tag of the older scheme names."""
+    registry, repository = image.registry, image.repository
+    tag = f"{referrers_tag(image.image.digest)}.{end}"
+    held = registry.find(repository, tag)
+    layers = list(read_document(registry, repository, held.digest, manifest=True)["layers"]) if held else []
+    for document, notes in added:
+        _push_blob(registry, repository, document)
+        layers.append({**show_descriptor(document.descriptor), "annotations": notes})
+    root = {"type": "layers", "diff_ids": [layer["digest"] for layer in layers]}
+    content = canonical_json({"architecture": "", "os": "", "config": {}, "rootfs": root})
+    config = Document(descriptor_of(content, CONFIG), content)
+    _push_blob(registry, repository, config)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": show_descriptor(config.descriptor),
+        "layers": layers,
+    }
+    registry.push_manifest(repository, tag, canonical_json(manifest), MANIFEST)
+
+
+def _statement(repository: str, digest: str, predicate_type: str, predicate: Mapping[str, Any]) -> bytes:
+    """An in-toto statement about an image."""
+    return canonical_json(
+        {
+            "_type": _STATEMENT,
+            "subject": [{"name": repository, "digest": {"sha256": _hex(digest)}}],
+            "predicateType": predicate_type,
+            "predicate": predicate,
+        }
+    )
+
+
+def _envelope(statement: bytes, key: SigningKey) -> dict[str, Any]:
+    """A signed statement (DSSE, envelope.md)."""
+    signature = key.sign(pre_authentication_encoding(IN_TOTO, statement))
+    return {
+        "payload": base64.b64encode(statement).decode(),
+        "payloadType": IN_TOTO,
+        "signatures": [{"sig": base64.b64encode(signature).decode(), "keyid": ""}],
+    }
+
+
+def _refer(
+    registry: Registry,
+    repository: str,
+    image: Descriptor,
+    document: Document,
+    annotations: Mapping[str, str] | None = None,
+) -> None:
+    manifest = artifact_manifest(document, image, annotations)
+    registry.push_manifest(repository, manifest.descriptor.digest, manifest.content, MANIFEST)
+
+
+def _push_blob(registry: Registry, repository: str, document: Document) -> None:
+    registry.push_blob(repository, document.descriptor, lambda: nullcontext(io.BytesIO(document.content)))

@@ -161,10 +161,13 @@ EMPTY = Document(descriptor_of(b"{}", "application/vnd.oci.empty.v1+json"), b"{}
 """Configuration of an artifact that has none."""
 
 
-def artifact_manifest(document: Document, subject: Descriptor) -> Document:
+def artifact_manifest(
+    document: Document, subject: Descriptor, annotations: Mapping[str, str] | None = None
+) -> Document:
     """The manifest of an artifact that refers to an image."""
     content = canonical_json(
         {
+            **({"annotations": annotations} if annotations else {}),
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "artifactType": document.descriptor.media_type,

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pipegraft.core.plugins import Kind, hookspec
-from pipegraft.images.ports.builders import ImageBuilder, ImageToSign
+from pipegraft.images.ports.builders import ImageBuilder
+from pipegraft.images.ports.signing import ImageToSign
 
 __all__ = ["IMAGE_BUILDERS", "ImageBuilderPlugin"]
 

@@ -20,18 +20,14 @@ from pipegraft.core.model import Name
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.release import BuiltImage
 from pipegraft.core.stage import Requirement, Stage, StageContext, StageInputs
-from pipegraft.images.attestations import BuildFacts, attest
+from pipegraft.images.attestations import BuildFacts, attest, sign
 from pipegraft.images.build_request import BuildSettings, PreparedBuild, prepare_build
 from pipegraft.images.documents import INDEX, image_index
-from pipegraft.images.ports.builders import (
-    IMAGE_BUILDER,
-    BuildRequest,
-    FoundPackages,
-    ImageBuilder,
-    ImageToSign,
-)
+from pipegraft.images.ports.builders import IMAGE_BUILDER, BuildRequest, FoundPackages, ImageBuilder
 from pipegraft.images.ports.registry import REGISTRY, REGISTRY_AT, Descriptor, Registry
+from pipegraft.images.ports.signing import SIGNING_KEY, ImageToSign
 from pipegraft.images.reference import ImageReference
+from pipegraft.images.signatures import signed_by_key
 
 __all__ = ["STAGE", "ImageBuildInputs", "pipegraft_stages"]
 
@@ -62,6 +58,8 @@ class ImageBuildInputs(StageInputs):
     """Ask registries for the digests of base images that a Dockerfile names by tag."""
     attest: bool = True
     """Attach provenance (SLSA v1) and an SBOM (CycloneDX) to every image that is built."""
+    sign: bool = True
+    """Sign every image that is not signed yet, where delivery.yaml names a key by `sign`."""
 
 
 def run(context: StageContext, inputs: ImageBuildInputs) -> None:
@@ -150,6 +148,8 @@ class _Worker:
         self._order = order
         self._root = str(context.root.resolve())
         self._registry = context.open(REGISTRY)
+        declared = context.delivery.sign
+        self._key = (context.open(SIGNING_KEY), declared.scheme) if declared and inputs.sign else None
         self._builders: dict[str, tuple[str, ImageBuilder]] = {
             name: context.open(IMAGE_BUILDER, name) for name in order
         }
@@ -222,12 +222,14 @@ class _Worker:
             seen: list[FoundPackages] = []
             asked = replace(request, note_packages=seen.append if self._inputs.attest else None)
             image = self._build(builder, asked, prepared.platforms, note_line)
+            statements: tuple[bytes, ...] = ()
             if self._inputs.attest:
-                self._attest(image, prepared, f"{builder_name}:{builder.version}", started, seen)
-            self._sign(image, request)
+                statements = self._attest(image, prepared, f"{builder_name}:{builder.version}", started, seen)
+            self._sign(image, request, statements)
             _tag_again(self._registry, request.repository, image, (tag,))
         else:
             image = found
+            self._sign_found(image, request)
             _tag_again(self._registry, request.repository, image, self._inputs.tags)
         return BuiltImage(
             reference=self._reference(request.repository, image),
@@ -263,18 +265,31 @@ class _Worker:
         reference = ImageReference(self._context.delivery.registry, repository, image.digest)
         return str(reference.rooted(self._root))
 
-    def _sign(self, image: Descriptor, request: BuildRequest) -> None:
-        self._context.ask(
-            "pipegraft_sign_image",
-            image=ImageToSign(
-                self._context.delivery.app,
-                request.component,
-                self._reference(request.repository, image),
-                image,
-                self._registry,
-                request.repository,
-                self._source.commit,
-            ),
+    def _sign(self, image: Descriptor, request: BuildRequest, statements: Sequence[bytes]) -> None:
+        """Have every plugin sign a new image, and sign it with the key that the delivery names."""
+        whole = self._to_sign(image, request)
+        self._context.ask("pipegraft_sign_image", image=whole)
+        if self._key is not None:
+            sign(whole, statements, *self._key)
+
+    def _sign_found(self, image: Descriptor, request: BuildRequest) -> None:
+        """Sign an image that is there from before the delivery named a key, or from a run without it."""
+        if self._key is None:
+            return
+        key, scheme = self._key
+        if not signed_by_key(self._registry, request.repository, image.digest, key):
+            self._context.report("progress", "signing it", request.component)
+            sign(self._to_sign(image, request), (), key, scheme)
+
+    def _to_sign(self, image: Descriptor, request: BuildRequest) -> ImageToSign:
+        return ImageToSign(
+            self._context.delivery.app,
+            request.component,
+            self._reference(request.repository, image),
+            image,
+            self._registry,
+            request.repository,
+            self._source.commit,
         )
 
     def _attest(
@@ -284,7 +299,7 @@ class _Worker:
         builder: str,
         started: float,
         seen: Sequence[FoundPackages],
-    ) -> None:
+    ) -> tuple[bytes, ...]:
         facts = BuildFacts(
             image=image,
             request=prepared.request,
@@ -297,7 +312,7 @@ class _Worker:
             dependencies=prepared.dependencies,
             packages=_together(seen),
         )
-        attest(self._registry, facts)
+        return attest(self._registry, facts)
 
 
 def _together(seen: Sequence[FoundPackages]) -> FoundPackages:

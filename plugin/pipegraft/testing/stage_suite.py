@@ -61,6 +61,14 @@ from pipegraft.iac.ports.renderer import RENDERERS, Renderer
 from pipegraft.iac.ports.repository import IAC, FakeIacRepository, IacBranch
 from pipegraft.images.ports.builders import IMAGE_BUILDER, FakeImageBuilder, ImageBuilder
 from pipegraft.images.ports.registry import REGISTRY, REGISTRY_AT, FakeRegistry, ReferringRegistry
+from pipegraft.images.ports.signing import (
+    SIGNING_KEY,
+    VERIFIER,
+    FakeKey,
+    FakeVerifier,
+    SignatureVerifier,
+    SigningKey,
+)
 
 __all__ = ["ExaminationSuite", "FakeConnections", "StageSuite", "patient_of", "stage_context"]
 
@@ -88,6 +96,8 @@ class FakeConnections:
 
     images: ReferringRegistry = field(default_factory=FakeRegistry)
     maker: ImageBuilder = field(default_factory=FakeImageBuilder)
+    signatures: SignatureVerifier = field(default_factory=FakeVerifier)
+    key: SigningKey = field(default_factory=FakeKey)
     branch: IacBranch = field(default_factory=FakeIacRepository)
     deployed: GitOpsEngine = field(default_factory=lambda: FakeEngine([{}]))
     rule: VerdictRule = lambda _status, _at_target: Verdict(State.SUCCEEDED, "all is well")
@@ -105,6 +115,8 @@ class FakeConnections:
             REGISTRY: self.images,
             REGISTRY_AT: self.images,
             IMAGE_BUILDER: ("fake", self.maker),
+            VERIFIER: self.signatures,
+            SIGNING_KEY: self.key,
             IAC: self.branch,
             RENDERERS: self.rendering,
             ENGINE: ConnectedEngine(self.deployed, self.rule, self.settle),

@@ -26,9 +26,9 @@ from pipegraft.core.errors import Damaged, PipegraftError, UsageError
 from pipegraft.core.release import GateResult, Release
 from pipegraft.iac.ports.archive import Signature, Signed
 from pipegraft.images.adapters.registry import open_registry
-from pipegraft.images.attestations import provenance_of
 from pipegraft.images.ports.registry import ReferringRegistry
 from pipegraft.images.reference import ImageReference
+from pipegraft.images.signatures import provenance_of
 
 __all__ = ["AuditRequest", "Required", "audit", "delivery_figures"]
 

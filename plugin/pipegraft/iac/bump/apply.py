@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import fnmatch
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipegraft.appspec.environment_file import ConfigPath
-from pipegraft.core.delivery import Requirements
 from pipegraft.core.errors import UsageError, Vetoed
 from pipegraft.core.release import IacCommit, Release, ReleaseMark, Source
 from pipegraft.core.stage import StageContext
@@ -21,51 +19,12 @@ from pipegraft.iac.optimistic_commit import Changes, Read
 from pipegraft.iac.ports.renderer import RENDERERS, Renderer
 from pipegraft.iac.ports.repository import CommitFiles, IacBranch, NewerProposed
 from pipegraft.iac.references import PinnedImage
-from pipegraft.images.attestations import Provenance, provenance_of
 from pipegraft.images.ports.registry import REGISTRY
+from pipegraft.images.ports.signing import VERIFIER
+from pipegraft.images.signatures import refuse, what_is_known
 from pipegraft.text.yaml.values import Value
 
-__all__ = ["Bump", "prepare_bump", "record_bump", "record_newer", "refuse_provenance", "show_bump"]
-
-
-def refuse_provenance(required: Requirements, digest: str, statements: Iterable[Provenance]) -> str | None:
-    """Why an image may not be released, None if one of the statements is enough.
-
-    Arguments:
-        required: what the environment requires.
-        digest: of the image.
-        statements: what is said about it in its registry.
-    """
-    reasons = [_lacks(required, digest, statement) for statement in statements]
-    if None in reasons:
-        return None
-    return "; ".join(dict.fromkeys(reason for reason in reasons if reason)) or "there is none in the registry"
-
-
-def _lacks(required: Requirements, digest: str, statement: Provenance) -> str | None:
-    if digest not in statement.subjects:
-        return "a statement that refers to it is about another image"
-    if not statement.commits:
-        return "it names no source commit"
-    if not _fits(required.builders, [statement.builder]):
-        return f"expected a builder like {_listed(required.builders)}, found '{statement.builder}'"
-    if not _fits(required.repositories, statement.repositories):
-        found = _listed(statement.repositories) or "none"
-        return f"expected a source repository like {_listed(required.repositories)}, found {found}"
-    return None
-
-
-def _fits(patterns: Sequence[str], values: Sequence[str]) -> bool:
-    """Whether there is a value, and all match a pattern; anything does without patterns."""
-    if not patterns:
-        return True
-    return bool(values) and all(
-        any(fnmatch.fnmatchcase(value, pattern) for pattern in patterns) for value in values
-    )
-
-
-def _listed(words: Sequence[str]) -> str:
-    return ", ".join(f"'{word}'" for word in words)
+__all__ = ["Bump", "prepare_bump", "record_bump", "record_newer", "show_bump"]
 
 
 @dataclass(slots=True)
@@ -144,7 +103,7 @@ def prepare_bump(
 
     Raises:
         UsageError: there are no images, or the registry does not have one.
-        Vetoed: an image lacks the provenance that the environment requires.
+        Vetoed: an image lacks the signature or provenance that the environment requires.
         OutsideError: the repository or the registry did not answer.
     """
     wanted = read_config(config)
@@ -250,16 +209,17 @@ def _verify(context: StageContext, request: BumpRequest) -> None:
 def _ask_policy(context: StageContext, request: BumpRequest) -> None:
     """Whether the images may be released there; no input of a pipeline turns this off."""
     required = request.delivery.environments[request.environment].require
-    if not required.provenance:
+    if not required.provenance and not required.signed_by:
         return
     registry = context.open(REGISTRY)
+    verifier = context.open(VERIFIER) if required.signed_by else None
     for name, image in request.images.items():
         repository = context.delivery.image_repository(name)
-        said = list(provenance_of(registry, repository, image.digest))
-        if refusal := refuse_provenance(required, image.digest, said):
+        known = what_is_known(registry, repository, image.digest, required.signed_by, verifier)
+        if refusal := refuse(required, image.digest, known):
             raise Vetoed(
-                f"'{request.environment}' requires provenance, and that of '{name}' does not do: {refusal}",
-                fix=f"build {image.reference()} where delivery.yaml allows it, with attestations",
+                f"'{request.environment}' does not take the image of '{name}': {refusal}",
+                fix=f"build {image.reference()} where delivery.yaml allows it, attested and signed",
             )
 
 

@@ -21,7 +21,6 @@ __all__ = [
     "FakeImageBuilder",
     "FoundPackages",
     "ImageBuilder",
-    "ImageToSign",
     "Package",
 ]
 
@@ -182,29 +181,6 @@ class BuildRequest:
     dockerfile: str = DOCKERFILE
     stage: str = ""
     note_packages: Callable[[FoundPackages], None] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ImageToSign:
-    """An image that was built and lies in its registry, with provenance and SBOM, not yet to be found.
-
-    Arguments:
-        app: name of the application.
-        component: name of the component.
-        reference: pinned by digest, as other programs take it.
-        image: its manifest.
-        registry: where it lies; what is pushed there with a `subject` becomes a referrer of it.
-        repository: its path in that registry.
-        commit: of the source repository.
-    """
-
-    app: str
-    component: str
-    reference: str
-    image: Descriptor
-    registry: Registry
-    repository: str
-    commit: str
 
 
 class ImageBuilder(Protocol):
