@@ -16,10 +16,7 @@ from typing import Any
 from pipegraft.core.delivery import Requirements, Signer
 from pipegraft.core.errors import OutsideError
 from pipegraft.core.limits import load_json
-from pipegraft.images.documents import (
-    read_document,
-    referrers_tag,
-)
+from pipegraft.images.documents import EMPTY, read_document, referrers_tag
 from pipegraft.images.ports.registry import ReferringRegistry, Registry
 from pipegraft.images.ports.signing import SignatureVerifier, SignedThing, SigningKey
 
@@ -257,7 +254,9 @@ def _referring(
 ) -> Iterator[tuple[bytes, str]]:
     """Content and place of the artifacts of a type that refer to an image."""
     for referrer in registry.referrers(repository, digest):
-        if referrer.artifact_type and not referrer.artifact_type.startswith(media_type):
+        # There are registries that tell the type of the empty configuration instead of the artifact's.
+        told = referrer.artifact_type if referrer.artifact_type != EMPTY.descriptor.media_type else ""
+        if told and not told.startswith(media_type):
             continue
         for _, content in _layers(registry, repository, referrer.manifest.digest, media_type):
             yield content, f"artifact {referrer.manifest.digest[:19]}"
