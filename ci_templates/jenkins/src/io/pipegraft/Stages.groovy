@@ -47,6 +47,7 @@ class Stages implements Serializable {
             'platform': 'PIPEGRAFT_INPUT_IMAGE_BUILD_PLATFORM',
             'resolve-bases': 'PIPEGRAFT_INPUT_IMAGE_BUILD_RESOLVE_BASES',
             'attest': 'PIPEGRAFT_INPUT_IMAGE_BUILD_ATTEST',
+            'sign': 'PIPEGRAFT_INPUT_IMAGE_BUILD_SIGN',
         ]],
         'iac-bump': [deploys: true, tests: false, inputs: [
             'dry-run': 'PIPEGRAFT_INPUT_IAC_BUMP_DRY_RUN',
