@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from pipegraft.ci.gitlab.conditions import DEFAULT_BRANCH, OTHER_BRANCH, Facts, holds, outcomes
 from pipegraft.ci.gitlab.configuration import Files, layers_of
 from pipegraft.ci.gitlab.pipeline import resolve
-from pipegraft.ci.gitlab.when import EVENTS, event_rows, seed
-from pipegraft.core.errors import EditRefused
+from pipegraft.ci.gitlab.when import event_rows, events, seed
+from pipegraft.core.errors import EditRefused, UsageError
 
 MANIFEST = ".pipegraft/gitlab.yml"
 CHILD = ".pipegraft/gitlab/child.yml"
 TEST = "test: {script: make}\n"
+EVENTS = events()
 PUSH, ELSEWHERE, REQUEST, TRAIN, TAG, SCHEDULE, WEB, API, *CHILDREN = EVENTS
 
 
@@ -173,7 +174,7 @@ close: {stage: .post, script: x}
 
 def _row(text: str, delivery: str = "ship") -> object:
     return event_rows(
-        resolve(layers_of(".gitlab-ci.yml", text, Files())), [delivery], lambda _pattern: False
+        resolve(layers_of(".gitlab-ci.yml", text, Files())), [delivery], lambda _pattern: False, EVENTS
     )[0]
 
 
@@ -327,6 +328,45 @@ def test_runner_tags_are_taken_over(repository, root, expected):
     tree.inject(tags=())
     assert "tags" not in yaml.safe_load(tree.files[MANIFEST]).get("pipegraft:image-build", {})
     assert tree.inject().files == {}
+
+
+@pytest.mark.parametrize("mode", ["include", "child"])
+def test_the_branch_that_is_named_is_delivered_alone(repository, mode):
+    tree = repository(TEST)
+    injection = tree.inject(mode=mode, branch="release/1.x", default_branch="main")
+    rows = _rows(injection)
+    assert injection.events[0].name == "push to release/1.x"
+    assert rows["push"] == rows["web"] == ("yes", "yes")
+    for event in ("push-elsewhere", "merge-request", "merge-train", "tag", "schedule", "child-of-schedule"):
+        assert rows[event][1] == "no", event
+    assert '$CI_COMMIT_BRANCH == "release/1.x"' in tree.files[MANIFEST]
+    assert "$CI_DEFAULT_BRANCH" not in tree.files[MANIFEST]
+    assert tree.inject(default_branch="main").files == {}, "it is remembered"
+    assert _rows(tree.inject(branch=""))["push"] == ("yes", "yes")
+    assert "release/1.x" not in tree.files[MANIFEST] + tree.files.get(CHILD, "")
+
+
+def test_a_branch_without_a_pipeline_cannot_be_delivered(repository):
+    tree = repository(f"workflow: {{rules: [{{if: $CI_COMMIT_BRANCH == 'main'}}]}}\n{TEST}")
+    assert _rows(tree.inject(default_branch="main"))["push"] == ("yes", "yes")
+    with pytest.raises(EditRefused, match="never run: on a push to release 'workflow' makes no pipeline"):
+        tree.inject(branch="release", default_branch="main")
+
+
+@pytest.mark.parametrize("branch", ['a"b', "a b", "$X", "a'b", "a\nb"])
+def test_what_is_no_branch_gets_into_no_condition(repository, branch):
+    tree = repository(TEST)
+    with pytest.raises(UsageError, match="expected the name of a branch"):
+        tree.inject(branch=branch)
+    assert MANIFEST not in tree.files
+
+
+def test_jobs_of_the_default_branch_are_known_where_its_name_is(repository):
+    text = "test: {script: x, only: [main]}\nother: {script: x, except: [main]}\n"
+    known = repository(text).inject(default_branch="main")
+    assert known.events[0].behind == ("test",)
+    unknown = repository(text).inject()
+    assert unknown.events[0].behind == ("test", "other")
 
 
 def test_what_steers_the_runner_reaches_delivery(repository):

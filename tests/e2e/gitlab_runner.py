@@ -22,6 +22,8 @@ _IDENTITY = {
     f"GIT_{role}_{what}": "shop@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
 }
 
+_NO_VARIABLES = "variables: {}\n"
+"""What gitlab-ci-local lays on every pipeline: it crashes on `inherit:variables` where none are global."""
 _LACKING = re.compile(
     r"^\s*(?:(\S.*?) (?:is unspecified, used by|must have script specified)"
     r"|!reference \[(.*?)(?:, (?P<key>\w+))?\] is undefined)",
@@ -70,6 +72,7 @@ class Project:
         for name, content in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
+        (folder / ".gitlab-ci-local.yml").write_text(_NO_VARIABLES)
         return project
 
     def git(self, *words: str) -> str:

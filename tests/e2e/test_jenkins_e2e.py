@@ -516,7 +516,10 @@ def test_exit_codes(build: Build, statuses: str, attempts: int, error: str) -> N
             "notify has no input mesage; there are: message, dry-run",
         ),
         ("pipegraftNotify(enviroment: 'x')", "notify has no argument enviroment; there are: environment"),
-        ("pipegraft(stages: ['notfy:x'])", "there is no stage called notfy; there are: image-build"),
+        (
+            "pipegraft(stages: ['notfy:x'])",
+            "there is no stage called notfy; there are: gray-release, iac-bump",
+        ),
     ],
 )
 def test_wrong_calls_say_what_is_right(build: Build, call: str, message: str) -> None:
@@ -599,6 +602,7 @@ def test_the_example_is_delivered_by_its_pipeline(tmp_path: Path, library: Path,
                     "WORKSPACE": str(world.source),
                     "JOB_NAME": "shop/main",
                     "BRANCH_NAME": "main",
+                    "BRANCH_IS_PRIMARY": "true",
                     "JENKINS_URL": "https://jenkins.example.com/",
                     "BUILD_NUMBER": str(number),
                     "BUILD_URL": f"https://jenkins.example.com/job/shop/{number}/",

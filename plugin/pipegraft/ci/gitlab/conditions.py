@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 __all__ = [
@@ -30,7 +30,7 @@ Answer = bool | None
 DEFAULT_BRANCH = "\0default branch"
 """Stands for the default branch's name where it is not known: set, equal to itself, else anything."""
 OTHER_BRANCH = "\0another branch"
-"""Stands for the name of a branch that is not the default one."""
+"""Stands for the name of a branch that is not the delivered one."""
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -54,11 +54,13 @@ class Facts:
             stands for one that is set and not known. A name that is missing may be set or not.
         pushed: whether the event tells which files changed.
         exists: whether the repository has a file that matches a pattern.
+        delivered: the name that `OTHER_BRANCH` is not.
     """
 
     variables: Mapping[str, str | None]
     pushed: bool = True
     exists: Callable[[str], bool] = lambda _pattern: False
+    delivered: str = DEFAULT_BRANCH
 
     def value(self, name: str) -> Any:
         """The variable's value, None if it is not set, `_UNKNOWN` if that is not known."""
@@ -71,7 +73,17 @@ class Facts:
         if not isinstance(more, Mapping):
             return self
         written = {str(name): _written(name, value) for name, value in more.items()}
-        return Facts({**written, **self.variables}, self.pushed, self.exists)
+        return replace(self, variables={**written, **self.variables})
+
+    def equal(self, left: Any, right: Any) -> Answer:
+        """Whether two values are the same."""
+        if left is _UNKNOWN or right is _UNKNOWN:
+            return None
+        if left == right:
+            return True
+        if None in (left, right) or {left, right} == {self.delivered, OTHER_BRANCH}:
+            return False
+        return None if left.startswith("\0") or right.startswith("\0") else False
 
 
 def _written(name: Any, value: Any) -> str:
@@ -166,7 +178,7 @@ class _Reader:
         for operator in ("==", "!=", "=~", "!~"):
             if self._skip(operator):
                 right = self._operand()
-                answer = _equal(left, right) if operator[1] == "=" else _matches(left, right)
+                answer = self._facts.equal(left, right) if operator[1] == "=" else _matches(left, right)
                 return _negated(answer) if operator[0] == "!" else answer
         return _is_set(left)
 
@@ -195,16 +207,6 @@ def _negated(answer: Answer) -> Answer:
 
 def _is_set(value: Any) -> Answer:
     return None if value is _UNKNOWN else bool(value)
-
-
-def _equal(left: Any, right: Any) -> Answer:
-    if left is _UNKNOWN or right is _UNKNOWN:
-        return None
-    if left == right:
-        return True
-    if None in (left, right) or {left, right} == {DEFAULT_BRANCH, OTHER_BRANCH}:
-        return False
-    return None if left.startswith("\0") or right.startswith("\0") else False
 
 
 def _matches(value: Any, pattern: Any) -> Answer:
@@ -349,7 +351,7 @@ def _ref(wanted: str, facts: Facts) -> Answer:
     ref = branch or tag
     if not ref:
         return False  # the ref of a merge request is no branch
-    return _matches(ref, name) if name.startswith("/") else _equal(ref, name)
+    return _matches(ref, name) if name.startswith("/") else facts.equal(ref, name)
 
 
 _SOURCES = frozenset(

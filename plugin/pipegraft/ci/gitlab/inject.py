@@ -20,6 +20,7 @@ from pipegraft.ci.gitlab.grafts import MANIFEST, add_include, is_ours
 from pipegraft.ci.gitlab.manifest import (
     CHILD,
     Settings,
+    branch_condition,
     generated_files,
     generated_jobs,
     job_name,
@@ -29,7 +30,7 @@ from pipegraft.ci.gitlab.manifest import (
 from pipegraft.ci.gitlab.pipeline import Pipeline, complaints, prove_unchanged, resolve, stage_list
 from pipegraft.ci.gitlab.placing import Placement, Team, place, team_of
 from pipegraft.ci.gitlab.splicing import Splice, splice
-from pipegraft.ci.gitlab.when import child_delivers, event_rows
+from pipegraft.ci.gitlab.when import child_delivers, event_rows, events
 from pipegraft.ci.model import EventRow, Injection, InjectionRequest, TemplateSource, pattern_of
 from pipegraft.core.errors import EditRefused, Place, UsageError
 from pipegraft.text.yaml.source import Node, Source, parse
@@ -56,7 +57,8 @@ def inject(request: InjectionRequest) -> Injection:
     layers = _team_layers(request.file, request.text, files)
     jobs = _job_names(request, settings)
     _check_names(request, layers, jobs)
-    team = team_of(request, layers, jobs)
+    known = events(settings.branch, request.default_branch)
+    team = team_of(request, layers, jobs, known[0])
     invalid = _invalid(request, team.pipeline, layers)
     placement = place(request, settings, layers, team)
     texts = {**placement.texts}
@@ -75,10 +77,10 @@ def inject(request: InjectionRequest) -> Injection:
         made = manifest_files(request.plan, at_hand, request.templates, placement.wiring)
         readable = _over({**new, **made}, files)
     whole = resolve(after if readable is over else layers_of(request.file, texts[request.file], readable))
-    rows = event_rows(whole, jobs, partial(_exists, over))
-    _check_when(placement, rows, team)
+    rows = event_rows(whole, jobs, partial(_exists, over), known)
+    _check_when(placement, rows, team, settings.branch)
     if settings.mode == "child" and not child_delivers(
-        resolve(layers_of(CHILD, readable.read(CHILD) or "", readable))
+        resolve(layers_of(CHILD, readable.read(CHILD) or "", readable)), known
     ):
         raise EditRefused(
             "delivery's child pipeline would hold no job of delivery",
@@ -244,6 +246,7 @@ def _check_when(
     placement: Placement,
     rows: Sequence[EventRow],
     team: Team,
+    branch: str,
 ) -> None:
     """Delivery runs when it should, and nowhere else.
 
@@ -253,11 +256,10 @@ def _check_when(
     push = rows[0]
     if push.delivery == "no":
         raise EditRefused(
-            "delivery would never run: on a push to the default branch "
-            f"{push.why or 'its own rules leave it out'}",
+            f"delivery would never run: on a {push.name} {push.why or 'its own rules leave it out'}",
             place=team.places("workflow"),
             fix="let the pipeline come into being there: a rule of 'workflow' or of a job with "
-            "`if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH`",
+            f"`if: {branch_condition(branch)}`",
         )
     for row in rows:
         if row.event in ("merge-request", "merge-train", "push-elsewhere") and row.delivery != "no":
@@ -280,12 +282,10 @@ def _said(rows: Sequence[EventRow], team: Pipeline) -> list[str]:
     """What a careful person should know of the events."""
     push, notes = rows[0], []
     if push.delivery == "maybe":
-        notes.append(
-            f"Whether a push to the default branch delivers hangs on {push.why or 'what is not known'}."
-        )
+        notes.append(f"Whether a {push.name} delivers hangs on {push.why or 'what is not known'}.")
     if not push.behind:
         notes.append(
-            "No job of yours runs on the default branch before delivery: nothing there tests what it ships."
+            f"No job of yours runs on a {push.name} before delivery: nothing there tests what it ships."
         )
     if push.waits_for:
         notes.append(f"Delivery waits until somebody starts {', '.join(push.waits_for)}.")

@@ -23,15 +23,16 @@ __all__ = [
     "CHILD",
     "FOLDER",
     "PARENT_SOURCE",
-    "RULES",
     "RUNNER_VARIABLES",
     "Settings",
     "Wiring",
+    "branch_condition",
     "generated_files",
     "generated_jobs",
     "job_name",
     "manifest_files",
     "read_settings",
+    "rules",
     "settings_for",
 ]
 
@@ -47,16 +48,26 @@ PARENT_SOURCE = "PIPEGRAFT_PARENT_SOURCE"
 """The variable that tells a child pipeline which event started its parent."""
 PARENT = "PIPEGRAFT_PARENT"
 """The variable that tells a child pipeline the number of its parent."""
-RULES = [
-    {"if": '$CI_PIPELINE_SOURCE == "schedule"', "when": "never"},
-    {
-        "if": f'$CI_PIPELINE_SOURCE == "parent_pipeline" && '
-        f'(${PARENT_SOURCE} == null || ${PARENT_SOURCE} == "schedule")',
-        "when": "never",
-    },
-    {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"},
-]
-"""When delivery runs: on the default branch, but not on a schedule, also not on that of a parent pipeline."""
+
+
+def branch_condition(branch: str) -> str:
+    """The condition of `rules:if` that holds on the delivered branch; empty for the default one."""
+    return f'$CI_COMMIT_BRANCH == "{branch}"' if branch else "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"
+
+
+def rules(branch: str = "") -> list[dict[str, str]]:
+    """When delivery runs: on its branch, but not on a schedule, also not on that of a parent pipeline."""
+    return [
+        {"if": '$CI_PIPELINE_SOURCE == "schedule"', "when": "never"},
+        {
+            "if": f'$CI_PIPELINE_SOURCE == "parent_pipeline" && '
+            f'(${PARENT_SOURCE} == null || ${PARENT_SOURCE} == "schedule")',
+            "when": "never",
+        },
+        {"if": branch_condition(branch)},
+    ]
+
+
 RUNNER_VARIABLES = (
     *("GIT_CLEAN_FLAGS", "GIT_CLONE_EXTRA_FLAGS", "GIT_CLONE_PATH", "GIT_DEPTH", "GIT_FETCH_EXTRA_FLAGS"),
     *("GIT_LFS_SKIP_SMUDGE", "GIT_STRATEGY", "GIT_SSL_CAINFO", "GIT_SSL_NO_VERIFY", "GIT_CHECKOUT"),
@@ -74,6 +85,8 @@ https://docs.gitlab.com/runner/configuration/feature-flags/ .
 """
 _LEAVES_QUOTES = re.compile(r'["\\\x00-\x1f]')
 _VERSION = re.compile(r"v\d+\.\d+\.\d+\S*")
+_BRANCH = re.compile(r"""[^\s"'\\$~^:?*\[\x00-\x1f]+""")
+"""Names that git takes, and that end no text of a condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,7 @@ class Settings:
         after: the team's stage that delivery follows, None where nobody named one.
         packages: what pip installs where the image has no pipegraft.
         stages: the file whose list of stages was edited, if it is not the root configuration.
+        branch: the branch that is delivered, empty for the default one.
     """
 
     source: TemplateSource
@@ -97,6 +111,7 @@ class Settings:
     after: str | None = None
     packages: str = ""
     stages: str = ""
+    branch: str = ""
 
     def line(self) -> str:
         """The comment that holds them."""
@@ -134,6 +149,12 @@ def settings_for(request: InjectionRequest) -> Settings:
             "copies of the templates are of this program's version, and --ref names one",
             fix="leave out --ref, or take the templates --from-project or --from-url",
         )
+    branch = known.branch if request.branch is None else request.branch
+    if branch and not _BRANCH.fullmatch(branch):
+        raise UsageError(
+            f"expected the name of a branch, found {branch!r}",
+            fix="write --branch NAME, or '' for the default one",
+        )
     return Settings(
         source=source,
         mode=request.mode or known.mode,
@@ -141,6 +162,7 @@ def settings_for(request: InjectionRequest) -> Settings:
         tags=known.tags if request.tags is None else request.tags,
         after=request.after or known.after,
         packages=known.packages if request.packages is None else request.packages,
+        branch=branch,
     )
 
 
@@ -204,19 +226,19 @@ def manifest_files(
     if settings.mode == "child":
         stages = list(dict.fromkeys(map(wiring.stage_of, plan.stages)))
         files[CHILD] = _HEADER + dump_yaml({"stages": stages, **jobs})
-        files[MANIFEST] = head + dump_yaml({**wiring.extra, **_trigger(wiring)})
+        files[MANIFEST] = head + dump_yaml({**wiring.extra, **_trigger(wiring, settings.branch)})
     else:
         files[MANIFEST] = head + dump_yaml({**wiring.extra, **jobs})
     return files
 
 
-def _trigger(wiring: Wiring) -> dict[str, Any]:
+def _trigger(wiring: Wiring, branch: str) -> dict[str, Any]:
     job: dict[str, Any] = {
         "stage": wiring.trigger,
         "inherit": {"default": False, "variables": list(wiring.variables) or False},
         "variables": {PARENT_SOURCE: "$CI_PIPELINE_SOURCE", PARENT: "$CI_PIPELINE_ID", **wiring.forced},
         "trigger": {"include": [{"local": CHILD}], "strategy": "depend"},
-        "rules": RULES,
+        "rules": rules(branch),
     }
     return {_PREFIX: job}
 
@@ -254,6 +276,7 @@ def _inputs(
         "job-image": settings.image,
         "job-packages": settings.packages or None,
         "job-needs": needs or None,
+        "job-rules": rules(settings.branch) if settings.branch else None,
         **planned.inputs,
     }
     return {key: value for key, value in wanted.items() if key in declared and value is not None}

@@ -21,7 +21,7 @@ from pipegraft.ci.gitlab.grafts import (
 from pipegraft.ci.gitlab.manifest import RUNNER_VARIABLES, Settings, Wiring
 from pipegraft.ci.gitlab.pipeline import Pipeline, resolve
 from pipegraft.ci.gitlab.splicing import Splice, splice
-from pipegraft.ci.gitlab.when import EVENTS, Seed, seed
+from pipegraft.ci.gitlab.when import Event, Seed, seed
 from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import EditRefused, Place, UsageError
 from pipegraft.core.planning import PlannedStage
@@ -73,7 +73,7 @@ class Placement:
     overlaid: tuple[str, ...] = ()
 
 
-def team_of(request: InjectionRequest, layers: Sequence[Layer], jobs: Sequence[str]) -> Team:
+def team_of(request: InjectionRequest, layers: Sequence[Layer], jobs: Sequence[str], push: Event) -> Team:
     """What the team's own files make."""
     laid = {(layer.file, name) for layer, name in overlays(layers, jobs)}
     own = [
@@ -87,7 +87,7 @@ def team_of(request: InjectionRequest, layers: Sequence[Layer], jobs: Sequence[s
         pipeline,
         seed(
             pipeline,
-            EVENTS[0],
+            push,
             lambda pattern: bool(request.find(pattern)) or request.read(pattern) is not None,
         ),
         partial(_place, request, layers),
@@ -209,7 +209,7 @@ def _last(request: InjectionRequest, layers: Sequence[Layer], team: Team, why: s
         )
     if team.pushed.created is not True and not team.pipeline.opaque:
         raise EditRefused(
-            f"delivery would have to run in .post, since {why}; but on a push to the default branch "
+            f"delivery would have to run in .post, since {why}; but on a {team.pushed.event.name} "
             f"{team.pushed.why or 'no job runs for certain'}, and GitLab makes no pipeline of .post alone",
             place=team.places("stages"),
             fix="write the list of stages out in this file, or let a job run on the default branch",

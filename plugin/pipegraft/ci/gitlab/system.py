@@ -21,7 +21,7 @@ from pipegraft.ci.gitlab.configuration import dump_yaml, load
 from pipegraft.ci.gitlab.eject import eject
 from pipegraft.ci.gitlab.grafts import MANIFEST
 from pipegraft.ci.gitlab.inject import inject
-from pipegraft.ci.gitlab.manifest import RULES, RUNNER_VARIABLES, read_settings
+from pipegraft.ci.gitlab.manifest import RUNNER_VARIABLES, read_settings, rules
 from pipegraft.ci.hooks import CiSystem, UsageExample
 from pipegraft.ci.provision import provision
 from pipegraft.core.errors import PluginError
@@ -156,7 +156,7 @@ def _common_inputs(stage: Stage, stages: Sequence[Stage]) -> Iterator[_Input]:
     if needs:
         yield _Input("job-needs", "Jobs that must have succeeded before.", needs, "array")
     yield _Input(
-        "job-rules", "When the job runs: on the default branch, except on a schedule.", RULES, "array"
+        "job-rules", "When the job runs: on the default branch, except on a schedule.", rules(), "array"
     )
     yield _Input("job-timeout", "How long the job may take.", "3h" if stage.deploys else "1h")
 

@@ -25,7 +25,7 @@ from pipegraft.ci.gitlab.manifest import PARENT_SOURCE
 from pipegraft.ci.gitlab.pipeline import Pipeline
 from pipegraft.ci.model import EventRow, Sureness
 
-__all__ = ["EVENTS", "Event", "Seed", "child_delivers", "event_rows", "seed"]
+__all__ = ["Event", "Seed", "child_delivers", "event_rows", "events", "seed"]
 
 _EDGES = (".pre", ".post")
 
@@ -39,24 +39,70 @@ class Event:
         name: its name for people.
         variables: what GitLab's predefined variables say; see `Facts`.
         pushed: whether GitLab knows which files changed.
+        delivered: the branch that is delivered.
     """
 
     key: str
     name: str
     variables: Mapping[str, str | None]
     pushed: bool = True
+    delivered: str = DEFAULT_BRANCH
+
+
+def events(branch: str = "", default: str = "") -> tuple[Event, ...]:
+    """The events that matter, that which delivers first.
+
+    Arguments:
+        branch: the branch that is delivered, empty for the default one.
+        default: the default branch's name, empty if it is not known.
+    """
+    main = default or DEFAULT_BRANCH
+    ours = branch or main
+    said = branch or "the default branch"
+    request: dict[str, Any] = {
+        "CI_MERGE_REQUEST_IID": "\0iid",
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": ours,
+        "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": OTHER_BRANCH,
+    }
+
+    def event(
+        key: str, name: str, source: str, of: str | None, *, pushed: bool = True, **more: str | None
+    ) -> Event:
+        known = {"CI_DEFAULT_BRANCH": main, **more}
+        return Event(key, name, _variables(source, of, **known), pushed, ours)
+
+    return (
+        event("push", f"push to {said}", "push", ours),
+        event("push-elsewhere", "push to another branch", "push", OTHER_BRANCH),
+        event(
+            *("merge-request", "merge request", "merge_request_event", None),
+            **request,
+            CI_MERGE_REQUEST_EVENT_TYPE="detached",
+        ),
+        event(
+            *("merge-train", "merge train", "merge_request_event", None),
+            **request,
+            CI_MERGE_REQUEST_EVENT_TYPE="merge_train",
+        ),
+        event("tag", "tag", "push", None, pushed=False, CI_COMMIT_TAG="\0tag"),
+        event("schedule", "schedule", "schedule", ours, pushed=False),
+        event("web", "started by hand", "web", ours, pushed=False),
+        event("api", "started by the API", "api", ours, pushed=False),
+        event("child-of-push", "child of a push", "parent_pipeline", ours),
+        event("child-of-schedule", "child of a schedule", "parent_pipeline", ours, pushed=False),
+    )
 
 
 def _variables(source: str, branch: str | None, **more: str | None) -> dict[str, str | None]:
+    default = more["CI_DEFAULT_BRANCH"]
     ref = branch or more.get("CI_COMMIT_TAG") or OTHER_BRANCH
     return {
         "CI": "true",
         "GITLAB_CI": "true",
         "CI_PIPELINE_SOURCE": source,
-        "CI_DEFAULT_BRANCH": DEFAULT_BRANCH,
         "CI_COMMIT_BRANCH": branch,
         "CI_COMMIT_REF_NAME": ref,
-        "CI_COMMIT_REF_PROTECTED": "true" if branch == DEFAULT_BRANCH else "\0protected",
+        "CI_COMMIT_REF_PROTECTED": "true" if branch == default else "\0protected",
         "CI_COMMIT_TAG": None,
         "CI_MERGE_REQUEST_IID": None,
         "CI_PIPELINE_TRIGGERED": None,
@@ -68,44 +114,6 @@ def _variables(source: str, branch: str | None, **more: str | None) -> dict[str,
         },
         **more,
     }
-
-
-_REQUEST = {
-    "CI_MERGE_REQUEST_IID": "\0iid",
-    "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": DEFAULT_BRANCH,
-    "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": OTHER_BRANCH,
-}
-
-EVENTS = (
-    Event("push", "push to the default branch", _variables("push", DEFAULT_BRANCH)),
-    Event("push-elsewhere", "push to another branch", _variables("push", OTHER_BRANCH)),
-    Event(
-        "merge-request",
-        "merge request",
-        _variables("merge_request_event", None, **_REQUEST, CI_MERGE_REQUEST_EVENT_TYPE="detached"),
-    ),
-    Event(
-        "merge-train",
-        "merge train",
-        _variables("merge_request_event", None, **_REQUEST, CI_MERGE_REQUEST_EVENT_TYPE="merge_train"),
-    ),
-    Event("tag", "tag", _variables("push", None, CI_COMMIT_TAG="\0tag"), pushed=False),
-    Event("schedule", "schedule", _variables("schedule", DEFAULT_BRANCH), pushed=False),
-    Event("web", "started by hand", _variables("web", DEFAULT_BRANCH), pushed=False),
-    Event("api", "started by the API", _variables("api", DEFAULT_BRANCH), pushed=False),
-    Event(
-        "child-of-push",
-        "child of a push",
-        _variables("parent_pipeline", DEFAULT_BRANCH),
-    ),
-    Event(
-        "child-of-schedule",
-        "child of a schedule",
-        _variables("parent_pipeline", DEFAULT_BRANCH),
-        pushed=False,
-    ),
-)
-"""The events that matter, that which delivers first; on the default branch where no branch is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +148,9 @@ def seed(pipeline: Pipeline, event: Event, exists: Callable[[str], bool]) -> See
         event: what happened.
         exists: whether the repository has a file that matches a pattern.
     """
-    facts = Facts(event.variables, event.pushed, exists).with_variables(pipeline.settings.get("variables"))
+    facts = Facts(event.variables, event.pushed, exists, event.delivered).with_variables(
+        pipeline.settings.get("variables")
+    )
     workflow = pipeline.settings.get("workflow")
     starts = _outcomes_of_workflow(workflow, facts)
     if len(starts) == 1:
@@ -217,7 +227,10 @@ def _needed(needs: Sequence[Any]) -> Iterator[str]:
 
 
 def event_rows(
-    pipeline: Pipeline, delivery: Collection[str], exists: Callable[[str], bool]
+    pipeline: Pipeline,
+    delivery: Collection[str],
+    exists: Callable[[str], bool],
+    known: Sequence[Event],
 ) -> tuple[EventRow, ...]:
     """The table of events for a configuration with delivery.
 
@@ -225,8 +238,9 @@ def event_rows(
         pipeline: everything in force, delivery's jobs among it.
         delivery: names of delivery's jobs.
         exists: whether the repository has a file that matches a pattern.
+        known: the events.
     """
-    return tuple(_row(pipeline, seed(pipeline, event, exists), delivery) for event in EVENTS)
+    return tuple(_row(pipeline, seed(pipeline, event, exists), delivery) for event in known)
 
 
 def _row(pipeline: Pipeline, found: Seed, delivery: Collection[str]) -> EventRow:
@@ -266,9 +280,13 @@ def _blocks(ways: Sequence[Outcome]) -> bool:
     return any(way.when == "manual" and not way.ignored for way in ways)
 
 
-def child_delivers(child: Pipeline) -> bool:
-    """Whether delivery's child pipeline has a job where a push started its parent."""
-    event = Event(
-        "child", "child of a push", {**EVENTS[-2].variables, PARENT_SOURCE: "push"}, EVENTS[-2].pushed
-    )
+def child_delivers(child: Pipeline, known: Sequence[Event]) -> bool:
+    """Whether delivery's child pipeline has a job where a push started its parent.
+
+    Arguments:
+        child: everything in force in it.
+        known: the events.
+    """
+    of_push = next(one for one in known if one.key == "child-of-push")
+    event = replace(of_push, variables={**of_push.variables, PARENT_SOURCE: "push"})
     return seed(child, event, lambda _pattern: False).created is True
