@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,10 +15,12 @@ import yaml
 from pipegraft import __version__
 from pipegraft.ci.gitlab import system
 from pipegraft.ci.gitlab.configuration import load
-from pipegraft.ci.model import TemplateSource, fixed_folder, pattern_of
+from pipegraft.ci.jenkins.injection import inject as inject_jenkins
+from pipegraft.ci.model import InjectionRequest, TemplateSource, fixed_folder, pattern_of
 from pipegraft.ci.provision import check_packages, provision
 from pipegraft.ci.usecases.inject import choose_source
 from pipegraft.core.errors import UsageError
+from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.stage import Stage
 
 STAGES = (
@@ -24,6 +28,7 @@ STAGES = (
     Stage(name="iac-bump", summary="Bumps.", run=lambda _context, _inputs: None, deploys=True),
 )
 MANIFEST = ".pipegraft/gitlab.yml"
+CHILD = ".pipegraft/gitlab/child.yml"
 
 
 @pytest.fixture
@@ -92,6 +97,73 @@ def test_a_graft_takes_components_and_follows_their_versions(repository: Callabl
     assert "/image-build@1.2.0" in tree.files[MANIFEST]  # type: ignore[attr-defined]
     tree.eject()  # type: ignore[attr-defined]
     assert list(tree.files) == [".gitlab-ci.yml"]  # type: ignore[attr-defined]
+
+
+# Programs that raise versions
+
+
+SOURCES = {
+    "project": (TemplateSource("project", "platform/pipegraft", "v1.0.0"), "v1.0.0", "v1.1.0"),
+    "component": (TemplateSource("component", "gitlab.example.com/p/d", "1.0.0"), "1.0.0", "1.1.0"),
+}
+
+
+@pytest.mark.parametrize("mode", ["include", "child"])
+@pytest.mark.parametrize("kind", SOURCES)
+def test_a_version_that_a_program_raised_in_the_includes_is_the_version(
+    repository: Callable[..., Any], kind: str, mode: str
+) -> None:
+    source, old, new = SOURCES[kind]
+    tree = repository("test: {script: x}\n")
+    tree.inject(source=source, mode=mode)
+    before = dict(tree.files)
+    for name in (MANIFEST, CHILD):
+        lines = tree.files.get(name, "").splitlines(keepends=True)
+        raised = [re.sub(rf"(ref: |@){old}$", rf"\g<1>{new}", line) for line in lines]
+        tree.files |= {name: "".join(raised)} if lines else {}
+    assert tree.files != before
+    (gitlab,) = system.pipegraft_ci_systems()
+    assert gitlab.pinned(".gitlab-ci.yml", tree.root, tree.files.get) == new
+    assert tree.inject(version="v1.1.0").files == {}, "nothing else holds the version"
+
+
+@pytest.mark.parametrize(
+    ("ref", "wanted", "becomes"),
+    [
+        ("1.0.0", "v1.2.0", "1.2.0"),
+        ("1.0.0", "1.2.0", "1.2.0"),
+        ("v1.0.0", "v1.2.0", "v1.2.0"),
+        ("1.0", "main", "main"),
+    ],
+)
+def test_a_version_is_written_as_the_project_of_components_writes_it(
+    repository: Callable[..., Any], ref: str, wanted: str, becomes: str
+) -> None:
+    tree = repository("test: {script: x}\n")
+    tree.inject(source=TemplateSource("component", "gitlab.example.com/p/d", ref))
+    tree.inject(ref=wanted)
+    assert f"/image-build@{becomes}\n" in tree.files[MANIFEST]
+
+
+def test_the_settings_in_the_docs_find_every_pin(repository: Callable[..., Any]) -> None:
+    page = (Path(__file__).parents[2] / "docs/gitlab.md").read_text()
+    settings = json.loads(re.search(r"```json\n(.*?)```", page, re.DOTALL)[1])  # type: ignore[index]
+
+    def fits(patterns: list[str], path: str) -> bool:
+        return any(re.search(pattern.strip("/"), path) for pattern in patterns)
+
+    for manager in ("gitlabci", "gitlabci-include"):
+        (files,) = settings[manager].values()
+        assert fits(files, CHILD), manager
+    assert fits(settings["gitlabci-include"]["managerFilePatterns"], MANIFEST)
+    (jenkins,) = settings["customManagers"]
+    assert fits(jenkins["managerFilePatterns"], "Jenkinsfile")
+    plan = Plan("shop", (PlannedStage("image-build"),))
+    made = inject_jenkins(InjectionRequest("Jenkinsfile", "node { sh 'x' }\n", plan, version="v1.0.0"))
+    (pattern,) = jenkins["matchStrings"]
+    found = re.search(pattern.replace("(?<", "(?P<"), made.files["Jenkinsfile"] or "")
+    assert found is not None
+    assert found["currentValue"] == "v1.0.0"
 
 
 # How a job comes by the program

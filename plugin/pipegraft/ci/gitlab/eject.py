@@ -102,7 +102,7 @@ def eject(file: str, text: str, read: Callable[[str], str | None]) -> Injection:
     if read(MANIFEST) is None and not any(is_generated(layer.opaque) for layer in layers):
         return Injection(files={})  # a stage that is called as delivery's are is the team's
     named = [layer.file for layer in layers if layer.file]
-    settings = read_settings(read(MANIFEST))
+    settings = read_settings(read)
     names = [file, *named, *([settings.stages] if settings and settings.stages else ())]
     texts = {name: text if name == file else read(name) or "" for name in dict.fromkeys(names)}
     without = {name: ungraft(name, content) for name, content in texts.items() if "pipegraft" in content}

@@ -115,25 +115,44 @@ class Settings:
 
     def line(self) -> str:
         """The comment that holds them."""
-        source = {key: value for key, value in asdict(self.source).items() if value}
+        hidden = () if self.source.kind == "remote" else ("ref",)  # the includes name it
+        source = {key: value for key, value in asdict(self.source).items() if value and key not in hidden}
         chosen = {**asdict(self), "source": source}
         kept = {key: value for key, value in chosen.items() if value or (key == "tags" and value is not None)}
         return _SETTINGS + json.dumps(kept) + "\n"
 
 
-def read_settings(manifest: str | None) -> Settings | None:
-    """The settings a manifest holds, None if it holds none."""
-    for line in (manifest or "").splitlines():
+def read_settings(read: Callable[[str], str | None]) -> Settings | None:
+    """The settings that the generated files hold, None if they hold none.
+
+    The version is the one that the includes name: people and programs may have raised it there.
+    """
+    for line in (read(MANIFEST) or "").splitlines():
         if not line.startswith(_SETTINGS):
             continue
         try:
             found = json.loads(line.removeprefix(_SETTINGS))
             source = TemplateSource(**found.pop("source"))
             tags = found.pop("tags", None)
-            return Settings(source, tags=None if tags is None else tuple(tags), **found)
+            named = replace(source, ref=_included_version(source, read) or source.ref)
+            return Settings(named, tags=None if tags is None else tuple(tags), **found)
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
     return None
+
+
+def _included_version(source: TemplateSource, read: Callable[[str], str | None]) -> str:
+    """The version that the first include of the templates names; empty where none does."""
+    try:
+        files = [load(read(name) or "", name).values for name in (MANIFEST, CHILD)]
+    except EditRefused:
+        return ""  # somebody broke it
+    for entry in (entry for values in files for entry in include_entries(values)):
+        if isinstance(entry, Mapping) and source.kind == "project" and "project" in entry:
+            return str(entry.get("ref") or "")
+        if isinstance(entry, Mapping) and "component" in entry:
+            return str(entry["component"]).rpartition("@")[2]
+    return ""
 
 
 def settings_for(request: InjectionRequest) -> Settings:
@@ -142,7 +161,7 @@ def settings_for(request: InjectionRequest) -> Settings:
     Raises:
         UsageError: a version is named for copies, which have this program's.
     """
-    known = read_settings(request.read(MANIFEST)) or Settings(TemplateSource("local"))
+    known = read_settings(request.read) or Settings(TemplateSource("local"))
     source = request.source or _pinned(known.source, request)
     if source.kind == "local" and request.ref is not None:
         raise UsageError(
@@ -170,9 +189,11 @@ def _pinned(source: TemplateSource, request: InjectionRequest) -> TemplateSource
     """The source of before; its pin follows the templates' version unless somebody pinned something else."""
     if source.kind == "local":
         return source
-    lead = "v" if source.kind == "component" else ""  # the catalog's versions have no "v"
-    follows = request.version.removeprefix(lead) if _VERSION.fullmatch(lead + source.ref) else ""
-    return replace(source, ref=request.ref or follows or source.ref)
+    catalogued = source.kind == "component" and not source.ref.startswith("v")
+    lead = "v" if catalogued else ""  # the catalog's versions have none
+    follows = request.version if _VERSION.fullmatch(lead + source.ref) else ""
+    wanted = request.ref or follows or source.ref
+    return replace(source, ref=wanted.removeprefix(lead) if _VERSION.fullmatch(wanted) else wanted)
 
 
 def job_name(planned: PlannedStage) -> str:

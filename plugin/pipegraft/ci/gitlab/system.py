@@ -19,7 +19,6 @@ from pipegraft import __version__
 from pipegraft.ci.gitlab.adapters.lint import verify
 from pipegraft.ci.gitlab.configuration import dump_yaml, load
 from pipegraft.ci.gitlab.eject import eject
-from pipegraft.ci.gitlab.grafts import MANIFEST
 from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.gitlab.manifest import RUNNER_VARIABLES, read_settings, rules
 from pipegraft.ci.hooks import CiSystem, UsageExample
@@ -83,7 +82,7 @@ def read_source(variables: Mapping[str, str]) -> Source | None:
 
 
 def _pinned(_file: str, _text: str, read: Callable[[str], str | None]) -> str | None:
-    settings = read_settings(read(MANIFEST))
+    settings = read_settings(read)
     return None if settings is None else settings.source.ref or "copies"
 
 
