@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
+import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
@@ -742,3 +745,27 @@ def test_a_resource_ends_after_what_used_it(world: World) -> None:
     assert list(world.resources.hosted) == [("shop-production", "shop-data")]
     world.turn(8)
     assert list(world.resources.hosted) == []
+
+
+def test_thousands_of_turns_hold_no_more_memory_descriptors_or_threads_than_a_few(world: World) -> None:
+    world.settle()
+    world.turn(50)
+
+    def held() -> tuple[int, int]:
+        return len(os.listdir("/proc/self/fd")), threading.active_count()  # noqa: PTH208 - itself open
+
+    def blocks() -> int:
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    for _ in range(2):
+        world.commit(V1)
+        world.look()
+        world.turn(100)
+    before, memory = held(), blocks()
+    for _ in range(20):
+        world.commit(V1)
+        world.look()
+        world.turn(100)
+    assert held() == before
+    assert blocks() - memory < 5_000  # 2,000 turns: what grew with each would be more

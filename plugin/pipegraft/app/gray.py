@@ -10,7 +10,7 @@ from pipegraft.appspec.environment_file import environment_path, read_environmen
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery import Gray, Metric
 from pipegraft.core.errors import TipMoved, UsageError
-from pipegraft.core.hooks import LiveConnections
+from pipegraft.core.hooks import connected
 from pipegraft.core.limits import readable
 from pipegraft.core.progress import Progress
 from pipegraft.core.project import Project
@@ -102,9 +102,10 @@ def gray_status(
     Raises:
         UsageError: there is no such release.
     """
-    subject = _Subject(project, environment, connections or LiveConnections(project))
-    subject.turn_to(number)
-    return subject.status()
+    with connected(project, connections) as opened:
+        subject = _Subject(project, environment, opened)
+        subject.turn_to(number)
+        return subject.status()
 
 
 def tell_gray(
@@ -125,21 +126,22 @@ def tell_gray(
         UsageError: it makes no sense where the release stands; nothing was written.
         TipMoved: the release moved on meanwhile.
     """
-    connections = connections or LiveConnections(project)
-    subject = _Subject(project, environment, connections)
-    if subject.gray.rollout is not None:
-        _tell_controller(project, subject.name, command, by=by, connections=connections)
+    with connected(project, connections) as opened:
+        subject = _Subject(project, environment, opened)
+        if subject.gray.rollout is not None:
+            _tell_controller(project, subject.name, command, by=by, connections=opened)
+            return subject.status()
+        # one that was taken back already: nobody who says so means the release before it
+        subject.turn_to(None)
+        branch = subject.branch()
+        look = branch.look()
+        move = move_for(command, look.standing, subject.gray.steps, by)
+        if branch.write(look, move) is None:
+            raise TipMoved(
+                "the release moved on while this was written",
+                fix="look at `pipegraft gray status` and say it again",
+            )
         return subject.status()
-    subject.turn_to(None)  # one that was taken back already: nobody who says so means the release before it
-    branch = subject.branch()
-    look = branch.look()
-    move = move_for(command, look.standing, subject.gray.steps, by)
-    if branch.write(look, move) is None:
-        raise TipMoved(
-            "the release moved on while this was written",
-            fix="look at `pipegraft gray status` and say it again",
-        )
-    return subject.status()
 
 
 def _tell_controller(
@@ -170,18 +172,18 @@ def wait_until_live(project: Project, environment: str, commit: str, progress: P
     Raises:
         SyncFailed: it does not get there.
     """
-    connections = LiveConnections(project)
-    gate = project.delivery.environments[environment].gate
-    engine, rule, settle = connections.open(ENGINE, environment)
-    wait_for_revision(
-        engine,
-        rule,
-        history=connections.open(IAC),
-        target=commit,
-        patience=Patience(gate.timeout, settle),
-        clock=SystemClock(),
-        progress=progress,
-    )
+    with connected(project) as connections:
+        gate = project.delivery.environments[environment].gate
+        engine, rule, settle = connections.open(ENGINE, environment)
+        wait_for_revision(
+            engine,
+            rule,
+            history=connections.open(IAC),
+            target=commit,
+            patience=Patience(gate.timeout, settle),
+            clock=SystemClock(),
+            progress=progress,
+        )
 
 
 def gray_report(

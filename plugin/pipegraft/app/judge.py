@@ -18,7 +18,7 @@ from pipegraft.appspec.environment_file import environment_path
 from pipegraft.core.delivery import Gray, Metric
 from pipegraft.core.delivery_file import open_project, read_text, validate
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.core.hooks import LiveConnections
+from pipegraft.core.hooks import connected
 from pipegraft.core.model import Breach, Model, Name, rule
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.project import Project
@@ -315,8 +315,9 @@ def judge_history(
     """
     name, gray = choose_environment(project, environment)
     path = environment_path(project.delivery.iac.path, name)
-    log = (connections or LiveConnections(project)).open(IAC).log(path, limit=_NEWEST)
-    told = list(told_releases(log, name))[-last:]
+    with connected(project, connections) as opened:
+        log = opened.open(IAC).log(path, limit=_NEWEST)
+        told = list(told_releases(log, name))[-last:]
     if not told:
         raise UsageError(
             f"no gray release in the history of {path} tells what was observed",

@@ -10,7 +10,7 @@ from typing import Final
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import OutsideError, UsageError
-from pipegraft.core.hooks import STAGES, LiveConnections
+from pipegraft.core.hooks import STAGES, connected
 from pipegraft.core.planning import PlannedStage, every_stage, make_plan, select
 from pipegraft.core.project import Project
 from pipegraft.core.stage import Connections
@@ -56,8 +56,9 @@ def gray_notes(project: Project, environment: str, connections: Connections | No
 
 def _seen(project: Project, environment: str, gray: Gray, connections: Connections | None) -> Sequence[str]:
     try:
-        sources = (connections or LiveConnections(project)).open(METRICS, environment)
-        return tuple(foretell(gray, sources, SystemClock().now()))
+        with connected(project, connections) as opened:
+            sources = opened.open(METRICS, environment)
+            return tuple(foretell(gray, sources, SystemClock().now()))
     except (OutsideError, UsageError) as error:
         return (f"what this traffic can show is not known: {error}",)
 

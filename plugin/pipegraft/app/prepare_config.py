@@ -10,7 +10,7 @@ from pipegraft.app.run import RunRequest, run_stages
 from pipegraft.appspec.environment_file import environment_path, read_environment
 from pipegraft.ci.hooks import CI_SYSTEMS
 from pipegraft.core.errors import UsageError
-from pipegraft.core.hooks import LiveConnections
+from pipegraft.core.hooks import connected
 from pipegraft.core.progress import Event, Progress
 from pipegraft.core.project import Project
 from pipegraft.core.stage import Connections
@@ -73,17 +73,17 @@ def prepare_config(
         "iac-bump.images": "false",
         "iac-bump.dry-run": str(dry_run).lower(),
     }
-    opened = connections or LiveConnections(project)
-    request = RunRequest(
-        ("iac-bump",), name, settings, _numbered(project, name, variables, opened), anew=True
-    )
-    heard = _Heard(progress)
-    release = run_stages(project, request, heard, opened)
-    part = release.environments.get(name)
-    if part is None or part.bump is None:
-        outcome = "planned" if heard.diff else "unchanged"
-        return Prepared(name, release.source.number, outcome, None, heard.diff)
-    return Prepared(name, release.source.number, part.bump.outcome, part.bump.commit)
+    with connected(project, connections) as opened:
+        request = RunRequest(
+            ("iac-bump",), name, settings, _numbered(project, name, variables, opened), anew=True
+        )
+        heard = _Heard(progress)
+        release = run_stages(project, request, heard, opened)
+        part = release.environments.get(name)
+        if part is None or part.bump is None:
+            outcome = "planned" if heard.diff else "unchanged"
+            return Prepared(name, release.source.number, outcome, None, heard.diff)
+        return Prepared(name, release.source.number, part.bump.outcome, part.bump.commit)
 
 
 class _Heard:

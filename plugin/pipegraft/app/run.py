@@ -16,7 +16,7 @@ from pipegraft.core.adapters.files import RECORD, FileReleaseStore
 from pipegraft.core.adapters.vcs_info import read_source
 from pipegraft.core.errors import ConfigError, PipegraftError, Place, Problem
 from pipegraft.core.faults import Fault, read
-from pipegraft.core.hooks import STAGES, LiveConnections
+from pipegraft.core.hooks import STAGES, connected
 from pipegraft.core.model import keys_of
 from pipegraft.core.planning import PlannedStage
 from pipegraft.core.progress import Event, Progress
@@ -132,14 +132,14 @@ def run_stages(
     inputs = read_inputs(stages.values(), request.settings, request.variables)
     begins = any(not stage.after for stage in stages.values())
     store = open_record(project, request.variables, anew=request.anew, begins=begins)
-    opened = connections or LiveConnections(project)
-    heard = Heard(project.delivery.app, project.plugins, progress)
-    for planned in chosen:
-        context = StageContext(
-            project.delivery, project.root, planned.environment, opened, store, SystemClock(), heard
-        )
-        _run_one(project, planned, stages[planned.stage], context, inputs[planned.stage])
-    return store.load()
+    with connected(project, connections) as opened:
+        heard = Heard(project.delivery.app, project.plugins, progress)
+        for planned in chosen:
+            context = StageContext(
+                project.delivery, project.root, planned.environment, opened, store, SystemClock(), heard
+            )
+            _run_one(project, planned, stages[planned.stage], context, inputs[planned.stage])
+        return store.load()
 
 
 def _run_one(

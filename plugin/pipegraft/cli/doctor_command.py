@@ -13,7 +13,7 @@ from pipegraft.cli.common import directory_option, json_option, load_plugins, pr
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.doctor import Health
-from pipegraft.core.hooks import LiveConnections
+from pipegraft.core.hooks import connected
 from pipegraft.core.views.terminal import open_console
 
 __all__ = ["command"]
@@ -29,7 +29,8 @@ def command(directory: Path, only: tuple[str, ...], as_json: bool) -> int:
     Ends with 1 if something is wrong, with 3 if nothing is and a system did not answer.
     """
     project = open_project(directory, load_plugins())
-    found = examine(project, LiveConnections(project), os.environ, SystemClock(), only)
+    with connected(project) as connections:
+        found = examine(project, connections, os.environ, SystemClock(), only)
     if as_json:
         print_json([one.to_json() for one in found])
     else:

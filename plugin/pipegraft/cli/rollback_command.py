@@ -11,7 +11,7 @@ import click
 from pipegraft.app.gray import wait_until_live
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
 from pipegraft.core.delivery_file import open_project
-from pipegraft.core.hooks import LiveConnections
+from pipegraft.core.hooks import connected
 from pipegraft.core.views.progress import open_progress
 from pipegraft.core.views.terminal import echo
 from pipegraft.iac.ports.repository import IAC
@@ -42,7 +42,8 @@ def command(
     project = open_project(directory, load_plugins())
     pipeline = os.environ.get("CI_PIPELINE_URL") or os.environ.get("BUILD_URL") or "local"
     request = RollbackRequest(project.delivery, environment, to, dry_run, pipeline)
-    done = roll_back(LiveConnections(project).open(IAC), request)
+    with connected(project) as connections:
+        done = roll_back(connections.open(IAC), request)
     if as_json:
         print_json(_data(done, written=done.written and not dry_run))
     else:

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ParamSpec, TypeVar
+from contextlib import closing, contextmanager
+from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from pipegraft.core.doctor import Examination
 from pipegraft.core.plugins import Kind, hookspec
 from pipegraft.core.progress import Event
 from pipegraft.core.project import DeliveryCheck, Project
-from pipegraft.core.stage import Opener, Port, Stage, StageContext
+from pipegraft.core.stage import Connections, Opener, Port, Stage, StageContext
 
-__all__ = ["DELIVERY_CHECKS", "EXAMINATIONS", "OPENERS", "STAGES", "LiveConnections"]
+__all__ = ["DELIVERY_CHECKS", "EXAMINATIONS", "OPENERS", "STAGES", "LiveConnections", "connected"]
 
 STAGES = Kind("pipegraft_stages", Stage, "stage")
 OPENERS: Kind[Opener[..., Any]] = Kind("pipegraft_openers", Opener, "opener of the port")
@@ -44,6 +45,28 @@ class LiveConnections:
 
     def calls(self, hook: str, **arguments: object) -> Iterator[tuple[str, Callable[[], Any]]]:
         return self._project.plugins.calls(hook, **arguments)
+
+    def close(self) -> None:
+        """Close what was opened and can be closed: nothing of it can be used any more."""
+        for opened in self._opened.values():
+            if isinstance(opened, _Closable):
+                opened.close()
+        self._opened.clear()
+
+
+@runtime_checkable
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+@contextmanager
+def connected(project: Project, given: Connections | None = None) -> Iterator[Connections]:
+    """Those given, or live ones of the project, which are closed at the end."""
+    if given is not None:
+        yield given
+        return
+    with closing(LiveConnections(project)) as live:
+        yield live
 
 
 @hookspec

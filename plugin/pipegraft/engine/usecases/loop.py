@@ -112,6 +112,10 @@ class Watcher:
         self._stopped.set()
         self._wake.set()
 
+    def join(self, seconds: float) -> None:
+        """Wait for the look under way; one that takes longer finds its repository closed."""
+        self._thread.join(seconds)
+
     def _run(self) -> None:
         try:
             while not self._stopped.is_set():
@@ -212,6 +216,8 @@ class Engine:
             self._wake.clear()
         for watcher in self.watchers:
             watcher.stop()
+        for watcher in self.watchers:
+            watcher.join(_TURN)
 
     def stop(self) -> None:
         """Leave the loop after the current turn; what runs goes on running."""

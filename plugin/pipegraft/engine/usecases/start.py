@@ -128,10 +128,15 @@ def run_engine(setup: EngineSetup, plugins: Plugins, report: Callable[[str], Non
         Unreachable: the status server cannot listen, or a repository on this machine does not exist.
         UsageError: the same environment is named twice.
     """
-    with _alone(setup.state), _work(setup, plugins, report) as work:
+    with (
+        contextlib.ExitStack() as held,
+        _alone(setup.state),
+        _work(setup, plugins, report) as work,
+    ):
         with needing_disk(setup.state):
             states = States(setup.state / "applications")
-        engine = Engine(_sources(setup), work.operator, states, poll=setup.poll, report=report)
+        opened = held.enter_context(_sources(setup))
+        engine = Engine(opened, work.operator, states, poll=setup.poll, report=report)
         with _ended_by_signals(engine.stop), _server(setup, engine, work.metrics) as server:
             report(f"listening on {server.url}")
             if setup.until_stdin_closes:
@@ -205,8 +210,9 @@ def _stop_with_stdin(stop: Callable[[], None]) -> None:
     stop()
 
 
-def _sources(setup: EngineSetup) -> list[Source]:
-    """Every branch once, however many applications are in it."""
+@contextmanager
+def _sources(setup: EngineSetup) -> Iterator[list[Source]]:
+    """Every branch once, however many applications are in it; closed at the end."""
     places: dict[tuple[str, str], list[Place]] = {}
     for one in setup.applications:
         named = source_name(one.repository, one.branch)
@@ -215,10 +221,13 @@ def _sources(setup: EngineSetup) -> list[Source]:
     for place, count in Counter(place for found in places.values() for place in found).items():
         if count > 1:
             raise UsageError(f"{place} is named {count} times", fix="name it once")
-    return [
-        Source(url, branch, open_branch(url, branch, setup.base), tuple(found))
-        for (url, branch), found in places.items()
-    ]
+    with contextlib.ExitStack() as held:
+        yield [
+            Source(
+                url, branch, held.enter_context(closing(open_branch(url, branch, setup.base))), tuple(found)
+            )
+            for (url, branch), found in places.items()
+        ]
 
 
 @contextmanager
