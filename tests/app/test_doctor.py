@@ -152,7 +152,7 @@ def test_one_examination_can_be_chosen() -> None:
 
 def test_a_plugin_that_did_not_load_is_told() -> None:
     class Broken:
-        name, dist, value, group = "broken", None, "broken:plugin", "pipegraft"
+        name, dist, value, group, extras = "broken", None, "broken:plugin", "pipegraft", ()
 
         def load(self) -> object:
             raise ImportError("no module")
