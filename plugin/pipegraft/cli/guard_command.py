@@ -11,8 +11,10 @@ import click
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.usecases.resources import load_providers
 from pipegraft.cli.common import json_option, load_plugins, print_json
+from pipegraft.core.delivery_file import read_text
 from pipegraft.core.views.terminal import echo
 from pipegraft.iac.adapters.git.pre_receive import open_received, open_staged
+from pipegraft.iac.guard.secret_forms import BUILT_IN, read_gitleaks
 from pipegraft.iac.usecases.guard import (
     check_push,
     check_staged,
@@ -31,9 +33,28 @@ __all__ = ["command"]
 )
 @click.option("--staged", is_flag=True, help="Check what the next commit is to hold, against HEAD.")
 @click.option("--pusher", help="Who pushes; told by the server's variables if absent.")
+@click.option(
+    "--secret-rules",
+    envvar="PIPEGRAFT_SECRET_RULES",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A gitleaks configuration whose rules are looked for as well.",
+)
+@click.option(
+    "--allowed-signers",
+    envvar="PIPEGRAFT_ALLOWED_SIGNERS",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="SSH keys that may sign what the rule 'signed' names; git's own settings, GPG too, if absent.",
+)
 @json_option
 def command(
-    *, files: tuple[str, ...], pre_receive: bool, staged: bool, pusher: str | None, as_json: bool
+    *,
+    files: tuple[str, ...],
+    pre_receive: bool,
+    staged: bool,
+    pusher: str | None,
+    secret_rules: Path | None,
+    allowed_signers: Path | None,
+    as_json: bool,
 ) -> int:
     """Refuse what must not enter an IaC repository: on the server, or FILES before a commit.
 
@@ -43,14 +64,17 @@ def command(
     """
     if pre_receive + staged + bool(files) != 1:
         raise click.UsageError("expected FILES, --staged or --pre-receive")
+    forms = BUILT_IN + (read_gitleaks(read_text(secret_rules), str(secret_rules)) if secret_rules else ())
     platform = Platform(lambda: load_providers(load_plugins()))
     if pre_receive:
         who = pusher_name(os.environ) if pusher is None else pusher
-        problems = check_push(open_received(), parse_updates(sys.stdin), who, platform)
+        problems = check_push(
+            open_received(signers=allowed_signers), parse_updates(sys.stdin), who, platform, forms
+        )
     elif staged:
-        problems = check_staged(open_staged(), platform)
+        problems = check_staged(open_staged(), platform, forms)
     else:
-        problems = check_work_tree(Path(), files, platform)
+        problems = check_work_tree(Path(), files, platform, forms)
     if as_json:
         print_json(
             [{"message": one.message, "place": str(one.place or ""), "fix": one.fix} for one in problems]

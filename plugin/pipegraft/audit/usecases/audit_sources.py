@@ -15,6 +15,7 @@ from pipegraft.core.delivery import Delivery, Iac
 from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document, read_text
 from pipegraft.core.errors import UsageError
 from pipegraft.iac.adapters.git import open_branch
+from pipegraft.iac.adapters.git.access import trusting
 from pipegraft.iac.bump.state import state_path
 from pipegraft.iac.ports.archive import IacArchive
 
@@ -142,7 +143,7 @@ def open_scene(place: Place, environment: Mapping[str, str]) -> Scene:
         place.branch or iac.branch,
         base,
         folder=folder,
-        environment=_signing(place, environment),
+        environment=trusting(place.allowed_signers, environment),
     )
     environments = delivery.environments if delivery else {}
     return Scene(
@@ -162,19 +163,6 @@ def _delivery(place: Place) -> Delivery | None:
     if not path.exists() and place.repository is not None:
         return None
     return parse_document(read_text(path), str(path), Delivery) if path.exists() else None
-
-
-def _signing(place: Place, environment: Mapping[str, str]) -> Mapping[str, str]:
-    """Variables that name the list of allowed signers (git-config(1), ``GIT_CONFIG_COUNT``)."""
-    if place.allowed_signers is None:
-        return environment
-    count = int(environment.get("GIT_CONFIG_COUNT", "0"))
-    return {
-        **environment,
-        "GIT_CONFIG_COUNT": str(count + 1),
-        f"GIT_CONFIG_KEY_{count}": "gpg.ssh.allowedSignersFile",
-        f"GIT_CONFIG_VALUE_{count}": str(place.allowed_signers.absolute()),
-    }
 
 
 def _app(branch: _Branch, folder: str | None) -> str:

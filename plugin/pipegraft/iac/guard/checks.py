@@ -21,11 +21,11 @@ from pipegraft.iac.bump.state import read_state
 from pipegraft.iac.guard.contents import (
     pinned_in_manifests,
     pinned_in_spec,
-    searchable,
     secret_manifests,
     secret_variables,
-    secrets_in,
+    strange_text,
 )
+from pipegraft.iac.guard.secret_forms import BUILT_IN, SecretForm, searchable, secrets_in
 
 __all__ = [
     "GUARD_FILE",
@@ -159,13 +159,17 @@ class GuardRules(Model):
     pinned: bool = True
     """Images of app specs and environments must be pinned by digest."""
     pinned_files: tuple[str, ...] = ("rendered/*", "*/rendered/*")
-    """Patterns of other YAML files whose images must be pinned: manifests, Helm values, kustomizations."""
+    """Patterns of other files whose images must be pinned: manifests, Helm values, kustomizations."""
+    binaries: tuple[str, ...] = ()
+    """Patterns of files that need not be text, such as packed charts: nobody looks into them."""
     gray_steps: tuple[int, ...] = ()
     """The only weights a gray release may take, one after another; any rising weights if empty."""
     secrets: bool = True
     """Refuse what looks like a key or a token."""
     links: bool = False
     """Take symbolic links and submodules, which bring in what is not checked."""
+    signed: tuple[str, ...] = ()
+    """Patterns of paths that only signed commits may change, by somebody whom the server trusts."""
     requests: tuple[str, ...] = ("pipegraft/*",)
     """Patterns of branches that requests to merge are made from: they may be rewritten and deleted."""
 
@@ -242,7 +246,13 @@ class Files:
 
 
 def check_files(
-    changed: Sequence[ChangedFile], before: Files | None, after: Files, rules: GuardRules, platform: Platform
+    changed: Sequence[ChangedFile],
+    before: Files | None,
+    after: Files,
+    rules: GuardRules,
+    platform: Platform,
+    *,
+    forms: Sequence[SecretForm] = BUILT_IN,
 ) -> list[Problem]:
     """Everything wrong with a change.
 
@@ -252,6 +262,7 @@ def check_files(
         after: all files as they are to be.
         rules: of the repository, as they were before.
         platform: what resources are provided by.
+        forms: of secrets that are looked for.
     """
     problems: list[Problem] = []
     touched = {one.path for one in changed}
@@ -275,7 +286,9 @@ def check_files(
             continue
         old = (before.content(one.path) if before else None) or b""
         if rules.secrets:
-            problems += secrets_in(searchable(content), searchable(old), one.path)
+            problems += secrets_in(searchable(content), searchable(old), one.path, forms)
+        if not matches(one.path, rules.binaries):
+            problems += strange_text(one.path, content)
         problems += _check_text(one.path, before, after, rules, platform)
     return problems
 
@@ -294,14 +307,13 @@ def _check_text(
     text = after.text(path)
     ours = bool(_ENVIRONMENT.fullmatch(path) or _APP.fullmatch(path))
     declared = ours or path == GUARD_FILE or bool(_STATE.fullmatch(path))
-    pinned = matches(path, rules.pinned_files) and path.endswith((".yaml", ".yml"))
     if text is None:
-        if declared or pinned:
+        if declared and matches(path, rules.binaries):
             yield Problem("expected text in UTF-8", Place(path), "save it as UTF-8")
         return
     if rules.secrets:
         yield from secret_manifests(path, text)
-    if pinned:
+    if matches(path, rules.pinned_files):
         yield from pinned_in_manifests(path, text)
     if path == GUARD_FILE:
         yield from _parsed(lambda: read_rules(text))

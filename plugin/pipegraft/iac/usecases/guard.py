@@ -18,7 +18,7 @@ from pipegraft.iac.guard.checks import (
     matches,
     read_rules,
 )
-from pipegraft.iac.guard.contents import searchable, secrets_in
+from pipegraft.iac.guard.secret_forms import BUILT_IN, SecretForm, searchable, secrets_in
 
 __all__ = ["check_push", "check_staged", "check_work_tree", "parse_updates", "pusher_name"]
 
@@ -46,7 +46,11 @@ def parse_updates(lines: Iterable[str]) -> list[Update]:
 
 
 def check_push(
-    received: Received, updates: Sequence[Update], pusher: str, platform: Platform
+    received: Received,
+    updates: Sequence[Update],
+    pusher: str,
+    platform: Platform,
+    forms: Sequence[SecretForm] = BUILT_IN,
 ) -> list[Problem]:
     """Everything wrong with a push; nothing of it may be taken unless this is empty.
 
@@ -55,6 +59,7 @@ def check_push(
         updates: what is to move.
         pusher: who pushes.
         platform: what resources are provided by.
+        forms: of secrets that are looked for.
     """
     if not received.checks_objects():
         told = "expected git to check what is pushed, it does not: receive.fsckObjects is not set"
@@ -65,29 +70,36 @@ def check_push(
     if strange:
         fix = "run 'git fsck' in your clone, and write it again with git itself"
         return [Problem(told, None, fix) for told in dict.fromkeys(strange)]
-    push = _Push(received, pusher, platform)
+    push = _Push(received, pusher, platform, forms)
     return list(dict.fromkeys(problem for update in updates for problem in _check_update(push, update)))
 
 
-def check_staged(received: Received, platform: Platform) -> list[Problem]:
+def check_staged(
+    received: Received, platform: Platform, forms: Sequence[SecretForm] = BUILT_IN
+) -> list[Problem]:
     """Everything wrong with what the next commit is to hold.
 
     Arguments:
         received: the repository.
         platform: what resources are provided by.
+        forms: of secrets that are looked for.
     """
     after = _files(received, "")
     rules = read_rules(after.text(GUARD_FILE))
-    return check_files(_changed(received.staged()), _files(received, "HEAD"), after, rules, platform)
+    before = _files(received, "HEAD")
+    return check_files(_changed(received.staged()), before, after, rules, platform, forms=forms)
 
 
-def check_work_tree(folder: Path, paths: Sequence[str], platform: Platform) -> list[Problem]:
+def check_work_tree(
+    folder: Path, paths: Sequence[str], platform: Platform, forms: Sequence[SecretForm] = BUILT_IN
+) -> list[Problem]:
     """Everything wrong with files on disk, before they are committed.
 
     Arguments:
         folder: root of the IaC repository.
         paths: the files, relative to it.
         platform: what resources are provided by.
+        forms: of secrets that are looked for.
 
     Raises:
         UsageError: one of them is not there.
@@ -108,7 +120,7 @@ def check_work_tree(folder: Path, paths: Sequence[str], platform: Platform) -> l
             raise UsageError(f"expected a file, found none: {path}", fix="name files of the IaC repository")
     changed = [ChangedFile(path, "120000" if (folder / path).is_symlink() else "100644") for path in paths]
     files = Files(read, names)
-    return check_files(changed, None, files, read_rules(files.text(GUARD_FILE)), platform)
+    return check_files(changed, None, files, read_rules(files.text(GUARD_FILE)), platform, forms=forms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +130,7 @@ class _Push:
     received: Received
     pusher: str
     platform: Platform
+    forms: Sequence[SecretForm]
 
 
 def _check_update(push: _Push, update: Update) -> Iterator[Problem]:
@@ -177,19 +190,36 @@ def _check_commits(push: _Push, update: Update, held: str | None, beside: str | 
     if rules.secrets:
         for kind, content in received.written(update.new):
             if kind == "tag":
-                yield from secrets_in(searchable(content), "", f"tag {update.new[:12]}")
+                yield from secrets_in(searchable(content), "", f"tag {update.new[:12]}", push.forms)
     for commit in received.new_commits(new, held, beside):
         parents = received.parents(commit)
-        own = dict(received.changed(parents[0] if parents else None, commit))
-        for other in parents[1:]:  # what is as in one of its parents was checked there
-            theirs = received.changed(other, commit)
-            own = {path: mode for path, mode in own.items() if path in theirs}
+        own = _own_changes(received, commit, parents)
         if rules.secrets:
             for _, content in received.written(commit):
-                yield from secrets_in(searchable(content), "", f"commit {commit[:12]}")
+                yield from secrets_in(searchable(content), "", f"commit {commit[:12]}", push.forms)
+        if any(matches(path, rules.signed) for path in own):
+            yield from _signed(received, commit)
         yield from _check_change(push, own, (parents[0] if parents else "", commit), rules)
     if held and received.has_merges(held, new):
         yield from _check_change(push, received.changed(held, new), (held, new), rules)
+
+
+def _own_changes(received: Received, commit: str, parents: Sequence[str]) -> Mapping[str, str]:
+    """What a commit changes; what is as in one of the parents of a merge was checked there."""
+    own = dict(received.changed(parents[0] if parents else None, commit))
+    for other in parents[1:]:
+        theirs = received.changed(other, commit)
+        own = {path: mode for path, mode in own.items() if path in theirs}
+    return own
+
+
+def _signed(received: Received, commit: str) -> Iterator[Problem]:
+    if not received.is_signed(commit):
+        yield Problem(
+            f"commit {commit[:12]} is not signed by anybody whom this server trusts",
+            None,
+            "sign it with a key that is among the server's allowed signers",
+        )
 
 
 def _check_change(
@@ -198,7 +228,7 @@ def _check_change(
     before, after = between
     for path in changed:
         if rules.secrets:
-            yield from secrets_in(path, "", path)
+            yield from secrets_in(path, "", path, push.forms)
         if not rules.allows(push.pusher, path):
             yield Problem(
                 f"'{push.pusher or 'nobody'}' may not change this file",
@@ -206,7 +236,9 @@ def _check_change(
                 f"ask an owner of {GUARD_FILE}, or leave it out of the push",
             )
     was = _files(push.received, before) if before else Files(lambda _path: None, lambda _folder: ())
-    yield from check_files(_changed(changed), was, _files(push.received, after), rules, push.platform)
+    yield from check_files(
+        _changed(changed), was, _files(push.received, after), rules, push.platform, forms=push.forms
+    )
 
 
 def _changed(modes: Mapping[str, str]) -> list[ChangedFile]:

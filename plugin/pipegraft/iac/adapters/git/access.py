@@ -7,6 +7,7 @@ import ipaddress
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from pipegraft.core.errors import UsageError
@@ -22,6 +23,7 @@ __all__ = [
     "identity",
     "refuse_in_the_clear",
     "signing",
+    "trusting",
 ]
 
 TOKEN = "PIPEGRAFT_IAC_TOKEN"  # noqa: S105 - the name of a variable
@@ -179,6 +181,24 @@ def identity(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 _MAIL = "pipegraft@noreply.invalid"
+
+
+def trusting(signers: Path | None, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Variables by which git trusts signers (git-config(1), ``GIT_CONFIG_COUNT``).
+
+    Arguments:
+        signers: file of SSH keys that may sign (ssh-keygen(1), "ALLOWED SIGNERS"); git's settings if None.
+        environment: the process's variables.
+    """
+    if signers is None:
+        return environment
+    count = int(environment.get("GIT_CONFIG_COUNT", "0"))
+    return {
+        **environment,
+        "GIT_CONFIG_COUNT": str(count + 1),
+        f"GIT_CONFIG_KEY_{count}": "gpg.ssh.allowedSignersFile",
+        f"GIT_CONFIG_VALUE_{count}": str(signers.absolute()),
+    }
 
 
 def signing(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -12,6 +12,7 @@ from git.db import GitCmdObjectDB
 
 from pipegraft.core.adapters.git_command import BareCommand, GitCommand
 from pipegraft.core.errors import UsageError
+from pipegraft.iac.adapters.git.access import trusting
 from pipegraft.iac.adapters.git.objects import Entry, Objects, parse_tree, root_of
 
 __all__ = ["Received", "Update", "open_received", "open_staged"]
@@ -122,6 +123,10 @@ class Received:
                 except UsageError as error:
                     yield f"{error.problem.message} ({name[:12]})"
 
+    def is_signed(self, commit: str) -> bool:
+        """Whether a commit has a good signature of somebody who is trusted (git-log(1), ``%G?``)."""
+        return self._git.run("log", "--max-count=1", "--format=%G?", commit).text == "G"
+
     def earlier(self, commit: str, path: str) -> Iterator[bytes]:
         """What a file held at a commit and before, newest first."""
         options = ("--format=%H", f"--max-count={_EARLIER}", "--full-history")
@@ -188,15 +193,20 @@ def _paths(output: bytes) -> dict[str, str]:
     return {os.fsdecode(next(fields)): head.split()[1].decode() for head in fields if head}
 
 
-def open_received(folder: Path | None = None, environment: Mapping[str, str] | None = None) -> Received:
+def open_received(
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    signers: Path | None = None,
+) -> Received:
     """The repository of the running hook.
 
     Arguments:
         folder: a git folder; the one git tells its hooks if None.
         environment: variables, quarantine included; those of this process if None.
+        signers: file of SSH keys that may sign; git's own settings if None.
     """
     variables = os.environ if environment is None else environment
-    return _received(folder or Path(variables.get("GIT_DIR", ".")).absolute(), variables)
+    return _received(folder or Path(variables.get("GIT_DIR", ".")).absolute(), variables, signers)
 
 
 def open_staged() -> Received:
@@ -213,8 +223,8 @@ def open_staged() -> Received:
     return _received(Path(os.fsdecode(found.output).strip()), os.environ)
 
 
-def _received(folder: Path, environment: Mapping[str, str]) -> Received:
+def _received(folder: Path, environment: Mapping[str, str], signers: Path | None = None) -> Received:
     """What is pushed cannot make us read something else in its place (git-replace(1))."""
     git = BareCommand(folder)
-    git.use({**environment, "LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1"})
+    git.use({**trusting(signers, environment), "LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1"})
     return Received(git, folder)

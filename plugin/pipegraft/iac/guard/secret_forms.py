@@ -1,0 +1,218 @@
+"""What looks like a key or a token: built-in forms, and gitleaks' rules where its configuration is given."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipegraft.core.errors import ConfigError, Place, Problem
+
+__all__ = ["BUILT_IN", "MEANT", "SecretForm", "read_gitleaks", "searchable", "secrets_in"]
+
+MEANT = "pipegraft:not-secret"
+"""A comment behind a line that looks like a secret and is none."""
+_REVOKE_IT = "keep it in the secret store, refer to it by name, and revoke this one"
+_BEGIN_PRIVATE = "LS0tLS1CRUdJTi[A-Za-z0-9+/]*(?:UFJJVkFURS|QUklWQVRF|BSSVZBVE)"
+"""`-----BEGIN …PRIVATE` in base64, at each of the three ways in which it can be divided."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretForm:
+    """One kind of secret.
+
+    Arguments:
+        name: as messages say it.
+        pattern: finds it.
+        keywords: in small letters; one stands in every text that holds such a secret. None: look always.
+        group: of the pattern, which is the secret; the first that took part if None.
+        entropy: bits a character that the secret has more than (Shannon); 0 for none.
+        allowed: what finds itself in the secret makes it none.
+    """
+
+    name: str
+    pattern: re.Pattern[str]
+    keywords: tuple[str, ...] = ()
+    group: int | None = None
+    entropy: float = 0.0
+    allowed: tuple[re.Pattern[str], ...] = ()
+
+    def find(self, text: str, lowered: str) -> Iterator[re.Match[str]]:
+        """Where such secrets stand.
+
+        Arguments:
+            lowered: the text in small letters.
+        """
+        if self.keywords and not any(word in lowered for word in self.keywords):
+            return
+        for found in self.pattern.finditer(text):
+            secret = found[self.group] if self.group else found[found.lastindex or 0]
+            if self.entropy and _entropy(secret) <= self.entropy:
+                continue
+            if not any(one.search(secret) for one in self.allowed):
+                yield found
+
+
+_FORMS: dict[str, tuple[tuple[str, ...], str]] = {
+    "a private key": (
+        ("private key", "putty-user-key-file"),
+        r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d",
+    ),
+    "a private key in base64": (("ls0tls1crudjti",), _BEGIN_PRIVATE),
+    "an age key": (("age-secret-key-",), r"AGE-SECRET-KEY-1[0-9A-Z]{58}"),
+    "a GitLab token": (
+        ("glpat-", "gldt-", "glrt-", "glcbt-", "glptt-", "glft-", "glsoat-", "glagent-", "gloas-", "glimt-"),
+        r"\bgl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|oas|imt)-[\w-]{20,}",
+    ),
+    "a GitHub token": (
+        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+        r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{60,})",
+    ),
+    "an AWS access key": (("akia", "asia", "abia", "acca"), r"\b(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}\b"),
+    "an Azure storage key": (("accountkey=",), r"\bAccountKey=[A-Za-z0-9+/]{80,}"),
+    "an Azure client secret": (("q~",), r"\b[\w~.]{3}\dQ~[\w~.-]{31,34}"),
+    "a Google API key": (("aiza", "ya29."), r"\bAIza[\w-]{35}\b|\bya29\.[\w-]{30,}"),
+    "a Slack token": (
+        ("xox", "hooks.slack.com"),
+        r"\bxox[abeoprs]-[\w-]{10,}|hooks\.slack\.com/services/T\w{6,}/B\w{6,}/\w{20,}",
+    ),
+    "an npm token": (("npm_",), r"\bnpm_[A-Za-z0-9]{36}\b"),
+    "a PyPI token": (("pypi-age",), r"\bpypi-AgE[\w-]{50,}"),
+    "a Docker Hub token": (("dckr_",), r"\bdckr_(?:pat|oat)_[\w-]{20,}"),
+    "credentials of a registry": (('"auth"',), r"\"auth\"\s*:\s*\"[A-Za-z0-9+/]{12,}={0,2}\""),
+    "a Vault token": (("hvs.", "hvb."), r"\bhv[sb]\.[\w-]{24,}"),
+    "a Terraform Cloud token": ((".atlasv1.",), r"\b\w{14}\.atlasv1\.[\w-]{60,}"),
+    "a DigitalOcean token": (("_v1_",), r"\bdo[oprt]_v1_[a-f0-9]{64}\b"),
+    "a Databricks token": (("dapi",), r"\bdapi[a-f0-9]{32}\b"),
+    "a Grafana token": (("glsa_", "glc_"), r"\bgl(?:sa|c)_[\w+/=]{32,}"),
+    "a SendGrid key": (("sg.",), r"\bSG\.[\w-]{16,}\.[\w-]{32,}"),
+    "a Shopify token": (("shpat_", "shpca_", "shppa_", "shpss_"), r"\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}\b"),
+    "a Telegram token": ((":aa",), r"\b\d{8,10}:AA[\w-]{33}\b"),
+    "a Hugging Face token": (("hf_",), r"\bhf_[A-Za-z]{34}\b"),
+    "a model provider's key": (("sk-",), r"\bsk-(?:ant-|proj-|svcacct-)[\w-]{24,}"),
+    "a Stripe key": (("k_live_",), r"\b[sr]k_live_[A-Za-z0-9]{16,}"),
+    "a signed web token": (("eyj",), r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20,}"),
+    "a password in a URL": (("://",), r"://[^\s/:@\"'{$]+:(?!\$|\{)[^\s/@\"'{$]{3,}@"),
+}
+BUILT_IN = tuple(
+    SecretForm(what, re.compile(pattern), keywords) for what, (keywords, pattern) in _FORMS.items()
+)
+"""What is known without any configuration."""
+
+
+def searchable(content: bytes) -> str:
+    """Text to search, whatever the encoding: in UTF-16 and UTF-32, ASCII has zero bytes between."""
+    return content.replace(b"\0", b"").decode("utf-8", "replace")
+
+
+def secrets_in(
+    text: str, known: str, place: str, forms: Sequence[SecretForm] = BUILT_IN
+) -> Iterator[Problem]:
+    """What looks like a secret, but for what was there before.
+
+    Arguments:
+        text: what to search.
+        known: the text as it was.
+        place: file or other name for messages.
+        forms: what to look for.
+    """
+    lowered = text.lower()
+    before: set[str] | None = None
+    for form in forms:
+        for found in form.find(text, lowered):
+            first = text.rfind("\n", 0, found.start()) + 1
+            end = text.find("\n", found.start())
+            line = text[first : end if end >= 0 else len(text)]
+            before = set(known.splitlines()) if before is None else before
+            if MEANT in line or line.removesuffix("\r") in before:
+                continue
+            number = text.count("\n", 0, found.start()) + 1
+            at = Place(place, number, found.start() - first + 1)
+            yield Problem(f"this looks like {form.name}", at, _REVOKE_IT)
+
+
+def read_gitleaks(text: str, file: str) -> tuple[SecretForm, ...]:
+    """The rules of a gitleaks configuration (its README, "Configuration") that look at content.
+
+    Arguments:
+        text: TOML, such as the `gitleaks.toml` that gitleaks ships.
+        file: its name, for messages.
+
+    Raises:
+        ConfigError: it is none, or has an expression that cannot be translated.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([Problem(f"expected TOML, found: {error}", Place(file))]) from None
+    shared = [*_tables(data, "allowlists"), data.get("allowlist", {})]
+    forms, problems = [], []
+    for rule in _tables(data, "rules"):
+        if "regex" not in rule:  # a rule about names of files alone
+            continue
+        try:
+            forms.append(_form(rule, shared))
+        except (re.error, TypeError, ValueError, AttributeError) as error:
+            problems.append(Problem(f"the rule '{rule.get('id')}' cannot be used: {error}", Place(file)))
+    if problems or not forms:
+        raise ConfigError(problems or [Problem("expected [[rules]], found none", Place(file))])
+    return tuple(forms)
+
+
+def _tables(data: Any, name: str) -> list[Any]:
+    """A list of tables; nothing where there is none."""
+    found = data.get(name) if isinstance(data, dict) else None
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _form(rule: dict[str, Any], shared: Sequence[dict[str, Any]]) -> SecretForm:
+    allowed = []
+    for one in (*shared, *_tables(rule, "allowlists"), rule.get("allowlist", {})):
+        if one.get("condition", "OR").upper() == "AND" or one.get("regexTarget", "secret") != "secret":
+            continue  # it says less than that such a secret is none
+        allowed += [_translated(regex) for regex in one.get("regexes", ())]
+        allowed += [re.compile(re.escape(word), re.IGNORECASE) for word in one.get("stopwords", ())]
+    keywords = tuple(str(word).lower() for word in rule.get("keywords", ()))
+    named = f"a secret (gitleaks: {rule['id']})"
+    group = int(rule.get("secretGroup", 0)) or None
+    return SecretForm(
+        named, _translated(rule["regex"]), keywords, group, float(rule.get("entropy", 0)), tuple(allowed)
+    )
+
+
+_PART = re.compile(r"\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\(\?[ims]+\)|.", re.DOTALL)
+"""Of an expression: an escape, a class, a flag, or one character."""
+_BARE = re.compile(r"(?<!\\)\[")
+_POSIX = {"alnum": "A-Za-z0-9", "alpha": "A-Za-z", "digit": "0-9", "word": r"\w", "xdigit": "0-9A-Fa-f"}
+
+
+def _translated(expression: str) -> re.Pattern[str]:
+    """An expression of Go's RE2 ("Syntax") for Python, where a flag in the midst needs a group of its own."""
+    out, ends = "", [""]
+    for part in _PART.findall(expression):
+        if part == r"\z":
+            out += r"\Z"
+        elif part.startswith("(?"):
+            out += f"{part[:-1]}:"
+            ends[-1] += ")"
+        elif part.startswith("[") and len(part) > 1:
+            inner = re.sub(r"\[:(\w+):\]", lambda found: _POSIX[found[1]], part[1:-1])
+            out += "[" + _BARE.sub(r"\\[", inner) + "]"
+        elif part == "(":
+            ends.append("")
+            out += part
+        elif part == ")":
+            out += ends.pop() + part
+        else:
+            out += part
+    return re.compile(out + "".join(ends))
+
+
+def _entropy(text: str) -> float:
+    """Bits a character (Shannon 1948)."""
+    counts = Counter(text).values()
+    return -sum(count / len(text) * math.log2(count / len(text)) for count in counts)
