@@ -113,7 +113,7 @@ _IDENTITY = {
 }
 _PATIENCE = 60.0
 """Seconds an engine may take to start, or to end with all it runs."""
-_COMMAND = [sys.executable, "-m", "pipegraft"]
+_COMMAND = [sys.executable, "-P", "-m", "pipegraft"]
 _MARK = ".pipegraft-demo"
 _RECORD = "engine.json"
 _CI_VARIABLES = ("CI_", "GITLAB_", "BUILD_", "JENKINS_", "GIT_", "PIPEGRAFT_")
@@ -193,7 +193,7 @@ class World:
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it ended meanwhile, or is somebody else's
                 words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                if words[1:3] == _COMMAND[1:] and (process / "cwd").readlink() == self.source.resolve():
+                if words[1:4] == _COMMAND[1:] and (process / "cwd").readlink() == self.source.resolve():
                     os.kill(int(process.name), signal.SIGKILL)
 
     def _end_engine(self) -> None:

@@ -122,6 +122,7 @@ class EmbeddedRouter:
     def _start(self) -> None:
         command = [
             sys.executable,
+            "-P",  # whatever lies in the working folder
             "-m",
             "pipegraft",
             "proxy",
