@@ -6,12 +6,16 @@ import email.utils
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 
+from pipegraft.ci.usecases.inject import longest
 from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Http
+from pipegraft.core.delivery_file import DELIVERY_FILE, read_text
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient, addresses_of
 from pipegraft.core.errors import OutsideError
 from pipegraft.core.limits import readable
 from pipegraft.core.plugins import hookimpl
+from pipegraft.core.runner_checks import runner_problems
+from pipegraft.core.yaml_positions import load_marked
 from pipegraft.gate.ports import ENGINE, State
 from pipegraft.gray.ports import METRICS
 from pipegraft.images.reference import is_layout
@@ -129,9 +133,29 @@ def variables(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
         )
 
 
+def runner(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
+    """What a job of the CI system would stop at; on a laptop it is worth knowing, in a job it is wrong."""
+    path = patient.root / DELIVERY_FILE
+    marked = load_marked(read_text(path), DELIVERY_FILE)
+    health = Health.WRONG if patient.environment.get("CI") == "true" else Health.NOTE
+    found = list(
+        runner_problems(
+            patient.delivery,
+            marked,
+            longest(patient.delivery),
+            lambda one: (patient.root / one.build_folder / (one.dockerfile or "Dockerfile")).is_file(),
+        )
+    )
+    for problem in found:
+        yield Diagnosis(str(problem.place or DELIVERY_FILE), health, problem.message, problem.fix)
+    if not found:
+        yield Diagnosis(DELIVERY_FILE, Health.GOOD, "names nothing that only this machine has")
+
+
 @hookimpl
 def pipegraft_examinations() -> Iterable[Examination]:
     yield Examination("variables", "Variables and programs that the stages need are there.", variables)
     yield Examination("clock", "The clock agrees with the servers'.", clock, _clock_subjects)
+    yield Examination("runner", "Nothing in delivery.yaml is of this machine alone.", runner)
     yield Examination("gate", "The engine of every environment answers.", gate, _environments)
     yield Examination("metrics", "The metrics of every gray release answer.", metrics, _gray_environments)

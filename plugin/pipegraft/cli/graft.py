@@ -45,6 +45,9 @@ def graft_data(graft: Graft, *, written: bool) -> dict[str, Any]:
         ],
         "refused-already": list(injection.invalid),
         "verified": graft.verified,
+        "stops": [
+            {"message": one.message, "place": str(one.place or ""), "fix": one.fix} for one in graft.stops
+        ],
     }
 
 
@@ -77,9 +80,12 @@ def show_graft(graft: Graft, *, written: bool, ejected: bool = False) -> None:
 
 
 def _warnings(graft: Graft) -> list[str]:
-    if not graft.ignored:
-        return []
-    return [f"Git is told to ignore {graft.ignored[0]}: add it with force, or the pipeline will not find it."]
+    ignored = [
+        f"Git is told to ignore {name}: add it with force, or the pipeline will not find it."
+        for name in graft.ignored[:1]
+    ]
+    stops = [f"Before you commit: {one.place}: {one.message}; {one.fix}." for one in graft.stops]
+    return [*ignored, *stops]
 
 
 def _following(graft: Graft, *, written: bool, ejected: bool) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,10 +16,12 @@ from pipegraft.core.adapters.files import write_together
 from pipegraft.core.adapters.vcs_info import default_branch, ignored_files
 from pipegraft.core.delivery import Delivery, Gray
 from pipegraft.core.delivery_file import DELIVERY_FILE, open_project, read_text
-from pipegraft.core.errors import Place, UsageError
+from pipegraft.core.errors import Place, Problem, UsageError
 from pipegraft.core.planning import every_stage, make_plan
 from pipegraft.core.plugins import Plugins
+from pipegraft.core.runner_checks import runner_problems
 from pipegraft.core.stage import Requirement
+from pipegraft.core.yaml_positions import load_marked
 
 __all__ = [
     "CiFile",
@@ -82,6 +84,7 @@ class Graft:
         requires: what the added jobs need of the runner.
         ignored: files to be written that git is told to ignore.
         verified: what the CI server agreed with, one sentence.
+        stops: what of ``delivery.yaml`` cannot work on a runner.
     """
 
     ci: CiFile
@@ -90,6 +93,7 @@ class Graft:
     requires: tuple[Requirement, ...] = ()
     ignored: tuple[str, ...] = ()
     verified: str = ""
+    stops: tuple[Problem, ...] = ()
 
     def write(self) -> None:
         """Write every file, or none.
@@ -273,7 +277,18 @@ def plan_injection(path: Path, plugins: Plugins, options: InjectOptions | None =
     names = {one.stage for one in request.plan.stages}
     requires = dict.fromkeys(need for stage in stages if stage.name in names for need in stage.requires)
     written = [name for name, text in graft.injection.files.items() if text is not None]
-    return replace(graft, requires=tuple(requires), ignored=ignored_files(ci.root, written))
+    stops = tuple(_stops(ci, project.delivery, request.longest))
+    return replace(graft, requires=tuple(requires), ignored=ignored_files(ci.root, written), stops=stops)
+
+
+def _stops(ci: CiFile, delivery: Delivery, longest: float) -> Iterator[Problem]:
+    marked = load_marked(ci.read(DELIVERY_FILE) or "", DELIVERY_FILE)
+    return runner_problems(
+        delivery,
+        marked,
+        longest,
+        lambda one: ci.read(f"{one.build_folder}/{one.dockerfile or 'Dockerfile'}") is not None,
+    )
 
 
 def _checked(packages: str | None) -> str | None:

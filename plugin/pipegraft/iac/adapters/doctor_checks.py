@@ -18,7 +18,7 @@ from pipegraft.iac.adapters.gitlab import open_gitlab_project, or_none, translat
 from pipegraft.iac.ports.repository import IAC
 from pipegraft.iac.rendered import RenderedBranch
 
-__all__ = ["examine_gitlab", "examine_repository", "pipegraft_examinations"]
+__all__ = ["examine_gitlab", "examine_repository", "examine_targets", "pipegraft_examinations"]
 
 _OLDEST = (2, 34)
 """The first version that signs with SSH keys; older ones fetch and push as well."""
@@ -45,6 +45,24 @@ def examine_repository(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
     if isinstance(written, GitBranch):
         written.try_push()
         yield Diagnosis(subject, Health.GOOD, "takes pushes; whether it is protected only a real one tells")
+
+
+def _targeted(patient: Patient) -> Sequence[str]:
+    return tuple(name for name, one in patient.delivery.environments.items() if one.targets)
+
+
+def examine_targets(patient: Patient, environment: str) -> Iterator[Diagnosis]:
+    """Whether the files that `targets` names are in the IaC branch."""
+    branch, folder = patient.open(IAC), (patient.delivery.iac.path or "").rstrip("/")
+    tip = branch.tip()
+    for target in patient.delivery.environments[environment].targets:
+        path = f"{folder}/{target.file}" if folder else target.file
+        subject = f"target {target.file} of {environment}"
+        if branch.read(path, tip) is None:
+            mend = "correct 'file' of the target, or 'iac.path', in delivery.yaml"
+            yield Diagnosis(subject, Health.WRONG, f"the branch has no {path}", mend)
+        else:
+            yield Diagnosis(subject, Health.GOOD, "is there")
 
 
 def _program() -> Diagnosis:
@@ -147,6 +165,7 @@ def _role(held: Mapping[str, Any], name: str) -> Diagnosis:
 
 @hookimpl
 def pipegraft_examinations() -> Iterable[Examination]:
+    yield Examination("targets", "The files that 'targets' name are there.", examine_targets, _targeted)
     yield Examination(
         "iac-repository", "The IaC repository can be read and pushed to.", examine_repository, limit=40.0
     )
