@@ -97,9 +97,11 @@ def test_each_next_step_is_taken_until_none_is_left(shop: Path, capsys: pytest.C
     else:
         pytest.fail("it went on for ever")
     after = assessed(capsys)
-    for name in ("ci-job-limits", "ci-interruptible", "gray-bake", "ci-delivers", "sync-gate"):
+    for name in ("ci-job-limits", "ci-interruptible", "ci-delivers"):
         assert (before[name]["answer"], after[name]["answer"]) == ("no", "yes")
+    assert "bake: 10m" in (shop / "delivery.yaml").read_text()
     assert (shop / ".pipegraft/gitlab.yml").exists()
+    assert after["sync-gate"]["reason"].startswith("delivery.yaml promises it")
 
 
 @pytest.mark.parametrize(
@@ -118,3 +120,25 @@ def test_wrong_usage_is_explained(
 ) -> None:
     assert run(["assess", *words]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_init_alone_lifts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "lending"
+    source.mkdir()
+    (source / "Dockerfile").write_text("FROM scratch\nEXPOSE 8080\n")
+    (source / ".gitlab-ci.yml").write_text("test: {script: [make]}\n")
+    monkeypatch.chdir(source)
+    git(source, "init", "-q", "-b", "main")
+
+    def stages() -> dict[str, int]:
+        capsys.readouterr()
+        assert run(["assess", "--json"]) == 0
+        (found,) = json.loads(capsys.readouterr().out)
+        return {one["dimension"]: one["stage"] for one in found["dimensions"]}
+
+    before = stages()
+    assert run(["init", "--yes"]) == 0
+    assert (source / "delivery.yaml").exists()
+    assert stages() == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -177,7 +178,7 @@ CASES: list[tuple[str, Mapping[str, str], Answer]] = [
     (
         "gray-steps",
         {"delivery.yaml": delivery(environment="    gray: {steps: [5, 50], metrics: [{source: a}]}\n")},
-        YES,
+        UNSEEN,
     ),
     (
         "gray-steps",
@@ -312,3 +313,56 @@ def test_the_pace_of_delivery_decides_the_last_stage() -> None:
         assert look(name, files, iac_of({}, good)).answer is YES
         assert look(name, files, iac_of({}, bad)).answer is NO
         assert look(name, files, iac_of({})).answer is UNSEEN
+
+
+DELIVERED = DeliveryPace(3, 2, 3600, 0.0, 0, by_pipeline=True)
+GRAY = "    gray: {steps: [5, 50], bake: 10m, metrics: [{source: a}, {source: a, name: l, kind: latency}]}\n"
+STAGES_OF_CI = "".join(
+    f"{name}: {{script: pipegraft run {name}}}\n" for name in ("iac-bump", "sync-gate", "gray-release")
+)
+PROMISED = (
+    *("iac-declared", "iac-bump", "sync-gate", "release-told-apart", "release-undoable", "gray-steps"),
+    *("gray-metrics", "gray-in-pipeline", "gray-goes-back", "gray-errors-and-latency", "gray-bake"),
+)
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_a_promise_counts_once_it_was_seen_to_be_kept(name: str) -> None:
+    files = {"delivery.yaml": delivery(environment=GRAY), ".gitlab-ci.yml": STAGES_OF_CI}
+    assert look(name, files).answer is UNSEEN
+    by_hand = replace(DELIVERED, by_pipeline=False)
+    for never in (iac_of({}), iac_of({}, by_hand)):
+        assert look(name, files, never).answer is NO
+    at_once = look(name, files, iac_of({}, DELIVERED)).answer
+    assert at_once is (NO if name.startswith("gray-") else YES)
+    assert look(name, files, iac_of({}, replace(DELIVERED, weights=2))).answer is YES
+
+
+def test_an_image_before_the_first_release_pins_nothing() -> None:
+    text = DEPLOYMENT.replace(DIGEST, "sha256:" + "0" * 64)
+    assert look("iac-digests", {"delivery.yaml": delivery()}, iac_of({"web.yaml": text})).answer is ABSENT
+
+
+POM = "<project>\n<version>1-SNAPSHOT</version>\n<dependencies><dependency>\n<version>VERSION</version>\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "line"),
+    [
+        (
+            "requirements.txt",
+            "# all\n-r more.txt\nflask==3.0.1 ; python_version > '3'\nattrs==23.1 \\\n --hash=sha256:a\n",
+            0,
+        ),
+        ("requirements.txt", "flask==3.0.1\nattrs>=23\n", 2),
+        ("api/requirements-prod.txt", "flask\n", 1),
+        ("requirements.txt", "flask==3.*\n", 1),
+        ("pom.xml", POM.replace("VERSION", "5.3.1"), 0),
+        ("pom.xml", POM.replace("VERSION", "[1.0,2.0)"), 4),
+        ("pom.xml", POM.replace("VERSION", "2-SNAPSHOT"), 4),
+    ],
+)
+def test_versions_that_are_pinned_one_by_one_are_locked(file: str, text: str, line: int) -> None:
+    found = look("dependencies-locked", {file: text})
+    assert found.answer is (NO if line else YES)
+    assert found.evidence[0].place.line == (line or 1)

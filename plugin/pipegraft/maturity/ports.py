@@ -64,6 +64,7 @@ class DeliveryPace:
         failures: share that was taken back, None without data.
         rollbacks: commits that took back a gray release, ever.
         by_pipeline: whether the newest deployment names its source commit.
+        weights: commits that moved requests to a new version, ever.
     """
 
     deployments: int
@@ -72,6 +73,7 @@ class DeliveryPace:
     failures: float | None
     rollbacks: int
     by_pipeline: bool
+    weights: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -304,6 +304,7 @@ def _pace(scene: Scene, environment: str, now: float) -> DeliveryPace | None:
         values["change failure rate"],
         steps.count("rollback"),
         bool(told[0][-1].source),
+        sum("weight=" in step for step in steps),
     )
 
 

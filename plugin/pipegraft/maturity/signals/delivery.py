@@ -20,6 +20,7 @@ from pipegraft.maturity.signals.helpers import (
     jobs,
     jobs_that_run,
     manifests,
+    nothing_delivered,
     put,
     stage_jobs,
 )
@@ -45,15 +46,16 @@ def _scripted(repository: Repository) -> Finding:
     found += [at_job(job) for job in jobs(repository) if job.environment]
     if found:
         return yes("a job deploys", *found[:3])
-    if repository.delivery:
-        return yes("delivery.yaml says where it goes", in_delivery(repository, "environments"))
-    return no("no job deploys, and nothing says where it goes")
+    undelivered = nothing_delivered(repository)
+    if undelivered is None:
+        return yes("releases of the pipeline are in the IaC repository", in_delivery(repository, "iac"))
+    return no("no job deploys") if repository.delivery is None else undelivered
 
 
 def _declared(repository: Repository) -> Finding:
-    if repository.delivery is None:
-        return no(NO_DELIVERY)
-    return yes("an IaC repository is named", in_delivery(repository, "iac"))
+    return nothing_delivered(repository) or yes(
+        "a release was written into the IaC repository", in_delivery(repository, "iac")
+    )
 
 
 def _separate(repository: Repository) -> Finding:
@@ -97,18 +99,16 @@ def _digests(repository: Repository) -> Finding:
         if image
     ]
     found += [Evidence(each_.place, each_.image) for each_ in manifests(iac.tree).images]
+    found = [one for one in found if not one.text.endswith("0" * 64)]  # until the first release
     bad = [one for one in found if "@sha256:" not in one.text]
     return each("images that no digest pins", found[:3], bad[:3], "no image is named yet")
 
 
 def _bump(repository: Repository) -> Finding:
     stage = stage_jobs(repository, "iac-bump")
-    if stage:
-        return yes("iac-bump names the source commit in every commit", at_job(stage[0]))
-    pace = repository.iac.pace if repository.iac else None
-    if pace and pace.by_pipeline:
-        return yes("the newest deployment's commit names its source commit")
-    return no("no job writes releases into the IaC repository with their source commit")
+    return nothing_delivered(repository) or yes(
+        "the newest deployment's commit names its source commit", *map(at_job, stage[:1])
+    )
 
 
 def _automated(repository: Repository) -> Finding:
@@ -134,13 +134,11 @@ def _automated(repository: Repository) -> Finding:
 
 
 def _gated(repository: Repository) -> Finding:
-    if repository.delivery is None:
-        return no(NO_DELIVERY)
     stage = stage_jobs(repository, "sync-gate")
-    return (
-        yes("sync-gate waits for the engine's verdict", at_job(stage[0]))
-        if stage
-        else no("the pipeline ends before the engine has said anything")
+    if repository.delivery is not None and not stage:
+        return no("the pipeline ends before the engine has said anything")
+    return nothing_delivered(repository) or yes(
+        "releases passed where sync-gate waits for the engine's verdict", at_job(stage[0])
     )
 
 
@@ -265,8 +263,7 @@ SIGNALS: tuple[Signal, ...] = (
         4,
         "releases get there with their source commit",
         _bump,
-        "pipegraft assess --fix --signal ci-delivers",
-        command=("inject", "{ci}"),
+        "pipegraft assess --fix --signal ci-delivers, then deliver once",
     ),
     _signal(
         "gitops-automated",
@@ -280,8 +277,7 @@ SIGNALS: tuple[Signal, ...] = (
         4,
         "the pipeline waits for the engine's verdict",
         _gated,
-        "pipegraft assess --fix --signal ci-delivers",
-        command=("inject", "{ci}"),
+        "pipegraft assess --fix --signal ci-delivers, then deliver once",
     ),
     _signal(
         "gate-limit",

@@ -14,7 +14,7 @@ from pipegraft.core.errors import PipegraftError, Place
 from pipegraft.core.limits import refuse_deep
 from pipegraft.core.yaml_positions import Route, load_marked
 from pipegraft.images.dockerfile import Instruction, instructions
-from pipegraft.maturity.model import Evidence, Finding, Job, absent, no, yes
+from pipegraft.maturity.model import Evidence, Finding, Job, absent, no, unseen, yes
 from pipegraft.maturity.ports import Repository, Tree
 from pipegraft.text.yaml import Put, apply
 from pipegraft.text.yaml.values import Value
@@ -37,6 +37,7 @@ __all__ = [
     "jobs",
     "jobs_that_run",
     "manifests",
+    "nothing_delivered",
     "put",
     "stage_jobs",
 ]
@@ -148,6 +149,18 @@ def in_delivery(repository: Repository, *route: str | int) -> Evidence:
     lines = text.splitlines()
     shown = lines[place.line - 1].strip() if 0 < place.line <= len(lines) else ""
     return Evidence(Place(place.file, place.line), shown[:160])
+
+
+def nothing_delivered(repository: Repository) -> Finding | None:
+    """Why a promise counts for nothing yet; None once the history has a release of the pipeline."""
+    if repository.delivery is None:
+        return no(NO_DELIVERY)
+    if repository.iac is None:
+        return unseen(NO_IAC)
+    pace = repository.iac.pace
+    if pace is None or not pace.by_pipeline:
+        return no("delivery.yaml promises it; no release of a pipeline is in the IaC repository's history")
+    return None
 
 
 def put(repository: Repository, file: str, values: Mapping[Route, Value]) -> Mapping[str, str]:

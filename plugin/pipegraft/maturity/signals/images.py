@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
 
 from pipegraft.core.errors import Place
 from pipegraft.core.plugins import hookimpl
@@ -23,6 +22,7 @@ from pipegraft.maturity.signals.helpers import (
     jobs_that_run,
     stage_jobs,
 )
+from pipegraft.maturity.signals.locks import dependencies_locked
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals"]
 
@@ -30,24 +30,6 @@ _BUILD = (
     r"\b(docker (buildx )?build|docker-compose build|podman build|buildah (bud|build)|kaniko|img build"
     r"|nerdctl build|ko build|jib)\b|/executor\b"
 )
-_LOCKS: Mapping[str, tuple[str, ...]] = {
-    "package.json": (
-        "package-lock.json",
-        "yarn.lock",
-        "pnpm-lock.yaml",
-        "npm-shrinkwrap.json",
-        "bun.lockb",
-        "bun.lock",
-    ),
-    "pyproject.toml": ("uv.lock", "poetry.lock", "pdm.lock", "requirements*.txt", "*.lock", "pylock.toml"),
-    "Pipfile": ("Pipfile.lock",),
-    "go.mod": ("go.sum",),
-    "Cargo.toml": ("Cargo.lock",),
-    "Gemfile": ("Gemfile.lock",),
-    "composer.json": ("composer.lock",),
-    "mix.exs": ("mix.lock",),
-    "pubspec.yaml": ("pubspec.lock",),
-}
 _TOOLCHAINS = (
     *(
         ".python-version",
@@ -121,27 +103,6 @@ def _no_latest(repository: Repository) -> Finding:
     bad = [at_job(job, line) for job, line in jobs_that_run(repository, _LATEST)]
     return (
         no("a tag that means another image tomorrow", *bad[:3]) if bad else yes("no job moves the tag latest")
-    )
-
-
-def _locked(repository: Repository) -> Finding:
-    good: list[Evidence] = []
-    bad: list[Evidence] = []
-    for manifest, locks in _LOCKS.items():
-        for path in repository.find(manifest):
-            if aside(path):
-                continue
-            folder = PurePosixPath(path).parent
-            beside = [str(above / lock) for above in (folder, *folder.parents) for lock in locks]
-            found = repository.find(*(one if "/" in one else f"./{one}" for one in beside)) or [
-                one
-                for one in repository.files
-                if "/" not in one and any(PurePosixPath(one).match(lock) for lock in locks)
-            ]
-            deeper = repository.find(*(f"{folder}/*/{lock}".removeprefix("./") for lock in locks))
-            (good if found or deeper else bad).append(Evidence(Place(path, 1), path))
-    return each(
-        "dependencies without a lock file", good, bad, "no dependencies are declared in a way known here"
     )
 
 
@@ -331,8 +292,8 @@ SIGNALS: tuple[Signal, ...] = (
         "dependencies-locked",
         2,
         "dependencies are locked",
-        _locked,
-        "commit the lock file of the package manager",
+        dependencies_locked,
+        "commit the lock file of the package manager, or pin every version (requirements.txt, pom.xml)",
     ),
     _signal(
         "toolchain-pinned",

@@ -15,6 +15,7 @@ from pipegraft.maturity.signals.helpers import (
     NO_IAC,
     at_job,
     in_delivery,
+    nothing_delivered,
     put,
     stage_jobs,
 )
@@ -39,15 +40,16 @@ def _versioned(repository: Repository) -> Finding:
     ]
     if changes:
         return yes("changes are written down", Evidence(Place(changes[0], 1), changes[0]))
-    if repository.delivery:
+    undelivered = nothing_delivered(repository)
+    if undelivered is None:
         return yes("every release has a number and a source commit", in_delivery(repository, "app"))
-    return no("nothing tells one release from the next")
+    return no("nothing tells one release from the next") if repository.delivery is None else undelivered
 
 
 def _undoable(repository: Repository) -> Finding:
-    if repository.delivery is None:
-        return no(NO_DELIVERY)
-    return yes("pipegraft rollback restores the files of any release", in_delivery(repository, "iac"))
+    return nothing_delivered(repository) or yes(
+        "pipegraft rollback restores the files of any release", in_delivery(repository, "iac")
+    )
 
 
 def _with(test: Callable[[Gray], bool], good: str, bad: str, *key: str) -> Callable[[Repository], Finding]:
@@ -66,9 +68,19 @@ def _with(test: Callable[[Gray], bool], good: str, bad: str, *key: str) -> Calla
                 in_delivery(repository, "environments", name),
             )
         evidence = in_delivery(repository, "environments", name, "gray", *key)
-        return yes(good, evidence) if test(gray) else no(bad, evidence)
+        if not test(gray):
+            return no(bad, evidence)
+        return _no_gray_release(repository) or yes(good, evidence)
 
     return look
+
+
+def _no_gray_release(repository: Repository) -> Finding | None:
+    """Why a gray release that is declared counts for nothing yet."""
+    undelivered = nothing_delivered(repository)
+    if undelivered is None and not (repository.iac and repository.iac.pace and repository.iac.pace.weights):
+        return no("it is declared; no release that moved requests step by step is in the history")
+    return undelivered
 
 
 def _set(key: str, value: str) -> Callable[[Repository], Mapping[str, str]]:
@@ -84,11 +96,9 @@ def _in_pipeline(repository: Repository) -> Finding:
     if _gray(repository) is None:
         return no("no gray release is declared") if repository.delivery else no(NO_DELIVERY)
     stage = stage_jobs(repository, "gray-release")
-    return (
-        yes("gray-release runs after the gate", at_job(stage[0]))
-        if stage
-        else no("the pipeline does not drive it")
-    )
+    if not stage:
+        return no("the pipeline does not drive it")
+    return _no_gray_release(repository) or yes("gray-release runs after the gate", at_job(stage[0]))
 
 
 def _seen(repository: Repository) -> Finding:
@@ -151,8 +161,7 @@ SIGNALS: tuple[Signal, ...] = (
         4,
         "the pipeline drives the gray release",
         _in_pipeline,
-        "pipegraft assess --fix --signal ci-delivers",
-        command=("inject", "{ci}"),
+        "pipegraft assess --fix --signal ci-delivers, then deliver once",
     ),
     _signal(
         "gray-goes-back",
