@@ -12,7 +12,7 @@ import pytest
 from harness import free_port, listens, missing, need, run, server
 from image_servers import running_registry
 
-from pipegraft.core.delivery import Signer
+from pipegraft.core.signing import Signer
 from pipegraft.images.adapters.build.layer import LayerBuilder
 from pipegraft.images.adapters.registry.endpoint import Endpoint
 from pipegraft.images.adapters.registry.http import HttpRegistry

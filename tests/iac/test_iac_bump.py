@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from pipegraft.core.clock import FakeClock
-from pipegraft.core.delivery import Delivery, Requirements
+from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import Conflict, UsageError, Vetoed
 from pipegraft.core.progress import RecordingProgress
 from pipegraft.core.release import BuiltImage, FakeReleaseStore, IacCommit, Release, Source
+from pipegraft.core.signing import Requirements
 from pipegraft.core.stage import StageContext
 from pipegraft.iac.ports.repository import FakeIacRepository, NewerProposed
 from pipegraft.iac.stage import STAGE

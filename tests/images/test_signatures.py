@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from pipegraft.core.delivery import Delivery, Signer
+from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import OutsideError, UsageError
+from pipegraft.core.signing import Signer
 from pipegraft.images.adapters.sigstore import FileVerifier, PrivateKey
 from pipegraft.images.attestations import BuildFacts, attest, sign
 from pipegraft.images.documents import canonical_json

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.core.delivery import Requirements, Signer
 from pipegraft.core.errors import OutsideError
 from pipegraft.core.limits import load_json
+from pipegraft.core.signing import Requirements, Signer
 from pipegraft.images.documents import EMPTY, read_document, referrers_tag
 from pipegraft.images.ports.registry import ReferringRegistry, Registry
 from pipegraft.images.ports.signing import SignatureVerifier, SignedThing, SigningKey

@@ -26,7 +26,7 @@ from pipegraft.text.yaml import (
     read_documents,
 )
 
-__all__ = ["Around", "Written", "helm_path", "write_target"]
+__all__ = ["Around", "Written", "write_target"]
 
 Pins = Mapping[str, frozenset[str]]
 """Component → which of ``tag`` and ``digest`` the file says of its image."""
@@ -199,16 +199,6 @@ def _place(text: str, path: Path, document: int | None, file: str) -> Place:
                 break
             return Place(file, span.line, span.column)
     return Place(file)
-
-
-def helm_path(text: str, target: Target, file: str) -> Path:
-    """Path of a target's image from the root of its chart's values.
-
-    Raises:
-        EditRefused: the file is not YAML, or the path is ambiguous.
-    """
-    path = parse_path(target.path or "")
-    return path[len(_root(text, path, target, file)) :]
 
 
 def _root(text: str, path: Path, target: Target, file: str) -> Path:

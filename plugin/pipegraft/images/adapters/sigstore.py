@@ -36,10 +36,10 @@ from sigstore.models import Bundle, TrustedRoot
 from sigstore.verify import Verifier
 from sigstore.verify.policy import OIDCIssuer
 
-from pipegraft.core.delivery import BuildSecret, Signer
 from pipegraft.core.errors import UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.project import Project
+from pipegraft.core.signing import BuildSecret, Signer
 from pipegraft.core.stage import Opener
 from pipegraft.images.ports.signing import (
     SIGNING_KEY,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pipegraft.core.delivery import Signer
+from pipegraft.core.signing import Signer
 from pipegraft.core.stage import Port
 from pipegraft.images.ports.registry import Descriptor, Registry
 
