@@ -19,6 +19,7 @@ from pipegraft.core.errors import ConfigError
 from pipegraft.iac.adapters.git.pre_receive import open_received
 from pipegraft.iac.guard.checks import ChangedFile, Files, GuardRules, check_files
 from pipegraft.iac.guard.secret_forms import BUILT_IN, read_gitleaks, secrets_in
+from pipegraft.iac.usecases.guard import pusher_name
 
 PLATFORM = Platform(dict)
 BASE = {"app.yaml": APP, "environments/production.yaml": STABLE}
@@ -254,3 +255,9 @@ def test_only_signed_commits_change_what_the_rules_say(tmp_path: Path) -> None:
 def test_a_token_is_found_in_any_encoding() -> None:
     for encoding in ("utf-8", "utf-16", "utf-32-be"):
         assert "this looks like a GitLab token" in told({"notes/a": TOKEN.encode(encoding)})
+
+
+@pytest.mark.parametrize("name", ["GL_USERNAME", "GITEA_PUSHER_NAME", "REMOTE_USER"])
+def test_the_servers_variables_say_who_pushes(name: str) -> None:
+    assert pusher_name({"USER": "git", name: "ann"}) == "ann"
+    assert pusher_name({}) == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -261,3 +262,24 @@ def test_a_registry_that_does_not_answer_is_a_note_and_no_failure(
     monkeypatch.setattr(registries("docker.io"), "find", find)
     prepared = prepare(tmp_path, registries, "FROM python:3.12\n")
     assert "resolve-bases" in prepared.notes[0]
+
+
+@pytest.mark.parametrize("what", ["folder", "further context", "Dockerfile", ".dockerignore"])
+def test_nothing_outside_of_the_repository_is_packed(
+    what: str, tmp_path: Path, registries: Registries
+) -> None:
+    root, secret = tmp_path / "source", tmp_path / "secret"
+    root.mkdir()
+    secret.mkdir()
+    (secret / "Dockerfile").write_text("FROM scratch\n")
+    declared: dict[str, Any] = {}
+    if what == "folder":
+        (root / "web").symlink_to(secret)
+    elif what == "further context":
+        (root / "more").symlink_to(secret)
+        declared = {"additional-contexts": {"more": "more"}, "text": "FROM scratch\n"}
+    else:
+        (root / "web").mkdir()
+        (root / "web" / what).symlink_to(secret / "Dockerfile")
+    with pytest.raises(UsageError, match="found a link to"):
+        prepare(root, registries, **declared)
