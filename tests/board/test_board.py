@@ -180,3 +180,31 @@ def test_a_word_from_the_board_is_the_commit_that_the_command_makes() -> None:
     assert "aborted by Ada" in newest.message
     with pytest.raises(UsageError, match="found none"):
         say("pause")
+
+
+def held(**trailers: str) -> World:
+    world = deliver(World())
+    world.write("production", text(2, "b", gray(3, "c", 25)), message(3, "2/3 weight=25", "production"))
+    world.write(
+        "production", text(2, "b", gray(3, "c", 25, "held")), message(3, "hold", "production", **trailers)
+    )
+    return world
+
+
+def test_a_release_that_is_held_goes_on_to_its_next_weight() -> None:
+    world = held(Steps="5 25 50")
+    said = tell(world.branch, BoardWord("shop", "", "production", 3, "approve", "Ada"))
+    assert said == "release 3 in production goes on, by Ada"
+    newest = world.branch.log()[0]
+    assert newest.trailers["Pipegraft-Step"] == "3/3 weight=50"
+    assert "approved by Ada" in newest.message
+    (cell,) = (one for one in only(world).cells if one.environment == "production")
+    assert (cell.state, cell.trial and cell.trial.weight) == ("gray", 50)
+
+
+def test_a_held_release_whose_weights_nobody_told_is_left_to_the_source_repository() -> None:
+    world = held()
+    before = world.branch.tip()
+    with pytest.raises(UsageError, match="which no commit here names"):
+        tell(world.branch, BoardWord("shop", "", "production", 3, "approve", "Ada"))
+    assert world.branch.tip() == before

@@ -25,6 +25,7 @@ from pipegraft.core.errors import PipegraftError, TipMoved, UsageError
 from pipegraft.core.limits import load_json
 from pipegraft.core.release import Source
 from pipegraft.gray.branch import GrayBranch, GraySubject
+from pipegraft.gray.history import STEPS
 from pipegraft.gray.machine import move_for
 from pipegraft.iac.bump.state import state_path
 from pipegraft.iac.ports.archive import IacArchive
@@ -266,17 +267,31 @@ def tell(branch: IacBranch, said: BoardWord) -> str:
             f"expected the gray release {said.release} in {said.environment}, found {now}",
             fix="load the page again",
         )
-    if said.word == "approve" and block.phase == "held":
-        raise UsageError(
-            "a release that the judge holds goes on to its next weight, which delivery.yaml names",
-            fix=f"in the source repository: pipegraft gray approve --env {said.environment}",
-        )
+    steps = _steps_of_held(branch, path, said) if said.word == "approve" and block.phase == "held" else ()
     # The file may name the source in any way people like; only releases of ours name a whole commit.
     source = Source.model_construct(commit=block.release.source, number=block.release.number, pipeline="")
-    subject = GraySubject(said.app, said.environment, said.folder or None, source, ())
+    subject = GraySubject(said.app, said.environment, said.folder or None, source, steps)
     gray = GrayBranch(branch, subject)
     look = gray.look()
-    if gray.write(look, move_for(said.word, look.standing, (), said.by)) is None:
+    if gray.write(look, move_for(said.word, look.standing, steps, said.by)) is None:
         raise TipMoved("the release moved on while this was written", fix="load the page again")
     done = {"approve": "goes on", "pause": "is paused", "abort": "is taken back"}[said.word]
     return f"release {said.release} in {said.environment} {done}, by {said.by}"
+
+
+def _steps_of_held(branch: IacBranch, path: str, said: BoardWord) -> tuple[int, ...]:
+    """The weights of a release that the judge holds, from the commit that holds it.
+
+    Raises:
+        UsageError: that commit does not tell them: a version before 0.2.0 made it.
+    """
+    for commit in branch.log(path):
+        trailers = commit.trailers
+        if (trailers.get("Pipegraft-Release"), trailers.get("Pipegraft-Step")) == (str(said.release), "hold"):
+            if weights := trailers.get(STEPS):
+                return tuple(map(int, weights.split()))
+            break
+    raise UsageError(
+        "a release that the judge holds goes on to its next weight, which no commit here names",
+        fix=f"in the source repository: pipegraft gray approve --env {said.environment}",
+    )

@@ -13,7 +13,7 @@ from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import ConfigError, PipegraftError, UsageError
 from pipegraft.core.release import Source
 from pipegraft.core.stage import StageContext
-from pipegraft.gray.history import OBSERVED, Chapter, step_name
+from pipegraft.gray.history import OBSERVED, STEPS, Chapter, step_name
 from pipegraft.gray.machine import Do, Move, Standing, apply_move, refused, standing_of
 from pipegraft.iac.bump.state import read_state, state_path
 from pipegraft.iac.commit_message import GATE, commit_message, release_trailers
@@ -186,9 +186,9 @@ class GrayBranch:
         }[move.do]
         trailers = release_trailers(subject.app, subject.environment, subject.source, step)
         gate = subject.gate if look.standing.kind == "gray" and weight == 0 else ""
-        return commit_message(
-            f"{subject.app}: {said}", (move.reason, *lines), {**trailers, GATE: gate, OBSERVED: observed}
-        )
+        weights = " ".join(map(str, subject.steps)) if move.do is Do.HOLD else ""
+        ending = {**trailers, GATE: gate, STEPS: weights, OBSERVED: observed}
+        return commit_message(f"{subject.app}: {said}", (move.reason, *lines), ending)
 
 
 def standing_source(context: StageContext, gray: Gray) -> Source | None:

@@ -22,6 +22,7 @@ from pipegraft.iac.ports.repository import Commit
 
 __all__ = [
     "OBSERVED",
+    "STEPS",
     "Chapter",
     "Span",
     "ToldRelease",
@@ -36,6 +37,9 @@ __all__ = [
 
 OBSERVED = "Pipegraft-Observed"
 """Trailer of the commits that end a step: what was observed at its weight, interval by interval."""
+
+STEPS = "Pipegraft-Steps"
+"""Trailer of a commit that holds a release: the weights of its delivery, for who goes on without its file."""
 
 _MOST = 60
 """Intervals that one trailer keeps apart; of more, neighbours are put together."""
