@@ -31,7 +31,7 @@ from pipegraft.iac.ports.renderer import Renderer
 from pipegraft.iac.ports.repository import Files
 from pipegraft.iac.references import PinnedImage
 from pipegraft.iac.targets.writing import Around, Written, write_target
-from pipegraft.text.yaml import format_path, read_documents
+from pipegraft.text.yaml import format_path
 from pipegraft.text.yaml.values import Value
 
 __all__ = ["BumpRequest", "PlannedBump", "plan_bump", "refuse_conflict", "write_release"]
@@ -102,9 +102,8 @@ def _defaults(read: Files, unit: Unit, path: str) -> Any:
     assert unit.chart is not None  # noqa: S101 - the caller looked
     values = unit.chart.defaults()
     for other in unit.values:
-        text = None if other == path else read(other)
-        documents = read_documents(text, other) if text else []
-        values = merged(values, documents[0]) if documents and documents[0] is not None else values
+        said = None if other == path else unit.values_of(read, other)
+        values = values if said is None else merged(values, said)
     return values
 
 

@@ -12,6 +12,8 @@ from pipegraft.iac.effect.compare import Expected, confirm
 from pipegraft.iac.effect.units import Reads, Unit, find_unit
 from pipegraft.iac.ports.renderer import Renderer
 from pipegraft.iac.ports.repository import Edited, Files
+from pipegraft.iac.references import image_uses
+from pipegraft.iac.targets.writing import value_at
 from pipegraft.text.yaml import Path, format_path, read_documents
 
 __all__ = ["Effect", "WrittenTarget", "check_effect"]
@@ -128,7 +130,7 @@ class _Check:
         if kind == "none":
             return self._unproven("nothing in this repository renders it")
         if kind == "plain":
-            return self._confirm(self._plain(self.before), self._plain(self.after), "read as manifests")
+            return self._as_manifests()
         absent = self._absent()
         if absent:
             return self._static(absent) if policy != "require" else self._unproven(absent)
@@ -140,28 +142,40 @@ class _Check:
     def _rendered(self, renderer: Renderer, policy: Policy) -> Effect:
         def documents(files: Files) -> Sequence[Any]:
             unit = find_unit(files, self.group[0].target, self.group[0].path, self.root)
-            return list(read_documents(renderer.render(_content(files, unit), unit.folder, unit.values)))
+            return list(
+                read_documents(renderer.render(unit.content(files), unit.rendered_folder, unit.values))
+            )
 
         try:
-            before = documents(self.before)
             after = documents(self.after)
         except EditRefused as error:
             if policy == "warn":
                 return self._static(error.problem.message)
             raise
+        try:
+            before = documents(self.before)
+        except EditRefused:  # a chart that wants a tag, before the first release
+            return self._confirm(None, after, f"rendered by {renderer.name}, which it could not be before")
         return self._confirm(
             before, after, f"rendered by {renderer.name}", again=lambda: documents(self.before)
         )
 
     def _confirm(
         self,
-        before: Sequence[Any],
+        before: Sequence[Any] | None,
         after: Sequence[Any],
         how: str,
         again: Callable[[], Sequence[Any]] | None = None,
     ) -> Effect:
         used = confirm(before, after, self.expected(), self.unit.name, again)
         return Effect(self.unit.name, proven=True, how=how, used=tuple(used))
+
+    def _as_manifests(self) -> Effect:
+        before, after = self._plain(self.before), self._plain(self.after)
+        by_hand = all(one.target.kind in {"yaml", "marker"} for one in self.group)
+        if by_hand and not any(one.names(use.image) for one in self.expected() for use in image_uses(after)):
+            return self._unproven("no container of it runs the image, and who reads the value is not known")
+        return self._confirm(before, after, "read as manifests")
 
     def _plain(self, files: Files) -> Sequence[Any]:
         return list(read_documents(files(self.unit.folder) or "", self.unit.folder))
@@ -203,26 +217,21 @@ class _Check:
                 place=Place(self.unit.name),
                 fix="name what the chart reads: 'path', or 'keys: {tag: …}' for names of its own",
             )
+        self._refuse_hidden()
         if answers and all(answer is Reads.YES for answer in answers.values()):
-            said = ", ".join(format_path(path) for path in answers)
-            return Effect(self.unit.name, proven=True, how=f"the templates read {said} ({why})")
+            return self._unproven(f"{why}; its templates read {', '.join(map(format_path, answers))}")
         return self._unproven(why)
 
-
-def _content(files: Files, unit: Unit) -> dict[str, bytes]:
-    """Everything that takes part in rendering a unit."""
-    if unit.chart is not None:
-        start = f"{unit.folder}/" if unit.folder else ""
-        content = {f"{start}{path}": data for path, data in unit.chart.files.items()}
-        for path in unit.values:
-            text = files(path)
-            if text is None:
-                raise EditRefused(
-                    f"expected the values file {path}, it is not there",
-                    place=Place(path),
-                    fix="correct 'values' of the target",
-                )
-            content[path] = text.encode()
-        return content
-    held = unit.kustomization.files if unit.kustomization else {}
-    return {path: text.encode() for path, text in held.items()}
+    def _refuse_hidden(self) -> None:
+        """Make sure that no values file that is read later says something else."""
+        for one in self.group:
+            order = one.unit.values
+            for path in order[order.index(one.path) + 1 :] if one.path in order else ():
+                said = one.unit.values_of(self.after, path)
+                hidden = next((at for at in one.values if value_at(said, at) is not None), None)
+                if hidden is not None:
+                    raise EditRefused(
+                        f"{path} is read after {one.path} and says {format_path(hidden)} too",
+                        place=Place(path),
+                        fix=f"name {path} as the target's file, or take the value out of it",
+                    )

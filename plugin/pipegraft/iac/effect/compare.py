@@ -36,11 +36,12 @@ class Expected:
     def is_rendered_as(self, reference: str) -> bool:
         """Whether a reference is exactly this image, as it was written."""
         said = Reference.parse(reference)
-        right = (not said.tag or said.tag == self.image.tag) and (
-            not said.digest or said.digest == self.image.digest
-        )
-        wanted = "digest" if "digest" in self.pins else "tag"
-        return right and bool(getattr(said, wanted)) and self._is_of(said.repository)
+        if not self._is_of(said.repository):
+            return False
+        if "digest" in self.pins:  # whatever tag stands beside it: the digest is what runs
+            tagged = "tag" not in self.pins or said.tag in {"", self.image.tag}
+            return said.digest == self.image.digest and tagged
+        return said.tag == self.image.tag and said.digest in {"", self.image.digest}
 
     def names(self, reference: str) -> bool:
         """Whether a reference is of the image's repository."""
@@ -51,7 +52,7 @@ class Expected:
 
 
 def confirm(
-    before: Sequence[Any],
+    before: Sequence[Any] | None,
     after: Sequence[Any],
     expected: Sequence[Expected],
     what: str,
@@ -60,7 +61,8 @@ def confirm(
     """Make sure that exactly the images of a release changed.
 
     Arguments:
-        before, after: documents as they are rendered without and with the edit.
+        before, after: documents as they are rendered without and with the edit; `before` is None where they
+            could not be rendered, so that nothing is there to compare with.
         expected: the images that must be there afterwards.
         what: what was rendered, for messages.
         again: renders once more without the edit: what differs then by itself is not looked at.
@@ -72,6 +74,8 @@ def confirm(
         EditRefused: an image is not there, an old one still is, or something else changed.
     """
     used = [place for one in expected for place in _used(after, one, what)]
+    if before is None:
+        return used
     strange = [one for one in _differences(before, after) if not _is_meant(one, expected)]
     if strange and again is not None:
         unsteady = {one.where for one in _differences(before, again())}

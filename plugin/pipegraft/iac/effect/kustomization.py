@@ -169,9 +169,14 @@ class _Walk:
 
     def _say_unknown(self, folder: str, data: Mapping[str, Any]) -> None:
         where = folder or "."
-        for key in ("generators", "transformers", "validators", "helmCharts", "helmChartInflationGenerator"):
+        for key in ("generators", "transformers", "validators"):
             if data.get(key):
                 self.found.unknown.append(f"'{key}' of {where} may bring images of its own")
+        for key in ("helmCharts", "helmChartInflationGenerator"):
+            if data.get(key):
+                self.found.absent.append(
+                    f"'{key}' of {where} brings charts, which kustomize fetches elsewhere"
+                )
         for patch in (*_patches(data), *_listed(data, "replacements")):
             text = patch if isinstance(patch, str) else str(patch)
             path = posixpath.normpath(posixpath.join(folder, text)) if "\n" not in text else ""
@@ -236,8 +241,8 @@ def _apply(document: Any, entry: Any) -> None:
             continue
         tag, digest = str(entry.get("newTag") or ""), str(entry.get("digest") or "")
         if not (tag or digest):
-            tag, digest = found["tag"] or "", found["digest"] or ""
-        tag = f"{tag}{entry.get('tagSuffix') or ''}" if tag else tag
+            suffix = str(entry.get("tagSuffix") or "")
+            tag, digest = f"{found['tag'] or ''}{suffix}", "" if suffix else found["digest"] or ""
         _put(document, use.path, str(Reference(str(entry.get("newName") or name), tag, digest)))
 
 

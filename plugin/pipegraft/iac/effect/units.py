@@ -6,20 +6,23 @@ A chart is understood as far as that goes without Helm: what it has by default, 
 from __future__ import annotations
 
 import io
+import json
 import posixpath
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
 from pipegraft.core.delivery import Target
-from pipegraft.core.errors import EditRefused, UsageError
+from pipegraft.core.errors import EditRefused, Place, UsageError
 from pipegraft.iac.effect.kustomization import FILE_NAMES, Kustomization, read_kustomization
-from pipegraft.iac.ports.repository import Files
+from pipegraft.iac.ports.repository import Edited, Files
 from pipegraft.iac.targets.helm import NAMES
-from pipegraft.text.yaml import Path, read_documents
+from pipegraft.iac.targets.kubernetes import as_entry, images_paths
+from pipegraft.iac.targets.writing import value_at, values_place
+from pipegraft.text.yaml import Path, get_value, read_documents
 
 __all__ = ["Chart", "Reads", "Unit", "find_unit", "read_chart"]
 
@@ -201,6 +204,7 @@ class Unit:
         kind: by what; `plain` for a file that is applied as it is, `none` for one that nothing here renders.
         folder: of the chart or the kustomization; the file for the others.
         values: values files that a chart is rendered with, in their order.
+        inside: for values in an object: its file, the number of its document, and where they begin in it.
         chart: the chart.
         kustomization: the kustomization.
     """
@@ -208,18 +212,59 @@ class Unit:
     kind: Literal["helm", "kustomize", "plain", "none"]
     folder: str
     values: tuple[str, ...] = ()
+    inside: tuple[str, int, Path] | None = None
     chart: Chart | None = None
     kustomization: Kustomization | None = None
 
     @property
-    def key(self) -> tuple[str, str, tuple[str, ...]]:
+    def key(self) -> Hashable:
         """The same for two units that render the same."""
-        return self.kind, self.folder, self.values
+        return self.kind, self.folder, self.values, self.inside
 
     @property
     def name(self) -> str:
         """For people."""
         return self.folder or "."
+
+    @property
+    def rendered_folder(self) -> str:
+        """The folder that its program is given."""
+        return self.kustomization.folder if self.kustomization else self.folder
+
+    def content(self, files: Files) -> dict[str, bytes]:
+        """Path → content of everything that takes part in rendering it.
+
+        Raises:
+            EditRefused: a values file is not there.
+        """
+        if self.chart is None:
+            held = self.kustomization.files if self.kustomization else {}
+            return {path: text.encode() for path, text in held.items()}
+        start = f"{self.folder}/" if self.folder else ""
+        content = {f"{start}{path}": data for path, data in self.chart.files.items()}
+        for path in self.values:
+            text = files(path)
+            if text is None:
+                raise EditRefused(
+                    f"expected the values file {path}, it is not there",
+                    place=Place(path),
+                    fix="correct 'values' of the target",
+                )
+            content[path] = self._values_in(path, text).encode()
+        return content
+
+    def values_of(self, files: Files, path: str) -> Any:
+        """What a values file says; None if nothing."""
+        documents = read_documents(self._values_in(path, files(path) or ""), path)
+        return documents[0] if documents else None
+
+    def _values_in(self, path: str, text: str) -> str:
+        """A values file; of an object that holds values, these alone."""
+        if self.inside is None or self.inside[0] != path:
+            return text
+        _, number, root = self.inside
+        held = get_value(text, root, document=number, file=path)
+        return held if isinstance(held, str) else json.dumps(held)
 
 
 def find_unit(files: Files, target: Target, path: str, root: str) -> Unit:
@@ -235,8 +280,12 @@ def find_unit(files: Files, target: Target, path: str, root: str) -> Unit:
         UsageError: `source` names neither a chart nor a kustomization.
     """
     values = tuple(posixpath.join(root, one) for one in target.values)
+    inside = _inside(files, target, path)
     if target.source is not None:
-        return _source(files, target, path, posixpath.normpath(posixpath.join(root, target.source)), values)
+        folder = posixpath.normpath(posixpath.join(root, target.source))
+        return _source(files, target, path, folder, inside=inside, values=values)
+    if inside is not None:
+        return Unit("none", path)
     for folder in _upwards(posixpath.dirname(path), root):
         if target.kind == "kustomize" and folder != posixpath.dirname(path):
             break
@@ -244,25 +293,61 @@ def find_unit(files: Files, target: Target, path: str, root: str) -> Unit:
         if chart is not None and _is_part(target, path, folder):
             return Unit("helm", folder, _values(target, path, folder, values), chart=chart)
         built = read_kustomization(files, folder) if _has_kustomization(files, folder) else None
-        if built is not None and path in built.files:
+        if built is not None and path in built.files and target.kind != "helm":
             return Unit("kustomize", folder, kustomization=built)
     if target.kind in {"helm", "kustomize"} or not _is_manifest(files, path):
         return Unit("none", path)
     return Unit("plain", path)
 
 
-def _source(files: Files, target: Target, path: str, folder: str, values: tuple[str, ...]) -> Unit:
+def _source(
+    files: Files,
+    target: Target,
+    path: str,
+    folder: str,
+    *,
+    inside: tuple[str, int, Path] | None,
+    values: tuple[str, ...],
+) -> Unit:
     folder = "" if folder == "." else folder
     chart = read_chart(files, folder)
     if chart is not None:
-        return Unit("helm", folder, _values(target, path, folder, values), chart=chart)
-    built = read_kustomization(files, folder)
+        named = values if inside is None or not values or path in values else (*values, path)
+        return Unit("helm", folder, _values(target, path, folder, named), inside, chart=chart)
+    built = read_kustomization(*_with_images_of(files, target, path, folder))
     if built is None:
         raise UsageError(
             f"expected a chart or a kustomization in {folder or '.'}, found neither",
             fix="correct 'source' of the target",
         )
     return Unit("kustomize", folder, kustomization=built)
+
+
+def _inside(files: Files, target: Target, path: str) -> tuple[str, int, Path] | None:
+    """Where an object of the file holds the values that a target writes; None for a values file."""
+    text = files(path)
+    if target.kind != "helm" or not text:
+        return None
+    number, root = values_place(text, target, path)
+    return (path, number, root) if root else None
+
+
+_OVERLAY = ".pipegraft-images"
+"""A folder that no repository has: images that Flux or Argo CD hands to kustomize, as they hand them over."""
+
+
+def _with_images_of(files: Files, target: Target, path: str, folder: str) -> tuple[Files, str]:
+    """A kustomization with the images that an object of Flux or Argo CD adds to it."""
+    documents = read_documents(files(path) or "", path) if target.kind == "kustomize" else []
+    lists = [
+        held for one in documents for at in images_paths(one) if len(at) > 1 and (held := value_at(one, at))
+    ]
+    if not lists:
+        return files, folder
+    up = posixpath.relpath(folder or ".", _OVERLAY)
+    images = [as_entry(entry) for entry in lists[0]]
+    text = json.dumps({"resources": [up], "images": images})
+    return Edited(files, {posixpath.join(_OVERLAY, FILE_NAMES[0]): text}), _OVERLAY
 
 
 def _values(target: Target, path: str, folder: str, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.references import PinnedImage, same_repository
 from pipegraft.text.yaml import Edit, Path, Put, Remove, Set, format_path
 
-__all__ = ["ImageForm", "form_at", "values_root"]
+__all__ = ["ImageForm", "form_at", "registries_in", "values_root"]
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "repository": ("repository", "repo", "name"),
@@ -64,6 +64,7 @@ class ImageForm:
         keys: part → the key that stands for it.
         place: of it, for messages.
         read: keys that the chart's templates read, though they stand nowhere.
+        registries: those that the values name for all images.
     """
 
     path: Path
@@ -72,6 +73,7 @@ class ImageForm:
     keys: Mapping[str, str] = field(default_factory=dict)
     place: Place | None = None
     read: frozenset[str] = frozenset()
+    registries: frozenset[str] = frozenset()
 
     def edits(self, image: PinnedImage, target: Target) -> tuple[list[Edit], frozenset[str]]:
         """What to change, and which of ``tag`` and ``digest`` the values say then.
@@ -121,6 +123,8 @@ class ImageForm:
             )
         split = bool(registry) or ("registry" in self.keys and "." not in repository.partition("/")[0])
         host, _, rest = image.repository.partition("/")
+        if not registry and standing == rest and host in self.registries:
+            return
         if split:
             yield Put((*self.path, self.keys["registry"]), host)
         yield Put((*self.path, self.keys["repository"]), rest if split else image.repository)
@@ -192,6 +196,15 @@ def pins_of(pin: str) -> frozenset[str]:
     return frozenset({"tag", "digest"} if pin == "both" else {pin})
 
 
+def registries_in(values: Any) -> Iterator[str]:
+    """Registries that values name for all images, as ``global.imageRegistry`` does."""
+    for key, value in values.items() if isinstance(values, dict) else ():
+        if isinstance(value, dict):
+            yield from registries_in(value)
+        elif isinstance(value, str) and str(key).lower().endswith("registry"):
+            yield value
+
+
 def form_at(
     path: Path,
     own: Any,
@@ -200,6 +213,7 @@ def form_at(
     *,
     place: Place | None = None,
     read: frozenset[str] = frozenset(),
+    registries: frozenset[str] = frozenset(),
 ) -> ImageForm:
     """How an image stands at a path.
 
@@ -210,6 +224,7 @@ def form_at(
         target: whose keys and wishes count.
         place: of it, for messages.
         read: keys that the chart's templates are known to read there.
+        registries: those that the values name for all images.
 
     Raises:
         EditRefused: there is no image, or two keys could be meant.
@@ -232,7 +247,7 @@ def form_at(
             known = known or next((name for name in names if name in read), None)
             if part not in keys and known:
                 keys[part] = known
-    return ImageForm(path, own, held, keys, place, read)
+    return ImageForm(path, own, held, keys, place, read, registries)
 
 
 def _created(target: Target) -> dict[str, Any]:

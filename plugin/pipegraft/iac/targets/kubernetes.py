@@ -15,7 +15,7 @@ from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.references import PinnedImage, Reference, Use, image_uses, same_repository
 from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, Set, format_path
 
-__all__ = ["images_paths", "kubevela_edits", "kustomize_edits", "manifest_edits"]
+__all__ = ["as_entry", "images_paths", "kubevela_edits", "kustomize_edits", "manifest_edits"]
 
 Pins = Mapping[str, frozenset[str]]
 
@@ -143,6 +143,20 @@ def _in_strings(
         name = name if equals else standing.repository
         head = "" if same_repository(name, image.repository) and not equals else f"{name}="
         yield [Set((*path, index), f"{head}{image.reference(pin)}")], _pins(pin)
+
+
+def as_entry(entry: Any) -> Any:
+    """An entry as kustomize has it: Argo CD writes ``[NAME=]REPOSITORY[:TAG][@DIGEST]``."""
+    if not isinstance(entry, str):
+        return entry
+    name, equals, becomes = entry.partition("=")
+    image = Reference.parse(becomes if equals else entry)
+    parts = {"newTag": image.tag, "digest": image.digest}
+    return {
+        "name": name if equals else image.repository,
+        "newName": image.repository,
+        **{key: value for key, value in parts.items() if value},
+    }
 
 
 def _new_entry(

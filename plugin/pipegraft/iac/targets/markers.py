@@ -163,12 +163,12 @@ def _values(line: str, end: int, place: Place) -> list[_Value]:
                 values.pop()  # a value that goes on in a template expression, or the other way round
             key, glued = "", token.end()
         elif kind == "other":
-            key = "" if text == "," else key
+            key = "" if text in {",", "{", "("} else key
         elif _is_key(line, token):
             key, assigned = text.strip("\"'").rstrip(":=").lstrip("-"), text.endswith("=")
         elif text in {"=", ":", ":=", "-", "==", "?=", "\\", "|"}:
-            if text.endswith("=") and values and not values[-1].key:
-                key, assigned = values.pop().text(line), False
+            if text.endswith("=") and values and line[values[-1].end : token.start()].isspace():
+                key, assigned = values.pop().text(line), True
         else:
             values.append(_value(token, key, assigned=assigned))
             key, assigned = "", False
@@ -178,7 +178,7 @@ def _values(line: str, end: int, place: Place) -> list[_Value]:
 def _is_key(line: str, token: re.Match[str]) -> bool:
     if token.lastgroup == "quoted":
         return line[token.end() : token.end() + 1] == ":"
-    return token[0].endswith((":", "=")) and len(token[0]) > 1
+    return token[0].endswith((":", "=")) and token[0].strip(":=?") != ""
 
 
 def _value(token: re.Match[str], key: str, *, assigned: bool) -> _Value:
@@ -216,6 +216,9 @@ def _same_skeleton(before: str, after: str, mark: int, place: Place) -> None:
 def _prove(text: str, new: str, count: int, file: str) -> None:
     """Where the whole is YAML, no more scalars than the marked ones have changed."""
     changed: Sequence[tuple[str, str]] | None = changed_scalars(text, new)
+    in_yaml = file.endswith((".yaml", ".yml"))
+    if in_yaml and any("#" in before and _MARK.search(before) for before, _ in changed or ()):
+        raise EditRefused("the marker stands inside a string", place=Place(file), fix=_HOW)
     if changed is not None and not (bool(count) <= len(changed) <= count):
         raise EditRefused(
             "a marked line does not stand alone: with the new value the file would mean something else",

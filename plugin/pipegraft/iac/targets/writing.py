@@ -9,7 +9,7 @@ from typing import Any
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.references import PinnedImage
-from pipegraft.iac.targets.helm import form_at, values_root
+from pipegraft.iac.targets.helm import form_at, registries_in, values_root
 from pipegraft.iac.targets.kubernetes import images_paths, kubevela_edits, kustomize_edits, manifest_edits
 from pipegraft.iac.targets.markers import write_marked
 from pipegraft.text.yaml import (
@@ -26,7 +26,7 @@ from pipegraft.text.yaml import (
     read_documents,
 )
 
-__all__ = ["Around", "Written", "write_target"]
+__all__ = ["Around", "Written", "value_at", "values_place", "write_target"]
 
 Pins = Mapping[str, frozenset[str]]
 """Component → which of ``tag`` and ``digest`` the file says of its image."""
@@ -201,10 +201,16 @@ def _place(text: str, path: Path, document: int | None, file: str) -> Place:
     return Place(file)
 
 
-def _root(text: str, path: Path, target: Target, file: str) -> Path:
+def values_place(text: str, target: Target, file: str) -> tuple[int, Path]:
+    """Number of the document that holds the values of a target of kind `helm`, and where they begin in it.
+
+    Raises:
+        EditRefused: the file is not YAML, or the path is ambiguous.
+    """
+    path = parse_path(target.path or "")
     documents = _documents(text, file)
     number = _helm_document(text, path, target, file)
-    return values_root(documents[number] if number < len(documents) else None, path)
+    return number, values_root(documents[number] if number < len(documents) else None, path)
 
 
 def _helm_document(text: str, path: Path, target: Target, file: str) -> int:
@@ -216,26 +222,29 @@ def _helm_document(text: str, path: Path, target: Target, file: str) -> int:
     for end in range(len(outer), shortest - 1, -1):
         if has_path(text, outer[:end], file=file):
             return document_with(text, outer[:end], file=file)
-    if len(_documents(text, file)) > 1:
-        return document_with(text, outer, file=file)
-    return 0
+    documents = _documents(text, file)
+    holding = [number for number, data in enumerate(documents) if values_root(data, path)]
+    if len(holding) == 1:
+        return holding[0]
+    return document_with(text, outer, file=file) if len(documents) > 1 else 0
 
 
 def _helm(text: str, target: Target, images: Mapping[str, PinnedImage], file: str, around: Around) -> Written:
     ((component, image),) = images.items()
     path = parse_path(target.path or "")
-    document = _helm_document(text, path, target, file)
-    root = _root(text, path, target, file)
+    document, root = values_place(text, target, file)
     inside = path[len(root) :]
+    held = value_at(_documents(text, file)[document], root) if text.strip() else None
     outer, inner = _split(text, path, document, file)
     own = _value_at(text, outer, inner, document, file)
     form = form_at(
         inner or outer,
         own,
-        _in(around.defaults, inside),
+        value_at(around.defaults, inside),
         target,
         place=_place(text, outer, document, file),
         read=around.reads(inside),
+        registries=frozenset((*registries_in(around.defaults), *registries_in(held))),
     )
     edits, said = form.edits(image, target)
     new = _set(text, (outer, inner), edits, document, file) if edits else text
@@ -256,7 +265,8 @@ def _value_at(text: str, outer: Path, inner: Path, document: int, file: str) -> 
     return get_value(nested, inner, file=file) if has_path(nested, inner, file=file) else None
 
 
-def _in(data: Any, path: Path) -> Any:
+def value_at(data: Any, path: Path) -> Any:
+    """What stands at a path of plain data; None if nothing."""
     for part in path:
         if isinstance(data, dict) and isinstance(part, str):
             data = data.get(part)
@@ -273,14 +283,14 @@ def _kustomize(
     documents = _documents(text, file) or [{}]
     places = [(number, path) for number, data in enumerate(documents) for path in images_paths(data or {})]
     if len(places) > 1:
-        places = [(number, path) for number, path in places if _in(documents[number], path)] or places
+        places = [(number, path) for number, path in places if value_at(documents[number], path)] or places
     if len(places) != 1:
         what = "no kustomization" if not places else f"{len(places)} lists of images"
         raise EditRefused(
             f"expected one kustomization, found {what}", place=Place(file), fix="name its file in the target"
         )
     ((number, path),) = places
-    entries = _in(documents[number], path)
+    entries = value_at(documents[number], path)
     place = _place(text, path, number, file)
     edits, pins = kustomize_edits(
         entries if isinstance(entries, list) else [], path, target, images, below=around.below, place=place
