@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
-from pipegraft.core.delivery import Delivery
+from pipegraft.core.delivery import Delivery, Gray
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError
 
@@ -96,3 +97,22 @@ def test_merged_and_aliased_mappings_are_read() -> None:
         "web: {path: services/web, intimacy: rpc}", "web: &w {path: services/web}\n  api: {<<: *w}"
     )
     assert parse_document(text, "d", Delivery).components["api"].path == "services/web"
+
+
+def test_shares_and_percents_may_be_written_the_same_everywhere() -> None:
+    def gray(**keys: object) -> Gray:
+        return Gray.model_validate({"metrics": [{"source": "fake", **keys}], "steps": [5, 50], "alpha": 0.01})
+
+    written = gray(floor="5%", margin="100%", tolerance="12.5%", quantile="99.9%").metrics[0]
+    plain = gray(floor=0.05, margin=1.0, tolerance=0.125, quantile=0.999).metrics[0]
+    assert [written.floor, written.margin, written.tolerance] == [0.05, 1.0, 0.125]
+    assert written == plain
+    declared = {"metrics": [{"source": "fake"}], "steps": ["5%", "50%"], "alpha": "1%", "wander": "20%"}
+    assert Gray.model_validate(declared) == Gray.model_validate(
+        {"metrics": [{"source": "fake"}], "steps": [5, 50], "alpha": 0.01, "wander": 0.2}
+    )
+    for wrong in ({"floor": "5 percent"}, {"floor": "105%"}, {"quantile": "%"}):
+        with pytest.raises(ValidationError):
+            gray(**wrong)
+    with pytest.raises(ValidationError):
+        Gray.model_validate({"metrics": [{"source": "fake"}], "steps": ["2.5%"]})

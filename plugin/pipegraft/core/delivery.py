@@ -14,8 +14,10 @@ from pipegraft.core.model import (
     Duration,
     Model,
     Name,
+    Percent,
     RegistryAddress,
     RelativePath,
+    Share,
     rule,
 )
 from pipegraft.core.signing import BuildSecret, Requirements, Signing
@@ -177,14 +179,14 @@ class Metric(Model, extra="allow"):
     """`errors`: share of failed requests; `latency`: share of slow ones; `value`: one number an interval."""
     threshold: Duration | None = None
     """For `latency`: a request slower than this is slow; the `quantile` of both versions if absent."""
-    quantile: float = Field(default=0.99, gt=0, lt=1)
+    quantile: Share = Field(default=0.99, gt=0, lt=1)
     """For `latency` without a threshold."""
-    tolerance: float = Field(default=0.1, ge=0)
+    tolerance: Share = Field(default=0.1, ge=0)
     """How much worse, relative to stable, still counts as equal."""
-    margin: float = Field(default=1.0, ge=0)
+    margin: Share = Field(default=1.0, ge=0)
     """A step passes once gray is surely less than this much worse, relative to stable."""
-    floor: float | None = Field(default=None, ge=0, lt=1)
-    """A share of gray's requests at most this is good whatever stable's is: 0.05 is 5%. If absent it follows
+    floor: Share | None = Field(default=None, ge=0, lt=1)
+    """A share of gray's requests at most this is good whatever stable's is: 5% or 0.05. If absent it follows
     stable: about twice its rate, 1% at most, and for `latency` at most what lies beyond the `quantile`."""
     minimum: float | None = None
     """For the judge `threshold`: gray may not be lower."""
@@ -213,7 +215,7 @@ _LOOKS = 30
 class Gray(Model):
     """How traffic moves to a new version."""
 
-    steps: tuple[int, ...] = Field(default=(5, 25, 50), min_length=1)
+    steps: tuple[Percent, ...] = Field(default=(5, 25, 50), min_length=1)
     """Weights of the gray version in percent, rising, below 100."""
     interval: Duration = Field(default=300.0, gt=0)
     """How long traffic is observed between two looks."""
@@ -234,7 +236,7 @@ class Gray(Model):
     """For a router that is observed: how long the whole rollout may take."""
     metrics: tuple[Metric, ...] = ()
     """What is measured; every one must be good. At least one, unless the router is observed."""
-    alpha: float = Field(default=0.01, gt=0, lt=0.5)
+    alpha: Share = Field(default=0.01, gt=0, lt=0.5)
     """Share of releases of a healthy version that may be rolled back falsely."""
     min_requests: int = Field(default=50, ge=1)
     """Requests the gray version must have served before a step can pass."""
@@ -244,11 +246,11 @@ class Gray(Model):
     on_suspicion: Literal["rollback", "hold", "promote"] | None = None
     """The same where something points to harm, or there is no data; `hold` if absent, or `rollback` where
     `on-inconclusive` says so."""
-    wander: float = Field(default=0.2, ge=0)
+    wander: Share = Field(default=0.2, ge=0)
     """For the judge `sequential`: how far one version's rates drift by themselves; 0.2 is a fifth."""
     max_failures: int = Field(default=5, ge=1)
     """For the judge `threshold`: failed intervals that take the release back."""
-    weight_tolerance: float = Field(default=0.5, gt=0)
+    weight_tolerance: Share = Field(default=0.5, gt=0)
     """How far gray's share of the requests that the metrics count may be from its weight, relative: with 0.5,
     a weight of 10 may show as 6.7% to 15%. A step whose requests are split otherwise does not pass."""
     bake: Duration = 0.0

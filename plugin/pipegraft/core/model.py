@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
@@ -43,10 +44,12 @@ __all__ = [
     "Duration",
     "Model",
     "Name",
+    "Percent",
     "RegistryAddress",
     "RelativePath",
     "Route",
     "SchemaWords",
+    "Share",
     "UnknownValue",
     "kebab",
     "keys_of",
@@ -289,6 +292,35 @@ Duration = Annotated[
     SchemaWords({"type": ["string", "number"], "pattern": f"^{_DURATION}$", "examples": ["30s", "5m"]}),
 ]
 """Seconds, written as ``30s``, ``5m``, ``1h30m`` or a bare number of seconds."""
+
+
+_PERCENT = r"[0-9]+(?:\.[0-9]+)?%"
+
+
+def _read_percent(value: object) -> object:
+    """The number before a percent sign; anything else as it is."""
+    is_percent = isinstance(value, str) and re.fullmatch(_PERCENT, value)
+    return Decimal(str(value)[:-1]) if is_percent else value
+
+
+def _read_share(value: object) -> object:
+    found = _read_percent(value)
+    return float(found / 100) if isinstance(found, Decimal) else value
+
+
+Share = Annotated[
+    float,
+    BeforeValidator(_read_share),
+    SchemaWords({"type": ["string", "number"], "pattern": f"^{_PERCENT}$", "examples": [0.05, "5%"]}),
+]
+"""A part of one, written as ``0.05`` or ``5%``."""
+
+Percent = Annotated[
+    int,
+    BeforeValidator(_read_percent),
+    SchemaWords({"type": ["string", "integer"], "pattern": f"^{_PERCENT}$", "examples": [5, "5%"]}),
+]
+"""Whole percents, written as ``5`` or ``5%``."""
 
 
 def _inside(value: str) -> str:
