@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from pipegraft.app.judge import Replay, environment_policy, judge_history, judge_releases
+from pipegraft.app.suggest import Suggestion, suggestion_data, suggestion_lines
+from pipegraft.app.suggest import suggest as suggest_settings
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
 from pipegraft.core.delivery import Gray
 from pipegraft.core.delivery_file import open_project
@@ -33,6 +35,7 @@ __all__ = ["command"]
     help="Judge the last N gray releases of the environment that the IaC repository tells of.",
 )
 @click.option("--verbose", "-v", is_flag=True, help="Show the evidence as numbers, too.")
+@click.option("--suggest", is_flag=True, help="Print settings that the environment's own releases speak for.")
 @click.option("--simulate", is_flag=True, help="Simulate whole releases, good and bad; needs numpy.")
 @click.option(
     "--releases",
@@ -56,6 +59,7 @@ def command(
     environment: str | None,
     last: int | None,
     verbose: bool,
+    suggest: bool,
     simulate: bool,
     releases: int,
     requests: float | None,
@@ -72,14 +76,21 @@ def command(
     worlds and of bad ones with many faults, and decided as real ones would be, by the policy of --env or the
     defaults. It tells what that policy lets through and takes back, and how soon.
 
+    With --suggest the same history says how far the versions drift by themselves, and for how long: printed
+    are the settings that follow, and what they promise at the newest release's traffic; `learn: true` uses
+    them.
+
     Exit code 0 when the judge would let every release go on; 1 when one fails, or is undecided at its
     end and its policy does not let it go on. With --compare, the policy's judge decides.
     """
-    if [bool(files), last is not None, simulate].count(True) != 1:
+    if [bool(files), last is not None, suggest, simulate].count(True) != 1:
         raise click.UsageError(
-            "expected FILEs of recorded releases, --last N for those of the history, or --simulate"
+            "expected FILEs of recorded releases, --last N for those of the history, --suggest, or --simulate"
         )
     plugins = load_plugins()
+    if suggest:
+        _suggest(suggest_settings(open_project(directory, plugins), environment), as_json=as_json)
+        return 0
     if simulate:
         gray = environment_policy(directory, environment, plugins) if environment else None
         _simulate(gray, releases, requests, as_json=as_json)
@@ -95,6 +106,14 @@ def command(
     else:
         _show(replays, compare=compare, verbose=verbose)
     return 0 if all(replay.goes_on for replay in replays if replay.decides) else 1
+
+
+def _suggest(found: Suggestion, *, as_json: bool) -> None:
+    if as_json:
+        print_json(suggestion_data(found))
+    else:
+        for line in suggestion_lines(found):
+            click.echo(line)
 
 
 def _simulate(gray: Gray | None, releases: int, requests: float | None, *, as_json: bool) -> None:

@@ -248,6 +248,11 @@ class Gray(Model):
     `on-inconclusive` says so."""
     wander: Share = Field(default=0.2, ge=0)
     """For the judge `sequential`: how far one version's rates drift by themselves; 0.2 is a fifth."""
+    memory: Share = Field(default=0.8, ge=0, lt=1)
+    """For the judge `sequential`: how long such a drift lasts at most, its correlation between intervals."""
+    learn: bool = False
+    """Take `wander`, `memory` and the least `margin` from this environment's earlier gray releases, once
+    there are enough; ``pipegraft judge --suggest`` shows what that comes to."""
     max_failures: int = Field(default=5, ge=1)
     """For the judge `threshold`: failed intervals that take the release back."""
     weight_tolerance: Share = Field(default=0.5, gt=0)

@@ -18,6 +18,8 @@ __all__ = ["Promise", "StableTraffic", "foretell", "promise", "stable_traffic"]
 _HOURS: Final = 3
 """How far back stable is looked at."""
 
+_LAST_HOURS: Final = f"stable's last {_HOURS} h"
+
 
 @dataclass(frozen=True, slots=True)
 class StableTraffic:
@@ -73,19 +75,20 @@ def stable_traffic(gray: Gray, sources: Mapping[str, MetricSource], now: float) 
     return tuple(found)
 
 
-def promise(gray: Gray, traffic: Sequence[StableTraffic]) -> Promise:
+def promise(gray: Gray, traffic: Sequence[StableTraffic], seen: str = _LAST_HOURS) -> Promise:
     """What this traffic can show, by the metric that shows least.
 
     Arguments:
         gray: how the environment declares its gray releases.
         traffic: of each critical metric that counts requests, one or more.
+        seen: what the traffic is of.
     """
     policy = judge_policy(gray)
     margins = {metric.name: metric.margin for metric in policy.metrics}
     least = min(traffic, key=lambda one: one.bad)
     rate = f"{100 * least.bad / least.requests:.3g}%"
     shown = f"{least.requests:,.0f} requests a minute, {rate} of them bad ({least.metric})"
-    lines = [f"stable's last {_HOURS} h: {shown}"]
+    lines = [f"{seen}: {shown}"]
     usual = longest = gray.bake
     for weight in gray.steps:
         bad = {one.metric: one.bad * weight / 100 * gray.interval / 60 for one in traffic}

@@ -100,7 +100,7 @@ class _Batch:
         self.served = np.zeros(count)
         self.ends: dict[int, tuple[Do, int, float]] = {}
         self.active = np.ones(count, dtype=bool)
-        self._runs = [ShareRun(metric, policy.wander) for metric in policy.metrics]
+        self._runs = [ShareRun(metric, policy.wander, policy.memory) for metric in policy.metrics]
         self._history: list[list[Draws]] = []
 
     def see(self, draws: list[Draws], seconds: float) -> None:

@@ -6,16 +6,23 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from pipegraft.core.delivery import Delivery
+from pipegraft.appspec.environment_file import environment_path
+from pipegraft.core.delivery import Delivery, Gray
 from pipegraft.core.errors import UsageError
 from pipegraft.core.model import Duration
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.stage import Stage, StageContext, StageInputs
 from pipegraft.gray.branch import standing_source
+from pipegraft.gray.history import told_releases
+from pipegraft.gray.learning import learn, with_learnt
 from pipegraft.gray.observed_rollout import RolloutDrive
 from pipegraft.gray.rollout_controller import GrayDrive, Pace
+from pipegraft.iac.ports.repository import IAC
 
 __all__ = ["GrayReleaseInputs", "pipegraft_stages", "run"]
+
+_NEWEST = 5000
+"""Commits of an environment's file that are searched for earlier releases."""
 
 
 class GrayReleaseInputs(StageInputs):
@@ -37,6 +44,8 @@ def run(context: StageContext, inputs: GrayReleaseInputs) -> None:
     gray = context.delivery.environments[environment].gray
     if gray is None:
         return
+    if gray.learn:
+        gray = _as_learnt(context, gray)
     if gray.rollout is not None:
         if inputs.resume:
             raise UsageError(
@@ -60,6 +69,21 @@ def run(context: StageContext, inputs: GrayReleaseInputs) -> None:
         return
     pace = Pace(not inputs.no_wait, inputs.poll, inputs.pause_timeout, holds=not inputs.resume)
     GrayDrive(context, gray, source, pace).run()
+
+
+def _as_learnt(context: StageContext, gray: Gray) -> Gray:
+    """The declaration with what the releases before this one speak for."""
+    environment = context.require_environment()
+    path = environment_path(context.delivery.iac.path, environment)
+    number = context.releases.load().source_in(environment).number
+    log = context.open(IAC).log(path, limit=_NEWEST)
+    learnt = learn(gray, [one for one in told_releases(log, environment) if one.number < number])
+    found = with_learnt(gray, learnt)
+    said = f"learnt from earlier releases: wander {found.wander:g}, memory {found.memory:g}"
+    if not learnt:
+        said = "learn: earlier releases tell too little yet; what is declared holds"
+    context.report("outlook", said, environment)
+    return found
 
 
 def _applies(delivery: Delivery, environment: str | None) -> bool:

@@ -29,6 +29,7 @@ from pipegraft.gray.judging.arithmetic import (
     where,
 )
 from pipegraft.gray.judging.hypotheses import (
+    MEMORY,
     Constant,
     Following,
     Freak,
@@ -98,12 +99,20 @@ class ShareBets:
         floor: a rate of gray up to this is good in any case; 0 for none.
         follows: whether the floor is never more than about twice the rate that stable has shown so far.
         wander: how far one arm's rate drifts by itself, standard deviation of its logarithm.
+        memory: the longest correlation of that drift from one interval to the next.
     """
 
     def __init__(
-        self, tolerance: float, margin: float, floor: float, wander: float, *, follows: bool = False
+        self,
+        tolerance: float,
+        margin: float,
+        floor: float,
+        wander: float,
+        memory: float = MEMORY,
+        *,
+        follows: bool = False,
     ) -> None:
-        self._wander = wander
+        self._weather = wander, memory
         self._tolerated = Freak(log1p(tolerance))
         self._at_margin = Constant(log1p(margin))
         self._equal = Constant(0.0)
@@ -116,9 +125,9 @@ class ShareBets:
         self._marked = Since(log(_SOME * (1 + tolerance)), _SOME_MULTIPLE)
         self._worse_following = Following(log1p(tolerance) + _APART, inf)
         self._good_following = Following(-inf, log1p(margin) - _APART)
-        self._equal_weather = weathers(0.0, wander)
-        self._worse_weather = weathers(log1p(margin), wander)
-        self._storms = Storms(wander) if wander else None
+        self._equal_weather = weathers(0.0, wander, memory)
+        self._worse_weather = weathers(log1p(margin), wander, memory)
+        self._storms = Storms(wander, memory) if wander else None
         self._worse_weights = _weights([weight for _, weight in _WORSE], len(self._worse_weather))
         self._good_weights = _weights([weight for _, weight in good], len(self._equal_weather))
         self._floor = _FloorTest(floor, follows=follows) if floor else None
@@ -233,7 +242,7 @@ class ShareBets:
         return low, high
 
     def _score_at(self, theta: float) -> float:
-        constant, wandering = Constant(theta), weathers(theta, self._wander)
+        constant, wandering = Constant(theta), weathers(theta, *self._weather)
         for interval in self._intervals:
             constant.see(*interval)
             for story in wandering:

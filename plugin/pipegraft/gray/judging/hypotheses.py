@@ -30,6 +30,7 @@ from pipegraft.gray.judging.arithmetic import (
 )
 
 __all__ = [
+    "MEMORY",
     "Clumped",
     "Constant",
     "Following",
@@ -213,22 +214,23 @@ class Clumped:
 _CLUMP: Final = 3.0
 """Mean size of the clumps that bad requests may come in."""
 
-_MEMORY: Final = 0.8
-"""The longest memory from one interval to the next that an arm's own weather is credited with."""
+MEMORY: Final = 0.8
+"""The longest memory from one interval to the next that an arm's own weather is credited with by default."""
 
 
-def weathers(theta: float, wander: float) -> tuple[Wandering | Clumped, ...]:
+def weathers(theta: float, wander: float, memory: float = MEMORY) -> tuple[Wandering | Clumped, ...]:
     """The ways in which one arm alone may be disturbed.
 
     Arguments:
         theta: logarithm of the multiple around which that happens.
         wander: standard deviation of the logarithm of one arm's rate; 0 allows no disturbance.
+        memory: the longest correlation from one interval to the next.
     """
     if not wander:
         return ()
     both = wander * 2**0.5  # two arms wander independently
-    shapes = ((both / 2, 0.0), (both, 0.0), (both / 2, _MEMORY), (both, _MEMORY))
-    wandering = tuple(Wandering(theta, deviation, memory) for deviation, memory in shapes)
+    shapes = ((both / 2, 0.0), (both, 0.0), (both / 2, memory), (both, memory))
+    wandering = tuple(Wandering(theta, *shape) for shape in shapes)
     return (*wandering, Clumped(theta, _CLUMP))
 
 
@@ -243,16 +245,15 @@ class Storms:
     several multiples of stable's rate, each around its best.
 
     Arguments:
-        wander: as for `weathers`; above 0.
+        wander, memory: as for `weathers`; the drift is above 0.
     """
 
-    def __init__(self, wander: float) -> None:
+    def __init__(self, wander: float, memory: float = MEMORY) -> None:
         both = wander * 2**0.5
-        self._expected = [Wandering(theta, both, memory) for theta in _CENTRES for memory in (0.0, _MEMORY)]
+        memories = (0.0, memory)
+        self._expected = [Wandering(theta, both, one) for theta in _CENTRES for one in memories]
         self._wider = [
-            [Wandering(theta, many * both, memory) for theta in _CENTRES]
-            for many in _STORMS
-            for memory in (0.0, _MEMORY)
+            [Wandering(theta, many * both, one) for theta in _CENTRES] for many in _STORMS for one in memories
         ]
 
     def see(self, odds: Number, gray: Number, stable: Number) -> None:

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from pipegraft.gray.judging.arithmetic import Number, larger, log, where
 from pipegraft.gray.judging.binomial import ShareBets
+from pipegraft.gray.judging.hypotheses import MEMORY
 from pipegraft.gray.judging.readings import BadRequests, Draws, point
 from pipegraft.gray.judging.values import ValueBets
 from pipegraft.gray.model.judgement import MetricPolicy
@@ -179,17 +180,18 @@ class ShareRun:
 
     Arguments:
         metric: of kind `errors` or `latency`.
-        wander: as in the judge's policy.
+        wander, memory: as in the judge's policy.
     """
 
-    def __init__(self, metric: MetricPolicy, wander: float) -> None:
+    def __init__(self, metric: MetricPolicy, wander: float, memory: float = MEMORY) -> None:
         self.metric = metric
         follows = metric.floor is None
         floor = metric.most_floor
-        self.bets = ShareBets(metric.tolerance, metric.margin, floor, wander, follows=follows)
+        self.bets = ShareBets(metric.tolerance, metric.margin, floor, wander, memory, follows=follows)
         self.totals = Totals()
         tolerance = max(metric.tolerance, _OUTAGE - 1.0)
-        self._cold = ShareBets(tolerance, max(metric.margin, tolerance), max(floor, _OUTAGE_FLOOR), wander)
+        margin, floor = max(metric.margin, tolerance), max(floor, _OUTAGE_FLOOR)
+        self._cold = ShareBets(tolerance, margin, floor, wander, memory)
         self._step = Totals()
         self._cold_looks: Number = 0
         self._bad = BadRequests(metric)

@@ -30,7 +30,7 @@ def sequential(policy: JudgePolicy, observations: Sequence[Observation]) -> Judg
     if not observations:
         return nothing_yet(policy)
     runs: list[Run] = [
-        ValueRun(metric) if metric.kind == "value" else ShareRun(metric, policy.wander)
+        ValueRun(metric) if metric.kind == "value" else ShareRun(metric, policy.wander, policy.memory)
         for metric in policy.metrics
     ]
     needed = len(runs) / policy.alpha

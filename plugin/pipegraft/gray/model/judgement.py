@@ -122,6 +122,7 @@ class JudgePolicy:
         wander: how far the rate of one arm alone may drift for reasons other than the release, as the
             standard deviation of its logarithm; the judge `sequential` does not take such weather for a
             regression. 0 trusts every request to be independent of the others, which decides faster.
+        memory: how long such a drift lasts at the most: its correlation from one interval to the next.
         max_failures: for the judge `threshold`: failed intervals that take the release back.
     """
 
@@ -135,6 +136,7 @@ class JudgePolicy:
     on_inconclusive: OnUndecided = "promote"
     on_suspicion: OnUndecided = "hold"
     wander: float = 0.2
+    memory: float = 0.8
     max_failures: int = 5
 
     def __post_init__(self) -> None:
@@ -162,6 +164,7 @@ class JudgePolicy:
         in_time = self.deadline is None or 0 < self.deadline < math.inf
         yield "a deadline above 0 seconds", self.deadline, in_time
         yield "a wander of 0 or more", self.wander, 0 <= self.wander < math.inf
+        yield "a memory of 0 or more, below 1", self.memory, 0 <= self.memory < 1
         yield "max-failures of 1 or more", self.max_failures, self.max_failures >= 1
 
     def outcome(self, judgement: Judgement) -> OnUndecided:
@@ -254,6 +257,7 @@ def judge_policy(gray: Gray) -> JudgePolicy:
         on_inconclusive=gray.on_inconclusive,
         on_suspicion=gray.on_suspicion or _on_suspicion(gray),
         wander=gray.wander,
+        memory=gray.memory,
         max_failures=gray.max_failures,
     )
 
