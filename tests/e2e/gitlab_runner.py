@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from harness import need
 
 from pipegraft.ci.gitlab.configuration import include_entries, load, local_of
@@ -119,6 +120,14 @@ class Project:
             return None
         listed = done.stdout[re.search(r"^\[", done.stdout, re.MULTILINE).start() :]  # behind the warnings
         return {job["name"]: job for job in json.loads(listed)}
+
+    def stages(self) -> list[str]:
+        """The order of stages as gitlab-ci-local merges it, ``.pre`` and ``.post`` around them."""
+        done = self.ci("--preview", "--json-schema-validation=false")
+        assert done.returncode == 0, done.stderr
+        listed = re.search(r"^stages:\n((?: *- .*\n)*)", done.stdout, re.MULTILINE)
+        found: list[str] = yaml.safe_load(listed[1])
+        return found
 
     def stand_in_for_what_is_elsewhere(self, root: str) -> None:
         """Put empty files where includes of other projects and servers, and lacking local ones, would be.

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -200,6 +201,26 @@ def test_the_jobs_of_real_pipelines_are_listed_as_before(
     assert {name: after.get(name) for name in before} == before
     added = [name for name in after if name not in before]
     assert sorted(added) == sorted(f"pipegraft:{one}" for one in STAGES_ADDED)
+    assert _that_judge_too_late(project.stages(), after, added) == []
+
+
+def _that_judge_too_late(stages: list[str], jobs: Mapping[str, Any], ours: list[str]) -> list[str]:
+    """The team's jobs that can fail the pipeline and that delivery does not wait for; `.post` clears up.
+
+    This is told from gitlab-ci-local's list of jobs alone, not from the model of when.
+    """
+    first = min(ours, key=lambda name: stages.index(jobs[name]["stage"]))
+    needed = {need["job"] for need in jobs[first].get("needs") or ()}
+    return [
+        name
+        for name, job in jobs.items()
+        if name not in ours
+        and name not in needed
+        and job["when"] in ("on_success", "always", "delayed")
+        and job["allow_failure"] is not True
+        and job["stage"] != ".post"
+        and (stages.index(job["stage"]) >= stages.index(jobs[first]["stage"]) or needed)
+    ]
 
 
 # When each job runs, as gitlab-ci-local decides it and as we do

@@ -6,11 +6,11 @@ import collections
 from collections.abc import Callable
 
 import pytest
-from fleet_files import PIPELINE
+from fleet_files import PIPELINE, delivery
 from gitlab_double import Refused
 from group_double import PERIOD, TOKEN, Lab
 
-from pipegraft.ci.model import TemplateSource
+from pipegraft.ci.model import Mode, TemplateSource
 from pipegraft.ci.usecases.inject import InjectOptions
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import AccessDenied, UsageError
@@ -18,7 +18,8 @@ from pipegraft.core.plugins import Plugins
 from pipegraft.core.progress import RecordingProgress
 from pipegraft.fleet.adapters.gitlab_group import TOKEN as VARIABLE
 from pipegraft.fleet.adapters.gitlab_group import GitLabGroup, open_group
-from pipegraft.fleet.usecases.edits import Editor, bumping, ejecting, injecting, upgrading
+from pipegraft.fleet.ports import FakeForge
+from pipegraft.fleet.usecases.edits import Editor, Reader, bumping, ejecting, injecting, upgrading
 from pipegraft.fleet.usecases.propose import Campaign, Outcome, propose_to_all, select
 
 PROJECT = TemplateSource("project", "platform/pipegraft", "v0.1.0")
@@ -357,6 +358,35 @@ ENVIRONMENT = f"""\
 components:
   mesh: {{image: {OLD}}}   # the sidecar
 """
+
+
+COMPONENTS = TemplateSource("component", "gitlab.example.com/platform/delivery", "0.1.0")
+
+
+@pytest.mark.parametrize(
+    ("source", "pin"),
+    [(PROJECT, "ref: v0.2.0\n"), (COMPONENTS, "delivery/image-build@0.2.0\n")],
+    ids=["project", "components"],
+)
+@pytest.mark.parametrize("mode", ["include", "child"])
+def test_an_upgrade_raises_the_pins_of_every_kind(
+    plugins: Plugins, source: TemplateSource, pin: str, mode: Mode
+) -> None:
+    fake = FakeForge({"acme/shop": {".gitlab-ci.yml": PIPELINE, "delivery.yaml": delivery("shop")}})
+    (project,) = fake.projects()
+    held = fake.files[project.path]
+    made = injecting(plugins, InjectOptions(source=source, mode=mode))(Reader(fake, project))
+    held |= {path: text for path, text in made.files.items() if text is not None}
+    raised = upgrading(plugins, "v0.2.0")(Reader(fake, project))
+    assert raised.pinned == source.ref
+    assert len(raised.files) == 1, "nothing but the pins changes"
+    (text,) = raised.files.values()
+    assert text is not None
+    assert pin in text
+    assert "0.1.0" not in text
+    held |= dict.fromkeys(raised.files, text)
+    again = upgrading(plugins, "v0.2.0")(Reader(fake, project))
+    assert (again.files, again.pinned) == ({}, source.ref.replace("0.1.0", "0.2.0"))
 
 
 def test_a_sidecars_image_goes_where_it_is_pinned_and_changes_nothing_else(

@@ -151,7 +151,8 @@ def upgrading(plugins: Plugins, version: str) -> Editor:
             return Edit(skipped="it carries no delivery")
         if pinned == "copies":
             return Edit(pinned=pinned, skipped="it holds copies of the templates: `fleet inject` renews them")
-        return Edit(pinned=pinned) if pinned == version else inject(reader)
+        same = pinned.removeprefix("v") == version.removeprefix("v")  # components' versions have no "v"
+        return Edit(pinned=pinned) if same else inject(reader)
 
     return edit
 
