@@ -264,6 +264,16 @@ def test_a_trigger_does_not_stand_alone_in_post(repository):
             "would run on every",
         ),
         (f"{TEST}'pipegraft:image-build': {{needs: []}}\n", "would not wait for 'test'"),
+        (
+            f"{TEST}'pipegraft:iac-bump:production': {{needs: []}}\n",
+            "would not wait for 'pipegraft:image-build'",
+        ),
+        (f"{TEST}'pipegraft:iac-bump:production': {{when: always}}\n", "start whatever has failed before"),
+        (f"{TEST}'pipegraft:image-build': {{allow_failure: true}}\n", "whose failure is allowed"),
+        (
+            f"{TEST}'pipegraft:image-build': {{rules: [{{if: $CI_COMMIT_TAG}}]}}\n",
+            "it needs 'pipegraft:image-build', which is not in the pipeline",
+        ),
         (f"include: '**.yml'\n{TEST}", "would bring delivery's own file"),
         ("x: {script: y, rules: [{when: always}], only: [tags]}\n", "refuses this configuration already"),
         ("x: {script: y, when: sometimes}\n", "refuses this configuration already"),
@@ -273,7 +283,7 @@ def test_a_trigger_does_not_stand_alone_in_post(repository):
 def test_what_cannot_be_is_refused_with_a_place_and_a_way_out(repository, text, message, mode):
     tree = repository(text)
     before = dict(tree.files)
-    if mode == "child" and "pipegraft:image-build" in text:
+    if mode == "child" and "pipegraft:" in text:
         pytest.skip("the child's jobs are not in the team's pipeline")
     with pytest.raises(EditRefused, match=message) as refused:
         tree.inject(mode=mode)
@@ -287,6 +297,10 @@ def test_what_cannot_be_is_refused_with_a_place_and_a_way_out(repository, text, 
     ("text", "complaint"),
     [
         ("stages: [a]\nx: {stage: b, script: y}\n", "2:1 'x': its stage 'b' is not among .pre, a, .post"),
+        (
+            "stages: [a, b]\nx: {stage: a, script: y, needs: [z]}\nz: {stage: b, script: y}\n",
+            "2:1 'x': it needs 'z', which is in a later stage",
+        ),
         ("x: {image: y}\n", "1:1 'x': it has no 'script', 'run' or 'trigger'"),
         ("x: {script: y, needs: [z]}\n", "1:1 'x': it needs 'z', which nothing defines"),
         ("x: {extends: .y, script: z}\n", "1:1 'x': it extends '.y', which nothing defines"),
@@ -383,6 +397,24 @@ def test_what_steers_the_runner_reaches_delivery(repository):
     assert job["variables"]["GIT_STRATEGY"] == "fetch"
     assert "SECRET" not in job["variables"]
     assert any("GIT_STRATEGY is none" in note for note in injection.notes)
+
+
+@pytest.mark.parametrize(("laid", "why"), [("when: always", "whatever has failed"), ("needs: []", "'test'")])
+def test_the_job_that_starts_the_child_keeps_its_place(repository, laid, why):
+    tree = repository(f"{TEST}pipegraft: {{{laid}}}\n")
+    with pytest.raises(EditRefused, match=why) as refused:
+        tree.inject(mode="child")
+    assert refused.value.problem.place.line > 0
+
+
+@pytest.mark.parametrize("mode", ["include", "child"])
+@pytest.mark.parametrize(
+    ("trigger", "told"),
+    [("a/b", True), ("{project: a/b}", True), ("{project: a/b, strategy: depend}", False)],
+)
+def test_a_pipeline_that_nobody_waits_for_is_told(repository, trigger, told, mode):
+    notes = repository(f"down: {{trigger: {trigger}}}\n").inject(mode=mode).notes
+    assert any("down starts another pipeline" in note for note in notes) is told
 
 
 def test_a_child_pipeline_takes_the_teams_artifacts(repository):

@@ -19,6 +19,7 @@ from pipegraft.ci.gitlab.eject import is_generated, is_overlay, overlays, place_
 from pipegraft.ci.gitlab.grafts import MANIFEST, add_include, is_ours
 from pipegraft.ci.gitlab.manifest import (
     CHILD,
+    CHILD_TRIGGER,
     Settings,
     branch_condition,
     generated_files,
@@ -30,7 +31,7 @@ from pipegraft.ci.gitlab.manifest import (
 from pipegraft.ci.gitlab.pipeline import Pipeline, complaints, prove_unchanged, resolve, stage_list
 from pipegraft.ci.gitlab.placing import Placement, Team, place, team_of
 from pipegraft.ci.gitlab.splicing import Splice, splice
-from pipegraft.ci.gitlab.when import child_delivers, event_rows, events
+from pipegraft.ci.gitlab.when import Seed, child_delivers, event_rows, events, loose_job, seed
 from pipegraft.ci.model import EventRow, Injection, InjectionRequest, TemplateSource, pattern_of
 from pipegraft.core.errors import EditRefused, Place, UsageError
 from pipegraft.text.yaml.source import Node, Source, parse
@@ -79,6 +80,8 @@ def inject(request: InjectionRequest) -> Injection:
     whole = resolve(after if readable is over else layers_of(request.file, texts[request.file], readable))
     rows = event_rows(whole, jobs, partial(_exists, over), known)
     _check_when(placement, rows, team, settings.branch)
+    _check_chain(request, settings, seed(whole, known[0], partial(_exists, over)), whole, team)
+    _check_order(placement, rows[0], team)
     if settings.mode == "child" and not child_delivers(
         resolve(layers_of(CHILD, readable.read(CHILD) or "", readable)), known
     ):
@@ -137,7 +140,7 @@ def _team_layers(file: str, text: str, files: Files) -> list[Layer]:
 
 def _job_names(request: InjectionRequest, settings: Settings) -> list[str]:
     if settings.mode == "child":
-        return ["pipegraft"]
+        return [CHILD_TRIGGER]
     return [job_name(planned) for planned in request.plan.stages]
 
 
@@ -268,6 +271,14 @@ def _check_when(
                 place=team.places(next(iter(placement.overlaid), "")),
                 fix="take the rules that are laid on delivery's jobs out",
             )
+
+
+def _check_order(placement: Placement, push: EventRow, team: Team) -> None:
+    """Delivery waits for every job of the team's that can still fail.
+
+    Raises:
+        EditRefused: it does not.
+    """
     later = [name for name in (*push.beside, *push.after) if team.pipeline.jobs[name].get("stage") != ".post"]
     early = push.passed or (() if placement.asked else later)
     if early:
@@ -275,6 +286,24 @@ def _check_when(
             f"delivery would not wait for '{early[0]}', which can still fail",
             place=team.places(early[0]),
             fix="take out what keeps delivery from waiting, or name with --after the stage it is to follow",
+        )
+
+
+def _check_chain(
+    request: InjectionRequest, settings: Settings, found: Seed, whole: Pipeline, team: Team
+) -> None:
+    """What the team lays on delivery's jobs lets none start before its turn."""
+    names = {one.id: job_name(one) for one in request.plan.stages}
+    chain = {names[one.id]: [names[need] for need in one.needs] for one in request.plan.stages}
+    if settings.mode == "child":
+        chain = {CHILD_TRIGGER: []}
+    broken = loose_job(found, whole, chain)
+    if broken:
+        name, why = broken
+        raise EditRefused(
+            f"'{name}' would not keep its place in the delivery: {why}",
+            place=team.places(name if name in team.overlaid else next(iter(team.overlaid), name)),
+            fix="take 'needs', 'when', 'rules' and 'allow_failure' out of what is laid on delivery's jobs",
         )
 
 
@@ -289,6 +318,12 @@ def _said(rows: Sequence[EventRow], team: Pipeline) -> list[str]:
         )
     if push.waits_for:
         notes.append(f"Delivery waits until somebody starts {', '.join(push.waits_for)}.")
+    unawaited = [name for name in push.behind if _starts_and_leaves(team.jobs[name])]
+    if unawaited:
+        notes.append(
+            f"{', '.join(unawaited)} starts another pipeline and does not wait for its end: delivery does "
+            "not, either; `strategy: depend` lets both wait."
+        )
     if push.after:
         notes.append(f"These jobs of yours wait for delivery: {', '.join(push.after)}.")
     if team.opaque:
@@ -297,6 +332,13 @@ def _said(rows: Sequence[EventRow], team: Pipeline) -> list[str]:
             "--verify lets the server compare."
         )
     return notes
+
+
+def _starts_and_leaves(job: Mapping[str, object]) -> bool:
+    """Whether a job starts a pipeline whose end it does not wait for."""
+    trigger = job.get("trigger")
+    waits = isinstance(trigger, Mapping) and trigger.get("strategy") in ("depend", "mirror")
+    return trigger is not None and not waits
 
 
 def _over(new: Mapping[str, str], files: Files) -> Files:

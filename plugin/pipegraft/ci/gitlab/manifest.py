@@ -21,6 +21,7 @@ from pipegraft.core.planning import Plan, PlannedStage
 
 __all__ = [
     "CHILD",
+    "CHILD_TRIGGER",
     "FOLDER",
     "PARENT_SOURCE",
     "RUNNER_VARIABLES",
@@ -41,6 +42,8 @@ FOLDER = ".pipegraft/gitlab"
 CHILD = f"{FOLDER}/child.yml"
 _TEMPLATES = "ci_templates/gitlab"
 _PREFIX = "pipegraft"
+CHILD_TRIGGER = _PREFIX
+"""The job that starts the child pipeline."""
 _HEADER = "# Written by `pipegraft inject` from delivery.yaml: run that instead of editing this.\n"
 _SETTINGS = "# settings: "
 _COPY = re.compile(rf"{re.escape(FOLDER)}/[\w.-]+\.yml")
@@ -261,7 +264,7 @@ def _trigger(wiring: Wiring, branch: str) -> dict[str, Any]:
         "trigger": {"include": [{"local": CHILD}], "strategy": "depend"},
         "rules": rules(branch),
     }
-    return {_PREFIX: job}
+    return {CHILD_TRIGGER: job}
 
 
 def _jobs(plan: Plan, settings: Settings, templates: Mapping[str, str], wiring: Wiring) -> dict[str, Any]:

@@ -282,13 +282,19 @@ _OWN_WORK = frozenset({"script", "run", "trigger"})
 
 
 def _order(job: Mapping[str, Any], pipeline: Pipeline) -> Iterator[str]:
-    stage = str(job.get("stage", "test"))
+    stage = _stage_of(job)
     known = (".pre", *pipeline.stages.stages, ".post")
     if not pipeline.stages.uncertain and stage not in known:
         yield f"its stage '{stage}' is not among {', '.join(known)}"
     for other in _required(job.get("needs")):
         if other not in pipeline.jobs:
             yield f"it needs '{other}', which nothing defines"
+        elif stage in known and _stage_of(pipeline.jobs[other]) in known[known.index(stage) + 1 :]:
+            yield f"it needs '{other}', which is in a later stage"
+
+
+def _stage_of(job: Mapping[str, Any]) -> str:
+    return str(job.get("stage", "test"))
 
 
 def _required(needs: Any) -> Iterator[str]:

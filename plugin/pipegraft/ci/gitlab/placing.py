@@ -135,7 +135,9 @@ def _child(
         stage = next(iter(ordered[ordered.index("pipegraft") + 1 :]), _LAST)
     if stage == _LAST and team.pushed.created is not True and not _unreadable(team):
         return None
-    return Placement(Wiring(_own_stage, trigger=stage), _without_stages(request, layers))
+    posts = _post_jobs(team) if stage == _LAST else []
+    notes = (_beside_note(posts),) if posts else ()
+    return Placement(Wiring(_own_stage, trigger=stage), _without_stages(request, layers), notes)
 
 
 def _unreadable(team: Team) -> bool:
@@ -189,11 +191,15 @@ def _post_jobs(team: Team) -> list[str]:
 
 
 def _beside(request: InjectionRequest, layers: Sequence[Layer], team: Team) -> Placement:
-    note = (
-        f"Your jobs in .post ({', '.join(_post_jobs(team))}) neither wait for delivery nor hang on it: "
+    note = _beside_note(_post_jobs(team))
+    return Placement(Wiring(lambda _planned: _LAST), _without_stages(request, layers), (note,))
+
+
+def _beside_note(jobs: Sequence[str]) -> str:
+    return (
+        f"Your jobs in .post ({', '.join(jobs)}) neither wait for delivery nor hang on it: "
         "delivery runs beside them in .post; --after STAGE puts it before them."
     )
-    return Placement(Wiring(lambda _planned: _LAST), _without_stages(request, layers), (note,))
 
 
 def _last(request: InjectionRequest, layers: Sequence[Layer], team: Team, why: str) -> Placement:

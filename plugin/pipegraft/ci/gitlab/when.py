@@ -25,7 +25,7 @@ from pipegraft.ci.gitlab.manifest import PARENT_SOURCE
 from pipegraft.ci.gitlab.pipeline import Pipeline
 from pipegraft.ci.model import EventRow, Sureness
 
-__all__ = ["Event", "Seed", "child_delivers", "event_rows", "events", "seed"]
+__all__ = ["Event", "Seed", "child_delivers", "event_rows", "events", "loose_job", "seed"]
 
 _EDGES = (".pre", ".post")
 
@@ -264,6 +264,38 @@ def _row(pipeline: Pipeline, found: Seed, delivery: Collection[str]) -> EventRow
         after=tuple(name for name in judging if name in after),
         waits_for=tuple(name for name in team if name in first and _blocks(found.jobs[name])),
     )
+
+
+def loose_job(
+    found: Seed, pipeline: Pipeline, chain: Mapping[str, Collection[str]]
+) -> tuple[str, str] | None:
+    """The first of delivery's jobs that starts though what comes before it failed or is not done.
+
+    Arguments:
+        found: what an event makes of the configuration.
+        pipeline: everything in force.
+        chain: delivery's jobs, each with those that it follows.
+
+    Returns:
+        The job, and why it is not held back; None where all are.
+    """
+    order = _Order(pipeline, found)
+    present = [name for name in chain if name in found.jobs]
+    for name in present:
+        if any(way.when in ("always", "on_failure") for way in found.jobs[name]):
+            return name, "it would start whatever has failed before"
+        for other in chain[name]:
+            if other not in present:
+                return name, f"it needs '{other}', which is not in the pipeline"
+            if other not in order.waits(name):
+                return name, f"it would not wait for '{other}'"
+            if any(way.ignored for way in found.jobs[other]):
+                return name, f"it would start though '{other}' failed, whose failure is allowed"
+    for name in present:
+        lacking = [one for one in order.waits(present[0]) if one not in order.waits(name)]
+        if lacking:
+            return name, f"it would not wait for '{lacking[0]}'"
+    return None
 
 
 def _sure(answer: Answer) -> Sureness:
