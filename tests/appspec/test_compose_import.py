@@ -109,7 +109,7 @@ def test_what_is_not_carried_over_is_named(tmp_path: Path) -> None:
         "service web: volumes[0]: uploads:/uploads",
         "service web: deploy.placement.constraints[0]: kept-apart",
         "service web: develop (for developers' machines)",
-        "service web: build: {'context': './web', 'target': 'runtime'}",
+        'service web: build: in delivery.yaml, `components: web: {"path": "./web", "target": "runtime"}`',
         "service rates: env_file: rates.env (its variables are not read",
         "service rates: logging.driver: lost-driver",
         "service rates: container_name: rates-api",

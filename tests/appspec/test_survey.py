@@ -9,6 +9,7 @@ import yaml
 
 from pipegraft.appspec.scaffold.survey import Survey, Tree, name_from, survey
 from pipegraft.appspec.scaffold.writing import Answers, gate_options, write_files
+from pipegraft.core.delivery import Delivery
 from pipegraft.images.dockerfile import exposed_ports
 
 COMPOSE = """\
@@ -89,7 +90,6 @@ def test_a_compose_file_tells_components_ports_variables_and_resources() -> None
         "compose.yaml: 'volumes'",
         "compose.yaml: 'depends_on' of service 'web'",
         "compose.yaml: 'volumes' of service 'web'",
-        "compose.yaml: 'build.target' of service 'web'",
         "compose.yaml: the host's side of 'ports' entry '8080:80' of service 'web'",
         "compose.yaml: service 'outside' is built outside of the repository, in '../other'",
         "compose.yaml: service 'mail' runs mailhog/mailhog, which is not built here",
@@ -169,7 +169,7 @@ RICH = {
     "name": "shop",
     "services": {
         "web": {
-            "build": {"context": "web", "args": {"A": "1"}, "target": "prod"},
+            "build": {"context": "web", "args": {"A": "1"}, "ssh": ["default"]},
             "ports": ["8080:80", "9000-9005:9000-9005", "53:53/udp"],
             "expose": ["81"],
             **{key: ["one"] for key in ("networks", "depends_on")},
@@ -189,7 +189,7 @@ def test_every_key_of_a_compose_file_is_used_or_named() -> None:
     for service, declared in RICH["services"].items():
         used = {"build", "ports", "expose", "restart", "hostname"} if service != "db" else {"image"}
         named |= {f"compose.yaml: '{key}' of service '{service}'" for key in declared if key not in used}
-    named |= {f"compose.yaml: 'build.{key}' of service 'web'" for key in ("args", "target")}
+    named.add("compose.yaml: 'build.ssh' of service 'web'")
     assert named - set(left) == set()
     assert "'ports' entry '9000-9005:9000-9005', which is no single TCP port, of service 'web'" in said
     assert "'ports' entry '53:53/udp', which is no single TCP port, of service 'web'" in said
@@ -224,3 +224,37 @@ services:
         "HOSTS": "a=cache:6379,b",
     }
     assert "the address of 'cache' in variable 'HOSTS' of 'api': it is the resource 'cache' now" in left
+
+
+def test_a_build_section_becomes_the_keys_of_a_component() -> None:
+    compose = """\
+services:
+  web:
+    build:
+      context: .
+      dockerfile: services/web/prod.Dockerfile
+      target: runtime
+      args: {LEVEL: production, SHELL: "${USER}"}
+      platforms: [linux/amd64, linux/arm64]
+      additional_contexts: [shared=libraries/shared, tools=docker-image://node:22, base=service:api]
+      ssh: [default]
+  api:
+    build: {context: api, dockerfile: ../Dockerfile.api}
+"""
+    files = {"compose.yaml": compose, "services/web/prod.Dockerfile": "FROM a\nEXPOSE 8080\n", "api/x": ""}
+    delivery, app, left = written(files)
+    assert delivery["components"] == {
+        "web": {
+            "path": ".",
+            "intimacy": "rpc",
+            "dockerfile": "services/web/prod.Dockerfile",
+            "target": "runtime",
+            "build-args": {"LEVEL": "production"},
+            "platforms": ["linux/amd64", "linux/arm64"],
+            "additional-contexts": {"shared": "libraries/shared", "tools": "docker-image://node:22"},
+        }
+    }
+    assert app["components"]["web"]["ports"] == {"http": 8080}
+    for lost in ("'build.args' entry 'SHELL'", "entry 'base'", "'build.ssh'", "outside of its context 'api'"):
+        assert any(lost in one for one in left), (lost, left)
+    Delivery.model_validate({**delivery, "environments": {"production": {"gate": {"engine": "embedded"}}}})

@@ -6,11 +6,12 @@ wait for until it has ended is a job; one of a profile is left out unless the pr
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from pipegraft.appspec.importing.consumed_keys import Imported, Taking, found_values, short
+from pipegraft.appspec.importing.consumed_keys import Imported, Taking, found_values
 from pipegraft.appspec.importing.container import amounts
 from pipegraft.appspec.scaffold.compose import ComposeService, compose_services
 from pipegraft.appspec.scaffold.survey import FoundComponent, FoundResource, name_from
@@ -90,8 +91,8 @@ def _take_service(
     if one.image:
         into.images[name] = one.image
     if one.build is not None:
-        said = short(part.peek("build"))
-        into.left.append(f"{part.name}: build: {said} (`components` of delivery.yaml says what is built)")
+        keys = json.dumps({"path": one.build, **one.build_keys}, default=str)
+        into.left.append(f"{part.name}: build: in delivery.yaml, `components: {name}: {keys}`")
     published = _published(one, part)
     for key in _READ:
         part.take(key)

@@ -9,7 +9,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from pipegraft.core.errors import ConfigError
 from pipegraft.core.yaml_positions import load_marked
@@ -31,7 +31,7 @@ _DATABASES = ("POSTGRES_DB", "MYSQL_DATABASE", "MARIADB_DATABASE")
 _SAID = {"profiles", "restart", "container_name", "hostname", "develop"}
 """Keys that decide what a service is taken for, or concern developers alone."""
 _CARRIED = {"build", "image", "ports", "expose", "environment", "command", "entrypoint", *_SAID}
-_CARRIED_OF_BUILD = {"context", "dockerfile"}
+_CARRIED_OF_BUILD = {"context", "dockerfile", "target", "args", "platforms", "additional_contexts"}
 _TAKEN_BY_RESOURCE = {"image", "environment", "ports", "expose", *_SAID}
 """What a resource of an app spec has of its own, or its provider decides."""
 _OF_FILE = {"services", "version"}
@@ -45,6 +45,7 @@ class ComposeService:
 
     Arguments:
         build: folder it is built from, None if it is not.
+        build_keys: what else its build says, by the keys of a component in `delivery.yaml`.
         resource: type of resource that its image is; empty if none.
         published: whether a port is open to the host.
         hosts: names by which others reach it: its own, container name, host name and aliases.
@@ -55,7 +56,7 @@ class ComposeService:
     name: str
     build: str | None
     image: str
-    dockerfile: str | None = None
+    build_keys: Mapping[str, Any] = field(default_factory=dict)
     ports: Mapping[str, int] = field(default_factory=dict)
     env: Mapping[str, str | None] = field(default_factory=dict)
     entrypoint: tuple[str, ...] = ()
@@ -154,6 +155,7 @@ def _lost(one: Mapping[str, Any], service: ComposeService) -> Iterator[str]:
         yield from (
             f"'build.{key}'" for key in sorted(map(str, one["build"])) if key not in _CARRIED_OF_BUILD
         )
+        yield from _lost_of_build(one["build"])
     if service.resource:
         return
     for key in ("ports", "expose"):
@@ -166,7 +168,7 @@ def _lost(one: Mapping[str, Any], service: ComposeService) -> Iterator[str]:
 
 
 def _service(name: str, one: Mapping[str, Any], *, ends: bool) -> ComposeService:
-    build, dockerfile = _build(one.get("build"))
+    build, build_keys = _build(one.get("build"))
     image = str(one.get("image") or "")
     env = dict(_environment(one.get("environment")))
     repository, _, tag = image.partition("@")[0].rpartition(":")
@@ -179,7 +181,7 @@ def _service(name: str, one: Mapping[str, Any], *, ends: bool) -> ComposeService
         name,
         build,
         image,
-        dockerfile,
+        build_keys,
         ports,
         env,
         _words(one.get("entrypoint")),
@@ -211,12 +213,43 @@ def _waited_for(services: Mapping[str, Any]) -> Iterator[str]:
                 yield str(name)
 
 
-def _build(value: Any) -> tuple[str | None, str | None]:
+def _build(value: Any) -> tuple[str | None, dict[str, Any]]:
+    """Folder and further keys of a `build`; what no key can hold is told by `_lost_of_build`."""
     if isinstance(value, str):
-        return value, None
-    if isinstance(value, dict):
-        return str(value.get("context") or "."), value.get("dockerfile")
-    return None, None
+        return value, {}
+    if not isinstance(value, dict):
+        return None, {}
+    platforms = value.get("platforms")
+    keys = {
+        "dockerfile": value.get("dockerfile"),
+        "target": value.get("target"),
+        "build-args": {key: one for key, one in _environment(value.get("args")) if _is_plain(one)},
+        "platforms": list(map(str, platforms)) if isinstance(platforms, list) else [],
+        "additional-contexts": {
+            key: one
+            for key, one in _environment(value.get("additional_contexts"))
+            if _is_plain(one) and _is_context(one)
+        },
+    }
+    return str(value.get("context") or "."), {key: one for key, one in keys.items() if one}
+
+
+def _lost_of_build(value: Mapping[str, Any]) -> Iterator[str]:
+    """Entries of a `build` that stand for something only Compose or a shell knows."""
+    for key, one in _environment(value.get("args")):
+        if not _is_plain(one):
+            yield f"'build.args' entry '{key}', whose value is known to the shell alone,"
+    for key, one in _environment(value.get("additional_contexts")):
+        if not _is_plain(one) or not _is_context(one):
+            yield f"'build.additional_contexts' entry '{key}', which is neither a folder nor an image,"
+
+
+def _is_plain(value: str | None) -> TypeGuard[str]:
+    return value is not None and "$" not in value
+
+
+def _is_context(place: str) -> bool:
+    return place.startswith("docker-image://") or not (":" in place or place.startswith(("/", "..")))
 
 
 def _environment(value: Any) -> Iterator[tuple[str, str | None]]:

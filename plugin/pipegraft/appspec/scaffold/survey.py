@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pipegraft.appspec.scaffold.builds import (
     GENERIC,
@@ -18,6 +19,7 @@ from pipegraft.appspec.scaffold.builds import (
 )
 from pipegraft.appspec.scaffold.compose import ComposeService, read_compose
 from pipegraft.images.dockerfile import exposed_ports
+from pipegraft.images.ports.builders import DOCKERFILE
 
 __all__ = ["FoundComponent", "FoundResource", "Survey", "Tree", "name_from", "survey"]
 
@@ -63,6 +65,7 @@ class FoundComponent:
         public: whether requests from outside go to it.
         dockerfile: whether its folder says how to build it.
         built_by: the Dockerfile that a Compose file names for it.
+        build_keys: how a Compose file has it built, by the keys of `delivery.yaml`.
     """
 
     name: str
@@ -75,6 +78,7 @@ class FoundComponent:
     public: bool = False
     dockerfile: bool = True
     built_by: str = ""
+    build_keys: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +228,15 @@ def _composed(
                 f"{composed}: service '{one.name}' is built outside of the repository, in '{one.build}'"
             )
             continue
-        if one.dockerfile not in (None, "Dockerfile"):
-            left.append(f"{composed}: service '{one.name}': '{one.dockerfile}' must be called Dockerfile")
-        ports = one.ports or _exposed(tree, path)
+        dockerfile = str(one.build_keys.get("dockerfile", DOCKERFILE))
+        if posixpath.normpath(dockerfile).startswith(("..", "/")):
+            left.append(
+                f"{composed}: service '{one.name}': '{dockerfile}' is outside of its context '{one.build}';"
+                " name a `context` that holds both"
+            )
+            continue
+        file = posixpath.normpath(posixpath.join(path, dockerfile))
+        ports = one.ports or _exposed(tree, file)
         entrypoint, command = one.entrypoint, one.command
         if is_development((*entrypoint, *command)):
             said = " ".join((*entrypoint, *command))
@@ -241,8 +251,9 @@ def _composed(
             entrypoint,
             command,
             one.published,
-            f"{path}/Dockerfile".removeprefix("./") in tree.files,
-            posixpath.normpath(posixpath.join(path, one.dockerfile or "Dockerfile")),
+            file in tree.files,
+            file,
+            one.build_keys,
         )
 
 
@@ -264,7 +275,7 @@ def _built(
             left.append(f"{file}: which component it builds is not known; name it with `dockerfile`")
             continue
         known.add(path)
-        yield FoundComponent(name_from(name_of_folder(folder, app)), path, file, _exposed(tree, path))
+        yield FoundComponent(name_from(name_of_folder(folder, app)), path, file, _exposed(tree, file))
 
 
 def _is_dockerfile(name: str) -> bool:
@@ -302,8 +313,8 @@ def _manifests(tree: Tree) -> Iterator[tuple[str, str]]:
             yield path, file
 
 
-def _exposed(tree: Tree, path: str) -> dict[str, int]:
-    text = tree.read(posixpath.normpath(posixpath.join(path, "Dockerfile")))
+def _exposed(tree: Tree, dockerfile: str) -> dict[str, int]:
+    text = tree.read(dockerfile)
     ports = exposed_ports(text) if text else ()
     if len(ports) == 1:
         return {"http": ports[0]}

@@ -176,7 +176,8 @@ def _delivery(found: Survey, answers: Answers) -> str:
         lines.append(f"  {one.name}:   # {' '.join(one.why.split())}")
         lines.append(f"    path: {_flow(one.path)}")
         lines.append("    intimacy: rpc   # or ipc: a sidecar; or in-process, with `mount`: part of its host")
-        if not one.dockerfile:
+        lines += (f"    {key}: {_flow(value)}" for key, value in one.build_keys.items())
+        if not one.dockerfile and "dockerfile" not in one.build_keys:
             lines.append("    # no Dockerfile: `base` names the image it is put upon, pinned by digest")
             lines.append(f"    command: {_flow(list(one.command))}   # what it runs: a guess")
     lines += [
