@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-lowest e2e engines e2e-engines lint format bench site wheel image lock clean
+.PHONY: demo test test-lowest fuzz e2e engines e2e-engines lint format bench site wheel image lock clean
 
 demo: $(READY)
 	$(BIN)/pipegraft demo
@@ -15,6 +15,12 @@ test: $(READY)
 # The lowest versions that pyproject.toml allows, in an environment of their own.
 test-lowest: .venv-lowest/.ready
 	PATH="$(CURDIR)/.venv-lowest/bin:$$PATH" .venv-lowest/bin/pytest -n auto -m "not e2e" tests
+
+# Half an hour for each reader of foreign bytes; with coverage where atheris is installed in .venv.
+FUZZ_SECONDS ?= 1800
+
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz/run.py $(FUZZ_SECONDS)
 
 e2e: $(READY)
 	tests/e2e/install

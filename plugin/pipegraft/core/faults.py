@@ -254,7 +254,9 @@ def _take_out(wrong: _Found, data: Any) -> bool:
     """Make what is wrong unknown, or what holds it if that cannot be; false if that is everything."""
     route, kind = wrong.fault.route, wrong.fault.kind
     holder: Any = _follow(data, route if kind == "missing" else route[:-1])
-    if kind != "missing" and route and not _leads(holder, route[-1]):
+    if (kind == "missing" and not isinstance(holder, dict)) or (
+        kind != "missing" and route and not _leads(holder, route[-1])
+    ):
         return True  # it is taken out already, or what holds it is
     if kind == "missing":
         holder[wrong.fault.found] = UNKNOWN
