@@ -19,6 +19,7 @@ from pipegraft.audit.usecases.chains import AuditRequest, audit
 from pipegraft.core.adapters.vcs_info import SourceLog
 from pipegraft.core.errors import RolledBack, Unreachable, UsageError
 from pipegraft.core.release import EnvironmentRelease, GateResult, IacCommit, Release, ReleaseMark, Source
+from pipegraft.core.signing import Signer
 from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.ports import FakeJudge
 from pipegraft.gray.stage import GrayReleaseInputs, run
@@ -26,9 +27,10 @@ from pipegraft.iac.bump.state import EnvironmentState, write_state
 from pipegraft.iac.commit_message import commit_message, release_trailers
 from pipegraft.iac.ports.archive import FakeArchive, Signature, Signed
 from pipegraft.iac.ports.repository import FakeIacRepository
-from pipegraft.images.attestations import BuildFacts, attest
+from pipegraft.images.attestations import BuildFacts, attest, sign
 from pipegraft.images.ports.builders import BuildRequest
 from pipegraft.images.ports.registry import Descriptor, FakeRegistry
+from pipegraft.images.ports.signing import FakeKey, FakeVerifier, ImageToSign
 
 
 class Branch:
@@ -47,10 +49,11 @@ class Audited:
         self.registry = FakeRegistry()
         self.source = folder
         self.signed: dict[str, Signature] = {}
+        self.asks_for: tuple[Signer, ...] = ()
         for number, image in ((12, OLD), (13, NEW), (14, NEWER)):
             self.push(image, commit_of(number))
 
-    def push(self, image: str, source: str, subject: str = "") -> None:
+    def push(self, image: str, source: str, subject: str = "", key: FakeKey | None = None) -> None:
         """An image and its provenance."""
         digest = image.partition("@")[2]
         self.registry.manifests["shop/web", digest] = (b"{}", "application/vnd.oci.image.manifest.v1+json")
@@ -66,7 +69,10 @@ class Audited:
             started=0,
             finished=1,
         )
-        if subject:  # a statement about another image, attached to this one
+        if key is not None:
+            image_of = ImageToSign("shop", "web", image, descriptor, self.registry, "shop/web", source)
+            sign(image_of, attest(self.registry, facts), key, "bundle")
+        elif subject:  # a statement about another image, attached to this one
             other = dataclasses.replace(facts, image=Descriptor(descriptor.media_type, subject, 2))
             attest(_Attached(self.registry, digest), other)
         else:
@@ -103,9 +109,11 @@ class Audited:
             Path(),
             frozenset(),
             ("production",),
+            {"production": self.asks_for},
         )
         asked = AuditRequest(wanted or Wanted(), **request)
-        (found,) = audit(scene, asked, lambda _address: self.registry)  # type: ignore[arg-type]
+        verifier = FakeVerifier({"release.pub": FakeKey("release")})
+        (found,) = audit(scene, asked, lambda _address: self.registry, lambda: verifier)  # type: ignore[arg-type]
         return found
 
 
@@ -389,6 +397,26 @@ def test_signatures_are_told_and_may_be_required(audited: Audited) -> None:
     (found,) = broken(audited.chain())
     assert f"commit {commits[1].id[:12]}" in found
     assert "the signature is bad" in found
+
+
+@pytest.mark.parametrize(
+    ("key", "state"), [("release", State.HOLDS), ("mallory", State.UNPROVEN), (None, State.UNPROVEN)]
+)
+def test_signatures_of_images_are_verified_where_delivery_asks_for_them(
+    audited: Audited, key: str | None, state: State
+) -> None:
+    audited.asks_for = (Signer(key="release.pub"),)
+    audited.push(NEW, commit_of(13), key=FakeKey(key) if key else None)
+    audited.release()
+    assert state_of(audited.chain(), "images") is state
+    required = audited.chain(required=("signature",))
+    assert (state_of(required, "images") is State.BROKEN) == (state is not State.HOLDS)
+
+
+def test_a_statement_that_nobody_signed_is_shown_as_claimed(audited: Audited) -> None:
+    audited.release()
+    (images,) = [link for link in audited.chain().links if link.name == "images"]
+    assert "(claimed, not signed)" in images.checks[-1].found
 
 
 def test_without_a_gray_release_the_record_tells_what_the_gate_said(audited: Audited) -> None:

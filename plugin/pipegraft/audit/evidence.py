@@ -30,7 +30,9 @@ class ImageFacts:
         digest: the image's, empty if the reference is not pinned by one.
         exists: whether the registry holds it, None if it was not asked.
         damage: why its manifest is not what the digest says; empty if it is.
-        provenance: the statements that refer to it.
+        provenance: the statements that refer to it; where signers are asked for, those they signed.
+        signers: who signed it, of those that are asked for; None if nobody is.
+        refusals: why other signatures do not count.
         problem: why the registry could not be asked; empty if it could.
     """
 
@@ -38,6 +40,8 @@ class ImageFacts:
     exists: bool | None = None
     damage: str = ""
     provenance: tuple[Provenance, ...] = ()
+    signers: tuple[str, ...] | None = None
+    refusals: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -79,7 +83,16 @@ def _image_checks(
         yield broken(claim, f"other content under its digest: {facts.damage}")
         return
     yield holds(claim)
+    if facts.signers is not None:
+        yield _signed(component, facts)
     yield _origin(component, facts, story, is_ancestor)
+
+
+def _signed(component: str, facts: ImageFacts) -> Check:
+    claim = f"{component}: the image is signed by somebody whom delivery.yaml asks for"
+    if facts.signers:
+        return holds(claim, ", ".join(facts.signers), "signature")
+    return unproven(claim, "; ".join(facts.refusals) or "no signature", "signature")
 
 
 def _origin(component: str, facts: ImageFacts, story: Story, is_ancestor: IsAncestor) -> Check:
@@ -94,7 +107,7 @@ def _origin(component: str, facts: ImageFacts, story: Story, is_ancestor: IsAnce
     commits = [commit for one in about for commit in one.commits]
     if story.source in commits:
         return holds(
-            claim, _built_by(next(one for one in about if story.source in one.commits)), "provenance"
+            claim, _built_by(next(one for one in about if story.source in one.commits), facts), "provenance"
         )
     reused = [commit for commit in commits if commit in story.earlier.get(facts.digest, ())]
     if reused:
@@ -118,9 +131,11 @@ def _origin(component: str, facts: ImageFacts, story: Story, is_ancestor: IsAnce
     )
 
 
-def _built_by(one: Provenance) -> str:
+def _built_by(one: Provenance, facts: ImageFacts) -> str:
+    """Who built it; a statement that nobody signed is only claimed, by whoever may push to the registry."""
     builder = one.builder.removeprefix("urn:pipegraft:builder:")
-    return ", ".join(part for part in (builder, one.invocation) if part)
+    told = ", ".join(part for part in (builder, one.invocation) if part)
+    return told if facts.signers is not None else f"{told} (claimed, not signed)".strip()
 
 
 def gate_link(story: Story, record: GateResult | None) -> Link:

@@ -14,11 +14,14 @@ from pipegraft.audit.usecases.audit_sources import Place, Scene, open_scene
 from pipegraft.audit.usecases.chains import AuditRequest, audit, delivery_figures
 from pipegraft.audit.views.chain import chain_view
 from pipegraft.audit.views.dora_page import figures_json, figures_page, figures_table
-from pipegraft.cli.common import directory_option, json_option, print_json, write_page
+from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json, write_page
 from pipegraft.core.adapters.files import RECORD, FileReleaseStore
+from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import UsageError
+from pipegraft.core.hooks import LiveConnections
 from pipegraft.core.release import Release
 from pipegraft.core.views.terminal import echo, open_console
+from pipegraft.images.ports.signing import VERIFIER, SignatureVerifier
 
 __all__ = ["command"]
 
@@ -96,9 +99,14 @@ def command(
         raise UsageError("--since, --until and --html belong to --dora", fix="add --dora")
     wanted = Wanted(release, digest or "", commit or "")
     request = AuditRequest(wanted, environment, required, _record(record, directory), offline)  # type: ignore[arg-type] # click checked the words
-    chains = audit(scene, request)
+    chains = audit(scene, request, verifier=lambda: _verifier(directory))
     _show(chains, as_json=as_json)
     return _exit_code(chains)
+
+
+def _verifier(directory: Path) -> SignatureVerifier:
+    """What checks signatures of images, as the delivery's plugins provide it."""
+    return LiveConnections(open_project(directory, load_plugins())).open(VERIFIER)
 
 
 def _exit_code(chains: list[Chain]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,7 @@ from pipegraft.core.adapters.vcs_info import SourceLog
 from pipegraft.core.delivery import Delivery, Iac
 from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document, read_text
 from pipegraft.core.errors import UsageError
+from pipegraft.core.signing import Signer
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.adapters.git.access import trusting
 from pipegraft.iac.bump.state import state_path
@@ -66,6 +67,7 @@ class Scene:
         root: folder that relative registry folders count from.
         targets: environments whose release is remembered beside targets; None if only the files tell.
         order: environments in the order they are delivered to; empty if only the files tell.
+        signers: environment → whose signatures of images it asks for.
     """
 
     app: str
@@ -75,6 +77,7 @@ class Scene:
     root: Path
     targets: frozenset[str] | None
     order: tuple[str, ...]
+    signers: Mapping[str, tuple[Signer, ...]] = field(default_factory=dict)
 
     @cached_property
     def environments(self) -> Mapping[str, str]:
@@ -154,6 +157,7 @@ def open_scene(place: Place, environment: Mapping[str, str]) -> Scene:
         place.root,
         frozenset(name for name, one in environments.items() if one.targets) if delivery else None,
         tuple(environments),
+        {name: one.require.signed_by for name, one in environments.items()},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -24,11 +24,13 @@ from pipegraft.audit.usecases.audit_sources import Scene
 from pipegraft.core.adapters.vcs_info import SourceLog
 from pipegraft.core.errors import Damaged, PipegraftError, UsageError
 from pipegraft.core.release import GateResult, Release
+from pipegraft.core.signing import Signer
 from pipegraft.iac.ports.archive import Signature, Signed
 from pipegraft.images.adapters.registry import open_registry
 from pipegraft.images.ports.registry import ReferringRegistry
+from pipegraft.images.ports.signing import SignatureVerifier
 from pipegraft.images.reference import ImageReference
-from pipegraft.images.signatures import provenance_of
+from pipegraft.images.signatures import what_is_known
 
 __all__ = ["AuditRequest", "Required", "audit", "delivery_figures"]
 
@@ -40,6 +42,14 @@ _BLOCK = 1 << 16
 """Bytes of a manifest that are read together."""
 
 OpenRegistry = Callable[[str], ReferringRegistry]
+
+
+@dataclass(frozen=True, slots=True)
+class _Registries:
+    """How images are asked about; arguments of `audit`."""
+
+    open_: OpenRegistry
+    verifier: Callable[[], SignatureVerifier] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +71,17 @@ class AuditRequest:
     offline: bool = False
 
 
-def audit(scene: Scene, request: AuditRequest, open_: OpenRegistry | None = None) -> list[Chain]:
+def audit(
+    scene: Scene,
+    request: AuditRequest,
+    open_: OpenRegistry | None = None,
+    verifier: Callable[[], SignatureVerifier] | None = None,
+) -> list[Chain]:
     """Every chain of the release; one with a broken link if the history knows nothing of it.
 
     Arguments:
         open_: opens a registry by its address; the real ones if None.
+        verifier: opens what checks signatures of images, where an environment asks for them.
 
     Raises:
         UsageError: nothing was ever released, or there is no such environment or release.
@@ -77,7 +93,10 @@ def audit(scene: Scene, request: AuditRequest, open_: OpenRegistry | None = None
     ]
     if not stories:
         return [_unknown(scene, request)]
-    return [_chain(scene, request, story, opened).requiring(request.required) for story in stories]
+    return [
+        _chain(scene, request, story, _Registries(opened, verifier)).requiring(request.required)
+        for story in stories
+    ]
 
 
 def _unknown(scene: Scene, request: AuditRequest) -> Chain:
@@ -94,9 +113,10 @@ def _unknown(scene: Scene, request: AuditRequest) -> Chain:
     return Chain(scene.app, request.environment or "", None, "unknown", (Link("iac", (), checks),))
 
 
-def _chain(scene: Scene, request: AuditRequest, story: Story, open_: OpenRegistry) -> Chain:
+def _chain(scene: Scene, request: AuditRequest, story: Story, registries: _Registries) -> Chain:
     signatures = scene.branch.archive.signatures([one.id for one in story.moments])
-    facts = _image_facts(story, None if request.offline else open_)
+    signers = scene.signers.get(story.environment, ())
+    facts = _image_facts(story, None if request.offline else registries, signers)
     links = (
         source_link(story, _source_facts(scene.source, story.source)),
         image_link(story, facts, scene.source.leads_to),
@@ -143,30 +163,39 @@ def _gate(record: Release | None, story: Story) -> GateResult | None:
     return part.gate if part else None
 
 
-def _image_facts(story: Story, open_: OpenRegistry | None) -> Mapping[str, ImageFacts]:
+def _image_facts(
+    story: Story, registries: _Registries | None, signers: Sequence[Signer]
+) -> Mapping[str, ImageFacts]:
     held = story.moments[0].held
     images = {**held.images, **held.gray} if held else {}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        found = pool.map(lambda reference: _ask(reference, open_), images.values())
+        found = pool.map(lambda reference: _ask(reference, registries, signers), images.values())
         return dict(zip(images, found, strict=True))
 
 
-def _ask(text: str, open_: OpenRegistry | None) -> ImageFacts:
+def _ask(text: str, registries: _Registries | None, signers: Sequence[Signer]) -> ImageFacts:
     try:
         reference = ImageReference.parse(text)
     except UsageError:
         return ImageFacts("")
-    if open_ is None:
+    if registries is None:
         return ImageFacts(reference.digest)
     try:
-        registry = open_(reference.address)
+        registry = registries.open_(reference.address)
         if registry.find(reference.repository, reference.digest) is None:
             return ImageFacts(reference.digest, exists=False)
         with registry.open(reference.repository, reference.digest, manifest=True) as stream:
             while stream.read(_BLOCK):  # verified at its end
                 pass
-        statements = tuple(provenance_of(registry, reference.repository, reference.digest))
-        return ImageFacts(reference.digest, exists=True, provenance=statements)
+        verifier = registries.verifier() if signers and registries.verifier else None
+        known = what_is_known(registry, reference.repository, reference.digest, signers, verifier)
+        return ImageFacts(
+            reference.digest,
+            exists=True,
+            provenance=known.provenance,
+            signers=tuple(map(str, known.signers)) if verifier else None,
+            refusals=known.refusals,
+        )
     except Damaged as error:
         return ImageFacts(reference.digest, exists=True, damage=error.problem.message)
     except PipegraftError as error:
