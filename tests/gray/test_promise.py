@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from gray_world import World
 
-from pipegraft.core.errors import Unreachable, UsageError
-from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.core.errors import Held, Unreachable, UsageError
+from pipegraft.gray.model.judgement import MetricPolicy
+from pipegraft.gray.model.observation import ArmCounts, Observation
 from pipegraft.gray.ports import Arms, FakeSource
 from pipegraft.gray.promise import StableTraffic, promise
+from pipegraft.gray.traffic_checks import harm_to_both
 
 
 class Remembering(FakeSource):
@@ -23,6 +25,10 @@ class Remembering(FakeSource):
         self.arms = arms
         self.asked: list[float] = []
 
+    def show(self, arms: Arms) -> None:
+        """What both versions show from now on."""
+        self._script = [arms]
+
     def past(self, start: float, end: float) -> Arms:
         self.asked.append(end - start)
         if isinstance(self.arms, Exception):
@@ -31,7 +37,7 @@ class Remembering(FakeSource):
 
 
 def world(arms: Arms | Exception) -> World:
-    made = World(interval="60s", steps=[5, 50], **{"warm-up": "5m"})
+    made = World(interval="60s", steps=[5, 50], **{"warm-up": "5m", "on-suspicion": "hold"})
     made.source = Remembering(arms)
     made.prepare()
     return made
@@ -80,3 +86,28 @@ def test_a_past_without_errors_or_requests_is_told_and_one_that_does_not_answer_
     ]
     with pytest.raises(Unreachable):
         world(Unreachable("the server is down")).release()
+
+
+@pytest.mark.parametrize(("before", "held"), [(9, True), (40, False)])
+def test_where_stable_became_far_worse_with_gray_a_person_decides(before: int, held: bool) -> None:
+    """Stable and gray fail 10% alike: no judge that compares them sees it."""
+    made = world(Arms(ArmCounts(1_000, before)))
+    assert isinstance(made.source, Remembering)
+    made.source.show(Arms(ArmCounts(900, 90), ArmCounts(100, 10)))
+    if held:
+        with pytest.raises(Held):
+            made.release()
+        assert "gray may harm both versions" in made.messages("warning")[-1]
+        assert made.steps[-1] == "hold"
+    else:
+        made.release()
+        assert made.steps[-1] == "promote"
+
+
+def test_an_incident_of_a_few_intervals_is_no_harm_to_both() -> None:
+    metrics = (MetricPolicy("errors"),)
+    calm, bad = {"errors": ArmCounts(900, 9)}, {"errors": ArmCounts(900, 90)}
+    step = [Observation(60.0 * at, 60.0 * at + 60, 5, bad if at < 4 else calm, {}) for at in range(10)]
+    assert harm_to_both(step, metrics, {"errors": 0.01}) == ""
+    assert "10% of its requests bad instead of 1%" in harm_to_both(step[:5], metrics, {"errors": 0.01})
+    assert harm_to_both(step[:5], metrics, {}) == ""

@@ -8,14 +8,14 @@ release record kept of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from pipegraft.appspec.rendering.common import gray_gets_more
 from pipegraft.core.delivery import Gray
-from pipegraft.core.errors import Held, Locked, RolledBack, SyncFailed, Unreachable, UsageError
+from pipegraft.core.errors import Held, Locked, OutsideError, RolledBack, SyncFailed, Unreachable, UsageError
 from pipegraft.core.release import EnvironmentRelease, GrayStep, GrayWatched, Source
 from pipegraft.core.stage import StageContext
 from pipegraft.gate.ports import ENGINE
@@ -26,9 +26,15 @@ from pipegraft.gray.history import Chapter, as_data, from_trailer, look_data, st
 from pipegraft.gray.judging.detectability import outlook
 from pipegraft.gray.machine import Do, Move, Standing, next_move, refused
 from pipegraft.gray.model.judgement import Judgement, judge_policy
+from pipegraft.gray.model.observation import Observation
 from pipegraft.gray.ports import JUDGE, METRICS
 from pipegraft.gray.promise import foretell
-from pipegraft.gray.traffic_checks import check_before_traffic, weight_mismatch
+from pipegraft.gray.traffic_checks import (
+    check_before_traffic,
+    harm_to_both,
+    hour_before,
+    weight_mismatch,
+)
 from pipegraft.gray.views.looks import look_sentence, look_table
 from pipegraft.iac.commit_message import gate_trailer
 from pipegraft.iac.ports.repository import IAC
@@ -233,7 +239,7 @@ class GrayDrive:
             self._policy,
             together(seen, chapter.observed),
             context.progress,
-            mismatch=partial(weight_mismatch, tolerance=self._gray.weight_tolerance, more_is_meant=more),
+            mismatch=partial(self._misled, before=self._hour_before(chapter), more_is_meant=more),
         )
         for span in chapter.unobserved:
             self._watch.recall(span, self._gray.interval, now)
@@ -246,6 +252,26 @@ class GrayDrive:
         if kept and kept.commit == self._watched:
             self._watch.keep(from_trailer(kept.observed))
         return self._watch
+
+    def _hour_before(self, chapter: Chapter) -> Mapping[str, float]:
+        """What stable showed before the release, as far as the sources tell."""
+        if not chapter.commits:
+            return {}
+        sources = self._context.open(METRICS, self._environment)
+        try:
+            return hour_before(self._policy.metrics, sources, chapter.commits[-1].time)
+        except (OutsideError, UsageError) as error:
+            self._context.report("warning", f"stable's hour before is not known: {error}", self._environment)
+            return {}
+
+    def _misled(
+        self, step: Sequence[Observation], *, before: Mapping[str, float], more_is_meant: bool
+    ) -> str:
+        """Why both versions cannot be compared by a step's intervals; empty if they can."""
+        tolerance = self._gray.weight_tolerance
+        return weight_mismatch(step, tolerance, more_is_meant=more_is_meant) or harm_to_both(
+            step, self._policy.metrics, before
+        )
 
     def _wait_for_a_person(self, look: Look) -> bool:
         if not self._pace.wait and (look.standing.phase == "paused" or not self._pace.holds):

@@ -1,4 +1,4 @@
-"""Whether the requests go where they should: before gray gets the first one, and while it is observed.
+"""Whether what is observed can be compared: before gray gets its first request, and at each look.
 
 A router that did not take the weight over, or a query that counts something else, makes every verdict
 worthless: the evidence is of another experiment.
@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import lgamma, log
+from statistics import median
 from typing import Final
 
 from pipegraft.appspec.rendering.common import other_routers
 from pipegraft.appspec.spec import Resolved
 from pipegraft.core.errors import UsageError
+from pipegraft.gray.judging.detectability import bad_requests
+from pipegraft.gray.judging.metric_state import percent
+from pipegraft.gray.model.judgement import MetricPolicy
 from pipegraft.gray.model.observation import ArmCounts, Observation
 from pipegraft.gray.ports import MetricSource, RememberingSource
 
-__all__ = ["check_before_traffic", "weight_mismatch"]
+__all__ = ["check_before_traffic", "harm_to_both", "hour_before", "weight_mismatch"]
 
 _SURE: Final = log(1000)
 """Logarithm of the odds at which a share is taken to be another one."""
@@ -126,3 +130,66 @@ def _errors_are_counted(name: str, source: RememberingSource, now: float) -> Non
             fix="correct the metric or label in 'errors', or say 'errors-may-be-absent: true' if the service "
             "hardly ever fails",
         )
+
+
+_HOUR: Final = 3600.0
+
+_FAR_MORE: Final = 3.0
+"""How many times its own rate of the hour before stable's must be to point to harm of both versions, …"""
+
+_ENOUGH: Final = 30.0
+"""… and how many of its requests must have been bad since the weight changed."""
+
+
+def hour_before(
+    metrics: Iterable[MetricPolicy], sources: Mapping[str, MetricSource], begun: float
+) -> dict[str, float]:
+    """Metric → share of bad requests of stable in the hour before the release; of sources that remember.
+
+    Arguments:
+        metrics: those of the policy; only critical ones that count requests are asked for.
+        sources: by the metric's name.
+        begun: when the release was prepared, seconds since the epoch.
+
+    Raises:
+        OutsideError, UsageError: a source did not answer.
+    """
+    found: dict[str, float] = {}
+    for metric in metrics:
+        source = sources.get(metric.name)
+        fixed = metric.kind == "errors" or (metric.kind == "latency" and metric.threshold is not None)
+        if metric.critical and fixed and isinstance(source, RememberingSource):
+            seen = source.past(begun - _HOUR, begun).stable
+            if seen is not None and seen.requests:
+                found[metric.name] = bad_requests(metric, seen) / seen.requests
+    return found
+
+
+def harm_to_both(
+    step: Sequence[Observation], metrics: Iterable[MetricPolicy], before: Mapping[str, float]
+) -> str:
+    """Whether stable itself became far worse since gray gets requests: then comparing both says nothing.
+
+    The median of the intervals counts, so that an incident of a few minutes does not.
+
+    Arguments:
+        step: intervals of one weight.
+        metrics: those of the policy.
+        before: what `hour_before` found.
+
+    Returns:
+        One sentence that names both shares; empty if stable is as it was, or nobody knows.
+    """
+    for metric in metrics:
+        arms = [arm for one in step if (arm := one.stable.get(metric.name)) and arm.requests]
+        bad = [bad_requests(metric, arm) for arm in arms]
+        if metric.name not in before or sum(bad) < _ENOUGH:
+            continue
+        now = median(one / arm.requests for one, arm in zip(bad, arms, strict=True))
+        if now > _FAR_MORE * before[metric.name]:
+            was = percent(before[metric.name])
+            return (
+                f"expected stable to be as in the hour before the release, found {percent(now)} of its "
+                f"requests bad instead of {was} ('{metric.name}'): gray may harm both versions"
+            )
+    return ""
