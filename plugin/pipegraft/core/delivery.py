@@ -137,7 +137,7 @@ class Iac(Model):
     """How a release gets there."""
     path: RelativePath | None = None
     """Folder of this application in a repository shared by several; the root if absent."""
-    merge_request: MergeRequest = MergeRequest()
+    merge_request: MergeRequest = Field(default_factory=MergeRequest)
     """For `write: merge-request`."""
     rendered: Literal["kubernetes", "oam"] | None = None
     """Commit what an environment becomes as `rendered/NAME/manifests.yaml`, together with each change of it:
@@ -343,7 +343,7 @@ class Environment(Model):
     effect: Literal["require", "warn"] | None = None
     """With `targets`: what to do where it cannot be proven that the engine renders what was written: refuse,
     or write it and say so. If absent: refuse what a tool that is there does not confirm."""
-    require: Requirements = Requirements()
+    require: Requirements = Field(default_factory=Requirements)
     """What images must prove before they are released there."""
 
     @rule

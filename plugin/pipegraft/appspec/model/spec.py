@@ -275,7 +275,7 @@ class App(Model):
     """``app.yaml``."""
 
     app: Name
-    policies: Policies = Policies()
+    policies: Policies = Field(default_factory=Policies)
     """What all components have in all environments."""
     components: Mapping[Name, AppComponent] = Field(min_length=1)
     resources: Mapping[Name, Resource] = {}
@@ -301,7 +301,7 @@ class AppEnvironment(Model):
     """Kubernetes namespace; ``APP-ENVIRONMENT`` if absent."""
     release: ReleaseMark | None = None
     """The release that runs there; absent before the first one."""
-    policies: Policies = Policies()
+    policies: Policies = Field(default_factory=Policies)
     """What all components have here."""
     without: tuple[Name, ...] = ()
     """Components of ``app.yaml`` that are not here; what is said of them here waits until they are."""
