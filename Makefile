@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-lowest fuzz e2e engines e2e-engines lint format bench site wheel image lock clean
+.PHONY: demo man test test-lowest fuzz e2e engines e2e-engines lint format bench site wheel image lock clean
 
 demo: $(READY)
 	$(BIN)/pipegraft demo
@@ -49,6 +49,11 @@ bench: $(READY)
 
 site: $(READY)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site
+
+# One page of all commands, from their own help.
+man: $(READY)
+	mkdir -p build/man
+	$(BIN)/python -m pipegraft.cli.man_page > build/man/pipegraft.1
 
 wheel: $(READY)
 	rm -rf build/wheel

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipegraft.appspec.scaffold.survey import Survey, Tree, name_from, survey
 from pipegraft.appspec.scaffold.writing import Answers, Written, gate_options, write_files
+from pipegraft.core.adapters.files import hide_run_files
 from pipegraft.core.adapters.vcs_info import create_repository, origin_url, source_files
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document, validate
@@ -165,4 +166,5 @@ def _write(root: Path, iac: Path, written: Written, answers: Answers) -> tuple[P
     delivery = root / DELIVERY_FILE
     with delivery.open("x", encoding="utf-8") as stream:
         stream.write(written.delivery)
+    hide_run_files(root / ".pipegraft")
     return (delivery, *(iac / name for name in written.iac))

@@ -17,7 +17,15 @@ from pipegraft.core.faults import read_json
 from pipegraft.core.foreign_text import redacted_data
 from pipegraft.core.release import Release
 
-__all__ = ["RECORD", "FileReleaseStore", "stream_of", "verified", "write_atomically", "write_together"]
+__all__ = [
+    "RECORD",
+    "FileReleaseStore",
+    "hide_run_files",
+    "stream_of",
+    "verified",
+    "write_atomically",
+    "write_together",
+]
 
 RECORD = ".pipegraft/release.json"
 """Where the record lies, relative to the source repository."""
@@ -86,6 +94,26 @@ def _put(path: Path, content: bytes | None) -> None:
             folder.rmdir()
 
 
+_RUN_FILES = """\
+# What a run leaves here is of this machine, this file too. The templates beside it are committed.
+/.gitignore
+/registry/
+/release.json
+/sync-gate-*
+"""
+
+
+def hide_run_files(folder: Path) -> None:
+    """Tell git to leave out of commits what runs write into ``.pipegraft``; a file that is there stays.
+
+    Arguments:
+        folder: ``.pipegraft`` of a source repository; made if need be.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError), (folder / ".gitignore").open("x", encoding="utf-8") as stream:
+        stream.write(_RUN_FILES)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -136,6 +164,8 @@ class FileReleaseStore:
         text = release.model_dump_json(indent=2) if shown == data else json.dumps(shown, indent=2)
         content = text.encode() + b"\n"
         if not self._holds(content):
+            if self.path.parent.name == ".pipegraft":
+                hide_run_files(self.path.parent)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, content)
         self._begin = None
