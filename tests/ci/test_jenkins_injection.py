@@ -683,6 +683,9 @@ def test_the_table_says_which_builds_deliver() -> None:
         ),
         ("options { timeout(10) }", 7200.0, "after 10 min"),
         ("options { timeout(time: 3, unit: 'HOURS') }", 7200.0, ""),
+        ("options { timeout(unit: 'DAYS', time: 2) }", 7200.0, ""),
+        ("options { timeout(time: env.LIMIT, unit: 'HOURS') }", 7200.0, "after a time that cannot be read"),
+        ("options { timeout(time: 10, activity: true) }", 7200.0, ""),
         ("options { timestamps() }", 7200.0, ""),
         ("options { timeout(time: 1, unit: 'HOURS') }", 0.0, ""),
     ],
@@ -703,6 +706,49 @@ def test_a_post_that_judges_the_build_after_delivery_is_said() -> None:
     (note,) = graft(text).notes
     assert "Jenkinsfile:28:18: 'junit' in the pipeline's 'post' judges the build after delivery" in note
     assert graft(DECLARATIVE).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("options { lock resource: 'x' }", "'lock' is held until delivery has ended"),
+        ("options { retry(2) }", "'retry' starts the whole build again"),
+        ("options { disableConcurrentBuilds(abortPrevious: true) }", "'abortPrevious' lets a newer build"),
+        ("options { disableConcurrentBuilds() }", ""),
+        ("post { success { sh './ship' } }", "'sh' in the pipeline's 'post' runs after delivery"),
+        ("post { failure { sh './report' } }", ""),
+        ("post { cleanup { sh 'docker rm x' } }", ""),
+    ],
+)
+def test_what_takes_hold_of_delivery_in_a_pipeline_is_said(section: str, said: str) -> None:
+    text = DECLARATIVE.replace("post { failure { echo '}' } }", "").replace(
+        "    agent any\n", f"    agent any\n    {section}\n", 1
+    )
+    notes = graft(text).notes
+    assert bool(notes) is bool(said)
+    assert said in "".join(notes)
+
+
+QUIET = "node {\n  try {\n    stage('Test') { sh 'x' }\n  } catch (e) { echo 'failed' }\n"
+
+
+def test_a_catch_that_says_nothing_is_told_with_its_place() -> None:
+    for text in (QUIET + "}\n", QUIET + "  stage('Ship') { sh 'y' }\n}\n"):
+        (note,) = graft(text).notes
+        assert note.startswith("Jenkinsfile:4:15: this 'catch' lets the build go on")
+        assert graft(text.replace("echo 'failed'", "throw e")).notes == ()
+
+
+def test_a_named_stage_is_the_way_out_where_no_end_is_safe() -> None:
+    text = "node {\n  stage('Test') { sh 'x' }\n" + QUIET.replace("node {\n", "").replace("Test", "Ship")
+    text = text.rstrip("\n") + " finally { junit 'x' }\n}\n"
+    with pytest.raises(EditRefused, match="this 'catch' lets") as refused:
+        graft(text)
+    assert "--after" in refused.value.problem.fix
+    result = grafted(text, after="Test")
+    assert result.index("stage('Test')") < result.index("pipegraftIacBump") < result.index("try {")
+    assert graft(result).files == {}
+    assert ejected(result) == text
 
 
 def test_what_runs_behind_the_pipeline_block_is_refused() -> None:

@@ -400,3 +400,14 @@ def test_what_is_read_is_what_the_schema_allows_and_comes_out_the_same(data: Any
 def _follow(data: Any, route: tuple[str | int, ...]) -> None:
     for step in route:
         data = data[step]
+
+
+def test_what_lacks_a_key_under_a_wrong_name_is_told_with_the_name() -> None:
+    reading = read(Outer, {"inner": {"kind": "left"}, "by_name": {"B ad": {}}, "wait": "never"})
+    assert [(one.route, one.kind) for one in reading.faults] == [
+        (("by_name", "B ad"), "key"),
+        (("by_name", "B ad"), "missing"),
+        (("wait",), "value"),
+    ]
+    assert reading.known is not None
+    assert reading.known.inner.kind == "left"

@@ -96,7 +96,7 @@ def inject(request: InjectionRequest) -> Injection:
         files={} if text == request.text else {request.file: text},
         jobs_unchanged=tuple(stage.name for stage in shape.stages),
         jobs_added=tuple(call.title for call in calls),
-        notes=(*notes, *shape.limits(request.longest)),
+        notes=(*notes, *shape.notes(request.longest)),
         events=_events(calls, _before(text, request.file, shape, calls)),
     )
 
@@ -219,6 +219,8 @@ def _wanted(request: InjectionRequest, shape: Outline, *, whole: bool) -> list[C
 
 def _behind(after: str | None, shape: Outline, script: Script) -> tuple[Statement, list[str]]:
     if after is None:
+        if isinstance(shape.end, EditRefused):
+            raise shape.end
         return shape.end, []
     behind, holder = stage_behind(shape, script, after)
     return behind, [f"stage '{after}' runs in '{holder}': delivery follows the whole of it"] if holder else []

@@ -22,6 +22,7 @@ from pipegraft.ci.jenkins.stages import (
     end_of,
     is_cleanup,
     is_definition,
+    is_quiet,
     method_name,
     opener_index,
     title_of,
@@ -110,38 +111,69 @@ def _declarative(script: Script, pipeline: Span) -> Outline:
         tuple(_walk(script, inside, None, "")),
         direct[-1],
         _deadline(script, pipeline),
-        _judged(script, pipeline),
+        (*_of_options(script, pipeline), *_of_post(script, pipeline)),
     )
 
 
 _UNITS = {"SECONDS": 1.0, "MINUTES": 60.0, "HOURS": 3600.0, "DAYS": 86400.0}
+_SHELLS = frozenset({"sh", "bat", "powershell", "pwsh"})
 _JUDGES = frozenset(
     {"junit", "xunit", "recordIssues", "testNG", "cucumber", "nunit", "robot", "unstable", "error"}
 )
 
 
-def _deadline(script: Script, pipeline: Span) -> tuple[float, Place] | None:
-    """The timeout of the pipeline's `options`, where it is written as numbers."""
+def _option(script: Script, pipeline: Span, name: str) -> Statement | None:
     options = _section(script, pipeline, "options")
     inside = block_of(script, options) if options else None
-    found = _section(script, inside, "timeout") if inside else None
-    if found is None:
+    return _section(script, inside, name) if inside else None
+
+
+def _deadline(script: Script, pipeline: Span) -> tuple[float, Place] | None:
+    """The timeout of the pipeline's `options`; one that any line of the log puts off is none."""
+    found = _option(script, pipeline, "timeout")
+    source = script.source(found) if found else ""
+    if found is None or re.search(r"activity\s*:\s*true", source):
         return None
-    source = script.source(found)
     time, unit = re.search(r"(?:time\s*:|\()\s*(\d+)", source), re.search(r"unit\s*:\s*['\"](\w+)", source)
-    seconds = _UNITS.get(unit[1] if unit else "MINUTES")
-    return (float(time[1]) * seconds, script.place(found.first)) if time and seconds else None
+    seconds = _UNITS.get(unit[1] if unit else "MINUTES", 0.0)
+    return float(time[1]) * seconds if time else 0.0, script.place(found.first)
 
 
-def _judged(script: Script, pipeline: Span) -> tuple[str, Place] | None:
-    """The first step of the pipeline's `post` that may make a good build a bad one."""
+_ENCLOSING = {
+    "lock": "'lock' is held until delivery has ended",
+    "retry": "'retry' starts the whole build again where delivery fails",
+    "disableConcurrentBuilds": "'abortPrevious' lets a newer build end this one in the middle of a delivery",
+}
+"""Options of a pipeline that take hold of delivery as well."""
+
+
+def _of_options(script: Script, pipeline: Span) -> Iterator[str]:
+    for name, effect in _ENCLOSING.items():
+        found = _option(script, pipeline, name)
+        aborts = found and re.search(r"abortPrevious\s*:\s*true", script.source(found))
+        if found and (aborts or name != "disableConcurrentBuilds"):
+            yield f"{script.place(found.first)}: {effect}: set it on the stages that need it."
+
+
+def _of_post(script: Script, pipeline: Span) -> Iterator[str]:
+    """The first step of the pipeline's `post` that judges a good build, and the first that may."""
     post = _section(script, pipeline, "post")
+    told: set[bool] = set()
     for condition in script.statements(block_of(script, post) or Span(1, 0)) if post else ():
-        if script.word(condition.first) in ("always", "success", "changed", "fixed"):
-            for index in range(condition.first, condition.last + 1):
-                if script.word(index) in _JUDGES and script.code[index].kind == "word":
-                    return script.word(index), script.place(index)
-    return None
+        if script.word(condition.first) not in ("always", "success", "changed", "fixed"):
+            continue
+        for index in range(condition.first, condition.last + 1):
+            word = script.word(index)
+            judges = word in _JUDGES
+            if script.code[index].kind != "word" or not (judges or word in _SHELLS) or judges in told:
+                continue
+            told.add(judges)
+            yield f"{script.place(index)}: '{word}' in the pipeline's 'post' " + (
+                "judges the build after delivery: move it into the 'post' of the stage whose results it "
+                "reads, or a bad build is delivered."
+                if judges
+                else "runs after delivery: what judges the build or ships something belongs into a stage."
+            )
 
 
 def _section(script: Script, block: Span, *names: str) -> Statement | None:
@@ -199,13 +231,14 @@ class _Context:
 class _Walk:
     script: Script
     stages: list[TeamStage] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
 
 def _scripted(script: Script) -> Outline:
     """Stages of a Scripted pipeline.
 
     Raises:
-        EditRefused: the file runs no pipeline itself, or delivery could follow its end in no place.
+        EditRefused: the file runs no pipeline itself.
     """
     statements = script.statements(script.whole)
     runners = _RUNS | _runners(script, statements)
@@ -214,7 +247,15 @@ def _scripted(script: Script) -> Outline:
         raise _no_pipeline(script, statements)
     walk = _Walk(script)
     _block(walk, script.whole, _Context())
-    return Outline("scripted", tuple(walk.stages), end_of(script))
+    return Outline("scripted", tuple(walk.stages), _end(script), told=tuple(walk.told))
+
+
+def _end(script: Script) -> Statement | EditRefused:
+    """Where the pipeline ends; a refusal matters only to those who name no place themselves."""
+    try:
+        return end_of(script)
+    except EditRefused as refusal:
+        return refusal
 
 
 def _runners(script: Script, statements: tuple[Statement, ...]) -> frozenset[str]:
@@ -260,7 +301,14 @@ def _statement(walk: _Walk, statement: Statement, context: _Context) -> None:
     script = walk.script
     if is_definition(script, statement):
         context = _Context()
+    before = len(walk.stages)
     for brace, opener in blocks(script, statement):
+        if opener == "catch" and len(walk.stages) > before and is_quiet(script, brace):
+            walk.told.append(
+                f"{script.place(brace)}: this 'catch' lets the build go on as if nothing had failed: a stage "
+                "in its 'try', and a delivery in it, may fail in a good build; let it throw or set "
+                "currentBuild.result."
+            )
         inner = _context(script, statement, opener, context)
         if opener == "stage":
             at = opener_index(script, statement, brace)

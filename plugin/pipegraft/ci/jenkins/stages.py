@@ -27,6 +27,7 @@ __all__ = [
     "end_of",
     "is_cleanup",
     "is_definition",
+    "is_quiet",
     "method_name",
     "opener_index",
     "stage_behind",
@@ -63,36 +64,36 @@ class Outline:
     Arguments:
         syntax: which of the two Jenkins has.
         stages: all stages in the order they are written.
-        end: the statement delivery follows unless told otherwise.
-        deadline: seconds that the pipeline's own `options` give the whole build, and where it says so.
-        judged: where `post` judges the build when delivery has run.
+        end: the statement delivery follows unless told otherwise, or why there is none.
+        deadline: seconds that the pipeline's own `options` give the whole build, 0 where that cannot be read,
+            and where it says so.
+        told: what a careful person should know of the pipeline, one sentence each.
     """
 
     syntax: Literal["declarative", "scripted"]
     stages: Sequence[TeamStage]
-    end: Statement
+    end: Statement | EditRefused
     deadline: tuple[float, Place] | None = None
-    judged: tuple[str, Place] | None = None
+    told: tuple[str, ...] = ()
 
-    def limits(self, longest: float) -> list[str]:
+    def notes(self, longest: float) -> list[str]:
         """What of the pipeline's own stands against a delivery, one sentence each.
 
         Arguments:
             longest: seconds that the plan may take by its own limits; 0 if unknown.
         """
-        notes = []
+        found = list(self.told)
         if self.deadline and longest > self.deadline[0]:
-            notes.append(
-                f"{self.deadline[1]}: 'timeout' ends the build after {self.deadline[0] / 60:.0f} min, and "
-                f"by its own limits delivery may take {longest / 60:.0f}: set it on the stages that need it."
+            seconds, place = self.deadline
+            given = (
+                f"after {seconds / 60:.0f} min" if seconds else "after a time that cannot be read from here"
             )
-        if self.judged:
-            notes.append(
-                f"{self.judged[1]}: '{self.judged[0]}' in the pipeline's 'post' judges the build after "
-                "delivery: move it into the 'post' of the stage whose results it reads, or a bad build is "
-                "delivered."
+            found.insert(
+                0,
+                f"{place}: 'timeout' ends the build {given}, and by its own limits delivery may take "
+                f"{longest / 60:.0f} min: set it on the stages that need it.",
             )
-        return notes
+        return found
 
 
 class ComesWhole(EditRefused):
@@ -341,6 +342,12 @@ def _within(script: Script, statement: Statement) -> Span | None:
     return None
 
 
+def is_quiet(script: Script, brace: int) -> bool:
+    """Whether a `catch` lets the build go on as if nothing had failed."""
+    inside = script.inside(brace)
+    return not any(script.word(index) in _LOUD for index in range(inside.first, inside.last + 1))
+
+
 _PASSING = NEUTRAL | {"dir", "ws", "lock", "withCredentials", "withEnv", "timeout", "container", "inside"}
 _BRANCHING = frozenset({"if", "else", "try"})
 
@@ -371,9 +378,7 @@ def _of_try(script: Script, found: Sequence[tuple[int, str]]) -> Span | None:
     if not judges:
         return script.inside(found[0][0])
     for brace, opener in found:
-        inside = script.inside(brace)
-        words = {script.word(index) for index in range(inside.first, inside.last + 1)}
-        if opener == "catch" and not words & _LOUD:
+        if opener == "catch" and is_quiet(script, brace):
             raise EditRefused(
                 "this 'catch' lets the build go on as if nothing had failed, and what 'finally' does at line "
                 f"{script.place(judges[0].first).line} comes last: delivery could ship what failed",
