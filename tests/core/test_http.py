@@ -367,6 +367,7 @@ def test_where_proxies_are_not_wanted_none_is_asked(monkeypatch: pytest.MonkeyPa
         ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0),
         ("Thu, 01 Jan 1970 00:00:05 GMT", 0.0),
         ("soon", None),
+        ("³", None),
     ],
 )
 def test_retry_after(header: str | None, seconds: float | None) -> None:

@@ -60,6 +60,13 @@ def told(files: Mapping[str, str | bytes], rules: GuardRules | None = None, **op
         ("rendered/kustomization.yaml", "bases: ['github.com/x/y//base']\n"),
         ("rendered/kustomization.yaml", "components: ['git@host:x/y.git']\n"),
         ("rendered/a.yaml", "image: r/web:1\nimage: r/web:2\n"),
+        ("rendered/a.yaml", "Image: r/web:1\n"),
+        ("rendered/a.yaml", "kustomize: {images: ['r/web:1']}\n"),
+        ("rendered/a.yaml", "images: {web: {repository: r/web, tag: v1}}\n"),
+        ("rendered/a.yaml", "images: {web: 'r/web:1'}\n"),
+        ("rendered/a.yaml", "helm: {parameters: [{name: web.image.tag, value: v1}]}\n"),
+        ("rendered/a.json", '// c\n{"image": "r/web:1"}\n'),
+        ("rendered/kustomization.yaml", "transformers: ['https://x.example.com/y']\n"),
     ],
 )
 def test_what_is_not_pinned_is_found_however_it_is_written(path: str, text: str) -> None:
@@ -96,11 +103,19 @@ SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {passwo
         "secretGenerator: [{name: s, literals: [password=hunter2]}]\n",
         "kind: Secret\nkind: Secret\nmetadata:\n  name: s\ndata:\n  a: eA==\n",
         "{{ if .Values.x }}\nkind: Secret\ndata:\n  a: eA==\n{{ end }}\n",
+        "kind: Secret\nsops: null\ndata: {a: eA==}\n",
+        "kind: Secret\ndata: {a: eA==}\n{{ x }}\n",
+        "kind: Config\nusers: [{name: u, user: {token: abc}}]\n",
         "kind: ConfigMap\ndata:\n  inner: |\n    kind: Secret\n    data: {a: eA==}\n",
     ],
 )
 def test_a_secret_with_its_value_is_found_however_it_is_written(text: str) -> None:
     assert "a Secret with its value" in told({"secrets/s.yaml": text})
+
+
+def test_a_file_of_variables_holds_no_secret() -> None:
+    assert "a variable with its value: 'DB_PASSWORD'" in told({"web/prod.env": "A=b\nDB_PASSWORD=hunter22\n"})
+    assert not told({"web/prod.env": "A=b\nDB_PASSWORD=${FROM_VAULT}\n"})
 
 
 def test_a_secret_without_values_passes() -> None:

@@ -128,7 +128,7 @@ def _from(rest: str, stages: dict[str, str | None], images: dict[str, None]) -> 
 
 
 def _note(name: str, stages: Mapping[str, str | None], images: dict[str, None]) -> None:
-    if not name.isdigit() and name.lower() not in stages:
+    if not name.isdecimal() and name.lower() not in stages:
         images[name] = None
 
 

@@ -128,14 +128,14 @@ def retry_after(header: str | None, now: float) -> float | None:
     """
     if not header:
         return None
-    if header.strip().isdigit():
+    if header.strip().isdecimal():
         return float(header)
     try:
         when = parsedate_to_datetime(header)
-    except ValueError:
+        moment = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.fromtimestamp(now, UTC)).total_seconds())
+    except (ValueError, OverflowError):
         return None
-    moment = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.fromtimestamp(now, UTC)).total_seconds())
 
 
 def _told(state: tenacity.RetryCallState) -> float | None:

@@ -335,7 +335,7 @@ def _typed(app: Object) -> Object:
 
 def _version(app: Object) -> int:
     version = str((app.get("metadata") or {}).get("resourceVersion", ""))
-    return int(version) if version.isdigit() else 0
+    return int(version) if version.isdecimal() else 0
 
 
 def _log_lines(text: str) -> Sequence[str]:

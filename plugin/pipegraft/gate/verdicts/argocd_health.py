@@ -139,7 +139,7 @@ def _fatal(tree: Sequence[Object], since: datetime) -> Iterator[str]:
             continue
         info = {entry.get("name"): str(entry.get("value")) for entry in node.get("info") or ()}
         reason, restarts = info.get("Status Reason", ""), info.get("Restart Count", "0")
-        crashing = reason == _CRASHING and restarts.isdigit() and int(restarts) > _RESTARTS
+        crashing = reason == _CRASHING and restarts.isdecimal() and int(restarts) > _RESTARTS
         if crashing or reason in _HOPELESS:
             message = (node.get("health") or {}).get("message", "")
             yield f"{called(node)}: {reason}" + (f": {message}" if message else "")

@@ -16,11 +16,23 @@ _PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 _DIGEST = re.compile(r"(?:[^\s@]*@)?sha256:[0-9a-f]{64}")
 _PIN_IT = "pin it: a tag can name another image tomorrow"
 _DOCUMENTS = (".yaml", ".yml", ".json")
+_IMAGE_PARTS = {"newName", "newTag", "repository", "tag", "digest"}
+_PARAMETER = re.compile(r"(?:.+\.)?image(?:\.(?:tag|digest))?")
+"""Names of Helm's parameters that say which image (Argo CD's `helm.parameters`)."""
 _REMOTE = re.compile(
     r"(?:[a-z+]+://|git@|git::|github\.com[/:]|[\w.-]+\.\w+/[\w.-]+/).*|.*(?:\?ref=|\.git//).*"
 )
 """What kustomize fetches (its "Remote targets")."""
-_HELD = ("resources", "bases", "components", "crds")
+_HELD = (
+    "resources",
+    "bases",
+    "components",
+    "crds",
+    "generators",
+    "transformers",
+    "validators",
+    "configurations",
+)
 """Lists of a kustomization that name what belongs to it."""
 _CONVERTS = re.compile(r"\s(working-tree-encoding|filter|ident|export-subst|export-ignore|merge)(?:=|\s|$)")
 """Attributes (gitattributes(5)) by which a file changes on its way to a tool."""
@@ -49,7 +61,7 @@ def strange_text(path: str, content: bytes) -> Iterator[Problem]:
     if text.startswith("version https://git-lfs.github.com/spec/"):
         told = "a pointer of Git LFS: what it stands for is not checked"
         yield Problem(told, Place(path, 1), "put the file itself there")
-    if name == ".gitattributes":
+    if name.lower() == ".gitattributes":
         for number, line in enumerate(text.splitlines(), start=1):
             if found := _CONVERTS.search(line.partition("#")[0]):
                 told = f"'{found[1]}': what is checked out would not be what is checked"
@@ -80,6 +92,10 @@ def pinned_in_manifests(path: str, text: str) -> Iterator[Problem]:
             yield from error.problems
         return
     for marked in documents:
+        if path.endswith(_DOCUMENTS) and isinstance(marked.data, str):
+            yield Problem(
+                "expected a document, found a text", marked.place(()), "tools may read it otherwise"
+            )
         for mapping, route in _mappings(marked.data, _is_inline):
             for message, at in _unpinned(mapping, route):
                 yield Problem(message, marked.place(at), _PIN_IT)
@@ -121,24 +137,30 @@ def _documents(text: str) -> list[Any]:
 def _unpinned(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
     """What one mapping says of images by itself that is not pinned, and where."""
     yield from _unpinned_kustomization(data, route)
-    image, said = data.get("image"), _text(data.get("image"))
-    if said is not None:
-        yield from _unpinned_image(said, (*route, "image"))
-    elif isinstance(image, Mapping):
-        yield from _unpinned_mapping(image, (*route, "image"))
-    patched = _text(data.get("value"))
-    if "op" in data and str(data.get("path", "")).endswith("/image") and patched is not None:
-        yield from _unpinned_image(patched, (*route, "value"))
+    for key in ("image", "Image", "IMAGE"):  # parsers in Go may take any for the first
+        image, said = data.get(key), _text(data.get(key))
+        if said is not None:
+            yield from _unpinned_image(said, (*route, key))
+        elif isinstance(image, Mapping):
+            yield from _unpinned_mapping(image, (*route, key))
+    value = _text(data.get("value"))
+    if value is not None and "op" in data and str(data.get("path", "")).endswith("/image"):
+        yield from _unpinned_image(value, (*route, "value"))
+    named = _PARAMETER.fullmatch(str(data.get("name", "")))
+    if value is not None and named and not _DIGEST.fullmatch(value):
+        yield f"expected a digest in '{named[0]}', found '{value}'", (*route, "value")
 
 
 def _unpinned_kustomization(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
-    """Its entries of images, and bases from elsewhere."""
-    for index, one in enumerate(_list(data.get("images"))):
+    """Its entries of images, those of Helm values and Argo CD Applications, and bases from elsewhere."""
+    images = data.get("images")
+    entries = images.items() if isinstance(images, Mapping) else enumerate(_list(images))
+    for index, one in entries:
         here = (*route, "images", index)
-        if isinstance(one, Mapping) and ("name" in one or "newName" in one):
+        if isinstance(one, Mapping) and (not route or _IMAGE_PARTS & one.keys()):
             yield from _unpinned_mapping(one, here)
-        elif isinstance(one, str) and "=" in one:  # of an Argo CD Application
-            yield from _unpinned_image(one.partition("=")[2], here)
+        elif isinstance(one, str) and re.search("[:@=]", one):
+            yield from _unpinned_image(one.rpartition("=")[2], here)
     for key in _HELD:
         for index, one in enumerate(_list(data.get(key))):
             if isinstance(one, str) and _REMOTE.fullmatch(one):
@@ -227,15 +249,21 @@ def _loaded(path: str, text: str) -> Marked | None:
         return None  # told by the check of the spec
 
 
-_SECRET_WORD = re.compile(r"Secret|secretGenerator|\\u|\\x|!!binary|[&*<]")
+_SECRET_WORD = re.compile(r"Secret|user|secretGenerator|\\u|\\x|!!binary|[&*<]")
 """A Secret is one only with this word, or with something that could spell it."""
 _SECRET_LINES = re.compile(r"[\"']?kind[\"']?\s*:\s*[\"']?Secret\b[\"']?\s*(?:[,}#\n]|$)")
 _SECTION = re.compile(r"^(?P<indent>[ \t]*)[\"']?(?:data|stringData)[\"']?\s*:\s*$", re.MULTILINE)
+_FLOW = re.compile(r"\b(?:data|stringData)[\"']?\s*:\s*\{([^{}]+)\}")
 _KEEP_IT = "keep the value in the secret store, or encrypt the file"
 
 
 def secret_manifests(path: str, text: str) -> Iterator[Problem]:
     """Kubernetes Secrets, at any depth, that hold what is neither encrypted (SOPS) nor filled in later."""
+    if path.endswith(".env"):
+        for number, line in enumerate(text.splitlines(), start=1):
+            name, _, value = line.partition("=")
+            if _NAMED.fullmatch(name.strip()) and not _ELSEWHERE.fullmatch(value.strip(" \"'")):
+                yield Problem(f"a variable with its value: '{name.strip()}'", Place(path, number), _KEEP_IT)
     if not _SECRET_WORD.search(text):
         return
     try:
@@ -256,7 +284,7 @@ def _may_hold_secret(_route: Route, text: str) -> bool:
 def _secrets(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
     """Values of a Secret, or of a generator of Secrets, and where."""
     held: list[tuple[str, str, Route]] = []
-    if _text(data.get("kind")) == "Secret" and "sops" not in data:
+    if _text(data.get("kind")) == "Secret":
         for section in ("data", "stringData"):
             for key, value in _mapping(data.get(section)).items():
                 held.append((key, _text(value) or str(value), (*route, section, key)))
@@ -264,6 +292,9 @@ def _secrets(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route
         for literal in _list(_mapping(one).get("literals")):
             key, _, value = (_text(literal) or "").partition("=")
             held.append((key, value, (*route, "secretGenerator", index)))
+    user = _mapping(data.get("user"))  # of a kubeconfig
+    keys = ("token", "password", "client-key-data")
+    held += [(key, _text(user.get(key)) or "", (*route, "user")) for key in keys]
     for key, value, at in held:
         if not _ELSEWHERE.fullmatch(value):
             yield f"a Secret with its value: '{key}'", at
@@ -283,6 +314,11 @@ def _secret_lines(path: str, text: str) -> Iterator[Problem]:
         part = re.split(r"^---", text[start:], maxsplit=1, flags=re.MULTILINE)[0]
         if not _SECRET_LINES.search(part):
             continue
+        for flow in _FLOW.finditer(part):
+            if not _ELSEWHERE.fullmatch(flow[1]):
+                line = text.count("\n", 0, start + flow.start(1)) + 1
+                name = flow[1].partition(":")[0].strip()
+                yield Problem(f"a Secret with its value: '{name}'", Place(path, line), _KEEP_IT)
         for section in _SECTION.finditer(part):
             deeper = re.compile(rf"\n{section['indent']}[ \t]+[\"']?([\w.-]+)[\"']?\s*:[ \t]*([^\n]*)")
             at = section.end()

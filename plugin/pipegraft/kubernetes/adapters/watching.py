@@ -179,7 +179,7 @@ def _version(item: Mapping[str, object]) -> int:
 
 
 def _number(version: str) -> int:
-    return int(version) if version.isdigit() else 0
+    return int(version) if version.isdecimal() else 0
 
 
 def _slim(item: Object) -> Object:

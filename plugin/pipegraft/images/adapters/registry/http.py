@@ -78,7 +78,7 @@ class HttpRegistry:
             answer.headers.get("docker-content-digest", ""),
             answer.headers.get("content-length", ""),
         )
-        if not (_DIGEST.fullmatch(digest) and size.isdigit()):
+        if not (_DIGEST.fullmatch(digest) and size.isdecimal()):
             answer = self._manifest(attempts, "GET", path, reference)
             if answer is None:
                 return None

@@ -52,7 +52,7 @@ class UploadSession:
     def opened(cls, session: Session, base: str, answer: Answer) -> UploadSession:
         """From the answer that opens a session."""
         least = answer.headers.get("oci-chunk-min-length", "")
-        chunk = max(_CHUNK, int(least) if least.isdigit() else 0)
+        chunk = max(_CHUNK, int(least) if least.isdecimal() else 0)
         return cls(session.safe_upload(base, answer.headers.get("location")), chunk=chunk)
 
 
