@@ -11,7 +11,7 @@ from pipegraft.app.plugins import shipped_plugins
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import ConfigError, UsageError
 from pipegraft.core.hooks import LiveConnections
-from pipegraft.images.ports.builders import IMAGE_BUILDER
+from pipegraft.images.ports.builders import IMAGE_BUILDER, WHY_BUILDER
 
 
 def chosen(folder: Path, declared: str, dockerfile: str | None = "FROM scratch\n") -> str:
@@ -137,3 +137,16 @@ def alone(
     monkeypatch.setenv("PATH", str(folder))
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+
+
+def test_why_a_builder_is_taken_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def why() -> str:
+        return LiveConnections(open_project(tmp_path, shipped_plugins())).open(WHY_BUILDER, "web")
+
+    assert chosen(tmp_path, "", None) == "layer"
+    assert why().startswith("the first that can; docker: it has no Dockerfile; buildx: it has no Dockerfile;")
+    (tmp_path / "web/Dockerfile").write_text("FROM scratch\n")
+    assert why() == "the first that can"
+    declared = (tmp_path / "delivery.yaml").read_text().replace("path: web", "path: web, builder: buildx")
+    (tmp_path / "delivery.yaml").write_text(declared)
+    assert why() == "delivery.yaml names it"

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from pipegraft.core.errors import BuildFailed, OutsideError, Unreachable
 from pipegraft.images.adapters.build.common import context_blocks
 from pipegraft.images.adapters.build.docker import DockerBuilder, read_build
-from pipegraft.images.adapters.build.pushing import Base, push_saved
+from pipegraft.images.adapters.build.pushing import Base, base_of, push_saved
 from pipegraft.images.build_context import read_context
 from pipegraft.images.documents import LAYER, LAYER_GZIP
 from pipegraft.images.ports.builders import BaseImage, BuildRequest
@@ -175,5 +176,15 @@ def test_an_archive_without_an_image_is_said(tmp_path: Path, files: dict[str, by
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-    with pytest.raises(OutsideError, match="expected an image"):
+    with pytest.raises(OutsideError, match=r"expected (an image|'manifest\.json')"):
         push(tmp_path, out)
+
+
+def test_a_base_that_cannot_be_read_is_pushed_with_the_rest() -> None:
+    """The program that builds may reach a registry that this job does not, or a mirror of it."""
+    lines: list[str] = []
+    base = BaseImage(FakeRegistry(), "python", f"sha256:{'0' * 64}")
+    request = BuildRequest("web", Path(), (), "web", (), base=base)
+    assert base_of(request, lines.append) is None
+    assert lines[0].startswith("the layers of the base image are pushed too")
+    assert base_of(replace(request, base=None), lines.append) is None

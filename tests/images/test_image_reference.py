@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipegraft.core.errors import UsageError
-from pipegraft.images.reference import ImageReference, mount_source, split_name
+from pipegraft.images.reference import ImageReference, mirrored, mount_source, split_name
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -85,3 +85,24 @@ def test_capitals_are_named_as_what_is_wrong() -> None:
     with pytest.raises(UsageError) as caught:
         split_name("registry.example.com/Shop/web:v1")
     assert caught.value.problem.fix == "write the repository in lower case"
+
+
+@pytest.mark.parametrize(
+    ("address", "asked"),
+    [
+        ("docker.io", "mirror.example.com/hub"),
+        ("quay.io/team", "localhost:5000/team"),
+        ("registry.example.com/shop", "registry.example.com/shop"),
+        ("oci:images", "oci:images"),
+    ],
+)
+def test_mirrors_are_asked_instead(address: str, asked: str) -> None:
+    variables = {"PIPEGRAFT_REGISTRY_MIRRORS": "docker.io=mirror.example.com/hub, quay.io=localhost:5000"}
+    assert mirrored(address, variables) == asked
+    assert mirrored(address, {}) == address
+
+
+@pytest.mark.parametrize("written", ["docker.io", "docker.io/library=mirror.example.com", "docker.io="])
+def test_a_list_of_mirrors_that_is_none_is_refused(written: str) -> None:
+    with pytest.raises(UsageError, match="PIPEGRAFT_REGISTRY_MIRRORS: expected HOST=ADDRESS"):
+        mirrored("docker.io", {"PIPEGRAFT_REGISTRY_MIRRORS": written})

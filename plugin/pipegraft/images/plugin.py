@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from pipegraft.core.errors import UsageError
@@ -12,8 +14,9 @@ from pipegraft.core.stage import Opener
 from pipegraft.images.adapters.registry import open_registry
 from pipegraft.images.build_request import build_extras
 from pipegraft.images.hooks import IMAGE_BUILDERS, ImageBuilderPlugin
-from pipegraft.images.ports.builders import DOCKERFILE, IMAGE_BUILDER, ImageBuilder
+from pipegraft.images.ports.builders import DOCKERFILE, IMAGE_BUILDER, WHY_BUILDER, ImageBuilder
 from pipegraft.images.ports.registry import REGISTRY, REGISTRY_AT, ReferringRegistry
+from pipegraft.images.reference import mirrored
 
 __all__ = ["pipegraft_openers"]
 
@@ -25,10 +28,19 @@ def _registry(project: Project) -> ReferringRegistry:
 
 
 def _registry_at(project: Project, address: str) -> ReferringRegistry:
-    return open_registry(address, project.root)
+    return open_registry(mirrored(address, os.environ), project.root)
 
 
-def _builder(project: Project, component: str) -> tuple[str, ImageBuilder]:
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The builder that a component gets, and why."""
+
+    name: str
+    builder: ImageBuilder
+    why: str
+
+
+def _choose(project: Project, component: str) -> _Choice:
     """The builder that a component names, else the first that accepts its folder and can do what it asks."""
     declared = project.delivery.components[component]
     context, dockerfile = project.root / declared.build_folder, declared.dockerfile or DOCKERFILE
@@ -40,7 +52,7 @@ def _builder(project: Project, component: str) -> tuple[str, ImageBuilder]:
                 f"component '{component}': {_lacking(plugin, wanted)}",
                 fix="name the builder 'buildx', or leave it to be chosen",
             )
-        return plugin.name, plugin.connect()
+        return _Choice(plugin.name, plugin.connect(), "delivery.yaml names it")
     refusals: list[str] = []
     plugins = project.plugins.all(IMAGE_BUILDERS).values()
     for plugin in sorted(plugins, key=lambda plugin: -plugin.priority):
@@ -49,13 +61,23 @@ def _builder(project: Project, component: str) -> tuple[str, ImageBuilder]:
         if refusal is None and not wanted <= plugin.supports:
             refusal = _lacking(plugin, wanted)
         if refusal is None:
-            return plugin.name, builder
+            before = f"; {'; '.join(refusals)}" if refusals else ""
+            return _Choice(plugin.name, builder, f"the first that can{before}")
         refusals.append(f"{plugin.name}: {refusal}")
     raise UsageError(
         f"component '{component}': no image builder here can build {declared.build_folder}"
         f" ({'; '.join(refusals)})",
         fix="give the job one of them, see 'Three set-ups' in docs/images.md",
     )
+
+
+def _builder(project: Project, component: str) -> tuple[str, ImageBuilder]:
+    choice = _choose(project, component)
+    return choice.name, choice.builder
+
+
+def _why_builder(project: Project, component: str) -> str:
+    return _choose(project, component).why
 
 
 def _lacking(plugin: ImageBuilderPlugin, wanted: set[str]) -> str:
@@ -69,3 +91,4 @@ def pipegraft_openers() -> Iterable[Opener[..., Any]]:
     yield Opener(REGISTRY, _registry)
     yield Opener(REGISTRY_AT, _registry_at)
     yield Opener(IMAGE_BUILDER, _builder)
+    yield Opener(WHY_BUILDER, _why_builder)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipegraft.core.errors import UsageError
 
-__all__ = ["LAYOUT", "ImageReference", "is_layout", "mount_source", "split_name"]
+__all__ = ["LAYOUT", "ImageReference", "is_layout", "mirrored", "mount_source", "split_name"]
 
 LAYOUT = "oci:"
 """Start of an address that is a folder of OCI image layouts."""
@@ -54,6 +55,25 @@ def split_name(text: str) -> tuple[str, str, str]:
             fix="write the repository in lower case" if lower else "",
         )
     return address, repository, reference
+
+
+def mirrored(address: str, variables: Mapping[str, str]) -> str:
+    """The address that is asked instead of another, where ``PIPEGRAFT_REGISTRY_MIRRORS`` names a mirror.
+
+    Raises:
+        UsageError: the variable is no list of ``HOST=ADDRESS`` with commas between.
+    """
+    host, _, path = address.partition("/")
+    for entry in filter(None, variables.get("PIPEGRAFT_REGISTRY_MIRRORS", "").replace(" ", "").split(",")):
+        mirror_of, equals, mirror = entry.partition("=")
+        if not equals or not mirror or "/" in mirror_of:
+            raise UsageError(
+                f"PIPEGRAFT_REGISTRY_MIRRORS: expected HOST=ADDRESS, found '{entry}'",
+                fix="write it like docker.io=mirror.example.com/hub, with commas between several",
+            )
+        if mirror_of == host:
+            return f"{mirror.rstrip('/')}/{path}".rstrip("/")
+    return address
 
 
 def mount_source(target: str, address: str, repository: str) -> str | None:

@@ -59,7 +59,7 @@ from pipegraft.gray.ports import (
 )
 from pipegraft.iac.ports.renderer import RENDERERS, Renderer
 from pipegraft.iac.ports.repository import IAC, FakeIacRepository, IacBranch
-from pipegraft.images.ports.builders import IMAGE_BUILDER, FakeImageBuilder, ImageBuilder
+from pipegraft.images.ports.builders import IMAGE_BUILDER, WHY_BUILDER, FakeImageBuilder, ImageBuilder
 from pipegraft.images.ports.registry import REGISTRY, REGISTRY_AT, FakeRegistry, ReferringRegistry
 from pipegraft.images.ports.signing import (
     SIGNING_KEY,
@@ -115,6 +115,7 @@ class FakeConnections:
             REGISTRY: self.images,
             REGISTRY_AT: self.images,
             IMAGE_BUILDER: ("fake", self.maker),
+            WHY_BUILDER: "it is a fake",
             VERIFIER: self.signatures,
             SIGNING_KEY: self.key,
             IAC: self.branch,

@@ -15,7 +15,7 @@ from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.build.daemonless import buildkit_command
 from pipegraft.images.adapters.docker_engine import connect, translated
 from pipegraft.images.adapters.registry.http import HttpRegistry
-from pipegraft.images.ports.builders import IMAGE_BUILDER
+from pipegraft.images.ports.builders import IMAGE_BUILDER, WHY_BUILDER
 from pipegraft.images.ports.registry import REGISTRY
 from pipegraft.images.reference import LAYOUT, is_layout
 
@@ -64,13 +64,16 @@ def _folder(path: Path, address: str) -> Diagnosis:
 def examine_builders(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
     """The builder of each component, and the docker engine if one of them needs it."""
     needed: dict[str, list[str]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for component in patient.delivery.components:
         try:
-            needed.setdefault(patient.open(IMAGE_BUILDER, component)[0], []).append(component)
+            builder = patient.open(IMAGE_BUILDER, component)[0]
+            needed.setdefault(builder, []).append(component)
+            reasons.setdefault((builder, patient.open(WHY_BUILDER, component)), []).append(component)
         except PipegraftError as error:
             yield Diagnosis(f"component {component}", Health.WRONG, error.problem.message, error.problem.fix)
-    for builder, components in needed.items():
-        yield Diagnosis(f"builder {builder}", Health.GOOD, f"builds {', '.join(components)}")
+    for (builder, why), components in reasons.items():
+        yield Diagnosis(f"builder {builder}", Health.GOOD, f"builds {', '.join(components)} ({why})")
     if "docker" in needed:
         yield _engine()
     if "buildx" in needed:

@@ -13,6 +13,7 @@ from pipegraft.images.ports.registry import Descriptor, Registry
 __all__ = [
     "DOCKERFILE",
     "IMAGE_BUILDER",
+    "WHY_BUILDER",
     "BaseImage",
     "BuildExtras",
     "BuildRequest",
@@ -214,6 +215,8 @@ class ImageBuilder(Protocol):
 
 IMAGE_BUILDER: Port[[str], tuple[str, ImageBuilder]] = Port("image-builder")
 """Name and builder for a component."""
+WHY_BUILDER: Port[[str], str] = Port("why-builder")
+"""Why a component gets that builder, as a clause."""
 
 
 class FakeImageBuilder:

@@ -24,7 +24,7 @@ from pipegraft.images.adapters.build.common import (
     write_context,
     write_entries,
 )
-from pipegraft.images.adapters.build.pushing import push_saved, read_base
+from pipegraft.images.adapters.build.pushing import base_of, push_saved
 from pipegraft.images.hooks import ImageBuilderPlugin
 from pipegraft.images.ports.builders import DOCKERFILE, BuildRequest
 from pipegraft.images.ports.registry import Descriptor, Registry
@@ -55,7 +55,7 @@ class BuildkitBuilder:
 
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
         refuse(request, self.accepts(request.context, request.dockerfile))
-        base = read_base(request.base, request.platform) if request.base else None
+        base = base_of(request, log)
         told = hiding(request, log)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -126,7 +126,7 @@ class BuildahBuilder:
 
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
         refuse(request, self.accepts(request.context, request.dockerfile))
-        base = read_base(request.base, request.platform) if request.base else None
+        base = base_of(request, log)
         told = hiding(request, log)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)

@@ -36,7 +36,7 @@ from pipegraft.images.adapters.build.common import (
     secret_options,
     write_entries,
 )
-from pipegraft.images.adapters.build.pushing import push_saved, read_base
+from pipegraft.images.adapters.build.pushing import base_of, push_saved
 from pipegraft.images.adapters.docker_engine import connect, engine_missing, translated
 from pipegraft.images.dockerfile import read_dockerfile
 from pipegraft.images.hooks import ImageBuilderPlugin
@@ -72,7 +72,7 @@ class DockerBuilder:
                 f"component '{request.component}': {refusal}",
                 fix="name the builder 'buildx', or leave out what only BuildKit knows",
             )
-        base = read_base(request.base, request.platform) if request.base else None
+        base = base_of(request, log)
         with _engine() as client, tempfile.NamedTemporaryFile() as archive:
             image = _build(client, request, log)
             for chunk in client.get_image(image, chunk_size=_CHUNK):
@@ -162,7 +162,7 @@ class BuildxBuilder:
 
     def build(self, request: BuildRequest, registry: Registry, log: Callable[[str], None]) -> Descriptor:
         refuse(request, dockerfile_missing(request.context, request.dockerfile))
-        base = read_base(request.base, request.platform) if request.base else None
+        base = base_of(request, log)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             with (folder / "context.tar").open("wb") as out:

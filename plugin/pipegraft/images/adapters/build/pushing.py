@@ -30,7 +30,7 @@ from pipegraft.images.documents import (
 from pipegraft.images.ports.builders import BaseImage, BuildRequest
 from pipegraft.images.ports.registry import Descriptor, Registry
 
-__all__ = ["Base", "push_saved", "read_base"]
+__all__ = ["Base", "base_of", "push_saved", "read_base"]
 
 _PARALLEL = 4
 """Layers at the same time."""
@@ -91,6 +91,20 @@ def read_base(image: BaseImage, platform: str) -> Base:
     except (KeyError, TypeError):
         pass  # said below
     raise OutsideError(f"expected the configuration of an image at {image.repository}@{stored.config.digest}")
+
+
+def base_of(request: BuildRequest, log: Callable[[str], None]) -> Base | None:
+    """The base of an image that a program builds, which may reach registries that we do not.
+
+    Where it cannot be read the image is pushed with all of its layers, and the log says so.
+    """
+    if request.base is None:
+        return None
+    try:
+        return read_base(request.base, request.platform)
+    except OutsideError as error:
+        log(f"the layers of the base image are pushed too, for it cannot be read: {error.problem.message}")
+        return None
 
 
 def push_saved(
