@@ -142,11 +142,11 @@ def test_the_run_is_killed_after_each_commit(chain: Chain) -> None:
     assert run.returncode == 0, chain.said()
     steps = chain.subjects()[known:]
     assert len(steps) == len(set(steps)) == kills, steps  # every commit once: nothing was done twice
-    assert len(steps) == 4, steps  # prepared, 10 %, 50 %, promoted
+    assert len(steps) == 5, steps  # prepared, 10 %, 50 %, taken over, promoted
     assert "gray:" not in chain.world.iac_file(ENVIRONMENT).decode()
     assert {ask(entrance) for _ in range(20)} == {(200, "v2")}
     assert chain.run() == 0
-    assert len(chain.subjects()[known:]) == 4, "running once more changes nothing"
+    assert len(chain.subjects()[known:]) == 5, "running once more changes nothing"
 
 
 def test_the_engine_the_proxy_and_the_workloads_are_killed_in_a_gray_release(chain: Chain) -> None:

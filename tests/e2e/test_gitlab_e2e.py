@@ -128,7 +128,7 @@ def test_a_schedule_brings_a_gray_release_to_its_end(world: World, templates: Ma
     steps = world.git(
         world.iac, "log", "--format=%(trailers:key=Pipegraft-Step,valueonly,separator=)", "main"
     )
-    assert steps.splitlines()[:4] == ["promote", "2/2 weight=50", "1/2 weight=10", "prepare"]
+    assert steps.splitlines()[:5] == ["promote", "take-over", "2/2 weight=50", "1/2 weight=10", "prepare"]
 
 
 def _deliver(world: World) -> None:

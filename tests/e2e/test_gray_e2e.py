@@ -6,7 +6,8 @@ import http.client
 import json
 import random
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from harness import free_port, need, run, server
 
-from pipegraft.appspec.environment_file import bump, read_environment
+from pipegraft.appspec.environment_file import bump, images_of, read_environment
 from pipegraft.appspec.ports.traffic import Backend, Route
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery import Delivery
@@ -44,6 +45,8 @@ from pipegraft.testing.stage_suite import FakeConnections
 pytestmark = pytest.mark.e2e
 
 PATH = "environments/production.yaml"
+ROLLOUT = 2.0
+"""Seconds until a new stable version has replaced the old one."""
 SOURCE = Source(commit="ab" * 20, number=13, pipeline="https://ci.example.com/13")
 STABLE = """\
 # production
@@ -53,9 +56,12 @@ components:
 """
 
 
+OLD, NEW = "registry.example.com/web@sha256:1", "registry.example.com/web@sha256:2"
+
+
 @contextmanager
-def instance(failing: float) -> Iterator[str]:
-    """One version of the application; this share of its requests fails."""
+def instance(version: str, failing: float) -> Iterator[str]:
+    """One version of the application, which names itself; this share of its requests fails."""
     fate = random.Random(7)
 
     class Handler(BaseHTTPRequestHandler):
@@ -65,6 +71,7 @@ def instance(failing: float) -> Iterator[str]:
         def do_GET(self) -> None:
             self.send_response(500 if fate.random() < failing else 200)
             self.send_header("Content-Length", "0")
+            self.send_header("X-Version", version)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
@@ -74,23 +81,29 @@ def instance(failing: float) -> Iterator[str]:
     httpd.daemon_threads = True
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    yield f"127.0.0.1:{httpd.server_address[1]}"
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+    try:
+        yield f"127.0.0.1:{httpd.server_address[1]}"
+    finally:
+        httpd.shutdown()
+        thread.join()
+        httpd.server_close()
 
 
 @contextmanager
-def load(address: str) -> Iterator[None]:
-    """About two hundred requests a second while the block lasts."""
+def load(address: str) -> Iterator[list[tuple[float, str | None]]]:
+    """About two hundred requests a second while the block lasts; yields when each began, and who answered."""
     stop = threading.Event()
+    served: list[tuple[float, str | None]] = []
 
     def client() -> None:
         connection = http.client.HTTPConnection(address, timeout=5)
         while not stop.wait(0.02):
+            began = time.monotonic()
             try:
                 connection.request("GET", "/")
-                connection.getresponse().read()
+                answer = connection.getresponse()
+                answer.read()
+                served.append((began, answer.headers["X-Version"]))
             except (OSError, http.client.HTTPException):
                 connection.close()
         connection.close()
@@ -98,10 +111,12 @@ def load(address: str) -> Iterator[None]:
     threads = [threading.Thread(target=client) for _ in range(4)]
     for thread in threads:
         thread.start()
-    yield
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        yield served
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
 
 
 @contextmanager
@@ -133,25 +148,45 @@ def prometheus(folder: Path, target: str) -> Iterator[str]:
 
 
 class Engine:
-    """Programs the proxy with the weight that is committed."""
+    """Programs the proxy with the weight that is committed, at once; a new stable version takes a while."""
 
-    def __init__(self, branch: IacBranch, apply: Callable[[int], None]) -> None:
+    def __init__(self, branch: IacBranch, apply: Callable[[int, str], None]) -> None:
         self._branch = branch
         self._apply = apply
+        self._runs = OLD
+        self._rolled_at: float | None = None
+        self.promoting: float | None = None
+        """When the promotion had begun: gray's weight came into force."""
 
     def observe(self, *, anew: bool = False) -> Status:
         del anew
         tip = self._branch.tip()
-        gray = read_environment(self._branch.read(PATH, tip) or "", PATH).gray
-        self._apply(gray.weight if gray else 0)
-        return {"revision": tip}
+        environment = read_environment(self._branch.read(PATH, tip) or "", PATH)
+        declared = images_of(environment)["web"]
+        now = time.monotonic()
+        if declared == self._runs:
+            self._rolled_at = None
+        elif self._rolled_at is None:
+            self._rolled_at = now + ROLLOUT
+        elif now >= self._rolled_at:
+            self._runs = declared
+        self._apply(environment.gray.weight if environment.gray else 0, self._runs)
+        if self.promoting is None and declared == NEW:
+            self.promoting = time.monotonic()
+        return {"revision": tip, "settled": self._runs == declared}
 
     def request_sync(self) -> None:
         """It always looks."""
 
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def explain(self) -> Sequence[str]:
+        return ()
+
 
 def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
-    reached = at_target(status["revision"])
+    reached = at_target(status["revision"]) and status["settled"]
     return Verdict(State.SUCCEEDED if reached else State.PROGRESSING, "as committed")
 
 
@@ -200,7 +235,7 @@ def repository(folder: Path) -> IacBranch:
 def prepare(branch: IacBranch) -> str:
     """What iac-bump commits."""
     tip = branch.tip()
-    image = {"web": "registry.example.com/web@sha256:2"}
+    image = {"web": NEW}
     mark = ReleaseMark(number=SOURCE.number, source=SOURCE.commit)
     made = bump(branch.read(PATH, tip), image, mark, gray=True, file=PATH)
     trailers = release_trailers("shop", "production", SOURCE, made.step)
@@ -213,22 +248,29 @@ def test_a_version_is_promoted_or_taken_back_by_what_prometheus_saw(tmp_path: Pa
     branch = repository(tmp_path)
     router = EmbeddedRouter(tmp_path / "proxy", admin=f"127.0.0.1:{free_port()}")
     listen = f"127.0.0.1:{free_port()}"
-    with instance(0.0) as stable, instance(failing) as gray:
+    with instance("old", 0.0) as stable, instance("new", failing) as gray:
 
-        def apply(weight: int) -> None:
-            backends = (Backend("web", (stable,), 100 - weight), Backend("web-gray", (gray,), weight))
+        def apply(weight: int, runs: str = OLD) -> None:
+            first = (gray if runs == NEW else stable,)
+            backends = (Backend("web", first, 100 - weight), Backend("web-gray", (gray,), weight))
             router.apply([Route("shop-production/web", listen, backends)])
 
         apply(0)
         try:
             target = router.metrics_url.removeprefix("http://").removesuffix("/metrics")
-            with prometheus(tmp_path, target) as url, load(listen):
-                _release(branch, apply, url, failing=failing)
+            with prometheus(tmp_path, target) as url, load(listen) as served:
+                engine = Engine(branch, apply)
+                _release(branch, engine, url, failing=failing)
+            if not failing:
+                assert engine.promoting
+                after = [version for began, version in served if began > engine.promoting]
+                assert len(after) > 10 * ROLLOUT
+                assert set(after) == {"new"}, f"{after.count('old')} of {len(after)} went back"
         finally:
             router.stop()
 
 
-def _release(branch: IacBranch, apply: Callable[[int], None], url: str, *, failing: float) -> None:
+def _release(branch: IacBranch, engine: Engine, url: str, *, failing: float) -> None:
     declared = delivery(url)
     metric = declared.environments["production"].gray.metrics[0]  # type: ignore[union-attr]
     request = MetricRequest("shop", "production", metric, Path())
@@ -240,7 +282,7 @@ def _release(branch: IacBranch, apply: Callable[[int], None], url: str, *, faili
         declared,
         Path(),
         "production",
-        connected(branch, Engine(branch, apply), source),
+        connected(branch, engine, source),
         store,
         SystemClock(),
         RecordingProgress(),

@@ -59,7 +59,7 @@ def test_good_configuration_is_promoted_and_serves_as_part_of_the_file() -> None
     assert web.env["LIMIT"] == "5"
     assert web.env["TOKEN"].secret == "shop"
     assert "replicas: 2   # two are enough" in world.text
-    assert world.steps == ["prepare", "1/2 weight=10", "2/2 weight=50", "promote"]
+    assert world.steps == ["prepare", "1/2 weight=10", "2/2 weight=50", "take-over", "promote"]
     assert world.engine.live[-1] == world.text
 
 

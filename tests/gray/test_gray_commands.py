@@ -8,6 +8,7 @@ import pytest
 from gray_world import NEW, NEWER, PRODUCTION, STABLE, World
 
 from pipegraft.app.gray import GrayStatus, gray_status, tell_gray
+from pipegraft.appspec.environment_file import images_of, read_environment
 from pipegraft.core.errors import Held, RolledBack, UsageError
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.project import Project
@@ -91,13 +92,26 @@ def test_a_held_step_is_approved_to_the_next_weight() -> None:
     assert "weight: 50\n  phase: step" in world.text
 
 
-def test_skipping_the_last_step_promotes() -> None:
+def test_skipping_the_last_step_begins_the_promotion_which_the_stage_ends() -> None:
     world = at(10)
     tell(world, "skip")
     tell(world, "skip")
-    assert world.steps == ["prepare", "2/2 weight=50", "promote"]
+    assert world.steps == ["prepare", "2/2 weight=50", "take-over"]
+    words: tuple[Command, ...] = ("skip", "pause", "approve")
+    for word in words:
+        with pytest.raises(UsageError, match="being promoted"):
+            tell(world, word)
+    assert world.release().outcome == "promoted"
+    assert world.steps[2:] == ["take-over", "promote"]
     assert NEW in world.text
-    assert status(world).standing.kind == "promoted"
+
+
+def test_a_promotion_that_is_under_way_is_taken_back_to_the_byte() -> None:
+    world = at(50)
+    tell(world, "skip")
+    assert images_of(read_environment(world.text, PRODUCTION)) == {"web": NEW}
+    tell(world, "abort")
+    assert world.text == STABLE
 
 
 @pytest.mark.parametrize(
@@ -133,7 +147,7 @@ def test_a_running_stage_hears_a_pause_and_an_approval() -> None:
     world.clock.sleep = sleep  # type: ignore[method-assign]
     assert world.release().outcome == "promoted"
     assert world.steps == [
-        "prepare", "1/2 weight=10", "pause", "resume", "2/2 weight=50", "promote"
+        "prepare", "1/2 weight=10", "pause", "resume", "2/2 weight=50", "take-over", "promote"
     ]  # fmt: skip
 
 

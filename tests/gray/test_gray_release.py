@@ -10,6 +10,7 @@ from gray_world import APP, GOOD, NEW, NEWER, OLD, PRODUCTION, STABLE, World, co
 from test_gray_commands import project
 
 from pipegraft.app.gray import tell_gray
+from pipegraft.appspec.environment_file import images_of, read_environment
 from pipegraft.core.errors import Held, RolledBack, SyncFailed, Unreachable, UsageError
 from pipegraft.core.stage import StageContext
 from pipegraft.gate.ports import State, Verdict
@@ -26,19 +27,50 @@ PROMOTED = STABLE.replace(OLD, NEW).replace(
 )
 
 
-def test_a_good_version_goes_up_the_steps_and_is_promoted_by_one_commit() -> None:
+def test_a_good_version_goes_up_the_steps_and_is_promoted() -> None:
     world = World()
     world.prepare()
     record = world.release()
-    assert world.steps == ["prepare", "1/2 weight=10", "2/2 weight=50", "promote"]
+    assert world.steps == ["prepare", "1/2 weight=10", "2/2 weight=50", "take-over", "promote"]
     assert world.text == PROMOTED
     assert record.outcome == "promoted"
     assert [(step.weight, step.phase) for step in record.gray] == [
         (10, "step"),
         (50, "step"),
+        (100, "promoting"),
         (100, "promoted"),
     ]
     assert record.gray[-1].commit == world.branch.tip()
+
+
+def test_stable_takes_the_new_version_while_gray_gets_all_requests_then_gray_goes() -> None:
+    world = World()
+    world.prepare()
+    world.release()
+    promoted, taken_over = [
+        world.branch.read(PRODUCTION, one.id) or "" for one in world.branch.log(PRODUCTION)[:2]
+    ]
+    between = read_environment(taken_over, PRODUCTION)
+    assert images_of(between) == images_of(between, gray=True) == {"web": NEW}
+    assert between.gray
+    assert (between.gray.weight, between.gray.phase) == (100, "promoting")
+    assert promoted == PROMOTED
+    live = list(dict.fromkeys(world.engine.live))
+    assert live.index(taken_over) < live.index(promoted), (
+        "the engine had the first before the second was written"
+    )
+
+
+def test_a_new_version_that_stable_cannot_take_over_is_taken_back_to_the_byte() -> None:
+    world = World()
+    world.prepare()
+    refusal, good = Verdict(State.FAILED, "web: 0 of 2 ready"), Verdict(State.SUCCEEDED, "all is well")
+    world.engine.verdict = lambda text: refusal if "promoting" in text else good
+    with pytest.raises(RolledBack, match="the engine did not take it over"):
+        world.release()
+    assert world.steps[-2:] == ["take-over", "rollback"]
+    assert world.text == STABLE
+    assert world.engine.live[-1] == STABLE
 
 
 def test_a_bad_version_is_taken_back_to_the_byte_and_the_taking_back_is_live() -> None:
@@ -130,7 +162,7 @@ def test_a_deadline_without_an_answer_follows_the_policy() -> None:
     for policy, expected in (
         ("rollback", ["rollback"]),
         ("hold", ["hold"]),
-        ("promote", ["2/2 weight=50", "promote"]),
+        ("promote", ["2/2 weight=50", "take-over", "promote"]),
     ):
         world = World(**{"on-inconclusive": policy})
         world.prepare()
@@ -238,7 +270,7 @@ def test_what_was_seen_is_in_the_commit_that_ends_a_step() -> None:
     world = World()
     world.prepare()
     world.release()
-    commit = world.branch.log(PRODUCTION)[1]
+    commit = world.branch.log(PRODUCTION)[2]
     assert commit.message.splitlines()[:4] == [
         "shop: release 13 gets 50% of the requests in production",
         "",
@@ -627,8 +659,8 @@ def test_what_a_killed_process_saw_is_kept_beside_its_release_record(same_record
     run(context if same_record else world.context(), GrayReleaseInputs())
     kept = 3 if same_record else 0
     assert judge.asked[0] == [(60, 10)] * (kept + 1)
-    ended = world.branch.log(PRODUCTION)[0]
-    assert ended.trailers["Pipegraft-Step"] == "promote"
+    ended = world.branch.log(PRODUCTION)[1]
+    assert ended.trailers["Pipegraft-Step"] == "take-over"
     assert len(from_trailer(ended.trailers[OBSERVED])) == kept + 1
     assert (context.releases.load().environments["production"].watched is None) == same_record
 
@@ -652,7 +684,7 @@ def test_what_another_environment_runs_is_released_gray_under_its_own_number() -
             STAGE.run(context, STAGE.parse_inputs({"from": "staging", "verify": False}))
         run(context, GrayReleaseInputs.model_validate({}))
         assert world.record.outcome == "promoted"
-    assert world.steps == ["prepare", "1/2 weight=10", "2/2 weight=50", "promote"]
+    assert world.steps == ["prepare", "1/2 weight=10", "2/2 weight=50", "take-over", "promote"]
     assert world.text == staged
 
 

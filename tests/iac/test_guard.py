@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from guarded import APP, PATH, ROOT, STABLE, TOKEN, A, B, Git, gray, push, save
 
+from pipegraft.appspec.environment_file import bump, promote, set_phase, set_weight, take_over
 from pipegraft.cli import run
 from pipegraft.core.errors import Vetoed
+from pipegraft.core.release import ReleaseMark
 from pipegraft.iac.adapters.git import open_branch
+from pipegraft.iac.guard.checks import gray_in_order
 
 
 def test_a_gray_release_in_order_may_pass(git: Git, tmp_path: Path) -> None:
@@ -112,3 +116,43 @@ def test_the_pre_commit_hook_sees_what_is_staged(git: Git, tmp_path: Path) -> No
     (clone / "environments/eu.yaml").write_text(gray(25)["environments/production.yaml"])
     git("add", "--all")
     assert "starts at weight 0, found 25" in git("commit", "--message=rename").stderr
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda text: text, ""),
+        (
+            lambda text: text.replace("weight: 100", "weight: 60"),
+            "expected the weight 100 after 50, found 60",
+        ),
+        (lambda text: text.replace("sha256:" + "b" * 64, "sha256:" + "c" * 64), "was changed in its midst"),
+    ],
+)
+def test_a_promotion_goes_its_two_commits(edit: Callable[[str], str], message: str) -> None:
+    stable = f"release: {{number: 1, source: a}}\ncomponents:\n  web: {{image: r/web@sha256:{'a' * 64}}}\n"
+    mark = ReleaseMark(number=2, source="b")
+    file, steps = "environments/production.yaml", (10, 50)
+    image = {"web": f"r/web@sha256:{'b' * 64}"}
+    prepared = bump(stable, image, mark, gray=True, file=file).text
+    judged = set_weight(prepared, 50, file=file)
+    taken_over = edit(take_over(judged, None, file=file))
+    found = [one.message for one in gray_in_order(file, judged, taken_over, steps)]
+    assert bool(found) == bool(message)
+    assert all(message in one for one in found[:1])
+    if not message:
+        assert not list(gray_in_order(file, taken_over, promote(taken_over, file=file), steps))
+
+
+@pytest.mark.parametrize("weight", [0, 10])
+def test_a_promotion_that_skips_steps_is_refused(weight: int) -> None:
+    stable = f"release: {{number: 1, source: a}}\ncomponents:\n  web: {{image: r/web@sha256:{'a' * 64}}}\n"
+    file, steps = "environments/production.yaml", (10, 50)
+    image = {"web": f"r/web@sha256:{'b' * 64}"}
+    prepared = bump(stable, image, ReleaseMark(number=2, source="b"), gray=True, file=file).text
+    early = set_weight(prepared, weight, file=file)
+    (first, *_) = gray_in_order(file, early, take_over(early, None, file=file), steps)
+    assert first.message == f"expected the weight 50 before the promotion, it was {weight}"
+    begun = set_phase(prepared, "promoting", file=file)
+    (first, *_) = gray_in_order(file, stable, begun, steps)
+    assert first.message == "a gray release starts at weight 0, found 0, promoting"

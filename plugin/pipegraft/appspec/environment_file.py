@@ -2,17 +2,18 @@
 
 Which of two releases is newer is told by their numbers alone. A file that holds a newer one is never
 changed by an older one; a gray block of an older release gives way to a newer one. The gray block is an
-overlay: promotion moves its values into `components`, rollback takes the block away; every other byte stays.
+overlay: rollback takes it away, promotion moves its values into `components`, in two commits: while stable is
+replaced gray gets all requests, so that none goes back to the old version. Every other byte stays.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pipegraft.appspec.model.spec import AppEnvironment
+from pipegraft.appspec.model.spec import PROMOTING, AppEnvironment
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError, EditRefused, Problem, UsageError
 from pipegraft.core.release import ReleaseMark
@@ -37,6 +38,7 @@ __all__ = [
     "roll_back",
     "set_phase",
     "set_weight",
+    "take_over",
 ]
 
 Outcome = Literal["written", "unchanged", "superseded"]
@@ -278,19 +280,40 @@ def set_phase(text: str, phase: str, *, file: str) -> str:
     return apply(text, [Set(("gray", "phase"), phase)], file=file)
 
 
+def take_over(text: str, split: Collection[str] | None, *, file: str) -> str:
+    """Give stable gray's values, and gray all requests until that is done.
+
+    Arguments:
+        split: components that have two versions now; of others the block says nothing any more, lest they get
+            a second version that nobody needs. None keeps all.
+
+    Raises:
+        EditRefused: there is no gray block, or it cannot be moved exactly.
+    """
+    known = _mapping(text, ("gray", "components"), file)
+    alone = [name for name in known if split is not None and name not in split]
+    gone = [Remove(("gray", "components", name)) for name in alone if len(alone) < len(known)]
+    to_all: list[Edit] = [Set(("gray", "weight"), 100), Set(("gray", "phase"), PROMOTING)]
+    return apply(text, [*_moved(text, file), *to_all, *gone], file=file)
+
+
 def promote(text: str, *, file: str) -> str:
     """Make gray what serves: its values move into the environment, and the block goes.
 
     Raises:
         EditRefused: there is no gray block, or it cannot be moved exactly.
     """
+    return apply(text, [*_moved(text, file), Remove(_GRAY)], file=file)
+
+
+def _moved(text: str, file: str) -> list[Edit]:
+    """The edits that give the environment gray's values."""
     block = _mapping(text, _GRAY, file)
     release = _mapping(text, ("gray", "release"), file)
     edits: list[Edit] = [
         Put((*path[1:],), value) for path, value in _leaves(block["components"], ("gray", "components"))
     ]
-    edits += [Put(("release", key), value) for key, value in release.items()]
-    return apply(text, [*edits, Remove(_GRAY)], file=file)
+    return [*edits, *(Put(("release", key), value) for key, value in release.items())]
 
 
 def roll_back(text: str, before: str | None, *, file: str) -> str:
@@ -319,8 +342,8 @@ def revert(text: str, promoted: str, before: str | None, *, file: str) -> str:
     """Take a promotion back.
 
     Arguments:
-        text: the file as it is, without a gray block.
-        promoted: the file as it was when it was promoted, with the gray block.
+        text: the file as it is, with or without the gray block.
+        promoted: the file as it was before its promotion began, with the gray block.
         before: the file as it was before the block came, None if nobody knows.
 
     Returns:
@@ -328,6 +351,8 @@ def revert(text: str, promoted: str, before: str | None, *, file: str) -> str:
         the promoted overlay as they were.
     """
     stable = roll_back(promoted, before, file=file)
+    if _has(text, _GRAY, file):
+        text = apply(text, [Remove(_GRAY)], file=file)
     if text == promote(promoted, file=file):
         return stable
     overlay = _mapping(promoted, ("gray", "components"), file)

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipegraft.appspec.model.spec import App, AppComponent, AppEnvironment, Policies
+from pipegraft.appspec.model.spec import PROMOTING, App, AppComponent, AppEnvironment, GrayBlock, Policies
 from pipegraft.appspec.pod_checks import Report, check_pod
 from pipegraft.appspec.pods import Member, Pod, member_of, merge
 from pipegraft.appspec.resources.binding import UNBOUND, BoundResource, Platform, Scope, bind_resources
@@ -220,7 +220,11 @@ def _put_together(
         layer = _Layer(there.gray.components, marks, ("gray",))
         new = pods([*layers, layer])
         problems += _refused_by_gray(stable, new, layer)
-        changed = {pod: new[pod] for pod in stable if pod in new and stable[pod] != new[pod]}
+        changed = {
+            pod: new[pod]
+            for pod in stable
+            if pod in new and (stable[pod] != new[pod] or _is_promoted(new[pod], there.gray))
+        }
         gray = GrayPods(there.gray.release, there.gray.weight, there.gray.phase, changed)
     return Resolved(
         app.app,
@@ -232,6 +236,11 @@ def _put_together(
         gray,
         tuple(bound for called, bound in resources.items() if bound and called == bound.names[0]),
     )
+
+
+def _is_promoted(pod: Pod, gray: GrayBlock) -> bool:
+    """Whether a pod has two versions though they are the same: stable is about to be what gray was."""
+    return gray.phase == PROMOTING and any(member.name in gray.components for member in pod.members)
 
 
 def _refused_by_gray(stable: Mapping[str, Pod], new: Mapping[str, Pod], layer: _Layer) -> Iterator[Problem]:

@@ -75,8 +75,10 @@ class _Teller:
         )
         since = self._since(before, now)
         fresh = since is None and _differs(before, now)
-        if self._trial and (now.gray, now.gray_number) != (before.gray, before.gray_number):
-            if fresh and _is_promoted(before, now):
+        promoted = fresh and _is_promoted(before, now)
+        moved_on = (now.gray, now.gray_number) != (before.gray, before.gray_number)
+        if self._trial and (promoted or moved_on):
+            if promoted:
                 made = replace(made, started=self._trial.started, commit=self._trial.commit)
             else:
                 newer = now.gray_number is not None or (now.number or 0) > (before.gray_number or 0)
@@ -87,7 +89,7 @@ class _Teller:
         elif fresh:
             self.done.append(made)
         self._remember(now)
-        if now.weight and self._trial is None:
+        if now.weight and self._trial is None and now.number != now.gray_number:
             self._trial = replace(made, commit=version.commit.id, started=version.commit.time, finished=None)
         self._now = now
 

@@ -236,7 +236,8 @@ def _order_checks(story: Story, weights: list[int], places: list[tuple[int, int]
 
 def _evidence_checks(story: Story) -> Iterator[Check]:
     """Whether the commits that ended a step carry what the judge saw."""
-    enders = [one for one in story.moments if _ends_a_step(one)]
+    taken_over = any(one.step == "take-over" for one in story.moments)
+    enders = [one for one in story.moments if _ends_a_step(one, "take-over" if taken_over else "promote")]
     blind = [one for one in enders if not from_trailer(one.version.trailers.get(OBSERVED, ""))]
     claim = "each step ended with what was observed"
     if blind:
@@ -246,7 +247,7 @@ def _evidence_checks(story: Story) -> Iterator[Check]:
         yield holds(claim)
 
 
-def _ends_a_step(one: Moment) -> bool:
-    """The first weight ends no step: nothing had requests before."""
+def _ends_a_step(one: Moment, last: str) -> bool:
+    """The first weight ends no step: nothing had requests before; `last` is what ends the last one."""
     step = _STEP.fullmatch(one.step)
-    return one.step == "promote" or (step is not None and step[1] not in (None, "1"))
+    return one.step == last or (step is not None and step[1] not in (None, "1"))

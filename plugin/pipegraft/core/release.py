@@ -103,7 +103,7 @@ class GrayStep(Model):
     commit: str
     weight: int = Field(ge=0, le=100)
     phase: str
-    """`step`, `promoted`, `rolled-back` or `held`."""
+    """`step`, `promoting`, `promoted`, `rolled-back` or `held`."""
     judgement: Mapping[str, Any] = {}
     """What the judge saw: answer, evidence, requests and seconds to decide."""
 

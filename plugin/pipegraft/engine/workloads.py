@@ -51,6 +51,12 @@ class RouteSpec:
     backends: tuple[tuple[str, int, int], ...]
     choices: tuple[Choice, ...] = ()
 
+    @property
+    def served(self) -> frozenset[str]:
+        """The workloads that get requests, by their weight or chosen."""
+        chosen = {choice.backend for choice in self.choices}
+        return frozenset(name for name, _, weight in self.backends if weight or name in chosen)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipegraft.appspec import environment_file as edits
 from pipegraft.appspec.environment_file import app_path, environment_path, read_environment
+from pipegraft.appspec.model.spec import PROMOTING
 from pipegraft.appspec.resources.binding import UNBOUND
 from pipegraft.appspec.spec import Resolved, resolve
 from pipegraft.core.delivery import Gray
@@ -97,6 +98,13 @@ class GrayBranch:
         except ConfigError:
             return None
 
+    def _split(self, look: Look) -> set[str] | None:
+        """Components that have two versions; None if the spec is none, which is for the engine to say."""
+        spec = self.spec(look)
+        if spec is None or spec.gray is None:
+            return None
+        return {member.name for pod in spec.gray.pods.values() for member in pod.members}
+
     def _look_at(self, text: str | None) -> Look:
         environment = read_environment(text or "", self.path)
         return Look(
@@ -109,9 +117,10 @@ class GrayBranch:
         mine = self._mine(log)
         begun = log.index(mine[-1]) if mine else 0
         before = self._before(log[begun:]) if mine else None
-        promoted = None
-        if mine and mine[0].trailers.get("Pipegraft-Step") == "promote" and mine[0].parent:
-            promoted = self._branch.read(self.path, mine[0].parent)
+        steps = [commit.trailers.get("Pipegraft-Step") for commit in mine]
+        begins = Do.TAKE_OVER if Do.TAKE_OVER in steps else Do.PROMOTE
+        promotion = mine[steps.index(begins)].parent if begins in steps else None
+        promoted = self._branch.read(self.path, promotion) if promotion else None
         return Chapter(log[0] if log else None, tuple(mine), before, promoted)
 
     def _mine(self, log: Sequence[Commit]) -> list[Commit]:
@@ -150,20 +159,22 @@ class GrayBranch:
         """
         chapter = self.chapter() if move.do is Do.ROLL_BACK else None
         message = self._message(look, move, lines, observed)
+        split = self._split(look) if move.do is Do.TAKE_OVER else None
 
         def change(read: Read) -> Changes | None:
             now = self._look_at(read(self.path))
             if now.standing != look.standing:
                 return None
-            return Changes({self.path: self._edited(now, move, chapter)}, message)
+            return Changes({self.path: self._edited(now, move, chapter, split)}, message)
 
         done = rewrite(self._branch, change)
         return done.commit if done.written else None
 
-    def _edited(self, look: Look, move: Move, chapter: Chapter | None) -> str:
+    def _edited(self, look: Look, move: Move, chapter: Chapter | None, split: set[str] | None) -> str:
         before = chapter.before if chapter else None
-        if look.standing.kind == "gray":
-            return apply_move(look.text, move, before, file=self.path)
+        is_taken_over = look.standing.phase == PROMOTING and move.do is Do.ROLL_BACK
+        if look.standing.kind == "gray" and not is_taken_over:
+            return apply_move(look.text, move, before, file=self.path, split=split)
         if chapter is None or chapter.promoted is None:
             raise UsageError(
                 f"release {self.subject.source.number} cannot be taken back: the history of {self.path} "
@@ -178,6 +189,7 @@ class GrayBranch:
         step = step_name(subject.steps, move)
         said = {
             Do.WEIGHT: f"release {number} gets {move.weight}% of the requests in {subject.environment}",
+            Do.TAKE_OVER: f"release {number} takes over in {subject.environment}",
             Do.PROMOTE: f"promote release {number} in {subject.environment}",
             Do.ROLL_BACK: f"roll back release {number} in {subject.environment}",
             Do.HOLD: f"hold release {number} at {weight}% in {subject.environment}",

@@ -159,6 +159,7 @@ def _short(number: float) -> float | int:
 
 
 _WEIGHT = re.compile(r"weight=(\d+)$")
+_WEIGHTS = {"take-over": 100, "promote": 100, "bump": 100, "rollback": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,7 @@ class Chapter:
         newest: newest commit that changed the file, whoever made it; None if there is none.
         commits: those of the release, newest first, back to the one that prepared it.
         before: the file before its gray block came, None if nobody knows.
-        promoted: the file as it was when it was promoted, None if it was not.
+        promoted: the file as it was before its promotion began, None if it did not.
     """
 
     newest: Commit | None
@@ -260,7 +261,7 @@ def _unobserved(commits: Sequence[Commit]) -> Iterator[Span]:
     for commit, following in pairwise(commits):
         step = commit.trailers.get("Pipegraft-Step", "")
         weight = weight_of(step, weight)
-        waits = step in (Do.PAUSE, Do.HOLD)
+        waits = step in (Do.PAUSE, Do.HOLD, Do.TAKE_OVER)
         if weight and not waits and following.time > commit.time and not _observed(following):
             yield Span(commit.time, following.time, weight)
 
@@ -280,4 +281,4 @@ def weight_of(step: str, before: int) -> int:
         before: percent before it.
     """
     found = _WEIGHT.search(step)
-    return int(found[1]) if found else {"promote": 100, "bump": 100, "rollback": 0}.get(step, before)
+    return int(found[1]) if found else _WEIGHTS.get(step, before)

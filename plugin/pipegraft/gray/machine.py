@@ -2,20 +2,23 @@
 
 ::
 
-    prepare → step i (commit the weight → gate → observe → judge) → promote → bake → done
-       └────────────┴── fail, deadline, abort → rolled back        └── regression → rolled back
+    prepare → step i (commit the weight → gate → observe → judge) → take over → gate → promote → bake → done
+       └────────────┴── fail, deadline, abort → rolled back ─────────┘                          └─ regression
                     └── deadline, pause → held or paused → approve, skip, abort
+
+The promotion is two commits: stable takes the new version over while gray gets all requests; once the engine
+has that, the route returns and gray goes. So none goes back to the old version, whatever is applied first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 from pipegraft.appspec import environment_file as edits
-from pipegraft.appspec.model.spec import AppEnvironment
+from pipegraft.appspec.model.spec import PROMOTING, AppEnvironment
 from pipegraft.core.errors import UsageError
 from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy
 
@@ -79,6 +82,7 @@ class Do(StrEnum):
 
     OBSERVE = "observe"
     WEIGHT = "weight"
+    TAKE_OVER = "take-over"
     PROMOTE = "promote"
     ROLL_BACK = "rollback"
     HOLD = "hold"
@@ -118,7 +122,7 @@ def next_move(
         return Move(Do.FINISH)
     if standing.phase in ("paused", "held"):
         return Move(Do.WAIT, reason=f"the release is {standing.phase}")
-    if standing.weight == 0:
+    if standing.weight == 0 or standing.phase == PROMOTING:
         return advance(standing, steps, "gray is deployed and gets no requests yet")
     if judgement is None or (judgement.answer is Answer.INCONCLUSIVE and not judgement.expired):
         return Move(Do.OBSERVE)
@@ -133,9 +137,11 @@ def next_move(
 
 
 def advance(standing: Standing, steps: Sequence[int], reason: str) -> Move:
-    """To the next higher weight, or to promotion after the last one."""
+    """To the next higher weight, or to the promotion after the last one, and to its end."""
+    if standing.phase == PROMOTING:
+        return Move(Do.PROMOTE, reason="stable is the new version, too")
     higher = [step for step in steps if step > standing.weight]
-    return Move(Do.WEIGHT, higher[0], reason) if higher else Move(Do.PROMOTE, reason=reason)
+    return Move(Do.WEIGHT, higher[0], reason) if higher else Move(Do.TAKE_OVER, 100, reason)
 
 
 def refused(by_engine: str) -> Move:
@@ -165,6 +171,11 @@ def move_for(command: Command, standing: Standing, steps: Sequence[int], by: str
         )
     if standing.kind != "gray":
         raise UsageError(f"expected a gray release under way, found none: the release is {standing.kind}")
+    if standing.phase == PROMOTING:
+        raise UsageError(
+            "the release is being promoted: it gets all requests already",
+            fix="`pipegraft gray abort` takes it back",
+        )
     waiting = standing.phase in ("paused", "held")
     if command == "pause":
         if waiting:
@@ -182,17 +193,22 @@ def move_for(command: Command, standing: Standing, steps: Sequence[int], by: str
     return advance(standing, steps, f"skipped by {by}")
 
 
-def apply_move(text: str, move: Move, before: str | None, *, file: str) -> str:
+def apply_move(
+    text: str, move: Move, before: str | None, *, file: str, split: Collection[str] | None = None
+) -> str:
     """The environment file after a move.
 
     Arguments:
         text: the file, with a gray block.
         move: one that writes.
         before: the file before the gray block came, None if nobody knows.
+        split: components that have two versions, None if nobody knows.
     """
     match move.do:
         case Do.WEIGHT:
             return edits.set_weight(text, move.weight, file=file)
+        case Do.TAKE_OVER:
+            return edits.take_over(text, split, file=file)
         case Do.PROMOTE:
             return edits.promote(text, file=file)
         case Do.ROLL_BACK:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pipegraft.appspec.model.spec import PROMOTING
 from pipegraft.appspec.rendering.common import gray_gets_more
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import Held, Locked, OutsideError, RolledBack, SyncFailed, Unreachable, UsageError
@@ -22,7 +23,7 @@ from pipegraft.gate.ports import ENGINE
 from pipegraft.gate.waiting import Patience, wait_for_revision
 from pipegraft.gray.analysis import GrayWatch, together, watch_promoted
 from pipegraft.gray.branch import GrayBranch, GraySubject, Look
-from pipegraft.gray.history import Chapter, as_data, from_trailer, look_data, step_name, to_trailer
+from pipegraft.gray.history import Chapter, as_data, from_trailer, look_data, step_name, to_trailer, weight_of
 from pipegraft.gray.judging.detectability import outlook
 from pipegraft.gray.machine import Do, Move, Standing, next_move, refused
 from pipegraft.gray.model.judgement import Judgement, judge_policy
@@ -43,7 +44,13 @@ __all__ = ["GrayDrive", "Pace"]
 
 _PATIENCE = 60.0
 """Seconds an IaC repository may be out of reach while a release is under way."""
-_PHASES = {Do.WEIGHT: "step", Do.PROMOTE: "promoted", Do.ROLL_BACK: "rolled-back", Do.HOLD: "held"}
+_PHASES = {
+    Do.WEIGHT: "step",
+    Do.TAKE_OVER: PROMOTING,
+    Do.PROMOTE: "promoted",
+    Do.ROLL_BACK: "rolled-back",
+    Do.HOLD: "held",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,15 +306,15 @@ class GrayDrive:
         if commit is None:
             return True
         self._raised = Standing("gray", move.weight, "step") if move.do is Do.WEIGHT else None
-        weight = {Do.WEIGHT: move.weight, Do.PROMOTE: 100, Do.ROLL_BACK: 0}.get(move.do, look.standing.weight)
+        step = step_name(self._gray.steps, move)
+        weight = weight_of(step, look.standing.weight)
         data = (
             {**as_data(self._judgement), "looks": self._looks} if self._judgement else {"reason": move.reason}
         )
         made = GrayStep(commit=commit, weight=weight, phase=_PHASES[move.do], judgement=data)
         self._context.update_environment(gray=(*self._part.gray, made), watched=None)
-        step = step_name(self._gray.steps, move)
         self._context.report("commit", f"{step}: {move.reason}", self._environment, commit=commit, step=step)
-        return move.do in (Do.PROMOTE, Do.ROLL_BACK, Do.HOLD)
+        return move.do in (Do.TAKE_OVER, Do.PROMOTE, Do.ROLL_BACK, Do.HOLD)
 
     @property
     def _part(self) -> EnvironmentRelease:

@@ -189,8 +189,8 @@ def simulate(
                 break
             batch.see(weather.next(batch.weight, batch.age), seconds)
     ends = [end[0] for end in batch.ends.values()]
-    promoted, back = ends.count(Do.PROMOTE), ends.count(Do.ROLL_BACK)
-    usual = Do.PROMOTE if promoted >= back else Do.ROLL_BACK
+    promoted, back = ends.count(Do.TAKE_OVER), ends.count(Do.ROLL_BACK)
+    usual = Do.TAKE_OVER if promoted >= back else Do.ROLL_BACK
     told = [(looks, served) for do, looks, served in batch.ends.values() if do is usual]
     looks, served = (float(np.median(one)) for one in zip(*told, strict=True)) if told else (0.0, 0.0)
     return Tally(promoted, back, count - promoted - back, looks, served)

@@ -282,6 +282,10 @@ class App(Model):
     """What it uses and does not run itself."""
 
 
+PROMOTING = "promoting"
+"""Phase of a gray release whose version stable has, too, while gray still gets all requests."""
+
+
 class GrayBlock(Model):
     """The new version while a gray release runs."""
 

@@ -210,7 +210,7 @@ class InstanceOperator:
     def _step(
         self, application: Application, instances: Sequence[Instance], now: float
     ) -> tuple[Application, Step]:
-        """Decide what is next, moving to the declared routes once everything behind them is new and serves.
+        """Decide what is next, moving to the declared routes once what gets requests there is new and serves.
 
         Until then the old routes stay, with the workloads they lead to: a promotion never sends requests
         back to the version it replaces.
@@ -225,7 +225,7 @@ class InstanceOperator:
             return reconcile(desired.plan.workloads, mine, self._history, now, retained)
 
         step = decide(application)
-        behind = {workload for spec in desired.plan.routes for workload, _, _ in spec.backends}
+        behind = {workload for spec in desired.plan.routes for workload in spec.served}
         if application.routed != desired.plan.routes and behind <= step.settled:
             moved = replace(application, routed=desired.plan.routes)
             return moved, decide(moved)

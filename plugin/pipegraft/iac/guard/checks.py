@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from pipegraft.appspec.environment_file import images_of, read_environment
-from pipegraft.appspec.model.spec import App, AppEnvironment, GrayBlock
+from pipegraft.appspec.model.spec import PROMOTING, App, AppEnvironment, GrayBlock
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.delivery_file import parse_document
@@ -62,7 +62,7 @@ def gray_in_order(
         message, fix = _wrong(was.gray, now.gray, steps)
         if message:
             yield Problem(message, marked.place(("gray", "weight")), fix)
-    elif was.gray and steps and was.gray.weight != steps[-1] and _promotes(was, was.gray, now):
+    elif was.gray and steps and _is_early(was.gray, steps) and _promotes(was, was.gray, now):
         yield Problem(
             f"expected the weight {steps[-1]} before the promotion, it was {was.gray.weight}",
             marked.place(("release",)),
@@ -119,32 +119,49 @@ def _promotes(was: AppEnvironment, gray: GrayBlock, now: AppEnvironment) -> bool
     return taken or (now.release is not None and now.release == gray.release)
 
 
+def _is_early(gray: GrayBlock, steps: Sequence[int]) -> bool:
+    """Whether a gray release has not taken its last step."""
+    return gray.phase != PROMOTING and gray.weight != steps[-1]
+
+
+def _is_changed(was: GrayBlock, now: GrayBlock) -> bool:
+    """Whether the new version is another one; while it is promoted, less of it may be told."""
+    less = now.phase == PROMOTING and now.components.items() <= was.components.items()
+    return now.release != was.release or not (less or now.components == was.components)
+
+
+def _wrong_weight(was: GrayBlock, now: GrayBlock, steps: Sequence[int]) -> tuple[str, str]:
+    """What is wrong with the weight of a new version that stays; nothing if both are empty."""
+    follow = f"follow the steps {', '.join(map(str, steps))}"
+    if now.phase == PROMOTING and steps and _is_early(was, steps):
+        return f"expected the weight {steps[-1]} before the promotion, it was {was.weight}", follow
+    if now.weight < was.weight:
+        rises = f"the weight of a gray release rises, found {now.weight} after {was.weight}"
+        return rises, "roll it back instead"
+    allowed = 100 if now.phase == PROMOTING else next((step for step in steps if step > was.weight), None)
+    if steps and now.weight not in (was.weight, allowed):
+        return f"expected the weight {allowed} after {was.weight}, found {now.weight}", follow
+    return "", ""
+
+
 def _wrong(was: GrayBlock | None, now: GrayBlock, steps: Sequence[int]) -> tuple[str, str]:
     """What is wrong with a gray block and what to do; nothing if both are empty."""
+    promoting = now.phase == PROMOTING
     if was is None or now.release.number > was.release.number:
-        if now.weight:
-            return f"a gray release starts at weight 0, found {now.weight}", "let iac-bump prepare it"
+        if now.weight or promoting:
+            found = f"{now.weight}, {PROMOTING}" if promoting else now.weight
+            return f"a gray release starts at weight 0, found {found}", "let iac-bump prepare it"
     elif now.release.number < was.release.number:
         stands = f"a gray release of {was.release.number} stands there, {now.release.number} is older"
         return stands, "run the newest pipeline"
-    elif (now.release, now.components) != (was.release, was.components):
-        if now.weight:
+    elif _is_changed(was, now):
+        if now.weight or promoting:
             return (
                 f"the new version of gray release {was.release.number} was changed in its midst",
                 "begin again at weight 0: what was judged was another version",
             )
-    elif now.weight < was.weight:
-        return (
-            f"the weight of a gray release rises, found {now.weight} after {was.weight}",
-            "roll it back instead",
-        )
-    elif now.weight != was.weight and steps:
-        allowed = next((step for step in steps if step > was.weight), None)
-        if now.weight != allowed:
-            return (
-                f"expected the weight {allowed} after {was.weight}, found {now.weight}",
-                f"follow the steps {', '.join(map(str, steps))}",
-            )
+    else:
+        return _wrong_weight(was, now, steps)
     return "", ""
 
 
