@@ -221,15 +221,17 @@ def assess(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_group_is_assessed_with_a_heat_map(lab: Lab, add: Callable[..., int], tmp_path: Path) -> None:
     add("shop")
+    pipeline = "test:\n  script: [pytest]\n"
+    lab.add("tested", {".gitlab-ci.yml": pipeline, "uv.lock": "version = 1\n", "pyproject.toml": ""})
     lab.add("docs", {"README.md": "x"})
     lab.add("empty", None)
     page = tmp_path / "fleet.html"
     done = assess(lab, "--json", "--html", str(page))
     assert done.returncode == 0, done.stderr
     found = {one["name"]: one["dimensions"] for one in json.loads(done.stdout)}
-    assert found.keys() == {"acme/shop", "acme/docs"}
-    stages = {name: sum(one["stage"] for one in dimensions) for name, dimensions in found.items()}
-    assert stages["acme/shop"] > stages["acme/docs"]
+    assert found.keys() == {"acme/shop", "acme/tested", "acme/docs"}
+    met = {name: sum(one["met"]["2"][0] for one in dimensions) for name, dimensions in found.items()}
+    assert met["acme/tested"] > met["acme/docs"]
     assert "acme/shop" in page.read_text()
     assert TOKEN not in done.stdout + done.stderr + page.read_text()
 
