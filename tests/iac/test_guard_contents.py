@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipegraft.appspec.resources.binding import Platform
+from pipegraft.core.adapters.vcs_info import SourceLog
 from pipegraft.core.errors import ConfigError
+from pipegraft.iac.adapters.git.access import trusting
 from pipegraft.iac.adapters.git.pre_receive import open_received
 from pipegraft.iac.guard.checks import ChangedFile, Files, GuardRules, check_files
 from pipegraft.iac.guard.secret_forms import BUILT_IN, read_gitleaks, secrets_in
@@ -265,6 +267,13 @@ def test_only_signed_commits_change_what_the_rules_say(tmp_path: Path) -> None:
     received = open_received(tmp_path / ".git", {"PATH": "/usr/bin:/bin"}, tmp_path / "signers")
     assert [received.is_signed(one) for one in ("HEAD~2", "HEAD~1", "HEAD")] == [False, False, True]
     assert not open_received(tmp_path / ".git", {"PATH": "/usr/bin:/bin"}).is_signed("HEAD")
+    source = SourceLog(tmp_path, trusting(tmp_path / "signers", {"PATH": "/usr/bin:/bin"}))
+    names = subprocess.run(
+        ["git", "rev-list", "--max-count=2", "HEAD"], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    ours, other = (found.signature[0] for one in names.stdout.split() if (found := source.commit(one)))
+    assert ours == "G"
+    assert other != "G"
 
 
 def test_a_token_is_found_in_any_encoding() -> None:

@@ -153,7 +153,7 @@ def open_scene(place: Place, environment: Mapping[str, str]) -> Scene:
         delivery.app if delivery else _app(branch, folder),
         folder,
         branch,
-        SourceLog(place.source or place.root),
+        SourceLog(place.source or place.root, trusting(place.allowed_signers, environment)),
         place.root,
         frozenset(name for name, one in environments.items() if one.targets) if delivery else None,
         tuple(environments),

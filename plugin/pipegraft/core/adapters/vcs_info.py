@@ -105,10 +105,13 @@ class SourceLog:
 
     Arguments:
         root: a folder of it; one that is in no repository knows nothing.
+        environment: variables that say whose signatures count; those of this process if None.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, environment: Mapping[str, str] | None = None) -> None:
         self._git = GitCommand(root)
+        if environment is not None:
+            self._git.use(git_environment(environment))
         self.exists = self._git.run("rev-parse", "--git-dir").code == 0
 
     def commit(self, name: str) -> SourceCommit | None:
