@@ -11,7 +11,7 @@ from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import Conflict, UsageError
 from pipegraft.core.release import ReleaseMark, Source
-from pipegraft.iac.bump.state import read_state, write_state
+from pipegraft.iac.bump.state import EnvironmentState, read_state, write_state
 from pipegraft.iac.commit_message import commit_message, release_trailers
 from pipegraft.iac.ports.repository import FakeIacRepository
 from pipegraft.iac.rollback import RollbackRequest, roll_back
@@ -111,17 +111,51 @@ def test_a_commit_can_be_named() -> None:
     assert not take_back(branch, first).written
 
 
-def test_twice_goes_back_once_more_and_never_forward() -> None:
+def test_each_time_goes_one_release_further_back_and_then_says_so() -> None:
     branch = FakeIacRepository({**APP, PATH: STABLE})
     deliver(branch, 13, "b")
-    assert take_back(branch).written
-    again = take_back(branch)
-    assert not again.written
+    with_13 = branch.read(PATH, branch.tip())
+    deliver(branch, 14, "c")
+    taken = [take_back(branch) for _ in range(2)]
+    assert [(one.written, one.taken_back and one.taken_back.number) for one in taken] == [
+        (True, 14),
+        (True, 13),
+    ]
+    assert branch.read(PATH, taken[0].commit) == with_13
     assert branch.read(PATH, branch.tip()) == STABLE
-    edited = STABLE + "\n# since then\n"
-    branch.commit({PATH: edited}, "by hand", branch.tip())
-    assert not take_back(branch).written
-    assert branch.read(PATH, branch.tip()) == edited
+    assert [one.trailers["Pipegraft-Release"] for one in branch.log(PATH)[:2]] == ["13", "14"]
+    remembered = read_state(branch.read(STATE, branch.tip()), STATE).taken_back
+    assert remembered
+    assert remembered.number == 14  # the newest: neither comes again by itself
+    with pytest.raises(UsageError, match=r"no release to take back.*\n.*--to: "):
+        take_back(branch)
+
+
+def test_after_an_aborted_gray_release_the_one_before_is_taken_back() -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    deliver(branch, 13, "b")
+    with_13 = branch.read(PATH, branch.tip())
+    deliver(branch, 14, "c", gray=True)
+    trailers = release_trailers("shop", "production", Source(commit="e" * 40, number=14), "abort")
+    branch.commit({PATH: with_13}, commit_message("abort", [], trailers), branch.tip())
+    done = take_back(branch)
+    assert (done.written, done.taken_back and done.taken_back.number) == (True, 13)
+    assert branch.read(PATH, branch.tip()) == STABLE
+
+
+def test_targets_go_back_again_and_again() -> None:
+    branch = FakeIacRepository({"v.yaml": "i: r/web:v0\n"})
+    state_file = ".pipegraft/charts.yaml"
+    for number in (1, 2, 3):
+        source = Source(commit=f"{number:040x}", number=number)
+        trailers = release_trailers("shop", "charts", source, "bump")
+        mark = EnvironmentState(release=ReleaseMark(number=number, source=source.commit))
+        state = write_state(branch.read(state_file, branch.tip()), mark, state_file)
+        files = {"v.yaml": f"i: r/web:v{number}\n", state_file: state}
+        branch.commit(files, commit_message("release", [], trailers), branch.tip())
+    for number in (2, 1):
+        assert take_back(branch, environment="charts").written
+        assert branch.read("v.yaml", branch.tip()) == f"i: r/web:v{number}\n"
 
 
 def test_undoing_an_edit_takes_no_release_back() -> None:

@@ -123,30 +123,31 @@ class _Edit:
         if not self.changed:
             return None
         state_file = state_path(self.request.delivery.iac.path, self.request.environment)
-        gone = self._newest(held, read(state_file), state_file)
-        kept = self._newest(self.wanted, self.wanted.get(state_file), state_file)
-        self.taken_back = None if gone and kept and kept.number >= gone.number else gone
+        standing, *others = self._marks(held, read(state_file), state_file)
+        gone = _newest(standing, *others)
+        kept = _newest(*self._marks(self.wanted, self.wanted.get(state_file), state_file))
+        self.taken_back = None if standing is None or _is_as_new(kept, standing) else standing
         files: dict[str, str | None] = {path: self.wanted[path] for path in self.changed}
         remembered = self.wanted.get(state_file, read(state_file))
-        if self.taken_back:
-            state = EnvironmentState(taken_back=self.taken_back)
+        if gone and not _is_as_new(kept, gone):
+            state = EnvironmentState(taken_back=gone)
             files[state_file] = write_state(remembered, state, state_file)
         elif (gone := read_state(remembered, state_file).taken_back) and kept and kept.number >= gone.number:
             files[state_file] = without_taken_back(remembered or "", state_file)  # it is back
         return Changes(files, self._message())
 
-    def _newest(
+    def _marks(
         self, files: Mapping[str, str | None], state_text: str | None, state_file: str
-    ) -> ReleaseMark | None:
-        """The newest release that the files name."""
+    ) -> tuple[ReleaseMark | None, ReleaseMark | None]:
+        """The newest release that stands in the files, and the one that was taken back before."""
         state = read_state(state_text, state_file)
-        marks = [state.release, state.taken_back]
         path = environment_path(self.request.delivery.iac.path, self.request.environment)
         text = files.get(path)
-        if text is not None:
-            environment = read_environment(text, path)
-            marks += [environment.release, environment.gray.release if environment.gray else None]
-        return max((mark for mark in marks if mark), key=lambda mark: mark.number, default=None)
+        environment = read_environment(text, path) if text is not None else None
+        if environment is None:
+            return state.release, state.taken_back
+        gray = environment.gray.release if environment.gray else None
+        return _newest(environment.release, gray, state.release), state.taken_back
 
     def _message(self) -> str:
         delivery, environment = self.request.delivery, self.request.environment
@@ -162,6 +163,14 @@ class _Edit:
         )
         trailers = release_trailers(delivery.app, environment, source, "rollback")
         return commit_message(f"{delivery.app}: {what} in {environment}", lines, trailers)
+
+
+def _newest(*marks: ReleaseMark | None) -> ReleaseMark | None:
+    return max((mark for mark in marks if mark), key=lambda mark: mark.number, default=None)
+
+
+def _is_as_new(one: ReleaseMark | None, other: ReleaseMark) -> bool:
+    return one is not None and one.number >= other.number
 
 
 def _paths(delivery: Delivery, environment: str) -> tuple[str, ...]:
@@ -210,10 +219,11 @@ def _find(
 def _before_newest_release(
     branch: IacBranch, history: Sequence[Commit], request: RollbackRequest, paths: Sequence[str]
 ) -> str:
-    """The commit that the newest release was made on: the parent of the one that began it.
+    """The commit that the release that stands was made on: the parent of the one that began it.
 
     A gray release that was under way there has ended meanwhile, and nobody would drive it on; so it is the
-    commit before that one, too. The tip, if the newest release was taken back already.
+    commit before that one, too. What was taken back or aborted already stands no more, so that each rollback
+    goes one release further back.
     """
     ours = [
         commit
@@ -221,16 +231,14 @@ def _before_newest_release(
         if commit.trailers.get("Pipegraft-App") == request.delivery.app
         and commit.trailers.get("Pipegraft-Environment") == request.environment
     ]
-    if ours and _step(ours[0]) == "rollback":
-        return branch.tip()
-    newest = ours[0].trailers.get("Pipegraft-Release") if ours else None
+    newest = _standing(branch, request) if ours else None
     mine = [commit for commit in ours if commit.trailers.get("Pipegraft-Release") == newest]
     began = next((commit for commit in mine if _step(commit) in ("prepare", "bump")), None)
     first = began or (mine[-1] if mine else None)
     if first is None or first.parent is None:
         raise UsageError(
-            f"no commit of Pipegraft changed {paths[0]}, so there is no release to take back",
-            fix="name the commit to go back to with --to",
+            f"no commit of Pipegraft made what stands in {paths[0]}, so there is no release to take back",
+            fix=f"name the commit to go back to with --to: {_list(history)}",
         )
     path = environment_path(request.delivery.iac.path, request.environment)
     earlier = [commit.parent for commit in ours[ours.index(first) + 1 :] if commit.parent]
@@ -238,6 +246,19 @@ def _before_newest_release(
         if path not in paths or not _has_gray(branch.read(path, commit), path):
             return commit
     return first.parent
+
+
+def _standing(branch: IacBranch, request: RollbackRequest) -> str | None:
+    """Number of the release that stands at the tip: the one on its way, if there is one."""
+    folder, tip = request.delivery.iac.path, branch.tip()
+    path, state_file = environment_path(folder, request.environment), state_path(folder, request.environment)
+    text = branch.read(path, tip)
+    if request.delivery.environments[request.environment].targets or text is None:
+        mark = read_state(branch.read(state_file, tip), state_file).release
+    else:
+        held = read_environment(text, path)
+        mark = held.gray.release if held.gray else held.release
+    return str(mark.number) if mark else None
 
 
 def _step(commit: Commit) -> str:

@@ -175,6 +175,14 @@ def _single(volume: Any) -> bool:
     return bool(volume.persistent and volume.persistent.access in (None, "once"))
 
 
+_KEPT = {
+    "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+    "kustomize.toolkit.fluxcd.io/prune": "disabled",
+}
+"""Data outlives a wrong edit: a claim that is no longer declared stays until somebody deletes it (Argo CD,
+Sync Options; Flux, Kustomization: Prune)."""
+
+
 def _claims(resolved: Resolved, name: str, pod: Pod) -> Iterator[Manifest]:
     """The claims of a workload, once: the new version uses those of the stable one."""
     held = _held_by_stable(resolved, name, pod)
@@ -188,6 +196,7 @@ def _claims(resolved: Resolved, name: str, pod: Pod) -> Iterator[Manifest]:
                 "name": claim_name(pod, volume_name),
                 "namespace": resolved.namespace,
                 "labels": labels_of(resolved),
+                "annotations": _KEPT,
             },
             "spec": declared(
                 {

@@ -102,13 +102,16 @@ class ClusterObjects:
         return replace(told, evidence=(*told.evidence, *said))
 
     def prune(self, objects: Sequence[Object]) -> list[str]:
-        """Delete what belongs to the application and is none of these; answers what was."""
+        """Delete what belongs to the application and is none of these; answers what was.
+
+        Claims stay: data outlives a wrong edit, and who wants it gone deletes the claim.
+        """
         kept = {(_kind_of(item), item["metadata"]["name"]) for item in objects}
         gone = []
         for kind in sorted(self._known(), key=lambda one: (one.kind not in _LAST, one.kind)):
             for item in self._own(kind):
                 name = item["metadata"]["name"]
-                if (kind, name) not in kept:
+                if (kind, name) not in kept and kind.kind != "PersistentVolumeClaim":
                     self._cluster.delete(kind, name, self._namespace)
                     self._applied.pop((kind, name), None)
                     gone.append(f"{kind.kind} {name}")
