@@ -144,7 +144,7 @@ def test_why_a_builder_is_taken_is_said(tmp_path: Path, monkeypatch: pytest.Monk
         return LiveConnections(open_project(tmp_path, shipped_plugins())).open(WHY_BUILDER, "web")
 
     assert chosen(tmp_path, "", None) == "layer"
-    assert why().startswith("the first that can; docker: it has no Dockerfile; buildx: it has no Dockerfile;")
+    assert why() == "the first that can; docker, buildx, buildkit, buildah: it has no Dockerfile"
     (tmp_path / "web/Dockerfile").write_text("FROM scratch\n")
     assert why() == "the first that can"
     declared = (tmp_path / "delivery.yaml").read_text().replace("path: web", "path: web, builder: buildx")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ def _choose(project: Project, component: str) -> _Choice:
                 fix="name the builder 'buildx', or leave it to be chosen",
             )
         return _Choice(plugin.name, plugin.connect(), "delivery.yaml names it")
-    refusals: list[str] = []
+    refusals: dict[str, list[str]] = {}
     plugins = project.plugins.all(IMAGE_BUILDERS).values()
     for plugin in sorted(plugins, key=lambda plugin: -plugin.priority):
         builder = plugin.connect()
@@ -61,14 +61,18 @@ def _choose(project: Project, component: str) -> _Choice:
         if refusal is None and not wanted <= plugin.supports:
             refusal = _lacking(plugin, wanted)
         if refusal is None:
-            before = f"; {'; '.join(refusals)}" if refusals else ""
-            return _Choice(plugin.name, builder, f"the first that can{before}")
-        refusals.append(f"{plugin.name}: {refusal}")
+            return _Choice(plugin.name, builder, "; ".join(["the first that can", *_told(refusals)]))
+        refusals.setdefault(refusal, []).append(plugin.name)
     raise UsageError(
         f"component '{component}': no image builder here can build {declared.build_folder}"
-        f" ({'; '.join(refusals)})",
+        f" ({'; '.join(_told(refusals))})",
         fix="give the job one of them, see 'Three set-ups' in docs/images.md",
     )
+
+
+def _told(refusals: Mapping[str, Sequence[str]]) -> list[str]:
+    """Reasons not to build, as clauses with the builders in front that they are of."""
+    return [f"{', '.join(names)}: {reason}" for reason, names in refusals.items()]
 
 
 def _builder(project: Project, component: str) -> tuple[str, ImageBuilder]:
