@@ -475,6 +475,7 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
             AccessDenied,
         ),
         ("fatal: Unable to create '/x/shallow.lock': File exists.", Locked),
+        ("error: RPC failed; HTTP 400 curl 22 The requested URL returned error: 400", UsageError),
     ],
 )
 def test_what_git_says_is_translated(errors: str, kind: type[Exception]) -> None:

@@ -161,6 +161,11 @@ class SourceLog:
 
 def _ask(git: GitCommand, root: Path, name: str, *words: str) -> str:
     done = git.run(name, *words)
+    if done.code and "dubious ownership" in done.errors:
+        raise UsageError(
+            f"git refuses {root}: it belongs to another user than the one of this job",
+            fix=f"run: git config --global --add safe.directory {root.absolute()}",
+        )
     if done.code:
         raise UsageError(
             f"expected a git repository with a commit at {root}, found: {_first_line(done.errors)}",

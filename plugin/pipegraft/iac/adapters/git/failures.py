@@ -35,6 +35,7 @@ _ABSENT = re.compile(
     re.IGNORECASE,
 )
 _OWNER = re.compile(r"dubious ownership", re.IGNORECASE)
+_BAD_REQUEST = re.compile(r"returned error: 400|http 400", re.IGNORECASE)
 _LOCK = re.compile(r"unable to create '(?P<lock>[^']+\.lock)': file exists", re.IGNORECASE)
 _RACE = re.compile(
     r"stale info|fetch first|non-fast[- ]forward|incorrect old value|but expected|failed to update ref"
@@ -68,11 +69,22 @@ def explain(errors: str, repository: str) -> PipegraftError:
             f"git refuses {repository}: it belongs to another user",
             fix=f"run: git config --global --add safe.directory {repository}",
         )
+    if _BAD_REQUEST.search(errors):
+        return UsageError(
+            f"{repository} does not take the request: {said}",
+            fix="a header of this machine's git goes out beside the token: look at 'git config --get-regexp "
+            "extraheader', and take it out",
+        )
     if _ELSEWHERE.search(errors):
         return AccessDenied(
             f"{repository} answers with another address, where credentials are not sent on: {said}",
             fix="write the repository's present address into 'iac.repository' of delivery.yaml",
         )
+    return _not_let_in(errors, repository, said)
+
+
+def _not_let_in(errors: str, repository: str, said: str) -> PipegraftError:
+    """Why a server that was reached at its address gave nothing, or that there was none."""
     if _ABSENT.search(errors):
         return AccessDenied(
             f"there is no repository {repository} for these credentials: {said}",
@@ -108,7 +120,8 @@ def explain_rejection(status: str, errors: str, repository: str, branch: str) ->
     if "hook declined" in status:
         return Vetoed(
             f"{repository} declined the commit: {said}",
-            fix="mend what the server's hook names; nothing was written",
+            fix="mend what the server's hook names; author and committer are those of GIT_AUTHOR_NAME, "
+            "GIT_AUTHOR_EMAIL, GIT_COMMITTER_NAME and GIT_COMMITTER_EMAIL; nothing was written",
         )
     if _RACE.search(status):
         return TipMoved(f"expected '{branch}' of {repository} where it was read, it has moved: {status}")
