@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -23,8 +24,9 @@ def main() -> None:
             make_repository(folder / "iac" / f"app-{number:03}.git", number)
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
         board = [program(), "board", str(folder / "iac"), "--output", str(folder / "board")]
-        for title, bar in (("cold", 10.0), ("warm", 2.0)):
-            wall, busy = seconds_of(board)
+        forgetful = ["sh", "-c", f'rm -rf "$XDG_CACHE_HOME" && {shlex.join(board)}']
+        for title, command, bar in (("cold", forgetful, 10.0), ("warm", board, 2.0)):
+            wall, busy = seconds_of(command)
             took = f"{wall:7.2f} s {busy:6.2f} s of processor"
             print(f"{APPLICATIONS} applications, {title:<8}{took}   bar {bar:.2f} s")
 

@@ -82,8 +82,9 @@ def command(
         print_json(found.to_json())
         return
     (output / "apps").mkdir(parents=True, exist_ok=True)
-    for application in found.applications:
-        write_page(output / page_name(application), application_page(application, found.made))
+    for application in found.applications:  # the index comes last, and is what is waited for
+        page = application_page(application, found.made)
+        (output / page_name(application)).write_text(page, encoding="utf-8")
     write_page(output / "index.html", board_page(found))
     echo(f"{len(found.applications)} applications: {output / 'index.html'}")
     if browse:
