@@ -60,7 +60,6 @@ class Verdict:
         evidence: lines that prove it: conditions, events, the tail of a log.
         resources: what it is drawn from.
         outside: an outside system, not the release, is why it failed: the same may succeed later.
-        images: what the workloads that were looked at run.
     """
 
     state: State
@@ -68,7 +67,6 @@ class Verdict:
     evidence: tuple[str, ...] = field(default=())
     resources: tuple[Resource, ...] = field(default=())
     outside: bool = False
-    images: tuple[str, ...] = field(default=())
 
 
 Status = Mapping[str, Any]

@@ -46,7 +46,7 @@ def health(app: Object, status: Status) -> Verdict:
     reason = f"health {told.get('status', 'unknown')}" + (f": {evidence[0]}" if evidence else "")
     match told.get("status"):
         case "Healthy":
-            return Verdict(State.SUCCEEDED, "Synced and Healthy", (), (), images=_images(app))
+            return Verdict(State.SUCCEEDED, "Synced and Healthy")
         case "Degraded" if _passes(told, status, {kind for kind, _ in unwell}):
             return with_parts(Verdict(State.PROGRESSING, reason, evidence), status)
         case "Degraded":
@@ -104,10 +104,6 @@ def _passes(told: Mapping[str, Any], status: Status, kinds: set[str]) -> bool:
         return False
     since = told.get("lastTransitionTime")
     return bool(since and status.get("now")) and not has_lasted(since, _PASSING, status.get("now"))
-
-
-def _images(app: Object) -> tuple[str, ...]:
-    return tuple((app["status"].get("summary") or {}).get("images") or ())
 
 
 def _own(app: Object) -> Iterator[tuple[str, str]]:

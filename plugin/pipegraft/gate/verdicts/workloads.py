@@ -95,15 +95,7 @@ def health(objects: Sequence[Object], owned: Sequence[Object], now: str | None =
     rows = (Resource(name_of(item), one.state, one.reason) for item, one in zip(kept, found, strict=True))
     told = worst(found, f"{len(found)} workloads are ready")
     unwell = tuple(row.message for row in scalers if row.state is not State.SUCCEEDED)
-    images = tuple(image for item in kept for image in _images(item))
-    return replace(told, evidence=(*told.evidence, *unwell), resources=(*rows, *scalers), images=images)
-
-
-def _images(item: Object) -> Iterator[str]:
-    """Images of a workload's template."""
-    template = (item["spec"].get("template") or {}).get("spec") or {}
-    for key in ("initContainers", "containers"):
-        yield from (str(container.get("image", "")) for container in template.get(key) or ())
+    return replace(told, evidence=(*told.evidence, *unwell), resources=(*rows, *scalers))
 
 
 def _claim(item: Object) -> Verdict:
