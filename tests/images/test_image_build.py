@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipegraft.core.clock import FakeClock
-from pipegraft.core.delivery import Delivery
+from pipegraft.core.delivery import Delivery, Signing
 from pipegraft.core.errors import BuildFailed, OutsideError, Unreachable, UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.progress import RecordingProgress
@@ -19,7 +19,8 @@ from pipegraft.core.release import FakeReleaseStore, Release, Source
 from pipegraft.core.stage import StageContext
 from pipegraft.images.ports.builders import BuildRequest, FakeImageBuilder, FoundPackages, Package
 from pipegraft.images.ports.registry import Descriptor, FakeRegistry, Registry
-from pipegraft.images.ports.signing import ImageToSign
+from pipegraft.images.ports.signing import FakeKey, ImageToSign
+from pipegraft.images.signatures import signed_by_key
 from pipegraft.images.stage import STAGE
 from pipegraft.testing.stage_suite import FakeConnections
 
@@ -364,3 +365,24 @@ def test_an_image_that_could_not_be_signed_is_built_and_signed_again(world: Worl
     world.signer = lambda _image: None
     world.run()
     assert world.built() == ["pricing"]
+
+
+def test_a_declared_key_signs_what_is_built_and_what_was_built_without_it(world: World) -> None:
+    world.delivery = world.delivery.model_copy(
+        update={"sign": Signing.model_validate({"key": {"env": "SIGNING_KEY"}})}
+    )
+
+    def signed() -> set[bool]:
+        images = world.releases.load().images
+        return {signed_by_key(world.held, name, one.digest, FakeKey()) for name, one in images.items()}
+
+    world.run(sign=False)
+    assert signed() == {False}
+    images = world.run()
+    assert not any(image.built for image in images.values())
+    assert signed() == {True}
+    before = len(world.held.manifests)
+    world.run()
+    assert len(world.held.manifests) == before
+    world.run(force=True)
+    assert signed() == {True}
