@@ -145,3 +145,43 @@ def test_every_component_needs_a_builder(tmp_path: Path) -> None:
     assert [one.health for one in examine_builders(patient_of(tmp_path), "")] == [Health.GOOD]
     (found,) = examine_builders(patient_of(tmp_path, Builderless()), "")
     assert (found.health, found.mend) == (Health.WRONG, "add one")
+
+
+TARGETS = next(one for one in iac.pipegraft_examinations() if one.run is iac.examine_targets)
+
+
+@pytest.mark.parametrize(
+    ("text", "health", "found"),
+    [
+        (
+            "spec: {containers: [{name: web, image: 'r.example.com/shop/web:v1'}]}",
+            Health.GOOD,
+            "read as manifests",
+        ),
+        (
+            "spec: {containers: [{name: web, image: 'other:v1'}]}",
+            Health.WRONG,
+            "nothing runs the image of 'web'",
+        ),
+        (None, Health.WRONG, "the branch has no k8s/web.yaml"),
+    ],
+)
+def test_targets_are_tried_ahead_of_the_first_bump(
+    tmp_path: Path, text: str | None, health: Health, found: str
+) -> None:
+    head = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n"
+    make_repository(tmp_path, {"k8s/web.yaml": f"{head}{text}\n"} if text else {"other.yaml": "a: 1\n"})
+    branch = open_branch("iac.git", "main", tmp_path)
+    environment = {"gate": {"engine": "fake"}, "targets": [{"kind": "manifest", "file": "k8s/web.yaml"}]}
+    patient = patient_of(
+        tmp_path,
+        FakeConnections(branch=branch),  # type: ignore[arg-type]
+        registry="r.example.com/shop",
+        iac={"repository": "iac.git"},
+        components={"web": {"path": "web"}},
+        environments={"production": environment},
+    )
+    (subject,) = TARGETS.subjects(patient)
+    last = list(TARGETS.run(patient, subject))[-1]
+    assert last.health is health
+    assert found in last.found
