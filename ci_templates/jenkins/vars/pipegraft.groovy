@@ -330,8 +330,8 @@ private void runCommand(String name) {
               export PYTHONPATH="$PIPEGRAFT_INSTALLED" PATH="$PIPEGRAFT_INSTALLED/bin:$PATH"
             fi
             case "$(pipegraft --version)" in
-              *" 0.1."*) ;;
-              *) echo "made for pipegraft 0.1, found: $(pipegraft --version)" >&2; exit 2 ;;
+              *" 0.2."*) ;;
+              *) echo "made for pipegraft 0.2, found: $(pipegraft --version)" >&2; exit 2 ;;
             esac
             GIT_COMMIT="$(git rev-parse HEAD 2>/dev/null || printf '%s' "$GIT_COMMIT")"
             export GIT_COMMIT
@@ -366,8 +366,8 @@ private List planned(Map args) {
                   export PYTHONPATH="$PIPEGRAFT_INSTALLED" PATH="$PIPEGRAFT_INSTALLED/bin:$PATH"
                 fi
                 case "$(pipegraft --version)" in
-                  *" 0.1."*) ;;
-                  *) echo "made for pipegraft 0.1, found: $(pipegraft --version)" >&2; exit 2 ;;
+                  *" 0.2."*) ;;
+                  *) echo "made for pipegraft 0.2, found: $(pipegraft --version)" >&2; exit 2 ;;
                 esac
                 pipegraft plan
             ''')
