@@ -38,7 +38,11 @@ def deployment(application: Data, component: Data) -> Data:
     main = {"name": component["name"], **_renamed(properties)}
     if "ports" in properties:
         main["ports"] = [
-            {"containerPort": port["port"], "protocol": "TCP", "name": port["name"]}
+            {
+                "containerPort": port.get("containerPort", port["port"]),
+                "protocol": "TCP",
+                "name": port["name"],
+            }
             for port in properties["ports"]
         ]
     amounts = {key: properties[key] for key in ("cpu", "memory") if key in properties}
