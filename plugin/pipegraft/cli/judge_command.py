@@ -16,7 +16,7 @@ from pipegraft.cli.common import directory_option, json_option, load_plugins, pr
 from pipegraft.core.delivery import Gray
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import UsageError
-from pipegraft.core.views.terminal import open_console
+from pipegraft.core.views.terminal import echo, open_console
 from pipegraft.gray.history import as_data
 from pipegraft.gray.views.judgements import comparison, judgement_lines, simulated
 
@@ -113,7 +113,7 @@ def _suggest(found: Suggestion, *, as_json: bool) -> None:
         print_json(suggestion_data(found))
     else:
         for line in suggestion_lines(found):
-            click.echo(line)
+            echo(line)
 
 
 def _simulate(gray: Gray | None, releases: int, requests: float | None, *, as_json: bool) -> None:

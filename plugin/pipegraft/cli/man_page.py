@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Iterator
 
 import click
 
 from pipegraft import __version__
 from pipegraft.cli import main
+from pipegraft.core.views.terminal import write_data
 
 __all__ = ["man_page"]
 
@@ -70,4 +70,4 @@ def _plain(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(man_page())
+    write_data(man_page())
