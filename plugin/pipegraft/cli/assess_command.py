@@ -13,8 +13,9 @@ from pipegraft.cli.common import json_option, load_plugins, print_json, write_pa
 from pipegraft.cli.fleet import propose, shown
 from pipegraft.cli.fleet_options import forge_of
 from pipegraft.core.errors import UsageError
+from pipegraft.core.views.console import open_console
 from pipegraft.core.views.diff import unified_diff
-from pipegraft.core.views.terminal import echo, open_console
+from pipegraft.core.views.terminal import echo
 from pipegraft.fleet.adapters.gitlab_group import TOKEN
 from pipegraft.fleet.usecases.propose import Campaign, select
 from pipegraft.fleet.usecases.survey import Clones, assess_group, taking_next_step

@@ -20,7 +20,8 @@ from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import UsageError
 from pipegraft.core.hooks import LiveConnections
 from pipegraft.core.release import Release
-from pipegraft.core.views.terminal import echo, open_console
+from pipegraft.core.views.console import open_console
+from pipegraft.core.views.terminal import echo
 from pipegraft.images.ports.signing import VERIFIER, SignatureVerifier
 
 __all__ = ["command"]

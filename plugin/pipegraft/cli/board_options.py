@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipegraft.app.boards import BoardPlaces
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document, read_text
-from pipegraft.core.views.terminal import open_console
+from pipegraft.core.views.console import open_console
 
 __all__ = ["board_options", "reading_progress"]
 

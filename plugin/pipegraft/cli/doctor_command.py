@@ -14,7 +14,7 @@ from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.doctor import Health
 from pipegraft.core.hooks import connected
-from pipegraft.core.views.terminal import open_console
+from pipegraft.core.views.console import open_console
 
 __all__ = ["command"]
 

@@ -16,7 +16,8 @@ from pipegraft.cli.common import directory_option, json_option, load_plugins, pr
 from pipegraft.core.delivery import Gray
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import UsageError
-from pipegraft.core.views.terminal import echo, open_console
+from pipegraft.core.views.console import open_console
+from pipegraft.core.views.terminal import echo
 from pipegraft.gray.history import as_data
 from pipegraft.gray.views.judgements import comparison, judgement_lines, simulated
 

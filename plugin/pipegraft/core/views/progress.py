@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipegraft.core.progress import Event, Progress
-from pipegraft.core.views.terminal import Shown, open_console, write_line
+from pipegraft.core.views.console import Shown, open_console
+from pipegraft.core.views.terminal import write_line
 
 __all__ = ["LiveProgress", "PlainProgress", "open_progress", "resource_table", "shown"]
 
