@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from pipegraft.appspec.model.spec import SET_BY_US
@@ -12,7 +12,7 @@ from pipegraft.appspec.pods import VOLUME_KINDS, Member, Pod, volume_kind
 from pipegraft.appspec.routers.plugin import CLUSTER_ROUTERS, DEFAULT_ROUTER
 from pipegraft.core.model import kebab
 
-__all__ = ["HOST_ONLY", "PROCESS_ONLY", "Report", "check_pod"]
+__all__ = ["HOST_ONLY", "PROCESS_ONLY", "Report", "check_listeners", "check_pod"]
 
 HOST_ONLY = (
     "replicas",
@@ -341,3 +341,14 @@ def _check_persistent(pod: Pod, report: Report) -> None:
                     route,
                     "write 'access: many' if the storage can do that, or have one instance",
                 )
+
+
+def check_listeners(pods: Iterable[Pod], report: Report) -> None:
+    """No two pods may listen on one address of the machine."""
+    seen: dict[str, str] = {}
+    for pod in pods:
+        listen = pod.main.spec.entrance.listen if pod.main.spec.entrance else None
+        if listen and seen.setdefault(listen, pod.name) != pod.name:
+            report(
+                f"'{seen[listen]}' and '{pod.name}' both listen on {listen}", (pod.name, "entrance", "listen")
+            )

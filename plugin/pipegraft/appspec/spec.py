@@ -6,11 +6,11 @@ Layers, from the bottom: policies, ``app.yaml``, the environment, the gray block
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipegraft.appspec.model.spec import PROMOTING, App, AppComponent, AppEnvironment, GrayBlock, Policies
-from pipegraft.appspec.pod_checks import Report, check_pod
+from pipegraft.appspec.pod_checks import Report, check_listeners, check_pod
 from pipegraft.appspec.pods import Member, Pod, member_of, merge
 from pipegraft.appspec.resources.binding import UNBOUND, BoundResource, Platform, Scope, bind_resources
 from pipegraft.appspec.resources.placeholders import Outputs, fill_component
@@ -357,7 +357,7 @@ def _pods(
         if len(name) > _LONGEST_WORKLOAD:
             report(f"expected at most {_LONGEST_WORKLOAD} characters for an rpc component", (name,))
         check_pod(pod, report)
-    _check_listeners(pods.values(), report)
+    check_listeners(pods.values(), report)
     return pods
 
 
@@ -380,16 +380,6 @@ def _host(member: Member, rpc: Sequence[str], report: Report) -> str | None:
     else:
         report(f"'{host}' is not an rpc component; there are: {known}", (member.name, "host"))
     return None
-
-
-def _check_listeners(pods: Iterable[Pod], report: Report) -> None:
-    seen: dict[str, str] = {}
-    for pod in pods:
-        listen = pod.main.spec.entrance.listen if pod.main.spec.entrance else None
-        if listen and seen.setdefault(listen, pod.name) != pod.name:
-            report(
-                f"'{seen[listen]}' and '{pod.name}' both listen on {listen}", (pod.name, "entrance", "listen")
-            )
 
 
 def _place(layers: Sequence[_Layer], route: Route) -> Place | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -15,7 +14,6 @@ from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.core.model import Model
 from pipegraft.core.yaml_positions import load_marked, load_marked_all
 from pipegraft.iac.bump.state import read_state
 from pipegraft.iac.guard.contents import (
@@ -25,18 +23,10 @@ from pipegraft.iac.guard.contents import (
     secret_variables,
     strange_text,
 )
+from pipegraft.iac.guard.rules import GUARD_FILE, GuardRules, matches, read_rules
 from pipegraft.iac.guard.secret_forms import BUILT_IN, SecretForm, searchable, secrets_in
 
-__all__ = [
-    "GUARD_FILE",
-    "ChangedFile",
-    "Files",
-    "GuardRules",
-    "check_files",
-    "gray_in_order",
-    "matches",
-    "read_rules",
-]
+__all__ = ["ChangedFile", "Files", "check_files", "gray_in_order"]
 
 
 def gray_in_order(
@@ -163,52 +153,6 @@ def _wrong(was: GrayBlock | None, now: GrayBlock, steps: Sequence[int]) -> tuple
     else:
         return _wrong_weight(was, now, steps)
     return "", ""
-
-
-GUARD_FILE = ".pipegraft/guard.yaml"
-
-
-class GuardRules(Model):
-    """The whole file, read from the branch as it was before a push: nobody grants themselves rights."""
-
-    pushers: Mapping[str, tuple[str, ...]] = {}
-    """User → patterns of paths; `*` for everybody else. No entry at all lets everybody push everything."""
-    pinned: bool = True
-    """Images of app specs and environments must be pinned by digest."""
-    pinned_files: tuple[str, ...] = ("rendered/*", "*/rendered/*")
-    """Patterns of other files whose images must be pinned: manifests, Helm values, kustomizations."""
-    binaries: tuple[str, ...] = ()
-    """Patterns of files that need not be text, such as packed charts: nobody looks into them."""
-    gray_steps: tuple[int, ...] = ()
-    """The only weights a gray release may take, one after another; any rising weights if empty."""
-    secrets: bool = True
-    """Refuse what looks like a key or a token."""
-    links: bool = False
-    """Take symbolic links and submodules, which bring in what is not checked."""
-    signed: tuple[str, ...] = ()
-    """Patterns of paths that only signed commits may change, by somebody whom the server trusts."""
-    requests: tuple[str, ...] = ("pipegraft/*",)
-    """Patterns of branches that requests to merge are made from: they may be rewritten and deleted."""
-
-    def allows(self, pusher: str, path: str) -> bool:
-        """Whether a user may change a path; `*` in a pattern matches `/` too."""
-        if not self.pushers:
-            return True
-        return matches(path, self.pushers.get(pusher, self.pushers.get("*", ())))
-
-
-def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Whether a path or branch matches one of several patterns."""
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def read_rules(text: str | None) -> GuardRules:
-    """Read the file; the defaults if there is none.
-
-    Raises:
-        ConfigError: everything wrong with it.
-    """
-    return parse_document(text, GUARD_FILE, GuardRules) if text and text.strip() else GuardRules()
 
 
 _ENVIRONMENT = re.compile(r"(?P<folder>(?:.+/)?)environments/(?P<name>[^/]+)\.yaml", re.DOTALL)

@@ -9,15 +9,8 @@ from pathlib import Path
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.core.errors import Place, Problem, UsageError
 from pipegraft.iac.adapters.git.pre_receive import Received, Update
-from pipegraft.iac.guard.checks import (
-    GUARD_FILE,
-    ChangedFile,
-    Files,
-    GuardRules,
-    check_files,
-    matches,
-    read_rules,
-)
+from pipegraft.iac.guard.checks import ChangedFile, Files, check_files
+from pipegraft.iac.guard.rules import GUARD_FILE, GuardRules, matches, read_rules
 from pipegraft.iac.guard.secret_forms import BUILT_IN, SecretForm, searchable, secrets_in
 
 __all__ = ["check_push", "check_staged", "check_work_tree", "parse_updates", "pusher_name"]
