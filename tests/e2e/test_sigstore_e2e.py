@@ -25,7 +25,7 @@ from pipegraft.images.ports.registry import Descriptor, FakeRegistry
 from pipegraft.images.ports.signing import ImageToSign
 from pipegraft.images.signatures import signed_things, what_is_known
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.engines]
 
 SOURCES = Path(__file__).with_name("sigstore")
 COMMIT = "1" * 40

@@ -3,7 +3,7 @@
 # taken from the sources, in the versions that sigstore/go.mod pins.
 set -euo pipefail
 cd "$(dirname "$0")"
-./go-tools ../sigstore cosign registry
+../install.d/go-tools ../sigstore cosign registry
 target=$(../sigstore/folder)
 if [ ! -d "$target/public" ]; then
     sources() { (cd ../sigstore && go list -m -f '{{.Dir}}' "github.com/sigstore/$1"); }
