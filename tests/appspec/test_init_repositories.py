@@ -29,6 +29,7 @@ class Case:
         said: words that stand in what is not carried over.
         resources: name → type.
         command: component → command.
+        dockerfile: component → Dockerfile, where it is not the usual one.
     """
 
     files: dict[str, str]
@@ -36,6 +37,7 @@ class Case:
     said: tuple[str, ...] = ()
     resources: dict[str, str] = field(default_factory=dict)
     command: dict[str, list[str]] = field(default_factory=dict)
+    dockerfile: dict[str, str] = field(default_factory=dict)
 
 
 def reactor(*modules: str, inside: str = "") -> str:
@@ -251,7 +253,7 @@ services:
             "pay/Dockerfile": DOCKERFILE,
         },
         {"web": ".", "pay": "pay"},
-        ("'web/Dockerfile'",),
+        dockerfile={"web": "web/Dockerfile"},
     ),
     "with a Helm chart": Case(
         {"Dockerfile": DOCKERFILE, "chart/Chart.yaml": "name: a\n", "chart/templates/d.yaml": DEPLOYMENT},
@@ -288,6 +290,8 @@ def test_what_is_found_is_right_and_everything_works_with_it(tmp_path: Path, nam
     for component, command in case.command.items():
         held = delivery["components"][component].get("command", [])
         assert (held or app["components"][component].get("command", [])) == command
+    found = {one: held["dockerfile"] for one, held in delivery["components"].items() if "dockerfile" in held}
+    assert found == case.dockerfile
     for words in case.said:
         assert words in said
     if not case.said:

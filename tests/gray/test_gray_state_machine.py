@@ -295,7 +295,7 @@ class GrayReleases(RuleBasedStateMachine):
                 commit.trailers.get("Pipegraft-Step"),
                 commit.trailers.get("Pipegraft-Release", ""),
             )
-            if step == "promote":
+            if step in ("take-over", "promote") and ended[-1] != int(release):
                 ended.append(int(release))
             elif step == "rollback" and ended[-1] == int(release):
                 ended.pop()
@@ -317,8 +317,10 @@ class GrayReleases(RuleBasedStateMachine):
         judged = bool(observed)
         if step in ("prepare", "bump"):
             return
-        if step == "promote" or "weight=" in step:
-            to = 100 if step == "promote" else weight_of(step, 0)
+        if step == "promote":
+            assert (weight, reason, judged) == (100, "stable is the new version, too", False), told
+        elif step == "take-over" or "weight=" in step:
+            to = weight_of(step, 0)
             assert (weight, to) in ((0, 10), (10, 50), (50, 100)), told
             assert (
                 (weight == 0 and reason == "gray is deployed and gets no requests yet")

@@ -58,7 +58,7 @@ def test_a_promoted_release_is_told_from_the_commits_alone() -> None:
     report = story(world)
     assert (report.release, report.state, report.source) == (13, "promoted", commit_of(13))
     assert [(step.step, step.weight) for step in report.steps] == [
-        ("prepare", 0), ("1/2 weight=10", 10), ("2/2 weight=50", 50), ("promote", 100)
+        ("prepare", 0), ("1/2 weight=10", 10), ("2/2 weight=50", 50), ("take-over", 100), ("promote", 100)
     ]  # fmt: skip
     assert [(look.metric, look.stable, look.gray) for look in report.looks] == [("errors", 1 / 900, 0)] * 2
 

@@ -18,6 +18,7 @@ from pipegraft.appspec.importing.objects import (
     take_written,
 )
 from pipegraft.appspec.importing.pod import take_pod
+from pipegraft.appspec.rendering.kubernetes import KEPT
 
 __all__ = ["import_kubernetes"]
 
@@ -159,6 +160,8 @@ def _take_claims(
             if not size or not isinstance(access, list) or len(access) != 1 or str(access[0]) not in _ACCESS:
                 continue
             claim.take_metadata(into)
+            for key, value in KEPT.items():
+                claim.part.take_if(("metadata", "annotations", key), value)
             for route in (("spec", "accessModes"), ("spec", "resources", "requests", "storage")):
                 claim.part.take(*route)
             into.sources["components", member].append(claim.part)

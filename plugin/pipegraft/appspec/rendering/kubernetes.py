@@ -38,7 +38,7 @@ from pipegraft.appspec.rendering.containers import (
 from pipegraft.appspec.routers.plugin import CLUSTER_ROUTERS
 from pipegraft.appspec.spec import Resolved
 
-__all__ = ["job_of", "objects_of", "render_kubernetes", "strategy_of"]
+__all__ = ["KEPT", "job_of", "objects_of", "render_kubernetes", "strategy_of"]
 
 _ACCESS = {"once": "ReadWriteOnce", "many": "ReadWriteMany", "read-many": "ReadOnlyMany"}
 _OVERLAP = {"allow": "Allow", "forbid": "Forbid", "replace": "Replace"}
@@ -175,7 +175,7 @@ def _single(volume: Any) -> bool:
     return bool(volume.persistent and volume.persistent.access in (None, "once"))
 
 
-_KEPT = {
+KEPT = {
     "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
     "kustomize.toolkit.fluxcd.io/prune": "disabled",
 }
@@ -196,7 +196,7 @@ def _claims(resolved: Resolved, name: str, pod: Pod) -> Iterator[Manifest]:
                 "name": claim_name(pod, volume_name),
                 "namespace": resolved.namespace,
                 "labels": labels_of(resolved),
-                "annotations": _KEPT,
+                "annotations": KEPT,
             },
             "spec": declared(
                 {
