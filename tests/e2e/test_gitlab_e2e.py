@@ -94,8 +94,9 @@ def test_the_example_is_delivered_by_its_pipeline(world: World, mode: str) -> No
     assert sorted(record["images"]) == ["governance", "pricing", "web"]
     assert record["environments"]["production"]["outcome"] == "promoted"
     subjects = world.git(world.iac, "log", "--format=%s", "main").splitlines()
-    assert [re.sub(r"release \d+", "release N", one) for one in subjects[:4]] == [
+    assert [re.sub(r"release \d+", "release N", one) for one in subjects[:5]] == [
         "shop: promote release N in production",
+        "shop: release N takes over in production",
         "shop: release N gets 50% of the requests in production",
         "shop: release N gets 10% of the requests in production",
         "shop: prepare release N in production",
