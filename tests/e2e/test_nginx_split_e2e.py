@@ -13,7 +13,19 @@ from typing import Any
 
 import pytest
 from harness import free_port, need, server
-from test_gray_e2e import PATH, SOURCE, STABLE, Engine, connected, instance, load, prepare, repository
+from test_gray_e2e import (
+    NEW,
+    OLD,
+    PATH,
+    SOURCE,
+    STABLE,
+    Engine,
+    connected,
+    instance,
+    load,
+    prepare,
+    repository,
+)
 
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.delivery import Delivery
@@ -27,6 +39,9 @@ from pipegraft.gray.stage import GrayReleaseInputs
 from pipegraft.gray.stage import run as run_stage
 
 pytestmark = pytest.mark.e2e
+
+RELOADED = 1.0
+"""Seconds until the workers of before a reload take no more requests."""
 
 COUNT = """\
 import collections, json, sys
@@ -63,10 +78,10 @@ http {{
 
 
 @contextmanager
-def nginx(folder: Path, listen: str, stable: str, gray: str) -> Iterator[Callable[[int], None]]:
-    """An nginx in front of both versions; yields what sets the new version's weight."""
+def nginx(folder: Path, listen: str, stable: str, gray: str) -> Iterator[Callable[[int, str], None]]:
+    """An nginx in front of both versions; yields what sets gray's weight and the version that stable is."""
     file = folder / "nginx.conf"
-    held = [0]
+    held = [(0, OLD)]
     file.write_text(configuration(folder, listen, stable, gray, 0))
 
     def answers() -> bool:
@@ -79,10 +94,10 @@ def nginx(folder: Path, listen: str, stable: str, gray: str) -> Iterator[Callabl
         finally:
             connection.close()
 
-    def apply(weight: int) -> None:
-        if weight != held[0]:
-            held[0] = weight
-            file.write_text(configuration(folder, listen, stable, gray, weight))
+    def apply(weight: int, runs: str) -> None:
+        if (weight, runs) != held[0]:
+            held[0] = (weight, runs)
+            file.write_text(configuration(folder, listen, gray if runs == NEW else stable, gray, weight))
             os.kill(int((folder / "nginx.pid").read_text()), signal.SIGHUP)
 
     command = ["nginx", "-p", str(folder), "-c", str(file), "-e", str(folder / "error.log")]
@@ -113,17 +128,18 @@ def test_nginx_splits_and_its_log_decides(tmp_path: Path, failing: float) -> Non
     request = MetricRequest("shop", "production", asked, tmp_path)
     source = plugin.connect(CommandOptions.model_validate(dict(asked.options)), request)
     with (
-        instance(0.0) as stable,
-        instance(failing) as new,
+        instance("v1", 0.0) as stable,
+        instance("v2", failing) as new,
         nginx(tmp_path, listen, stable, new) as apply,
-        load(listen),
+        load(listen) as served,
     ):
         bumped = IacCommit(commit=prepare(branch), path=PATH, outcome="written")
         record = Release(
             app="shop", source=SOURCE, environments={"production": EnvironmentRelease(bump=bumped)}
         )
         store, progress = FakeReleaseStore(record), RecordingProgress()
-        connections = connected(branch, Engine(branch, apply), source)
+        engine = Engine(branch, apply)
+        connections = connected(branch, engine, source)
         context = StageContext(declared, tmp_path, "production", connections, store, SystemClock(), progress)
         if failing:
             with pytest.raises(RolledBack, match="gray is worse"):
@@ -132,8 +148,12 @@ def test_nginx_splits_and_its_log_decides(tmp_path: Path, failing: float) -> Non
         else:
             run_stage(context, GrayReleaseInputs())
             assert "gray:" not in (branch.read(PATH, branch.tip()) or "")
+            assert engine.promoting
+            after = [version for at, version in served if at > engine.promoting + RELOADED]
+            assert after
+            assert set(after) == {"v2"}
     steps = store.release.environments["production"].gray
-    assert [step.weight for step in steps] == ([20, 0] if failing else [20, 50, 100])
+    assert [step.weight for step in steps] == ([20, 0] if failing else [20, 50, 100, 100])
     looks = [look for step in steps for look in step.judgement.get("looks", ())]
     assert sum(look["metrics"]["errors"]["gray"]["requests"] for look in looks) > 50
     assert not [one.message for one in progress.events if one.kind == "warning"]  # the split is as committed
