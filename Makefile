@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
+# Images for CI often say so; then every start of the program compiles all of it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo man test test-lowest fuzz e2e engines e2e-engines lint format bench site wheel image lock clean
 
 demo: $(READY)

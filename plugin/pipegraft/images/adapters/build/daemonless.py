@@ -26,7 +26,7 @@ from pipegraft.images.adapters.build.common import (
 )
 from pipegraft.images.adapters.build.pushing import base_of, push_saved
 from pipegraft.images.hooks import ImageBuilderPlugin
-from pipegraft.images.ports.builders import DOCKERFILE, BuildRequest
+from pipegraft.images.ports.builders import DOCKERFILE, BuildRequest, ExtraContext
 from pipegraft.images.ports.registry import Descriptor, Registry
 
 __all__ = ["BuildahBuilder", "BuildkitBuilder", "buildkit_command", "pipegraft_image_builders"]
@@ -105,14 +105,21 @@ def _buildkit_options(request: BuildRequest, folder: Path, archive: Path) -> lis
     options += [f"--import-cache={place}" for place in request.extras.cache_from]
     options += [f"--export-cache={place}" for place in request.extras.cache_to]
     for number, (name, extra) in enumerate(request.extras.contexts.items()):
-        if extra.folder is None:
+        further = _laid_out(extra, folder / f"further-{number}")
+        if further is None:
             options.append(f"--opt=context:{name}=docker-image://{extra.image}")
-            continue
-        further = folder / f"further-{number}"
-        further.mkdir()
-        write_entries(extra.folder, extra.entries, further)
-        options += [f"--local=further-{number}={further}", f"--opt=context:{name}=local:further-{number}"]
+        else:
+            options += [f"--local=further-{number}={further}", f"--opt=context:{name}=local:further-{number}"]
     return options
+
+
+def _laid_out(extra: ExtraContext, folder: Path) -> Path | None:
+    """A further context's files in a folder of their own; None for one that is an image."""
+    if extra.folder is None:
+        return None
+    folder.mkdir()
+    write_entries(extra.folder, extra.entries, folder)
+    return folder
 
 
 class BuildahBuilder:
@@ -157,13 +164,8 @@ def _buildah_options(request: BuildRequest, folder: Path) -> list[str]:
         options += ["--layers"] * bool(places)
         options += [f"--cache-{direction}={_repository(request, place)}" for place in places]
     for number, (name, extra) in enumerate(request.extras.contexts.items()):
-        if extra.folder is None:
-            options.append(f"--build-context={name}=docker-image://{extra.image}")
-            continue
-        further = folder / f"further-{number}"
-        further.mkdir()
-        write_entries(extra.folder, extra.entries, further)
-        options.append(f"--build-context={name}={further}")
+        further = _laid_out(extra, folder / f"further-{number}")
+        options.append(f"--build-context={name}={further or f'docker-image://{extra.image}'}")
     return [*options, str(context)]
 
 
