@@ -26,7 +26,7 @@ def live_board(token: str = TOKEN) -> tuple[World, LiveBoard]:
     world.write("production", text(2, "b", gray(3, "c", 25)), message(3, "prepare", "production"))
 
     def read() -> Board:
-        return collect({ADDRESS: ADDRESS}, lambda _one: world, title="Delivery", now=world.now())
+        return collect({ADDRESS: ADDRESS}, lambda _one, _seen: world, title="Delivery", now=world.now())
 
     def say(_application: Application, word: BoardWord) -> str:
         return tell(world.branch, word)
@@ -54,6 +54,27 @@ async def form_of(client: Client, live: LiveBoard) -> dict[str, str]:
     fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page))
     fields["page"] = page
     return fields
+
+
+@pytest.mark.parametrize(
+    ("phase", "offered"),
+    [
+        ("step", ["pause", "abort"]),
+        ("paused", ["approve", "abort"]),
+        ("held", ["approve", "abort"]),
+        ("promoting", ["abort"]),
+    ],
+)
+def test_what_is_offered_is_what_a_release_in_that_phase_takes(phase: str, offered: list[str]) -> None:
+    world, live = live_board()
+    world.write("production", text(2, "b", gray(3, "c", 100, phase)), message(3, "take-over", "production"))
+
+    async def story(client: Client) -> None:
+        await sign_in(client)
+        page = (await form_of(client, live))["page"]
+        assert re.findall(r'name="word" value="(\w+)"', page) == offered
+
+    visit(live, story)
 
 
 def test_pages_and_data_are_there_and_nothing_may_be_said_without_a_token() -> None:

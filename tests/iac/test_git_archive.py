@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from git_repositories import git, make_repository
 
-from pipegraft.iac.adapters.git import GitBranch, open_branch
+from pipegraft.core.errors import UsageError
+from pipegraft.iac.adapters.git import GitBranch, LocalArchives, open_branch
 from pipegraft.iac.ports.archive import FakeArchive, IacArchive, Signed
 from pipegraft.iac.ports.repository import FakeIacRepository, IacRepository
 from pipegraft.testing.git_http import serve
@@ -89,9 +91,34 @@ def test_a_merge_is_told_with_the_trailers_of_what_it_brought_in(tmp_path: Path)
     git(work, "merge", "-q", "--no-ff", "-m", "Merge branch 'release-7'", "release-7")
     git(work, "push", "-q", str(bare), "main")
     branch = open_branch("iac.git", "main", tmp_path)
-    newest = branch.archive.versions([PATH])[0]
+    versions = branch.archive.versions([PATH])
+    newest = versions[0]
     assert newest.commit.subject == "Merge branch 'release-7'"
     assert newest.trailers["Pipegraft-Release"] == "7"
+    with closing(LocalArchives(os.environ)) as archives:
+        assert archives.open(bare, branch.tip()).versions([PATH]) == versions
+
+
+def test_many_local_archives_tell_what_a_branch_tells_whatever_the_settings_there(tmp_path: Path) -> None:
+    with closing(LocalArchives(os.environ)) as archives:
+        for number in range(2):
+            (tmp_path / str(number)).mkdir()
+            bare = make_repository(
+                tmp_path / str(number), {PATH: f"a: {number}\n", "app.yaml": "app: shop\n"}
+            )
+            git(bare, "config", "log.showSignature", "true")
+            git(bare, "config", "gpg.program", "/bin/false")
+            branch = open_branch("iac.git", "main", bare.parent)
+            local = archives.open(bare, branch.tip())
+            assert local.files() == branch.archive.files()
+            assert list(local.files()) == ["app.yaml", PATH]
+            assert local.versions([PATH]) == branch.archive.versions([PATH])
+            assert list(local.contents([local.files()[PATH], "0" * 40])) == [
+                (branch.archive.files()[PATH], f"a: {number}\n")
+            ]
+        (bare / "shallow").write_text(f"{branch.tip()}\n")
+        with pytest.raises(UsageError, match="shallow clone"):
+            archives.open(bare, branch.tip())
 
 
 @pytest.fixture

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from pipegraft.board.adapters.repositories import find_local, load_memory, local_tip, save_memory
+from pipegraft.board.adapters.repositories import find_local, load_memory, local_tip, open_local, save_memory
 from pipegraft.board.collecting import BoardWord, Opened, collect, tell
 from pipegraft.board.model import Application, Board
 from pipegraft.core.errors import UsageError
 from pipegraft.fleet.adapters.gitlab_group import open_group
-from pipegraft.iac.adapters.git import open_branch
-from pipegraft.iac.ports.repository import IacBranch
+from pipegraft.iac.adapters.git import LocalArchives, open_branch
 
 __all__ = ["BoardPlaces", "read_board", "tell_board"]
 
@@ -62,9 +61,15 @@ def read_board(
         )
     name = f"{places.branch} {' '.join(repositories)}"
     memory = load_memory(name, variables)
-    opener = partial(_open, branch=places.branch, variables=variables)
     tip_of = partial(local_tip, branch=places.branch)
-    board = collect(repositories, opener, title=places.title, tip_of=tip_of, remembered=memory, told=told)
+    with closing(LocalArchives(variables)) as archives:
+
+        def opener(repository: str, seen: str | None) -> Opened:
+            if seen is not None:
+                return open_local(repository, seen, archives)
+            return open_branch(repository, places.branch, Path(), environment=variables)
+
+        board = collect(repositories, opener, title=places.title, tip_of=tip_of, remembered=memory, told=told)
     save_memory(name, variables, memory)
     return board
 
@@ -81,7 +86,8 @@ def tell_board(
     names = {shown: one for one, shown in _repositories(places, variables)}
     if application.repository not in names:
         raise UsageError(f"{application.repository} is not on this board", fix="load the page again")
-    with _opened(names[application.repository], places.branch, variables) as branch:
+    place = names[application.repository]
+    with closing(open_branch(place, places.branch, Path(), environment=variables)) as branch:
         return tell(branch, said)
 
 
@@ -103,16 +109,3 @@ def _public(url: str) -> str:
     """A URL without what may be a password."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if parts.password else url
-
-
-def _open(repository: str, *, branch: str, variables: Mapping[str, str]) -> Opened:
-    return open_branch(repository, branch, Path(), environment=variables)
-
-
-@contextmanager
-def _opened(repository: str, branch: str, variables: Mapping[str, str]) -> Iterator[IacBranch]:
-    opened = open_branch(repository, branch, Path(), environment=variables)
-    try:
-        yield opened
-    finally:
-        opened.close()

@@ -28,7 +28,7 @@ from pipegraft.gray.branch import GrayBranch, GraySubject
 from pipegraft.gray.history import STEPS
 from pipegraft.gray.machine import move_for
 from pipegraft.iac.bump.state import state_path
-from pipegraft.iac.ports.archive import IacArchive
+from pipegraft.iac.ports.archive import IacVersions
 from pipegraft.iac.ports.repository import IacBranch
 
 __all__ = [
@@ -52,21 +52,18 @@ class Opened(Protocol):
     """An IaC branch that is read."""
 
     @property
-    def archive(self) -> IacArchive:
+    def archive(self) -> IacVersions:
         """Its whole history."""
 
     def tip(self) -> str:
         """Its newest commit."""
 
-    def read(self, path: str, at: str) -> str | None:
-        """A file at a commit."""
-
     def close(self) -> None:
         """Let go of it."""
 
 
-Opener = Callable[[str], Opened]
-"""Opens the branch of a repository, by its URL or path."""
+Opener = Callable[[str, str | None], Opened]
+"""Opens the branch of a repository, by its URL or path, and its newest commit where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +178,13 @@ class _Reader:
             known = self.memory.get(repository, seen, week) if seen else None
             if known is not None:
                 return known
-            branch = self.open_branch(repository)
+            branch = self.open_branch(repository, seen)
             try:
                 tip = branch.tip()
                 known = self.memory.get(repository, tip, week)
                 if known is not None:
                     return known
-                applications = _applications(branch, tip, shown, self.now)
+                applications = _applications(branch.archive, shown, self.now)
             finally:
                 branch.close()
         except PipegraftError as error:
@@ -201,22 +198,29 @@ def _unreadable(shown: str, problem: str) -> Application:
     return Application(name, shown, links=links_of(shown), problem=problem)
 
 
-def _applications(branch: Opened, tip: str, shown: str, now: float) -> list[Application]:
-    archive = branch.archive
-    found = applications_in(archive.paths())
+def _applications(archive: IacVersions, shown: str, now: float) -> list[Application]:
+    held = archive.files()
+    found = applications_in(held)
     if not found:
         return [_unreadable(shown, "there is no environments/NAME.yaml and no .pipegraft/NAME.yaml")]
     versions = archive.versions([path for files in found.values() for path in files.values()])
+    specs = {folder: held.get(f"{folder}/app.yaml".removeprefix("/"), "") for folder in found}
+    wanted = [name for one in versions for name in one.contents.values() if name]
+    texts = dict(archive.contents([name for name in (*specs.values(), *wanted) if name]))
+
+    def held_texts(names: Iterable[str]) -> Iterable[tuple[str, str]]:
+        return ((name, texts[name]) for name in names if name in texts)
+
     applications: list[Application] = []
     for folder, files in sorted(found.items()):
-        books = [Book(name, path, versions, archive.contents) for name, path in files.items()]
-        name = _name(branch, tip, folder) or _told_name(books) or folder or shown.rpartition("/")[2]
+        books = [Book(name, path, versions, held_texts) for name, path in files.items()]
+        told = _spec_name(texts.get(specs[folder], ""))
+        name = told or _told_name(books) or folder or shown.rpartition("/")[2]
         applications.append(read_application(name, shown, folder, books, now))
     return applications
 
 
-def _name(branch: Opened, tip: str, folder: str) -> str:
-    text = branch.read(f"{folder}/app.yaml" if folder else "app.yaml", tip) or ""
+def _spec_name(text: str) -> str:
     found = next((line for line in text.splitlines() if line.startswith("app:")), "")
     return found.removeprefix("app:").split("#")[0].strip().strip("'\"")
 

@@ -236,7 +236,7 @@ def _open_iac(folder: Path, delivery: Delivery, now: float, clone: Path | None, 
         branch = scene.branch
         assert isinstance(branch, GitBranch)  # noqa: S101 - `open_scene` opens nothing else
         tip = branch.tip()
-        tree = FileTree(branch.archive.paths(), lambda path: _text(branch, path, tip))
+        tree = FileTree(list(branch.archive.files()), lambda path: _text(branch, path, tip))
         return _iac(tree, delivery, _pace(scene, list(delivery.environments)[-1], now))
     except PipegraftError:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from git import GitDB, Head, Repo
@@ -12,8 +13,10 @@ from git.exc import GitError
 
 from pipegraft.board.collecting import Remembered
 from pipegraft.core.errors import UsageError
+from pipegraft.iac.adapters.git import LocalArchives
+from pipegraft.iac.ports.archive import IacVersions
 
-__all__ = ["find_local", "load_memory", "local_tip", "save_memory"]
+__all__ = ["find_local", "load_memory", "local_tip", "open_local", "save_memory"]
 
 
 def find_local(place: Path) -> list[Path]:
@@ -43,6 +46,26 @@ def local_tip(place: str, branch: str) -> str | None:
             return Head(repository, f"refs/heads/{branch}").commit.hexsha
     except (GitError, ValueError, OSError):
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """`Opened` of a commit of a repository on this machine."""
+
+    archive: IacVersions
+    commit: str
+
+    def tip(self) -> str:
+        return self.commit
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+def open_local(place: str, tip: str, archives: LocalArchives) -> _Local:
+    """What a repository on this machine holds at a commit that `local_tip` answered."""
+    with Repo(place, odbt=GitDB) as repository:
+        return _Local(archives.open(Path(repository.common_dir), tip), tip)
 
 
 def load_memory(name: str, variables: Mapping[str, str]) -> Remembered:

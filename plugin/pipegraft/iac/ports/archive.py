@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pipegraft.iac.ports.repository import Commit, FakeIacRepository
 
-__all__ = ["FakeArchive", "IacArchive", "Signature", "Signed", "Version"]
+__all__ = ["FakeArchive", "IacArchive", "IacVersions", "Signature", "Signed", "Version"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class Signature:
     by: str = ""
 
 
-class IacArchive(Protocol):
-    """Everything that ever happened on one branch, read at once."""
+class IacVersions(Protocol):
+    """What its files were on one branch, read at once."""
 
     def versions(self, paths: Sequence[str]) -> Sequence[Version]:
         """First-parent commits, newest first, that changed any of the paths.
@@ -62,11 +62,15 @@ class IacArchive(Protocol):
     def contents(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Object name and text of each content that `versions` answered; what is no text is left out."""
 
+    def files(self) -> Mapping[str, str]:
+        """Path → object name of every file at the branch's tip."""
+
+
+class IacArchive(IacVersions, Protocol):
+    """Everything that ever happened on one branch, read at once."""
+
     def folder(self, path: str) -> Sequence[str]:
         """Names of the files in a folder at the branch's tip; the root is empty."""
-
-    def paths(self) -> Sequence[str]:
-        """Every file at the branch's tip."""
 
     def signatures(self, commits: Sequence[str]) -> Mapping[str, Signature]:
         """What git says of the signatures of commits that `versions` answered."""
@@ -111,8 +115,10 @@ class FakeArchive:
         inside = (name for name in self._branch.paths() if name.startswith(start))
         return sorted(name.removeprefix(start) for name in inside if "/" not in name.removeprefix(start))
 
-    def paths(self) -> Sequence[str]:
-        return self._branch.paths()
+    def files(self) -> Mapping[str, str]:
+        tip = self._branch.tip()
+        held = {path: self._name(path, tip) for path in self._branch.paths()}
+        return {path: name for path, name in held.items() if name}
 
     def signatures(self, commits: Sequence[str]) -> Mapping[str, Signature]:
         return {commit: self._signed.get(commit, Signature(Signed.NONE)) for commit in commits}

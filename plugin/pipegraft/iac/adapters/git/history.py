@@ -7,14 +7,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pipegraft.core.adapters.git_command import BareRepository
+from pipegraft.core.adapters.git_command import BareCommand, BareRepository, GitCommand, git_environment
 from pipegraft.core.errors import UsageError
+from pipegraft.iac.adapters.git.branch_lock import Workspace, private_folder
 from pipegraft.iac.adapters.git.objects import Entry, Objects, parse_tree, root_of
 from pipegraft.iac.adapters.git.remotes import Remote, shallow_commits
 from pipegraft.iac.ports.archive import Signature, Signed, Version
 from pipegraft.iac.ports.repository import Commit, split_path
 
-__all__ = ["Archive", "History"]
+__all__ = ["Archive", "History", "LocalArchives"]
 
 _FORMAT = "%H%x00%P%x00%ct%x00%an <%ae>%x00%B"
 _FIELDS = 5
@@ -138,33 +139,18 @@ class Archive:
     def versions(self, paths: Sequence[str]) -> Sequence[Version]:
         tip = self._remote.tip(self._branch)
         if not self._remote.bring_history(self._branch, None):
-            raise UsageError(
-                f"expected the whole history of {self._remote.name}, found a shallow clone",
-                fix="run `git fetch --unshallow` there, or name the repository that it was cloned from",
-            )
+            raise _cut_off(self._remote.name)
         if self._remote.partial:
             for path in paths:
                 self._history.bring_trees(path, tip)
-        command = ("-z", "--first-parent", "--raw", "--no-abbrev", "--no-renames")
-        wanted = (f":(literal){path}" for path in paths)
-        read = self._git.output("log", *command, f"--format={_FORMAT}", tip, "--", *wanted)
-        found = list(_records(read.split("\0")))
-        brought = [
-            parents[1] for _, parents, _ in found if len(parents) > 1
-        ]  # what a merge of a request brought in
-        messages = dict(self._messages(brought))
-        return [_version(commit, parents, contents, messages) for commit, parents, contents in found]
+        return _versions(self._git, self._objects, tip, paths)
 
     def contents(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:
         waiting = iter(dict.fromkeys(names))
         while some := list(itertools.islice(waiting, _AT_ONCE)):
             if self._remote.partial:
                 self._remote.bring_objects(some, below=False)
-            for name, content in self._batch(some):
-                try:
-                    yield name, content.decode()
-                except UnicodeDecodeError:
-                    continue
+            yield from _texts(self._objects, some)
 
     def folder(self, path: str) -> Sequence[str]:
         tip = self._remote.tip(self._branch)
@@ -177,9 +163,8 @@ class Archive:
         entries = self._tree(name) if name else {}
         return sorted(file.decode("utf-8", "replace") for file, one in entries.items() if one.kind == "blob")
 
-    def paths(self) -> Sequence[str]:
-        tip = self._remote.tip(self._branch)
-        return self._git.output("ls-tree", "-r", "-z", "--name-only", tip).rstrip("\0").split("\0")
+    def files(self) -> Mapping[str, str]:
+        return _files(self._git, self._remote.tip(self._branch))
 
     def signatures(self, commits: Sequence[str]) -> Mapping[str, Signature]:
         if not commits:
@@ -205,12 +190,102 @@ class Archive:
             held = self._objects.get(name)
         return parse_tree(held[1], len(name) // 2) if held else {}
 
-    def _messages(self, commits: Sequence[str]) -> Iterator[tuple[str, str]]:
-        for name, content in self._batch(commits) if commits else ():
-            yield name, content.partition(b"\n\n")[2].decode("utf-8", "replace")
-
     def _batch(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         return ((name, content) for name, _, content in self._objects.get_all(names))
+
+
+class LocalArchives:
+    """Whole histories of many repositories on this machine, with few processes for each.
+
+    Their objects are read where they lie; git runs in one empty repository of our own for all, so that
+    no repository's settings have a say. Close it to remove that.
+
+    Arguments:
+        environment: variables of this process.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._workspace = Workspace(private_folder())
+        self._environment = git_environment(environment)
+        GitCommand(Path("/")).output("init", "--quiet", "--bare", "--template=", str(self._workspace.path))
+        self.close = self._workspace.close
+
+    def open(self, git_dir: Path, tip: str) -> LocalArchive:
+        """The history of a commit.
+
+        Arguments:
+            git_dir: the repository's git folder, with objects of SHA-1.
+            tip: the commit.
+
+        Raises:
+            UsageError: it is a shallow clone.
+        """
+        if shallow_commits(git_dir):
+            raise _cut_off(str(git_dir))
+        git = BareCommand(self._workspace.path)
+        git.use({**self._environment, "GIT_OBJECT_DIRECTORY": str(git_dir / "objects")})
+        return LocalArchive(git, tip)
+
+
+class LocalArchive:
+    """`History` of one commit of a repository on this machine, see `LocalArchives`.
+
+    Arguments:
+        git: runs commands that see its objects.
+        tip: the commit.
+    """
+
+    def __init__(self, git: GitCommand, tip: str) -> None:
+        self._git = git
+        self._objects = Objects(git)
+        self._tip = tip
+
+    def versions(self, paths: Sequence[str]) -> Sequence[Version]:
+        return _versions(self._git, self._objects, self._tip, paths)
+
+    def contents(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+        waiting = iter(dict.fromkeys(names))
+        while some := list(itertools.islice(waiting, _AT_ONCE)):
+            yield from _texts(self._objects, some)
+
+    def files(self) -> Mapping[str, str]:
+        return _files(self._git, self._tip)
+
+
+def _cut_off(name: str) -> UsageError:
+    return UsageError(
+        f"expected the whole history of {name}, found a shallow clone",
+        fix="run `git fetch --unshallow` there, or name the repository that it was cloned from",
+    )
+
+
+def _files(git: GitCommand, tip: str) -> dict[str, str]:
+    lines = git.output("ls-tree", "-r", "-z", tip).split("\0")
+    entries = (line.partition("\t") for line in lines if line)
+    return {path: entry.split()[2] for entry, _, path in entries}
+
+
+def _texts(objects: Objects, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for name, _, content in objects.get_all(names):
+        try:
+            yield name, content.decode()
+        except UnicodeDecodeError:
+            continue
+
+
+def _versions(git: GitCommand, objects: Objects, tip: str, paths: Sequence[str]) -> list[Version]:
+    command = ("-z", "--first-parent", "--raw", "--no-abbrev", "--no-renames")
+    wanted = (f":(literal){path}" for path in paths)
+    read = git.output("log", *command, f"--format={_FORMAT}", tip, "--", *wanted)
+    found = list(_records(read.split("\0")))
+    brought = [
+        parents[1] for _, parents, _ in found if len(parents) > 1
+    ]  # what a merge of a request brought in
+    messages = {
+        name: content.partition(b"\n\n")[2].decode("utf-8", "replace")
+        for name, _, content in (objects.get_all(brought) if brought else ())
+    }
+    return [_version(commit, parents, contents, messages) for commit, parents, contents in found]
 
 
 _Record = tuple[Commit, tuple[str, ...], dict[str, str | None]]

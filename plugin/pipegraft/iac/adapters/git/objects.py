@@ -44,18 +44,16 @@ class Objects:
 
     Arguments:
         git: runs commands of the repository.
-        database: its objects.
-        object_format: its hash: sha1 or sha256.
+        database: its objects, if they are of SHA-1 and many are read one by one.
     """
 
-    def __init__(self, git: GitCommand, database: GitCmdObjectDB, object_format: str = "sha1") -> None:
+    def __init__(self, git: GitCommand, database: GitCmdObjectDB | None = None) -> None:
         self._git = git
         self._database = database
-        self._object_format = object_format
 
     def get(self, name: str) -> tuple[str, bytes] | None:
         """Type and content of an object by its full name, or None if it is not here."""
-        if self._object_format != "sha1":
+        if self._database is None:
             return next(((kind, content) for _, kind, content in self.get_all([name])), None)
         binary = bytes.fromhex(name)
         try:

@@ -59,7 +59,9 @@ class Received:
     def __init__(self, git: GitCommand, folder: Path) -> None:
         self._git = git
         object_format = git.output("rev-parse", "--show-object-format")
-        self._objects = Objects(git, GitCmdObjectDB(folder / "objects", git), object_format)
+        self._objects = Objects(
+            git, GitCmdObjectDB(folder / "objects", git) if object_format == "sha1" else None
+        )
         self._roots: dict[str, str] = {}
         self._trees: dict[str, Mapping[bytes, Entry]] = {}
 

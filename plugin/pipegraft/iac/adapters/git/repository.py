@@ -286,7 +286,7 @@ def open_branch(
         outside.output("init", *options, str(workspace.path))
         ourselves = BareRepository(workspace.path)
         ourselves.git.use(settings, (*access(repository, variables).secrets, *reached.secrets))
-        objects = Objects(ourselves.git, ourselves.odb, object_format)
+        objects = Objects(ourselves.git, ourselves.odb if object_format == "sha1" else None)
         remote: Remote = FetchedRemote(ourselves, reached.url, _depth(ours))
         if there:
             remote = LocalRemote(ourselves, there.folder, there.git)
