@@ -18,7 +18,7 @@ from pipegraft.ci.gitlab.configuration import load
 from pipegraft.ci.jenkins.injection import inject as inject_jenkins
 from pipegraft.ci.model import InjectionRequest, TemplateSource, fixed_folder, pattern_of
 from pipegraft.ci.provision import check_packages, provision
-from pipegraft.ci.usecases.inject import choose_source
+from pipegraft.ci.usecases import choose_source
 from pipegraft.core.errors import UsageError
 from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.stage import Stage

@@ -12,7 +12,7 @@ from group_double import TOKEN, Lab, serve_group
 
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.ci.model import TemplateSource
-from pipegraft.ci.usecases.inject import InjectOptions
+from pipegraft.ci.usecases import InjectOptions
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.progress import RecordingProgress
 from pipegraft.fleet.adapters.gitlab_group import GitLabGroup, open_group

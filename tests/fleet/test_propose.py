@@ -11,7 +11,7 @@ from gitlab_double import Refused
 from group_double import PERIOD, TOKEN, Lab
 
 from pipegraft.ci.model import Mode, TemplateSource
-from pipegraft.ci.usecases.inject import InjectOptions
+from pipegraft.ci.usecases import InjectOptions
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import AccessDenied, UsageError
 from pipegraft.core.plugins import Plugins

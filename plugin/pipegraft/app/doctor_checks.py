@@ -6,7 +6,7 @@ import email.utils
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 
-from pipegraft.ci.usecases.inject import longest
+from pipegraft.ci.usecases import longest
 from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Http
 from pipegraft.core.delivery_file import DELIVERY_FILE, read_text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipegraft.ci.usecases.inject import plan_ejection
+from pipegraft.ci.usecases import plan_ejection
 from pipegraft.cli.common import json_option, load_plugins, print_json
 from pipegraft.cli.graft import graft_data, show_graft
 

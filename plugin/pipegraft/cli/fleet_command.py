@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from pipegraft.ci.usecases.inject import InjectOptions, choose_source
+from pipegraft.ci.usecases import InjectOptions, choose_source
 from pipegraft.cli.common import load_plugins, print_json
 from pipegraft.cli.fleet import exit_code, propose, show_roll_out, shown
 from pipegraft.cli.fleet_options import InWaves, OnGroup, Proposing, in_waves, on_group, proposing

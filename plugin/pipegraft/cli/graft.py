@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pipegraft.ci.report import GraftReport, print_events, print_graft
-from pipegraft.ci.usecases.inject import Graft
+from pipegraft.ci.usecases import Graft
 from pipegraft.core.delivery_file import DELIVERY_FILE
 from pipegraft.core.stage import Requirement
 from pipegraft.core.views.console import open_console

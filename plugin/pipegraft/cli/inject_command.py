@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from pipegraft.ci.usecases.inject import InjectOptions, choose_source, plan_injection
+from pipegraft.ci.usecases import InjectOptions, choose_source, plan_injection
 from pipegraft.cli.common import json_option, print_json, working_plugins
 from pipegraft.cli.graft import graft_data, show_graft
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pipegraft.ci.usecases.inject import InjectOptions
+from pipegraft.ci.usecases import InjectOptions
 from pipegraft.core.errors import OutsideError, PipegraftError
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.progress import Event, Progress
