@@ -704,7 +704,7 @@ def test_a_post_that_judges_the_build_after_delivery_is_said() -> None:
         "post { failure { echo '}' } }", "post {\n        always { junit '*.xml' }\n    }"
     )
     (note,) = graft(text).notes
-    assert "Jenkinsfile:28:18: 'junit' in the pipeline's 'post' judges the build after delivery" in note
+    assert "Jenkinsfile:28:18: 'junit' in the 'post' around delivery judges the build after it" in note
     assert graft(DECLARATIVE).notes == ()
 
 
@@ -712,12 +712,14 @@ def test_a_post_that_judges_the_build_after_delivery_is_said() -> None:
     ("section", "said"),
     [
         ("options { lock resource: 'x' }", "'lock' is held until delivery has ended"),
-        ("options { retry(2) }", "'retry' starts the whole build again"),
+        ("options { retry(2) }", "'retry' starts everything again"),
         ("options { disableConcurrentBuilds(abortPrevious: true) }", "'abortPrevious' lets a newer build"),
         ("options { disableConcurrentBuilds() }", ""),
-        ("post { success { sh './ship' } }", "'sh' in the pipeline's 'post' runs after delivery"),
+        ("post { success { sh './ship' } }", "'sh' in the 'post' around delivery runs after it"),
         ("post { failure { sh './report' } }", ""),
         ("post { cleanup { sh 'docker rm x' } }", ""),
+        ("environment { A = 'b'; KEY = credentials('deploy') }", "gives your secrets to delivery, too (KEY)"),
+        ("environment { A = 'b' }", ""),
     ],
 )
 def test_what_takes_hold_of_delivery_in_a_pipeline_is_said(section: str, said: str) -> None:
@@ -727,6 +729,83 @@ def test_what_takes_hold_of_delivery_in_a_pipeline_is_said(section: str, said: s
     notes = graft(text).notes
     assert bool(notes) is bool(said)
     assert said in "".join(notes)
+
+
+GROUPED = """\
+pipeline {
+    agent { docker { image 'maven:3' } }
+    stages {
+        stage('Lint') { when { changeRequest() }; steps { sh 'lint' } }
+        stage('Unit') { when { beforeAgent true; not { tag 'v*' } }; steps { sh 'unit' } }
+        stage('Group') {
+            when { WHEN }
+            options { timeout(5) }
+            environment { KEY = credentials('deploy') }
+            stages {
+                stage('Deep') { steps { sh 'deep' } }
+            }
+        }
+    }
+}
+"""
+
+
+def test_what_encloses_delivery_is_said_where_it_does() -> None:
+    (outside,) = graft(GROUPED, longest=7200.0).notes
+    assert outside.startswith("Jenkinsfile:2:13: delivery runs in it, too, and needs git and pipegraft")
+    inside = graft(GROUPED, longest=7200.0, after="Deep").notes
+    assert [note.split(": ")[0] for note in inside] == [
+        f"Jenkinsfile:{at}" for at in ("2:13", "8:23", "9:27")
+    ]
+    again = graft(grafted(GROUPED, longest=7200.0, after="Deep"), longest=7200.0)
+    assert again.files == {}
+    assert [note.split(": ")[0] for note in again.notes] == [
+        f"Jenkinsfile:{at}" for at in ("3:13", "9:23", "10:27")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("when", "delivery"),
+    [
+        ("branch 'main'", "yes"),
+        ("branch pattern: 'ma*'", "yes"),
+        ("branch pattern: 'm.*', comparator: 'REGEXP'", "maybe"),
+        ("anyOf { branch 'main'; branch 'release/*' }", "yes"),
+        ("allOf { branch 'main'; expression { params.SHIP } }", "maybe"),
+        ("expression { env.BRANCH_NAME == 'main' }", "maybe"),
+        ("not { changeRequest() }", "yes"),
+        ("not { branch 'main' }", "no"),
+        ("branch 'develop'", "no"),
+        ("buildingTag()", "no"),
+        ("allOf { branch 'main'; changeRequest target: 'main' }", "no"),
+    ],
+)
+def test_the_condition_of_a_group_is_delivery_s_too(when: str, delivery: str) -> None:
+    text = GROUPED.replace("WHEN", when)
+    if delivery == "no":
+        with pytest.raises(EditRefused, match="delivery would never run: 'when' at line 7") as refused:
+            graft(text, after="Deep", branch="main")
+        assert "--after" in refused.value.problem.fix
+        return
+    push = graft(text, after="Deep", branch="main").events[0]
+    assert push.delivery == delivery
+    assert push.why == ("'when' at line 7 decides" if delivery == "maybe" else "")
+    assert push.behind == ("Unit", "Group", "Deep")
+
+
+def test_a_delivery_that_no_stage_precedes_is_told() -> None:
+    text = GROUPED.replace("WHEN", "changeRequest()").replace("not { tag 'v*' }", "branch 'dev*'")
+    found = graft(text, branch="main")
+    assert found.events[0].behind == ()
+    assert found.notes[-1].startswith("None of your stages before delivery runs in a build that delivers")
+
+
+def test_a_condition_around_a_named_stage_of_a_scripted_pipeline_is_delivery_s_too() -> None:
+    text = "node {\n  stage('A') { a() }\n  if (env.SHIP) {\n    stage('B') { b() }\n  }\n}\n"
+    rows = {row.event: row for row in graft(text, after="B").events}
+    assert (rows["push"].delivery, rows["push"].why) == ("maybe", "'if' at line 3 decides")
+    assert rows["tag"].delivery == "no"
+    assert graft(text).events[0].delivery == "yes"
 
 
 QUIET = "node {\n  try {\n    stage('Test') { sh 'x' }\n  } catch (e) { echo 'failed' }\n"

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipegraft.core.errors import UsageError
+
 BASES = (
     "include: a.yml\nstages: [build, test]\nbuild:\n  script: make\n",
     "# ours\n\nstages:\n  - build\n  - test\n\nbuild:\n  script: make\n",
@@ -85,3 +87,16 @@ def test_without_delivery_nothing_is_taken_out(repository):
     tree = repository(text)
     assert tree.eject().files == {}
     assert tree.root == text
+
+
+def test_what_is_laid_on_a_job_of_the_child_pipeline_is_refused_with_its_place(repository):
+    laid = "build:\n  script: make\npipegraft:image-build:\n  services: [docker:dind]\n"
+    tree = repository(laid)
+    with pytest.raises(UsageError, match="'pipegraft:image-build' does not reach it") as refused:
+        tree.inject(mode="child")
+    assert refused.value.problem.place.line == 3
+    assert "--mode include" in refused.value.problem.fix
+    assert tree.root == laid
+    tree.inject()
+    with pytest.raises(UsageError, match="does not reach it"):
+        tree.inject(mode="child")

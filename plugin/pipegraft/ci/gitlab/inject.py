@@ -58,6 +58,7 @@ def inject(request: InjectionRequest) -> Injection:
     layers = _team_layers(request.file, request.text, files)
     jobs = _job_names(request, settings)
     _check_names(request, layers, jobs)
+    _check_reach(request, settings, layers)
     known = events(settings.branch, request.default_branch)
     team = team_of(request, layers, jobs, known[0])
     invalid = _invalid(request, team.pipeline, layers)
@@ -155,6 +156,18 @@ def _check_names(request: InjectionRequest, layers: Sequence[Layer], jobs: Seque
                 fix="give that job another name: GitLab would merge the two; to set something on delivery's "
                 "job, name it without 'script', 'run', 'trigger' and 'extends'",
             )
+
+
+def _check_reach(request: InjectionRequest, settings: Settings, layers: Sequence[Layer]) -> None:
+    """What the team lays on a job of the child pipeline would be a job of its own, without work."""
+    inner = [job_name(planned) for planned in request.plan.stages] if settings.mode == "child" else []
+    for layer, name in overlays(layers, inner):
+        raise UsageError(
+            f"what you lay on '{name}' does not reach it: that job is in the child pipeline",
+            place=place_of(layer.file, _current(request, layer.file) or "", name),
+            fix="use --mode include, or take it out; variables reach the child pipeline by the 'variables' "
+            f"that you lay on '{CHILD_TRIGGER}'",
+        )
 
 
 def _check_stages(file: str, layers: Sequence[Layer]) -> None:

@@ -1,16 +1,9 @@
-"""Injects a plan's stages into a Jenkinsfile and ejects them: pure, and proven before it is answered.
-
-Sources of what starts a build: the variables of Jenkins' branch sources (CHANGE_ID, TAG_NAME,
-BRANCH_IS_PRIMARY) and of the plugins that build changes before they are merged: GitHub pull request builder,
-GitLab, Gerrit trigger, Bitbucket push and pull request, Bitbucket and Stash pull request builder,
-Phabricator.
-"""
+"""Injects a plan's stages into a Jenkinsfile and ejects them: pure, and proven before it is answered."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
 
 from pipegraft.ci.jenkins.grafts import (
     PREFIX,
@@ -28,24 +21,13 @@ from pipegraft.ci.jenkins.grafts import (
 )
 from pipegraft.ci.jenkins.library import drop_library, library_version, pin_library
 from pipegraft.ci.jenkins.outline import outline
-from pipegraft.ci.jenkins.stages import AFTER_FAILURE, ComesWhole, Outline, stage_behind
-from pipegraft.ci.model import EventRow, Injection, InjectionRequest
+from pipegraft.ci.jenkins.stages import ComesWhole, Outline, stage_behind
+from pipegraft.ci.jenkins.when import event_rows, surroundings
+from pipegraft.ci.model import Injection, InjectionRequest
 from pipegraft.core.errors import EditRefused, Place, UsageError
 from pipegraft.text.groovy import Script, Statement, parse
 
-__all__ = ["CHANGES", "TIMERS", "eject", "event_rows", "inject"]
-
-CHANGES = (
-    *("CHANGE_ID", "ghprbPullId", "gitlabMergeRequestIid", "gitlabMergeRequestId"),
-    *("BITBUCKET_PULL_REQUEST_ID", "pullRequestId", "PULL_REQUEST_ID", "DIFF_ID"),
-)
-"""Variables that are set where a change is built before it is merged."""
-TIMERS = (
-    "hudson.triggers.TimerTrigger$TimerTriggerCause",
-    "org.jenkinsci.plugins.parameterizedscheduler.ParameterizedTimerTriggerCause",
-)
-"""Causes of builds that nobody and no commit started."""
-
+__all__ = ["eject", "inject"]
 
 _VERSION = re.compile(r"v?\d+\.\d+\.\d+.*")
 
@@ -58,7 +40,8 @@ def inject(request: InjectionRequest) -> Injection:
     as long as the plan has the same ones and nobody asks for another place.
 
     Raises:
-        EditRefused: the file is no pipeline, or not one that can be edited exactly.
+        EditRefused: the file is no pipeline, or not one that can be edited exactly; or delivery would never
+            run.
         UsageError: an input or the version cannot be written in Groovy.
     """
     script = parse(request.text, request.file)
@@ -91,32 +74,21 @@ def inject(request: InjectionRequest) -> Injection:
         text = place(team_text, slot, calls, shape.syntax)
     pinned = parse(text, request.file)
     text = pin_library(pinned, _version(request, library_version(pinned)))
-    _prove(request, text, tuple(stage.name for stage in shape.stages))
-    return Injection(
-        files={} if text == request.text else {request.file: text},
-        jobs_unchanged=tuple(stage.name for stage in shape.stages),
-        jobs_added=tuple(call.title for call in calls),
-        notes=(*notes, *shape.notes(request.longest)),
-        events=_events(calls, _before(text, request.file, shape, calls)),
-    )
-
-
-def _before(text: str, file: str, shape: Outline, calls: Sequence[Call]) -> list[str]:
-    """The team's stages that are written before delivery."""
-    script = parse(text, file)
-    grafts = find_grafts(script)
-    if not grafts or not calls:
-        return [stage.name for stage in shape.stages]
-    end = grafts[0].start
-    found = [stage for stage in outline(script).stages if script.code[stage.at].start < end]
-    return [stage.name for stage in found if stage.holder not in AFTER_FAILURE]
-
-
-def _events(calls: Sequence[Call], before: Sequence[str]) -> tuple[EventRow, ...]:
-    """When delivery runs, by the arguments of its first call."""
+    names = tuple(stage.name for stage in shape.stages)
+    _prove(request, text, names)
     arguments = calls[0].arguments if calls else {}
     branch = arguments.get("branch", "").strip("'\"")
-    return event_rows(branch, before, timers=arguments.get("timers") == "true")
+    at = slot.offset if slot else len(team_text)
+    if grafts and request.after is None:  # it stands: what is told names the lines that people see
+        team, shape, at = script, outline(script), grafts[0].start
+    around = surroundings(team, shape, at, branch, request.longest)
+    return Injection(
+        files={} if text == request.text else {request.file: text},
+        jobs_unchanged=names,
+        jobs_added=tuple(call.title for call in calls),
+        notes=(*notes, *shape.told, *around.notes),
+        events=event_rows(around, branch, timers=arguments.get("timers") == "true"),
+    )
 
 
 def _offered(request: InjectionRequest, script: Script, elsewhere: ComesWhole) -> EditRefused:
@@ -241,34 +213,3 @@ def _prove(request: InjectionRequest, text: str, names: tuple[str, ...]) -> None
             place=Place(request.file),
             fix="name another place with --after, and report the file as a defect of pipegraft",
         )
-
-
-def event_rows(branch: str, behind: Sequence[str], *, timers: bool) -> tuple[EventRow, ...]:
-    """The table of builds.
-
-    Arguments:
-        branch: the delivered branch, empty where Jenkins knows it alone.
-        behind: the team's stages that must have ended well.
-        timers: whether the calls let a timer's build deliver.
-    """
-    named = branch or "the primary branch"
-    stages = tuple(behind)
-
-    def delivers(event: str, name: str) -> EventRow:
-        return EventRow(event, name, "yes", "yes", stages)
-
-    def does_not(event: str, name: str, why: str) -> EventRow:
-        return EventRow(event, name, "yes", "no", why=why)
-
-    return (
-        delivers("push", f"push to {named}"),
-        does_not("push-elsewhere", "push to another branch", f"{named} alone is delivered"),
-        does_not("merge-request", "change request", "it is not merged"),
-        does_not("tag", "tag", "branches alone are delivered"),
-        delivers("schedule", "timer")
-        if timers
-        else does_not("schedule", "timer", "timers: true lets it deliver"),
-        delivers("web", "started by hand"),
-        delivers("upstream", "started by another job"),
-        does_not("not-good", "unstable, failed or aborted so far", "only a good build is delivered"),
-    )

@@ -7,7 +7,6 @@ lock or a secret, set a deadline, change the folder, run its block never or twic
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -25,6 +24,7 @@ from pipegraft.ci.jenkins.stages import (
     is_quiet,
     method_name,
     opener_index,
+    section,
     title_of,
 )
 from pipegraft.core.errors import EditRefused, Place
@@ -88,7 +88,7 @@ def _is_pipeline(script: Script, index: int) -> bool:
     brace = script.skip_newlines(index + 1)
     if script.word(index - 1) == "." or script.word(brace) != "{":
         return False
-    return _section(script, script.inside(brace), "stages", "agent") is not None
+    return section(script, script.inside(brace), "stages", "agent") is not None
 
 
 def _declarative(script: Script, pipeline: Span) -> Outline:
@@ -97,7 +97,7 @@ def _declarative(script: Script, pipeline: Span) -> Outline:
     Raises:
         EditRefused: it has no `stages`, or none in them.
     """
-    stages = _section(script, pipeline, "stages")
+    stages = section(script, pipeline, "stages")
     inside = block_of(script, stages) if stages else None
     direct = [] if inside is None else _stage_statements(script, inside)
     if inside is None or not direct:
@@ -110,74 +110,7 @@ def _declarative(script: Script, pipeline: Span) -> Outline:
         "declarative",
         tuple(_walk(script, inside, None, "")),
         direct[-1],
-        _deadline(script, pipeline),
-        (*_of_options(script, pipeline), *_of_post(script, pipeline)),
     )
-
-
-_UNITS = {"SECONDS": 1.0, "MINUTES": 60.0, "HOURS": 3600.0, "DAYS": 86400.0}
-_SHELLS = frozenset({"sh", "bat", "powershell", "pwsh"})
-_JUDGES = frozenset(
-    {"junit", "xunit", "recordIssues", "testNG", "cucumber", "nunit", "robot", "unstable", "error"}
-)
-
-
-def _option(script: Script, pipeline: Span, name: str) -> Statement | None:
-    options = _section(script, pipeline, "options")
-    inside = block_of(script, options) if options else None
-    return _section(script, inside, name) if inside else None
-
-
-def _deadline(script: Script, pipeline: Span) -> tuple[float, Place] | None:
-    """The timeout of the pipeline's `options`; one that any line of the log puts off is none."""
-    found = _option(script, pipeline, "timeout")
-    source = script.source(found) if found else ""
-    if found is None or re.search(r"activity\s*:\s*true", source):
-        return None
-    time, unit = re.search(r"(?:time\s*:|\()\s*(\d+)", source), re.search(r"unit\s*:\s*['\"](\w+)", source)
-    seconds = _UNITS.get(unit[1] if unit else "MINUTES", 0.0)
-    return float(time[1]) * seconds if time else 0.0, script.place(found.first)
-
-
-_ENCLOSING = {
-    "lock": "'lock' is held until delivery has ended",
-    "retry": "'retry' starts the whole build again where delivery fails",
-    "disableConcurrentBuilds": "'abortPrevious' lets a newer build end this one in the middle of a delivery",
-}
-"""Options of a pipeline that take hold of delivery as well."""
-
-
-def _of_options(script: Script, pipeline: Span) -> Iterator[str]:
-    for name, effect in _ENCLOSING.items():
-        found = _option(script, pipeline, name)
-        aborts = found and re.search(r"abortPrevious\s*:\s*true", script.source(found))
-        if found and (aborts or name != "disableConcurrentBuilds"):
-            yield f"{script.place(found.first)}: {effect}: set it on the stages that need it."
-
-
-def _of_post(script: Script, pipeline: Span) -> Iterator[str]:
-    """The first step of the pipeline's `post` that judges a good build, and the first that may."""
-    post = _section(script, pipeline, "post")
-    told: set[bool] = set()
-    for condition in script.statements(block_of(script, post) or Span(1, 0)) if post else ():
-        if script.word(condition.first) not in ("always", "success", "changed", "fixed"):
-            continue
-        for index in range(condition.first, condition.last + 1):
-            word = script.word(index)
-            judges = word in _JUDGES
-            if script.code[index].kind != "word" or not (judges or word in _SHELLS) or judges in told:
-                continue
-            told.add(judges)
-            yield f"{script.place(index)}: '{word}' in the pipeline's 'post' " + (
-                "judges the build after delivery: move it into the 'post' of the stage whose results it "
-                "reads, or a bad build is delivered."
-                if judges
-                else "runs after delivery: what judges the build or ships something belongs into a stage."
-            )
-
-
-def _section(script: Script, block: Span, *names: str) -> Statement | None:
-    return next((found for found in script.statements(block) if script.word(found.first) in names), None)
 
 
 def _stage_statements(script: Script, block: Span) -> list[Statement]:
@@ -194,16 +127,16 @@ def _walk(script: Script, block: Span, held: Statement | None, holder: str) -> I
         behind = held or statement
         yield TeamStage(title_of(script, statement.first), statement.first, behind, holder)
         body = block_of(script, statement)
-        for section in script.statements(body) if body else ():
-            inside = block_of(script, section)
-            word = script.word(section.first)
+        for part in script.statements(body) if body else ():
+            inside = block_of(script, part)
+            word = script.word(part.first)
             if inside is None:
                 continue
             if word == "stages":
                 yield from _walk(script, inside, held, holder)
             elif word == "parallel":
                 yield from _walk(script, inside, behind, holder or word)
-            elif word == "matrix" and (cells := _section(script, inside, "stages")):
+            elif word == "matrix" and (cells := section(script, inside, "stages")):
                 yield from _walk(script, block_of(script, cells) or Span(1, 0), behind, holder or word)
 
 

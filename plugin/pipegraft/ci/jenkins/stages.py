@@ -30,6 +30,7 @@ __all__ = [
     "is_quiet",
     "method_name",
     "opener_index",
+    "section",
     "stage_behind",
     "title_of",
 ]
@@ -65,35 +66,13 @@ class Outline:
         syntax: which of the two Jenkins has.
         stages: all stages in the order they are written.
         end: the statement delivery follows unless told otherwise, or why there is none.
-        deadline: seconds that the pipeline's own `options` give the whole build, 0 where that cannot be read,
-            and where it says so.
         told: what a careful person should know of the pipeline, one sentence each.
     """
 
     syntax: Literal["declarative", "scripted"]
     stages: Sequence[TeamStage]
     end: Statement | EditRefused
-    deadline: tuple[float, Place] | None = None
     told: tuple[str, ...] = ()
-
-    def notes(self, longest: float) -> list[str]:
-        """What of the pipeline's own stands against a delivery, one sentence each.
-
-        Arguments:
-            longest: seconds that the plan may take by its own limits; 0 if unknown.
-        """
-        found = list(self.told)
-        if self.deadline and longest > self.deadline[0]:
-            seconds, place = self.deadline
-            given = (
-                f"after {seconds / 60:.0f} min" if seconds else "after a time that cannot be read from here"
-            )
-            found.insert(
-                0,
-                f"{place}: 'timeout' ends the build {given}, and by its own limits delivery may take "
-                f"{longest / 60:.0f} min: set it on the stages that need it.",
-            )
-        return found
 
 
 class ComesWhole(EditRefused):
@@ -178,6 +157,11 @@ def block_of(script: Script, statement: Statement) -> Statement | None:
     if script.word(statement.last) != "}":
         return None
     return script.inside(script.partner[statement.last])
+
+
+def section(script: Script, block: Span, *names: str) -> Statement | None:
+    """The first statement of a block that begins with one of some words."""
+    return next((found for found in script.statements(block) if script.word(found.first) in names), None)
 
 
 def is_definition(script: Script, statement: Statement) -> bool:

@@ -13,8 +13,9 @@ import jinja2
 from pipegraft import __version__
 from pipegraft.ci.hooks import CiSystem
 from pipegraft.ci.jenkins.grafts import literal, step_name
-from pipegraft.ci.jenkins.injection import CHANGES, TIMERS, eject, inject
+from pipegraft.ci.jenkins.injection import eject, inject
 from pipegraft.ci.jenkins.library import library_version
+from pipegraft.ci.jenkins.when import CHANGES, TIMERS
 from pipegraft.ci.model import Injection
 from pipegraft.ci.provision import provision
 from pipegraft.core.errors import PluginError
