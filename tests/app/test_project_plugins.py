@@ -60,3 +60,18 @@ def test_the_page_on_gray_releases_declares_one_that_can_be_used() -> None:
         plugin.connect(options, MetricRequest("shop", "production", metric, Path()))
     assert "deadline: 2h30m " in block
     assert judge_policy(gray).deadline == 9000
+
+
+@pytest.mark.parametrize("gate", ["kubevela, application: shop", "workloads, objects: [Deployment/web]"])
+@pytest.mark.parametrize("rendered", ["oam", "kubernetes"])
+def test_a_gate_that_could_never_succeed_is_refused(gate: str, rendered: str, tmp_path: Path) -> None:
+    head = DELIVERY.partition("environments:")[0]
+    text = f"{head}environments:\n  production:\n    gate: {{engine: {gate}}}\n"
+    file = tmp_path / "delivery.yaml"
+    file.write_text(text)
+    open_project(tmp_path, shipped_plugins())
+    file.write_text(text.replace("../iac.git}", f"../iac.git, rendered: {rendered}}}"))
+    with pytest.raises(ConfigError, match="cannot name its commit") as caught:
+        open_project(tmp_path, shipped_plugins())
+    assert [(one.place.line, one.place.column) for one in caught.value.problems if one.place] == [(7, 20)]
+    assert f"render --target {rendered} --revision COMMIT" in str(caught.value)

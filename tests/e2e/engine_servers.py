@@ -94,7 +94,7 @@ class ArgoCdServer:
 def running_argocd(
     folder: Path, api: KubernetesApi, namespaces: str = "argocd,teams"
 ) -> Iterator[ArgoCdServer]:
-    """The application controller, the repo server, the API server, and redis.
+    """The controllers of Applications and of ApplicationSets, the repo server, the API server, and redis.
 
     Arguments:
         namespaces: in which Applications may live.
@@ -140,6 +140,14 @@ def running_argocd(
             [
                 *access, cache, repository, "--repo-server-plaintext", f"--metrics-port={free_port()}",
                 f"--application-namespaces={namespaces}",
+            ],
+        ),
+        "argocd-applicationset-controller": (
+            None,
+            [
+                *access, f"--argocd-repo-server=127.0.0.1:{repo}", "--repo-server-plaintext",
+                f"--metrics-addr=127.0.0.1:{free_port()}", f"--probe-addr=127.0.0.1:{free_port()}",
+                f"--webhook-addr=127.0.0.1:{free_port()}",
             ],
         ),
         "argocd-server": (

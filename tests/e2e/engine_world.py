@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +89,7 @@ class Delivery:
         *steps: Callable[[], object],
         timeout: float = 60.0,
         settle: float | None = None,
+        released: Sequence[str] = (),
         **options: Any,
     ) -> Waited:
         """Wait as the stage does; each step runs beside it, one after the other."""
@@ -106,6 +107,7 @@ class Delivery:
                 patience=Patience(timeout, plugin.settle if settle is None else settle),
                 clock=SystemClock(),
                 progress=self.progress,
+                released=released,
             )
         finally:
             playing.join()

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import pytest
 
-_START = 60.0
+_START = 180.0
 
 
 def need(*programs: str) -> None:

@@ -297,7 +297,43 @@ def _made(world: Any) -> None:
     world.application()
 
 
+def _ignoring(world: Argo) -> str:
+    """A release whose image Argo CD does not see, and therefore does not bring."""
+    paths = [".spec.template.spec.containers[].image"]
+    rule = {"group": "apps", "kind": "Deployment", "jqPathExpressions": paths}
+    world.release(1)
+    world.application(ignoreDifferences=[rule])
+    return world.release(2)
+
+
+def _on_delete(world: Any) -> str:
+    """A second release of a StatefulSet whose pods nobody replaces."""
+    item = deployment("web", f"{IMAGE}1")
+    item["kind"] = "StatefulSet"
+    item["spec"] |= {"serviceName": "web", "updateStrategy": {"type": "OnDelete"}}
+    first = world.delivery.commit({"app/web.yaml": item})
+    world.application()
+    assert world.wait(first).error is None
+    item["spec"]["template"]["spec"]["containers"][0]["image"] = f"{IMAGE}2"
+    return str(world.delivery.commit({"app/web.yaml": item}))
+
+
+_SECOND = [f"{IMAGE}2@sha256:{'2' * 64}"]
+
 COMMON = [
+    Scenario(
+        "its image compared",
+        _argo(lambda w: w.live(), lambda w: w.release(2), released=_SECOND),
+        PASS,
+    ),
+    Scenario(
+        "another image than that of the release",
+        _argo(lambda w: w.live(), released=_SECOND),
+        BLOCKED,
+        "Deployment SPACE/web still runs",
+        decided=False,
+    ),
+    Scenario("pods that are replaced once they are deleted", _argo(_on_delete), BLOCKED, "OnDelete"),
     Scenario("a first release", _argo(lambda w: w.release(1), _made), PASS),
     Scenario("a second release", _argo(lambda w: w.live(), lambda w: w.release(2)), PASS),
     Scenario(
@@ -530,8 +566,205 @@ ARGO = [
         "Suspended",
     ),
     Scenario(
+        "an image that it is told to ignore",
+        _argo(_ignoring, released=_SECOND),
+        BLOCKED,
+        "ignores differences there (.spec.template.spec.containers[].image)",
+        decided=False,
+    ),
+    Scenario(
         "the wrong project named", _argo(lambda w: w.live(), project="other"), None, "of project 'other'"
     ),
+]
+
+
+def _object(kind: str, name: str, version: str = "v1", **parts: Any) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **parts}
+
+
+def _beside(*items: dict[str, Any]) -> Callable[[Any], str]:
+    """A first release with other objects beside it."""
+
+    def step(world: Any) -> str:
+        files = {f"app/{item['kind']}.yaml".lower(): item for item in items}
+        return str(world.delivery.commit({"app/web.yaml": deployment("web", f"{IMAGE}1"), **files}))
+
+    return step
+
+
+_CLAIM = _object(
+    "PersistentVolumeClaim",
+    "data",
+    spec={"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+)
+_BALANCED = _object(
+    "Service", "front", spec={"type": "LoadBalancer", "selector": {"app": "web"}, "ports": [{"port": 80}]}
+)
+_SCALER = _object(
+    "HorizontalPodAutoscaler",
+    "web",
+    "autoscaling/v2",
+    spec={
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+        "maxReplicas": 3,
+        "metrics": [
+            {
+                "type": "Resource",
+                "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}},
+            }
+        ],
+    },
+)
+
+
+def _nightly(*, suspend: bool) -> dict[str, Any]:
+    template = {"spec": job("x")["spec"]}
+    spec = {"schedule": "0 3 * * *", "suspend": suspend, "jobTemplate": template}
+    return _object("CronJob", "nightly", "batch/v1", spec=spec)
+
+
+def _set_of(world: Argo, *names: str, behaviour: str = "") -> str:
+    """Applications that an ApplicationSet makes, one for each name."""
+    files = {f"{name}/web.yaml": deployment(name, f"{IMAGE}1", behaviour=behaviour) for name in names}
+    target = world.delivery.commit(files)
+    source = {"repoURL": world.delivery.repository, "path": "{{name}}", "targetRevision": "main"}
+    template = {
+        "metadata": {"name": f"{world.name}-{{{{name}}}}"},
+        "spec": {
+            "project": "default",
+            "source": source,
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": world.name},
+            "syncPolicy": {"automated": {}},
+        },
+    }
+    elements = [{"name": name} for name in names]
+    item = _object(
+        "ApplicationSet",
+        world.name,
+        "argoproj.io/v1alpha1",
+        spec={"generators": [{"list": {"elements": elements}}], "template": template},
+    )
+    item["metadata"]["namespace"] = "argocd"
+    world.api.apply(item)
+    return target
+
+
+def _set(world: Argo, *names: str, **how: Any) -> tuple[str, dict[str, Any]]:
+    target = _set_of(world, *names, **how)
+    return target, {"application": None, "application_set": world.name, "expect": len(names)}
+
+
+def _with_confirmed(world: Argo) -> None:
+    extra = _object("ConfigMap", "extra")
+    extra["metadata"]["annotations"] = {"argocd.argoproj.io/sync-options": "Prune=confirm"}
+    target = world.delivery.commit({"app/web.yaml": deployment("web", f"{IMAGE}1"), "app/extra.yaml": extra})
+    world.application()
+    assert world.wait(target).error is None
+
+
+MORE_ARGO = [
+    Scenario(
+        "a claim that nobody serves",
+        _argo(_beside(_CLAIM), _made, timeout=5.0),
+        WAIT,
+        "PersistentVolumeClaim SPACE/data is not bound",
+        decided=False,
+    ),
+    Scenario(
+        "a Service without an address",
+        _argo(_beside(_BALANCED), _made, timeout=5.0),
+        WAIT,
+        "Service SPACE/front has no address",
+        decided=False,
+    ),
+    Scenario(
+        "an autoscaler without metrics",
+        _argo(_beside(_SCALER), _made, timeout=60.0),
+        FAIL,
+        "HorizontalPodAutoscaler SPACE/web",
+        decided=False,
+    ),
+    Scenario("a CronJob", _argo(_beside(_nightly(suspend=False)), _made), PASS),
+    Scenario("a suspended CronJob", _argo(_beside(_nightly(suspend=True)), _made), PASS),
+    Scenario(
+        "a suspended Job", _argo(_beside(job("later", suspend=True)), _made), SUSPENDED, "Job SPACE/later"
+    ),
+    Scenario("an ApplicationSet", lambda w: _set(w, "one", "two"), PASS),
+    Scenario(
+        "an ApplicationSet whose pods crash",
+        lambda w: _set(w, "one", "two", behaviour="crash"),
+        FAIL,
+        "CrashLoopBackOff",
+    ),
+    Scenario(
+        "a second source without its path",
+        _argo(
+            lambda w: w.release(1),
+            lambda w: w.application(
+                sources=[
+                    {"repoURL": w.delivery.repository, "targetRevision": "main", "path": path}
+                    for path in ("app", "no")
+                ]
+            ),
+        ),
+        FAIL,
+        "no: app path does not exist",
+    ),
+    Scenario(
+        "a project that does not allow the repository",
+        _argo(
+            lambda w: w.release(1),
+            lambda w: w.api.apply(
+                {
+                    **_object(
+                        "AppProject",
+                        w.name,
+                        "argoproj.io/v1alpha1",
+                        spec={
+                            "sourceRepos": ["https://git.example.com/*"],
+                            "destinations": [{"server": "*", "namespace": "*"}],
+                        },
+                    ),
+                    "metadata": {"name": w.name, "namespace": "argocd"},
+                }
+            ),
+            lambda w: w.application(project=w.name),
+        ),
+        FAIL,
+        "is not permitted",
+    ),
+    Scenario(
+        "a project that is not there",
+        _argo(lambda w: w.release(1), lambda w: w.application(project="nosuch")),
+        FAIL,
+        "nosuch",
+    ),
+    Scenario(
+        "a cluster that is not known",
+        _argo(
+            lambda w: w.release(1),
+            lambda w: w.application(
+                destination={"server": "https://nowhere.example.com", "namespace": w.name}
+            ),
+        ),
+        FAIL,
+        "nowhere.example.com",
+    ),
+    Scenario(
+        "changed by hand, without self-healing",
+        _argo(
+            lambda w: w.release(1),
+            lambda w: w.application(automated={"prune": True}),
+            lambda w: w.wait(w.release(2)),
+            lambda w: w.api.kubectl("scale", "deployment", "web", "-n", w.name, "--replicas=2") and "",
+            lambda w: w.delivery.commit({}),
+            timeout=40.0,
+        ),
+        BLOCKED,
+        "selfHeal is off",
+        decided=False,
+    ),
+    Scenario("pruning to be confirmed", _argo(_with_confirmed, _removed), BLOCKED, "confirm"),
 ]
 
 
@@ -542,7 +775,8 @@ def _check(place: Place, world: Any, scenario: Scenario, engine: str, **waiting:
     found = waited.verdict.state if waited.verdict else None
     said = " ".join((str(waited.error or ""), *(waited.verdict.evidence if waited.verdict else ())))
     said += waited.verdict.reason if waited.verdict else ""
-    assert (found, scenario.says in said) == (scenario.state, True), said
+    says = scenario.says.replace("SPACE", world.name)
+    assert (found, says in said) == (scenario.state, True), said
     assert (waited.error is None) is (scenario.state is PASS)
     news = place.observer.last_change(world.name, ended)
     if scenario.decided and news and scenario.state is not None:
@@ -550,7 +784,7 @@ def _check(place: Place, world: Any, scenario: Scenario, engine: str, **waiting:
         place.seconds.append((engine, scenario.name, max(0.0, ended - news - settled)))
 
 
-@pytest.mark.parametrize("scenario", COMMON + ARGO, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", COMMON + ARGO + MORE_ARGO, ids=lambda scenario: scenario.name)
 @pytest.mark.parametrize("transport", ["kubernetes", "rest"])
 def test_argo_cd(scenario: Scenario, transport: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARGOCD_AUTH_TOKEN", place.argocd.token)
@@ -626,7 +860,35 @@ def _git_back(world: FluxWorld) -> str:
     return target
 
 
+def _switched_off(world: FluxWorld) -> str:
+    """A release of an object that somebody has told Flux not to touch."""
+    world.live()
+    off = "kustomize.toolkit.fluxcd.io/reconcile=disabled"
+    world.api.kubectl("annotate", "deployment", "web", "-n", world.name, off)
+    return world.release(2)
+
+
 FLUX = [
+    Scenario(
+        "an object that it is told not to touch",
+        _argo(_switched_off, released=_SECOND),
+        BLOCKED,
+        "annotation kustomize.toolkit.fluxcd.io/reconcile is disabled",
+        decided=False,
+    ),
+    Scenario(
+        "health checks of another workload",
+        _argo(
+            lambda w: w.live(
+                healthChecks=[
+                    {"apiVersion": "v1", "kind": "Namespace", "name": w.name},
+                ]
+            ),
+            lambda w: w.release(2, behaviour="crash"),
+        ),
+        FAIL,
+        "CrashLoopBackOff",
+    ),
     Scenario("a kind that is not installed", _argo(lambda w: w.live(), _widget), FAIL, "Widget"),
     Scenario("a wrong name", _argo(lambda w: w.live(), kustomization="nosuch"), None, "no Kustomization"),
     Scenario(
@@ -692,7 +954,173 @@ FLUX = [
 ]
 
 
-@pytest.mark.parametrize("scenario", COMMON + FLUX, ids=lambda scenario: scenario.name)
+_CHART = {
+    "apiVersion": "v2",
+    "name": "web",
+    "version": "0.1.0",
+}
+_TEMPLATE = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata:
+      labels: {app: web}
+      annotations: {{ toJson .Values.annotations }}
+    spec: {containers: [{name: web, image: {{ .Values.image | quote }}}]}
+"""
+_TESTED = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: try
+  annotations: {helm.sh/hook: test, pipegraft.test/pod: fail}
+spec: {restartPolicy: Never, containers: [{name: try, image: "registry.example.com/try:1"}]}
+"""
+
+
+def _helm(world: FluxWorld, version: int, *, behaviour: str = "", files: Any = None, **spec: Any) -> str:
+    """A HelmRelease of a chart in the same repository, and the Kustomization that applies it."""
+    source = {"kind": "GitRepository", "name": world.name, "namespace": "flux-system"}
+    chart = {"chart": "./chart", "reconcileStrategy": "Revision", "sourceRef": source}
+    annotations = {"pipegraft.test/pod": behaviour} if behaviour else {}
+    whole = {
+        "interval": "10m",
+        "timeout": "8s",
+        "chart": {"spec": {**chart, **spec.pop("chart", {})}},
+        "values": {"image": f"{IMAGE}{version}", "annotations": annotations},
+        **spec,
+    }
+    item = _object("HelmRelease", "web", "helm.toolkit.fluxcd.io/v2", spec=whole)
+    declared = {"app/web.yaml": item, "chart/Chart.yaml": _CHART, "chart/templates/web.yaml": _TEMPLATE}
+    return world.delivery.commit({**declared, **(files or {})})
+
+
+def _helm_live(world: FluxWorld, **how: Any) -> None:
+    target = _helm(world, 1, **how)
+    world.application()
+    assert world.wait(target, timeout=60.0).error is None
+
+
+HELM = [
+    Scenario("a HelmRelease", _argo(lambda w: _helm(w, 1), _made, timeout=60.0), PASS),
+    Scenario("a HelmRelease again", _argo(_helm_live, lambda w: _helm(w, 2), timeout=60.0), PASS),
+    Scenario(
+        "a HelmRelease that cannot be installed",
+        _argo(lambda w: _helm(w, 1, behaviour="hang"), _made, timeout=60.0),
+        FAIL,
+        "HelmRelease SPACE/web",
+    ),
+    Scenario(
+        "a HelmRelease whose pods crash",
+        _argo(_helm_live, lambda w: _helm(w, 2, behaviour="crash", timeout="60s"), timeout=50.0),
+        FAIL,
+        "CrashLoopBackOff",
+    ),
+    Scenario(
+        "a HelmRelease that is rolled back",
+        _argo(
+            _helm_live,
+            lambda w: _helm(
+                w, 2, behaviour="hang", upgrade={"remediation": {"retries": 1, "remediateLastFailure": True}}
+            ),
+            timeout=90.0,
+        ),
+        FAIL,
+        "HelmRelease SPACE/web",
+    ),
+    Scenario(
+        "a HelmRelease whose upgrade is not tried again",
+        _argo(_helm_live, lambda w: _helm(w, 2, behaviour="hang"), timeout=60.0),
+        FAIL,
+        "HelmRelease SPACE/web",
+    ),
+    Scenario(
+        "a HelmRelease whose tests fail",
+        _argo(
+            lambda w: _helm(w, 1, test={"enable": True}, files={"chart/templates/try.yaml": _TESTED}),
+            _made,
+            timeout=60.0,
+        ),
+        FAIL,
+        "HelmRelease SPACE/web",
+    ),
+    Scenario(
+        "a suspended HelmRelease",
+        _argo(_helm_live, lambda w: _helm(w, 2, suspend=True), timeout=60.0),
+        BLOCKED,
+        "flux resume helmrelease web -n SPACE",
+    ),
+    Scenario(
+        "a chart that is not there",
+        _argo(lambda w: _helm(w, 1, chart={"chart": "./nowhere"}), _made, timeout=20.0),
+        FAIL,
+        "nowhere",
+    ),
+    Scenario(
+        "a chart that cannot be rendered",
+        _argo(
+            _helm_live,
+            lambda w: _helm(w, 2, files={"chart/templates/bad.yaml": '{{ fail "no such thing" }}'}),
+            timeout=60.0,
+        ),
+        FAIL,
+        "no such thing",
+    ),
+    Scenario(
+        "a HelmRelease that depends on another",
+        _argo(
+            lambda w: _helm(w, 1, dependsOn=[{"name": "nowhere"}]),
+            _made,
+            timeout=8.0,
+        ),
+        WAIT,
+        "nowhere",
+        decided=False,
+    ),
+    Scenario(
+        "values that are not there",
+        _argo(
+            lambda w: _helm(w, 1, valuesFrom=[{"kind": "Secret", "name": "nosuch"}]),
+            _made,
+            timeout=20.0,
+        ),
+        WAIT,
+        "nosuch",
+        decided=False,
+    ),
+    Scenario(
+        "a claim that nobody serves",
+        _argo(_beside(_CLAIM), _made, timeout=5.0),
+        WAIT,
+        "PersistentVolumeClaim SPACE/data is not bound",
+        decided=False,
+    ),
+    Scenario(
+        "an autoscaler without metrics",
+        _argo(_beside(_SCALER), _made),
+        PASS,
+    ),
+    Scenario("a suspended CronJob", _argo(_beside(_nightly(suspend=True)), _made), PASS),
+    Scenario(
+        "a suspended Job",
+        _argo(_beside(job("later", suspend=True)), _made),
+        SUSPENDED,
+        "Job SPACE/later",
+    ),
+    Scenario(
+        "a paused Deployment",
+        _argo(lambda w: w.live(), lambda w: w.release(2, paused=True)),
+        SUSPENDED,
+        "paused",
+    ),
+]
+
+
+@pytest.mark.parametrize("scenario", COMMON + FLUX + HELM, ids=lambda scenario: scenario.name)
 def test_flux(scenario: Scenario, place: Place) -> None:
     _check(place, FluxWorld(place), scenario, "flux")
 

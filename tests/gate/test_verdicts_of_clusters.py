@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipegraft.gate.ports import State, Verdict
+from pipegraft.gate.ports import RunImage, State, Verdict
 from pipegraft.gate.verdicts import argocd, flux, kubevela, workloads
 
 OLD, TARGET, NEWER = "0" * 40, "1" * 40, "2" * 40
@@ -39,11 +39,15 @@ def put(data: Any, path: str, value: Any) -> None:
         data[last] = value
 
 
-def judge(rule: Callable[..., Verdict], status: dict[str, Any], changes: dict[str, Any]) -> tuple[State, str]:
-    changed = copy.deepcopy(status)
+def changed(status: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    copied = copy.deepcopy(status)
     for path, value in changes.items():
-        put(changed, path, value)
-    found = rule(changed, at_target)
+        put(copied, path, value)
+    return copied
+
+
+def judge(rule: Callable[..., Verdict], status: dict[str, Any], changes: dict[str, Any]) -> tuple[State, str]:
+    found = rule(changed(status, changes), at_target)
     return found.state, "\n".join((found.reason, *found.evidence))
 
 
@@ -110,6 +114,7 @@ SOURCES = [
                     {
                         "kind": "Job",
                         "name": "migrate",
+                        "hookType": "PreSync",
                         "hookPhase": "Failed",
                         "message": "BackoffLimitExceeded",
                     }
@@ -117,6 +122,40 @@ SOURCES = [
             },
             FAIL,
             "Job migrate: BackoffLimitExceeded",
+        ),
+        (  # it is tried again, and the Job of the hook has failed for good
+            {
+                f"{A}.operationState.phase": "Running",
+                f"{A}.operationState.message": "Retrying attempt #2",
+                f"{A}.operationState.syncResult.resources": [
+                    {
+                        "kind": "Job",
+                        "name": "m",
+                        "hookType": "Sync",
+                        "hookPhase": "Failed",
+                        "message": "limit",
+                    }
+                ],
+            },
+            FAIL,
+            "sync Running: Job m: limit",
+        ),
+        (
+            {
+                f"{A}.operationState.phase": "Running",
+                f"{A}.operationState.message": "Retrying attempt #2",
+                f"{A}.operationState.syncResult.resources": [
+                    {
+                        "kind": "Role",
+                        "name": "m",
+                        "status": "SyncFailed",
+                        "hookPhase": "Failed",
+                        "message": "x",
+                    }
+                ],
+            },
+            WAIT,
+            "Role m: x",
         ),
         (
             {
@@ -342,7 +381,7 @@ ASKED = {
         (
             {"kustomization.spec.wait": False, "kustomization.spec.healthChecks": [{"kind": "Deployment"}]},
             PASS,
-            "applied and healthy",
+            "its health checks are well",
         ),
         ({"kustomization.spec.wait": False, "workloads": []}, PASS, "0 workloads"),
         ({"helm-releases": release(ready("True"))}, PASS, ""),
@@ -493,6 +532,11 @@ DAEMON = thing(
     {"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberReady": 3, "numberAvailable": 3},
 )
 NEW, BEFORE = replica_set("new", "5"), replica_set("before", "4")
+ON_DELETE = {
+    "objects.0.spec.updateStrategy": {"type": "OnDelete"},
+    "objects.0.status.replicas": 2,
+    "objects.0.status.currentRevision": "a",
+}
 UNSCHEDULABLE = [ready("False", "Unschedulable", "0/3 nodes", "PodScheduled")]
 SHORT = {"objects.0.status.readyReplicas": 1}
 
@@ -542,6 +586,13 @@ SHORT = {"objects.0.status.readyReplicas": 1}
             PASS,
             "",
         ),
+        (
+            STATEFUL,
+            {**ON_DELETE, "objects.0.status.updatedReplicas": 0},
+            BLOCKED,
+            "2 of 2 pods are old, and its updateStrategy is OnDelete",
+        ),
+        (STATEFUL, ON_DELETE, PASS, ""),  # its current revision never becomes the new one
         (STATEFUL, {**SHORT, "owned": [pod("u1", "CrashLoopBackOff")]}, FAIL, "CrashLoopBackOff"),
         (STATEFUL, {"objects.0.status.observedGeneration": 1}, WAIT, "has changed"),
         (DAEMON, {}, PASS, ""),
@@ -682,6 +733,57 @@ def test_while_a_sync_runs_only_what_it_has_applied_counts() -> None:
     assert [item["name"] for item in argocd.applied(app)] == ["db"]
 
 
+def _with(item: dict[str, Any], part: str, **changes: Any) -> dict[str, Any]:
+    return {**item, part: {**item[part], **changes}}
+
+
+def _running(image: str, **annotations: str) -> dict[str, Any]:
+    """The Deployment with an image."""
+    template = {"spec": {"containers": [{"name": "web", "image": image}]}}
+    item = _with(DEPLOYMENT, "spec", template=template)
+    return _with(item, "metadata", annotations={**item["metadata"]["annotations"], **annotations})
+
+
+IGNORING = {"group": "apps", "kind": "Deployment", "jqPathExpressions": [".spec.template"]}
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "changes", "skipped"),
+    [
+        (argocd.verdict, ARGOCD, {"templates": [_running("r/web:1")]}, ""),
+        (
+            argocd.verdict,
+            ARGOCD,
+            {"templates": [_running("r/web:1")], "application.spec.ignoreDifferences": [IGNORING]},
+            "the Application ignores differences there (.spec.template)",
+        ),
+        (
+            argocd.verdict,
+            ARGOCD,
+            {
+                "templates": [_running("r/web:1")],
+                "application.spec.ignoreDifferences": [{**IGNORING, "name": "other"}],
+            },
+            "",
+        ),
+        (flux.verdict, FLUX, {"workloads": [_running("r/web:1")]}, ""),
+        (
+            flux.verdict,
+            {**FLUX, "kustomization": _with(FLUX["kustomization"], "spec", wait=False)},
+            {"workloads": [_running("r/web:1", **{"kustomize.toolkit.fluxcd.io/reconcile": "disabled"})]},
+            "Flux leaves it as it is, for its annotation kustomize.toolkit.fluxcd.io/reconcile is disabled",
+        ),
+        (kubevela.verdict, VELA, {"workloads": [_running("r/web:1")]}, ""),
+        (workloads.verdict, {"objects": [_running("r/web:1")]}, {}, ""),
+    ],
+)
+def test_what_runs_is_told_with_what_the_engine_skips(
+    rule: Any, good: dict[str, Any], changes: dict[str, Any], skipped: str
+) -> None:
+    found = rule(changed(good, changes), at_target)
+    assert (found.state, found.images) == (PASS, (RunImage("Deployment shop/web", "r/web:1", skipped),))
+
+
 CHECKING = {
     f"{K}.conditions": [
         ready("Unknown", "Progressing", "Reconciliation in progress"),
@@ -733,6 +835,16 @@ OF_OLD = {
         ({**CHECKING, **crashing()}, FAIL, "CrashLoopBackOff"),
         ({**OF_OLD, **crashing()}, WAIT, "has applied"),
         ({**crashing(), "kustomization.spec.wait": False}, FAIL, "CrashLoopBackOff"),
+        (
+            {
+                **crashing(),
+                "kustomization.spec.wait": False,
+                "kustomization.spec.healthChecks": [{"kind": "Deployment", "name": "other"}],
+            },
+            FAIL,
+            "CrashLoopBackOff",
+        ),
+        ({"workloads": [_with(DEPLOYMENT, "spec", paused=True)]}, SUSPENDED, "is paused"),
         (
             {**crashing(), "helm-releases": release(ready("Unknown", "Progressing", "running install"))},
             FAIL,

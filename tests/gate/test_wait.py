@@ -8,7 +8,7 @@ import pytest
 from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import AccessDenied, SyncFailed, Unreachable, UsageError
 from pipegraft.core.progress import RecordingProgress
-from pipegraft.gate.ports import FakeEngine, State, Status, Verdict
+from pipegraft.gate.ports import FakeEngine, RunImage, State, Status, Verdict
 from pipegraft.gate.waiting import Patience, Waited, follow_revision, wait_for_revision
 from pipegraft.iac.ports.repository import FakeIacRepository
 
@@ -16,7 +16,7 @@ from pipegraft.iac.ports.repository import FakeIacRepository
 def rule(status: Mapping[str, Any], at_target: Callable[[str], bool]) -> Verdict:
     """Live at the target succeeds; anything else is what the status says."""
     if at_target(status["live"]):
-        return Verdict(State.SUCCEEDED, "it is live")
+        return Verdict(State.SUCCEEDED, "it is live", images=tuple(status.get("images", ())))
     return Verdict(State(status.get("state", "progressing")), "not yet", ("web: 0 of 1 ready",))
 
 
@@ -34,6 +34,19 @@ class World:
 
     def answer(self, *statuses: Mapping[str, Any] | Exception) -> None:
         self.engine = FakeEngine(statuses, self.clock)
+
+    def follow(self, released: Sequence[str]) -> Waited:
+        """Wait for images, too."""
+        return follow_revision(
+            self.engine,
+            rule,
+            history=self.iac,
+            target=self.target,
+            patience=Patience(60.0),
+            clock=self.clock,
+            progress=self.progress,
+            released=released,
+        )
 
     def wait(self, timeout: float = 60.0, settle: float = 0.0) -> Waited:
         return wait_for_revision(
@@ -251,3 +264,48 @@ def test_the_history_is_not_asked_at_every_look() -> None:
     with pytest.raises(SyncFailed):
         world.wait(timeout=20)
     assert 1 < len(asked) <= 5
+
+
+OURS = f"registry.example.com/shop/web:ih-2@sha256:{'2' * 64}"
+BEFORE = f"registry.example.com/shop/web@sha256:{'1' * 64}"
+SKIPPING = "Flux leaves it as it is"
+
+
+def run_images(*rows: tuple[str, str, str]) -> list[RunImage]:
+    return [RunImage(f"Deployment shop/{name}", image, skipped) for name, image, skipped in rows]
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        ([], None),
+        ([("web", OURS, "")], None),
+        ([("web", "registry.example.com/shop/web:ih-2", "")], None),
+        ([("web", f"registry.example.com/shop/web@sha256:{'2' * 64}", "")], None),
+        ([("web", "registry.example.com/shop/other:1", "")], None),
+        ([("web", "mirror.example.com/shop/web:ih-1", "")], None),  # by another name: nothing is known
+        ([("web", BEFORE, ""), ("web-gray", OURS, "")], None),  # a gray release leaves the stable one
+        ([("web", BEFORE, "")], f"Deployment shop/web still runs {BEFORE}, not {OURS} of this release"),
+        ([("web", "registry.example.com/shop/web:ih-1", "")], "web still runs"),
+        ([("web", OURS, ""), ("worker", BEFORE, SKIPPING)], f"shop/worker still runs .*: {SKIPPING}"),
+    ],
+)
+def test_what_was_skipped_is_not_delivered(images: list[tuple[str, str, str]], says: str | None) -> None:
+    world = World()
+    world.answer({"live": world.target, "images": run_images(*images)})
+    waited = world.follow(released=[OURS])
+    if says is None:
+        assert waited.error is None
+        return
+    assert waited.verdict is not None
+    assert waited.verdict.state is State.BLOCKED
+    with pytest.raises(SyncFailed, match=f"blocked: .*{says}"):
+        raise waited.error or AssertionError
+    assert sum(world.clock.slept) == pytest.approx(10.0, abs=2.0)
+
+
+def test_an_image_that_is_seen_a_moment_later_is_delivered() -> None:
+    world = World()
+    late = [{"live": world.target, "images": run_images(("web", one, ""))} for one in (BEFORE, OURS)]
+    world.answer(*late)
+    assert world.follow(released=[OURS]).error is None

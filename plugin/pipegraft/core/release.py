@@ -69,6 +69,8 @@ class IacCommit(Model):
     outcome: Literal["written", "unchanged", "superseded"]
     carried: ReleaseMark | None = None
     """The release it holds, if that is not the pipeline's own: one carried from another environment, say."""
+    images: tuple[str, ...] = ()
+    """The images that run with it: ``repository[:tag]@digest``; none where it holds another release."""
     effect: tuple[str, ...] = ()
     """What is known of what `targets` render to: a line for each chart, kustomization and file."""
 

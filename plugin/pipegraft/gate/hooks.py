@@ -26,6 +26,7 @@ class GitOpsEnginePlugin:
         verdict: reads its status.
         settle: seconds success must hold where `delivery.yaml` does not say, because the engine's own status
             may lag behind what it has just applied.
+        names_commit: what it applies must name its commit, and so cannot be a file of that commit.
     """
 
     name: str
@@ -33,6 +34,7 @@ class GitOpsEnginePlugin:
     connect: Callable[[Any, EngineRequest], GitOpsEngine]
     verdict: VerdictRule
     settle: float = 0.0
+    names_commit: bool = False
 
 
 Objection = Callable[[str], str | None]

@@ -44,6 +44,14 @@ def _gate_problems(
     plugin = yield from found
     if plugin:
         yield from option_problems(plugin.options, gate.options, marked, route, Gate)
+        rendered = project.delivery.iac.rendered
+        if plugin.names_commit and rendered:
+            yield Problem(
+                f"'{gate.engine}' would wait in vain: what 'iac.rendered' commits cannot name its commit",
+                marked.place((*route, "engine")),
+                "gate by the engine that applies those manifests; or remove 'iac.rendered', and apply what"
+                f" 'pipegraft render --target {rendered} --revision COMMIT' prints",
+            )
 
 
 @hookimpl

@@ -18,6 +18,7 @@ __all__ = [
     "FakeEngine",
     "GitOpsEngine",
     "Resource",
+    "RunImage",
     "State",
     "Status",
     "Verdict",
@@ -51,6 +52,21 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
+class RunImage:
+    """An image in the pod template of a workload as it stands in the cluster.
+
+    Arguments:
+        workload: ``Kind namespace/name``.
+        image: as the template has it.
+        skipped: why the engine leaves the workload or its images as they are; empty if nothing says so.
+    """
+
+    workload: str
+    image: str
+    skipped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """A conclusion with its evidence.
 
@@ -59,6 +75,7 @@ class Verdict:
         reason: one sentence that names the resource and its condition.
         evidence: lines that prove it: conditions, events, the tail of a log.
         resources: what it is drawn from.
+        images: what the workloads run that were looked at.
         outside: an outside system, not the release, is why it failed: the same may succeed later.
     """
 
@@ -66,6 +83,7 @@ class Verdict:
     reason: str
     evidence: tuple[str, ...] = field(default=())
     resources: tuple[Resource, ...] = field(default=())
+    images: tuple[RunImage, ...] = field(default=())
     outside: bool = False
 
 

@@ -53,7 +53,7 @@ def run(context: StageContext, inputs: SyncGateInputs) -> None:
     settle = context.open(ENGINE, environment).settle
     patience = Patience(inputs.timeout or gate.timeout, settle, gate.suspended == "wait")
     objections: list[Objection] = context.ask("pipegraft_taken_back", context=context)
-    waited = _follow(context, target, patience, objections)
+    waited = _follow(context, target, patience, objections, bump.bump.images)
     result = _result(waited, target)
     context.update_environment(gate=result)
     _write_reports(context, environment, result)
@@ -70,6 +70,7 @@ def _follow(
     target: str,
     patience: Patience,
     objections: Sequence[Objection] = (),
+    released: Sequence[str] = (),
 ) -> Waited:
     engine, rule, _ = context.open(ENGINE, context.require_environment())
     return follow_revision(
@@ -81,6 +82,7 @@ def _follow(
         clock=context.clock,
         progress=context.progress,
         objection=lambda revision: next(filter(None, (one(revision) for one in objections)), None),
+        released=released,
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipegraft.core.clock import Clock
 from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError, SyncFailed, Unreachable
 from pipegraft.core.limits import readable
 from pipegraft.core.progress import Event, Progress
-from pipegraft.gate.ports import GitOpsEngine, State, Verdict, VerdictRule
+from pipegraft.gate.ports import GitOpsEngine, RunImage, State, Verdict, VerdictRule
 from pipegraft.iac.ports.repository import IacHistory
+from pipegraft.iac.references import Reference, same_repository
 
 __all__ = ["Patience", "Waited", "follow_revision", "wait_for_revision"]
 
@@ -25,6 +26,8 @@ _SILENT_AT_FIRST = 60.0
 """Seconds an engine that has never answered is given: a wrong address stays wrong, a restart is shorter."""
 _NAMED_AFTER = 60.0
 """Seconds of the same wait after which all that is known of it is told."""
+_SKIPPED_AFTER = 10.0
+"""Seconds after which an old image is no longer one whose successor is about to be seen."""
 _UNKNOWN_AGAIN = 5.0
 """Seconds after which the history is asked again about a commit that did not contain the target."""
 
@@ -96,6 +99,7 @@ def follow_revision(
     clock: Clock,
     progress: Progress,
     objection: Callable[[str], str | None] = lambda _revision: None,
+    released: Sequence[str] = (),
 ) -> Waited:
     """Wait until `target`, or a commit that contains it, is live, or it is known that it will not be.
 
@@ -103,8 +107,12 @@ def follow_revision(
         rule: reads the engine's status.
         history: knows which commits contain the target.
         objection: why a commit that contains the target is not what we wait for: it takes it back.
+        released: the images that must run, ``repository[:tag]@digest``: what an engine calls applied may
+            have been skipped.
     """
-    watch = _Watch(engine, rule, patience=patience, clock=clock, progress=progress, target=target)
+    watch = _Watch(
+        engine, rule, patience=patience, clock=clock, progress=progress, target=target, released=released
+    )
     at_target = _memory(lambda revision: history.contains(target, at=revision), clock)
 
     def is_ours(revision: str) -> bool:
@@ -135,6 +143,7 @@ class _Watch:
         clock: Clock,
         progress: Progress,
         target: str,
+        released: Sequence[str],
     ) -> None:
         self._engine = engine
         self._rule = rule
@@ -142,6 +151,8 @@ class _Watch:
         self._clock = clock
         self._progress = progress
         self._target = target
+        self._released = released
+        self._skipped_since: float | None = None
         self._told: Event | None = None
         self._verdict: Verdict | None = None
         self._trouble: OutsideError | None = None
@@ -164,7 +175,7 @@ class _Watch:
         settled = self._succeeded is not None and now - self._succeeded >= self._patience.settle
         try:
             with readable("the GitOps engine"):
-                found = self._rule(self._engine.observe(anew=settled), at_target)
+                found = self._compared(self._rule(self._engine.observe(anew=settled), at_target))
         except OutsideError as error:
             return self._failed(error)
         except PipegraftError as error:  # a wrong name, or the target was taken back: known for good
@@ -183,6 +194,19 @@ class _Watch:
         if settled or not self._patience.settle:
             return self.end(None)
         return None
+
+    def _compared(self, found: Verdict) -> Verdict:
+        """A success only if the images of the release run where the engine has applied it."""
+        behind = tuple(_behind(found.images, self._released)) if found.state is State.SUCCEEDED else ()
+        if not behind:
+            self._skipped_since = None
+            return found
+        now = self._clock.now()
+        self._skipped_since = now if self._skipped_since is None else self._skipped_since
+        lasts = now - self._skipped_since >= _SKIPPED_AFTER
+        how = f"the engine reports success ({found.reason}), and left this as it was"
+        state = State.BLOCKED if lasts else State.PROGRESSING
+        return replace(found, state=state, reason=behind[0], evidence=(how, *behind[1:]))
 
     def _name(self, found: Verdict) -> None:
         """Tell all that is known of a wait that lasts, once."""
@@ -254,6 +278,29 @@ def _looks(watch: _Watch, engine: GitOpsEngine, clock: Clock, timeout: float) ->
             return
         engine.wait(min(pause, left, watch.settles_in or pause))
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+
+
+def _behind(images: Sequence[RunImage], released: Sequence[str]) -> Iterator[str]:
+    """Workloads with another image of a repository that the release has one of.
+
+    Only what is certain: nothing runs the image of the release, or the engine says that it skips these.
+    """
+    for ours in map(Reference.parse, released):
+        mine = [
+            one for one in images if same_repository(Reference.parse(one.image).repository, ours.repository)
+        ]
+        others = [one for one in mine if not _is_same(Reference.parse(one.image), ours)]
+        for one in others:
+            if one.skipped or len(others) == len(mine):
+                why = f": {one.skipped}" if one.skipped else ""
+                yield f"{one.workload} still runs {one.image}, not {ours} of this release{why}"
+
+
+def _is_same(image: Reference, ours: Reference) -> bool:
+    """Whether an image may be ours: by its digest, or by its tag where ours is known."""
+    if image.digest:
+        return image.digest == ours.digest
+    return not ours.tag or image.tag == ours.tag
 
 
 def _memory(contains: Callable[[str], bool], clock: Clock) -> Callable[[str], bool]:

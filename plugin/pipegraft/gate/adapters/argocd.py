@@ -58,6 +58,9 @@ class Applications(Protocol):
             applied: entries of resources whose pods may tell something; empty: do not look at them.
         """
 
+    def templates(self, application: Object, applied: Sequence[Object]) -> Sequence[Object]:
+        """Workloads as they stand in the cluster, where that is to be had; the images they run are read."""
+
     def wait(self, seconds: float) -> None:
         """Return when there may be news."""
 
@@ -155,10 +158,12 @@ class ArgoCd:
             "branch": self._request.branch,
             "child": child,
         }
-        if _is_well(app):
-            return entry
         items = [item for item in applied(app) if item.get("kind") in APPLIED and item.get("name")]
-        return {**entry, **self._applications.evidence(app, items if self._options.workloads else [])}
+        if not self._options.workloads:
+            items = []
+        if _is_well(app):
+            return {**entry, "templates": self._applications.templates(app, items)}
+        return {**entry, **self._applications.evidence(app, items)}
 
 
 class ClusterApplications:
@@ -204,12 +209,11 @@ class ClusterApplications:
         found: dict[str, object] = {"now": self._cluster.now().isoformat()}
         if ((application.get("status") or {}).get("sync") or {}).get("status") == "OutOfSync":
             found["can-sync"] = self._can_sync(application)
-        destination = application["spec"].get("destination") or {}
-        if not applied or not {destination.get("server"), destination.get("name")} & _HERE:
-            return found
-        own = destination.get("namespace") or ""
-        named = (Reference(it["kind"], it.get("namespace") or own, it["name"]) for it in applied)
-        return {**found, **self._reader.workloads(named)}
+        named = list(_references(application, applied))
+        return {**found, **self._reader.workloads(named)} if named else found
+
+    def templates(self, application: Object, applied: Sequence[Object]) -> Sequence[Object]:
+        return self._reader.templates(_references(application, applied))
 
     def wait(self, seconds: float) -> None:
         self._reader.wait(seconds)
@@ -237,6 +241,15 @@ def _controller(application: Object) -> str:
     """Namespace of the Argo CD that looks after an Application; its project is there."""
     told = (application.get("status") or {}).get("controllerNamespace")
     return str(told or application["metadata"]["namespace"])
+
+
+def _references(application: Object, applied: Sequence[Object]) -> Iterator[Reference]:
+    """What an Application has applied, if that is in the cluster that is asked."""
+    destination = application["spec"].get("destination") or {}
+    if {destination.get("server"), destination.get("name")} & _HERE:
+        own = destination.get("namespace") or ""
+        for item in applied:
+            yield Reference(item["kind"], item.get("namespace") or own, item["name"])
 
 
 def _key(app: Object) -> Key:

@@ -25,6 +25,7 @@ from pipegraft.core.adapters.http import Answer, Http, trusted
 from pipegraft.core.errors import AccessDenied, PipegraftError, Unreachable, UsageError
 from pipegraft.core.limits import load_json
 from pipegraft.gate.model import ArgoCdOptions
+from pipegraft.kubernetes.model import WORKLOADS
 
 __all__ = ["ServerApplications", "open_server"]
 
@@ -140,6 +141,16 @@ class ServerApplications:
                 found["can-sync"] = windows.get("canSync") if windows.get("assignedWindows") else None
         return found
 
+    def templates(self, application: Object, applied: Sequence[Object]) -> Sequence[Object]:
+        found: list[Object] = []
+        page = f"{_page(application)}/managed-resources"
+        with suppress(PipegraftError, ValueError):  # without it less is known
+            for kind in sorted({item["kind"] for item in applied if item.get("kind") in WORKLOADS}):
+                items = self._get(page, {**_place(application), "kind": kind}).get("items") or ()
+                live = (load_json(item.get("liveState") or "null") for item in items)
+                found += [item for item in live if item]
+        return found
+
     def wait(self, seconds: float) -> None:
         self._news.wait(seconds)
 
@@ -185,6 +196,8 @@ class ServerApplications:
 
     def _tree(self, app: Object) -> Sequence[Object]:
         """What an Application consists of, with the health of each part, pods included."""
+        if not (app.get("status") or {}).get("reconciledAt"):
+            return ()  # Argo CD would wait for its first look, which may never come
         key, now = _key(app), time.monotonic()
         read, tree = self._trees.get(key, (float("-inf"), ()))
         if now - read > _TREE_AGE:

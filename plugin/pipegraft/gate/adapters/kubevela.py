@@ -85,4 +85,4 @@ def _connect(options: KubeVelaOptions, request: EngineRequest) -> GitOpsEngine:
 
 @hookimpl
 def pipegraft_gitops_engines() -> Iterable[GitOpsEnginePlugin]:
-    yield GitOpsEnginePlugin("kubevela", KubeVelaOptions, _connect, verdicts)
+    yield GitOpsEnginePlugin("kubevela", KubeVelaOptions, _connect, verdicts, names_commit=True)

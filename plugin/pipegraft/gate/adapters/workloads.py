@@ -121,6 +121,19 @@ class ClusterReader:
             self._refused = error.problem.message
             return {}
 
+    def templates(self, references: Iterable[Reference]) -> Sequence[Object]:
+        """Workloads alone, without their pods; none where we may not look or there is too much to watch."""
+        wanted = {one for one in references if one.kind in WORKLOADS}
+        spaces = {one.namespace for one in wanted}
+        if len(self._namespaces | spaces) > _MOST_NAMESPACES or self._refused:
+            return ()
+        self._namespaces |= spaces
+        try:
+            return [item for space in spaces for item in self._chosen(space, wanted, frozenset())]
+        except AccessDenied as error:
+            self._refused = error.problem.message
+            return ()
+
     def read_workloads(
         self, references: AbstractSet[Reference], labelled: AbstractSet[tuple[str, str, str]]
     ) -> Status:
@@ -230,4 +243,4 @@ def _connect(options: WorkloadsOptions, request: EngineRequest) -> GitOpsEngine:
 
 @hookimpl
 def pipegraft_gitops_engines() -> Iterable[GitOpsEnginePlugin]:
-    yield GitOpsEnginePlugin("workloads", WorkloadsOptions, _connect, verdict)
+    yield GitOpsEnginePlugin("workloads", WorkloadsOptions, _connect, verdict, names_commit=True)

@@ -153,22 +153,25 @@ def _moving(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:
     if operation.get("phase") not in _MOVING:
         return Verdict(State.PROGRESSING, "a sync is about to start") if app.get("operation") else None
     message = str(operation.get("message", ""))
-    found = Verdict(State.PROGRESSING, f"sync {operation['phase']}: {message}", tuple(_refused(operation)))
+    refused = list(_refused(operation))
+    evidence = tuple(line for _, line in refused)
+    found = Verdict(State.PROGRESSING, f"sync {operation['phase']}: {message}", evidence)
     if not _is_at_target(operation.get("syncResult") or {}, app, status, at_target):
         return found
     if _ASKS.search(message):
         return replace(found, state=State.BLOCKED, reason=f"the sync waits for somebody: {message}")
-    hopeless = next((line for line in found.evidence if _HOPELESS.search(line)), None)
+    hopeless = next((line for is_hook, line in refused if is_hook or _HOPELESS.search(line)), None)
     if hopeless:
         return replace(found, state=State.FAILED, reason=f"sync {operation['phase']}: {hopeless}")
     return with_parts(found, status)
 
 
-def _refused(operation: Mapping[str, Any]) -> Iterator[str]:
-    """What a sync could not apply, and the hooks that failed."""
+def _refused(operation: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
+    """What a sync could not apply, and the hooks that failed: whether it is a hook, and what it says."""
     for item in (operation.get("syncResult") or {}).get("resources") or ():
-        if item.get("status") == "SyncFailed" or item.get("hookPhase") in {"Failed", "Error"}:
-            yield f"{called(item)}: {item.get('message', '')}"
+        failed = bool(item.get("hookType")) and item.get("hookPhase") in {"Failed", "Error"}
+        if failed or item.get("status") == "SyncFailed":
+            yield failed, f"{called(item)}: {item.get('message', '')}"
 
 
 def _failed_operation(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:
@@ -179,7 +182,7 @@ def _failed_operation(app: Object, status: Status, at_target: AtTarget) -> Verdi
         return None  # the sync of an older revision
     fix = f"Argo CD does not try this revision again by itself: argocd app sync {app['metadata']['name']}"
     reason = f"sync {operation['phase']}: {operation.get('message', '')}"
-    return Verdict(State.FAILED, reason, (*_refused(operation), fix))
+    return Verdict(State.FAILED, reason, (*(line for _, line in _refused(operation)), fix))
 
 
 def _errors(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:

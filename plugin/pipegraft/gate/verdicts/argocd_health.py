@@ -46,7 +46,10 @@ def health(app: Object, status: Status) -> Verdict:
     reason = f"health {told.get('status', 'unknown')}" + (f": {evidence[0]}" if evidence else "")
     match told.get("status"):
         case "Healthy":
-            return Verdict(State.SUCCEEDED, "Synced and Healthy")
+            there = status.get("templates") or ()
+            images = workloads.images_of(there, lambda item: _ignored(app, item))
+            old = next(filter(None, map(workloads.unreplaced, there)), None)
+            return old or Verdict(State.SUCCEEDED, "Synced and Healthy", images=images)
         case "Degraded" if _passes(told, status, {kind for kind, _ in unwell}):
             return with_parts(Verdict(State.PROGRESSING, reason, evidence), status)
         case "Degraded":
@@ -55,6 +58,17 @@ def health(app: Object, status: Status) -> Verdict:
             return Verdict(State.SUSPENDED, reason, evidence)
         case _:
             return with_parts(Verdict(State.PROGRESSING, reason, evidence), status)
+
+
+def _ignored(app: Object, item: Object) -> str:
+    """The rule by which Argo CD does not see how the images of a workload differ, if one of its own does."""
+    metadata, paths = item["metadata"], []
+    for entry in app["spec"].get("ignoreDifferences") or ():
+        same = entry.get("kind") in {item["kind"], "*"} and entry.get("group", "") in {"apps", "*"}
+        if same and entry.get("name") in {None, "", metadata["name"]}:
+            paths += [*(entry.get("jsonPointers") or ()), *(entry.get("jqPathExpressions") or ())]
+            paths += [f"fields of {manager}" for manager in entry.get("managedFieldsManagers") or ()]
+    return f"the Application ignores differences there ({', '.join(paths)})" if paths else ""
 
 
 def with_parts(found: Verdict, status: Status) -> Verdict:

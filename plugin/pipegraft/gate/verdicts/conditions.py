@@ -85,14 +85,15 @@ def worst(verdicts: Iterable[Verdict], good: str) -> Verdict:
     """
     given = tuple(verdicts)
     rows = tuple(row for verdict in given for row in verdict.resources)
+    images = tuple(image for verdict in given for image in verdict.images)
     found = sorted(given, key=lambda verdict: _ORDER.index(verdict.state))
     bad = [verdict for verdict in found if verdict.state is not State.SUCCEEDED]
     if not bad:
-        return Verdict(State.SUCCEEDED, good, (), rows)
+        return Verdict(State.SUCCEEDED, good, (), rows, images)
     others = [f"{verdict.state}: {verdict.reason}" for verdict in bad[1 : _TOLD + 1]]
     if len(bad) > _TOLD + 1:
         others.append(f"and {len(bad) - _TOLD - 1} more")
-    return Verdict(bad[0].state, bad[0].reason, (*bad[0].evidence, *others), rows)
+    return Verdict(bad[0].state, bad[0].reason, (*bad[0].evidence, *others), rows, images)
 
 
 def several(

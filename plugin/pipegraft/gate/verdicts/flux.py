@@ -43,6 +43,14 @@ _REVISION = re.compile(r"revision \S*?([0-9a-f]{40,64})\b")
 _CHECKED = re.compile(r"health checks for revision \S*?([0-9a-f]{40,64})\b")
 """What kustomize-controller says while it waits for what it has applied."""
 
+_SKIPPING = {
+    "kustomize.toolkit.fluxcd.io/reconcile": {"disabled"},
+    "kustomize.toolkit.fluxcd.io/ssa": {"Ignore", "IfNotPresent"},
+}
+"""Annotations of an object, and their values by which kustomize-controller does not change it."""
+_STANDING = {State.SUSPENDED, State.BLOCKED}
+_ALL_WELL, _UNASKED = "applied and healthy", "applied; its health was not asked for"
+
 AtTarget = Callable[[str], bool]
 
 
@@ -240,16 +248,28 @@ def _applied(status: Status) -> Verdict:
     if bad.state is not State.SUCCEEDED:
         told = _workloads(status) if status.get("workloads") else bad
         return told if told.state is State.FAILED and bad.state is State.PROGRESSING else bad
-    checked = kustomization["spec"].get("wait") or kustomization["spec"].get("healthChecks")
-    if status.get("workloads") is None or checked:
-        how = "applied and healthy" if checked else "applied; its health was not asked for"
-        told = _workloads(status) if status.get("workloads") else Verdict(State.SUCCEEDED, "")
-        return replace(told, state=State.SUCCEEDED, reason=f"{name_of(kustomization)} is {how}", evidence=())
-    return _workloads(status)
+    spec, name = kustomization["spec"], name_of(kustomization)
+    if status.get("workloads") is None:
+        checked = "applied; its health checks are well" if spec.get("healthChecks") else _UNASKED
+        return Verdict(State.SUCCEEDED, f"{name} is {_ALL_WELL if spec.get('wait') else checked}")
+    told = _workloads(status)
+    if spec.get("wait") and told.state not in _STANDING:  # Flux has looked at all of them
+        return replace(told, state=State.SUCCEEDED, reason=f"{name} is {_ALL_WELL}", evidence=())
+    return told
 
 
 def _workloads(status: Status) -> Verdict:
-    return workloads.health(status["workloads"], status.get("owned") or (), status.get("now"))
+    told = workloads.health(status["workloads"], status.get("owned") or (), status.get("now"))
+    return replace(told, images=workloads.images_of(status["workloads"], _skipped))
+
+
+def _skipped(item: Object) -> str:
+    """The annotation by which kustomize-controller leaves an object as it is."""
+    annotations = item["metadata"].get("annotations") or {}
+    for name, words in _SKIPPING.items():
+        if annotations.get(name) in words:
+            return f"Flux leaves it as it is, for its annotation {name} is {annotations[name]}"
+    return ""
 
 
 def _helm_release(item: Object, all_of_it: Status) -> Verdict:

@@ -46,7 +46,7 @@ def _with_workloads(found: Verdict, status: Status) -> Verdict:
     told = workloads.health(status["workloads"], status.get("owned") or (), status.get("now"))
     if told.state is State.FAILED or (found.state is State.SUCCEEDED and told.state is not found.state):
         return told
-    return replace(found, resources=told.resources)
+    return replace(found, resources=told.resources, images=told.images)
 
 
 def _refused(app: Object, status: Status, at_target: Callable[[str], bool]) -> Verdict | None:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from pipegraft.appspec.rendering.common import ANNOTATION
-from pipegraft.gate.ports import Resource, State, Status, Verdict
+from pipegraft.gate.ports import Resource, RunImage, State, Status, Verdict
 from pipegraft.gate.verdicts.conditions import (
     Object,
     condition,
@@ -23,8 +23,19 @@ from pipegraft.gate.verdicts.conditions import (
     time_of,
     worst,
 )
+from pipegraft.iac.references import image_uses
 
-__all__ = ["KINDS", "REVISION", "Symptom", "has_lasted", "health", "symptoms", "verdict"]
+__all__ = [
+    "KINDS",
+    "REVISION",
+    "Symptom",
+    "has_lasted",
+    "health",
+    "images_of",
+    "symptoms",
+    "unreplaced",
+    "verdict",
+]
 
 REVISION = f"{ANNOTATION}revision"
 """Annotation that says of which commit an object is."""
@@ -38,6 +49,8 @@ KINDS = {
     "PersistentVolumeClaim",
 }
 """Kinds that `health` reads."""
+_LASTING_KINDS = {"Deployment", "StatefulSet", "DaemonSet"}
+"""Kinds whose template is what runs; a Job that has ended says nothing of the next one."""
 _TEMPLATE_REVISION = "deployment.kubernetes.io/revision"
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _REPLICA_FAILURE = timedelta(seconds=30)
@@ -90,12 +103,36 @@ def health(objects: Sequence[Object], owned: Sequence[Object], now: str | None =
         "PersistentVolumeClaim": _claim,
     }
     kept = [item for item in objects if item["kind"] in rules]
-    found = [_with_pods(_lasting(rules[item["kind"]](item), item, now), item, owned, now) for item in kept]
+    told = [unreplaced(item) or rules[item["kind"]](item) for item in kept]
+    found = [
+        _with_pods(_lasting(one, item, now), item, owned, now) for one, item in zip(told, kept, strict=True)
+    ]
     scalers = [_autoscaler(item) for item in objects if item["kind"] == "HorizontalPodAutoscaler"]
     rows = (Resource(name_of(item), one.state, one.reason) for item, one in zip(kept, found, strict=True))
-    told = worst(found, f"{len(found)} workloads are ready")
+    whole = worst(found, f"{len(found)} workloads are ready")
     unwell = tuple(row.message for row in scalers if row.state is not State.SUCCEEDED)
-    return replace(told, evidence=(*told.evidence, *unwell), resources=(*rows, *scalers))
+    return replace(
+        whole,
+        evidence=(*whole.evidence, *unwell),
+        resources=(*rows, *scalers),
+        images=images_of(objects),
+    )
+
+
+def images_of(
+    objects: Sequence[Object], skipped: Callable[[Object], str] = lambda _item: ""
+) -> tuple[RunImage, ...]:
+    """The images that workloads run by their templates.
+
+    Arguments:
+        skipped: why the engine leaves a workload as it is; empty if nothing says so.
+    """
+    return tuple(
+        RunImage(name_of(item), use.image, skipped(item))
+        for item in objects
+        if item["kind"] in _LASTING_KINDS
+        for use in image_uses(item["spec"].get("template"))
+    )
 
 
 def _claim(item: Object) -> Verdict:
@@ -193,19 +230,35 @@ def _deployment(item: Object) -> Verdict:
     return _ready(item, wanted)
 
 
+def unreplaced(item: Object) -> Verdict | None:
+    """Pods of an old template that nobody replaces until somebody deletes them, if there are any."""
+    status, strategy = item.get("status") or {}, item["spec"].get("updateStrategy") or {}
+    if strategy.get("type") != "OnDelete" or not is_observed(item):
+        return None
+    there, new = status.get("replicas", 0), status.get("updatedReplicas", 0)
+    if item["kind"] == "DaemonSet":
+        there, new = status.get("currentNumberScheduled", 0), status.get("updatedNumberScheduled", 0)
+    if new >= there:
+        return None
+    reason = f"{name_of(item)}: {there - new} of {there} pods are old, and its updateStrategy is OnDelete"
+    place = item["metadata"].get("namespace", "default")
+    return Verdict(State.BLOCKED, reason, (f"delete them: kubectl delete pod -n {place} POD",))
+
+
 def _stateful_set(item: Object) -> Verdict:
     status = item.get("status") or {}
     wanted = item["spec"].get("replicas", 1)
     if not is_observed(item):
         return _behind(item)
     strategy = item["spec"].get("updateStrategy") or {}
+    rolling = strategy.get("type") != "OnDelete"  # else the current revision never becomes the new one
     partition = (strategy.get("rollingUpdate") or {}).get("partition") or 0
     if status.get("readyReplicas", 0) < wanted:
         return _counting(item, status.get("readyReplicas", 0), wanted, "ready")
     updated, due = status.get("updatedReplicas", 0), max(0, wanted - partition)
     if updated < due:
         return _counting(item, updated, due, "updated")
-    if not partition and wanted and status.get("currentRevision") != status.get("updateRevision"):
+    if rolling and not partition and wanted and status.get("currentRevision") != status.get("updateRevision"):
         return Verdict(State.PROGRESSING, f"{name_of(item)}: the new revision is not current yet")
     return _ready(item, wanted)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipegraft.appspec.environment_file import ConfigPath
@@ -145,7 +145,12 @@ def _record(context: StageContext, edit: Bump, commit: str, *, attempts: int) ->
     carried = None if (mark.number, mark.source) == (own.number, own.commit) else mark
     effect = tuple(map(str, planned.effects))
     done = IacCommit(
-        commit=commit, path=planned.path, outcome=planned.outcome, carried=carried, effect=effect
+        commit=commit,
+        path=planned.path,
+        outcome=planned.outcome,
+        carried=carried,
+        images=() if planned.outcome == "superseded" else tuple(_images(edit.request)),
+        effect=effect,
     )
     context.update_environment(bump=done)
     context.report(
@@ -162,6 +167,14 @@ def _record(context: StageContext, edit: Bump, commit: str, *, attempts: int) ->
         if not one.proven:
             context.report("progress", f"the effect is {str(one).partition(': ')[2]}", one.unit)
     return done
+
+
+def _images(request: BumpRequest) -> Iterator[str]:
+    """What runs in the environment with the release."""
+    idle = request.delivery.environments[request.environment].idle
+    for name, image in request.images.items():
+        if name not in idle:
+            yield image.reference("both" if image.tag else "digest")
 
 
 def _request(
