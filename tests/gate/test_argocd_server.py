@@ -170,6 +170,19 @@ def test_what_the_server_refuses_is_told(
     assert "hush" not in str(waited.error)
 
 
+def test_what_argo_cd_says_of_a_spec_that_it_refuses_to_look_at_is_believed(world: World) -> None:
+    """As Argo CD 3.5 answers for an Application whose project does not exist: it lists it alone."""
+    said = 'app is not allowed in project "nosuch", or the project does not exist'
+    wrong = {"type": "InvalidSpecError", "message": "references project nosuch which does not exist"}
+    world.script.answers |= {
+        f"{APPS}/shop": lambda _script, _query: (400, {"error": said, "code": 3}),
+        APPS: lambda _script, _query: {"items": [app("", sync="Unknown", conditions=[wrong])]},
+    }
+    waited = world.gate()
+    assert waited.verdict
+    assert (waited.verdict.state, "project nosuch" in waited.verdict.reason) == (State.FAILED, True)
+
+
 def test_a_token_is_needed(monkeypatch: pytest.MonkeyPatch, world: World, tmp_path: Any) -> None:
     monkeypatch.delenv("ARGOCD_AUTH_TOKEN", raising=False)
     with pytest.raises(UsageError, match=r"ARGOCD_AUTH_TOKEN[\s\S]*fix: .*generate-token"):

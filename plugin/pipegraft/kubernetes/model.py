@@ -13,10 +13,12 @@ __all__ = [
     "DEPLOYMENT",
     "EVENT",
     "HORIZONTAL_POD_AUTOSCALER",
+    "INGRESS",
     "JOB",
     "PERSISTENT_VOLUME_CLAIM",
     "POD",
     "REPLICA_SET",
+    "SERVICE",
     "STATEFUL_SET",
     "WORKLOADS",
     "ClusterOptions",
@@ -71,5 +73,7 @@ JOB = Kind("batch", "v1", "Job", "jobs")
 CRON_JOB = Kind("batch", "v1", "CronJob", "cronjobs")
 PERSISTENT_VOLUME_CLAIM = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 HORIZONTAL_POD_AUTOSCALER = Kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+SERVICE = Kind("", "v1", "Service", "services")
+INGRESS = Kind("networking.k8s.io", "v1", "Ingress", "ingresses")
 WORKLOADS = {kind.kind: kind for kind in (DEPLOYMENT, STATEFUL_SET, DAEMON_SET, JOB)}
 """Kinds whose pods tell how they are."""

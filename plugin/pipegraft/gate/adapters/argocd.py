@@ -15,9 +15,10 @@ from pipegraft.gate.adapters.workloads import ClusterReader, Reference
 from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.model import ArgoCdOptions
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
-from pipegraft.gate.verdicts.argocd import APPLIED, REFRESH, applied, verdicts
+from pipegraft.gate.verdicts.argocd import REFRESH, applied, verdicts
 from pipegraft.gate.verdicts.conditions import time_of
 from pipegraft.gate.verdicts.sync_windows import can_sync
+from pipegraft.gate.verdicts.workloads import KINDS
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
 from pipegraft.kubernetes.model import Kind
 
@@ -158,7 +159,7 @@ class ArgoCd:
             "branch": self._request.branch,
             "child": child,
         }
-        items = [item for item in applied(app) if item.get("kind") in APPLIED and item.get("name")]
+        items = [item for item in applied(app) if item.get("kind") in KINDS and item.get("name")]
         if not self._options.workloads:
             items = []
         if _is_well(app):

@@ -282,6 +282,9 @@ class ServerApplications:
                     self._answers[key] = _version(app)
                     if _version(app) >= _version(self._known.get(key, {})):
                         self._known[key] = app
+            except UsageError:  # its spec is wrong: no look will follow, and what it says of that is no news
+                with self._lock:
+                    self._answers.setdefault(key, 0)
             except PipegraftError:
                 pass  # it was a request only; the poll tells what is wrong
             finally:

@@ -22,9 +22,11 @@ from pipegraft.kubernetes.adapters.explaining import explain
 from pipegraft.kubernetes.adapters.watching import Key, Watched
 from pipegraft.kubernetes.model import (
     HORIZONTAL_POD_AUTOSCALER,
+    INGRESS,
     PERSISTENT_VOLUME_CLAIM,
     POD,
     REPLICA_SET,
+    SERVICE,
     WORKLOADS,
     Kind,
 )
@@ -36,7 +38,7 @@ __all__ = [
     "pipegraft_gitops_engines",
 ]
 
-_BESIDE = {kind.kind: kind for kind in (HORIZONTAL_POD_AUTOSCALER, PERSISTENT_VOLUME_CLAIM)}
+_BESIDE = {kind.kind: kind for kind in (HORIZONTAL_POD_AUTOSCALER, PERSISTENT_VOLUME_CLAIM, SERVICE, INGRESS)}
 """Kinds that tell why something waits; who may not read them learns less."""
 _MOST_NAMESPACES = 20
 """Namespaces whose workloads are watched at most: each costs a few connections."""

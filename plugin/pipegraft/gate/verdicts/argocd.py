@@ -19,20 +19,11 @@ from pipegraft.gate.verdicts.argocd_health import called, health, resources, row
 from pipegraft.gate.verdicts.conditions import Object, name_of, same_repository, several, time_of
 from pipegraft.gate.verdicts.workloads import has_lasted
 
-__all__ = ["APPLIED", "REFRESH", "applied", "verdict", "verdicts"]
+__all__ = ["REFRESH", "applied", "verdict", "verdicts"]
 
 _HEAD = {"", "HEAD"}
 REFRESH = "argocd.argoproj.io/refresh"
 """Annotation that asks for a comparison; the controller takes it away with the status it then writes."""
-APPLIED = {
-    "Deployment",
-    "StatefulSet",
-    "DaemonSet",
-    "Job",
-    "HorizontalPodAutoscaler",
-    "PersistentVolumeClaim",
-}
-"""Kinds of resources that tell themselves why an application is not healthy."""
 _SKIPPED = "argocd.argoproj.io/skip-reconcile"
 _ERRORS = {"ComparisonError", "InvalidSpecError", "SyncError"}
 _MOVING = {"Running", "Terminating"}

@@ -47,6 +47,8 @@ KINDS = {
     "Job",
     "HorizontalPodAutoscaler",
     "PersistentVolumeClaim",
+    "Service",
+    "Ingress",
 }
 """Kinds that `health` reads."""
 _LASTING_KINDS = {"Deployment", "StatefulSet", "DaemonSet"}
@@ -107,14 +109,15 @@ def health(objects: Sequence[Object], owned: Sequence[Object], now: str | None =
     found = [
         _with_pods(_lasting(one, item, now), item, owned, now) for one, item in zip(told, kept, strict=True)
     ]
-    scalers = [_autoscaler(item) for item in objects if item["kind"] == "HorizontalPodAutoscaler"]
+    beside = {"HorizontalPodAutoscaler": _autoscaler, "Service": _entrance, "Ingress": _entrance}
+    others = [beside[item["kind"]](item) for item in objects if item["kind"] in beside]
     rows = (Resource(name_of(item), one.state, one.reason) for item, one in zip(kept, found, strict=True))
     whole = worst(found, f"{len(found)} workloads are ready")
-    unwell = tuple(row.message for row in scalers if row.state is not State.SUCCEEDED)
+    unwell = tuple(row.message for row in others if row.state is not State.SUCCEEDED)
     return replace(
         whole,
         evidence=(*whole.evidence, *unwell),
-        resources=(*rows, *scalers),
+        resources=(*rows, *others),
         images=images_of(objects),
     )
 
@@ -152,6 +155,14 @@ def _autoscaler(item: Object) -> Resource:
         if entry.get("status") == "False" and entry.get("reason") != "ScalingDisabled":
             return Resource(name_of(item), State.FAILED, f"{name_of(item)}: {said(entry)}")
     return Resource(name_of(item), State.SUCCEEDED, "scales")
+
+
+def _entrance(item: Object) -> Resource:
+    """Whether a balancer or an Ingress controller has given it an address; that decides nothing either."""
+    told = ((item.get("status") or {}).get("loadBalancer") or {}).get("ingress")
+    if told or (item["kind"] == "Service" and item["spec"].get("type") != "LoadBalancer"):
+        return Resource(name_of(item), State.SUCCEEDED)
+    return Resource(name_of(item), State.PROGRESSING, f"{name_of(item)} has no address yet")
 
 
 def _lasting(found: Verdict, item: Object, now: str | None) -> Verdict:
