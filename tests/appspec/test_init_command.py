@@ -192,7 +192,7 @@ def test_answers_that_make_no_sense(tmp_path: Path, words: list[str], message: s
 
 def test_a_repository_with_nothing_to_deliver(tmp_path: Path) -> None:
     root = repository(tmp_path, {"README.md": "hello"})
-    assert "found no Dockerfile, no Compose file and no sources" in run(root, "init", "--yes", code=2)
+    assert "expected a Dockerfile, sources of a known language or" in run(root, "init", "--yes", code=2)
 
 
 def test_the_remote_tells_name_and_registry(tmp_path: Path) -> None:

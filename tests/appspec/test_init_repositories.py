@@ -30,6 +30,7 @@ class Case:
         resources: name → type.
         command: component → command.
         dockerfile: component → Dockerfile, where it is not the usual one.
+        told: component → all that the app spec says of it.
     """
 
     files: dict[str, str]
@@ -38,6 +39,7 @@ class Case:
     resources: dict[str, str] = field(default_factory=dict)
     command: dict[str, list[str]] = field(default_factory=dict)
     dockerfile: dict[str, str] = field(default_factory=dict)
+    told: dict[str, object] = field(default_factory=dict)
 
 
 def reactor(*modules: str, inside: str = "") -> str:
@@ -212,6 +214,54 @@ services:
         ("service 'api' runs `npx nodemon --inspect=0.0.0.0 app.js`, a command for developers",),
         command={"api": []},
     ),
+    "compose whose seed job has a folder of its own, and a stage for developers": Case(
+        {
+            "compose.yaml": """\
+services:
+  web:
+    build: {context: web, target: dev}
+    command: nodemon --inspect=0.0.0.0 server.js
+    ports: ["8080:80", "127.0.0.1:9229:9229"]
+    environment: {POSTGRES_SERVER: db, POSTGRES_PORT: "${PORT}", POSTGRES_PASSWORD: x, PGHOST: db, PGUSER: u}
+    depends_on: [db]
+  seed: {build: seed-data, profiles: [seed], depends_on: [db]}
+  db: {image: "postgres:16"}
+""",
+            "web/Dockerfile": DOCKERFILE,
+            "seed-data/Dockerfile": DOCKERFILE,
+        },
+        {"web": "web"},
+        (
+            "'depends_on' of services 'web', 'seed'",
+            "service 'web' builds the stage 'dev', one for developers",
+            "port 9229 of service 'web': a debugger's",
+        ),
+        {"db": "postgres"},
+        told={
+            "web": {
+                "intimacy": "rpc",
+                "ports": {"http": 80},
+                "entrance": {},
+                "env": {
+                    "POSTGRES_SERVER": "${resources.db.host}",
+                    "POSTGRES_PORT": "${resources.db.port}",
+                    "POSTGRES_PASSWORD": "${resources.db.password}",
+                    "PGHOST": "${resources.db.host}",
+                    "PGUSER": "${resources.db.username}",
+                },
+            }
+        },
+    ),
+    "compose behind Traefik": Case(
+        {
+            "compose.yaml": "services:\n  api:\n    build: .\n    labels:\n"
+            "      - traefik.http.services.api.loadbalancer.server.port=8000\n",
+            "Dockerfile": "FROM scratch\n",
+        },
+        {"api": "."},
+        ("'labels' of service 'api'",),
+        told={"api": {"intimacy": "rpc", "ports": {"http": 8000}, "entrance": {}}},
+    ),
     "compose with develop and an override": Case(
         {
             "compose.yaml": "services:\n  api: {build: ., develop: {watch: [{path: ., action: sync}]}}\n",
@@ -292,6 +342,8 @@ def test_what_is_found_is_right_and_everything_works_with_it(tmp_path: Path, nam
         assert (held or app["components"][component].get("command", [])) == command
     found = {one: held["dockerfile"] for one, held in delivery["components"].items() if "dockerfile" in held}
     assert found == case.dockerfile
+    assert app["components"] | case.told == app["components"]
+    assert not any("target" in held for held in delivery["components"].values())
     for words in case.said:
         assert words in said
     if not case.said:

@@ -82,7 +82,8 @@ def initialise(
     found = survey(tree, app)
     if not found.components:
         raise UsageError(
-            f"found no Dockerfile, no Compose file and no sources of a known language in {root}",
+            f"expected a Dockerfile, sources of a known language or a service that a Compose file builds in "
+            f"{root.resolve()}, found none{_seen(found)}",
             fix="name the folder of the sources with --directory, or write delivery.yaml by hand",
         )
     chosen = Answers(
@@ -98,6 +99,11 @@ def initialise(
     _check(written, root, chosen, plugins)
     files = _write(root, iac, written, chosen)
     return Initialised(found, chosen, files, iac, written.left)
+
+
+def _seen(found: Survey) -> str:
+    """What was seen instead."""
+    return "".join(f"; {sentence}" for sentence in found.left if "not built here" in sentence)
 
 
 def _refuse(path: Path) -> None:

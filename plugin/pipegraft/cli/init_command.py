@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -99,16 +100,39 @@ def _data(done: Initialised) -> dict[str, object]:
     }
 
 
+_OF_SERVICE = re.compile(r"(?P<what>.*) of service '(?P<name>[^']+)'")
+_VARIABLE = re.compile(r"variable '(?P<name>[^']+)'(?P<what>.*)")
+
+
+def _together(sentences: Sequence[str]) -> Iterator[str]:
+    """Sentences that say the same of several services, or variables, as one; at the place of the first."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for sentence in sentences:
+        if found := _OF_SERVICE.fullmatch(sentence):
+            said.setdefault((f"{found['what']} of service", ""), []).append(found["name"])
+        elif found := _VARIABLE.fullmatch(sentence):
+            said.setdefault(("variable", found["what"]), []).append(found["name"])
+        else:
+            said.setdefault((sentence, ""), [])
+    for (before, after), names in said.items():
+        quoted = ", ".join(f"'{name}'" for name in names)
+        yield f"{before}{'s' if len(names) > 1 else ''} {quoted}{after}" if names else before
+
+
 def _show(done: Initialised, directory: Path) -> None:
     for one in done.survey.components:
         ports = f", port {', '.join(map(str, one.ports.values()))}" if one.ports else ""
         echo(f"component {one.name}: {one.why}{ports}")
     for each in done.survey.resources:
         echo(f"resource {each.name} ({each.type}): {each.why}")
-    for sentence in done.left:
+    for sentence in _together(done.left):
         echo(f"not carried over: {sentence}", err=True)
     for path in done.files:
         echo(f"wrote {os.path.relpath(path)}")
+    if silent := [one.name for one in done.survey.components if not one.ports]:
+        spec = os.path.relpath(done.iac / "app.yaml")
+        echo(f"No file tells a port of {', '.join(silent)}: if requests come to it, write into {spec}")
+        echo("  ports: {http: NUMBER}   # and `entrance: {}` for requests from outside")
     echo("Read both, then:")
     inside = "" if directory == Path() else f" -C {shlex.quote(str(directory))}"
     echo(f"  pipegraft plan{inside}")

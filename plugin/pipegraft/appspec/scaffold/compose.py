@@ -35,6 +35,7 @@ _CARRIED_OF_BUILD = {"context", "dockerfile", "target", "args", "platforms", "ad
 _TAKEN_BY_RESOURCE = {"image", "environment", "ports", "expose", *_SAID}
 """What a resource of an app spec has of its own, or its provider decides."""
 _OF_FILE = {"services", "version"}
+_TRAEFIK = re.compile(r"traefik\.http\.services\.[^.]+\.loadbalancer\.server\.port", re.IGNORECASE)
 _REPLACED = {"command", "entrypoint", "test"}
 _WITH_DEFAULT = re.compile(r"(?<!\$)\$\{\w+:?-(?P<default>[^${}]*)\}")
 
@@ -176,6 +177,7 @@ def _service(name: str, one: Mapping[str, Any], *, ends: bool) -> ComposeService
         repository, tag = image, ""
     kind = "" if build else _RESOURCES.get(repository.rsplit("/", 1)[-1], "")
     numbers = list(dict.fromkeys([*_ports(one.get("ports")), *_ports(one.get("expose"))]))
+    numbers = numbers or _traefik_ports(one.get("labels"))
     ports = {"http": numbers[0]} if len(numbers) == 1 else {f"port-{number}": number for number in numbers}
     return ComposeService(
         name,
@@ -268,6 +270,12 @@ def _ports(value: Any) -> Iterator[int]:
         number = _number(entry)
         if number is not None:
             yield number
+
+
+def _traefik_ports(labels: Any) -> list[int]:
+    """Ports that labels tell Traefik of a service (Traefik, "Docker", ``loadbalancer.server.port``)."""
+    found = (one for key, one in _environment(labels) if _TRAEFIK.fullmatch(key))
+    return list(dict.fromkeys(int(one) for one in found if one and one.isdecimal() and 0 < int(one) < 65536))
 
 
 def _number(entry: Any) -> int | None:

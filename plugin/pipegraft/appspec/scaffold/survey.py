@@ -51,6 +51,10 @@ _MANIFESTS: Mapping[str, str] = {
 }
 _WORKLOAD = re.compile(r"^kind:\s*(Deployment|StatefulSet|DaemonSet|CronJob)\s*$", re.MULTILINE)
 _DEEPEST = 4
+_DEBUGGERS = frozenset({9229, 9230, 5005, 5678, 2345})
+"""Ports of Node's inspector, the JVM's debugger, debugpy and Delve."""
+_DEVELOPERS = re.compile(r"dev(el|elop|elopment|eloper)?|debug|local", re.IGNORECASE)
+"""What stages of a Dockerfile are called that only developers build."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +135,12 @@ def survey(tree: Tree, app: str) -> Survey:
         if one.resource
     )
     kept = [one for one in services if not _left_out(one, composed or "", left)]
+    spare = {_dockerfile_of(one) for one in services if one not in kept}
+    running = Tree([name for name in tree.files if name not in spare], tree.read)
     manifests = dict(_manifests_of_kubernetes(tree))
     components = list(_composed(tree, kept, composed or "", left))
     services_of_tools = find_services(tree)
-    components += _built(tree, app, components, services_of_tools, left)
+    components += _built(running, app, components, services_of_tools, left)
     if not components:
         components += _of_tools(services_of_tools, app) or _written(tree, app)
     else:
@@ -145,9 +151,16 @@ def survey(tree: Tree, app: str) -> Survey:
     left += (f"{name}: for developers' machines" for name in _OVERRIDES if name in tree.files)
     left += _hard_coded(resources, components)
     left += (_way_out(place, kind) for place, kind in manifests.items())
-    pipelines = tuple(name for name in (".gitlab-ci.yml", "Jenkinsfile") if name in tree.files)
+    pipelines = tuple(_pipelines(tree))
     named = tuple(_named_apart(components))
     return Survey(named, resources, pipelines, tuple(left))
+
+
+def _pipelines(tree: Tree) -> Iterator[str]:
+    """Those in their usual places; else Jenkinsfiles in folders, which a job of Jenkins may name."""
+    found = [name for name in (".gitlab-ci.yml", "Jenkinsfile") if name in tree.files]
+    elsewhere = (file for file in sorted(tree.files) if is_ours(posixpath.dirname(file)))
+    yield from found or (file for file in elsewhere if posixpath.basename(file) == "Jenkinsfile")
 
 
 def _left_out(one: ComposeService, composed: str, left: list[str]) -> bool:
@@ -229,19 +242,26 @@ def _composed(
             )
             continue
         dockerfile = str(one.build_keys.get("dockerfile", DOCKERFILE))
+        keys = dict(one.build_keys)
         if posixpath.normpath(dockerfile).startswith(("..", "/")):
             left.append(
                 f"{composed}: service '{one.name}': '{dockerfile}' is outside of its context '{one.build}';"
                 " name a `context` that holds both"
             )
             continue
-        file = posixpath.normpath(posixpath.join(path, dockerfile))
+        file = _dockerfile_of(one)
         ports = one.ports or _exposed(tree, file)
         entrypoint, command = one.entrypoint, one.command
         if is_development((*entrypoint, *command)):
             said = " ".join((*entrypoint, *command))
             left.append(f"{composed}: service '{one.name}' runs `{said}`, a command for developers")
             entrypoint = command = ()
+            spare = [port for port in ports.values() if port in _DEBUGGERS]
+            left += (f"{composed}: port {port} of service '{one.name}': a debugger's" for port in spare)
+            ports = _named_ports([port for port in ports.values() if port not in spare])
+        if (target := str(keys.get("target", ""))) and _DEVELOPERS.fullmatch(target):
+            left.append(f"{composed}: service '{one.name}' builds the stage '{target}', one for developers")
+            del keys["target"]
         yield FoundComponent(
             name_from(one.name),
             path,
@@ -253,8 +273,14 @@ def _composed(
             one.published,
             file in tree.files,
             file,
-            one.build_keys,
+            keys,
         )
+
+
+def _dockerfile_of(one: ComposeService) -> str:
+    """The file that a service is built from."""
+    dockerfile = str(one.build_keys.get("dockerfile", DOCKERFILE))
+    return posixpath.normpath(posixpath.join(one.build or ".", dockerfile))
 
 
 def _built(
@@ -315,10 +341,11 @@ def _manifests(tree: Tree) -> Iterator[tuple[str, str]]:
 
 def _exposed(tree: Tree, dockerfile: str) -> dict[str, int]:
     text = tree.read(dockerfile)
-    ports = exposed_ports(text) if text else ()
-    if len(ports) == 1:
-        return {"http": ports[0]}
-    return {f"port-{number}": number for number in ports}
+    return _named_ports(exposed_ports(text) if text else ())
+
+
+def _named_ports(ports: Sequence[int]) -> dict[str, int]:
+    return {"http": ports[0]} if len(ports) == 1 else {f"port-{number}": number for number in ports}
 
 
 def _named_apart(components: Sequence[FoundComponent]) -> Iterator[FoundComponent]:

@@ -30,7 +30,10 @@ _BESIDE_HOST = {
     "DATABASE": "database",
     "DB": "database",
 }
-"""End of a variable's name → output, where the variable of that name with ``HOST`` is a resource's."""
+"""End of a variable's name → output, where the variable of that name with one of `_HOSTS` is a resource's."""
+_HOSTS = ("HOST", "SERVER", "HOSTNAME", "ADDRESS", "ADDR")
+_BESIDE = re.compile(rf"(?P<prefix>.+_|PG)(?P<last>{'|'.join(_BESIDE_HOST)})")
+"""With an underscore, or as libpq names its variables."""
 _OUTPUTS = {
     "postgres": {"host", "port", "username", "password", "database"},
     "mysql": {"host", "port", "username", "password", "database"},
@@ -86,12 +89,15 @@ def _placeholder(
     pair = _HOST_AND_PORT.fullmatch(value)
     if pair and pair["host"] in resources and (host := _output(resources[pair["host"]], "host")):
         return f"{host}:{_output(resources[pair['host']], 'port')}"
-    prefix, _, last = name.rpartition("_")
-    beside = resources.get(env.get(f"{prefix}_HOST") or "")
-    jdbc = _URL.fullmatch(env.get(f"{prefix}_URL") or "")
+    parts = _BESIDE.fullmatch(name)
+    if not parts:
+        return ""
+    hosts = (env.get(f"{parts['prefix']}{word}") or "" for word in _HOSTS)
+    beside = next((resources[host] for host in hosts if host in resources), None)
+    jdbc = _URL.fullmatch(env.get(f"{parts['prefix']}URL") or "")
     if jdbc and jdbc["jdbc"]:  # which says no user itself
         beside = beside or resources.get(jdbc["host"])
-    return _output(beside, _BESIDE_HOST.get(last, "")) if beside and prefix else ""
+    return _output(beside, _BESIDE_HOST[parts["last"]]) if beside else ""
 
 
 def _address(url: re.Match[str], resource: FoundResource) -> str:
