@@ -13,7 +13,7 @@ from written_files import Recorded, assert_refused, assert_written, images_in, w
 
 from pipegraft.core.errors import UsageError
 from pipegraft.iac.adapters.renderers import installed_renderers
-from pipegraft.iac.ports.renderer import Renderer
+from pipegraft.iac.ports.repository import Renderer
 
 pytestmark = pytest.mark.e2e
 

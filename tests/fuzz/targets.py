@@ -25,8 +25,10 @@ from pipegraft.core.yaml_positions import load_marked_all
 from pipegraft.engine.webhook import read_push
 from pipegraft.iac.adapters.git.objects import parse_tree
 from pipegraft.iac.adapters.git.pre_receive import _COMMIT
-from pipegraft.iac.guard.contents import pinned_in_manifests, secret_manifests, strange_text
+from pipegraft.iac.guard.contents import pinned_in_manifests, strange_text
+from pipegraft.iac.guard.documents import brought_in
 from pipegraft.iac.guard.secret_forms import searchable, secrets_in
+from pipegraft.iac.guard.secret_values import secret_manifests
 from pipegraft.images.build_context import IgnoreRules
 from pipegraft.images.dockerfile import exposed_ports, read_dockerfile
 from pipegraft.images.documents import (
@@ -57,6 +59,7 @@ def _yaml(data: bytes) -> None:
         lambda: read_environment(text, "environments/p.yaml"),
         lambda: set_values(text, {"a": "1"}, file="f.yaml"),
         lambda: list(pinned_in_manifests("rendered/f.yaml", text)),
+        lambda: list(brought_in("rendered/kustomization.yaml", text, ())),
         lambda: list(secret_manifests("f.yaml", text)),
     ):
         with suppress(PipegraftError):

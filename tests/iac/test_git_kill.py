@@ -16,7 +16,7 @@ import pytest
 from git_repositories import FILES, git, make_repository, serve_repository
 
 from pipegraft.iac.adapters.git import open_branch
-from pipegraft.iac.adapters.git.branch_lock import BranchLock
+from pipegraft.iac.adapters.git.remotes import BranchLock
 from pipegraft.testing.git_http import serve
 
 WRITER = """\

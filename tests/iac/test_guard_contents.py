@@ -30,13 +30,25 @@ DIGEST = f"sha256:{'a' * 64}"
 POD = {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "c", "image": "r/web:latest"}]}}
 
 
-def told(files: Mapping[str, str | bytes], rules: GuardRules | None = None, **options: Any) -> str:
-    """What the guard says of files that come anew."""
-    held = {
-        path: text if isinstance(text, bytes) else text.encode() for path, text in {**BASE, **files}.items()
+def told(
+    files: Mapping[str, str | bytes],
+    rules: GuardRules | None = None,
+    *,
+    held: Mapping[str, str | bytes] | None = None,
+    **options: Any,
+) -> str:
+    """What the guard says of files that come anew, where others are already."""
+    there = {
+        path: text if isinstance(text, bytes) else text.encode()
+        for path, text in {**BASE, **(held or {}), **files}.items()
     }
+
+    def names(folder: str) -> list[str]:
+        below = [path.removeprefix(folder) for path in there if path.startswith(folder)]
+        return sorted({name.partition("/")[0] + "/" * ("/" in name) for name in below})
+
     changed = [ChangedFile(path, "100644") for path in files]
-    nothing, after = Files(lambda _: None, lambda _: ()), Files(held.get, lambda _: ())
+    nothing, after = Files(lambda _: None, lambda _: ()), Files(there.get, names)
     found = check_files(changed, nothing, after, rules or GuardRules(), PLATFORM, **options)
     return "\n".join(map(str, found))
 

@@ -15,8 +15,7 @@ from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import UsageError
 from pipegraft.core.release import ReleaseMark
 from pipegraft.iac.bump.plan import BumpRequest, PlannedBump, plan_bump
-from pipegraft.iac.ports.renderer import Renderer
-from pipegraft.iac.ports.repository import CommitFiles, FakeIacRepository
+from pipegraft.iac.ports.repository import CommitFiles, FakeIacRepository, Renderer
 
 __all__ = ["Recorded", "assert_refused", "assert_written", "images_in", "written"]
 

@@ -45,6 +45,13 @@ class Marked:
                 return self.values[known]
         return None
 
+    def at(self, route: Route) -> Any:
+        """The value at a route."""
+        found = self.data
+        for part in route:
+            found = found[part]
+        return found
+
 
 def load_marked(text: str, file: str) -> Marked:
     """Read a single YAML document.

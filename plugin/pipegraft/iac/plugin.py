@@ -19,8 +19,7 @@ from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.adapters.gitlab import GitLabBranch, open_gitlab_project
 from pipegraft.iac.adapters.merge_request import MergeRequestBranch
 from pipegraft.iac.adapters.renderers import installed_renderers
-from pipegraft.iac.ports.renderer import RENDERERS, Renderer
-from pipegraft.iac.ports.repository import IAC, IacBranch
+from pipegraft.iac.ports.repository import IAC, RENDERERS, IacBranch, Renderer
 from pipegraft.iac.rendered import RenderedApp, RenderedBranch
 
 __all__ = ["open_iac", "with_manifests"]

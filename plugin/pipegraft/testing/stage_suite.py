@@ -57,8 +57,7 @@ from pipegraft.gray.ports import (
     RolloutSeen,
     RolloutVerdict,
 )
-from pipegraft.iac.ports.renderer import RENDERERS, Renderer
-from pipegraft.iac.ports.repository import IAC, FakeIacRepository, IacBranch
+from pipegraft.iac.ports.repository import IAC, RENDERERS, FakeIacRepository, IacBranch, Renderer
 from pipegraft.images.ports.builders import IMAGE_BUILDER, WHY_BUILDER, FakeImageBuilder, ImageBuilder
 from pipegraft.images.ports.registry import REGISTRY, REGISTRY_AT, FakeRegistry, ReferringRegistry
 from pipegraft.images.ports.signing import (

@@ -17,8 +17,7 @@ from pipegraft.core.plugins import hookimpl
 from pipegraft.iac.adapters.git import GitBranch
 from pipegraft.iac.adapters.gitlab import open_gitlab_project, or_none, translated
 from pipegraft.iac.bump.plan import write_release
-from pipegraft.iac.ports.renderer import RENDERERS
-from pipegraft.iac.ports.repository import IAC, CommitFiles, Files
+from pipegraft.iac.ports.repository import IAC, RENDERERS, CommitFiles, Files
 from pipegraft.iac.references import PinnedImage
 from pipegraft.iac.rendered import RenderedBranch
 from pipegraft.images.reference import ImageReference

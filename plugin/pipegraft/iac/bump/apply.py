@@ -16,8 +16,7 @@ from pipegraft.iac.bump.plan import BumpRequest, PlannedBump, plan_bump, refuse_
 from pipegraft.iac.bump.state import released_in
 from pipegraft.iac.commit_message import EFFECT, commit_message, release_trailers
 from pipegraft.iac.optimistic_commit import Changes, Read
-from pipegraft.iac.ports.renderer import RENDERERS, Renderer
-from pipegraft.iac.ports.repository import CommitFiles, IacBranch, NewerProposed
+from pipegraft.iac.ports.repository import RENDERERS, CommitFiles, IacBranch, NewerProposed, Renderer
 from pipegraft.iac.references import PinnedImage
 from pipegraft.images.ports.registry import REGISTRY
 from pipegraft.images.ports.signing import VERIFIER

@@ -27,8 +27,7 @@ from pipegraft.iac.bump.state import EnvironmentState, read_state, state_path, w
 from pipegraft.iac.effect.check import Effect, WrittenTarget, check_effect
 from pipegraft.iac.effect.compare import Expected
 from pipegraft.iac.effect.units import Unit, find_unit, merged
-from pipegraft.iac.ports.renderer import Renderer
-from pipegraft.iac.ports.repository import Files
+from pipegraft.iac.ports.repository import Files, Renderer
 from pipegraft.iac.references import PinnedImage
 from pipegraft.iac.targets.writing import Around, Written, write_target
 from pipegraft.text.yaml import format_path

@@ -10,8 +10,7 @@ from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.effect.compare import Expected, confirm
 from pipegraft.iac.effect.units import Reads, Unit, find_unit
-from pipegraft.iac.ports.renderer import Renderer
-from pipegraft.iac.ports.repository import Edited, Files
+from pipegraft.iac.ports.repository import Edited, Files, Renderer
 from pipegraft.iac.references import image_uses
 from pipegraft.iac.targets.writing import value_at
 from pipegraft.text.yaml import Path, format_path, read_documents

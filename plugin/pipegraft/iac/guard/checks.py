@@ -17,14 +17,17 @@ from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.core.yaml_positions import load_marked, load_marked_all
 from pipegraft.iac.bump.state import read_state
 from pipegraft.iac.guard.contents import (
+    Alike,
     pinned_in_manifests,
     pinned_in_spec,
-    secret_manifests,
-    secret_variables,
+    steering,
+    strange_name,
     strange_text,
 )
+from pipegraft.iac.guard.documents import brought_in
 from pipegraft.iac.guard.rules import GUARD_FILE, GuardRules, matches, read_rules
 from pipegraft.iac.guard.secret_forms import BUILT_IN, SecretForm, searchable, secrets_in
+from pipegraft.iac.guard.secret_values import generated_secrets, secret_manifests, secret_variables
 
 __all__ = ["ChangedFile", "Files", "check_files", "gray_in_order"]
 
@@ -183,7 +186,7 @@ class Files:
 
     Arguments:
         content: path → what the file holds, None if there is none.
-        names: folder, with its final slash or empty → names of the files in it.
+        names: folder, with its final slash or empty → names of what is in it; those of folders end with one.
         earlier: path → what the file held then and before, newest first; nothing if nobody knows.
     """
 
@@ -227,7 +230,11 @@ def check_files(
     """
     problems: list[Problem] = []
     touched = {one.path for one in changed}
+    alike = Alike(after.names)
     for one in changed:
+        if one.mode.strip("0"):
+            problems += strange_name(one.path, alike.beside(one.path))
+            problems += steering(one.path, rules.pipelines)
         if one.mode in _LINKS:
             problems += [] if rules.links else [_link(one)]
             continue
@@ -248,6 +255,7 @@ def check_files(
         old = (before.content(one.path) if before else None) or b""
         if rules.secrets:
             problems += secrets_in(searchable(content), searchable(old), one.path, forms)
+            problems += generated_secrets(one.path, after.text)
         if not matches(one.path, rules.binaries):
             problems += strange_text(one.path, content)
         problems += _check_text(one.path, before, after, rules, platform)
@@ -274,8 +282,11 @@ def _check_text(
         return
     if rules.secrets:
         yield from secret_manifests(path, text)
-    if matches(path, rules.pinned_files):
+    pinned = matches(path, rules.pinned_files)
+    if pinned:
         yield from pinned_in_manifests(path, text)
+    if pinned or rules.sources:
+        yield from brought_in(path, text, rules.sources)
     if path == GUARD_FILE:
         yield from _parsed(lambda: read_rules(text))
     elif ours and not _is_foreign(text, path):

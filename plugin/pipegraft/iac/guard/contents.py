@@ -1,45 +1,122 @@
-"""What a file may hold: images that are pinned, Secrets without values, and text that is what it seems."""
+"""What a file may hold: images that are pinned, and a name and text that are what they seem."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipegraft.core.errors import ConfigError, Place, Problem
 from pipegraft.core.yaml_positions import Marked, Route, load_marked, load_marked_all
-from pipegraft.iac.guard.secret_forms import MEANT
+from pipegraft.iac.guard.documents import is_inline, is_kustomization, list_of, mapping_of, mappings, text_of
+from pipegraft.iac.guard.rules import GUARD_FILE, matches
 
-__all__ = ["pinned_in_manifests", "pinned_in_spec", "secret_manifests", "secret_variables", "strange_text"]
+__all__ = ["Alike", "pinned_in_manifests", "pinned_in_spec", "steering", "strange_name", "strange_text"]
 
 _PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 _DIGEST = re.compile(r"(?:[^\s@]*@)?sha256:[0-9a-f]{64}")
 _PIN_IT = "pin it: a tag can name another image tomorrow"
 _DOCUMENTS = (".yaml", ".yml", ".json")
+_PROSE = (".md", ".rst", ".adoc")
 _IMAGE_PARTS = {"newName", "newTag", "repository", "tag", "digest"}
-_PARAMETER = re.compile(r"(?:.+\.)?image(?:\.(?:tag|digest))?")
-"""Names of Helm's parameters that say which image (Argo CD's `helm.parameters`)."""
-_REMOTE = re.compile(
-    r"(?:[a-z+]+://|git@|git::|github\.com[/:]|[\w.-]+\.\w+/[\w.-]+/).*|.*(?:\?ref=|\.git//).*"
+_IMAGE_KEY = re.compile(
+    r"(?P<prefix>.*?)image(?:(?P<version>tag|version|digest|sha|sha256)|(?P<name>name|repository|repo|ref"
+    r"|reference|url|uri))?"
 )
-"""What kustomize fetches (its "Remote targets")."""
-_HELD = (
-    "resources",
-    "bases",
-    "components",
-    "crds",
-    "generators",
-    "transformers",
-    "validators",
-    "configurations",
-)
-"""Lists of a kustomization that name what belongs to it."""
+"""Keys that say which image, in small letters without `-`, `_` and `.`; whole, or one part of it."""
+_REFERENCE = re.compile(r"[\w.-]+(?::\d+)?(?:/[\w.-]+)*(?:[:@][\w.:@-]+)?")
+_PICTURE = re.compile(r"\.(?:png|jpe?g|svg|gif|webp|ico|iso|qcow2|img|raw)$", re.IGNORECASE)
+_OPTION = re.compile(r"--?[\w-]*image=(.*)")
 _CONVERTS = re.compile(r"\s(working-tree-encoding|filter|ident|export-subst|export-ignore|merge)(?:=|\s|$)")
 """Attributes (gitattributes(5)) by which a file changes on its way to a tool."""
-_INLINE = ("patch", "values", "patches", "patchesStrategicMerge", "patchesJson6902", "valuesInline")
-"""Keys of kustomizations and Argo CD Applications whose text is a document of its own."""
-_MOST_NESTED = 3
-"""Documents in texts of documents."""
+_PROGRAM = re.compile(
+    r".*\.(?:(?:lib|j)sonnet|jsonnet|cue|k|pkl|dhall|star|ytt|tf|gotmpl|tpl|tmpl|j2|jinja2?|py|sh|js|ts|lua|nix)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Files that come to manifests only when a tool has run them."""
+_TEMPLATE = re.compile(r"^\s*#@|\s#@ |^#!", re.MULTILINE)
+"""What stands in YAML's comments, and is run: ytt's code, and what a shell starts."""
+_ALIKE = ("CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU", "FULLWIDTH", "MATHEMATICAL")
+"""Alphabets with letters that look like Latin ones (Unicode TR 39)."""
+
+
+def strange_name(path: str, beside: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+    """Why people, or a machine that does not tell letters apart, would take a name for another one.
+
+    Arguments:
+        path: the file.
+        beside: a folder or file on the way → others there whose names differ only in what machines fold.
+    """
+    for part in path.split("/"):
+        if hidden := next((one for one in part if unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp")), ""):
+            told = f"the name holds U+{ord(hidden):04X}, which nobody sees"
+            yield Problem(told, Place(path), "name it otherwise")
+        for word in re.findall(r"[^\W\d_]+", part):
+            letters = {unicodedata.name(one, "").partition(" ")[0] for one in word}
+            strange = next((one for one in _ALIKE if one in letters and "LATIN" in letters), "")
+            if not strange:
+                continue
+            told = f"'{part}' mixes Latin letters with {strange.capitalize()} ones, which look alike"
+            yield Problem(told, Place(path), "name it otherwise")
+    for name, others in beside.items():
+        told = f"'{name}' and '{others[0]}' are one where small letters are not told from capitals"
+        yield Problem(told, Place(path), "keep one of them")
+
+
+_STEERING = re.compile(
+    r"(?:.*/)?(?:\.gitlab-ci\.ya?ml|Jenkinsfile.*|CODEOWNERS|\.gitmodules|\.lfsconfig)|\.gitlab/.*"
+    r"|\.(?:github|gitea|forgejo)/(?:workflows|actions)/.*|\.(?:circleci|buildkite|tekton|woodpecker)/.*"
+    r"|(?:azure-pipelines.*|bitbucket-pipelines|\.travis|\.drone|\.woodpecker|atlantis|\.pre-commit-config)\.ya?ml",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Files that start programs with a repository's rights, or say who must agree to what."""
+
+
+def steering(path: str, allowed: Sequence[str]) -> Iterator[Problem]:
+    """Whether a file that steers programs or agreements may change.
+
+    Arguments:
+        allowed: patterns of those that may.
+    """
+    if _STEERING.fullmatch(path) and not matches(path, allowed):
+        told = "it starts programs with this repository's rights, or says who must agree to what"
+        yield Problem(told, Place(path), f"name it below 'pipelines' in {GUARD_FILE} if it may change")
+
+
+class Alike:
+    """Names that a machine which folds letters takes for one (Unicode, "caseless matching").
+
+    Arguments:
+        names: folder, with its final slash or empty → names of what is in it.
+    """
+
+    def __init__(self, names: Callable[[str], Sequence[str]]) -> None:
+        self._list = names
+        self._folders: dict[str, Mapping[str, list[str]]] = {}
+
+    def beside(self, path: str) -> Mapping[str, list[str]]:
+        """Folder or file on the way to a path → others that are alike to it."""
+        found: dict[str, list[str]] = {}
+        folder = ""
+        for part in path.split("/"):
+            others = [name for name in self._names(folder).get(_folded(part), ()) if name != part]
+            if others:
+                found[f"{folder}{part}"] = others
+            folder += f"{part}/"
+        return found
+
+    def _names(self, folder: str) -> Mapping[str, list[str]]:
+        if folder not in self._folders:
+            names: dict[str, list[str]] = {}
+            for name in dict.fromkeys(one.partition("/")[0] for one in self._list(folder)):
+                names.setdefault(_folded(name), []).append(name)
+            self._folders[folder] = names
+        return self._folders[folder]
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def strange_text(path: str, content: bytes) -> Iterator[Problem]:
@@ -82,13 +159,22 @@ def pinned_in_spec(path: str, text: str) -> Iterator[Problem]:
 def pinned_in_manifests(path: str, text: str) -> Iterator[Problem]:
     """What is not pinned in manifests, Helm values and kustomizations, also in documents inside of texts.
 
-    An image is a text at a key ``image``, a mapping there with ``digest`` or without, an entry of a
-    kustomization's ``images``, a JSON patch of one, or a base that is fetched from elsewhere.
+    An image is a text at a key ``image`` or one like ``sidecarImage``, a mapping there, its parts at keys
+    like ``image_tag``, an entry of a kustomization's ``images``, a parameter, option or patch that says one.
+    Programs and templates, of which nobody knows what they come to, are none of these.
     """
+    found = _TEMPLATE.search(text)
+    templated = "{{" in text and "/templates/" in path
+    if _PROGRAM.fullmatch(path) or found or templated:
+        line = text.count("\n", 0, found.start() if found else max(text.find("{{"), 0)) + 1
+        told = "a program or a template: what it comes to is not checked"
+        yield Problem(told, Place(path, line), "have what it comes to there")
+        return
     try:
         documents = load_marked_all(text, path)
     except ConfigError as error:
-        if path.endswith(_DOCUMENTS) or path.rpartition("/")[2].lower() == "kustomization":
+        read = path.endswith(_DOCUMENTS) or is_kustomization(path)
+        if read or ("image" in text.lower() and not path.lower().endswith(_PROSE)):
             yield from error.problems
         return
     for marked in documents:
@@ -96,75 +182,122 @@ def pinned_in_manifests(path: str, text: str) -> Iterator[Problem]:
             yield Problem(
                 "expected a document, found a text", marked.place(()), "tools may read it otherwise"
             )
-        for mapping, route in _mappings(marked.data, _is_inline):
+        for mapping, route in mappings(marked.data, is_inline):
             for message, at in _unpinned(mapping, route):
                 yield Problem(message, marked.place(at), _PIN_IT)
 
 
-def _mappings(
-    data: Any, is_document: Callable[[Route, str], bool], route: Route = (), nested: int = 0
-) -> Iterator[tuple[Mapping[str, Any], Route]]:
-    """Every mapping in a value, and where it stands, or the text that it stands in.
-
-    Arguments:
-        is_document: route and text → whether it is looked into.
-    """
-    if isinstance(data, list):
-        for index, one in enumerate(data):
-            yield from _mappings(one, is_document, (*route, index), nested)
-    elif isinstance(data, Mapping):
-        yield data, route
-        for key, value in data.items():
-            yield from _mappings(value, is_document, (*route, key), nested)
-    elif (said := _text(data)) is not None and nested < _MOST_NESTED and is_document(route, said):
-        for document in _documents(said):
-            yield from _mappings(document, is_document, route, nested + 1)
-
-
-def _is_inline(route: Route, text: str) -> bool:
-    key = next((part for part in reversed(route) if isinstance(part, str)), "")
-    return key in _INLINE and ":" in text
-
-
-def _documents(text: str) -> list[Any]:
-    """The documents of a text; nothing if it holds none."""
-    try:
-        return [one.data for one in load_marked_all(text, "inline")]
-    except ConfigError:
-        return []
-
-
 def _unpinned(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
     """What one mapping says of images by itself that is not pinned, and where."""
-    yield from _unpinned_kustomization(data, route)
-    for key in ("image", "Image", "IMAGE"):  # parsers in Go may take any for the first
-        image, said = data.get(key), _text(data.get(key))
-        if said is not None:
-            yield from _unpinned_image(said, (*route, key))
-        elif isinstance(image, Mapping):
-            yield from _unpinned_mapping(image, (*route, key))
-    value = _text(data.get("value"))
-    if value is not None and "op" in data and str(data.get("path", "")).endswith("/image"):
-        yield from _unpinned_image(value, (*route, "value"))
-    named = _PARAMETER.fullmatch(str(data.get("name", "")))
-    if value is not None and named and not _DIGEST.fullmatch(value):
-        yield f"expected a digest in '{named[0]}', found '{value}'", (*route, "value")
+    yield from _unpinned_entries(data, route)
+    for key, value in data.items():
+        said = text_of(value)
+        if "image" in key.lower() and said is not None:
+            yield from _unpinned_text(key, said, data, (*route, key))
+        elif _plain(key).endswith("image") and isinstance(value, Mapping):
+            yield from _unpinned_mapping(value, (*route, key))
+        elif isinstance(value, list):
+            yield from _unpinned_options(value, (*route, key))
+    repository = text_of(data.get("repository")) or "://"
+    if not _is_image(route) and "://" not in repository and text_of(data.get("tag")):
+        yield from _unpinned_mapping(data, route)
+    value = text_of(data.get("value"))
+    if "op" in data:
+        yield from _unpinned_patch(data, value, (*route, "value"))
+    elif value is not None and "image" in str(data.get("name", "")).lower():
+        yield from _unpinned_parameter(str(data["name"]), value, (*route, "value"))
+    yield from _unpinned_replacements(data, route)
 
 
-def _unpinned_kustomization(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
-    """Its entries of images, those of Helm values and Argo CD Applications, and bases from elsewhere."""
+def _unpinned_replacements(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
+    """Fields that kustomize copies from elsewhere (its `replacements`)."""
+    for target in list_of(data.get("targets")):
+        for field in list_of(mapping_of(target).get("fieldPaths")):
+            if _IMAGE_KEY.fullmatch(_plain(str(field).rpartition(".")[2])):
+                yield f"'{field}' is put there by a replacement", (*route, "targets")
+
+
+def _plain(key: str) -> str:
+    return re.sub(r"[-_.]", "", key).lower()
+
+
+def _is_image(route: Route) -> bool:
+    """Whether a mapping stands where an image does, which is looked at already."""
+    return bool(route) and ("images" in route[-2:] or _plain(str(route[-1])).endswith("image"))
+
+
+def _unpinned_text(key: str, said: str, data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
+    """A text whose key says that it is an image, or a part of one."""
+    found = _IMAGE_KEY.fullmatch(_plain(key))
+    if found is None:
+        return
+    if _plain(key) == "image":  # parsers in Go take any spelling
+        yield from _unpinned_image(said, route)
+    elif not _is_split(found["prefix"], data):
+        if found["version"] and said and not _DIGEST.fullmatch(said):
+            yield f"expected a digest in '{key}', found '{said}'", route
+        elif not found["version"] and _looks_like_one(said, bare=bool(found["name"])):
+            yield from _unpinned_image(said, route)
+
+
+def _is_split(prefix: str, data: Mapping[str, Any]) -> bool:
+    """Whether the parts of an image say its digest together."""
+    versions = {f"{prefix}image{end}" for end in ("tag", "version", "digest", "sha", "sha256")}
+    said = [text_of(value) or "" for key, value in data.items() if _plain(key) in versions]
+    return any(_DIGEST.fullmatch(one) for one in said)
+
+
+def _looks_like_one(said: str, *, bare: bool) -> bool:
+    """Whether a text can be an image.
+
+    Arguments:
+        bare: whether its key leaves no doubt, so that a word is one.
+    """
+    if not _REFERENCE.fullmatch(said) or _PICTURE.search(said):
+        return False
+    return bare or "/" in said or ":" in said
+
+
+def _unpinned_options(words: Sequence[Any], route: Route) -> Iterator[tuple[str, Route]]:
+    """Images that a command line names."""
+    for index, word in enumerate(words):
+        if isinstance(word, str) and (option := _OPTION.fullmatch(word)):
+            yield from _unpinned_image(option[1], (*route, index))
+
+
+def _unpinned_patch(data: Mapping[str, Any], value: str | None, route: Route) -> Iterator[tuple[str, Route]]:
+    """An operation of a JSON patch (RFC 6902)."""
+    key = str(data.get("path", "")).rpartition("/")[2]
+    if _IMAGE_KEY.fullmatch(_plain(key)) is None:
+        return
+    if "from" in data:
+        yield f"'{key}' is copied from '{data['from']}'", route
+    elif value is not None:
+        yield from _unpinned_text(key, value, {}, route)
+
+
+def _unpinned_parameter(name: str, value: str, route: Route) -> Iterator[tuple[str, Route]]:
+    """A parameter of Helm (Argo CD's `helm.parameters`), or a variable of a container, that says an image."""
+    found = _IMAGE_KEY.fullmatch(_plain(name)) or re.match("relatedimage", _plain(name))
+    if found is None or _DIGEST.fullmatch(value):
+        return
+    if "." in name or name == "image" or _plain(name).startswith("relatedimage"):
+        if not _plain(name).endswith(("repository", "repo", "name")):
+            yield f"expected a digest in '{name}', found '{value}'", route
+    elif _looks_like_one(value, bare=False):
+        yield from _unpinned_image(value, route)
+
+
+def _unpinned_entries(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
+    """The entries `images` of kustomizations, Helm values and Argo CD Applications."""
     images = data.get("images")
-    entries = images.items() if isinstance(images, Mapping) else enumerate(_list(images))
+    entries = images.items() if isinstance(images, Mapping) else enumerate(list_of(images))
     for index, one in entries:
         here = (*route, "images", index)
         if isinstance(one, Mapping) and (not route or _IMAGE_PARTS & one.keys()):
             yield from _unpinned_mapping(one, here)
         elif isinstance(one, str) and re.search("[:@=]", one):
             yield from _unpinned_image(one.rpartition("=")[2], here)
-    for key in _HELD:
-        for index, one in enumerate(_list(data.get(key))):
-            if isinstance(one, str) and _REMOTE.fullmatch(one):
-                yield f"'{one}' is fetched from elsewhere: what it holds is not checked", (*route, key, index)
 
 
 def _unpinned_image(said: str, route: Route) -> Iterator[tuple[str, Route]]:
@@ -175,12 +308,12 @@ def _unpinned_image(said: str, route: Route) -> Iterator[tuple[str, Route]]:
 def _unpinned_mapping(value: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
     """An image in parts: of Helm values, of a kustomization, or of a volume (``reference``)."""
     if "reference" in value:
-        yield from _unpinned_image(_text(value["reference"]) or "", (*route, "reference"))
+        yield from _unpinned_image(text_of(value["reference"]) or "", (*route, "reference"))
         return
     name = value.get("newName") or value.get("name") or value.get("repository") or value.get("repo")
     if name is None:
         return
-    parts = [_text(value.get(key)) or "" for key in ("digest", "sha", "newTag", "tag")]
+    parts = [text_of(value.get(key)) or "" for key in ("digest", "sha", "newTag", "tag")]
     digest = parts[0] or (f"sha256:{parts[1].removeprefix('sha256:')}" if parts[1] else "")
     if digest and _DIGEST.fullmatch(digest):
         return
@@ -190,140 +323,7 @@ def _unpinned_mapping(value: Mapping[str, Any], route: Route) -> Iterator[tuple[
     yield f"expected '{name}' with a digest, found '{found}'", route
 
 
-def _text(value: Any) -> str | None:
-    """A text, also one that stands there in base64 (``!!binary``)."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else None
-
-
 def _pinned(marked: Marked, route: Route) -> Iterator[Problem]:
-    said = _text(_at(marked.data, route))
+    said = text_of(marked.at(route))
     for message, _ in _unpinned_image(said, route) if said is not None else ():
         yield Problem(message, marked.place(route), _PIN_IT)
-
-
-_NAMED = re.compile(r"(?i)(?:.*_)?(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)")
-_ELSEWHERE = re.compile(
-    r"\s*|\d+|true|false|.*(?:\$[({]|\{\{|<path:|ref\+|ENC\[).*", re.IGNORECASE | re.DOTALL
-)
-"""Values that are no secrets: none, numbers, and what tools fill in or decrypt later."""
-
-
-def secret_variables(path: str, before: str, after: str) -> Iterator[Problem]:
-    """Variables of an app spec or environment with the name of a secret and a value of their own."""
-    held = _variables(_loaded(path, before))
-    marked = _loaded(path, after)
-    lines = after.splitlines()
-    for route, value in _variables(marked).items():
-        place = marked.place(route) if marked else None
-        if held.get(route) == value or (place and place.line and MEANT in lines[place.line - 1]):
-            continue
-        yield Problem(
-            f"'{route[-1]}' looks like a secret by its name, and its value stands here",
-            place,
-            f"write {{secret: NAME, key: KEY}}; if it is none, put '# {MEANT}' behind it",
-        )
-
-
-def _variables(marked: Marked | None) -> dict[Route, str]:
-    found: dict[Route, str] = {}
-    for route in marked.values if marked else ():
-        if len(route) > 1 and route[-2] == "env" and _NAMED.fullmatch(str(route[-1])):
-            value = _at(marked.data, route) if marked else None
-            if isinstance(value, str) and not _ELSEWHERE.fullmatch(value):
-                found[route] = value
-    return found
-
-
-def _at(data: Any, route: Route) -> Any:
-    for part in route:
-        data = data[part]
-    return data
-
-
-def _loaded(path: str, text: str) -> Marked | None:
-    try:
-        return load_marked(text, path)
-    except ConfigError:
-        return None  # told by the check of the spec
-
-
-_SECRET_WORD = re.compile(r"Secret|user|secretGenerator|\\u|\\x|!!binary|[&*<]")
-"""A Secret is one only with this word, or with something that could spell it."""
-_SECRET_LINES = re.compile(r"[\"']?kind[\"']?\s*:\s*[\"']?Secret\b[\"']?\s*(?:[,}#\n]|$)")
-_SECTION = re.compile(r"^(?P<indent>[ \t]*)[\"']?(?:data|stringData)[\"']?\s*:\s*$", re.MULTILINE)
-_FLOW = re.compile(r"\b(?:data|stringData)[\"']?\s*:\s*\{([^{}]+)\}")
-_KEEP_IT = "keep the value in the secret store, or encrypt the file"
-
-
-def secret_manifests(path: str, text: str) -> Iterator[Problem]:
-    """Kubernetes Secrets, at any depth, that hold what is neither encrypted (SOPS) nor filled in later."""
-    if path.endswith(".env"):
-        for number, line in enumerate(text.splitlines(), start=1):
-            name, _, value = line.partition("=")
-            if _NAMED.fullmatch(name.strip()) and not _ELSEWHERE.fullmatch(value.strip(" \"'")):
-                yield Problem(f"a variable with its value: '{name.strip()}'", Place(path, number), _KEEP_IT)
-    if not _SECRET_WORD.search(text):
-        return
-    try:
-        documents = load_marked_all(text, path)
-    except ConfigError:
-        yield from _secret_lines(path, text)  # a template, or what no careful parser takes
-        return
-    for document in documents:
-        for mapping, route in _mappings(document.data, _may_hold_secret):
-            for message, at in _secrets(mapping, route):
-                yield Problem(message, document.place(at), _KEEP_IT)
-
-
-def _may_hold_secret(_route: Route, text: str) -> bool:
-    return "Secret" in text and "\n" in text
-
-
-def _secrets(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
-    """Values of a Secret, or of a generator of Secrets, and where."""
-    held: list[tuple[str, str, Route]] = []
-    if _text(data.get("kind")) == "Secret":
-        for section in ("data", "stringData"):
-            for key, value in _mapping(data.get(section)).items():
-                held.append((key, _text(value) or str(value), (*route, section, key)))
-    for index, one in enumerate(_list(data.get("secretGenerator"))):
-        for literal in _list(_mapping(one).get("literals")):
-            key, _, value = (_text(literal) or "").partition("=")
-            held.append((key, value, (*route, "secretGenerator", index)))
-    user = _mapping(data.get("user"))  # of a kubeconfig
-    keys = ("token", "password", "client-key-data")
-    held += [(key, _text(user.get(key)) or "", (*route, "user")) for key in keys]
-    for key, value, at in held:
-        if not _ELSEWHERE.fullmatch(value):
-            yield f"a Secret with its value: '{key}'", at
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _secret_lines(path: str, text: str) -> Iterator[Problem]:
-    """The same by lines, for what cannot be parsed: a template's own values are in braces."""
-    for start in [0, *(found.end() for found in re.finditer(r"^---", text, re.MULTILINE))]:
-        part = re.split(r"^---", text[start:], maxsplit=1, flags=re.MULTILINE)[0]
-        if not _SECRET_LINES.search(part):
-            continue
-        for flow in _FLOW.finditer(part):
-            if not _ELSEWHERE.fullmatch(flow[1]):
-                line = text.count("\n", 0, start + flow.start(1)) + 1
-                name = flow[1].partition(":")[0].strip()
-                yield Problem(f"a Secret with its value: '{name}'", Place(path, line), _KEEP_IT)
-        for section in _SECTION.finditer(part):
-            deeper = re.compile(rf"\n{section['indent']}[ \t]+[\"']?([\w.-]+)[\"']?\s*:[ \t]*([^\n]*)")
-            at = section.end()
-            while found := deeper.match(part, at):
-                at = found.end()
-                if not _ELSEWHERE.fullmatch(found[2].strip(" \t\"'")):
-                    line = text.count("\n", 0, start + found.start(1)) + 1
-                    yield Problem(f"a Secret with its value: '{found[1]}'", Place(path, line), _KEEP_IT)

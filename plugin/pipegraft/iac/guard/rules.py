@@ -22,6 +22,13 @@ class GuardRules(Model):
     """Images of app specs and environments must be pinned by digest."""
     pinned_files: tuple[str, ...] = ("rendered/*", "*/rendered/*")
     """Patterns of other files whose images must be pinned: manifests, Helm values, kustomizations."""
+    sources: tuple[str, ...] = ()
+    """Patterns of what files may bring in from elsewhere: addresses, and plugins as `apiVersion/kind`. With
+    any, all files are looked at for others; without, those of `pinned-files`. What a commit or a digest pins
+    passes."""
+    pipelines: tuple[str, ...] = ()
+    """Patterns of files that may change though they start programs with the repository's rights, or say who
+    must agree to what: `.gitlab-ci.yml`, workflows, CODEOWNERS."""
     binaries: tuple[str, ...] = ()
     """Patterns of files that need not be text, such as packed charts: nobody looks into them."""
     gray_steps: tuple[int, ...] = ()

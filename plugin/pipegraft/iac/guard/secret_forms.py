@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 import tomllib
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from pipegraft.core.errors import ConfigError, Place, Problem
+from pipegraft.core.yaml_positions import load_marked_all
 
 __all__ = ["BUILT_IN", "MEANT", "SecretForm", "read_gitleaks", "searchable", "secrets_in"]
 
@@ -120,19 +124,98 @@ def secrets_in(
         place: file or other name for messages.
         forms: what to look for.
     """
-    lowered = text.lower()
     before: set[str] | None = None
-    for form in forms:
-        for found in form.find(text, lowered):
-            first = text.rfind("\n", 0, found.start()) + 1
-            end = text.find("\n", found.start())
-            line = text[first : end if end >= 0 else len(text)]
-            before = set(known.splitlines()) if before is None else before
-            if MEANT in line or line.removesuffix("\r") in before:
-                continue
-            number = text.count("\n", 0, found.start()) + 1
-            at = Place(place, number, found.start() - first + 1)
-            yield Problem(f"this looks like {form.name}", at, _REVOKE_IT)
+    for readable, at in _readings(text):
+        if readable is None:
+            told = (
+                f"packed text that comes to more than {_MOST_UNPACKED // 1_000_000} MB: nobody looks into it"
+            )
+            yield Problem(told, Place(place), "keep it in a registry or an object store")
+            return
+        lowered = readable.lower()
+        for form in forms:
+            for found in form.find(readable, lowered):
+                start = found.start() if at is None else at
+                first = text.rfind("\n", 0, start) + 1
+                end = text.find("\n", start)
+                line = text[first : end if end >= 0 else len(text)]
+                before = set(known.splitlines()) if before is None else before
+                if MEANT in line or line.removesuffix("\r") in before:
+                    continue
+                where = Place(place, text.count("\n", 0, start) + 1, start - first + 1)
+                yield Problem(f"this looks like {form.name}", where, _REVOKE_IT)
+
+
+_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}(?:(?:\\?\n[ \t]*|\\n)[A-Za-z0-9+/_-]{4,}={0,2})*")
+"""Base64, also that of URLs, in one line or several."""
+_HEXADECIMAL = re.compile(r"[0-9a-f]{2,}", re.IGNORECASE)
+_SPELLED = re.compile(r"\\[xuU\n]|[>|][-+0-9]*\s*\n|%[2-7][0-9A-Fa-f]")
+"""What a document can spell a secret with, so that its text does not show it."""
+_MOST_ENCODED = 3
+"""Times that a text is encoded."""
+_MOST_UNPACKED = 16_000_000
+"""Bytes that are unpacked of all that is packed in a text."""
+
+
+def _readings(text: str) -> Iterator[tuple[str | None, int | None]]:
+    """A text, and what is encoded in it, with the place where that begins; None if that is too much."""
+    yield text, None
+    if _SPELLED.search(text):
+        yield unquote(text), None
+        yield from _scalars(text)
+    waiting = [(found.start(), found[0], 1) for found in _ENCODED.finditer(text)]
+    left = _MOST_UNPACKED
+    while waiting:
+        at, encoded, depth = waiting.pop()
+        for content in _decoded(encoded):
+            packed = content[:2] == b"\x1f\x8b" or content[:1] == b"\x78"
+            inner = _unpacked(content, left) if packed else content
+            left -= len(inner) if packed else 0
+            if left <= 0:
+                yield None, at
+                return
+            readable = searchable(inner)
+            if readable.count("\ufffd") * 10 <= len(readable):
+                yield readable, at
+                if depth < _MOST_ENCODED:
+                    waiting += [(at, found[0], depth + 1) for found in _ENCODED.finditer(readable)]
+
+
+def _scalars(text: str) -> Iterator[tuple[str, int]]:
+    """Values of YAML documents that are written otherwise than they are read."""
+    try:
+        documents = load_marked_all(text, "")
+    except ConfigError:
+        return
+    starts = [0, *(found.end() for found in re.finditer("\n", text))]
+    for marked in documents:
+        for route, place in marked.values.items():
+            value = marked.at(route)
+            if isinstance(value, str) and value not in text and place.line:
+                yield value, starts[place.line - 1] + (place.column or 1) - 1
+
+
+def _decoded(encoded: str) -> Iterator[bytes]:
+    """What is in base64 or hexadecimal, wherever in the text it begins."""
+    joined = re.sub(r"\\n|[\\\s=]", "", encoded)
+    for word in dict.fromkeys([joined, *re.split(r"\\n|[\\\s=]+", encoded)]):
+        if _HEXADECIMAL.fullmatch(word):
+            yield bytes.fromhex(word[: len(word) // 2 * 2])
+        for start in range(4) if len(word) >= _SHORTEST_ENCODED else ():
+            part = word[start:].translate(_URL_ALPHABET)
+            yield base64.b64decode(part[: len(part) - (len(part) % 4 == 1)] + "==")
+
+
+def _unpacked(content: bytes, most: int) -> bytes:
+    """What gzip or zlib packed, up to a number of bytes; nothing if it is neither."""
+    try:
+        return zlib.decompressobj(wbits=47).decompress(content, most)
+    except zlib.error:
+        return b""
+
+
+_SHORTEST_ENCODED = 16
+_URL_ALPHABET = str.maketrans("-_", "+/")
 
 
 def read_gitleaks(text: str, file: str) -> tuple[SecretForm, ...]:

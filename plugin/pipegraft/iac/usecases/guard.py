@@ -106,7 +106,8 @@ def check_work_tree(
 
     def names(below: str) -> Sequence[str]:
         there = folder / below
-        return sorted(one.name for one in there.iterdir() if one.is_file()) if there.is_dir() else []
+        found = there.iterdir() if there.is_dir() else ()
+        return sorted(one.name + "/" * (one.is_dir() and not one.is_symlink()) for one in found)
 
     for path in paths:
         if not (folder / path).is_file() and not (folder / path).is_symlink():

@@ -163,10 +163,13 @@ class Received:
         return held[1] if held else None
 
     def names(self, commit: str, folder: str) -> Sequence[str]:
-        """Names of the files in a folder, which ends with a slash; in the index if `commit` is empty."""
+        """Names of what is in a folder, which ends with a slash, as folders there do.
+
+        If `commit` is empty: all paths of the index below it.
+        """
         if commit:
             entries = self._folder(commit, folder.rstrip("/"))
-            return [os.fsdecode(name) for name, entry in entries.items() if entry.kind == "blob"]
+            return [os.fsdecode(name) + "/" * (entry.kind == "tree") for name, entry in entries.items()]
         listed = self._git.run("ls-files", "-z", "--", f":(literal){folder}").output.split(b"\0")
         return [os.fsdecode(path).removeprefix(folder) for path in listed if path]
 

@@ -12,11 +12,17 @@ from urllib.parse import unquote, urlsplit
 from pipegraft.core.adapters.git_command import BareCommand, BareRepository, GitCommand, git_environment
 from pipegraft.core.errors import Unreachable, UsageError
 from pipegraft.iac.adapters.git.access import Access, access, identity, signing
-from pipegraft.iac.adapters.git.branch_lock import BranchLock, Workspace, private_folder
 from pipegraft.iac.adapters.git.failures import explain
 from pipegraft.iac.adapters.git.history import Archive, History
 from pipegraft.iac.adapters.git.objects import Entry, Objects, edit_tree, parse_tree, root_of
-from pipegraft.iac.adapters.git.remotes import FetchedRemote, LocalRemote, Remote
+from pipegraft.iac.adapters.git.remotes import (
+    BranchLock,
+    FetchedRemote,
+    LocalRemote,
+    Remote,
+    Workspace,
+    private_folder,
+)
 from pipegraft.iac.ports.repository import Commit, split_path
 
 __all__ = ["GitBranch", "clone_newest", "open_branch"]

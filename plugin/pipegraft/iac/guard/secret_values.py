@@ -1,0 +1,207 @@
+"""Secrets by where they stand: values of Kubernetes Secrets, of their generators, and of variables."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pipegraft.core.errors import ConfigError, Place, Problem
+from pipegraft.core.yaml_positions import Marked, Route, load_marked, load_marked_all
+from pipegraft.iac.guard.documents import (
+    documents_in,
+    is_kustomization,
+    list_of,
+    mapping_of,
+    mappings,
+    text_of,
+)
+from pipegraft.iac.guard.secret_forms import MEANT
+
+__all__ = ["generated_secrets", "secret_manifests", "secret_variables"]
+
+_NAMED = re.compile(r"(?i)(?:.*_)?(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)")
+_NO_SECRET = re.compile(r"\s*|\d+|true|false", re.IGNORECASE)
+_FILLED_IN = re.compile(
+    r"\{\{.*?\}\}|\$\{[^}]*\}|\$\([^)]*\)|<path:[^>]*>|ref\+[\w.]+://\S+|ENC\[[^\]]*\]", re.DOTALL
+)
+"""What tools fill in or decrypt later: Helm, Flux, Argo CD's Vault plugin, vals, SOPS."""
+_LITERAL = re.compile(
+    r"\{\{-?\s*[\"'`][^\"'`]{3,}[\"'`]\s*(?:\|\s*(?:quote|squote|b64enc|toString|trim|nospace)\s*)*-?\}\}"
+    r"|\bdefault\s+[\"'`][^\"'`]{3,}[\"'`]|\b(?:b64enc|quote|print|toString)\s+[\"'`][^\"'`]{3,}[\"'`]"
+    r"|\$\{\w+:?[-=][^}$]{3,}\}"
+)
+"""A placeholder that holds the value itself, always or when there is no other."""
+_WORD = re.compile(r"[A-Za-z0-9+_!#%^&*~.-]+")
+_VARIABLES = re.compile(r"(?:.*[./])?env(?:\.[\w-]+)?|.*\.(?:properties|tfvars)", re.DOTALL)
+"""Files of `NAME=value` lines."""
+_SECRET_WORD = re.compile(r"Secret|user|secretGenerator|env|value|\\u|\\x|!!binary|[&*<]")
+"""A Secret is one only with this word, or with something that could spell it."""
+_SECRET_LINES = re.compile(r"[\"']?kind[\"']?\s*:\s*[\"']?Secret\b[\"']?\s*(?:[,}#\n]|$)")
+_SECTION = re.compile(r"^(?P<indent>[ \t]*)[\"']?(?:data|stringData)[\"']?\s*:\s*$", re.MULTILINE)
+_FLOW = re.compile(r"\b(?:data|stringData)[\"']?\s*:\s*\{([^{}]+)\}")
+_KEEP_IT = "keep the value in the secret store, or encrypt the file"
+_USER_KEYS = ("token", "password", "client-key-data", "id-token", "refresh-token", "client-secret")
+"""Of a kubeconfig's users and their `auth-provider`."""
+
+
+def is_elsewhere(value: str) -> bool:
+    """Whether a value is no secret: none, a number, or what tools fill in later, and nothing beside."""
+    if _NO_SECRET.fullmatch(value):
+        return True
+    rest = _FILLED_IN.sub(" ", value)
+    return rest != value and not _LITERAL.search(value) and not any(map(_is_word, _WORD.findall(rest)))
+
+
+def _is_word(word: str) -> bool:
+    """Whether a word beside a placeholder can be a secret by itself: letters and digits, six at least."""
+    return len(word) >= 6 and any(map(str.isalpha, word)) and any(map(str.isdigit, word))
+
+
+def secret_variables(path: str, before: str, after: str) -> Iterator[Problem]:
+    """Variables of an app spec or environment with the name of a secret and a value of their own."""
+    held = _variables(_loaded(path, before))
+    marked = _loaded(path, after)
+    lines = after.splitlines()
+    for route, value in _variables(marked).items():
+        place = marked.place(route) if marked else None
+        if held.get(route) == value or _is_meant(place, lines):
+            continue
+        yield Problem(
+            f"'{route[-1]}' looks like a secret by its name, and its value stands here",
+            place,
+            f"write {{secret: NAME, key: KEY}}; if it is none, put '# {MEANT}' behind it",
+        )
+
+
+def _is_meant(place: Place | None, lines: list[str]) -> bool:
+    return bool(place and place.line and MEANT in lines[place.line - 1])
+
+
+def _variables(marked: Marked | None) -> dict[Route, str]:
+    found: dict[Route, str] = {}
+    for route in marked.values if marked else ():
+        if len(route) > 1 and route[-2] == "env" and _NAMED.fullmatch(str(route[-1])):
+            value = marked.at(route) if marked else None
+            if isinstance(value, str) and not is_elsewhere(value):
+                found[route] = value
+    return found
+
+
+def _loaded(path: str, text: str) -> Marked | None:
+    try:
+        return load_marked(text, path)
+    except ConfigError:
+        return None  # told by the check of the spec
+
+
+def secret_manifests(path: str, text: str) -> Iterator[Problem]:
+    """Kubernetes Secrets, at any depth, that hold what is neither encrypted (SOPS) nor filled in later."""
+    lines = text.splitlines()
+    if _VARIABLES.fullmatch(path):
+        for number, line in enumerate(lines, start=1):
+            name, _, value = line.partition("=")
+            if _NAMED.fullmatch(name.strip().replace(".", "_")) and not is_elsewhere(value.strip(" \"'")):
+                yield Problem(f"a variable with its value: '{name.strip()}'", Place(path, number), _KEEP_IT)
+    if not _SECRET_WORD.search(text):
+        return
+    try:
+        documents = load_marked_all(text, path)
+    except ConfigError:
+        yield from _secret_lines(path, text)  # a template, or what no careful parser takes
+        return
+    for document in documents:
+        for mapping, route in mappings(document.data, _may_hold_secret):
+            for message, at in _secrets(mapping, route):
+                if not _is_meant(document.place(at), lines):
+                    yield Problem(message, document.place(at), _KEEP_IT)
+
+
+def _may_hold_secret(_route: Route, text: str) -> bool:
+    return "\n" in text and ("Secret" in text or "user" in text)
+
+
+def _secrets(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
+    """Values of a Secret, of a generator of Secrets, a kubeconfig or a container's variables, and where."""
+    held: list[tuple[str, str, Route]] = []
+    if text_of(data.get("kind")) == "Secret":
+        for section in ("data", "stringData"):
+            for key, value in mapping_of(data.get(section)).items():
+                held.append((key, text_of(value) or str(value), (*route, section, key)))
+    for index, one in enumerate(list_of(data.get("secretGenerator"))):
+        for literal in list_of(mapping_of(one).get("literals")):
+            key, _, value = (text_of(literal) or "").partition("=")
+            held.append((key, value, (*route, "secretGenerator", index)))
+    user = mapping_of(data.get("user"))
+    provided = mapping_of(mapping_of(user.get("auth-provider")).get("config"))
+    held += [(key, text_of({**provided, **user}.get(key)) or "", (*route, "user")) for key in _USER_KEYS]
+    for index, one in enumerate(list_of(data.get("env"))):
+        name, said = str(mapping_of(one).get("name")), text_of(mapping_of(one).get("value"))
+        if said is not None and _NAMED.fullmatch(name) and not is_elsewhere(said):
+            yield (
+                f"'{name}' looks like a secret by its name, and its value stands here",
+                (*route, "env", index),
+            )
+    for key, value, at in held:
+        if not is_elsewhere(value):
+            yield f"a Secret with its value: '{key}'", at
+
+
+def _secret_lines(path: str, text: str) -> Iterator[Problem]:
+    """The same by lines, for what cannot be parsed: a template's own values are in braces."""
+    for start in [0, *(found.end() for found in re.finditer(r"^---", text, re.MULTILINE))]:
+        part = re.split(r"^---", text[start:], maxsplit=1, flags=re.MULTILINE)[0]
+        if not _SECRET_LINES.search(part):
+            continue
+        for flow in _FLOW.finditer(part):
+            if not is_elsewhere(flow[1]):
+                line = text.count("\n", 0, start + flow.start(1)) + 1
+                name = flow[1].partition(":")[0].strip()
+                yield Problem(f"a Secret with its value: '{name}'", Place(path, line), _KEEP_IT)
+        for section in _SECTION.finditer(part):
+            deeper = re.compile(rf"\n{section['indent']}[ \t]+[\"']?([\w.-]+)[\"']?\s*:[ \t]*([^\n]*)")
+            at = section.end()
+            while found := deeper.match(part, at):
+                at = found.end()
+                if not is_elsewhere(found[2].strip(" \t\"'")):
+                    line = text.count("\n", 0, start + found.start(1)) + 1
+                    yield Problem(f"a Secret with its value: '{found[1]}'", Place(path, line), _KEEP_IT)
+
+
+def generated_secrets(path: str, read: Callable[[str], str | None]) -> Iterator[Problem]:
+    """Files in clear text that a kustomization makes Secrets of.
+
+    Arguments:
+        path: a file that changed: the kustomization, or one that it may name.
+        read: what a file holds, None if there is none.
+    """
+    folder = posixpath.dirname(path)
+    while True:
+        for end in ("yaml", "yml", ""):
+            place = posixpath.join(folder, f"kustomization.{end}".rstrip("."))
+            for document in documents_in(read(place) or ""):
+                for name in _files_of_secrets(document):
+                    named = posixpath.normpath(posixpath.join(folder, name))
+                    held = read(named) if path in (named, place) else None
+                    if held is not None and not _is_encrypted(held):
+                        yield Problem(f"a Secret is made of it by {place}", Place(named), _KEEP_IT)
+        if not folder or is_kustomization(path):
+            return
+        folder = posixpath.dirname(folder)
+
+
+def _files_of_secrets(document: Any) -> Iterator[str]:
+    for one in list_of(mapping_of(document).get("secretGenerator")):
+        said = mapping_of(one)
+        for name in (*list_of(said.get("files")), *list_of(said.get("envs")), said.get("env")):
+            if isinstance(name, str):
+                yield name.partition("=")[2] or name
+
+
+def _is_encrypted(text: str) -> bool:
+    """Whether SOPS encrypted a file, or nothing in it is a value (`NAME=${FILLED_IN}` lines)."""
+    if "ENC[" in text and "sops" in text:
+        return True
+    values = [line.partition("=")[2] for line in text.splitlines() if "=" in line]
+    return bool(values) and all(map(is_elsewhere, values))
