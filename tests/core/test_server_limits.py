@@ -6,17 +6,20 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import gitlab
 import httpx2
 import pytest
 import requests
 
+from pipegraft.core import foreign_text
 from pipegraft.core.adapters import limited_requests
 from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Http
 from pipegraft.core.adapters.limited_requests import limit_answers
-from pipegraft.core.errors import OutsideError, Unreachable, UsageError
+from pipegraft.core.errors import OutsideError, Place, Unreachable, UsageError
+from pipegraft.core.foreign_text import keep_secret, printable, redacted
 from pipegraft.core.limits import readable
 from pipegraft.iac.adapters.gitlab import translated
 from pipegraft.kubernetes.adapters import transport
@@ -123,3 +126,13 @@ def test_an_answer_of_another_form_is_the_servers_failure_and_names_the_place(an
         json.loads(answer)["metadata"]["name"]
     with pytest.raises(UsageError, match="mine"), readable("the system"):
         raise UsageError("mine")
+
+
+def test_a_defect_of_ours_is_no_failure_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    place: Any = Place("f")
+    for wrong in (printable, redacted, keep_secret):  # they take texts
+        with pytest.raises((TypeError, AttributeError)), readable("the system"):
+            wrong(place)
+    monkeypatch.setattr(foreign_text, "_spelled", lambda: "")
+    with pytest.raises(TypeError, match="takes 0 positional"), readable("the system"):
+        printable("\x1b")

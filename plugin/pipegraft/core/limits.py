@@ -22,6 +22,16 @@ MOST_LEVELS = 100
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
 """What reading an answer of another form than its API promises ends in."""
 
+_PLAIN = {
+    *("dict", "list", "tuple", "str", "bytes", "int", "float", "bool", "NoneType"),
+    *("datetime", "mappingproxy"),
+}
+"""Names of the types that answers are made of."""
+_WRONG_CALL = re.compile(
+    r"\(\) (?:takes (?:no|from|exactly|\d)|missing \d|got (?:an unexpected|multiple|some))|is not callable"
+)
+_TYPE_NAMED = re.compile(r"'(?:\w+\.)*(\w+)'")
+_PACKAGE = Path(__file__).parent.parent
 _SHOWN = 200
 """Characters of a foreign error."""
 _INDENTED = re.compile(rf"^[ \t?:-]{{{MOST_LEVELS}}}", re.MULTILINE)
@@ -30,6 +40,8 @@ _INDENTED = re.compile(rf"^[ \t?:-]{{{MOST_LEVELS}}}", re.MULTILINE)
 @contextmanager
 def readable(name: str) -> Iterator[None]:
     """Read what a system answered; whatever is not as its API promises is that system's failure, not ours.
+
+    A wrong call or a misuse of our own objects in the block stays what it is: a defect.
 
     Arguments:
         name: the system, for messages.
@@ -40,6 +52,8 @@ def readable(name: str) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
+        if _is_ours(error):
+            raise
         at = traceback.extract_tb(error.__traceback__)[-1]
         told = f"{type(error).__name__}: {error}".rstrip(": ")[:_SHOWN]
         where = f"{Path(at.filename).name}:{at.lineno}"
@@ -47,6 +61,18 @@ def readable(name: str) -> Iterator[None]:
             f"{name}: expected an answer as its API promises, found something else ({told} in {where})",
             fix="check that the address is that system's; if it is, report this line",
         ) from error
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether an error is a defect of this package, since no answer can bring it about."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    if not Path(at.filename).is_relative_to(_PACKAGE):
+        return False  # what a library does with an answer
+    if isinstance(error, AttributeError):
+        return type(error.obj).__name__ not in _PLAIN
+    if not isinstance(error, TypeError):
+        return False
+    return bool(_WRONG_CALL.search(str(error)) or set(_TYPE_NAMED.findall(str(error))) - _PLAIN)
 
 
 def refuse_deep(text: str) -> None:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from pipegraft.core.adapters.git_command import BareCommand, BareRepository, GitCommand, git_environment
 from pipegraft.core.errors import UsageError
-from pipegraft.iac.adapters.git.branch_lock import Workspace, private_folder
 from pipegraft.iac.adapters.git.objects import Entry, Objects, parse_tree, root_of
-from pipegraft.iac.adapters.git.remotes import Remote, shallow_commits
+from pipegraft.iac.adapters.git.remotes import Remote, Workspace, private_folder, shallow_commits
 from pipegraft.iac.ports.archive import Signature, Signed, Version
 from pipegraft.iac.ports.repository import Commit, split_path
 
