@@ -3,7 +3,9 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -12,8 +14,11 @@ from git_repositories import FILES, FILTERING, git, make_repository, serve_repos
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipegraft.core.adapters.vcs_info import SourceLog
 from pipegraft.core.errors import AccessDenied, Locked, TipMoved, Unreachable, UsageError, Vetoed
 from pipegraft.iac.adapters.git import open_branch
+from pipegraft.iac.adapters.git.access import trusting
+from pipegraft.iac.adapters.git.pre_receive import open_received
 from pipegraft.iac.ports.repository import FakeIacRepository, IacBranch
 from pipegraft.testing.git_http import HttpGit, serve
 from pipegraft.testing.iac_suite import Clients, IacBranchSuite
@@ -297,6 +302,45 @@ def test_commits_are_signed_with_an_ssh_key(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="could not be signed"):
         branch.commit({"app.yaml": "app: till\n"}, "change", tip)
     assert branch.tip() == tip
+
+
+@pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
+@pytest.mark.parametrize("password", ["", "open sesame"])
+def test_commits_are_signed_and_verified_with_openpgp_keys_of_files(tmp_path: Path, password: str) -> None:
+    bare = make_repository(tmp_path, FILES)
+    home = Path(tempfile.mkdtemp(prefix="gpg-"))  # an agent's socket has no long path
+
+    def gpg(*words: str) -> bytes:
+        command = ["gpg", "--homedir", str(home), "--batch", "--pinentry-mode", "loopback"]
+        command += ["--passphrase", password, *words]
+        return subprocess.run(command, capture_output=True, check=True).stdout
+
+    try:
+        for name in ("ours", "theirs"):
+            gpg("--quick-generate-key", f"{name}@example.com", "ed25519", "sign", "never")
+            (tmp_path / f"{name}.asc").write_bytes(gpg("--armor", "--export", f"{name}@example.com"))
+        (tmp_path / "key.asc").write_bytes(gpg("--armor", "--export-secret-keys", "ours@example.com"))
+        (tmp_path / "ours.gpg").write_bytes(gpg("--export", "ours@example.com"))
+    finally:
+        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
+        shutil.rmtree(home)
+    environment = {**os.environ, "PIPEGRAFT_SIGNING_KEY": str(tmp_path / "key.asc")}
+    environment["PIPEGRAFT_SIGNING_PASSWORD"] = password
+    branch = open_branch(str(bare), "main", tmp_path, environment=environment)
+    branch.commit({"app.yaml": "app: cart\n"}, "change", branch.tip())
+    variables = {"PATH": os.environ["PATH"]}
+    signed = {
+        name: open_received(bare, variables, tmp_path / name).is_signed("main")
+        for name in ("ours.asc", "ours.gpg", "theirs.asc")
+    }
+    assert signed == {"ours.asc": True, "ours.gpg": True, "theirs.asc": False}
+    source = SourceLog(bare, trusting(tmp_path / "ours.asc", variables))
+    assert source.commit(git(bare, "rev-parse", "main")).signature == ("G", "ours@example.com")
+    (tmp_path / "signers").write_text("* ssh-ed25519 AAAA\n")
+    assert not open_received(bare, variables, tmp_path / "signers").is_signed("main")
+    (tmp_path / "none.asc").write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n")
+    with pytest.raises(UsageError, match=r"expected OpenPGP keys in .*none\.asc, gpg takes none"):
+        open_received(bare, variables, tmp_path / "none.asc")
 
 
 def test_file_modes_and_other_files_stay(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--record", type=_file, help="The pipeline's release record; `.pipegraft/release.json` if there."
 )
-@click.option("--allowed-signers", type=_file, help="SSH keys that may sign, as ssh-keygen(1) lists them.")
+@click.option("--allowed-signers", type=_file, help="Keys that may sign, of SSH (ssh-keygen(1)) or OpenPGP.")
 @click.option(
     "--require",
     "required",

@@ -43,7 +43,7 @@ __all__ = ["command"]
     "--allowed-signers",
     envvar="PIPEGRAFT_ALLOWED_SIGNERS",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="SSH keys that may sign what the rule 'signed' names; git's own settings, GPG too, if absent.",
+    help="SSH or OpenPGP keys that may sign what the rule 'signed' names; git's own settings if absent.",
 )
 @json_option
 def command(

@@ -82,7 +82,10 @@ STAGE = Stage(
         Requirement("PIPEGRAFT_IAC_TOKEN", "writes to the IaC repository over HTTP", secret=True),
         Requirement("PIPEGRAFT_IAC_USER", "goes with the token where the server wants a certain user"),
         Requirement("PIPEGRAFT_IAC_SSH_KEY", "file with the key that writes over SSH", secret=True),
-        Requirement("PIPEGRAFT_SIGNING_KEY", "signs commits: a file with an SSH key, or a GPG key's id"),
+        Requirement(
+            "PIPEGRAFT_SIGNING_KEY", "signs commits: a file with an SSH or OpenPGP key, or a GPG key's id"
+        ),
+        Requirement("PIPEGRAFT_SIGNING_PASSWORD", "opens an OpenPGP key of a file", secret=True),
     ),
     description="""\
 Sets the digests of the release in `environments/NAME.yaml` of the IaC repository, or in the files that

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import ipaddress
+import os
 import shlex
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -184,32 +191,135 @@ _MAIL = "pipegraft@noreply.invalid"
 
 
 def trusting(signers: Path | None, environment: Mapping[str, str]) -> Mapping[str, str]:
-    """Variables by which git trusts signers (git-config(1), ``GIT_CONFIG_COUNT``).
+    """Variables by which git trusts signers (git-config(1), ``GIT_CONFIG_COUNT``), and nobody else.
 
     Arguments:
-        signers: file of SSH keys that may sign (ssh-keygen(1), "ALLOWED SIGNERS"); git's settings if None.
+        signers: file of SSH keys that may sign (ssh-keygen(1), "ALLOWED SIGNERS"), or of public OpenPGP keys;
+            git's settings and this user's keyring if None.
         environment: the process's variables.
+
+    Raises:
+        UsageError: it holds OpenPGP keys that gpg does not take, or gpg is not there.
     """
     if signers is None:
         return environment
+    is_ring = _is_openpgp(signers)
+    home = _keyring(signers.absolute()).home if is_ring else _nobodys_keyring()
     count = int(environment.get("GIT_CONFIG_COUNT", "0"))
     return {
         **environment,
+        "GNUPGHOME": str(home),
         "GIT_CONFIG_COUNT": str(count + 1),
         f"GIT_CONFIG_KEY_{count}": "gpg.ssh.allowedSignersFile",
-        f"GIT_CONFIG_VALUE_{count}": str(signers.absolute()),
+        f"GIT_CONFIG_VALUE_{count}": os.devnull if is_ring else str(signers.absolute()),
     }
 
 
-def signing(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Settings that sign commits, none if they are not to be signed.
+def signing(environment: Mapping[str, str]) -> tuple[tuple[tuple[str, str], ...], Mapping[str, str]]:
+    """Settings and variables that sign commits, none if they are not to be signed.
 
     Arguments:
-        environment: ``PIPEGRAFT_SIGNING_KEY`` names what to sign with: a file with a private SSH key, or the
-            id of a GPG key of this user's keyring.
+        environment: ``PIPEGRAFT_SIGNING_KEY`` names what to sign with: a file with a private SSH or OpenPGP
+            key, or the id of a GPG key of this user's keyring. ``PIPEGRAFT_SIGNING_PASSWORD`` opens an
+            OpenPGP key of a file.
+
+    Raises:
+        UsageError: the file holds an OpenPGP key that gpg does not take, or gpg is not there.
     """
     key = environment.get("PIPEGRAFT_SIGNING_KEY", "")
     if not key:
-        return ()
-    kind = "ssh" if "/" in key else "openpgp"
-    return (("user.signingKey", key), ("gpg.format", kind))
+        return (), {}
+    if "/" not in key:
+        return (("user.signingKey", key), ("gpg.format", "openpgp")), {}
+    if not _is_openpgp(Path(key)):
+        return (("user.signingKey", key), ("gpg.format", "ssh")), {}
+    ring = _keyring(Path(key).absolute(), environment.get("PIPEGRAFT_SIGNING_PASSWORD", ""))
+    return (("user.signingKey", ring.secret), ("gpg.format", "openpgp")), {"GNUPGHOME": str(ring.home)}
+
+
+_GPG_SECONDS = 30.0
+_GPG_SETTINGS = "batch\nno-tty\ntrust-model always\nno-auto-key-retrieve\npinentry-mode loopback\n"
+"""Whoever is in the file is trusted, nobody is asked, and no key server either."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Keyring:
+    """A keyring of one file.
+
+    Arguments:
+        home: folder of gpg's, gone when this process is.
+        secret: fingerprint of the first private key; empty if there is none.
+    """
+
+    home: Path
+    secret: str
+
+
+def _is_openpgp(file: Path) -> bool:
+    """Whether a file holds OpenPGP keys, armoured or not (RFC 9580, 6.2 and 4.2)."""
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(4096)
+    except OSError:
+        return False  # told by whoever needs it
+    return b"-----BEGIN PGP " in start or start[:1] >= b"\x80"
+
+
+@cache
+def _keyring(file: Path, password: str = "") -> _Keyring:
+    home = _empty_keyring()
+    if password:
+        keep_secret(password)
+        (home / "password").write_text(password)
+        (home / "gpg.conf").write_text(f"{_GPG_SETTINGS}passphrase-file {home / 'password'}\n")
+    _gpg(home, file, "--import", str(file))
+    listed = _gpg(home, file, "--with-colons", "--list-secret-keys")
+    prints = [line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:")]
+    return _Keyring(home, prints[0] if prints else "")
+
+
+@cache
+def _nobodys_keyring() -> Path:
+    return _empty_keyring()
+
+
+def _empty_keyring() -> Path:
+    """A keyring without keys, for this process alone."""
+    home = Path(tempfile.mkdtemp(prefix="pipegraft-gpg-"))  # short: an agent's socket lies there
+    (home / "gpg.conf").write_text(_GPG_SETTINGS)
+    atexit.register(_forget, home)
+    return home
+
+
+def _forget(home: Path) -> None:
+    """End the agent of a keyring, which gpg starts for private keys, and remove it."""
+    with suppress(OSError, subprocess.SubprocessError):
+        words = ["gpgconf", "--homedir", str(home), "--kill", "all"]
+        subprocess.run(words, capture_output=True, check=False, timeout=_GPG_SECONDS)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def _gpg(home: Path, file: Path, *words: str) -> str:
+    """What gpg says with a keyring of ours.
+
+    Raises:
+        UsageError: it does not take the file, or is not installed.
+    """
+    command = ["gpg", "--homedir", str(home), *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_GPG_SECONDS)
+    except FileNotFoundError:
+        raise UsageError(
+            f"expected gpg for the keys in {file}, it is not installed", fix="install gnupg"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise UsageError(
+            f"gpg did not end within {_GPG_SECONDS:g} s with {file}", fix="export its keys anew"
+        ) from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise UsageError(
+            f"expected OpenPGP keys in {file}, gpg takes none: {said[-1] if said else 'no reason given'}",
+            fix="export them with 'gpg --armor --export', private ones with '--export-secret-keys'",
+        )
+    return done.stdout

@@ -184,7 +184,7 @@ class GitBranch:
         if done.code:
             raise UsageError(
                 f"the commit could not be signed: {done.errors.strip()}",
-                fix="check PIPEGRAFT_SIGNING_KEY: a file with a private SSH key, or the id of a GPG key",
+                fix="check PIPEGRAFT_SIGNING_KEY: a file with an SSH or OpenPGP key, or the id of a GPG key",
             )
         return done.output.decode().strip()
 
@@ -276,11 +276,11 @@ def open_branch(
     local = _local_folder(repository, base)
     there = _inspect(local, variables) if local else None
     reached = Access(str(local)) if local else access(_rewritten(repository, variables), variables)
-    key = signing(variables)
+    key, ring = signing(variables)
     settings = git_environment(
         variables,
         [*reached.settings, *key, *_origin(reached.url)],
-        {**identity(variables), **reached.variables},
+        {**identity(variables), **reached.variables, **ring},
     )
     named = [folder] if isinstance(folder, str) else folder or ()
     ours = tuple(dict.fromkeys(one.strip("/") for one in named if one))
