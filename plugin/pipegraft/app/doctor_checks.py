@@ -1,4 +1,4 @@
-"""Examinations that need no room of their own: variables, programs, the clock, gates and metrics."""
+"""Examinations that are of no single room: variables and programs, the clock, the runner."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ from pipegraft.core.adapters.http import Http
 from pipegraft.core.delivery_file import DELIVERY_FILE, read_text
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient, addresses_of
 from pipegraft.core.errors import OutsideError
-from pipegraft.core.limits import readable
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.runner_checks import runner_problems
 from pipegraft.core.yaml_positions import load_marked
-from pipegraft.gate.ports import ENGINE, State
-from pipegraft.gray.ports import METRICS
 from pipegraft.images.reference import is_layout
 
 __all__ = ["clock", "pipegraft_examinations"]
@@ -67,51 +64,6 @@ def _date(address: str) -> float | None:
     return parsed.timestamp() if parsed else None
 
 
-_LOOK_BACK = 60.0
-"""Seconds that a metric source is asked about."""
-
-
-def _environments(patient: Patient) -> Sequence[str]:
-    return tuple(patient.delivery.environments)
-
-
-def _gray_environments(patient: Patient) -> Sequence[str]:
-    return tuple(name for name, one in patient.delivery.environments.items() if one.gray is not None)
-
-
-def gate(patient: Patient, environment: str) -> Iterator[Diagnosis]:
-    """Look at an environment as sync-gate does, once."""
-    declared = patient.delivery.environments[environment].gate
-    engine, rule, _ = patient.open(ENGINE, environment)
-    with readable("the GitOps engine"):
-        verdict = rule(engine.observe(), lambda _revision: True)
-    subject = f"{declared.engine} for {environment}"
-    if verdict.state in (State.FAILED, State.BLOCKED):
-        mend = "look at what the engine says before the next release: sync-gate will stop at it"
-        yield Diagnosis(subject, Health.NOTE, f"answers, and says '{verdict.state}': {verdict.reason}", mend)
-    else:
-        yield Diagnosis(subject, Health.GOOD, f"answers: {verdict.reason}")
-
-
-def metrics(patient: Patient, environment: str) -> Iterator[Diagnosis]:
-    """Ask each metric of an environment for its last minute."""
-    for name, source in patient.open(METRICS, environment).items():
-        now = patient.clock.now()
-        source.begin(now - _LOOK_BACK, now)
-        arms = source.take(now)
-        subject = f"metric {name} of {environment}"
-        if arms.stable is None and arms.gray is None:
-            yield Diagnosis(
-                subject,
-                Health.NOTE,
-                "answers, and has no data",
-                "nothing is judged without data: check the query",
-            )
-        else:
-            requests = sum(one.requests for one in (arms.stable, arms.gray) if one is not None)
-            yield Diagnosis(subject, Health.GOOD, f"answers: {requests:g} requests")
-
-
 def variables(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
     """Which variables and programs the stages find; a value is never shown."""
     for one in dict.fromkeys(patient.requirements):
@@ -157,5 +109,3 @@ def pipegraft_examinations() -> Iterable[Examination]:
     yield Examination("variables", "Variables and programs that the stages need are there.", variables)
     yield Examination("clock", "The clock agrees with the servers'.", clock, _clock_subjects)
     yield Examination("runner", "Nothing in delivery.yaml is of this machine alone.", runner)
-    yield Examination("gate", "The engine of every environment answers.", gate, _environments)
-    yield Examination("metrics", "The metrics of every gray release answer.", metrics, _gray_environments)

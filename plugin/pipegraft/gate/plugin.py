@@ -1,22 +1,24 @@
-"""What the room gives to the core: the opener of an environment's engine, and the check of its keys."""
+"""What the room gives to the core: an environment's engine, the check of its keys, and its examination."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pipegraft.core.delivery import Environment, Gate
 from pipegraft.core.delivery_file import find_plugin, option_problems
+from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
 from pipegraft.core.errors import Problem
 from pipegraft.core.faults import as_far_as_known
+from pipegraft.core.limits import readable
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.project import DeliveryCheck, Project
 from pipegraft.core.stage import Opener
 from pipegraft.core.yaml_positions import Marked, Route
 from pipegraft.gate.hooks import GITOPS_ENGINES
-from pipegraft.gate.ports import ENGINE, ConnectedEngine, EngineRequest
+from pipegraft.gate.ports import ENGINE, ConnectedEngine, EngineRequest, State
 
-__all__ = ["pipegraft_delivery_checks", "pipegraft_openers"]
+__all__ = ["pipegraft_delivery_checks", "pipegraft_examinations", "pipegraft_openers"]
 
 
 def _engine(project: Project, environment: str) -> ConnectedEngine:
@@ -54,6 +56,24 @@ def _gate_problems(
             )
 
 
+def _environments(patient: Patient) -> Sequence[str]:
+    return tuple(patient.delivery.environments)
+
+
+def _examine(patient: Patient, environment: str) -> Iterator[Diagnosis]:
+    """Look at an environment as sync-gate does, once."""
+    declared = patient.delivery.environments[environment].gate
+    engine, rule, _ = patient.open(ENGINE, environment)
+    with readable("the GitOps engine"):
+        verdict = rule(engine.observe(), lambda _revision: True)
+    subject = f"{declared.engine} for {environment}"
+    if verdict.state in (State.FAILED, State.BLOCKED):
+        mend = "look at what the engine says before the next release: sync-gate will stop at it"
+        yield Diagnosis(subject, Health.NOTE, f"answers, and says '{verdict.state}': {verdict.reason}", mend)
+    else:
+        yield Diagnosis(subject, Health.GOOD, f"answers: {verdict.reason}")
+
+
 @hookimpl
 def pipegraft_openers() -> Iterable[Opener[..., Any]]:
     yield Opener(ENGINE, _engine)
@@ -62,3 +82,8 @@ def pipegraft_openers() -> Iterable[Opener[..., Any]]:
 @hookimpl
 def pipegraft_delivery_checks() -> Iterable[DeliveryCheck]:
     yield DeliveryCheck("gate", _problems)
+
+
+@hookimpl
+def pipegraft_examinations() -> Iterable[Examination]:
+    yield Examination("gate", "The engine of every environment answers.", _examine, _environments)

@@ -1,14 +1,15 @@
-"""What the room gives to the core and to the gate: openers, a check of its keys, and taking back."""
+"""What the room gives to the core and to the gate: openers, checks of its keys and metrics, taking back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipegraft.appspec.hooks import TRAFFIC_ROUTERS
 from pipegraft.core.delivery import Environment, Gray, Metric
 from pipegraft.core.delivery_file import find_plugin, option_problems
+from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
 from pipegraft.core.errors import Problem, UsageError
 from pipegraft.core.faults import as_far_as_known
 from pipegraft.core.plugins import hookimpl
@@ -30,6 +31,7 @@ from pipegraft.iac.ports.repository import IAC
 
 __all__ = [
     "pipegraft_delivery_checks",
+    "pipegraft_examinations",
     "pipegraft_gate_refused",
     "pipegraft_openers",
     "pipegraft_taken_back",
@@ -128,6 +130,29 @@ class _GrayCheck:
             yield from option_problems(router.options, gray.rollout, self.marked, rollout)
 
 
+_LOOK_BACK = 60.0
+"""Seconds that a metric source is asked about."""
+
+
+def _gray_environments(patient: Patient) -> Sequence[str]:
+    return tuple(name for name, one in patient.delivery.environments.items() if one.gray is not None)
+
+
+def _examine(patient: Patient, environment: str) -> Iterator[Diagnosis]:
+    """Ask each metric of an environment for its last minute."""
+    for name, source in patient.open(METRICS, environment).items():
+        now = patient.clock.now()
+        source.begin(now - _LOOK_BACK, now)
+        arms = source.take(now)
+        subject = f"metric {name} of {environment}"
+        if arms.stable is None and arms.gray is None:
+            mend = "nothing is judged without data: check the query"
+            yield Diagnosis(subject, Health.NOTE, "answers, and has no data", mend)
+        else:
+            requests = sum(one.requests for one in (arms.stable, arms.gray) if one is not None)
+            yield Diagnosis(subject, Health.GOOD, f"answers: {requests:g} requests")
+
+
 @hookimpl
 def pipegraft_openers() -> Iterable[Opener[..., Any]]:
     yield Opener(JUDGE, _judge)
@@ -138,6 +163,11 @@ def pipegraft_openers() -> Iterable[Opener[..., Any]]:
 @hookimpl
 def pipegraft_delivery_checks() -> Iterable[DeliveryCheck]:
     yield DeliveryCheck("gray", _problems)
+
+
+@hookimpl
+def pipegraft_examinations() -> Iterable[Examination]:
+    yield Examination("metrics", "The metrics of every gray release answer.", _examine, _gray_environments)
 
 
 @hookimpl
