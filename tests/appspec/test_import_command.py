@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from program import pipegraft
 
 SCORE = """\
 apiVersion: score.dev/v1b1
@@ -37,9 +37,7 @@ APP = "app: shop\ncomponents: {web: {image: a, ports: {http: 80}, memory: 1Gi}}\
 
 
 def run(folder: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "pipegraft", *words], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = pipegraft(*words, folder=folder)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

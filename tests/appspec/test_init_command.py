@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from program import pipegraft
 
 TREES: dict[str, dict[str, str]] = {
     "compose": {
@@ -56,15 +57,7 @@ def run(folder: Path, *words: str, code: int = 0) -> str:
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "pipegraft", *words],
-        cwd=folder,
-        env=env,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    done = pipegraft(*words, folder=folder, environment=env)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -6,10 +6,10 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from program import pipegraft
 
 ROOT = Path(__file__).parents[2]
 SHOP = ROOT / "examples" / "shop"
@@ -44,8 +44,7 @@ def git(folder: Path, *words: str) -> str:
 def call(folder: Path, *words: str, **variables: str) -> tuple[int, str]:
     ours = ("CI", "GIT_", "GITLAB", "JENKINS", "BUILD_", "PIPEGRAFT_")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)} | variables
-    command = [sys.executable, "-m", "pipegraft", *words]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = pipegraft(*words, folder=folder, environment=environment)
     assert not done.stdout, "an error leaves standard output alone"
     return done.returncode, done.stderr
 

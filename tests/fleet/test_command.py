@@ -12,19 +12,15 @@ from pathlib import Path
 import pytest
 from gitlab_double import Refused
 from group_double import TOKEN, Lab
+from program import pipegraft
 
 
 @pytest.fixture
 def fleet(lab: Lab) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("CI")}
-        return subprocess.run(
-            [sys.executable, "-m", "pipegraft", "fleet", *words, "--group", "acme"],
-            env={**inherited, "CI_SERVER_URL": lab.url, "PIPEGRAFT_GITLAB_TOKEN": TOKEN, "COLUMNS": "140"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        ours = {"CI_SERVER_URL": lab.url, "PIPEGRAFT_GITLAB_TOKEN": TOKEN, "COLUMNS": "140"}
+        return pipegraft("fleet", *words, "--group", "acme", environment={**inherited, **ours})
 
     return run
 
@@ -210,13 +206,8 @@ def test_a_server_that_does_not_answer_is_exit_code_3(tmp_path: Path) -> None:
 
 def assess(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("CI")}
-    return subprocess.run(
-        [sys.executable, "-m", "pipegraft", "assess", "--group", "acme", *words],
-        env={**inherited, "CI_SERVER_URL": lab.url, "PIPEGRAFT_GITLAB_TOKEN": TOKEN, "COLUMNS": "140"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ours = {"CI_SERVER_URL": lab.url, "PIPEGRAFT_GITLAB_TOKEN": TOKEN, "COLUMNS": "140"}
+    return pipegraft("assess", "--group", "acme", *words, environment={**inherited, **ours})
 
 
 def test_a_group_is_assessed_with_a_heat_map(lab: Lab, add: Callable[..., int], tmp_path: Path) -> None:

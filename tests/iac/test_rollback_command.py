@@ -7,12 +7,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from program import pipegraft
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]
@@ -41,14 +41,7 @@ def shop(tmp_path: Path) -> Path:
 
 def call(shop: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("CI", "PIPEGRAFT_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "pipegraft", *words],
-        cwd=shop,
-        env={**kept, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return pipegraft(*words, folder=shop, environment={**kept, **variables})
 
 
 def tip(shop: Path) -> str:
