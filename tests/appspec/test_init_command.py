@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -86,20 +87,9 @@ def test_everything_works_afterwards_as_it_is(tmp_path: Path, tree: str) -> None
     assert len(commands) == 3
     for command in commands:
         if not command.endswith("PIPELINE"):
-            done = subprocess.run(  # noqa: S602 - what a user would paste
-                command.replace("pipegraft", f"{sys.executable} -m pipegraft", 1),
-                shell=True,
-                cwd=root,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+            run(root, *shlex.split(command)[1:])
     paths = ["app.yaml", "environments/production.yaml"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pipegraft", "guard", *paths], cwd=tmp_path / "shop-iac", check=False
-    )
-    assert done.returncode == 0
+    run(tmp_path / "shop-iac", "guard", *paths)
 
 
 def test_a_release_gets_into_the_new_repository_and_its_folder(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from program import pipegraft
 
+from pipegraft.iac import optimistic_commit
+
 ROOT = Path(__file__).parents[2]
 SHOP = ROOT / "examples" / "shop"
 
@@ -209,9 +211,10 @@ def test_an_unknown_environment_stage_or_input(shop: Path) -> None:
         assert everything(shop.parent) == before
 
 
-def test_an_unreachable_repository(shop: Path) -> None:
+def test_an_unreachable_repository(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(shop, "repository: ../shop-iac.git", "repository: http://127.0.0.1:9/shop.git")
     assert call(shop, "run", "image-build")[0] == 0
+    monkeypatch.setitem(optimistic_commit.rewrite.__kwdefaults__, "patience", 0.2)
     code, said = call(shop, "run", "iac-bump", "--env", "production")
     assert code == 3, said
     assert "http://127.0.0.1:9/shop.git" in said

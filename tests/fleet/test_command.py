@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -182,24 +182,11 @@ def test_what_makes_no_sense_is_exit_code_2_before_anything_is_asked(
     assert not lab.calls
 
 
-def test_a_server_that_does_not_answer_is_exit_code_3(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pipegraft",
-            "fleet",
-            "status",
-            "--group",
-            "acme",
-            "--server",
-            "http://127.0.0.1:9",
-        ],
-        env={**os.environ, "PIPEGRAFT_GITLAB_TOKEN": TOKEN},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_a_server_that_does_not_answer_is_exit_code_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    environment = {**os.environ, "PIPEGRAFT_GITLAB_TOKEN": TOKEN}
+    server = ("--server", "http://127.0.0.1:9")
+    done = pipegraft("fleet", "status", "--group", "acme", *server, environment=environment)
     assert done.returncode == 3
     assert "GitLab gave no answer" in done.stderr
 

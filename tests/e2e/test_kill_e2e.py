@@ -18,6 +18,7 @@ import pytest
 
 from pipegraft.demo.world import Traffic, World, ask
 
+pytestmark = pytest.mark.e2e
 ENVIRONMENT = "environments/production.yaml"
 DEADLINE = 60.0
 

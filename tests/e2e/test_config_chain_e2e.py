@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_kill import DEADLINE, ENVIRONMENT, Chain, running, wait_for
+from test_kill_e2e import DEADLINE, ENVIRONMENT, Chain, running, wait_for
 
 from pipegraft.demo.world import Traffic, ask
 
