@@ -194,9 +194,11 @@ def test_keys_that_cannot_be_used_are_told_apart(keys: Made, tmp_path: Path) -> 
     keys("locked", password=b"right")
     with pytest.raises(UsageError, match="expected a private key in PEM from KEY"):
         PrivateKey(b"nonsense", None, "KEY")
-    cosign = b"-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n"
-    with pytest.raises(UsageError, match="one that cosign encrypted"):
-        PrivateKey(cosign, b"", "KEY")
+    for word in (b"SIGSTORE", b"COSIGN"):
+        cosign = b"-----BEGIN ENCRYPTED %s PRIVATE KEY-----\n" % word
+        with pytest.raises(UsageError, match="one that cosign encrypted") as refused:
+            PrivateKey(cosign, None, "KEY")
+        assert "docs/images.md#signing" in refused.value.problem.fix
     verifier = FileVerifier(tmp_path)
     registry = FakeRegistry()
     image = pushed(registry)

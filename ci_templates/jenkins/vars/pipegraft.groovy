@@ -246,7 +246,7 @@ private void inWorkspace(Map args, Closure body) {
 
 private void inFolder(Map args, Closure body) {
     if (args.image) {
-        docker.image(args.image).inside {
+        docker.image(args.image).inside(args.options ?: '') {
             dir(args.directory ?: '.') {
                 body()
             }
@@ -264,6 +264,9 @@ private List variables(String name, Map definition, Map args) {
         'PIPEGRAFT_ENVIRONMENT=' + (args.environment ?: ''),
         'PIPEGRAFT_PACKAGES=' + (args.packages ?: ''),
     ]
+    if (args.dockerHost) {
+        found << 'DOCKER_HOST=' + args.dockerHost
+    }
     Map inputs = args.inputs ?: [:]
     List names = inputs.keySet().toList()
     for (int i = 0; i < names.size(); i++) {

@@ -184,6 +184,7 @@ class Stage:
         applies: whether an environment of a delivery wants it.
         deploys: changes what runs: one at a time for each environment, never interrupted.
         requires: what the runner must offer.
+        uses_engine: its job may be given services, the address of a container engine and a cache.
         reports_tests: writes ``.pipegraft/NAME-*.junit.xml``, which a CI system can show.
         description: Markdown for the stage's page.
     """
@@ -198,6 +199,7 @@ class Stage:
     applies: Callable[[Delivery, str | None], bool] = field(default=lambda _delivery, _environment: True)
     deploys: bool = False
     requires: tuple[Requirement, ...] = ()
+    uses_engine: bool = False
     reports_tests: bool = False
     description: str = ""
 

@@ -357,6 +357,7 @@ STAGE = Stage(
     run=run,
     inputs=ImageBuildInputs,
     scope="app",
+    uses_engine=True,
     requires=(
         Requirement("PIPEGRAFT_REGISTRY", "names the host that user and password below are for"),
         Requirement("PIPEGRAFT_REGISTRY_USER", "logs in to it, unless a docker configuration does"),

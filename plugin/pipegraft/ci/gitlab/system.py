@@ -157,6 +157,10 @@ def _common_inputs(stage: Stage, stages: Sequence[Stage]) -> Iterator[_Input]:
     yield _Input(
         "job-rules", "When the job runs: on the default branch, except on a schedule.", rules(), "array"
     )
+    if stage.uses_engine:
+        yield _Input("job-services", "Services beside the job, such as a Docker Engine.", [], "array")
+        yield _Input("job-docker-host", "DOCKER_HOST of the job; as the runner has it if empty.")
+        yield _Input("job-cache", "What the runner keeps between jobs, as GitLab's `cache`.", [], "array")
     yield _Input("job-timeout", "How long the job may take.", "3h" if stage.deploys else "1h")
 
 

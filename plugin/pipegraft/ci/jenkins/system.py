@@ -34,6 +34,8 @@ _ARGUMENTS = {
     "inputs": "inputs of the stage by name",
     "agent": "label of the agent to run on; the workspace the pipeline has if absent, else any agent",
     "image": "container image to run in, through the Docker Pipeline plugin",
+    "options": "options of `docker run` for that container: '-v /var/run/docker.sock:/var/run/docker.sock'",
+    "dockerHost": "DOCKER_HOST of the stage; as the agent has it if absent",
     "directory": "folder that holds delivery.yaml, relative to the workspace",
     "packages": "what pip installs where the agent has no pipegraft, and from where; nothing if absent",
     "credentials": "bindings of withCredentials, "

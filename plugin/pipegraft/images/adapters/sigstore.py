@@ -58,7 +58,7 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
     "secp521r1": hashes.SHA512(),
 }
 """Curve → what is signed is hashed by it (sigstore, docs/algorithm-registry.md)."""
-_ENCRYPTED_BY_COSIGN = "SIGSTORE PRIVATE KEY"
+_ENCRYPTED_BY_COSIGN = (b"SIGSTORE PRIVATE KEY", b"COSIGN PRIVATE KEY")
 
 
 class FileVerifier:
@@ -121,11 +121,12 @@ class PrivateKey:
     """
 
     def __init__(self, pem: bytes, password: bytes | None, name: str) -> None:
-        if _ENCRYPTED_BY_COSIGN.encode() in pem:
+        if any(mark in pem for mark in _ENCRYPTED_BY_COSIGN):
             raise UsageError(
                 f"expected a private key in PKCS 8 from {name}, found one that cosign encrypted its own way",
                 fix="make the key with `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`;"
-                " `cosign import-key-pair` takes it too",
+                " `cosign import-key-pair` takes it too. To keep this key, let cosign sign, by the hook of"
+                " docs/images.md#signing",
             )
         try:
             key = load_pem_private_key(pem, password)

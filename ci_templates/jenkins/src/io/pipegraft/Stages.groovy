@@ -10,6 +10,8 @@ class Stages implements Serializable {
         'inputs',
         'agent',
         'image',
+        'options',
+        'dockerHost',
         'directory',
         'packages',
         'credentials',

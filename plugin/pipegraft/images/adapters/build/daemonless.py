@@ -16,6 +16,7 @@ from pathlib import Path
 from pipegraft.core.errors import BuildFailed, Unreachable, UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.build.common import (
+    Finished,
     dockerfile_missing,
     hiding,
     refuse,
@@ -34,9 +35,13 @@ __all__ = ["BuildahBuilder", "BuildkitBuilder", "buildkit_command", "pipegraft_i
 _SOCKET = Path("/run/buildkit/buildkitd.sock")
 """Where buildctl looks for a daemon by itself."""
 _AWAY = ("could not connect to", "failed to dial", "connection refused", "context deadline exceeded")
+_BARRED = ("Error during unshare(", "[rootlesskit:parent] error", "[rootlesskit:child ] error")
+"""What buildah and rootlesskit say where they may not have a user namespace."""
 _TLS = "PIPEGRAFT_BUILDKIT_TLS"
 """Variable that names a folder with ``ca.pem``, ``cert.pem`` and ``key.pem``, for a daemon behind TLS."""
 
+_ROOTLESS = {"BUILDKITD_FLAGS": "--oci-worker-no-process-sandbox"}
+"""What lets a daemon of ours work within a container without rights (moby/buildkit, docs/rootless.md)."""
 _INSIDE = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
 """What works within a container without rights; variables of the job that say otherwise stand over it."""
 
@@ -61,7 +66,9 @@ class BuildkitBuilder:
             folder = Path(name)
             archive = folder / "image.tar"
             command = [*buildkit_command(), "build", *_buildkit_options(request, folder, archive)]
-            done = run_program(command, told)
+            rootless = "BUILDKITD_FLAGS" not in os.environ and os.geteuid() != 0
+            done = run_program(command, told, variables=_ROOTLESS if rootless else None)
+            _check_namespaces("buildctl", done)
             away = done.said(*_AWAY)
             if done.status and away:
                 raise Unreachable(away, fix="start buildkitd, or correct BUILDKIT_HOST")
@@ -120,6 +127,21 @@ def _laid_out(extra: ExtraContext, folder: Path) -> Path | None:
     folder.mkdir()
     write_entries(extra.folder, extra.entries, folder)
     return folder
+
+
+def _check_namespaces(program: str, done: Finished) -> None:
+    """Tell a container, or a kernel, that bars rootless builds from a build that failed.
+
+    Raises:
+        UsageError: it does.
+    """
+    barred = done.said(*_BARRED) if done.status else ""
+    if barred:
+        raise UsageError(
+            f"{program} may not have a user namespace here, without which it cannot build: {barred}",
+            fix="let the runner set security_opt to seccomp=unconfined and apparmor=unconfined, which is not "
+            "'privileged', or take another of the set-ups of docs/images.md",
+        )
 
 
 class BuildahBuilder:
@@ -189,6 +211,7 @@ def _repository(request: BuildRequest, place: str) -> str:
 def _buildah(arguments: list[str], log: Callable[[str], str]) -> None:
     variables = {name: value for name, value in _INSIDE.items() if name not in os.environ}
     done = run_program(["buildah", *arguments], log, variables=variables)
+    _check_namespaces("buildah", done)
     if done.status:
         raise BuildFailed(f"buildah {arguments[0]} ended with exit code {done.status}: {done.last}")
 

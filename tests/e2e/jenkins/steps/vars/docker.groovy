@@ -4,7 +4,7 @@ def image(String name) {
     return this
 }
 
-def inside(Closure body) {
-    world.record('inside', [])
+def inside(String options = '', Closure body) {
+    world.record('inside', options ? [options] : [])
     body()
 }

@@ -1,0 +1,116 @@
+"""The builders without an engine: how they read what BuildKit and buildah say; it was recorded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipegraft.core.errors import BuildFailed, Unreachable, UsageError
+from pipegraft.images.adapters.build.daemonless import BuildahBuilder, BuildkitBuilder
+from pipegraft.images.build_context import read_context
+from pipegraft.images.ports.builders import BuildRequest
+from pipegraft.images.ports.registry import FakeRegistry
+
+SECCOMP_BUILDAH = "Error during unshare(CLONE_NEWUSER): Operation not permitted"
+SECCOMP_BUILDKIT = (
+    "could not connect to unix:///run/user/1000/buildkit/buildkitd.sock after 10 trials\n"
+    "========== log ==========\n"
+    "[rootlesskit:parent] error: failed to start the child: fork/exec /proc/self/exe: operation not permitted"
+)
+NO_SUBUID = (
+    "[rootlesskit:parent] error: failed to setup UID/GID map: failed to compute uid/gid map: "
+    "No subuid ranges found for user 1000"
+)
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> BuildRequest:
+    context = tmp_path / "web"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    return BuildRequest("web", context, read_context(context).entries, "web", ("v1",))
+
+
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str, status: int = 1) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "said").write_text(said + "\n")
+    (programs / name).write_text(
+        f'#!/bin/sh\necho "flags: $BUILDKITD_FLAGS"\ncat {programs}/said\nexit {status}\n'
+    )
+    (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    for variable in ("BUILDKIT_HOST", "BUILDKITD_FLAGS"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("buildah", SECCOMP_BUILDAH),
+        ("buildctl-daemonless.sh", SECCOMP_BUILDKIT),
+        ("buildctl-daemonless.sh", NO_SUBUID),
+    ],
+)
+def test_a_container_that_bars_user_namespaces_is_no_failed_build_and_none_to_try_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_: BuildRequest, name: str, said: str
+) -> None:
+    program(tmp_path, monkeypatch, name, said)
+    builder = BuildahBuilder() if name == "buildah" else BuildkitBuilder()
+    with pytest.raises(UsageError, match="may not have a user namespace here") as refused:
+        builder.build(request_, FakeRegistry(), lambda _line: None)
+    assert said.splitlines()[-1] in refused.value.problem.message
+    assert "seccomp=unconfined" in refused.value.problem.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "kind"),
+    [
+        ("buildah", "Error: building at STEP: no such file", BuildFailed),
+        ("buildctl", "error: failed to solve: no such file", BuildFailed),
+        ("buildctl", "could not connect to tcp://buildkitd:1234: connection refused", Unreachable),
+    ],
+)
+def test_other_failures_are_what_they_are(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request_: BuildRequest,
+    *,
+    name: str,
+    said: str,
+    kind: type[Exception],
+) -> None:
+    program(tmp_path, monkeypatch, name, said)
+    monkeypatch.setenv("BUILDKIT_HOST", "tcp://buildkitd:1234")
+    builder = BuildahBuilder() if name == "buildah" else BuildkitBuilder()
+    with pytest.raises(kind, match=said.partition(": ")[0]):
+        builder.build(request_, FakeRegistry(), lambda _line: None)
+
+
+@pytest.mark.parametrize(
+    ("user", "given", "flags"),
+    [
+        (0, None, ""),
+        (1000, None, "--oci-worker-no-process-sandbox"),
+        (1000, "--debug", "--debug"),
+    ],
+)
+def test_a_daemon_without_rights_gets_the_flag_that_it_needs(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request_: BuildRequest,
+    *,
+    user: int,
+    given: str | None,
+    flags: str,
+) -> None:
+    program(tmp_path, monkeypatch, "buildctl-daemonless.sh", "failed to solve")
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    if given is not None:
+        monkeypatch.setenv("BUILDKITD_FLAGS", given)
+    lines: list[str] = []
+    with pytest.raises(BuildFailed):
+        BuildkitBuilder().build(request_, FakeRegistry(), lines.append)
+    assert lines[0] == f"flags: {flags}".strip()
