@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+from pathlib import Path
 from typing import Literal
 
 import jsonschema
@@ -22,6 +23,7 @@ from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.stage import Stage, StageInputs
 
 ROOT = ".gitlab-ci.yml"
+SOURCES = Path(__file__).parents[2]
 
 
 class _Inputs(StageInputs):
@@ -169,3 +171,36 @@ def test_the_source_is_what_gitlab_says():
 
 def test_outside_of_gitlab_there_is_no_source():
     assert gitlab.read_source({"CI": "true"}) is None
+
+
+def _snippets(kind: str) -> list[dict]:
+    """The parts of `.gitlab-ci.yml` that the page of images shows."""
+    blocks = (SOURCES / "docs/images.md").read_text().split("```yaml\n")[1:]
+    return [yaml.safe_load(block.split("```")[0]) for block in blocks if block.split("\n")[0].endswith(kind)]
+
+
+def test_the_snippets_of_set_ups_are_what_the_template_takes():
+    found = _snippets("the template by hand, or as a component")
+    assert len(found) == 2
+    text = (SOURCES / "ci_templates/gitlab/image-build.yml").read_text()
+    for snippet in found:
+        (include,) = snippet["include"]
+        files = Files(lambda _path: text)
+        layers = layers_of(".gitlab-ci.yml", yaml.safe_dump(snippet), files)
+        job = resolve(layers).jobs["pipegraft:image-build"]
+        given = include["inputs"]
+        assert job["services"] == given.get("job-services", [])
+        assert job["cache"] == given.get("job-cache", [])
+        assert job["image"] == given.get("job-image", "python:3.13")
+        host = job["variables"]["PIPEGRAFT_DOCKER_HOST"]
+        assert host == {"value": given.get("job-docker-host", ""), "expand": False}
+
+
+def test_the_snippet_beside_an_injection_is_laid_on_the_job(repository):
+    (snippet,) = _snippets("beside what inject wrote")
+    tree = repository("stages: [build]\nbuild:\n  script: make\n" + yaml.safe_dump(snippet))
+    tree.inject()
+    job = resolve(layers_of(".gitlab-ci.yml", tree.root, Files(tree.files.get))).jobs["pipegraft:image-build"]
+    assert job["services"] == snippet["pipegraft:image-build"]["services"]
+    assert job["variables"]["DOCKER_HOST"] == "tcp://docker:2375"
+    assert "PIPEGRAFT_DIRECTORY" in job["variables"]
