@@ -27,18 +27,28 @@ def world(kubernetes: KubernetesApi) -> World:
 @pytest.fixture
 def projects(kubernetes: KubernetesApi) -> None:
     """AppProjects, of which the tests need no more than that they are kept as written."""
+    _define(kubernetes, "argoproj.io", "v1alpha1", "AppProject", "appprojects")
+
+
+@pytest.fixture
+def charts(kubernetes: KubernetesApi) -> None:
+    """HelmCharts, of which the tests need no more than that they are listed."""
+    _define(kubernetes, "source.toolkit.fluxcd.io", "v1", "HelmChart", "helmcharts")
+
+
+def _define(kubernetes: KubernetesApi, group: str, version: str, kind: str, plural: str) -> None:
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1alpha1", "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
+    served = {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
     definition = {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": "appprojects.argoproj.io"},
+        "metadata": {"name": f"{plural}.{group}"},
         "spec": {
-            "group": "argoproj.io",
-            "names": {"kind": "AppProject", "plural": "appprojects", "singular": "appproject"},
+            "group": group,
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
             "scope": "Namespaced",
-            "versions": [version],
+            "versions": [served],
         },
     }
     kubernetes.apply(definition)
-    kubernetes.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/appprojects.argoproj.io")
+    kubernetes.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{plural}.{group}")

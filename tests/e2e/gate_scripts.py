@@ -263,12 +263,13 @@ def reconciled(
 CHART = {"chart": "web", "sourceRef": {"kind": "HelmRepository", "name": "web"}}
 
 
-def released(*conditions: dict[str, Any], answered: bool = True) -> Step:
+def released(*conditions: dict[str, Any], answered: bool = True, chart: str = "") -> Step:
     """What helm-controller writes about the release `web`."""
     status = {
         "observedGeneration": 1,
         "lastHandledReconcileAt": ANSWERED if answered else PAST,
         "conditions": list(conditions),
+        **({"helmChart": chart} if chart else {}),
     }
     return lambda world: world.status("release", "web", status)
 

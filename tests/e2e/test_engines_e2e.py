@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class Place:
     folder: Path
     observer: Observer
     seconds: list[tuple[str, str, float]] = field(default_factory=list)
+    beside: list[tuple[str, str, int, float, float]] = field(default_factory=list)
 
     def delivery(self) -> Delivery:
         return Delivery(self.api, self.folder, self.git, f"shop{next(_NUMBERS)}")
@@ -85,7 +87,7 @@ def _write_figures(place: Place) -> None:
     ]
     median = statistics.median(seconds for _, _, seconds in place.seconds)
     Path(os.environ["PIPEGRAFT_GATE_FIGURES"]).write_text(
-        json.dumps({"median": median, "scenarios": rows}, indent=1)
+        json.dumps({"median": median, "scenarios": rows, "beside": place.beside}, indent=1)
     )
 
 
@@ -649,6 +651,15 @@ def _set_of(world: Argo, *names: str, behaviour: str = "") -> str:
     return target
 
 
+def _by_hand(world: Argo) -> str:
+    """What is delivered, and changed since by somebody."""
+    target = world.release(1)
+    world.application(automated={"prune": True})
+    assert world.wait(target).error is None
+    world.api.kubectl("scale", "deployment", "web", "-n", world.name, "--replicas=2")
+    return target
+
+
 def _set(world: Argo, *names: str, **how: Any) -> tuple[str, dict[str, Any]]:
     target = _set_of(world, *names, **how)
     return target, {"application": None, "application_set": world.name, "expect": len(names)}
@@ -667,14 +678,14 @@ MORE_ARGO = [
         "a claim that nobody serves",
         _argo(_beside(_CLAIM), _made, timeout=5.0),
         WAIT,
-        "PersistentVolumeClaim SPACE/data is not bound",
+        "PersistentVolumeClaim SPACE/data",
         decided=False,
     ),
     Scenario(
         "a Service without an address",
         _argo(_beside(_BALANCED), _made, timeout=5.0),
         WAIT,
-        "Service SPACE/front has no address",
+        "Service SPACE/front",
         decided=False,
     ),
     Scenario(
@@ -752,14 +763,7 @@ MORE_ARGO = [
     ),
     Scenario(
         "changed by hand, without self-healing",
-        _argo(
-            lambda w: w.release(1),
-            lambda w: w.application(automated={"prune": True}),
-            lambda w: w.wait(w.release(2)),
-            lambda w: w.api.kubectl("scale", "deployment", "web", "-n", w.name, "--replicas=2") and "",
-            lambda w: w.delivery.commit({}),
-            timeout=40.0,
-        ),
+        _argo(_by_hand, timeout=40.0),
         BLOCKED,
         "selfHeal is off",
         decided=False,
@@ -790,6 +794,57 @@ def test_argo_cd(scenario: Scenario, transport: str, place: Place, monkeypatch: 
     monkeypatch.setenv("ARGOCD_AUTH_TOKEN", place.argocd.token)
     world = Argo(place, **({"server": place.argocd.url} if transport == "rest" else {}))
     _check(place, world, scenario, f"argocd {transport}", settle=1.0)
+
+
+_PEER = 20
+"""Seconds after which Argo CD's command line gives up; it knows no failure but that."""
+BESIDE = [
+    "a first release",
+    "a second release",
+    "pods that start late",
+    "crashing pods",
+    "an invalid manifest",
+    "a path that does not exist",
+    "an error that this release repairs",
+    "automation off",
+    "two sources",
+    "a failing hook",
+]
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_argo_cds_own_command_line_is_neither_faster_nor_more_often_right(
+    name: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``argocd app get --refresh && argocd app wait`` and the gate, asked at the same moment."""
+    monkeypatch.setenv("ARGOCD_AUTH_TOKEN", place.argocd.token)
+    scenario = next(one for one in COMMON + ARGO if one.name == name)
+    world = Argo(place, server=place.argocd.url)
+    target, options = scenario.play(world)
+    argocd, server = str(place.argocd.program), place.argocd.url.removeprefix("http://")
+    asked = f'"{argocd}" app get {world.name} --refresh && "{argocd}" app wait {world.name} --timeout {_PEER}'
+    variables = {
+        **os.environ,
+        "ARGOCD_BINARY_NAME": "argocd",
+        "ARGOCD_SERVER": server,
+        "ARGOCD_OPTS": "--plaintext",
+        "HOME": str(place.folder),
+    }
+    began = time.monotonic()
+    with ThreadPoolExecutor(1) as beside:
+        peer = beside.submit(_peer, asked, variables)
+        waited = world.wait(target, **{**options, "timeout": 60.0})
+        code, ended = peer.result()
+    assert waited.verdict
+    place.beside.append((name, str(scenario.state), code, ended - began, waited.seconds))
+    assert waited.verdict.state is scenario.state
+    if (code == 0) is (scenario.state is PASS):  # it is right, too
+        assert waited.seconds <= ended - began + 1.0 + 1.0  # settled for a second; a machine under load
+
+
+def _peer(command: str, variables: dict[str, str]) -> tuple[int, float]:
+    done = subprocess.run(["bash", "-c", command], env=variables, capture_output=True, check=False)
+    return done.returncode, time.monotonic()
 
 
 class FluxWorld:
@@ -1082,6 +1137,18 @@ HELM = [
         decided=False,
     ),
     Scenario(
+        "a chart that alone has changed",
+        _argo(
+            _helm_live,
+            lambda w: w.delivery.commit(
+                {"chart/templates/web.yaml": f"{_TEMPLATE}# again\n{{{{ fail `no such` }}}}"}
+            ),
+            timeout=60.0,
+        ),
+        FAIL,
+        "no such",
+    ),
+    Scenario(
         "values that are not there",
         _argo(
             lambda w: _helm(w, 1, valuesFrom=[{"kind": "Secret", "name": "nosuch"}]),
@@ -1092,13 +1159,7 @@ HELM = [
         "nosuch",
         decided=False,
     ),
-    Scenario(
-        "a claim that nobody serves",
-        _argo(_beside(_CLAIM), _made, timeout=5.0),
-        WAIT,
-        "PersistentVolumeClaim SPACE/data is not bound",
-        decided=False,
-    ),
+    Scenario("a claim that no pod waits for", _argo(_beside(_CLAIM), _made), PASS),
     Scenario(
         "an autoscaler without metrics",
         _argo(_beside(_SCALER), _made),

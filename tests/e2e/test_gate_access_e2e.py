@@ -169,7 +169,7 @@ def test_argo_cd_needs_the_documented_rights_and_no_more(world: World, projects:
     assert settled(world, rights) == rights
 
 
-def test_flux_needs_the_documented_rights_and_no_more(world: World) -> None:
+def test_flux_needs_the_documented_rights_and_no_more(world: World, charts: None) -> None:
     """What failed before the gate came, Kustomization and HelmRelease, is asked for a new attempt."""
     world.kubeconfig, rights = granted(world, "gate-flux.yaml", "gate-workloads.yaml")
     flux_objects(world, wait=False)
@@ -183,12 +183,12 @@ def test_flux_needs_the_documented_rights_and_no_more(world: World) -> None:
     stalled = condition("Stalled", "True", "RetriesExceeded", "install retries exhausted")
     refused = condition("Ready", "False", "BuildFailed", "no kustomization.yaml")
     steps = [
-        released(stalled, answered=False),
+        released(stalled, answered=False, chart=f"{world.namespace}/web"),
         reconciled("before", "target", refused, entries=entries, answered=False),
         fetched("target"),
         asked_by_word("kustomization", "shop"),
         asked_by_word("release", "web"),
-        released(READY),
+        released(READY, chart=f"{world.namespace}/web"),
         reconciled("target", entries=entries),
         ran_and_crashed,
     ]

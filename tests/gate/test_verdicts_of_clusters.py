@@ -733,6 +733,91 @@ def test_while_a_sync_runs_only_what_it_has_applied_counts() -> None:
     assert [item["name"] for item in argocd.applied(app)] == ["db"]
 
 
+def packaged(revision: str = TARGET, *conditions: dict[str, Any], **status: Any) -> dict[str, Any]:
+    """The chart of the release, as source-controller 1.9 makes it of the repository's own folder."""
+    where = {"kind": "GitRepository", "name": "shop"}
+    return {
+        "kind": "HelmChart",
+        "metadata": {"name": "flux-web", "namespace": "flux", "generation": 1},
+        "spec": {"chart": "./chart", "sourceRef": where},
+        "status": {
+            "observedGeneration": 1,
+            "observedSourceArtifactRevision": f"main@sha1:{revision}",
+            "artifact": {"revision": "0.1.0+2"},
+            "conditions": list(conditions),
+            **status,
+        },
+    }
+
+
+TRIED = release(ready("True"), lastAttemptedRevision="0.1.0+2")
+NO_CHART = ready("True", "InvalidChartReference", "no such file", "Stalled")
+UNFETCHED = {**ready("True", "ChartPullError", "timeout", "FetchFailed"), "observedGeneration": 1}
+BROKEN = (
+    "Helm upgrade failed for release shop/web: execution error at (web/templates/x.yaml:1:3): no such thing"
+)
+
+
+@pytest.mark.parametrize(
+    ("releases", "chart", "state", "says"),
+    [
+        (TRIED, packaged(), PASS, ""),
+        (TRIED, packaged(OLD), WAIT, "HelmChart flux/flux-web is of 000000000000 so far"),
+        (
+            release(ready("True"), lastAttemptedRevision="0.1.0+1"),
+            packaged(),
+            WAIT,
+            "not tried version 0.1.0+2",
+        ),
+        (TRIED, packaged(TARGET, NO_CHART), FAIL, "InvalidChartReference: no such file"),
+        (TRIED, packaged(OLD, NO_CHART), WAIT, "so far"),
+        (
+            TRIED,
+            packaged(TARGET, {**UNFETCHED, "lastTransitionTime": "2026-01-01T10:00:00Z"}),
+            FAIL,
+            "timeout",
+        ),
+        (
+            TRIED,
+            packaged(TARGET, {**UNFETCHED, "lastTransitionTime": "2026-01-01T10:04:50Z"}),
+            WAIT,
+            "timeout",
+        ),
+        (
+            release(
+                ready("False", "UpgradeFailed", BROKEN), ready("False", "UpgradeFailed", BROKEN, "Released")
+            ),
+            None,
+            FAIL,
+            "no such thing",
+        ),
+        (
+            release(
+                ready("False", "UpgradeFailed", "timed out"), ready("False", "x", "timed out", "Released")
+            ),
+            None,
+            WAIT,  # it is tried again
+            "timed out",
+        ),
+        (
+            release(
+                {**ready("False", "SourceNotReady", "no chart"), "observedGeneration": 1},
+                observedGeneration=-1,
+            ),
+            None,
+            WAIT,
+            "SourceNotReady: no chart",
+        ),
+    ],
+)
+def test_a_release_is_of_the_chart_of_the_target(
+    releases: list[dict[str, Any]], chart: Any, state: State, says: str
+) -> None:
+    charts = {"HelmRelease shop/web": chart} if chart else {}
+    found, words = judge(flux.verdict, FLUX, {"helm-releases": releases, "helm-charts": charts})
+    assert (found, says in words) == (state, True), words
+
+
 def _with(item: dict[str, Any], part: str, **changes: Any) -> dict[str, Any]:
     return {**item, part: {**item[part], **changes}}
 

@@ -22,6 +22,7 @@ __all__ = ["Flux", "pipegraft_gitops_engines"]
 KUSTOMIZATION = Kind("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations")
 GIT_REPOSITORY = Kind("source.toolkit.fluxcd.io", "v1", "GitRepository", "gitrepositories")
 HELM_RELEASE = Kind("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases")
+HELM_CHART = Kind("source.toolkit.fluxcd.io", "v1", "HelmChart", "helmcharts")
 _TELLING = {"Ready", "Stalled", "Remediated", "TestSuccess"}
 """Conditions by which an object says that it failed."""
 _HELM_LABEL = "helm.toolkit.fluxcd.io/name"
@@ -47,6 +48,7 @@ class Flux:
         self._reader = ClusterReader(cluster)
         self._asked: dict[str, str] = {}
         self._refused: set[str] = set()
+        self._may_read_charts = True
         self._began: str | None = None
 
     def observe(self, *, anew: bool = False) -> Status:
@@ -151,6 +153,7 @@ class Flux:
             "source": source,
             "kustomization": item,
             "helm-releases": releases,
+            "helm-charts": {name_of(one): chart for one in releases if (chart := self._chart(one))},
             "repository": self._options.repository or self._request.repository or None,
             "branch": self._request.branch,
             "child": child,
@@ -166,6 +169,17 @@ class Flux:
                 needed=not (item["spec"].get("wait") or item["spec"].get("healthChecks")),
             )
         return entry
+
+    def _chart(self, release: Object) -> Object | None:
+        """The chart of a release, where it has one of its own and that may be read."""
+        namespace, _, name = str((release.get("status") or {}).get("helmChart") or "").partition("/")
+        if not name or not self._may_read_charts:
+            return None
+        try:
+            return self._reader.objects(HELM_CHART, namespace).get((namespace, name))
+        except (AccessDenied, UsageError):
+            self._may_read_charts = False
+            return None
 
     def _source_key(self, item: Object) -> Key:
         reference = item["spec"].get("sourceRef") or {}

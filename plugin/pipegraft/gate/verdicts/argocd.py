@@ -16,7 +16,14 @@ from typing import Any
 
 from pipegraft.gate.ports import State, Status, Verdict
 from pipegraft.gate.verdicts.argocd_health import called, health, resources, rows, with_parts
-from pipegraft.gate.verdicts.conditions import Object, name_of, same_repository, several, time_of
+from pipegraft.gate.verdicts.conditions import (
+    HOPELESS,
+    Object,
+    name_of,
+    same_repository,
+    several,
+    time_of,
+)
 from pipegraft.gate.verdicts.workloads import has_lasted
 
 __all__ = ["REFRESH", "applied", "verdict", "verdicts"]
@@ -34,10 +41,6 @@ _PASSING = re.compile(
 """Words of errors of the network or of a part of Argo CD that starts: they mend themselves, mostly."""
 _LASTING = timedelta(seconds=60)
 """How long such an error must have lasted before that is no hiccup."""
-_HOPELESS = re.compile(
-    r"is invalid:|immutable|unknown field|strict decoding error|error validating data|Unsupported value"
-)
-"""Words by which an API server refuses a manifest that it will refuse as often as it is tried."""
 _ASKS = re.compile(r"waiting for (pruning|deletion) confirmation", re.IGNORECASE)
 _COMMIT = re.compile(r"\b[0-9a-f]{40}\b")
 _STUCK = timedelta(seconds=10)
@@ -151,7 +154,7 @@ def _moving(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:
         return found
     if _ASKS.search(message):
         return replace(found, state=State.BLOCKED, reason=f"the sync waits for somebody: {message}")
-    hopeless = next((line for is_hook, line in refused if is_hook or _HOPELESS.search(line)), None)
+    hopeless = next((line for is_hook, line in refused if is_hook or HOPELESS.search(line)), None)
     if hopeless:
         return replace(found, state=State.FAILED, reason=f"sync {operation['phase']}: {hopeless}")
     return with_parts(found, status)

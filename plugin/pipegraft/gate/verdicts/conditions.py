@@ -14,6 +14,7 @@ from typing import Any
 from pipegraft.gate.ports import Resource, State, Status, Verdict, VerdictRule
 
 __all__ = [
+    "HOPELESS",
     "Object",
     "condition",
     "is_about",
@@ -30,6 +31,11 @@ __all__ = [
 Object = Mapping[str, Any]
 """A Kubernetes object as its API answers it."""
 
+HOPELESS = re.compile(
+    r"is invalid:|immutable|unknown field|strict decoding error|error validating data|Unsupported value"
+    r"|execution error at|parse error at|error calling |meet the specifications of the schema"
+)
+"""Words by which an API server or Helm refuses manifests that it will refuse as often as they are tried."""
 _TOLD = 20
 """How many verdicts beside the worst one are told."""
 _ORDER = (State.FAILED, State.BLOCKED, State.SUSPENDED, State.PROGRESSING, State.SUCCEEDED)

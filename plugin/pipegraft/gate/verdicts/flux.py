@@ -15,6 +15,7 @@ from typing import Any
 from pipegraft.gate.ports import Resource, State, Status, Verdict
 from pipegraft.gate.verdicts import workloads
 from pipegraft.gate.verdicts.conditions import (
+    HOPELESS,
     Object,
     condition,
     is_about,
@@ -59,9 +60,10 @@ def verdict(status: Status, at_target: AtTarget) -> Verdict:
 
     Arguments:
         status: ``source``: a GitRepository; ``kustomization``; ``helm-releases`` and ``workloads``: lists of
-            what the Kustomization applied, None where they were not looked at; ``owned``: ReplicaSets and
-            pods of the workloads; ``child``: whether another Kustomization declares this one, which then may
-            be made from another repository; ``repository`` and ``branch`` of the IaC repository, None: any;
+            what the Kustomization applied, None where they were not looked at; ``helm-charts``: those that
+            were looked at, by the name of the release; ``owned``: ReplicaSets and pods of the workloads;
+            ``child``: whether another Kustomization declares this one, which then may be made from another
+            repository; ``repository`` and ``branch`` of the IaC repository, None: any;
             ``asked``: by name, the value of the annotation by which we asked each object to look,
             ``refused``: names of those that we may not ask;
             ``began`` and ``now``: the cluster's time, RFC 3339, when the wait began and now.
@@ -78,7 +80,7 @@ def verdict(status: Status, at_target: AtTarget) -> Verdict:
     if found[-1].state is State.SUCCEEDED and status.get("kustomization"):
         found.append(_kustomization(status["kustomization"], status, at_target))
         if found[-1].state is State.SUCCEEDED:
-            found.append(_applied(status))
+            found.append(_applied(status, at_target))
     named = (source, status.get("kustomization"))
     rows = [
         Resource(name_of(item), one.state, one.reason)
@@ -240,10 +242,10 @@ def _failed_kustomization(item: Object, all_of_it: Status, at_target: AtTarget) 
     )
 
 
-def _applied(status: Status) -> Verdict:
+def _applied(status: Status, at_target: AtTarget) -> Verdict:
     """What the Kustomization applied; without `wait` or health checks its readiness says nothing of it."""
     kustomization: Object = status["kustomization"]
-    releases = [_helm_release(release, status) for release in status.get("helm-releases") or ()]
+    releases = [_helm_release(release, status, at_target) for release in status.get("helm-releases") or ()]
     bad = worst(releases, "")
     if bad.state is not State.SUCCEEDED:
         told = _workloads(status) if status.get("workloads") else bad
@@ -272,7 +274,7 @@ def _skipped(item: Object) -> str:
     return ""
 
 
-def _helm_release(item: Object, all_of_it: Status) -> Verdict:
+def _helm_release(item: Object, all_of_it: Status, at_target: AtTarget) -> Verdict:
     name = name_of(item)
     ready = condition(item, "Ready")
     if item["spec"].get("suspend"):
@@ -282,7 +284,15 @@ def _helm_release(item: Object, all_of_it: Status) -> Verdict:
         if entry:
             again = f"flux reconcile helmrelease {_named(item)} --reset"
             return Verdict(State.FAILED, f"{name}: {kind}: {said(entry)}", (f"to try again: {again}",))
-    if not is_observed(item):
+    released = condition(item, "Released")
+    refused = released.get("status") == "False" and HOPELESS.search(str(released.get("message")))
+    if refused and is_about(item, released) and is_believed(item, released, all_of_it):
+        return Verdict(State.FAILED, f"{name}: {said(released)}")
+    chart = (all_of_it.get("helm-charts") or {}).get(name)
+    waits = chart and _chart(chart, item, all_of_it, at_target)
+    if waits:
+        return waits
+    if not (is_observed(item) or (ready.get("status") != "True" and is_about(item, ready))):
         return Verdict(State.PROGRESSING, f"{name} has changed and was not looked at since", _told(ready))
     tested = condition(item, "TestSuccess")
     if tested.get("status") == "False" and is_believed(item, tested, all_of_it):
@@ -290,6 +300,28 @@ def _helm_release(item: Object, all_of_it: Status) -> Verdict:
     if ready.get("status") == "True":
         return Verdict(State.SUCCEEDED, f"{name} is ready")
     return Verdict(State.PROGRESSING, f"{name}: {said(ready) or 'not ready yet'}")
+
+
+def _chart(chart: Object, release: Object, all_of_it: Status, at_target: AtTarget) -> Verdict | None:
+    """What keeps the chart of the target from being released: what is ready may be the one before."""
+    name, status = name_of(chart), chart.get("status") or {}
+    where, source = chart["spec"].get("sourceRef") or {}, all_of_it["source"]["metadata"]
+    place = (where.get("kind"), where.get("name"), chart["metadata"].get("namespace"))
+    ours = place == ("GitRepository", source["name"], source.get("namespace"))
+    made_of = _commit(status.get("observedSourceArtifactRevision"))
+    if ours and not at_target(made_of):
+        return Verdict(State.PROGRESSING, f"{name} is of {made_of[:12] or 'nothing'} so far")
+    for kind, stays in (("Stalled", ours), ("FetchFailed", False)):
+        entry = condition(chart, kind)
+        if entry.get("status") == "True" and is_about(chart, entry):
+            lasts = stays or _has_lasted(chart, entry, all_of_it)
+            state = State.FAILED if lasts else State.PROGRESSING
+            return Verdict(state, f"{name}: {said(entry)}", outside=lasts and kind == "FetchFailed")
+    made = (status.get("artifact") or {}).get("revision")
+    if made and (release.get("status") or {}).get("lastAttemptedRevision") != made:
+        reason = f"{name_of(release)} has not tried version {made} of its chart yet"
+        return Verdict(State.PROGRESSING, reason, _told(condition(release, "Ready")))
+    return None
 
 
 def _commit(revision: str | None) -> str:
