@@ -665,9 +665,15 @@ def _set(world: Argo, *names: str, **how: Any) -> tuple[str, dict[str, Any]]:
     return target, {"application": None, "application_set": world.name, "expect": len(names)}
 
 
-def _with_confirmed(world: Argo) -> None:
+def _with_notes(world: Argo) -> None:
+    target = world.delivery.commit({"app/web.yaml": deployment("web", f"{IMAGE}1"), "app/notes.txt": "x"})
+    world.application()
+    assert world.wait(target).error is None
+
+
+def _with_confirmed(world: Argo, option: str = "Prune=confirm") -> None:
     extra = _object("ConfigMap", "extra")
-    extra["metadata"]["annotations"] = {"argocd.argoproj.io/sync-options": "Prune=confirm"}
+    extra["metadata"]["annotations"] = {"argocd.argoproj.io/sync-options": option}
     target = world.delivery.commit({"app/web.yaml": deployment("web", f"{IMAGE}1"), "app/extra.yaml": extra})
     world.application()
     assert world.wait(target).error is None
@@ -769,6 +775,19 @@ MORE_ARGO = [
         decided=False,
     ),
     Scenario("pruning to be confirmed", _argo(_with_confirmed, _removed), BLOCKED, "confirm"),
+    Scenario(
+        "what must not be pruned",
+        _argo(lambda w: _with_confirmed(w, "Prune=false"), _removed),
+        BLOCKED,
+        "told not to be pruned",
+        decided=False,
+    ),
+    Scenario(
+        "a commit that takes everything away",
+        _argo(_with_notes, lambda w: w.delivery.commit({"app/web.yaml": None})),
+        FAIL,
+        "wipe out",
+    ),
 ]
 
 
@@ -975,6 +994,46 @@ FLUX = [
         _argo(lambda w: w.release(1), lambda w: w.application(targetNamespace="nowhere")),
         FAIL,
         "nowhere",
+    ),
+    Scenario(
+        "an account that is not there",
+        _argo(lambda w: w.release(1), lambda w: w.application(serviceAccountName="nosuch")),
+        FAIL,
+        "nosuch",
+    ),
+    Scenario(
+        "substitutes that are not there",
+        _argo(
+            lambda w: w.release(1),
+            lambda w: w.application(postBuild={"substituteFrom": [{"kind": "ConfigMap", "name": "nosuch"}]}),
+        ),
+        FAIL,
+        "nosuch",
+    ),
+    Scenario(
+        "a source whose secret is not there",
+        _argo(
+            lambda w: w.release(1),
+            lambda w: w.application({"secretRef": {"name": "nosuch"}}),
+            timeout=5.0,
+        ),
+        WAIT,
+        "nosuch",
+        decided=False,
+    ),
+    Scenario(
+        "a health check of what is not there",
+        _argo(
+            lambda w: w.release(1),
+            lambda w: w.application(
+                timeout="5s",
+                healthChecks=[
+                    {"apiVersion": "apps/v1", "kind": "Deployment", "name": "nosuch", "namespace": w.name}
+                ],
+            ),
+        ),
+        FAIL,
+        "nosuch",
     ),
     Scenario("tried again after the namespace was made", _argo(_mended), PASS),
     Scenario("tried again after the git server came back", _argo(_git_back), PASS),

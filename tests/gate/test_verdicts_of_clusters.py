@@ -84,6 +84,10 @@ ARGOCD: dict[str, Any] = {
 }
 A = "application.status"
 OUT = {f"{A}.sync.status": "OutOfSync", "application.spec.syncPolicy": {"automated": {}}}
+KEPT = {
+    "application.spec.syncPolicy": {"automated": {"prune": True, "selfHeal": True}},
+    f"{A}.resources": [{"kind": "Service", "name": "a", "status": "OutOfSync", "requiresPruning": True}],
+}
 SOURCES = [
     {"repoURL": "https://git.example.com/iac/shop", "ref": "values"},
     {"repoURL": "https://charts.example.com", "chart": "web"},
@@ -201,6 +205,9 @@ SOURCES = [
             BLOCKED,
             "Service a",
         ),
+        ({**OUT, **KEPT, "now": "2026-01-01T10:00:25Z"}, BLOCKED, "told not to be pruned"),
+        ({**OUT, **KEPT, "now": "2026-01-01T10:00:12Z"}, WAIT, "OutOfSync"),
+        ({**OUT, "now": "2026-01-01T10:00:25Z"}, BLOCKED, "selfHeal is off"),
         ({**OUT, "application.spec.syncPolicy": {}, f"{A}.sync.revision": OLD}, WAIT, "compared"),
         ({f"{A}.health.status": "Progressing"}, WAIT, "Progressing"),
         ({f"{A}.health.status": "Missing"}, WAIT, "Missing"),
@@ -424,9 +431,11 @@ VELA: dict[str, Any] = {
         "kind": "Application",
         "metadata": {
             "name": "shop",
+            "namespace": "space",
             "generation": 4,
             "annotations": {"app.oam.dev/publishVersion": TARGET},
         },
+        "spec": {},
         "status": {
             "observedGeneration": 4,
             "status": "running",
@@ -439,6 +448,26 @@ VELA: dict[str, Any] = {
         },
     }
 }
+LEFT_ALONE = {"application.metadata.labels": {"controller.core.oam.dev/pause": "true"}}
+BEGAN = {"began": "2026-01-01T10:00:00+00:00", "now": "2026-01-01T10:00:05+00:00"}
+
+
+def _suspended(duration: str | None) -> dict[str, Any]:
+    """A workflow at a step that waits for a person, or for a while."""
+    step = {"name": "pause", "type": "suspend", "phase": "suspending"}
+    properties = {"duration": duration} if duration else {}
+    return {
+        "application.spec.workflow": {"steps": [{**step, "properties": properties}]},
+        f"{A}.status": "workflowSuspending",
+        f"{A}.workflow.suspend": True,
+        f"{A}.workflow.steps": [step],
+    }
+
+
+def _refused_by(stage: str, why: str, since: str = "2026-01-01T10:00:01Z") -> dict[str, Any]:
+    """What the Application's controller writes where a stage fails; it tries again for ever."""
+    entry = {**ready("False", "ReconcileError", why, stage), "lastTransitionTime": since}
+    return {f"{A}.conditions": [entry]}
 
 
 @pytest.mark.parametrize(
@@ -456,7 +485,28 @@ VELA: dict[str, Any] = {
         ({f"{A}.status": "generatingPolicy", f"{A}.workflow.finished": False}, WAIT, "generatingPolicy"),
         ({f"{A}.workflow.finished": False}, WAIT, "running"),
         ({f"{A}.status": "workflowSuspending"}, SUSPENDED, "suspended"),
-        ({f"{A}.workflow.suspend": True}, SUSPENDED, "suspended"),
+        ({f"{A}.workflow.suspend": True}, SUSPENDED, "vela workflow resume shop -n space"),
+        (_suspended("30s"), WAIT, "step pause suspending"),
+        (_suspended(None), SUSPENDED, "step pause suspending"),
+        (
+            {
+                f"{A}.status": "workflowSuspending",
+                f"{A}.workflow.message": "The workflow suspends automatically because"
+                " the failed times of steps have reached the limit",
+                f"{A}.workflow.steps.0": {"name": "web", "phase": "failed", "message": "cue"},
+            },
+            FAIL,
+            "step web failed: cue",
+        ),
+        ({f"{A}.observedGeneration": 3, **LEFT_ALONE}, BLOCKED, "remove the Application's label"),
+        (LEFT_ALONE, PASS, ""),
+        (
+            _refused_by("Parsed", "fail to parse application, err: no such component"),
+            FAIL,
+            "no such component",
+        ),
+        ({**_refused_by("Render", "x", "2025-12-31T23:00:00Z"), **BEGAN}, WAIT, "Render: ReconcileError: x"),
+        (_refused_by("StateKeep", "x"), PASS, ""),
         (
             {
                 f"{A}.status": "workflowFailed",

@@ -234,9 +234,13 @@ def _closed(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:
         return Verdict(State.BLOCKED, reason, (f"argocd app sync {name}", *different))
     if status.get("can-sync") is False:
         return Verdict(State.BLOCKED, "OutOfSync, and a sync window keeps it closed", different)
-    if stale and all(item.get("requiresPruning") for item in stale) and not automated.get("prune"):
-        reason = "OutOfSync: what is no longer declared must be pruned, and automated pruning is off"
-        return Verdict(State.BLOCKED, reason, different)
+    if stale and all(item.get("requiresPruning") for item in stale):
+        if not automated.get("prune"):
+            reason = "OutOfSync: what is no longer declared must be pruned, and automated pruning is off"
+            return Verdict(State.BLOCKED, reason, different)
+        if _was_synced(app, status, at_target):
+            reason = "OutOfSync: what is no longer declared is told not to be pruned"
+            return Verdict(State.BLOCKED, reason, different)
     if automated.get("selfHeal") or not _was_synced(app, status, at_target):
         return None
     reason = "OutOfSync though this commit was synced, and selfHeal is off: it is not synced again by itself"

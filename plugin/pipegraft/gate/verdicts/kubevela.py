@@ -1,6 +1,7 @@
 """Verdict on a KubeVela Application.
 
-Source: kubevela/kubevela, ``apis/core.oam.dev/common/types.go`` and ``v1beta1/application_types.go``.
+Source: kubevela/kubevela, ``apis/core.oam.dev/common/types.go``, ``v1beta1/application_types.go`` and the
+Application's controller; kubevela/workflow, ``pkg/executor`` and ``pkg/types``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ __all__ = ["verdict", "verdicts"]
 _STAGES = ("Parsed", "Parse", "Revision", "Policy", "Render", "Workflow")
 """Conditions of the steps that an Application goes through; the later one waits for the one before."""
 _MOMENT = timedelta(seconds=15)
+_PAUSED = "controller.core.oam.dev/pause"
+"""Label by which the controller leaves an Application alone."""
+_GIVEN_UP = "suspends automatically because the failed times of steps have reached the limit"
+"""What a workflow says that suspends for its failures, where KubeVela is told to suspend then."""
 _FAILED = {"workflowFailed", "workflowTerminated", "deleting"}
 
 
@@ -37,6 +42,9 @@ def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
     looks = found.state in {State.PROGRESSING, State.SUCCEEDED} and _is_published(app, at_target)
     if status.get("workloads") and looks:
         found = _with_workloads(found, status)
+    if found.state is State.PROGRESSING and (app["metadata"].get("labels") or {}).get(_PAUSED) == "true":
+        fix = f"remove the Application's label {_PAUSED}"
+        found = Verdict(State.BLOCKED, f"KubeVela is told to leave it alone; {found.reason}", (fix,))
     rows = tuple(_rows(app.get("status") or {}))
     return replace(found, resources=(*rows, *found.resources))
 
@@ -107,13 +115,42 @@ def _conclude(app: Object, at_target: Callable[[str], bool]) -> Verdict:
     if phase in _FAILED:
         return Verdict(State.FAILED, f"{phase}: {workflow.get('message') or _step(workflow)}", evidence)
     if phase == "workflowSuspending" or workflow.get("suspend"):
-        return Verdict(State.SUSPENDED, f"the workflow is suspended: {_step(workflow)}", evidence)
+        return _suspended(app, workflow, evidence)
     if phase != "running" or not workflow.get("finished"):
         return Verdict(State.PROGRESSING, f"{phase or 'not started'}: {_step(workflow)}", evidence)
     if not seen.get("services") or evidence:
         reason = evidence[0] if evidence else "no service is reported yet"
         return Verdict(State.PROGRESSING, reason, evidence)
     return Verdict(State.SUCCEEDED, f"{published[:12]} runs and every service is healthy")
+
+
+def _suspended(app: Object, workflow: Mapping[str, Any], evidence: tuple[str, ...]) -> Verdict:
+    if _GIVEN_UP in str(workflow.get("message")):
+        return Verdict(State.FAILED, f"{workflow['message']}: {_step(workflow)}", evidence)
+    reason, metadata = f"the workflow is suspended: {_step(workflow)}", app["metadata"]
+    if _goes_on(app, workflow):
+        return Verdict(State.PROGRESSING, reason, evidence)
+    resume = f"vela workflow resume {metadata['name']} -n {metadata.get('namespace', 'default')}"
+    return Verdict(State.SUSPENDED, reason, (*evidence, resume))
+
+
+def _goes_on(app: Object, workflow: Mapping[str, Any]) -> bool:
+    """Whether a workflow is suspended for a while only: its step says for how long."""
+    declared = list(_steps(app["spec"].get("workflow")))
+    timed = {one.get("name") for one in declared if (one.get("properties") or {}).get("duration")}
+    waits = [
+        one.get("name")
+        for one in _steps(workflow)
+        if one.get("type") == "suspend" and one.get("phase") in {"running", "suspending"}
+    ]
+    return bool(waits) and timed.issuperset(waits)
+
+
+def _steps(workflow: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
+    """Steps and those of groups."""
+    for one in (workflow or {}).get("steps") or ():
+        yield one
+        yield from one.get("subSteps") or ()
 
 
 def _unwell(seen: Mapping[str, Any]) -> Iterator[str]:
