@@ -536,3 +536,58 @@ def test_every_combination_of_events_and_a_workflow_has_an_answer(repository):
         assert rows["push"] == ("yes", "yes")
         assert rows["web"][1] == ("yes" if "web" in chosen else "no")
         assert rows["schedule"][1] == "no"
+
+
+@pytest.mark.parametrize(
+    ("text", "after", "said"),
+    [
+        (
+            "stages: [build, test]\nb: {stage: build, script: x}\nt: {stage: test, script: x, needs: []}\n",
+            "build",
+            "Delivery does not wait for t, which may fail while it runs.",
+        ),
+        (
+            "workflow: {auto_cancel: {on_job_failure: all}}\nstages: [test]\n"
+            "t: {stage: test, script: x}\np: {stage: .post, script: x}\n",
+            None,
+            "'auto_cancel: on_job_failure' ends delivery in its middle where p fails.",
+        ),
+        (
+            "workflow:\n  rules: [{if: $CI_COMMIT_BRANCH, auto_cancel: {on_job_failure: all}}]\n"
+            "stages: [test]\nt: {stage: test, script: x}\np: {stage: .post, script: x}\n",
+            None,
+            "'auto_cancel: on_job_failure' ends delivery in its middle where p fails.",
+        ),
+        (
+            "workflow: {auto_cancel: {on_job_failure: all}}\nstages: [test]\nt: {stage: test, script: x}\n",
+            None,
+            "",
+        ),
+    ],
+)
+def test_what_may_fail_beside_delivery_is_told(repository, text: str, after: str | None, said: str) -> None:
+    notes = repository(text).inject(after=after).notes
+    assert (said in notes) if said else notes == ()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "behind"),
+    [("/^release-.*$/", ()), ("/^main$/", ("t",)), ("/^$NAME$/", ("t",)), ("/^%NAME%/", ("t",))],
+)
+def test_a_pattern_in_a_variable_is_read_where_it_names_no_other(
+    repository, pattern: str, behind: tuple[str, ...]
+) -> None:
+    text = (
+        f"variables: {{PATTERN: {pattern!r}}}\nstages: [test]\n"
+        "t: {stage: test, script: x, rules: [{if: $CI_COMMIT_BRANCH =~ $PATTERN}]}\n"
+    )
+    assert repository(text).inject(default_branch="main").events[0].behind == behind
+
+
+def test_changes_against_a_branch_hang_on_it_in_every_pipeline(repository) -> None:
+    text = "stages: [test]\nt: {stage: test, script: x, rules: [{changes: {paths: [a], compare_to: main}}]}\n"
+    rows = {row.event: row for row in repository(text).inject().events}
+    assert (rows["schedule"].pipeline, rows["tag"].pipeline) == ("maybe", "maybe")
+    plain = text.replace("{paths: [a], compare_to: main}", "[a]")
+    rows = {row.event: row for row in repository(plain).inject().events}
+    assert (rows["schedule"].pipeline, rows["tag"].pipeline) == ("yes", "yes")

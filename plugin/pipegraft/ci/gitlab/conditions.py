@@ -89,7 +89,10 @@ class Facts:
 def _written(name: Any, value: Any) -> str:
     plain = value.get("value", "") if isinstance(value, Mapping) else value
     text = str(plain).lower() if isinstance(plain, bool) else str(plain)
-    return f"\0{name}" if "$" in text else text
+    return f"\0{name}" if _NAMES_A_VARIABLE.search(text) else text
+
+
+_NAMES_A_VARIABLE = re.compile(r"\$[\w{$]|%\w+%")  # a pattern's last `$` names none
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +295,8 @@ def _rule_holds(rule: Mapping[str, Any], facts: Facts) -> Answer:
     if "if" in rule:
         answers.append(holds(str(rule["if"]), facts) if isinstance(rule["if"], str) else None)
     if "changes" in rule:
-        answers.append(None if facts.pushed else True)
+        compared = isinstance(rule["changes"], Mapping) and "compare_to" in rule["changes"]
+        answers.append(None if facts.pushed or compared else True)
     if "exists" in rule:
         answers.append(_exists(rule["exists"], facts))
     return all_of(answers)

@@ -324,7 +324,7 @@ def _said(rows: Sequence[EventRow], team: Pipeline) -> list[str]:
     """What a careful person should know of the events."""
     push, notes = rows[0], []
     if push.delivery == "maybe":
-        notes.append(f"Whether a {push.name} delivers hangs on {push.why or 'what is not known'}.")
+        notes.append(f"Perhaps a {push.name} does not deliver: {push.why or 'that is not known'}.")
     if not push.behind:
         notes.append(
             f"No job of yours runs on a {push.name} before delivery: nothing there tests what it ships."
@@ -337,6 +337,12 @@ def _said(rows: Sequence[EventRow], team: Pipeline) -> list[str]:
             f"{', '.join(unawaited)} starts another pipeline and does not wait for its end: delivery does "
             "not, either; `strategy: depend` lets both wait."
         )
+    beside = [name for name in push.beside if team.jobs[name].get("stage") != ".post"]
+    if beside:
+        notes.append(f"Delivery does not wait for {', '.join(beside)}, which may fail while it runs.")
+    if push.beside and _cancels_all(team.settings.get("workflow")):
+        named = " or ".join(push.beside)
+        notes.append(f"'auto_cancel: on_job_failure' ends delivery in its middle where {named} fails.")
     if push.after:
         notes.append(f"These jobs of yours wait for delivery: {', '.join(push.after)}.")
     if team.opaque:
@@ -345,6 +351,14 @@ def _said(rows: Sequence[EventRow], team: Pipeline) -> list[str]:
             "--verify lets the server compare."
         )
     return notes
+
+
+def _cancels_all(workflow: object) -> bool:
+    """Whether the first failed job of a pipeline ends all others."""
+    rules = workflow.get("rules") if isinstance(workflow, Mapping) else None
+    said = [workflow, *(rules if isinstance(rules, list) else ())]
+    found = [one.get("auto_cancel") for one in said if isinstance(one, Mapping)]
+    return any(isinstance(one, Mapping) and one.get("on_job_failure") == "all" for one in found)
 
 
 def _starts_and_leaves(job: Mapping[str, object]) -> bool:
