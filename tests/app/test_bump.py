@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pipegraft.app.bump import Bumped, BumpOrder, bump_all, worst
 from pipegraft.app.plugins import installed_plugins
 from pipegraft.cli import run
 from pipegraft.core.delivery_file import open_project
-from pipegraft.core.errors import UsageError
+from pipegraft.core.errors import UsageError, Vetoed
 from pipegraft.core.progress import RecordingProgress
 from pipegraft.core.project import Project
 from pipegraft.core.release import BuiltImage, Release, Source
@@ -193,3 +194,66 @@ def test_the_command_shows_and_refuses(
         ("shop", "refused"),
     ]
     assert "shop in staging: expected the registry to hold the image of 'web'" in shown.err
+
+
+PUSH_RULES = """\
+#!/bin/sh
+while read old new ref; do
+  for commit in $(git rev-list $old..$new); do
+    said=$(git log -1 --format='%an <%ae> %cn <%ce>' $commit)
+    git log -1 --format=%s $commit | grep -qE '^(feat|fix)\\([a-z]+\\): OPS-[0-9]+ ' \\
+      || { echo 'no ticket' >&2; exit 1; }
+    [ "$said" = 'Ada Lovelace <ada@b.cc> Bot <bot@b.cc>' ] || { echo "who is $said?" >&2; exit 1; }
+  done
+done
+"""
+
+
+def test_a_server_with_push_rules_takes_every_commit_in_the_words_of_the_delivery(
+    tmp_path: Path,
+    server: HttpGit,
+    project: Callable[[str, int], Project],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bare = tmp_path / "iac.git"
+    (bare / "hooks").mkdir(exist_ok=True)
+    (bare / "hooks" / "pre-receive").write_text(PUSH_RULES)
+    (bare / "hooks" / "pre-receive").chmod(0o755)
+    for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"):
+        monkeypatch.delenv(name, raising=False)
+    (refused,) = bump_all(BumpOrder([project("shop", 7)], ["staging"], verify=False), RecordingProgress())
+    assert isinstance(refused.error, Vetoed)
+    assert "no ticket" in str(refused.error)
+    assert "'iac.commit'" in refused.error.problem.fix
+
+    words = (
+        "commit: {message: 'feat({{ app }}): {{ variables.TICKET }} {{ subject }}', "
+        "author: Ada Lovelace <ada@b.cc>, committer: Bot <bot@b.cc>}"
+    )
+    text = DELIVERY.replace("path: apps/APP}", f"path: apps/APP, {words}}}")
+    monkeypatch.setattr(sys.modules[__name__], "DELIVERY", text)
+    projects = [project(app, 7) for app in ("shop", "till")]
+    (unsaid, _) = bump_all(BumpOrder(projects, ["staging"], verify=False), RecordingProgress())
+    assert "TICKET" in str(unsaid.error)
+    assert f"{tmp_path}/shop/delivery.yaml:4:" in str(unsaid.error)
+
+    monkeypatch.setenv("TICKET", "OPS-12")
+    pushes = len(server.requests)
+    results = bump_all(BumpOrder(projects, ["staging"], verify=False), RecordingProgress())
+    assert outcomes(results) == [("shop", "staging", "written"), ("till", "staging", "written")], results
+    assert len([one for one in server.requests[pushes:] if "git-receive-pack" in one and "POST" in one]) == 1
+    promotion = BumpOrder(projects[:1], ["production"], origin="staging", verify=False)
+    assert outcomes(bump_all(promotion, RecordingProgress())) == [("shop", "production", "written")]
+    newer = BumpOrder([project("shop", 8)], ["staging"], verify=False)
+    assert outcomes(bump_all(newer, RecordingProgress())) == [("shop", "staging", "written")]
+    assert run(["rollback", "--directory", str(tmp_path / "shop"), "--env", "staging"]) == 0
+    capsys.readouterr()
+    assert git(bare, "log", "--format=%s", "-5", "main").splitlines() == [
+        "feat(shop): OPS-12 shop: take back release 8 in staging",
+        "feat(shop): OPS-12 shop: release 8 in staging",
+        "feat(shop): OPS-12 shop: release 7 in production",
+        "feat(till): OPS-12 till: release 7 in staging",
+        "feat(shop): OPS-12 shop: release 7 in staging",
+    ]
+    assert "Pipegraft-Step: rollback" in git(bare, "log", "--format=%(trailers)", "-1", "main")

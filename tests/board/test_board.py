@@ -186,6 +186,16 @@ def test_a_word_from_the_board_is_the_commit_that_the_command_makes() -> None:
         say("pause")
 
 
+def test_where_manifests_are_committed_the_source_repository_says_it() -> None:
+    world = deliver(World())
+    world.write("production", text(2, "b", gray(3, "c", 25)), message(3, "prepare", "production"))
+    tip = world.branch.commit({"rendered/production/manifests.yaml": "a: 1\n"}, "x", world.branch.tip())
+    with pytest.raises(UsageError, match="says how they are rendered") as caught:
+        tell(world.branch, BoardWord("shop", "", "production", 3, "abort", "Ada"))
+    assert caught.value.problem.fix.endswith("pipegraft gray abort --env production")
+    assert world.branch.tip() == tip
+
+
 def held(**trailers: str) -> World:
     world = deliver(World())
     world.write("production", text(2, "b", gray(3, "c", 25)), message(3, "2/3 weight=25", "production"))

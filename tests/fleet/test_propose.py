@@ -60,6 +60,18 @@ def test_every_project_gets_one_request_with_the_graft(
     assert held.read(".gitlab-ci.yml", "main") == PIPELINE
 
 
+def test_commits_to_many_repositories_are_worded_as_their_server_wants_it(
+    lab: Lab, add: Callable[..., int], inject: Campaign
+) -> None:
+    add("shop")
+    variables = {"PIPEGRAFT_GITLAB_TOKEN": TOKEN, "PIPEGRAFT_COMMIT_MESSAGE": "ci: OPS-7 {{ subject }}"}
+    forge = open_group("acme", lab.url, variables)
+    assert states(propose(forge, inject)) == {"shop": "proposed"}
+    said = lab.repositories[1].message("pipegraft/inject")
+    assert said.startswith(f"ci: OPS-7 {inject.title}\n\nPipegraft-Change: ")
+    assert states(propose(forge, inject)) == {"shop": "waiting"}
+
+
 def test_again_nothing_is_asked_of_anybody_twice(
     lab: Lab, add: Callable[..., int], forge: GitLabGroup, inject: Campaign
 ) -> None:

@@ -228,3 +228,17 @@ def test_a_merge_that_does_not_come_holds_the_release(lab: GitLab, state: str) -
     lab.before = lambda _method, _path: [one.update(state=state) for one in lab.requests]  # type: ignore[assignment,return-value]
     with pytest.raises(Held, match=r"merge_requests/1 "):
         requests.commit(13)
+
+
+def test_commits_have_the_author_that_is_declared_and_else_the_user_of_the_token(lab: GitLab) -> None:
+    project = open_gitlab_project(f"{lab.url}/iac/shop.git", {"PIPEGRAFT_IAC_TOKEN": TOKEN})
+    declared = "Ada Lovelace <ada@example.com>"
+    branches = (
+        GitLabBranch(project, "main", declared),
+        MergeRequestBranch(project, "main", MergeRequest(), FakeClock(), declared),
+        GitLabBranch(project, "main"),
+    )
+    for number, branch in enumerate(branches):
+        branch.commit({PATH: f"a: {number + 7}\n"}, release(number), branch.tip())
+    who = {"author_name": "Ada Lovelace", "author_email": "ada@example.com"}
+    assert lab.authors == [who, who, {}]

@@ -41,6 +41,7 @@ class GitLab:
     Arguments:
         failures: method and path pattern → answers to give first, as status and message.
         before: called with method and path before each request is served.
+        authors: what each request for a commit said of its author.
     """
 
     url: str = ""
@@ -48,6 +49,7 @@ class GitLab:
     branches: dict[str, str] = field(default_factory=dict)
     requests: list[dict[str, Any]] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    authors: list[dict[str, str]] = field(default_factory=list)
     failures: dict[tuple[str, str], list[tuple[int, str]]] = field(default_factory=dict)
     before: Callable[[str, str], None] = lambda _method, _path: None
     token: dict[str, Any] = field(default_factory=lambda: {"scopes": ["api"], "expires_at": None})
@@ -147,6 +149,7 @@ def list_tree(lab: GitLab, given: dict[str, Any]) -> Any:
 def create_commit(lab: GitLab, given: dict[str, Any]) -> Any:
     optional = {"start_branch", "start_sha", "start_project", "author_email", "author_name", "stats", "force"}
     checked(given, {"branch", "commit_message", "actions"}, optional)
+    lab.authors.append({key: value for key, value in given.items() if key.startswith("author_")})
     branch, start = given["branch"], given.get("start_sha")
     if start and branch in lab.branches and not given.get("force"):
         raise Refused(

@@ -15,6 +15,8 @@ from pipegraft.board.model import Application, Board
 from pipegraft.core.errors import UsageError
 from pipegraft.fleet.adapters.gitlab_group import open_group
 from pipegraft.iac.adapters.git import LocalArchives, open_branch
+from pipegraft.iac.commit_message import in_words_of
+from pipegraft.iac.rendered import RenderedBranch
 
 __all__ = ["BoardPlaces", "read_board", "tell_board"]
 
@@ -88,7 +90,7 @@ def tell_board(
         raise UsageError(f"{application.repository} is not on this board", fix="load the page again")
     place = names[application.repository]
     with closing(open_branch(place, places.branch, Path(), environment=variables)) as branch:
-        return tell(branch, said)
+        return tell(RenderedBranch(branch, {}, in_words_of(None, variables)), said)
 
 
 def _repositories(places: BoardPlaces, variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:

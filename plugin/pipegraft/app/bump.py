@@ -107,7 +107,7 @@ class _Item:
         where = str(local.resolve()) if local.exists() else iac.repository
         if iac.write == "merge-request":  # each is a branch and a request of its own
             return (where, iac.branch, self.project.delivery.app, self.environment)
-        return (where, iac.branch, iac.write)
+        return (where, iac.branch, iac.write, iac.commit.model_dump_json())
 
     def prepare(self, branch: IacBranch, order: BumpOrder, progress: Progress) -> None:
         declared = self.project.delivery.environments

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipegraft import __version__
 from pipegraft.appspec.environment_file import environment_path, read_environment
+from pipegraft.appspec.rendering.yaml_output import rendered_path
 from pipegraft.audit.dora import WEEK
 from pipegraft.audit.release_commits import Book
 from pipegraft.board.model import Application, Board
@@ -263,8 +264,14 @@ def tell(branch: IacBranch, said: BoardWord) -> str:
         UsageError: another release is under way by now, or the word makes no sense where it stands.
         TipMoved: the release moved on while this was written.
     """
-    path = environment_path(said.folder or None, said.environment)
-    block = read_environment(branch.read(path, branch.tip()) or "", path).gray
+    path, tip = environment_path(said.folder or None, said.environment), branch.tip()
+    if branch.read(rendered_path(said.folder, said.environment), tip) is not None:
+        raise UsageError(
+            f"the manifests of {said.environment} are committed with each change, and only its delivery.yaml "
+            "says how they are rendered",
+            fix=f"in the source repository: pipegraft gray {said.word} --env {said.environment}",
+        )
+    block = read_environment(branch.read(path, tip) or "", path).gray
     if block is None or block.release.number != said.release:
         now = "none" if block is None else f"release {block.release.number}"
         raise UsageError(

@@ -20,10 +20,11 @@ from pipegraft.core.model import (
     Share,
     rule,
 )
-from pipegraft.core.signing import BuildSecret, Requirements, Signing
+from pipegraft.core.signing import BuildCache, BuildSecret, Requirements, Signing
 
 __all__ = [
     "BuildCache",
+    "CommitWords",
     "Component",
     "Delivery",
     "Environment",
@@ -38,15 +39,6 @@ __all__ = [
 
 Intimacy = Literal["in-process", "ipc", "rpc"]
 """How close two services live: mounted into the same process, beside it in one pod, or remote."""
-
-
-class BuildCache(Model):
-    """Where BuildKit keeps layers between builds on different machines (docker build, --cache-from)."""
-
-    load: tuple[str, ...] = Field(default=(), alias="from")
-    """Read from here: `type=registry,ref=registry.example.com/shop/cache:web`, or an image's name."""
-    save: tuple[str, ...] = Field(default=(), alias="to")
-    """Written to here: `type=registry,ref=…,mode=max`, `type=inline`, `type=local,dest=…`."""
 
 
 Platform = Annotated[str, Field(pattern=r"^[a-z0-9]+/[a-z0-9]+$")]
@@ -96,9 +88,8 @@ class Component(Model):
     @rule
     def _mount_belongs_to_in_process(self) -> Iterator[Breach]:
         if self.intimacy == "in-process" and self.mount is None:
-            yield Breach(
-                "an in-process component needs 'mount', the absolute path where it appears in the pod"
-            )
+            said = "an in-process component needs 'mount', the absolute path where it appears in the pod"
+            yield Breach(said)
         if self.intimacy != "in-process" and self.mount is not None:
             yield Breach(f"'mount' is for in-process components; this one is {self.intimacy}")
 
@@ -126,6 +117,19 @@ class MergeRequest(Model):
     """How long iac-bump waits for the merge; 0 leaves that to the gate."""
 
 
+class CommitWords(Model):
+    """What commits to the IaC repository say and whose they are, for servers with push rules."""
+
+    message: str | None = None
+    """Template (Jinja) of the subject, and of what stands below Pipegraft's own lines and above its trailers:
+    `subject` as Pipegraft would say it, `app`, `environment`, `release`, `source_commit`, `pipeline`, `step`,
+    and `variables` of the process."""
+    author: str | None = None
+    """``Name <mail>``; whoever started the pipeline if absent."""
+    committer: str | None = None
+    """``Name <mail>``; Pipegraft if absent."""
+
+
 class Iac(Model):
     """The IaC repository and how it is written."""
 
@@ -139,6 +143,8 @@ class Iac(Model):
     """Folder of this application in a repository shared by several; the root if absent."""
     merge_request: MergeRequest = Field(default_factory=MergeRequest)
     """For `write: merge-request`."""
+    commit: CommitWords = Field(default_factory=CommitWords)
+    """What commits say, and whose they are."""
     rendered: Literal["kubernetes", "oam"] | None = None
     """Commit what an environment becomes as `rendered/NAME/manifests.yaml`, together with each change of it:
     for engines that apply plain files."""
@@ -370,20 +376,17 @@ class Delivery(Model):
         for name, component in self.components.items():
             empty = component.hot_upgrade
             if empty and empty not in self.components and not re.search(r"@sha256:[0-9a-f]{64}$", empty):
-                yield Breach(
-                    f"component '{name}': 'hot-upgrade' is neither a component nor an image pinned by digest"
-                )
+                said = "'hot-upgrade' is neither a component nor an image pinned by digest"
+                yield Breach(f"component '{name}': {said}")
 
     @rule
     def _needs_exist(self) -> Iterator[Breach]:
+        known = ", ".join(self.components)
         for name, component in self.components.items():
             for index, need in enumerate(component.needs):
                 if need not in self.components:
-                    known = ", ".join(self.components)
-                    yield Breach(
-                        f"there is no component '{need}'; there are: {known}",
-                        ("components", name, "needs", index),
-                    )
+                    said = f"there is no component '{need}'; there are: {known}"
+                    yield Breach(said, ("components", name, "needs", index))
 
     def image_repository(self, component: str) -> str:
         """Repository of a component's image below `registry`."""

@@ -1,4 +1,5 @@
-"""What `delivery.yaml` says of signatures: how images are signed, and what must be known about one."""
+"""What `delivery.yaml` says of builds beside their files, and of signatures: how images are signed, and what
+must be known about one."""
 
 from __future__ import annotations
 
@@ -14,7 +15,16 @@ from pipegraft.core.model import (
     rule,
 )
 
-__all__ = ["BuildSecret", "Requirements", "Signer", "Signing"]
+__all__ = ["BuildCache", "BuildSecret", "Requirements", "Signer", "Signing"]
+
+
+class BuildCache(Model):
+    """Where BuildKit keeps layers between builds on different machines (docker build, --cache-from)."""
+
+    load: tuple[str, ...] = Field(default=(), alias="from")
+    """Read from here: `type=registry,ref=registry.example.com/shop/cache:web`, or an image's name."""
+    save: tuple[str, ...] = Field(default=(), alias="to")
+    """Written to here: `type=registry,ref=…,mode=max`, `type=inline`, `type=local,dest=…`."""
 
 
 class BuildSecret(Model):

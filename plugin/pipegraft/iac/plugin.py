@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pipegraft.appspec.environment_file import environment_path
@@ -12,13 +12,17 @@ from pipegraft.appspec.resources.binding import UNBOUND
 from pipegraft.appspec.spec import resolve
 from pipegraft.appspec.usecases.render import installed_rendering, render_texts
 from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.delivery_file import DELIVERY_FILE, read_text
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.project import Project
 from pipegraft.core.stage import Opener
+from pipegraft.core.yaml_positions import load_marked
 from pipegraft.iac.adapters.git import open_branch
+from pipegraft.iac.adapters.git.access import declared_identity
 from pipegraft.iac.adapters.gitlab import GitLabBranch, open_gitlab_project
 from pipegraft.iac.adapters.merge_request import MergeRequestBranch
 from pipegraft.iac.adapters.renderers import installed_renderers
+from pipegraft.iac.commit_message import in_words_of
 from pipegraft.iac.ports.repository import IAC, RENDERERS, IacBranch, Renderer
 from pipegraft.iac.rendered import RenderedApp, RenderedBranch
 
@@ -33,21 +37,32 @@ def open_iac(project: Project, folder: str | Sequence[str] | None) -> IacBranch:
     """
     iac = project.delivery.iac
     if iac.write == "push":
-        return open_branch(iac.repository, iac.branch, project.root, folder=folder)
+        variables = {**declared_identity(iac.commit), **os.environ}
+        return open_branch(iac.repository, iac.branch, project.root, folder=folder, environment=variables)
     remote = open_gitlab_project(iac.repository, os.environ)
+    author = iac.commit.author
     if iac.write == "api":
-        return GitLabBranch(remote, iac.branch)
-    return MergeRequestBranch(remote, iac.branch, iac.merge_request, SystemClock())
+        return GitLabBranch(remote, iac.branch, author)
+    return MergeRequestBranch(remote, iac.branch, iac.merge_request, SystemClock(), author)
 
 
 def with_manifests(branch: IacBranch, projects: Sequence[Project]) -> RenderedBranch:
     """A branch that refuses environments that cannot be rendered, and commits manifests where wanted.
 
     Arguments:
-        projects: all that write to it.
+        projects: all that write to it; what commits say is the same for all of them.
     """
     apps = {(one.delivery.iac.path or "").strip("/"): _rendered(one) for one in projects}
-    return RenderedBranch(branch, apps)
+    return RenderedBranch(branch, apps, _words(projects[0]))
+
+
+def _words(project: Project) -> Callable[[str], str]:
+    """What turns a message into one as the project, or this process, wants it."""
+    template, place = project.delivery.iac.commit.message, None
+    if template:
+        file = project.root / DELIVERY_FILE
+        place = load_marked(read_text(file), str(file)).place(("iac", "commit", "message"))
+    return in_words_of(template, os.environ, place)
 
 
 def _rendered(project: Project) -> RenderedApp:

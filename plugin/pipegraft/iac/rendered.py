@@ -1,5 +1,7 @@
 """A branch where no environment is committed that cannot be rendered, with its manifests where wanted.
 
+What commits say there is in the words that the delivery has for them.
+
 Whoever writes (a bump, a step of a gray release, a rollback, a fleet) writes `environments/NAME.yaml` alone.
 What is rendered follows from the app spec at that commit and nothing else, so a restored file has the
 manifests it had before, byte for byte but for KubeVela's `publishVersion`.
@@ -42,11 +44,18 @@ class RenderedBranch:
     Arguments:
         branch: the branch itself.
         apps: folder of an app, empty for the root → how its environments are rendered.
+        word: turns what a commit would say into what it says.
     """
 
-    def __init__(self, branch: IacBranch, apps: Mapping[str, RenderedApp]) -> None:
+    def __init__(
+        self,
+        branch: IacBranch,
+        apps: Mapping[str, RenderedApp],
+        word: Callable[[str], str] = lambda message: message,
+    ) -> None:
         self.branch = branch
         self._apps = apps
+        self._word = word
 
     def turn(self) -> AbstractContextManager[None]:
         return self.branch.turn()
@@ -80,9 +89,10 @@ class RenderedBranch:
 
         Raises:
             ConfigError: an environment cannot be rendered; nothing was written.
+            UsageError: what the commit is to say cannot be made; nothing was written.
         """
         whole = self._with_manifests(changes, CommitFiles(self.branch, parent))
-        return self.branch.commit(whole, message, parent)
+        return self.branch.commit(whole, self._word(message), parent)
 
     def commit_all(self, commits: Sequence[tuple[Mapping[str, str | None], str]], parent: str) -> list[str]:
         """As the branch does, with the manifests of the environments that change in each."""
@@ -92,7 +102,7 @@ class RenderedBranch:
         for changes, message in commits:
             added = self._with_manifests(changes, read)
             held |= added
-            whole.append((added, message))
+            whole.append((added, self._word(message)))
         return self.branch.commit_all(whole, parent)
 
     def _with_manifests(self, changes: Mapping[str, str | None], read: Files) -> dict[str, str | None]:

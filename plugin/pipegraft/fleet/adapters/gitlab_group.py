@@ -24,6 +24,7 @@ from pipegraft.core.errors import Held, Locked, UsageError
 from pipegraft.fleet.adapters.pace import Pace
 from pipegraft.fleet.model import Change, ForgeProject, PipelineRun, Proposal, ProposalState
 from pipegraft.iac.adapters.gitlab import commit_action, or_none, translated
+from pipegraft.iac.commit_message import in_words_of
 
 __all__ = ["TOKEN", "GitLabGroup", "open_group"]
 
@@ -53,7 +54,9 @@ def open_group(
     Arguments:
         name: its full path, or its number.
         server: URL of the server; ``CI_SERVER_URL`` if None.
-        environment: ``PIPEGRAFT_GITLAB_TOKEN`` holds a token with the scope ``api``.
+        environment: ``PIPEGRAFT_GITLAB_TOKEN`` holds a token with the scope ``api``;
+            ``PIPEGRAFT_COMMIT_MESSAGE`` words commits; ``GIT_AUTHOR_NAME`` and ``GIT_AUTHOR_EMAIL`` say
+            whose they are.
         clock: this machine's if None.
         held_back: hears for how many seconds requests wait because the server's rate limit is nearly used up.
 
@@ -90,7 +93,10 @@ def open_group(
         retry_transient_errors=True,
     )
     limit_answers(client.session)
-    return GitLabGroup(client, name)
+    author = {
+        f"author_{part.lower()}": environment.get(f"GIT_AUTHOR_{part}", "") for part in ("NAME", "EMAIL")
+    }
+    return GitLabGroup(client, name, in_words_of(None, environment), author if all(author.values()) else {})
 
 
 class GitLabGroup:
@@ -99,11 +105,21 @@ class GitLabGroup:
     Arguments:
         client: the server.
         name: full path or number of the group.
+        word: turns what a commit would say into what it says.
+        author: of commits, as GitLab's API has it; the token's user if empty.
     """
 
-    def __init__(self, client: Gitlab, name: str) -> None:
+    def __init__(
+        self,
+        client: Gitlab,
+        name: str,
+        word: Callable[[str], str] = lambda message: message,
+        author: Mapping[str, str] | None = None,
+    ) -> None:
         self._client = client
         self._name = name
+        self._word = word
+        self._author = dict(author or {})
 
     def projects(self) -> Sequence[ForgeProject]:
         with self._asked():
@@ -175,8 +191,9 @@ class GitLabGroup:
                     "branch": change.branch,
                     "start_branch": project.branch,
                     "force": True,
-                    "commit_message": f"{change.title}\n\n{_TRAILER}: {change.key}\n",
+                    "commit_message": self._word(f"{change.title}\n\n{_TRAILER}: {change.key}\n"),
                     "actions": actions,
+                    **self._author,
                 }
             )
         return self._request(project, change, known)

@@ -31,12 +31,15 @@ from pipegraft.core.limits import readable
 from pipegraft.iac.adapters.git.access import iac_token
 from pipegraft.iac.ports.repository import Commit, split_path
 
-__all__ = ["GitLabBranch", "commit_action", "open_gitlab_project", "or_none", "translated"]
+__all__ = ["GitLabBranch", "author_of", "commit_action", "open_gitlab_project", "or_none", "translated"]
 
 _TIMEOUT = 30.0
 _PAGE = 100
 """Entries GitLab puts on one page at most."""
 _FULL_NAME = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+DECLINED = (
+    "mend what the push rule or hook names: 'iac.commit' in delivery.yaml words messages and names authors"
+)
 _RACE = re.compile(
     r"reference does not point to expected object|has changed since you started editing"
     r"|file with this name (?:already exists|doesn't exist)|could not update|failed to (?:lock|update)",
@@ -54,11 +57,13 @@ class GitLabBranch:
     Arguments:
         project: the IaC project.
         branch: its short name.
+        author: of commits, ``Name <mail>``; the token's user if None.
     """
 
-    def __init__(self, project: Project, branch: str) -> None:
+    def __init__(self, project: Project, branch: str, author: str | None = None) -> None:
         self._project = project
         self._branch = branch
+        self._author = author
         self._name = str(project.encoded_id).replace("%2F", "/")
 
     def turn(self) -> AbstractContextManager[None]:
@@ -101,6 +106,7 @@ class GitLabBranch:
         if found != parent:
             raise TipMoved(f"expected '{self._branch}' of {self._name} at {parent[:12]}, found {found[:12]}")
         data = {"branch": self._branch, "commit_message": message, "actions": actions}
+        data |= author_of(self._author)
         with translated(self._name):
             return str(self._project.commits.create(data).id)
 
@@ -222,7 +228,7 @@ def _explained(code: int | None, said: str, name: str, token: str) -> PipegraftE
     if code == 400 and _RACE.search(said):
         return TipMoved(f"{name} has moved: {said}")
     if code == 400 and "hook" in said.lower():
-        return Vetoed(f"{name} declined the commit: {said}", fix="mend what the push rule or hook names")
+        return Vetoed(f"{name} declined the commit: {said}", fix=DECLINED)
     if code is None or code == 429 or code >= 500:
         return Unreachable(f"{name}: GitLab answered {code}: {said}", fix="run this again")
     return UsageError(f"{name}: GitLab answered {code}: {said}")
@@ -242,6 +248,12 @@ def or_none(ask: Callable[[], Any]) -> Any:
         if error.response_code == 404 and "project" not in str(error.error_message).lower():
             return None
         raise
+
+
+def author_of(author: str | None) -> dict[str, str]:
+    """What makes somebody a commit's author: ``Name <mail>``; None leaves that to the token's user."""
+    name, _, mail = (author or "").rstrip(">").rpartition(" <")
+    return {"author_name": name, "author_email": mail} if name else {}
 
 
 def commit_action(path: str, text: str | None, held: str | None) -> dict[str, Any]:

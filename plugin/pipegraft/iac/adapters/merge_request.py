@@ -13,7 +13,7 @@ from gitlab.v4.objects import Project, ProjectMergeRequest
 from pipegraft.core.clock import Clock
 from pipegraft.core.delivery import MergeRequest
 from pipegraft.core.errors import Held, TipMoved
-from pipegraft.iac.adapters.gitlab import GitLabBranch, commit_action, translated
+from pipegraft.iac.adapters.gitlab import GitLabBranch, author_of, commit_action, translated
 from pipegraft.iac.ports.repository import Commit, NewerProposed
 
 __all__ = ["MergeRequestBranch"]
@@ -33,13 +33,17 @@ class MergeRequestBranch:
         branch: the target branch.
         settings: how requests look, and whether to wait for the merge.
         clock: where waiting comes from.
+        author: of commits, ``Name <mail>``; the token's user if None.
     """
 
-    def __init__(self, project: Project, branch: str, settings: MergeRequest, clock: Clock) -> None:
+    def __init__(
+        self, project: Project, branch: str, settings: MergeRequest, clock: Clock, author: str | None = None
+    ) -> None:
         self._project = project
         self._branch = branch
         self._settings = settings
         self._clock = clock
+        self._author = author
         self._target = GitLabBranch(project, branch)
         self._name = str(project.encoded_id).replace("%2F", "/")
 
@@ -129,6 +133,7 @@ class MergeRequestBranch:
             "force": True,
             "commit_message": message,
             "actions": actions,
+            **author_of(self._author),
         }
         with translated(self._name):
             return str(self._project.commits.create(data).id)

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from pipegraft.core.delivery import CommitWords
 from pipegraft.core.errors import UsageError
 from pipegraft.core.foreign_text import keep_secret
 
@@ -26,6 +27,7 @@ __all__ = [
     "TOKEN",
     "Access",
     "access",
+    "declared_identity",
     "iac_token",
     "identity",
     "refuse_in_the_clear",
@@ -173,8 +175,8 @@ def identity(environment: Mapping[str, str]) -> dict[str, str]:
     """Variables that name the author, who started the pipeline, and the committer, Pipegraft.
 
     Arguments:
-        environment: variables of this process; git's own (``GIT_AUTHOR_NAME`` …) win, then GitLab's, then
-            Jenkins's.
+        environment: variables of this process; git's own (``GIT_AUTHOR_NAME`` …) win, which
+            `declared_identity` gives too, then GitLab's, then Jenkins's.
     """
     name = environment.get("GITLAB_USER_NAME") or environment.get("CHANGE_AUTHOR_DISPLAY_NAME") or "Pipegraft"
     mail = environment.get("GITLAB_USER_EMAIL") or environment.get("CHANGE_AUTHOR_EMAIL") or _MAIL
@@ -188,6 +190,16 @@ def identity(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 _MAIL = "pipegraft@noreply.invalid"
+
+
+def declared_identity(words: CommitWords) -> dict[str, str]:
+    """git's variables for whose commits the delivery says they are; none for what it leaves open."""
+    found: dict[str, str] = {}
+    for role, said in (("AUTHOR", words.author), ("COMMITTER", words.committer)):
+        if said:
+            name, _, mail = said.rstrip(">").rpartition(" <")
+            found |= {f"GIT_{role}_NAME": name, f"GIT_{role}_EMAIL": mail}
+    return found
 
 
 def trusting(signers: Path | None, environment: Mapping[str, str]) -> Mapping[str, str]:

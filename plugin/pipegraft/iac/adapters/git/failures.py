@@ -120,8 +120,8 @@ def explain_rejection(status: str, errors: str, repository: str, branch: str) ->
     if "hook declined" in status:
         return Vetoed(
             f"{repository} declined the commit: {said}",
-            fix="mend what the server's hook names; author and committer are those of GIT_AUTHOR_NAME, "
-            "GIT_AUTHOR_EMAIL, GIT_COMMITTER_NAME and GIT_COMMITTER_EMAIL; nothing was written",
+            fix="mend what the server's hook names: 'iac.commit' in delivery.yaml words messages and names "
+            "author and committer; nothing was written",
         )
     if _RACE.search(status):
         return TipMoved(f"expected '{branch}' of {repository} where it was read, it has moved: {status}")
