@@ -368,7 +368,8 @@ def test_targets_are_written_in_one_commit_with_the_release_beside_them() -> Non
     bump = world.run()
     assert bump is not None
     commit = branch.log()[0]
-    effect = tuple(f"{file}: not proven: nothing in this repository renders it" for file in HELM)
+    why = "no chart or kustomization in its folder or above takes it in, and the target names no 'source'"
+    effect = tuple(f"{file}: not proven: {why}" for file in HELM)
     path = ".pipegraft/production.yaml"
     assert bump == IacCommit(commit=commit.id, path=path, outcome="written", effect=effect)
     assert commit.trailers["Pipegraft-Effect"] == "; ".join(effect)

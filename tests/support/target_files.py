@@ -994,14 +994,252 @@ def objects() -> Iterator[Case]:
         "kustomize-helm-charts",
         charts | {"env/kustomization.yaml": inline},
         helm("env/kustomization.yaml", path="helmCharts[0].valuesInline.image"),
-        runs=["(not proven)"],
-        rendered=False,
+        runs=[BY_TAG, LOG],
     )
     yield case(
         "kustomize-helm-charts-with-source",
         charts | {"env/kustomization.yaml": inline},
         helm("env/kustomization.yaml", path="helmCharts[0].valuesInline.image", source="charts/web"),
         runs=[BY_TAG, LOG],
+    )
+
+
+def over_values() -> Iterator[Case]:
+    """What counts over the values of an object, and charts that kustomize has rendered."""
+    charts = chart(FORMS["helm-create"].image, f"image: {{repository: {REPOSITORY}, tag: v0}}\n")
+    release = HELM_RELEASE.replace("CHART", "./charts/web").replace("SOURCE", "GitRepository")
+    flux = helm("clusters/web.yaml", path="spec.values.image", source="charts/web")
+    short = flux | {"path": "image"}
+    yield case(
+        "flux-a-path-beside-the-values",
+        charts | {"clusters/web.yaml": release.partition("---\n")[2]},
+        short,
+        refused="none of the values .*\n.*spec.values",
+    )
+    reference = "  valuesFrom: [{kind: ConfigMap, name: shared}]\n"
+    yield case(
+        "flux-values-from-the-cluster",
+        charts | {"clusters/web.yaml": release + reference},
+        flux,
+        runs=["(not proven)"],
+        rendered=False,
+    )
+    yield case(
+        "flux-values-from-the-cluster-required",
+        charts | {"clusters/web.yaml": release + reference},
+        flux,
+        refused="shared in the cluster",
+        effect="require",
+    )
+    pinned = f"  postRenderers: [{{kustomize: {{images: [{{name: {REPOSITORY}, newTag: v1}}]}}}}]\n"
+    yield case(
+        "flux-post-renderer-pins",
+        charts | {"clusters/web.yaml": release + pinned},
+        flux,
+        refused="v1",
+    )
+    other = "  postRenderers: [{kustomize: {images: [{name: fluent/fluent-bit, newTag: '3.2'}]}}]\n"
+    yield case(
+        "flux-post-renderer-of-another-image",
+        charts | {"clusters/web.yaml": release + other},
+        flux,
+        runs=[BY_TAG, LOG],
+    )
+    config = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: shared}}\ndata:\n  values.yaml: |\n    image:\n      repository: {REPOSITORY}\n      tag: v1\n"
+    yield case(
+        "flux-values-in-a-config-map",
+        charts | {"clusters/web.yaml": config},
+        flux | {"path": 'data["values.yaml"].image'},
+        runs=[BY_TAG, LOG],
+    )
+    argo = helm("apps/web.yaml", path="spec.source.helm.valuesObject.image", source="charts/web")
+    both = f"{APPLICATION}      valuesObject: {{image: {{tag: v1}}}}\n      parameters: [{{name: NAME, value: v1}}]\n"
+    over = both.replace("NAME", "image.tag")
+    yield case("argo-a-parameter-counts-over", charts | {"apps/web.yaml": over}, argo, refused="image.tag")
+    beside = both.replace("NAME", "replicaCount")
+    yield case("argo-a-parameter-beside", charts | {"apps/web.yaml": beside}, argo, runs=[BY_TAG, LOG])
+    parameter = {
+        "kind": "yaml",
+        "file": "apps/web.yaml",
+        "path": "spec.source.helm.parameters[0].value",
+        "value": "tag",
+        "component": "web",
+        "source": "charts/web",
+    }
+    yield case("argo-parameter", charts | {"apps/web.yaml": over}, parameter, runs=[BY_TAG, LOG])
+    yield case(
+        "argo-parameter-as-values",
+        charts | {"apps/web.yaml": over},
+        argo | {"path": "spec.source.helm.parameters[0].value"},
+        refused="none of the values .*\n.*kind 'yaml'",
+    )
+    text = f"{APPLICATION}      values: |\n        image: {{tag: v1}}\n      valuesObject: {{image: {{tag: v2}}}}\n"
+    yield case(
+        "argo-values-that-do-not-count",
+        charts | {"apps/web.yaml": text},
+        argo | {"path": "spec.source.helm.values.image"},
+        refused="does not count",
+    )
+    files = f"{APPLICATION}      valueFiles: [values-production.yaml]\n      valuesObject: {{image: {{tag: v1}}}}\n"
+    yield case(
+        "argo-values-files",
+        charts | {"apps/web.yaml": files},
+        argo,
+        runs=["(not proven)"],
+        rendered=False,
+    )
+    generated = APPLICATION.replace("kind: Application", "kind: ApplicationSet").replace(
+        "spec:\n  project",
+        "spec:\n  generators: [{list: {elements: [{tag: v1}]}}]\n  template:\n   spec:\n    project",
+    )
+    generated = generated.replace("\n  destination", "\n    destination").replace(
+        "\n  source", "\n    source"
+    )
+    generated = generated.replace("\n    repo", "\n      repo").replace("\n    target", "\n      target")
+    generated = generated.replace("\n    path", "\n      path").replace("\n    helm:\n", "\n      helm:\n")
+    generated += "        valuesObject: {image: {tag: '{{.tag}}'}}\n"
+    yield case(
+        "argo-a-template-that-generators-fill-in",
+        charts | {"apps/web.yaml": generated},
+        argo | {"path": "spec.template.spec.source.helm.valuesObject.image"},
+        refused="template expression",
+    )
+    yield case(
+        "argo-a-generator",
+        charts | {"apps/web.yaml": generated},
+        parameter | {"path": "spec.generators[0].list.elements[0].tag"},
+        runs=["(not proven)"],
+        rendered=False,
+    )
+    patch = f"- op: replace\n        path: /spec/template/spec/containers/0/image\n        value: {REPOSITORY}:v1\n"
+    patched = (
+        "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: shop}\nspec:\n  path: ./base\n"
+        f"  images: [{{name: web, newName: {REPOSITORY}, newTag: v1}}]\n  patches:\n  - target: {{kind: Deployment}}\n    patch: |\n      {patch}"
+    )
+    yield case(
+        "flux-kustomization-with-a-patch-of-the-image",
+        overlay(HEAD, "web") | {"clusters/shop.yaml": patched},
+        kustomize("clusters/shop.yaml", source="base"),
+        refused="would still run|nothing that is rendered",
+    )
+    bare = patched.partition("  patches:")[0]
+    yield case(
+        "flux-kustomization-of-a-plain-folder",
+        {"base/web.yaml": workload("web"), "clusters/shop.yaml": bare},
+        kustomize("clusters/shop.yaml", source="base"),
+        runs=BY_DIGEST,
+    )
+    own = HEAD.replace(
+        "resources:\n- ../../base\n",
+        f"resources: [web.yaml]\nimages: [{{name: web, newName: {REPOSITORY}, newTag: v0}}]\n",
+    )
+    yield case(
+        "flux-kustomization-over-an-entry-of-the-folder",
+        {"base/kustomization.yaml": own, "base/web.yaml": workload("web"), "clusters/shop.yaml": bare},
+        kustomize("clusters/shop.yaml", source="base"),
+        runs=BY_DIGEST,
+    )
+    local = {path.replace("charts/web", "env/charts/web"): text for path, text in charts.items()}
+    inflated = "helmCharts: [{name: web, releaseName: web, valuesFile: values.yaml}]\n"
+    yield case(
+        "kustomize-chart-with-a-values-file",
+        local
+        | {
+            "env/kustomization.yaml": inflated,
+            "env/values.yaml": f"image: {{repository: {REPOSITORY}, tag: v1}}\n",
+        },
+        helm("env/values.yaml"),
+        runs=[BY_TAG, LOG],
+    )
+    fixed = f"helmCharts: [{{name: web, releaseName: web}}]\nimages: [{{name: {REPOSITORY}, newTag: v1}}]\n"
+    yield case(
+        "kustomize-images-over-a-chart",
+        local | {"env/kustomization.yaml": fixed},
+        kustomize("env/kustomization.yaml"),
+        runs=[BY_DIGEST, LOG],
+    )
+    remote = "helmCharts: [{name: web, repo: 'https://charts.example.com', version: 1.2.3, valuesFile: values.yaml}]\n"
+    yield case(
+        "kustomize-chart-from-elsewhere",
+        {"env/kustomization.yaml": remote, "env/values.yaml": "image: {tag: v1}\n"},
+        helm("env/values.yaml"),
+        refused="the chart 'web' of env comes from https://charts.example.com",
+        effect="require",
+    )
+
+
+def beside_the_image() -> Iterator[Case]:
+    """Tags and digests that stand elsewhere than the image."""
+    apart = chart('"{{ .Values.image }}:{{ .Values.imageTag }}"', f"image: {REPOSITORY}\nimageTag: v1\n")
+    file = "charts/web/values.yaml"
+    yield case("helm-tag-beside-the-image", apart, helm(file), refused="imageTag.*\n.*path 'imageTag'")
+    tag = {"kind": "yaml", "file": file, "path": "imageTag", "value": "tag", "component": "web"}
+    yield case("helm-tag-beside-the-image-by-path", apart, tag, runs=[BY_TAG, LOG])
+    version = chart(
+        '"{{ .Values.image.repository }}:{{ .Chart.AppVersion }}"', f"image: {{repository: {REPOSITORY}}}\n"
+    )
+    yield case(
+        "helm-app-version",
+        version,
+        tag | {"file": "charts/web/Chart.yaml", "path": "appVersion"},
+        runs=[BY_TAG, LOG],
+    )
+    old = f"image:\n  repository: {REPOSITORY}\n  tag: v1\n  digest: {OLD}\n"
+    yield case(
+        "yaml-a-digest-beside-the-tag",
+        {"conf/images.yaml": old},
+        tag | {"file": "conf/images.yaml", "path": "image.tag"},
+        refused="'digest' beside it still says",
+        rendered=False,
+    )
+    by_chart = chart(
+        '"{{ tpl .Values.repository $ }}:{{ .Values.tag }}"',
+        "host: registry.example.com\nweb: {repository: '{{ .Values.host }}/shop/web', tag: v1}\n",
+    )
+    by_chart = {
+        path: text.replace(".Values.repository", ".Values.web.repository").replace(
+            ".Values.tag", ".Values.web.tag"
+        )
+        for path, text in by_chart.items()
+    }
+    yield case("helm-repository-that-a-chart-fills-in", by_chart, helm(file, path="web"), runs=[BY_TAG, LOG])
+    robot = f"apiVersion: robots.example.com/v1\nkind: Robot\nmetadata: {{name: web}}\nspec: {{runner: '{REPOSITORY}:v1'}}\n"
+    configured = {
+        "env/kustomization.yaml": f"resources: [web.yaml]\nconfigurations: [images.yaml]\nimages: [{{name: {REPOSITORY}, newTag: v1}}]\n",
+        "env/images.yaml": "images: [{path: spec/runner, kind: Robot}]\n",
+        "env/web.yaml": robot,
+    }
+    yield case(
+        "kustomize-configurations-of-a-custom-resource",
+        configured,
+        kustomize("env/kustomization.yaml"),
+        runs=["(values)"],
+    )
+    yield case(
+        "yaml-image-of-a-custom-resource",
+        {"k8s/robot.yaml": robot},
+        {"kind": "yaml", "file": "k8s/robot.yaml", "path": "spec.runner", "component": "web"},
+        runs=["(values)"],
+        rendered=False,
+    )
+    component = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nimages: [{name: web, newName: REPOSITORY, newTag: v1}]\n".replace(
+        "REPOSITORY", REPOSITORY
+    )
+    with_it = overlay(f"{HEAD}components: [../../component]\n", "web") | {
+        "component/kustomization.yaml": component
+    }
+    at = kustomize("component/kustomization.yaml", component="web")
+    yield case("kustomize-component-by-itself", with_it, at, runs=["(not proven)"], rendered=False)
+    yield case(
+        "kustomize-component-of-an-overlay", with_it, at | {"source": "overlays/production"}, runs=BY_DIGEST
+    )
+    wrapped = f"apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata: {{name: shop}}\nspec:\n  components:\n  - name: main\n    type: k8s-objects\n    properties:\n      objects:\n      - kind: Pod\n        spec: {{containers: [{{name: web, image: '{REPOSITORY}:v1'}}]}}\n"
+    yield case(
+        "kubevela-objects",
+        {"vela/app.yaml": wrapped},
+        {"kind": "kubevela", "file": "vela/app.yaml"},
+        runs=BY_DIGEST,
+        rendered=False,
     )
 
 
@@ -1301,6 +1539,8 @@ CASES = tuple(
         umbrellas,
         kustomizations,
         objects,
+        over_values,
+        beside_the_image,
         manifests,
         by_path,
         marked,

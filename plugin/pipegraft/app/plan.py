@@ -1,4 +1,4 @@
-"""The plan of a project, and what its gray releases can be expected to show and to take."""
+"""The plan of a project, what a release would come to, and what its gray releases will show and take."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from pipegraft.core.stage import Connections
 from pipegraft.core.views.page import show_duration
 from pipegraft.gray.ports import METRICS
 from pipegraft.gray.promise import foretell
+from pipegraft.iac.bump.plan import try_release
+from pipegraft.iac.ports.repository import IAC, RENDERERS, CommitFiles
 
-__all__ = ["gray_notes", "plan_project"]
+__all__ = ["gray_notes", "plan_project", "target_notes"]
 
 
 def plan_project(
@@ -35,6 +37,34 @@ def plan_project(
             return select(plan, names, environment)
     plan = make_plan(project.delivery, every_stage(project.plugins))
     return select(plan, names, environment)
+
+
+def target_notes(
+    project: Project, environment: str, connections: Connections | None = None
+) -> tuple[str, ...]:
+    """What a release comes to that is written into the `targets` of an environment, before there is one.
+
+    Arguments:
+        environment: its name.
+
+    Returns:
+        Lines for people: what is proven, or why a bump would be refused; none without `targets`.
+    """
+    if not project.delivery.environments[environment].targets:
+        return ()
+    try:
+        with connected(project, connections) as opened:
+            branch = opened.open(IAC)
+            files = CommitFiles(branch, branch.tip())
+            found = try_release(files, project.delivery, environment, opened.open(RENDERERS))
+    except UsageError as error:
+        return tuple(
+            f"would be refused: {one.place or 'targets'}: {one.message}; {one.fix}".rstrip("; ")
+            for one in error.problems
+        )
+    except OutsideError as error:
+        return (f"what 'targets' come to is not known: {error}",)
+    return tuple(map(str, found))
 
 
 def gray_notes(project: Project, environment: str, connections: Connections | None = None) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipegraft.app.plan import gray_notes, plan_project
+from pipegraft.app.plan import gray_notes, plan_project, target_notes
 from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.views.terminal import echo
@@ -21,14 +21,19 @@ __all__ = ["command"]
 def command(directory: Path, environment: str | None, as_json: bool) -> None:
     """Show the stages that would run, in order, and what each waits for.
 
-    Of a gray release also what its traffic can show, where the metrics can be asked about stable's last
-    hours, and how long it may take by its own limits.
+    Of a bump into 'targets' also whether it would be refused, and what is known of its effect. Of a gray
+    release what its traffic can show, where the metrics can be asked about stable's last hours, and how long
+    it may take by its own limits.
     """
     with working_plugins() as plugins:
         project = open_project(directory, plugins)
         chosen = plan_project(project, environment=environment)
-        released = {one.id: one.environment for one in chosen if one.stage == "gray-release"}
-        notes = {stage: gray_notes(project, name) for stage, name in released.items() if name}
+        ask = {"iac-bump": target_notes, "gray-release": gray_notes}
+        notes = {
+            one.id: ask[one.stage](project, one.environment)
+            for one in chosen
+            if one.environment and one.stage in ask
+        }
     if as_json:
         print_json(
             [

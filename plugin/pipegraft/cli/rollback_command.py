@@ -24,24 +24,33 @@ __all__ = ["command"]
 @directory_option
 @click.option("--env", "environment", required=True, help="The environment.")
 @click.option("--to", help="Commit of the IaC repository whose files are wanted.", metavar="COMMIT")
+@click.option("--again", is_flag=True, help="Go further back although this pipeline did so already.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option(
     "--wait", is_flag=True, help="Wait until the engine has it; exit code 1 if it does not get there."
 )
 @json_option
 def command(
-    *, directory: Path, environment: str, to: str | None, dry_run: bool, wait: bool, as_json: bool
+    *,
+    directory: Path,
+    environment: str,
+    to: str | None,
+    again: bool,
+    dry_run: bool,
+    wait: bool,
+    as_json: bool,
 ) -> None:
     """Restore an environment's files as they were before its newest release, by a commit.
 
     They are restored byte for byte. The release taken back stays away: its pipeline, late or repeated, is
-    answered "superseded". A newer release is delivered as usual.
+    answered "superseded". A newer release is delivered as usual. Each further call goes back by one release
+    more, but for a job that its pipeline repeats.
     """
     if wait and dry_run:
         raise click.UsageError("--wait has nothing to wait for with --dry-run")
     project = open_project(directory, load_plugins())
     pipeline = os.environ.get("CI_PIPELINE_URL") or os.environ.get("BUILD_URL") or "local"
-    request = RollbackRequest(project.delivery, environment, to, dry_run, pipeline)
+    request = RollbackRequest(project.delivery, environment, to, dry_run, pipeline, again=again)
     with connected(project) as connections:
         done = roll_back(connections.open(IAC), request)
     if as_json:
@@ -65,7 +74,8 @@ def _data(done: Rollback, *, written: bool) -> dict[str, Any]:
 
 def _show(done: Rollback, environment: str, *, dry_run: bool) -> None:
     if not done.written:
-        echo(f"unchanged: {environment} is as it was at {done.restored[:12]}")
+        more = ", by this pipeline already; --again goes one release further back" if done.repeated else ""
+        echo(f"unchanged: {environment} is as it was at {done.restored[:12]}{more}")
         return
     gone = f"release {done.taken_back.number}" if done.taken_back else "what was there"
     verb = "would take back" if dry_run else "took back"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
@@ -37,8 +38,9 @@ class RollbackRequest:
         to: commit whose files are wanted, at least its first seven digits; the last one before the newest
             release if None.
         dry_run: only say what would be done.
-        pipeline: who does this, for the commit's trailers.
+        pipeline: who does this, for the commit's trailers; its URL tells a job that is repeated.
         reason: why, for the commit's body.
+        again: go further back although this pipeline took a release back already.
     """
 
     delivery: Delivery
@@ -47,6 +49,7 @@ class RollbackRequest:
     dry_run: bool = False
     pipeline: str = ""
     reason: str = ""
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Rollback:
         paths: files restored, byte for byte.
         taken_back: the release that is gone, if one was recorded.
         written: whether there is a new commit.
+        repeated: whether this pipeline made the commit before.
     """
 
     commit: str
@@ -66,13 +70,14 @@ class Rollback:
     paths: tuple[str, ...]
     taken_back: ReleaseMark | None
     written: bool
+    repeated: bool = False
 
 
 def roll_back(branch: IacBranch, request: RollbackRequest) -> Rollback:
     """Restore an environment's files byte for byte by one commit.
 
     The release taken back is remembered beside the app, so that its pipeline, late or repeated, does
-    not bring it again; a newer one does.
+    not bring it again; a newer one does. A job that is repeated finds what it did, and does it once.
 
     Raises:
         UsageError: no such environment or commit, or nothing to go back to.
@@ -82,6 +87,8 @@ def roll_back(branch: IacBranch, request: RollbackRequest) -> Rollback:
     paths = _paths(request.delivery, request.environment)
     logs = [branch.log(path, limit=_DEEPEST) for path in paths]
     history = list(merge(*logs, key=lambda commit: -commit.time))  # newest first, each file's own order kept
+    if (before := _done_before(request, history, paths)) is not None:
+        return before
     target = _find(branch, request, history, paths)
     edit = _Edit(request, target, {path: branch.read(path, target) for path in paths})
     if all(text is None for text in edit.wanted.values()):
@@ -216,6 +223,34 @@ def _find(
     )
 
 
+_RESTORED = re.compile(r" as it was at ([0-9a-f]{40,64})$", re.MULTILINE)
+
+
+def _done_before(
+    request: RollbackRequest, history: Sequence[Commit], paths: tuple[str, ...]
+) -> Rollback | None:
+    """What this pipeline did already, if nothing has happened since and no other commit is asked for."""
+    newest = next(iter(_ours(history, request)), None)
+    if newest is None or request.to is not None or request.again or "://" not in request.pipeline:
+        return None
+    if _step(newest) != "rollback" or newest.trailers.get("Pipegraft-Pipeline") != request.pipeline:
+        return None
+    restored = _RESTORED.search(newest.message)
+    return Rollback(
+        newest.id, restored[1] if restored else newest.id, paths, None, written=False, repeated=True
+    )
+
+
+def _ours(history: Sequence[Commit], request: RollbackRequest) -> Sequence[Commit]:
+    """The commits that Pipegraft made for the environment."""
+    return [
+        commit
+        for commit in history
+        if commit.trailers.get("Pipegraft-App") == request.delivery.app
+        and commit.trailers.get("Pipegraft-Environment") == request.environment
+    ]
+
+
 def _before_newest_release(
     branch: IacBranch, history: Sequence[Commit], request: RollbackRequest, paths: Sequence[str]
 ) -> str:
@@ -225,12 +260,7 @@ def _before_newest_release(
     commit before that one, too. What was taken back or aborted already stands no more, so that each rollback
     goes one release further back.
     """
-    ours = [
-        commit
-        for commit in history
-        if commit.trailers.get("Pipegraft-App") == request.delivery.app
-        and commit.trailers.get("Pipegraft-Environment") == request.environment
-    ]
+    ours = _ours(history, request)
     newest = _standing(branch, request) if ours else None
     mine = [commit for commit in ours if commit.trailers.get("Pipegraft-Release") == newest]
     began = next((commit for commit in mine if _step(commit) in ("prepare", "bump")), None)

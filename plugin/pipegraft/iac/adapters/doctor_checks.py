@@ -16,11 +16,9 @@ from pipegraft.core.errors import UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.iac.adapters.git import GitBranch
 from pipegraft.iac.adapters.gitlab import open_gitlab_project, or_none, translated
-from pipegraft.iac.bump.plan import write_release
-from pipegraft.iac.ports.repository import IAC, RENDERERS, CommitFiles, Files
-from pipegraft.iac.references import PinnedImage
+from pipegraft.iac.bump.plan import try_release
+from pipegraft.iac.ports.repository import IAC, RENDERERS, CommitFiles
 from pipegraft.iac.rendered import RenderedBranch
-from pipegraft.images.reference import ImageReference
 
 __all__ = ["examine_gitlab", "examine_repository", "examine_targets", "pipegraft_examinations"]
 
@@ -61,39 +59,20 @@ def examine_targets(patient: Patient, environment: str) -> Iterator[Diagnosis]:
     A release of the declared components is written into them as iac-bump would, with digests that no image
     has; nothing is committed.
     """
-    branch, folder = patient.open(IAC), (patient.delivery.iac.path or "").rstrip("/")
-    tip, there = branch.tip(), True
-    for target in patient.delivery.environments[environment].targets:
-        path = f"{folder}/{target.file}" if folder else target.file
-        subject = f"target {target.file} of {environment}"
-        if branch.read(path, tip) is None:
-            mend, there = "correct 'file' of the target, or 'iac.path', in delivery.yaml", False
-            yield Diagnosis(subject, Health.WRONG, f"the branch has no {path}", mend)
-        else:
-            yield Diagnosis(subject, Health.GOOD, "is there")
-    if there:
-        yield from _effects(patient, CommitFiles(branch, tip), environment)
-
-
-def _effects(patient: Patient, files: Files, environment: str) -> Iterator[Diagnosis]:
-    delivery, subject = patient.delivery, f"targets of {environment}"
-    named = {name: delivery.image_repository(name) for name in delivery.components}
-    references = {name: ImageReference(delivery.registry, one, _NOBODYS) for name, one in named.items()}
-    images = {name: PinnedImage.parse(str(one), "pipegraft-doctor") for name, one in references.items()}
+    branch, subject = patient.open(IAC), f"targets of {environment}"
+    files = CommitFiles(branch, branch.tip())
     try:
-        *_, effects = write_release(files, delivery, environment, images, patient.open(RENDERERS))
+        effects = try_release(files, patient.delivery, environment, patient.open(RENDERERS))
     except UsageError as error:
         for problem in error.problems:
-            yield Diagnosis(
-                subject, Health.WRONG, f"{problem.place or environment}: {problem.message}", problem.fix
-            )
+            place = problem.place or environment
+            yield Diagnosis(subject, Health.WRONG, f"{place}: {problem.message}", problem.fix)
         return
     for effect in effects:
         health = Health.GOOD if effect.proven else Health.NOTE
         yield Diagnosis(subject, health, str(effect), "" if effect.proven else _PROVE)
 
 
-_NOBODYS = f"sha256:{'0' * 64}"
 _PROVE = "install helm or kustomize, or name 'source' of the target, so that a bump can be proven"
 
 

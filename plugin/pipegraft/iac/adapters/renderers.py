@@ -20,6 +20,9 @@ __all__ = ["installed_renderers"]
 _TIMEOUT = 120.0
 _RELEASE = "pipegraft"
 _LINE_LIMIT = 400
+_WITH_CHARTS = ("--enable-helm", "--load-restrictor", "LoadRestrictionsNone")
+"""Engines that build charts this way are told so, and to read charts beside the folder; only files of the
+repository are there to be read."""
 
 
 def installed_renderers() -> Mapping[str, Renderer]:
@@ -55,14 +58,16 @@ class _Helm:
 
 @dataclass(frozen=True, slots=True)
 class _Kustomize:
-    """``kustomize build``, without plugins and remote bases."""
+    """``kustomize build``, without plugins and remote bases; charts by Helm where there are some."""
 
     name: str
 
     def render(self, files: Mapping[str, bytes], folder: str, values: Sequence[str] = ()) -> str:  # noqa: ARG002 - it has none
         with tempfile.TemporaryDirectory(prefix="pipegraft-kustomize-") as name:
             root = _written(files, Path(name) / "repository")
-            return _run(["kustomize", "build", str(root / folder)], Path(name), folder or ".")
+            charts = any(path.endswith("/Chart.yaml") for path in files)
+            command = ["kustomize", "build", *(_WITH_CHARTS if charts else ()), str(root / folder)]
+            return _run(command, Path(name), folder or ".")
 
 
 def _written(files: Mapping[str, bytes], root: Path) -> Path:

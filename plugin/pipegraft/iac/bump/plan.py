@@ -20,7 +20,7 @@ from pipegraft.appspec.environment_file import (
     read_environment,
 )
 from pipegraft.core.delivery import Delivery, Target
-from pipegraft.core.errors import Conflict, EditRefused, Place, UsageError
+from pipegraft.core.errors import ConfigError, Conflict, EditRefused, Place, Problem, UsageError
 from pipegraft.core.release import ReleaseMark
 from pipegraft.iac.bump.config import changes_what_runs, refuse_delivery, refuse_number, refuse_standing
 from pipegraft.iac.bump.state import EnvironmentState, read_state, state_path, write_state
@@ -30,10 +30,11 @@ from pipegraft.iac.effect.units import Unit, find_unit, merged
 from pipegraft.iac.ports.repository import Files, Renderer
 from pipegraft.iac.references import PinnedImage
 from pipegraft.iac.targets.writing import Around, Written, write_target
+from pipegraft.images.reference import ImageReference
 from pipegraft.text.yaml import format_path
 from pipegraft.text.yaml.values import Value
 
-__all__ = ["BumpRequest", "PlannedBump", "plan_bump", "refuse_conflict", "write_release"]
+__all__ = ["BumpRequest", "PlannedBump", "plan_bump", "refuse_conflict", "try_release"]
 
 
 def write_release(
@@ -78,6 +79,33 @@ def write_release(
         written.append(WrittenTarget(target, path, unit, tuple(_expected(made, chosen)), made.values))
     _refuse_unwritten(written, chosen, environment)
     return before, files, check_effect(read, files, written, renderers, policy=declared.effect, root=root)
+
+
+_NOBODYS = f"sha256:{'0' * 64}"
+
+
+def try_release(
+    read: Files, delivery: Delivery, environment: str, renderers: Mapping[str, Renderer]
+) -> list[Effect]:
+    """Write a release of the declared components into `targets` as a bump would, with digests of no image.
+
+    Returns:
+        What is known of the effect; nothing is committed.
+
+    Raises:
+        UsageError: files are not there, or a bump would be refused.
+    """
+    folder = (delivery.iac.path or "").strip("/")
+    paths = [posixpath.join(folder, one.file) for one in delivery.environments[environment].targets]
+    missing = [path for path in dict.fromkeys(paths) if read(path) is None]
+    if missing:
+        mend = "correct 'file' of the target, or 'iac.path', in delivery.yaml"
+        raise ConfigError(Problem(f"the branch has no {path}", Place(path), mend) for path in missing)
+    named = {name: delivery.image_repository(name) for name in delivery.components}
+    references = {name: ImageReference(delivery.registry, one, _NOBODYS) for name, one in named.items()}
+    images = {name: PinnedImage.parse(str(one), "pipegraft-doctor") for name, one in references.items()}
+    *_, effects = write_release(read, delivery, environment, images, renderers)
+    return effects
 
 
 def _expected(made: Written, images: Mapping[str, PinnedImage]) -> Iterator[Expected]:

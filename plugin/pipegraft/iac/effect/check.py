@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.effect.compare import Expected, confirm
+from pipegraft.iac.effect.compare import Expected, confirm, runs
+from pipegraft.iac.effect.kustomization import apply_images
 from pipegraft.iac.effect.units import Reads, Unit, find_unit
 from pipegraft.iac.ports.repository import Edited, Files, Renderer
-from pipegraft.iac.references import image_uses
-from pipegraft.iac.targets.writing import value_at
-from pipegraft.text.yaml import Path, format_path, read_documents
+from pipegraft.iac.targets.helm import NAMES
+from pipegraft.iac.targets.objects import value_at
+from pipegraft.text.yaml import Path, format_path, parse_path, read_documents
 
 __all__ = ["Effect", "WrittenTarget", "check_effect"]
 
@@ -87,7 +88,10 @@ def check_effect(
     after = Edited(files, changed)
     found: list[Effect] = []
     for group in units.values():
-        effect = _Check(files, after, group, renderers, root).run(policy)
+        checked = _Check(files, after, group, renderers, root)
+        effect = checked.run(policy)
+        if not effect.proven:
+            checked.refuse_old_digests()
         if not effect.proven and policy == "require":
             raise EditRefused(
                 f"it is not proven that what was written is rendered: {effect.how}",
@@ -127,7 +131,7 @@ class _Check:
     def run(self, policy: Policy) -> Effect:
         kind = self.unit.kind
         if kind == "none":
-            return self._unproven("nothing in this repository renders it")
+            return self._unproven(self.unit.why)
         if kind == "plain":
             return self._as_manifests()
         absent = self._absent()
@@ -136,14 +140,37 @@ class _Check:
         renderer = self.renderers.get(kind)
         if renderer is None:
             return self._static(f"{kind} is not installed")
+        if self.unit.kustomization and self.unit.kustomization.charts and "helm" not in self.renderers:
+            return self._static("helm is not installed, which kustomize has render charts")
         return self._rendered(renderer, policy)
+
+    def refuse_old_digests(self) -> None:
+        """Make sure that no digest stands beside a tag that was written by its path, and counts over it.
+
+        Raises:
+            EditRefused: one does.
+        """
+        for one in self.group:
+            if one.target.kind != "yaml" or one.target.value != "tag":
+                continue
+            path, new = parse_path(one.target.path or ""), {two.image.digest for two in one.expected}
+            for document in read_documents(self.after(one.path) or "", one.path):
+                beside = value_at(document, path[:-1])
+                for key in NAMES["digest"] if isinstance(beside, dict) and path[-1] in beside else ():
+                    held = str(beside.get(key) or "")
+                    if held and not {held, f"sha256:{held}"} & new:
+                        raise EditRefused(
+                            f"{format_path(path)} is written, and '{key}' beside it still says {held}",
+                            place=Place(one.path),
+                            fix=f"write {format_path((*path[:-1], key))} too: kind 'yaml', 'value: digest'",
+                        )
 
     def _rendered(self, renderer: Renderer, policy: Policy) -> Effect:
         def documents(files: Files) -> Sequence[Any]:
             unit = find_unit(files, self.group[0].target, self.group[0].path, self.root)
-            return list(
-                read_documents(renderer.render(unit.content(files), unit.rendered_folder, unit.values))
-            )
+            made = list(read_documents(renderer.render(unit.content(files), unit.folder, unit.values)))
+            apply_images(made, unit.handed(files).images)
+            return made
 
         try:
             after = documents(self.after)
@@ -172,7 +199,7 @@ class _Check:
     def _as_manifests(self) -> Effect:
         before, after = self._plain(self.before), self._plain(self.after)
         by_hand = all(one.target.kind in {"yaml", "marker"} for one in self.group)
-        if by_hand and not any(one.names(use.image) for one in self.expected() for use in image_uses(after)):
+        if by_hand and not any(runs(after, one) for one in self.expected()):
             return self._unproven("no container of it runs the image, and who reads the value is not known")
         return self._confirm(before, after, "read as manifests")
 
@@ -182,7 +209,7 @@ class _Check:
     def _absent(self) -> str:
         unit = self.unit
         if unit.chart is not None:
-            return "; ".join(unit.chart.absent)
+            return "; ".join((*unit.chart.absent, *unit.handed(self.after).unknown))
         return "; ".join(unit.kustomization.absent) if unit.kustomization else ""
 
     def _unproven(self, why: str) -> Effect:
@@ -217,9 +244,23 @@ class _Check:
                 fix="name what the chart reads: 'path', or 'keys: {tag: …}' for names of its own",
             )
         self._refuse_hidden()
+        self._refuse_pinned_after()
         if answers and all(answer is Reads.YES for answer in answers.values()):
             return self._unproven(f"{why}; its templates read {', '.join(map(format_path, answers))}")
         return self._unproven(why)
+
+    def _refuse_pinned_after(self) -> None:
+        """Make sure that no image is written over once Helm has rendered it."""
+        images = self.unit.handed(self.after).images
+        for one in self.expected():
+            rendered = {"containers": [{"image": one.reference()}]}
+            apply_images([rendered], images)
+            if not one.is_rendered_as(rendered["containers"][0]["image"]):
+                raise EditRefused(
+                    f"'postRenderers' make {one.reference()} {rendered['containers'][0]['image']} again",
+                    place=Place(self.group[0].path),
+                    fix="take the image out of 'postRenderers', or write it there",
+                )
 
     def _refuse_hidden(self) -> None:
         """Make sure that no values file that is read later says something else."""

@@ -11,7 +11,7 @@ from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.references import PinnedImage, Reference, image_uses, same_repository
 from pipegraft.text.yaml import Path, format_path
 
-__all__ = ["Expected", "confirm"]
+__all__ = ["Expected", "confirm", "runs"]
 
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
 """What the value of a label may be (Kubernetes, Labels and Selectors: Syntax and character set)."""
@@ -42,6 +42,12 @@ class Expected:
             tagged = "tag" not in self.pins or said.tag in {"", self.image.tag}
             return said.digest == self.image.digest and tagged
         return said.tag == self.image.tag and said.digest in {"", self.image.digest}
+
+    def reference(self) -> str:
+        """The image as it was written."""
+        pins = {"tag": self.image.tag, "digest": self.image.digest}
+        said = {name: pins[name] for name in self.pins}
+        return str(Reference(self.image.repository, said.get("tag", ""), said.get("digest", "")))
 
     def names(self, reference: str) -> bool:
         """Whether a reference is of the image's repository."""
@@ -88,32 +94,50 @@ def confirm(
     return used
 
 
+def runs(documents: Sequence[Any], expected: Expected) -> bool:
+    """Whether any container, or a custom resource, names the image's repository to be run."""
+    said = (use.image for document in documents for use in image_uses(document))
+    named = (image for document in documents for _, image in _named_by_operators(document, expected))
+    return any(map(expected.names, (*said, *named)))
+
+
+_BY_ENGINES = re.compile(r"(argoproj\.io|toolkit\.fluxcd\.io|(helm|fleet)\.cattle\.io|core\.oam\.dev)/")
+"""Groups of resources whose images another program renders from them."""
+
+
+def _named_by_operators(document: Any, expected: Expected) -> Iterator[tuple[str, str]]:
+    """Where the ``spec`` of a custom resource without containers names an image, for its operator to run."""
+    version = str(document.get("apiVersion", "")) if isinstance(document, dict) else ""
+    group = version.partition("/")[0]
+    if "." not in group or group.endswith(".k8s.io") or _BY_ENGINES.search(version):
+        return
+    if next(image_uses(document), None) is not None:
+        return
+    for path, value in _leaves(document.get("spec"), ("spec",)):
+        if isinstance(value, str) and expected.names(value) and value != expected.image.repository:
+            yield f"{identity(document)}: {format_path(path)}", value
+
+
 def _used(documents: Sequence[Any], expected: Expected, what: str) -> list[str]:
     used: list[str] = []
     for document in documents:
-        for place, image in _images(document):
+        for place, image in dict.fromkeys((*_images(document), *_named_by_operators(document, expected))):
             if expected.is_rendered_as(image):
                 used.append(place)
             elif expected.names(image):
                 raise EditRefused(
-                    f"{place} would still run {image}, and not {_written(expected)}",
+                    f"{place} would still run {image}, and not {expected.reference()}",
                     place=Place(what),
                     fix="write the image there too, by a target for the place it comes from",
                 )
     if not used:
         raise EditRefused(
-            f"nothing that is rendered runs {_written(expected)} of '{expected.component}': "
+            f"nothing that is rendered runs {expected.reference()} of '{expected.component}': "
             f"what was written is read by nobody there{_instead(documents)}",
             place=Place(what),
             fix="name the file, path and keys that are read; 'source' says what the engine renders",
         )
     return used
-
-
-def _written(expected: Expected) -> str:
-    pins = {"tag": expected.image.tag, "digest": expected.image.digest}
-    said = {name: pins[name] for name in expected.pins}
-    return str(Reference(expected.image.repository, said.get("tag", ""), said.get("digest", "")))
 
 
 def _instead(documents: Sequence[Any]) -> str:

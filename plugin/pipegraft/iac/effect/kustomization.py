@@ -7,22 +7,31 @@ the repository is not computed but said.
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipegraft.core.errors import EditRefused, UsageError
+from pipegraft.iac.ports.repository import Edited, Files
 from pipegraft.iac.references import Reference, image_uses
-from pipegraft.text.yaml import read_documents
+from pipegraft.iac.targets.kubernetes import as_entry, images_paths
+from pipegraft.iac.targets.objects import value_at
+from pipegraft.text.yaml import Path, read_documents
 
-__all__ = ["FILE_NAMES", "Kustomization", "read_kustomization"]
+__all__ = [
+    "FILE_NAMES",
+    "Kustomization",
+    "apply_images",
+    "place_of_images",
+    "read_kustomization",
+    "with_images_of",
+]
 
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 """What the file of a kustomization is called (kustomize looks for them in this order)."""
-
-Read = Callable[[str], str | None]
 
 _REMOTE = re.compile(r"://|^git@|^github\.com[/:]|^bitbucket\.org[/:]|^gitlab\.com[/:]|\?ref=|\.git(//|$)")
 _TOUCHES = re.compile(r"\bimage\b|\$patch|containers")
@@ -40,6 +49,8 @@ class Kustomization:
         files: path → text of every file that takes part.
         unknown: why images of it may be others than those told.
         absent: what it needs that is not in the repository.
+        charts: path → content of every file of charts that it renders.
+        is_component: whether it is built by those that name it alone.
     """
 
     folder: str
@@ -48,13 +59,15 @@ class Kustomization:
     files: dict[str, str] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
+    charts: dict[str, bytes] = field(default_factory=dict)
+    is_component: bool = False
 
 
-def read_kustomization(read: Read, folder: str) -> Kustomization | None:
+def read_kustomization(read: Files, folder: str) -> Kustomization | None:
     """What a folder builds; None if it holds no kustomization.
 
     Arguments:
-        read: text of a file of the repository, None if there is none.
+        read: the files of the repository.
         folder: its path, empty for the root.
     """
     found = Kustomization(folder)
@@ -70,7 +83,7 @@ def read_kustomization(read: Read, folder: str) -> Kustomization | None:
 class _Walk:
     """Follows a kustomization through its folders."""
 
-    read: Read
+    read: Files
     found: Kustomization
 
     def accumulate(self, folder: str, above: tuple[str, ...], base: Sequence[Any] = ()) -> list[Any] | None:
@@ -91,10 +104,10 @@ class _Walk:
         self._other_files(folder, data)
         self._say_unknown(folder, data)
         if not above:
+            self.found.is_component = data.get("kind") == "Component"
             self.found.below = [use.image for document in documents for use in image_uses(document)]
         for entry in _listed(data, "images"):
-            for document in documents:
-                _apply(document, entry)
+            apply_images(documents, [entry])
         return documents
 
     def _own(self, folder: str) -> dict[str, Any] | None:
@@ -172,11 +185,10 @@ class _Walk:
         for key in ("generators", "transformers", "validators"):
             if data.get(key):
                 self.found.unknown.append(f"'{key}' of {where} may bring images of its own")
-        for key in ("helmCharts", "helmChartInflationGenerator"):
-            if data.get(key):
-                self.found.absent.append(
-                    f"'{key}' of {where} brings charts, which kustomize fetches elsewhere"
-                )
+        if data.get("helmChartInflationGenerator"):
+            self.found.absent.append(f"'helmChartInflationGenerator' of {where} brings charts from elsewhere")
+        for chart in _listed(data, "helmCharts"):
+            self._chart(folder, data, chart if isinstance(chart, dict) else {})
         for patch in (*_patches(data), *_listed(data, "replacements")):
             text = patch if isinstance(patch, str) else str(patch)
             path = posixpath.normpath(posixpath.join(folder, text)) if "\n" not in text else ""
@@ -191,6 +203,74 @@ class _Walk:
                 posixpath.normpath(posixpath.join(folder, str(entry))), "images"
             ):
                 self.found.unknown.append(f"'configurations' of {where} may say where images stand")
+
+    def _chart(self, folder: str, data: Mapping[str, Any], chart: Mapping[str, Any]) -> None:
+        """A chart of ``helmCharts``: kustomize has Helm render the folder below ``chartHome``."""
+        settings = data.get("helmGlobals")
+        home = str((settings if isinstance(settings, dict) else {}).get("chartHome") or "charts")
+        name, version, origin = (str(chart.get(key) or "") for key in ("name", "version", "repo"))
+        beside = f"{name}-{version}" if version and origin else ""
+        at = posixpath.normpath(posixpath.join(folder, home, beside, name))
+        content = {} if at.startswith(("..", "/")) else self.read.below(at)
+        if f"{at}/Chart.yaml" in content:
+            self.found.charts |= content
+            self.found.unknown.append(f"the chart '{name}' of {folder or '.'} is rendered by helm")
+        else:
+            comes = f"comes from {origin}" if origin else f"is not in {posixpath.join(folder, home)}"
+            self.found.absent.append(
+                f"the chart '{name}' of {folder or '.'} {comes}, not from this repository"
+            )
+
+
+def place_of_images(files: Files, path: str) -> tuple[int, Path]:
+    """Where an object of Flux or Argo CD lists images for kustomize: number of its document, and the place.
+
+    Returns:
+        No place for a file that holds no such object.
+    """
+    for number, one in enumerate(read_documents(files(path) or "", path)):
+        for at in images_paths(one):
+            if len(at) > 1 and value_at(one, at):
+                return number, at
+    return 0, ()
+
+
+def with_images_of(files: Files, path: str, number: int, at: Path, folder: str) -> Files:
+    """Files with what an object of Flux or Argo CD adds to a folder's kustomization, as its engine adds it.
+
+    Arguments:
+        path, number, at: file and document of the object, and where its images stand.
+        folder: of the kustomization.
+    """
+    handed = value_at(read_documents(files(path) or "", path)[number], at[:-1])
+    generated = at == ("spec", "images")  # Flux makes one of a folder's manifests where there is none
+    paths = [posixpath.join(folder, name) for name in FILE_NAMES]
+    own = next((one for one in paths if files(one) is not None), None)
+    if own is None and not generated:
+        return files
+    documents = list(read_documents(files(own) or "", own)) if own else []
+    held = documents[0] if documents and isinstance(documents[0], dict) else {}
+    data = {**held} if own else {"resources": _manifests(files, folder)}
+    images = [as_entry(entry) for entry in _listed(handed, "images")]
+    ours = {one.get("name") for one in images if isinstance(one, dict)}
+    data["images"] = [
+        *(one for one in _listed(data, "images") if not isinstance(one, dict) or one.get("name") not in ours),
+        *images,
+    ]
+    for key in ("patches", "patchesStrategicMerge", "patchesJson6902", "components"):
+        if added := list(_listed(handed, key)):
+            data[key] = [*_listed(data, key), *added]
+    return Edited(files, {own or paths[0]: json.dumps(data)})
+
+
+def _manifests(files: Files, folder: str) -> list[str]:
+    """What Flux builds of a folder without a kustomization: its manifests, and the kustomizations below."""
+    start = f"{folder}/" if folder else ""
+    names = sorted(
+        path.removeprefix(start) for path in files.below(folder) if path.endswith((".yaml", ".yml"))
+    )
+    bases = {posixpath.dirname(name) for name in names if posixpath.basename(name) in FILE_NAMES}
+    return [*sorted(bases), *(one for one in names if not any(one.startswith(f"{base}/") for base in bases))]
 
 
 def _listed(data: Mapping[str, Any], *keys: str) -> Iterator[Any]:
@@ -216,6 +296,10 @@ def _named_files(data: Mapping[str, Any]) -> Iterator[str]:
     yield from (
         one["path"] for one in _listed(data, "replacements") if isinstance(one, dict) and one.get("path")
     )
+    for chart in _listed(data, "helmCharts"):
+        if isinstance(chart, dict):
+            yield from [str(chart["valuesFile"])] if chart.get("valuesFile") else []
+            yield from (str(one) for one in _listed(chart, "additionalValuesFiles"))
     for generator in _listed(data, "configMapGenerator", "secretGenerator"):
         if isinstance(generator, dict):
             yield from (str(one).rpartition("=")[2] for one in _listed(generator, "files"))
@@ -227,8 +311,14 @@ _IMAGE = re.compile(r"(?::(?P<tag>[a-zA-Z0-9_.{}-]*))?(?:@(?P<digest>sha256:[a-z
 """What may follow an image's name (kustomize, api/image: IsImageMatched)."""
 
 
+def apply_images(documents: Sequence[Any], entries: Sequence[Any]) -> None:
+    """Apply entries of ``images:`` to documents (kustomize, api/filters/imagetag)."""
+    for entry in entries:
+        for document in documents:
+            _apply(document, entry)
+
+
 def _apply(document: Any, entry: Any) -> None:
-    """Apply one entry of ``images:`` to a document (kustomize, api/filters/imagetag)."""
     name = entry.get("name") if isinstance(entry, dict) else None
     if not isinstance(name, str):
         return

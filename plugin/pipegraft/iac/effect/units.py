@@ -17,12 +17,17 @@ from typing import Any, Literal
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place, UsageError
-from pipegraft.iac.effect.kustomization import FILE_NAMES, Kustomization, read_kustomization
-from pipegraft.iac.ports.repository import Edited, Files
+from pipegraft.iac.effect.kustomization import (
+    Kustomization,
+    place_of_images,
+    read_kustomization,
+    with_images_of,
+)
+from pipegraft.iac.ports.repository import Files
 from pipegraft.iac.targets.helm import NAMES
-from pipegraft.iac.targets.kubernetes import as_entry, images_paths
-from pipegraft.iac.targets.writing import value_at, values_place
-from pipegraft.text.yaml import Path, get_value, read_documents
+from pipegraft.iac.targets.objects import Handed, chart_of, handed_to_helm, roots_in
+from pipegraft.iac.targets.writing import values_place
+from pipegraft.text.yaml import Path, parse_path, read_documents
 
 __all__ = ["Chart", "Reads", "Unit", "find_unit", "read_chart"]
 
@@ -207,6 +212,8 @@ class Unit:
         inside: for values in an object: its file, the number of its document, and where they begin in it.
         chart: the chart.
         kustomization: the kustomization.
+        files_named: whether the target names the values files.
+        why: why nothing here renders it.
     """
 
     kind: Literal["helm", "kustomize", "plain", "none"]
@@ -215,6 +222,8 @@ class Unit:
     inside: tuple[str, int, Path] | None = None
     chart: Chart | None = None
     kustomization: Kustomization | None = None
+    files_named: bool = False
+    why: str = ""
 
     @property
     def key(self) -> Hashable:
@@ -226,20 +235,14 @@ class Unit:
         """For people."""
         return self.folder or "."
 
-    @property
-    def rendered_folder(self) -> str:
-        """The folder that its program is given."""
-        return self.kustomization.folder if self.kustomization else self.folder
-
     def content(self, files: Files) -> dict[str, bytes]:
         """Path → content of everything that takes part in rendering it.
 
-        Raises:
-            EditRefused: a values file is not there.
+        Raises: EditRefused if a values file is not there.
         """
         if self.chart is None:
-            held = self.kustomization.files if self.kustomization else {}
-            return {path: text.encode() for path, text in held.items()}
+            built = self.kustomization or Kustomization(self.folder)
+            return {**built.charts, **{path: text.encode() for path, text in built.files.items()}}
         start = f"{self.folder}/" if self.folder else ""
         content = {f"{start}{path}": data for path, data in self.chart.files.items()}
         for path in self.values:
@@ -258,13 +261,21 @@ class Unit:
         documents = read_documents(self._values_in(path, files(path) or ""), path)
         return documents[0] if documents else None
 
+    def handed(self, files: Files) -> Handed:
+        """What the object hands to Helm that holds the values; nothing without one."""
+        if self.inside is None or self.chart is None:
+            return Handed({})
+        return self._handed_in(files(self.inside[0]) or "", *self.inside)
+
+    def _handed_in(self, text: str, path: str, number: int, root: Path) -> Handed:
+        document = read_documents(text, path)[number]
+        return handed_to_helm(document, root, files_named=self.files_named)
+
     def _values_in(self, path: str, text: str) -> str:
         """A values file; of an object that holds values, these alone."""
         if self.inside is None or self.inside[0] != path:
             return text
-        _, number, root = self.inside
-        held = get_value(text, root, document=number, file=path)
-        return held if isinstance(held, str) else json.dumps(held)
+        return json.dumps(self._handed_in(text, *self.inside).values)
 
 
 def find_unit(files: Files, target: Target, path: str, root: str) -> Unit:
@@ -284,20 +295,29 @@ def find_unit(files: Files, target: Target, path: str, root: str) -> Unit:
     if target.source is not None:
         folder = posixpath.normpath(posixpath.join(root, target.source))
         return _source(files, target, path, folder, inside=inside, values=values)
-    if inside is not None:
-        return Unit("none", path)
+    charts = inside is not None and inside[2][:1] == ("helmCharts",)
+    if inside is not None and not charts:
+        document = read_documents(files(path) or "", path)[inside[1]]
+        named = chart_of(document, inside[2]) or "its chart"
+        return Unit("none", path, why=f"{named} is in no folder that 'source' of the target names")
     for folder in _upwards(posixpath.dirname(path), root):
         if target.kind == "kustomize" and folder != posixpath.dirname(path):
             break
-        chart = read_chart(files, folder) if target.kind != "kustomize" else None
+        chart = read_chart(files, folder) if target.kind != "kustomize" and not charts else None
         if chart is not None and _is_part(target, path, folder):
             return Unit("helm", folder, _values(target, path, folder, values), chart=chart)
-        built = read_kustomization(files, folder) if _has_kustomization(files, folder) else None
-        if built is not None and path in built.files and target.kind != "helm":
+        built = read_kustomization(files, folder)
+        if built is not None and path in built.files:
+            if built.is_component:
+                return Unit("none", path, why=_COMPONENT)
             return Unit("kustomize", folder, kustomization=built)
     if target.kind in {"helm", "kustomize"} or not _is_manifest(files, path):
-        return Unit("none", path)
+        return Unit("none", path, why=_NOWHERE)
     return Unit("plain", path)
+
+
+_COMPONENT = "a component is built by the overlays that name it: name one as 'source' of the target"
+_NOWHERE = "no chart or kustomization in its folder or above takes it in, and the target names no 'source'"
 
 
 def _source(
@@ -313,41 +333,34 @@ def _source(
     chart = read_chart(files, folder)
     if chart is not None:
         named = values if inside is None or not values or path in values else (*values, path)
-        return Unit("helm", folder, _values(target, path, folder, named), inside, chart=chart)
-    built = read_kustomization(*_with_images_of(files, target, path, folder))
+        read = _values(target, path, folder, named)
+        return Unit("helm", folder, read, inside, chart=chart, files_named=bool(values))
+    number, at = place_of_images(files, path) if target.kind == "kustomize" else (0, ())
+    built = read_kustomization(with_images_of(files, path, number, at, folder) if at else files, folder)
     if built is None:
         raise UsageError(
             f"expected a chart or a kustomization in {folder or '.'}, found neither",
             fix="correct 'source' of the target",
         )
-    return Unit("kustomize", folder, kustomization=built)
+    return Unit("kustomize", folder, inside=(path, number, at) if at else None, kustomization=built)
 
 
 def _inside(files: Files, target: Target, path: str) -> tuple[str, int, Path] | None:
     """Where an object of the file holds the values that a target writes; None for a values file."""
     text = files(path)
-    if target.kind != "helm" or not text:
+    if not text or target.kind not in {"helm", "yaml", "marker"}:
         return None
-    number, root = values_place(text, target, path)
-    return (path, number, root) if root else None
-
-
-_OVERLAY = ".pipegraft-images"
-"""A folder that no repository has: images that Flux or Argo CD hands to kustomize, as they hand them over."""
-
-
-def _with_images_of(files: Files, target: Target, path: str, folder: str) -> tuple[Files, str]:
-    """A kustomization with the images that an object of Flux or Argo CD adds to it."""
-    documents = read_documents(files(path) or "", path) if target.kind == "kustomize" else []
-    lists = [
-        held for one in documents for at in images_paths(one) if len(at) > 1 and (held := value_at(one, at))
-    ]
-    if not lists:
-        return files, folder
-    up = posixpath.relpath(folder or ".", _OVERLAY)
-    images = [as_entry(entry) for entry in lists[0]]
-    text = json.dumps({"resources": [up], "images": images})
-    return Edited(files, {posixpath.join(_OVERLAY, FILE_NAMES[0]): text}), _OVERLAY
+    if target.kind == "helm":
+        number, root = values_place(text, target, path)
+        return (path, number, root) if root else None
+    try:
+        documents = list(read_documents(text, path)) if target.source else []
+    except EditRefused:  # a template, whose values are marked
+        return None
+    at = parse_path(target.path) if target.path else ()
+    found = [(number, root) for number, one in enumerate(documents) for root in roots_in(one)]
+    near = [(number, root) for number, root in found if at[: len(root) - 1] == root[:-1]] or found
+    return (path, *near[0]) if len(near) == 1 and target.document in {None, near[0][0]} else None
 
 
 def _values(target: Target, path: str, folder: str, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -355,13 +368,14 @@ def _values(target: Target, path: str, folder: str, values: tuple[str, ...]) -> 
     if values or target.kind not in {"helm", "yaml", "marker"}:
         return values
     inside = path.removeprefix(f"{folder}/") if folder else path
-    return () if inside == "values.yaml" or inside.startswith(("templates/", "charts/")) else (path,)
+    own = inside in {"values.yaml", CHART} or inside.startswith(("templates/", "charts/"))
+    return () if own else (path,)
 
 
 def _is_part(target: Target, path: str, folder: str) -> bool:
     """Whether a file below a chart is read as its values, or is one of its templates."""
     inside = path.removeprefix(f"{folder}/") if folder else path
-    if target.kind == "helm" or inside.startswith(("templates/", "charts/")):
+    if target.kind == "helm" or inside == CHART or inside.startswith(("templates/", "charts/")):
         return True
     return posixpath.basename(path).startswith("values") and inside.endswith((".yaml", ".yml"))
 
@@ -372,10 +386,6 @@ def _upwards(folder: str, root: str) -> Iterator[str]:
         if folder in {root.strip("/"), ""}:
             return
         folder = posixpath.dirname(folder)
-
-
-def _has_kustomization(files: Files, folder: str) -> bool:
-    return any(files(posixpath.join(folder, name)) is not None for name in FILE_NAMES)
 
 
 def _is_manifest(files: Files, path: str) -> bool:

@@ -17,7 +17,7 @@ from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.references import PinnedImage, same_repository
 from pipegraft.text.yaml import Edit, Path, Put, Remove, Set, format_path
 
-__all__ = ["ImageForm", "form_at", "registries_in", "values_root"]
+__all__ = ["ImageForm", "form_at", "refuse_template", "registries_in"]
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "repository": ("repository", "repo", "name"),
@@ -28,29 +28,6 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 """Part of an image → the keys that charts have for it, the usual one first."""
 
 _HEX = re.compile(r"[0-9a-f]{64}")
-_ROOTS: tuple[tuple[str | None, ...], ...] = (
-    ("spec", "values"),  # Flux: HelmRelease
-    ("spec", "source", "helm", "valuesObject"),  # Argo CD: Application
-    ("spec", "source", "helm", "values"),
-    ("spec", "sources", None, "helm", "valuesObject"),
-    ("spec", "sources", None, "helm", "values"),
-    ("spec", "template", "spec", "source", "helm", "valuesObject"),  # Argo CD: ApplicationSet
-    ("spec", "template", "spec", "source", "helm", "values"),
-    ("helmCharts", None, "valuesInline"),  # kustomize
-)
-_OBJECTS = {"HelmRelease", "Application", "ApplicationSet", "Kustomization"}
-
-
-def values_root(document: Any, path: Path) -> Path:
-    """Where in a document the values of a chart begin: at its root, but for objects that hold them."""
-    holds = isinstance(document, dict) and (document.get("kind") in _OBJECTS or "helmCharts" in document)
-    for root in _ROOTS if holds else ():
-        head = path[: len(root)]
-        if len(head) == len(root) and all(
-            want is None or want == part for want, part in zip(root, head, strict=True)
-        ):
-            return head
-    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +42,7 @@ class ImageForm:
         place: of it, for messages.
         read: keys that the chart's templates read, though they stand nowhere.
         registries: those that the values name for all images.
+        beside: a key next to the image that holds its tag or digest.
     """
 
     path: Path
@@ -74,6 +52,7 @@ class ImageForm:
     place: Place | None = None
     read: frozenset[str] = frozenset()
     registries: frozenset[str] = frozenset()
+    beside: str = ""
 
     def edits(self, image: PinnedImage, target: Target) -> tuple[list[Edit], frozenset[str]]:
         """What to change, and which of ``tag`` and ``digest`` the values say then.
@@ -105,6 +84,14 @@ class ImageForm:
             raise EditRefused(
                 f"{format_path(self.path)} is {self.held!r}, and no image", place=self.place, fix=_CORRECT
             )
+        refuse_template(self.held, self.path, self.place)
+        if self.beside and not {":", "@"} & set(self.held.rpartition("/")[2]):
+            rest = format_path((*self.path[:-1], self.beside))
+            raise EditRefused(
+                f"{format_path(self.path)} is a repository alone, '{self.beside}' beside it says the rest",
+                place=self.place,
+                fix=f"write that: kind 'yaml', path '{rest}', 'value: tag'",
+            )
         pin = target.write or image.kept_pin(self.held)
         return [Set(self.path, image.reference(pin))], pins_of(pin)
 
@@ -112,7 +99,13 @@ class ImageForm:
         """Only what differs is written: a default of the chart that is right already stays there."""
         registry, repository = self._value("registry"), self._value("repository")
         standing = f"{registry}/{repository}" if registry else repository
-        if "repository" not in self.keys or (standing and same_repository(standing, image.repository)):
+        if (
+            "repository" not in self.keys
+            or "{{" in standing
+            or (  # what a chart fills in is left to it
+                standing and same_repository(standing, image.repository)
+            )
+        ):
             return
         if self.keys["repository"] != "name" and isinstance(self.held.get("name"), str):
             raise EditRefused(
@@ -164,6 +157,7 @@ class ImageForm:
         if "tag" not in self.keys:
             return
         path, standing = (*self.path, self.keys["tag"]), self._value("tag")
+        refuse_template(standing, path, self.place)
         composite = "digest" not in self.keys and "@" in standing
         if composite and pinned:
             tag = image.tag if tagged else standing.partition("@")[0]
@@ -191,6 +185,21 @@ class ImageForm:
 _CORRECT = "correct 'path' of the target"
 
 
+def refuse_template(standing: str, path: Path, place: Place | None) -> None:
+    """Make sure that no template expression is replaced by a fixed value.
+
+    Raises:
+        EditRefused: one stands there.
+    """
+    if "{{" in standing:
+        raise EditRefused(
+            f"{format_path(path)} holds a template expression, {standing!r}, which others fill in",
+            place=place,
+            fix="write the image where the expression takes it from, for a generator of an ApplicationSet by "
+            "kind 'yaml'",
+        )
+
+
 def pins_of(pin: str) -> frozenset[str]:
     """Which of ``tag`` and ``digest`` a pin says."""
     return frozenset({"tag", "digest"} if pin == "both" else {pin})
@@ -214,6 +223,7 @@ def form_at(
     place: Place | None = None,
     read: frozenset[str] = frozenset(),
     registries: frozenset[str] = frozenset(),
+    around: Any = None,
 ) -> ImageForm:
     """How an image stands at a path.
 
@@ -225,6 +235,7 @@ def form_at(
         place: of it, for messages.
         read: keys that the chart's templates are known to read there.
         registries: those that the values name for all images.
+        around: the mapping that it stands in.
 
     Raises:
         EditRefused: there is no image, or two keys could be meant.
@@ -247,7 +258,20 @@ def form_at(
             known = known or next((name for name in names if name in read), None)
             if part not in keys and known:
                 keys[part] = known
-    return ImageForm(path, own, held, keys, place, read, registries)
+    return ImageForm(path, own, held, keys, place, read, registries, _tag_beside(around, path))
+
+
+_BESIDE = re.compile(r"(image)?[_-]?(tag|version|digest|sha)", re.IGNORECASE)
+
+
+def _tag_beside(around: Any, path: Path) -> str:
+    """The key beside an image that says its tag or digest: ``imageTag`` beside ``image``."""
+    last = str(path[-1]) if path else ""
+    for key, value in around.items() if isinstance(around, dict) else ():
+        rest = str(key).removeprefix(last) if last else str(key)
+        if value not in (None, "") and not isinstance(value, (dict, list)) and _BESIDE.fullmatch(rest):
+            return str(key)
+    return ""
 
 
 def _created(target: Target) -> dict[str, Any]:

@@ -297,6 +297,8 @@ def _application_uses(data: Any) -> Iterator[tuple[str, Use]]:
         name = str(component.get("name", ""))
         for use in _property(component, path, f"component '{name}'"):
             yield name, use
+        for use in image_uses(component.get("properties")):  # objects of a component of the type k8s-objects
+            yield "", Use((*path, "properties", *use.path), use.image, use.shown)
         traits = component.get("traits")
         for at, trait in enumerate(traits if isinstance(traits, list) else ()):
             for use in _property(trait, (*path, "traits", at), f"a trait of component '{name}'"):

@@ -9,9 +9,10 @@ from typing import Any
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.references import PinnedImage
-from pipegraft.iac.targets.helm import form_at, registries_in, values_root
+from pipegraft.iac.targets.helm import form_at, refuse_template, registries_in
 from pipegraft.iac.targets.kubernetes import images_paths, kubevela_edits, kustomize_edits, manifest_edits
 from pipegraft.iac.targets.markers import write_marked
+from pipegraft.iac.targets.objects import refuse_outside_values, value_at, values_root
 from pipegraft.text.yaml import (
     Edit,
     Path,
@@ -26,7 +27,7 @@ from pipegraft.text.yaml import (
     read_documents,
 )
 
-__all__ = ["Around", "Written", "value_at", "values_place", "write_target"]
+__all__ = ["Around", "Written", "values_place", "write_target"]
 
 Pins = Mapping[str, frozenset[str]]
 """Component → which of ``tag`` and ``digest`` the file says of its image."""
@@ -130,6 +131,7 @@ def _yaml(
     _documents(text, file)
     outer, inner = _split(text, path, target.document, file)
     held = _text_at(text, outer, inner, target.document, file)
+    refuse_template(held, path, _place(text, outer, target.document, file))
     pin = target.write or image.kept_pin(held)
     value = image.part(target.value, pin)
     if (
@@ -234,7 +236,9 @@ def _helm(text: str, target: Target, images: Mapping[str, PinnedImage], file: st
     path = parse_path(target.path or "")
     document, root = values_place(text, target, file)
     inside = path[len(root) :]
-    held = value_at(_documents(text, file)[document], root) if text.strip() else None
+    whole = _documents(text, file)[document] if text.strip() else None
+    refuse_outside_values(whole, path, _place(text, (), document, file))
+    held = value_at(whole, root)
     outer, inner = _split(text, path, document, file)
     own = _value_at(text, outer, inner, document, file)
     form = form_at(
@@ -245,6 +249,7 @@ def _helm(text: str, target: Target, images: Mapping[str, PinnedImage], file: st
         place=_place(text, outer, document, file),
         read=around.reads(inside),
         registries=frozenset((*registries_in(around.defaults), *registries_in(held))),
+        around=_value_at(text, outer[:-1], (), document, file) if not inner else None,
     )
     edits, said = form.edits(image, target)
     new = _set(text, (outer, inner), edits, document, file) if edits else text
@@ -263,18 +268,6 @@ def _value_at(text: str, outer: Path, inner: Path, document: int, file: str) -> 
         return held
     nested = str(held)
     return get_value(nested, inner, file=file) if has_path(nested, inner, file=file) else None
-
-
-def value_at(data: Any, path: Path) -> Any:
-    """What stands at a path of plain data; None if nothing."""
-    for part in path:
-        if isinstance(data, dict) and isinstance(part, str):
-            data = data.get(part)
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
-        else:
-            return None
-    return data
 
 
 def _kustomize(
