@@ -9,8 +9,18 @@ byte-order mark stay what they are. What cannot be done exactly is refused with 
 
 from __future__ import annotations
 
-from pipegraft.text.yaml.edits import Edit, Insert, Put, Remove, Set, apply, set_values
-from pipegraft.text.yaml.markers import changed_scalars, marked_names, set_marked
+from pipegraft.text.yaml.edits import (
+    Edit,
+    Insert,
+    Put,
+    Remove,
+    Set,
+    apply,
+    changed_scalars,
+    marked_names,
+    set_marked,
+    set_values,
+)
 from pipegraft.text.yaml.paths import Path, Where, format_path, parse_path, split_assignment
 from pipegraft.text.yaml.reading import (
     aliases_of,
