@@ -45,8 +45,7 @@ def test_everything_of_this_machine_is_named_at_once() -> None:
         "which a runner does not have",
         "delivery.yaml:6:19: the IaC repository is a path of this machine, '../shop-iac': "
         "a runner does not find it",
-        "delivery.yaml:4:3: 'web' is built from a Dockerfile by 'docker', "
-        "which needs a Docker engine that the job reaches",
+        "delivery.yaml:4:3: 'web': built from a Dockerfile, which takes a Docker engine that the job reaches",
         "delivery.yaml:9:37: the engine of 'production' is found by a folder of this machine, "
         "'../shop-engine'",
         "delivery.yaml:10:38: metric 'errors' of 'production' is read from a folder of this machine",

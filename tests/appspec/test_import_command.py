@@ -46,7 +46,10 @@ def test_score(tmp_path: Path) -> None:
     (tmp_path / "score.yaml").write_text(SCORE)
     done = run(tmp_path, "import", "score", "score.yaml", "--env", "home", "--output", "iac")
     assert done.stderr == "not carried over: score.yaml: containers.main.before.x.ready: started\n"
-    assert done.stdout == "wrote iac/app.yaml\nwrote iac/environments/home.yaml\n"
+    assert done.stdout == (
+        "wrote iac/app.yaml\nwrote iac/environments/home.yaml\n"
+        "Read them, then:\n  pipegraft render iac --env home --target kubernetes\n"
+    )
     rendered = run(tmp_path, "render", "iac", "--target", "kubernetes").stdout
     assert "containerPort: 8080" in rendered
     assert "image: registry/shop:1" in rendered

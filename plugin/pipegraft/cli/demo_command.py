@@ -53,6 +53,7 @@ def command(keep: Path | None, as_json: bool) -> None:
         "[bold green]✔[/] v2 serves; v3 was taken back by a commit that restored "
         f"the environment file byte for byte. [dim]{result.seconds:.0f} s[/]"
     )
+    out.print("[dim]For a repository of your own: pipegraft init in it, or docs/getting-started.md.[/]")
     if result.folder:
         out.print(
             f"[dim]Everything is in {result.folder}: try git log there, and .pipegraft/release.json.[/]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,6 @@ def _show(done: ImportResult, *, as_json: bool) -> None:
         echo(f"kept, but `pipegraft resources` lists no provider: {line}", err=True)
     for path in done.files:
         echo(f"wrote {path}")
+    spec, environment = done.files[0], done.files[-1]
+    echo("Read them, then:")
+    echo(f"  pipegraft render {shlex.quote(str(spec.parent))} --env {environment.stem} --target kubernetes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -10,7 +11,9 @@ import click
 from pipegraft.app.run import RunRequest, run_stages
 from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
 from pipegraft.core.delivery_file import open_project
+from pipegraft.core.release import EnvironmentRelease, Release
 from pipegraft.core.views.progress import open_progress
+from pipegraft.core.views.terminal import echo
 
 __all__ = ["command"]
 
@@ -55,6 +58,39 @@ def command(
         release = run_stages(open_project(directory, plugins), request, progress)
     if as_json:
         print_json(release.model_dump(mode="json"))
+        return
+    for line in _summary(release, environment):
+        echo(line, err=True)
+
+
+def _summary(release: Release, environment: str | None) -> Iterator[str]:
+    """What the release is now, environment by environment, and what shows more of it.
+
+    Arguments:
+        environment: the only one that was asked for, None for all.
+    """
+    built = sum(image.built for image in release.images.values())
+    yield f"release {release.source.number} of {release.app}: {len(release.images)} images, {built} built now"
+    there = {name: one for name, one in release.environments.items() if environment in (None, name)}
+    for name, one in there.items():
+        yield f"  {name}: {_standing(one)}"
+    for name, one in there.items():
+        if one.bump and one.bump.outcome == "superseded":
+            yield f"  to release again in {name}, commit a change and run this once more"
+        elif one.bump:
+            yield f"  to see how it came there: pipegraft audit --env {name}"
+
+
+def _standing(one: EnvironmentRelease) -> str:
+    if one.bump and one.bump.outcome == "superseded":
+        return "nothing was done: a newer release stands there, or this one was taken back"
+    if one.gray:
+        last = one.gray[-1]
+        phase = f"gets {last.weight}% of the requests" if last.phase == "step" else last.phase
+        return f"{phase}, commit {last.commit[:12]}"
+    if one.gate:
+        return one.gate.evidence
+    return f"{one.bump.outcome}, commit {one.bump.commit[:12]}" if one.bump else "nothing was written yet"
 
 
 def _settings(words: tuple[str, ...]) -> dict[str, str]:

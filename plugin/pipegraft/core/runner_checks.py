@@ -46,14 +46,18 @@ def runner_problems(
             marked.place(("iac", "repository")),
             "push it to your git server and write its URL",
         )
-    for name, component in delivery.components.items():
-        if component.builder in _BY_ENGINE and has_dockerfile(component):
-            yield Problem(
-                f"'{name}' is built from a Dockerfile by '{component.builder or 'docker'}', "
-                "which needs a Docker engine that the job reaches",
-                marked.place(("components", name, "builder"), key=True),
-                "give the jobs one, or name 'builder: buildkit' or 'buildah'; docs/images.md shows how",
-            )
+    by_engine = [
+        name
+        for name, component in delivery.components.items()
+        if component.builder in _BY_ENGINE and has_dockerfile(component)
+    ]
+    if by_engine:
+        names = ", ".join(f"'{name}'" for name in by_engine)
+        yield Problem(
+            f"{names}: built from a Dockerfile, which takes a Docker engine that the job reaches",
+            marked.place(("components", by_engine[0], "builder"), key=True),
+            "give the jobs one, or name 'builder: buildkit' or 'buildah'; docs/images.md shows how",
+        )
     for name, environment in delivery.environments.items():
         yield from _of_environment(name, environment, marked)
     if longest > _USUAL_LIMIT:

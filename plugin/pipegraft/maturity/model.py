@@ -75,11 +75,13 @@ class Finding:
         answer: yes, no, or why neither.
         reason: one clause.
         evidence: the places it rests on; the first few are enough.
+        step: what to do, where that is another than the signal's step.
     """
 
     answer: Answer
     reason: str
     evidence: tuple[Evidence, ...] = field(default=())
+    step: str = ""
 
 
 def yes(reason: str, *evidence: Evidence) -> Finding:

@@ -19,6 +19,11 @@ class Assessed:
     signal: Signal
     finding: Finding
 
+    @property
+    def step(self) -> str:
+        """What to do next."""
+        return self.finding.step or self.signal.step
+
 
 @dataclass(frozen=True, slots=True)
 class Reached:
@@ -61,7 +66,7 @@ class Assessment:
                     "stage-name": STAGES[one.stage],
                     "met": {str(stage): list(counts) for stage, counts in one.met.items()},
                     "next": one.next.signal.name if one.next else None,
-                    "step": one.next.signal.step if one.next else None,
+                    "step": one.next.step if one.next else None,
                 }
                 for one in self.dimensions
             ],
@@ -77,7 +82,7 @@ class Assessment:
                         {"file": each.place.file, "line": each.place.line, "text": each.text}
                         for each in one.finding.evidence
                     ],
-                    "step": one.signal.step,
+                    "step": one.step,
                 }
                 for one in self.signals
             ],

@@ -14,7 +14,7 @@ from pipegraft.core.errors import PipegraftError, Place
 from pipegraft.core.limits import refuse_deep
 from pipegraft.core.yaml_positions import Route, load_marked
 from pipegraft.images.dockerfile import Instruction, instructions
-from pipegraft.maturity.model import Evidence, Finding, Job, absent, no, unseen, yes
+from pipegraft.maturity.model import Answer, Evidence, Finding, Job, absent, no, unseen, yes
 from pipegraft.maturity.ports import Repository, Tree
 from pipegraft.text.yaml import Put, apply
 from pipegraft.text.yaml.values import Value
@@ -159,7 +159,10 @@ def nothing_delivered(repository: Repository) -> Finding | None:
         return unseen(NO_IAC)
     pace = repository.iac.pace
     if pace is None or not pace.by_pipeline:
-        return no("delivery.yaml promises it; no release of a pipeline is in the IaC repository's history")
+        reason = "delivery.yaml promises it; no release of a pipeline is in the IaC repository's history"
+        grafted = stage_jobs(repository, "iac-bump")
+        graft = "merge the grafted pipeline" if grafted else "pipegraft inject, commit what it writes"
+        return Finding(Answer.NO, reason, step=f"{graft}, and let it release once")
     return None
 
 

@@ -96,7 +96,7 @@ def _next(one: Reached) -> Text:
         return Text("everything is there", style="green")
     where = _where(one.next.finding.evidence)
     return Text.assemble(
-        one.next.signal.step, (f"\n{one.next.finding.reason}", "dim"), (f"  {where}" if where else "", "cyan")
+        one.next.step, (f"\n{one.next.finding.reason}", "dim"), (f"  {where}" if where else "", "cyan")
     )
 
 
