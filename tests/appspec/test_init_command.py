@@ -205,3 +205,23 @@ def test_at_a_terminal_it_asks_and_enter_takes_the_default(tmp_path: Path) -> No
     assert "GitOps engine" not in asked, "it was given"
     assert (tmp_path / "shop-iac" / "environments" / "home.yaml").exists()
     assert (root / "delivery.yaml").read_text().splitlines()[1] == "app: store"
+
+
+@pytest.mark.parametrize(
+    ("engine", "image", "providers"),
+    [
+        ("embedded", "mysql:8", "crossplane or kubevela-terraform"),
+        ("embedded", "postgres:16", ""),
+        ("kubevela", "postgres:16", "crossplane or kubevela-terraform"),
+    ],
+)
+def test_a_resource_that_nobody_runs_for_the_engine_is_still_to_be_provided(
+    tmp_path: Path, engine: str, image: str, providers: str
+) -> None:
+    compose = f"services:\n  web: {{build: ., environment: {{DB_HOST: db}}}}\n  db: {{image: '{image}'}}\n"
+    root = repository(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM scratch\n"})
+    gate = ("--gate", "application={app}") if engine == "kubevela" else ()
+    done = json.loads(run(root, "init", "--yes", "--json", "--engine", engine, *gate))
+    kind = "mysql" if "mysql" in image else "postgres"
+    line = f"resource db ({kind}): name who provides it under `providers` in environments/*.yaml: {providers}"
+    assert done["without-provider"] == ([line] if providers else [])

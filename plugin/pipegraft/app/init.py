@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipegraft.appspec.scaffold.survey import Survey, Tree, name_from, survey
 from pipegraft.appspec.scaffold.writing import Answers, Written, gate_options, write_files
+from pipegraft.appspec.usecases.resources import describe_types
 from pipegraft.core.adapters.files import hide_run_files
 from pipegraft.core.adapters.vcs_info import create_repository, origin_url, source_files
 from pipegraft.core.delivery import Delivery
@@ -49,6 +50,8 @@ class Initialised:
     Arguments:
         files: all of them.
         iac: folder of the IaC repository.
+        left: what is not carried over, one sentence each.
+        unprovided: resources without which nothing is rendered yet, one sentence each.
     """
 
     survey: Survey
@@ -56,6 +59,7 @@ class Initialised:
     files: tuple[Path, ...]
     iac: Path
     left: tuple[str, ...]
+    unprovided: tuple[str, ...]
 
 
 def initialise(
@@ -98,7 +102,22 @@ def initialise(
     written = write_files(found, chosen)
     _check(written, root, chosen, plugins)
     files = _write(root, iac, written, chosen)
-    return Initialised(found, chosen, files, iac, written.left)
+    return Initialised(
+        found, chosen, files, iac, written.left, tuple(_unprovided(found, chosen.engine, plugins))
+    )
+
+
+def _unprovided(found: Survey, engine: str, plugins: Plugins) -> Iterator[str]:
+    """Resources that this machine does not run itself: nothing is rendered until somebody provides them."""
+    types = describe_types(plugins)
+    for one in found.resources:
+        providers = types[one.type]["providers"] if one.type in types else {}
+        if engine != "embedded" or "oam" not in providers.get("local", {}).get("targets", ()):
+            others = " or ".join(key for key in providers if key != "local") or "a plugin's"
+            yield (
+                f"resource {one.name} ({one.type}): name who provides it under `providers` in "
+                f"environments/*.yaml: {others}"
+            )
 
 
 def _seen(found: Survey) -> str:

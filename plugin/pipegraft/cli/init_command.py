@@ -97,6 +97,7 @@ def _data(done: Initialised) -> dict[str, object]:
         "pipelines": list(done.survey.pipelines),
         "files": [str(path) for path in done.files],
         "not-carried": list(done.left),
+        "without-provider": list(done.unprovided),
     }
 
 
@@ -127,6 +128,8 @@ def _show(done: Initialised, directory: Path) -> None:
         echo(f"resource {each.name} ({each.type}): {each.why}")
     for sentence in _together(done.left):
         echo(f"not carried over: {sentence}", err=True)
+    for sentence in done.unprovided:
+        echo(f"still to do: {sentence}", err=True)
     for path in done.files:
         echo(f"wrote {os.path.relpath(path)}")
     if silent := [one.name for one in done.survey.components if not one.ports]:

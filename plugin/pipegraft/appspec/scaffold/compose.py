@@ -34,7 +34,7 @@ _CARRIED = {"build", "image", "ports", "expose", "environment", "command", "entr
 _CARRIED_OF_BUILD = {"context", "dockerfile", "target", "args", "platforms", "additional_contexts"}
 _TAKEN_BY_RESOURCE = {"image", "environment", "ports", "expose", *_SAID}
 """What a resource of an app spec has of its own, or its provider decides."""
-_OF_FILE = {"services", "version"}
+_OF_FILE = {"services", "version", "name"}
 _TRAEFIK = re.compile(r"traefik\.http\.services\.[^.]+\.loadbalancer\.server\.port", re.IGNORECASE)
 _REPLACED = {"command", "entrypoint", "test"}
 _WITH_DEFAULT = re.compile(r"(?<!\$)\$\{\w+:?-(?P<default>[^${}]*)\}")

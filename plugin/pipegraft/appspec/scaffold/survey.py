@@ -252,16 +252,17 @@ def _composed(
         file = _dockerfile_of(one)
         ports = one.ports or _exposed(tree, file)
         entrypoint, command = one.entrypoint, one.command
-        if is_development((*entrypoint, *command)):
+        if developed := is_development((*entrypoint, *command)):
             said = " ".join((*entrypoint, *command))
             left.append(f"{composed}: service '{one.name}' runs `{said}`, a command for developers")
             entrypoint = command = ()
-            spare = [port for port in ports.values() if port in _DEBUGGERS]
-            left += (f"{composed}: port {port} of service '{one.name}': a debugger's" for port in spare)
-            ports = _named_ports([port for port in ports.values() if port not in spare])
         if (target := str(keys.get("target", ""))) and _DEVELOPERS.fullmatch(target):
             left.append(f"{composed}: service '{one.name}' builds the stage '{target}', one for developers")
+            developed = True
             del keys["target"]
+        if developed and (spare := [port for port in ports.values() if port in _DEBUGGERS]):
+            left += (f"{composed}: port {port} of service '{one.name}': a debugger's" for port in spare)
+            ports = _named_ports([port for port in ports.values() if port not in spare])
         yield FoundComponent(
             name_from(one.name),
             path,

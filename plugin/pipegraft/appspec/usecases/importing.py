@@ -18,7 +18,7 @@ from pipegraft.appspec.scaffold.compose import merge_compose, put_defaults
 from pipegraft.appspec.scaffold.survey import name_from
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.delivery_file import read_text
-from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
+from pipegraft.core.errors import ConfigError, EditRefused, Place, Problem, UsageError
 from pipegraft.core.yaml_positions import Marked, Route, load_marked, load_marked_all
 
 __all__ = ["ImportResult", "compose_files", "kubernetes_files", "score_files"]
@@ -174,7 +174,12 @@ def _rendered(unit: Path, tool: str, render: Render, values: Sequence[str]) -> I
     folder = "" if here == root else here.relative_to(root).as_posix()
     named = [f"{folder}/{name}".lstrip("/") for name in values] if tool == "helm" else []
     label = f"{unit}, rendered by {tool}"
-    for marked in load_marked_all(render(_files_below(root), folder, named), label):
+    try:
+        text = render(_files_below(root), folder, named)
+    except EditRefused as error:
+        fix = "mend it, or render it as your engine does, and import that folder of manifests"
+        raise EditRefused(error.problem.message, place=Place(str(unit)), fix=fix) from None
+    for marked in load_marked_all(text, label):
         if marked.data is not None:
             yield from _objects(marked, label)
 
