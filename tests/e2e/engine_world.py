@@ -18,7 +18,7 @@ from kubernetes_api import KubernetesApi
 from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.progress import RecordingProgress
 from pipegraft.gate.adapters import argocd, flux, kubevela, workloads
-from pipegraft.gate.ports import EngineRequest
+from pipegraft.gate.ports import EngineRequest, Verdict
 from pipegraft.gate.waiting import Patience, Waited, follow_revision
 
 __all__ = ["Delivery", "GitHistory", "Observer", "deployment", "job"]
@@ -50,6 +50,9 @@ class Delivery:
         api: the cluster.
         folder: for the repository; served below `url`.
         name: of the repository, the namespace and the engine's object.
+
+    Attributes:
+        last: the target of the last wait, and what the engine reported at its end.
     """
 
     api: KubernetesApi
@@ -66,6 +69,7 @@ class Delivery:
         git(self._work, "init", "--quiet", "--initial-branch=main")
         self.history = GitHistory(self.bare)
         self.progress = RecordingProgress()
+        self.last: dict[str, Any] = {}
         self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name}})
 
     def commit(self, files: Mapping[str, Any], message: str = "release") -> str:
@@ -96,12 +100,18 @@ class Delivery:
         plugin = _ENGINES[engine]
         parsed = plugin.options.model_validate({"kubeconfig": str(self.api.kubeconfig), **options})
         connected = plugin.connect(parsed, EngineRequest(Path(), self.repository, "main", "production"))
+        seen: list[Any] = []
+
+        def rule(status: Any, at_target: Callable[[str], bool]) -> Verdict:
+            seen[:] = [status]
+            return plugin.verdict(status, at_target)
+
         playing = threading.Thread(target=lambda: [step() for step in steps])
         playing.start()
         try:
-            return follow_revision(
+            waited = follow_revision(
                 connected,
-                plugin.verdict,
+                rule,
                 history=self.history,  # type: ignore[arg-type]
                 target=target,
                 patience=Patience(timeout, plugin.settle if settle is None else settle),
@@ -111,6 +121,8 @@ class Delivery:
             )
         finally:
             playing.join()
+        self.last = {"target": target, "status": seen[0] if seen else None}
+        return waited
 
 
 def deployment(

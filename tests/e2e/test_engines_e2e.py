@@ -801,10 +801,21 @@ def _check(place: Place, world: Any, scenario: Scenario, engine: str, **waiting:
     says = scenario.says.replace("SPACE", world.name)
     assert (found, says in said) == (scenario.state, True), said
     assert (waited.error is None) is (scenario.state is PASS)
+    _record(world.delivery, scenario, engine)
     news = place.observer.last_change(world.name, ended)
     if scenario.decided and news and scenario.state is not None:
         settled = options.get("settle", waiting.get("settle", 0.0)) if scenario.state is PASS else 0.0
         place.seconds.append((engine, scenario.name, max(0.0, ended - news - settled)))
+
+
+def _record(delivery: Delivery, scenario: Scenario, engine: str) -> None:
+    """What the real controllers said, for `tests/gate/recorded`, where a folder is named for it."""
+    folder = os.environ.get("PIPEGRAFT_GATE_RECORD")
+    if folder and scenario.state is not None and delivery.last["status"]:
+        told = {"scenario": scenario.name, "engine": engine, "state": scenario.state, "says": scenario.says}
+        text = json.dumps({**told, **delivery.last}).replace(str(delivery.folder.parent), "/srv")
+        text = text.replace(f"{delivery.name}/", "shop/").replace(f'"{delivery.name}"', '"shop"')
+        Path(folder, f"{engine} {scenario.name}.json").write_text(text)
 
 
 @pytest.mark.parametrize("scenario", COMMON + ARGO + MORE_ARGO, ids=lambda scenario: scenario.name)
@@ -1119,6 +1130,14 @@ def _helm_live(world: FluxWorld, **how: Any) -> None:
     assert world.wait(target, timeout=60.0).error is None
 
 
+def _given_up(world: FluxWorld) -> str:
+    """A release that failed for good, and a commit that changes its chart alone."""
+    _helm_live(world)
+    assert world.wait(_helm(world, 2, behaviour="hang"), timeout=60.0).error
+    mended = _TEMPLATE.replace("{{ toJson .Values.annotations }}", "{}")
+    return world.delivery.commit({"chart/templates/web.yaml": mended})
+
+
 HELM = [
     Scenario("a HelmRelease", _argo(lambda w: _helm(w, 1), _made, timeout=60.0), PASS),
     Scenario("a HelmRelease again", _argo(_helm_live, lambda w: _helm(w, 2), timeout=60.0), PASS),
@@ -1207,6 +1226,7 @@ HELM = [
         FAIL,
         "no such",
     ),
+    Scenario("a chart that repairs a HelmRelease that gave up", _argo(_given_up, timeout=60.0), PASS),
     Scenario(
         "values that are not there",
         _argo(

@@ -383,6 +383,18 @@ ASKED = {
             "path not found",
         ),
         (failing("DependencyNotReady"), WAIT, "DependencyNotReady"),
+        ({**failing("AccessDenied"), f"{K}.lastAttemptedRevision": "~"}, FAIL, "AccessDenied: why"),
+        (
+            {
+                **failing("AccessDenied"),
+                f"{K}.lastAttemptedRevision": "~",
+                "began": "2026-01-01T11:00:00+00:00",
+                "now": "2026-01-01T11:00:05+00:00",
+            },
+            WAIT,
+            "AccessDenied: why",
+        ),
+        ({"helm-releases": release(ready("False", "AccessDenied", "no"))}, FAIL, "AccessDenied: no"),
         ({f"{K}.conditions": [ready("True", "x", "y", "Stalled")]}, FAIL, "stalled"),
         ({"kustomization.spec.wait": False}, PASS, "health was not asked for"),
         (
@@ -812,6 +824,12 @@ BROKEN = (
     ("releases", "chart", "state", "says"),
     [
         (TRIED, packaged(), PASS, ""),
+        (  # it gave up the version before
+            release(ready("True", "RetriesExceeded", "", "Stalled"), lastAttemptedRevision="0.1.0+1"),
+            packaged(),
+            WAIT,
+            "not tried version",
+        ),
         (TRIED, packaged(OLD), WAIT, "HelmChart flux/flux-web is of 000000000000 so far"),
         (
             release(ready("True"), lastAttemptedRevision="0.1.0+1"),

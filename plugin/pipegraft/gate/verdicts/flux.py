@@ -33,6 +33,8 @@ __all__ = ["REQUESTED", "is_answered", "is_younger", "verdict", "verdicts"]
 REQUESTED = "reconcile.fluxcd.io/requestedAt"
 """Annotation that asks for a look; its value comes back as ``status.lastHandledReconcileAt``."""
 _KUSTOMIZATION_FAILURES = {"BuildFailed", "PruneFailed", "ReconciliationFailed", "HealthCheckFailed"}
+_DENIED = "AccessDenied"
+"""Reason for a reference into another namespace where Flux is told to allow none."""
 _UNFETCHED = "ArtifactFailed"
 """Reason for what is wrong with the files: their path, which stays so, or how they were fetched."""
 _LASTING = timedelta(seconds=60)
@@ -224,6 +226,8 @@ def _failed_kustomization(item: Object, all_of_it: Status, at_target: AtTarget) 
     ready, reconciling = condition(item, "Ready"), condition(item, "Reconciling")
     if ready.get("status") != "False" or not is_about(item, ready):
         return None
+    if _is_denied(item, ready, all_of_it):
+        return Verdict(State.FAILED, f"{name_of(item)}: {said(ready)}")
     attempted = _commit((item.get("status") or {}).get("lastAttemptedRevision"))
     doing = _REVISION.search(str(reconciling.get("message", "")))
     tried = doing[1] if doing else attempted  # what could not be fetched was not attempted
@@ -240,6 +244,14 @@ def _failed_kustomization(item: Object, all_of_it: Status, at_target: AtTarget) 
     return replace(
         found, state=State.PROGRESSING, reason=f"waiting for a new attempt; before, {found.reason}"
     )
+
+
+def _is_denied(item: Object, ready: Mapping[str, Any], all_of_it: Status) -> bool:
+    """Whether a controller refuses what an object refers to, and therefore never tries any revision."""
+    denied = ready.get("reason") == _DENIED and ready.get("status") == "False" and is_about(item, ready)
+    began = all_of_it.get("began")
+    young = not began or is_younger(ready, began)
+    return denied and (young or _has_lasted(item, ready, all_of_it))
 
 
 def _applied(status: Status, at_target: AtTarget) -> Verdict:
@@ -279,27 +291,38 @@ def _helm_release(item: Object, all_of_it: Status, at_target: AtTarget) -> Verdi
     ready = condition(item, "Ready")
     if item["spec"].get("suspend"):
         return Verdict(State.BLOCKED, f"{name} is suspended", (f"flux resume helmrelease {_named(item)}",))
+    if _is_denied(item, ready, all_of_it):
+        return Verdict(State.FAILED, f"{name}: {said(ready)}")
+    chart = (all_of_it.get("helm-charts") or {}).get(name)
+    waits = chart and _chart(chart, item, all_of_it, at_target)  # before that, failures are of the one before
+    if waits:
+        return waits
+    failed = _failed_release(item, all_of_it)
+    if failed:
+        return failed
+    if not (is_observed(item) or (ready.get("status") != "True" and is_about(item, ready))):
+        return Verdict(State.PROGRESSING, f"{name} has changed and was not looked at since", _told(ready))
+    if ready.get("status") == "True":
+        return Verdict(State.SUCCEEDED, f"{name} is ready")
+    return Verdict(State.PROGRESSING, f"{name}: {said(ready) or 'not ready yet'}")
+
+
+def _failed_release(item: Object, all_of_it: Status) -> Verdict | None:
+    """What helm-controller says that it does not try again, or that would fail as often as it is tried."""
+    name = name_of(item)
     for kind in ("Stalled", "Remediated"):
         entry = _failure(item, all_of_it, kind)
         if entry:
             again = f"flux reconcile helmrelease {_named(item)} --reset"
             return Verdict(State.FAILED, f"{name}: {kind}: {said(entry)}", (f"to try again: {again}",))
-    released = condition(item, "Released")
-    refused = released.get("status") == "False" and HOPELESS.search(str(released.get("message")))
-    if refused and is_about(item, released) and is_believed(item, released, all_of_it):
-        return Verdict(State.FAILED, f"{name}: {said(released)}")
-    chart = (all_of_it.get("helm-charts") or {}).get(name)
-    waits = chart and _chart(chart, item, all_of_it, at_target)
-    if waits:
-        return waits
-    if not (is_observed(item) or (ready.get("status") != "True" and is_about(item, ready))):
-        return Verdict(State.PROGRESSING, f"{name} has changed and was not looked at since", _told(ready))
-    tested = condition(item, "TestSuccess")
-    if tested.get("status") == "False" and is_believed(item, tested, all_of_it):
-        return Verdict(State.FAILED, f"{name}: its tests failed: {said(tested)}")
-    if ready.get("status") == "True":
-        return Verdict(State.SUCCEEDED, f"{name} is ready")
-    return Verdict(State.PROGRESSING, f"{name}: {said(ready) or 'not ready yet'}")
+    released, tested = condition(item, "Released"), condition(item, "TestSuccess")
+    for entry, counts, what in (
+        (released, bool(HOPELESS.search(str(released.get("message")))) and is_about(item, released), ""),
+        (tested, is_observed(item), "its tests failed: "),
+    ):
+        if entry.get("status") == "False" and counts and is_believed(item, entry, all_of_it):
+            return Verdict(State.FAILED, f"{name}: {what}{said(entry)}")
+    return None
 
 
 def _chart(chart: Object, release: Object, all_of_it: Status, at_target: AtTarget) -> Verdict | None:
