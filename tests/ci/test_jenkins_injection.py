@@ -814,8 +814,34 @@ QUIET = "node {\n  try {\n    stage('Test') { sh 'x' }\n  } catch (e) { echo 'fa
 def test_a_catch_that_says_nothing_is_told_with_its_place() -> None:
     for text in (QUIET + "}\n", QUIET + "  stage('Ship') { sh 'y' }\n}\n"):
         (note,) = graft(text).notes
-        assert note.startswith("Jenkinsfile:4:15: this 'catch' lets the build go on")
+        assert note.startswith("Jenkinsfile:4:5: this 'catch' lets the build go on")
         assert graft(text.replace("echo 'failed'", "throw e")).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ("catchError(buildResult: 'SUCCESS', stageResult: 'FAILURE') { sh 'x' }", "this 'catchError' leaves"),
+        ("catchError(buildResult: null) { sh 'x' }", "this 'catchError' leaves"),
+        ("catchError { sh 'x' }", ""),
+        ("catchError(buildResult: 'UNSTABLE') { sh 'x' }", ""),
+        ("script { try { sh 'x' } catch (e) { echo 'no' } }", "this 'catch' lets the build go on"),
+        ("script { try { sh 'x' }\n catch (e) { unstable 'no' } }", ""),
+        ("script { try { count = load() } catch (e) { count = 0 } }", ""),
+        ("build job: 'tests', wait: false", "'wait: false' lets delivery go on"),
+        ("build(job: 'tests',\n propagate: false)", "'propagate: false' lets delivery go on"),
+        ("build job: 'tests'", ""),
+        ("build('tests')", ""),
+    ],
+)
+def test_what_hides_a_failure_before_delivery_is_told(steps: str, said: str) -> None:
+    declared = f"pipeline {{\n agent any\n stages {{\n  stage('T') {{ steps {{ {steps} }} }}\n }}\n}}\n"
+    for text in (declared, f"node {{\n stage('T') {{\n {steps}\n }}\n}}\n"):
+        notes = graft(text).notes
+        assert bool(notes) is bool(said)
+        assert said in "".join(notes)
+    later = f"node {{\n stage('T') {{ sh 't' }}\n stage('U') {{ {steps} }}\n}}\n"
+    assert graft(later, after="T").notes == ()
 
 
 def test_a_named_stage_is_the_way_out_where_no_end_is_safe() -> None:

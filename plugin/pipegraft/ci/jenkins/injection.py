@@ -86,7 +86,7 @@ def inject(request: InjectionRequest) -> Injection:
         files={} if text == request.text else {request.file: text},
         jobs_unchanged=names,
         jobs_added=tuple(call.title for call in calls),
-        notes=(*notes, *shape.told, *around.notes),
+        notes=(*notes, *around.notes),
         events=event_rows(around, branch, timers=arguments.get("timers") == "true"),
     )
 

@@ -21,7 +21,6 @@ from pipegraft.ci.jenkins.stages import (
     end_of,
     is_cleanup,
     is_definition,
-    is_quiet,
     method_name,
     opener_index,
     section,
@@ -164,7 +163,6 @@ class _Context:
 class _Walk:
     script: Script
     stages: list[TeamStage] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
 
 
 def _scripted(script: Script) -> Outline:
@@ -180,7 +178,7 @@ def _scripted(script: Script) -> Outline:
         raise _no_pipeline(script, statements)
     walk = _Walk(script)
     _block(walk, script.whole, _Context())
-    return Outline("scripted", tuple(walk.stages), _end(script), told=tuple(walk.told))
+    return Outline("scripted", tuple(walk.stages), _end(script))
 
 
 def _end(script: Script) -> Statement | EditRefused:
@@ -234,14 +232,7 @@ def _statement(walk: _Walk, statement: Statement, context: _Context) -> None:
     script = walk.script
     if is_definition(script, statement):
         context = _Context()
-    before = len(walk.stages)
     for brace, opener in blocks(script, statement):
-        if opener == "catch" and len(walk.stages) > before and is_quiet(script, brace):
-            walk.told.append(
-                f"{script.place(brace)}: this 'catch' lets the build go on as if nothing had failed: a stage "
-                "in its 'try', and a delivery in it, may fail in a good build; let it throw or set "
-                "currentBuild.result."
-            )
         inner = _context(script, statement, opener, context)
         if opener == "stage":
             at = opener_index(script, statement, brace)

@@ -66,13 +66,11 @@ class Outline:
         syntax: which of the two Jenkins has.
         stages: all stages in the order they are written.
         end: the statement delivery follows unless told otherwise, or why there is none.
-        told: what a careful person should know of the pipeline, one sentence each.
     """
 
     syntax: Literal["declarative", "scripted"]
     stages: Sequence[TeamStage]
     end: Statement | EditRefused
-    told: tuple[str, ...] = ()
 
 
 class ComesWhole(EditRefused):

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from pipegraft.ci.jenkins.stages import AFTER_FAILURE, Outline, block_of, section
+from pipegraft.ci.jenkins.stages import AFTER_FAILURE, Outline, block_of, is_quiet, section
 from pipegraft.ci.model import EventRow, pattern_of
 from pipegraft.core.errors import EditRefused
 from pipegraft.text.groovy import Script, Span
@@ -79,6 +79,7 @@ def surroundings(script: Script, shape: Outline, at: int, branch: str, longest: 
     )
     declared = around if shape.syntax == "declarative" else ()
     notes = [note for brace in declared for note in _of_block(script, brace, longest)]
+    notes += _hidden(script, at)
     if earlier and not behind:
         notes.append("None of your stages before delivery runs in a build that delivers.")
     return Surroundings(behind, depends, tuple(notes))
@@ -261,6 +262,53 @@ def _of_post(script: Script, block: Span) -> Iterator[str]:
                 if judges
                 else "runs after it: what judges the build or ships something belongs into a stage."
             )
+
+
+_HIDING = frozenset({"catch", "catchError", "build"})
+
+
+def _hidden(script: Script, at: int) -> Iterator[str]:
+    """What hides a failure before delivery, so that the build that delivers looks good."""
+    found = [index for index in range(len(script.code)) if script.word(index) in _HIDING]
+    for index in found:
+        word, place = script.word(index), script.place(index)
+        before = script.code[index].start < at
+        said = _call(script, index) if before else ""
+        unwaited = re.search(r"\b(wait|propagate)\s*:\s*false", said)
+        if word == "catch" and _lets_pass(script, index, at):
+            yield (
+                f"{place}: this 'catch' lets the build go on as if nothing had failed: what fails in its "
+                "'try', a delivery there too, leaves a good build; let it throw or set currentBuild.result."
+            )
+        elif word == "catchError" and re.search(r"buildResult\s*:\s*(null|['\"]SUCCESS['\"])", said):
+            yield (
+                f"{place}: this 'catchError' leaves the build good whatever fails in it, and delivery "
+                "follows: leave out 'buildResult', or let it be 'UNSTABLE'."
+            )
+        elif word == "build" and unwaited and re.search(r"\bjob\s*:", said):
+            yield f"{place}: '{unwaited[0]}' lets delivery go on whatever that job finds."
+
+
+def _call(script: Script, index: int) -> str:
+    """The source of a call's arguments: its parentheses, or the rest of its line."""
+    if script.word(index + 1) == "(":
+        return script.source(Span(index + 1, script.partner[index + 1]))
+    last = index
+    while last + 1 < len(script.code) and script.code[last + 1].kind not in ("newline", "close"):
+        last += 1
+    return script.source(Span(index, last))
+
+
+def _lets_pass(script: Script, catch: int, at: int) -> bool:
+    """Whether a `catch` hides what failed in a `try` that begins before an offset and does something."""
+    brace = script.skip_newlines(script.partner.get(catch + 1, catch) + 1)
+    end = catch - 1
+    while script.code[end].kind == "newline":
+        end -= 1
+    if script.word(brace) != "{" or script.word(end) != "}" or script.code[script.partner[end]].start >= at:
+        return False
+    tried = {script.word(index) for index in range(script.partner[end], end)}
+    return bool(tried & (_SHELLS | _JUDGES | {"stage", "build"})) and is_quiet(script, brace)
 
 
 def event_rows(found: Surroundings, branch: str, *, timers: bool) -> tuple[EventRow, ...]:
