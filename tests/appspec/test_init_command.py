@@ -84,7 +84,8 @@ def test_everything_works_afterwards_as_it_is(tmp_path: Path, tree: str) -> None
     root = repository(tmp_path, TREES[tree])
     said = run(root, "init", "--yes")
     commands = [line.strip() for line in said.splitlines() if line.startswith("  pipegraft ")]
-    assert len(commands) == 3
+    assert [line.split()[1] for line in commands] == ["plan", "render", "engine", "run", "inject"]
+    del commands[2:4]  # these are delivered where real ones are
     for command in commands:
         if not command.endswith("PIPELINE"):
             run(root, *shlex.split(command)[1:])
@@ -225,3 +226,12 @@ def test_a_resource_that_nobody_runs_for_the_engine_is_still_to_be_provided(
     kind = "mysql" if "mysql" in image else "postgres"
     line = f"resource db ({kind}): name who provides it under `providers` in environments/*.yaml: {providers}"
     assert done["without-provider"] == ([line] if providers else [])
+
+
+def test_the_end_says_how_it_is_delivered_here_for_the_first_time(tmp_path: Path) -> None:
+    root = repository(tmp_path, {"app/requirements.txt": "", "app/Dockerfile": "FROM scratch\n"})
+    said = run(root, "init", "--yes", "--env", "staging", "--env", "production")
+    engine = "pipegraft engine --repository ../shop-iac --env staging --state ../shop-engine --runtime docker"
+    assert engine in said
+    assert "pipegraft run --env staging" in said
+    assert "No file tells a port of shop: if requests come to it, write into ../shop-iac/app.yaml" in said

@@ -252,6 +252,16 @@ services:
             }
         },
     ),
+    "compose that builds a folder without a Dockerfile": Case(
+        {
+            "compose.yaml": "services:\n  api: {build: api, command: python3 app.py}\n  job: {build: job}\n",
+            "api/requirements.txt": "",
+            "job/package.json": "{}",
+        },
+        {"api": "api", "job": "job"},
+        command={"api": ["python3", "app.py"], "job": ["node", "."]},
+        told={"api": {"intimacy": "rpc"}},
+    ),
     "compose behind Traefik": Case(
         {
             "compose.yaml": "services:\n  api:\n    build: .\n    labels:\n"

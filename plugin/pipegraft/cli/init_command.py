@@ -140,7 +140,22 @@ def _show(done: Initialised, directory: Path) -> None:
     inside = "" if directory == Path() else f" -C {shlex.quote(str(directory))}"
     echo(f"  pipegraft plan{inside}")
     echo(f"  pipegraft render {shlex.quote(os.path.relpath(done.iac))}")
+    for line in _on_this_machine(done, directory, inside):
+        echo(f"  {line}")
     for name in done.survey.pipelines or ("PIPELINE",):
         echo(f"  pipegraft inject --dry-run {shlex.quote(os.path.relpath(directory / name))}")
     if not done.survey.pipelines:
         echo("There is no .gitlab-ci.yml or Jenkinsfile yet; PIPELINE is the one you write.")
+
+
+def _on_this_machine(done: Initialised, directory: Path, inside: str) -> Iterator[str]:
+    """What delivers for the first time, where the engine is the one of this machine."""
+    state = done.answers.gate.get("state")
+    if done.answers.engine != "embedded" or not state:
+        return
+    first = done.answers.environments[0]
+    state = state.replace("{app}", done.answers.app).replace("{env}", first)
+    folder, kept = (shlex.quote(os.path.relpath(one)) for one in (done.iac, directory / state))
+    docker = " --runtime docker" if any(one.dockerfile for one in done.survey.components) else ""
+    yield f"pipegraft engine --repository {folder} --env {first} --state {kept}{docker}   # leave it running"
+    yield f"pipegraft run{inside} --env {first}   # in another terminal, once everything is committed"

@@ -70,7 +70,9 @@ def _summary(release: Release, environment: str | None) -> Iterator[str]:
         environment: the only one that was asked for, None for all.
     """
     built = sum(image.built for image in release.images.values())
-    yield f"release {release.source.number} of {release.app}: {len(release.images)} images, {built} built now"
+    count = len(release.images)
+    images = "1 image" if count == 1 else f"{count} images"
+    yield f"release {release.source.number} of {release.app}: {images}, {built} built now"
     there = {name: one for name, one in release.environments.items() if environment in (None, name)}
     for name, one in there.items():
         yield f"  {name}: {_standing(one)}"

@@ -263,6 +263,8 @@ def _composed(
         if developed and (spare := [port for port in ports.values() if port in _DEBUGGERS]):
             left += (f"{composed}: port {port} of service '{one.name}': a debugger's" for port in spare)
             ports = _named_ports([port for port in ports.values() if port not in spare])
+        if file not in tree.files:  # its image says itself what runs
+            entrypoint, command = (*entrypoint, *command) or _usual_command(tree, path), ()
         yield FoundComponent(
             name_from(one.name),
             path,
@@ -326,6 +328,12 @@ def _written(tree: Tree, app: str) -> Iterator[FoundComponent]:
         language, command = _LANGUAGES[posixpath.basename(file)]
         name = name_from(name_of_folder(path, app))
         yield FoundComponent(name, path, f"{file}: {language}", command=command, dockerfile=False)
+
+
+def _usual_command(tree: Tree, path: str) -> tuple[str, ...]:
+    """A guess at what runs, by the file that gives the language away."""
+    names = (name for name in _LANGUAGES if posixpath.normpath(posixpath.join(path, name)) in tree.files)
+    return next((_LANGUAGES[name][1] for name in names), ())
 
 
 def _manifests(tree: Tree) -> Iterator[tuple[str, str]]:
