@@ -83,6 +83,16 @@ def test_a_release_that_was_taken_back_says_so_until_the_next_one() -> None:
     assert only(world).cells[1].state == "serves"
 
 
+def test_an_environment_into_which_nothing_was_released_serves_nothing() -> None:
+    world = World()
+    for environment, letter in (("staging", "a"), ("production", "0")):
+        world.write(environment, text(1, letter).replace("release:", "# release:"), "first\n")
+    staging, production = only(world).cells
+    assert (staging.state, staging.images) == ("serves", {"web": image("a")})
+    assert (production.state, production.images, production.since) == ("empty", {}, None)
+    assert only(world).leads == ()
+
+
 def test_a_file_that_is_no_environment_and_one_that_is_gone() -> None:
     world = deliver(World())
     world.write("production", "components: [1, 2\n", "by hand\n")

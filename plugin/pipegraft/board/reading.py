@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from pipegraft.appspec.environment_file import read_environment
@@ -68,6 +69,9 @@ def cell_of(book: Book, now: float) -> Cell:
         gone = last < 0 or book.versions[last].contents[book.path] is None
         problem = "" if gone else f"{book.path} is not an environment file that this version understands"
         return Cell(book.environment, "empty" if gone else "unreadable", happened=happened, problem=problem)
+    # Until the first release zeros stand where a digest will.
+    pinned = {name: image for name, image in held.images.items() if not image.endswith("0" * 64)}
+    held = replace(held, images=pinned)
     since, by = _began(book, held)
     phase = _phase(book.text(last), book.path) if held.gray_release else ""
     mark = held.release

@@ -101,8 +101,10 @@ class RepositoryView(FileTree):
         text = self.read(".gitlab-ci.yml")
         if text is not None:
             return gitlab_ci(".gitlab-ci.yml", text, self.read, self.find)
-        text = self.read("Jenkinsfile")
-        return jenkins_ci("Jenkinsfile", text) if text is not None else None
+        elsewhere = self.find("**/Jenkinsfile")  # a job of Jenkins names its file
+        file = "Jenkinsfile" if "Jenkinsfile" in self.files else elsewhere[0] if len(elsewhere) == 1 else ""
+        text = self.read(file)
+        return jenkins_ci(file, text) if text is not None else None
 
     @cached_property
     def _delivery(self) -> tuple[Delivery | None, str]:
