@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipegraft.app.plan import gray_notes
+from pipegraft.app.plan import gray_notes, target_notes
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import Unreachable
 from pipegraft.core.project import Project
 from pipegraft.gray.model.observation import ArmCounts
 from pipegraft.gray.ports import Arms, FakeSource
+from pipegraft.iac.ports.repository import RENDERERS, FakeIacRepository
 
 DELIVERY = """\
 app: shop
@@ -96,3 +99,49 @@ def test_limits_are_compared_with_the_job_that_must_hold_them(
     notes = gray_notes(open_project(project.root, shipped_plugins()), "production")
     assert notes[0] == "by its own limits it takes 4 h 40 min at most, the waits for the engine included"
     assert [note.partition(":")[0] for note in notes[1:]] == ([said] if said else [])
+
+
+@dataclass(frozen=True)
+class Repository:
+    """Opens an IaC repository that is held in memory, or does not."""
+
+    files: Mapping[str, str] | None
+
+    def open(self, port: object, *_: Any) -> Any:
+        if port is RENDERERS:
+            return {}
+        if self.files is None:
+            raise Unreachable("nobody answers")
+        return FakeIacRepository(self.files)
+
+
+POD = (
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: web, image: 'IMAGE:v1'}]}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("files", "notes"),
+    [
+        ({"pod.yaml": POD.replace("IMAGE", "r.example.com/web")}, ["pod.yaml: read as manifests"]),
+        (
+            {"pod.yaml": POD},
+            ["would be refused: pod.yaml: nothing runs the image of 'web'"],
+        ),
+        ({}, ["would be refused: pod.yaml: the branch has no pod.yaml; correct 'file' of the target"]),
+        (None, ["what 'targets' come to is not known: nobody answers"]),
+    ],
+)
+def test_a_plan_tries_targets_ahead_of_the_first_bump(
+    project: Project, files: Mapping[str, str] | None, notes: list[str]
+) -> None:
+    file = project.root / "delivery.yaml"
+    text = file.read_text().partition("    gray:")[0].replace("oci:.pipegraft/registry", "r.example.com")
+    file.write_text(f"{text}    targets: [{{kind: manifest, file: pod.yaml}}]\n")
+    found = target_notes(open_project(project.root, shipped_plugins()), "production", Repository(files))  # type: ignore[arg-type]
+    assert len(found) == len(notes)
+    assert all(one.startswith(said) for one, said in zip(found, notes, strict=True)), found
+
+
+def test_an_app_spec_needs_no_targets(project: Project) -> None:
+    assert target_notes(project, "production") == ()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -129,6 +131,48 @@ def test_each_time_goes_one_release_further_back_and_then_says_so() -> None:
     assert remembered.number == 14  # the newest: neither comes again by itself
     with pytest.raises(UsageError, match=r"no release to take back.*\n.*--to: "):
         take_back(branch)
+
+
+def test_a_job_that_its_pipeline_repeats_takes_back_once() -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    deliver(branch, 13, "b")
+    with_13 = branch.read(PATH, branch.tip())
+    deliver(branch, 14, "c")
+    job = RollbackRequest(DELIVERY, "production", pipeline="https://ci.example.com/pipelines/7")
+    first, again = roll_back(branch, job), roll_back(branch, job)
+    assert (first.written, first.repeated) == (True, False)
+    assert (again.written, again.repeated, again.commit) == (False, True, first.commit)
+    assert again.restored == first.restored
+    assert branch.read(PATH, branch.tip()) == with_13
+    other = replace(job, pipeline="https://ci.example.com/pipelines/8")
+    assert roll_back(branch, other).written
+    assert branch.read(PATH, branch.tip()) == STABLE
+
+
+@pytest.mark.parametrize(
+    "change", [{"again": True}, {"pipeline": "local"}, {"pipeline": ""}, {"environment": "charts"}]
+)
+def test_whoever_means_it_goes_further_back(change: Mapping[str, Any]) -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    deliver(branch, 13, "b")
+    deliver(branch, 14, "c")
+    job = RollbackRequest(DELIVERY, "production", pipeline="https://ci.example.com/pipelines/7")
+    mine = replace(job, **{key: one for key, one in change.items() if key != "environment"})
+    roll_back(branch, mine)
+    if "environment" in change:
+        with pytest.raises(UsageError, match="no commit of Pipegraft"):
+            roll_back(branch, replace(job, **change))
+        return
+    assert roll_back(branch, mine).taken_back == ReleaseMark(number=13, source=f"{13:040x}")
+
+
+def test_after_a_new_release_the_same_pipeline_takes_that_back() -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    deliver(branch, 13, "b")
+    job = RollbackRequest(DELIVERY, "production", pipeline="https://ci.example.com/pipelines/7")
+    roll_back(branch, job)
+    deliver(branch, 15, "c")
+    assert roll_back(branch, job).taken_back == ReleaseMark(number=15, source=f"{15:040x}")
 
 
 def test_after_an_aborted_gray_release_the_one_before_is_taken_back() -> None:
