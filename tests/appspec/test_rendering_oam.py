@@ -113,6 +113,24 @@ def objects_in(app: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from component["properties"]["objects"]
 
 
+def test_claims_outlive_what_declares_them() -> None:
+    app = application()
+    claims = [
+        item["metadata"]["name"]
+        for one in app["spec"]["components"]
+        for item in one["properties"].get("objects", ())
+        if item["kind"] == "PersistentVolumeClaim"
+    ]
+    assert claims
+    kept = next(one for one in app["spec"]["policies"] if one["type"] == "garbage-collect")
+    (rule,) = kept["properties"]["rules"]
+    assert rule == {"selector": {"resourceTypes": ["PersistentVolumeClaim"]}, "strategy": "never"}
+    without = render_application(
+        spec({"app": "shop", "components": {"web": {}}}, {"components": {"web": {"image": "i"}}})
+    )
+    assert "policies" not in without["spec"]
+
+
 def test_what_selects_pods_selects_those_of_kubevela() -> None:
     found = beside(application())
     labels = {"app.oam.dev/name": "shop-production", "app.oam.dev/component": "web-gray"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipegraft.appspec.rendering.yaml_output import dump_documents
 from pipegraft.appspec.usecases.render import Rendering, render_files, render_texts
@@ -157,3 +158,35 @@ def test_of_several_edits_only_the_one_that_cannot_be_rendered_is_refused() -> N
     assert isinstance(done.refused[0], ConfigError)
     assert iac.read(RENDERED, done.commits[1]) == rendered(APP, environment(3), "production")
     assert consistent(iac) == 1
+
+
+VELA = """\
+# ours
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata:
+  name: shop
+  annotations: {app.oam.dev/publishVersion: "v1"} # by CI
+spec: {components: [{name: web, type: webservice, properties: {image: IMAGE}}]}
+---
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {name: other, annotations: {app.oam.dev/publishVersion: v9}}
+spec: {components: []}
+"""
+
+
+def test_applications_of_others_have_a_version_of_their_own_with_each_change() -> None:
+    first = VELA.replace("IMAGE", "a")
+    iac = RenderedBranch(FakeIacRepository({"vela.yaml": first, "notes.yaml": "a: 1\n"}), {})
+    seen = ["v1"]
+    for image in ("b", "a", "b", "a"):  # a release, its rollback, both again
+        text = VELA.replace("IMAGE", image)
+        made = (
+            iac.read("vela.yaml", iac.commit({"vela.yaml": text, "notes.yaml": image}, "x", iac.tip())) or ""
+        )
+        one, other = yaml.safe_load_all(made)
+        seen.append(one["metadata"]["annotations"]["app.oam.dev/publishVersion"])
+        assert made == text.replace('"v1"', f'"{seen[-1]}"')
+        assert other["metadata"]["annotations"]["app.oam.dev/publishVersion"] == "v9"
+    assert len(set(seen)) == len(seen)

@@ -4,20 +4,25 @@ What commits say there is in the words that the delivery has for them.
 
 Whoever writes (a bump, a step of a gray release, a rollback, a fleet) writes `environments/NAME.yaml` alone.
 What is rendered follows from the app spec at that commit and nothing else, so a restored file has the
-manifests it had before, byte for byte but for KubeVela's `publishVersion`.
+manifests it had before, byte for byte but for KubeVela's `publishVersion`; so have Applications of others.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from pipegraft.appspec.environment_file import app_path, read_environment
+from pipegraft.appspec.rendering.oam import PUBLISH_VERSION
 from pipegraft.appspec.rendering.yaml_output import environment_of, rendered_path, with_own_version
-from pipegraft.core.errors import UsageError
+from pipegraft.core.errors import EditRefused, UsageError
 from pipegraft.iac.optimistic_commit import Change, Changes
 from pipegraft.iac.ports.repository import Commit, CommitFiles, Edited, Files, IacBranch
+from pipegraft.iac.targets.objects import value_at
+from pipegraft.text.yaml import Path, Set, apply, read_documents
 
 __all__ = ["Render", "RenderedApp", "RenderedBranch"]
 
@@ -110,6 +115,7 @@ class RenderedBranch:
         for path, text in changes.items():
             place = environment_of(path)
             if place is None or place[0] not in self._apps:
+                whole[path] = text and _with_own_versions(text, read(path), path)
                 continue
             folder, name = place
             app, rendered = self._apps[folder], rendered_path(folder, name)
@@ -122,6 +128,36 @@ class RenderedBranch:
             elif app.kept and read(rendered) is not None:  # nothing is released there: nothing is to run
                 whole[rendered] = None
         return whole
+
+
+_PUBLISHED: Path = ("metadata", "annotations", PUBLISH_VERSION)
+
+
+def _with_own_versions(text: str, before: str | None, file: str) -> str:
+    """A file whose Applications of KubeVela have a `publishVersion` that none had before, where they change.
+
+    KubeVela applies a version once: with an old one it would go on with what runs.
+    """
+    if not before or PUBLISH_VERSION not in text or text == before:
+        return text
+    try:
+        old, new = read_documents(before, file), read_documents(text, file)
+    except EditRefused:  # a template
+        return text
+    for number, document in enumerate(new):
+        version = value_at(document, _PUBLISHED)
+        held = next((one for one in old if _is_same(one, document)), None)
+        if isinstance(version, str) and held is not None and held != document:
+            said = f"{version} after {value_at(held, _PUBLISHED)}: {document}"
+            own = hashlib.sha256(said.encode()).hexdigest()[:40]
+            text = apply(text, [Set(_PUBLISHED, own)], document=number, file=file)
+    return text
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two documents are one object."""
+    places = (("kind",), ("metadata", "name"), ("metadata", "namespace"))
+    return all(value_at(one, place) == value_at(other, place) for place in places)
 
 
 def _text(changes: Mapping[str, str | None], path: str, read: Files) -> str:

@@ -87,7 +87,7 @@ def render_application(
             "labels": labels_of(resolved),
             "annotations": annotations_of(resolved),
         },
-        "spec": {"components": components, **_policies(resolved)},
+        "spec": {"components": components, **declared({"policies": _policies(resolved, components)})},
     }
     version = revision or digest_of(application)
     application["metadata"]["annotations"] = {
@@ -103,15 +103,33 @@ def _resource(bound: BoundResource) -> Iterator[Manifest]:
         yield _objects(bound.request.name, [dict(item) for item in bound.provision.objects])
 
 
-def _policies(resolved: Resolved) -> Manifest:
-    """Resources with an id may stand in several Applications of a namespace; each may apply them."""
+def _policies(resolved: Resolved, components: Iterable[Manifest]) -> list[Manifest]:
+    """What may stand in several Applications of a namespace is shared; claims outlive what declares them.
+
+    The strategy is recorded when a claim is applied, so it holds for one that is declared no more (vela-core,
+    resource keeper).
+    """
     shared = [bound.request.name for bound in resolved.resources if bound.request.id]
-    if not shared:
-        return {}
-    rules = [{"selector": {"componentNames": shared}}]
-    return {
-        "policies": [{"name": "shared-resources", "type": "shared-resource", "properties": {"rules": rules}}]
+    claims = {"selector": {"resourceTypes": ["PersistentVolumeClaim"]}, "strategy": "never"}
+    policies = {
+        "shared-resource": [{"selector": {"componentNames": shared}}] if shared else [],
+        "garbage-collect": [claims] if any(map(_claims, components)) else [],
     }
+    names = {"shared-resource": "shared-resources", "garbage-collect": "kept-claims"}
+    return [
+        {"name": names[kind], "type": kind, "properties": {"rules": rules}}
+        for kind, rules in policies.items()
+        if rules
+    ]
+
+
+def _claims(component: Manifest) -> bool:
+    """Whether a component makes claims: itself, or by the trait ``storage``."""
+    objects = component.get("properties", {}).get("objects") or ()
+    traits = component.get("traits") or ()
+    return any(one.get("kind") == "PersistentVolumeClaim" for one in objects) or any(
+        one.get("type") == "storage" for one in traits
+    )
 
 
 def _version(resolved: Resolved, name: str, pod: Pod) -> Iterator[Manifest]:
