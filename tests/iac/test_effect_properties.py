@@ -3,41 +3,119 @@
 from __future__ import annotations
 
 import copy
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from target_files import NEW, OLD, REPOSITORY, WEB
+from target_files import CASES, IMAGES, OLD, REPOSITORY, WEB, Case
+from written_files import written
+from yaml import YAMLError
+from yaml.events import ScalarEvent
+from yaml_documents import documents, nodes
+from yaml_views import differences, views
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused
 from pipegraft.iac.effect.compare import Expected, confirm
 from pipegraft.iac.references import PinnedImage
 from pipegraft.iac.targets.writing import write_target
-from pipegraft.text.yaml import get_value, read_documents
+from pipegraft.text.yaml import format_path, get_value
 
-PLAIN = st.from_regex(r"[A-Za-z0-9.~=_][A-Za-z0-9.:_=+~-]{0,11}", fullmatch=True).filter(
-    lambda one: one[-1] != ":"
+TAGS = st.sampled_from(
+    ["1e5", "0123", "1_000", "no", "y", "1.10", "null", "0x1f", "12e4567", "1.0.0-rc.1", "08"]
 )
-SCALARS = st.one_of(PLAIN, PLAIN.map("'{}'".format), PLAIN.map('"{}"'.format), st.just(""))
-TAGS = st.from_regex(r"[a-z0-9_][a-z0-9_.-]{0,20}", fullmatch=True)
+TAGS |= st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}", fullmatch=True)
+DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64).map("sha256:{}".format)
+IMAGE = st.builds(PinnedImage, st.sampled_from([REPOSITORY, "web", "localhost:5000/web"]), DIGESTS, TAGS)
 
 
-@given(before=SCALARS, standing=SCALARS, after=SCALARS, tag=TAGS, flow=st.booleans())
-def test_a_written_value_is_the_only_difference_to_a_reader(
-    before: str, standing: str, after: str, tag: str, flow: bool
+def assert_only(text: str, new: str, meant: Callable[[tuple[Any, ...]], bool], allowed: set[str]) -> None:
+    """No reader sees another difference than meant ones, and a string of `allowed` at each."""
+    before, after = views(text), views(new)
+    for reader, held in before.items():
+        if held is None:
+            continue
+        seen = after[reader]
+        assert seen is not None, f"{reader} can read it no more"
+        for at, (was, now) in differences(held, seen).items():
+            assert meant(at), f"{reader}: {at}"
+            if now is None:
+                continue
+            own = was[0] if was and was[0].startswith("!") else ""  # a tag of the file's own stays
+            assert now[0] in {own, "tag:yaml.org,2002:str"}, f"{reader}: {at} is {now}"
+            if was and "\n" in was[1] and now[1] not in allowed:  # a text that holds YAML
+                assert_only(was[1], now[1], meant, allowed)
+            else:
+                assert now[1] in allowed, f"{reader}: {at} is {now}"
+
+
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), text=documents(), image=IMAGE, part=st.sampled_from(["tag", "digest", "reference"]))
+def test_a_written_scalar_is_the_only_difference_to_any_reader(
+    data: st.DataObject, text: str, image: PinnedImage, part: Any
 ) -> None:
-    text = f"a: {before}\nweb:\n  tag: {standing}  # ours\n  b: {after}\n"
-    if flow:
-        text = f"a: {before}\nweb: {{b: 'x', tag: {standing} , c: [1, y]}}\nd: {after}\n"
-    image = PinnedImage(REPOSITORY, NEW, tag)
-    target = Target(kind="yaml", file="f.yaml", path="web.tag", component="web", value="tag", write="tag")
-    made = write_target(text, target, {"web": image}, "f.yaml").text
-    (old,), (new,) = read_documents(text), read_documents(made)
-    assert get_value(made, ("web", "tag")) == tag
-    assert isinstance(old, dict)
-    assert new == {**old, "web": {**old["web"], "tag": tag}}
+    """Of any document: either exactly the scalar that is named changes, or the bump is refused."""
+    try:
+        found = [one for one in nodes(text) if isinstance(one[3], ScalarEvent) and one[1]]
+    except YAMLError:
+        return
+    paths = [one[:2] for one in found]
+    chosen = [one for one in found if paths.count(one[:2]) == 1]
+    assume(chosen)
+    document, path, _, _ = data.draw(st.sampled_from(chosen))
+    target = Target(
+        kind="yaml",
+        file="f.yaml",
+        path=format_path(path),
+        document=document,
+        component="web",
+        value=part,
+        write="digest" if part != "tag" else "tag",
+    )
+    try:
+        new = write_target(text, target, {"web": image}, "f.yaml").text
+    except EditRefused:
+        return
+    value = image.part(part, target.write or "digest")
+    assert get_value(new, path, document=document) == value
+
+    above = [one[3] for one in nodes(text) if one[0] == document and one[1] == path[: len(one[1])]]
+    shared = any(one.anchor for one in above)  # an alias shows it elsewhere, too
+
+    def meant(at: tuple[Any, ...]) -> bool:
+        return at == (document, *path) or (shared and at[0] == document)
+
+    assert_only(text, new, meant, {value})
+
+
+@settings(max_examples=30)
+@given(case=st.sampled_from([case for case in CASES if case.runs]), digest=DIGESTS, tag=TAGS)
+def test_a_release_is_the_only_difference_in_files_as_teams_have_them(
+    case: Case, digest: str, tag: str
+) -> None:
+    """Parts of its images come, or old ones go; all else is to every reader what it was."""
+    images = {name: PinnedImage(IMAGES[name].repository, digest, tag) for name in case.components}
+    planned = written(case, {}, images)
+    for path, text in planned.files.items():
+        if path in case.files and path.endswith((".yaml", ".yml")):
+            assert_only(case.files[path], text, lambda _at: True, set(_forms(case.files[path], images)))
+
+
+def _forms(text: str, images: Mapping[str, PinnedImage]) -> Iterator[str]:
+    """What a file may say of images: each part, the whole, and with the tag that stands there."""
+    for name, one in images.items():
+        yield from (one.repository, one.repository.partition("/")[2], one.repository.partition("/")[0])
+        yield from (one.tag, one.digest, one.digest.removeprefix("sha256:"), f"{one.tag}@{one.digest}")
+        for reference in (one.reference("tag"), one.reference("digest"), one.reference("both")):
+            yield from (reference, f"{name}={reference}", f"--image={reference}", f"{reference}\n")
+    yield from (
+        f"{standing}@{one.digest}"
+        for standing in re.findall(r"[\w.-]+(?=@)", text)
+        for one in images.values()
+    )
 
 
 def deployment(image: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pipegraft.core.errors import UsageError
 from pipegraft.core.release import ReleaseMark
 from pipegraft.iac.bump.plan import BumpRequest, PlannedBump, plan_bump
 from pipegraft.iac.ports.repository import CommitFiles, FakeIacRepository, Renderer
+from pipegraft.iac.references import PinnedImage
 
 __all__ = ["Recorded", "assert_refused", "assert_written", "images_in", "written"]
 
@@ -38,7 +39,9 @@ class Recorded:
         return self.outputs[-1]
 
 
-def written(case: Case, renderers: Mapping[str, Renderer]) -> PlannedBump:
+def written(
+    case: Case, renderers: Mapping[str, Renderer], images: Mapping[str, PinnedImage] = IMAGES
+) -> PlannedBump:
     """Write a case's release into its files.
 
     Raises:
@@ -59,7 +62,7 @@ def written(case: Case, renderers: Mapping[str, Renderer]) -> PlannedBump:
             "environments": {"production": {key: one for key, one in environment.items() if one}},
         }
     )
-    images = {name: IMAGES[name] for name in case.components}
+    images = {name: images[name] for name in case.components}
     mark = ReleaseMark(number=2, source="c" * 40)
     request = BumpRequest(delivery, "production", mark, images, renderers=renderers)
     return plan_bump(CommitFiles(repository, repository.tip()), request)
