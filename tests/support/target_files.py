@@ -1233,6 +1233,46 @@ def beside_the_image() -> Iterator[Case]:
     yield case(
         "kustomize-component-of-an-overlay", with_it, at | {"source": "overlays/production"}, runs=BY_DIGEST
     )
+    release = "{{ .Values.image.repository }}:{{ .Values.image.tag }}"
+    base = chart(f'"{release}"', f"image: {{repository: {REPOSITORY}, tag: v1}}\n")
+    checksum = base["charts/web/templates/deployment.yaml"].replace(
+        "metadata: {labels: {app: web}}",
+        "metadata: {labels: {app: web}, annotations: {checksum/config: '{{ .Values | toYaml | sha256sum }}'}}",
+    )
+    yield case(
+        "helm-checksum-of-values",
+        base | {"charts/web/templates/deployment.yaml": checksum},
+        helm(file),
+        runs=[BY_TAG, LOG],
+    )
+    job = f"apiVersion: batch/v1\nkind: Job\nmetadata: {{name: 'migrate-{{{{ .Values.image.tag }}}}'}}\nspec: {{template: {{spec: {{containers: [{{name: m, image: '{release}'}}]}}}}}}\n"
+    yield case(
+        "helm-a-job-with-the-tag-in-its-name",
+        base | {"charts/web/templates/job.yaml": job},
+        helm(file),
+        runs=[BY_TAG, LOG],
+    )
+    length = (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {n: '{{ len .Values.image.tag }}'}\n"
+    )
+    counted = base | {"charts/web/templates/config.yaml": length}
+    yield case("helm-more-than-images", counted, helm(file), refused="more than images: ConfigMap x data.n")
+    yield case(
+        "helm-more-than-images-is-meant",
+        counted,
+        helm(file),
+        runs=["(not proven)"],
+        rendered=False,
+        effect="warn",
+    )
+    variable = f"services:\n  web:\n    image: {REPOSITORY}:${{TAG:-v1}} # pipegraft:set=web.reference\n"
+    yield case(
+        "marker-before-a-variable",
+        {"compose.yaml": variable},
+        {"kind": "marker", "file": "compose.yaml"},
+        refused="no value in front of the marker",
+        rendered=False,
+    )
     wrapped = f"apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata: {{name: shop}}\nspec:\n  components:\n  - name: main\n    type: k8s-objects\n    properties:\n      objects:\n      - kind: Pod\n        spec: {{containers: [{{name: web, image: '{REPOSITORY}:v1'}}]}}\n"
     yield case(
         "kubevela-objects",

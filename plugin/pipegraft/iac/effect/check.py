@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.effect.compare import Expected, confirm, runs
+from pipegraft.iac.effect.compare import Expected, MoreThanImages, confirm, runs
 from pipegraft.iac.effect.kustomization import apply_images
 from pipegraft.iac.effect.units import Reads, Unit, find_unit
 from pipegraft.iac.ports.repository import Edited, Files, Renderer
@@ -182,9 +182,13 @@ class _Check:
             before = documents(self.before)
         except EditRefused:  # a chart that wants a tag, before the first release
             return self._confirm(None, after, f"rendered by {renderer.name}, which it could not be before")
-        return self._confirm(
-            before, after, f"rendered by {renderer.name}", again=lambda: documents(self.before)
-        )
+        how = f"rendered by {renderer.name}"
+        try:
+            return self._confirm(before, after, how, again=lambda: documents(self.before))
+        except MoreThanImages as error:
+            if policy == "warn":
+                return self._unproven(error.problem.message)
+            raise
 
     def _confirm(
         self,

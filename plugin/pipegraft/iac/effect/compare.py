@@ -11,12 +11,16 @@ from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.references import PinnedImage, Reference, image_uses, same_repository
 from pipegraft.text.yaml import Path, format_path
 
-__all__ = ["Expected", "confirm", "runs"]
+__all__ = ["Expected", "MoreThanImages", "confirm", "runs"]
 
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
 """What the value of a label may be (Kubernetes, Labels and Selectors: Syntax and character set)."""
 _SHOWN = 60
 _WARN = "write only what the release is about; or, if this is meant, say 'effect: warn' in the environment"
+
+
+class MoreThanImages(EditRefused):
+    """Something else would change, too, than the images of the release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +81,20 @@ def confirm(
         Where each image is used: ``Deployment shop/web: container 'app'``.
 
     Raises:
-        EditRefused: an image is not there, an old one still is, or something else changed.
+        MoreThanImages: something else changed.
+        EditRefused: an image is not there, or an old one still is.
     """
     used = [place for one in expected for place in _used(after, one, what)]
     if before is None:
         return used
-    strange = [one for one in _differences(before, after) if not _is_meant(one, expected)]
+    pins = [pin for one in expected for pin in (one.image.tag, one.image.digest.rpartition(":")[2]) if pin]
+    strange = [one for one in _differences(before, after, pins) if not _is_meant(one, expected, pins)]
     if strange and again is not None:
-        unsteady = {one.where for one in _differences(before, again())}
+        unsteady = {one.where for one in _differences(before, again(), ())}
         strange = [one for one in strange if one.where not in unsteady]
     if strange:
         more = f" (and {len(strange) - 1} more)" if len(strange) > 1 else ""
-        raise EditRefused(
+        raise MoreThanImages(
             f"{what} would change in more than images: {strange[0]}{more}", place=Place(what), fix=_WARN
         )
     return used
@@ -191,8 +197,10 @@ def _short(value: Any) -> str:
     return said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"
 
 
-def _differences(before: Sequence[Any], after: Sequence[Any]) -> list[_Difference]:
+def _differences(before: Sequence[Any], after: Sequence[Any], pins: Sequence[str]) -> list[_Difference]:
     old, new = _by_identity(before), _by_identity(after)
+    for gone, come in _renamed(old, new, pins):
+        old[come] = old.pop(gone)
     found: list[_Difference] = []
     for key in dict.fromkeys((*old, *new)):
         if key not in old or key not in new:
@@ -203,8 +211,30 @@ def _differences(before: Sequence[Any], after: Sequence[Any]) -> list[_Differenc
     return found
 
 
-def _by_identity(documents: Sequence[Any]) -> Mapping[tuple[str, str, int], Any]:
-    found: dict[tuple[str, str, int], Any] = {}
+def _renamed(
+    old: Mapping[_Identity, Any], new: Mapping[_Identity, Any], pins: Sequence[str]
+) -> list[tuple[_Identity, _Identity]]:
+    """Objects that have the release in their name: the Job ``migrate-v2`` after ``migrate-v1``."""
+    gone, come = [key for key in old if key not in new], [key for key in new if key not in old]
+    named = [key for key in come if any(pin in key[0] for pin in pins)]
+    kinds = [_kind(key) for key in (*gone, *named)]
+    return [
+        (one, other)
+        for one in gone
+        for other in named
+        if _kind(one) == _kind(other) and kinds.count(_kind(one)) == 2
+    ]
+
+
+_Identity = tuple[str, str, int]
+
+
+def _kind(key: _Identity) -> tuple[str, str]:
+    return key[0].partition(" ")[0], key[1]
+
+
+def _by_identity(documents: Sequence[Any]) -> dict[_Identity, Any]:
+    found: dict[_Identity, Any] = {}
     for document in documents:
         if document is None:
             continue
@@ -227,8 +257,11 @@ def _between(name: str, path: Path, before: Any, after: Any) -> Iterator[_Differ
         yield _Difference(name, path, before, after)
 
 
-def _is_meant(difference: _Difference, expected: Sequence[Expected]) -> bool:
-    """Whether a value changed because it is, or names, an image of the release.
+_CHECKSUM = re.compile(r"[0-9a-f]{32,128}")
+
+
+def _is_meant(difference: _Difference, expected: Sequence[Expected], pins: Sequence[str]) -> bool:
+    """Whether a value changed because it is, or names, an image of the release, or sums up what does.
 
     Raises:
         EditRefused: it names it where Kubernetes would not take it.
@@ -238,8 +271,9 @@ def _is_meant(difference: _Difference, expected: Sequence[Expected]) -> bool:
         return False
     if any(one.names(after) and one.is_rendered_as(after) for one in expected):
         return True
-    pins = [pin for one in expected for pin in (one.image.tag, one.image.digest.rpartition(":")[2])]
-    if not any(pin and pin in after for pin in pins):
+    if "annotations" in difference.path and _CHECKSUM.fullmatch(after):
+        return bool(_CHECKSUM.fullmatch(str(difference.before)))  # what it sums up is compared by itself
+    if not any(pin in after for pin in pins):
         return False
     if "labels" in difference.path and not _LABEL.fullmatch(after):
         raise EditRefused(

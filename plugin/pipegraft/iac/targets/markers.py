@@ -25,9 +25,9 @@ _MARK = re.compile(
     r"pipegraft:set=(?P<component>[a-z][a-z0-9-]*)\.(?P<part>reference|repository|tag|digest)(?![\w.-])"
 )
 _TOKEN = re.compile(
-    r"""(?P<action>\{\{.*?\}\}|\{%.*?%\}|<%.*?%>)
+    r"""(?P<action>\{\{.*?\}\}|\{%.*?%\}|<%.*?%>|\$\{.*?\}|\$\(.*?\))
     | (?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')
-    | (?P<bare>[^\s"'{}\[\](),]+)
+    | (?P<bare>(?:[^\s"'{}\[\](),$]|\$(?![{(]))+)
     | (?P<open>["'])
     | (?P<other>[{}\[\](),])""",
     re.VERBOSE,
@@ -39,7 +39,7 @@ _KEYS = {
     "reference": re.compile(r"(image|ref|reference)$", re.IGNORECASE),
 }
 """How keys are called that hold a part of an image."""
-_TEMPLATE = re.compile(r"\{\{|\{%|<%")
+_TEMPLATE = re.compile(r"\{\{|\{%|<%|\$[\w{(]")
 _HOW = "mark a line with one value on it: 'key: value', 'KEY=value' or '--flag=value'"
 
 
@@ -133,7 +133,9 @@ def _check_fits(value: _Value, line: str, part: str, place: Place) -> None:
     standing = value.text(line)
     if _TEMPLATE.search(standing):
         raise EditRefused(
-            "the value in front of the marker holds a template expression", place=place, fix=_HOW
+            "the value in front of the marker holds a template expression or a variable",
+            place=place,
+            fix="mark the value where that takes it from",
         )
     if part in {"tag", "digest"} and "/" in standing:
         raise EditRefused(
