@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,13 +14,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from target_files import CASES, IMAGES, OLD, REPOSITORY, WEB, Case
 from written_files import written
-from yaml import YAMLError
+from yaml import YAMLError, safe_dump_all, safe_load_all
 from yaml.events import ScalarEvent
 from yaml_documents import documents, nodes
 from yaml_views import differences, views
 
 from pipegraft.core.delivery import Target
-from pipegraft.core.errors import EditRefused
+from pipegraft.core.errors import EditRefused, UsageError
 from pipegraft.iac.effect.compare import Expected, confirm
 from pipegraft.iac.references import PinnedImage
 from pipegraft.iac.targets.writing import write_target
@@ -116,6 +118,36 @@ def _forms(text: str, images: Mapping[str, PinnedImage]) -> Iterator[str]:
         for standing in re.findall(r"[\w.-]+(?=@)", text)
         for one in images.values()
     )
+
+
+JUNK = st.sampled_from([None, 5, "x", "", [], {}, [5], {"a": 1}, True, [None], [{}], "a: b\n", "{{ x }}"])
+
+
+@settings(max_examples=60)
+@given(data=st.data(), case=st.sampled_from(CASES), junk=JUNK)
+def test_what_nobody_expects_in_a_file_is_no_defect(data: st.DataObject, case: Case, junk: Any) -> None:
+    """Whatever stands anywhere in the files around an image: the release is written, or refused."""
+    texts = [path for path in case.files if path.endswith((".yaml", ".yml")) and "{{" not in case.files[path]]
+    assume(texts)
+    path = data.draw(st.sampled_from(sorted(texts)))
+    try:
+        found = list(safe_load_all(case.files[path]))
+    except YAMLError:
+        return
+    places = [(number, at) for number, one in enumerate(found) for at in inner(one) if at]
+    assume(places)
+    number, at = data.draw(st.sampled_from(places))
+    held = found[number]
+    for part in at[:-1]:
+        held = held[part]
+    held[at[-1]] = junk
+    with contextlib.suppress(UsageError):
+        written(replace(case, files={**case.files, path: safe_dump_all(found)}), {})
+
+
+def inner(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [path, *(one for key, value in items for one in inner(value, (*path, key)))]
 
 
 def deployment(image: str) -> dict[str, Any]:

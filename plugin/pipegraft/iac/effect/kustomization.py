@@ -250,13 +250,11 @@ def with_images_of(files: Files, path: str, number: int, at: Path, folder: str) 
         return files
     documents = list(read_documents(files(own) or "", own)) if own else []
     held = documents[0] if documents and isinstance(documents[0], dict) else {}
-    data = {**held} if own else {"resources": _manifests(files, folder)}
+    data: dict[str, Any] = {**held} if own else {"resources": _manifests(files, folder)}
     images = [as_entry(entry) for entry in _listed(handed, "images")]
-    ours = {one.get("name") for one in images if isinstance(one, dict)}
-    data["images"] = [
-        *(one for one in _listed(data, "images") if not isinstance(one, dict) or one.get("name") not in ours),
-        *images,
-    ]
+    ours = [one.get("name") for one in images if isinstance(one, dict)]
+    kept = [one for one in _listed(data, "images") if isinstance(one, dict) and one.get("name") not in ours]
+    data["images"] = [*kept, *images]
     for key in ("patches", "patchesStrategicMerge", "patchesJson6902", "components"):
         if added := list(_listed(handed, key)):
             data[key] = [*_listed(data, key), *added]

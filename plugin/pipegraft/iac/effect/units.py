@@ -133,10 +133,9 @@ def _chart(files: Files, folder: str, content: Mapping[str, bytes], depth: int) 
     declared = _document(whole.get(CHART, b""), posixpath.join(folder, CHART))
     parts: dict[str, Chart] = {}
     absent: list[str] = []
-    listed = declared.get("dependencies") if isinstance(declared, dict) else None
-    for one in listed if isinstance(listed, list) else ():
-        if not isinstance(one, dict) or depth > _DEEPEST:
-            continue
+    said = declared.get("dependencies") if isinstance(declared, dict) else None
+    listed = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
+    for one in listed if depth <= _DEEPEST else ():
         name = str(one.get("name", ""))
         inside = _below(whole, f"charts/{name}/") or _beside(files, folder, str(one.get("repository", "")))
         if inside:
@@ -145,7 +144,7 @@ def _chart(files: Files, folder: str, content: Mapping[str, bytes], depth: int) 
         else:
             absent.append(f"the chart '{name}', which {folder or '.'} depends on, is not in this repository")
     for name in _vendored(whole):
-        if name not in {str(one.get("name")) for one in listed or () if isinstance(one, dict)}:
+        if name not in {str(one.get("name")) for one in listed}:
             parts.setdefault(
                 name, _chart(files, f"{folder}/charts/{name}", _below(whole, f"charts/{name}/"), depth + 1)
             )

@@ -24,13 +24,13 @@ def images_paths(document: Any) -> list[Path]:
     """Where a document lists images for kustomize; empty if it is no such document."""
     if not isinstance(document, dict):
         return []
-    kind, spec = document.get("kind"), document.get("spec")
+    kind, spec = str(document.get("kind", "Kustomization")), document.get("spec")
     flux = kind == "Kustomization" and "kustomize.toolkit.fluxcd.io" in str(document.get("apiVersion"))
     if flux:
         return [("spec", "images")]
     if kind in {"Application", "ApplicationSet"} and isinstance(spec, dict):
         return [(*path, "kustomize", "images") for path in _sources(spec, ("spec",))]
-    return [("images",)] if kind in {"Kustomization", "Component", None} else []
+    return [("images",)] if kind in {"Kustomization", "Component"} else []
 
 
 def _sources(spec: Mapping[str, Any], path: Path) -> Iterator[Path]:

@@ -62,7 +62,11 @@ def values_root(document: Any, path: Path) -> Path:
 
 
 def _holds_values(document: Any) -> bool:
-    return isinstance(document, dict) and (document.get("kind") in _OBJECTS or "helmCharts" in document)
+    return isinstance(document, dict) and (_kind(document) in _OBJECTS or "helmCharts" in document)
+
+
+def _kind(document: Any) -> str:
+    return str(document.get("kind", "")) if isinstance(document, dict) else ""
 
 
 def refuse_outside_values(document: Any, path: Path, place: Place) -> None:
@@ -128,12 +132,14 @@ class Handed:
 
 def roots_in(document: Any) -> Iterator[Path]:
     """Where an object of Flux or Argo CD holds values for a chart."""
-    kind = document.get("kind") if isinstance(document, dict) else None
+    kind = _kind(document)
     if kind == "HelmRelease":
         yield ("spec", "values")
     by_argo = [root for root in _ROOTS if root[-2] == "helm"]
     for root in by_argo if kind in {"Application", "ApplicationSet"} else ():
-        for index in range(len(value_at(document, ("spec", "sources")) or ())) if None in root else (0,):
+        sources = value_at(document, ("spec", "sources"))
+        several = range(len(sources)) if isinstance(sources, list) else ()
+        for index in several if None in root else (0,):
             path = tuple(index if part is None else part for part in root)
             helm = value_at(document, path[:-1])
             counts = "valuesObject" if isinstance(helm, dict) and helm.get("valuesObject") else "values"
@@ -151,9 +157,9 @@ def handed_to_helm(document: Any, root: Path, *, files_named: bool) -> Handed:
     Raises:
         EditRefused: the values are not YAML.
     """
-    kind = document.get("kind") if isinstance(document, dict) else None
+    kind, spec = _kind(document), value_at(document, ("spec",))
     if kind == "HelmRelease":
-        return _by_flux(document.get("spec") or {})
+        return _by_flux(spec if isinstance(spec, dict) else {})
     if root[-2:-1] == ("helm",):
         helm = value_at(document, root[:-1])
         held = helm if isinstance(helm, dict) else {}
@@ -170,15 +176,15 @@ def _plain(held: Any) -> Any:
 def _by_flux(spec: Mapping[str, Any]) -> Handed:
     """A HelmRelease: its values count over ``valuesFrom``, its ``postRenderers`` over the chart."""
     unknown: list[str] = []
-    named = [str(one.get("name")) for one in spec.get("valuesFrom") or () if isinstance(one, dict)]
+    named = [str(one.get("name")) for one in _listed(spec, "valuesFrom") if isinstance(one, dict)]
     if named:
         unknown.append(f"'valuesFrom' takes values from {', '.join(named)} in the cluster")
     if value_at(spec, ("chart", "spec", "valuesFiles")):
         unknown.append("'valuesFiles' names what counts in place of the chart's own values")
     images: list[Any] = []
-    for one in spec.get("postRenderers") or ():
+    for one in _listed(spec, "postRenderers"):
         by = one.get("kustomize") if isinstance(one, dict) else None
-        images += by.get("images") or () if isinstance(by, dict) else ()
+        images += _listed(by, "images")
         if isinstance(by, dict) and "image" in str({key: by[key] for key in by if key.startswith("patches")}):
             unknown.append("a patch of 'postRenderers' may change images")
     return Handed(spec.get("values") or {}, images, tuple(unknown))
@@ -207,8 +213,12 @@ def _by_argo(helm: Mapping[str, Any], *, is_template: bool, files_named: bool) -
 
 
 def _parameters(helm: Any) -> list[Mapping[str, Any]]:
-    held = helm.get("parameters") if isinstance(helm, dict) else None
-    return [one for one in held if isinstance(one, dict)] if isinstance(held, list) else []
+    return [one for one in _listed(helm, "parameters") if isinstance(one, dict)]
+
+
+def _listed(data: Any, key: str) -> list[Any]:
+    held = data.get(key) if isinstance(data, dict) else None
+    return held if isinstance(held, list) else []
 
 
 def _with(values: Any, path: Sequence[str], value: str) -> Any:
@@ -223,8 +233,9 @@ def chart_of(document: Any, root: Path) -> str:
         return ""
     chart = value_at(document, ("spec", "chart", "spec")) or value_at(document, ("spec", "chartRef"))
     if isinstance(chart, dict):
-        source, name = chart.get("sourceRef") or chart, chart.get("chart") or chart.get("name")
-        return f"the chart '{name}' of {source.get('kind')} {source.get('name')}"
+        source, name = chart.get("sourceRef"), chart.get("chart") or chart.get("name")
+        of = source if isinstance(source, dict) else chart
+        return f"the chart '{name}' of {of.get('kind')} {of.get('name')}"
     source = value_at(document, root[:-2]) if root[-2:-1] == ("helm",) else None
     if isinstance(source, dict):
         return f"the chart '{source.get('chart') or source.get('path')}' of {source.get('repoURL')}"
