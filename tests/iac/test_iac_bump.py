@@ -61,6 +61,7 @@ class World:
         self.environment = "production"
         self.image = pushed = self.held.push_manifest("web", "v", f"web {number}".encode(), "m")
         self.reference = f"registry.example.com/shop/web@{pushed.digest}"
+        self.tagged = f"registry.example.com/shop/web:ih-{'0' * 64}@{pushed.digest}"
         image = BuiltImage(
             reference=self.reference,
             digest=pushed.digest,
@@ -129,7 +130,7 @@ def test_a_release_is_one_commit_that_says_what_it_did() -> None:
     first.run()
     bump = second.run()
     commit = branch.log()[0]
-    assert bump == IacCommit(commit=commit.id, path=PRODUCTION, outcome="written")
+    assert bump == IacCommit(commit=commit.id, path=PRODUCTION, outcome="written", images=(second.tagged,))
     assert commit.subject == "shop: release 13 in production"
     assert f"{PRODUCTION}: image of 'web': {first.reference} → {second.reference}" in commit.message
     assert commit.trailers == {
@@ -149,8 +150,9 @@ def test_running_again_finds_the_commit_that_holds_it() -> None:
     assert written
     branch.commit({"other.yaml": "1\n"}, "somebody else", branch.tip())
     tip = branch.tip()
-    again = World(branch, 13).run()
-    assert again == IacCommit(commit=written.commit, path=PRODUCTION, outcome="unchanged")
+    world = World(branch, 13)
+    found = IacCommit(commit=written.commit, path=PRODUCTION, outcome="unchanged", images=(world.tagged,))
+    assert world.run() == found
     assert branch.tip() == tip
 
 
@@ -371,14 +373,16 @@ def test_targets_are_written_in_one_commit_with_the_release_beside_them() -> Non
     why = "no chart or kustomization in its folder or above takes it in, and the target names no 'source'"
     effect = tuple(f"{file}: not proven: {why}" for file in HELM)
     path = ".pipegraft/production.yaml"
-    assert bump == IacCommit(commit=commit.id, path=path, outcome="written", effect=effect)
+    assert bump == IacCommit(
+        commit=commit.id, path=path, outcome="written", images=(world.tagged,), effect=effect
+    )
     assert commit.trailers["Pipegraft-Effect"] == "; ".join(effect)
     digest = world.reference.partition("@")[2]
     assert digest in (branch.read("values.yaml", bump.commit) or "")
     assert branch.read("notes.txt", bump.commit) == f"web = {digest} # pipegraft:set=web.digest\n"
     assert "notes.txt: web = " in commit.message
     assert World(branch, 12, targets=TARGETS).run() == IacCommit(
-        commit=commit.id, path=bump.path, outcome="unchanged", effect=effect
+        commit=commit.id, path=bump.path, outcome="unchanged", images=(world.tagged,), effect=effect
     )
 
 

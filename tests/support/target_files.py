@@ -1233,6 +1233,34 @@ def beside_the_image() -> Iterator[Case]:
     yield case(
         "kustomize-component-of-an-overlay", with_it, at | {"source": "overlays/production"}, runs=BY_DIGEST
     )
+    handed = HELM_RELEASE.replace("CHART", "web").replace("SOURCE", "HelmRepository")
+    patch = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: web, namespace: shop}\nspec: {values: {image: {tag: v1}}}\n"
+    patched = {
+        "apps/base/kustomization.yaml": "resources: [web.yaml]\n",
+        "apps/base/web.yaml": handed,
+        "apps/production/kustomization.yaml": "resources: [../base]\npatches: [{path: web.yaml}]\n",
+        "apps/production/web.yaml": patch,
+    }
+    value = {"kind": "yaml", "file": "apps/production/web.yaml", "value": "tag", "component": "web"}
+    yield case(
+        "flux-values-in-a-patch",
+        patched,
+        value | {"path": "spec.values.image.tag"},
+        runs=["(not proven)"],
+        rendered=False,
+    )
+    generated = {
+        "apps/kustomization.yaml": "resources: [web.yaml]\nconfigMapGenerator: [{name: web, files: [values.yaml]}]\n",
+        "apps/web.yaml": handed.partition("  values:")[0] + "  valuesFrom: [{kind: ConfigMap, name: web}]\n",
+        "apps/values.yaml": "image: {tag: v1}\n",
+    }
+    yield case(
+        "flux-values-in-a-generated-config-map",
+        generated,
+        helm("apps/values.yaml"),
+        runs=["(not proven)"],
+        rendered=False,
+    )
     release = "{{ .Values.image.repository }}:{{ .Values.image.tag }}"
     base = chart(f'"{release}"', f"image: {{repository: {REPOSITORY}, tag: v1}}\n")
     checksum = base["charts/web/templates/deployment.yaml"].replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.effect.compare import Expected, MoreThanImages, confirm, runs
-from pipegraft.iac.effect.kustomization import apply_images
+from pipegraft.iac.effect.kustomization import FILE_NAMES, apply_images
 from pipegraft.iac.effect.units import Reads, Unit, find_unit
 from pipegraft.iac.ports.repository import Edited, Files, Renderer
 from pipegraft.iac.targets.helm import NAMES
@@ -197,15 +198,21 @@ class _Check:
         how: str,
         again: Callable[[], Sequence[Any]] | None = None,
     ) -> Effect:
+        if self._hands_on(before, after):
+            return self._unproven("no container of it runs the image, and who reads the value is not known")
         used = confirm(before, after, self.expected(), self.unit.name, again)
         return Effect(self.unit.name, proven=True, how=how, used=tuple(used))
 
     def _as_manifests(self) -> Effect:
-        before, after = self._plain(self.before), self._plain(self.after)
-        by_hand = all(one.target.kind in {"yaml", "marker"} for one in self.group)
-        if by_hand and not any(runs(after, one) for one in self.expected()):
-            return self._unproven("no container of it runs the image, and who reads the value is not known")
-        return self._confirm(before, after, "read as manifests")
+        return self._confirm(self._plain(self.before), self._plain(self.after), "read as manifests")
+
+    def _hands_on(self, before: Sequence[Any] | None, after: Sequence[Any]) -> bool:
+        """Whether a value goes through to what others render: in an object of Flux, a generated ConfigMap."""
+        kinds = {one.target.kind for one in self.group}
+        own = any(posixpath.basename(one.path) in FILE_NAMES for one in self.group)
+        if self.unit.kind == "helm" or not kinds <= {"yaml", "marker", "helm"} or (own and before == after):
+            return False
+        return not any(runs(after, one) for one in self.expected())
 
     def _plain(self, files: Files) -> Sequence[Any]:
         return list(read_documents(files(self.unit.folder) or "", self.unit.folder))
