@@ -147,7 +147,7 @@ def running_argocd(
             [
                 *access, f"--argocd-repo-server=127.0.0.1:{repo}", "--repo-server-plaintext",
                 f"--metrics-addr=127.0.0.1:{free_port()}", f"--probe-addr=127.0.0.1:{free_port()}",
-                f"--webhook-addr=127.0.0.1:{free_port()}",
+                f"--webhook-addr=127.0.0.1:{free_port()}", "--enable-progressive-syncs",
             ],
         ),
         "argocd-server": (

@@ -625,13 +625,13 @@ def _nightly(*, suspend: bool) -> dict[str, Any]:
     return _object("CronJob", "nightly", "batch/v1", spec=spec)
 
 
-def _set_of(world: Argo, *names: str, behaviour: str = "") -> str:
+def _set_of(world: Argo, *names: str, behaviour: str = "", steps: bool = False) -> str:
     """Applications that an ApplicationSet makes, one for each name."""
     files = {f"{name}/web.yaml": deployment(name, f"{IMAGE}1", behaviour=behaviour) for name in names}
     target = world.delivery.commit(files)
     source = {"repoURL": world.delivery.repository, "path": "{{name}}", "targetRevision": "main"}
     template = {
-        "metadata": {"name": f"{world.name}-{{{{name}}}}"},
+        "metadata": {"name": f"{world.name}-{{{{name}}}}", "labels": {"step": "{{name}}"}},
         "spec": {
             "project": "default",
             "source": source,
@@ -644,7 +644,11 @@ def _set_of(world: Argo, *names: str, behaviour: str = "") -> str:
         "ApplicationSet",
         world.name,
         "argoproj.io/v1alpha1",
-        spec={"generators": [{"list": {"elements": elements}}], "template": template},
+        spec={
+            "generators": [{"list": {"elements": elements}}],
+            "template": template,
+            **({"strategy": _step_by_step(*names)} if steps else {}),
+        },
     )
     item["metadata"]["namespace"] = "argocd"
     world.api.apply(item)
@@ -658,6 +662,11 @@ def _by_hand(world: Argo) -> str:
     assert world.wait(target).error is None
     world.api.kubectl("scale", "deployment", "web", "-n", world.name, "--replicas=2")
     return target
+
+
+def _step_by_step(*names: str) -> dict[str, Any]:
+    chosen = [{"key": "step", "operator": "In", "values": [name]} for name in names]
+    return {"type": "RollingSync", "rollingSync": {"steps": [{"matchExpressions": [one]} for one in chosen]}}
 
 
 def _set(world: Argo, *names: str, **how: Any) -> tuple[str, dict[str, Any]]:
@@ -707,6 +716,11 @@ MORE_ARGO = [
         "a suspended Job", _argo(_beside(job("later", suspend=True)), _made), SUSPENDED, "Job SPACE/later"
     ),
     Scenario("an ApplicationSet", lambda w: _set(w, "one", "two"), PASS),
+    Scenario(
+        "an ApplicationSet that goes step by step",
+        lambda w: _set(w, "one", "two", steps=True),
+        PASS,
+    ),
     Scenario(
         "an ApplicationSet whose pods crash",
         lambda w: _set(w, "one", "two", behaviour="crash"),
@@ -1130,14 +1144,6 @@ def _helm_live(world: FluxWorld, **how: Any) -> None:
     assert world.wait(target, timeout=60.0).error is None
 
 
-def _given_up(world: FluxWorld) -> str:
-    """A release that failed for good, and a commit that changes its chart alone."""
-    _helm_live(world)
-    assert world.wait(_helm(world, 2, behaviour="hang"), timeout=60.0).error
-    mended = _TEMPLATE.replace("{{ toJson .Values.annotations }}", "{}")
-    return world.delivery.commit({"chart/templates/web.yaml": mended})
-
-
 HELM = [
     Scenario("a HelmRelease", _argo(lambda w: _helm(w, 1), _made, timeout=60.0), PASS),
     Scenario("a HelmRelease again", _argo(_helm_live, lambda w: _helm(w, 2), timeout=60.0), PASS),
@@ -1226,7 +1232,6 @@ HELM = [
         FAIL,
         "no such",
     ),
-    Scenario("a chart that repairs a HelmRelease that gave up", _argo(_given_up, timeout=60.0), PASS),
     Scenario(
         "values that are not there",
         _argo(

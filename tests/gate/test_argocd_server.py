@@ -131,6 +131,26 @@ def test_a_closed_sync_window_is_told_at_once(world: World) -> None:
     assert (waited.verdict.state, "sync window" in waited.verdict.reason) == (State.BLOCKED, True)
 
 
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        ({"spec": {"strategy": {"type": "RollingSync"}}}, State.PROGRESSING),
+        ({"spec": {}}, State.BLOCKED),
+        ((403, {"error": "permission denied", "code": 7}), State.PROGRESSING),  # it may be one that does
+    ],
+)
+def test_what_its_application_set_syncs_step_by_step_is_not_blocked(
+    world: World, answer: Any, state: State
+) -> None:
+    world.now = app(world.target, sync="OutOfSync")
+    world.now["spec"]["syncPolicy"] = {}
+    world.now["metadata"]["ownerReferences"] = [{"kind": "ApplicationSet", "name": "shops"}]
+    world.script.answers["/api/v1/applicationsets/shops"] = lambda _script, _query: answer
+    waited = world.gate(1.0)
+    assert waited.verdict
+    assert waited.verdict.state is state
+
+
 def test_a_failure_is_explained_by_the_tree_and_the_log(world: World) -> None:
     world.now = app(world.target, health="Degraded")
     crashing = {"status": "Degraded", "message": "CrashLoopBackOff"}

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from pipegraft.core.errors import AccessDenied, PipegraftError, UsageError
 from pipegraft.core.plugins import hookimpl
-from pipegraft.gate.adapters.argocd_server import open_server
+from pipegraft.gate.adapters.argocd_server import open_server, rolls, set_of
 from pipegraft.gate.adapters.workloads import ClusterReader, Reference
 from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.model import ArgoCdOptions
@@ -25,6 +25,7 @@ from pipegraft.kubernetes.model import Kind
 __all__ = ["APPLICATION", "Applications", "ArgoCd", "ClusterApplications", "pipegraft_gitops_engines"]
 
 APPLICATION = Kind("argoproj.io", "v1alpha1", "Application", "applications")
+APPLICATION_SET = Kind("argoproj.io", "v1alpha1", "ApplicationSet", "applicationsets")
 PROJECT = Kind("argoproj.io", "v1alpha1", "AppProject", "appprojects")
 _OWN = "argocd"
 """Namespace of Argo CD where none is named."""
@@ -53,7 +54,8 @@ class Applications(Protocol):
     def evidence(self, application: Object, applied: Sequence[Object]) -> Mapping[str, object]:
         """What is known beside the Application itself.
 
-        ``can-sync``, ``workloads``, ``owned``, ``tree`` and ``now`` of a status, each where it is to be had.
+        ``can-sync``, ``rolling``, ``workloads``, ``owned``, ``tree`` and ``now`` of a status, each where it
+        is to be had.
 
         Arguments:
             applied: entries of resources whose pods may tell something; empty: do not look at them.
@@ -210,6 +212,7 @@ class ClusterApplications:
         found: dict[str, object] = {"now": self._cluster.now().isoformat()}
         if ((application.get("status") or {}).get("sync") or {}).get("status") == "OutOfSync":
             found["can-sync"] = self._can_sync(application)
+            found["rolling"] = self._is_rolling(application)
         named = list(_references(application, applied))
         return {**found, **self._reader.workloads(named)} if named else found
 
@@ -222,6 +225,16 @@ class ClusterApplications:
     def explain(self, applications: Sequence[Object]) -> Sequence[str]:
         del applications  # only workloads of those that are not well were looked at
         return self._reader.explain()
+
+    def _is_rolling(self, application: Object) -> bool | None:
+        """Whether its ApplicationSet syncs it; None where that may not be read."""
+        name, namespace = set_of(application), application["metadata"]["namespace"]
+        if not name:
+            return False
+        try:
+            return rolls(self._reader.objects(APPLICATION_SET, namespace).get((namespace, name)) or {})
+        except (AccessDenied, UsageError):
+            return None
 
     def _can_sync(self, application: Object) -> bool | None:
         """What the windows of its project say now; None where those may not be read."""
@@ -268,10 +281,7 @@ def _is_selected(app: Object, options: ArgoCdOptions) -> bool:
     labels = metadata.get("labels") or {}
     if options.selector and options.selector.items() <= labels.items():
         return True
-    return options.application_set is not None and any(
-        owner.get("kind") == "ApplicationSet" and owner.get("name") == options.application_set
-        for owner in metadata.get("ownerReferences") or ()
-    )
+    return options.application_set is not None and set_of(app) == options.application_set
 
 
 def _is_well(app: Object) -> bool:

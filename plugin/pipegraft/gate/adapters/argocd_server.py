@@ -27,7 +27,7 @@ from pipegraft.core.limits import load_json
 from pipegraft.gate.model import ArgoCdOptions
 from pipegraft.kubernetes.model import WORKLOADS
 
-__all__ = ["ServerApplications", "open_server"]
+__all__ = ["ServerApplications", "open_server", "rolls", "set_of"]
 
 _POLL = 10.0
 """Seconds after which everything is asked again."""
@@ -138,7 +138,13 @@ class ServerApplications:
                 found["tree"] = self._tree(application)
             if ((application.get("status") or {}).get("sync") or {}).get("status") == "OutOfSync":
                 windows = self._get(f"{_page(application)}/syncwindows", _place(application))
+                found["rolling"] = None if set_of(application) else False
                 found["can-sync"] = windows.get("canSync") if windows.get("assignedWindows") else None
+                if set_of(application):
+                    where = {"appsetNamespace": application["metadata"].get("namespace", "")}
+                    found["rolling"] = rolls(
+                        self._get(f"/api/v1/applicationsets/{set_of(application)}", where)
+                    )
         return found
 
     def templates(self, application: Object, applied: Sequence[Object]) -> Sequence[Object]:
@@ -328,6 +334,17 @@ def _refusal(answer: Answer, server: str) -> PipegraftError:
     if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST}:
         return UsageError(f"Argo CD at {server}: {said}", fix="check 'gate.application'")
     return Unreachable(f"Argo CD at {server} answered {answer.status}: {said}")
+
+
+def set_of(app: Object) -> str:
+    """The ApplicationSet that has made an Application; empty if none has."""
+    owners = app["metadata"].get("ownerReferences") or ()
+    return next((str(one.get("name")) for one in owners if one.get("kind") == "ApplicationSet"), "")
+
+
+def rolls(application_set: Object) -> bool:
+    """Whether an ApplicationSet syncs its Applications itself, step by step."""
+    return ((application_set.get("spec") or {}).get("strategy") or {}).get("type") == "RollingSync"
 
 
 def _key(app: Object) -> Key:

@@ -57,6 +57,7 @@ def verdict(status: Status, at_target: AtTarget) -> Verdict:
             ``repository``: URL of the IaC repository, None counts every git source; ``branch``: the one a
             source must follow, None: any; ``child``: whether another application declares this one, which
             then may be made from another repository; ``can-sync``: what its sync windows say now, or None;
+            ``rolling``: whether its ApplicationSet syncs it when its turn comes, None: it may;
             ``workloads``: what it has applied, ``owned``: their ReplicaSets and pods, ``tree``: the nodes of
             its resource tree, each None where it was not looked at; ``now``: the cluster's time, RFC 3339.
         at_target: whether a revision is the target or a descendant of it.
@@ -230,6 +231,9 @@ def _closed(app: Object, status: Status, at_target: AtTarget) -> Verdict | None:
     different = tuple(called(item) for item in stale)
     automated = (app["spec"].get("syncPolicy") or {}).get("automated")
     if automated is None or automated.get("enabled") is False:
+        if status.get("rolling", False) is not False:
+            reason = "OutOfSync: its ApplicationSet syncs it when its turn comes"
+            return Verdict(State.PROGRESSING, reason, different)
         reason = "OutOfSync, and automated sync is off: somebody must sync it"
         return Verdict(State.BLOCKED, reason, (f"argocd app sync {name}", *different))
     if status.get("can-sync") is False:
