@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ import pytest
 import yaml
 from fleet_files import PIPELINE, delivery
 from group_double import TOKEN, serve_group
+from program import pipegraft
 
 from pipegraft.app.plugins import HOOKS
 from pipegraft.core.delivery import Delivery
@@ -160,27 +162,34 @@ def test_commands_do_what_the_page_shows(
         "releases": ROOT / "examples" / "releases",
     }[where]
     if where == "released":
-        pin = "pipegraft run image-build && pipegraft run iac-bump --env production"
-        subprocess.run(pin, shell=True, cwd=shop, env=environment(), check=True)  # noqa: S602
+        for stage in (["image-build"], ["iac-bump", "--env", "production"]):
+            pipegraft("run", *stage, folder=shop, environment=environment()).check_returncode()
     folder.mkdir(exist_ok=True)
     variables = environment() | (request.getfixturevalue("fleet") if where == "fleet" else {})
     todo = list(commands(block.body))
     for index, (command, shown) in enumerate(todo):
-        done = subprocess.run(  # noqa: S602 - the project's own pages
-            command,
-            shell=True,
-            cwd=folder,
-            env=variables,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = call(command, folder, variables)
         wanted = int(expected or 0) if index == len(todo) - 1 else 0
         assert done.returncode == wanted, f"{block}: {command}\n{done.stdout}{done.stderr}"
         for line in shown:
             assert appears(line, done.stdout + done.stderr), (
                 f"{block}: {line!r} is not in:\n{done.stdout}{done.stderr}"
             )
+
+
+def call(command: str, folder: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """What a reader would paste; without a shell where it is the program alone."""
+    if re.fullmatch(r"pipegraft [\w ./:=,@-]+", command):
+        return pipegraft(*shlex.split(command)[1:], folder=folder, environment=variables)
+    return subprocess.run(  # noqa: S602 - the project's own pages
+        command,
+        shell=True,
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def commands(body: str) -> Iterator[tuple[str, list[str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from pipegraft.app.listeners import ask_for_vetoes
@@ -18,6 +19,7 @@ from pipegraft.iac.bump.apply import Bump, prepare_bump, record_bump, record_new
 from pipegraft.iac.optimistic_commit import Batch, rewrite_all
 from pipegraft.iac.plugin import open_iac, with_manifests
 from pipegraft.iac.ports.repository import IacBranch, NewerProposed
+from pipegraft.iac.rendered import RenderedBranch
 
 __all__ = ["BumpOrder", "Bumped", "bump_all", "worst"]
 
@@ -133,7 +135,15 @@ class _Item:
 def _bump_group(group: Sequence[_Item], order: BumpOrder, progress: Progress) -> None:
     folders = [item.project.delivery.iac.path for item in group]
     shared = [] if None in folders else [folder for folder in folders if folder]
-    branch = with_manifests(open_iac(group[0].project, shared), [item.project for item in group])
+    with closing(
+        with_manifests(open_iac(group[0].project, shared), [item.project for item in group])
+    ) as branch:
+        _bump_branch(branch, group, order, progress)
+
+
+def _bump_branch(
+    branch: RenderedBranch, group: Sequence[_Item], order: BumpOrder, progress: Progress
+) -> None:
     for item in group:
         try:
             item.prepare(branch, order, progress)

@@ -10,7 +10,7 @@ from pipegraft.app.gray import choose_environment
 from pipegraft.appspec.environment_file import environment_path
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import UsageError
-from pipegraft.core.hooks import LiveConnections
+from pipegraft.core.hooks import connected
 from pipegraft.core.project import Project
 from pipegraft.core.stage import Connections
 from pipegraft.gray.history import told_releases
@@ -56,7 +56,8 @@ def suggest(project: Project, environment: str | None, connections: Connections 
     """
     name, gray = choose_environment(project, environment)
     path = environment_path(project.delivery.iac.path, name)
-    log = (connections or LiveConnections(project)).open(IAC).log(path, limit=_NEWEST)
+    with connected(project, connections) as opened:
+        log = opened.open(IAC).log(path, limit=_NEWEST)
     told = [one for one in told_releases(log, name) if one.last_step == "promote"]
     learnt = learn(gray, told)
     if not learnt:

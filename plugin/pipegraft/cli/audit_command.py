@@ -92,17 +92,18 @@ def command(
     """
     if sum(one is not None for one in (release, digest, commit)) > 1:
         raise UsageError("expected one of --release, --digest and --commit, found several")
-    scene = open_scene(Place(directory, repository, branch, folder, source, allowed_signers), os.environ)
-    if dora:
-        _measure(scene, environment, since, until, html, as_json=as_json)
-        return 0
-    if since or until or html:
+    if not dora and (since or until or html):
         raise UsageError("--since, --until and --html belong to --dora", fix="add --dora")
-    wanted = Wanted(release, digest or "", commit or "")
-    request = AuditRequest(wanted, environment, required, _record(record, directory), offline)  # type: ignore[arg-type] # click checked the words
-    chains = audit(scene, request, verifier=lambda: _verifier(directory))
-    _show(chains, as_json=as_json)
-    return _exit_code(chains)
+    place = Place(directory, repository, branch, folder, source, allowed_signers)
+    with open_scene(place, os.environ) as scene:
+        if dora:
+            _measure(scene, environment, since, until, html, as_json=as_json)
+            return 0
+        wanted = Wanted(release, digest or "", commit or "")
+        request = AuditRequest(wanted, environment, required, _record(record, directory), offline)  # type: ignore[arg-type] # click checked the words
+        chains = audit(scene, request, verifier=lambda: _verifier(directory))
+        _show(chains, as_json=as_json)
+        return _exit_code(chains)
 
 
 def _verifier(directory: Path) -> SignatureVerifier:

@@ -13,7 +13,7 @@ from pipegraft.core.progress import Event
 from pipegraft.core.project import DeliveryCheck, Project
 from pipegraft.core.stage import Connections, Opener, Port, Stage, StageContext
 
-__all__ = ["DELIVERY_CHECKS", "EXAMINATIONS", "OPENERS", "STAGES", "LiveConnections", "connected"]
+__all__ = ["DELIVERY_CHECKS", "EXAMINATIONS", "OPENERS", "STAGES", "Closable", "LiveConnections", "connected"]
 
 STAGES = Kind("pipegraft_stages", Stage, "stage")
 OPENERS: Kind[Opener[..., Any]] = Kind("pipegraft_openers", Opener, "opener of the port")
@@ -49,13 +49,15 @@ class LiveConnections:
     def close(self) -> None:
         """Close what was opened and can be closed: nothing of it can be used any more."""
         for opened in self._opened.values():
-            if isinstance(opened, _Closable):
+            if isinstance(opened, Closable):
                 opened.close()
         self._opened.clear()
 
 
 @runtime_checkable
-class _Closable(Protocol):
+class Closable(Protocol):
+    """What holds something open, such as processes or connections."""
+
     def close(self) -> None: ...
 
 

@@ -19,6 +19,7 @@ from pipegraft.appspec.environment_file import app_path, read_environment
 from pipegraft.appspec.rendering.oam import PUBLISH_VERSION
 from pipegraft.appspec.rendering.yaml_output import environment_of, rendered_path, with_own_version
 from pipegraft.core.errors import EditRefused, UsageError
+from pipegraft.core.hooks import Closable
 from pipegraft.iac.optimistic_commit import Change, Changes
 from pipegraft.iac.ports.repository import Commit, CommitFiles, Edited, Files, IacBranch
 from pipegraft.iac.targets.objects import value_at
@@ -109,6 +110,11 @@ class RenderedBranch:
             held |= added
             whole.append((added, self._word(message)))
         return self.branch.commit_all(whole, parent)
+
+    def close(self) -> None:
+        """Close the branch, if it holds something open."""
+        if isinstance(self.branch, Closable):
+            self.branch.close()
 
     def _with_manifests(self, changes: Mapping[str, str | None], read: Files) -> dict[str, str | None]:
         whole = dict(changes)

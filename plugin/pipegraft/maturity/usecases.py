@@ -6,7 +6,7 @@ import fnmatch
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, partial
 from pathlib import Path
@@ -174,13 +174,18 @@ def assess_folder(
         PluginError: two signals have the same name.
     """
     signals = plugins.all(MATURITY_SIGNALS).values()
-    return assess(open_repository(folder, now, iac, reach), signals)
+    with open_repository(folder, now, iac, reach) as repository:
+        return assess(repository, signals)
 
 
+@contextmanager
 def open_repository(
     folder: Path, now: float, iac: Path | None = None, reach: Reach = _nowhere
-) -> RepositoryView:
-    """A folder as signals see it; see `assess_folder`."""
+) -> Iterator[RepositoryView]:
+    """A folder as signals see it, its IaC repository readable for as long as the context is open.
+
+    Arguments and errors: those of `assess_folder`.
+    """
     if not folder.is_dir():
         raise UsageError(
             "expected a folder with a repository, found none", place=Place(str(folder)), fix="name a folder"
@@ -192,12 +197,13 @@ def open_repository(
             fix=f"clone it, `git clone {folder}`, and name the clone",
         )
     files = list(_files(folder))
-    return RepositoryView(
-        folder.resolve().name,
-        files,
-        lambda path: _read(folder / path),
-        lambda delivery: _open_iac(folder, delivery, now, iac, reach),
-    )
+    with ExitStack() as held:
+        yield RepositoryView(
+            folder.resolve().name,
+            files,
+            lambda path: _read(folder / path),
+            lambda delivery: _open_iac((folder, iac), delivery, now, reach, held),
+        )
 
 
 def _is_bare(folder: Path) -> bool:
@@ -225,8 +231,11 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _open_iac(folder: Path, delivery: Delivery, now: float, clone: Path | None, reach: Reach) -> Iac | None:
+def _open_iac(
+    place: tuple[Path, Path | None], delivery: Delivery, now: float, reach: Reach, held: ExitStack
+) -> Iac | None:
     """The IaC repository, if it lies on this machine or its server may be asked."""
+    folder, clone = place
     address = str(clone.resolve()) if clone else delivery.iac.repository
     variables: Mapping[str, str] | None = os.environ
     if "://" in address or (":" in address.partition("/")[0]):
@@ -234,7 +243,7 @@ def _open_iac(folder: Path, delivery: Delivery, now: float, clone: Path | None, 
     if variables is None:
         return None
     try:
-        scene = open_scene(AuditPlace(folder, address if clone else None), variables)
+        scene = held.enter_context(open_scene(AuditPlace(folder, address if clone else None), variables))
         branch = scene.branch
         assert isinstance(branch, GitBranch)  # noqa: S101 - `open_scene` opens nothing else
         tip = branch.tip()
@@ -352,21 +361,24 @@ def next_step(folder: Path, plugins: Plugins, now: float, name: str | None = Non
     Raises:
         UsageError: there is no such signal, it is there already, or a person must bring it about.
     """
-    repository = open_repository(folder, now)
     signals = plugins.all(MATURITY_SIGNALS)
-    if name is not None:
-        signal = plugins.get(MATURITY_SIGNALS, name)
-        found = Assessed(signal, signal.look(repository))
-        if found.finding.answer is not Answer.NO:
-            raise UsageError(f"'{name}' needs no step: {found.finding.answer}: {found.finding.reason}")
-        made = _mending(folder, repository, found)
-        if made is None:
-            raise UsageError(f"'{name}' is for people: {signal.step}")
-        return made
-    for found in sorted(assess(repository, signals.values()).signals, key=_order):
-        if found.finding.answer is Answer.NO and (made := _mending(folder, repository, found)):
-            return made
+    with open_repository(folder, now) as repository:
+        if name is not None:
+            return _named_step(folder, repository, plugins.get(MATURITY_SIGNALS, name))
+        for found in sorted(assess(repository, signals.values()).signals, key=_order):
+            if found.finding.answer is Answer.NO and (made := _mending(folder, repository, found)):
+                return made
     return None
+
+
+def _named_step(folder: Path, repository: RepositoryView, signal: Signal) -> Mending:
+    found = Assessed(signal, signal.look(repository))
+    if found.finding.answer is not Answer.NO:
+        raise UsageError(f"'{signal.name}' needs no step: {found.finding.answer}: {found.finding.reason}")
+    made = _mending(folder, repository, found)
+    if made is None:
+        raise UsageError(f"'{signal.name}' is for people: {signal.step}")
+    return made
 
 
 def _order(one: Assessed) -> int:

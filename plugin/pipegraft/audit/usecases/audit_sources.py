@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -45,7 +46,7 @@ class Place:
 
 
 class _Branch(Protocol):
-    """What keeps an archive alive and reads single files."""
+    """What reads an archive and single files until it is closed."""
 
     @property
     def archive(self) -> IacArchive: ...
@@ -53,6 +54,8 @@ class _Branch(Protocol):
     def tip(self) -> str: ...
 
     def read(self, path: str, at: str) -> str | None: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,9 @@ class Scene:
         return [name.removesuffix(".yaml") for name in names if name.endswith(".yaml")]
 
 
-def open_scene(place: Place, environment: Mapping[str, str]) -> Scene:
-    """Open what an audit reads.
+@contextmanager
+def open_scene(place: Place, environment: Mapping[str, str]) -> Iterator[Scene]:
+    """What an audit reads, open for as long as the context is.
 
     Arguments:
         environment: the process's variables, for credentials.
@@ -148,17 +152,18 @@ def open_scene(place: Place, environment: Mapping[str, str]) -> Scene:
         folder=folder,
         environment=trusting(place.allowed_signers, environment),
     )
-    environments = delivery.environments if delivery else {}
-    return Scene(
-        delivery.app if delivery else _app(branch, folder),
-        folder,
-        branch,
-        SourceLog(place.source or place.root, trusting(place.allowed_signers, environment)),
-        place.root,
-        frozenset(name for name, one in environments.items() if one.targets) if delivery else None,
-        tuple(environments),
-        {name: one.require.signed_by for name, one in environments.items()},
-    )
+    with closing(branch):
+        environments = delivery.environments if delivery else {}
+        yield Scene(
+            delivery.app if delivery else _app(branch, folder),
+            folder,
+            branch,
+            SourceLog(place.source or place.root, trusting(place.allowed_signers, environment)),
+            place.root,
+            frozenset(name for name, one in environments.items() if one.targets) if delivery else None,
+            tuple(environments),
+            {name: one.require.signed_by for name, one in environments.items()},
+        )
 
 
 def _delivery(place: Place) -> Delivery | None:

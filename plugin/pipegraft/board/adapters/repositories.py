@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from git import GitDB, Head, Repo
+from git import Head, Repo
 from git.exc import GitError
 
 from pipegraft.board.collecting import Remembered
@@ -42,8 +42,8 @@ def local_tip(place: str, branch: str) -> str | None:
     if not Path(place).is_dir():
         return None
     try:
-        with Repo(place, odbt=GitDB) as repository:
-            return Head(repository, f"refs/heads/{branch}").commit.hexsha
+        with Repo(place) as repository:
+            return Head.dereference_recursive(repository, f"refs/heads/{branch}")
     except (GitError, ValueError, OSError):
         return None
 
@@ -64,7 +64,7 @@ class _Local:
 
 def open_local(place: str, tip: str, archives: LocalArchives) -> _Local:
     """What a repository on this machine holds at a commit that `local_tip` answered."""
-    with Repo(place, odbt=GitDB) as repository:
+    with Repo(place) as repository:
         return _Local(archives.open(Path(repository.common_dir), tip), tip)
 
 
