@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 import yaml
 from crd_schemas import closed  # of the folder beside
+from program import pipegraft
 
 from pipegraft.appspec.usecases.render import Rendering, render
 
@@ -142,15 +143,7 @@ def test_releases_and_rollbacks_commit_the_manifests_with_the_environment(tmp_pa
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("CI_", "GIT_"))
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "pipegraft", *words],
-            cwd=source,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        pipegraft(*words, folder=source, environment=environment).check_returncode()
 
     run("init", "--yes")
     delivery = (source / "delivery.yaml").read_text()
