@@ -11,17 +11,24 @@ import click
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.usecases.resources import load_providers
 from pipegraft.cli.common import json_option, load_plugins, print_json
-from pipegraft.core.delivery_file import read_text
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.delivery_file import parse_document, read_text
+from pipegraft.core.hooks import LiveConnections
+from pipegraft.core.project import Project
 from pipegraft.core.views.terminal import echo
 from pipegraft.iac.adapters.git.pre_receive import open_received, open_staged
+from pipegraft.iac.guard.rules import ImagePolicy
 from pipegraft.iac.guard.secret_forms import BUILT_IN, read_gitleaks
 from pipegraft.iac.usecases.guard import (
+    ImageProof,
     check_push,
     check_staged,
     check_work_tree,
     parse_updates,
     pusher_name,
 )
+from pipegraft.images.ports.registry import REGISTRY_AT
+from pipegraft.images.ports.signing import VERIFIER
 
 __all__ = ["command"]
 
@@ -45,6 +52,12 @@ __all__ = ["command"]
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="SSH or OpenPGP keys that may sign what the rule 'signed' names; git's own settings if absent.",
 )
+@click.option(
+    "--image-policy",
+    envvar="PIPEGRAFT_IMAGE_POLICY",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What must be proven of images: patterns of names with 'signed-by' and 'provenance'.",
+)
 @json_option
 def command(
     *,
@@ -54,6 +67,7 @@ def command(
     pusher: str | None,
     secret_rules: Path | None,
     allowed_signers: Path | None,
+    image_policy: Path | None,
     as_json: bool,
 ) -> int:
     """Refuse what must not enter an IaC repository: on the server, or FILES before a commit.
@@ -68,9 +82,9 @@ def command(
     platform = Platform(lambda: load_providers(load_plugins()))
     if pre_receive:
         who = pusher_name(os.environ) if pusher is None else pusher
-        problems = check_push(
-            open_received(signers=allowed_signers), parse_updates(sys.stdin), who, platform, forms
-        )
+        received = open_received(signers=allowed_signers)
+        proof = _proof(image_policy) if image_policy else None
+        problems = check_push(received, parse_updates(sys.stdin), who, platform, forms=forms, proof=proof)
     elif staged:
         problems = check_staged(open_staged(), platform, forms)
     else:
@@ -83,3 +97,15 @@ def command(
         for problem in problems:
             echo(f"refused: {problem}", err=True)
     return 1 if problems else 0
+
+
+def _proof(file: Path) -> ImageProof:
+    """What proves images as a file says; a server has no delivery.yaml, so the file's folder counts."""
+    policy = parse_document(read_text(file), str(file), ImagePolicy)
+    connections = LiveConnections(Project(file.absolute().parent, Delivery.model_construct(), load_plugins()))
+    return ImageProof(
+        policy,
+        lambda address: connections.open(REGISTRY_AT, address),
+        lambda: connections.open(VERIFIER),
+        str(file),
+    )

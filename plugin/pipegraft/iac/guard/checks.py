@@ -29,7 +29,7 @@ from pipegraft.iac.guard.rules import GUARD_FILE, GuardRules, matches, read_rule
 from pipegraft.iac.guard.secret_forms import BUILT_IN, SecretForm, searchable, secrets_in
 from pipegraft.iac.guard.secret_values import generated_secrets, secret_manifests, secret_variables
 
-__all__ = ["ChangedFile", "Files", "check_files", "gray_in_order"]
+__all__ = ["ChangedFile", "Files", "check_files", "gray_in_order", "holds_images"]
 
 
 def gray_in_order(
@@ -161,6 +161,14 @@ def _wrong(was: GrayBlock | None, now: GrayBlock, steps: Sequence[int]) -> tuple
 _ENVIRONMENT = re.compile(r"(?P<folder>(?:.+/)?)environments/(?P<name>[^/]+)\.yaml", re.DOTALL)
 _APP = re.compile(r"(?P<folder>(?:.+/)?)app\.yaml", re.DOTALL)
 _STATE = re.compile(r"(?:.+/)?\.pipegraft/[^/]+\.yaml", re.DOTALL)
+
+
+def holds_images(path: str, rules: GuardRules) -> bool:
+    """Whether a file says what runs: an app spec, an environment, or what `pinned-files` names."""
+    ours = _ENVIRONMENT.fullmatch(path) or _APP.fullmatch(path)
+    return bool(ours) or matches(path, rules.pinned_files)
+
+
 _FOREIGN = re.compile(r"^apiVersion:", re.MULTILINE)
 _LARGEST = 16_000_000
 """Bytes; an IaC repository holds text, and what nobody can read hides things."""

@@ -12,7 +12,15 @@ from pipegraft.core.yaml_positions import Marked, Route, load_marked, load_marke
 from pipegraft.iac.guard.documents import is_inline, is_kustomization, list_of, mapping_of, mappings, text_of
 from pipegraft.iac.guard.rules import GUARD_FILE, matches
 
-__all__ = ["Alike", "pinned_in_manifests", "pinned_in_spec", "steering", "strange_name", "strange_text"]
+__all__ = [
+    "Alike",
+    "pinned_images",
+    "pinned_in_manifests",
+    "pinned_in_spec",
+    "steering",
+    "strange_name",
+    "strange_text",
+]
 
 _PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 _DIGEST = re.compile(r"(?:[^\s@]*@)?sha256:[0-9a-f]{64}")
@@ -187,6 +195,35 @@ def pinned_in_manifests(path: str, text: str) -> Iterator[Problem]:
                 yield Problem(message, marked.place(at), _PIN_IT)
 
 
+_WHOLE = re.compile(r"[\w.:/-]+@sha256:[0-9a-f]{64}")
+
+
+def pinned_images(path: str, text: str) -> Iterator[str]:
+    """Images that a file pins: ``name@sha256:…``, whole or in parts (a kustomization's, Helm's values)."""
+    yield from _WHOLE.findall(text)
+    try:
+        documents = load_marked_all(text, path)
+    except ConfigError:
+        return
+    for marked in documents:
+        for mapping, _ in mappings(marked.data, is_inline):
+            for one in mapping.values():
+                yield from _WHOLE.findall(text_of(one) or "")
+            name, said = _name_of(mapping), [text_of(mapping.get(key)) or "" for key in _DIGEST_KEYS]
+            digest = next((found[0] for one in said if (found := re.search(r"[0-9a-f]{64}$", one))), "")
+            if name and digest:
+                yield f"{name}@sha256:{digest}"
+
+
+_DIGEST_KEYS = ("digest", "sha", "newTag", "tag")
+
+
+def _name_of(data: Mapping[str, Any]) -> str:
+    """The name of an image in parts; empty if it has none."""
+    keys = ("newName", "name", "repository", "repo")
+    return next((said for key in keys if (said := text_of(data.get(key)))), "")
+
+
 def _unpinned(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
     """What one mapping says of images by itself that is not pinned, and where."""
     yield from _unpinned_entries(data, route)
@@ -310,10 +347,10 @@ def _unpinned_mapping(value: Mapping[str, Any], route: Route) -> Iterator[tuple[
     if "reference" in value:
         yield from _unpinned_image(text_of(value["reference"]) or "", (*route, "reference"))
         return
-    name = value.get("newName") or value.get("name") or value.get("repository") or value.get("repo")
-    if name is None:
+    name = _name_of(value)
+    if not name:
         return
-    parts = [text_of(value.get(key)) or "" for key in ("digest", "sha", "newTag", "tag")]
+    parts = [text_of(value.get(key)) or "" for key in _DIGEST_KEYS]
     digest = parts[0] or (f"sha256:{parts[1].removeprefix('sha256:')}" if parts[1] else "")
     if digest and _DIGEST.fullmatch(digest):
         return

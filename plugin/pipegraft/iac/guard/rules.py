@@ -5,10 +5,13 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 
+from pydantic import Field
+
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.model import Model
+from pipegraft.core.signing import Requirements
 
-__all__ = ["GUARD_FILE", "GuardRules", "matches", "read_rules"]
+__all__ = ["GUARD_FILE", "GuardRules", "ImagePolicy", "matches", "read_rules"]
 
 GUARD_FILE = ".pipegraft/guard.yaml"
 
@@ -47,6 +50,21 @@ class GuardRules(Model):
         if not self.pushers:
             return True
         return matches(path, self.pushers.get(pusher, self.pushers.get("*", ())))
+
+
+class ImagePolicy(Model):
+    """What must be proven of images before they may enter; a file of the server, none of the repository."""
+
+    images: Mapping[str, Requirements] = Field(min_length=1)
+    """Pattern of names, as `registry.example.com/shop/*` → what is required; the first that fits counts, and
+    images that none fits are refused."""
+    within: float = Field(default=60.0, gt=0)
+    """Seconds for all images of a push."""
+
+    def required(self, image: str) -> Requirements | None:
+        """What is required of an image, None if nothing was thought of it."""
+        name = image.partition("@")[0]
+        return next((one for pattern, one in self.images.items() if matches(name, [pattern])), None)
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:

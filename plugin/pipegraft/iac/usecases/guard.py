@@ -2,20 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipegraft.appspec.resources.binding import Platform
-from pipegraft.core.errors import Place, Problem, UsageError
+from pipegraft.core.errors import Place, Problem, Unreachable, UsageError
+from pipegraft.core.signing import Requirements
 from pipegraft.iac.adapters.git.pre_receive import Received, Update
-from pipegraft.iac.guard.checks import ChangedFile, Files, check_files
-from pipegraft.iac.guard.rules import GUARD_FILE, GuardRules, matches, read_rules
+from pipegraft.iac.guard.checks import ChangedFile, Files, check_files, holds_images
+from pipegraft.iac.guard.contents import pinned_images
+from pipegraft.iac.guard.rules import GUARD_FILE, GuardRules, ImagePolicy, matches, read_rules
 from pipegraft.iac.guard.secret_forms import BUILT_IN, SecretForm, searchable, secrets_in
+from pipegraft.images.ports.registry import ReferringRegistry
+from pipegraft.images.ports.signing import SignatureVerifier
+from pipegraft.images.reference import ImageReference
+from pipegraft.images.signatures import refuse, what_is_known
 
-__all__ = ["check_push", "check_staged", "check_work_tree", "parse_updates", "pusher_name"]
+__all__ = ["ImageProof", "check_push", "check_staged", "check_work_tree", "parse_updates", "pusher_name"]
 
 _PUSHERS = ("PIPEGRAFT_PUSHER", "GL_USERNAME", "GITEA_PUSHER_NAME", "REMOTE_USER", "GL_ID", "USER")
+
+
+class ImageProof:
+    """Looks whether images are proven as the server requires, once each, and within the time of a push.
+
+    Arguments:
+        policy: what is required.
+        connect: address → its registry.
+        verifier: opens what checks signatures.
+        file: the policy's name, for messages.
+    """
+
+    def __init__(
+        self,
+        policy: ImagePolicy,
+        connect: Callable[[str], ReferringRegistry],
+        verifier: Callable[[], SignatureVerifier],
+        file: str,
+    ) -> None:
+        self._policy, self._connect, self._verifier, self._file = policy, connect, verifier, file
+        self._known: dict[str, str | None] = {}
+        self._ends: float | None = None
+
+    def refusal(self, image: str) -> str | None:
+        """Why an image may not enter, as a clause; None if it may.
+
+        Raises:
+            OutsideError: its registry does not answer, or not in time.
+        """
+        if image not in self._known:
+            self._ends = self._ends or time.monotonic() + self._policy.within
+            self._known[image] = self._ask(image, self._ends - time.monotonic())
+        return self._known[image]
+
+    def _ask(self, image: str, seconds: float) -> str | None:
+        required = self._policy.required(image)
+        if required is None:
+            return f"no pattern of {self._file} fits it"
+        if not (required.signed_by or required.provenance):
+            return None
+        answer: queue.Queue[str | Exception | None] = queue.Queue()
+        threading.Thread(target=self._look, args=(image, required, answer), daemon=True).start()
+        try:
+            found = answer.get(timeout=max(seconds, 0.0))
+        except queue.Empty:
+            raise Unreachable(
+                f"expected proof of {image} within {self._policy.within:g} s, its registry did not give it",
+                fix="push again; 'within' of the server's policy says how long the guard waits",
+            ) from None
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _look(self, image: str, required: Requirements, answer: queue.Queue[str | Exception | None]) -> None:
+        try:
+            pinned = ImageReference.parse(image)
+            registry = self._connect(pinned.address)
+            verifier = self._verifier() if required.signed_by else None
+            known = what_is_known(registry, pinned.repository, pinned.digest, required.signed_by, verifier)
+            answer.put(refuse(required, pinned.digest, known))
+        except Exception as error:  # noqa: BLE001 - told in the thread that waits
+            answer.put(error)
 
 
 def pusher_name(environment: Mapping[str, str]) -> str:
@@ -43,7 +114,9 @@ def check_push(
     updates: Sequence[Update],
     pusher: str,
     platform: Platform,
+    *,
     forms: Sequence[SecretForm] = BUILT_IN,
+    proof: ImageProof | None = None,
 ) -> list[Problem]:
     """Everything wrong with a push; nothing of it may be taken unless this is empty.
 
@@ -53,6 +126,10 @@ def check_push(
         pusher: who pushes.
         platform: what resources are provided by.
         forms: of secrets that are looked for.
+        proof: of images, where the server requires any.
+
+    Raises:
+        OutsideError: a registry that holds the proof does not answer.
     """
     if not received.checks_objects():
         told = "expected git to check what is pushed, it does not: receive.fsckObjects is not set"
@@ -63,7 +140,7 @@ def check_push(
     if strange:
         fix = "run 'git fsck' in your clone, and write it again with git itself"
         return [Problem(told, None, fix) for told in dict.fromkeys(strange)]
-    push = _Push(received, pusher, platform, forms)
+    push = _Push(received, pusher, platform, forms, proof)
     return list(dict.fromkeys(problem for update in updates for problem in _check_update(push, update)))
 
 
@@ -125,6 +202,7 @@ class _Push:
     pusher: str
     platform: Platform
     forms: Sequence[SecretForm]
+    proof: ImageProof | None
 
 
 def _check_update(push: _Push, update: Update) -> Iterator[Problem]:
@@ -230,9 +308,21 @@ def _check_change(
                 f"ask an owner of {GUARD_FILE}, or leave it out of the push",
             )
     was = _files(push.received, before) if before else Files(lambda _path: None, lambda _folder: ())
-    yield from check_files(
-        _changed(changed), was, _files(push.received, after), rules, push.platform, forms=push.forms
-    )
+    now = _files(push.received, after)
+    yield from check_files(_changed(changed), was, now, rules, push.platform, forms=push.forms)
+    if push.proof:
+        for path in changed:
+            if holds_images(path, rules):
+                yield from _unproven(push.proof, path, was.text(path), now.text(path))
+
+
+def _unproven(proof: ImageProof, path: str, before: str | None, after: str | None) -> Iterator[Problem]:
+    """Images that come anew, and are not proven as the server requires."""
+    known = set(pinned_images(path, before or ""))
+    for image in dict.fromkeys(pinned_images(path, after or "")):
+        if image not in known and (refusal := proof.refusal(image)):
+            told = f"the image {image} may not enter: {refusal}"
+            yield Problem(told, Place(path), "build it where it is attested and signed")
 
 
 def _changed(modes: Mapping[str, str]) -> list[ChangedFile]:
