@@ -107,7 +107,7 @@ def test_the_hook_asks_for_proof(git: Git, tmp_path: Path) -> None:
         f"exec pipegraft guard --pre-receive --image-policy {server / 'images.yaml'}\n"
     )
     files = {
-        name: STABLE.replace(A, f"{HOST}/shop/web@{one.digest}").replace("12", "13")
+        name: STABLE.replace(A, f"{HOST}/shop/web@{one.digest}").replace("number: 12", "number: 13")
         for name, one in (("signed", signed), ("bare", bare))
     }
     dev = PATH.replace("production", "dev")

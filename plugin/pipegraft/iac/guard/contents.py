@@ -60,7 +60,7 @@ def strange_name(path: str, beside: Mapping[str, Sequence[str]]) -> Iterator[Pro
         if hidden := next((one for one in part if unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp")), ""):
             told = f"the name holds U+{ord(hidden):04X}, which nobody sees"
             yield Problem(told, Place(path), "name it otherwise")
-        for word in re.findall(r"[^\W\d_]+", part):
+        for word in () if part.isascii() else re.findall(r"[^\W\d_]+", part):
             letters = {unicodedata.name(one, "").partition(" ")[0] for one in word}
             strange = next((one for one in _ALIKE if one in letters and "LATIN" in letters), "")
             if not strange:

@@ -36,7 +36,7 @@ _LITERAL = re.compile(
 _WORD = re.compile(r"[A-Za-z0-9+_!#%^&*~.-]+")
 _VARIABLES = re.compile(r"(?:.*[./])?env(?:\.[\w-]+)?|.*\.(?:properties|tfvars)", re.DOTALL)
 """Files of `NAME=value` lines."""
-_SECRET_WORD = re.compile(r"Secret|user|secretGenerator|env|value|\\u|\\x|!!binary|[&*<]")
+_SECRET_WORD = re.compile(r"Secret|\buser\b|secretGenerator|\benv\b|\\u|\\x|!!binary|[&*<]")
 """A Secret is one only with this word, or with something that could spell it."""
 _SECRET_LINES = re.compile(r"[\"']?kind[\"']?\s*:\s*[\"']?Secret\b[\"']?\s*(?:[,}#\n]|$)")
 _SECTION = re.compile(r"^(?P<indent>[ \t]*)[\"']?(?:data|stringData)[\"']?\s*:\s*$", re.MULTILINE)
@@ -180,7 +180,8 @@ def generated_secrets(path: str, read: Callable[[str], str | None]) -> Iterator[
     while True:
         for end in ("yaml", "yml", ""):
             place = posixpath.join(folder, f"kustomization.{end}".rstrip("."))
-            for document in documents_in(read(place) or ""):
+            text = read(place) or ""
+            for document in documents_in(text) if "secretGenerator" in text or "\\" in text else ():
                 for name in _files_of_secrets(document):
                     named = posixpath.normpath(posixpath.join(folder, name))
                     held = read(named) if path in (named, place) else None
