@@ -26,7 +26,7 @@ def sections() -> dict[str, str]:
 def statements(text: str) -> list[str]:
     """Sentences, points and rows, each up to its proof; not headings, blocks and lead-ins."""
     text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    text = re.sub(r"^#.*$|^<!-- run[^>]*-->$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^#.*$|^<!-- (?:run|set-up)[^>]*-->$", "", text, flags=re.MULTILINE)
     text = re.sub(r"^\|[^\n]*\n\|[-|: ]+\|$", "", text, flags=re.MULTILINE)
     found = []
     for part in re.split(r"\n\s*\n|\n(?=[-|])", text):

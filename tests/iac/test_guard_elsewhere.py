@@ -285,3 +285,14 @@ def test_names_are_what_they_seem(path: str, says: str) -> None:
 
 def test_names_in_any_language_pass() -> None:
     assert not told({"docs/größe.md": "a\n", "docs/文档.md": "a\n", "docs/план.md": "a\n", "team/App": "1\n"})
+
+
+def test_what_is_found_again_and_again_is_told_a_hundred_times_at_most() -> None:
+    assert told({"team/a": f"{TOKEN}\n" * 500}).count("a GitLab token") == 100
+    assert told({"team/a": f"{TOKEN} " * 500}).count("a GitLab token") == 1
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\x85", "\u2028"])
+def test_lines_end_as_readers_of_yaml_end_them(end: str) -> None:
+    text = end.join(["a: 1", 'b: "glp\\x61t-' + "x" * 20 + '"', "c: 1", ""])
+    assert "this looks like a GitLab token" in told({"team/a.yaml": text})

@@ -43,7 +43,7 @@ _PROGRAM = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """Files that come to manifests only when a tool has run them."""
-_TEMPLATE = re.compile(r"^\s*#@|\s#@ |^#!", re.MULTILINE)
+_TEMPLATE = re.compile(r"^[ \t]*#@|\s#@ |^#!", re.MULTILINE)
 """What stands in YAML's comments, and is run: ytt's code, and what a shell starts."""
 _ALIKE = ("CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU", "FULLWIDTH", "MATHEMATICAL")
 """Alphabets with letters that look like Latin ones (Unicode TR 39)."""
@@ -195,7 +195,7 @@ def pinned_in_manifests(path: str, text: str) -> Iterator[Problem]:
                 yield Problem(message, marked.place(at), _PIN_IT)
 
 
-_WHOLE = re.compile(r"[\w.:/-]+@sha256:[0-9a-f]{64}")
+_WHOLE = re.compile(r"(?<![\w.:/-])[\w.:/-]+@sha256:[0-9a-f]{64}")
 
 
 def pinned_images(path: str, text: str) -> Iterator[str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import bisect
 import math
 import re
 import tomllib
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,7 +23,7 @@ __all__ = ["BUILT_IN", "MEANT", "SecretForm", "read_gitleaks", "searchable", "se
 MEANT = "pipegraft:not-secret"
 """A comment behind a line that looks like a secret and is none."""
 _REVOKE_IT = "keep it in the secret store, refer to it by name, and revoke this one"
-_BEGIN_PRIVATE = "LS0tLS1CRUdJTi[A-Za-z0-9+/]*(?:UFJJVkFURS|QUklWQVRF|BSSVZBVE)"
+_BEGIN_PRIVATE = "LS0tLS1CRUdJTi[A-Za-z0-9+/]{0,60}(?:UFJJVkFURS|QUklWQVRF|BSSVZBVE)"
 """`-----BEGIN …PRIVATE` in base64, at each of the three ways in which it can be divided."""
 
 
@@ -125,27 +127,36 @@ def secrets_in(
         forms: what to look for.
     """
     before: set[str] | None = None
-    for readable, at in _readings(text):
+    told: set[tuple[str, int]] = set()
+    for readable, place_of in _readings(text):
         if readable is None:
-            told = (
-                f"packed text that comes to more than {_MOST_UNPACKED // 1_000_000} MB: nobody looks into it"
-            )
-            yield Problem(told, Place(place), "keep it in a registry or an object store")
+            message = f"packed text of more than {_MOST_UNPACKED // 1_000_000} MB: nobody looks into it"
+            yield Problem(message, Place(place), "keep it in a registry or an object store")
             return
         lowered = readable.lower()
         for form in forms:
+            looked_at = -1  # the end of the line of the last finding: one is enough for each
             for found in form.find(readable, lowered):
-                start = found.start() if at is None else at
+                start = place_of(found.start())
+                if start <= looked_at:
+                    continue
                 first = text.rfind("\n", 0, start) + 1
                 end = text.find("\n", start)
                 line = text[first : end if end >= 0 else len(text)]
+                looked_at = first + len(line)
                 before = set(known.splitlines()) if before is None else before
-                if MEANT in line or line.removesuffix("\r") in before:
+                number = text.count("\n", 0, start) + 1
+                if MEANT in line or line.removesuffix("\r") in before or (form.name, number) in told:
                     continue
-                where = Place(place, text.count("\n", 0, start) + 1, start - first + 1)
-                yield Problem(f"this looks like {form.name}", where, _REVOKE_IT)
+                told.add((form.name, number))
+                at = Place(place, number, start - first + 1)
+                yield Problem(f"this looks like {form.name}", at, _REVOKE_IT)
+                if len(told) == _MOST_TOLD:
+                    return
 
 
+_MOST_TOLD = 100
+"""Findings of a text that are told: it is refused for one."""
 _ENCODED = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}(?:(?:\\?\n[ \t]*|\\n)[A-Za-z0-9+/_-]{4,}={0,2})*")
 """Base64, also that of URLs, in one line or several."""
 _HEXADECIMAL = re.compile(r"[0-9a-f]{2,}", re.IGNORECASE)
@@ -157,11 +168,15 @@ _MOST_UNPACKED = 16_000_000
 """Bytes that are unpacked of all that is packed in a text."""
 
 
-def _readings(text: str) -> Iterator[tuple[str | None, int | None]]:
-    """A text, and what is encoded in it, with the place where that begins; None if that is too much."""
-    yield text, None
+_Locate = Callable[[int], int]
+"""Where something stands in a reading → where in the text."""
+
+
+def _readings(text: str) -> Iterator[tuple[str | None, _Locate]]:
+    """A text, what is encoded in it, and how documents read it; None if that is too much."""
+    yield text, lambda at: at
     if _SPELLED.search(text):
-        yield unquote(text), None
+        yield unquote(text), lambda at: min(at, len(text))
         yield from _scalars(text)
     waiting = [(found.start(), found[0], 1) for found in _ENCODED.finditer(text)]
     left = _MOST_UNPACKED
@@ -172,27 +187,42 @@ def _readings(text: str) -> Iterator[tuple[str | None, int | None]]:
             inner = _unpacked(content, left) if packed else content
             left -= len(inner) if packed else 0
             if left <= 0:
-                yield None, at
+                yield None, lambda _: 0
                 return
             readable = searchable(inner)
             if readable.count("\ufffd") * 10 <= len(readable):
-                yield readable, at
+                yield readable, partial(_constant, at)
                 if depth < _MOST_ENCODED:
                     waiting += [(at, found[0], depth + 1) for found in _ENCODED.finditer(readable)]
 
 
-def _scalars(text: str) -> Iterator[tuple[str, int]]:
-    """Values of YAML documents that are written otherwise than they are read."""
+def _constant(place: int, _at: int) -> int:
+    return place
+
+
+_LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+"""As YAML 1.1 counts lines."""
+
+
+def _scalars(text: str) -> Iterator[tuple[str, _Locate]]:
+    """Values of YAML documents as they are read, one below the other."""
     try:
         documents = load_marked_all(text, "")
     except ConfigError:
         return
-    starts = [0, *(found.end() for found in re.finditer("\n", text))]
+    lines = [0, *(found.end() for found in _LINE_END.finditer(text))]
+    values: list[str] = []
+    starts, places, length = [], [], 0
     for marked in documents:
         for route, place in marked.values.items():
             value = marked.at(route)
-            if isinstance(value, str) and value not in text and place.line:
-                yield value, starts[place.line - 1] + (place.column or 1) - 1
+            if isinstance(value, str) and place.line:
+                values.append(value)
+                starts.append(length)
+                places.append(lines[min(place.line, len(lines)) - 1] + (place.column or 1) - 1)
+                length += len(value) + 1
+    if values:
+        yield "\n".join(values), lambda at: places[bisect.bisect_right(starts, at) - 1]
 
 
 def _decoded(encoded: str) -> Iterator[bytes]:

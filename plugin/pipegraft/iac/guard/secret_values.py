@@ -23,10 +23,9 @@ __all__ = ["generated_secrets", "secret_manifests", "secret_variables"]
 
 _NAMED = re.compile(r"(?i)(?:.*_)?(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)")
 _NO_SECRET = re.compile(r"\s*|\d+|true|false", re.IGNORECASE)
-_FILLED_IN = re.compile(
-    r"\{\{.*?\}\}|\$\{[^}]*\}|\$\([^)]*\)|<path:[^>]*>|ref\+[\w.]+://\S+|ENC\[[^\]]*\]", re.DOTALL
-)
-"""What tools fill in or decrypt later: Helm, Flux, Argo CD's Vault plugin, vals, SOPS."""
+_FILLED_IN = re.compile(r"\{\{|\$\{|\$\(|<path:|ENC\[|ref\+[\w.]+://\S+")
+"""Where begins what tools fill in or decrypt later: Helm, Flux, Argo CD's Vault plugin, SOPS, vals."""
+_ENDS = {"{{": "}}", "${": "}", "$(": ")", "<path:": ">", "ENC[": "]"}
 _LITERAL = re.compile(
     r"\{\{-?\s*[\"'`][^\"'`]{3,}[\"'`]\s*(?:\|\s*(?:quote|squote|b64enc|toString|trim|nospace)\s*)*-?\}\}"
     r"|\bdefault\s+[\"'`][^\"'`]{3,}[\"'`]|\b(?:b64enc|quote|print|toString)\s+[\"'`][^\"'`]{3,}[\"'`]"
@@ -50,8 +49,21 @@ def is_elsewhere(value: str) -> bool:
     """Whether a value is no secret: none, a number, or what tools fill in later, and nothing beside."""
     if _NO_SECRET.fullmatch(value):
         return True
-    rest = _FILLED_IN.sub(" ", value)
+    rest = _without_placeholders(value)
     return rest != value and not _LITERAL.search(value) and not any(map(_is_word, _WORD.findall(rest)))
+
+
+def _without_placeholders(value: str) -> str:
+    """The text beside what is filled in; what does not end is none."""
+    kept, at = [], 0
+    while found := _FILLED_IN.search(value, at):
+        end = _ENDS.get(found[0], "")
+        last = value.find(end, found.end())
+        if last < 0:
+            break
+        kept += [value[at : found.start()], " "]
+        at = last + len(end)
+    return "".join(kept) + value[at:]
 
 
 def _is_word(word: str) -> bool:
@@ -150,8 +162,9 @@ def _secrets(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route
 
 def _secret_lines(path: str, text: str) -> Iterator[Problem]:
     """The same by lines, for what cannot be parsed: a template's own values are in braces."""
-    for start in [0, *(found.end() for found in re.finditer(r"^---", text, re.MULTILINE))]:
-        part = re.split(r"^---", text[start:], maxsplit=1, flags=re.MULTILINE)[0]
+    ends = [found.start() for found in re.finditer(r"^---", text, re.MULTILINE)]
+    for start, end in zip([0, *(one + 3 for one in ends)], [*ends, len(text)], strict=True):
+        part = text[start:end]
         if not _SECRET_LINES.search(part):
             continue
         for flow in _FLOW.finditer(part):
@@ -184,7 +197,7 @@ def generated_secrets(path: str, read: Callable[[str], str | None]) -> Iterator[
             for document in documents_in(text) if "secretGenerator" in text or "\\" in text else ():
                 for name in _files_of_secrets(document):
                     named = posixpath.normpath(posixpath.join(folder, name))
-                    held = read(named) if path in (named, place) else None
+                    held = read(named) if path in (named, place) and not named.startswith("..") else None
                     if held is not None and not _is_encrypted(held):
                         yield Problem(f"a Secret is made of it by {place}", Place(named), _KEEP_IT)
         if not folder or is_kustomization(path):

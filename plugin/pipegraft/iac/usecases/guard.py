@@ -176,8 +176,9 @@ def check_work_tree(
     """
 
     def read(path: str) -> bytes | None:
-        try:
-            return (folder / path).read_bytes()
+        file = folder / path
+        try:  # a link leads to what git does not hold, or to a device that has no end
+            return file.read_bytes() if file.is_file() and not file.is_symlink() else None
         except OSError:
             return None
 

@@ -107,7 +107,8 @@ class Received:
     def checks_objects(self) -> bool:
         """Whether git itself looks at what is pushed, before any hook does (git-config(1))."""
         settings = ("receive.fsckObjects", "transfer.fsckObjects")
-        return any(self._git.run("config", "--type=bool", "--get", one).text == "true" for one in settings)
+        said = (self._git.run("config", "--type=bool", "--get", one).text for one in settings)
+        return next(filter(None, said), "") == "true"  # the second counts where the first is not set
 
     def strange(self, new: str) -> Iterator[str]:
         """What is wrong with new commits and folders, so that others could read them otherwise."""
