@@ -160,7 +160,7 @@ def test_nothing_is_written_over(tmp_path: Path, there: str) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--app", "No Name"], "'app'"),
+        (["--app", "No Name"], "--app"),
         (["--engine", "argo"], "there is no GitOps engine called 'argo'"),
         (["--gate", "nonsense"], "expected KEY=VALUE"),
         (["--gate", "applicaton=shop"], "the engine 'embedded' wants other keys"),
@@ -235,3 +235,11 @@ def test_the_end_says_how_it_is_delivered_here_for_the_first_time(tmp_path: Path
     assert engine in said
     assert "pipegraft run --env staging" in said
     assert "No file tells a port of shop: if requests come to it, write into ../shop-iac/app.yaml" in said
+
+
+def test_what_is_no_name_and_what_is_no_compose_file_is_told(tmp_path: Path) -> None:
+    root = repository(tmp_path, {"compose.yaml": "services: {web: {build: .}\n"})
+    assert "--app: expected lower-case letters" in run(root, "init", "--yes", "--app", "Shop App!", code=2)
+    assert "pass --env qa-2" in run(root, "init", "--yes", "--env", "QA 2", code=2)
+    assert "found none; compose.yaml:2:1: expected YAML" in run(root, "init", "--yes", code=2)
+    assert not (root / "delivery.yaml").exists()

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from pipegraft.appspec.scaffold.survey import Survey, Tree, name_from, survey
 from pipegraft.appspec.scaffold.writing import Answers, Written, gate_options, write_files
 from pipegraft.appspec.usecases.resources import describe_types
@@ -16,13 +18,17 @@ from pipegraft.core.adapters.vcs_info import create_repository, origin_url, sour
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document, validate
 from pipegraft.core.errors import ConfigError, Place, UsageError
+from pipegraft.core.model import Name
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.yaml_positions import load_marked
 from pipegraft.gate.hooks import GITOPS_ENGINES
 
 __all__ = ["Asked", "Initialised", "Question", "initialise"]
 
+_NAME = TypeAdapter(Name)
 _LARGEST = 1 << 20
+_MOST_SEEN = 8
+"""Sentences that tell why nothing was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,15 @@ def initialise(
     questions = [one for one in _questions(root, given, plugins) if one.option not in given]
     answers = {**ask(questions), **given}
     app = answers["--app"]
+    names = [name.strip() for name in answers["--env"].split(",") if name.strip()]
+    for option, name in [("--app", app), *(("--env", name) for name in names)]:
+        try:
+            _NAME.validate_python(name)
+        except ValidationError:
+            raise UsageError(
+                f"{option}: expected lower-case letters, digits and hyphens, a letter first, found '{name}'",
+                fix=f"pass {option} {name_from(name)}",
+            ) from None
     iac = root / answers["--iac"]
     _refuse(iac)
     found = survey(tree, app)
@@ -95,7 +110,7 @@ def initialise(
         answers["--registry"],
         answers.get("--iac-url") or os.path.relpath(iac, root),
         "main",
-        tuple(name.strip() for name in answers["--env"].split(",") if name.strip()),
+        tuple(names),
         answers["--engine"],
         gate or gate_options(answers["--engine"]),
     )
@@ -122,7 +137,7 @@ def _unprovided(found: Survey, engine: str, plugins: Plugins) -> Iterator[str]:
 
 def _seen(found: Survey) -> str:
     """What was seen instead."""
-    return "".join(f"; {sentence}" for sentence in found.left if "not built here" in sentence)
+    return "".join(f"; {sentence}" for sentence in found.left[:_MOST_SEEN])
 
 
 def _refuse(path: Path) -> None:
