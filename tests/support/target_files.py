@@ -470,6 +470,11 @@ def layered_values() -> Iterator[Case]:
     )
     digest = chart(FORMS["both"].image, f"image: {{repository: {REPOSITORY}, tag: v1}}\n")
     yield case("digest-that-only-templates-know", digest, helm("charts/web/values.yaml"), runs=[BY_TAG, LOG])
+    noted = base | {own: "# what production has of its own\n"}
+    yield case("values-file-of-comments", noted, helm(own), runs=[BY_TAG, LOG])
+    layers = base | {"env/base.yaml": "image: {tag: v1}\n", "env/production.yaml": "image: {tag: v2}\n"}
+    unread = helm("env/base.yaml", source="charts/web", values=["env/production.yaml"])
+    yield case("values-file-that-is-not-listed", layers, unread, refused="still run|not among the values")
     yield case("values-file-missing", base, helm("charts/web/values-staging.yaml"), refused="it is not there")
     yield case(
         "chart-at-the-root",

@@ -276,7 +276,13 @@ class _Check:
     def _refuse_hidden(self) -> None:
         """Make sure that no values file that is read later says something else."""
         for one in self.group:
-            order = one.unit.values
+            order, own = one.unit.values, posixpath.join(one.unit.folder, "values.yaml")
+            if order and one.values and one.path not in (*order, own):
+                raise EditRefused(
+                    f"{one.path} is not among the values files that are read: {', '.join(order)}",
+                    place=Place(one.path),
+                    fix="name it in 'values' of the target, where it comes in their order",
+                )
             for path in order[order.index(one.path) + 1 :] if one.path in order else ():
                 said = one.unit.values_of(self.after, path)
                 hidden = next((at for at in one.values if value_at(said, at) is not None), None)

@@ -236,7 +236,7 @@ def _helm(text: str, target: Target, images: Mapping[str, PinnedImage], file: st
     path = parse_path(target.path or "")
     document, root = values_place(text, target, file)
     inside = path[len(root) :]
-    whole = _documents(text, file)[document] if text.strip() else None
+    whole = next(iter(_documents(text, file)[document:]), None)  # a file of comments has none
     refuse_outside_values(whole, path, _place(text, (), document, file))
     held = value_at(whole, root)
     outer, inner = _split(text, path, document, file)
