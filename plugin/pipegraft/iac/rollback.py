@@ -300,4 +300,7 @@ def _has_gray(text: str | None, path: str) -> bool:
 
 
 def _list(history: Sequence[Commit]) -> str:
-    return "; ".join(f"{commit.id[:12]} {commit.subject}" for commit in history[:5]) or "none"
+    told = dict.fromkeys(
+        f"{commit.id[:12]} {commit.subject}" for commit in history
+    )  # one may change two files
+    return "; ".join(list(told)[:5]) or "none"
