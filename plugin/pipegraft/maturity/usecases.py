@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, partial
 from pathlib import Path
-from re import Pattern
 
 from pipegraft.appspec.environment_file import app_path, environment_path, read_environment
 from pipegraft.appspec.model.spec import App, AppEnvironment
@@ -138,7 +137,7 @@ def evidence_at(path: str, text: str, at: int) -> Evidence:
 
 
 @lru_cache(maxsize=512)
-def _compiled(patterns: tuple[str, ...]) -> tuple[Pattern[str] | None, Pattern[str] | None]:
+def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:
     """One expression for patterns of paths and one for patterns of names."""
     whole = [fnmatch.translate(pattern) for pattern in patterns if "/" in pattern]
     names = [fnmatch.translate(pattern) for pattern in patterns if "/" not in pattern]
