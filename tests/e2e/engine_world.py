@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import threading
 import time
@@ -37,7 +38,9 @@ class GitHistory:
         self._bare = bare
 
     def contains(self, commit: str, *, at: str) -> bool:
-        """Whether `at` is the commit or a descendant of it."""
+        """Whether `at` is the commit or a descendant of it; names that are no commit's never are."""
+        if not re.fullmatch(r"[0-9a-f]{40}", at):
+            return False
         asked = ["git", "-C", str(self._bare), "merge-base", "--is-ancestor", commit, at]
         return subprocess.run(asked, capture_output=True, check=False).returncode == 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -828,7 +829,7 @@ def _record(delivery: Delivery, scenario: Scenario, engine: str) -> None:
     if folder and scenario.state is not None and delivery.last["status"]:
         told = {"scenario": scenario.name, "engine": engine, "state": scenario.state, "says": scenario.says}
         text = json.dumps({**told, **delivery.last}).replace(str(delivery.folder.parent), "/srv")
-        text = text.replace(f"{delivery.name}/", "shop/").replace(f'"{delivery.name}"', '"shop"')
+        text = re.sub(rf"\b{delivery.name}\b", "shop", text.replace("SPACE", delivery.name))
         Path(folder, f"{engine} {scenario.name}.json").write_text(text)
 
 

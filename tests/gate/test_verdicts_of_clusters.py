@@ -172,6 +172,14 @@ SOURCES = [
         ),
         ({f"{A}.operationState.phase": "Error", f"{A}.operationState.message": "quota"}, FAIL, "quota"),
         ({f"{A}.conditions": [{"type": "ComparisonError", "message": "app path"}]}, FAIL, "app path"),
+        (  # Argo CD could not read the target, so that it knows of no commit
+            {
+                f"{A}.sync": {"status": "Unknown", "revision": "main"},
+                f"{A}.conditions": [{"type": "ComparisonError", "message": "app path does not exist"}],
+            },
+            FAIL,
+            "app path does not exist",
+        ),
         ({f"{A}.conditions": [{"type": "InvalidSpecError", "message": "no project"}]}, FAIL, "no project"),
         ({f"{A}.conditions": [{"type": "SyncError", "message": "retried 5 times"}]}, FAIL, "retried 5 times"),
         ({f"{A}.conditions": [{"type": "OrphanedResourceWarning", "message": "x"}]}, PASS, ""),

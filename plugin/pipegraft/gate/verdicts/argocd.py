@@ -42,7 +42,7 @@ _PASSING = re.compile(
 _LASTING = timedelta(seconds=60)
 """How long such an error must have lasted before that is no hiccup."""
 _ASKS = re.compile(r"waiting for (pruning|deletion) confirmation", re.IGNORECASE)
-_COMMIT = re.compile(r"\b[0-9a-f]{40}\b")
+_COMMIT = re.compile(r"\b(?:[0-9a-f]{40}|[0-9a-f]{64})\b")
 _STUCK = timedelta(seconds=10)
 """How long after a sync a difference must remain, for the comparison after it may still be under way."""
 
@@ -305,10 +305,13 @@ def _follows(revision: str, status: Status) -> bool:
 
 
 def _revisions(app: Object, where: Mapping[str, Any], status: Status) -> list[str]:
-    """Revisions of the sources that are our repository; charts have versions, not revisions."""
+    """Commits of the sources that are our repository; charts have versions, not revisions.
+
+    Where a source could not be read, Argo CD says the branch instead of a commit; that is none.
+    """
     found = where.get("revisions") or [where.get("revision") or ""]
     return [
-        revision
+        revision if _COMMIT.fullmatch(revision) else ""
         for source, revision in zip(_sources(app), found, strict=False)
         if _is_ours(source, status) and (not status.get("child") or _follows(_wanted(source), status))
     ]
