@@ -82,15 +82,19 @@ def test_without_a_template_nothing_changes_and_the_variable_gives_one() -> None
         ("{{ (1).__class__.__mro__ }}", "cannot be filled in: .*unsafe"),
         ("{{ variables.update({'A': 'b'}) }}", "cannot be filled in"),
         ("{{ 1 / 0 }}", "cannot be filled in: division by zero"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "cannot be filled in: maximum recursion"),
+        ("{% include 'x' %}", "cannot be filled in: no loader"),
+        ("{{ subject.encode('x') }}", "cannot be filled in: unknown encoding"),
+        ("{{ '(' * 5000 }}{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "nested too deeply"),
     ],
 )
 def test_what_cannot_be_said_is_refused_with_its_place(template: str, said: str | None) -> None:
-    worded = in_words_of(template, {"A": "b"}, Place("delivery.yaml", 7, 14))
+    place, variables = Place("delivery.yaml", 7, 14), {"A": "b"}
     if said is None:
-        assert Commit("0" * 40, None, worded(OURS)).trailers == RELEASE
+        assert Commit("0" * 40, None, in_words_of(template, variables, place)(OURS)).trailers == RELEASE
         return
     with pytest.raises(UsageError, match=said) as caught:
-        worded(OURS)
+        in_words_of(template, variables, place)(OURS)
     assert str(caught.value.problem.place) == "delivery.yaml:7:14"
     assert "nothing was written" in caught.value.problem.fix
 

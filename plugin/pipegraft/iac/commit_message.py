@@ -84,6 +84,11 @@ def _one_line(text: str) -> str:
 
 _TRAILER = re.compile(r"(?P<key>[A-Za-z0-9][A-Za-z0-9-]*): (?P<value>.*)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_FAILURES = (
+    jinja2.TemplateError,
+    *(ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError),
+)
+"""What a template can come to."""
 _IDENTITY = re.compile(r"[^<>\x00-\x1f\s]([^<>\x00-\x1f]*[^<>\x00-\x1f\s])? <[^<>\s\x00-\x1f]+>")
 _NAMES = ("app", "environment", "release", "source_commit", "pipeline", "step")
 _HOW = "correct the template of the commit's message; nothing was written"
@@ -119,7 +124,7 @@ def in_words_of(
         values = {name: trailers.get(f"pipegraft-{name.replace('_', '-')}", "") for name in _NAMES}
         try:
             said = made.render(**values, subject=subject, variables=variables)
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, MemoryError) as error:
+        except _FAILURES as error:
             raise UsageError(
                 f"the commit's message cannot be filled in: {error}", place=place, fix=_HOW
             ) from None
@@ -188,6 +193,9 @@ def _faults(template: str) -> Iterator[str]:
         used = meta.find_undeclared_variables(environment.parse(template))
     except jinja2.TemplateSyntaxError as error:
         yield f"line {error.lineno} of the template: {error.message}"
+        return
+    except RecursionError:
+        yield "the template is nested too deeply"
         return
     known = ("subject", *_NAMES, "variables")
     for name in sorted(used - {*known}):
