@@ -7,6 +7,8 @@ rootless builder needs that, as ``security_opt`` does in the configuration of Gi
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ pytestmark = pytest.mark.e2e
 
 SOURCES = Path(__file__).parents[2]
 IMAGE = "pipegraft-ci:latest"
+PROGRAMS = "/caps:/usr/bin:/bin:/usr/sbin:/tools"
+ROOTLESS = "pipegraft-ci-rootless:latest"
 DELIVERY = """\
 app: shop
 registry: oci:/images
@@ -47,10 +51,19 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         (root / name).mkdir(parents=True)
     for name in ("bin", "sbin", "lib", "lib64"):
         (root / name).symlink_to(f"usr/{name}")
-    for name in ("passwd", "group"):
-        (root / "etc" / name).write_bytes(Path("/etc", name).read_bytes())
+    (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nbuilder:x:1000:1000::/home:/bin/sh\n")
+    shutil.copytree("/etc/alternatives", root / "etc/alternatives", symlinks=True)
+    (root / "etc/group").write_text("root:x:0:\nbuilder:x:1000:\n")
+    for name in ("subuid", "subgid"):
+        (root / "etc" / name).write_text("builder:100000:65536\n")
+    for name in ("home/builder", "run/user/1000"):
+        (root / name).mkdir(parents=True)
+        os.chown(root / name, 1000, 1000)
+    _map_users(root / "caps")
     (root / "etc/containers/policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
-    (root / "tmp").chmod(0o1777)
+    root.chmod(0o755)
+    for name in ("tmp", "var/tmp"):
+        (root / name).chmod(0o1777)
     helper = tmp_path_factory.mktemp("helper")
     (helper / "bin").mkdir()
     (helper / "bin/busybox").write_bytes(Path("/bin/busybox").read_bytes())
@@ -61,10 +74,25 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (helper / "bin/bash").write_text('#!/bin/sh\nexec sh "$@"\n')
     (helper / "bin/bash").chmod(0o755)
     with running_engine("base=10.214.0.0/16,size=24") as address:
-        for folder, name in ((root, IMAGE), (helper, HELPER)):
-            run("tar", "-C", str(folder), "-cf", f"{folder}.tar", ".")
-            run("docker", "--host", address, "import", f"{folder}.tar", name)
+        for folder, name, changes in (
+            (root, IMAGE, ()),
+            (root, ROOTLESS, ("USER 1000", "ENV HOME=/home/builder XDG_RUNTIME_DIR=/run/user/1000")),
+            (helper, HELPER, ()),
+        ):
+            run("tar", "-C", folder, "--xattrs", "--xattrs-include=security.*", "-cf", f"{folder}.tar", ".")
+            words = [word for change in changes for word in ("--change", change)]
+            run("docker", "--host", address, "import", *words, f"{folder}.tar", name)
         yield address
+
+
+def _map_users(folder: Path) -> None:
+    """What gives a user's namespace its range of users: by capabilities of the files, not as root."""
+    need("newuidmap", "setcap")
+    folder.mkdir()
+    for name, right in (("newuidmap", "cap_setuid"), ("newgidmap", "cap_setgid")):
+        (folder / name).write_bytes(Path("/usr/bin", name).read_bytes())
+        (folder / name).chmod(0o755)
+        run("setcap", f"{right}+ep", folder / name)
 
 
 @dataclass(frozen=True)
@@ -100,10 +128,16 @@ class Job:
                 "if-not-present",
             ),
             *(word for mount in mounts for word in ("--volume", mount)),
-            *("--network", "host", "--variable", f"PATH={Path(sys.executable).parent}:/usr/bin:/bin:/tools"),
+            f"--umask={str(inputs.get('job-image') != ROOTLESS).lower()}",  # true runs it as root
+            *(
+                "--network",
+                "host",
+                "--variable",
+                f"PATH={Path(sys.executable).parent}:{PROGRAMS}",
+            ),
         )
         said = done.stdout + done.stderr
-        assert ("FAIL" not in said) if code == 0 else (f"FAIL {code} " in said), said[-3000:]
+        assert (done.returncode == 0) if code == 0 else (f"FAIL {code} " in said), said[-3000:]
         return said
 
     def _executable(self, *, unshare: bool) -> Path:
@@ -112,7 +146,8 @@ class Job:
         allowed = "--security-opt seccomp=unconfined --security-opt apparmor=unconfined" if unshare else ""
         path.write_text(
             f"#!/bin/sh\nexport DOCKER_HOST={self.engine}\nverb=$1\nshift\n"
-            f'[ "$verb" != create ] || set -- {allowed} "$@"\nexec docker "$verb" "$@"\n'
+            f'[ "$verb" != create ] || set -- {allowed} "$@"\n'
+            '[ "$verb" != run ] || set -- --volume /usr:/usr:ro "$@"\nexec docker "$verb" "$@"\n'
         )
         path.chmod(0o755)
         return path
@@ -162,6 +197,15 @@ def test_a_runner_that_bars_user_namespaces_is_told_from_a_failed_build(job: Job
     said = job.run({}, code=2)
     assert "buildah may not have a user namespace here" in said
     assert "seccomp=unconfined" in said
+
+
+def test_a_rootless_buildkit_for_one_build(job: Job) -> None:
+    need("rootlesskit", "runc")
+    job.images.chmod(0o777)
+    tools = buildkit_tool("buildctl").parent
+    said = job.run({"job-image": ROOTLESS}, f"{tools}:/tools:ro", unshare=True)
+    assert "web: building with buildkit" in said
+    assert job.made(said) == "made\n"
 
 
 def test_a_buildkit_that_runs_elsewhere(job: Job, tmp_path: Path) -> None:

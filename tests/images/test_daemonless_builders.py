@@ -25,6 +25,13 @@ NO_SUBUID = (
 )
 
 
+NO_HOME = (
+    "could not connect to unix:///run/user/1000/buildkit/buildkitd.sock after 10 trials\n"
+    "buildkitd: mkdir /var/lib: permission denied\n"
+    "[rootlesskit:child ] error: command [buildkitd] exited: exit status 1"
+)
+
+
 @pytest.fixture
 def request_(tmp_path: Path) -> BuildRequest:
     context = tmp_path / "web"
@@ -63,6 +70,14 @@ def test_a_container_that_bars_user_namespaces_is_no_failed_build_and_none_to_tr
         builder.build(request_, FakeRegistry(), lambda _line: None)
     assert said.splitlines()[-1] in refused.value.problem.message
     assert "seccomp=unconfined" in refused.value.problem.fix
+
+
+def test_a_daemon_of_ours_that_does_not_come_up_is_nothing_to_try_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_: BuildRequest
+) -> None:
+    program(tmp_path, monkeypatch, "buildctl-daemonless.sh", NO_HOME)
+    with pytest.raises(UsageError, match="did not come up: buildkitd: mkdir /var/lib: permission denied"):
+        BuildkitBuilder().build(request_, FakeRegistry(), lambda _line: None)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 # pins: Debian 12 has neither.
 set -euo pipefail
 cd "$(dirname "$0")"
-./packages runc=runc buildah=buildah
+./packages runc=runc buildah=buildah rootlesskit=rootlesskit newuidmap=uidmap setcap=libcap2-bin
 ./go-tools ../buildkit buildx buildctl buildkitd
 # The script that runs a daemon for one build comes with BuildKit's sources.
 target=$(../buildkit/folder)

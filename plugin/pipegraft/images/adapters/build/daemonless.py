@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pipegraft.core.errors import BuildFailed, Unreachable, UsageError
@@ -34,14 +34,22 @@ __all__ = ["BuildahBuilder", "BuildkitBuilder", "buildkit_command", "pipegraft_i
 
 _SOCKET = Path("/run/buildkit/buildkitd.sock")
 """Where buildctl looks for a daemon by itself."""
+_DAEMONLESS = "buildctl-daemonless.sh"
 _AWAY = ("could not connect to", "failed to dial", "connection refused", "context deadline exceeded")
-_BARRED = ("Error during unshare(", "[rootlesskit:parent] error", "[rootlesskit:child ] error")
+_BARRED = (
+    "Error during unshare(",
+    "[rootlesskit:parent] error: failed",
+    "[rootlesskit:child ] error: failed",
+)
 """What buildah and rootlesskit say where they may not have a user namespace."""
 _TLS = "PIPEGRAFT_BUILDKIT_TLS"
 """Variable that names a folder with ``ca.pem``, ``cert.pem`` and ``key.pem``, for a daemon behind TLS."""
 
-_ROOTLESS = {"BUILDKITD_FLAGS": "--oci-worker-no-process-sandbox"}
-"""What lets a daemon of ours work within a container without rights (moby/buildkit, docs/rootless.md)."""
+_ROOTLESS = {"BUILDKITD_FLAGS": "--oci-worker-no-process-sandbox", "USER": "pipegraft"}
+"""What a daemon of ours takes to work in a container without rights; variables of the job stand over it.
+
+It keeps its files below the home of a `USER` that is not root (moby/buildkit, docs/rootless.md).
+"""
 _INSIDE = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
 """What works within a container without rights; variables of the job that say otherwise stand over it."""
 
@@ -65,11 +73,16 @@ class BuildkitBuilder:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             archive = folder / "image.tar"
-            command = [*buildkit_command(), "build", *_buildkit_options(request, folder, archive)]
-            rootless = "BUILDKITD_FLAGS" not in os.environ and os.geteuid() != 0
-            done = run_program(command, told, variables=_ROOTLESS if rootless else None)
+            program, *rest = buildkit_command()
+            command = [program, *rest, "build", *_buildkit_options(request, folder, archive)]
+            done = run_program(command, told, variables=_unsaid(_ROOTLESS) if os.geteuid() else None)
             _check_namespaces("buildctl", done)
             away = done.said(*_AWAY)
+            if done.status and away and program == _DAEMONLESS:
+                raise UsageError(
+                    f"the daemon that {program} starts did not come up: {done.said('buildkitd: ') or away}",
+                    fix="mend that in the job's image; docs/images.md says what each set-up needs",
+                )
             if done.status and away:
                 raise Unreachable(away, fix="start buildkitd, or correct BUILDKIT_HOST")
             if done.status:
@@ -85,9 +98,14 @@ def buildkit_command() -> list[str] | str:
             return "buildctl is not installed"
         folder = os.environ.get(_TLS)
         return ["buildctl", *([f"--tlsdir={folder}"] if folder else [])]
-    if shutil.which("buildctl-daemonless.sh"):
-        return ["buildctl-daemonless.sh"]
-    return "BUILDKIT_HOST is not set and buildctl-daemonless.sh is not installed"
+    if shutil.which(_DAEMONLESS):
+        return [_DAEMONLESS]
+    return f"BUILDKIT_HOST is not set and {_DAEMONLESS} is not installed"
+
+
+def _unsaid(variables: Mapping[str, str]) -> dict[str, str]:
+    """Those variables that the job does not have."""
+    return {name: value for name, value in variables.items() if name not in os.environ}
 
 
 def _buildkit_options(request: BuildRequest, folder: Path, archive: Path) -> list[str]:
@@ -209,8 +227,7 @@ def _repository(request: BuildRequest, place: str) -> str:
 
 
 def _buildah(arguments: list[str], log: Callable[[str], str]) -> None:
-    variables = {name: value for name, value in _INSIDE.items() if name not in os.environ}
-    done = run_program(["buildah", *arguments], log, variables=variables)
+    done = run_program(["buildah", *arguments], log, variables=_unsaid(_INSIDE))
     _check_namespaces("buildah", done)
     if done.status:
         raise BuildFailed(f"buildah {arguments[0]} ended with exit code {done.status}: {done.last}")
