@@ -13,7 +13,15 @@ import pytest
 from pipegraft.core.errors import BuildFailed, OutsideError
 from pipegraft.images.adapters.build.layer import LayerBuilder
 from pipegraft.images.build_context import read_context
-from pipegraft.images.documents import CONFIG, INDEX, MANIFEST, canonical_json, image_manifest
+from pipegraft.images.documents import (
+    CONFIG,
+    INDEX,
+    MANIFEST,
+    canonical_json,
+    image_index,
+    image_manifest,
+    read_image,
+)
 from pipegraft.images.ports.builders import BaseImage, BuildRequest
 from pipegraft.images.ports.registry import Descriptor, FakeRegistry
 from pipegraft.testing.images_suite import BuilderSuite, blob_of
@@ -297,3 +305,38 @@ def test_a_base_that_is_no_image_is_said(tmp_path: Path) -> None:
     digest = elsewhere.push_manifest("python", "3.12", b'{"config": {}, "layers": []}', MANIFEST).digest
     with pytest.raises(OutsideError, match="expected an image manifest"):
         build_on(tmp_path, BaseImage(elsewhere, "python", digest))
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "chosen"),
+    [
+        (("linux/arm/v6", "linux/arm/v7"), "linux/arm/v7", "linux/arm/v7"),
+        (("linux/arm/v6", "linux/arm/v7"), "linux/arm/v6", "linux/arm/v6"),
+        (("linux/arm/v6", "linux/arm/v7"), "linux/arm", "linux/arm/v7"),
+        (("linux/amd64", "linux/arm64/v8"), "linux/arm64", "linux/arm64/v8"),
+        (("linux/amd64", "linux/arm64"), "linux/arm64/v8", "linux/arm64"),
+        (("linux/amd64", "linux/arm64"), "linux/arm/v7", None),
+        (("linux/arm/v6",), "linux/arm/v7", None),
+    ],
+)
+def test_a_variant_of_an_architecture_is_built_and_chosen(
+    tmp_path: Path, held: tuple[str, ...], asked: str, chosen: str | None
+) -> None:
+    context = make_component(tmp_path / "web")
+    images: dict[str, Descriptor] = {}
+    registry = FakeRegistry()
+    request = BuildRequest("web", context, read_context(context).entries, "web", ("v1",))
+    for platform in held:
+        images[platform] = LayerBuilder().build(replace(request, platform=platform), registry, print)
+        config = read_image(registry, "web", images[platform].digest).config
+        with registry.open("web", config.digest) as stream:
+            parts = json.load(stream)
+        assert "/".join(parts[key] for key in ("os", "architecture", "variant") if key in parts) == platform
+    index = image_index(images)
+    registry.push_manifest("web", "all", index.content, INDEX)
+    if chosen is None:
+        with pytest.raises(OutsideError, match=f"to be an image for {asked}, found an index of {held[0]}"):
+            read_image(registry, "web", index.descriptor.digest, asked)
+        return
+    found = read_image(registry, "web", index.descriptor.digest, asked)
+    assert found == read_image(registry, "web", images[chosen].digest)

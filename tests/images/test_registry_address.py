@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 from registry_server import RegistryServer
 
 from pipegraft.core.errors import UsageError
+from pipegraft.core.model import RegistryAddress
 from pipegraft.images.adapters.registry import open_registry
 from pipegraft.images.adapters.registry.endpoint import Endpoint, is_loopback
 
@@ -51,6 +53,13 @@ def test_a_loopback_registry_without_tls_is_found_out(
         registry = open_registry(f"{server.name}/shop", tmp_path)
         assert registry.find("web", "v1") is None
         assert server.count("/v2/shop/web/manifests/v1") == 1
+
+
+def test_an_upper_case_path_is_told_with_the_right_one() -> None:
+    adapter = TypeAdapter(RegistryAddress)
+    assert adapter.validate_python("Registry.Example.com/shop") == "Registry.Example.com/shop"
+    with pytest.raises(ValidationError, match=r"in a registry's path: r\.example\.com/shop/web"):
+        adapter.validate_python("r.example.com/Shop/Web")
 
 
 @pytest.mark.parametrize("address", ["", "/shop", "https://registry.example.com", "host name/shop", "-x/y"])

@@ -41,7 +41,7 @@ Intimacy = Literal["in-process", "ipc", "rpc"]
 """How close two services live: mounted into the same process, beside it in one pod, or remote."""
 
 
-Platform = Annotated[str, Field(pattern=r"^[a-z0-9]+/[a-z0-9]+$")]
+Platform = Annotated[str, Field(pattern=r"^[a-z0-9]+/[a-z0-9]+(/v[0-9]+)?$")]
 """``os/architecture``."""
 
 

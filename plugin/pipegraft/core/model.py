@@ -337,6 +337,9 @@ DottedPath = Annotated[str, Field(min_length=1)]
 
 
 def _registry_address(value: str) -> str:
+    host, slash, path = value.partition("/")
+    if path != path.lower() and re.fullmatch(_REGISTRY, host + slash + path.lower()):
+        raise ValueError(f"expected lower-case letters in a registry's path: {host}/{path.lower()}")
     if not re.fullmatch(_REGISTRY, value):
         raise ValueError("expected a registry such as registry.example.com/shop or oci:FOLDER")
     return value

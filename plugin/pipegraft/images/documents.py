@@ -89,6 +89,16 @@ def parse_descriptor(value: Mapping[str, Any]) -> Descriptor:
     return Descriptor(str(value["mediaType"]), str(value["digest"]), int(value["size"]))
 
 
+_PLATFORM = ("os", "architecture", "variant")
+_USUAL = {"linux/arm64/v8": "linux/arm64", "linux/arm/v7": "linux/arm"}
+"""Variants that go without saying."""
+
+
+def _parts_of(platform: str) -> dict[str, str]:
+    """A platform as the image-spec writes it."""
+    return dict(zip(_PLATFORM, platform.split("/"), strict=False))
+
+
 def image_config(
     layers: Sequence[Descriptor],
     *,
@@ -103,14 +113,14 @@ def image_config(
 
     Arguments:
         layers: those that come on top of the base.
-        platform: ``os/architecture``.
+        platform: ``os/architecture``, with ``/variant`` where it has one.
         command: what it runs, in `folder`; what the base runs, or nothing, if empty.
         base: configuration of the image below.
 
     Raises:
         KeyError, TypeError: `base` is not the configuration of an image.
     """
-    below = base or dict(zip(("os", "architecture"), platform.split("/"), strict=True))
+    below: Mapping[str, Any] = base or _parts_of(platform)
     run = dict(below.get("config") or {})
     if command:
         run = {key: value for key, value in run.items() if key != "Cmd"}
@@ -147,12 +157,12 @@ def image_index(images: Mapping[str, Descriptor]) -> Document:
     """The index that brings the images of several platforms together (OCI image-spec, image-index.md).
 
     Arguments:
-        images: ``os/architecture`` → the image's manifest.
+        images: ``os/architecture``, with ``/variant`` where it has one → the image's manifest.
     """
-    manifests = []
-    for platform, image in sorted(images.items()):
-        system, _, architecture = platform.partition("/")
-        manifests.append({**show_descriptor(image), "platform": {"os": system, "architecture": architecture}})
+    manifests = [
+        {**show_descriptor(image), "platform": _parts_of(platform)}
+        for platform, image in sorted(images.items())
+    ]
     content = canonical_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
     return Document(descriptor_of(content, INDEX), content)
 
@@ -287,12 +297,16 @@ def read_document(
 
 def _choose(manifests: list[Mapping[str, Any]], platform: str | None, name: str) -> str:
     found = {
-        "{os}/{architecture}".format_map(each["platform"]): str(each["digest"])
+        "/".join(str(each["platform"][part]) for part in _PLATFORM if part in each["platform"]): str(
+            each["digest"]
+        )
         for each in reversed(manifests)  # the first of a platform wins
         if "platform" in each
     }
-    if platform in found:
-        return found[platform]
+    fitting = [one for one in sorted(found, reverse=True) if one.rpartition("/")[0] == platform]
+    for wanted in (platform, _USUAL.get(platform or ""), *fitting):
+        if wanted in found:
+            return found[wanted]
     known = ", ".join(sorted(found)) or "no platform"
     raise OutsideError(
         f"expected {name} to be an image for {platform or 'one platform'}, found an index of {known}",

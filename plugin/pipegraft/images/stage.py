@@ -52,7 +52,7 @@ class ImageBuildInputs(StageInputs):
     """Build even what the registry has already."""
     tags: tuple[Tag, ...] = ()
     """Further tags for every image, such as the branch."""
-    platform: str = Field(default="linux/amd64", pattern=r"^[a-z0-9]+/[a-z0-9]+$")
+    platform: str = Field(default="linux/amd64", pattern=r"^[a-z0-9]+/[a-z0-9]+(/v[0-9]+)?$")
     """Operating system and architecture of the images."""
     resolve_bases: bool = True
     """Ask registries for the digests of base images that a Dockerfile names by tag."""

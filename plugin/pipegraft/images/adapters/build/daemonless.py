@@ -73,14 +73,13 @@ class BuildkitBuilder:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             archive = folder / "image.tar"
-            program, *rest = buildkit_command()
-            command = [program, *rest, "build", *_buildkit_options(request, folder, archive)]
+            command = [*buildkit_command(), "build", *_buildkit_options(request, folder, archive)]
             done = run_program(command, told, variables=_unsaid(_ROOTLESS) if os.geteuid() else None)
             _check_namespaces("buildctl", done)
             away = done.said(*_AWAY)
-            if done.status and away and program == _DAEMONLESS:
+            if done.status and away and command[0] == _DAEMONLESS:
                 raise UsageError(
-                    f"the daemon that {program} starts did not come up: {done.said('buildkitd: ') or away}",
+                    f"the daemon of {_DAEMONLESS} did not come up: {done.said('buildkitd: ') or away}",
                     fix="mend that in the job's image; docs/images.md says what each set-up needs",
                 )
             if done.status and away:
