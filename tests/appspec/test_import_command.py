@@ -176,3 +176,10 @@ def test_typed_lists_are_unpacked(tmp_path: Path) -> None:
     done = run(tmp_path, "import", "kubernetes", "all.json", "--app", "shop")
     assert (done.returncode, done.stderr) == (0, "")
     assert "web:" in (tmp_path / "app.yaml").read_text()
+
+
+def test_what_is_built_has_no_image_yet_and_that_is_said(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services:\n  web: {build: .}\n  mail: {image: 'mail:1'}\n")
+    done = run(tmp_path, "import", "compose", "compose.yaml", "--output", "iac")
+    assert "No image yet of web: name each in delivery.yaml, a release writes it;\n" in done.stdout
+    assert "or write `image` for it into iac/environments/production.yaml. Then:\n" in done.stdout

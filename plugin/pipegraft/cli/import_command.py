@@ -128,5 +128,10 @@ def _show(done: ImportResult, *, as_json: bool) -> None:
     for path in done.files:
         echo(f"wrote {path}")
     spec, environment = done.files[0], done.files[-1]
-    echo("Read them, then:")
+    if done.without_image:
+        names = ", ".join(done.without_image)
+        echo(f"No image yet of {names}: name each in delivery.yaml, a release writes it;")
+        echo(f"or write `image` for it into {environment}. Then:")
+    else:
+        echo("Read them, then:")
     echo(f"  pipegraft render {shlex.quote(str(spec.parent))} --env {environment.stem} --target kubernetes")

@@ -44,12 +44,14 @@ class ImportResult:
         files: all of them.
         left: everything that is not carried over, one line each.
         unprovided: resources that are carried over, but whose type nobody provides here, one line each.
+        without_image: components that nothing named an image of: they are built.
     """
 
     files: tuple[Path, ...]
     components: tuple[str, ...]
     left: tuple[str, ...]
     unprovided: tuple[str, ...] = ()
+    without_image: tuple[str, ...] = ()
 
 
 def score_files(
@@ -263,4 +265,5 @@ def _write(into: Imported, environment: str, folder: Path) -> ImportResult:
     for path in texts:
         path.parent.mkdir(parents=True, exist_ok=True)
     write_together({path: text.encode() for path, text in texts.items()})
-    return ImportResult(tuple(texts), tuple(into.components), tuple(into.left))
+    bare = tuple(name for name in into.components if name not in into.images)
+    return ImportResult(tuple(texts), tuple(into.components), tuple(into.left), without_image=bare)
