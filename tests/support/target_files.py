@@ -1207,6 +1207,11 @@ def beside_the_image() -> Iterator[Case]:
         )
         for path, text in by_chart.items()
     }
+    whole = chart(
+        "{{ tpl .Values.whole $ }}",
+        f"whole: '{{{{ .Values.image.repository }}}}:{{{{ .Values.image.tag }}}}'\nimage: {{repository: {REPOSITORY}, tag: v1}}\n",
+    )
+    yield case("helm-values-that-a-chart-takes-for-a-template", whole, helm(file), runs=[BY_TAG, LOG])
     yield case("helm-repository-that-a-chart-fills-in", by_chart, helm(file, path="web"), runs=[BY_TAG, LOG])
     robot = f"apiVersion: robots.example.com/v1\nkind: Robot\nmetadata: {{name: web}}\nspec: {{runner: '{REPOSITORY}:v1'}}\n"
     configured = {

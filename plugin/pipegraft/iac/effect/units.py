@@ -110,7 +110,7 @@ def _read_by(templates: Iterable[str], path: Path) -> Reads:
     for text in templates:
         if re.search(whole, text):
             return Reads.YES
-        if any(re.search(prefix, text) for prefix in prefixes):
+        if "tpl" in text or any(re.search(prefix, text) for prefix in prefixes):  # values may be templates
             found = Reads.MAYBE
     return found
 
