@@ -1336,6 +1336,10 @@ def manifests() -> Iterator[Case]:
         runs=[BY_DIGEST, "envoy:v1.30"],
         rendered=False,
     )
+    filled = {"k8s/all.yaml": workload(f"'{REPOSITORY}:{{{{ .Tag }}}}'")}
+    yield case(
+        "manifest-filled-in-elsewhere", filled, MANIFEST, refused="template expression", rendered=False
+    )
     yield case(
         "manifest-by-tag",
         {"k8s/all.yaml": both},

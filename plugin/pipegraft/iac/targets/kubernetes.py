@@ -13,6 +13,7 @@ from typing import Any
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.references import PinnedImage, Reference, Use, image_uses, same_repository
+from pipegraft.iac.targets.helm import refuse_template
 from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, Set, format_path
 
 __all__ = ["as_entry", "images_paths", "kubevela_edits", "kustomize_edits", "manifest_edits"]
@@ -218,7 +219,7 @@ def manifest_edits(
         EditRefused: nothing there runs an image that is to be written.
     """
     uses = [(number, use) for number, data in enumerate(documents) for use in image_uses(data)]
-    edits, pins = _edits(uses, target, images)
+    edits, pins = _edits(uses, target, images, file)
     missing = [component for component in images if component not in pins]
     if missing and (target.component or not pins):
         found = ", ".join(dict.fromkeys(use.image for _, use in uses)) or "none"
@@ -226,13 +227,14 @@ def manifest_edits(
             f"nothing runs the image of '{missing[0]}' ({images[missing[0]].repository}); the images there "
             f"are: {found}",
             place=Place(file),
-            fix=f"write the image's repository, {images[missing[0]].repository}, where the component runs",
+            fix=f"write the image's repository, {images[missing[0]].repository}, where the component runs; "
+            "an image that stands elsewhere, in a custom resource, is written by kind 'yaml' with its path",
         )
     return edits, pins
 
 
 def _edits(
-    uses: Sequence[tuple[int, Use]], target: Target, images: Mapping[str, PinnedImage]
+    uses: Sequence[tuple[int, Use]], target: Target, images: Mapping[str, PinnedImage], file: str
 ) -> tuple[dict[int, list[Edit]], dict[str, frozenset[str]]]:
     edits: dict[int, list[Edit]] = {}
     pins: dict[str, frozenset[str]] = {}
@@ -240,6 +242,7 @@ def _edits(
         standing = Reference.parse(use.image).repository
         for component, image in images.items():
             if same_repository(standing, image.repository):
+                refuse_template(use.image, use.path, Place(file))
                 pin = target.write or image.kept_pin(use.image)
                 edits.setdefault(number, []).append(Set(use.path, image.reference(pin)))
                 said = frozenset({"tag", "digest"} if pin == "both" else {pin})
@@ -263,7 +266,7 @@ def kubevela_edits(
             uses.append((number, use))
             if name in images:
                 named.setdefault(name, []).append((number, use))
-    edits, pins = _edits(uses, target, images)
+    edits, pins = _edits(uses, target, images, file)
     for component in images.keys() - pins.keys() & named.keys():
         (number, use), *others = named[component]
         if others:
