@@ -615,6 +615,7 @@ def test_a_schedule_watches_the_bake() -> None:
             break
     bad = Arms(ArmCounts(1000, 200), None)
     world.source = FakeSource([bad], remembers=True)
+    world.clock.sleep(110)
     with pytest.raises(RolledBack, match="after its promotion"):
         world.release(99, no_wait=True, resume=True)
     assert world.text == STABLE

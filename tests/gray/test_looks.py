@@ -33,22 +33,22 @@ def said(seen: Sequence[Observation], policy: JudgePolicy = POLICY) -> str:
     [
         (steady(2), "gray warms up, 3 more minutes"),
         (steady(5), "gray has warmed up: what it shows counts from now on"),
-        (steady(10), "gray fails 1 times as often (0.46 to 2.3); 4 more minutes at this traffic decide"),
-        (steady(16), "gray fails 1 times as often (0.57 to 1.8): pass"),
-        (steady(18, 2.0), "gray fails 2 times as often (1.1 to 4): fail"),
+        (steady(10), "gray fails 1 times as often (0.42 to 2.6); 4 more minutes at this traffic decide"),
+        (steady(16), "gray fails 1 times as often (0.48 to 2.3): pass"),
+        (steady(26, 2.0), "gray fails 2 times as often (1 to 4.3): fail"),
         (
             steady(9, 1.6, requests=4_000),
-            "gray fails 1.6 times as often (0.48 to 4.9); this traffic does not decide before the deadline "
-            "in 8 minutes: then the release goes on, unproven",
+            "gray fails 1.6 times as often (0.46 to 5.2); this traffic does not decide before the deadline "
+            "in 26 minutes: then the release goes on, unproven",
         ),
         (
             steady(12, 2.2, requests=8_000),
-            "gray fails 2.2 times as often (1 to 5); it points to harm; if nothing is decided in "
-            "23 minutes, it waits for a person",
+            "gray fails 2.2 times as often (0.92 to 5.8); it points to harm; if nothing is decided in "
+            "53 minutes, it waits for a person",
         ),
         (
-            steady(22, requests=200),
-            "gray fails 1 times as often (0.029 to 6.4); no answer by the deadline: the release goes "
+            steady(24, requests=200),
+            "gray fails 1 times as often (0.038 to 6.5); no answer by the deadline: the release goes "
             "on, unproven",
         ),
         (
@@ -89,8 +89,8 @@ def test_the_table_shows_both_versions_the_trend_and_the_time_left() -> None:
     seen = [*steady(4), *steady(2, 8.0)]
     seen = [replace(one, start=60.0 * at, end=60.0 * at + 60) for at, one in enumerate(seen)]
     assert look_table(POLICY, seen, sequential(POLICY, seen)) == {
-        "columns": ["5%", "stable", "gray", "times stable's", "gray, by interval", "29 minutes left"],
-        "rows": [["errors", "1%", "8%", "8 (2.6 to 26)", "▂▂▂▂██", "points to harm"]],
+        "columns": ["5%", "stable", "gray", "times stable's", "gray, by interval", "59 minutes left"],
+        "rows": [["errors", "1%", "8%", "8 (2.6 to 27)", "▂▂▂▂██", "points to harm"]],
     }
 
 

@@ -48,9 +48,9 @@ def test_a_release_begins_with_what_its_traffic_can_show() -> None:
     made.release()
     assert made.messages("outlook") == [
         "stable's last 3 h: 20,000 requests a minute, 1% of them bad (errors)",
-        "at 5% 2 times the bad requests are found in 6.8 min",
-        "at 50% 2 times the bad requests are found in 4.3 min",
-        "a good version takes about 29 min, 34 min if nothing is decided",
+        "at 5% 2 times the bad requests are found in 15 min, 1.5 times cannot be seen",
+        "at 50% 2 times the bad requests are found in 12 min, 1.5 times cannot be seen",
+        "a good version takes about 29 min, 1 h 4 min if nothing is decided",
     ]
     assert made.steps[-1] == "promote"
 
@@ -62,7 +62,7 @@ def test_little_traffic_is_told_before_it_disappoints() -> None:
     assert gray is not None
     found = promise(gray, [StableTraffic("errors", 200, 2), StableTraffic("latency", 200, 0.1)])
     assert found.lines[1] == "at 5% not even 10 times the bad requests would be found in time"
-    assert found.usual == found.longest == 23 * 60
+    assert found.usual == found.longest == 24 * 60
 
 
 def test_a_query_for_errors_that_never_had_a_series_is_refused_before_anything_moves() -> None:

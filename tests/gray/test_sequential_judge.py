@@ -289,7 +289,7 @@ def test_a_deadline_without_an_answer_says_whether_something_points_to_harm() ->
     assert policy.outcome(odd) == "hold"
 
 
-@pytest.mark.parametrize(("requests", "looks"), [(100, 10), (600, 20), (2_000, 20), (4_000, 12)])
+@pytest.mark.parametrize(("requests", "looks"), [(100, 10), (600, 21), (2_000, 23), (3_000, 17)])
 def test_a_deadline_that_nobody_named_follows_the_traffic(requests: int, looks: int) -> None:
     """Long where a doubling needs long; short where it is soon found, or never."""
     policy = JudgePolicy((MetricPolicy("errors"),), deadline=30 * 60, deadline_follows=True)
@@ -356,3 +356,14 @@ def test_nothing_is_a_value_too(gray: float, answer: Answer) -> None:
     values = {"queue": ArmCounts(value=0.0)}, {"queue": ArmCounts(value=gray)}
     observations = [Observation(60.0 * n, 60.0 * n + 60, 5, *values) for n in range(30)]
     assert sequential(policy, observations).answer is answer
+
+
+def test_a_doubling_that_lasts_is_found_at_the_deadline_where_a_slow_drift_is_not_ruled_out() -> None:
+    """After a good time a drift may explain it for hours; nobody waits that long."""
+    policy = JudgePolicy((MetricPolicy("errors"),), deadline=35 * 60.0)
+    good = [interval(n, (19_000, 190), (1_000, 10)) for n in range(15)]
+    later = [interval(n, (19_000, 190), (1_000, 20)) for n in range(15, 35)]
+    assert sequential(policy, [*good, *later[:-1]]).answer is Answer.INCONCLUSIVE
+    found = sequential(policy, [*good, *later])
+    assert (found.answer, found.expired) == (Answer.FAIL, False)
+    assert found.reason.startswith("errors: gray is worse for longer than it drifts: no answer within 2100")

@@ -254,7 +254,7 @@ class Gray(Model):
     `on-inconclusive` says so."""
     wander: Share = Field(default=0.2, ge=0)
     """For the judge `sequential`: how far one version's rates drift by themselves; 0.2 is a fifth."""
-    memory: Share = Field(default=0.8, ge=0, lt=1)
+    memory: Share = Field(default=0.95, ge=0, lt=1)
     """For the judge `sequential`: how long such a drift lasts at most, its correlation between intervals."""
     learn: bool = False
     """Take `wander`, `memory` and the least `margin` from this environment's earlier gray releases, once

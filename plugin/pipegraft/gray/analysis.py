@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
+from statistics import median, median_low
 from typing import Any
 
 from pipegraft.core.delivery import Gray
@@ -13,8 +14,11 @@ from pipegraft.core.progress import Event, Progress
 from pipegraft.core.stage import StageContext
 from pipegraft.gray.history import Chapter, Span
 from pipegraft.gray.judging.conclusion import present_step
+from pipegraft.gray.judging.hypotheses import USUAL_MEMORY
+from pipegraft.gray.judging.metric_state import NEAR, OUTAGE, OUTAGE_FLOOR
+from pipegraft.gray.judging.readings import point
 from pipegraft.gray.machine import Do
-from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy, judge_policy
+from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy, MetricPolicy, judge_policy
 from pipegraft.gray.model.observation import ArmCounts, Observation, part_of, total
 from pipegraft.gray.ports import JUDGE, METRICS, Arms, Judge, MetricSource
 from pipegraft.gray.views.looks import look_sentence
@@ -173,6 +177,12 @@ class GrayWatch:
         self._progress.emit(Event("warning", message, "gray"))
 
 
+_LASTING = 15
+"""Intervals that a regression after the promotion lasts: incidents are over by then."""
+
+_OUTAGE_LOOKS = 3
+"""The same of an outage."""
+
 _SHORTEST = 1.0
 """Seconds; a window of Prometheus is not shorter."""
 
@@ -205,6 +215,13 @@ def _arm(taken: Mapping[str, Arms], arm: str) -> dict[str, ArmCounts]:
     return {name: counts for name, counts in found.items() if counts is not None}
 
 
+def _series(metric: MetricPolicy, arms: Iterable[Mapping[str, ArmCounts]]) -> list[float]:
+    """What each interval with data shows; the larger, the worse."""
+    points = [point(metric, arm[metric.name]) for arm in arms if metric.name in arm]
+    sign = 1.0 if metric.higher_is == "worse" else -1.0
+    return [sign * one for one in points if one is not None]
+
+
 @dataclass(frozen=True, slots=True)
 class Baked:
     """How a process's part of the watching ended.
@@ -235,9 +252,9 @@ def watch_promoted(
         return Baked(over=True)
     promoted = chapter.commits[0].time
     end = promoted + gray.bake
-    baseline = total(chapter.observed).stable
     sources, judge = context.open(METRICS, environment), context.open(JUDGE, environment)
-    bake = GrayBake(sources, judge, judge_policy(gray), baseline, promoted)
+    long = min(_LASTING, max(1, int(gray.bake // gray.interval)))
+    bake = GrayBake(sources, judge, judge_policy(gray), chapter.observed, promoted, long=long)
     now = clock.now()
     remembers = bake.begin(now) < now
     while clock.now() < end:
@@ -258,14 +275,15 @@ def watch_promoted(
 class GrayBake:
     """Judges what serves now against what stable showed while it was still there.
 
-    The two were not observed at the same time, so a disturbance that hits everything is not told from a
-    regression: the price of looking after the fact. Each interval is compared with an equal part of the
-    baseline, so that judges can tell a burst from a regression by its duration.
+    The two were not observed at the same time, so an incident looks like a regression to any judge. What it
+    calls one counts only where it lasts, by the median of many intervals, and where stable never was as bad
+    for as long; an outage counts at once.
 
     Arguments:
         sources: metric name → its source.
-        baseline: metric name → what stable showed during the steps.
+        before: what was observed during the steps, one interval or more.
         start: when the promotion was live, seconds since the epoch.
+        long: intervals that a regression lasts.
     """
 
     def __init__(
@@ -273,14 +291,18 @@ class GrayBake:
         sources: Mapping[str, MetricSource],
         judge: Judge,
         policy: JudgePolicy,
-        baseline: Mapping[str, ArmCounts],
+        before: Sequence[Observation],
         start: float,
+        *,
+        long: int,
     ) -> None:
         self._sources = sources
         self._judge = judge
-        self.policy = replace(policy, deadline=None, warm_up=0.0)
-        """How it is judged: for as long as the bake lasts."""
-        self._baseline = baseline
+        self.policy = replace(policy, deadline=None, warm_up=0.0, memory=min(policy.memory, USUAL_MEMORY))
+        """How it is judged: for as long as the bake lasts; what stable showed excuses slow drifts."""
+        self._before = before
+        self._baseline = total(before).stable
+        self._long = long
         self._served: list[tuple[float, float, dict[str, ArmCounts]]] = []
         self._start = start
         self._end = start
@@ -300,7 +322,28 @@ class GrayBake:
         while now - self._end >= 2 * interval:
             self._observe(self._end + interval)
         self._observe(max(now, self._end + 0.001))  # the clock of whoever committed may be ahead of ours
-        return self._judge(self.policy, self.observations)
+        judgement = self._judge(self.policy, self.observations)
+        failed = [one for one in judgement.evidence if one.critical and one.answer is Answer.FAIL]
+        worse = {metric.name for metric in self.policy.metrics if self._worse_than_ever(metric)}
+        if judgement.answer is not Answer.FAIL or not failed or any(one.metric in worse for one in failed):
+            return judgement
+        reason = f"{failed[0].metric}: {failed[0].reason}, but so far an incident would show the same"
+        return replace(judgement, answer=Answer.INCONCLUSIVE, reason=reason, suspicion=reason)
+
+    def _worse_than_ever(self, metric: MetricPolicy) -> bool:
+        """Whether the newest intervals are worse than any as many of stable, or an outage."""
+        before = _series(metric, [one.stable for one in self._before])
+        now = _series(metric, [served for _, _, served in self._served])
+        if not before or not now:
+            return False
+        usual, newest = median(before), now[-_OUTAGE_LOOKS:]
+        down = max(OUTAGE * usual, OUTAGE_FLOOR if metric.kind == "errors" else 0.0, *before)
+        if metric.higher_is == "worse" and len(newest) == _OUTAGE_LOOKS and min(newest) > down:
+            return True
+        size = min(self._long, len(before))
+        worst = max(median_low(before[first : first + size]) for first in range(len(before) - size + 1))
+        beyond = usual * (1.0 + metric.margin) ** (NEAR if metric.higher_is == "worse" else -NEAR)
+        return len(now) >= self._long and median_low(now[-self._long :]) > max(worst, beyond)
 
     @property
     def observations(self) -> list[Observation]:

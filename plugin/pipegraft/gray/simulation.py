@@ -16,7 +16,7 @@ from pipegraft.gray.judging.arithmetic import Number, beta_binomial, exp, log, l
 from pipegraft.gray.judging.conclusion import conclude
 from pipegraft.gray.judging.metric_state import ShareRun, Signs
 from pipegraft.gray.judging.readings import Draws, wilson
-from pipegraft.gray.judging.sequential import answer_of
+from pipegraft.gray.judging.sequential import answer_of, overdue
 from pipegraft.gray.machine import Do, Standing, next_move
 from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy
 from pipegraft.gray.model.observation import ArmCounts, Observation
@@ -147,7 +147,7 @@ class _Batch:
         else:
             first = len(self._history) - int(self.age[release])
             step = [self._observation(release, at, seconds) for at in range(first, len(self._history))]
-        return conclude(self.policy, step, evidence)
+        return overdue(self.policy, conclude(self.policy, step, evidence), signs)
 
     def _observation(self, release: int, at: int, seconds: float) -> Observation:
         arms: tuple[dict[str, ArmCounts], dict[str, ArmCounts]] = {}, {}

@@ -11,12 +11,13 @@ ratio ever exceeds 1 / alpha with probability alpha at most, at whatever interva
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import inf, sqrt
 from typing import Final
 
 from pipegraft.gray.judging.arithmetic import (
     Number,
+    beta_binomial,
     edge,
     exp,
     larger,
@@ -37,6 +38,7 @@ from pipegraft.gray.judging.hypotheses import (
     Since,
     Storms,
     Story,
+    slow_drift,
     weathers,
 )
 from pipegraft.gray.judging.readings import Draws
@@ -52,15 +54,29 @@ _HALF_WAY: Final = 0.2
 
 _CONSTANT: Final = 0.2
 _FOLLOWING: Final = 0.1
-"""Weights of those stories, and of the one that follows what was shown, in each mixture; the rest wander."""
+_WANDERING: Final = (0.14,) * 5
+"""Weights of those stories, of the one that follows what was shown, and of those that wander, in the mixture
+of those in which gray is good; …"""
 
-_GROSS: Final = 0.05
-_MARKED: Final = 0.1
+_WORSE_CONSTANT: Final = 0.1
+_WORSE_FOLLOWING: Final = 0.05
+_WORSE_WANDERING: Final = (0.3, 0.05, 0.3, 0.15, 0.05)
+"""… and in that of those in which it is worse: most on a doubling, which drifts a little."""
+
+_GROSS: Final = 0.03
+_MARKED: Final = 0.12
 """Weights of the stories in which gray is worse by any multiple since some time, many times or at least
 markedly, in the mixture of those in which it is worse."""
 
-_STORMY_GUILT: Final = 0.15
+_STORMY_GUILT: Final = 0.1
 """Weight of the storms around a far higher rate of gray, in that mixture: an erratic version is bad, too."""
+
+_ERRATIC: Final = ((5.0, 0.25), (10.0, 0.25), (20.0, 0.1))
+_ERRATIC_GUILT: Final = 0.07
+"""Multiples that an erratic version shows and in which share of the intervals, and their weight together."""
+
+_CALM: Final = 0.1
+"""Deviation of the logarithm of the odds in those intervals where no drift is expected."""
 
 _MANY: Final = 10.0
 _SOME: Final = 1.4
@@ -71,9 +87,9 @@ _SOME_MULTIPLE: Final = 1.0
 _APART: Final = 0.1
 """How far from the tolerated ratio, or from the margin, the story that follows stays, in logarithms."""
 
-_AT_ONCE: Final = 0.8
+_AT_ONCE: Final = 0.5
 _AT_NEW_WEIGHT: Final = 0.5
-_AT_ANY_TIME: Final = 0.02
+_AT_ANY_TIME: Final = 0.04
 """Shares of what a bettor still holds, staked on gray becoming worse now."""
 
 _BELOW_FLOOR: Final = ((0.0, 0.3), (0.1, 0.2), (0.25, 0.2), (0.5, 0.2), (0.75, 0.1))
@@ -123,13 +139,21 @@ class ShareBets:
         self._good = [Constant(log(ratio)) for ratio, _ in good]
         self._gross = Since(log(_MANY), _ANY_MULTIPLE)
         self._marked = Since(log(_SOME * (1 + tolerance)), _SOME_MULTIPLE)
+        spread = wander * 2**0.5 or _CALM
+        self._erratic = [_Erratic(log(ratio), often, spread) for ratio, often in _ERRATIC]
         self._worse_following = Following(log1p(tolerance) + _APART, inf)
         self._good_following = Following(-inf, log1p(margin) - _APART)
         self._equal_weather = weathers(0.0, wander, memory)
+        self._slow = slow_drift(0.0, wander, memory)
         self._worse_weather = weathers(log1p(margin), wander, memory)
         self._storms = Storms(wander, memory) if wander else None
-        self._worse_weights = _weights([weight for _, weight in _WORSE], len(self._worse_weather))
-        self._good_weights = _weights([weight for _, weight in good], len(self._equal_weather))
+        drifts = bool(self._equal_weather)
+        self._worse_weights = _weights(
+            [weight for _, weight in _WORSE], _WORSE_CONSTANT, _WORSE_FOLLOWING, _WORSE_WANDERING * drifts
+        )
+        self._good_weights = _weights(
+            [weight for _, weight in good], _CONSTANT, _FOLLOWING, _WANDERING * drifts
+        )
         self._floor = _FloorTest(floor, follows=follows) if floor else None
         self._purse = _Purse()
         self._intervals: list[tuple[Number, Number, Number]] = []
@@ -155,8 +179,8 @@ class ShareBets:
             constant.see(odds, gray, stable)
         for following in (self._worse_following, self._good_following):
             following.see(odds, gray, stable)
-        for wandering in (*self._equal_weather, *self._worse_weather):
-            wandering.see(odds, gray, stable)
+        for story in (*self._equal_weather, *self._slow, *self._worse_weather, *self._erratic):
+            story.see(odds, gray, stable)
         if self._storms:
             self._storms.see(odds, gray, stable)
         self._intervals.append((odds, gray, stable))
@@ -170,6 +194,11 @@ class ShareBets:
     @property
     def against(self) -> Number:
         """Logarithm of the e-value against gray."""
+        return smaller(self.sooner, self._worse_mixture() - largest([-inf, *_scores(self._slow)]))
+
+    @property
+    def sooner(self) -> Number:
+        """The same, if no drift lasts as long as the memory says."""
         return smaller(self.relative, self._floor.against) if self._floor else self.relative
 
     @property
@@ -208,7 +237,8 @@ class ShareBets:
         usual = log_mixture(
             _scores(self._worse, [self._worse_following], self._worse_weather), self._worse_weights
         )
-        parts = [(self._gross.score, _GROSS), (self._marked.score, _MARKED)]
+        erratic = log_mixture(_scores(self._erratic), [1 / len(_ERRATIC)] * len(_ERRATIC))
+        parts = [(self._gross.score, _GROSS), (self._marked.score, _MARKED), (erratic, _ERRATIC_GUILT)]
         if self._storms:
             stormy = _scores(self._storms.guilty)
             parts.append((log_mixture(stormy, [1 / len(stormy)] * len(stormy)), _STORMY_GUILT))
@@ -242,12 +272,41 @@ class ShareBets:
         return low, high
 
     def _score_at(self, theta: float) -> float:
-        constant, wandering = Constant(theta), weathers(theta, *self._weather)
+        constant = Constant(theta)
+        wandering = *weathers(theta, *self._weather), *slow_drift(theta, *self._weather)
         for interval in self._intervals:
             constant.see(*interval)
             for story in wandering:
                 story.see(*interval)
         return float(largest(_scores([constant], wandering)))
+
+
+class _Erratic:
+    """Gray is as good as stable in most intervals and many times worse in the others, which nobody foretells.
+
+    Each interval stands by itself; in both kinds the rate drifts as far as expected.
+
+    Arguments:
+        theta: logarithm of the multiple in the bad intervals.
+        often: their share.
+        deviation: standard deviation of the log odds in either; above 0.
+    """
+
+    __slots__ = ("_precision", "_ratios", "_shares", "score")
+
+    def __init__(self, theta: float, often: float, deviation: float) -> None:
+        self._ratios = 1.0, exp(theta)
+        self._shares = 1.0 - often, often
+        self._precision = 1.0 / deviation**2
+        self.score: Number = 0.0
+
+    def see(self, odds: Number, gray: Number, stable: Number) -> None:
+        gains = []
+        for many in self._ratios:
+            ratio = exp(odds) * many
+            a = (1.0 + ratio) * self._precision
+            gains.append(beta_binomial(a, a / ratio, gray, stable))
+        self.score += log_mixture(gains, self._shares)
 
 
 class _Purse:
@@ -324,8 +383,9 @@ def _scores(*groups: Iterable[Story]) -> list[Number]:
     return [story.score for group in groups for story in group]
 
 
-def _weights(constant: list[float], wandering: int) -> list[float]:
+def _weights(
+    each: Sequence[float], constant: float, following: float, wandering: Sequence[float]
+) -> list[float]:
     """Of a mixture: constant stories, the one that follows, then those that wander, if there are any."""
-    part = _CONSTANT if wandering else 1.0 - _FOLLOWING
-    each = (1.0 - part - _FOLLOWING) / wandering if wandering else 0.0
-    return [*(part * weight / sum(constant) for weight in constant), _FOLLOWING, *[each] * wandering]
+    part = constant if wandering else 1.0 - following
+    return [*(part * weight / sum(each) for weight in each), following, *wandering]

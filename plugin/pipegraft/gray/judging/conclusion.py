@@ -24,6 +24,9 @@ __all__ = [
 _SILENT: Final = 3
 """Intervals in which gray shows nothing while stable does, that take a release back."""
 
+_IN_DOUBT: Final = 2.0
+"""How many times longer a step may take that points to harm."""
+
 _AWAITED: Final = 10.0
 """Requests that gray should have got in them: fewer may fail to come by chance."""
 
@@ -115,13 +118,15 @@ def _spent(
 ) -> tuple[float, float | None]:
     """Seconds of the step after its warm-up, pauses not counted, and its deadline.
 
-    Where something points to harm the whole deadline is used to be sure of it.
+    Where something points to harm, a deadline that follows the traffic is twice as long, to be sure of it.
     """
     step = present_step(observations)
     warm = [one for one, _, cold in marked_cold(policy, step) if not cold]
     spent = sum(one.seconds for one in warm)
-    if policy.deadline is None or not policy.deadline_follows or in_doubt or not warm:
+    if policy.deadline is None or not policy.deadline_follows or not warm:
         return spent, policy.deadline
+    if in_doubt:
+        return spent, _IN_DOUBT * policy.deadline
     looks = patience(policy, step)
     return spent, min(policy.deadline, looks * spent / len(warm))
 

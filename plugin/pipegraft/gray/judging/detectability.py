@@ -2,7 +2,7 @@
 
 The evidence of an interval with b expected bad requests of gray, if its rate is f times stable's, is b times
 the divergence of Poisson laws, f ln f - f + 1; a few intervals more come from the weather that the judge
-allows for, which grow as the factor shrinks. The two constants are fitted to the judge `sequential` with its
+allows for, which grow as the factor shrinks. The constants are fitted to the judge `sequential` with its
 default settings, in simulated releases; a test compares them with it.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from math import ceil, inf, log
 from typing import Final
 
+from pipegraft.gray.judging.hypotheses import USUAL_MEMORY
 from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy
 from pipegraft.gray.model.observation import ArmCounts, Observation
 
@@ -31,11 +32,13 @@ __all__ = [
 FACTORS: Final = (1.5, 2.0, 3.0, 5.0, 10.0)
 """Multiples of stable's rate that people are told about."""
 
-_EVIDENCE: Final = 10.8
+_EVIDENCE: Final = 12.0
 """Logarithm of the evidence that finds a fault, with what the mixture of hypotheses costs."""
 
-_WEATHER: Final = 20.0
-"""Weight of what the judge allows one version alone: with a wander of 0.2, four intervals for a doubling."""
+_WEATHER: Final = 20.0, 2
+_SLOW_WEATHER: Final = 58.0, 4
+"""What the judge allows one version alone, with a short and with a long memory, and the power with which it
+grows as the factor shrinks: with a wander of 0.2, four or twelve intervals for a doubling."""
 
 _IN_FAVOUR: Final = 11.0
 _CALM: Final = 40.0
@@ -44,11 +47,12 @@ _CALM: Final = 40.0
 _FEWEST: Final = 2.0
 """No single interval decides."""
 
+_DOUBLING: Final = 2.0
 _TWICE: Final = 2.0
 _SHORTEST: Final = 10.0
 _LONGEST: Final = 30.0
 """A step waits twice as long as a fault takes to be found, but never shorter or longer than this many
-intervals."""
+intervals; for a doubling, as long as there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ def looks_to_find(factor: float, bad: float, policy: JudgePolicy) -> float:
         return inf
     evidence = bad * (factor * log(factor) - factor + 1.0)
     needed = _EVIDENCE + log(len(policy.metrics)) + log(0.01 / policy.alpha)
-    weather = _WEATHER * policy.wander * (log(2.0) / log(factor)) ** 2
+    times, power = _SLOW_WEATHER if policy.memory > USUAL_MEMORY else _WEATHER
+    weather = times * policy.wander * (log(2.0) / log(factor)) ** power
     return max(_FEWEST, weather + needed / evidence)
 
 
@@ -134,11 +139,14 @@ def patience_for(policy: JudgePolicy, bad: Sequence[float]) -> int:
     """
     found = _SHORTEST
     for expected in bad:
-        takes = (_TWICE * looks_to_find(factor, expected, policy) for factor in FACTORS[1:])
-        found = max(found, next((looks for looks in takes if looks <= _LONGEST), _SHORTEST))
+        takes = ((factor, looks_to_find(factor, expected, policy)) for factor in FACTORS[1:])
+        shown = (
+            looks for factor, looks in takes if looks <= _LONGEST / (1.0 if factor == _DOUBLING else _TWICE)
+        )
+        found = max(found, _TWICE * next(shown, 0.0))
     if any(metric.kind == "value" and metric.critical for metric in policy.metrics):
         found = _LONGEST
-    return ceil(found)
+    return ceil(min(found, _LONGEST))
 
 
 def outlook(policy: JudgePolicy, step: Sequence[Observation]) -> str:

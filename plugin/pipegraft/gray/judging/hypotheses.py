@@ -31,6 +31,7 @@ from pipegraft.gray.judging.arithmetic import (
 
 __all__ = [
     "MEMORY",
+    "USUAL_MEMORY",
     "Clumped",
     "Constant",
     "Following",
@@ -40,6 +41,7 @@ __all__ = [
     "Storms",
     "Story",
     "Wandering",
+    "slow_drift",
     "weathers",
 ]
 
@@ -214,8 +216,16 @@ class Clumped:
 _CLUMP: Final = 3.0
 """Mean size of the clumps that bad requests may come in."""
 
-MEMORY: Final = 0.8
+MEMORY: Final = 0.95
 """The longest memory from one interval to the next that an arm's own weather is credited with by default."""
+
+USUAL_MEMORY: Final = 0.8
+"""The same of usual weather; a longer one is a `slow_drift`."""
+
+
+def slow_drift(theta: float, wander: float, memory: float = MEMORY) -> tuple[Wandering, ...]:
+    """How both arms may drift apart for many intervals; arguments as for `weathers`."""
+    return (Wandering(theta, wander * 2**0.5, memory),) if wander and memory > USUAL_MEMORY else ()
 
 
 def weathers(theta: float, wander: float, memory: float = MEMORY) -> tuple[Wandering | Clumped, ...]:
@@ -228,6 +238,7 @@ def weathers(theta: float, wander: float, memory: float = MEMORY) -> tuple[Wande
     """
     if not wander:
         return ()
+    memory = min(memory, USUAL_MEMORY)
     both = wander * 2**0.5  # two arms wander independently
     shapes = ((both / 2, 0.0), (both, 0.0), (both / 2, memory), (both, memory))
     wandering = tuple(Wandering(theta, *shape) for shape in shapes)
@@ -250,7 +261,7 @@ class Storms:
 
     def __init__(self, wander: float, memory: float = MEMORY) -> None:
         both = wander * 2**0.5
-        memories = (0.0, memory)
+        memories = (0.0, min(memory, USUAL_MEMORY))
         self._expected = [Wandering(theta, both, one) for theta in _CENTRES for one in memories]
         self._wider = [
             [Wandering(theta, many * both, one) for theta in _CENTRES] for many in _STORMS for one in memories

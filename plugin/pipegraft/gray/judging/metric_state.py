@@ -14,18 +14,29 @@ from pipegraft.gray.judging.values import ValueBets
 from pipegraft.gray.model.judgement import MetricPolicy
 from pipegraft.gray.model.observation import ArmCounts
 
-__all__ = ["Bets", "Run", "ShareRun", "Signs", "Totals", "ValueRun", "percent"]
+__all__ = [
+    "NEAR",
+    "OUTAGE",
+    "OUTAGE_FLOOR",
+    "Bets",
+    "Run",
+    "ShareRun",
+    "Signs",
+    "Totals",
+    "ValueRun",
+    "percent",
+]
 
-_OUTAGE: Final = 10.0
+OUTAGE: Final = 10.0
 """How many times stable's rate gray's must be to count while it warms up, …"""
 
-_OUTAGE_FLOOR: Final = 0.1
+OUTAGE_FLOOR: Final = 0.1
 """… and which share of its requests must be bad."""
 
 _STEADY: Final = 5
 """Intervals at the present weight after which a value beyond the margin points to harm."""
 
-_NEAR: Final = 0.75
+NEAR: Final = 0.75
 """How near to the margin, in logarithms, a multiple must come to point to harm, …"""
 
 _EXCESS: Final = 16.0
@@ -64,6 +75,7 @@ class Signs:
         doubtful: whether the present weight alone looks worse, half way to the margin, or the rates jump so
             that nothing is sure.
         excess: whether gray had far more bad requests than its share, by a multiple beyond the margin.
+        sooner: what `against` is, if no drift lasts as long as the memory says.
     """
 
     against: Number
@@ -73,6 +85,7 @@ class Signs:
     seen: Number
     doubtful: Number
     excess: Number
+    sooner: Number
 
     def of(self, release: int) -> Signs:
         """Those of one release, where each is an array of many releases'."""
@@ -189,8 +202,8 @@ class ShareRun:
         floor = metric.most_floor
         self.bets = ShareBets(metric.tolerance, metric.margin, floor, wander, memory, follows=follows)
         self.totals = Totals()
-        tolerance = max(metric.tolerance, _OUTAGE - 1.0)
-        margin, floor = max(metric.margin, tolerance), max(floor, _OUTAGE_FLOOR)
+        tolerance = max(metric.tolerance, OUTAGE - 1.0)
+        margin, floor = max(metric.margin, tolerance), max(floor, OUTAGE_FLOOR)
         self._cold = ShareBets(tolerance, margin, floor, wander, memory)
         self._step = Totals()
         self._cold_looks: Number = 0
@@ -221,11 +234,12 @@ class ShareRun:
             requests=step.gray,
             seen=step.looks + self._cold_looks,
             doubtful=(step.worse(limit**0.5) & step.beyond(self.bets.floor)) | (self.bets.storm > 0),
+            sooner=larger(self.bets.sooner, self._cold.sooner),
             excess=self._excess(step) | self._excess(self.totals),
         )
 
     def _excess(self, totals: Totals) -> Number:
-        limit = (1.0 + self.metric.margin) ** _NEAR
+        limit = (1.0 + self.metric.margin) ** NEAR
         return (totals.deviance >= _EXCESS) & totals.worse(limit) & totals.beyond(self.bets.floor)
 
     def levels(self) -> tuple[float | None, float | None]:
@@ -307,6 +321,7 @@ class ValueRun:
             requests=self._requests,
             seen=self._seen,
             doubtful=worse,
+            sooner=self.bets.against,
             excess=worse and self._looks >= _STEADY,
         )
 

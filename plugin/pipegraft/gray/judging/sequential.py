@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import exp, log
 from typing import Final
 
@@ -11,7 +12,7 @@ from pipegraft.gray.judging.metric_state import Run, ShareRun, Signs, ValueRun
 from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
 from pipegraft.gray.model.observation import Observation
 
-__all__ = ["answer_of", "sequential"]
+__all__ = ["answer_of", "overdue", "sequential"]
 
 _SUSPICION: Final = 0.75
 """Part of the logarithm of the needed evidence from which on gray is suspected."""
@@ -41,8 +42,24 @@ def sequential(policy: JudgePolicy, observations: Sequence[Observation]) -> Judg
             run.see(observation.pair(run.metric.name), new_weight=new_weight, cold=cold)
         if any(run.metric.critical and run.signs.against >= log(needed) for run in runs):
             break  # what came later is no part of the answer: the release should be gone by then
-    so_far = observations[:seen]
-    return conclude(policy, so_far, [_evidence(run, policy, needed) for run in runs])
+    judgement = conclude(policy, observations[:seen], [_evidence(run, policy, needed) for run in runs])
+    return overdue(policy, judgement, [run.signs for run in runs])
+
+
+def overdue(policy: JudgePolicy, judgement: Judgement, signs: Sequence[Signs]) -> Judgement:
+    """Fail a release at its deadline, if nothing but a drift that lasted all the time excuses it.
+
+    Arguments:
+        policy: what is expected.
+        judgement: what was concluded.
+        signs: of each metric, in the policy's order.
+    """
+    needed = log(len(policy.metrics) / policy.alpha)
+    for metric, one in zip(policy.metrics, signs, strict=True):
+        if judgement.expired and metric.critical and one.sooner >= needed:
+            reason = f"{metric.name}: gray is worse for longer than it drifts: {judgement.reason}"
+            return replace(judgement, answer=Answer.FAIL, expired=False, reason=reason)
+    return judgement
 
 
 def answer_of(signs: Signs, metric: MetricPolicy, policy: JudgePolicy) -> tuple[Answer, bool]:

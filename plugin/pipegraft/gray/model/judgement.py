@@ -136,7 +136,7 @@ class JudgePolicy:
     on_inconclusive: OnUndecided = "promote"
     on_suspicion: OnUndecided = "hold"
     wander: float = 0.2
-    memory: float = 0.8
+    memory: float = 0.95
     max_failures: int = 5
 
     def __post_init__(self) -> None:
