@@ -57,7 +57,7 @@ def test_the_default_judge_tells_a_regression_after_the_promotion(
         ([10] * 3 + [80] * 5 + [10] * 22, None),  # an incident of five minutes
         ([20] * 30, 15),
         ([400] * 30, 3),
-        ([10] * 10 + [30] * 20, 22),
+        ([10] * 10 + [30] * 20, 23),
     ],
 )
 def test_what_passes_after_the_promotion_is_no_regression(shares: list[int], fails_at: int | None) -> None:

@@ -35,20 +35,20 @@ def said(seen: Sequence[Observation], policy: JudgePolicy = POLICY) -> str:
         (steady(5), "gray has warmed up: what it shows counts from now on"),
         (steady(10), "gray fails 1 times as often (0.42 to 2.6); 4 more minutes at this traffic decide"),
         (steady(16), "gray fails 1 times as often (0.48 to 2.3): pass"),
-        (steady(26, 2.0), "gray fails 2 times as often (1 to 4.3): fail"),
+        (steady(26, 2.0), "gray fails 2 times as often (1.1 to 4): fail"),
         (
             steady(9, 1.6, requests=4_000),
-            "gray fails 1.6 times as often (0.46 to 5.2); this traffic does not decide before the deadline "
+            "gray fails 1.6 times as often (0.47 to 5.2); this traffic does not decide before the deadline "
             "in 26 minutes: then the release goes on, unproven",
         ),
         (
             steady(12, 2.2, requests=8_000),
-            "gray fails 2.2 times as often (0.92 to 5.8); it points to harm; if nothing is decided in "
+            "gray fails 2.2 times as often (0.93 to 5.8); it points to harm; if nothing is decided in "
             "53 minutes, it waits for a person",
         ),
         (
             steady(24, requests=200),
-            "gray fails 1 times as often (0.038 to 6.5); no answer by the deadline: the release goes "
+            "gray fails 1 times as often (0.038 to 6.4); no answer by the deadline: the release goes "
             "on, unproven",
         ),
         (

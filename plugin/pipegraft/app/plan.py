@@ -104,7 +104,11 @@ def _time(project: Project, environment: str, gray: Gray) -> Iterator[str]:
     """How long the release may take, and whether its GitLab job ends before that."""
     gate = project.delivery.environments[environment].gate.timeout
     most = gray.longest + (len(gray.steps) + 1) * gate
-    yield f"by its own limits it takes {show_duration(most)} at most, the waits for the engine included"
+    doubt = ""
+    if gray.deadline is None and gray.rollout is None:
+        doubt = f"; a step that points to harm may take {show_duration(gray.step_deadline)} more"
+    limits = f"by its own limits it takes {show_duration(most)} at most"
+    yield f"{limits}, the waits for the engine included{doubt}"
     file = project.root / ".gitlab-ci.yml"
     if not file.is_file():
         return

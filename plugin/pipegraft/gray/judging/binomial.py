@@ -64,7 +64,7 @@ _WORSE_WANDERING: Final = (0.3, 0.05, 0.3, 0.15, 0.05)
 """… and in that of those in which it is worse: most on a doubling, which drifts a little."""
 
 _GROSS: Final = 0.03
-_MARKED: Final = 0.12
+_MARKED: Final = 0.05
 """Weights of the stories in which gray is worse by any multiple since some time, many times or at least
 markedly, in the mixture of those in which it is worse."""
 
@@ -87,9 +87,9 @@ _SOME_MULTIPLE: Final = 1.0
 _APART: Final = 0.1
 """How far from the tolerated ratio, or from the margin, the story that follows stays, in logarithms."""
 
-_AT_ONCE: Final = 0.5
+_AT_ONCE: Final = 0.8
 _AT_NEW_WEIGHT: Final = 0.5
-_AT_ANY_TIME: Final = 0.04
+_AT_ANY_TIME: Final = 0.02
 """Shares of what a bettor still holds, staked on gray becoming worse now."""
 
 _BELOW_FLOOR: Final = ((0.0, 0.3), (0.1, 0.2), (0.25, 0.2), (0.5, 0.2), (0.75, 0.1))
@@ -194,7 +194,8 @@ class ShareBets:
     @property
     def against(self) -> Number:
         """Logarithm of the e-value against gray."""
-        return smaller(self.sooner, self._worse_mixture() - largest([-inf, *_scores(self._slow)]))
+        slow = largest([-inf, *_scores(self._slow)])
+        return smaller(self.sooner, self._worse_mixture() - slow - _CREDIT)
 
     @property
     def sooner(self) -> Number:

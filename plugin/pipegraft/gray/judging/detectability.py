@@ -36,9 +36,9 @@ _EVIDENCE: Final = 12.0
 """Logarithm of the evidence that finds a fault, with what the mixture of hypotheses costs."""
 
 _WEATHER: Final = 20.0, 2
-_SLOW_WEATHER: Final = 58.0, 4
+_SLOW_WEATHER: Final = 70.0, 4
 """What the judge allows one version alone, with a short and with a long memory, and the power with which it
-grows as the factor shrinks: with a wander of 0.2, four or twelve intervals for a doubling."""
+grows as the factor shrinks: with a wander of 0.2, four or fourteen intervals for a doubling."""
 
 _IN_FAVOUR: Final = 11.0
 _CALM: Final = 40.0

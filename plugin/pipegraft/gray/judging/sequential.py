@@ -47,7 +47,7 @@ def sequential(policy: JudgePolicy, observations: Sequence[Observation]) -> Judg
 
 
 def overdue(policy: JudgePolicy, judgement: Judgement, signs: Sequence[Signs]) -> Judgement:
-    """Fail a release at its deadline, if nothing but a drift that lasted all the time excuses it.
+    """Fail a release at its deadline, if it is still worse and nothing but a slow drift excuses it.
 
     Arguments:
         policy: what is expected.
@@ -56,7 +56,8 @@ def overdue(policy: JudgePolicy, judgement: Judgement, signs: Sequence[Signs]) -
     """
     needed = log(len(policy.metrics) / policy.alpha)
     for metric, one in zip(policy.metrics, signs, strict=True):
-        if judgement.expired and metric.critical and one.sooner >= needed:
+        lasts = judgement.suspicion or one.doubtful
+        if judgement.expired and metric.critical and lasts and one.sooner >= needed:
             reason = f"{metric.name}: gray is worse for longer than it drifts: {judgement.reason}"
             return replace(judgement, answer=Answer.FAIL, expired=False, reason=reason)
     return judgement
