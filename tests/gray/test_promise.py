@@ -50,7 +50,7 @@ def test_a_release_begins_with_what_its_traffic_can_show() -> None:
         "stable's last 3 h: 20,000 requests a minute, 1% of them bad (errors)",
         "at 5% 2 times the bad requests are found in 17 min, 1.5 times cannot be seen",
         "at 50% 2 times the bad requests are found in 14 min, 1.5 times cannot be seen",
-        "a good version takes about 29 min, 1 h 4 min if nothing is decided",
+        "a good version takes about 29 min, 1 h 9 min if nothing is decided",
     ]
     assert made.steps[-1] == "promote"
 
