@@ -37,7 +37,7 @@ PASSES = (5, 10, 20, 40, 60)
 
 MEMORIES = (0.0, 0.5, 0.8)
 FAULTS = {"errors 1% to 2%": {"error_ratio": 2.0}, "p99 +30%": {"latency_ratio": 1.3}}
-POLICY = JudgePolicy(METRICS)
+POLICY = JudgePolicy(METRICS, memory=MEMORIES[-1])
 
 
 @dataclass(frozen=True, slots=True)

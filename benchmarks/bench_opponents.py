@@ -7,7 +7,10 @@ asks for: nobody knows which one holds. Ours stands in twice: so calibrated, and
 - `argo`: the largest one (`failureLimit: 0`);
 - `kayenta`: the Mann-Whitney statistic of both series, judged again at each look;
 - `lindon-malek`: the e-process of each error's arm, with a Beta prior (arXiv 2011.03567);
-- `log ratio`: the mean logarithm of the ratio over its standard error.
+- `log ratio`: the mean logarithm of the ratio over its standard error;
+- `told all`: the likelihood ratio of a doubling against equality, told the drift and the memory of the
+  world, with a threshold of its own in each: Wald's test, which has the least mean of its level (Wald and
+  Wolfowitz, Annals of Mathematical Statistics 19, 1948).
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from pipegraft.gray.judging.arithmetic import beta_binomial
+from pipegraft.gray.judging.hypotheses import Wandering
 from pipegraft.gray.judging.metric_state import ShareRun
 from pipegraft.gray.judging.readings import Draws
 from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy
@@ -37,6 +41,7 @@ TRAFFIC = (6_000, 60_000)
 WORLDS = {
     "drift 10%, memory 0.5": World(rates=(0.01,), own=0.1, memory=0.5),
     "drift 20%, memory 0.8": World(rates=(0.01,), own=0.2, memory=0.8),
+    "drift 20%, memory 0.95": World(rates=(0.01,), own=0.2, memory=0.95),
 }
 PRIOR = 100.0
 """Errors that the prior of Lindon and Malek's process counts for."""
@@ -105,6 +110,17 @@ def log_ratio(seen: list[Draws]) -> Iterator[Any]:
             yield part.mean(axis=0) / np.maximum(part.std(axis=0, ddof=1), 1e-9) * look**0.5
 
 
+def told_all(seen: list[Draws], world: World) -> Iterator[Any]:
+    """Logarithm of the likelihood of a doubling over that of equality, if the drift is known."""
+    both = world.own * 2**0.5
+    doubled, equal = Wandering(log(2.0), both, world.memory), Wandering(0.0, both, world.memory)
+    for one in seen:
+        odds = np.log(one.gray / one.stable)
+        doubled.see(odds, one.gray_bad, one.stable_bad)
+        equal.see(odds, one.gray_bad, one.stable_bad)
+        yield doubled.score - equal.score
+
+
 RULES = {
     "ours": ours,
     "flagger": flagger,
@@ -151,14 +167,22 @@ def main() -> None:
             if name == "ours":
                 false = ", ".join(f"{np.mean(largest(rule(seen)) >= log(100)):.2%}" for seen in good.values())
                 _print("ours, as shipped", rule, log(100), bad, f"   false: {false}")
+        told = [_oracle(world, good[name], bad[name]) for name, world in worlds.items()]
+        print(f"{'told all':<16}" + "".join(told), flush=True)
 
 
 def _print(name: str, rule: Rule, threshold: float, bad: dict[str, list[Draws]], more: str = "") -> None:
-    cells = []
-    for seen in bad.values():
-        found = reached(rule(seen), threshold, seen)
-        cells.append(f"{np.median(found):>18,.0f} ({np.isfinite(found).mean():>6.1%})")
-    print(f"{name:<16}" + "".join(f"{cell:>28}" for cell in cells) + f"{threshold:>12.3g}{more}")
+    cells = [_cell(reached(rule(seen), threshold, seen)) for seen in bad.values()]
+    print(f"{name:<16}" + "".join(cells) + f"{threshold:>12.3g}{more}", flush=True)
+
+
+def _oracle(world: World, good: list[Draws], bad: list[Draws]) -> str:
+    threshold = float(np.quantile(largest(told_all(good, world)), 1 - FALSE))
+    return _cell(reached(told_all(bad, world), threshold, bad))
+
+
+def _cell(found: Any) -> str:
+    return f"{np.median(found):>18,.0f} ({np.isfinite(found).mean():>6.1%})".rjust(28)
 
 
 if __name__ == "__main__":
