@@ -316,11 +316,13 @@ def test_the_plan_is_asked_for_where_the_call_names_none(build: Build) -> None:
 def test_agent_image_folder_and_credentials(build: Build) -> None:
     call = (
         "pipegraftNotify(environment: 'staging', agent: 'big', image: 'x/y:1', directory: 'app', timeout: 5, "
+        "options: '-v /var/run/docker.sock:/var/run/docker.sock', dockerHost: 'tcp://docker:2375', "
         "credentials: [string(credentialsId: 'chat', variable: 'CHAT_TOKEN')])"
     )
     answer = build.run(f"@Library('pipegraft@1.2.0') _\nnode {{ {call} }}\n", BRANCH_NAME="main")
     assert answer["error"] == ""
-    assert len(build.commands) == 1
+    (command,) = build.commands
+    assert command["env"]["DOCKER_HOST"] == "tcp://docker:2375"
     seen = [(one["name"], *one["args"]) for one in answer["stack"]]
     for expected in (
         ("timeout", "[time:5, unit:MINUTES]"),
@@ -328,8 +330,10 @@ def test_agent_image_folder_and_credentials(build: Build) -> None:
         ("withCredentials", "[[credentialsId:chat, variable:CHAT_TOKEN]]"),
     ):
         assert expected in seen
-    recorded = [(one["name"], *one["args"]) for one in answer["calls"] if one["name"] in ("node", "image")]
-    assert recorded == [("node", ""), ("node", "big"), ("image", "x/y:1")]
+    names = ("node", "image", "inside")
+    recorded = [(one["name"], *one["args"]) for one in answer["calls"] if one["name"] in names]
+    mounted = "-v /var/run/docker.sock:/var/run/docker.sock"
+    assert recorded == [("node", ""), ("node", "big"), ("image", "x/y:1"), ("inside", mounted)]
 
 
 PLAIN = {"multibranch": False}

@@ -32,6 +32,12 @@ NO_HOME = (
 )
 
 
+AS_ROOT = (
+    "error: failed to solve: failed to read dockerfile: failed to mount /tmp/buildkit-mount2905720779: "
+    "[{Type:bind Source:/var/lib/buildkit/runc-native}]: mount, err: operation not permitted"
+)
+
+
 @pytest.fixture
 def request_(tmp_path: Path) -> BuildRequest:
     context = tmp_path / "web"
@@ -78,6 +84,15 @@ def test_a_daemon_of_ours_that_does_not_come_up_is_nothing_to_try_again(
     program(tmp_path, monkeypatch, "buildctl-daemonless.sh", NO_HOME)
     with pytest.raises(UsageError, match="did not come up: buildkitd: mkdir /var/lib: permission denied"):
         BuildkitBuilder().build(request_, FakeRegistry(), lambda _line: None)
+
+
+def test_a_daemon_of_root_in_a_container_without_rights_is_told_from_a_failed_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_: BuildRequest
+) -> None:
+    program(tmp_path, monkeypatch, "buildctl-daemonless.sh", AS_ROOT)
+    with pytest.raises(UsageError, match="may not mount anything here") as refused:
+        BuildkitBuilder().build(request_, FakeRegistry(), lambda _line: None)
+    assert "not root" in refused.value.problem.fix
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,12 @@ class BuildkitBuilder:
             command = [*buildkit_command(), "build", *_buildkit_options(request, folder, archive)]
             done = run_program(command, told, variables=_unsaid(_ROOTLESS) if os.geteuid() else None)
             _check_namespaces("buildctl", done)
+            unmounted = done.said("failed to mount /tmp/buildkit-mount")
+            if done.status and unmounted and command[0] == _DAEMONLESS:
+                raise UsageError(
+                    f"the daemon of {_DAEMONLESS} may not mount anything here: {unmounted}",
+                    fix="let the job's image name a user who is not root: root's daemon needs 'privileged'",
+                )
             away = done.said(*_AWAY)
             if done.status and away and command[0] == _DAEMONLESS:
                 raise UsageError(
