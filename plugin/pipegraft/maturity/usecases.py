@@ -388,9 +388,7 @@ def _mending(folder: Path, repository: RepositoryView, found: Assessed) -> Mendi
     signal: Signal = found.signal
     files = dict(signal.mend(repository)) if signal.mend else {}
     changed = {path: text for path, text in files.items() if repository.read(path) != text}
-    if not changed and not signal.command:
-        return None
-    if not changed and repository.ci is None:
+    if not changed and (not signal.command or repository.ci is None):
         return None
     command: Sequence[str] = [
         str(folder / repository.ci.file) if word == "{ci}" and repository.ci else word
