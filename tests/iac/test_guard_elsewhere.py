@@ -296,3 +296,34 @@ def test_what_is_found_again_and_again_is_told_a_hundred_times_at_most() -> None
 def test_lines_end_as_readers_of_yaml_end_them(end: str) -> None:
     text = end.join(["a: 1", 'b: "glp\\x61t-' + "x" * 20 + '"', "c: 1", ""])
     assert "this looks like a GitLab token" in told({"team/a.yaml": text})
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("rendered/kustomization.yaml", "resources: ['bitbucket.org:x/y']\n"),
+        ("rendered/a.yaml", "image: {tag: v1}\n"),
+        ("rendered/a.yaml", "apiVersion: pkg.crossplane.io/v1\nspec: {package: 'xpkg.example.com/x:v1'}\n"),
+        ("rendered/a.yaml", "kind: WasmPlugin\nspec: {url: 'oci://r/x:v1'}\n"),
+        ("rendered/a.yaml", "kind: HelmChart\nspec: {chart: 'https://x/y.tgz'}\n"),
+        ("rendered/a.yaml", "kind: Configuration\nspec: {remote: 'https://x/y.git'}\n"),
+        ("rendered/a.yaml", "components: [{type: helm, properties: {url: 'https://x', chart: y}}]\n"),
+        ("team/values.yaml", "auth: {rootPassword: hunter2}\n"),
+        ("team/a.yaml", "kind: ConfigMap\ndata: {DB_PASSWORD: hunter2}\n"),
+        ("team/g.yaml", "kind: SecretGenerator\nliterals: ['a=hunter2']\n"),
+        ("team/.netrc", "machine x login y password hunter2\n"),
+        ("team/.env.prod", "export DB_PASSWORD=hunter2\n"),
+        ("team/s.yaml", '{{ x }}\nkind: Secret\nstringData:\n  a: {{ printf "hunter2" }}\n'),
+    ],
+)
+def test_what_others_of_these_kinds_say_is_refused(path: str, text: str) -> None:
+    assert f"{path}" in told({path: text})
+
+
+def test_keys_that_name_where_a_secret_is_are_none() -> None:
+    text = """\
+auth: {existingSecret: db, passwordKey: password, password: '', tokenTTL: 5m}
+other: {password: $DB_PASSWORD, apiKey: '${KEY}', privateKey: {algorithm: RSA}}
+sealed: {kind: SealedSecret, spec: {encryptedData: {password: AgBy3i4OJSWK}}}
+"""
+    assert not told({"team/values.yaml": text})

@@ -289,7 +289,7 @@ def _check_text(
             yield Problem("expected text in UTF-8", Place(path), "save it as UTF-8")
         return
     if rules.secrets:
-        yield from secret_manifests(path, text)
+        yield from secret_manifests(path, text, (before.text(path) if before else None) or "")
     pinned = matches(path, rules.pinned_files)
     if pinned:
         yield from pinned_in_manifests(path, text)

@@ -243,6 +243,9 @@ def _unpinned(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Rout
         yield from _unpinned_patch(data, value, (*route, "value"))
     elif value is not None and "image" in str(data.get("name", "")).lower():
         yield from _unpinned_parameter(str(data["name"]), value, (*route, "value"))
+    package = text_of(mapping_of(data.get("spec")).get("package"))
+    if package and str(data.get("apiVersion")).startswith("pkg.crossplane.io/"):
+        yield from _unpinned_image(package, (*route, "spec", "package"))
     yield from _unpinned_replacements(data, route)
 
 
@@ -347,7 +350,7 @@ def _unpinned_mapping(value: Mapping[str, Any], route: Route) -> Iterator[tuple[
     if "reference" in value:
         yield from _unpinned_image(text_of(value["reference"]) or "", (*route, "reference"))
         return
-    name = _name_of(value)
+    name = _name_of(value) or ("image" if text_of(value.get("tag")) else "")
     if not name:
         return
     parts = [text_of(value.get(key)) or "" for key in _DIGEST_KEYS]

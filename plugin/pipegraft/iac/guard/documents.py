@@ -24,7 +24,7 @@ __all__ = [
 _MOST_NESTED = 3
 """Documents in texts of documents."""
 _REMOTE = re.compile(
-    r"(?:[a-z][a-z0-9+]*::?//|\w+::|[\w.-]+@[\w.-]+:|github\.com[/:]|[\w.-]+\.\w+/[\w.-]+/).*"
+    r"(?:[a-z][a-z0-9+]*::?//|\w+::|[\w.-]+@[\w.-]+:|github\.com[/:]|[\w.-]+\.\w+(?:/[\w.-]+/|:[\w~.-])).*"
     r"|.*(?:\?ref=|\.git//).*",
     re.IGNORECASE,
 )
@@ -55,6 +55,8 @@ _INLINE = {
 _FUNCTIONS = ("config.kubernetes.io/function", "config.k8s.io/function")
 _SOURCES = {"GitRepository", "HelmRepository", "OCIRepository", "Bucket"}
 """Flux's kinds that fetch."""
+_FETCHED = {"WasmPlugin": "url", "Configuration": "remote", "HelmChart": "chart", "HelmRelease": "chart"}
+"""Kinds of others whose `spec` fetches by an address: of Istio, KubeVela's Terraform, K3s."""
 
 
 def text_of(value: Any) -> str | None:
@@ -211,6 +213,13 @@ def _of_objects(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Ro
 
 def _of_volumes(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
     """Volumes from git, values from the web, and what kapp fetches."""
+    key = _FETCHED.get(str(data.get("kind")), "")
+    address = text_of(mapping_of(data.get("spec")).get(key)) or ""
+    if _ADDRESS.fullmatch(address) and "@sha256:" not in address:
+        yield address, (*route, "spec", key)
+    address = text_of(mapping_of(data.get("properties")).get("url")) or ""  # of KubeVela's components
+    if data.get("type") in ("helm", "kustomize") and address:
+        yield address, (*route, "properties", "url")
     volume = mapping_of(data.get("gitRepo"))
     if (address := text_of(volume.get("repository"))) and not _is_pinned(volume.get("revision")):
         yield address, (*route, "gitRepo", "repository")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipegraft.core.errors import ConfigError, Place, Problem
@@ -22,20 +22,30 @@ from pipegraft.iac.guard.secret_forms import MEANT
 __all__ = ["generated_secrets", "secret_manifests", "secret_variables"]
 
 _NAMED = re.compile(r"(?i)(?:.*_)?(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)")
-_NO_SECRET = re.compile(r"\s*|\d+|true|false", re.IGNORECASE)
+_NO_SECRET = re.compile(r"\s*|\d+|true|false|\$\w+", re.IGNORECASE)
 _FILLED_IN = re.compile(r"\{\{|\$\{|\$\(|<path:|ENC\[|ref\+[\w.]+://\S+")
 """Where begins what tools fill in or decrypt later: Helm, Flux, Argo CD's Vault plugin, SOPS, vals."""
 _ENDS = {"{{": "}}", "${": "}", "$(": ")", "<path:": ">", "ENC[": "]"}
 _LITERAL = re.compile(
     r"\{\{-?\s*[\"'`][^\"'`]{3,}[\"'`]\s*(?:\|\s*(?:quote|squote|b64enc|toString|trim|nospace)\s*)*-?\}\}"
     r"|\bdefault\s+[\"'`][^\"'`]{3,}[\"'`]|\b(?:b64enc|quote|print|toString)\s+[\"'`][^\"'`]{3,}[\"'`]"
-    r"|\$\{\w+:?[-=][^}$]{3,}\}"
+    r"|\bprintf\s+[\"'`][^\"'`%]{3,}[\"'`]|\$\{\w+:?[-=][^}$]{3,}\}"
 )
 """A placeholder that holds the value itself, always or when there is no other."""
 _WORD = re.compile(r"[A-Za-z0-9+_!#%^&*~.-]+")
 _VARIABLES = re.compile(r"(?:.*[./])?env(?:\.[\w-]+)?|.*\.(?:properties|tfvars)", re.DOTALL)
 """Files of `NAME=value` lines."""
-_SECRET_WORD = re.compile(r"Secret|\buser\b|secretGenerator|\benv\b|\\u|\\x|!!binary|[&*<]")
+_PASSWORD = re.compile(r"(?:.*_)?(?:password|passwd|passphrase|api_?key|private_?key)", re.IGNORECASE)
+"""Keys of values, with `_` before each capital, that hold a secret and no name of one."""
+_CREDENTIALS = re.compile(
+    r"(?:.*/)?(?:[._]netrc|\.pgpass|\.htpasswd|\.git-credentials|\.dockercfg|\.docker/config\.json|id_(?:rsa|dsa|ecdsa"
+    r"|ed25519)|.*\.(?:kdbx|p12|pfx|jks|keystore))",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Files that hold nothing else."""
+_SECRET_WORD = re.compile(
+    r"(?i:password|passwd|passphrase|api_?key|private_?key)|Secret|\buser\b|\benv\b|\\u|\\x|!!binary|[&*<]"
+)
 """A Secret is one only with this word, or with something that could spell it."""
 _SECRET_LINES = re.compile(r"[\"']?kind[\"']?\s*:\s*[\"']?Secret\b[\"']?\s*(?:[,}#\n]|$)")
 _SECTION = re.compile(r"^(?P<indent>[ \t]*)[\"']?(?:data|stringData)[\"']?\s*:\s*$", re.MULTILINE)
@@ -87,8 +97,13 @@ def secret_variables(path: str, before: str, after: str) -> Iterator[Problem]:
         )
 
 
-def _is_meant(place: Place | None, lines: list[str]) -> bool:
-    return bool(place and place.line and MEANT in lines[place.line - 1])
+def _is_meant(place: Place | None, lines: Sequence[str]) -> bool:
+    return MEANT in _line(place, lines)
+
+
+def _line(place: Place | None, lines: Sequence[str]) -> str:
+    """The line of a place; empty if it has none, or one that only YAML counts."""
+    return lines[place.line - 1] if place and 0 < (place.line or 0) <= len(lines) else ""
 
 
 def _variables(marked: Marked | None) -> dict[Route, str]:
@@ -108,14 +123,18 @@ def _loaded(path: str, text: str) -> Marked | None:
         return None  # told by the check of the spec
 
 
-def secret_manifests(path: str, text: str) -> Iterator[Problem]:
-    """Kubernetes Secrets, at any depth, that hold what is neither encrypted (SOPS) nor filled in later."""
+def secret_manifests(path: str, text: str, before: str = "") -> Iterator[Problem]:
+    """Kubernetes Secrets, at any depth, that hold what is neither encrypted (SOPS) nor filled in later.
+
+    Variables and values with the name of a secret are told where their lines come anew.
+
+    Arguments:
+        before: the file's text as it was.
+    """
     lines = text.splitlines()
-    if _VARIABLES.fullmatch(path):
-        for number, line in enumerate(lines, start=1):
-            name, _, value = line.partition("=")
-            if _NAMED.fullmatch(name.strip().replace(".", "_")) and not is_elsewhere(value.strip(" \"'")):
-                yield Problem(f"a variable with its value: '{name.strip()}'", Place(path, number), _KEEP_IT)
+    if _CREDENTIALS.fullmatch(path) and not is_elsewhere(text):
+        yield Problem("a file of credentials", Place(path), _KEEP_IT)
+    yield from _variable_lines(path, lines)
     if not _SECRET_WORD.search(text):
         return
     try:
@@ -123,11 +142,23 @@ def secret_manifests(path: str, text: str) -> Iterator[Problem]:
     except ConfigError:
         yield from _secret_lines(path, text)  # a template, or what no careful parser takes
         return
+    known = set(before.splitlines())
     for document in documents:
         for mapping, route in mappings(document.data, _may_hold_secret):
             for message, at in _secrets(mapping, route):
                 if not _is_meant(document.place(at), lines):
                     yield Problem(message, document.place(at), _KEEP_IT)
+            for message, at in _named(mapping, route):
+                place = document.place(at)
+                if not _is_meant(place, lines) and _line(place, lines) not in known:
+                    yield Problem(message, place, f"{_KEEP_IT}; if it is none, put '# {MEANT}' behind it")
+
+
+def _variable_lines(path: str, lines: Sequence[str]) -> Iterator[Problem]:
+    for number, line in enumerate(lines if _VARIABLES.fullmatch(path) else (), start=1):
+        name, _, value = line.removeprefix("export ").partition("=")
+        if _NAMED.fullmatch(name.strip().replace(".", "_")) and not is_elsewhere(value.strip(" \"'")):
+            yield Problem(f"a variable with its value: '{name.strip()}'", Place(path, number), _KEEP_IT)
 
 
 def _may_hold_secret(_route: Route, text: str) -> bool:
@@ -135,7 +166,7 @@ def _may_hold_secret(_route: Route, text: str) -> bool:
 
 
 def _secrets(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
-    """Values of a Secret, of a generator of Secrets, a kubeconfig or a container's variables, and where."""
+    """Values of a Secret, of a generator of Secrets, or a kubeconfig, and where."""
     held: list[tuple[str, str, Route]] = []
     if text_of(data.get("kind")) == "Secret":
         for section in ("data", "stringData"):
@@ -145,19 +176,32 @@ def _secrets(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route
         for literal in list_of(mapping_of(one).get("literals")):
             key, _, value = (text_of(literal) or "").partition("=")
             held.append((key, value, (*route, "secretGenerator", index)))
+    if text_of(data.get("kind")) == "SecretGenerator":
+        held += [(str(one), str(one).partition("=")[2], route) for one in list_of(data.get("literals"))]
     user = mapping_of(data.get("user"))
     provided = mapping_of(mapping_of(user.get("auth-provider")).get("config"))
     held += [(key, text_of({**provided, **user}.get(key)) or "", (*route, "user")) for key in _USER_KEYS]
-    for index, one in enumerate(list_of(data.get("env"))):
-        name, said = str(mapping_of(one).get("name")), text_of(mapping_of(one).get("value"))
-        if said is not None and _NAMED.fullmatch(name) and not is_elsewhere(said):
-            yield (
-                f"'{name}' looks like a secret by its name, and its value stands here",
-                (*route, "env", index),
-            )
     for key, value, at in held:
         if not is_elsewhere(value):
             yield f"a Secret with its value: '{key}'", at
+
+
+def _named(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
+    """Variables of containers, and keys of values, with the name of a secret and a value of their own."""
+    held = [(key, text_of(value), (*route, key)) for key, value in data.items() if _is_password(key)]
+    if route[-1:] in (("env",), ("encryptedData",)):  # told by another check; a SealedSecret's
+        held = []
+    for index, one in enumerate(list_of(data.get("env"))):
+        name = str(mapping_of(one).get("name"))
+        if _NAMED.fullmatch(name):
+            held.append((name, text_of(mapping_of(one).get("value")), (*route, "env", index)))
+    for key, value, at in held:
+        if value is not None and not is_elsewhere(value) and not re.search(r"\s", value.strip()):
+            yield f"'{key}' looks like a secret, and its value stands here", at
+
+
+def _is_password(key: str) -> bool:
+    return bool(_PASSWORD.fullmatch(re.sub(r"(?<=[a-z0-9])(?=[A-Z])|-", "_", key)))
 
 
 def _secret_lines(path: str, text: str) -> Iterator[Problem]:
