@@ -154,6 +154,7 @@ SEEDS: dict[str, list[bytes]] = {
         b"app: shop\nregistry: r/x\ncomponents: {web: {path: w}}\n",
         b"release: {number: 1, source: x}\ncomponents: {web: {image: 'r/web@sha256:0'}}\n",
         b"components: {We: {image: 'r/w@sha256:0'}}\n",
+        b"kind: {a: b}\nspec: {ref: [c]}\nname: [d]\nenv: {e: f}\ntargets: {g: h}\ntype: [i]\n",
         b"kind: !!binary U2VjcmV0\ndata: {a: eA==}\nimages: [{name: a, digest: none}]\n",
         b"? [a]\n: |-\n  x\n%YAML 1.2\n... \n\xef\xbb\xbf- 0x10\n- 2001-01-01\n- .inf\n- !!timestamp x\n",
     ],

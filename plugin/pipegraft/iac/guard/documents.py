@@ -193,7 +193,7 @@ def _of_objects(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Ro
     if any(one in annotations for one in _FUNCTIONS):
         yield kind, (*route, "metadata", "annotations")
     spec = mapping_of(data.get("spec"))
-    if data.get("kind") in _SOURCES and "toolkit.fluxcd.io/" in kind:
+    if text_of(data.get("kind")) in _SOURCES and "toolkit.fluxcd.io/" in kind:
         reference = mapping_of(spec.get("ref"))
         pinned = _is_pinned(reference.get("commit")) or _is_pinned(reference.get("digest"))
         address = text_of(spec.get("url")) or text_of(spec.get("endpoint"))
@@ -214,12 +214,12 @@ def _of_objects(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Ro
 def _of_volumes(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
     """Volumes from git, values from the web, and what kapp fetches."""
     key = _FETCHED.get(str(data.get("kind")), "")
-    address = text_of(mapping_of(data.get("spec")).get(key)) or ""
-    if _ADDRESS.fullmatch(address) and "@sha256:" not in address:
-        yield address, (*route, "spec", key)
-    address = text_of(mapping_of(data.get("properties")).get("url")) or ""  # of KubeVela's components
-    if data.get("type") in ("helm", "kustomize") and address:
-        yield address, (*route, "properties", "url")
+    fetched = text_of(mapping_of(data.get("spec")).get(key)) or ""
+    if _ADDRESS.fullmatch(fetched) and "@sha256:" not in fetched:
+        yield fetched, (*route, "spec", key)
+    served = text_of(mapping_of(data.get("properties")).get("url"))  # of KubeVela's components
+    if served and data.get("type") in ("helm", "kustomize"):
+        yield served, (*route, "properties", "url")
     volume = mapping_of(data.get("gitRepo"))
     if (address := text_of(volume.get("repository"))) and not _is_pinned(volume.get("revision")):
         yield address, (*route, "gitRepo", "repository")
