@@ -1057,6 +1057,7 @@ FLUX = [
                     {"apiVersion": "apps/v1", "kind": "Deployment", "name": "nosuch", "namespace": w.name}
                 ],
             ),
+            timeout=60.0,
         ),
         FAIL,
         "nosuch",

@@ -768,6 +768,11 @@ RUNNING = {f"{A}.operationState.phase": "Running"}
         ({**crashing(), **RUNNING}, FAIL, "CrashLoopBackOff"),
         ({**crashing(), **RUNNING, f"{A}.operationState.syncResult.revision": OLD}, WAIT, "sync Running"),
         ({**crashing(observedGeneration=1), f"{A}.health.status": "Progressing"}, WAIT, "Progressing"),
+        (
+            {f"{A}.health.status": "Suspended", "workloads": [thing("Job", {"suspend": True}, {})]},
+            SUSPENDED,
+            "Job shop/web is suspended",
+        ),
     ],
 )
 def test_argo_cd_and_what_is_behind_it(changes: dict[str, Any], state: State, says: str) -> None:

@@ -55,7 +55,7 @@ def health(app: Object, status: Status) -> Verdict:
         case "Degraded":
             return with_parts(Verdict(State.FAILED, reason, evidence), status)
         case "Suspended":
-            return Verdict(State.SUSPENDED, reason, evidence)
+            return with_parts(Verdict(State.SUSPENDED, reason, evidence), status)
         case _:
             return with_parts(Verdict(State.PROGRESSING, reason, evidence), status)
 
