@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 
@@ -19,6 +20,13 @@ from pipegraft.core.errors import (
     Unreachable,
     UsageError,
 )
+
+
+def test_help_shows_every_command_once_below_a_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--help"]) == 0
+    shown = capsys.readouterr().out.split("Begin:\n")[1]
+    assert re.findall(r"^  ([a-z]+) ", shown, re.MULTILINE) == list(cli.COMMANDS)
+    assert re.findall(r"^(\S.*):$", shown, re.MULTILINE) == list(cli.SECTIONS)[1:]
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

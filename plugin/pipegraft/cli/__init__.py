@@ -59,6 +59,15 @@ COMMANDS: dict[str, str] = {
 The command `x-y` is ``command`` in ``pipegraft.cli.x_y_command``; a test compares the summaries.
 """
 
+SECTIONS: dict[str, str] = {
+    "Begin": "demo",
+    "Deliver": "plan",
+    "See and prove": "assess",
+    "What runs": "engine",
+    "Many projects, and tools": "fleet",
+}
+"""Heading of `--help` → the first command below it."""
+
 HIDDEN: tuple[str, ...] = ("proxy",)
 """Commands that this program runs itself; `--help` does not show them."""
 
@@ -78,8 +87,11 @@ class _LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        names = list(COMMANDS)
+        starts = [names.index(first) for first in SECTIONS.values()]
+        for title, start, end in zip(SECTIONS, starts, [*starts[1:], len(names)], strict=True):
+            with formatter.section(title):
+                formatter.write_dl([(name, COMMANDS[name]) for name in names[start:end]])
 
 
 @click.group(
