@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipegraft.core.errors import UsageError
+from pipegraft.core.errors import EditRefused, UsageError
 
 BASES = (
     "include: a.yml\nstages: [build, test]\nbuild:\n  script: make\n",
@@ -99,4 +99,26 @@ def test_what_is_laid_on_a_job_of_the_child_pipeline_is_refused_with_its_place(r
     assert tree.root == laid
     tree.inject()
     with pytest.raises(UsageError, match="does not reach it"):
+        tree.inject(mode="child")
+
+
+@pytest.mark.parametrize(
+    ("laid", "message"),
+    [
+        ("{only: [main]}", "'only' is laid on 'pipegraft:image-build', which GitLab refuses beside 'rules'"),
+        ("{except: [tags]}", "'except' is laid on 'pipegraft:image-build', which GitLab refuses"),
+        (
+            "{parallel: 3}",
+            "'parallel' is laid on 'pipegraft:image-build', which lets it run many times at once",
+        ),
+        ("{parallel: {matrix: [{A: [b, c]}]}}", "'parallel' is laid on"),
+    ],
+)
+def test_what_would_break_or_double_a_job_of_delivery_is_refused(repository, laid, message):
+    tree = repository(f"stages: [test]\nt: {{stage: test, script: x}}\npipegraft:image-build: {laid}\n")
+    with pytest.raises(EditRefused, match=message) as refused:
+        tree.inject()
+    assert refused.value.problem.place.line == 3
+    tree = repository(f"stages: [test]\nt: {{stage: test, script: x}}\npipegraft: {laid}\n")
+    with pytest.raises(EditRefused, match="'pipegraft', which"):
         tree.inject(mode="child")

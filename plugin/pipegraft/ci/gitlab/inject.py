@@ -80,6 +80,7 @@ def inject(request: InjectionRequest) -> Injection:
         readable = _over({**new, **made}, files)
     whole = resolve(after if readable is over else layers_of(request.file, texts[request.file], readable))
     rows = event_rows(whole, jobs, partial(_exists, over), known)
+    _check_laid(whole, team)
     _check_when(placement, rows, team, settings.branch)
     _check_chain(request, settings, seed(whole, known[0], partial(_exists, over)), whole, team)
     _check_order(placement, rows[0], team)
@@ -255,6 +256,20 @@ def _check_patterns(request: InjectionRequest, layers: Sequence[Layer], generate
                     f"the include '{local}' would bring delivery's own file {found}: jobs would come twice",
                     place=place_of(path, _current(request, path) or "", "include"),
                     fix="let the pattern name the team's folder, such as 'ci/**.yml'",
+                )
+
+
+def _check_laid(whole: Pipeline, team: Team) -> None:
+    """What the team lays on delivery's jobs makes neither a job that GitLab refuses nor several of one."""
+    refused = "GitLab refuses beside 'rules'"
+    effects = {"only": refused, "except": refused, "parallel": "lets it run many times at once"}
+    for name in team.overlaid:
+        for key, effect in effects.items():
+            if key in whole.jobs.get(name, {}):
+                raise EditRefused(
+                    f"'{key}' is laid on '{name}', which {effect}",
+                    place=team.places(name),
+                    fix=f"take '{key}' out of it",
                 )
 
 
