@@ -41,7 +41,7 @@ OBSERVED = "Pipegraft-Observed"
 STEPS = "Pipegraft-Steps"
 """Trailer of a commit that holds a release: the weights of its delivery, for who goes on without its file."""
 
-_MOST = 60
+_MOST = 80
 """Intervals that one trailer keeps apart; of more, neighbours are put together."""
 
 
