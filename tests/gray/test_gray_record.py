@@ -44,10 +44,10 @@ def test_what_goes_into_a_commit_comes_out_of_it(seen: list[Observation]) -> Non
 def test_of_very_many_intervals_neighbours_are_put_together() -> None:
     seen = [
         Observation(60 * n, 60 * n + 60, 5, {"e": ArmCounts(10, 1)}, {"e": ArmCounts(1, 0)})
-        for n in range(150)
+        for n in range(180)
     ]
     told = from_trailer(to_trailer(seen))
-    assert [one.end - one.start for one in told] == [180] * 50
+    assert [one.end - one.start for one in told] == [180] * 60
     assert total(told) == total(seen)
 
 
