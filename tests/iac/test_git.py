@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pipegraft.core.adapters.vcs_info import SourceLog
 from pipegraft.core.errors import AccessDenied, Locked, TipMoved, Unreachable, UsageError, Vetoed
 from pipegraft.iac.adapters.git import open_branch
-from pipegraft.iac.adapters.git.access import trusting
+from pipegraft.iac.adapters.git.access import _forget, _keyring, trusting
 from pipegraft.iac.adapters.git.pre_receive import open_received
 from pipegraft.iac.ports.repository import FakeIacRepository, IacBranch
 from pipegraft.testing.git_http import HttpGit, serve
@@ -341,6 +341,7 @@ def test_commits_are_signed_and_verified_with_openpgp_keys_of_files(tmp_path: Pa
     (tmp_path / "none.asc").write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n")
     with pytest.raises(UsageError, match=r"expected OpenPGP keys in .*none\.asc, gpg takes none"):
         open_received(bare, variables, tmp_path / "none.asc")
+    _forget(_keyring(tmp_path / "key.asc", password).home)  # workers of tests end without their last words
 
 
 def test_file_modes_and_other_files_stay(tmp_path: Path) -> None:

@@ -285,7 +285,8 @@ def _keyring(file: Path, password: str = "") -> _Keyring:
         (home / "password").write_text(password)
         (home / "gpg.conf").write_text(f"{_GPG_SETTINGS}passphrase-file {home / 'password'}\n")
     _gpg(home, file, "--import", str(file))
-    listed = _gpg(home, file, "--with-colons", "--list-secret-keys")
+    private = b"PRIVATE KEY" in file.read_bytes()[:4096] or file.read_bytes()[:1] in b"\x94\x95\xc5"
+    listed = _gpg(home, file, "--with-colons", "--list-secret-keys") if private else ""  # it starts an agent
     prints = [line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:")]
     return _Keyring(home, prints[0] if prints else "")
 
