@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# Tests wait for processes and servers: half as many workers again as processors.
+WORKERS := $(shell $(PYTHON) -c 'import os; print(os.cpu_count() * 3 // 2)')
 
 # Images for CI often say so; then every start of the program compiles all of it anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -13,11 +15,11 @@ demo: $(READY)
 	$(BIN)/pipegraft demo
 
 test: $(READY)
-	$(BIN)/pytest -n auto -m "not e2e" tests
+	$(BIN)/pytest -n $(WORKERS) -m "not e2e" tests
 
 # The lowest versions that pyproject.toml allows, in an environment of their own.
 test-lowest: .venv-lowest/.ready
-	PATH="$(CURDIR)/.venv-lowest/bin:$$PATH" .venv-lowest/bin/pytest -n auto -m "not e2e" tests
+	PATH="$(CURDIR)/.venv-lowest/bin:$$PATH" .venv-lowest/bin/pytest -n $(WORKERS) -m "not e2e" tests
 
 # Half an hour for each reader of foreign bytes; with coverage where atheris is installed in .venv.
 FUZZ_SECONDS ?= 1800

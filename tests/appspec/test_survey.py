@@ -81,11 +81,8 @@ def test_a_compose_file_tells_components_ports_variables_and_resources() -> None
         "GREETING": "hello, $USER",
         "FLAG": "true",
     }
-    assert app["components"]["worker"] == {
-        "intimacy": "rpc",
-        "args": ["python", "-m", "worker", "--fast"],
-        "env": {"QUEUE": "orders"},
-    }
+    assert app["components"]["worker"] == {"intimacy": "rpc", "env": {"QUEUE": "orders"}}
+    assert delivery["components"]["worker"]["command"] == ["python", "-m", "worker", "--fast"]
     assert list(left) == [
         "compose.yaml: 'volumes'",
         "compose.yaml: 'depends_on' of service 'web'",
@@ -185,7 +182,7 @@ RICH = {
 def test_every_key_of_a_compose_file_is_used_or_named() -> None:
     _, app, left = written({"compose.yaml": yaml.safe_dump(RICH)})
     said = "\n".join(left)
-    named = {f"compose.yaml: '{key}'" for key in RICH if key != "services"}
+    named = {f"compose.yaml: '{key}'" for key in RICH if key not in ("services", "name")}
     for service, declared in RICH["services"].items():
         used = {"build", "ports", "expose", "restart", "hostname"} if service != "db" else {"image"}
         named |= {f"compose.yaml: '{key}' of service '{service}'" for key in declared if key not in used}

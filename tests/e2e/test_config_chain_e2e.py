@@ -12,6 +12,7 @@ from test_kill_e2e import DEADLINE, ENVIRONMENT, Chain, running, wait_for
 
 from pipegraft.demo.world import Traffic, ask
 
+pytestmark = pytest.mark.e2e
 CONFIGURABLE = [
     ("import os\n", "import os\nimport random\n"),
     (
