@@ -122,3 +122,12 @@ def test_what_would_break_or_double_a_job_of_delivery_is_refused(repository, lai
     tree = repository(f"stages: [test]\nt: {{stage: test, script: x}}\npipegraft: {laid}\n")
     with pytest.raises(EditRefused, match="'pipegraft', which"):
         tree.inject(mode="child")
+
+
+def test_a_job_that_changes_what_runs_is_ended_by_no_newer_pipeline(repository):
+    head = "stages: [test]\nt: {stage: test, script: x}\n"
+    tree = repository(f"{head}pipegraft:iac-bump:production: {{interruptible: true}}\n")
+    with pytest.raises(EditRefused, match="which a newer pipeline could then end") as refused:
+        tree.inject()
+    assert refused.value.problem.place.line == 3
+    repository(f"{head}pipegraft:image-build: {{interruptible: true}}\n").inject()

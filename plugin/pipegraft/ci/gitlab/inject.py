@@ -260,12 +260,15 @@ def _check_patterns(request: InjectionRequest, layers: Sequence[Layer], generate
 
 
 def _check_laid(whole: Pipeline, team: Team) -> None:
-    """What the team lays on delivery's jobs makes neither a job that GitLab refuses nor several of one."""
+    """What the team lays on a job of delivery's lets GitLab neither refuse, nor end, nor double it."""
     refused = "GitLab refuses beside 'rules'"
     effects = {"only": refused, "except": refused, "parallel": "lets it run many times at once"}
     for name in team.overlaid:
-        for key, effect in effects.items():
-            if key in whole.jobs.get(name, {}):
+        job = whole.jobs.get(name, {})
+        deploys = "resource_group" in job
+        ends = {"interruptible": "a newer pipeline could then end in its middle"}
+        for key, effect in {**effects, **(ends if deploys and job.get("interruptible") else {})}.items():
+            if key in job:
                 raise EditRefused(
                     f"'{key}' is laid on '{name}', which {effect}",
                     place=team.places(name),
