@@ -282,8 +282,9 @@ def test_a_crash_is_told_with_the_last_lines_of_the_log(world: World) -> None:
         world.start()
         world.crash("till", f"node-{world.namespace}")
         wait_until(lambda: world.status()["health"] == "degraded", "the crash to be seen")
-        (till,) = world.status()["resources"]
+        till, service = world.status()["resources"]
     assert till["evidence"][-3:] == ["log of pod till-1-a, container till:", "    starting", "    boom"]
+    assert (till["kind"], service["kind"], service["health"]) == ("workload", "object", "healthy")
 
 
 def test_it_needs_the_documented_rights_and_no_more(world: World) -> None:

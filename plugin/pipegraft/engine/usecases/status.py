@@ -12,6 +12,7 @@ from pipegraft.engine.ports import Instance
 from pipegraft.engine.reconcile import Health, Step
 from pipegraft.engine.usecases.application import Application
 from pipegraft.gate.ports import State, Verdict
+from pipegraft.kubernetes.model import WORKLOADS
 
 __all__ = ["Outcome", "describe", "describe_cluster"]
 
@@ -110,7 +111,12 @@ def describe_cluster(application: Application, outcome: Outcome) -> dict[str, An
     if outcome.refused:
         health = Health.DEGRADED
     rows = [
-        {"kind": "workload", "name": one.name, "health": str(_HEALTH[one.state]), "message": one.message}
+        {
+            "kind": "workload" if one.name.partition(" ")[0] in WORKLOADS else "object",
+            "name": one.name,
+            "health": str(_HEALTH[one.state]),
+            "message": one.message,
+        }
         for one in (verdict.resources if verdict else ())
     ]
     rows += [
