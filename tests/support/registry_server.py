@@ -144,8 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _fail(self, fault: Fault) -> bool:
         if fault.kind == "status":
-            self.close_connection = True
-            self.answer(fault.status, fault.body, fault.headers)
+            self.body()  # an answer beside a body on its way may get lost with the connection
+            self.answer(fault.status, fault.body, {"Connection": "close", **fault.headers})
         elif fault.kind == "reset":
             length = int(self.headers.get("content-length", 0))
             arrived = self.rfile.read(length // 2)
