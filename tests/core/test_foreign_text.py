@@ -6,6 +6,8 @@ import ast
 import io
 import json
 import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -127,6 +129,18 @@ def test_a_secret_is_hidden_in_every_form_in_which_servers_repeat_it(said: str) 
     )
     assert said not in str(UsageError(f"refused {said}", fix=f"not {said}"))
     assert said not in str(Event("verdict", f"refused {said}", data={"found": f"was {said}"}))
+
+
+def test_threads_keep_secrets_at_once() -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    tokens = [f"token-of-a-thread-{number:04d}" for number in range(80)]
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(keep_secret, tokens))
+    finally:
+        sys.setswitchinterval(before)
+    assert redacted(" ".join(tokens)).split() == ["[secret]"] * 80
 
 
 def test_passwords_in_addresses_and_keys_of_several_lines_are_hidden() -> None:

@@ -11,6 +11,7 @@ import base64
 import html
 import json
 import re
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -33,10 +34,11 @@ _COMMANDS = re.compile(
 
 
 class _Secrets:
-    """The secrets of this process, in all the forms in which they are repeated."""
+    """The secrets of this process, in all the forms in which they are repeated; threads keep them at once."""
 
     def __init__(self) -> None:
-        self._forms: set[str] = set()
+        self._lock = threading.Lock()
+        self._forms: frozenset[str] = frozenset()
         self._all = self._long = _NOTHING
 
     def keep(self, value: str) -> None:
@@ -45,9 +47,10 @@ class _Secrets:
         encoded = base64.b64encode(value.encode(errors="surrogateescape")).decode().rstrip("=")
         quoted = quote(value, safe="", errors="replace")
         forms = (value, *value.splitlines(), json.dumps(value)[1:-1], html.escape(value), quoted, encoded)
-        self._forms.update(form for form in forms if len(form) >= _SHORTEST)
-        self._all = _one_of(self._forms)
-        self._long = _one_of(form for form in self._forms if len(form) >= _NO_WORD)
+        with self._lock:
+            self._forms |= {form for form in forms if len(form) >= _SHORTEST}
+            self._all = _one_of(self._forms)
+            self._long = _one_of(form for form in self._forms if len(form) >= _NO_WORD)
 
     def hide(self, text: str) -> str:
         prose = any(char.isspace() for char in text)
