@@ -263,12 +263,12 @@ def _check_laid(whole: Pipeline, team: Team) -> None:
     """What the team lays on a job of delivery's lets GitLab neither refuse, nor end, nor double it."""
     refused = "GitLab refuses beside 'rules'"
     effects = {"only": refused, "except": refused, "parallel": "lets it run many times at once"}
+    effects["interruptible"] = "a newer pipeline could then end in its middle"
     for name in team.overlaid:
         job = whole.jobs.get(name, {})
-        deploys = "resource_group" in job
-        ends = {"interruptible": "a newer pipeline could then end in its middle"}
-        for key, effect in {**effects, **(ends if deploys and job.get("interruptible") else {})}.items():
-            if key in job:
+        ends = "resource_group" in job and job.get("interruptible")  # of those that deploy
+        for key, effect in effects.items():
+            if key in job and (ends or key != "interruptible"):
                 raise EditRefused(
                     f"'{key}' is laid on '{name}', which {effect}",
                     place=team.places(name),
