@@ -16,7 +16,7 @@ from group_double import TOKEN, Lab, serve_group
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.ci.model import TemplateSource
 from pipegraft.ci.usecases import InjectOptions
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.ports import RecordingProgress
 from pipegraft.fleet.adapters.gitlab_group import open_group
 from pipegraft.fleet.usecases.edits import injecting
 from pipegraft.fleet.usecases.propose import Campaign, propose_to_all, select

@@ -12,8 +12,8 @@ from typing import Any
 from _pytest.outcomes import Skipped
 from benchmarks import gate_kubernetes
 
-from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.adapters.waiting import SystemClock
+from pipegraft.core.ports import RecordingProgress
 from pipegraft.engine.adapters.gitops import EmbeddedEngine, EmbeddedOptions, verdict
 from pipegraft.engine.adapters.server import StatusServer
 from pipegraft.gate.waiting import Patience, wait_for_revision

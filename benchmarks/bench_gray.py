@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipegraft.appspec.environment_file import bump
-from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.ports import RecordingProgress
 from pipegraft.core.release import (
     EnvironmentRelease,
     FakeReleaseStore,

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.adapters.waiting import SystemClock
+from pipegraft.core.ports import RecordingProgress
 from pipegraft.gate.adapters.argocd import pipegraft_gitops_engines
 from pipegraft.gate.ports import EngineRequest
 from pipegraft.gate.waiting import Patience, follow_revision

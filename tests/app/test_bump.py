@@ -16,9 +16,9 @@ from pipegraft.app.plugins import installed_plugins
 from pipegraft.cli import run
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import UsageError, Vetoed
-from pipegraft.core.progress import RecordingProgress
-from pipegraft.core.project import Project
+from pipegraft.core.ports import RecordingProgress
 from pipegraft.core.release import BuiltImage, Release, Source
+from pipegraft.core.stage import Project
 from pipegraft.testing.git_http import HttpGit, serve
 
 APPS = ("cart", "shop", "till")

@@ -11,13 +11,12 @@ import pytest
 from pipegraft.app.doctor import CheckUp, examine
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.core import hooks
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient, addresses_of
 from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.core.hooks import EXAMINATIONS
 from pipegraft.core.plugins import Plugins
-from pipegraft.core.project import Project
-from pipegraft.core.stage import Requirement
+from pipegraft.core.ports import FakeClock
+from pipegraft.core.stage import Project, Requirement
 from pipegraft.gate.ports import FakeEngine, State, Verdict
 from pipegraft.gray.model.observation import ArmCounts
 from pipegraft.gray.ports import Arms, FakeSource

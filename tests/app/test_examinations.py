@@ -12,10 +12,10 @@ from gitlab_double import TOKEN, serve_gitlab
 from registry_server import Fault, RegistryServer
 
 from pipegraft.app import doctor_checks
-from pipegraft.core.adapters.attempts import Patience
-from pipegraft.core.clock import FakeClock
+from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.doctor import Diagnosis, Health, Patient
 from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError
+from pipegraft.core.ports import FakeClock
 from pipegraft.iac.adapters import doctor_checks as iac
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.images.adapters.doctor_checks import examine_builders, examine_registry

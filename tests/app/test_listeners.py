@@ -12,7 +12,7 @@ from pipegraft.app.listeners import Heard, ask_for_vetoes, tell_finished, tell_s
 from pipegraft.app.plugins import HOOKS
 from pipegraft.core.errors import Vetoed
 from pipegraft.core.plugins import Plugins, hookimpl
-from pipegraft.core.progress import Event, RecordingProgress
+from pipegraft.core.ports import Event, RecordingProgress
 from pipegraft.core.stage import Stage, StageContext
 from pipegraft.testing.stage_suite import stage_context
 

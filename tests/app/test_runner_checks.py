@@ -6,8 +6,8 @@ import pytest
 
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import parse_document
-from pipegraft.core.runner_checks import runner_problems
-from pipegraft.core.yaml_positions import load_marked
+from pipegraft.core.doctor import runner_problems
+from pipegraft.core.reading import load_marked
 
 LOCAL = """\
 app: shop

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.core.views.page import ago, count_axis, duration_axis, share_axis, show_duration
+from pipegraft.core.page import ago, count_axis, duration_axis, share_axis, show_duration
 
 
 @pytest.mark.parametrize(

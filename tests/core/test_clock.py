@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.testing.core_suite import ClockSuite
 
 

@@ -20,16 +20,22 @@ import pipegraft
 from pipegraft.audit.dora import Figures
 from pipegraft.audit.views.dora_page import figures_page
 from pipegraft.cli.common import print_json
+from pipegraft.core.console import PlainProgress, Shown, open_console
 from pipegraft.core.errors import UsageError
-from pipegraft.core.foreign_text import keep_secret, learn_secrets, printable, redacted, redacted_data
-from pipegraft.core.progress import Event
-from pipegraft.core.views.console import Shown, open_console
-from pipegraft.core.views.progress import PlainProgress
-from pipegraft.core.views.terminal import echo, write_data
+from pipegraft.core.foreign_text import (
+    echo,
+    keep_secret,
+    learn_secrets,
+    printable,
+    redacted,
+    redacted_data,
+    write_data,
+)
+from pipegraft.core.ports import Event
 
 ROOT = Path(pipegraft.__file__).parent
 WRITES = re.compile(r"\b(?:print|Console|secho|style|write|echo)\(")
-DOORS = ("core/views/terminal.py", "core/views/console.py")
+DOORS = ("core/foreign_text.py", "core/console.py")
 PAINTED = "bad \x1b[2K\x1b[32m✔ every link holds\x1b[0m \x9b31m \u202eevil\u2066 \r\b\udc80 \U000e0041"
 COMMANDS = set("\x1b\x9b\u202e\u2066\r\b\udc80\U000e0041")
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from certificates import Certificates, certificates
 
-from pipegraft.core.adapters.attempts import Patience, retry_after
 from pipegraft.core.adapters.http import Http, same_origin, trusted
-from pipegraft.core.clock import FakeClock
+from pipegraft.core.adapters.waiting import Patience, retry_after
 from pipegraft.core.errors import AccessDenied, OutsideError, Unreachable, UsageError
+from pipegraft.core.ports import FakeClock
 
 Reply = tuple[int, dict[str, str], bytes]
 

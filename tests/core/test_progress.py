@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from rich.console import Console
 
-from pipegraft.core.progress import Event
-from pipegraft.core.views.progress import LiveProgress, PlainProgress
+from pipegraft.core.console import LiveProgress, PlainProgress
+from pipegraft.core.ports import Event
 from pipegraft.testing.core_suite import ProgressSuite
 
 EVENTS = [

@@ -15,12 +15,12 @@ import requests
 
 from pipegraft.core import foreign_text
 from pipegraft.core.adapters import limited_requests
-from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Http
 from pipegraft.core.adapters.limited_requests import limit_answers
+from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.errors import OutsideError, Place, Unreachable, UsageError
 from pipegraft.core.foreign_text import keep_secret, printable, redacted
-from pipegraft.core.limits import readable
+from pipegraft.core.reading import readable
 from pipegraft.iac.adapters.gitlab import translated
 from pipegraft.kubernetes.adapters import transport
 

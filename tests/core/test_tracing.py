@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pipegraft.core.adapters.spans import StageTrace
 from pipegraft.core.adapters.tracing import traces_wanted
 from pipegraft.core.errors import RolledBack, UsageError
-from pipegraft.core.progress import Event
+from pipegraft.core.ports import Event
 from pipegraft.core.release import Source
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"

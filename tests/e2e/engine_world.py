@@ -16,8 +16,8 @@ import yaml
 from git_repositories import git
 from kubernetes_api import KubernetesApi
 
-from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.adapters.waiting import SystemClock
+from pipegraft.core.ports import RecordingProgress
 from pipegraft.gate.adapters import argocd, flux, kubevela, workloads
 from pipegraft.gate.ports import EngineRequest, Verdict
 from pipegraft.gate.waiting import Patience, Waited, follow_revision

@@ -10,8 +10,8 @@ from typing import Any
 
 from kubernetes_api import KubernetesApi
 
-from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.adapters.waiting import SystemClock
+from pipegraft.core.ports import RecordingProgress
 from pipegraft.gate.adapters import argocd, flux, kubevela, workloads
 from pipegraft.gate.ports import EngineRequest
 from pipegraft.gate.waiting import Patience, Waited, follow_revision

@@ -17,10 +17,10 @@ from harness import free_port, need, run, server
 
 from pipegraft.appspec.environment_file import bump, images_of, read_environment
 from pipegraft.appspec.ports.traffic import Backend, Route
-from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import RolledBack
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.ports import RecordingProgress
 from pipegraft.core.release import (
     EnvironmentRelease,
     FakeReleaseStore,

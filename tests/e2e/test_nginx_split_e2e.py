@@ -27,10 +27,10 @@ from test_gray_e2e import (
     repository,
 )
 
-from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import RolledBack
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.ports import RecordingProgress
 from pipegraft.core.release import EnvironmentRelease, FakeReleaseStore, IacCommit, Release
 from pipegraft.core.stage import StageContext
 from pipegraft.gray.adapters.counts import CommandOptions, pipegraft_metric_sources

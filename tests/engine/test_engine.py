@@ -26,8 +26,8 @@ from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.resources.local import LOCAL
 from pipegraft.appspec.runtime_support import PROCESS
 from pipegraft.appspec.spec import resolve
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import PipegraftError, Unreachable
+from pipegraft.core.ports import FakeClock
 from pipegraft.engine.adapters.gitops import verdict
 from pipegraft.engine.ports import FakeRuntime, Phase, Workload
 from pipegraft.engine.usecases.application import Place, Source, States

@@ -13,7 +13,7 @@ import pytest
 from pipegraft.app.listeners import Heard
 from pipegraft.app.plugins import HOOKS
 from pipegraft.core.plugins import Plugins
-from pipegraft.core.progress import Event, RecordingProgress
+from pipegraft.core.ports import Event, RecordingProgress
 
 
 class Room(http.server.ThreadingHTTPServer):

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import DeliveryRefused
+from pipegraft.core.ports import FakeClock
 from pipegraft.testing.stage_suite import StageSuite, stage_context
 
 

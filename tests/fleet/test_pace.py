@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from pipegraft.core.clock import FakeClock
+from pipegraft.core.ports import FakeClock
 from pipegraft.fleet.adapters.pace import Pace
 
 

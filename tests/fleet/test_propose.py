@@ -12,10 +12,9 @@ from group_double import PERIOD, TOKEN, Lab
 
 from pipegraft.ci.model import Mode, TemplateSource
 from pipegraft.ci.usecases import InjectOptions
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import AccessDenied, UsageError
 from pipegraft.core.plugins import Plugins
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.ports import FakeClock, RecordingProgress
 from pipegraft.fleet.adapters.gitlab_group import TOKEN as VARIABLE
 from pipegraft.fleet.adapters.gitlab_group import GitLabGroup, open_group
 from pipegraft.fleet.ports import FakeForge

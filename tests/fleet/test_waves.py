@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import UsageError
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.ports import FakeClock, RecordingProgress
 from pipegraft.fleet.model import ForgeProject, PipelineRun, Proposal
 from pipegraft.fleet.ports import FakeForge
 from pipegraft.fleet.usecases.edits import Edit, Reader

@@ -13,15 +13,14 @@ from pathlib import Path
 
 from pipegraft.appspec.environment_file import read_environment
 from pipegraft.ci.jenkins.outline import outline
-from pipegraft.core.adapters.attempts import retry_after
+from pipegraft.core.adapters.waiting import retry_after
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import PipegraftError
 from pipegraft.core.faults import read_json
 from pipegraft.core.foreign_text import printable
-from pipegraft.core.limits import load_json
+from pipegraft.core.reading import load_json, load_marked_all
 from pipegraft.core.release import Release
-from pipegraft.core.yaml_positions import load_marked_all
 from pipegraft.engine.webhook import read_push
 from pipegraft.iac.adapters.git.objects import parse_tree
 from pipegraft.iac.adapters.git.pre_receive import _COMMIT

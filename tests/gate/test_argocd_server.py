@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from http_script import Script, scripted
 
-from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.ports import RecordingProgress
 from pipegraft.gate.adapters import argocd_server
 from pipegraft.gate.adapters.argocd import ArgoCd
 from pipegraft.gate.adapters.argocd_server import ServerApplications, open_server

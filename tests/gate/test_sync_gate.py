@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 import pipegraft.gray.plugin
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import PipegraftError, SyncFailed, Unreachable, UsageError
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.ports import FakeClock, RecordingProgress
 from pipegraft.core.release import (
     EnvironmentRelease,
     FakeReleaseStore,

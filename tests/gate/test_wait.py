@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import AccessDenied, SyncFailed, Unreachable, UsageError
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.ports import FakeClock, RecordingProgress
 from pipegraft.gate.ports import FakeEngine, RunImage, State, Status, Verdict
 from pipegraft.gate.waiting import Patience, Waited, follow_revision, wait_for_revision
 from pipegraft.iac.ports.repository import FakeIacRepository

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.ports import RecordingProgress
 from pipegraft.gray.analysis import GrayBake, GrayWatch
 from pipegraft.gray.judging.sequential import sequential
 from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy

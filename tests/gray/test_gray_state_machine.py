@@ -17,8 +17,8 @@ from test_gray_commands import project
 
 from pipegraft.app.gray import tell_gray
 from pipegraft.appspec.environment_file import read_environment
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import Conflict, DeliveryRefused, OutsideError, Unreachable, UsageError
+from pipegraft.core.ports import FakeClock
 from pipegraft.core.release import ReleaseMark
 from pipegraft.gate.ports import State, Verdict
 from pipegraft.gray.history import OBSERVED, from_trailer, weight_of

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 from gitlab_double import TOKEN, GitLab, serve_gitlab
 
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import MergeRequest
 from pipegraft.core.errors import AccessDenied, Held, Locked, TipMoved, Unreachable, UsageError, Vetoed
+from pipegraft.core.ports import FakeClock
 from pipegraft.core.release import Source
 from pipegraft.iac.adapters.gitlab import GitLabBranch, open_gitlab_project
 from pipegraft.iac.adapters.merge_request import MergeRequestBranch

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import Conflict, UsageError, Vetoed
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.ports import FakeClock, RecordingProgress
 from pipegraft.core.release import BuiltImage, FakeReleaseStore, IacCommit, Release, Source
 from pipegraft.core.signing import Requirements
 from pipegraft.core.stage import StageContext

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from pipegraft.appspec.environment_file import bump
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import Conflict, UsageError
+from pipegraft.core.ports import FakeClock
 from pipegraft.core.release import ReleaseMark, Source
 from pipegraft.iac.bump.state import EnvironmentState, read_state, write_state
 from pipegraft.iac.commit_message import commit_message, release_trailers

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from registry_server import OCI, Fault, RegistryServer, digest_of
 
-from pipegraft.core.adapters.attempts import Patience
-from pipegraft.core.clock import FakeClock
+from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.errors import AccessDenied, OutsideError
+from pipegraft.core.ports import FakeClock
 from pipegraft.images.adapters.registry.endpoint import Credentials, Endpoint, Keyring
 from pipegraft.images.adapters.registry.http import HttpRegistry
 from pipegraft.images.documents import Document, artifact_manifest

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery, Signing
 from pipegraft.core.errors import BuildFailed, OutsideError, Unreachable, UsageError
 from pipegraft.core.plugins import hookimpl
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.ports import FakeClock, RecordingProgress
 from pipegraft.core.release import FakeReleaseStore, Release, Source
 from pipegraft.core.stage import StageContext
 from pipegraft.images.ports.builders import BuildRequest, FakeImageBuilder, FoundPackages, Package

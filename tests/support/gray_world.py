@@ -8,9 +8,8 @@ from typing import Any
 
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.appspec.environment_file import bump
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.ports import FakeClock, RecordingProgress
 from pipegraft.core.release import (
     EnvironmentRelease,
     FakeReleaseStore,

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from pipegraft.appspec.ports.traffic import FakeRouter
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.errors import Unreachable
-from pipegraft.core.progress import RecordingProgress
+from pipegraft.core.ports import FakeClock, RecordingProgress
 from pipegraft.core.release import FakeReleaseStore
 from pipegraft.engine.adapters.gitops import verdict
 from pipegraft.gate.ports import FakeEngine, VerdictRule

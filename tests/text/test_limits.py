@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from pipegraft.cli import run
 from pipegraft.core.errors import ConfigError, EditRefused
-from pipegraft.core.limits import MOST_LEVELS, load_json
-from pipegraft.core.yaml_positions import load_marked, load_marked_all
+from pipegraft.core.reading import MOST_LEVELS, load_json, load_marked, load_marked_all
 from pipegraft.text.yaml import set_values
 
 SHAPES = {

@@ -8,7 +8,7 @@ import os
 import httpx2
 
 from pipegraft.core.plugins import hookimpl
-from pipegraft.core.progress import Event
+from pipegraft.core.ports import Event
 
 PIPEGRAFT_HOOKS = "2"
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import httpx2
 from pydantic import Field
 
-from pipegraft.core.clock import Clock
 from pipegraft.core.errors import DeliveryRefused, UsageError
 from pipegraft.core.model import Duration
 from pipegraft.core.plugins import hookimpl
+from pipegraft.core.ports import Clock
 from pipegraft.core.stage import Stage, StageContext, StageInputs
 
 PIPEGRAFT_HOOKS = "2"

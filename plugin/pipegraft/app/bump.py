@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 
 from pipegraft.app.listeners import ask_for_vetoes
 from pipegraft.app.run import open_record
-from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.errors import DeliveryRefused, PipegraftError, UsageError
 from pipegraft.core.hooks import STAGES, LiveConnections
-from pipegraft.core.progress import Progress
-from pipegraft.core.project import Project
+from pipegraft.core.ports import Progress
 from pipegraft.core.release import IacCommit
-from pipegraft.core.stage import StageContext
+from pipegraft.core.stage import Project, StageContext
 from pipegraft.iac.bump.apply import Bump, prepare_bump, record_bump, record_newer, show_bump
 from pipegraft.iac.optimistic_commit import Batch, rewrite_all
 from pipegraft.iac.plugin import open_iac, with_manifests

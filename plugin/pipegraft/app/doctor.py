@@ -12,14 +12,13 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from pipegraft.core.clock import Clock
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
 from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError, UsageError
 from pipegraft.core.hooks import EXAMINATIONS
 from pipegraft.core.planning import every_stage
 from pipegraft.core.plugins import Plugins
-from pipegraft.core.project import Project
-from pipegraft.core.stage import Connections
+from pipegraft.core.ports import Clock
+from pipegraft.core.stage import Connections, Project
 
 __all__ = ["CheckUp", "doctor_view", "examine", "summary"]
 

@@ -7,14 +7,13 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 
 from pipegraft.ci.usecases import longest
-from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Http
+from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.delivery_file import DELIVERY_FILE, read_text
-from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient, addresses_of
+from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient, addresses_of, runner_problems
 from pipegraft.core.errors import OutsideError
 from pipegraft.core.plugins import hookimpl
-from pipegraft.core.runner_checks import runner_problems
-from pipegraft.core.yaml_positions import load_marked
+from pipegraft.core.reading import load_marked
 from pipegraft.images.reference import is_layout
 
 __all__ = ["clock", "pipegraft_examinations"]

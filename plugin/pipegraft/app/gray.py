@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipegraft.appspec.environment_file import environment_path, read_environment
-from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.delivery import Gray, Metric
 from pipegraft.core.errors import TipMoved, UsageError
 from pipegraft.core.hooks import connected
-from pipegraft.core.limits import readable
-from pipegraft.core.progress import Progress
-from pipegraft.core.project import Project
+from pipegraft.core.ports import Progress
+from pipegraft.core.reading import readable
 from pipegraft.core.release import Release, ReleaseMark, Source
-from pipegraft.core.stage import Connections
+from pipegraft.core.stage import Connections, Project
 from pipegraft.gate.ports import ENGINE
 from pipegraft.gate.waiting import Patience, wait_for_revision
 from pipegraft.gray.branch import GrayBranch, GraySubject

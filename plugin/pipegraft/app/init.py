@@ -20,7 +20,7 @@ from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document, validate
 from pipegraft.core.errors import ConfigError, Place, UsageError
 from pipegraft.core.model import Name
 from pipegraft.core.plugins import Plugins
-from pipegraft.core.yaml_positions import load_marked
+from pipegraft.core.reading import load_marked
 from pipegraft.gate.hooks import GITOPS_ENGINES
 
 __all__ = ["Asked", "Initialised", "Question", "initialise"]

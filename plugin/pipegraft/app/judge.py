@@ -21,9 +21,8 @@ from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.core.hooks import connected
 from pipegraft.core.model import Breach, Model, Name, rule
 from pipegraft.core.plugins import Plugins
-from pipegraft.core.project import Project
-from pipegraft.core.stage import Connections
-from pipegraft.core.yaml_positions import Marked, load_marked
+from pipegraft.core.reading import Marked, load_marked
+from pipegraft.core.stage import Connections, Project
 from pipegraft.gray.history import told_releases
 from pipegraft.gray.hooks import JUDGES
 from pipegraft.gray.judging.readings import point

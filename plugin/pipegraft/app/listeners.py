@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipegraft.core.errors import Vetoed
 from pipegraft.core.plugins import Plugins, describe
-from pipegraft.core.progress import Event, Progress
+from pipegraft.core.ports import Event, Progress
 from pipegraft.core.stage import Stage, StageContext
 
 __all__ = ["Heard", "ask_for_vetoes", "tell_finished", "tell_starting"]

@@ -7,14 +7,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import OutsideError, UsageError
 from pipegraft.core.hooks import STAGES, connected
+from pipegraft.core.page import show_duration
 from pipegraft.core.planning import PlannedStage, every_stage, make_plan, select
-from pipegraft.core.project import Project
-from pipegraft.core.stage import Connections
-from pipegraft.core.views.page import show_duration
+from pipegraft.core.stage import Connections, Project
 from pipegraft.gray.ports import METRICS
 from pipegraft.gray.promise import foretell
 from pipegraft.iac.bump.plan import try_release

@@ -11,9 +11,8 @@ from pipegraft.appspec.environment_file import environment_path, read_environmen
 from pipegraft.ci.hooks import CI_SYSTEMS
 from pipegraft.core.errors import UsageError
 from pipegraft.core.hooks import connected
-from pipegraft.core.progress import Event, Progress
-from pipegraft.core.project import Project
-from pipegraft.core.stage import Connections
+from pipegraft.core.ports import Event, Progress
+from pipegraft.core.stage import Connections, Project
 from pipegraft.iac.bump.state import read_state, state_path
 from pipegraft.iac.ports.repository import IAC
 

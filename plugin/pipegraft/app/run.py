@@ -11,18 +11,17 @@ from typing import Any
 from pipegraft.app.listeners import Heard, ask_for_vetoes, tell_finished, tell_starting
 from pipegraft.app.plan import plan_project
 from pipegraft.ci.hooks import CI_SYSTEMS
-from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.adapters.files import RECORD, FileReleaseStore
 from pipegraft.core.adapters.vcs_info import read_source
+from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.errors import ConfigError, PipegraftError, Place, Problem
 from pipegraft.core.faults import Fault, read
 from pipegraft.core.hooks import STAGES, connected
 from pipegraft.core.model import keys_of
 from pipegraft.core.planning import PlannedStage
-from pipegraft.core.progress import Event, Progress
-from pipegraft.core.project import Project
+from pipegraft.core.ports import Event, Progress
 from pipegraft.core.release import Release, Source
-from pipegraft.core.stage import Connections, Stage, StageContext, StageInputs
+from pipegraft.core.stage import Connections, Project, Stage, StageContext, StageInputs
 
 __all__ = ["RunRequest", "open_record", "read_inputs", "run_stages", "variable_name"]
 

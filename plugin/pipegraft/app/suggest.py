@@ -11,8 +11,7 @@ from pipegraft.appspec.environment_file import environment_path
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import UsageError
 from pipegraft.core.hooks import connected
-from pipegraft.core.project import Project
-from pipegraft.core.stage import Connections
+from pipegraft.core.stage import Connections, Project
 from pipegraft.gray.history import told_releases
 from pipegraft.gray.judging.metric_state import percent
 from pipegraft.gray.learning import FEWEST, LearntDrift, learn, seen_traffic, with_learnt

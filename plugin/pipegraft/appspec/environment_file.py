@@ -16,8 +16,8 @@ from typing import Any, Literal
 from pipegraft.appspec.model.spec import PROMOTING, AppEnvironment
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError, EditRefused, Problem, UsageError
+from pipegraft.core.reading import load_marked
 from pipegraft.core.release import ReleaseMark
-from pipegraft.core.yaml_positions import load_marked
 from pipegraft.text.yaml import Edit, Path, Put, Remove, Set, apply, get_value
 from pipegraft.text.yaml.reading import Read
 from pipegraft.text.yaml.values import Value

@@ -18,8 +18,8 @@ from pipegraft.core.delivery_file import check
 from pipegraft.core.errors import ConfigError, Place, Problem
 from pipegraft.core.faults import as_far_as_known
 from pipegraft.core.model import UnknownValue
+from pipegraft.core.reading import Marked, Route, load_marked
 from pipegraft.core.release import ReleaseMark
-from pipegraft.core.yaml_positions import Marked, Route, load_marked
 
 __all__ = ["GRAY_SUFFIX", "AppFile", "GrayPods", "Resolved", "check_app", "read_app", "resolve", "resolve_in"]
 

@@ -20,7 +20,7 @@ from pipegraft.appspec.spec import Resolved
 from pipegraft.core.delivery import Intimacy
 from pipegraft.core.errors import Place, UsageError
 from pipegraft.core.model import kebab
-from pipegraft.core.yaml_positions import load_marked
+from pipegraft.core.reading import load_marked
 from pipegraft.text.yaml import Edit, Put, Remove, apply, has_path
 
 __all__ = ["Move", "Moved", "address_of", "callers_of", "check_before", "followed", "move", "notes_on"]

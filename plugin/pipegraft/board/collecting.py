@@ -23,7 +23,7 @@ from pipegraft.audit.release_commits import Book
 from pipegraft.board.model import Application, Board
 from pipegraft.board.reading import links_of, read_application
 from pipegraft.core.errors import PipegraftError, TipMoved, UsageError
-from pipegraft.core.limits import load_json
+from pipegraft.core.reading import load_json
 from pipegraft.core.release import Source
 from pipegraft.gray.branch import GrayBranch, GraySubject
 from pipegraft.gray.history import STEPS

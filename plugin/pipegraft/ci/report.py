@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipegraft.ci.model import EventRow, Injection
-from pipegraft.core.views.diff import unified_diff
+from pipegraft.core.console import unified_diff
 
 __all__ = ["GraftReport", "print_events", "print_graft"]
 

@@ -16,12 +16,12 @@ from pipegraft.core.adapters.files import write_together
 from pipegraft.core.adapters.vcs_info import default_branch, ignored_files
 from pipegraft.core.delivery import Delivery, Gray
 from pipegraft.core.delivery_file import DELIVERY_FILE, open_project, read_text
+from pipegraft.core.doctor import runner_problems
 from pipegraft.core.errors import Place, Problem, UsageError
 from pipegraft.core.planning import every_stage, make_plan
 from pipegraft.core.plugins import Plugins
-from pipegraft.core.runner_checks import runner_problems
+from pipegraft.core.reading import load_marked
 from pipegraft.core.stage import Requirement
-from pipegraft.core.yaml_positions import load_marked
 
 __all__ = [
     "CiFile",

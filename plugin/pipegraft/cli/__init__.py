@@ -17,8 +17,7 @@ import click
 
 from pipegraft import __version__
 from pipegraft.core.errors import PipegraftError
-from pipegraft.core.foreign_text import learn_secrets
-from pipegraft.core.views.terminal import echo
+from pipegraft.core.foreign_text import echo, learn_secrets
 
 __all__ = ["COMMANDS", "main", "run"]
 

@@ -12,10 +12,9 @@ from pipegraft.cli import run
 from pipegraft.cli.common import json_option, load_plugins, print_json, write_page
 from pipegraft.cli.fleet import propose, shown
 from pipegraft.cli.fleet_options import forge_of
+from pipegraft.core.console import open_console, unified_diff
 from pipegraft.core.errors import UsageError
-from pipegraft.core.views.console import open_console
-from pipegraft.core.views.diff import unified_diff
-from pipegraft.core.views.terminal import echo
+from pipegraft.core.foreign_text import echo
 from pipegraft.fleet.adapters.gitlab_group import TOKEN
 from pipegraft.fleet.usecases.propose import Campaign, select
 from pipegraft.fleet.usecases.survey import Clones, assess_group, taking_next_step

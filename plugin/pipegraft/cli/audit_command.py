@@ -16,12 +16,12 @@ from pipegraft.audit.views.chain import chain_view
 from pipegraft.audit.views.dora_page import figures_json, figures_page, figures_table
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json, write_page
 from pipegraft.core.adapters.files import RECORD, FileReleaseStore
+from pipegraft.core.console import open_console
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import UsageError
+from pipegraft.core.foreign_text import echo
 from pipegraft.core.hooks import LiveConnections
 from pipegraft.core.release import Release
-from pipegraft.core.views.console import open_console
-from pipegraft.core.views.terminal import echo
 from pipegraft.images.ports.signing import VERIFIER, SignatureVerifier
 
 __all__ = ["command"]

@@ -17,7 +17,7 @@ from pipegraft.board.views.board import application_page, board_page, page_name
 from pipegraft.cli.board_options import board_options, reading_progress
 from pipegraft.cli.common import print_json, write_page
 from pipegraft.core.errors import UsageError
-from pipegraft.core.views.terminal import echo
+from pipegraft.core.foreign_text import echo
 
 __all__ = ["command"]
 

@@ -12,9 +12,9 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipegraft.app.boards import BoardPlaces
+from pipegraft.core.console import open_console
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document, read_text
-from pipegraft.core.views.console import open_console
 
 __all__ = ["board_options", "reading_progress"]
 

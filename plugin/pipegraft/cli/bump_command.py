@@ -9,9 +9,9 @@ import click
 
 from pipegraft.app.bump import BumpOrder, bump_all, worst
 from pipegraft.cli.common import json_option, load_plugins, print_json
+from pipegraft.core.console import open_progress
 from pipegraft.core.delivery_file import open_project
-from pipegraft.core.views.progress import open_progress
-from pipegraft.core.views.terminal import echo
+from pipegraft.core.foreign_text import echo
 
 __all__ = ["command"]
 

@@ -14,9 +14,8 @@ import click
 from pipegraft.app.plugins import installed_plugins
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import UsageError
-from pipegraft.core.foreign_text import printable, redacted_data
+from pipegraft.core.foreign_text import echo, printable, redacted_data, write_data
 from pipegraft.core.plugins import Plugins
-from pipegraft.core.views.terminal import echo, write_data
 
 __all__ = ["directory_option", "json_option", "load_plugins", "print_json", "working_plugins", "write_page"]
 

@@ -13,7 +13,7 @@ import click
 
 from pipegraft.audit.views.chain import commit_table, request_table
 from pipegraft.cli.common import json_option, print_json
-from pipegraft.core.views.console import open_console
+from pipegraft.core.console import open_console
 from pipegraft.demo import run_demo
 
 __all__ = ["command"]

@@ -10,11 +10,11 @@ import click
 
 from pipegraft.app.doctor import CheckUp, doctor_view, examine, summary
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
-from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.adapters.waiting import SystemClock
+from pipegraft.core.console import open_console
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.doctor import Health
 from pipegraft.core.hooks import connected
-from pipegraft.core.views.console import open_console
 
 __all__ = ["command"]
 

@@ -8,10 +8,9 @@ from typing import Any
 
 from pipegraft.cli.common import print_json
 from pipegraft.cli.fleet_options import InWaves, OnGroup
-from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.core.progress import Event, Progress
-from pipegraft.core.views.console import open_console
-from pipegraft.core.views.progress import open_progress
+from pipegraft.core.adapters.waiting import SystemClock
+from pipegraft.core.console import open_console, open_progress
+from pipegraft.core.ports import Event, Progress
 from pipegraft.fleet.ports import Forge
 from pipegraft.fleet.report import ProjectEdit, print_diffs, print_table, request_links
 from pipegraft.fleet.usecases.propose import Campaign, Outcome, propose_to_all, select

@@ -10,7 +10,7 @@ from pipegraft.ci.usecases import InjectOptions, choose_source
 from pipegraft.cli.common import load_plugins, print_json
 from pipegraft.cli.fleet import exit_code, propose, show_roll_out, shown
 from pipegraft.cli.fleet_options import InWaves, OnGroup, Proposing, in_waves, on_group, proposing
-from pipegraft.core.views.console import open_console
+from pipegraft.core.console import open_console
 from pipegraft.fleet.report import print_table, request_links
 from pipegraft.fleet.usecases.edits import bumping, ejecting, injecting, upgrading
 from pipegraft.fleet.usecases.propose import Campaign, select

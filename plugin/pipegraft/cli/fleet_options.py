@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from pipegraft.cli.common import json_option
-from pipegraft.core.views.terminal import echo
+from pipegraft.core.foreign_text import echo
 from pipegraft.fleet.adapters.gitlab_group import open_group
 from pipegraft.fleet.ports import Forge
 

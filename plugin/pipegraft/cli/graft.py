@@ -9,9 +9,9 @@ from typing import Any
 
 from pipegraft.ci.report import GraftReport, print_events, print_graft
 from pipegraft.ci.usecases import Graft
+from pipegraft.core.console import open_console
 from pipegraft.core.delivery_file import DELIVERY_FILE
 from pipegraft.core.stage import Requirement
-from pipegraft.core.views.console import open_console
 
 __all__ = ["graft_data", "show_graft"]
 

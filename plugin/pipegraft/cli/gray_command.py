@@ -16,9 +16,9 @@ from pipegraft.app.gray import GrayStatus, gray_report, gray_status, tell_gray, 
 from pipegraft.app.prepare_config import prepare_config
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json, write_page
 from pipegraft.core.adapters.files import RECORD, FileReleaseStore
+from pipegraft.core.console import open_progress
 from pipegraft.core.delivery_file import open_project
-from pipegraft.core.views.progress import open_progress
-from pipegraft.core.views.terminal import echo
+from pipegraft.core.foreign_text import echo
 from pipegraft.gray.machine import Command
 from pipegraft.gray.views.report import brief, render_html
 from pipegraft.iac.ports.repository import Commit

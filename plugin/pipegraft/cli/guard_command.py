@@ -13,9 +13,9 @@ from pipegraft.appspec.usecases.resources import load_providers
 from pipegraft.cli.common import json_option, load_plugins, print_json
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import parse_document, read_text
+from pipegraft.core.foreign_text import echo
 from pipegraft.core.hooks import LiveConnections
-from pipegraft.core.project import Project
-from pipegraft.core.views.terminal import echo
+from pipegraft.core.stage import Project
 from pipegraft.iac.adapters.git.pre_receive import open_received, open_staged
 from pipegraft.iac.guard.rules import ImagePolicy
 from pipegraft.iac.guard.secret_forms import BUILT_IN, read_gitleaks

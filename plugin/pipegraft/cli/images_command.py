@@ -8,7 +8,7 @@ import click
 
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
 from pipegraft.core.delivery_file import open_project
-from pipegraft.core.views.terminal import echo, write_data
+from pipegraft.core.foreign_text import echo, write_data
 from pipegraft.images.usecases.images import WAYS, read_release, show_snippets, write_dotenv
 
 __all__ = ["command"]

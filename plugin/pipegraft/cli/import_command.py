@@ -13,7 +13,7 @@ import click
 from pipegraft.appspec.usecases.importing import ImportResult, compose_files, kubernetes_files, score_files
 from pipegraft.appspec.usecases.resources import resource_types
 from pipegraft.cli.common import json_option, load_plugins, print_json
-from pipegraft.core.views.terminal import echo
+from pipegraft.core.foreign_text import echo
 from pipegraft.iac.adapters.renderers import installed_renderers
 
 __all__ = ["command"]

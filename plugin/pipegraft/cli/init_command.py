@@ -14,7 +14,7 @@ import click
 from pipegraft.app.init import Asked, Initialised, Question, initialise
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
 from pipegraft.core.errors import UsageError
-from pipegraft.core.views.terminal import echo
+from pipegraft.core.foreign_text import echo
 
 __all__ = ["command"]
 

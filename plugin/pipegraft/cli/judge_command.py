@@ -13,11 +13,11 @@ from pipegraft.app.judge import Replay, environment_policy, judge_history, judge
 from pipegraft.app.suggest import Suggestion, suggestion_data, suggestion_lines
 from pipegraft.app.suggest import suggest as suggest_settings
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+from pipegraft.core.console import open_console
 from pipegraft.core.delivery import Gray
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import UsageError
-from pipegraft.core.views.console import open_console
-from pipegraft.core.views.terminal import echo
+from pipegraft.core.foreign_text import echo
 from pipegraft.gray.history import as_data
 from pipegraft.gray.views.judgements import comparison, judgement_lines, simulated
 

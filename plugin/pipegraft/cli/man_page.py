@@ -9,7 +9,7 @@ import click
 
 from pipegraft import __version__
 from pipegraft.cli import main
-from pipegraft.core.views.terminal import write_data
+from pipegraft.core.foreign_text import write_data
 
 __all__ = ["man_page"]
 

@@ -9,7 +9,7 @@ import click
 from pipegraft.app.plan import gray_notes, plan_project, target_notes
 from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
 from pipegraft.core.delivery_file import open_project
-from pipegraft.core.views.terminal import echo
+from pipegraft.core.foreign_text import echo
 
 __all__ = ["command"]
 

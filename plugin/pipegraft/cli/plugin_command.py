@@ -9,7 +9,7 @@ import click
 from pipegraft.app.new_plugin import new_plugin
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.cli.common import json_option, load_plugins, print_json
-from pipegraft.core.views.terminal import echo
+from pipegraft.core.foreign_text import echo
 
 __all__ = ["command"]
 

@@ -8,7 +8,7 @@ import click
 
 from pipegraft.app.inventory import list_plugins
 from pipegraft.cli.common import json_option, load_plugins, print_json
-from pipegraft.core.views.terminal import echo
+from pipegraft.core.foreign_text import echo
 
 __all__ = ["command"]
 

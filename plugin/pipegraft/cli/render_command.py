@@ -9,7 +9,7 @@ import click
 from pipegraft.appspec.ports.resources import Target
 from pipegraft.appspec.usecases.render import render, render_files
 from pipegraft.cli.rendering import rendering, target_option
-from pipegraft.core.views.terminal import echo, write_data
+from pipegraft.core.foreign_text import echo, write_data
 
 
 @click.command("render")

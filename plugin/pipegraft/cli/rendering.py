@@ -12,7 +12,7 @@ from pipegraft.appspec.ports.resources import Target
 from pipegraft.appspec.usecases.render import EnvironmentDiff, Rendering, installed_rendering
 from pipegraft.appspec.views import rendered_changes, summary_of
 from pipegraft.cli.common import load_plugins
-from pipegraft.core.views.console import open_console
+from pipegraft.core.console import open_console
 
 __all__ = ["changes_data", "rendering", "show_changes", "target_option"]
 

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from pipegraft.appspec.usecases.resources import describe_types
 from pipegraft.cli.common import json_option, load_plugins, print_json
-from pipegraft.core.views.console import open_console
-from pipegraft.core.views.terminal import echo
+from pipegraft.core.console import open_console
+from pipegraft.core.foreign_text import echo
 
 __all__ = ["command"]
 

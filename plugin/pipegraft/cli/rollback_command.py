@@ -10,10 +10,10 @@ import click
 
 from pipegraft.app.gray import wait_until_live
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+from pipegraft.core.console import open_progress
 from pipegraft.core.delivery_file import open_project
+from pipegraft.core.foreign_text import echo
 from pipegraft.core.hooks import connected
-from pipegraft.core.views.progress import open_progress
-from pipegraft.core.views.terminal import echo
 from pipegraft.iac.ports.repository import IAC
 from pipegraft.iac.rollback import Rollback, RollbackRequest, roll_back
 

@@ -10,10 +10,10 @@ import click
 
 from pipegraft.app.run import RunRequest, run_stages
 from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
+from pipegraft.core.console import open_progress
 from pipegraft.core.delivery_file import open_project
+from pipegraft.core.foreign_text import echo
 from pipegraft.core.release import EnvironmentRelease, Release
-from pipegraft.core.views.progress import open_progress
-from pipegraft.core.views.terminal import echo
 
 __all__ = ["command"]
 

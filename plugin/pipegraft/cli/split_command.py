@@ -11,9 +11,8 @@ from pipegraft.appspec.splitting import Move
 from pipegraft.appspec.usecases.split import Split, plan_split, write_split
 from pipegraft.cli.common import json_option, print_json
 from pipegraft.cli.rendering import changes_data, rendering, show_changes, target_option
+from pipegraft.core.console import open_console, unified_diff
 from pipegraft.core.delivery import Intimacy
-from pipegraft.core.views.console import open_console
-from pipegraft.core.views.diff import unified_diff
 
 __all__ = ["command"]
 

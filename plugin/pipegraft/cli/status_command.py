@@ -10,7 +10,7 @@ from pipegraft.app.boards import BoardPlaces, read_board
 from pipegraft.board.views.board import board_table, notes
 from pipegraft.cli.board_options import board_options, reading_progress
 from pipegraft.cli.common import print_json
-from pipegraft.core.views.console import open_console
+from pipegraft.core.console import open_console
 
 __all__ = ["command"]
 

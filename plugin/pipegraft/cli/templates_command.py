@@ -9,7 +9,7 @@ import click
 from pipegraft.app.templates import components, generate
 from pipegraft.cli.common import directory_option, json_option, print_json, working_plugins
 from pipegraft.core.errors import PluginError
-from pipegraft.core.views.terminal import echo
+from pipegraft.core.foreign_text import echo
 
 __all__ = ["command"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pipegraft.cli.common import json_option, print_json
-from pipegraft.core.views.terminal import echo, write_data
+from pipegraft.core.foreign_text import echo, write_data
 from pipegraft.iac.usecases.edit_yaml import Assignment, edit_file, read_file, write_file
 from pipegraft.text import yaml
 from pipegraft.text.yaml import split_assignment

@@ -15,8 +15,8 @@ from pipegraft.core.faults import Fault, as_far_as_known, read
 from pipegraft.core.hooks import DELIVERY_CHECKS
 from pipegraft.core.model import Model, keys_of
 from pipegraft.core.plugins import Kind, Plugins
-from pipegraft.core.project import Project
-from pipegraft.core.yaml_positions import Marked, Route, load_marked
+from pipegraft.core.reading import Marked, Route, load_marked
+from pipegraft.core.stage import Project
 
 __all__ = [
     "DELIVERY_FILE",

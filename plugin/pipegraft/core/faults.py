@@ -18,8 +18,8 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, get_ar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from pipegraft.core.limits import load_json
 from pipegraft.core.model import FIELDS_ONLY, UNKNOWN, Model, Route, UnknownValue, keys_of
+from pipegraft.core.reading import load_json
 
 __all__ = ["Fault", "Reading", "as_far_as_known", "read", "read_json"]
 

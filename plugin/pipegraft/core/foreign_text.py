@@ -2,7 +2,7 @@
 
 What a server, a commit or a program says may repeat a token that it was shown, or hold escape sequences that
 move the cursor, colours that paint a failure green, and marks that turn the direction of reading
-(Trojan Source, CVE-2021-42574).
+(Trojan Source, CVE-2021-42574). `echo`, `write_line` and `write_data` are the one way to a terminal.
 """
 
 from __future__ import annotations
@@ -11,12 +11,26 @@ import base64
 import html
 import json
 import re
+import sys
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import quote, urlsplit
 
-__all__ = ["keep_secret", "learn_secrets", "printable", "redacted", "redacted_data"]
+import click
+
+__all__ = [
+    "echo",
+    "keep_secret",
+    "learn_secrets",
+    "printable",
+    "redacted",
+    "redacted_data",
+    "safe",
+    "write_data",
+    "write_line",
+]
+
 
 _HIDDEN = "[secret]"
 """What stands in a secret's place."""
@@ -116,3 +130,24 @@ def _password(address: str) -> str | None:
         return urlsplit(address.strip()).password
     except ValueError:
         return None
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Lines for people."""
+    click.echo(safe(text), err=err)
+
+
+def write_line(stream: TextIO, text: str) -> None:
+    """One line of a log; a line end in it begins no line that looks like another."""
+    stream.write(safe(text).replace("\n", "\n    ") + "\n")
+    stream.flush()
+
+
+def safe(text: str) -> str:
+    """The text without secrets, and with what would command a terminal spelled out."""
+    return printable(redacted(text))
+
+
+def write_data(text: str) -> None:
+    """Data for other programs on standard output, byte for byte; printable where a person looks."""
+    click.echo(printable(text) if sys.stdout.isatty() else text, nl=False)

@@ -9,9 +9,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from pipegraft.core.doctor import Examination
 from pipegraft.core.plugins import Kind, hookspec
-from pipegraft.core.progress import Event
-from pipegraft.core.project import DeliveryCheck, Project
-from pipegraft.core.stage import Connections, Opener, Port, Stage, StageContext
+from pipegraft.core.ports import Event
+from pipegraft.core.stage import Connections, DeliveryCheck, Opener, Port, Project, Stage, StageContext
 
 __all__ = ["DELIVERY_CHECKS", "EXAMINATIONS", "OPENERS", "STAGES", "Closable", "LiveConnections", "connected"]
 

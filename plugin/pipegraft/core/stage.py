@@ -1,33 +1,65 @@
-"""A stage, defined once: templates, steps, schema, documentation and the local run derive from it."""
+"""A stage, defined once, and its project: templates, steps, schema, docs and the local run derive from it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar
 
-from pipegraft.core.clock import Clock
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.errors import PipegraftError, PluginError
+from pipegraft.core.errors import PipegraftError, PluginError, Problem
 from pipegraft.core.model import Model
-from pipegraft.core.plugins import describe
-from pipegraft.core.progress import Event, Progress
-from pipegraft.core.project import Project
+from pipegraft.core.plugins import Plugins, describe
+from pipegraft.core.ports import Clock, Event, Progress
+from pipegraft.core.reading import Marked
 from pipegraft.core.release import EnvironmentRelease, Release, ReleaseStore
 
 __all__ = [
     "NAMING",
     "STAGE_NAME",
     "Connections",
+    "DeliveryCheck",
     "Opener",
     "Port",
+    "Project",
     "Requirement",
     "Stage",
     "StageContext",
     "StageInputs",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """One application's source repository.
+
+    Arguments:
+        root: its folder.
+        delivery: what `delivery.yaml` declares.
+        plugins: everything that can be used for it.
+    """
+
+    root: Path
+    delivery: Delivery
+    plugins: Plugins
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryCheck:
+    """Something that is checked of ``delivery.yaml`` beside its shape.
+
+    Arguments:
+        name: of what is checked, unique over all plugins.
+        problems: the project and its file with the places of everything in it → what is wrong. A part of the
+            delivery that is wrong by itself raises `UnknownValue` when it is used, which ends the check: what
+            is checked of different parts belongs in `pipegraft.core.faults.as_far_as_known`, each by itself.
+    """
+
+    name: str
+    problems: Callable[[Project, Marked], Iterable[Problem]]
+
 
 P = ParamSpec("P")
 T = TypeVar("T")

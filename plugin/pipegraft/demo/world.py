@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Answer, Http
+from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.errors import OutsideError, SyncFailed, UsageError
 
 __all__ = ["Traffic", "World", "answer_of", "ask", "example"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipegraft.core.errors import AccessDenied, UsageError
-from pipegraft.core.limits import load_json
+from pipegraft.core.reading import load_json
 
 __all__ = ["Push", "read_push", "same_repository"]
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipegraft.core.views.diff import unified_diff
+from pipegraft.core.console import unified_diff
 from pipegraft.fleet.model import Proposal
 
 __all__ = ["ProjectEdit", "print_diffs", "print_table", "request_links"]

@@ -10,11 +10,9 @@ from pipegraft.core.delivery_file import find_plugin, option_problems
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
 from pipegraft.core.errors import Problem
 from pipegraft.core.faults import as_far_as_known
-from pipegraft.core.limits import readable
 from pipegraft.core.plugins import hookimpl
-from pipegraft.core.project import DeliveryCheck, Project
-from pipegraft.core.stage import Opener
-from pipegraft.core.yaml_positions import Marked, Route
+from pipegraft.core.reading import Marked, Route, readable
+from pipegraft.core.stage import DeliveryCheck, Opener, Project
 from pipegraft.gate.hooks import GITOPS_ENGINES
 from pipegraft.gate.ports import ENGINE, ConnectedEngine, EngineRequest, State
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from pipegraft.core.clock import Clock, FakeClock
+from pipegraft.core.ports import Clock, FakeClock
 from pipegraft.core.stage import Port
 
 __all__ = [

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipegraft.core.clock import Clock
 from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError, SyncFailed, Unreachable
-from pipegraft.core.limits import readable
-from pipegraft.core.progress import Event, Progress
+from pipegraft.core.ports import Clock, Event, Progress
+from pipegraft.core.reading import readable
 from pipegraft.gate.ports import GitOpsEngine, RunImage, State, Verdict, VerdictRule
 from pipegraft.iac.ports.repository import IacHistory
 from pipegraft.iac.references import Reference, same_repository

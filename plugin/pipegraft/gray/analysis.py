@@ -10,7 +10,7 @@ from typing import Any
 
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import OutsideError, PipegraftError, UsageError
-from pipegraft.core.progress import Event, Progress
+from pipegraft.core.ports import Event, Progress
 from pipegraft.core.stage import StageContext
 from pipegraft.gray.history import Chapter, Span
 from pipegraft.gray.judging.conclusion import present_step

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from pipegraft.core.errors import UsageError
-from pipegraft.core.limits import load_json
+from pipegraft.core.reading import load_json
 from pipegraft.gray.machine import Do, Move
 from pipegraft.gray.model.judgement import Evidence, Judgement
 from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation, total

@@ -13,7 +13,7 @@ from typing import Any
 from pipegraft.appspec.environment_file import environment_path, images_of, read_environment
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import Held, RolledBack, UsageError
-from pipegraft.core.limits import readable
+from pipegraft.core.reading import readable
 from pipegraft.core.release import EnvironmentRelease, GrayStep
 from pipegraft.core.stage import StageContext
 from pipegraft.gate.ports import ENGINE, State

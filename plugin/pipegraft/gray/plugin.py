@@ -13,9 +13,8 @@ from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
 from pipegraft.core.errors import Problem, UsageError
 from pipegraft.core.faults import as_far_as_known
 from pipegraft.core.plugins import hookimpl
-from pipegraft.core.project import DeliveryCheck, Project
-from pipegraft.core.stage import Opener, StageContext
-from pipegraft.core.yaml_positions import Marked, Route
+from pipegraft.core.reading import Marked, Route
+from pipegraft.core.stage import DeliveryCheck, Opener, Project, StageContext
 from pipegraft.gray.branch import take_back_unserved, taken_back
 from pipegraft.gray.hooks import JUDGES, METRIC_SOURCES, ObservedRouter
 from pipegraft.gray.ports import (

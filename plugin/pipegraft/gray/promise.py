@@ -8,7 +8,7 @@ from typing import Final
 
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import OutsideError, UsageError
-from pipegraft.core.views.page import show_duration
+from pipegraft.core.page import show_duration
 from pipegraft.gray.judging.detectability import bad_requests, looks_to_pass, patience_for, what_shows
 from pipegraft.gray.model.judgement import JudgePolicy, judge_policy
 from pipegraft.gray.ports import MetricSource, RememberingSource

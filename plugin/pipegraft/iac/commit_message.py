@@ -15,9 +15,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pipegraft.core.errors import Place, Problem, UsageError
 from pipegraft.core.foreign_text import redacted
 from pipegraft.core.plugins import hookimpl
-from pipegraft.core.project import DeliveryCheck, Project
+from pipegraft.core.reading import Marked
 from pipegraft.core.release import GateResult, Source
-from pipegraft.core.yaml_positions import Marked
+from pipegraft.core.stage import DeliveryCheck, Project
 
 __all__ = [
     "EFFECT",

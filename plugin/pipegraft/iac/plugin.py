@@ -11,12 +11,11 @@ from pipegraft.appspec.rendering.yaml_output import dump_documents
 from pipegraft.appspec.resources.binding import UNBOUND
 from pipegraft.appspec.spec import resolve
 from pipegraft.appspec.usecases.render import installed_rendering, render_texts
-from pipegraft.core.adapters.clock import SystemClock
+from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.delivery_file import DELIVERY_FILE, read_text
 from pipegraft.core.plugins import hookimpl
-from pipegraft.core.project import Project
-from pipegraft.core.stage import Opener
-from pipegraft.core.yaml_positions import load_marked
+from pipegraft.core.reading import load_marked
+from pipegraft.core.stage import Opener, Project
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.adapters.git.access import declared_identity
 from pipegraft.iac.adapters.gitlab import GitLabBranch, open_gitlab_project

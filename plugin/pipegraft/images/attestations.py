@@ -25,7 +25,7 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
 from pipegraft import __version__
-from pipegraft.core.limits import load_json
+from pipegraft.core.reading import load_json
 from pipegraft.images.documents import (
     CONFIG,
     EMPTY,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipegraft.core.errors import OutsideError
-from pipegraft.core.limits import load_json
+from pipegraft.core.reading import load_json
 from pipegraft.images.ports.registry import Descriptor, Registry
 
 __all__ = [

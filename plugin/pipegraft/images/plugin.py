@@ -9,8 +9,7 @@ from typing import Any
 
 from pipegraft.core.errors import UsageError
 from pipegraft.core.plugins import hookimpl
-from pipegraft.core.project import Project
-from pipegraft.core.stage import Opener
+from pipegraft.core.stage import Opener, Project
 from pipegraft.images.adapters.registry import open_registry
 from pipegraft.images.build_request import build_extras
 from pipegraft.images.hooks import IMAGE_BUILDERS, ImageBuilderPlugin

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipegraft.core.errors import OutsideError
-from pipegraft.core.limits import load_json
+from pipegraft.core.reading import load_json
 from pipegraft.core.signing import Requirements, Signer
 from pipegraft.images.documents import EMPTY, read_document, referrers_tag
 from pipegraft.images.ports.registry import ReferringRegistry, Registry

@@ -12,8 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipegraft.core.clock import Clock
-from pipegraft.core.progress import Event, Progress
+from pipegraft.core.ports import Clock, Event, Progress
 from pipegraft.core.release import EnvironmentRelease, IacCommit, Release, ReleaseStore, Source
 
 __all__ = ["ClockSuite", "ProgressSuite", "ReleaseStoreSuite", "release_of"]

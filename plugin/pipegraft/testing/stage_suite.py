@@ -21,13 +21,12 @@ from pipegraft.app.templates import stage_page
 from pipegraft.ci.gitlab.system import make_templates
 from pipegraft.ci.jenkins.grafts import step_name
 from pipegraft.ci.jenkins.system import make_library
-from pipegraft.core.clock import FakeClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
 from pipegraft.core.errors import PipegraftError
 from pipegraft.core.model import keys_of
 from pipegraft.core.plugins import Plugins
-from pipegraft.core.progress import Progress, RecordingProgress
+from pipegraft.core.ports import FakeClock, Progress, RecordingProgress
 from pipegraft.core.release import BuiltImage, FakeReleaseStore, Release, Source
 from pipegraft.core.stage import Connections, Port, Stage, StageContext
 from pipegraft.gate.ports import (

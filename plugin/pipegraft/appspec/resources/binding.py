@@ -20,7 +20,7 @@ from pipegraft.appspec.ports.resources import Provision, ResourceProvider, Resou
 from pipegraft.appspec.resources.types import checked_params, close_fix
 from pipegraft.core.delivery_file import validate
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.core.yaml_positions import Marked, Route
+from pipegraft.core.reading import Marked, Route
 
 __all__ = ["UNBOUND", "BoundResource", "Platform", "ResourceName", "Scope", "bind_resources", "name_resource"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from pipegraft.core.errors import ConfigError
-from pipegraft.core.yaml_positions import load_marked
+from pipegraft.core.reading import load_marked
 
 __all__ = ["ComposeService", "compose_services", "merge_compose", "put_defaults", "read_compose"]
 

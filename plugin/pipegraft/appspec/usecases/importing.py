@@ -19,7 +19,7 @@ from pipegraft.appspec.scaffold.survey import name_from
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.delivery_file import read_text
 from pipegraft.core.errors import ConfigError, EditRefused, Place, Problem, UsageError
-from pipegraft.core.yaml_positions import Marked, Route, load_marked, load_marked_all
+from pipegraft.core.reading import Marked, Route, load_marked, load_marked_all
 
 __all__ = ["ImportResult", "compose_files", "kubernetes_files", "score_files"]
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipegraft.audit.dora import Figure, Figures
-from pipegraft.core.views.page import Axis, count_axis, duration_axis, render_page, show_duration
+from pipegraft.core.page import Axis, count_axis, duration_axis, render_page, show_duration
 
 __all__ = ["bars", "figure_text", "figures_json", "figures_page", "figures_table", "line"]
 

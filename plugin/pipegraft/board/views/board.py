@@ -17,7 +17,7 @@ from rich.text import Text
 from pipegraft.audit.views.dora_page import bars
 from pipegraft.board.model import Application, Board, Cell, Lead, Week
 from pipegraft.board.reading import in_order
-from pipegraft.core.views.page import ago, clock, show_duration
+from pipegraft.core.page import ago, clock, show_duration
 
 __all__ = [
     "Controls",
@@ -173,7 +173,7 @@ def _minute(seconds: float) -> str:
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader("pipegraft.board.views"), jinja2.PackageLoader("pipegraft.core.views")]
+            [jinja2.PackageLoader("pipegraft.board.views"), jinja2.PackageLoader("pipegraft.core")]
         ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.core.limits import refuse_deep
+from pipegraft.core.reading import refuse_deep
 
 __all__ = [
     "Document",

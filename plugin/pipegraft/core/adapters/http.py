@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import functools
+import socket
 import ssl
+import threading
 import weakref
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -19,22 +21,14 @@ from typing import Any, Self
 import httpx2
 
 from pipegraft import __version__
-from pipegraft.core.adapters.attempts import Again, Attempts, Patience, retry_after
-from pipegraft.core.adapters.clock import SystemClock
-from pipegraft.core.adapters.connections import Connections
-from pipegraft.core.clock import Clock
+from pipegraft.core.adapters.waiting import Again, Attempts, Patience, SystemClock, retry_after
 from pipegraft.core.errors import AccessDenied, OutsideError, Unreachable, UsageError
 from pipegraft.core.foreign_text import keep_secret
-from pipegraft.core.limits import load_json
+from pipegraft.core.ports import Clock
+from pipegraft.core.reading import load_json
 
-__all__ = [
-    "LARGEST",
-    "Answer",
-    "Http",
-    "basic",
-    "same_origin",
-    "trusted",
-]
+__all__ = ["LARGEST", "Answer", "Connections", "Http", "basic", "same_origin", "trusted"]
+
 
 LARGEST = 32 << 20
 """Bytes of an answer that is read into memory, unless the caller says otherwise."""
@@ -345,3 +339,49 @@ def _describe(error: httpx2.TransportError) -> str:
     if isinstance(error, httpx2.TimeoutException):
         return "no answer in time"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+_OPENED = ("connect_tcp.complete", "start_tls.complete")
+
+
+class Connections:
+    """Every connection that requests with the extension ``trace`` of this object have opened.
+
+    A thread that still waits for a byte of TLS while the interpreter ends takes the process with it, so
+    whoever starts threads ends their connections and joins them first.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self.ended = False
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """Extensions of a request, as httpx2 hands them to httpcore2."""
+        return {"trace": self._trace}
+
+    def end(self) -> None:
+        """Shut every connection down, and each that is opened from now on."""
+        with self._lock:
+            self.ended = True
+            for one in self._open:
+                _shut_down(one)
+            self._open.clear()
+
+    def _trace(self, event: str, info: dict[str, Any]) -> None:
+        """Remember a connection that httpcore2 says it has opened."""
+        if not event.endswith(_OPENED):
+            return
+        connection = info["return_value"].get_extra_info("socket")
+        if isinstance(connection, socket.socket):
+            with self._lock:
+                self._open = {one for one in self._open if one.fileno() >= 0} | {connection}
+                if self.ended:
+                    _shut_down(connection)
+
+
+def _shut_down(connection: socket.socket) -> None:
+    """The socket below TLS alone: another thread may be inside of TLS."""
+    with suppress(OSError):  # it has ended by itself
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)

@@ -20,7 +20,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from pipegraft import __version__
 from pipegraft.core.errors import PipegraftError
 from pipegraft.core.foreign_text import redacted
-from pipegraft.core.progress import Event
+from pipegraft.core.ports import Event
 from pipegraft.core.release import Source
 
 __all__ = ["StageTrace"]

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from pipegraft.core.errors import UsageError
 from pipegraft.core.plugins import hookimpl
-from pipegraft.core.progress import Event
+from pipegraft.core.ports import Event
 from pipegraft.core.release import Source
 from pipegraft.core.stage import Stage, StageContext
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import Field
 
-from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Answer, Http
+from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.errors import OutsideError, PipegraftError, Unreachable, UsageError
 from pipegraft.core.model import Breach, Model, rule
 from pipegraft.core.plugins import hookimpl

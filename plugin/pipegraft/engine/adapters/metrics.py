@@ -10,8 +10,8 @@ from typing import Literal
 from prometheus_client.samples import Sample
 from pydantic import Field
 
-from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Http
+from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.errors import Unreachable
 from pipegraft.core.model import Breach, Model, rule
 from pipegraft.core.plugins import hookimpl

@@ -14,8 +14,8 @@ from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.runtime_support import Support
 from pipegraft.appspec.spec import Resolved
 from pipegraft.core.adapters.files import write_atomically
-from pipegraft.core.clock import Clock
 from pipegraft.core.errors import PipegraftError
+from pipegraft.core.ports import Clock
 from pipegraft.engine.ports import Instance, Phase, Workload, WorkloadRuntime
 from pipegraft.engine.reconcile import History, Step, reconcile
 from pipegraft.engine.usecases.application import Application, Turn

@@ -21,10 +21,9 @@ from filelock import FileLock, Timeout
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.runtime_support import DOCKER, PROCESS, Support
 from pipegraft.appspec.usecases.resources import load_providers
-from pipegraft.core.adapters.attempts import Patience
-from pipegraft.core.adapters.clock import SystemClock
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.adapters.http import Http
+from pipegraft.core.adapters.waiting import Patience, SystemClock
 from pipegraft.core.errors import Locked, Unreachable, UsageError
 from pipegraft.core.plugins import Plugins
 from pipegraft.engine.adapters.proxy.router import EmbeddedRouter

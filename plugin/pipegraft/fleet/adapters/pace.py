@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 
-from pipegraft.core.clock import Clock
+from pipegraft.core.ports import Clock
 
 __all__ = ["Pace"]
 

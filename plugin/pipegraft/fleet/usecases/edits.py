@@ -17,7 +17,7 @@ from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document
 from pipegraft.core.errors import UsageError
 from pipegraft.core.planning import every_stage, make_plan
 from pipegraft.core.plugins import Plugins
-from pipegraft.core.yaml_positions import load_marked
+from pipegraft.core.reading import load_marked
 from pipegraft.fleet.model import ForgeProject
 from pipegraft.fleet.ports import ForgeFiles
 from pipegraft.text.yaml import Put, apply

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipegraft.core.errors import Held, OutsideError, PipegraftError, UsageError
-from pipegraft.core.progress import Event, Progress
+from pipegraft.core.ports import Event, Progress
 from pipegraft.fleet.model import Change, ForgeProject, Proposal
 from pipegraft.fleet.ports import Forge
 from pipegraft.fleet.usecases.edits import Edit, Editor, Reader

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pipegraft.ci.usecases import InjectOptions
 from pipegraft.core.errors import OutsideError, PipegraftError
 from pipegraft.core.plugins import Plugins
-from pipegraft.core.progress import Event, Progress
+from pipegraft.core.ports import Event, Progress
 from pipegraft.fleet.model import ForgeProject, PipelineRun, Proposal
 from pipegraft.fleet.ports import Forge
 from pipegraft.fleet.usecases.edits import Edit, Editor, Reader, injecting

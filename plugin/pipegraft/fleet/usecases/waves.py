@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
-from pipegraft.core.clock import Clock
 from pipegraft.core.errors import DeliveryRefused, PipegraftError
-from pipegraft.core.progress import Event, Progress
+from pipegraft.core.ports import Clock, Event, Progress
 from pipegraft.fleet.model import Change, ForgeProject, Proposal
 from pipegraft.fleet.ports import Forge
 from pipegraft.fleet.usecases.edits import Reader

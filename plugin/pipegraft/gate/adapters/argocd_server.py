@@ -20,10 +20,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from pipegraft.core.adapters.attempts import Again, Attempts, Patience
 from pipegraft.core.adapters.http import Answer, Http, trusted
+from pipegraft.core.adapters.waiting import Again, Attempts, Patience
 from pipegraft.core.errors import AccessDenied, PipegraftError, Unreachable, UsageError
-from pipegraft.core.limits import load_json
+from pipegraft.core.reading import load_json
 from pipegraft.gate.model import ArgoCdOptions
 from pipegraft.kubernetes.model import WORKLOADS
 

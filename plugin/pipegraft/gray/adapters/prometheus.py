@@ -18,8 +18,8 @@ from typing import Any
 
 from pydantic import Field
 
-from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.http import Http, trusted
+from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.core.model import Breach, Duration, Model, RelativePath, rule
 from pipegraft.core.plugins import hookimpl

@@ -11,7 +11,7 @@ from typing import Any
 
 import markupsafe
 
-from pipegraft.core.views.page import Axis, count_axis, duration_axis, render_page, share_axis
+from pipegraft.core.page import Axis, count_axis, duration_axis, render_page, share_axis
 from pipegraft.gray.judging.readings import wilson
 
 __all__ = ["GrayReport", "ReportedLook", "ReportedStep", "brief", "render_html"]

@@ -27,7 +27,7 @@ from pipegraft.core.errors import (
     UsageError,
     Vetoed,
 )
-from pipegraft.core.limits import readable
+from pipegraft.core.reading import readable
 from pipegraft.iac.adapters.git.access import iac_token
 from pipegraft.iac.ports.repository import Commit, split_path
 

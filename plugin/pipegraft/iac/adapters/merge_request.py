@@ -10,9 +10,9 @@ from typing import Any
 import gitlab
 from gitlab.v4.objects import Project, ProjectMergeRequest
 
-from pipegraft.core.clock import Clock
 from pipegraft.core.delivery import MergeRequest
 from pipegraft.core.errors import Held, TipMoved
+from pipegraft.core.ports import Clock
 from pipegraft.iac.adapters.gitlab import GitLabBranch, author_of, commit_action, translated
 from pipegraft.iac.ports.repository import Commit, NewerProposed
 

@@ -18,8 +18,8 @@ from pipegraft.appspec.spec import Resolved, resolve
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError, EditRefused, Place, Problem, UsageError
 from pipegraft.core.model import Model, Name
+from pipegraft.core.reading import load_marked
 from pipegraft.core.release import ReleaseMark
-from pipegraft.core.yaml_positions import load_marked
 from pipegraft.text.yaml import format_path, parse_path, split_assignment
 from pipegraft.text.yaml.values import Value
 

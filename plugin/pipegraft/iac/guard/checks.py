@@ -14,7 +14,7 @@ from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.core.yaml_positions import load_marked, load_marked_all
+from pipegraft.core.reading import load_marked, load_marked_all
 from pipegraft.iac.bump.state import read_state
 from pipegraft.iac.guard.contents import (
     Alike,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipegraft.core.errors import ConfigError, Place, Problem
-from pipegraft.core.yaml_positions import Route, load_marked_all
+from pipegraft.core.reading import Route, load_marked_all
 from pipegraft.iac.guard.rules import GUARD_FILE, matches
 
 __all__ = [

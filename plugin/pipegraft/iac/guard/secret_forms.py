@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from pipegraft.core.errors import ConfigError, Place, Problem
-from pipegraft.core.yaml_positions import load_marked_all
+from pipegraft.core.reading import load_marked_all
 
 __all__ = ["BUILT_IN", "MEANT", "SecretForm", "read_gitleaks", "searchable", "secrets_in"]
 

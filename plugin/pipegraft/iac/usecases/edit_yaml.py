@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import EditRefused, Place, UsageError
-from pipegraft.core.views.terminal import write_data
+from pipegraft.core.foreign_text import write_data
 from pipegraft.text import yaml
 from pipegraft.text.yaml.reading import Read, get_value
 

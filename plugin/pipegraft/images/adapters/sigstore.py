@@ -38,9 +38,8 @@ from sigstore.verify.policy import OIDCIssuer
 
 from pipegraft.core.errors import UsageError
 from pipegraft.core.plugins import hookimpl
-from pipegraft.core.project import Project
 from pipegraft.core.signing import BuildSecret, Signer
-from pipegraft.core.stage import Opener
+from pipegraft.core.stage import Opener, Project
 from pipegraft.images.ports.signing import (
     SIGNING_KEY,
     VERIFIER,

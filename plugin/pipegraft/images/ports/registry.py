@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from pipegraft.core.errors import Unreachable
-from pipegraft.core.limits import load_json
+from pipegraft.core.reading import load_json
 from pipegraft.core.stage import Port
 
 __all__ = [

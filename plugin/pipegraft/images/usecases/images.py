@@ -12,8 +12,8 @@ import yaml
 from pipegraft.core.adapters.files import RECORD, FileReleaseStore, write_atomically
 from pipegraft.core.delivery import Component
 from pipegraft.core.errors import UsageError
-from pipegraft.core.project import Project
 from pipegraft.core.release import Release
+from pipegraft.core.stage import Project
 
 __all__ = [
     "WAYS",

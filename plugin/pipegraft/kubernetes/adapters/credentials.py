@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from pipegraft.core.errors import AccessDenied, UsageError
-from pipegraft.core.limits import load_json
+from pipegraft.core.reading import load_json
 from pipegraft.kubernetes.model import ClusterOptions
 
 __all__ = ["IN_CLUSTER", "Access", "Credentials", "Identity", "load_access"]

@@ -21,10 +21,10 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
-from pipegraft.core.adapters.connections import Connections
+from pipegraft.core.adapters.http import Connections
 from pipegraft.core.errors import AccessDenied, Locked, PipegraftError, Unreachable, UsageError
 from pipegraft.core.foreign_text import keep_secret
-from pipegraft.core.limits import readable
+from pipegraft.core.reading import readable
 from pipegraft.kubernetes.adapters.credentials import Access, Credentials, Identity
 from pipegraft.kubernetes.model import Kind
 

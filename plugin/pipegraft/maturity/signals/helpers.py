@@ -11,8 +11,7 @@ from typing import Any
 import yaml
 
 from pipegraft.core.errors import PipegraftError, Place
-from pipegraft.core.limits import refuse_deep
-from pipegraft.core.yaml_positions import Route, load_marked
+from pipegraft.core.reading import Route, load_marked, refuse_deep
 from pipegraft.images.dockerfile import Instruction, instructions
 from pipegraft.maturity.model import Answer, Evidence, Finding, Job, absent, no, unseen, yes
 from pipegraft.maturity.ports import Repository, Tree

@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipegraft.core.views.page import render_page
+from pipegraft.core.page import render_page
 from pipegraft.maturity.model import STAGES, Answer, Dimension, Evidence
 from pipegraft.maturity.stages import Assessed, Assessment, Reached
 

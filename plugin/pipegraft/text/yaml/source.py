@@ -22,7 +22,7 @@ from yaml.events import (
 )
 
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.core.limits import refuse_deep
+from pipegraft.core.reading import refuse_deep
 
 __all__ = ["LINE_BREAK", "Event", "Node", "Source", "Span", "decode", "parse", "place_in", "read_events"]
 

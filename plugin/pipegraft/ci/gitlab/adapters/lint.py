@@ -23,7 +23,7 @@ from pipegraft.ci.gitlab.splicing import Splice, line_start, newline_of, splice
 from pipegraft.ci.model import Injection, InjectionRequest
 from pipegraft.core.adapters.limited_requests import limit_answers
 from pipegraft.core.errors import AccessDenied, EditRefused, Place, Unreachable, UsageError
-from pipegraft.core.limits import readable
+from pipegraft.core.reading import readable
 from pipegraft.text.yaml.source import parse
 
 __all__ = ["TOKEN", "standalone_child", "standalone_root", "verify"]

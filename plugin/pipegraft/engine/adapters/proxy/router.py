@@ -14,9 +14,9 @@ from typing import Any
 
 from pipegraft.appspec.hooks import TrafficRouterPlugin
 from pipegraft.appspec.ports.traffic import Route
-from pipegraft.core.adapters.attempts import Patience
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.adapters.http import Http
+from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.errors import OutsideError, Unreachable
 from pipegraft.core.plugins import hookimpl
 from pipegraft.engine.adapters.proxy.config import ProxyConfig, ProxyFiles, fingerprint

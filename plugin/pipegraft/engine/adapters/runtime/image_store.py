@@ -11,7 +11,7 @@ from typing import Any
 
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import OutsideError
-from pipegraft.core.limits import load_json
+from pipegraft.core.reading import load_json
 from pipegraft.images.layers import unpack
 from pipegraft.images.ports.registry import Registry
 from pipegraft.images.reference import ImageReference

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from pipegraft.core.adapters.files import stream_of
 from pipegraft.core.errors import OutsideError
-from pipegraft.core.limits import load_json
+from pipegraft.core.reading import load_json
 from pipegraft.images.adapters.build.common import scan_archive
 from pipegraft.images.documents import (
     CONFIG,

@@ -23,7 +23,7 @@ from docker.errors import DockerException
 
 from pipegraft.core.errors import AccessDenied, ConfigError, Place, Problem, UsageError
 from pipegraft.core.foreign_text import keep_secret
-from pipegraft.core.limits import load_json
+from pipegraft.core.reading import load_json
 
 __all__ = ["Credentials", "Endpoint", "Keyring", "find_keyring", "is_loopback"]
 

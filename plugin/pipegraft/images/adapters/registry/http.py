@@ -11,12 +11,12 @@ from typing import BinaryIO
 
 import httpx2
 
-from pipegraft.core.adapters.attempts import Attempts, Patience
 from pipegraft.core.adapters.files import stream_of, verified
 from pipegraft.core.adapters.http import Answer
-from pipegraft.core.clock import Clock
+from pipegraft.core.adapters.waiting import Attempts, Patience
 from pipegraft.core.errors import OutsideError, Unreachable
-from pipegraft.core.limits import load_json
+from pipegraft.core.ports import Clock
+from pipegraft.core.reading import load_json
 from pipegraft.images.adapters.registry.endpoint import Endpoint
 from pipegraft.images.adapters.registry.session import Session, pull_scope, push_scope
 from pipegraft.images.adapters.registry.upload import UploadSession, upload, with_query

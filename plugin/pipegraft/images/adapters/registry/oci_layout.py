@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from pipegraft.core.adapters.files import stream_of, verified
 from pipegraft.core.errors import AccessDenied, OutsideError, Unreachable, UsageError
-from pipegraft.core.limits import load_json
+from pipegraft.core.reading import load_json
 from pipegraft.images.documents import (
     INDEX,
     artifact_type_of,

@@ -19,11 +19,11 @@ from typing import Any
 
 import httpx2
 
-from pipegraft.core.adapters.attempts import Again, Attempts, Patience
 from pipegraft.core.adapters.http import Answer, Http, basic, same_origin
-from pipegraft.core.clock import Clock
+from pipegraft.core.adapters.waiting import Again, Attempts, Patience
 from pipegraft.core.errors import AccessDenied, OutsideError
 from pipegraft.core.foreign_text import keep_secret
+from pipegraft.core.ports import Clock
 from pipegraft.images.adapters.registry.endpoint import Credentials, Endpoint, Keyring
 
 __all__ = ["Challenge", "Session", "Tokens", "parse_challenges", "pull_scope", "push_scope"]

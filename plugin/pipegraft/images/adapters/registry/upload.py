@@ -11,9 +11,9 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from pipegraft.core.adapters.attempts import Again, Attempts
 from pipegraft.core.adapters.files import verified
 from pipegraft.core.adapters.http import Answer
+from pipegraft.core.adapters.waiting import Again, Attempts
 from pipegraft.core.errors import Unreachable
 from pipegraft.images.adapters.registry.session import Session, push_scope
 from pipegraft.images.ports.registry import Descriptor

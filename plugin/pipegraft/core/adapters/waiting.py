@@ -1,8 +1,9 @@
-"""How often and how long one call to another system is tried; the waits are tenacity's."""
+"""The machine's clock, and how often and how long one call is tried by it; the waits are tenacity's."""
 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,10 +11,11 @@ from email.utils import parsedate_to_datetime
 
 import tenacity
 
-from pipegraft.core.clock import Clock
 from pipegraft.core.errors import Unreachable
+from pipegraft.core.ports import Clock
 
-__all__ = ["Again", "Attempts", "Patience", "retry_after"]
+__all__ = ["Again", "Attempts", "Patience", "SystemClock", "retry_after"]
+
 
 _SLOWEST = 1 << 18
 """Bytes a second that a transfer may always take, beside the deadline of a call."""
@@ -141,3 +143,14 @@ def retry_after(header: str | None, now: float) -> float | None:
 def _told(state: tenacity.RetryCallState) -> float | None:
     error = state.outcome.exception() if state.outcome else None
     return error.after if isinstance(error, Again) else None
+
+
+class SystemClock:
+    """`Clock` of this machine."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        if seconds > 0:
+            time.sleep(seconds)

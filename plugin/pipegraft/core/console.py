@@ -1,7 +1,11 @@
-"""Progress of a run: live on a terminal, with a table of resources, plain lines elsewhere."""
+"""Terminals for tables, differences and progress: what strangers wrote is shown there, not obeyed.
+
+Off a terminal the same are plain lines.
+"""
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
 import threading
@@ -9,17 +13,112 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    ConsoleRenderable,
+    Group,
+    RenderableType,
+    RenderHook,
+    RenderResult,
+)
+from rich.control import Control
 from rich.live import Live
+from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from pipegraft.core.progress import Event, Progress
-from pipegraft.core.views.console import Shown, open_console
-from pipegraft.core.views.terminal import write_line
+from pipegraft.core.foreign_text import safe, write_line
+from pipegraft.core.ports import Event, Progress
 
-__all__ = ["LiveProgress", "PlainProgress", "open_progress", "resource_table", "shown"]
+__all__ = [
+    "LiveProgress",
+    "PlainProgress",
+    "Shown",
+    "open_console",
+    "open_progress",
+    "resource_table",
+    "shown",
+    "unified_diff",
+]
+
+
+class Shown:
+    """A renderable whose text commands no terminal; colours that we chose stay.
+
+    Arguments:
+        inner: what is rendered.
+    """
+
+    def __init__(self, inner: RenderableType) -> None:
+        self._inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._inner, options):
+            yield segment if segment.control else Segment(safe(segment.text), segment.style)
+
+
+class _Hook(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return list(_shown(renderables))
+
+
+def _shown(renderables: list[ConsoleRenderable]) -> Iterator[ConsoleRenderable]:
+    for one in renderables:
+        yield one if isinstance(one, (Control, Shown)) else Shown(one)
+
+
+def open_console(*, stderr: bool = False, highlight: bool = False, soft_wrap: bool = False) -> Console:
+    """A terminal, or the file that stands in its place.
+
+    Arguments:
+        stderr: standard error instead of standard output.
+        highlight: whether numbers and paths get colours.
+        soft_wrap: whether long lines are left to the terminal.
+    """
+    made = Console(stderr=stderr, highlight=highlight, soft_wrap=soft_wrap)
+    made.push_render_hook(_Hook())
+    return made
+
+
+_STYLES = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def unified_diff(name: str, before: str | None, after: str | None) -> Text:
+    """What changes in one file.
+
+    Line ends and a byte-order mark are not shown; `git diff` shows them.
+
+    Arguments:
+        name: its path.
+        before: its text, None if it is new.
+        after: its text, None if it goes.
+    """
+    lines = difflib.unified_diff(
+        _lines(before),
+        _lines(after),
+        "/dev/null" if before is None else f"a/{name}",
+        "/dev/null" if after is None else f"b/{name}",
+        lineterm="",
+    )
+    return Text("\n").join(_coloured(lines))
+
+
+def _lines(text: str | None) -> list[str]:
+    if not text:
+        return []
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
+    if lines[-1]:
+        lines[-1] += "\n\\ No newline at end of file"
+    else:
+        lines.pop()
+    return lines
+
+
+def _coloured(lines: Iterator[str]) -> Iterator[Text]:
+    for number, line in enumerate(lines):
+        yield Text(line, "bold" if number < 2 else _STYLES.get(line[:1], ""))
 
 
 _STATE_MARKS = {

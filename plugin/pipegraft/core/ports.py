@@ -1,4 +1,4 @@
-"""What a stage tells whoever watches it."""
+"""What stages see of the machine and of their watchers: time that can be tested, and progress."""
 
 from __future__ import annotations
 
@@ -7,7 +7,36 @@ from typing import Any, Protocol
 
 from pipegraft.core.foreign_text import redacted, redacted_data
 
-__all__ = ["Event", "Progress", "RecordingProgress"]
+__all__ = ["Clock", "Event", "FakeClock", "Progress", "RecordingProgress"]
+
+
+class Clock(Protocol):
+    """Where stages get the time from."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; a negative or zero time returns at once."""
+
+
+class FakeClock:
+    """A clock that jumps instead of waiting.
+
+    Arguments:
+        start: seconds since the epoch at which it starts.
+    """
+
+    def __init__(self, start: float = 1_700_000_000.0) -> None:
+        self._now = start
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self._now += max(0.0, seconds)
 
 
 @dataclass(frozen=True, slots=True)
