@@ -17,7 +17,7 @@ from spec_fields import APP, ENVIRONMENT, POLICIES, Data, spec
 from test_rendering_oam import plain
 
 from pipegraft.appspec.rendering.yaml_output import dump_documents
-from pipegraft.appspec.routers.plugin import CLUSTER_ROUTERS
+from pipegraft.appspec.routers import CLUSTER_ROUTERS
 from pipegraft.appspec.usecases.render import TARGETS
 from pipegraft.core.errors import UsageError
 

@@ -14,8 +14,7 @@ from pipegraft.appspec.model.spec import Entrance, EnvValue, Reference
 from pipegraft.appspec.model.traits import Probe
 from pipegraft.appspec.pods import Member, Pod
 from pipegraft.appspec.ports.traffic import ClusterRouter, EntranceSplit, GrayShare
-from pipegraft.appspec.routers.gateway_api import GatewayApi
-from pipegraft.appspec.routers.plugin import CLUSTER_ROUTERS, DEFAULT_ROUTER
+from pipegraft.appspec.routers import CLUSTER_ROUTERS, DEFAULT_ROUTER, GatewayApi
 from pipegraft.appspec.spec import GRAY_SUFFIX, Resolved
 from pipegraft.core.errors import UsageError
 from pipegraft.core.release import ReleaseMark

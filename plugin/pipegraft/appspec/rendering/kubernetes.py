@@ -35,7 +35,7 @@ from pipegraft.appspec.rendering.containers import (
     pod_spec_of,
     volume_of,
 )
-from pipegraft.appspec.routers.plugin import CLUSTER_ROUTERS
+from pipegraft.appspec.routers import CLUSTER_ROUTERS
 from pipegraft.appspec.spec import Resolved
 
 __all__ = ["KEPT", "job_of", "objects_of", "render_kubernetes", "strategy_of"]

@@ -40,7 +40,7 @@ from pipegraft.appspec.rendering.containers import (
 )
 from pipegraft.appspec.rendering.kubernetes import job_of, objects_of, strategy_of
 from pipegraft.appspec.resources.binding import BoundResource
-from pipegraft.appspec.routers.plugin import CLUSTER_ROUTERS
+from pipegraft.appspec.routers import CLUSTER_ROUTERS
 from pipegraft.appspec.spec import Resolved
 
 __all__ = ["PUBLISH_VERSION", "render_application"]

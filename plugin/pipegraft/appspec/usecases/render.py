@@ -18,7 +18,7 @@ from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.rendering.oam import PUBLISH_VERSION, render_application
 from pipegraft.appspec.rendering.yaml_output import dump_documents, rendered_path, with_own_version
 from pipegraft.appspec.resources.binding import Platform
-from pipegraft.appspec.routers.plugin import CLUSTER_ROUTERS
+from pipegraft.appspec.routers import CLUSTER_ROUTERS
 from pipegraft.appspec.spec import Resolved, check_app, resolve_in
 from pipegraft.appspec.usecases.resources import load_providers
 from pipegraft.core.adapters.files import write_together
