@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipegraft.appspec.ports.traffic import Backend, Route
+from pipegraft.appspec.traffic_ports import Backend, Route
 from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
 
 REQUEST = b"GET /price?item=tea HTTP/1.1\r\nHost: shop\r\nAccept: */*\r\n\r\n"

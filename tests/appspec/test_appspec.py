@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.appspec.model.spec import AppComponent, Reference
+from pipegraft.appspec.model import AppComponent, Reference
 from pipegraft.appspec.pods import merge
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.errors import ConfigError

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from pipegraft.appspec.model.spec import Reference
-from pipegraft.appspec.ports.resources import Target
+from pipegraft.appspec.model import Reference
 from pipegraft.appspec.rendering.compose import render_compose
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.rendering.oam import render_application
+from pipegraft.appspec.resource_ports import Target
 from pipegraft.appspec.resources.binding import UNBOUND, Platform
-from pipegraft.appspec.resources.plugin import pipegraft_resource_providers
+from pipegraft.appspec.resources.providers import pipegraft_resource_providers
 from pipegraft.appspec.spec import Resolved, resolve
 from pipegraft.core.errors import ConfigError
 

@@ -15,7 +15,7 @@ from spec_fields import APP, ENVIRONMENT, spec  # of the folder above
 
 from pipegraft.appspec.importing.consumed_keys import Imported, settle
 from pipegraft.appspec.importing.kubernetes import import_kubernetes
-from pipegraft.appspec.model.spec import App, AppEnvironment
+from pipegraft.appspec.model import App, AppEnvironment
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.spec import resolve
 from pipegraft.appspec.usecases.importing import kubernetes_files

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from pipegraft.appspec import hooks
-from pipegraft.appspec.model.spec import Reference
-from pipegraft.appspec.ports.resources import Output, Provision, ResourceProvider, ResourceType
-from pipegraft.appspec.resources.local import LOCAL
-from pipegraft.appspec.resources.plugin import CROSSPLANE, KUBEVELA_TERRAFORM
-from pipegraft.appspec.usecases.resources import load_providers
+from pipegraft.appspec.hooks import load_providers
+from pipegraft.appspec.model import Reference
+from pipegraft.appspec.resource_ports import Output, Provision, ResourceProvider, ResourceType
+from pipegraft.appspec.resources.providers import CROSSPLANE, KUBEVELA_TERRAFORM, LOCAL
 from pipegraft.core.errors import PluginError, UsageError
 from pipegraft.core.model import Model
 from pipegraft.core.plugins import Plugins, hookimpl

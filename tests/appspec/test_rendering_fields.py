@@ -7,7 +7,7 @@ import re
 import pytest
 from spec_fields import Data, changed, leaves, matches, others, placements, schema_routes, spec
 
-from pipegraft.appspec.model.spec import App, AppEnvironment
+from pipegraft.appspec.model import App, AppEnvironment
 from pipegraft.appspec.routers import CLUSTER_ROUTERS
 from pipegraft.appspec.spec import Resolved
 from pipegraft.appspec.usecases.render import TARGETS

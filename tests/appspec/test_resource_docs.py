@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pipegraft.appspec.model.spec import ProviderChoice, Resource
+from pipegraft.appspec.model import ProviderChoice, Resource
 from pipegraft.appspec.rendering.oam import render_application
 from pipegraft.appspec.resources.binding import Platform
-from pipegraft.appspec.resources.plugin import pipegraft_resource_providers
+from pipegraft.appspec.resources.providers import pipegraft_resource_providers
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.model import kebab, keys_of
 

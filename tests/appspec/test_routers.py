@@ -13,10 +13,10 @@ import pytest
 import yaml
 from spec_fields import gray_on_one_machine, one_machine, spec
 
-from pipegraft.appspec.model.spec import Entrance
-from pipegraft.appspec.ports.traffic import EntranceSplit
+from pipegraft.appspec.model import Entrance
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.rendering.oam import render_application
+from pipegraft.appspec.traffic_ports import EntranceSplit
 from pipegraft.core.errors import ConfigError, UsageError
 
 SCHEMAS = Path(os.environ.get("PIPEGRAFT_SCHEMAS", Path(__file__).parents[2] / "../shared/schemas"))

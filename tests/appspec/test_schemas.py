@@ -13,12 +13,12 @@ from crd_schemas import closed  # of the folder above
 
 from pipegraft.app.inventory import spec_schema
 from pipegraft.app.plugins import shipped_plugins
-from pipegraft.appspec.ports.resources import ResourceProvider, Target
 from pipegraft.appspec.rendering.compose import render_compose
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.rendering.oam import render_application
+from pipegraft.appspec.resource_ports import ResourceProvider, Target
 from pipegraft.appspec.resources.binding import Platform
-from pipegraft.appspec.resources.plugin import pipegraft_resource_providers
+from pipegraft.appspec.resources.providers import pipegraft_resource_providers
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.model import keys_of
 from pipegraft.testing.resource_suite import request_for

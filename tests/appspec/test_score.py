@@ -16,7 +16,7 @@ from pipegraft.appspec.importing.consumed_keys import Imported
 from pipegraft.appspec.importing.score import import_score
 from pipegraft.appspec.rendering.compose import render_compose
 from pipegraft.appspec.resources.binding import Platform
-from pipegraft.appspec.resources.plugin import pipegraft_resource_providers
+from pipegraft.appspec.resources.providers import pipegraft_resource_providers
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.errors import ConfigError
 

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from spec_fields import APP, ENVIRONMENT, POLICIES, Data, placements
 
-from pipegraft.appspec.model.spec import App, AppEnvironment
+from pipegraft.appspec.model import App, AppEnvironment
 from pipegraft.cli import run
 from pipegraft.core.faults import Fault, read
 from pipegraft.core.model import Model

@@ -16,7 +16,7 @@ import pytest
 from harness import free_port, need, run, server
 
 from pipegraft.appspec.environment_file import bump, images_of, read_environment
-from pipegraft.appspec.ports.traffic import Backend, Route
+from pipegraft.appspec.traffic_ports import Backend, Route
 from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import RolledBack

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.appspec.ports.traffic import Backend, Route
+from pipegraft.appspec.traffic_ports import Backend, Route
 from pipegraft.core.delivery import Metric
 from pipegraft.core.errors import Unreachable
 from pipegraft.engine.adapters.metrics import EmbeddedSource, Options

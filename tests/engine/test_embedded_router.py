@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from pipegraft.appspec.ports.traffic import Backend, Route
+from pipegraft.appspec.traffic_ports import Backend, Route
 from pipegraft.cli import run
 from pipegraft.core.errors import Unreachable
 from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
@@ -113,7 +113,7 @@ def test_an_owner_killed_leaves_the_proxy_to_the_next(instance: str, tmp_path: P
         f"""
         import os, signal, pathlib
         from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
-        from pipegraft.appspec.ports.traffic import Backend, Route
+        from pipegraft.appspec.traffic_ports import Backend, Route
         route = Route("shop-web", "127.0.0.1:0", (Backend("web", ("{instance}",), 1),))
         EmbeddedRouter(pathlib.Path({str(tmp_path)!r})).apply([route])
         os.kill(os.getpid(), signal.SIGKILL)

@@ -20,12 +20,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipegraft.appspec.ports.resources import FakeResourceHost, HostedState
-from pipegraft.appspec.ports.traffic import FakeRouter, Route
+from pipegraft.appspec.resource_ports import FakeResourceHost, HostedState
 from pipegraft.appspec.resources.binding import Platform
-from pipegraft.appspec.resources.local import LOCAL
+from pipegraft.appspec.resources.providers import LOCAL
 from pipegraft.appspec.runtime_support import PROCESS
 from pipegraft.appspec.spec import resolve
+from pipegraft.appspec.traffic_ports import FakeRouter, Route
 from pipegraft.core.errors import PipegraftError, Unreachable
 from pipegraft.core.ports import FakeClock
 from pipegraft.engine.adapters.gitops import verdict

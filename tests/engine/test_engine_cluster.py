@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipegraft.appspec.resources.binding import Platform
-from pipegraft.appspec.resources.local import LOCAL
+from pipegraft.appspec.resources.providers import LOCAL
 from pipegraft.core.errors import Unreachable
 from pipegraft.engine.adapters.gitops import verdict
 from pipegraft.engine.usecases.application import Place, Source, States

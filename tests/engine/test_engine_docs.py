@@ -9,8 +9,8 @@ import click
 import yaml
 from click.testing import CliRunner
 
-from pipegraft.appspec.model import traits
-from pipegraft.appspec.model.spec import AppComponent, AppEnvironment, Entrance, Policies
+from pipegraft.appspec import traits
+from pipegraft.appspec.model import AppComponent, AppEnvironment, Entrance, Policies
 from pipegraft.appspec.runtime_support import DOCKER, PROCESS, Support
 from pipegraft.appspec.spec import resolve
 from pipegraft.cli.engine_command import command

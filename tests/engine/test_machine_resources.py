@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from pipegraft.appspec.ports.resources import HostedResource, HostedState
+from pipegraft.appspec.resource_ports import HostedResource, HostedState
 from pipegraft.core.errors import OutsideError
 from pipegraft.engine.adapters.resources import drivers
 from pipegraft.engine.adapters.resources.drivers import Running, Wanted

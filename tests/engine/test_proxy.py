@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipegraft.appspec.ports.traffic import Backend, Choice, Route
+from pipegraft.appspec.traffic_ports import Backend, Choice, Route
 from pipegraft.engine.adapters.proxy.config import ProxyConfig
 from pipegraft.engine.adapters.proxy.metrics import samples_of
 from pipegraft.engine.adapters.proxy.server import Balancer, Proxy

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from spec_fields import APP, gray_on_one_machine, one_machine, spec
 
-from pipegraft.appspec.model.spec import AppComponent, Reference
-from pipegraft.appspec.ports.traffic import Choice, cookie_pattern
+from pipegraft.appspec.model import AppComponent, Reference
 from pipegraft.appspec.runtime_support import DOCKER, PROCESS, Support, Treatment
 from pipegraft.appspec.spec import resolve
+from pipegraft.appspec.traffic_ports import Choice, cookie_pattern
 from pipegraft.core.errors import ConfigError
 from pipegraft.core.model import Model, keys_of
 from pipegraft.engine.workloads import plan_of

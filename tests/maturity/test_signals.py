@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipegraft.app.plugins import shipped_plugins
-from pipegraft.appspec.model.spec import App, AppEnvironment
+from pipegraft.appspec.model import App, AppEnvironment
 from pipegraft.maturity.hooks import MATURITY_SIGNALS
 from pipegraft.maturity.model import STAGES, Answer, Dimension, Finding, Signal
 from pipegraft.maturity.ports import DeliveryPace, Iac

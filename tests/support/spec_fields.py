@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from pipegraft.appspec.model.spec import App, AppEnvironment
+from pipegraft.appspec.model import App, AppEnvironment
 from pipegraft.appspec.spec import Resolved, resolve
 from pipegraft.core.model import schema_of
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipegraft.appspec.ports.traffic import FakeRouter
+from pipegraft.appspec.traffic_ports import FakeRouter
 from pipegraft.core.errors import Unreachable
 from pipegraft.core.ports import FakeClock, RecordingProgress
 from pipegraft.core.release import FakeReleaseStore

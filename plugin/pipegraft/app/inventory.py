@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pipegraft.appspec.hooks import RESOURCE_PROVIDERS
-from pipegraft.appspec.model.spec import App, AppEnvironment
-from pipegraft.appspec.usecases.resources import resource_types
+from pipegraft.appspec.hooks import RESOURCE_PROVIDERS, resource_types
+from pipegraft.appspec.model import App, AppEnvironment
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.model import Model, schema_of
 from pipegraft.core.plugins import LoadedPlugin, Plugins

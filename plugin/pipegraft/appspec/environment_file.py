@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pipegraft.appspec.model.spec import PROMOTING, AppEnvironment
+from pipegraft.appspec.model import PROMOTING, AppEnvironment
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError, EditRefused, Problem, UsageError
 from pipegraft.core.reading import load_marked

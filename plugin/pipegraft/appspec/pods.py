@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from pipegraft.appspec.model.spec import AppComponent, Policies, Reference
-from pipegraft.appspec.model.traits import SidecarKind, Volume
+from pipegraft.appspec.model import AppComponent, Policies, Reference
+from pipegraft.appspec.traits import SidecarKind, Volume
 from pipegraft.core.delivery import Intimacy
 from pipegraft.core.model import Model
 

@@ -17,8 +17,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from pipegraft.appspec.hooks import TrafficRouterPlugin
-from pipegraft.appspec.model.spec import Entrance
-from pipegraft.appspec.ports.traffic import (
+from pipegraft.appspec.model import Entrance
+from pipegraft.appspec.traffic_ports import (
     ClusterRouter,
     EntranceSplit,
     Refusal,

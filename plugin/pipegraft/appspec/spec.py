@@ -9,11 +9,11 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipegraft.appspec.model.spec import PROMOTING, App, AppComponent, AppEnvironment, GrayBlock, Policies
+from pipegraft.appspec.model import PROMOTING, App, AppComponent, AppEnvironment, GrayBlock, Policies
 from pipegraft.appspec.pod_checks import Report, check_listeners, check_pod
 from pipegraft.appspec.pods import Member, Pod, member_of, merge
 from pipegraft.appspec.resources.binding import UNBOUND, BoundResource, Platform, Scope, bind_resources
-from pipegraft.appspec.resources.placeholders import Outputs, fill_component
+from pipegraft.appspec.resources.types import Outputs, fill_component
 from pipegraft.core.delivery_file import check
 from pipegraft.core.errors import ConfigError, Place, Problem
 from pipegraft.core.faults import as_far_as_known

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipegraft.appspec.ports.resources import Target
+from pipegraft.appspec.resource_ports import Target
 from pipegraft.appspec.usecases.render import diff
 from pipegraft.cli.common import json_option, print_json
 from pipegraft.cli.rendering import changes_data, rendering, show_changes, target_option

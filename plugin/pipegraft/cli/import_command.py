@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from pipegraft.appspec.hooks import resource_types
 from pipegraft.appspec.usecases.importing import ImportResult, compose_files, kubernetes_files, score_files
-from pipegraft.appspec.usecases.resources import resource_types
 from pipegraft.cli.common import json_option, load_plugins, print_json
 from pipegraft.core.foreign_text import echo
 from pipegraft.iac.adapters.renderers import installed_renderers

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipegraft.appspec.ports.resources import Target
+from pipegraft.appspec.resource_ports import Target
 from pipegraft.appspec.usecases.render import render, render_files
 from pipegraft.cli.rendering import rendering, target_option
 from pipegraft.core.foreign_text import echo, write_data

@@ -8,9 +8,9 @@ from typing import Any
 import click
 from rich.text import Text
 
-from pipegraft.appspec.ports.resources import Target
+from pipegraft.appspec.rendering.differences import rendered_changes, summary_of
+from pipegraft.appspec.resource_ports import Target
 from pipegraft.appspec.usecases.render import EnvironmentDiff, Rendering, installed_rendering
-from pipegraft.appspec.views import rendered_changes, summary_of
 from pipegraft.cli.common import load_plugins
 from pipegraft.core.console import open_console
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from pipegraft.appspec.usecases.resources import describe_types
+from pipegraft.appspec.hooks import describe_types
 from pipegraft.cli.common import json_option, load_plugins, print_json
 from pipegraft.core.console import open_console
 from pipegraft.core.foreign_text import echo

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipegraft.appspec.ports.resources import Target
+from pipegraft.appspec.resource_ports import Target
 from pipegraft.appspec.splitting import Move
 from pipegraft.appspec.usecases.split import Split, plan_split, write_split
 from pipegraft.cli.common import json_option, print_json

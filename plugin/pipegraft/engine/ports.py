@@ -54,7 +54,7 @@ class SecretKey:
 
 
 FolderKind = Literal["persistent", "claim", "config", "secret", "ephemeral"]
-"""What a folder is; see `pipegraft.appspec.model.traits.Volume`."""
+"""What a folder is; see `pipegraft.appspec.traits.Volume`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import Literal
 
 from pipegraft.appspec import environment_file as edits
-from pipegraft.appspec.model.spec import PROMOTING, AppEnvironment
+from pipegraft.appspec.model import PROMOTING, AppEnvironment
 from pipegraft.core.errors import UsageError
 from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pipegraft.appspec.model.spec import PROMOTING
+from pipegraft.appspec.model import PROMOTING
 from pipegraft.appspec.rendering.common import gray_gets_more
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import Held, Locked, OutsideError, RolledBack, SyncFailed, Unreachable, UsageError

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipegraft.appspec.model.spec import App, AppEnvironment
+from pipegraft.appspec.model import App, AppEnvironment
 from pipegraft.core.delivery import Delivery
 from pipegraft.maturity.model import Evidence, Job
 

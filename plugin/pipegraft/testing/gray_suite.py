@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from pipegraft.appspec.ports.traffic import Backend, Route, TrafficRouter
+from pipegraft.appspec.traffic_ports import Backend, Route, TrafficRouter
 from pipegraft.core.errors import Unreachable
 from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
 from pipegraft.gray.model.observation import ArmCounts, Observation

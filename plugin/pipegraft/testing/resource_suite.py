@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from pipegraft.appspec.model.spec import Reference
-from pipegraft.appspec.ports.resources import (
+from pipegraft.appspec.model import Reference
+from pipegraft.appspec.resource_ports import (
     Provision,
     ResourceProvider,
     ResourceRequest,

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pipegraft.appspec.model.spec import App, AppEnvironment
+from pipegraft.appspec.model import App, AppEnvironment
 from pipegraft.core.errors import ConfigError, Place, Problem
 from pipegraft.core.faults import read
 from pipegraft.core.model import Model

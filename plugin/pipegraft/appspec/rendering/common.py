@@ -10,12 +10,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pipegraft.appspec.model.spec import Entrance, EnvValue, Reference
-from pipegraft.appspec.model.traits import Probe
+from pipegraft.appspec.model import Entrance, EnvValue, Reference
 from pipegraft.appspec.pods import Member, Pod
-from pipegraft.appspec.ports.traffic import ClusterRouter, EntranceSplit, GrayShare
 from pipegraft.appspec.routers import CLUSTER_ROUTERS, DEFAULT_ROUTER, GatewayApi
 from pipegraft.appspec.spec import GRAY_SUFFIX, Resolved
+from pipegraft.appspec.traffic_ports import ClusterRouter, EntranceSplit, GrayShare
+from pipegraft.appspec.traits import Probe
 from pipegraft.core.errors import UsageError
 from pipegraft.core.release import ReleaseMark
 

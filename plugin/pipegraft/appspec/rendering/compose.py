@@ -15,8 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipegraft.appspec.model.spec import AppComponent, EnvValue, Reference
-from pipegraft.appspec.model.traits import Security, Volume
+from pipegraft.appspec.model import AppComponent, EnvValue, Reference
 from pipegraft.appspec.notation import amount_of, expand
 from pipegraft.appspec.pods import Member, Pod, volume_kind
 from pipegraft.appspec.rendering.common import (
@@ -30,6 +29,7 @@ from pipegraft.appspec.rendering.common import (
     versions,
 )
 from pipegraft.appspec.spec import Resolved
+from pipegraft.appspec.traits import Security, Volume
 
 __all__ = ["render_compose"]
 

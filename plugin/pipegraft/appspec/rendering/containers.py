@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipegraft.appspec.model.traits import Security, Volume
 from pipegraft.appspec.pods import Member, Pod, volume_kind
 from pipegraft.appspec.rendering.common import (
     Manifest,
@@ -17,6 +16,7 @@ from pipegraft.appspec.rendering.common import (
     probes_of,
     whole_seconds,
 )
+from pipegraft.appspec.traits import Security, Volume
 
 __all__ = [
     "beside",

@@ -12,9 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pipegraft.appspec.model.traits import Job
 from pipegraft.appspec.pods import Member, Pod, volume_kind
-from pipegraft.appspec.ports.traffic import ClusterRouter
 from pipegraft.appspec.rendering.common import (
     ANNOTATION,
     Manifest,
@@ -37,6 +35,8 @@ from pipegraft.appspec.rendering.containers import (
 )
 from pipegraft.appspec.routers import CLUSTER_ROUTERS
 from pipegraft.appspec.spec import Resolved
+from pipegraft.appspec.traffic_ports import ClusterRouter
+from pipegraft.appspec.traits import Job
 
 __all__ = ["KEPT", "job_of", "objects_of", "render_kubernetes", "strategy_of"]
 

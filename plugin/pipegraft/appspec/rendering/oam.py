@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pipegraft.appspec.pods import Member, Pod
-from pipegraft.appspec.ports.traffic import ClusterRouter
 from pipegraft.appspec.rendering.common import (
     Manifest,
     annotations_of,
@@ -42,6 +41,7 @@ from pipegraft.appspec.rendering.kubernetes import job_of, objects_of, strategy_
 from pipegraft.appspec.resources.binding import BoundResource
 from pipegraft.appspec.routers import CLUSTER_ROUTERS
 from pipegraft.appspec.spec import Resolved
+from pipegraft.appspec.traffic_ports import ClusterRouter
 
 __all__ = ["PUBLISH_VERSION", "render_application"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from pipegraft.appspec.model.spec import (
+from pipegraft.appspec.model import (
     DEFAULT_CLASS,
     App,
     AppEnvironment,
@@ -16,7 +16,7 @@ from pipegraft.appspec.model.spec import (
     Resource,
 )
 from pipegraft.appspec.pods import Pod
-from pipegraft.appspec.ports.resources import Provision, ResourceProvider, ResourceRequest, Target
+from pipegraft.appspec.resource_ports import Provision, ResourceProvider, ResourceRequest, Target
 from pipegraft.appspec.resources.types import checked_params, close_fix
 from pipegraft.core.delivery_file import validate
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError

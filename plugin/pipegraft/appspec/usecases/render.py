@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from pipegraft.appspec.environment_file import environment_path
-from pipegraft.appspec.hooks import TRAFFIC_ROUTERS
-from pipegraft.appspec.ports.resources import ResourceProvider, Target
-from pipegraft.appspec.ports.traffic import ClusterRouter
+from pipegraft.appspec.hooks import TRAFFIC_ROUTERS, load_providers
 from pipegraft.appspec.rendering.common import ANNOTATION, Manifest
 from pipegraft.appspec.rendering.compose import render_compose
 from pipegraft.appspec.rendering.differences import ObjectChange, compare, objects_in
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.rendering.oam import PUBLISH_VERSION, render_application
 from pipegraft.appspec.rendering.yaml_output import dump_documents, rendered_path, with_own_version
+from pipegraft.appspec.resource_ports import ResourceProvider, Target
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.routers import CLUSTER_ROUTERS
 from pipegraft.appspec.spec import Resolved, check_app, resolve_in
-from pipegraft.appspec.usecases.resources import load_providers
+from pipegraft.appspec.traffic_ports import ClusterRouter
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.adapters.vcs_info import Revision
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError

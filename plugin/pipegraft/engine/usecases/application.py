@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipegraft.appspec.ports.traffic import Choice
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.spec import Resolved, resolve
+from pipegraft.appspec.traffic_ports import Choice
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import UsageError
 from pipegraft.engine.workloads import Plan, RouteSpec

@@ -8,11 +8,11 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
-from pipegraft.appspec.ports.resources import HostedState, ResourceHost
-from pipegraft.appspec.ports.traffic import Route, TrafficRouter
+from pipegraft.appspec.resource_ports import HostedState, ResourceHost
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.runtime_support import Support
 from pipegraft.appspec.spec import Resolved
+from pipegraft.appspec.traffic_ports import Route, TrafficRouter
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import PipegraftError
 from pipegraft.core.ports import Clock

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.appspec.ports.resources import HostedState
-from pipegraft.appspec.ports.traffic import Route
+from pipegraft.appspec.resource_ports import HostedState
+from pipegraft.appspec.traffic_ports import Route
 from pipegraft.engine.ports import Instance
 from pipegraft.engine.reconcile import Health, Step
 from pipegraft.engine.usecases.application import Application

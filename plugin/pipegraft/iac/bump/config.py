@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from pipegraft.appspec.environment_file import Bump, ConfigPath, images_of, promote
-from pipegraft.appspec.model.spec import AppComponent, AppEnvironment
+from pipegraft.appspec.model import AppComponent, AppEnvironment
 from pipegraft.appspec.resources.binding import UNBOUND
 from pipegraft.appspec.spec import Resolved, resolve
 from pipegraft.core.delivery_file import parse_document

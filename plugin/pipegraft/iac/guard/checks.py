@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from pipegraft.appspec.environment_file import images_of, read_environment
-from pipegraft.appspec.model.spec import PROMOTING, App, AppEnvironment, GrayBlock
+from pipegraft.appspec.model import PROMOTING, App, AppEnvironment, GrayBlock
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.delivery_file import parse_document

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from pipegraft.appspec.model.spec import AppComponent, AppEnvironment
+from pipegraft.appspec.model import AppComponent, AppEnvironment
 from pipegraft.appspec.pods import merge
 from pipegraft.core.errors import Place
 from pipegraft.core.plugins import hookimpl

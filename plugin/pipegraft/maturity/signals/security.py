@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from pipegraft.appspec.model.spec import Reference
+from pipegraft.appspec.model import Reference
 from pipegraft.core.errors import Place
 from pipegraft.core.plugins import hookimpl
 from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, absent, no, unseen, yes

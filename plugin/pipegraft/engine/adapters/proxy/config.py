@@ -14,7 +14,7 @@ from typing import Annotated
 from filelock import FileLock, Timeout
 from pydantic import Field
 
-from pipegraft.appspec.ports.traffic import Backend, Choice, Route
+from pipegraft.appspec.traffic_ports import Backend, Choice, Route
 from pipegraft.core.errors import Locked
 from pipegraft.core.model import Breach, Duration, Model, rule
 

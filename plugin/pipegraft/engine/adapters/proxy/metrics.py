@@ -15,7 +15,7 @@ from prometheus_client import (
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from pipegraft.appspec.ports.traffic import Route
+from pipegraft.appspec.traffic_ports import Route
 from pipegraft.core.errors import UsageError
 
 __all__ = ["DURATION", "REQUESTS", "WEIGHT", "ProxyMetrics", "samples_of"]

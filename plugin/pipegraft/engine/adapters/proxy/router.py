@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipegraft.appspec.hooks import TrafficRouterPlugin
-from pipegraft.appspec.ports.traffic import Route
+from pipegraft.appspec.traffic_ports import Route
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.adapters.http import Http
 from pipegraft.core.adapters.waiting import Patience

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from pipegraft.appspec.ports.traffic import Backend, Choice, Route
+from pipegraft.appspec.traffic_ports import Backend, Choice, Route
 from pipegraft.engine.adapters.proxy.config import ProxyConfig, host_and_port
 from pipegraft.engine.adapters.proxy.forward import MAX_HEAD, Exchange, Upstream, refusal
 from pipegraft.engine.adapters.proxy.metrics import ProxyMetrics

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipegraft.appspec.ports.resources import HostedResource, HostedState
+from pipegraft.appspec.resource_ports import HostedResource, HostedState
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import OutsideError, UsageError
 from pipegraft.engine.adapters.resources.drivers import DRIVERS, Running, Wanted

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipegraft.appspec.model.spec import Entrance
+from pipegraft.appspec.model import Entrance
 
 __all__ = [
     "Backend",

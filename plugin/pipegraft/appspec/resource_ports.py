@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from pipegraft.appspec.model.spec import Reference
+from pipegraft.appspec.model import Reference
 from pipegraft.core.model import Model
 
 __all__ = [

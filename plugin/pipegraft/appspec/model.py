@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from pipegraft.appspec.model.traits import (
+from pipegraft.appspec.traits import (
     Affinity,
     Autoscaling,
     ChosenUsers,
