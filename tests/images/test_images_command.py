@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 from click.testing import CliRunner
 
 from pipegraft.cli.images_command import command
@@ -56,11 +55,6 @@ def test_lists_images_for_people_and_for_programs(released: Path) -> None:
     assert json.loads(invoke(released, "--json"))["pricing"]["digest"] == DIGEST
 
 
-def test_shows_how_each_image_gets_into_its_pod(released: Path) -> None:
-    pieces = list(yaml.safe_load_all(invoke(released, "--snippets")))
-    assert pieces[0]["volumes"][0]["image"]["reference"] == f"oci:/images/pricing@{DIGEST}"
-
-
 def test_the_pointer_is_within_gitlabs_limits(released: Path) -> None:
     assert invoke(released, "--dotenv", str(released / "release.env")) == ""
     text = (released / "release.env").read_text()
@@ -73,18 +67,6 @@ def test_the_pointer_is_within_gitlabs_limits(released: Path) -> None:
     assert len(text.encode()) <= 5 * 1024
 
 
-def test_a_snippet_is_shown_in_the_way_that_is_asked_for(released: Path) -> None:
-    piece = yaml.safe_load(invoke(released, "pricing", "--snippets", "--as", "native-sidecar"))
-    assert piece["initContainers"][0]["image"] == f"oci:/images/pricing@{DIGEST}"
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("web", "--snippets"), "the release has no component 'web'; it has: pricing"),
-        (("--snippets", "--as", "hot-upgrade"), "no empty image is declared"),
-    ],
-)
-def test_what_cannot_be_shown_is_refused(released: Path, words: tuple[str, ...], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        invoke(released, *words)
+def test_a_component_that_the_release_has_not_is_refused(released: Path) -> None:
+    with pytest.raises(UsageError, match="the release has no component 'web'; it has: pricing"):
+        invoke(released, "web")

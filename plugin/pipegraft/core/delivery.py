@@ -54,9 +54,6 @@ class Component(Model):
     """`in-process`: mounted into another component; `ipc`: sidecar; `rpc`: its own workload."""
     mount: str | None = Field(default=None, pattern=r"^/[^:]*$")
     """Where an `in-process` component is mounted, an absolute path in the pod."""
-    hot_upgrade: str | None = None
-    """For a sidecar that OpenKruise updates without a break: the empty image that waits while the other runs,
-    another component or an image pinned by digest."""
     image: str | None = Field(default=None, pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$")
     """Repository of the image below `registry`; the component's name if absent."""
     builder: Name | None = None
@@ -97,11 +94,6 @@ class Component(Model):
     def build_folder(self) -> str:
         """Folder of the build context, relative to the repository."""
         return self.context or self.path
-
-    @rule
-    def _hot_upgrade_belongs_to_sidecars(self) -> Iterator[Breach]:
-        if self.hot_upgrade is not None and self.intimacy != "ipc":
-            yield Breach(f"'hot-upgrade' is for sidecars (ipc); this one is {self.intimacy}")
 
 
 class MergeRequest(Model):
@@ -370,14 +362,6 @@ class Delivery(Model):
     iac: Iac
     environments: Mapping[Name, Environment] = Field(min_length=1)
     """In the order they are delivered to."""
-
-    @rule
-    def _empty_images_are_known(self) -> Iterator[Breach]:
-        for name, component in self.components.items():
-            empty = component.hot_upgrade
-            if empty and empty not in self.components and not re.search(r"@sha256:[0-9a-f]{64}$", empty):
-                said = "'hot-upgrade' is neither a component nor an image pinned by digest"
-                yield Breach(f"component '{name}': {said}")
 
     @rule
     def _needs_exist(self) -> Iterator[Breach]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
@@ -22,6 +23,7 @@ __all__ = [
     "ReleaseMark",
     "ReleaseStore",
     "Source",
+    "release_dotenv",
 ]
 
 
@@ -178,3 +180,24 @@ class FakeReleaseStore:
 
     def save(self, release: Release) -> None:
         self.release = release
+
+
+def release_dotenv(release: Release, path: str, content: bytes) -> str:
+    """A pointer to the release record for GitLab's dotenv reports.
+
+    A dotenv file may have 5 KiB and 20 variables (GitLab, "artifacts:reports:dotenv"), less than the images
+    of a large application take: so it says where the record is and what it is, and later jobs read that.
+
+    Arguments:
+        path: of the record, relative to the repository.
+        content: bytes of the record.
+    """
+    values = {
+        "PIPEGRAFT_RELEASE_FILE": path,
+        "PIPEGRAFT_RELEASE_SHA256": hashlib.sha256(content).hexdigest(),
+        "PIPEGRAFT_RELEASE_NUMBER": str(release.source.number),
+        "PIPEGRAFT_RELEASE_COMMIT": release.source.commit,
+        "PIPEGRAFT_RELEASE_IMAGES": str(len(release.images)),
+        "PIPEGRAFT_RELEASE_BUILT": str(sum(image.built for image in release.images.values())),
+    }
+    return "".join(f"{name}={value}\n" for name, value in values.items())
