@@ -17,10 +17,10 @@ from typing import Any
 
 from pipegraft.engine.adapters.gitops import EmbeddedEngine, EmbeddedOptions
 from pipegraft.engine.adapters.server import StatusServer
-from pipegraft.images.adapters.build.layer import LayerBuilder
+from pipegraft.images.adapters.layer import LayerBuilder
 from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
 from pipegraft.images.build_context import read_context
-from pipegraft.images.ports.builders import BuildRequest
+from pipegraft.images.hooks import BuildRequest
 
 CHANGES = 100
 APPLICATIONS = 50

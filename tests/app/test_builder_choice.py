@@ -11,7 +11,7 @@ from pipegraft.app.plugins import shipped_plugins
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import ConfigError, UsageError
 from pipegraft.core.hooks import LiveConnections
-from pipegraft.images.ports.builders import IMAGE_BUILDER, WHY_BUILDER
+from pipegraft.images.hooks import IMAGE_BUILDER, WHY_BUILDER
 
 
 def chosen(folder: Path, declared: str, dockerfile: str | None = "FROM scratch\n") -> str:
@@ -128,7 +128,7 @@ def alone(
     """No engine and no daemon, and these programs alone."""
     monkeypatch.delenv("DOCKER_HOST")
     monkeypatch.setattr("docker.constants.DEFAULT_UNIX_SOCKET", f"http+unix://{tmp_path}/docker.sock")
-    monkeypatch.setattr("pipegraft.images.adapters.build.daemonless._SOCKET", tmp_path / "buildkitd.sock")
+    monkeypatch.setattr("pipegraft.images.adapters.daemonless._SOCKET", tmp_path / "buildkitd.sock")
     folder = tmp_path / "programs"
     folder.mkdir()
     for program in programs:

@@ -18,9 +18,9 @@ from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError
 from pipegraft.core.ports import FakeClock
 from pipegraft.iac.adapters import doctor_checks as iac
 from pipegraft.iac.adapters.git import open_branch
-from pipegraft.images.adapters.doctor_checks import examine_builders, examine_registry
 from pipegraft.images.adapters.registry.endpoint import Credentials, Endpoint, Keyring
 from pipegraft.images.adapters.registry.http import HttpRegistry
+from pipegraft.images.plugin import examine_builders, examine_registry
 from pipegraft.testing.git_http import serve
 from pipegraft.testing.stage_suite import FakeConnections, patient_of
 

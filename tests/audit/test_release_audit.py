@@ -28,9 +28,8 @@ from pipegraft.iac.commit_message import commit_message, release_trailers
 from pipegraft.iac.ports.archive import FakeArchive, Signature, Signed
 from pipegraft.iac.ports.repository import FakeIacRepository
 from pipegraft.images.attestations import BuildFacts, attest, sign
-from pipegraft.images.ports.builders import BuildRequest
-from pipegraft.images.ports.registry import Descriptor, FakeRegistry
-from pipegraft.images.ports.signing import FakeKey, FakeVerifier, ImageToSign
+from pipegraft.images.hooks import BuildRequest
+from pipegraft.images.ports import Descriptor, FakeKey, FakeRegistry, FakeVerifier, ImageToSign
 
 
 class Branch:

@@ -14,14 +14,14 @@ from harness import need, run
 from image_servers import buildkit_tool, docker_with_buildx, running_buildkit
 
 from pipegraft.core.errors import BuildFailed
-from pipegraft.images.adapters.build.daemonless import BuildahBuilder, BuildkitBuilder
-from pipegraft.images.adapters.build.docker import BuildxBuilder
-from pipegraft.images.adapters.build.layer import LayerBuilder
+from pipegraft.images.adapters.daemonless import BuildahBuilder, BuildkitBuilder
+from pipegraft.images.adapters.docker import BuildxBuilder
+from pipegraft.images.adapters.layer import LayerBuilder
 from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
 from pipegraft.images.build_context import read_context
 from pipegraft.images.documents import INDEX, image_index
+from pipegraft.images.hooks import BuildExtras, BuildRequest, ExtraContext, ImageBuilder
 from pipegraft.images.layers import unpack
-from pipegraft.images.ports.builders import BuildExtras, BuildRequest, ExtraContext, ImageBuilder
 from pipegraft.testing.images_suite import BuilderSuite
 
 pytestmark = pytest.mark.e2e

@@ -19,10 +19,10 @@ import pytest
 from harness import need, run, wait_until
 from image_servers import RunningRegistry, running_engine, running_registry
 
-from pipegraft.images.adapters.build.layer import LayerBuilder
+from pipegraft.images.adapters.layer import LayerBuilder
 from pipegraft.images.adapters.registry.http import HttpRegistry
 from pipegraft.images.build_context import read_context
-from pipegraft.images.ports.builders import BuildRequest
+from pipegraft.images.hooks import BuildRequest
 
 pytestmark = pytest.mark.e2e
 

@@ -21,13 +21,13 @@ from pipegraft.engine.adapters.runtime.docker.containers import DockerImages
 from pipegraft.engine.adapters.runtime.image_store import UnpackedImages
 from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
 from pipegraft.engine.ports import Container, HealthProbe, Instance, Mount, Phase, SecretKey, Workload
-from pipegraft.images.adapters.build.layer import LayerBuilder
+from pipegraft.images.adapters.layer import LayerBuilder
 from pipegraft.images.adapters.registry import open_registry
 from pipegraft.images.adapters.registry.http import HttpRegistry
 from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
 from pipegraft.images.build_context import read_context
-from pipegraft.images.ports.builders import BuildRequest
-from pipegraft.images.ports.registry import Registry
+from pipegraft.images.hooks import BuildRequest
+from pipegraft.images.ports import Registry
 from pipegraft.testing.runtime_suite import RuntimeSuite, observe_until
 
 pytestmark = pytest.mark.e2e

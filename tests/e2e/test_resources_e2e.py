@@ -20,10 +20,10 @@ from harness import need, server, wait_until
 
 from pipegraft.engine.adapters.resources.machine import MachineResources
 from pipegraft.engine.adapters.runtime.supervision import ProcessId, end_process, is_running
-from pipegraft.images.adapters.build.layer import LayerBuilder
+from pipegraft.images.adapters.layer import LayerBuilder
 from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
 from pipegraft.images.build_context import read_context
-from pipegraft.images.ports.builders import BuildRequest
+from pipegraft.images.hooks import BuildRequest
 
 pytestmark = pytest.mark.e2e
 

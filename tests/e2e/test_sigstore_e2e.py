@@ -13,16 +13,15 @@ from harness import free_port, listens, missing, need, run, server
 from image_servers import running_registry
 
 from pipegraft.core.signing import Signer
-from pipegraft.images.adapters.build.layer import LayerBuilder
+from pipegraft.images.adapters.layer import LayerBuilder
 from pipegraft.images.adapters.registry.endpoint import Endpoint
 from pipegraft.images.adapters.registry.http import HttpRegistry
 from pipegraft.images.adapters.sigstore import FileVerifier, PrivateKey
 from pipegraft.images.attestations import BuildFacts, attest, sign
 from pipegraft.images.build_context import read_context
 from pipegraft.images.documents import Document, artifact_manifest, descriptor_of
-from pipegraft.images.ports.builders import BuildRequest
-from pipegraft.images.ports.registry import Descriptor, FakeRegistry
-from pipegraft.images.ports.signing import ImageToSign
+from pipegraft.images.hooks import BuildRequest
+from pipegraft.images.ports import Descriptor, FakeRegistry, ImageToSign
 from pipegraft.images.signatures import signed_things, what_is_known
 
 pytestmark = [pytest.mark.e2e, pytest.mark.engines]

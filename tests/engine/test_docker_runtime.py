@@ -32,7 +32,7 @@ from pipegraft.engine.ports import (
     SecretKey,
     Workload,
 )
-from pipegraft.images.ports.registry import FakeRegistry
+from pipegraft.images.ports import FakeRegistry
 from pipegraft.testing.runtime_suite import RuntimeSuite, observe_until
 
 IMAGE = "registry.example.com/web@sha256:" + "1" * 64

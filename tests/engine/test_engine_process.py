@@ -20,10 +20,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from pipegraft.engine.adapters.runtime.supervision import strays
-from pipegraft.images.adapters.build.layer import LayerBuilder
+from pipegraft.images.adapters.layer import LayerBuilder
 from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
 from pipegraft.images.build_context import read_context
-from pipegraft.images.ports.builders import BuildRequest
+from pipegraft.images.hooks import BuildRequest
 
 SERVER = """\
 import http.server, json, os

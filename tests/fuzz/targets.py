@@ -39,7 +39,7 @@ from pipegraft.images.documents import (
     read_image,
 )
 from pipegraft.images.layers import unpack
-from pipegraft.images.ports.registry import Descriptor, FakeRegistry
+from pipegraft.images.ports import Descriptor, FakeRegistry
 from pipegraft.images.signatures import read_provenance
 from pipegraft.testing.images_suite import blob_of
 from pipegraft.text.groovy import Script

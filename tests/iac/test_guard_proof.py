@@ -18,9 +18,8 @@ from pipegraft.images.adapters.registry import open_registry
 from pipegraft.images.adapters.sigstore import PrivateKey
 from pipegraft.images.attestations import BuildFacts, attest, sign
 from pipegraft.images.documents import MANIFEST, image_manifest
-from pipegraft.images.ports.builders import BuildRequest
-from pipegraft.images.ports.registry import Descriptor, FakeRegistry
-from pipegraft.images.ports.signing import FakeKey, FakeVerifier, ImageToSign
+from pipegraft.images.hooks import BuildRequest
+from pipegraft.images.ports import Descriptor, FakeKey, FakeRegistry, FakeVerifier, ImageToSign
 from pipegraft.testing.images_suite import blob_of
 
 HOST = "registry.example.com"

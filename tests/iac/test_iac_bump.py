@@ -16,9 +16,8 @@ from pipegraft.core.stage import StageContext
 from pipegraft.iac.ports.repository import FakeIacRepository, NewerProposed
 from pipegraft.iac.stage import STAGE
 from pipegraft.images.attestations import BuildFacts, attest, sign
-from pipegraft.images.ports.builders import BuildRequest
-from pipegraft.images.ports.registry import FakeRegistry
-from pipegraft.images.ports.signing import FakeKey, FakeVerifier, ImageToSign
+from pipegraft.images.hooks import BuildRequest
+from pipegraft.images.ports import FakeKey, FakeRegistry, FakeVerifier, ImageToSign
 from pipegraft.images.signatures import Known, Provenance, refuse
 from pipegraft.testing.stage_suite import FakeConnections
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipegraft.core.errors import UsageError
 from pipegraft.images.build_context import read_context
-from pipegraft.images.ports.builders import ContextEntry
+from pipegraft.images.hooks import ContextEntry
 
 
 def paths(folder: Path) -> list[str]:

@@ -12,8 +12,8 @@ from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.core.release import BuiltImage
 from pipegraft.images.build_request import BuildSettings, PreparedBuild, prepare_build
 from pipegraft.images.documents import MANIFEST
-from pipegraft.images.ports.builders import FakeImageBuilder
-from pipegraft.images.ports.registry import Descriptor, FakeRegistry
+from pipegraft.images.hooks import FakeImageBuilder
+from pipegraft.images.ports import Descriptor, FakeRegistry
 
 DIGEST = "sha256:" + "a" * 64
 ADDRESS = "registry.example.com/shop"

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipegraft.core.errors import BuildFailed, Unreachable, UsageError
-from pipegraft.images.adapters.build.docker import BuildxBuilder, DockerBuilder
+from pipegraft.images.adapters.docker import BuildxBuilder, DockerBuilder
 from pipegraft.images.build_context import read_context
-from pipegraft.images.ports.builders import BuildExtras, BuildRequest
-from pipegraft.images.ports.registry import FakeRegistry
+from pipegraft.images.hooks import BuildExtras, BuildRequest
+from pipegraft.images.ports import FakeRegistry
 
 
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipegraft.core.errors import BuildFailed, Unreachable, UsageError
-from pipegraft.images.adapters.build.daemonless import BuildahBuilder, BuildkitBuilder
+from pipegraft.images.adapters.daemonless import BuildahBuilder, BuildkitBuilder
 from pipegraft.images.build_context import read_context
-from pipegraft.images.ports.builders import BuildRequest
-from pipegraft.images.ports.registry import FakeRegistry
+from pipegraft.images.hooks import BuildRequest
+from pipegraft.images.ports import FakeRegistry
 
 SECCOMP_BUILDAH = "Error during unshare(CLONE_NEWUSER): Operation not permitted"
 SECCOMP_BUILDKIT = (

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from pipegraft.core.errors import BuildFailed, OutsideError, Unreachable
-from pipegraft.images.adapters.build.common import context_blocks
-from pipegraft.images.adapters.build.docker import DockerBuilder, read_build
-from pipegraft.images.adapters.build.pushing import Base, base_of, push_saved
+from pipegraft.images.adapters.building import context_blocks
+from pipegraft.images.adapters.docker import DockerBuilder, read_build
+from pipegraft.images.adapters.pushing import Base, base_of, push_saved
 from pipegraft.images.build_context import read_context
 from pipegraft.images.documents import LAYER, LAYER_GZIP
-from pipegraft.images.ports.builders import BaseImage, BuildRequest
-from pipegraft.images.ports.registry import FakeRegistry
+from pipegraft.images.hooks import BaseImage, BuildRequest
+from pipegraft.images.ports import FakeRegistry
 from pipegraft.testing.images_suite import blob_of
 
 

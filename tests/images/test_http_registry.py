@@ -14,7 +14,7 @@ from pipegraft.core.ports import FakeClock
 from pipegraft.images.adapters.registry.endpoint import Credentials, Endpoint, Keyring
 from pipegraft.images.adapters.registry.http import HttpRegistry
 from pipegraft.images.documents import Document, artifact_manifest
-from pipegraft.images.ports.registry import Descriptor
+from pipegraft.images.ports import Descriptor
 from pipegraft.testing.images_suite import ReferrersSuite, RegistrySuite, blob_of
 
 USER = Credentials("user", "secret")

@@ -16,9 +16,8 @@ from pipegraft.core.plugins import hookimpl
 from pipegraft.core.ports import FakeClock, RecordingProgress
 from pipegraft.core.release import FakeReleaseStore, Release, Source
 from pipegraft.core.stage import StageContext
-from pipegraft.images.ports.builders import BuildRequest, FakeImageBuilder, FoundPackages, Package
-from pipegraft.images.ports.registry import Descriptor, FakeRegistry, Registry
-from pipegraft.images.ports.signing import FakeKey, ImageToSign
+from pipegraft.images.hooks import BuildRequest, FakeImageBuilder, FoundPackages, Package
+from pipegraft.images.ports import Descriptor, FakeKey, FakeRegistry, ImageToSign, Registry
 from pipegraft.images.signatures import signed_by_key
 from pipegraft.images.stage import STAGE
 from pipegraft.testing.stage_suite import FakeConnections

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipegraft.images.build_request import BuildInputs
-from pipegraft.images.ports.builders import ContextEntry
+from pipegraft.images.hooks import ContextEntry
 
 ENTRIES = (ContextEntry("a", "file", "00", size=1), ContextEntry("b", "link", "a"))
 INPUTS = BuildInputs("layer", "1", ENTRIES)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipegraft.core.errors import BuildFailed, OutsideError
-from pipegraft.images.adapters.build.layer import LayerBuilder
+from pipegraft.images.adapters.layer import LayerBuilder
 from pipegraft.images.build_context import read_context
 from pipegraft.images.documents import (
     CONFIG,
@@ -22,8 +22,8 @@ from pipegraft.images.documents import (
     image_manifest,
     read_image,
 )
-from pipegraft.images.ports.builders import BaseImage, BuildRequest
-from pipegraft.images.ports.registry import Descriptor, FakeRegistry
+from pipegraft.images.hooks import BaseImage, BuildRequest
+from pipegraft.images.ports import Descriptor, FakeRegistry
 from pipegraft.testing.images_suite import BuilderSuite, blob_of
 
 FILES = {"main.py": "print('hello')\n", "lib/a.py": "A = 1\n", "lib/b.py": "B = 2\n", "lib-old": "x"}

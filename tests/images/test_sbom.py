@@ -11,11 +11,11 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from pipegraft.core.errors import OutsideError
-from pipegraft.images.adapters.build.common import scan_archive, scan_context
+from pipegraft.images.adapters.building import scan_archive, scan_context
 from pipegraft.images.attestations import BuildFacts, sbom
 from pipegraft.images.build_context import read_context
-from pipegraft.images.ports.builders import BuildRequest, ContextEntry, FoundPackages, Package
-from pipegraft.images.ports.registry import Descriptor
+from pipegraft.images.hooks import BuildRequest, ContextEntry, FoundPackages, Package
+from pipegraft.images.ports import Descriptor
 
 DIGEST = "sha256:" + "a" * 64
 CLICK = Package("pkg:pypi/click@8.1.0", "click", "8.1.0", "requirements.txt")

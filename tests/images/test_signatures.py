@@ -23,9 +23,8 @@ from pipegraft.core.signing import Signer
 from pipegraft.images.adapters.sigstore import FileVerifier, PrivateKey
 from pipegraft.images.attestations import BuildFacts, attest, sign
 from pipegraft.images.documents import canonical_json
-from pipegraft.images.ports.builders import BuildRequest
-from pipegraft.images.ports.registry import Descriptor, FakeRegistry
-from pipegraft.images.ports.signing import FakeKey, FakeVerifier, ImageToSign
+from pipegraft.images.hooks import BuildRequest
+from pipegraft.images.ports import Descriptor, FakeKey, FakeRegistry, FakeVerifier, ImageToSign
 from pipegraft.images.signatures import signed_by_key, signed_things, what_is_known
 
 KINDS = {

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pipegraft.core.errors import OutsideError
 from pipegraft.images.documents import LAYER, LAYER_GZIP, MANIFEST, canonical_json, image_manifest
 from pipegraft.images.layers import unpack
-from pipegraft.images.ports.registry import FakeRegistry
+from pipegraft.images.ports import FakeRegistry
 from pipegraft.testing.images_suite import blob_of
 
 

@@ -6,10 +6,10 @@ import pytest
 
 from pipegraft.core.errors import Unreachable, UsageError
 from pipegraft.engine.adapters.runtime.image_store import UnpackedImages
-from pipegraft.images.adapters.build.layer import LayerBuilder
+from pipegraft.images.adapters.layer import LayerBuilder
 from pipegraft.images.build_context import read_context
-from pipegraft.images.ports.builders import BuildRequest
-from pipegraft.images.ports.registry import FakeRegistry
+from pipegraft.images.hooks import BuildRequest
+from pipegraft.images.ports import FakeRegistry
 
 
 @pytest.fixture

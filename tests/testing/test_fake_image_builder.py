@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipegraft.images.ports.builders import FakeImageBuilder
-from pipegraft.images.ports.registry import FakeRegistry
+from pipegraft.images.hooks import FakeImageBuilder
+from pipegraft.images.ports import FakeRegistry
 from pipegraft.testing.images_suite import BuilderSuite
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.images.ports.registry import FakeRegistry
+from pipegraft.images.ports import FakeRegistry
 from pipegraft.testing.images_suite import ReferrersSuite
 
 

@@ -22,7 +22,7 @@ from pipegraft.core.errors import UsageError
 from pipegraft.core.foreign_text import echo
 from pipegraft.core.hooks import LiveConnections
 from pipegraft.core.release import Release
-from pipegraft.images.ports.signing import VERIFIER, SignatureVerifier
+from pipegraft.images.ports import VERIFIER, SignatureVerifier
 
 __all__ = ["command"]
 

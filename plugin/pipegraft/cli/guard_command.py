@@ -27,8 +27,7 @@ from pipegraft.iac.usecases.guard import (
     parse_updates,
     pusher_name,
 )
-from pipegraft.images.ports.registry import REGISTRY_AT
-from pipegraft.images.ports.signing import VERIFIER
+from pipegraft.images.ports import REGISTRY_AT, VERIFIER
 
 __all__ = ["command"]
 

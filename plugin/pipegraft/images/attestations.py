@@ -38,9 +38,8 @@ from pipegraft.images.documents import (
     referrers_tag,
     show_descriptor,
 )
-from pipegraft.images.ports.builders import BuildRequest, FoundPackages
-from pipegraft.images.ports.registry import Descriptor, Registry
-from pipegraft.images.ports.signing import ImageToSign, SigningKey
+from pipegraft.images.hooks import BuildRequest, FoundPackages
+from pipegraft.images.ports import Descriptor, ImageToSign, Registry, SigningKey
 from pipegraft.images.signatures import (
     BUNDLE,
     DSSE,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pipegraft.core.delivery import Component
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.images.ports.builders import DOCKERFILE, ContextEntry
+from pipegraft.images.hooks import DOCKERFILE, ContextEntry
 
 __all__ = ["BuildContext", "IgnoreRules", "Matches", "check_context", "read_context"]
 

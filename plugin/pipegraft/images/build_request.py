@@ -13,7 +13,7 @@ from pipegraft.core.release import BuiltImage
 from pipegraft.images.build_context import BuildContext, check_context, read_context
 from pipegraft.images.dockerfile import read_dockerfile
 from pipegraft.images.documents import canonical_json
-from pipegraft.images.ports.builders import (
+from pipegraft.images.hooks import (
     DOCKERFILE,
     BaseImage,
     BuildExtras,
@@ -22,7 +22,7 @@ from pipegraft.images.ports.builders import (
     ExtraContext,
     ImageBuilder,
 )
-from pipegraft.images.ports.registry import Registry
+from pipegraft.images.ports import Registry
 from pipegraft.images.reference import ImageReference, mount_source, split_name
 
 __all__ = ["BuildInputs", "BuildSettings", "PreparedBuild", "build_extras", "image_argument", "prepare_build"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipegraft.core.errors import OutsideError
 from pipegraft.core.reading import load_json
-from pipegraft.images.ports.registry import Descriptor, Registry
+from pipegraft.images.ports import Descriptor, Registry
 
 __all__ = [
     "CONFIG",

@@ -20,8 +20,8 @@ from typing import BinaryIO, cast
 
 from pipegraft.core.errors import BuildFailed, OutsideError
 from pipegraft.images.documents import LAYER, LAYER_GZIP, read_image
-from pipegraft.images.ports.builders import ContextEntry
-from pipegraft.images.ports.registry import Descriptor, Registry
+from pipegraft.images.hooks import ContextEntry
+from pipegraft.images.ports import Descriptor, Registry
 
 __all__ = ["place", "shard", "tar_blocks", "unpack"]
 

@@ -17,8 +17,7 @@ from pipegraft.core.errors import OutsideError
 from pipegraft.core.reading import load_json
 from pipegraft.core.signing import Requirements, Signer
 from pipegraft.images.documents import EMPTY, read_document, referrers_tag
-from pipegraft.images.ports.registry import ReferringRegistry, Registry
-from pipegraft.images.ports.signing import SignatureVerifier, SignedThing, SigningKey
+from pipegraft.images.ports import ReferringRegistry, Registry, SignatureVerifier, SignedThing, SigningKey
 
 __all__ = [
     "BUNDLE",

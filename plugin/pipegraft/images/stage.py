@@ -23,9 +23,8 @@ from pipegraft.core.stage import Requirement, Stage, StageContext, StageInputs
 from pipegraft.images.attestations import BuildFacts, attest, sign
 from pipegraft.images.build_request import BuildSettings, PreparedBuild, prepare_build
 from pipegraft.images.documents import INDEX, image_index
-from pipegraft.images.ports.builders import IMAGE_BUILDER, BuildRequest, FoundPackages, ImageBuilder
-from pipegraft.images.ports.registry import REGISTRY, REGISTRY_AT, Descriptor, Registry
-from pipegraft.images.ports.signing import SIGNING_KEY, ImageToSign
+from pipegraft.images.hooks import IMAGE_BUILDER, BuildRequest, FoundPackages, ImageBuilder
+from pipegraft.images.ports import REGISTRY, REGISTRY_AT, SIGNING_KEY, Descriptor, ImageToSign, Registry
 from pipegraft.images.reference import ImageReference
 from pipegraft.images.signatures import signed_by_key
 

@@ -28,8 +28,8 @@ from pipegraft.images.documents import (
     image_config,
     image_manifest,
 )
-from pipegraft.images.ports.builders import BuildRequest, ImageBuilder
-from pipegraft.images.ports.registry import Descriptor, ReferringRegistry, Registry
+from pipegraft.images.hooks import BuildRequest, ImageBuilder
+from pipegraft.images.ports import Descriptor, ReferringRegistry, Registry
 
 __all__ = ["BuilderSuite", "ReferrersSuite", "RegistrySuite", "blob_of"]
 

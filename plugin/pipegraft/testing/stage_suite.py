@@ -57,13 +57,16 @@ from pipegraft.gray.ports import (
     RolloutVerdict,
 )
 from pipegraft.iac.ports.repository import IAC, RENDERERS, FakeIacRepository, IacBranch, Renderer
-from pipegraft.images.ports.builders import IMAGE_BUILDER, WHY_BUILDER, FakeImageBuilder, ImageBuilder
-from pipegraft.images.ports.registry import REGISTRY, REGISTRY_AT, FakeRegistry, ReferringRegistry
-from pipegraft.images.ports.signing import (
+from pipegraft.images.hooks import IMAGE_BUILDER, WHY_BUILDER, FakeImageBuilder, ImageBuilder
+from pipegraft.images.ports import (
+    REGISTRY,
+    REGISTRY_AT,
     SIGNING_KEY,
     VERIFIER,
     FakeKey,
+    FakeRegistry,
     FakeVerifier,
+    ReferringRegistry,
     SignatureVerifier,
     SigningKey,
 )

@@ -19,7 +19,7 @@ from pipegraft.appspec.scaffold.builds import (
 )
 from pipegraft.appspec.scaffold.compose import ComposeService, read_compose
 from pipegraft.images.dockerfile import exposed_ports
-from pipegraft.images.ports.builders import DOCKERFILE
+from pipegraft.images.hooks import DOCKERFILE
 
 __all__ = ["FoundComponent", "FoundResource", "Survey", "Tree", "name_from", "survey"]
 

@@ -27,8 +27,7 @@ from pipegraft.core.release import GateResult, Release
 from pipegraft.core.signing import Signer
 from pipegraft.iac.ports.archive import Signature, Signed
 from pipegraft.images.adapters.registry import open_registry
-from pipegraft.images.ports.registry import ReferringRegistry
-from pipegraft.images.ports.signing import SignatureVerifier
+from pipegraft.images.ports import ReferringRegistry, SignatureVerifier
 from pipegraft.images.reference import ImageReference
 from pipegraft.images.signatures import what_is_known
 

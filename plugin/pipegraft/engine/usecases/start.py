@@ -45,7 +45,7 @@ from pipegraft.engine.usecases.instances import Entrances, Fetcher, InstanceOper
 from pipegraft.engine.usecases.loop import Engine, needing_disk
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.images.adapters.registry import open_registry
-from pipegraft.images.ports.registry import Registry
+from pipegraft.images.ports import Registry
 from pipegraft.kubernetes.adapters.cluster import Cluster
 from pipegraft.kubernetes.model import ClusterOptions
 

@@ -18,8 +18,7 @@ from pipegraft.iac.commit_message import EFFECT, commit_message, release_trailer
 from pipegraft.iac.optimistic_commit import Changes, Read
 from pipegraft.iac.ports.repository import RENDERERS, CommitFiles, IacBranch, NewerProposed, Renderer
 from pipegraft.iac.references import PinnedImage
-from pipegraft.images.ports.registry import REGISTRY
-from pipegraft.images.ports.signing import VERIFIER
+from pipegraft.images.ports import REGISTRY, VERIFIER
 from pipegraft.images.signatures import refuse, what_is_known
 from pipegraft.text.yaml.values import Value
 

@@ -17,8 +17,7 @@ from pipegraft.iac.guard.checks import ChangedFile, Files, check_files, holds_im
 from pipegraft.iac.guard.contents import pinned_images
 from pipegraft.iac.guard.rules import GUARD_FILE, GuardRules, ImagePolicy, matches, read_rules
 from pipegraft.iac.guard.secret_forms import BUILT_IN, SecretForm, searchable, secrets_in
-from pipegraft.images.ports.registry import ReferringRegistry
-from pipegraft.images.ports.signing import SignatureVerifier
+from pipegraft.images.ports import ReferringRegistry, SignatureVerifier
 from pipegraft.images.reference import ImageReference
 from pipegraft.images.signatures import refuse, what_is_known
 

@@ -40,7 +40,7 @@ from pipegraft.core.errors import UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.signing import BuildSecret, Signer
 from pipegraft.core.stage import Opener, Project
-from pipegraft.images.ports.signing import (
+from pipegraft.images.ports import (
     SIGNING_KEY,
     VERIFIER,
     SignatureVerifier,

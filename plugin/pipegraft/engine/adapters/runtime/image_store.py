@@ -13,7 +13,7 @@ from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import OutsideError
 from pipegraft.core.reading import load_json
 from pipegraft.images.layers import unpack
-from pipegraft.images.ports.registry import Registry
+from pipegraft.images.ports import Registry
 from pipegraft.images.reference import ImageReference
 
 __all__ = ["UnpackedImages"]

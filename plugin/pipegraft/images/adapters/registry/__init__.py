@@ -11,7 +11,7 @@ from pipegraft.core.model import REGISTRY_HOST
 from pipegraft.images.adapters.registry.endpoint import Endpoint
 from pipegraft.images.adapters.registry.http import HttpRegistry
 from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
-from pipegraft.images.ports.registry import ReferringRegistry
+from pipegraft.images.ports import ReferringRegistry
 from pipegraft.images.reference import LAYOUT, is_layout
 
 __all__ = ["open_registry"]

@@ -31,7 +31,7 @@ from pipegraft.images.documents import (
     sha256_digest,
     subject_of,
 )
-from pipegraft.images.ports.registry import Descriptor, Referrer
+from pipegraft.images.ports import Descriptor, Referrer
 
 __all__ = ["HttpRegistry"]
 

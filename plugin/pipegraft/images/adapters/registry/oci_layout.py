@@ -30,7 +30,7 @@ from pipegraft.images.documents import (
     show_descriptor,
     subject_of,
 )
-from pipegraft.images.ports.registry import Descriptor, Referrer
+from pipegraft.images.ports import Descriptor, Referrer
 
 __all__ = ["LayoutRegistry"]
 

@@ -16,7 +16,7 @@ from pipegraft.core.adapters.http import Answer
 from pipegraft.core.adapters.waiting import Again, Attempts
 from pipegraft.core.errors import Unreachable
 from pipegraft.images.adapters.registry.session import Session, push_scope
-from pipegraft.images.ports.registry import Descriptor
+from pipegraft.images.ports import Descriptor
 
 __all__ = ["UploadSession", "upload", "with_query"]
 

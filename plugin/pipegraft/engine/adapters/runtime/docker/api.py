@@ -20,7 +20,7 @@ from pipegraft.engine.adapters.runtime.docker.containers import (
 )
 from pipegraft.engine.adapters.runtime.docker.plan import ENGINE
 from pipegraft.engine.ports import Confinement
-from pipegraft.images.adapters.docker_engine import connect, translated
+from pipegraft.images.adapters.docker import connect, translated
 from pipegraft.images.adapters.registry.endpoint import find_keyring
 
 __all__ = ["DockerApi"]

@@ -16,7 +16,7 @@ from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import PipegraftError
 from pipegraft.engine.ports import Confinement
 from pipegraft.images.documents import StoredImage, read_image
-from pipegraft.images.ports.registry import Registry
+from pipegraft.images.ports import Registry
 from pipegraft.images.reference import ImageReference, is_layout
 
 __all__ = [

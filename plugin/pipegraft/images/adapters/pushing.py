@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from pipegraft.core.adapters.files import stream_of
 from pipegraft.core.errors import OutsideError
 from pipegraft.core.reading import load_json
-from pipegraft.images.adapters.build.common import scan_archive
+from pipegraft.images.adapters.building import scan_archive
 from pipegraft.images.documents import (
     CONFIG,
     LAYER,
@@ -27,8 +27,8 @@ from pipegraft.images.documents import (
     read_document,
     read_image,
 )
-from pipegraft.images.ports.builders import BaseImage, BuildRequest
-from pipegraft.images.ports.registry import Descriptor, Registry
+from pipegraft.images.hooks import BaseImage, BuildRequest
+from pipegraft.images.ports import Descriptor, Registry
 
 __all__ = ["Base", "base_of", "push_saved", "read_base"]
 

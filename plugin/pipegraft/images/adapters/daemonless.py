@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipegraft.core.errors import BuildFailed, Unreachable, UsageError
 from pipegraft.core.plugins import hookimpl
-from pipegraft.images.adapters.build.common import (
+from pipegraft.images.adapters.building import (
     Finished,
     dockerfile_missing,
     hiding,
@@ -25,10 +25,9 @@ from pipegraft.images.adapters.build.common import (
     write_context,
     write_entries,
 )
-from pipegraft.images.adapters.build.pushing import base_of, push_saved
-from pipegraft.images.hooks import ImageBuilderPlugin
-from pipegraft.images.ports.builders import DOCKERFILE, BuildRequest, ExtraContext
-from pipegraft.images.ports.registry import Descriptor, Registry
+from pipegraft.images.adapters.pushing import base_of, push_saved
+from pipegraft.images.hooks import DOCKERFILE, BuildRequest, ExtraContext, ImageBuilderPlugin
+from pipegraft.images.ports import Descriptor, Registry
 
 __all__ = ["BuildahBuilder", "BuildkitBuilder", "buildkit_command", "pipegraft_image_builders"]
 

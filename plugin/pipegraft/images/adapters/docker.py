@@ -1,4 +1,6 @@
-"""The builders of docker: the engine's own by its API, and BuildKit by docker's command line.
+"""The Docker Engine that ``DOCKER_HOST`` names, or this machine's, and docker's two builders.
+
+They are the engine's own, by its API, and BuildKit by docker's command line.
 
 The engine's own has no BuildKit, so no build secrets and no cache export, and two builds without its cache
 differ in digest: the input hash is what keeps an image from being built twice. ``docker build`` with
@@ -22,12 +24,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import docker
+import requests
 from docker import APIClient
 
 from pipegraft.core.adapters.files import stream_of
-from pipegraft.core.errors import BuildFailed, OutsideError, Unreachable, UsageError
+from pipegraft.core.errors import BuildFailed, OutsideError, PipegraftError, Unreachable, UsageError
 from pipegraft.core.plugins import hookimpl
-from pipegraft.images.adapters.build.common import (
+from pipegraft.images.adapters.building import (
     context_blocks,
     dockerfile_missing,
     hiding,
@@ -36,14 +40,20 @@ from pipegraft.images.adapters.build.common import (
     secret_options,
     write_entries,
 )
-from pipegraft.images.adapters.build.pushing import base_of, push_saved
-from pipegraft.images.adapters.docker_engine import connect, engine_missing, translated
+from pipegraft.images.adapters.pushing import base_of, push_saved
 from pipegraft.images.dockerfile import read_dockerfile
-from pipegraft.images.hooks import ImageBuilderPlugin
-from pipegraft.images.ports.builders import DOCKERFILE, BuildRequest
-from pipegraft.images.ports.registry import Descriptor, Registry
+from pipegraft.images.hooks import DOCKERFILE, BuildRequest, ImageBuilderPlugin
+from pipegraft.images.ports import Descriptor, Registry
 
-__all__ = ["BuildxBuilder", "DockerBuilder", "pipegraft_image_builders", "read_build"]
+__all__ = [
+    "BuildxBuilder",
+    "DockerBuilder",
+    "connect",
+    "engine_missing",
+    "pipegraft_image_builders",
+    "read_build",
+    "translated",
+]
 
 _TIMEOUT = 600
 """Seconds of silence after which the engine is given up."""
@@ -53,6 +63,59 @@ _NO_ENGINE = "Cannot connect to the Docker daemon"
 _NO_BUILDX = ("buildx component is missing", "unknown flag: --cache-to")
 _NO_CACHE_EXPORT = "Cache export is not supported for the docker driver"
 _SUPPORTS = frozenset({"secrets", "cache", "contexts"})
+
+
+def engine_missing() -> str | None:
+    """Why there is no engine to ask, as a clause; None where one may be."""
+    socket = docker.constants.DEFAULT_UNIX_SOCKET.removeprefix("http+unix://")
+    if os.environ.get("DOCKER_HOST") or Path(socket).exists():
+        return None
+    return f"there is no Docker Engine: DOCKER_HOST is not set and {socket} is not there"
+
+
+def connect(timeout: float) -> APIClient:
+    """A client; call it inside of `translated`, and close it.
+
+    Arguments:
+        timeout: seconds of silence after which a request is given up.
+    """
+    return docker.from_env(timeout=timeout).api
+
+
+@contextlib.contextmanager
+def translated(refused: Callable[[str], PipegraftError]) -> Iterator[None]:
+    """Turn the SDK's exceptions into ours.
+
+    Arguments:
+        refused: makes the error for a request the engine understood and refused, from what it said.
+
+    Raises:
+        Unreachable: there is no engine, or it does not answer.
+        OutsideError: it failed.
+    """
+    try:
+        yield
+    except docker.errors.APIError as error:
+        said = str(error.explanation or error)
+        if error.status_code is not None and error.status_code < 500:
+            raise refused(said) from error
+        raise OutsideError(f"the Docker engine failed: {said}") from error
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        address = os.environ.get("DOCKER_HOST") or docker.constants.DEFAULT_UNIX_SOCKET.removeprefix("http+")
+        raise Unreachable(
+            f"the Docker engine at {address} cannot be used: {_cause(error)}",
+            fix="start it, or set DOCKER_HOST to where one is",
+        ) from error
+
+
+def _cause(error: BaseException) -> str:
+    """What the system said, where the SDK wrapped it three times; else what the SDK said."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        inner = inner.__cause__ or inner.__context__
+    return str(error)
 
 
 class DockerBuilder:

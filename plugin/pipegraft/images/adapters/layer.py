@@ -11,13 +11,12 @@ from typing import BinaryIO
 
 from pipegraft.core.adapters.files import stream_of
 from pipegraft.core.plugins import hookimpl
-from pipegraft.images.adapters.build.common import Opener, opener, scan_context
-from pipegraft.images.adapters.build.pushing import read_base
+from pipegraft.images.adapters.building import Opener, opener, scan_context
+from pipegraft.images.adapters.pushing import read_base
 from pipegraft.images.documents import LAYER, MANIFEST, image_config, image_manifest
-from pipegraft.images.hooks import ImageBuilderPlugin
+from pipegraft.images.hooks import DOCKERFILE, BuildRequest, ContextEntry, ImageBuilderPlugin
 from pipegraft.images.layers import place, shard, tar_blocks
-from pipegraft.images.ports.builders import DOCKERFILE, BuildRequest, ContextEntry
-from pipegraft.images.ports.registry import Descriptor, Registry
+from pipegraft.images.ports import Descriptor, Registry
 
 __all__ = ["LayerBuilder", "pack_image", "pipegraft_image_builders"]
 

@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 from pipegraft.core.adapters.files import stream_of
 from pipegraft.core.errors import BuildFailed, OutsideError, UsageError
 from pipegraft.core.reading import load_json
+from pipegraft.images.hooks import BuildRequest, ContextEntry, FoundPackages, Package
 from pipegraft.images.layers import tar_blocks
-from pipegraft.images.ports.builders import BuildRequest, ContextEntry, FoundPackages, Package
 
 __all__ = [
     "Finished",
