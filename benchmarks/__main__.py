@@ -9,6 +9,7 @@ from pathlib import Path
 
 def main() -> None:
     """Run the benchmarks one after another."""
+    sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
     areas = sys.argv[1:] or sorted(
         path.stem.removeprefix("bench_") for path in Path(__file__).parent.glob("bench_*.py")
     )

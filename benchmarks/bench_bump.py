@@ -14,10 +14,10 @@ from pathlib import Path
 from unittest import mock
 
 from benchmarks.bump_programs import bump_command, ready_pushes
+from git_http import HttpGit, serve
 
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.optimistic_commit import Change, Changes, Read, rewrite, rewrite_all
-from pipegraft.testing.git_http import HttpGit, serve
 from pipegraft.text.yaml import set_values
 
 FILES_PER_APP = 100

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import collections
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-sys.path += [str(Path(__file__).parents[1] / "tests" / folder) for folder in ("fleet", "adapters")]
 
 from fleet_files import PIPELINE, delivery
 from group_double import TOKEN, Lab, serve_group

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from git_http import HttpGit, serve
 
 from pipegraft.app.bump import Bumped, BumpOrder, bump_all, worst
 from pipegraft.app.plugins import installed_plugins
@@ -19,7 +20,6 @@ from pipegraft.core.errors import UsageError, Vetoed
 from pipegraft.core.ports import RecordingProgress
 from pipegraft.core.release import BuiltImage, Release, Source
 from pipegraft.core.stage import Project
-from pipegraft.testing.git_http import HttpGit, serve
 
 APPS = ("cart", "shop", "till")
 ENVIRONMENTS = ("staging", "production")

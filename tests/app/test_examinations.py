@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from git_http import serve
 from git_repositories import git, make_repository
 from gitlab_double import TOKEN, serve_gitlab
 from registry_server import Fault, RegistryServer
@@ -21,7 +22,6 @@ from pipegraft.iac.adapters.git import open_branch
 from pipegraft.images.adapters.registry.endpoint import Credentials, Endpoint, Keyring
 from pipegraft.images.adapters.registry.http import HttpRegistry
 from pipegraft.images.plugin import examine_builders, examine_registry
-from pipegraft.testing.git_http import serve
 from pipegraft.testing.stage_suite import FakeConnections, patient_of
 
 GITLAB_API = next(one for one in iac.pipegraft_examinations() if one.name == "gitlab-api")

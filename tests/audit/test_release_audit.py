@@ -14,8 +14,7 @@ from gray_world import NEW, NEWER, OLD, PRODUCTION, STABLE, World, commit_of
 from pipegraft.appspec.environment_file import bump
 from pipegraft.audit.chain import Chain, State
 from pipegraft.audit.release_commits import Wanted
-from pipegraft.audit.usecases.audit_sources import Scene
-from pipegraft.audit.usecases.chains import AuditRequest, audit
+from pipegraft.audit.usecases import AuditRequest, Scene, audit
 from pipegraft.core.adapters.vcs_info import SourceLog
 from pipegraft.core.errors import RolledBack, Unreachable, UsageError
 from pipegraft.core.release import EnvironmentRelease, GateResult, IacCommit, Release, ReleaseMark, Source

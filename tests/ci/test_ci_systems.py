@@ -7,7 +7,7 @@ import pytest
 from pipegraft.ci.gitlab import system as gitlab
 from pipegraft.ci.hooks import CiSystem
 from pipegraft.ci.jenkins import system as jenkins
-from pipegraft.testing.ci_suite import CiSystemSuite
+from pipegraft.testing.stage_suite import CiSystemSuite
 
 GITLAB = """\
 # the team's pipeline

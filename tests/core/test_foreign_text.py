@@ -18,7 +18,7 @@ from rich.text import Text
 
 import pipegraft
 from pipegraft.audit.dora import Figures
-from pipegraft.audit.views.dora_page import figures_page
+from pipegraft.audit.views import figures_page
 from pipegraft.cli.common import print_json
 from pipegraft.core.console import PlainProgress, Shown, open_console
 from pipegraft.core.errors import UsageError

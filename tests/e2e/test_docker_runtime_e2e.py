@@ -28,7 +28,7 @@ from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
 from pipegraft.images.build_context import read_context
 from pipegraft.images.hooks import BuildRequest
 from pipegraft.images.ports import Registry
-from pipegraft.testing.runtime_suite import RuntimeSuite, observe_until
+from pipegraft.testing.engine_suite import RuntimeSuite, observe_until
 
 pytestmark = pytest.mark.e2e
 QUICK = HealthProbe(8080, "/index.html", period=0.1, failures=2)

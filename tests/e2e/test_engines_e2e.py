@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import git_http
 import pytest
 from cluster import running_cluster
 from engine_servers import ArgoCdServer, running_argocd, running_flux
@@ -23,7 +24,6 @@ from engine_world import Delivery, Observer, deployment, job
 from kubernetes_api import KubernetesApi
 
 from pipegraft.gate.ports import State
-from pipegraft.testing import git_http
 
 pytestmark = [pytest.mark.e2e, pytest.mark.engines]
 

@@ -33,7 +33,7 @@ from pipegraft.engine.ports import (
     Workload,
 )
 from pipegraft.images.ports import FakeRegistry
-from pipegraft.testing.runtime_suite import RuntimeSuite, observe_until
+from pipegraft.testing.engine_suite import RuntimeSuite, observe_until
 
 IMAGE = "registry.example.com/web@sha256:" + "1" * 64
 OTHER = "registry.example.com/web@sha256:" + "2" * 64

@@ -20,7 +20,7 @@ from pipegraft.core.errors import OutsideError, UsageError
 from pipegraft.engine.adapters.runtime.process import ProcessRuntime
 from pipegraft.engine.adapters.runtime.supervision import strays
 from pipegraft.engine.ports import Container, HealthProbe, Instance, Mount, Phase, SecretKey, Workload
-from pipegraft.testing.runtime_suite import RuntimeSuite, observe_until
+from pipegraft.testing.engine_suite import RuntimeSuite, observe_until
 
 SERVER = """
     import http.server, json, os, pathlib, signal, subprocess, sys, time

@@ -12,7 +12,7 @@ import yaml
 from pipegraft.ci.hooks import CiSystem
 from pipegraft.ci.model import Injection, InjectionRequest
 from pipegraft.core.errors import UsageError
-from pipegraft.testing.ci_suite import CiSystemSuite
+from pipegraft.testing.stage_suite import CiSystemSuite
 
 FILE = ".github/workflows/ci.yml"
 WORKFLOW = """\

@@ -8,7 +8,7 @@ from group_double import Lab
 from pipegraft.fleet.adapters.gitlab_group import GitLabGroup
 from pipegraft.fleet.model import ForgeProject
 from pipegraft.fleet.ports import FakeForge
-from pipegraft.testing.forge_suite import FILES, ForgeSuite, Happen
+from pipegraft.testing.iac_suite import FILES, ForgeSuite, Happen
 
 
 class TestFake(ForgeSuite):

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from git_http import serve
 from guarded import APP, PATH, ROOT, RULES, STABLE, Git, save
-
-from pipegraft.testing.git_http import serve
 
 
 @pytest.fixture

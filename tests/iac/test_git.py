@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from git_http import HttpGit, serve
 from git_repositories import FILES, FILTERING, git, make_repository, serve_repository
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,6 @@ from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.adapters.git.access import _forget, _keyring, trusting
 from pipegraft.iac.adapters.git.pre_receive import open_received
 from pipegraft.iac.ports.repository import FakeIacRepository, IacBranch
-from pipegraft.testing.git_http import HttpGit, serve
 from pipegraft.testing.iac_suite import Clients, IacBranchSuite
 
 

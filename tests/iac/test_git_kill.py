@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from git_http import serve
 from git_repositories import FILES, git, make_repository, serve_repository
 
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.adapters.git.remotes import BranchLock
-from pipegraft.testing.git_http import serve
 
 WRITER = """\
 import sys

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipegraft.engine.ports import Container, FakeRuntime, Phase, Workload
-from pipegraft.testing.runtime_suite import RuntimeSuite
+from pipegraft.testing.engine_suite import RuntimeSuite
 
 
 class TestFakeRuntime(RuntimeSuite):

@@ -10,10 +10,8 @@ import click
 
 from pipegraft.audit.chain import Chain, State
 from pipegraft.audit.release_commits import Wanted
-from pipegraft.audit.usecases.audit_sources import Place, Scene, open_scene
-from pipegraft.audit.usecases.chains import AuditRequest, audit, delivery_figures
-from pipegraft.audit.views.chain import chain_view
-from pipegraft.audit.views.dora_page import figures_json, figures_page, figures_table
+from pipegraft.audit.usecases import AuditRequest, Place, Scene, audit, delivery_figures, open_scene
+from pipegraft.audit.views import chain_view, figures_json, figures_page, figures_table
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json, write_page
 from pipegraft.core.adapters.files import RECORD, FileReleaseStore
 from pipegraft.core.console import open_console

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from pipegraft.audit.views.chain import commit_table, request_table
+from pipegraft.audit.views import commit_table, request_table
 from pipegraft.cli.common import json_option, print_json
 from pipegraft.core.console import open_console
 from pipegraft.demo import run_demo

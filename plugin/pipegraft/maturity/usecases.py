@@ -16,8 +16,8 @@ from pipegraft.appspec.model import App, AppEnvironment
 from pipegraft.appspec.resources.binding import UNBOUND
 from pipegraft.appspec.spec import read_app, resolve_in
 from pipegraft.audit.dora import DAY, WEEK, deployments_of, figures_of
-from pipegraft.audit.usecases.audit_sources import Place as AuditPlace
-from pipegraft.audit.usecases.audit_sources import Scene, open_scene
+from pipegraft.audit.usecases import Place as AuditPlace
+from pipegraft.audit.usecases import Scene, open_scene
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.adapters.git_command import GitCommand
 from pipegraft.core.delivery import Delivery

@@ -1,14 +1,16 @@
-"""What every `Stage` and every examination of `pipegraft doctor` promises, and a context to run one in.
+"""What every `Stage`, `CiSystem` and examination of `pipegraft doctor` promises, and a context to run one in.
 
-Subclass `StageSuite` and give it a fixture `stage`, or `ExaminationSuite` and `examination`. `stage_context`
-answers what a stage is given, with fakes behind every port, and `patient_of` a patient of the same kind; what
-a test needs of them can be passed in.
+Subclass `StageSuite` and give it a fixture `stage`, or `ExaminationSuite` and `examination`.
+`stage_context` answers what a stage is given, with fakes behind every port, and `patient_of` a patient of
+the same kind; what a test needs of them can be passed in. Subclass `CiSystemSuite` and give it the fixtures
+`system`, `file`, the path of its configuration, and `pipeline`: the text of a configuration that can be
+grafted onto, with jobs of a team.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,12 +21,15 @@ from pydantic import ValidationError
 from pipegraft.app.plugins import HOOKS
 from pipegraft.app.templates import stage_page
 from pipegraft.ci.gitlab.system import make_templates
+from pipegraft.ci.hooks import CiSystem
 from pipegraft.ci.jenkins.grafts import step_name
 from pipegraft.ci.jenkins.system import make_library
+from pipegraft.ci.model import Injection, InjectionRequest
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
 from pipegraft.core.errors import PipegraftError
 from pipegraft.core.model import keys_of
+from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.ports import FakeClock, Progress, RecordingProgress
 from pipegraft.core.release import BuiltImage, FakeReleaseStore, Release, Source
@@ -71,7 +76,14 @@ from pipegraft.images.ports import (
     SigningKey,
 )
 
-__all__ = ["ExaminationSuite", "FakeConnections", "StageSuite", "patient_of", "stage_context"]
+__all__ = [
+    "CiSystemSuite",
+    "ExaminationSuite",
+    "FakeConnections",
+    "StageSuite",
+    "patient_of",
+    "stage_context",
+]
 
 
 P = ParamSpec("P")
@@ -246,3 +258,77 @@ class ExaminationSuite:
             assert all(isinstance(one, Diagnosis) for one in found)
             assert all(one.found for one in found)
             assert all(one.mend for one in found if one.health in (Health.WRONG, Health.UNREACHABLE))
+
+
+_STAGES = (
+    Stage(name="first-stage", summary="Comes first.", run=lambda _context, _inputs: None, scope="app"),
+    Stage(
+        name="second-stage",
+        summary="Comes second.",
+        run=lambda _context, _inputs: None,
+        after=("first-stage",),
+        deploys=True,
+    ),
+)
+
+
+def _reader(files: Mapping[str, str | None]) -> Callable[[str], str | None]:
+    return files.get
+
+
+class CiSystemSuite:
+    """The contract of a CI system."""
+
+    @pytest.fixture
+    def asked(self, system: CiSystem, file: str, pipeline: str) -> InjectionRequest:
+        """Two stages to be grafted onto the team's pipeline."""
+        plan = Plan(
+            app="shop",
+            stages=(
+                PlannedStage("first-stage"),
+                PlannedStage("second-stage", "production", needs=("first-stage",)),
+            ),
+        )
+        return InjectionRequest(file=file, text=pipeline, plan=plan, templates=system.templates(_STAGES))
+
+    def test_the_team_keeps_its_jobs_and_gets_deliverys(
+        self, system: CiSystem, asked: InjectionRequest
+    ) -> None:
+        made = system.inject(asked)
+        assert asked.file in made.files
+        assert made.jobs_added
+        assert made.jobs_unchanged
+
+    def test_the_same_question_has_the_same_answer(self, system: CiSystem, asked: InjectionRequest) -> None:
+        assert system.inject(asked) == system.inject(asked)
+
+    def test_a_second_injection_changes_nothing(
+        self, system: CiSystem, asked: InjectionRequest, again: Callable[[Injection], InjectionRequest]
+    ) -> None:
+        assert not system.inject(again(system.inject(asked))).files
+
+    def test_it_comes_out_again_byte_for_byte(
+        self, system: CiSystem, asked: InjectionRequest, pipeline: str
+    ) -> None:
+        made = system.inject(asked)
+        text = made.files[asked.file]
+        assert text is not None
+        left = system.eject(asked.file, text, _reader(made.files))
+        assert left.files[asked.file] == pipeline
+
+    def test_its_templates_are_the_same_each_time(self, system: CiSystem) -> None:
+        assert dict(system.templates(_STAGES)) == dict(system.templates(_STAGES))
+
+    def test_outside_of_it_there_is_no_source(self, system: CiSystem) -> None:
+        assert system.source({}) is None
+
+    @pytest.fixture
+    def again(self, asked: InjectionRequest) -> Callable[[Injection], InjectionRequest]:
+        """The question after the answer was written."""
+
+        def ask(made: Injection) -> InjectionRequest:
+            text = made.files[asked.file]
+            assert text is not None
+            return replace(asked, text=text, read=_reader(made.files))
+
+        return ask

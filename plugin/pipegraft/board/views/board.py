@@ -14,7 +14,7 @@ from markupsafe import Markup
 from rich.table import Table
 from rich.text import Text
 
-from pipegraft.audit.views.dora_page import bars
+from pipegraft.audit.views import bars
 from pipegraft.board.model import Application, Board, Cell, Lead, Week
 from pipegraft.board.reading import in_order
 from pipegraft.core.page import ago, clock, show_duration
