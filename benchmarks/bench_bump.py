@@ -37,7 +37,7 @@ def main() -> None:
         one_line(folder, server)
         serial = one_by_one(server, WRITERS)
         many_writers(server, WRITERS, "on one machine", serial)
-        with mock.patch("pipegraft.iac.adapters.git.repository.private_folder") as private_folder:
+        with mock.patch("pipegraft.iac.adapters.git.private_folder") as private_folder:
             private_folder.side_effect = lambda: Path(tempfile.mkdtemp(dir=folder))
             many_writers(server, WRITERS, "on as many machines", serial)
         one_push(server, WRITERS, serial)

@@ -17,7 +17,7 @@ from pipegraft.core.ports import RecordingProgress
 from pipegraft.engine.adapters.gitops import EmbeddedEngine, EmbeddedOptions, verdict
 from pipegraft.engine.adapters.server import StatusServer
 from pipegraft.gate.waiting import Patience, wait_for_revision
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports import FakeIacRepository
 
 ROUNDS = 7
 AFTER = 4.0

@@ -26,7 +26,7 @@ from pipegraft.gray.judging.sequential import sequential
 from pipegraft.gray.model.observation import ArmCounts, Histogram
 from pipegraft.gray.ports import Arms, FakeSource, MetricSource
 from pipegraft.gray.stage import GrayReleaseInputs, run
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports import FakeIacRepository
 from pipegraft.testing.stage_suite import FakeConnections
 
 RELEASES = 200

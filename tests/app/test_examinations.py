@@ -17,7 +17,7 @@ from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.doctor import Diagnosis, Health, Patient
 from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError
 from pipegraft.core.ports import FakeClock
-from pipegraft.iac.adapters import doctor_checks as iac
+from pipegraft.iac import plugin as iac
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.images.adapters.registry.endpoint import Credentials, Endpoint, Keyring
 from pipegraft.images.adapters.registry.http import HttpRegistry

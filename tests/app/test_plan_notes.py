@@ -16,7 +16,7 @@ from pipegraft.core.errors import Unreachable
 from pipegraft.core.stage import Project
 from pipegraft.gray.model.observation import ArmCounts
 from pipegraft.gray.ports import Arms, FakeSource
-from pipegraft.iac.ports.repository import RENDERERS, FakeIacRepository
+from pipegraft.iac.ports import RENDERERS, FakeIacRepository
 
 DELIVERY = """\
 app: shop

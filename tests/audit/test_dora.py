@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pipegraft.audit.dora import DAY, WEEK, Deployment, Figures, deployments_of, figures_of
 from pipegraft.audit.release_commits import Book
 from pipegraft.audit.release_scan import digests_in, read_held
-from pipegraft.iac.ports.archive import Version
-from pipegraft.iac.ports.repository import Commit
+from pipegraft.iac.archive import Version
+from pipegraft.iac.ports import Commit
 
 PATH = "environments/production.yaml"
 MONDAY = 4 * DAY + 100 * WEEK

@@ -10,8 +10,8 @@ import pytest
 
 from pipegraft.audit.dora import Deployment, deployments_of
 from pipegraft.audit.release_commits import Book
-from pipegraft.iac.ports.archive import Version
-from pipegraft.iac.ports.repository import Commit
+from pipegraft.iac.archive import Version
+from pipegraft.iac.ports import Commit
 
 PATH = "environments/production.yaml"
 Told = list[list[float | None]]

@@ -22,10 +22,10 @@ from pipegraft.core.signing import Signer
 from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.ports import FakeJudge
 from pipegraft.gray.stage import GrayReleaseInputs, run
-from pipegraft.iac.bump.state import EnvironmentState, write_state
+from pipegraft.iac.archive import FakeArchive, Signature, Signed
 from pipegraft.iac.commit_message import commit_message, release_trailers
-from pipegraft.iac.ports.archive import FakeArchive, Signature, Signed
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports import FakeIacRepository
+from pipegraft.iac.released_images import EnvironmentState, write_state
 from pipegraft.images.attestations import BuildFacts, attest, sign
 from pipegraft.images.hooks import BuildRequest
 from pipegraft.images.ports import Descriptor, FakeKey, FakeRegistry, FakeVerifier, ImageToSign

@@ -15,7 +15,7 @@ from pipegraft.core.ports import RecordingProgress
 from pipegraft.gate.adapters import argocd, flux, kubevela, workloads
 from pipegraft.gate.ports import EngineRequest
 from pipegraft.gate.waiting import Patience, Waited, follow_revision
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports import FakeIacRepository
 from pipegraft.kubernetes.model import DAEMON_SET, DEPLOYMENT, JOB, POD, REPLICA_SET, STATEFUL_SET, Kind
 
 __all__ = ["URL", "Step", "World"]

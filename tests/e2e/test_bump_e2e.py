@@ -18,7 +18,7 @@ from harness import need, run
 
 from pipegraft.core.errors import AccessDenied
 from pipegraft.iac.adapters.git import open_branch
-from pipegraft.iac.ports.repository import IacBranch
+from pipegraft.iac.ports import IacBranch
 from pipegraft.testing.iac_suite import Clients, IacBranchSuite
 
 pytestmark = pytest.mark.e2e

@@ -39,7 +39,7 @@ from pipegraft.gray.stage import GrayReleaseInputs
 from pipegraft.gray.stage import run as run_stage
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.commit_message import commit_message, release_trailers
-from pipegraft.iac.ports.repository import IacBranch
+from pipegraft.iac.ports import IacBranch
 from pipegraft.testing.stage_suite import FakeConnections
 
 pytestmark = pytest.mark.e2e

@@ -15,7 +15,7 @@ from written_files import Recorded, assert_refused, assert_written, images_in, w
 from pipegraft.cli.import_command import command as import_command
 from pipegraft.core.errors import UsageError
 from pipegraft.iac.adapters.renderers import installed_renderers
-from pipegraft.iac.ports.repository import Renderer
+from pipegraft.iac.ports import Renderer
 
 pytestmark = pytest.mark.e2e
 

@@ -36,7 +36,7 @@ from pipegraft.engine.usecases.loop import Engine
 from pipegraft.engine.webhook import Push
 from pipegraft.engine.workloads import plan_of
 from pipegraft.gate.ports import State, Verdict
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports import FakeIacRepository
 
 APP = """\
 app: shop

@@ -18,7 +18,7 @@ from pipegraft.engine.usecases.cluster import ClusterOperator
 from pipegraft.engine.usecases.loop import Engine
 from pipegraft.engine.usecases.status import Outcome
 from pipegraft.gate.ports import Resource, State, Verdict
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports import FakeIacRepository
 
 APP = "app: shop\ncomponents:\n  web: {ports: {http: 8080}}\n  till: {}\n"
 PATH = "environments/production.yaml"

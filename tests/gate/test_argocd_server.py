@@ -19,7 +19,7 @@ from pipegraft.gate.model import ArgoCdOptions
 from pipegraft.gate.ports import EngineRequest, State
 from pipegraft.gate.verdicts.argocd import verdicts
 from pipegraft.gate.waiting import Patience, Waited, follow_revision
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports import FakeIacRepository
 
 APPS = "/api/v1/applications"
 URL = "https://git.example.com/iac/shop.git"

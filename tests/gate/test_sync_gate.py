@@ -25,7 +25,7 @@ from pipegraft.core.release import (
 from pipegraft.core.stage import StageContext
 from pipegraft.gate.ports import FakeEngine, Resource, State, Status, Verdict
 from pipegraft.gate.stage import SyncGateInputs, run
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports import FakeIacRepository
 from pipegraft.testing.stage_suite import FakeConnections
 
 PATH = "environments/production.yaml"

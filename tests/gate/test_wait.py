@@ -9,7 +9,7 @@ from pipegraft.core.errors import AccessDenied, SyncFailed, Unreachable, UsageEr
 from pipegraft.core.ports import FakeClock, RecordingProgress
 from pipegraft.gate.ports import FakeEngine, RunImage, State, Status, Verdict
 from pipegraft.gate.waiting import Patience, Waited, follow_revision, wait_for_revision
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports import FakeIacRepository
 
 
 def rule(status: Mapping[str, Any], at_target: Callable[[str], bool]) -> Verdict:

@@ -14,7 +14,7 @@ from pipegraft.core.release import IacCommit
 from pipegraft.gate.ports import State, Verdict
 from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.ports import FakeJudge
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports import FakeIacRepository
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 from pipegraft.iac.stage import STAGE
 

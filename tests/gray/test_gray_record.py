@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pipegraft.gray.history import OBSERVED, from_trailer, to_trailer
 from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation, total
 from pipegraft.iac.commit_message import commit_message
-from pipegraft.iac.ports.repository import Commit
+from pipegraft.iac.ports import Commit
 
 NUMBERS = st.floats(0, 1e6).map(lambda number: round(number, 3))
 BOUNDS = st.lists(st.floats(0.0001, 100), min_size=1, max_size=5, unique=True).map(

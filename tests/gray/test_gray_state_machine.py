@@ -27,7 +27,7 @@ from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy
 from pipegraft.gray.model.observation import Observation
 from pipegraft.gray.ports import Arms, FakeJudge, FakeSource
 from pipegraft.iac.guard.checks import gray_in_order
-from pipegraft.iac.ports.repository import Commit, FakeIacRepository
+from pipegraft.iac.ports import Commit, FakeIacRepository
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 
 COMMANDS: tuple[Command, ...] = ("approve", "abort", "pause", "skip")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipegraft.gray.branch import taken_back
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports import FakeIacRepository
 
 PATH = "environments/production.yaml"
 STATE = ".pipegraft/production.yaml"

@@ -10,7 +10,7 @@ from pipegraft.core.errors import ConfigError, Place, UsageError
 from pipegraft.core.foreign_text import keep_secret
 from pipegraft.core.release import Source
 from pipegraft.iac.commit_message import commit_message, in_words_of, release_trailers
-from pipegraft.iac.ports.repository import Commit
+from pipegraft.iac.ports import Commit
 
 
 def test_what_is_written_is_read_again() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipegraft.core.errors import ConfigError
-from pipegraft.iac.bump.config import read_config
+from pipegraft.iac.config import read_config
 
 WEB = ("components", "web")
 

@@ -21,8 +21,8 @@ from yaml_views import differences, views
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, UsageError
-from pipegraft.iac.effect.compare import Expected, confirm
-from pipegraft.iac.references import PinnedImage
+from pipegraft.iac.released_images import PinnedImage
+from pipegraft.iac.targets.compare import Expected, confirm
 from pipegraft.iac.targets.writing import write_target
 from pipegraft.text.yaml import format_path, get_value
 

@@ -20,7 +20,7 @@ from pipegraft.core.errors import AccessDenied, Locked, TipMoved, Unreachable, U
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.adapters.git.access import _forget, _keyring, trusting
 from pipegraft.iac.adapters.git.pre_receive import open_received
-from pipegraft.iac.ports.repository import FakeIacRepository, IacBranch
+from pipegraft.iac.ports import FakeIacRepository, IacBranch
 from pipegraft.testing.iac_suite import Clients, IacBranchSuite
 
 

@@ -13,9 +13,10 @@ from git_http import serve
 from git_repositories import git, make_repository
 
 from pipegraft.core.errors import UsageError
-from pipegraft.iac.adapters.git import GitBranch, LocalArchives, open_branch
-from pipegraft.iac.ports.archive import FakeArchive, IacArchive, Signed
-from pipegraft.iac.ports.repository import FakeIacRepository, IacRepository
+from pipegraft.iac.adapters.git import GitBranch, open_branch
+from pipegraft.iac.adapters.git.history import LocalArchives
+from pipegraft.iac.archive import FakeArchive, IacArchive, Signed
+from pipegraft.iac.ports import FakeIacRepository, IacRepository
 from pipegraft.testing.iac_suite import IacArchiveSuite, Opened
 
 PATH = "environments/production.yaml"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from git_repositories import FILES, git, make_repository
 
-from pipegraft.iac.adapters.git import open_branch, repository
-from pipegraft.iac.adapters.git.repository import GitBranch
+from pipegraft.iac.adapters import git as git_branch
+from pipegraft.iac.adapters.git import GitBranch, open_branch
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="/proc says what is open")
 
@@ -30,7 +30,7 @@ def held() -> tuple[int, int, int]:
 def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "private"
     folder.mkdir()
-    monkeypatch.setattr(repository, "private_folder", lambda: folder)
+    monkeypatch.setattr(git_branch, "private_folder", lambda: folder)
     return folder
 
 
@@ -54,7 +54,7 @@ def test_what_is_closed_leaves_nothing_behind(tmp_path: Path, private: Path) -> 
 def test_a_branch_that_is_watched_for_long_begins_anew_and_holds_no_more_than_at_first(
     tmp_path: Path, private: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository, "_MOST_PACKS", 3)
+    monkeypatch.setattr(git_branch, "_MOST_PACKS", 3)
     make_repository(tmp_path, FILES)
     watched, writer = open_fetched(tmp_path), open_branch("iac.git", "main", tmp_path)
     writer.commit({"app.yaml": "app: first\n"}, "change", writer.tip())

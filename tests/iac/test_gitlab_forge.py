@@ -15,7 +15,7 @@ from pipegraft.iac.adapters.gitlab import GitLabBranch, open_gitlab_project
 from pipegraft.iac.adapters.merge_request import MergeRequestBranch
 from pipegraft.iac.commit_message import commit_message, release_trailers
 from pipegraft.iac.optimistic_commit import Changes, rewrite
-from pipegraft.iac.ports.repository import IacBranch, NewerProposed
+from pipegraft.iac.ports import IacBranch, NewerProposed
 from pipegraft.testing.iac_suite import Clients, IacBranchSuite
 
 FILES = {"app.yaml": "app: shop\n", "environments/production.yaml": "a: 1\n"}

@@ -13,7 +13,7 @@ from pipegraft.core.ports import FakeClock, RecordingProgress
 from pipegraft.core.release import BuiltImage, FakeReleaseStore, IacCommit, Release, Source
 from pipegraft.core.signing import Requirements
 from pipegraft.core.stage import StageContext
-from pipegraft.iac.ports.repository import FakeIacRepository, NewerProposed
+from pipegraft.iac.ports import FakeIacRepository, NewerProposed
 from pipegraft.iac.stage import STAGE
 from pipegraft.images.attestations import BuildFacts, attest, sign
 from pipegraft.images.hooks import BuildRequest

@@ -16,7 +16,7 @@ from pipegraft.core.errors import TipMoved
 from pipegraft.iac import optimistic_commit
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.optimistic_commit import Changes, Read, Rewritten, rewrite
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports import FakeIacRepository
 
 WRITERS = 100
 
@@ -83,7 +83,7 @@ def test_real_writers_meet_and_lose_nothing(
         return folder
 
     if machines == "many":
-        monkeypatch.setattr("pipegraft.iac.adapters.git.repository.private_folder", machine)
+        monkeypatch.setattr("pipegraft.iac.adapters.git.private_folder", machine)
 
     def write(number: int) -> Rewritten:
         branch = open_branch("iac.git", "main", tmp_path)

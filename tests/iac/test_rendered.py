@@ -16,7 +16,7 @@ from pipegraft.core.release import Source
 from pipegraft.gray.branch import GrayBranch, GraySubject
 from pipegraft.gray.machine import Do, Move
 from pipegraft.iac.optimistic_commit import Change, Changes, rewrite_all
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports import FakeIacRepository
 from pipegraft.iac.rendered import RenderedApp, RenderedBranch
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 

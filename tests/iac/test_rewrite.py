@@ -7,7 +7,7 @@ import tenacity
 
 from pipegraft.core.errors import Conflict, Locked, TipMoved, Unreachable
 from pipegraft.iac.optimistic_commit import Changes, Read, _Waiting, rewrite
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports import FakeIacRepository
 
 
 @pytest.fixture(autouse=True)

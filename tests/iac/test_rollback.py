@@ -13,9 +13,9 @@ from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import Conflict, UsageError
 from pipegraft.core.ports import FakeClock
 from pipegraft.core.release import ReleaseMark, Source
-from pipegraft.iac.bump.state import EnvironmentState, read_state, write_state
 from pipegraft.iac.commit_message import commit_message, release_trailers
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.ports import FakeIacRepository
+from pipegraft.iac.released_images import EnvironmentState, read_state, write_state
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 
 PATH = "environments/production.yaml"
@@ -295,7 +295,7 @@ def test_an_edit_made_meanwhile_is_a_conflict() -> None:
 
 def test_what_is_remembered_is_kept_beside_new_things() -> None:
     mark = ReleaseMark(number=1, source="a")
-    from pipegraft.iac.bump.state import EnvironmentState
+    from pipegraft.iac.released_images import EnvironmentState
 
     text = write_state(None, EnvironmentState(taken_back=mark), STATE)
     text = write_state(text, EnvironmentState(release=mark, images={"web": "r"}), STATE)

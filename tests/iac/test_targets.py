@@ -7,7 +7,7 @@ import yaml
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused
-from pipegraft.iac.references import PinnedImage, repository_of
+from pipegraft.iac.released_images import PinnedImage, repository_of
 from pipegraft.iac.targets.writing import Around, write_target
 
 OLD, NEW = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"

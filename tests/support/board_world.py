@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipegraft.core.errors import Unreachable
-from pipegraft.iac.ports.archive import FakeArchive
-from pipegraft.iac.ports.repository import FakeIacRepository
+from pipegraft.iac.archive import FakeArchive
+from pipegraft.iac.ports import FakeIacRepository
 
 START = 1_800_000_000.0
 

@@ -40,7 +40,7 @@ from pipegraft.gray.ports import (
 )
 from pipegraft.gray.stage import GrayReleaseInputs, run
 from pipegraft.iac.commit_message import commit_message, release_trailers
-from pipegraft.iac.ports.repository import IAC, FakeIacRepository
+from pipegraft.iac.ports import IAC, FakeIacRepository
 
 
 def commit_of(number: int) -> str:

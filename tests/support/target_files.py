@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipegraft.iac.references import PinnedImage
+from pipegraft.iac.released_images import PinnedImage
 
 __all__ = ["CASES", "IMAGES", "NEW", "OLD", "Case"]
 

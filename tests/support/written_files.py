@@ -14,9 +14,9 @@ from target_files import IMAGES, Case
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import UsageError
 from pipegraft.core.release import ReleaseMark
-from pipegraft.iac.bump.plan import BumpRequest, PlannedBump, plan_bump
-from pipegraft.iac.ports.repository import CommitFiles, FakeIacRepository, Renderer
-from pipegraft.iac.references import PinnedImage
+from pipegraft.iac.plan import BumpRequest, PlannedBump, plan_bump
+from pipegraft.iac.ports import CommitFiles, FakeIacRepository, Renderer
+from pipegraft.iac.released_images import PinnedImage
 
 __all__ = ["Recorded", "assert_refused", "assert_written", "images_in", "written"]
 

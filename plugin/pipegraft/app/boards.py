@@ -14,7 +14,8 @@ from pipegraft.board.collecting import BoardWord, Opened, collect, tell
 from pipegraft.board.model import Application, Board
 from pipegraft.core.errors import UsageError
 from pipegraft.fleet.adapters.gitlab_group import open_group
-from pipegraft.iac.adapters.git import LocalArchives, open_branch
+from pipegraft.iac.adapters.git import open_branch
+from pipegraft.iac.adapters.git.history import LocalArchives
 from pipegraft.iac.commit_message import in_words_of
 from pipegraft.iac.rendered import RenderedBranch
 

@@ -14,11 +14,11 @@ from pipegraft.core.hooks import STAGES, LiveConnections
 from pipegraft.core.ports import Progress
 from pipegraft.core.release import IacCommit
 from pipegraft.core.stage import Project, StageContext
-from pipegraft.iac.bump.apply import Bump, prepare_bump, record_bump, record_newer, show_bump
 from pipegraft.iac.optimistic_commit import Batch, rewrite_all
 from pipegraft.iac.plugin import open_iac, with_manifests
-from pipegraft.iac.ports.repository import IacBranch, NewerProposed
+from pipegraft.iac.ports import IacBranch, NewerProposed
 from pipegraft.iac.rendered import RenderedBranch
+from pipegraft.iac.stage import Bump, prepare_bump, record_bump, record_newer, show_bump
 
 __all__ = ["BumpOrder", "Bumped", "bump_all", "worst"]
 

@@ -23,7 +23,7 @@ from pipegraft.gray.machine import Command, Standing, move_for
 from pipegraft.gray.model.observation import ArmCounts
 from pipegraft.gray.ports import ROLLOUT
 from pipegraft.gray.views.report import GrayReport, ReportedLook, ReportedStep
-from pipegraft.iac.ports.repository import IAC, Commit
+from pipegraft.iac.ports import IAC, Commit
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 
 __all__ = [

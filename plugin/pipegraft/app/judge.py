@@ -28,7 +28,7 @@ from pipegraft.gray.hooks import JUDGES
 from pipegraft.gray.judging.readings import point
 from pipegraft.gray.model.judgement import Answer, Judgement, judge_policy
 from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
-from pipegraft.iac.ports.repository import IAC
+from pipegraft.iac.ports import IAC
 
 __all__ = [
     "RecordedRelease",

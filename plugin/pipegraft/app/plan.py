@@ -16,8 +16,8 @@ from pipegraft.core.planning import PlannedStage, every_stage, make_plan, select
 from pipegraft.core.stage import Connections, Project
 from pipegraft.gray.ports import METRICS
 from pipegraft.gray.promise import foretell
-from pipegraft.iac.bump.plan import try_release
-from pipegraft.iac.ports.repository import IAC, RENDERERS, CommitFiles
+from pipegraft.iac.plan import try_release
+from pipegraft.iac.ports import IAC, RENDERERS, CommitFiles
 
 __all__ = ["gray_notes", "plan_project", "target_notes"]
 

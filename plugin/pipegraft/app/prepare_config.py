@@ -13,8 +13,8 @@ from pipegraft.core.errors import UsageError
 from pipegraft.core.hooks import connected
 from pipegraft.core.ports import Event, Progress
 from pipegraft.core.stage import Connections, Project
-from pipegraft.iac.bump.state import read_state, state_path
-from pipegraft.iac.ports.repository import IAC
+from pipegraft.iac.ports import IAC
+from pipegraft.iac.released_images import read_state, state_path
 
 __all__ = ["Prepared", "prepare_config"]
 

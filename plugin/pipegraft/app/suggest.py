@@ -16,7 +16,7 @@ from pipegraft.gray.history import told_releases
 from pipegraft.gray.judging.metric_state import percent
 from pipegraft.gray.learning import FEWEST, LearntDrift, learn, seen_traffic, with_learnt
 from pipegraft.gray.promise import promise
-from pipegraft.iac.ports.repository import IAC
+from pipegraft.iac.ports import IAC
 
 __all__ = ["Suggestion", "suggest", "suggestion_data", "suggestion_lines"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipegraft.audit.release_commits import BEGINNINGS, Moment, Story, show_time
 from pipegraft.audit.release_scan import Held
-from pipegraft.iac.ports.archive import Signature, Signed
+from pipegraft.iac.archive import Signature, Signed
 
 __all__ = [
     "Chain",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from pipegraft.audit.release_scan import Digests, Held, digests_in, read_held
-from pipegraft.iac.ports.archive import Version
+from pipegraft.iac.archive import Version
 
 __all__ = ["BEGINNINGS", "Book", "Moment", "Story", "Wanted", "show_time"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pipegraft.appspec.environment_file import images_of, read_environment
 from pipegraft.core.errors import PipegraftError
 from pipegraft.core.release import ReleaseMark
-from pipegraft.iac.bump.state import read_state
+from pipegraft.iac.released_images import read_state
 
 __all__ = ["Digests", "Held", "digests_in", "is_state", "read_held"]
 

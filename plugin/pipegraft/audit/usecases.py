@@ -35,8 +35,8 @@ from pipegraft.core.release import GateResult, Release
 from pipegraft.core.signing import Signer
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.adapters.git.access import trusting
-from pipegraft.iac.bump.state import state_path
-from pipegraft.iac.ports.archive import IacArchive, Signature, Signed
+from pipegraft.iac.archive import IacArchive, Signature, Signed
+from pipegraft.iac.released_images import state_path
 from pipegraft.images.adapters.registry import open_registry
 from pipegraft.images.ports import ReferringRegistry, SignatureVerifier
 from pipegraft.images.reference import ImageReference

@@ -19,7 +19,7 @@ from rich.text import Text
 from pipegraft.audit.chain import Chain, Check, Link, State
 from pipegraft.audit.dora import Figure, Figures
 from pipegraft.core.page import Axis, count_axis, duration_axis, render_page, show_duration
-from pipegraft.iac.ports.repository import Commit
+from pipegraft.iac.ports import Commit
 
 __all__ = [
     "bars",

@@ -28,9 +28,9 @@ from pipegraft.core.release import Source
 from pipegraft.gray.branch import GrayBranch, GraySubject
 from pipegraft.gray.history import STEPS
 from pipegraft.gray.machine import move_for
-from pipegraft.iac.bump.state import state_path
-from pipegraft.iac.ports.archive import IacVersions
-from pipegraft.iac.ports.repository import IacBranch
+from pipegraft.iac.archive import IacVersions
+from pipegraft.iac.ports import IacBranch
+from pipegraft.iac.released_images import state_path
 
 __all__ = [
     "WORDS",

@@ -21,7 +21,7 @@ from pipegraft.core.delivery_file import open_project
 from pipegraft.core.foreign_text import echo
 from pipegraft.gray.machine import Command
 from pipegraft.gray.views.report import brief, render_html
-from pipegraft.iac.ports.repository import Commit
+from pipegraft.iac.ports import Commit
 
 __all__ = ["command"]
 

@@ -14,7 +14,7 @@ from pipegraft.core.console import open_progress
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.foreign_text import echo
 from pipegraft.core.hooks import connected
-from pipegraft.iac.ports.repository import IAC
+from pipegraft.iac.ports import IAC
 from pipegraft.iac.rollback import Rollback, RollbackRequest, roll_back
 
 __all__ = ["command"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipegraft.core.errors import DeliveryRefused
 from pipegraft.demo.world import Traffic, World, answer_of, ask
-from pipegraft.iac.ports.repository import Commit
+from pipegraft.iac.ports import Commit
 
 __all__ = ["DemoResult", "Narrator", "run_demo"]
 

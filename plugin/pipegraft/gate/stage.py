@@ -18,7 +18,7 @@ from pipegraft.core.stage import Stage, StageContext, StageInputs
 from pipegraft.gate.hooks import Objection
 from pipegraft.gate.ports import ENGINE, State, Verdict
 from pipegraft.gate.waiting import Patience, Waited, follow_revision
-from pipegraft.iac.ports.repository import IAC
+from pipegraft.iac.ports import IAC
 
 __all__ = ["SyncGateInputs", "junit_xml", "pipegraft_stages", "run"]
 

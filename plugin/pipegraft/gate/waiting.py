@@ -9,8 +9,8 @@ from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError, Sy
 from pipegraft.core.ports import Clock, Event, Progress
 from pipegraft.core.reading import readable
 from pipegraft.gate.ports import GitOpsEngine, RunImage, State, Verdict, VerdictRule
-from pipegraft.iac.ports.repository import IacHistory
-from pipegraft.iac.references import Reference, same_repository
+from pipegraft.iac.ports import IacHistory
+from pipegraft.iac.released_images import Reference, same_repository
 
 __all__ = ["Patience", "Waited", "follow_revision", "wait_for_revision"]
 

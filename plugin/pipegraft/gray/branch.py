@@ -16,10 +16,10 @@ from pipegraft.core.release import Source
 from pipegraft.core.stage import StageContext
 from pipegraft.gray.history import OBSERVED, STEPS, Chapter, step_name
 from pipegraft.gray.machine import Do, Move, Standing, apply_move, refused, standing_of
-from pipegraft.iac.bump.state import read_state, state_path
 from pipegraft.iac.commit_message import GATE, commit_message, release_trailers
 from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
-from pipegraft.iac.ports.repository import IAC, Commit, IacBranch, IacRepository
+from pipegraft.iac.ports import IAC, Commit, IacBranch, IacRepository
+from pipegraft.iac.released_images import read_state, state_path
 
 __all__ = ["GrayBranch", "GraySubject", "Look", "standing_source", "take_back_unserved", "taken_back"]
 

@@ -18,7 +18,7 @@ from pipegraft.core.reading import load_json
 from pipegraft.gray.machine import Do, Move
 from pipegraft.gray.model.judgement import Evidence, Judgement
 from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation, total
-from pipegraft.iac.ports.repository import Commit
+from pipegraft.iac.ports import Commit
 
 __all__ = [
     "OBSERVED",

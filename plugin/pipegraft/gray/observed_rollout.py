@@ -24,8 +24,8 @@ from pipegraft.gray.model.judgement import Answer, Judgement, judge_policy
 from pipegraft.gray.ports import JUDGE, METRICS, ROLLOUT, Rollout, RolloutPhase, RolloutVerdict
 from pipegraft.gray.rollout_verdicts import runs_release
 from pipegraft.gray.views.looks import look_sentence, look_table
-from pipegraft.iac.bump.state import read_state, state_path
-from pipegraft.iac.ports.repository import IAC
+from pipegraft.iac.ports import IAC
+from pipegraft.iac.released_images import read_state, state_path
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 
 __all__ = ["RolloutDrive", "RolloutRelease"]

@@ -26,7 +26,7 @@ from pipegraft.gray.ports import (
     MetricRequest,
     MetricSource,
 )
-from pipegraft.iac.ports.repository import IAC
+from pipegraft.iac.ports import IAC
 
 __all__ = [
     "pipegraft_delivery_checks",

@@ -38,7 +38,7 @@ from pipegraft.gray.traffic_checks import (
 )
 from pipegraft.gray.views.looks import look_sentence, look_table
 from pipegraft.iac.commit_message import gate_trailer
-from pipegraft.iac.ports.repository import IAC
+from pipegraft.iac.ports import IAC
 
 __all__ = ["GrayDrive", "Pace"]
 

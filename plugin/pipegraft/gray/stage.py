@@ -17,7 +17,7 @@ from pipegraft.gray.history import told_releases
 from pipegraft.gray.learning import learn, with_learnt
 from pipegraft.gray.observed_rollout import RolloutDrive
 from pipegraft.gray.rollout_controller import GrayDrive, Pace
-from pipegraft.iac.ports.repository import IAC
+from pipegraft.iac.ports import IAC
 
 __all__ = ["GrayReleaseInputs", "pipegraft_stages", "run"]
 

@@ -23,7 +23,7 @@ from pipegraft.core.errors import (
     Unreachable,
     UsageError,
 )
-from pipegraft.iac.ports.repository import CommitFiles, Edited, Files, IacBatch, IacRepository
+from pipegraft.iac.ports import CommitFiles, Edited, Files, IacBatch, IacRepository
 
 __all__ = ["Batch", "Change", "Changes", "Read", "Rewritten", "rewrite", "rewrite_all"]
 

@@ -21,7 +21,7 @@ from pipegraft.appspec.rendering.yaml_output import environment_of, rendered_pat
 from pipegraft.core.errors import EditRefused, UsageError
 from pipegraft.core.hooks import Closable
 from pipegraft.iac.optimistic_commit import Change, Changes
-from pipegraft.iac.ports.repository import Commit, CommitFiles, Edited, Files, IacBranch
+from pipegraft.iac.ports import Commit, CommitFiles, Edited, Files, IacBranch
 from pipegraft.iac.targets.objects import value_at
 from pipegraft.text.yaml import Path, Set, apply, read_documents
 

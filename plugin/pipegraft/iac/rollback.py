@@ -11,16 +11,16 @@ from pipegraft.appspec.environment_file import environment_path, read_environmen
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import Conflict, UsageError
 from pipegraft.core.release import ReleaseMark, Source
-from pipegraft.iac.bump.state import (
+from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
+from pipegraft.iac.ports import Commit, CommitFiles, IacBranch
+from pipegraft.iac.released_images import (
     EnvironmentState,
     read_state,
     state_path,
     without_taken_back,
     write_state,
 )
-from pipegraft.iac.commit_message import commit_message, release_trailers
-from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
-from pipegraft.iac.ports.repository import Commit, CommitFiles, IacBranch
 
 __all__ = ["Rollback", "RollbackRequest", "roll_back"]
 

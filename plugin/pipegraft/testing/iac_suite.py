@@ -18,8 +18,8 @@ import pytest
 from pipegraft.core.errors import TipMoved, UsageError
 from pipegraft.fleet.model import Change, ForgeProject
 from pipegraft.fleet.ports import Forge
-from pipegraft.iac.ports.archive import IacArchive, Signed
-from pipegraft.iac.ports.repository import IacBranch, IacRepository
+from pipegraft.iac.archive import IacArchive, Signed
+from pipegraft.iac.ports import IacBranch, IacRepository
 
 __all__ = [
     "CHANGE",

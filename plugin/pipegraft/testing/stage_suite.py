@@ -61,7 +61,7 @@ from pipegraft.gray.ports import (
     RolloutSeen,
     RolloutVerdict,
 )
-from pipegraft.iac.ports.repository import IAC, RENDERERS, FakeIacRepository, IacBranch, Renderer
+from pipegraft.iac.ports import IAC, RENDERERS, FakeIacRepository, IacBranch, Renderer
 from pipegraft.images.hooks import IMAGE_BUILDER, WHY_BUILDER, FakeImageBuilder, ImageBuilder
 from pipegraft.images.ports import (
     REGISTRY,

@@ -13,8 +13,8 @@ from git.exc import GitError
 
 from pipegraft.board.collecting import Remembered
 from pipegraft.core.errors import UsageError
-from pipegraft.iac.adapters.git import LocalArchives
-from pipegraft.iac.ports.archive import IacVersions
+from pipegraft.iac.adapters.git.history import LocalArchives
+from pipegraft.iac.archive import IacVersions
 
 __all__ = ["find_local", "load_memory", "local_tip", "open_local", "save_memory"]
 

@@ -17,7 +17,7 @@ from pipegraft.appspec.traffic_ports import Choice
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import UsageError
 from pipegraft.engine.workloads import Plan, RouteSpec
-from pipegraft.iac.ports.repository import IacRepository
+from pipegraft.iac.ports import IacRepository
 
 __all__ = [
     "Application",

@@ -23,7 +23,7 @@ from pipegraft.gate.verdicts.conditions import (
     time_of,
     worst,
 )
-from pipegraft.iac.references import image_uses
+from pipegraft.iac.released_images import image_uses
 
 __all__ = [
     "KINDS",

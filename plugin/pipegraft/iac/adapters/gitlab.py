@@ -29,7 +29,7 @@ from pipegraft.core.errors import (
 )
 from pipegraft.core.reading import readable
 from pipegraft.iac.adapters.git.access import iac_token
-from pipegraft.iac.ports.repository import Commit, split_path
+from pipegraft.iac.ports import Commit, split_path
 
 __all__ = ["GitLabBranch", "author_of", "commit_action", "open_gitlab_project", "or_none", "translated"]
 

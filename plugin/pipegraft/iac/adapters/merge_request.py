@@ -14,7 +14,7 @@ from pipegraft.core.delivery import MergeRequest
 from pipegraft.core.errors import Held, TipMoved
 from pipegraft.core.ports import Clock
 from pipegraft.iac.adapters.gitlab import GitLabBranch, author_of, commit_action, translated
-from pipegraft.iac.ports.repository import Commit, NewerProposed
+from pipegraft.iac.ports import Commit, NewerProposed
 
 __all__ = ["MergeRequestBranch"]
 

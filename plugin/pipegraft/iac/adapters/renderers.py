@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from pipegraft.core.errors import EditRefused, Place, Unreachable
-from pipegraft.iac.ports.repository import Renderer
+from pipegraft.iac.ports import Renderer
 
 __all__ = ["installed_renderers"]
 

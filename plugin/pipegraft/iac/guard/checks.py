@@ -15,7 +15,6 @@ from pipegraft.appspec.spec import resolve
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.core.reading import load_marked, load_marked_all
-from pipegraft.iac.bump.state import read_state
 from pipegraft.iac.guard.contents import (
     Alike,
     pinned_in_manifests,
@@ -28,6 +27,7 @@ from pipegraft.iac.guard.documents import brought_in
 from pipegraft.iac.guard.rules import GUARD_FILE, GuardRules, matches, read_rules
 from pipegraft.iac.guard.secret_forms import BUILT_IN, SecretForm, searchable, secrets_in
 from pipegraft.iac.guard.secret_values import generated_secrets, secret_manifests, secret_variables
+from pipegraft.iac.released_images import read_state
 
 __all__ = ["ChangedFile", "Files", "check_files", "gray_in_order", "holds_images"]
 

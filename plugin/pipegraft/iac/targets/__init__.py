@@ -1,1 +1,1 @@
-"""Images in files that are not Pipegraft's: each kind finds its places by what its format means."""
+"""Images in files that are not Pipegraft's: written as each format means it, proven by what it renders to."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.references import PinnedImage, same_repository
+from pipegraft.iac.released_images import PinnedImage, same_repository
 from pipegraft.text.yaml import Edit, Path, Put, Remove, Set, format_path
 
 __all__ = ["ImageForm", "form_at", "refuse_template", "registries_in"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.references import PinnedImage, Reference, Use, image_uses, same_repository
+from pipegraft.iac.released_images import PinnedImage, Reference, Use, image_uses, same_repository
 from pipegraft.iac.targets.helm import refuse_template
 from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, Set, format_path
 

@@ -14,7 +14,7 @@ from typing import cast
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.references import Part, PinnedImage, Reference, same_repository
+from pipegraft.iac.released_images import Part, PinnedImage, Reference, same_repository
 from pipegraft.text.yaml import changed_scalars
 from pipegraft.text.yaml.values import write_scalar
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.references import PinnedImage
+from pipegraft.iac.released_images import PinnedImage
 from pipegraft.iac.targets.helm import form_at, refuse_template, registries_in
 from pipegraft.iac.targets.kubernetes import images_paths, kubevela_edits, kustomize_edits, manifest_edits
 from pipegraft.iac.targets.markers import write_marked

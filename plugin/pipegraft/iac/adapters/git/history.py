@@ -11,8 +11,8 @@ from pipegraft.core.adapters.git_command import BareCommand, BareRepository, Git
 from pipegraft.core.errors import UsageError
 from pipegraft.iac.adapters.git.objects import Entry, Objects, parse_tree, root_of
 from pipegraft.iac.adapters.git.remotes import Remote, Workspace, private_folder, shallow_commits
-from pipegraft.iac.ports.archive import Signature, Signed, Version
-from pipegraft.iac.ports.repository import Commit, split_path
+from pipegraft.iac.archive import Signature, Signed, Version
+from pipegraft.iac.ports import Commit, split_path
 
 __all__ = ["Archive", "History", "LocalArchives"]
 

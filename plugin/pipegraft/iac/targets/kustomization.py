@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipegraft.core.errors import EditRefused, UsageError
-from pipegraft.iac.ports.repository import Edited, Files
-from pipegraft.iac.references import Reference, image_uses
+from pipegraft.iac.ports import Edited, Files
+from pipegraft.iac.released_images import Reference, image_uses
 from pipegraft.iac.targets.kubernetes import as_entry, images_paths
 from pipegraft.iac.targets.objects import value_at
 from pipegraft.text.yaml import Path, read_documents

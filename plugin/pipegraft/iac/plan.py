@@ -22,13 +22,12 @@ from pipegraft.appspec.environment_file import (
 from pipegraft.core.delivery import Delivery, Target
 from pipegraft.core.errors import ConfigError, Conflict, EditRefused, Place, Problem, UsageError
 from pipegraft.core.release import ReleaseMark
-from pipegraft.iac.bump.config import changes_what_runs, refuse_delivery, refuse_number, refuse_standing
-from pipegraft.iac.bump.state import EnvironmentState, read_state, state_path, write_state
-from pipegraft.iac.effect.check import Effect, WrittenTarget, check_effect
-from pipegraft.iac.effect.compare import Expected
-from pipegraft.iac.effect.units import Unit, find_unit, merged
-from pipegraft.iac.ports.repository import Files, Renderer
-from pipegraft.iac.references import PinnedImage
+from pipegraft.iac.config import changes_what_runs, refuse_delivery, refuse_number, refuse_standing
+from pipegraft.iac.ports import Files, Renderer
+from pipegraft.iac.released_images import EnvironmentState, PinnedImage, read_state, state_path, write_state
+from pipegraft.iac.targets.check import Effect, WrittenTarget, check_effect
+from pipegraft.iac.targets.compare import Expected
+from pipegraft.iac.targets.units import Unit, find_unit, merged
 from pipegraft.iac.targets.writing import Around, Written, write_target
 from pipegraft.images.reference import ImageReference
 from pipegraft.text.yaml import format_path

@@ -17,14 +17,14 @@ from typing import Any, Literal
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place, UsageError
-from pipegraft.iac.effect.kustomization import (
+from pipegraft.iac.ports import Files
+from pipegraft.iac.targets.helm import NAMES
+from pipegraft.iac.targets.kustomization import (
     Kustomization,
     place_of_images,
     read_kustomization,
     with_images_of,
 )
-from pipegraft.iac.ports.repository import Files
-from pipegraft.iac.targets.helm import NAMES
 from pipegraft.iac.targets.objects import Handed, chart_of, handed_to_helm, roots_in
 from pipegraft.iac.targets.writing import values_place
 from pipegraft.text.yaml import Path, parse_path, read_documents

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.references import PinnedImage, Reference, image_uses, same_repository
+from pipegraft.iac.released_images import PinnedImage, Reference, image_uses, same_repository
 from pipegraft.text.yaml import Path, format_path
 
 __all__ = ["Expected", "MoreThanImages", "confirm", "runs"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from pipegraft.iac.ports.repository import Commit, FakeIacRepository
+from pipegraft.iac.ports import Commit, FakeIacRepository
 
 __all__ = ["FakeArchive", "IacArchive", "IacVersions", "Signature", "Signed", "Version"]
 

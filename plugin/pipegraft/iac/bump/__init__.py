@@ -1,1 +1,0 @@
-"""What iac-bump changes in the files of an IaC repository. Everything here is pure."""

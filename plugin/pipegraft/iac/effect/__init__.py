@@ -1,1 +1,0 @@
-"""Whether an edit takes effect: what an engine renders before and after it, compared."""
