@@ -28,8 +28,7 @@ from pipegraft.gray.judging.hypotheses import Wandering
 from pipegraft.gray.judging.metric_state import ShareRun
 from pipegraft.gray.judging.readings import Draws
 from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy
-from pipegraft.gray.simulation import quietly
-from pipegraft.gray.worlds import Fault, Weather, World
+from pipegraft.gray.simulation import Fault, Weather, World, quietly
 
 GOOD = int(os.environ.get("PIPEGRAFT_BENCH_RELEASES", "700"))
 """Good releases in each world."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from browser import DESKTOP, PHONE, chromium, opened
 
-from pipegraft.gray.views.report import GrayReport, ReportedLook, ReportedStep, render_html
+from pipegraft.gray.report import GrayReport, ReportedLook, ReportedStep, render_html
 
 pytestmark = pytest.mark.e2e
 

@@ -14,9 +14,17 @@ from kubernetes_api import KubernetesApi
 
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.spec import resolve
-from pipegraft.gray.adapters.rollouts import ArgoRollout, FlaggerCanary, KruiseRollout, RolloutOptions
+from pipegraft.gray.adapters.rollouts import (
+    ArgoRollout,
+    FlaggerCanary,
+    KruiseRollout,
+    RolloutOptions,
+    argo_rollouts,
+    flagger,
+    kruise_rollout,
+)
+from pipegraft.gray.observed_rollout import runs_release
 from pipegraft.gray.ports import RolloutPhase
-from pipegraft.gray.rollout_verdicts import argo_rollouts, flagger, kruise_rollout, runs_release
 
 pytestmark = pytest.mark.e2e
 

@@ -18,7 +18,7 @@ from pipegraft.gray.judging.readings import wilson
 from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.model.observation import ArmCounts
 from pipegraft.gray.ports import Arms, FakeJudge, FakeSource
-from pipegraft.gray.views.report import GrayReport, ReportedLook, ReportedStep, render_html
+from pipegraft.gray.report import GrayReport, ReportedLook, ReportedStep, render_html
 
 
 class Page(HTMLParser):

@@ -14,8 +14,8 @@ from pipegraft.app.suggest import suggest, suggestion_data, suggestion_lines
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import UsageError
 from pipegraft.core.stage import Project
+from pipegraft.gray.forecast import learn, seen_traffic, with_learnt
 from pipegraft.gray.history import ToldRelease, to_trailer
-from pipegraft.gray.learning import learn, seen_traffic, with_learnt
 from pipegraft.gray.model.observation import ArmCounts, Observation
 from pipegraft.iac.commit_message import commit_message
 

@@ -10,7 +10,7 @@ import pytest
 from pipegraft.gray.judging.sequential import sequential
 from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
 from pipegraft.gray.model.observation import ArmCounts, Observation
-from pipegraft.gray.views.looks import look_sentence, look_table, sparkline
+from pipegraft.gray.views import look_sentence, look_table, sparkline
 
 POLICY = JudgePolicy((MetricPolicy("errors"),), warm_up=300.0, deadline=1800.0, deadline_follows=True)
 

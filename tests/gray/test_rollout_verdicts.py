@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from pipegraft.gray.adapters.rollouts import argo_rollouts, flagger, kruise_rollout
+from pipegraft.gray.observed_rollout import runs_release
 from pipegraft.gray.ports import RolloutPhase, RolloutSeen, RolloutVerdict
-from pipegraft.gray.rollout_verdicts import argo_rollouts, flagger, kruise_rollout, runs_release
 
 NEW, OLD = "registry/web@sha256:" + "2" * 64, "registry/web@sha256:" + "1" * 64
 PROGRESSING, WAITING = RolloutPhase.PROGRESSING, RolloutPhase.WAITING

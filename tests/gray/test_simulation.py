@@ -9,8 +9,7 @@ from pipegraft.gray.judging.metric_state import ShareRun
 from pipegraft.gray.judging.readings import Draws
 from pipegraft.gray.judging.sequential import answer_of
 from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
-from pipegraft.gray.simulation import quietly, simulate
-from pipegraft.gray.worlds import FAULTS, WORLDS, Fault, Weather, World
+from pipegraft.gray.simulation import FAULTS, WORLDS, Fault, Weather, World, quietly, simulate
 
 RELEASES = 40
 

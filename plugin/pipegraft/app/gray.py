@@ -22,7 +22,7 @@ from pipegraft.gray.history import OBSERVED, from_trailer, weight_of
 from pipegraft.gray.machine import Command, Standing, move_for
 from pipegraft.gray.model.observation import ArmCounts
 from pipegraft.gray.ports import ROLLOUT
-from pipegraft.gray.views.report import GrayReport, ReportedLook, ReportedStep
+from pipegraft.gray.report import GrayReport, ReportedLook, ReportedStep
 from pipegraft.iac.ports import IAC, Commit
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 

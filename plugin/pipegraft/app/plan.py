@@ -14,8 +14,8 @@ from pipegraft.core.hooks import STAGES, connected
 from pipegraft.core.page import show_duration
 from pipegraft.core.planning import PlannedStage, every_stage, make_plan, select
 from pipegraft.core.stage import Connections, Project
+from pipegraft.gray.forecast import foretell
 from pipegraft.gray.ports import METRICS
-from pipegraft.gray.promise import foretell
 from pipegraft.iac.plan import try_release
 from pipegraft.iac.ports import IAC, RENDERERS, CommitFiles
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import UsageError
 from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy, judge_policy
-from pipegraft.gray.simulation import Tally, simulate
-from pipegraft.gray.worlds import FAULTS, WORLDS, Fault, World
+from pipegraft.gray.simulation import FAULTS, WORLDS, Fault, Tally, World, simulate
 
 __all__ = ["SimulatedLine", "simulate_policy"]
 

@@ -12,10 +12,9 @@ from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import UsageError
 from pipegraft.core.hooks import connected
 from pipegraft.core.stage import Connections, Project
+from pipegraft.gray.forecast import FEWEST, LearntDrift, learn, promise, seen_traffic, with_learnt
 from pipegraft.gray.history import told_releases
 from pipegraft.gray.judging.metric_state import percent
-from pipegraft.gray.learning import FEWEST, LearntDrift, learn, seen_traffic, with_learnt
-from pipegraft.gray.promise import promise
 from pipegraft.iac.ports import IAC
 
 __all__ = ["Suggestion", "suggest", "suggestion_data", "suggestion_lines"]

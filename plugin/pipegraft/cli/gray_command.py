@@ -20,7 +20,7 @@ from pipegraft.core.console import open_progress
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.foreign_text import echo
 from pipegraft.gray.machine import Command
-from pipegraft.gray.views.report import brief, render_html
+from pipegraft.gray.report import brief, render_html
 from pipegraft.iac.ports import Commit
 
 __all__ = ["command"]

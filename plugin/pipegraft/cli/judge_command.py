@@ -19,7 +19,7 @@ from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import UsageError
 from pipegraft.core.foreign_text import echo
 from pipegraft.gray.history import as_data
-from pipegraft.gray.views.judgements import comparison, judgement_lines, simulated
+from pipegraft.gray.views import comparison, judgement_lines, simulated
 
 __all__ = ["command"]
 

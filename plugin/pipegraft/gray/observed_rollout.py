@@ -7,7 +7,7 @@ finds it bad.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pipegraft.appspec.environment_file import environment_path, images_of, read_environment
@@ -22,13 +22,12 @@ from pipegraft.gray.analysis import GrayWatch
 from pipegraft.gray.history import as_data, look_data
 from pipegraft.gray.model.judgement import Answer, Judgement, judge_policy
 from pipegraft.gray.ports import JUDGE, METRICS, ROLLOUT, Rollout, RolloutPhase, RolloutVerdict
-from pipegraft.gray.rollout_verdicts import runs_release
-from pipegraft.gray.views.looks import look_sentence, look_table
+from pipegraft.gray.views import look_sentence, look_table
 from pipegraft.iac.ports import IAC
 from pipegraft.iac.released_images import read_state, state_path
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 
-__all__ = ["RolloutDrive", "RolloutRelease"]
+__all__ = ["RolloutDrive", "RolloutRelease", "runs_release"]
 
 _NEWEST = 200
 """Commits of one file that are searched."""
@@ -307,3 +306,24 @@ class RolloutDrive:
     def _end(self, outcome: str, message: str) -> None:
         self._context.update_environment(outcome=outcome)
         self._context.report("progress", message, self._environment, outcome=outcome)
+
+
+def runs_release(workload: Mapping[str, Any], pins: Iterable[str]) -> bool:
+    """Whether a workload's pod template has an image of the release.
+
+    Arguments:
+        pins: digests, and the tags that stand for them, of every image of the release.
+    """
+    known = tuple(pins)
+    return any(image.endswith(known) for image in _images_in(workload))
+
+
+def _images_in(workload: Mapping[str, Any]) -> Iterator[str]:
+    """Images of a workload's pod template."""
+    pod = workload.get("spec", {}).get("template", {}).get("spec", {})
+    for kind in ("initContainers", "containers"):
+        for container in pod.get(kind) or ():
+            yield str(container.get("image", ""))
+    for volume in pod.get("volumes") or ():
+        if "image" in volume:
+            yield str(volume["image"].get("reference", ""))

@@ -23,20 +23,20 @@ from pipegraft.gate.ports import ENGINE
 from pipegraft.gate.waiting import Patience, wait_for_revision
 from pipegraft.gray.analysis import GrayWatch, together, watch_promoted
 from pipegraft.gray.branch import GrayBranch, GraySubject, Look
+from pipegraft.gray.forecast import foretell
 from pipegraft.gray.history import Chapter, as_data, from_trailer, look_data, step_name, to_trailer, weight_of
 from pipegraft.gray.judging.detectability import outlook
 from pipegraft.gray.machine import Do, Move, Standing, next_move, refused
 from pipegraft.gray.model.judgement import Judgement, judge_policy
 from pipegraft.gray.model.observation import Observation
 from pipegraft.gray.ports import JUDGE, METRICS
-from pipegraft.gray.promise import foretell
 from pipegraft.gray.traffic_checks import (
     check_before_traffic,
     harm_to_both,
     hour_before,
     weight_mismatch,
 )
-from pipegraft.gray.views.looks import look_sentence, look_table
+from pipegraft.gray.views import look_sentence, look_table
 from pipegraft.iac.commit_message import gate_trailer
 from pipegraft.iac.ports import IAC
 

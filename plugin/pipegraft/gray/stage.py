@@ -13,8 +13,8 @@ from pipegraft.core.model import Duration
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.stage import Stage, StageContext, StageInputs
 from pipegraft.gray.branch import standing_source
+from pipegraft.gray.forecast import learn, with_learnt
 from pipegraft.gray.history import told_releases
-from pipegraft.gray.learning import learn, with_learnt
 from pipegraft.gray.observed_rollout import RolloutDrive
 from pipegraft.gray.rollout_controller import GrayDrive, Pace
 from pipegraft.iac.ports import IAC

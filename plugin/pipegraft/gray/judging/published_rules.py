@@ -26,9 +26,14 @@ from typing import Final
 from pipegraft.core.errors import UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.gray.hooks import JudgePlugin
-from pipegraft.gray.judging.conclusion import conclude, missing_requests, nothing_yet, requests_seen
 from pipegraft.gray.judging.readings import point
-from pipegraft.gray.judging.sequential import sequential
+from pipegraft.gray.judging.sequential import (
+    conclude,
+    missing_requests,
+    nothing_yet,
+    requests_seen,
+    sequential,
+)
 from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
 from pipegraft.gray.model.observation import Observation
 

@@ -1,27 +1,158 @@
-"""How far the versions of a service drift by themselves, learnt from its own earlier gray releases.
+"""What the past foretells of a gray release: what can be seen, how long it takes, how far versions drift.
 
-Of each interval both versions' bad requests are known. The filter that the judge believes in (`Wandering`)
-gives their likelihood for any drift and memory; the best of a grid, over all intervals of all good releases,
-is what the service shows.
+The drift is learnt: of each interval both versions' bad requests are known. The filter that the judge
+believes in (`Wandering`) gives their likelihood for any drift and memory; the best of a grid, over all
+intervals, is what the service shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import exp, log
 from typing import Final
 
 from pipegraft.core.delivery import Gray
+from pipegraft.core.errors import OutsideError, UsageError
+from pipegraft.core.page import show_duration
 from pipegraft.gray.history import ToldRelease
-from pipegraft.gray.judging.conclusion import marked_cold
+from pipegraft.gray.judging.detectability import bad_requests, looks_to_pass, patience_for, what_shows
 from pipegraft.gray.judging.hypotheses import Wandering
 from pipegraft.gray.judging.readings import BadRequests, Draws
+from pipegraft.gray.judging.sequential import marked_cold
 from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy, judge_policy
-from pipegraft.gray.promise import StableTraffic
+from pipegraft.gray.ports import MetricSource, RememberingSource
 
-__all__ = ["FEWEST", "LearntDrift", "learn", "seen_traffic", "with_learnt"]
+__all__ = [
+    "FEWEST",
+    "LearntDrift",
+    "Promise",
+    "StableTraffic",
+    "foretell",
+    "learn",
+    "promise",
+    "seen_traffic",
+    "stable_traffic",
+    "with_learnt",
+]
+
+
+_HOURS: Final = 3
+"""How far back stable is looked at."""
+
+_LAST_HOURS: Final = f"stable's last {_HOURS} h"
+
+
+@dataclass(frozen=True, slots=True)
+class StableTraffic:
+    """What one metric counted of stable, in a minute on average.
+
+    Arguments:
+        metric: its name.
+        requests: served.
+        bad: failed, or slow ones among them.
+    """
+
+    metric: str
+    requests: float
+    bad: float
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a release can be expected to show.
+
+    Arguments:
+        lines: for people: the traffic, what each weight can show, and how long it all takes.
+        usual: seconds until half of the good versions are promoted.
+        longest: seconds after which the release is over, or held, by its own limits.
+    """
+
+    lines: tuple[str, ...]
+    usual: float
+    longest: float
+
+
+def stable_traffic(gray: Gray, sources: Mapping[str, MetricSource], now: float) -> tuple[StableTraffic, ...]:
+    """Ask the sources that remember what the critical metrics counted in the last hours.
+
+    Arguments:
+        gray: how the environment declares its gray releases.
+        sources: by the metric's name.
+        now: seconds since the epoch.
+
+    Raises:
+        OutsideError, UsageError: a source did not answer, or does not understand what it is asked.
+    """
+    found: list[StableTraffic] = []
+    for metric in judge_policy(gray).metrics:
+        source = sources.get(metric.name)
+        if metric.kind == "value" or not metric.critical or not isinstance(source, RememberingSource):
+            continue
+        seen = source.past(now - _HOURS * 3600.0, now).stable
+        if seen is not None and seen.requests:
+            minutes = _HOURS * 60.0
+            bad = bad_requests(metric, seen)
+            found.append(StableTraffic(metric.name, seen.requests / minutes, bad / minutes))
+    return tuple(found)
+
+
+def promise(gray: Gray, traffic: Sequence[StableTraffic], seen: str = _LAST_HOURS) -> Promise:
+    """What this traffic can show, by the metric that shows least.
+
+    Arguments:
+        gray: how the environment declares its gray releases.
+        traffic: of each critical metric that counts requests, one or more.
+        seen: what the traffic is of.
+    """
+    policy = judge_policy(gray)
+    margins = {metric.name: metric.margin for metric in policy.metrics}
+    least = min(traffic, key=lambda one: one.bad)
+    rate = f"{100 * least.bad / least.requests:.3g}%"
+    shown = f"{least.requests:,.0f} requests a minute, {rate} of them bad ({least.metric})"
+    lines = [f"{seen}: {shown}"]
+    usual = longest = gray.bake
+    for weight in gray.steps:
+        bad = {one.metric: one.bad * weight / 100 * gray.interval / 60 for one in traffic}
+        lines.append(f"at {weight}% {what_shows(policy, bad[least.metric], gray.interval)}")
+        waits = _deadline(policy, gray, list(bad.values()))
+        passes = max(looks_to_pass(one, policy, margins[name]) for name, one in bad.items())
+        usual += policy.warm_up + min(passes * gray.interval, waits)
+        longest += policy.warm_up + waits
+    lines.append(
+        f"a good version takes about {show_duration(usual)}, {show_duration(longest)} if nothing is decided"
+    )
+    return Promise(tuple(lines), usual, longest)
+
+
+def _deadline(policy: JudgePolicy, gray: Gray, bad: Sequence[float]) -> float:
+    """Seconds a step may take at this traffic, after its warm-up, where nothing points to harm."""
+    if not policy.deadline_follows:
+        return gray.step_deadline
+    return min(gray.step_deadline, patience_for(policy, bad) * gray.interval)
+
+
+def foretell(gray: Gray, sources: Mapping[str, MetricSource], now: float) -> Iterator[str]:
+    """The lines of the promise, or why there is none; nothing where no source remembers.
+
+    Arguments:
+        gray: how the environment declares its gray releases.
+        sources: by the metric's name.
+        now: seconds since the epoch.
+    """
+    if not any(isinstance(source, RememberingSource) for source in sources.values()):
+        return
+    try:
+        traffic = stable_traffic(gray, sources, now)
+    except (OutsideError, UsageError) as error:
+        yield f"what this traffic can show is not known: {error}"
+        return
+    if traffic:
+        yield from promise(gray, traffic).lines
+    else:
+        yield f"no critical metric counted a request of stable in {_HOURS} h: nothing to compare with"
+
 
 _DRIFTS: Final = (0.01, 0.03, 0.05, 0.07, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.36, 0.43, 0.5)
 _MEMORIES: Final = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)

@@ -211,7 +211,7 @@ def brief(line: str) -> str:
 def render_html(report: GrayReport) -> str:
     """A page without scripts and without anything to fetch."""
     return render_page(
-        "pipegraft.gray.views",
+        "pipegraft.gray",
         "gray.html.j2",
         report=report,
         brief=brief,
