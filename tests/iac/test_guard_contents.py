@@ -19,8 +19,8 @@ from pipegraft.core.adapters.vcs_info import SourceLog
 from pipegraft.core.errors import ConfigError
 from pipegraft.iac.adapters.git.access import trusting
 from pipegraft.iac.adapters.git.pre_receive import open_received
+from pipegraft.iac.guard import GuardRules
 from pipegraft.iac.guard.checks import ChangedFile, Files, check_files
-from pipegraft.iac.guard.rules import GuardRules
 from pipegraft.iac.guard.secret_forms import BUILT_IN, read_gitleaks, secrets_in
 from pipegraft.iac.usecases.guard import pusher_name
 

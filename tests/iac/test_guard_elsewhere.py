@@ -10,7 +10,7 @@ import pytest
 from guarded import TOKEN, A
 from test_guard_contents import DIGEST, told
 
-from pipegraft.iac.guard.rules import GuardRules
+from pipegraft.iac.guard import GuardRules
 
 COMMIT = "c" * 40
 K = "rendered/kustomization.yaml"

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from guarded import PATH, STABLE, A, Git, push
 
 from pipegraft.core.errors import Unreachable
+from pipegraft.iac.guard import ImagePolicy
 from pipegraft.iac.guard.contents import pinned_images
-from pipegraft.iac.guard.rules import ImagePolicy
 from pipegraft.iac.usecases.guard import ImageProof
 from pipegraft.images.adapters.registry import open_registry
 from pipegraft.images.adapters.sigstore import PrivateKey

@@ -17,7 +17,7 @@ from pipegraft.core.foreign_text import echo
 from pipegraft.core.hooks import LiveConnections
 from pipegraft.core.stage import Project
 from pipegraft.iac.adapters.git.pre_receive import open_received, open_staged
-from pipegraft.iac.guard.rules import ImagePolicy
+from pipegraft.iac.guard import ImagePolicy
 from pipegraft.iac.guard.secret_forms import BUILT_IN, read_gitleaks
 from pipegraft.iac.usecases.guard import (
     ImageProof,

@@ -15,6 +15,7 @@ from pipegraft.appspec.spec import resolve
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.core.reading import load_marked, load_marked_all
+from pipegraft.iac.guard import GUARD_FILE, GuardRules, matches, read_rules
 from pipegraft.iac.guard.contents import (
     Alike,
     pinned_in_manifests,
@@ -24,7 +25,6 @@ from pipegraft.iac.guard.contents import (
     strange_text,
 )
 from pipegraft.iac.guard.documents import brought_in
-from pipegraft.iac.guard.rules import GUARD_FILE, GuardRules, matches, read_rules
 from pipegraft.iac.guard.secret_forms import BUILT_IN, SecretForm, searchable, secrets_in
 from pipegraft.iac.guard.secret_values import generated_secrets, secret_manifests, secret_variables
 from pipegraft.iac.released_images import read_state

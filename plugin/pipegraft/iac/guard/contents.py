@@ -9,8 +9,8 @@ from typing import Any
 
 from pipegraft.core.errors import ConfigError, Place, Problem
 from pipegraft.core.reading import Marked, Route, load_marked, load_marked_all
+from pipegraft.iac.guard import GUARD_FILE, matches
 from pipegraft.iac.guard.documents import is_inline, is_kustomization, list_of, mapping_of, mappings, text_of
-from pipegraft.iac.guard.rules import GUARD_FILE, matches
 
 __all__ = [
     "Alike",

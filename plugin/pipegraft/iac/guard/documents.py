@@ -8,7 +8,7 @@ from typing import Any
 
 from pipegraft.core.errors import ConfigError, Place, Problem
 from pipegraft.core.reading import Route, load_marked_all
-from pipegraft.iac.guard.rules import GUARD_FILE, matches
+from pipegraft.iac.guard import GUARD_FILE, matches
 
 __all__ = [
     "brought_in",

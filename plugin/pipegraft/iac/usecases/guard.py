@@ -13,9 +13,9 @@ from pipegraft.appspec.resources.binding import Platform
 from pipegraft.core.errors import Place, Problem, Unreachable, UsageError
 from pipegraft.core.signing import Requirements
 from pipegraft.iac.adapters.git.pre_receive import Received, Update
+from pipegraft.iac.guard import GUARD_FILE, GuardRules, ImagePolicy, matches, read_rules
 from pipegraft.iac.guard.checks import ChangedFile, Files, check_files, holds_images
 from pipegraft.iac.guard.contents import pinned_images
-from pipegraft.iac.guard.rules import GUARD_FILE, GuardRules, ImagePolicy, matches, read_rules
 from pipegraft.iac.guard.secret_forms import BUILT_IN, SecretForm, searchable, secrets_in
 from pipegraft.images.ports import ReferringRegistry, SignatureVerifier
 from pipegraft.images.reference import ImageReference
