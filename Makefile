@@ -58,7 +58,7 @@ site: $(READY)
 # One page of all commands, from their own help.
 man: $(READY)
 	mkdir -p build/man
-	$(BIN)/python -m pipegraft.cli.man_page > build/man/pipegraft.1
+	$(BIN)/python docs/man_page.py > build/man/pipegraft.1
 
 wheel: $(READY)
 	rm -rf build/wheel

@@ -11,7 +11,7 @@ from pipegraft.app.plugins import shipped_plugins
 from pipegraft.app.templates import generate
 from pipegraft.ci.gitlab.configuration import Files, layers_of
 from pipegraft.ci.gitlab.pipeline import resolve
-from pipegraft.cli.templates_command import command
+from pipegraft.cli.plugins import templates_command
 from pipegraft.core.hooks import STAGES
 from pipegraft.core.model import keys_of
 from pipegraft.core.plugins import hookimpl
@@ -27,10 +27,10 @@ def test_what_is_committed_is_current():
 
 def test_writing_checks_clean_and_again_changes_nothing(tmp_path):
     run = CliRunner().invoke
-    assert run(command, ["-C", str(tmp_path), "--check"], standalone_mode=False).return_value == 1
+    assert run(templates_command, ["-C", str(tmp_path), "--check"], standalone_mode=False).return_value == 1
     assert list(tmp_path.iterdir()) == []
-    assert run(command, ["-C", str(tmp_path)], standalone_mode=False).return_value == 0
-    assert run(command, ["-C", str(tmp_path), "--check"], standalone_mode=False).return_value == 0
+    assert run(templates_command, ["-C", str(tmp_path)], standalone_mode=False).return_value == 0
+    assert run(templates_command, ["-C", str(tmp_path), "--check"], standalone_mode=False).return_value == 0
 
 
 def test_a_file_that_no_definition_makes_goes(tmp_path):

@@ -4,6 +4,7 @@ import importlib
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -31,8 +32,7 @@ def test_help_shows_every_command_once_below_a_heading(capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_the_list_says_what_each_command_says_of_itself(name: str) -> None:
-    command = importlib.import_module(f"pipegraft.cli.{name.replace('-', '_')}_command").command
-    assert isinstance(command, click.Command)
+    command = cli.find_command(name)
     assert command.name == name
     said = " ".join((command.help or "").split("\n\n")[0].split())
     assert said == cli.COMMANDS[name]
@@ -42,7 +42,7 @@ def test_the_list_says_what_each_command_says_of_itself(name: str) -> None:
 def test_every_command_explains_itself_and_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([name, "--help"]) == 0
     assert capsys.readouterr().out.startswith(f"Usage: pipegraft {name}")
-    command = importlib.import_module(f"pipegraft.cli.{name.replace('-', '_')}_command").command
+    command = cli.find_command(name)
     groups = [command, *getattr(command, "commands", {}).values()]
     for one in groups:
         for option in one.params:
@@ -76,7 +76,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
         raise error
 
     monkeypatch.setattr(cli, "COMMANDS", {"failing": ""})
-    monkeypatch.setattr(importlib, "import_module", lambda _name: type("Module", (), {"command": command}))
+    monkeypatch.setattr(importlib, "import_module", lambda _name: SimpleNamespace(failing_command=command))
     return cli.run(["failing"])
 
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import pytest
 
-from pipegraft.cli import demo_command, run
+from pipegraft.cli import demo, run
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -31,7 +31,7 @@ def test_every_way_to_end_it_takes_its_folder_along(
         raise AssertionError("the signal was ignored")
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(demo_command, "run_demo", interrupted)
+    monkeypatch.setattr(demo, "run_demo", interrupted)
     if number == signal.SIGINT:  # ignored where the shell started pytest in the background
         signal.signal(number, signal.default_int_handler)
     before = signal.getsignal(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from pipegraft.cli import COMMANDS
-from pipegraft.cli.man_page import man_page
 
 PROGRAM = Path(sys.executable).with_name("pipegraft")
-PLATFORMS = Path(__file__).parent.parent.parent / "docs" / "platforms.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PLATFORMS = DOCS / "platforms.md"
+man_page = runpy.run_path(str(DOCS / "man_page.py"))["man_page"]
 
 
 def test_every_command_has_its_part() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.cli.run_command import _summary
+from pipegraft.cli.release import _summary
 from pipegraft.core.release import EnvironmentRelease, GateResult, GrayStep, IacCommit, Release, Source
 
 COMMIT = "c" * 40

@@ -12,7 +12,7 @@ from harness import missing, run
 from target_files import CASES, Case
 from written_files import Recorded, assert_refused, assert_written, images_in, written
 
-from pipegraft.cli.import_command import command as import_command
+from pipegraft.cli.appspec import import_command
 from pipegraft.core.errors import UsageError
 from pipegraft.iac.adapters.renderers import installed_renderers
 from pipegraft.iac.ports import Renderer

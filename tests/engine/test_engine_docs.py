@@ -13,7 +13,7 @@ from pipegraft.appspec import traits
 from pipegraft.appspec.model import AppComponent, AppEnvironment, Entrance, Policies
 from pipegraft.appspec.runtime_support import DOCKER, PROCESS, Support
 from pipegraft.appspec.spec import resolve
-from pipegraft.cli.engine_command import command
+from pipegraft.cli.engine import engine_command
 from pipegraft.core.model import Model, keys_of
 from pipegraft.engine.reconcile import History, reconcile
 from pipegraft.engine.usecases.application import Application, Place
@@ -54,15 +54,15 @@ def test_every_field_of_a_status_is_explained() -> None:
 
 
 def test_every_option_is_named_and_every_named_option_exists() -> None:
-    options = {name for option in command.params for name in option.opts if name.startswith("--")}
+    options = {name for option in engine_command.params for name in option.opts if name.startswith("--")}
     named = set(re.findall(r"--[a-z][a-z-]+", ENGINE))
     assert named - {"--help"} == options
 
 
 def test_help_explains_every_option() -> None:
-    shown = CliRunner().invoke(command, ["--help"])
+    shown = CliRunner().invoke(engine_command, ["--help"])
     assert shown.exit_code == 0
-    assert all(option.help for option in command.params if isinstance(option, click.Option))
+    assert all(option.help for option in engine_command.params if isinstance(option, click.Option))
 
 
 def test_the_table_of_runtimes_is_what_they_do() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pipegraft.cli.images_command import command
+from pipegraft.cli.plan import images_command
 from pipegraft.core.errors import UsageError
 from pipegraft.core.release import BuiltImage, Release, Source
 
@@ -45,7 +45,7 @@ def released(project: Path) -> Path:
 
 
 def invoke(project: Path, *arguments: str) -> str:
-    done = CliRunner().invoke(command, ["-C", str(project), *arguments], catch_exceptions=False)
+    done = CliRunner().invoke(images_command, ["-C", str(project), *arguments], catch_exceptions=False)
     assert done.exit_code == 0
     return done.output
 

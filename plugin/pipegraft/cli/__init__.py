@@ -1,7 +1,7 @@
-"""The command line: one module a command; each parses, calls one use case, renders, returns.
+"""The command line: each command parses, calls one use case, renders, returns.
 
-A command module is imported only when its command runs, so that `--help` and the commands that
-need little stay quick. `COMMANDS` is the one list of them.
+A command's module is imported only when the command runs, so that `--help` and the commands that
+need little stay quick. `COMMANDS` is the one list of them, `TOGETHER` says which share a module.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipegraft import __version__
 from pipegraft.core.errors import PipegraftError
 from pipegraft.core.foreign_text import echo, learn_secrets
 
-__all__ = ["COMMANDS", "main", "run"]
+__all__ = ["COMMANDS", "find_command", "main", "run"]
 
 COMMANDS: dict[str, str] = {
     "demo": "Watch a change of a small application go the whole way, on this machine and without network.",
@@ -30,7 +30,7 @@ COMMANDS: dict[str, str] = {
     "plan": "Show the stages that would run, in order, and what each waits for.",
     "run": "Run the plan, or the STAGEs named, one after another.",
     "bump": "Release the applications in FOLDERs, with one push for each IaC repository.",
-    "images": "Show the images of the release and how each gets into its pod.",
+    "images": "Show the images of the release.",
     "rollback": "Restore an environment's files as they were before its newest release, by a commit.",
     "gray": "Prepare or show a gray release, or approve, abort, pause or skip: each word is a commit.",
     "guard": "Refuse what must not enter an IaC repository: on the server, or FILES before a commit.",
@@ -53,10 +53,19 @@ COMMANDS: dict[str, str] = {
     "schema": "Print the JSON Schema of delivery.yaml, app.yaml or environments/NAME.yaml, for editors.",
     "yaml": "Read or set single values in YAML files, leaving every other byte alone.",
 }
-"""Command name → one-line summary, in the order `--help` shows them.
+"""Command name → one-line summary, in the order `--help` shows them; a test compares the summaries."""
 
-The command `x-y` is ``command`` in ``pipegraft.cli.x_y_command``; a test compares the summaries.
-"""
+TOGETHER: dict[str, tuple[str, ...]] = {
+    "appspec": ("import", "render", "diff", "split"),
+    "begin": ("init", "doctor"),
+    "fleet": ("bump", "fleet"),
+    "graft": ("inject", "eject"),
+    "gray": ("gray", "judge"),
+    "plan": ("plan", "images"),
+    "plugins": ("plugins", "plugin", "resources", "schema", "templates"),
+    "release": ("run", "rollback"),
+}
+"""Module of ``pipegraft.cli`` → its commands, where there are several; others have a module of their name."""
 
 SECTIONS: dict[str, str] = {
     "Begin": "demo",
@@ -71,6 +80,18 @@ HIDDEN: tuple[str, ...] = ("proxy",)
 """Commands that this program runs itself; `--help` does not show them."""
 
 
+def find_command(name: str) -> click.Command:
+    """The command of a name, ``name_command`` in its module, which this imports.
+
+    Arguments:
+        name: one of `COMMANDS` or `HIDDEN`.
+    """
+    module = next((module for module, names in TOGETHER.items() if name in names), name)
+    command = getattr(importlib.import_module(f"pipegraft.cli.{module}"), f"{name}_command")
+    assert isinstance(command, click.Command)  # noqa: S101 - a wrong table entry is a defect
+    return command
+
+
 class _LazyGroup(click.Group):
     """A group that knows its commands by name and imports the one that is asked for."""
 
@@ -78,12 +99,7 @@ class _LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS and cmd_name not in HIDDEN:
-            return None
-        module = importlib.import_module(f"pipegraft.cli.{cmd_name.replace('-', '_')}_command")
-        command = module.command
-        assert isinstance(command, click.Command)  # noqa: S101 - a wrong table entry is a defect
-        return command
+        return find_command(cmd_name) if cmd_name in COMMANDS or cmd_name in HIDDEN else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         names = list(COMMANDS)

@@ -1,151 +1,251 @@
-"""How the commands of `pipegraft fleet` show what they did."""
+"""Many at once: `pipegraft bump` for applications, `pipegraft fleet` for the projects of a group."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+import os
+from pathlib import Path
+from typing import Literal
 
-from pipegraft.cli.common import print_json
-from pipegraft.cli.fleet_options import InWaves, OnGroup
-from pipegraft.core.adapters.waiting import SystemClock
+import click
+
+from pipegraft.app.bump import BumpOrder, bump_all, worst
+from pipegraft.ci.usecases import InjectOptions, choose_source
+from pipegraft.cli.common import json_option, load_plugins, print_json
+from pipegraft.cli.group import (
+    InWaves,
+    OnGroup,
+    Proposing,
+    exit_code,
+    in_waves,
+    on_group,
+    propose,
+    proposing,
+    show_roll_out,
+    shown,
+)
 from pipegraft.core.console import open_console, open_progress
-from pipegraft.core.ports import Event, Progress
-from pipegraft.fleet.ports import Forge
-from pipegraft.fleet.report import ProjectEdit, print_diffs, print_table, request_links
-from pipegraft.fleet.usecases.propose import Campaign, Outcome, propose_to_all, select
-from pipegraft.fleet.usecases.survey import Standing
-from pipegraft.fleet.usecases.waves import Watch, plan_waves, roll_out
-from pipegraft.fleet.waves import parse_steps
+from pipegraft.core.delivery_file import open_project
+from pipegraft.core.foreign_text import echo
+from pipegraft.fleet.report import print_table, request_links
+from pipegraft.fleet.usecases.edits import bumping, ejecting, injecting, upgrading
+from pipegraft.fleet.usecases.propose import Campaign, select
+from pipegraft.fleet.usecases.survey import survey
 
-__all__ = ["exit_code", "propose", "show_roll_out", "shown"]
-
-_COLUMNS = ("project", "state", "note")
-_QUIET = {"current", "skipped"}
+__all__ = ["bump_command", "fleet_command"]
 
 
-@contextmanager
-def shown(title: str) -> Iterator[Progress]:
-    """Progress over all projects.
+@click.group("fleet")
+def fleet_command() -> None:
+    """Graft, follow and upgrade delivery in all projects of a GitLab group.
 
-    Arguments:
-        title: what is done to them.
+    Each project gets one merge request for each purpose, brought up to date in place; archived projects
+    and forks are left alone. Everything may be interrupted and run again. PIPEGRAFT_GITLAB_TOKEN holds a
+    group access token with the scope api.
     """
-    with open_progress() as progress:
-        progress.emit(Event("started", title, "fleet"))
-        yield progress
 
 
-def propose(
-    forge: Forge,
-    campaign: Campaign,
-    patterns: Sequence[str],
+@fleet_command.command("inject")
+@on_group
+@proposing
+@click.option("--mode", type=click.Choice(["include", "child"]), help="As for `pipegraft inject`.")
+@click.option("--after", metavar="STAGE", help="As for `pipegraft inject`.")
+@click.option("--from-project", metavar="PROJECT", help="Take the templates from a project on the server.")
+@click.option("--from-url", metavar="URL", help="Take the templates from below a URL.")
+@click.option("--ref", help="Version to pin: tag, branch or commit; this program's own if absent.")
+@click.option("--image", help="Container image the jobs run in.")
+@click.option("--tag", "tags", multiple=True, help="Tag of the runners that take the jobs; repeatable.")
+def inject(
     *,
-    jobs: int,
+    place: OnGroup,
+    how: Proposing,
+    mode: Literal["include", "child"] | None,
+    after: str | None,
+    from_project: str | None,
+    from_url: str | None,
+    ref: str | None,
+    image: str | None,
+    tags: tuple[str, ...],
+) -> int:
+    """Propose delivery to every project that has a delivery.yaml."""
+    options = InjectOptions(
+        source=choose_source(project=from_project, url=from_url, ref=ref),
+        ref=ref,
+        mode=mode,
+        after=after,
+        image=image,
+        tags=tags or None,
+    )
+    campaign = Campaign(
+        "pipegraft/inject",
+        "Graft delivery onto the pipeline",
+        "Adds the stages of `delivery.yaml` to the pipeline; your jobs stay as they are, which was proven "
+        "before this was proposed. `pipegraft eject` restores your files byte for byte.",
+        injecting(load_plugins(), options),
+        auto_merge=how.auto_merge,
+    )
+    return _propose(place, how, campaign)
+
+
+@fleet_command.command("eject")
+@on_group
+@proposing
+def eject(
+    *,
+    place: OnGroup,
+    how: Proposing,
+) -> int:
+    """Propose to take delivery out again, byte for byte."""
+    campaign = Campaign(
+        "pipegraft/eject",
+        "Take delivery out of the pipeline",
+        "Restores the pipeline as it was before `pipegraft inject`.",
+        ejecting(load_plugins()),
+        auto_merge=how.auto_merge,
+    )
+    return _propose(place, how, campaign)
+
+
+def _propose(place: OnGroup, how: Proposing, campaign: Campaign) -> int:
+    return propose(
+        place.forge,
+        campaign,
+        place.patterns,
+        jobs=place.jobs,
+        dry_run=how.dry_run,
+        as_json=place.as_json,
+    )
+
+
+@fleet_command.command("status")
+@on_group
+def status(*, place: OnGroup) -> int:
+    """Show each project's template version, drift, open merge requests and last pipeline.
+
+    Ends with 1 if a project's own files do not allow to tell, with 3 if the server did not.
+    """
+    forge = place.forge
+    with shown("Looks at every project") as progress:
+        found = survey(forge, select(forge, place.patterns), load_plugins(), progress, jobs=place.jobs)
+    if place.as_json:
+        print_json(
+            [
+                {
+                    "project": one.project.path,
+                    "state": one.state,
+                    "version": one.version,
+                    "note": one.note,
+                    "merge-requests": [request.url for request in one.proposals],
+                    "pipeline": one.last and {"status": one.last.status, "url": one.last.url},
+                }
+                for one in found
+            ]
+        )
+        return exit_code(found)
+    console = open_console(highlight=True)
+    rows = [
+        (
+            one.project.path,
+            one.state,
+            one.version or "",
+            one.last.status if one.last else "",
+            request_links(console, one.proposals),
+            one.note,
+        )
+        for one in found
+    ]
+    columns = ("project", "state", "templates", "pipeline", "merge requests", "note")
+    print_table(console, columns, rows, {"skipped"})
+    return exit_code(found)
+
+
+@fleet_command.command("upgrade")
+@on_group
+@in_waves
+@click.option("--to", "version", required=True, help="Tag of the templates to pin.")
+def upgrade(
+    *,
+    place: OnGroup,
+    waves: InWaves,
+    version: str,
+) -> int:
+    """Raise the pinned version of the templates in waves, and take it back if pipelines suffer."""
+    campaign = Campaign(
+        f"pipegraft/upgrade-{version}",
+        f"Take delivery's templates {version}",
+        f"Raises the pin of the templates to {version}. The fleet takes it in waves; it is undone by itself "
+        "if pipelines fail more often since.",
+        upgrading(load_plugins(), version),
+        auto_merge=waves.auto_merge,
+    )
+    return show_roll_out(place, campaign, waves)
+
+
+@fleet_command.command("bump")
+@on_group
+@in_waves
+@click.argument("component")
+@click.option("--image", required=True, help="The new image, pinned by digest.")
+@click.option("--env", "environments", multiple=True, help="Only these environments; repeatable.")
+def bump(
+    *,
+    place: OnGroup,
+    waves: InWaves,
+    component: str,
+    image: str,
+    environments: tuple[str, ...],
+) -> int:
+    """Carry COMPONENT's new image, a sidecar's for example, through the IaC repositories in waves."""
+    digest = image.rpartition("sha256:")[2][:12]
+    campaign = Campaign(
+        f"pipegraft/bump-{component}-{digest}",
+        f"{component}: take image {digest}",
+        f"Pins `{component}` to `{image}` where an environment pins it already.",
+        bumping(component, image, environments),
+        auto_merge=waves.auto_merge,
+    )
+    return show_roll_out(place, campaign, waves)
+
+
+@click.command("bump")
+@click.argument("folders", nargs=-1, metavar="[FOLDER]…", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--env", "environments", multiple=True, required=True, help="Where to release. Repeatable.")
+@click.option(
+    "--from", "origin", metavar="ENV", help="Carry exactly what this environment runs, instead of new images."
+)
+@click.option("--dry-run", is_flag=True, help="Show the differences and write nothing.")
+@json_option
+def bump_command(
+    folders: tuple[Path, ...],
+    environments: tuple[str, ...],
+    origin: str | None,
+    *,
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Propose a change to all projects, and show what came of it.
+    """Release the applications in FOLDERs, with one push for each IaC repository.
 
-    Returns:
-        3 if the forge failed for a project: run it again; 1 if a project refuses the change; else 0.
+    Each FOLDER (this one if none is named) holds a delivery.yaml and the release record that image-build
+    left. Each application and environment is a commit of its own; one that is refused does not stop the
+    others. The exit code is that of the worst.
     """
-    with shown(campaign.title) as progress:
-        outcomes = propose_to_all(
-            forge, campaign, select(forge, patterns), progress, jobs=jobs, dry_run=dry_run
-        )
+    projects = [open_project(folder, load_plugins()) for folder in folders or (Path(),)]
+    order = BumpOrder(projects, environments, origin, dry_run, variables=os.environ)
+    with open_progress() as progress:
+        results = bump_all(order, progress)
     if as_json:
-        print_json([_data(one) for one in outcomes])
-        return exit_code(outcomes)
-    console = open_console(highlight=True)
-    if dry_run:
-        _diffs(console, outcomes)
-    _table(console, outcomes)
-    return exit_code(outcomes)
-
-
-def _diffs(console: Any, outcomes: Sequence[Outcome]) -> None:
-    changed = [one for one in outcomes if one.edit.files]
-    print_diffs(console, [ProjectEdit(one.project.path, one.edit.files, one.edit.before) for one in changed])
-
-
-def show_roll_out(place: OnGroup, campaign: Campaign, waves: InWaves) -> int:
-    """Bring a change to a fleet in waves as far as it goes now, and show where it stands.
-
-    Returns:
-        1 if it was taken back; 3 if the forge failed for a project; else 0.
-    """
-    watch = Watch(parse_steps(waves.steps), waves.wait, waves.poll, waves.min_runs, jobs=place.jobs)
-    return (_show_waves if waves.dry_run else _roll_out)(place, campaign, watch)
-
-
-def _show_waves(place: OnGroup, campaign: Campaign, watch: Watch) -> int:
-    """What each wave would bring."""
-    forge = place.forge
-    with shown(campaign.title) as progress:
-        waves = plan_waves(forge, campaign, watch, projects=select(forge, place.patterns), progress=progress)
-    outcomes = [one for wave in waves for one in wave]
-    numbered = [(number, one) for number, wave in enumerate(waves, 1) for one in wave]
-    if place.as_json:
-        print_json([{"wave": number, **_data(one)} for number, one in numbered])
-        return exit_code(outcomes)
-    console = open_console(highlight=True)
-    _diffs(console, outcomes)
-    rows = [(one.project.path, one.state, str(number), _note(console, one)) for number, one in numbered]
-    print_table(console, ("project", "state", "wave", "note"), rows, set())
-    return exit_code(outcomes)
-
-
-def _roll_out(place: OnGroup, campaign: Campaign, watch: Watch) -> int:
-    forge = place.forge
-    with shown(campaign.title) as progress:
-        projects = select(forge, place.patterns)
-        found = roll_out(forge, campaign, watch, projects=projects, clock=SystemClock(), progress=progress)
-    if place.as_json:
         print_json(
-            {
-                "state": found.state,
-                "wave": found.wave,
-                "waves": found.waves,
-                "note": found.note,
-                "projects": [_data(one) for one in found.outcomes],
-                "reverts": [one.url for one in found.reverts],
-            }
+            [
+                {
+                    "app": one.app,
+                    "environment": one.environment,
+                    "outcome": one.commit.outcome if one.commit else "refused" if one.error else "planned",
+                    "commit": one.commit.commit if one.commit else None,
+                    "error": one.error.problem.message if one.error else None,
+                }
+                for one in results
+            ]
         )
-    else:
-        console = open_console(highlight=True)
-        _table(console, found.outcomes)
-        for one in found.reverts:
-            console.print(f"undone by {one.url}", highlight=False)
-        console.print(
-            f"{found.state}, wave {found.wave} of {found.waves}: {found.note}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    return 1 if found.state == "reverted" else exit_code(found.outcomes)
-
-
-def _table(console: Any, outcomes: Sequence[Outcome]) -> None:
-    rows = [(one.project.path, one.state, _note(console, one)) for one in outcomes]
-    print_table(console, _COLUMNS, rows, _QUIET)
-
-
-def _note(console: Any, outcome: Outcome) -> Any:  # a rich text, or a string
-    proposal = outcome.proposal
-    return request_links(console, [proposal]) if proposal and outcome.note == proposal.url else outcome.note
-
-
-def _data(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "project": outcome.project.path,
-        "state": outcome.state,
-        "note": outcome.note,
-        "files": dict(outcome.edit.files),
-        "merge-request": outcome.proposal.url if outcome.proposal else None,
-    }
-
-
-def exit_code(outcomes: Sequence[Outcome] | Sequence[Standing]) -> int:
-    """3 if the forge failed for a project: run it again; 1 if a project refuses; else 0."""
-    states = {one.state for one in outcomes}
-    return 3 if "failed" in states else 1 if "refused" in states else 0
+    for one in results:
+        for problem in one.error.problems if one.error else ():
+            echo(f"error: {one.app} in {one.environment}: {problem}", err=True)
+    return worst(results)

@@ -1,22 +1,25 @@
-"""How `inject` and `eject` show what they did."""
+"""`pipegraft inject` and `pipegraft eject`: delivery onto an existing pipeline, and out of it again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import click
 
 from pipegraft.ci.report import GraftReport, print_events, print_graft
-from pipegraft.ci.usecases import Graft
+from pipegraft.ci.usecases import Graft, InjectOptions, choose_source, plan_ejection, plan_injection
+from pipegraft.cli.common import json_option, load_plugins, print_json, working_plugins
 from pipegraft.core.console import open_console
 from pipegraft.core.delivery_file import DELIVERY_FILE
 from pipegraft.core.stage import Requirement
 
-__all__ = ["graft_data", "show_graft"]
+__all__ = ["eject_command", "inject_command"]
 
 
-def graft_data(graft: Graft, *, written: bool) -> dict[str, Any]:
+def _graft_data(graft: Graft, *, written: bool) -> dict[str, Any]:
     """The graft for machines."""
     injection = graft.injection
     return {
@@ -51,7 +54,7 @@ def graft_data(graft: Graft, *, written: bool) -> dict[str, Any]:
     }
 
 
-def show_graft(graft: Graft, *, written: bool, ejected: bool = False) -> None:
+def _show_graft(graft: Graft, *, written: bool, ejected: bool = False) -> None:
     """The graft for people, on standard output."""
     name = graft.ci.root / graft.ci.name
     console = open_console(highlight=True)
@@ -123,3 +126,123 @@ def _paths(graft: Graft) -> list[str]:
     found = (PurePosixPath(name) for name in graft.injection.files)
     short = (PurePosixPath(*path.parts[:2]) if path.parts[0] == ".pipegraft" else path for path in found)
     return sorted({str(path) for path in short})
+
+
+@click.command("inject")
+@click.argument("path", type=click.Path(exists=True, path_type=Path), default=Path())
+@click.option("--dry-run", is_flag=True, help="Show what would change and write nothing.")
+@click.option("--check", is_flag=True, help="Write nothing; exit code 1 if anything would change.")
+@click.option("--ci", metavar="SYSTEM", help="gitlab or jenkins, where the file does not tell.")
+@click.option(
+    "--mode",
+    type=click.Choice(["include", "child"]),
+    help="Add jobs, or one job that starts a child pipeline.",
+)
+@click.option(
+    "--after", metavar="STAGE", help="The stage of yours that delivery follows; your last one if absent."
+)
+@click.option(
+    "--from-project", metavar="PROJECT", help="Take the templates from a project on the same server."
+)
+@click.option(
+    "--from-url", metavar="URL", help="Take the templates from below a URL; {ref} in it becomes the version."
+)
+@click.option(
+    "--from-component",
+    metavar="HOST/GROUP/PROJECT[@VERSION]",
+    help="Take the templates from a project of CI/CD components (GitLab).",
+)
+@click.option(
+    "--local", is_flag=True, help="Copy the templates into .pipegraft/, as the first injection does."
+)
+@click.option("--ref", help="Version to pin: tag, branch or commit; this program's own if absent.")
+@click.option("--image", help="Container image the jobs run in.")
+@click.option(
+    "--packages",
+    metavar="TEXT",
+    help="What pip installs where the image has no pipegraft: a wheel's URL with #sha256=…, or a name with "
+    "its --index-url.",
+)
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    help="Tag of the runners that take the jobs; repeatable, empty for none; as your own jobs if absent.",
+)
+@click.option("--branch", metavar="NAME", help="The branch that is delivered; the default branch if absent.")
+@click.option(
+    "--verify",
+    metavar="URL",
+    help="Ask the GitLab project at URL before anything is written; needs PIPEGRAFT_GITLAB_TOKEN.",
+)
+@json_option
+def inject_command(
+    *,
+    path: Path,
+    dry_run: bool,
+    check: bool,
+    ci: str | None,
+    mode: Literal["include", "child"] | None,
+    after: str | None,
+    from_project: str | None,
+    from_url: str | None,
+    from_component: str | None,
+    local: bool,
+    ref: str | None,
+    image: str | None,
+    packages: str | None,
+    tags: tuple[str, ...],
+    branch: str | None,
+    verify: str | None,
+    as_json: bool,
+) -> int:
+    """Graft the stages of delivery.yaml onto the pipeline in PATH.
+
+    PATH is a repository's folder, or its .gitlab-ci.yml or Jenkinsfile. Your jobs stay as they are, and
+    that is proven before anything is written. Run it again to follow a change of delivery.yaml or a new
+    version of the templates; what you chose stays. `pipegraft eject` restores your files byte for byte.
+    """
+    options = InjectOptions(
+        ci=ci,
+        source=choose_source(
+            project=from_project, url=from_url, component=from_component, local=local, ref=ref
+        ),
+        ref=ref,
+        mode=mode,
+        after=after,
+        image=image,
+        tags=tuple(tag for tag in tags if tag) if tags else None,
+        packages=packages,
+        branch=branch,
+        verify=verify,
+    )
+    with working_plugins() as plugins:
+        graft = plan_injection(path, plugins, options)
+    write = not (dry_run or check)
+    if write:
+        graft.write()
+    if as_json:
+        print_json(_graft_data(graft, written=write))
+    else:
+        _show_graft(graft, written=write)
+    return 1 if check and graft.injection.files else 0
+
+
+@click.command("eject")
+@click.argument("path", type=click.Path(exists=True, path_type=Path), default=Path())
+@click.option("--dry-run", is_flag=True, help="Show what would change and write nothing.")
+@click.option("--ci", metavar="SYSTEM", help="gitlab or jenkins, where the file does not tell.")
+@json_option
+def eject_command(path: Path, dry_run: bool, ci: str | None, as_json: bool) -> None:
+    """Take delivery out of the pipeline in PATH.
+
+    Your files become again, byte for byte, what they would be had delivery never been grafted onto them;
+    what you changed since then stays. Nothing but the files themselves is needed for it.
+    """
+    graft = plan_ejection(path, load_plugins(), ci)
+    if not dry_run:
+        graft.write()
+    if as_json:
+        print_json(_graft_data(graft, written=not dry_run))
+    else:
+        _show_graft(graft, written=not dry_run, ejected=True)

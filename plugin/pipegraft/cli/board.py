@@ -14,12 +14,12 @@ import click
 from pipegraft.app.boards import BoardPlaces, read_board, tell_board
 from pipegraft.board.adapters.server import LiveBoard, serve
 from pipegraft.board.views.board import application_page, board_page, page_name
-from pipegraft.cli.board_options import board_options, reading_progress
 from pipegraft.cli.common import print_json, write_page
+from pipegraft.cli.status import board_options, reading_progress
 from pipegraft.core.errors import UsageError
 from pipegraft.core.foreign_text import echo
 
-__all__ = ["command"]
+__all__ = ["board_command"]
 
 TOKEN = "PIPEGRAFT_BOARD_TOKEN"  # noqa: S105 - the variable's name
 
@@ -48,7 +48,7 @@ TOKEN = "PIPEGRAFT_BOARD_TOKEN"  # noqa: S105 - the variable's name
     help=f"With --serve: let those who know the token in {TOKEN} approve, pause and abort.",
 )
 @click.option("--open", "browse", is_flag=True, help="Show it in the browser.")
-def command(
+def board_command(
     *,
     places: BoardPlaces,
     title: str,

@@ -8,7 +8,7 @@ import click
 
 from pipegraft.engine.adapters.proxy import process as proxy_process
 
-__all__ = ["command"]
+__all__ = ["proxy_command"]
 
 
 @click.command(hidden=True)
@@ -19,7 +19,7 @@ __all__ = ["command"]
     help="Routes, as JSON or YAML. Read again on SIGHUP; SIGTERM ends the proxy.",
 )
 @click.option("--background", is_flag=True, help="Return once it serves, and leave it running.")
-def command(config: Path, background: bool) -> None:
+def proxy_command(config: Path, background: bool) -> None:
     """Serve HTTP by weight: the traffic router of the embedded engine."""
     if background:
         proxy_process.serve_in_background(config)

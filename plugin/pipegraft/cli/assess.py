@@ -10,8 +10,7 @@ import click
 
 from pipegraft.cli import run
 from pipegraft.cli.common import json_option, load_plugins, print_json, write_page
-from pipegraft.cli.fleet import propose, shown
-from pipegraft.cli.fleet_options import forge_of
+from pipegraft.cli.group import forge_of, propose, shown
 from pipegraft.core.console import open_console, unified_diff
 from pipegraft.core.errors import UsageError
 from pipegraft.core.foreign_text import echo
@@ -22,7 +21,7 @@ from pipegraft.maturity.stages import Assessment
 from pipegraft.maturity.usecases import assess_folder, next_step
 from pipegraft.maturity.views.assessment import assessment_page, assessment_view, fleet_view, signal_list
 
-__all__ = ["command"]
+__all__ = ["assess_command"]
 
 _JOBS = 4
 """Projects of a group that are cloned at once."""
@@ -42,7 +41,7 @@ _folder = click.Path(path_type=Path)
 @click.option("--server", metavar="URL", help="With --group: the GitLab server; CI_SERVER_URL if absent.")
 @click.option("--filter", "patterns", multiple=True, metavar="GLOB", help="With --group: only these paths.")
 @json_option
-def command(
+def assess_command(
     *,
     paths: tuple[Path, ...],
     iac: Path | None,

@@ -15,6 +15,8 @@ from pipegraft.core.foreign_text import echo
 from pipegraft.engine.model import EngineApplication, EngineFile
 from pipegraft.engine.usecases import EngineSetup, run_engine
 
+__all__ = ["engine_command"]
+
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
@@ -81,7 +83,7 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str) -
 @click.option(
     "--until-stdin-closes", is_flag=True, help="End when standard input closes, as with whoever started it."
 )
-def command(
+def engine_command(
     *,
     repository: str | None,
     branch: str,

@@ -10,7 +10,7 @@ from pipegraft.iac.usecases.edit_yaml import Assignment, edit_file, read_file, w
 from pipegraft.text import yaml
 from pipegraft.text.yaml import split_assignment
 
-__all__ = ["command"]
+__all__ = ["yaml_command"]
 
 _KINDS = ("auto", "string", "int", "float", "bool", "null", "yaml")
 
@@ -20,7 +20,7 @@ document_option = click.option(
 
 
 @click.group("yaml")
-def command() -> None:
+def yaml_command() -> None:
     """Read or set single values in YAML files, leaving every other byte alone.
 
     A PATH is written with dots: spec.containers[0].image, or spec.containers[name=web].image for the item
@@ -29,7 +29,7 @@ def command() -> None:
     """
 
 
-@command.command("get")
+@yaml_command.command("get")
 @click.argument("file")
 @click.argument("path")
 @document_option
@@ -47,7 +47,7 @@ def get(file: str, path: str, document: int | None, as_json: bool) -> None:
         write_data(yaml.get_text(text, keys, document=document, file=file) + "\n")
 
 
-@command.command("set")
+@yaml_command.command("set")
 @click.argument("file")
 @click.argument("path", required=False)
 @click.argument("value", required=False)

@@ -22,7 +22,7 @@ from pipegraft.core.hooks import LiveConnections
 from pipegraft.core.release import Release
 from pipegraft.images.ports import VERIFIER, SignatureVerifier
 
-__all__ = ["command"]
+__all__ = ["audit_command"]
 
 _file = click.Path(dir_okay=False, path_type=Path)
 
@@ -62,7 +62,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
 @click.option("--until", help="With --dora: last day, YYYY-MM-DD; today if absent.")
 @click.option("--html", type=_file, help="With --dora: write a page with charts to this file.")
 @json_option
-def command(
+def audit_command(
     *,
     repository: str | None,
     directory: Path,

@@ -16,7 +16,7 @@ from pipegraft.cli.common import json_option, print_json
 from pipegraft.core.console import open_console
 from pipegraft.demo import run_demo
 
-__all__ = ["command"]
+__all__ = ["demo_command"]
 
 
 @click.command("demo")
@@ -27,7 +27,7 @@ __all__ = ["command"]
     help="Do it in DIR and keep it; what an earlier demonstration left there is cleared away.",
 )
 @json_option
-def command(keep: Path | None, as_json: bool) -> None:
+def demo_command(keep: Path | None, as_json: bool) -> None:
     """Watch a change of a small application go the whole way, on this machine and without network.
 
     Grafts delivery onto the example's pipeline, delivers v1, promotes v2 by a gray release, and takes

@@ -29,7 +29,7 @@ from pipegraft.iac.usecases.guard import (
 )
 from pipegraft.images.ports import REGISTRY_AT, VERIFIER
 
-__all__ = ["command"]
+__all__ = ["guard_command"]
 
 
 @click.command("guard")
@@ -58,7 +58,7 @@ __all__ = ["command"]
     help="What must be proven of images: patterns of names with 'signed-by' and 'provenance'.",
 )
 @json_option
-def command(
+def guard_command(
     *,
     files: tuple[str, ...],
     pre_receive: bool,

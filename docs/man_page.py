@@ -1,4 +1,4 @@
-"""The manual page of all commands, in roff, from their own help: ``python -m pipegraft.cli.man_page``."""
+"""The manual page of all commands, in roff, from their own help: ``python docs/man_page.py``."""
 
 from __future__ import annotations
 

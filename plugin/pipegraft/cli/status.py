@@ -1,8 +1,9 @@
-"""What `pipegraft board` and `pipegraft status` share: which repositories, and how reading them goes."""
+"""`pipegraft status`: what runs where, on a terminal; with what `pipegraft board` takes from it."""
 
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import Any, TypeVar
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipegraft.app.boards import BoardPlaces
+from pipegraft.app.boards import BoardPlaces, read_board
+from pipegraft.board.views.board import board_table, notes
+from pipegraft.cli.common import print_json
 from pipegraft.core.console import open_console
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document, read_text
 
-__all__ = ["board_options", "reading_progress"]
+__all__ = ["board_options", "reading_progress", "status_command"]
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,3 +60,25 @@ def reading_progress() -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("reading", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@click.command("status")
+@board_options
+def status_command(places: BoardPlaces, as_json: bool) -> None:
+    """Show what runs where, from IaC repositories alone, as `pipegraft board` does on pages.
+
+    REPOSITORIES are URLs, clones, bare repositories, or folders that hold some; in a source repository its
+    delivery.yaml names the one that is shown.
+    """
+    with reading_progress() as told:
+        board = read_board(places, os.environ, told)
+    if as_json:
+        print_json(board.to_json())
+        return
+    console = open_console()
+    console.print(board_table(board))
+    lines = [line for one in board.applications for line in notes(one)]
+    if lines:
+        console.print()
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)

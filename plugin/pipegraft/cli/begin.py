@@ -1,7 +1,8 @@
-"""`pipegraft init`: the first files for a repository that Pipegraft has not seen before."""
+"""`pipegraft init` and `doctor`: a repository's first files, and what still keeps it from delivering."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -11,12 +12,18 @@ from pathlib import Path
 
 import click
 
+from pipegraft.app.doctor import CheckUp, doctor_view, examine, summary
 from pipegraft.app.init import Asked, Initialised, Question, initialise
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+from pipegraft.core.adapters.waiting import SystemClock
+from pipegraft.core.console import open_console
+from pipegraft.core.delivery_file import open_project
+from pipegraft.core.doctor import Health
 from pipegraft.core.errors import UsageError
 from pipegraft.core.foreign_text import echo
+from pipegraft.core.hooks import connected
 
-__all__ = ["command"]
+__all__ = ["doctor_command", "init_command"]
 
 
 @click.command("init")
@@ -30,7 +37,7 @@ __all__ = ["command"]
 @click.option("--yes", is_flag=True, help="Take the defaults for what is not given.")
 @directory_option
 @json_option
-def command(
+def init_command(
     *,
     app: str | None,
     registry: str | None,
@@ -159,3 +166,35 @@ def _on_this_machine(done: Initialised, directory: Path, inside: str) -> Iterato
     docker = " --runtime docker" if any(one.dockerfile for one in done.survey.components) else ""
     yield f"pipegraft engine --repository {folder} --env {first} --state {kept}{docker}   # leave it running"
     yield f"pipegraft run{inside} --env {first}   # in another terminal, once everything is committed"
+
+
+@click.command("doctor")
+@directory_option
+@click.option("--only", multiple=True, metavar="NAME", help="One examination; may be given several times.")
+@json_option
+def doctor_command(directory: Path, only: tuple[str, ...], as_json: bool) -> int:
+    """Check everything that a delivery needs, and say how to mend what is wrong. Nothing is written anywhere.
+
+    Ends with 1 if something is wrong, with 3 if nothing is and a system did not answer.
+    """
+    project = open_project(directory, load_plugins())
+    with connected(project) as connections:
+        found = examine(project, connections, os.environ, SystemClock(), only)
+    if as_json:
+        print_json([one.to_json() for one in found])
+    else:
+        _show_examined(found)
+    health = {one.health for check in found for one in check.diagnoses}
+    return 1 if Health.WRONG in health else 3 if Health.UNREACHABLE in health else 0
+
+
+def _show_examined(found: list[CheckUp]) -> None:
+    console = open_console()
+    blocks = {
+        name: [one for check in checks for one in check.diagnoses]
+        for name, checks in itertools.groupby(found, key=lambda check: check.examination.name)
+    }
+    for part in doctor_view(blocks):
+        console.print(part)
+    console.print()
+    console.print(summary(one for diagnoses in blocks.values() for one in diagnoses), style="bold")
