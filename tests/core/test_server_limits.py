@@ -21,7 +21,7 @@ from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.errors import OutsideError, Place, Unreachable, UsageError
 from pipegraft.core.foreign_text import keep_secret, printable, redacted
 from pipegraft.core.reading import readable
-from pipegraft.iac.adapters.gitlab import translated
+from pipegraft.iac.adapters.failures import translated
 from pipegraft.kubernetes.adapters import transport
 
 

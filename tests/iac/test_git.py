@@ -524,7 +524,7 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     ],
 )
 def test_what_git_says_is_translated(errors: str, kind: type[Exception]) -> None:
-    from pipegraft.iac.adapters.git.failures import explain
+    from pipegraft.iac.adapters.failures import explain
 
     assert type(explain(errors, "h/x.git")) is kind
 

@@ -11,8 +11,7 @@ from pipegraft.core.delivery import MergeRequest
 from pipegraft.core.errors import AccessDenied, Held, Locked, TipMoved, Unreachable, UsageError, Vetoed
 from pipegraft.core.ports import FakeClock
 from pipegraft.core.release import Source
-from pipegraft.iac.adapters.gitlab import GitLabBranch, open_gitlab_project
-from pipegraft.iac.adapters.merge_request import MergeRequestBranch
+from pipegraft.iac.adapters.gitlab import GitLabBranch, MergeRequestBranch, open_gitlab_project
 from pipegraft.iac.commit_message import commit_message, release_trailers
 from pipegraft.iac.optimistic_commit import Changes, rewrite
 from pipegraft.iac.ports import IacBranch, NewerProposed

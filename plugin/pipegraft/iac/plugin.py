@@ -25,8 +25,13 @@ from pipegraft.core.reading import load_marked
 from pipegraft.core.stage import Opener, Project
 from pipegraft.iac.adapters.git import GitBranch, open_branch
 from pipegraft.iac.adapters.git.access import declared_identity
-from pipegraft.iac.adapters.gitlab import GitLabBranch, open_gitlab_project, or_none, translated
-from pipegraft.iac.adapters.merge_request import MergeRequestBranch
+from pipegraft.iac.adapters.gitlab import (
+    GitLabBranch,
+    MergeRequestBranch,
+    open_gitlab_project,
+    or_none,
+    translated,
+)
 from pipegraft.iac.adapters.renderers import installed_renderers
 from pipegraft.iac.commit_message import in_words_of
 from pipegraft.iac.plan import try_release

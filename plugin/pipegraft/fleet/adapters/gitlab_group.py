@@ -23,7 +23,8 @@ from pipegraft.core.errors import Held, Locked, UsageError
 from pipegraft.core.ports import Clock
 from pipegraft.fleet.adapters.pace import Pace
 from pipegraft.fleet.model import Change, ForgeProject, PipelineRun, Proposal, ProposalState
-from pipegraft.iac.adapters.gitlab import commit_action, or_none, translated
+from pipegraft.iac.adapters.failures import translated
+from pipegraft.iac.adapters.gitlab import commit_action, or_none
 from pipegraft.iac.commit_message import in_words_of
 
 __all__ = ["TOKEN", "GitLabGroup", "open_group"]

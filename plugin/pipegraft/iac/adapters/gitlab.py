@@ -1,4 +1,4 @@
-"""The IaC repository over GitLab's API: no git on the runner, and the rules of the project apply.
+"""The IaC repository over GitLab's API, by commits or by merge requests: no git on the runner.
 
 Sources: GitLab's REST API, "Commits", "Repository files", "Repositories" and "Merge requests".
 """
@@ -6,45 +6,41 @@ Sources: GitLab's REST API, "Commits", "Repository files", "Repositories" and "M
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
 import gitlab
-import requests
-from gitlab.v4.objects import Project
+from gitlab.v4.objects import Project, ProjectMergeRequest
 
 from pipegraft.core.adapters.limited_requests import limit_answers
+from pipegraft.core.delivery import MergeRequest
 from pipegraft.core.errors import (
-    AccessDenied,
-    Locked,
-    PipegraftError,
+    Held,
     TipMoved,
-    Unreachable,
     UsageError,
-    Vetoed,
 )
-from pipegraft.core.reading import readable
+from pipegraft.core.ports import Clock
+from pipegraft.iac.adapters.failures import translated
 from pipegraft.iac.adapters.git.access import iac_token
-from pipegraft.iac.ports import Commit, split_path
+from pipegraft.iac.ports import Commit, NewerProposed, split_path
 
-__all__ = ["GitLabBranch", "author_of", "commit_action", "open_gitlab_project", "or_none", "translated"]
+__all__ = [
+    "GitLabBranch",
+    "MergeRequestBranch",
+    "commit_action",
+    "open_gitlab_project",
+    "or_none",
+    "translated",
+]
 
 _TIMEOUT = 30.0
 _PAGE = 100
 """Entries GitLab puts on one page at most."""
 _FULL_NAME = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-DECLINED = (
-    "mend what the push rule or hook names: 'iac.commit' in delivery.yaml words messages and names authors"
-)
-_RACE = re.compile(
-    r"reference does not point to expected object|has changed since you started editing"
-    r"|file with this name (?:already exists|doesn't exist)|could not update|failed to (?:lock|update)",
-    re.IGNORECASE,
-)
 
 
 class GitLabBranch:
@@ -102,13 +98,16 @@ class GitLabBranch:
 
     def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
         actions = [self._action(path, text, parent) for path, text in changes.items()]
+        self._refuse_moved(parent)
+        data = {"branch": self._branch, "commit_message": message, "actions": actions}
+        data |= _author_of(self._author)
+        with translated(self._name):
+            return str(self._project.commits.create(data).id)
+
+    def _refuse_moved(self, parent: str) -> None:
         found = self.tip()
         if found != parent:
             raise TipMoved(f"expected '{self._branch}' of {self._name} at {parent[:12]}, found {found[:12]}")
-        data = {"branch": self._branch, "commit_message": message, "actions": actions}
-        data |= author_of(self._author)
-        with translated(self._name):
-            return str(self._project.commits.create(data).id)
 
     def commit_all(self, commits: Sequence[tuple[Mapping[str, str | None], str]], parent: str) -> list[str]:
         """One after another: the API takes one commit a request."""
@@ -135,10 +134,165 @@ class GitLabBranch:
         split_path(path)
         with translated(self._name):
             held = or_none(lambda: self._project.files.get(path, ref=parent))
-        kind = "delete" if text is None else "create" if held is None else "update"
-        action: dict[str, Any] = {"action": kind, "file_path": path}
-        action |= {} if text is None else {"content": text}
-        return action | ({} if held is None else {"last_commit_id": held.last_commit_id})
+        guard = {} if held is None else {"last_commit_id": held.last_commit_id}
+        return {**commit_action(path, text, held and held.file_path), **guard}
+
+
+_POLL = 5.0
+_UNSAFE = re.compile(r"[^a-z0-9-]+")
+
+
+class MergeRequestBranch(GitLabBranch):
+    """Reads the target branch; writes a branch of its own and a merge request for it.
+
+    A newer release of the same application and environment replaces the older one's branch, so the
+    request that people see is always the newest.
+
+    Arguments:
+        project: the IaC project.
+        branch: the target branch.
+        settings: how requests look, and whether to wait for the merge.
+        clock: where waiting comes from.
+        author: of commits, ``Name <mail>``; the token's user if None.
+    """
+
+    def __init__(
+        self, project: Project, branch: str, settings: MergeRequest, clock: Clock, author: str | None = None
+    ) -> None:
+        super().__init__(project, branch, author)
+        self._settings = settings
+        self._clock = clock
+
+    def commit_all(self, commits: Sequence[tuple[Mapping[str, str | None], str]], parent: str) -> list[str]:
+        """A merge request each; what one waits for may move the target branch below the next."""
+        return [self.commit(changes, message, parent) for changes, message in commits]
+
+    def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
+        """Bring the merge request up to date.
+
+        Returns:
+            The commit on its branch, or the merge if that was waited for.
+
+        Raises:
+            Held: the merge was waited for and did not come.
+            NewerProposed: a newer release of the same application and environment is proposed already.
+        """
+        self._refuse_moved(parent)
+        said = Commit("", None, message)
+        source = _source_branch(said.trailers)
+        held = self._held(source)
+        if held:
+            self._refuse_older(held, said, source)
+        made = self._proposed(held, changes, parent) or self._propose(source, changes, message, parent)
+        request = self._request(source, said)
+        if self._settings.auto_merge:
+            self._merge_when_ready(request)
+        return self._merged(request) if self._settings.wait else made
+
+    def _held(self, source: str) -> Mapping[str, Any]:
+        """The tip of the source branch; empty if there is no such branch."""
+        with translated(self._name):
+            held = [one for one in self._project.branches.list(search=f"^{source}$") if one.name == source]
+        return dict(held[0].commit) if held else {}
+
+    def _refuse_older(self, held: Mapping[str, Any], said: Commit, source: str) -> None:
+        there = Commit(str(held["id"]), None, str(held.get("message", "")))
+        numbers = [one.trailers.get("Pipegraft-Release", "") for one in (there, said)]
+        if not all(number.isdecimal() for number in numbers) or int(numbers[0]) <= int(numbers[1]):
+            return
+        if self._opened(source):
+            raise NewerProposed(there.id, int(numbers[0]))
+
+    def _opened(self, source: str) -> ProjectMergeRequest | None:
+        with translated(self._name):
+            found = self._project.mergerequests.list(
+                state="opened", source_branch=source, target_branch=self._branch
+            )
+        request: ProjectMergeRequest | None = found[0] if found else None
+        return request
+
+    def _proposed(
+        self, held: Mapping[str, Any], changes: Mapping[str, str | None], parent: str
+    ) -> str | None:
+        """The tip of the source branch if it is exactly this change already."""
+        if held.get("parent_ids") != [parent]:
+            return None
+        tip = str(held["id"])
+        same = all(self.read(path, tip) == text for path, text in changes.items())
+        return tip if same else None
+
+    def _propose(self, source: str, changes: Mapping[str, str | None], message: str, parent: str) -> str:
+        actions = [commit_action(path, text, self.read(path, parent)) for path, text in changes.items()]
+        data = {
+            "branch": source,
+            "start_sha": parent,
+            "force": True,
+            "commit_message": message,
+            "actions": actions,
+            **_author_of(self._author),
+        }
+        with translated(self._name):
+            return str(self._project.commits.create(data).id)
+
+    def _request(self, source: str, said: Commit) -> ProjectMergeRequest:
+        text = {
+            "title": said.subject,
+            "description": _filled(self._settings.description, said),
+            "labels": ",".join(self._settings.labels),
+        }
+        request = self._opened(source)
+        with translated(self._name):
+            if request:
+                for key, value in text.items():
+                    setattr(request, key, value)
+                request.save()
+                return request
+            branches = {"source_branch": source, "target_branch": self._branch, "remove_source_branch": True}
+            # A squashed commit would not descend from the one the gate waits for.
+            made: ProjectMergeRequest = self._project.mergerequests.create(
+                {**branches, **text, "squash": False}
+            )
+        return made
+
+    def _merge_when_ready(self, request: ProjectMergeRequest) -> None:
+        """Ask for the merge as soon as pipeline and approvals allow; a refusal now leaves it to people."""
+        with translated(self._name):
+            try:
+                request.merge(merge_when_pipeline_succeeds=True)
+            except gitlab.GitlabError as error:
+                if error.response_code not in {405, 406, 409, 422}:  # not mergeable yet, or not by us
+                    raise
+
+    def _merged(self, request: ProjectMergeRequest) -> str:
+        deadline = self._clock.now() + (self._settings.wait or 0)
+        while True:
+            with translated(self._name):
+                now = self._project.mergerequests.get(request.iid)
+            if now.state == "merged":
+                return str(now.merge_commit_sha or now.sha)
+            if now.state == "closed":
+                raise Held(
+                    f"merge request {now.web_url} was closed without a merge",
+                    fix="reopen it, or release anew",
+                )
+            if self._clock.now() >= deadline:
+                raise Held(
+                    f"merge request {now.web_url} is not merged yet", fix="merge it, then run this again"
+                )
+            self._clock.sleep(_POLL)
+
+
+def _source_branch(trailers: Mapping[str, str]) -> str:
+    """``pipegraft/APP/ENVIRONMENT``."""
+    parts = (trailers.get(f"Pipegraft-{key}", "") for key in ("App", "Environment"))
+    return "/".join(("pipegraft", *(_UNSAFE.sub("-", part.lower()) or "any" for part in parts)))
+
+
+def _filled(template: str, said: Commit) -> str:
+    """The description, its words in braces replaced by trailers or the message."""
+    values = {key.removeprefix("Pipegraft-"): value for key, value in said.trailers.items()}
+    values |= {"message": said.message.strip(), "subject": said.subject}
+    return re.sub(r"\{([\w-]+)\}", lambda found: values.get(found[1], found[0]), template)
 
 
 def open_gitlab_project(repository: str, environment: Mapping[str, str]) -> Project:
@@ -185,61 +339,6 @@ def _bare(path: str) -> str:
     return path.strip("/").removesuffix(".git")
 
 
-@contextmanager
-def translated(name: str, token: str = "PIPEGRAFT_IAC_TOKEN") -> Iterator[None]:  # noqa: S107 - its name
-    """Turn what the library raises into the error tree.
-
-    Arguments:
-        name: the project, for messages.
-        token: the variable that holds the token.
-    """
-    try:
-        with readable(f"GitLab with {name}"):
-            yield
-    except gitlab.GitlabError as error:
-        raise _explained(error.response_code, _said_in(error), name, token) from None
-    except requests.RequestException as error:
-        raise Unreachable(
-            f"{name}: GitLab gave no answer ({_cause(error)})",
-            fix="check the server's address, proxy and certificates, or run this again",
-        ) from None
-
-
-def _cause(error: Exception) -> str:
-    """What went wrong at the bottom: requests and urllib3 wrap it, and name objects of theirs."""
-    inner = error.args[0] if error.args else ""
-    said = str(getattr(inner, "reason", inner))
-    return f"{type(error).__name__}: {said.rpartition('>: ')[2]}".rstrip(": ")
-
-
-def _explained(code: int | None, said: str, name: str, token: str) -> PipegraftError:
-    if code in {401, 403}:
-        return AccessDenied(
-            f"GitLab refused the token for {name}: {said}",
-            fix=f"give {token} the scope 'api' and a role that may push to the branch",
-        )
-    if code == 404:
-        return AccessDenied(
-            f"there is no {name} for this token: {said}",
-            fix=f"check the name, and what {token} may read",
-        )
-    if code == 409:
-        return Locked(f"{name} is busy: {said}", fix="run this again")
-    if code == 400 and _RACE.search(said):
-        return TipMoved(f"{name} has moved: {said}")
-    if code == 400 and "hook" in said.lower():
-        return Vetoed(f"{name} declined the commit: {said}", fix=DECLINED)
-    if code is None or code == 429 or code >= 500:
-        return Unreachable(f"{name}: GitLab answered {code}: {said}", fix="run this again")
-    return UsageError(f"{name}: GitLab answered {code}: {said}")
-
-
-def _said_in(error: gitlab.GitlabError) -> str:
-    """What GitLab said on one line; whoever answers in its place, a proxy for example, sends a page."""
-    said = " ".join(str(error.error_message).split())
-    return "the answer is a page, not GitLab's" if said.lower().startswith(("<html", "<!doctype")) else said
-
-
 def or_none(ask: Callable[[], Any]) -> Any:
     """What GitLab answers, None for 404 on something below the project."""
     try:
@@ -250,7 +349,7 @@ def or_none(ask: Callable[[], Any]) -> Any:
         raise
 
 
-def author_of(author: str | None) -> dict[str, str]:
+def _author_of(author: str | None) -> dict[str, str]:
     """What makes somebody a commit's author: ``Name <mail>``; None leaves that to the token's user."""
     name, _, mail = (author or "").rstrip(">").rpartition(" <")
     return {"author_name": name, "author_email": mail} if name else {}

@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 from pipegraft.core.adapters.git_command import BareCommand, BareRepository, GitCommand, git_environment
 from pipegraft.core.errors import Unreachable, UsageError
+from pipegraft.iac.adapters.failures import explain
 from pipegraft.iac.adapters.git.access import Access, access, identity, signing
-from pipegraft.iac.adapters.git.failures import explain
 from pipegraft.iac.adapters.git.history import Archive, History
 from pipegraft.iac.adapters.git.objects import Entry, Objects, edit_tree, parse_tree, root_of
 from pipegraft.iac.adapters.git.remotes import (

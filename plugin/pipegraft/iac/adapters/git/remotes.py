@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from pipegraft.core.adapters.git_command import BareCommand, BareRepository
 from pipegraft.core.errors import UsageError
-from pipegraft.iac.adapters.git.failures import explain, explain_rejection
+from pipegraft.iac.adapters.failures import explain, explain_rejection
 
 __all__ = [
     "BranchLock",
