@@ -16,7 +16,7 @@ from pipegraft.ci.usecases import InjectOptions
 from pipegraft.core.ports import RecordingProgress
 from pipegraft.fleet.adapters.gitlab_group import open_group
 from pipegraft.fleet.usecases.edits import injecting
-from pipegraft.fleet.usecases.propose import Campaign, propose_to_all, select
+from pipegraft.fleet.usecases.projects import Campaign, propose_to_all, select
 
 PROJECTS = 500
 

@@ -12,7 +12,7 @@ from git_repositories import git, make_repository
 from gitlab_double import TOKEN, serve_gitlab
 from registry_server import Fault, RegistryServer
 
-from pipegraft.app import doctor_checks
+from pipegraft.app import doctor
 from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.doctor import Diagnosis, Health, Patient
 from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError
@@ -128,12 +128,12 @@ def test_the_clock_is_held_against_a_servers(tmp_path: Path, ahead: float, healt
         patient = patient_of(tmp_path)
         clock = FakeClock(time.time() + ahead)
         patient = Patient(patient.delivery, tmp_path, patient.connections, {}, (), clock)
-        (found,) = doctor_checks.clock(patient, lab.url)
+        (found,) = doctor.clock(patient, lab.url)
     assert found.health is health
 
 
 def test_a_server_that_is_not_there_is_not_reachable(tmp_path: Path) -> None:
-    (found,) = doctor_checks.clock(patient_of(tmp_path), "http://127.0.0.1:9")
+    (found,) = doctor.clock(patient_of(tmp_path), "http://127.0.0.1:9")
     assert found.health is Health.UNREACHABLE
 
 

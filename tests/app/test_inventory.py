@@ -9,8 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from pipegraft.app.inventory import delivery_schema, list_plugins
-from pipegraft.app.plugins import shipped_plugins
+from pipegraft.app.plugins import delivery_schema, list_plugins, shipped_plugins
 from pipegraft.core.plugins import Plugins
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "shop" / "delivery.yaml"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipegraft.app.listeners import Heard, ask_for_vetoes, tell_finished, tell_starting
 from pipegraft.app.plugins import HOOKS
+from pipegraft.app.run import Heard, ask_for_vetoes, tell_finished, tell_starting
 from pipegraft.core.errors import Vetoed
 from pipegraft.core.plugins import Plugins, hookimpl
 from pipegraft.core.ports import Event, RecordingProgress

@@ -7,8 +7,8 @@ from pathlib import Path
 import yaml
 from click.testing import CliRunner
 
+from pipegraft.app.generated import generate
 from pipegraft.app.plugins import shipped_plugins
-from pipegraft.app.templates import generate
 from pipegraft.ci.gitlab.configuration import Files, layers_of
 from pipegraft.ci.gitlab.pipeline import resolve
 from pipegraft.cli.plugins import templates_command

@@ -11,8 +11,7 @@ import pytest
 import yaml
 from crd_schemas import closed  # of the folder above
 
-from pipegraft.app.inventory import spec_schema
-from pipegraft.app.plugins import shipped_plugins
+from pipegraft.app.plugins import shipped_plugins, spec_schema
 from pipegraft.appspec.rendering.compose import render_compose
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.rendering.oam import render_application

@@ -8,7 +8,7 @@ from board_world import START, Nowhere, World, deliver, gray, image, message, te
 from pipegraft.board.collecting import BoardWord, Remembered, applications_in, collect, tell
 from pipegraft.board.model import Application, Board
 from pipegraft.board.reading import in_order, links_of
-from pipegraft.board.views.board import application_page, board_page, page_name, show_lead
+from pipegraft.board.views import application_page, board_page, page_name, show_lead
 from pipegraft.core.errors import UsageError
 
 

@@ -14,7 +14,7 @@ from board_world import World, deliver, gray, message, text
 from pipegraft.board.adapters.server import LiveBoard, make_app
 from pipegraft.board.collecting import BoardWord, collect, tell
 from pipegraft.board.model import Application, Board
-from pipegraft.board.views.board import page_name
+from pipegraft.board.views import page_name
 
 TOKEN = "a token of the board"
 ADDRESS = "https://git.example.com/iac/shop.git"

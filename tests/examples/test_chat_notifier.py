@@ -10,8 +10,8 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from pipegraft.app.listeners import Heard
 from pipegraft.app.plugins import HOOKS
+from pipegraft.app.run import Heard
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.ports import Event, RecordingProgress
 

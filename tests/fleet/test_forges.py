@@ -6,8 +6,7 @@ import pytest
 from group_double import Lab
 
 from pipegraft.fleet.adapters.gitlab_group import GitLabGroup
-from pipegraft.fleet.model import ForgeProject
-from pipegraft.fleet.ports import FakeForge
+from pipegraft.fleet.ports import FakeForge, ForgeProject
 from pipegraft.testing.iac_suite import FILES, ForgeSuite, Happen
 
 

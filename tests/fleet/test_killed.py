@@ -16,7 +16,7 @@ from pipegraft.ci.usecases import InjectOptions
 from pipegraft.core.ports import FakeClock, RecordingProgress
 from pipegraft.fleet.adapters.gitlab_group import GitLabGroup, open_group
 from pipegraft.fleet.usecases.edits import injecting, upgrading
-from pipegraft.fleet.usecases.propose import Campaign, propose_to_all
+from pipegraft.fleet.usecases.projects import Campaign, propose_to_all
 from pipegraft.fleet.usecases.waves import RollOut, Watch, roll_out
 
 SHAPES = [(method, squash) for method in ("merge", "rebase_merge", "ff") for squash in (False, True)]

@@ -19,7 +19,7 @@ from pipegraft.fleet.adapters.gitlab_group import TOKEN as VARIABLE
 from pipegraft.fleet.adapters.gitlab_group import GitLabGroup, open_group
 from pipegraft.fleet.ports import FakeForge
 from pipegraft.fleet.usecases.edits import Editor, Reader, bumping, ejecting, injecting, upgrading
-from pipegraft.fleet.usecases.propose import Campaign, Outcome, propose_to_all, select
+from pipegraft.fleet.usecases.projects import Campaign, Outcome, propose_to_all, select
 
 PROJECT = TemplateSource("project", "platform/pipegraft", "v0.1.0")
 

@@ -10,7 +10,7 @@ from group_double import Lab
 
 from pipegraft.core.errors import UsageError
 from pipegraft.fleet.adapters.gitlab_group import GitLabGroup
-from pipegraft.fleet.model import ForgeProject
+from pipegraft.fleet.ports import ForgeProject
 from pipegraft.testing.iac_suite import CHANGE, FILES
 
 UNDO = replace(CHANGE, branch="pipegraft/raise-revert", files={}, before={}, key="0", title="Take it back")

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from pipegraft.core.errors import UsageError
 from pipegraft.core.ports import FakeClock, RecordingProgress
-from pipegraft.fleet.model import ForgeProject, PipelineRun, Proposal
-from pipegraft.fleet.ports import FakeForge
+from pipegraft.fleet.ports import FakeForge, ForgeProject, PipelineRun, Proposal
 from pipegraft.fleet.usecases.edits import Edit, Reader
-from pipegraft.fleet.usecases.propose import Campaign
+from pipegraft.fleet.usecases.projects import Campaign
 from pipegraft.fleet.usecases.waves import RollOut, Watch, roll_out
 from pipegraft.fleet.waves import Tally, compare, in_order, parse_steps, wave_sizes
 

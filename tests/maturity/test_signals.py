@@ -11,8 +11,7 @@ import yaml
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.appspec.model import App, AppEnvironment
 from pipegraft.maturity.hooks import MATURITY_SIGNALS
-from pipegraft.maturity.model import STAGES, Answer, Dimension, Finding, Signal
-from pipegraft.maturity.ports import DeliveryPace, Iac
+from pipegraft.maturity.model import STAGES, Answer, DeliveryPace, Dimension, Finding, Iac, Signal
 from pipegraft.maturity.usecases import FileTree
 from pipegraft.testing.signal_suite import SignalSuite, iac_of, repository_of
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pipegraft.maturity.hooks import assess
 from pipegraft.maturity.model import Answer, Dimension, Finding, Signal
-from pipegraft.maturity.stages import assess
 from pipegraft.testing.signal_suite import repository_of
 
 LETTERS = {"y": Answer.YES, "n": Answer.NO, "-": Answer.ABSENT, "?": Answer.UNSEEN}

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from pipegraft.board.adapters.repositories import find_local, load_memory, local_tip, open_local, save_memory
-from pipegraft.board.collecting import BoardWord, Opened, collect, tell
+from pipegraft.board.collecting import BoardWord, Opened, Remembered, collect, tell
 from pipegraft.board.model import Application, Board
 from pipegraft.core.errors import UsageError
 from pipegraft.fleet.adapters.gitlab_group import open_group
 from pipegraft.iac.adapters.git import open_branch
-from pipegraft.iac.adapters.git.history import LocalArchives
+from pipegraft.iac.adapters.git.history import LocalArchives, local_tip
+from pipegraft.iac.archive import IacVersions
 from pipegraft.iac.commit_message import in_words_of
 from pipegraft.iac.rendered import RenderedBranch
 
@@ -63,17 +64,20 @@ def read_board(
             fix="name repositories, URLs or a folder: pipegraft board REPOSITORY…, or a group with --group",
         )
     name = f"{places.branch} {' '.join(repositories)}"
-    memory = load_memory(name, variables)
-    tip_of = partial(local_tip, branch=places.branch)
+    memory = _load_memory(name, variables)
+
+    def tip_of(repository: str) -> str | None:
+        return local_tip(Path(repository), places.branch) if Path(repository).is_dir() else None
+
     with closing(LocalArchives(variables)) as archives:
 
         def opener(repository: str, seen: str | None) -> Opened:
             if seen is not None:
-                return open_local(repository, seen, archives)
+                return _Local(archives.open(Path(repository), seen), seen)
             return open_branch(repository, places.branch, Path(), environment=variables)
 
         board = collect(repositories, opener, title=places.title, tip_of=tip_of, remembered=memory, told=told)
-    save_memory(name, variables, memory)
+    _save_memory(name, variables, memory)
     return board
 
 
@@ -100,7 +104,7 @@ def _repositories(places: BoardPlaces, variables: Mapping[str, str]) -> Iterator
         if "://" in place or (":" in place.partition("/")[0] and not Path(place).exists()):
             yield place, _public(place)
             continue
-        for found in find_local(Path(place)):
+        for found in _find_local(Path(place)):
             yield str(found.absolute()), str(found)
     if places.group is not None:
         for project in open_group(places.group, places.server, variables).projects():
@@ -112,3 +116,62 @@ def _public(url: str) -> str:
     """A URL without what may be a password."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if parts.password else url
+
+
+def _find_local(place: Path) -> list[Path]:
+    """The repository at a path, or those directly in the folder there.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if _is_repository(place):
+        return [place]
+    found = sorted(one for one in place.iterdir() if _is_repository(one)) if place.is_dir() else []
+    if not found:
+        held = "a folder without any" if place.is_dir() else "a file" if place.exists() else "nothing"
+        raise UsageError(
+            f"expected an IaC repository at {place}, or a folder of some, found {held}",
+            fix="name clones, bare repositories, URLs, or a folder that holds repositories",
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """`Opened` of a commit of a repository on this machine."""
+
+    archive: IacVersions
+    commit: str
+
+    def tip(self) -> str:
+        return self.commit
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+def _load_memory(name: str, variables: Mapping[str, str]) -> Remembered:
+    """What was read before for a board of this name; empty the first time."""
+    try:
+        return Remembered.parse(_memory(name, variables).read_text("utf-8"))
+    except OSError:
+        return Remembered({})
+
+
+def _save_memory(name: str, variables: Mapping[str, str], remembered: Remembered) -> None:
+    """Keep it for the next time; a reader meanwhile sees the old one or the new one."""
+    path = _memory(name, variables)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
+        file.write(remembered.dump())
+    Path(file.name).replace(path)
+
+
+def _is_repository(place: Path) -> bool:
+    return (place / ".git").exists() or ((place / "HEAD").is_file() and (place / "objects").is_dir())
+
+
+def _memory(name: str, variables: Mapping[str, str]) -> Path:
+    """Below ``XDG_CACHE_HOME`` (XDG Base Directory Specification)."""
+    caches = Path(variables.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return caches / "pipegraft" / f"board-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"

@@ -1,4 +1,8 @@
-"""Many bumps at once: applications and environments that share an IaC repository share one push."""
+"""Bumps by hand: many at once, or of configuration alone.
+
+Applications and environments that share an IaC repository share one push. A change of configuration is
+prepared as a gray release by the same stage as images are.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from pipegraft.app.listeners import ask_for_vetoes
-from pipegraft.app.run import open_record
+from pipegraft.app.gray import choose_environment
+from pipegraft.app.run import RunRequest, ask_for_vetoes, open_record, run_stages
+from pipegraft.appspec.environment_file import environment_path, read_environment
+from pipegraft.ci.hooks import CI_SYSTEMS
 from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.errors import DeliveryRefused, PipegraftError, UsageError
-from pipegraft.core.hooks import STAGES, LiveConnections
-from pipegraft.core.ports import Progress
+from pipegraft.core.hooks import STAGES, LiveConnections, connected
+from pipegraft.core.ports import Event, Progress
 from pipegraft.core.release import IacCommit
-from pipegraft.core.stage import Project, StageContext
+from pipegraft.core.stage import Connections, Project, StageContext
 from pipegraft.iac.optimistic_commit import Batch, rewrite_all
 from pipegraft.iac.plugin import open_iac, with_manifests
-from pipegraft.iac.ports import IacBranch, NewerProposed
+from pipegraft.iac.ports import IAC, IacBranch, NewerProposed
+from pipegraft.iac.released_images import read_state, state_path
 from pipegraft.iac.rendered import RenderedBranch
 from pipegraft.iac.stage import Bump, prepare_bump, record_bump, record_newer, show_bump
 
-__all__ = ["BumpOrder", "Bumped", "bump_all", "worst"]
+__all__ = ["BumpOrder", "Bumped", "Prepared", "bump_all", "prepare_config", "worst"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,3 +186,103 @@ def _record(ready: Sequence[tuple[_Item, StageContext, Bump]], done: Batch, bran
         if item.error is None:
             written = done.commits.get(number)
             item.commit = record_bump(context, edit, branch, written, tip=done.tip, attempts=done.attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What came of it.
+
+    Arguments:
+        environment: its name.
+        number: of the release.
+        outcome: `written`, `unchanged`, `superseded`, or `planned` in a dry run that would write.
+        commit: which commit holds the release; None in a dry run.
+        diff: of the environment's file, in a dry run; empty if nothing would be written.
+    """
+
+    environment: str
+    number: int
+    outcome: str
+    commit: str | None
+    diff: str | None = None
+
+
+def prepare_config(
+    project: Project,
+    environment: str | None,
+    config: Sequence[str],
+    progress: Progress,
+    *,
+    variables: Mapping[str, str],
+    dry_run: bool = False,
+    connections: Connections | None = None,
+) -> Prepared:
+    """Add a gray block of weight 0 with configuration to an environment; gray-release goes on.
+
+    Arguments:
+        environment: its name; may be None if only one declares gray releases.
+        config: ``PATH=VALUE``, each of one line.
+        variables: the process's environment variables, for the number of the release; where neither a
+            pipeline nor the user gives one, it is the next one after the newest release.
+        dry_run: report the difference and write nothing.
+
+    Raises:
+        UsageError: it is no configuration, or cannot be released now; nothing was written.
+    """
+    name, _gray = choose_environment(project, environment)
+    for word in config:
+        if len(word.splitlines()) != 1:
+            raise UsageError(
+                f"expected PATH=VALUE on one line, found {word!r}",
+                fix='write a line break as \\n within double quotes: PATH="one\\ntwo"',
+            )
+    settings = {
+        "iac-bump.config": "\n".join(config),
+        "iac-bump.images": "false",
+        "iac-bump.dry-run": str(dry_run).lower(),
+    }
+    with connected(project, connections) as opened:
+        request = RunRequest(
+            ("iac-bump",), name, settings, _numbered(project, name, variables, opened), anew=True
+        )
+        heard = _Heard(progress)
+        release = run_stages(project, request, heard, opened)
+        part = release.environments.get(name)
+        if part is None or part.bump is None:
+            outcome = "planned" if heard.diff else "unchanged"
+            return Prepared(name, release.source.number, outcome, None, heard.diff)
+        return Prepared(name, release.source.number, part.bump.outcome, part.bump.commit)
+
+
+class _Heard:
+    """Progress that remembers the difference of a dry run."""
+
+    def __init__(self, shown: Progress) -> None:
+        self._shown = shown
+        self.diff = ""
+
+    def emit(self, event: Event) -> None:
+        if event.kind == "diff":
+            self.diff = event.data["diff"]
+        self._shown.emit(event)
+
+
+_NUMBER = "PIPEGRAFT_RELEASE_NUMBER"
+
+
+def _numbered(
+    project: Project, environment: str, variables: Mapping[str, str], connections: Connections
+) -> Mapping[str, str]:
+    """The variables with a number for the release: commits are no measure of it where pipelines count."""
+    systems = project.plugins.all(CI_SYSTEMS).values()
+    if _NUMBER in variables or any(system.source(variables) for system in systems):
+        return variables
+    folder, branch = project.delivery.iac.path, connections.open(IAC)
+    tip = branch.tip()
+    path, state_file = environment_path(folder, environment), state_path(folder, environment)
+    held = read_environment(branch.read(path, tip) or "", path)
+    if held.gray:  # the same command again finds what it wrote
+        return {**variables, _NUMBER: str(held.gray.release.number)}
+    marks = [held.release, read_state(branch.read(state_file, tip), state_file).taken_back]
+    newest = max((mark.number for mark in marks if mark), default=0)
+    return {**variables, _NUMBER: str(newest + 1)}

@@ -1,4 +1,4 @@
-"""Run planned stages here: what every CI job does, and what a person does by hand."""
+"""Run planned stages here, as every CI job does, and tell the plugins that watch stages or may veto them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,100 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipegraft.app.listeners import Heard, ask_for_vetoes, tell_finished, tell_starting
 from pipegraft.app.plan import plan_project
 from pipegraft.ci.hooks import CI_SYSTEMS
 from pipegraft.core.adapters.files import RECORD, FileReleaseStore
 from pipegraft.core.adapters.vcs_info import read_source
 from pipegraft.core.adapters.waiting import SystemClock
-from pipegraft.core.errors import ConfigError, PipegraftError, Place, Problem
+from pipegraft.core.errors import ConfigError, PipegraftError, Place, Problem, Vetoed
 from pipegraft.core.faults import Fault, read
 from pipegraft.core.hooks import STAGES, connected
 from pipegraft.core.model import keys_of
 from pipegraft.core.planning import PlannedStage
+from pipegraft.core.plugins import Plugins, describe
 from pipegraft.core.ports import Event, Progress
 from pipegraft.core.release import Release, Source
 from pipegraft.core.stage import Connections, Project, Stage, StageContext, StageInputs
 
-__all__ = ["RunRequest", "open_record", "read_inputs", "run_stages", "variable_name"]
+__all__ = [
+    "Heard",
+    "RunRequest",
+    "ask_for_vetoes",
+    "open_record",
+    "read_inputs",
+    "run_stages",
+    "tell_finished",
+    "tell_starting",
+    "variable_name",
+]
+
+
+class Heard:
+    """Progress that plugins hear too.
+
+    Arguments:
+        app: name of the application.
+        plugins: those that listen; what goes wrong in one is told once.
+        shown: who shows or records it.
+    """
+
+    def __init__(self, app: str, plugins: Plugins, shown: Progress) -> None:
+        self._app = app
+        self._plugins = plugins
+        self._shown = shown
+        self._complaints: set[str] = set()
+
+    def emit(self, event: Event) -> None:
+        self._shown.emit(event)
+        for plugin, call in self._plugins.calls("pipegraft_event", app=self._app, event=event):
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001 - an observer must not change what it observes
+                self._complain(f"plugin {plugin}: pipegraft_event: {describe(error)}")
+
+    def _complain(self, complaint: str) -> None:
+        if complaint not in self._complaints:
+            self._complaints.add(complaint)
+            self._shown.emit(Event("warning", complaint))
+
+
+def tell_starting(plugins: Plugins, context: StageContext, stage: Stage) -> None:
+    """Tell every observer that a stage is about to run."""
+    _tell(plugins, "pipegraft_stage_starting", context, context=context, stage=stage)
+
+
+def tell_finished(plugins: Plugins, context: StageContext, stage: Stage, error: Exception | None) -> None:
+    """Tell every observer how a stage ended."""
+    _tell(plugins, "pipegraft_stage_finished", context, context=context, stage=stage, error=error)
+
+
+def _tell(plugins: Plugins, hook: str, told: StageContext, **arguments: object) -> None:
+    for plugin, call in plugins.calls(hook, **arguments):
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - an observer must not change what it observes
+            told.report("warning", f"plugin {plugin}: {hook}: {describe(error)}")
+
+
+def ask_for_vetoes(plugins: Plugins, name: str, stage: Stage, context: StageContext) -> None:
+    """Let plugins stop a stage.
+
+    Arguments:
+        name: of the stage and its environment, for the message.
+
+    Raises:
+        Vetoed: with everybody's reason.
+    """
+    reasons: list[str] = []
+    for plugin, call in plugins.calls("pipegraft_veto", context=context, stage=stage):
+        try:
+            reason = call()
+        except Exception as error:  # noqa: BLE001 - a guard that cannot answer must not let pass
+            reason = f"it could not decide: {describe(error)}"
+        if reason:
+            reasons.append(f"plugin '{plugin}': {reason}")
+    if reasons:
+        raise Vetoed(f"{name} was stopped by {'; '.join(reasons)}")
 
 
 def variable_name(stage: str, key: str) -> str:

@@ -15,11 +15,10 @@ from pipegraft.core.console import open_console, unified_diff
 from pipegraft.core.errors import UsageError
 from pipegraft.core.foreign_text import echo
 from pipegraft.fleet.adapters.gitlab_group import TOKEN
-from pipegraft.fleet.usecases.propose import Campaign, select
-from pipegraft.fleet.usecases.survey import Clones, assess_group, taking_next_step
-from pipegraft.maturity.stages import Assessment
+from pipegraft.fleet.usecases.projects import Campaign, Clones, assess_group, select, taking_next_step
+from pipegraft.maturity.hooks import Assessment
+from pipegraft.maturity.report import assessment_page, assessment_view, fleet_view, signal_list
 from pipegraft.maturity.usecases import assess_folder, next_step
-from pipegraft.maturity.views.assessment import assessment_page, assessment_view, fleet_view, signal_list
 
 __all__ = ["assess_command"]
 

@@ -13,7 +13,7 @@ import click
 
 from pipegraft.app.boards import BoardPlaces, read_board, tell_board
 from pipegraft.board.adapters.server import LiveBoard, serve
-from pipegraft.board.views.board import application_page, board_page, page_name
+from pipegraft.board.views import application_page, board_page, page_name
 from pipegraft.cli.common import print_json, write_page
 from pipegraft.cli.status import board_options, reading_progress
 from pipegraft.core.errors import UsageError

@@ -28,8 +28,7 @@ from pipegraft.core.delivery_file import open_project
 from pipegraft.core.foreign_text import echo
 from pipegraft.fleet.report import print_table, request_links
 from pipegraft.fleet.usecases.edits import bumping, ejecting, injecting, upgrading
-from pipegraft.fleet.usecases.propose import Campaign, select
-from pipegraft.fleet.usecases.survey import survey
+from pipegraft.fleet.usecases.projects import Campaign, select, survey
 
 __all__ = ["bump_command", "fleet_command"]
 

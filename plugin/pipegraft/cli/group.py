@@ -19,8 +19,7 @@ from pipegraft.core.ports import Event, Progress
 from pipegraft.fleet.adapters.gitlab_group import open_group
 from pipegraft.fleet.ports import Forge
 from pipegraft.fleet.report import ProjectEdit, print_diffs, print_table, request_links
-from pipegraft.fleet.usecases.propose import Campaign, Outcome, propose_to_all, select
-from pipegraft.fleet.usecases.survey import Standing
+from pipegraft.fleet.usecases.projects import Campaign, Outcome, Standing, propose_to_all, select
 from pipegraft.fleet.usecases.waves import Watch, plan_waves, roll_out
 from pipegraft.fleet.waves import parse_steps
 

@@ -9,10 +9,8 @@ from typing import Any, Literal
 import click
 from rich.text import Text
 
-from pipegraft.app.inventory import delivery_schema, list_plugins, spec_schema
-from pipegraft.app.new_plugin import new_plugin
-from pipegraft.app.plugins import shipped_plugins
-from pipegraft.app.templates import components, generate
+from pipegraft.app.generated import components, generate, new_plugin
+from pipegraft.app.plugins import delivery_schema, list_plugins, shipped_plugins, spec_schema
 from pipegraft.appspec.hooks import describe_types
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json, working_plugins
 from pipegraft.core.console import open_console

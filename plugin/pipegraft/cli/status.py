@@ -13,7 +13,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipegraft.app.boards import BoardPlaces, read_board
-from pipegraft.board.views.board import board_table, notes
+from pipegraft.board.views import board_table, notes
 from pipegraft.cli.common import print_json
 from pipegraft.core.console import open_console
 from pipegraft.core.delivery import Delivery

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipegraft.core.console import unified_diff
-from pipegraft.fleet.model import Proposal
+from pipegraft.fleet.ports import Proposal
 
 __all__ = ["ProjectEdit", "print_diffs", "print_table", "request_links"]
 

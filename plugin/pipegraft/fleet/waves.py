@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from pipegraft.core.errors import UsageError
-from pipegraft.fleet.model import ForgeProject, PipelineRun
+from pipegraft.fleet.ports import ForgeProject, PipelineRun
 
 __all__ = [
     "Tally",

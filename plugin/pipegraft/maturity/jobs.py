@@ -15,8 +15,7 @@ from pipegraft.ci.gitlab.configuration import Files, Layer, layers_of
 from pipegraft.ci.gitlab.pipeline import resolve
 from pipegraft.ci.jenkins.outline import outline
 from pipegraft.core.errors import PipegraftError, Place
-from pipegraft.maturity.model import Job
-from pipegraft.maturity.ports import Ci
+from pipegraft.maturity.model import Ci, Job
 from pipegraft.text.groovy import Script, parse
 
 __all__ = ["MERGE_REQUEST", "PUSHES", "gitlab_ci", "is_let_in", "is_true", "jenkins_ci", "runs_by_only"]

@@ -25,11 +25,9 @@ from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import PipegraftError, Place, UsageError
 from pipegraft.core.plugins import Plugins
 from pipegraft.iac.adapters.git import GitBranch
-from pipegraft.maturity.hooks import MATURITY_SIGNALS
+from pipegraft.maturity.hooks import MATURITY_SIGNALS, Assessed, Assessment, assess
 from pipegraft.maturity.jobs import gitlab_ci, jenkins_ci
-from pipegraft.maturity.model import Answer, Evidence, Signal
-from pipegraft.maturity.ports import Ci, DeliveryPace, Iac
-from pipegraft.maturity.stages import Assessed, Assessment, assess
+from pipegraft.maturity.model import Answer, Ci, DeliveryPace, Evidence, Iac, Signal
 
 __all__ = ["FileTree", "Mending", "Reach", "RepositoryView", "assess_folder", "next_step", "open_repository"]
 
@@ -77,7 +75,7 @@ class FileTree:
 
 
 class RepositoryView(FileTree):
-    """A source repository; see `pipegraft.maturity.ports.Repository`.
+    """A source repository; see `pipegraft.maturity.hooks.Repository`.
 
     Arguments:
         name: what to call it.

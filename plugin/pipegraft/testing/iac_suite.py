@@ -16,8 +16,7 @@ from dataclasses import replace
 import pytest
 
 from pipegraft.core.errors import TipMoved, UsageError
-from pipegraft.fleet.model import Change, ForgeProject
-from pipegraft.fleet.ports import Forge
+from pipegraft.fleet.ports import Change, Forge, ForgeProject
 from pipegraft.iac.archive import IacArchive, Signed
 from pipegraft.iac.ports import IacBranch, IacRepository
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from pipegraft.maturity.model import Answer, Signal
-from pipegraft.maturity.ports import DeliveryPace, Iac
+from pipegraft.maturity.model import Answer, DeliveryPace, Iac, Signal
 from pipegraft.maturity.usecases import FileTree, RepositoryView
 
 __all__ = ["SignalSuite", "iac_of", "repository_of"]

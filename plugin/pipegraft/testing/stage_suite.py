@@ -18,8 +18,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from pipegraft.app.generated import stage_page
 from pipegraft.app.plugins import HOOKS
-from pipegraft.app.templates import stage_page
 from pipegraft.ci.gitlab.system import make_templates
 from pipegraft.ci.hooks import CiSystem
 from pipegraft.ci.jenkins.grafts import step_name

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from pipegraft.board.collecting import WORDS, BoardWord
 from pipegraft.board.model import Application, Board
-from pipegraft.board.views.board import Controls, application_page, board_page, page_name
+from pipegraft.board.views import Controls, application_page, board_page, page_name
 from pipegraft.core.errors import PipegraftError
 
 __all__ = ["LiveBoard", "make_app", "serve"]

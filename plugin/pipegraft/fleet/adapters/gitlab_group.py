@@ -22,7 +22,7 @@ from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.errors import Held, Locked, UsageError
 from pipegraft.core.ports import Clock
 from pipegraft.fleet.adapters.pace import Pace
-from pipegraft.fleet.model import Change, ForgeProject, PipelineRun, Proposal, ProposalState
+from pipegraft.fleet.ports import Change, ForgeProject, PipelineRun, Proposal, ProposalState
 from pipegraft.iac.adapters.failures import translated
 from pipegraft.iac.adapters.gitlab import commit_action, or_none
 from pipegraft.iac.commit_message import in_words_of

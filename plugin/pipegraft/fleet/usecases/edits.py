@@ -18,8 +18,7 @@ from pipegraft.core.errors import UsageError
 from pipegraft.core.planning import every_stage, make_plan
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.reading import load_marked
-from pipegraft.fleet.model import ForgeProject
-from pipegraft.fleet.ports import ForgeFiles
+from pipegraft.fleet.ports import ForgeFiles, ForgeProject
 from pipegraft.text.yaml import Put, apply
 
 __all__ = ["Edit", "Editor", "Reader", "bumping", "ejecting", "injecting", "upgrading"]

@@ -14,10 +14,9 @@ from typing import Literal
 
 from pipegraft.core.errors import DeliveryRefused, PipegraftError
 from pipegraft.core.ports import Clock, Event, Progress
-from pipegraft.fleet.model import Change, ForgeProject, Proposal
-from pipegraft.fleet.ports import Forge
+from pipegraft.fleet.ports import Change, Forge, ForgeProject, Proposal
 from pipegraft.fleet.usecases.edits import Reader
-from pipegraft.fleet.usecases.propose import Campaign, Outcome, propose_to_all
+from pipegraft.fleet.usecases.projects import Campaign, Outcome, propose_to_all
 from pipegraft.fleet.waves import Tally, Trend, compare, in_order, out_of_reach, tally, wave_sizes
 
 __all__ = ["RollOut", "Watch", "plan_waves", "roll_out"]

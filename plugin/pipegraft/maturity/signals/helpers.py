@@ -13,8 +13,7 @@ import yaml
 from pipegraft.core.errors import PipegraftError, Place
 from pipegraft.core.reading import Route, load_marked, refuse_deep
 from pipegraft.images.dockerfile import Instruction, instructions
-from pipegraft.maturity.model import Answer, Evidence, Finding, Job, absent, no, unseen, yes
-from pipegraft.maturity.ports import Repository, Tree
+from pipegraft.maturity.model import Answer, Evidence, Finding, Job, Repository, Tree, absent, no, unseen, yes
 from pipegraft.text.yaml import Put, apply
 from pipegraft.text.yaml.values import Value
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipegraft.core.errors import Place
 from pipegraft.core.plugins import hookimpl
-from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, absent, no, yes
-from pipegraft.maturity.ports import Repository
+from pipegraft.maturity.model import Dimension, Evidence, Finding, Repository, Signal, absent, no, yes
 from pipegraft.maturity.signals.helpers import (
     NO_DELIVERY,
     aside,

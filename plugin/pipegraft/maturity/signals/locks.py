@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 
 from pipegraft.core.errors import Place
-from pipegraft.maturity.model import Evidence, Finding
-from pipegraft.maturity.ports import Repository
+from pipegraft.maturity.model import Evidence, Finding, Repository
 from pipegraft.maturity.signals.helpers import aside, each
 
 __all__ = ["dependencies_locked"]

@@ -8,8 +8,18 @@ from collections.abc import Iterable, Mapping
 from pipegraft.ci.gitlab.configuration import include_entries, load
 from pipegraft.core.errors import Place
 from pipegraft.core.plugins import hookimpl
-from pipegraft.maturity.model import Dimension, Evidence, Finding, Job, Signal, absent, no, unseen, yes
-from pipegraft.maturity.ports import Repository
+from pipegraft.maturity.model import (
+    Dimension,
+    Evidence,
+    Finding,
+    Job,
+    Repository,
+    Signal,
+    absent,
+    no,
+    unseen,
+    yes,
+)
 from pipegraft.maturity.signals.helpers import (
     NO_CI,
     at_job,

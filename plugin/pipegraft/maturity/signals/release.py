@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import Place
 from pipegraft.core.plugins import hookimpl
-from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, no, unseen, yes
-from pipegraft.maturity.ports import Repository
+from pipegraft.maturity.model import Dimension, Evidence, Finding, Repository, Signal, no, unseen, yes
 from pipegraft.maturity.signals.helpers import (
     DELIVERY,
     NO_DELIVERY,

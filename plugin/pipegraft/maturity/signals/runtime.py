@@ -10,8 +10,18 @@ from pipegraft.appspec.model import AppComponent, AppEnvironment
 from pipegraft.appspec.pods import merge
 from pipegraft.core.errors import Place
 from pipegraft.core.plugins import hookimpl
-from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, no, unseen, yes
-from pipegraft.maturity.ports import Iac, Repository, Tree
+from pipegraft.maturity.model import (
+    Dimension,
+    Evidence,
+    Finding,
+    Iac,
+    Repository,
+    Signal,
+    Tree,
+    no,
+    unseen,
+    yes,
+)
 from pipegraft.maturity.signals.helpers import NO_DELIVERY, NO_IAC, Container, aside, each, manifests
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals"]

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from pipegraft.appspec.model import Reference
 from pipegraft.core.errors import Place
 from pipegraft.core.plugins import hookimpl
-from pipegraft.maturity.model import Dimension, Evidence, Finding, Signal, absent, no, unseen, yes
-from pipegraft.maturity.ports import Repository
+from pipegraft.maturity.model import Dimension, Evidence, Finding, Repository, Signal, absent, no, unseen, yes
 from pipegraft.maturity.signals.helpers import (
     NO_DELIVERY,
     NO_IAC,

@@ -7,6 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from git import Head, Repo
+from git.exc import GitError
+
 from pipegraft.core.adapters.git_command import BareCommand, BareRepository, GitCommand, git_environment
 from pipegraft.core.errors import UsageError
 from pipegraft.iac.adapters.git.objects import Entry, Objects, parse_tree, root_of
@@ -14,7 +17,7 @@ from pipegraft.iac.adapters.git.remotes import Remote, Workspace, private_folder
 from pipegraft.iac.archive import Signature, Signed, Version
 from pipegraft.iac.ports import Commit, split_path
 
-__all__ = ["Archive", "History", "LocalArchives"]
+__all__ = ["Archive", "History", "LocalArchives", "local_tip"]
 
 _FORMAT = "%H%x00%P%x00%ct%x00%an <%ae>%x00%B"
 _FIELDS = 5
@@ -193,6 +196,15 @@ class Archive:
         return ((name, content) for name, _, content in self._objects.get_all(names))
 
 
+def local_tip(place: Path, branch: str) -> str | None:
+    """The newest commit of a branch of a repository on this machine; None for what is not readable here."""
+    try:
+        with Repo(place) as repository:
+            return Head.dereference_recursive(repository, f"refs/heads/{branch}")
+    except (GitError, ValueError, OSError):
+        return None
+
+
 class LocalArchives:
     """Whole histories of many repositories on this machine, with few processes for each.
 
@@ -209,16 +221,18 @@ class LocalArchives:
         GitCommand(Path("/")).output("init", "--quiet", "--bare", "--template=", str(self._workspace.path))
         self.close = self._workspace.close
 
-    def open(self, git_dir: Path, tip: str) -> LocalArchive:
+    def open(self, place: Path, tip: str) -> LocalArchive:
         """The history of a commit.
 
         Arguments:
-            git_dir: the repository's git folder, with objects of SHA-1.
+            place: the repository, with objects of SHA-1.
             tip: the commit.
 
         Raises:
             UsageError: it is a shallow clone.
         """
+        with Repo(place) as repository:
+            git_dir = Path(repository.common_dir)
         if shallow_commits(git_dir):
             raise _cut_off(str(git_dir))
         git = BareCommand(self._workspace.path)

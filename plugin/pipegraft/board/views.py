@@ -173,7 +173,7 @@ def _minute(seconds: float) -> str:
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader("pipegraft.board.views"), jinja2.PackageLoader("pipegraft.core")]
+            [jinja2.PackageLoader("pipegraft.board"), jinja2.PackageLoader("pipegraft.core")]
         ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,

@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipegraft.core.page import render_page
+from pipegraft.maturity.hooks import Assessed, Assessment, Reached
 from pipegraft.maturity.model import STAGES, Answer, Dimension, Evidence
-from pipegraft.maturity.stages import Assessed, Assessment, Reached
 
 __all__ = ["assessment_page", "assessment_view", "fleet_view", "signal_list"]
 
@@ -111,7 +111,7 @@ def assessment_page(found: Sequence[Assessment]) -> str:
             dimensions, each with its own part below.
     """
     return render_page(
-        "pipegraft.maturity.views",
+        "pipegraft.maturity",
         "assessment.html.j2",
         title=found[0].name if len(found) == 1 else f"{len(found)} repositories",
         fleet=[_row(one) for one in found] if len(found) > 1 else [],
