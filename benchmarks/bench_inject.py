@@ -14,7 +14,7 @@ from ruamel.yaml.error import YAMLError
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.ci.gitlab import system as gitlab
 from pipegraft.ci.gitlab.inject import inject
-from pipegraft.ci.model import InjectionRequest
+from pipegraft.ci.hooks import InjectionRequest
 from pipegraft.core.errors import PipegraftError
 from pipegraft.core.hooks import STAGES
 from pipegraft.core.planning import Plan, PlannedStage

@@ -7,8 +7,8 @@ import statistics
 import time
 from pathlib import Path
 
+from pipegraft.ci.hooks import InjectionRequest
 from pipegraft.ci.jenkins.injection import eject, inject
-from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import EditRefused
 from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.text.groovy import parse

@@ -10,7 +10,7 @@ import pytest
 from pipegraft.ci.gitlab.eject import eject
 from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.gitlab.system import make_templates
-from pipegraft.ci.model import Injection, InjectionRequest, pattern_of
+from pipegraft.ci.hooks import Injection, InjectionRequest, pattern_of
 from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.stage import Requirement, Stage
 

@@ -15,8 +15,8 @@ import yaml
 from pipegraft import __version__
 from pipegraft.ci.gitlab import system
 from pipegraft.ci.gitlab.configuration import load
+from pipegraft.ci.hooks import InjectionRequest, TemplateSource, fixed_folder, pattern_of
 from pipegraft.ci.jenkins.injection import inject as inject_jenkins
-from pipegraft.ci.model import InjectionRequest, TemplateSource, fixed_folder, pattern_of
 from pipegraft.ci.provision import check_packages, provision
 from pipegraft.ci.usecases import choose_source
 from pipegraft.core.errors import UsageError

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from pipegraft.ci.gitlab import system as gitlab
-from pipegraft.ci.gitlab.adapters.lint import TOKEN, verify
+from pipegraft.ci.gitlab.adapters import TOKEN, verify
 from pipegraft.ci.gitlab.configuration import Files, layers_of
 from pipegraft.ci.gitlab.inject import inject
-from pipegraft.ci.model import InjectionRequest
+from pipegraft.ci.hooks import InjectionRequest
 from pipegraft.core.errors import AccessDenied, EditRefused, Unreachable, UsageError
 from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.stage import Stage

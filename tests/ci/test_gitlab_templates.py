@@ -16,7 +16,7 @@ from pipegraft.ci.gitlab import system as gitlab
 from pipegraft.ci.gitlab.configuration import Files, layers_of
 from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.gitlab.pipeline import resolve
-from pipegraft.ci.model import InjectionRequest
+from pipegraft.ci.hooks import InjectionRequest
 from pipegraft.core.errors import PluginError
 from pipegraft.core.hooks import STAGES
 from pipegraft.core.planning import Plan, PlannedStage

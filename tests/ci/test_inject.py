@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from pipegraft.ci.model import TemplateSource
+from pipegraft.ci.hooks import TemplateSource
 from pipegraft.core.errors import EditRefused, UsageError
 
 MANIFEST = ".pipegraft/gitlab.yml"

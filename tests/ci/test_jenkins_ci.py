@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipegraft.app.plugins import shipped_plugins
-from pipegraft.ci.hooks import CI_SYSTEMS, CiSystem
+from pipegraft.ci.hooks import CI_SYSTEMS, CiSystem, InjectionRequest
 from pipegraft.ci.jenkins import system as jenkins
 from pipegraft.ci.jenkins.grafts import step_name
-from pipegraft.ci.model import InjectionRequest
 from pipegraft.core.errors import PluginError
 from pipegraft.core.hooks import STAGES
 from pipegraft.core.planning import Plan, PlannedStage

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipegraft.ci.hooks import Injection, InjectionRequest, Mode, TemplateSource
 from pipegraft.ci.jenkins.injection import eject, inject
-from pipegraft.ci.model import Injection, InjectionRequest, Mode, TemplateSource
 from pipegraft.core.errors import EditRefused, UsageError
 from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.text.groovy import parse

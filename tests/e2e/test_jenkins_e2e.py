@@ -17,9 +17,9 @@ from harness import missing, need
 
 from pipegraft import __version__
 from pipegraft.app.plugins import shipped_plugins
+from pipegraft.ci.hooks import InjectionRequest, Mode
 from pipegraft.ci.jenkins.injection import inject
 from pipegraft.ci.jenkins.system import make_library
-from pipegraft.ci.model import InjectionRequest, Mode
 from pipegraft.core.hooks import STAGES
 from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.stage import Stage, StageInputs

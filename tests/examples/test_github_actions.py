@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipegraft.ci.hooks import CiSystem
-from pipegraft.ci.model import Injection, InjectionRequest
+from pipegraft.ci.hooks import CiSystem, Injection, InjectionRequest
 from pipegraft.core.errors import UsageError
 from pipegraft.testing.stage_suite import CiSystemSuite
 

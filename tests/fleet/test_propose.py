@@ -10,7 +10,7 @@ from fleet_files import PIPELINE, delivery
 from gitlab_double import Refused
 from group_double import PERIOD, TOKEN, Lab
 
-from pipegraft.ci.model import Mode, TemplateSource
+from pipegraft.ci.hooks import Mode, TemplateSource
 from pipegraft.ci.usecases import InjectOptions
 from pipegraft.core.errors import AccessDenied, UsageError
 from pipegraft.core.plugins import Plugins

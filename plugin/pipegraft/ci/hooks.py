@@ -1,17 +1,169 @@
-"""The hook that CI systems come by."""
+"""The hook that CI systems come by: what one offers, what its injector is asked, and what it answers.
 
-# mypy: disable-error-code="empty-body"
+Patterns of paths are those of GitLab's includes: ``*`` stays within a folder, ``**`` does not, so that
+``configs/**.yml`` finds files in ``configs`` and below it, ``configs/**/*.yml`` those below it alone. Source:
+https://docs.gitlab.com/ci/yaml/includes/#use-includelocal-with-wildcard-file-paths
+"""
+
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
-from pipegraft.ci.model import Injection, InjectionRequest
+from pipegraft.core.planning import Plan
 from pipegraft.core.plugins import Kind, hookspec
 from pipegraft.core.release import Source
 from pipegraft.core.stage import Stage
 
-__all__ = ["CI_SYSTEMS", "CiSystem", "UsageExample"]
+__all__ = [
+    "CI_SYSTEMS",
+    "CiSystem",
+    "EventRow",
+    "Injection",
+    "InjectionRequest",
+    "Mode",
+    "Sureness",
+    "TemplateSource",
+    "UsageExample",
+    "fixed_folder",
+    "pattern_of",
+]
+
+
+Mode = Literal["include", "child"]
+"""`include` adds the jobs to the pipeline; `child` adds one job that triggers a child pipeline."""
+
+Sureness = Literal["yes", "no", "maybe"]
+"""`maybe`: it depends on what only the server knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """What one kind of event starts, and whether delivery is part of it.
+
+    Arguments:
+        event: its name for programs.
+        name: its name for people.
+        pipeline: whether it starts a pipeline, or a build.
+        delivery: whether delivery runs in it.
+        behind: the team's jobs that must have ended well before delivery starts.
+        passed: the team's jobs that stand before delivery and that it does not wait for all the same.
+        beside: the team's jobs that run beside delivery.
+        after: the team's jobs that wait for delivery.
+        waits_for: the team's jobs that a person must start before delivery goes on.
+        why: what it depends on, or why it is no; a clause.
+    """
+
+    event: str
+    name: str
+    pipeline: Sureness
+    delivery: Sureness
+    behind: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    waits_for: tuple[str, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateSource:
+    """Where the pipeline takes the templates from.
+
+    Arguments:
+        kind: `project` (a project on the same server), `local` (a copy under ``.pipegraft/``),
+            `remote` (a URL), `component` (a project of CI/CD components).
+        location: project path, URL, or ``HOST/GROUP/PROJECT``; empty for `local`.
+        ref: tag, branch or commit that pins the version; a Jenkins library's version.
+    """
+
+    kind: Literal["project", "local", "remote", "component"]
+    location: str = ""
+    ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InjectionRequest:
+    """A CI file to graft onto.
+
+    Arguments:
+        file: its path, relative to the repository.
+        text: its text; a byte-order mark and the line ends are part of it.
+        plan: the stages to add.
+        source: where the templates come from; if None, as an injection before, else the injector's choice.
+        mode: how the jobs come in; if None, as an injection before, else `include`.
+        after: name of the team's stage behind which delivery starts; the injector's choice if None.
+        image: container image the jobs run in; if None, as before, else the templates' own.
+        tags: tags of the runners that take the jobs; if None, as before, else those of the team's jobs.
+        packages: what pip installs where the image has no pipegraft; if None, as before, else nothing.
+        branch: the branch that is to be delivered; if None, as before, else the default branch.
+        default_branch: the repository's default branch, empty if unknown.
+        longest: the longest that the plan may take by its own limits, in seconds; 0 if unknown.
+        templates: what `CiSystem.templates` made, for an injector that copies or reads them.
+        read: answers the text of another file of the repository, or None.
+        find: answers the paths that match a pattern with ``*`` and ``**``.
+        ref: another version to pin of the source that was chosen before.
+        version: the version of the templates at hand: a pin to another version moves to it.
+    """
+
+    file: str
+    text: str
+    plan: Plan
+    source: TemplateSource | None = None
+    mode: Mode | None = None
+    after: str | None = None
+    image: str | None = None
+    tags: tuple[str, ...] | None = None
+    packages: str | None = None
+    branch: str | None = None
+    default_branch: str = ""
+    longest: float = 0.0
+    templates: Mapping[str, str] = field(default_factory=dict)
+    read: Callable[[str], str | None] = lambda _path: None
+    find: Callable[[str], Sequence[str]] = lambda _pattern: ()
+    ref: str | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """An edit, ready to be written.
+
+    Arguments:
+        files: path → new text, None to delete; only files that change, so empty means nothing to do.
+        jobs_unchanged: names of the team's jobs (GitLab) or stages (Jenkins), proven the same as before.
+        jobs_added: names of the jobs or stages that delivery adds or, in an ejection, had added.
+        stages_added: names of the pipeline stages that delivery adds (GitLab).
+        notes: what a careful person should know, one sentence each.
+        events: when delivery runs, and behind which of the team's jobs.
+        invalid: why the CI system refuses the configuration already, one clause each with its place.
+    """
+
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    jobs_unchanged: tuple[str, ...] = ()
+    jobs_added: tuple[str, ...] = ()
+    stages_added: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    events: tuple[EventRow, ...] = ()
+    invalid: tuple[str, ...] = ()
+
+
+def pattern_of(written: str) -> re.Pattern[str]:
+    """What a path must match, from the repository's root on."""
+    words = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*|\*|\?)", written.lstrip("/"))
+    return re.compile("".join(words.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+def fixed_folder(written: str) -> str:
+    """The folder below which everything lies that can match; empty for the root."""
+    head = re.split(r"[*?]", written.lstrip("/"), maxsplit=1)[0]
+    return head.rpartition("/")[0]
+
+
+# mypy: disable-error-code="empty-body"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipegraft import __version__
-from pipegraft.ci.hooks import CI_SYSTEMS, CiSystem
-from pipegraft.ci.model import Injection, InjectionRequest, Mode, TemplateSource, fixed_folder, pattern_of
+from pipegraft.ci.hooks import (
+    CI_SYSTEMS,
+    CiSystem,
+    Injection,
+    InjectionRequest,
+    Mode,
+    TemplateSource,
+    fixed_folder,
+    pattern_of,
+)
 from pipegraft.ci.provision import check_packages
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.adapters.vcs_info import default_branch, ignored_files

@@ -21,10 +21,9 @@ from pydantic import ValidationError
 from pipegraft.app.generated import stage_page
 from pipegraft.app.plugins import HOOKS
 from pipegraft.ci.gitlab.system import make_templates
-from pipegraft.ci.hooks import CiSystem
+from pipegraft.ci.hooks import CiSystem, Injection, InjectionRequest
 from pipegraft.ci.jenkins.grafts import step_name
 from pipegraft.ci.jenkins.system import make_library
-from pipegraft.ci.model import Injection, InjectionRequest
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
 from pipegraft.core.errors import PipegraftError

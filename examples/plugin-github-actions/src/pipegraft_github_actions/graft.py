@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipegraft.ci.model import EventRow, Injection, InjectionRequest
+from pipegraft.ci.hooks import EventRow, Injection, InjectionRequest
 from pipegraft.core.errors import Place, UsageError
 from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.text.yaml import locate, read_documents

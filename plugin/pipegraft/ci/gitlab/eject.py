@@ -17,7 +17,7 @@ from pipegraft.ci.gitlab.grafts import MANIFEST, is_ours, remove_include, remove
 from pipegraft.ci.gitlab.manifest import generated_files, generated_jobs, read_settings
 from pipegraft.ci.gitlab.pipeline import complaints, prove_unchanged, resolve
 from pipegraft.ci.gitlab.splicing import splice
-from pipegraft.ci.model import Injection
+from pipegraft.ci.hooks import Injection
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.text.yaml.paths import key_text
 from pipegraft.text.yaml.source import Node, Source, parse

@@ -32,7 +32,7 @@ from pipegraft.ci.gitlab.pipeline import Pipeline, complaints, prove_unchanged, 
 from pipegraft.ci.gitlab.placing import Placement, Team, place, team_of
 from pipegraft.ci.gitlab.splicing import Splice, splice
 from pipegraft.ci.gitlab.when import Seed, child_delivers, event_rows, events, loose_job, seed
-from pipegraft.ci.model import EventRow, Injection, InjectionRequest, TemplateSource, pattern_of
+from pipegraft.ci.hooks import EventRow, Injection, InjectionRequest, TemplateSource, pattern_of
 from pipegraft.core.errors import EditRefused, Place, UsageError
 from pipegraft.text.yaml.source import Node, Source, parse
 

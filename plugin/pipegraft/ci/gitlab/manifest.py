@@ -15,7 +15,7 @@ from typing import Any
 from pipegraft.ci.gitlab.configuration import dump_yaml, include_entries, load
 from pipegraft.ci.gitlab.grafts import MANIFEST
 from pipegraft.ci.gitlab.pipeline import is_job
-from pipegraft.ci.model import InjectionRequest, Mode, TemplateSource
+from pipegraft.ci.hooks import InjectionRequest, Mode, TemplateSource
 from pipegraft.core.errors import EditRefused, UsageError
 from pipegraft.core.planning import Plan, PlannedStage
 

@@ -22,7 +22,7 @@ from pipegraft.ci.gitlab.manifest import RUNNER_VARIABLES, Settings, Wiring
 from pipegraft.ci.gitlab.pipeline import Pipeline, resolve
 from pipegraft.ci.gitlab.splicing import Splice, splice
 from pipegraft.ci.gitlab.when import Event, Seed, seed
-from pipegraft.ci.model import InjectionRequest
+from pipegraft.ci.hooks import InjectionRequest
 from pipegraft.core.errors import EditRefused, Place, UsageError
 from pipegraft.core.planning import PlannedStage
 from pipegraft.text.yaml.source import Node, Source, parse

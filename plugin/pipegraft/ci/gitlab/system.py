@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 
 from pipegraft import __version__
-from pipegraft.ci.gitlab.adapters.lint import verify
+from pipegraft.ci.gitlab.adapters import verify
 from pipegraft.ci.gitlab.configuration import dump_yaml, load
 from pipegraft.ci.gitlab.eject import eject
 from pipegraft.ci.gitlab.inject import inject

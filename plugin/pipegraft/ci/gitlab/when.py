@@ -23,7 +23,7 @@ from pipegraft.ci.gitlab.conditions import (
 )
 from pipegraft.ci.gitlab.manifest import PARENT_SOURCE
 from pipegraft.ci.gitlab.pipeline import Pipeline
-from pipegraft.ci.model import EventRow, Sureness
+from pipegraft.ci.hooks import EventRow, Sureness
 
 __all__ = ["Event", "Seed", "child_delivers", "event_rows", "events", "loose_job", "seed"]
 

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from pipegraft.ci.hooks import EventRow, pattern_of
 from pipegraft.ci.jenkins.stages import AFTER_FAILURE, Outline, block_of, is_quiet, section
-from pipegraft.ci.model import EventRow, pattern_of
 from pipegraft.core.errors import EditRefused
 from pipegraft.text.groovy import Script, Span
 

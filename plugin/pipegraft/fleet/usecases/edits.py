@@ -9,8 +9,7 @@ from fnmatch import fnmatchcase
 
 from pipegraft import __version__
 from pipegraft.appspec.environment_file import images_of, read_environment
-from pipegraft.ci.hooks import CI_SYSTEMS, CiSystem
-from pipegraft.ci.model import Injection, InjectionRequest, pattern_of
+from pipegraft.ci.hooks import CI_SYSTEMS, CiSystem, Injection, InjectionRequest, pattern_of
 from pipegraft.ci.usecases import InjectOptions, longest
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document
