@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from pipegraft.appspec.traffic_ports import Backend, Route
-from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
+from pipegraft.engine.adapters.proxy import EmbeddedRouter
 
 REQUEST = b"GET /price?item=tea HTTP/1.1\r\nHost: shop\r\nAccept: */*\r\n\r\n"
 CONNECTIONS = 8

@@ -11,7 +11,7 @@ import pytest
 
 import pipegraft
 from pipegraft.demo.world import _COMMAND
-from pipegraft.engine.adapters.proxy import router
+from pipegraft.engine.adapters import proxy
 
 ROOT = Path(pipegraft.__file__).parent.parent.parent
 TRAPS = (
@@ -76,7 +76,7 @@ def test_every_python_that_we_start_is_kept_from_the_working_folder() -> None:
     assert started
     for path, line in started:
         assert re.search(r"\bpython3 -[IP] ", line), f"{path}: {line}"
-    for module in (router.__file__, sys.modules["pipegraft.demo.world"].__file__):
+    for module in (proxy.__file__, sys.modules["pipegraft.demo.world"].__file__):
         text = Path(str(module)).read_text()
         for found in re.finditer(r"sys\.executable,\s*(\S+)", text):
             assert found[1].startswith('"-P"'), module

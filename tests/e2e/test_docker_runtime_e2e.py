@@ -15,11 +15,9 @@ from harness import need, run
 from image_servers import running_engine, running_registry
 
 from pipegraft.core.errors import OutsideError
-from pipegraft.engine.adapters.runtime.docker import DockerRuntime
-from pipegraft.engine.adapters.runtime.docker.api import DockerApi
-from pipegraft.engine.adapters.runtime.docker.containers import DockerImages
-from pipegraft.engine.adapters.runtime.image_store import UnpackedImages
-from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
+from pipegraft.engine.adapters.docker_api import DockerApi
+from pipegraft.engine.adapters.docker_runtime import DockerRuntime
+from pipegraft.engine.adapters.supplies import DockerImages, SecretFolder, UnpackedImages
 from pipegraft.engine.ports import Container, HealthProbe, Instance, Mount, Phase, SecretKey, Workload
 from pipegraft.images.adapters.layer import LayerBuilder
 from pipegraft.images.adapters.registry import open_registry

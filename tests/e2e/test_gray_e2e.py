@@ -30,7 +30,7 @@ from pipegraft.core.release import (
     Source,
 )
 from pipegraft.core.stage import StageContext
-from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
+from pipegraft.engine.adapters.proxy import EmbeddedRouter
 from pipegraft.gate.ports import State, Status, Verdict
 from pipegraft.gray.adapters.prometheus import Options, PrometheusSource
 from pipegraft.gray.judging.sequential import sequential

@@ -12,15 +12,14 @@ from typing import IO, Any
 import pytest
 
 from pipegraft.core.errors import Unreachable, UsageError
-from pipegraft.engine.adapters.runtime.docker import DockerRuntime
-from pipegraft.engine.adapters.runtime.docker.containers import (
+from pipegraft.engine.adapters.docker_plan import (
+    ENGINE,
     ContainerPlan,
     ContainerState,
-    DockerImages,
     Ending,
 )
-from pipegraft.engine.adapters.runtime.docker.plan import ENGINE
-from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
+from pipegraft.engine.adapters.docker_runtime import DockerRuntime
+from pipegraft.engine.adapters.supplies import DockerImages, SecretFolder
 from pipegraft.engine.ports import (
     Confinement,
     Container,

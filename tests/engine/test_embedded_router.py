@@ -19,7 +19,7 @@ import pytest
 from pipegraft.appspec.traffic_ports import Backend, Route
 from pipegraft.cli import run
 from pipegraft.core.errors import Unreachable
-from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
+from pipegraft.engine.adapters.proxy import EmbeddedRouter
 from pipegraft.testing.gray_suite import RouterSuite
 
 
@@ -112,7 +112,9 @@ def test_an_owner_killed_leaves_the_proxy_to_the_next(instance: str, tmp_path: P
     program = textwrap.dedent(
         f"""
         import os, signal, pathlib
-        from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
+        from pipegraft.engine.adapters.proxy import EmbeddedRouter
+        from pipegraft.appspec.traffic_ports import Backend, Route
+        from pipegraft.engine.adapters.proxy import EmbeddedRouter
         from pipegraft.appspec.traffic_ports import Backend, Route
         route = Route("shop-web", "127.0.0.1:0", (Backend("web", ("{instance}",), 1),))
         EmbeddedRouter(pathlib.Path({str(tmp_path)!r})).apply([route])

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pipegraft.engine.adapters.runtime.supervision import strays
+from pipegraft.engine.adapters.supervision import strays
 from pipegraft.images.adapters.layer import LayerBuilder
 from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
 from pipegraft.images.build_context import read_context

@@ -19,10 +19,10 @@ import pytest
 
 from pipegraft.appspec.resource_ports import HostedResource, HostedState
 from pipegraft.core.errors import OutsideError
-from pipegraft.engine.adapters.resources import drivers
-from pipegraft.engine.adapters.resources.drivers import Running, Wanted
-from pipegraft.engine.adapters.resources.machine import MachineResources
-from pipegraft.engine.adapters.runtime.supervision import strays
+from pipegraft.engine.adapters import resource_drivers
+from pipegraft.engine.adapters.machine_resources import MachineResources
+from pipegraft.engine.adapters.resource_drivers import Running, Wanted
+from pipegraft.engine.adapters.supervision import strays
 
 KEY = ("space", "thing")
 LISTEN = """\
@@ -80,7 +80,7 @@ def is_ready(state: HostedState) -> bool:
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setitem(drivers.DRIVERS, "listening", listening)  # type: ignore[arg-type] # a dict
+    monkeypatch.setitem(resource_drivers.DRIVERS, "listening", listening)  # type: ignore[arg-type] # a dict
     world = World(tmp_path)
     yield world
     world.host.end()
@@ -205,7 +205,7 @@ def test_a_server_that_is_not_installed_is_named(
     world: World, monkeypatch: pytest.MonkeyPatch, kind: str, program: str
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _name: None)
-    monkeypatch.setattr(drivers, "_DEBIAN", Path("/nowhere"))
+    monkeypatch.setattr(resource_drivers, "_DEBIAN", Path("/nowhere"))
     state = world.ensure(kind, memory="64Mi", persistent=False, database="app")
     assert state.failed
     assert program in state.message

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from pipegraft.core.errors import OutsideError, UsageError
-from pipegraft.engine.adapters.runtime.process import ProcessRuntime
-from pipegraft.engine.adapters.runtime.supervision import strays
+from pipegraft.engine.adapters.process_runtime import ProcessRuntime
+from pipegraft.engine.adapters.supervision import strays
 from pipegraft.engine.ports import Container, HealthProbe, Instance, Mount, Phase, SecretKey, Workload
 from pipegraft.testing.engine_suite import RuntimeSuite, observe_until
 
@@ -297,7 +297,7 @@ def test_a_start_that_was_cut_short_leaves_no_process(tmp_path: Path) -> None:
     """The starter dies between making the process and recording it: the process ends by itself."""
     script = textwrap.dedent(f"""
         import os, pathlib
-        from pipegraft.engine.adapters.runtime.supervision import spawn
+        from pipegraft.engine.adapters.supervision import spawn
         log = pathlib.Path({str(tmp_path / "log")!r})
         child = spawn(["sleep", "600"], {{"PATH": os.environ["PATH"]}}, pathlib.Path("/"), log)
         print(child.id.pid, flush=True)
@@ -345,7 +345,7 @@ def test_collecting_keeps_the_images_of_what_runs(
 
 
 def test_a_long_log_is_put_aside(runtime: ProcessRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipegraft.engine.adapters.runtime.instance._LONGEST_LOG", 10_000)
+    monkeypatch.setattr("pipegraft.engine.adapters.process_instance._LONGEST_LOG", 10_000)
     name = runtime.start(shell("while :; do echo a line of the log; done"))
     log = runtime.log(name, "main")
     observe_until(runtime, lambda _seen: log.with_suffix(".log.1").exists())

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from pipegraft.appspec.traffic_ports import Backend, Choice, Route
-from pipegraft.engine.adapters.proxy.config import ProxyConfig
-from pipegraft.engine.adapters.proxy.metrics import samples_of
-from pipegraft.engine.adapters.proxy.server import Balancer, Proxy
+from pipegraft.engine.adapters.metrics import samples_of
+from pipegraft.engine.adapters.proxy import ProxyConfig
+from pipegraft.engine.adapters.proxy_server import Balancer, Proxy
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -9,7 +9,8 @@ import json
 import pytest
 
 from pipegraft.core.errors import AccessDenied
-from pipegraft.engine.webhook import Push, read_push, same_repository
+from pipegraft.engine.webhook import Push, read_push
+from pipegraft.gate.verdicts.conditions import same_repository
 
 
 def test_a_push_of_gitlab() -> None:

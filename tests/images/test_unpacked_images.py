@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipegraft.core.errors import Unreachable, UsageError
-from pipegraft.engine.adapters.runtime.image_store import UnpackedImages
+from pipegraft.engine.adapters.supplies import UnpackedImages
 from pipegraft.images.adapters.layer import LayerBuilder
 from pipegraft.images.build_context import read_context
 from pipegraft.images.hooks import BuildRequest

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipegraft.engine.adapters.proxy import process as proxy_process
+from pipegraft.engine.adapters import proxy_server
 
 __all__ = ["proxy_command"]
 
@@ -22,6 +22,6 @@ __all__ = ["proxy_command"]
 def proxy_command(config: Path, background: bool) -> None:
     """Serve HTTP by weight: the traffic router of the embedded engine."""
     if background:
-        proxy_process.serve_in_background(config)
+        proxy_server.serve_in_background(config)
     else:
-        proxy_process.serve(config)
+        proxy_server.serve(config)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from pipegraft.core.errors import AccessDenied, UsageError
 from pipegraft.core.reading import load_json
 
-__all__ = ["Push", "read_push", "same_repository"]
+__all__ = ["Push", "read_push"]
 
 _HEADS = "refs/heads/"
 
@@ -60,11 +59,6 @@ def read_push(headers: Mapping[str, str], body: bytes, secret: str) -> Push | No
     return Push(urls, reference.removeprefix(_HEADS))
 
 
-def same_repository(one: str, other: str) -> bool:
-    """Whether two URLs name the same repository, by whatever protocol and as whatever user."""
-    return _plain(one) == _plain(other)
-
-
 def _check(headers: Mapping[str, str], body: bytes, secret: str) -> None:
     token = headers.get("x-gitlab-token")
     signature = headers.get("x-hub-signature-256")
@@ -85,12 +79,3 @@ def _check(headers: Mapping[str, str], body: bytes, secret: str) -> None:
 def _urls(repository: Mapping[str, Any]) -> list[str]:
     names = ("git_http_url", "git_ssh_url", "web_url", "clone_url", "ssh_url", "html_url", "url", "http_url")
     return [str(repository[name]) for name in names if repository.get(name)]
-
-
-def _plain(url: str) -> str:
-    """``host/path``, for ``https://user@host/path.git``, ``ssh://git@host:22/path`` and ``git@host:path``."""
-    url = url.strip().rstrip("/").removesuffix(".git")
-    found = re.fullmatch(r"[a-z+]+://(?:[^/@]*@)?([^/:]+)(?::\d+)?/(.*)", url) or re.fullmatch(
-        r"(?:[^/@]+@)?([^/:]+):(?!//)(.*)", url
-    )
-    return f"{found[1].lower()}/{found[2].strip('/')}" if found else url

@@ -1,4 +1,4 @@
-"""The embedded proxy's own counters, asked of the engine or of the proxy itself."""
+"""The embedded proxy's counters: kept in its process over reloads, and asked of it or of the engine."""
 
 from __future__ import annotations
 
@@ -7,24 +7,124 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client import Histogram as Buckets
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from pydantic import Field
 
+from pipegraft.appspec.traffic_ports import Route
 from pipegraft.core.adapters.http import Http
 from pipegraft.core.adapters.waiting import Patience
-from pipegraft.core.errors import Unreachable
+from pipegraft.core.errors import Unreachable, UsageError
 from pipegraft.core.model import Breach, Model, rule
 from pipegraft.core.plugins import hookimpl
-from pipegraft.engine.adapters.proxy.metrics import samples_of
 from pipegraft.gray.hooks import MetricSourcePlugin
 from pipegraft.gray.model.observation import ArmCounts, Histogram, increase
 from pipegraft.gray.ports import Arms, MetricRequest
 
-__all__ = ["EmbeddedSource", "Options", "pipegraft_metric_sources"]
+__all__ = [
+    "DURATION",
+    "REQUESTS",
+    "WEIGHT",
+    "EmbeddedSource",
+    "Options",
+    "ProxyMetrics",
+    "pipegraft_metric_sources",
+    "samples_of",
+]
 
-_REQUESTS = "pipegraft_proxy_requests_total"
-_BUCKETS = "pipegraft_proxy_request_duration_seconds_bucket"
-_WEIGHT = "pipegraft_proxy_weight"
+
+REQUESTS = "pipegraft_proxy_requests_total"
+DURATION = "pipegraft_proxy_request_duration_seconds"
+WEIGHT = "pipegraft_proxy_weight"
+IN_FLIGHT = "pipegraft_proxy_requests_in_flight"
+START = "process_start_time_seconds"
+
+BOUNDS: tuple[float, ...] = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5),
+    *(0.75, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0),
+)
+"""Upper bounds of the buckets, in seconds."""
+
+_BACKEND = ("route", "backend")
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began: nobody asks
+
+
+class ProxyMetrics:
+    """Counters of one proxy process."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            REQUESTS, "Requests answered, by version and status.", (*_BACKEND, "code"), registry=registry
+        )
+        self._seconds = Buckets(
+            DURATION, "Seconds to answer a request.", _BACKEND, buckets=BOUNDS, registry=registry
+        )
+        self._in_flight = Gauge(IN_FLIGHT, "Requests under way.", _BACKEND, registry=registry)
+        self._weights = Gauge(
+            WEIGHT, "Share of the route's requests that is meant for it.", _BACKEND, registry=registry
+        )
+        started = Gauge(START, "When the counters began, seconds since the epoch.", registry=registry)
+        started.set_to_current_time()
+
+    def know(self, routes: Iterable[Route]) -> None:
+        """Show every backend from the start, so that its first request counts as a rise from 0."""
+        for route in routes:
+            for backend in route.backends:
+                self._requests.labels(route.name, backend.name, "200")
+                self._seconds.labels(route.name, backend.name)
+                self._in_flight.labels(route.name, backend.name)
+
+    def began(self, route: str, backend: str) -> None:
+        """A request was given to a backend."""
+        self._in_flight.labels(route, backend).inc()
+
+    def ended(self, route: str, backend: str, code: int, seconds: float) -> None:
+        """A request was answered, or given up.
+
+        Arguments:
+            code: status sent; 502 too for an answer that broke off, 499 if the client went away.
+            seconds: from the head of the request until the end of the answer.
+        """
+        self._in_flight.labels(route, backend).dec()
+        self._requests.labels(route, backend, str(code)).inc()
+        self._seconds.labels(route, backend).observe(seconds)
+
+    def exposition(self, routes: Iterable[Route]) -> str:
+        """Everything, in the Prometheus text format.
+
+        Arguments:
+            routes: those served now, for their weights.
+        """
+        self._weights.clear()
+        for route in routes:
+            for backend in route.backends:
+                self._weights.labels(route.name, backend.name).set(backend.weight)
+        return generate_latest(self._registry).decode()
+
+
+def samples_of(text: str) -> list[Sample]:
+    """Every sample of a page in the Prometheus text format.
+
+    Raises:
+        UsageError: it is not in the format.
+    """
+    try:
+        return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    except (ValueError, IndexError) as error:  # the parser takes some lines for longer than they are
+        raise UsageError(f"expected the Prometheus text format, found something else ({error})") from None
+
+
+_BUCKETS = f"{DURATION}_bucket"
 _GRAY = "-gray"
 
 Series = tuple[str, str, str, str]
@@ -110,7 +210,7 @@ class EmbeddedSource:
         found: dict[str, tuple[float, float]] = {}
         for sample in samples:
             route = sample.labels.get("route", "")
-            if sample.name == _WEIGHT and self._wanted(route):
+            if sample.name == WEIGHT and self._wanted(route):
                 stable, gray = found.get(route, (0.0, 0.0))
                 is_gray = sample.labels["backend"].endswith(_GRAY)
                 found[route] = (stable, gray + sample.value) if is_gray else (stable + sample.value, gray)
@@ -121,7 +221,7 @@ class EmbeddedSource:
 
     def _arm(self, risen: Mapping[Series, float], *, gray: bool) -> ArmCounts | None:
         mine = {series: value for series, value in risen.items() if series[2].endswith(_GRAY) is gray}
-        codes = [(series[3], value) for series, value in mine.items() if series[0] == _REQUESTS]
+        codes = [(series[3], value) for series, value in mine.items() if series[0] == REQUESTS]
         if not codes:
             return None
         requests = sum(value for _, value in codes)
@@ -132,7 +232,7 @@ class EmbeddedSource:
 
 def _counters(samples: Iterable[Sample]) -> Iterator[tuple[Series, float]]:
     for sample in samples:
-        last: Literal["code", "le"] | None = {_REQUESTS: "code", _BUCKETS: "le"}.get(sample.name)  # type: ignore[assignment]
+        last: Literal["code", "le"] | None = {REQUESTS: "code", _BUCKETS: "le"}.get(sample.name)  # type: ignore[assignment]
         if last:
             yield (
                 (sample.name, sample.labels["route"], sample.labels["backend"], sample.labels[last]),

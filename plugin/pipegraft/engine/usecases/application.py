@@ -1,4 +1,4 @@
-"""One application of the engine: where it is declared, what is routed and live, and who brings it about."""
+"""Applications of the engine: the file that lists them, where each is declared, and what of it is live."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
+
+from pydantic import AfterValidator, Field
 
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.spec import Resolved, resolve
 from pipegraft.appspec.traffic_ports import Choice
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import UsageError
+from pipegraft.core.model import Model, Name
 from pipegraft.engine.workloads import Plan, RouteSpec
 from pipegraft.iac.ports import IacRepository
 
 __all__ = [
     "Application",
     "Desired",
+    "EngineApplication",
+    "EngineFile",
     "Operator",
     "Place",
     "Reader",
@@ -31,6 +36,31 @@ __all__ = [
     "Turn",
     "source_name",
 ]
+
+
+class EngineApplication(Model):
+    """Environments of one app in one repository."""
+
+    repository: str = Field(min_length=1)
+    """URL or path of the IaC repository; a relative path counts from the file's folder."""
+    branch: str = Field(default="main", min_length=1)
+    """Its branch."""
+    path: str = ""
+    """The app's folder in a repository shared by several; its root if absent."""
+    environments: tuple[Name, ...] = Field(min_length=1)
+    """Names of the environments to apply."""
+
+
+def _some(applications: tuple[EngineApplication, ...]) -> tuple[EngineApplication, ...]:
+    if not applications:
+        raise ValueError("expected one application or more, found none")
+    return applications
+
+
+class EngineFile(Model):
+    """The whole file."""
+
+    applications: Annotated[tuple[EngineApplication, ...], AfterValidator(_some)]
 
 
 @dataclass(frozen=True, slots=True)

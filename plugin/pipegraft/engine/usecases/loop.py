@@ -24,7 +24,8 @@ from pipegraft.engine.usecases.application import (
     States,
     Turn,
 )
-from pipegraft.engine.webhook import Push, same_repository
+from pipegraft.engine.webhook import Push
+from pipegraft.gate.verdicts.conditions import same_repository
 
 __all__ = ["DISK_FIX", "Engine", "Look", "Watcher", "disk_trouble", "needing_disk"]
 

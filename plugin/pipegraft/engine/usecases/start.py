@@ -26,21 +26,24 @@ from pipegraft.core.adapters.http import Http
 from pipegraft.core.adapters.waiting import Patience, SystemClock
 from pipegraft.core.errors import Locked, Unreachable, UsageError
 from pipegraft.core.plugins import Plugins
-from pipegraft.engine.adapters.proxy.router import EmbeddedRouter
-from pipegraft.engine.adapters.resources.machine import MachineResources
-from pipegraft.engine.adapters.runtime.docker import DockerRuntime
-from pipegraft.engine.adapters.runtime.docker.api import DockerApi
-from pipegraft.engine.adapters.runtime.docker.containers import DockerImages
-from pipegraft.engine.adapters.runtime.image_store import UnpackedImages
-from pipegraft.engine.adapters.runtime.kubernetes import ClusterObjects
-from pipegraft.engine.adapters.runtime.probing import free_port
-from pipegraft.engine.adapters.runtime.process import ProcessRuntime
-from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
+from pipegraft.engine.adapters.docker_api import DockerApi
+from pipegraft.engine.adapters.docker_runtime import DockerRuntime
+from pipegraft.engine.adapters.machine_resources import MachineResources
+from pipegraft.engine.adapters.probing import free_port
+from pipegraft.engine.adapters.process_runtime import ProcessRuntime
+from pipegraft.engine.adapters.proxy import EmbeddedRouter
 from pipegraft.engine.adapters.server import StatusServer
-from pipegraft.engine.model import EngineApplication
+from pipegraft.engine.adapters.supplies import DockerImages, SecretFolder, UnpackedImages
 from pipegraft.engine.ports import WorkloadRuntime
-from pipegraft.engine.usecases.application import Operator, Place, Source, States, source_name
-from pipegraft.engine.usecases.cluster import ClusterOperator
+from pipegraft.engine.usecases.application import (
+    EngineApplication,
+    Operator,
+    Place,
+    Source,
+    States,
+    source_name,
+)
+from pipegraft.engine.usecases.cluster import ClusterObjects, ClusterOperator
 from pipegraft.engine.usecases.instances import Entrances, Fetcher, InstanceOperator
 from pipegraft.engine.usecases.loop import Engine, needing_disk
 from pipegraft.iac.adapters.git import open_branch

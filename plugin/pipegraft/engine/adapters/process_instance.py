@@ -16,8 +16,8 @@ from typing import Any
 
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import OutsideError
-from pipegraft.engine.adapters.runtime.probing import Probes
-from pipegraft.engine.adapters.runtime.supervision import (
+from pipegraft.engine.adapters.probing import Probes
+from pipegraft.engine.adapters.supervision import (
     Child,
     ProcessId,
     end_process,

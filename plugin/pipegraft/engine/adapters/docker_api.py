@@ -11,14 +11,14 @@ import docker
 from docker import APIClient
 
 from pipegraft.core.errors import OutsideError, PipegraftError, UsageError
-from pipegraft.engine.adapters.runtime.docker.containers import (
+from pipegraft.engine.adapters.docker_plan import (
+    ENGINE,
     Changes,
     ContainerPlan,
     ContainerState,
     Ending,
     MountPlan,
 )
-from pipegraft.engine.adapters.runtime.docker.plan import ENGINE
 from pipegraft.engine.ports import Confinement
 from pipegraft.images.adapters.docker import connect, translated
 from pipegraft.images.adapters.registry.endpoint import find_keyring

@@ -14,9 +14,9 @@ from typing import Any
 from pipegraft.appspec.resource_ports import HostedResource, HostedState
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import OutsideError, UsageError
-from pipegraft.engine.adapters.resources.drivers import DRIVERS, Running, Wanted
-from pipegraft.engine.adapters.runtime.probing import ask, free_port
-from pipegraft.engine.adapters.runtime.supervision import (
+from pipegraft.engine.adapters.probing import ask, free_port
+from pipegraft.engine.adapters.resource_drivers import DRIVERS, Running, Wanted
+from pipegraft.engine.adapters.supervision import (
     MARK,
     Child,
     ProcessId,

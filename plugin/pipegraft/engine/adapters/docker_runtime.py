@@ -12,20 +12,16 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from secrets import token_hex
-from typing import Any, Protocol
 
 from pipegraft.core.errors import UsageError
-from pipegraft.engine.adapters.runtime.docker.containers import (
-    ContainerEngine,
-    ContainerPlan,
-    ContainerState,
-    DockerImages,
-)
-from pipegraft.engine.adapters.runtime.docker.group import Group, Seen, Watch
-from pipegraft.engine.adapters.runtime.docker.plan import (
+from pipegraft.engine.adapters.docker_group import Group, Seen, Watch
+from pipegraft.engine.adapters.docker_plan import (
     APPLICATION,
     ENGINE,
     INSTANCE,
+    ContainerEngine,
+    ContainerPlan,
+    ContainerState,
     GroupRecord,
     Surroundings,
     claims,
@@ -34,23 +30,13 @@ from pipegraft.engine.adapters.runtime.docker.plan import (
     network_name,
     variables,
 )
-from pipegraft.engine.adapters.runtime.probing import ask, free_port
-from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
+from pipegraft.engine.adapters.probing import ask, free_port
+from pipegraft.engine.adapters.supplies import DockerImages, ImageFolders, SecretFolder
 from pipegraft.engine.ports import Container, HealthProbe, Instance, Workload
 
 __all__ = ["DockerRuntime"]
 
 _POLL = 0.05
-
-
-class Folders(Protocol):
-    """Images unpacked to folders of this machine, which containers mount."""
-
-    def get(self, reference: str) -> tuple[Any, Mapping[str, Any]]:
-        """Folder and configuration of an image, fetched and unpacked if it is not there yet."""
-
-    def keep(self, references: Collection[str]) -> bool:
-        """Remove every other image; False if it should be asked again later."""
 
 
 class DockerRuntime:
@@ -74,7 +60,7 @@ class DockerRuntime:
         owner: str,
         engine: ContainerEngine,
         images: DockerImages,
-        folders: Folders,
+        folders: ImageFolders,
         *,
         secrets: SecretFolder,
         drain: float = 0.5,

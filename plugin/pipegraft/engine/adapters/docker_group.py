@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipegraft.core.errors import OutsideError, PipegraftError, Unreachable
-from pipegraft.engine.adapters.runtime.docker.containers import Changes, ContainerEngine, ContainerState
-from pipegraft.engine.adapters.runtime.docker.plan import GroupRecord
-from pipegraft.engine.adapters.runtime.probing import Probes
+from pipegraft.engine.adapters.docker_plan import Changes, ContainerEngine, ContainerState, GroupRecord
+from pipegraft.engine.adapters.probing import Probes
 from pipegraft.engine.ports import Instance, Phase
 
 __all__ = ["Group", "Seen", "Watch"]

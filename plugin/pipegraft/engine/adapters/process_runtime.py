@@ -13,22 +13,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pipegraft.appspec.notation import expand
 from pipegraft.core.errors import OutsideError, UsageError
-from pipegraft.engine.adapters.runtime.instance import (
+from pipegraft.engine.adapters.probing import free_port
+from pipegraft.engine.adapters.process_instance import (
     ContainerRecord,
     InstanceRecord,
     Records,
     RunningInstance,
 )
-from pipegraft.engine.adapters.runtime.probing import free_port
-from pipegraft.engine.adapters.runtime.secret_folder import SecretFolder
-from pipegraft.engine.adapters.runtime.supervision import MARK, Child, spawn
+from pipegraft.engine.adapters.supervision import MARK, Child, spawn
+from pipegraft.engine.adapters.supplies import ImageFolders, SecretFolder
 from pipegraft.engine.ports import Container, Instance, SecretKey, Workload
 
-__all__ = ["CommandLine", "ImageStore", "ProcessRuntime", "command_line"]
+__all__ = ["CommandLine", "ProcessRuntime", "command_line"]
 
 
 _INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER")
@@ -124,21 +124,6 @@ def _inside(root: Path, path: str) -> Path:
     return root / os.path.normpath(f"/{path}").lstrip("/")
 
 
-class ImageStore(Protocol):
-    """Unpacked images."""
-
-    def get(self, reference: str) -> tuple[Path, Mapping[str, Any]]:
-        """Folder and configuration of an image, fetched and unpacked if it is not there yet.
-
-        Raises:
-            Unreachable: it cannot be fetched.
-            UsageError: the reference names no image.
-        """
-
-    def keep(self, references: Collection[str]) -> bool:
-        """Remove every other image; False if it should be asked again later."""
-
-
 class ProcessRuntime:
     """Runs instances as processes.
 
@@ -155,7 +140,7 @@ class ProcessRuntime:
     def __init__(
         self,
         folder: Path,
-        images: ImageStore,
+        images: ImageFolders,
         *,
         secret_folder: Path | None = None,
         output_folder: Path | None = None,

@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from pipegraft.engine.adapters.proxy.config import ProxyConfig
+from pipegraft.engine.adapters.proxy import ProxyConfig
 
 __all__ = ["CLIENT_GONE", "MAX_HEAD", "Exchange", "Upstream", "refusal"]
 

@@ -1,1 +1,0 @@
-"""Traffic routers: what splits requests between the versions of a workload."""

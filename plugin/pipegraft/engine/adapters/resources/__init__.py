@@ -1,1 +1,0 @@
-"""Resources on this machine, for the embedded engine: files, and the servers that are installed here."""

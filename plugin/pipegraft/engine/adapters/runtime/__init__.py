@@ -1,1 +1,0 @@
-"""Workload runtimes of the embedded engine."""
