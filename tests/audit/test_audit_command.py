@@ -11,7 +11,7 @@ import pytest
 
 from pipegraft.cli import run
 from pipegraft.core.release import Source
-from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.commits import commit_message, release_trailers
 from pipegraft.images.adapters.registry import open_registry
 from pipegraft.testing.images_suite import RegistrySuite
 

@@ -23,7 +23,7 @@ from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.ports import FakeJudge
 from pipegraft.gray.stage import GrayReleaseInputs, run
 from pipegraft.iac.archive import FakeArchive, Signature, Signed
-from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.commits import commit_message, release_trailers
 from pipegraft.iac.ports import FakeIacRepository
 from pipegraft.iac.released_images import EnvironmentState, write_state
 from pipegraft.images.attestations import BuildFacts, attest, sign

@@ -38,7 +38,7 @@ from pipegraft.gray.ports import MetricRequest, MetricSource
 from pipegraft.gray.stage import GrayReleaseInputs
 from pipegraft.gray.stage import run as run_stage
 from pipegraft.iac.adapters.git import open_branch
-from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.commits import commit_message, release_trailers
 from pipegraft.iac.ports import IacBranch
 from pipegraft.testing.stage_suite import FakeConnections
 

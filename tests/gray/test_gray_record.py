@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipegraft.gray.history import OBSERVED, from_trailer, to_trailer
 from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation, total
-from pipegraft.iac.commit_message import commit_message
+from pipegraft.iac.commits import commit_message
 from pipegraft.iac.ports import Commit
 
 NUMBERS = st.floats(0, 1e6).map(lambda number: round(number, 3))

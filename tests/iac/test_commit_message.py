@@ -9,7 +9,7 @@ from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import ConfigError, Place, UsageError
 from pipegraft.core.foreign_text import keep_secret
 from pipegraft.core.release import Source
-from pipegraft.iac.commit_message import commit_message, in_words_of, release_trailers
+from pipegraft.iac.commits import commit_message, in_words_of, release_trailers
 from pipegraft.iac.ports import Commit
 
 

@@ -12,7 +12,7 @@ from pipegraft.core.errors import AccessDenied, Held, Locked, TipMoved, Unreacha
 from pipegraft.core.ports import FakeClock
 from pipegraft.core.release import Source
 from pipegraft.iac.adapters.gitlab import GitLabBranch, MergeRequestBranch, open_gitlab_project
-from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.commits import commit_message, release_trailers
 from pipegraft.iac.optimistic_commit import Changes, rewrite
 from pipegraft.iac.ports import IacBranch, NewerProposed
 from pipegraft.testing.iac_suite import Clients, IacBranchSuite

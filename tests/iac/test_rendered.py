@@ -15,9 +15,9 @@ from pipegraft.core.errors import ConfigError, UsageError
 from pipegraft.core.release import Source
 from pipegraft.gray.branch import GrayBranch, GraySubject
 from pipegraft.gray.machine import Do, Move
+from pipegraft.iac.commits import RenderedApp, RenderedBranch
 from pipegraft.iac.optimistic_commit import Change, Changes, rewrite_all
 from pipegraft.iac.ports import FakeIacRepository
-from pipegraft.iac.rendered import RenderedApp, RenderedBranch
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 
 APP = "app: shop\ncomponents:\n  web: {ports: {http: 8080}}\n"

@@ -13,7 +13,7 @@ from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import Conflict, UsageError
 from pipegraft.core.ports import FakeClock
 from pipegraft.core.release import ReleaseMark, Source
-from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.commits import commit_message, release_trailers
 from pipegraft.iac.ports import FakeIacRepository
 from pipegraft.iac.released_images import EnvironmentState, read_state, write_state
 from pipegraft.iac.rollback import RollbackRequest, roll_back

@@ -39,7 +39,7 @@ from pipegraft.gray.ports import (
     RolloutVerdict,
 )
 from pipegraft.gray.stage import GrayReleaseInputs, run
-from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.commits import commit_message, release_trailers
 from pipegraft.iac.ports import IAC, FakeIacRepository
 
 

@@ -17,8 +17,7 @@ from pipegraft.fleet.adapters.gitlab_group import open_group
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.adapters.git.history import LocalArchives, local_tip
 from pipegraft.iac.archive import IacVersions
-from pipegraft.iac.commit_message import in_words_of
-from pipegraft.iac.rendered import RenderedBranch
+from pipegraft.iac.commits import RenderedBranch, in_words_of
 
 __all__ = ["BoardPlaces", "read_board", "tell_board"]
 

@@ -20,11 +20,11 @@ from pipegraft.core.hooks import STAGES, LiveConnections, connected
 from pipegraft.core.ports import Event, Progress
 from pipegraft.core.release import IacCommit
 from pipegraft.core.stage import Connections, Project, StageContext
+from pipegraft.iac.commits import RenderedBranch
 from pipegraft.iac.optimistic_commit import Batch, rewrite_all
 from pipegraft.iac.plugin import open_iac, with_manifests
 from pipegraft.iac.ports import IAC, IacBranch, NewerProposed
 from pipegraft.iac.released_images import read_state, state_path
-from pipegraft.iac.rendered import RenderedBranch
 from pipegraft.iac.stage import Bump, prepare_bump, record_bump, record_newer, show_bump
 
 __all__ = ["BumpOrder", "Bumped", "Prepared", "bump_all", "prepare_config", "worst"]

@@ -11,7 +11,7 @@ from pipegraft.audit.release_commits import Moment, Story
 from pipegraft.audit.release_scan import Held
 from pipegraft.core.release import GateResult
 from pipegraft.gray.history import OBSERVED, from_trailer
-from pipegraft.iac.commit_message import GATE
+from pipegraft.iac.commits import GATE
 from pipegraft.images.signatures import Provenance
 
 __all__ = ["ImageFacts", "IsAncestor", "gate_link", "gray_link", "image_link"]

@@ -12,7 +12,7 @@ from pipegraft.audit.release_commits import Book
 from pipegraft.audit.release_scan import Held
 from pipegraft.board.model import Application, Cell, Happening, Lead, Links, State, Trial, Week
 from pipegraft.core.errors import PipegraftError
-from pipegraft.iac.commit_message import GATE
+from pipegraft.iac.commits import GATE
 
 __all__ = ["cell_of", "in_order", "leads_of", "links_of", "read_application"]
 

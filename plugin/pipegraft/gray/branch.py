@@ -16,7 +16,7 @@ from pipegraft.core.release import Source
 from pipegraft.core.stage import StageContext
 from pipegraft.gray.history import OBSERVED, STEPS, Chapter, step_name
 from pipegraft.gray.machine import Do, Move, Standing, apply_move, refused, standing_of
-from pipegraft.iac.commit_message import GATE, commit_message, release_trailers
+from pipegraft.iac.commits import GATE, commit_message, release_trailers
 from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
 from pipegraft.iac.ports import IAC, Commit, IacBranch, IacRepository
 from pipegraft.iac.released_images import read_state, state_path

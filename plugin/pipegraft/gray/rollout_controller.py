@@ -37,7 +37,7 @@ from pipegraft.gray.traffic_checks import (
     weight_mismatch,
 )
 from pipegraft.gray.views import look_sentence, look_table
-from pipegraft.iac.commit_message import gate_trailer
+from pipegraft.iac.commits import gate_trailer
 from pipegraft.iac.ports import IAC
 
 __all__ = ["GrayDrive", "Pace"]

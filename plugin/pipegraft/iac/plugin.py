@@ -33,10 +33,9 @@ from pipegraft.iac.adapters.gitlab import (
     translated,
 )
 from pipegraft.iac.adapters.renderers import installed_renderers
-from pipegraft.iac.commit_message import in_words_of
+from pipegraft.iac.commits import RenderedApp, RenderedBranch, in_words_of
 from pipegraft.iac.plan import try_release
 from pipegraft.iac.ports import IAC, RENDERERS, CommitFiles, IacBranch, Renderer
-from pipegraft.iac.rendered import RenderedApp, RenderedBranch
 
 __all__ = [
     "examine_gitlab",

@@ -11,7 +11,7 @@ from pipegraft.appspec.environment_file import environment_path, read_environmen
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import Conflict, UsageError
 from pipegraft.core.release import ReleaseMark, Source
-from pipegraft.iac.commit_message import commit_message, release_trailers
+from pipegraft.iac.commits import commit_message, release_trailers
 from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
 from pipegraft.iac.ports import Commit, CommitFiles, IacBranch
 from pipegraft.iac.released_images import (

@@ -15,7 +15,7 @@ from pipegraft.core.model import Duration, Name
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.release import IacCommit, Release, ReleaseMark, Source
 from pipegraft.core.stage import Requirement, Stage, StageContext, StageInputs
-from pipegraft.iac.commit_message import EFFECT, commit_message, release_trailers
+from pipegraft.iac.commits import EFFECT, commit_message, release_trailers
 from pipegraft.iac.config import read_config
 from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
 from pipegraft.iac.plan import BumpRequest, PlannedBump, plan_bump, refuse_conflict

@@ -25,7 +25,7 @@ from pipegraft.fleet.adapters.pace import Pace
 from pipegraft.fleet.ports import Change, ForgeProject, PipelineRun, Proposal, ProposalState
 from pipegraft.iac.adapters.failures import translated
 from pipegraft.iac.adapters.gitlab import commit_action, or_none
-from pipegraft.iac.commit_message import in_words_of
+from pipegraft.iac.commits import in_words_of
 
 __all__ = ["TOKEN", "GitLabGroup", "open_group"]
 

@@ -10,12 +10,12 @@ from typing import Any, Literal
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.ports import Edited, Files, Renderer
+from pipegraft.iac.targets.charts import Reads
 from pipegraft.iac.targets.compare import Expected, MoreThanImages, confirm, runs
 from pipegraft.iac.targets.helm import NAMES
 from pipegraft.iac.targets.kustomization import FILE_NAMES, apply_images
-from pipegraft.iac.targets.objects import value_at
-from pipegraft.iac.targets.units import Reads, Unit, find_unit
-from pipegraft.text.yaml import Path, format_path, parse_path, read_documents
+from pipegraft.iac.targets.units import Unit, find_unit
+from pipegraft.text.yaml import Path, format_path, parse_path, read_documents, value_at
 
 __all__ = ["Effect", "WrittenTarget", "check_effect"]
 

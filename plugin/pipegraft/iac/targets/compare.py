@@ -9,7 +9,7 @@ from typing import Any
 
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.released_images import PinnedImage, Reference, image_uses, same_repository
-from pipegraft.text.yaml import Path, format_path
+from pipegraft.text.yaml import Path, format_path, leaves
 
 __all__ = ["Expected", "MoreThanImages", "confirm", "runs"]
 
@@ -119,7 +119,7 @@ def _named_by_operators(document: Any, expected: Expected) -> Iterator[tuple[str
         return
     if next(image_uses(document), None) is not None:
         return
-    for path, value in _leaves(document.get("spec"), ("spec",)):
+    for path, value in leaves(document.get("spec"), ("spec",)):
         if isinstance(value, str) and expected.names(value) and value != expected.image.repository:
             yield f"{identity(document)}: {format_path(path)}", value
 
@@ -158,7 +158,7 @@ def _images(document: Any) -> Iterator[tuple[str, str]]:
     for use in image_uses(document):
         paths.add(use.path)
         yield f"{name}: {use.shown}", use.image
-    for path, value in _leaves(document, ()):
+    for path, value in leaves(document):
         if path[-1:] == ("image",) and path not in paths and isinstance(value, str):
             yield f"{name}: {format_path(path)}", value
 
@@ -283,14 +283,3 @@ def _is_meant(difference: _Difference, expected: Sequence[Expected], pins: Seque
             fix="pin the image by digest, 'write: digest', or take the tag out of the chart's labels",
         )
     return True
-
-
-def _leaves(data: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    if isinstance(data, dict):
-        for key, value in data.items():
-            yield from _leaves(value, (*path, key))
-    elif isinstance(data, list):
-        for index, value in enumerate(data):
-            yield from _leaves(value, (*path, index))
-    else:
-        yield path, data

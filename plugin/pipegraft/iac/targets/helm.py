@@ -1,8 +1,8 @@
-"""Values of Helm charts: the form that stands there is kept, whatever a chart calls its keys.
+"""Values of Helm charts: where they stand, and the form of an image, kept whatever a chart calls its keys.
 
 Charts agree on no form. Seen in use: ``{repository, tag}`` (`helm create`), with ``registry`` and ``digest``
 beside them (Bitnami), ``repo``, ``name`` or ``version`` instead, a digest without ``sha256:`` (``sha``), a
-tag that carries a digest (``v1@sha256:…``), one string.
+tag that carries a digest (``v1@sha256:…``), one string. Objects of Flux, Argo CD and others hold values too.
 """
 
 from __future__ import annotations
@@ -15,9 +15,21 @@ from typing import Any
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.released_images import PinnedImage, same_repository
-from pipegraft.text.yaml import Edit, Path, Put, Remove, Set, format_path
+from pipegraft.text.yaml import Edit, Path, Put, Remove, Set, format_path, value_at
 
-__all__ = ["ImageForm", "form_at", "refuse_template", "registries_in"]
+__all__ = [
+    "NAMES",
+    "ROOTS",
+    "ImageForm",
+    "form_at",
+    "kind_of",
+    "listed",
+    "parameters_of",
+    "refuse_outside_values",
+    "refuse_template",
+    "registries_in",
+    "values_root",
+]
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "repository": ("repository", "repo", "name"),
@@ -26,6 +38,30 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "registry": ("registry",),
 }
 """Part of an image → the keys that charts have for it, the usual one first."""
+
+ROOTS: tuple[tuple[str | None, ...], ...] = (
+    ("spec", "values"),  # Flux: HelmRelease
+    ("spec", "source", "helm", "valuesObject"),  # Argo CD: Application
+    ("spec", "source", "helm", "values"),
+    ("spec", "sources", None, "helm", "valuesObject"),
+    ("spec", "sources", None, "helm", "values"),
+    ("spec", "template", "spec", "source", "helm", "valuesObject"),  # Argo CD: ApplicationSet
+    ("spec", "template", "spec", "source", "helm", "values"),
+    ("helmCharts", None, "valuesInline"),  # kustomize
+    ("spec", "valuesContent"),  # K3s: HelmChart
+    ("data", None),  # what a HelmRelease takes its values from
+    ("stringData", None),
+)
+_OBJECTS: Mapping[str, str] = {
+    "HelmRelease": "spec.values",
+    "Application": "spec.source.helm.valuesObject or spec.source.helm.values",
+    "ApplicationSet": "spec.template.spec.source.helm.valuesObject",
+    "Kustomization": "helmCharts[0].valuesInline",
+    "HelmChart": "spec.valuesContent",
+    "ConfigMap": 'data["values.yaml"]',
+    "Secret": 'stringData["values.yaml"]',
+}
+"""Objects that hold values for a chart → where."""
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 
@@ -282,3 +318,65 @@ def _created(target: Target) -> dict[str, Any]:
     )
     keys = {str(part): key for part, key in target.keys.items()}
     return {keys.get(part, part): "" for part in parts}
+
+
+def values_root(document: Any, path: Path) -> Path:
+    """Where in a document the values of a chart begin: at its root, but for objects that hold them."""
+    for root in ROOTS if _holds_values(document) else ():
+        head = path[: len(root)]
+        if len(head) == len(root) and all(
+            want is None or want == part for want, part in zip(root, head, strict=True)
+        ):
+            return head
+    return ()
+
+
+def _holds_values(document: Any) -> bool:
+    return isinstance(document, dict) and (kind_of(document) in _OBJECTS or "helmCharts" in document)
+
+
+def kind_of(document: Any) -> str:
+    return str(document.get("kind", "")) if isinstance(document, dict) else ""
+
+
+def refuse_outside_values(document: Any, path: Path, place: Place) -> None:
+    """Make sure that a path into an object that holds values for a chart leads to them.
+
+    Raises:
+        EditRefused: it leads elsewhere.
+    """
+    root = values_root(document, path)
+    if root[-2:] == ("helm", "values") and value_at(document, (*root[:-1], "valuesObject")):
+        raise EditRefused(
+            f"{format_path(root)} does not count where 'valuesObject' stands beside it",
+            place=place,
+            fix="write into 'valuesObject', or take it away",
+        )
+    said = {str(one.get("name")) for one in parameters_of(value_at(document, root[:-1]) if root else None)}
+    keys = ("", *(f".{key}" for names in NAMES.values() for key in names))
+    image = format_path(path[len(root) :])
+    for name in (f"{image}{key}" for key in keys):
+        if name in said:
+            raise EditRefused(
+                f"the parameter '{name}' counts over {format_path(path)}",
+                place=place,
+                fix="write the parameter (kind 'yaml', path of its 'value', 'value: tag'), or take it away",
+            )
+    if root or not _holds_values(document):
+        return
+    kind = str(document.get("kind") or "Kustomization")
+    raise EditRefused(
+        f"{format_path(path)} of this {kind} is none of the values that it hands to a chart",
+        place=place,
+        fix=f"begin 'path' with where they stand: {_OBJECTS[kind]}; parameters of Argo CD are written "
+        "by kind 'yaml', with the path of a 'value' and 'value: tag'",
+    )
+
+
+def parameters_of(helm: Any) -> list[Mapping[str, Any]]:
+    return [one for one in listed(helm, "parameters") if isinstance(one, dict)]
+
+
+def listed(data: Any, key: str) -> list[Any]:
+    held = data.get(key) if isinstance(data, dict) else None
+    return held if isinstance(held, list) else []

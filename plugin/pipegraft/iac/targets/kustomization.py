@@ -18,8 +18,7 @@ from pipegraft.core.errors import EditRefused, UsageError
 from pipegraft.iac.ports import Edited, Files
 from pipegraft.iac.released_images import Reference, image_uses
 from pipegraft.iac.targets.kubernetes import as_entry, images_paths
-from pipegraft.iac.targets.objects import value_at
-from pipegraft.text.yaml import Path, read_documents
+from pipegraft.text.yaml import Path, read_documents, value_at
 
 __all__ = [
     "FILE_NAMES",

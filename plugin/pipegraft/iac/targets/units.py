@@ -1,203 +1,28 @@
-"""What an engine renders a target's file with: a chart, a kustomization, or nothing but itself.
-
-A chart is understood as far as that goes without Helm: what it has by default, and what its templates read.
-"""
+"""What an engine renders a target's file with: a chart, a kustomization, or nothing but itself."""
 
 from __future__ import annotations
 
-import io
 import json
 import posixpath
-import re
-import tarfile
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place, UsageError
 from pipegraft.iac.ports import Files
-from pipegraft.iac.targets.helm import NAMES
+from pipegraft.iac.targets.charts import CHART, Chart, Handed, chart_of, handed_to_helm, read_chart
+from pipegraft.iac.targets.helm import ROOTS, kind_of
 from pipegraft.iac.targets.kustomization import (
     Kustomization,
     place_of_images,
     read_kustomization,
     with_images_of,
 )
-from pipegraft.iac.targets.objects import Handed, chart_of, handed_to_helm, roots_in
 from pipegraft.iac.targets.writing import values_place
-from pipegraft.text.yaml import Path, parse_path, read_documents
+from pipegraft.text.yaml import Path, parse_path, read_documents, value_at
 
-__all__ = ["Chart", "Reads", "Unit", "find_unit", "read_chart"]
-
-CHART = "Chart.yaml"
-_DEEPEST = 8
-
-
-class Reads(StrEnum):
-    """Whether templates read a value."""
-
-    YES = "yes"
-    NO = "no"
-    MAYBE = "maybe"
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A chart.
-
-    Arguments:
-        folder: where it lies in the repository.
-        files: path below the folder → content; what it depends on stands in ``charts/``.
-        templates: texts of its own templates.
-        values: what it has by default.
-        parts: name in its values → a chart that it depends on.
-        absent: what it needs that is not in the repository.
-    """
-
-    folder: str
-    files: Mapping[str, bytes] = field(repr=False)
-    templates: Sequence[str] = field(default=(), repr=False)
-    values: Any = field(default_factory=dict, repr=False)
-    parts: Mapping[str, Chart] = field(default_factory=dict)
-    absent: tuple[str, ...] = ()
-
-    def defaults(self) -> Any:
-        """Its values over those of the charts it depends on, as Helm coalesces them."""
-        below = {name: part.defaults() for name, part in self.parts.items()}
-        return merged(below, self.values)
-
-    def reads(self, path: Path) -> Reads:
-        """Whether a value is read by any template: ``NO`` only where none can."""
-        head = path[0] if path else ""
-        answers = [_read_by(self.templates, path)]
-        if isinstance(head, str) and head in self.parts:
-            answers.append(self.parts[head].reads(path[1:]))
-        if head == "global" or self.absent:
-            answers.append(Reads.MAYBE)
-        answers += [Reads.MAYBE for part in self.parts.values() if _library(part)]
-        return min(answers, key=[Reads.YES, Reads.MAYBE, Reads.NO].index)
-
-    def keys_read(self, path: Path) -> frozenset[str]:
-        """Which of the keys that name parts of an image are read for sure in a mapping of the values."""
-        keys = [key for names in NAMES.values() for key in names]
-        return frozenset(key for key in keys if self.reads((*path, key)) is Reads.YES)
-
-
-def _library(chart: Chart) -> bool:
-    return b"type: library" in chart.files.get(CHART, b"")
-
-
-def merged(base: Any, over: Any) -> Any:
-    """Values over values; null takes a value away (Helm, Deleting a default key)."""
-    if not (isinstance(base, dict) and isinstance(over, dict)):
-        return over
-    both = {key: merged(base[key], over[key]) if key in base else over[key] for key in over}
-    return {key: value for key, value in {**base, **both}.items() if value is not None}
-
-
-def _read_by(templates: Iterable[str], path: Path) -> Reads:
-    names = [part for part in path if isinstance(part, str)]
-    if len(names) != len(path):
-        return Reads.MAYBE
-    whole = r"\.Values\." + r"\.".join(map(re.escape, names)) + r"(?![\w-])"
-    prefixes = [
-        r"\.Values" + "".join(rf"\.{re.escape(name)}" for name in names[:end]) + r"(?![\w.-])"
-        for end in range(len(names))
-    ]
-    found = Reads.NO
-    for text in templates:
-        if re.search(whole, text):
-            return Reads.YES
-        if "tpl" in text or any(re.search(prefix, text) for prefix in prefixes):  # values may be templates
-            found = Reads.MAYBE
-    return found
-
-
-def read_chart(files: Files, folder: str) -> Chart | None:
-    """The chart in a folder with what it depends on, as far as that is in the repository.
-
-    Returns:
-        None if there is no chart.
-    """
-    if files(posixpath.join(folder, CHART)) is None:
-        return None
-    start = f"{folder}/" if folder else ""
-    content = {path.removeprefix(start): data for path, data in files.below(folder).items()}
-    return _chart(files, folder, content, 0)
-
-
-def _chart(files: Files, folder: str, content: Mapping[str, bytes], depth: int) -> Chart:
-    whole = {**content, **_unpacked(content)}
-    declared = _document(whole.get(CHART, b""), posixpath.join(folder, CHART))
-    parts: dict[str, Chart] = {}
-    absent: list[str] = []
-    said = declared.get("dependencies") if isinstance(declared, dict) else None
-    listed = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
-    for one in listed if depth <= _DEEPEST else ():
-        name = str(one.get("name", ""))
-        inside = _below(whole, f"charts/{name}/") or _beside(files, folder, str(one.get("repository", "")))
-        if inside:
-            parts[str(one.get("alias") or name)] = _chart(files, f"{folder}/charts/{name}", inside, depth + 1)
-            whole |= {f"charts/{name}/{path}": data for path, data in inside.items()}
-        else:
-            absent.append(f"the chart '{name}', which {folder or '.'} depends on, is not in this repository")
-    for name in _vendored(whole):
-        if name not in {str(one.get("name")) for one in listed}:
-            parts.setdefault(
-                name, _chart(files, f"{folder}/charts/{name}", _below(whole, f"charts/{name}/"), depth + 1)
-            )
-    templates = [
-        data.decode("utf-8", "replace") for path, data in whole.items() if path.startswith("templates/")
-    ]
-    absent += [reason for part in parts.values() for reason in part.absent]
-    values = _document(whole.get("values.yaml", b""), posixpath.join(folder, "values.yaml"))
-    return Chart(folder, whole, templates, values if isinstance(values, dict) else {}, parts, tuple(absent))
-
-
-def _document(content: bytes, file: str) -> Any:
-    try:
-        documents = read_documents(content.decode("utf-8", "replace"), file)
-    except EditRefused:
-        return {}
-    return documents[0] if documents else {}
-
-
-def _below(content: Mapping[str, bytes], start: str) -> dict[str, bytes]:
-    return {path.removeprefix(start): data for path, data in content.items() if path.startswith(start)}
-
-
-def _vendored(content: Mapping[str, bytes]) -> Iterator[str]:
-    found = (re.fullmatch(r"charts/([^/]+)/Chart\.yaml", path) for path in content)
-    yield from (one[1] for one in found if one)
-
-
-def _beside(files: Files, folder: str, repository: str) -> dict[str, bytes]:
-    """A chart of the same repository that another one depends on: ``file://../common``."""
-    if not repository.startswith("file://"):
-        return {}
-    path = posixpath.normpath(posixpath.join(folder, repository.removeprefix("file://")))
-    if path.startswith(("..", "/")) or files(posixpath.join(path, CHART)) is None:
-        return {}
-    return {name.removeprefix(f"{path}/"): data for name, data in files.below(path).items()}
-
-
-def _unpacked(content: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Files of the packed charts in ``charts/``, as if they lay there unpacked."""
-    found: dict[str, bytes] = {}
-    for path, data in content.items():
-        if not re.fullmatch(r"charts/[^/]+\.tgz", path):
-            continue
-        try:
-            with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as packed:
-                for member in packed.getmembers():
-                    held = packed.extractfile(member) if member.isfile() else None
-                    if held is not None and ".." not in member.name.split("/"):
-                        found[f"charts/{member.name}"] = held.read()
-        except (tarfile.TarError, OSError, EOFError):
-            continue
-    return found
+__all__ = ["Unit", "find_unit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,9 +182,26 @@ def _inside(files: Files, target: Target, path: str) -> tuple[str, int, Path] | 
     except EditRefused:  # a template, whose values are marked
         return None
     at = parse_path(target.path) if target.path else ()
-    found = [(number, root) for number, one in enumerate(documents) for root in roots_in(one)]
+    found = [(number, root) for number, one in enumerate(documents) for root in _roots_in(one)]
     near = [(number, root) for number, root in found if at[: len(root) - 1] == root[:-1]] or found
     return (path, *near[0]) if len(near) == 1 and target.document in {None, near[0][0]} else None
+
+
+def _roots_in(document: Any) -> Iterator[Path]:
+    """Where an object of Flux or Argo CD holds values for a chart."""
+    kind = kind_of(document)
+    if kind == "HelmRelease":
+        yield ("spec", "values")
+    by_argo = [root for root in ROOTS if root[-2] == "helm"]
+    for root in by_argo if kind in {"Application", "ApplicationSet"} else ():
+        sources = value_at(document, ("spec", "sources"))
+        several = range(len(sources)) if isinstance(sources, list) else ()
+        for index in several if None in root else (0,):
+            path = tuple(index if part is None else part for part in root)
+            helm = value_at(document, path[:-1])
+            counts = "valuesObject" if isinstance(helm, dict) and helm.get("valuesObject") else "values"
+            if isinstance(helm, dict) and path[-1] == counts:
+                yield path
 
 
 def _values(target: Target, path: str, folder: str, values: tuple[str, ...]) -> tuple[str, ...]:

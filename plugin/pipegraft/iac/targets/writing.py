@@ -9,10 +9,15 @@ from typing import Any
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.released_images import PinnedImage
-from pipegraft.iac.targets.helm import form_at, refuse_template, registries_in
+from pipegraft.iac.targets.helm import (
+    form_at,
+    refuse_outside_values,
+    refuse_template,
+    registries_in,
+    values_root,
+)
 from pipegraft.iac.targets.kubernetes import images_paths, kubevela_edits, kustomize_edits, manifest_edits
 from pipegraft.iac.targets.markers import write_marked
-from pipegraft.iac.targets.objects import refuse_outside_values, value_at, values_root
 from pipegraft.text.yaml import (
     Edit,
     Path,
@@ -25,6 +30,7 @@ from pipegraft.text.yaml import (
     locate,
     parse_path,
     read_documents,
+    value_at,
 )
 
 __all__ = ["Around", "Written", "values_place", "write_target"]

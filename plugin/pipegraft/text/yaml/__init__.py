@@ -30,7 +30,16 @@ from yaml.events import MappingStartEvent, ScalarEvent, SequenceStartEvent
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.text.yaml.changes import alike, make
 from pipegraft.text.yaml.layout import is_flow
-from pipegraft.text.yaml.paths import Path, Step, Where, format_path, parse_path, split_assignment
+from pipegraft.text.yaml.paths import (
+    Path,
+    Step,
+    Where,
+    format_path,
+    leaves,
+    parse_path,
+    split_assignment,
+    value_at,
+)
 from pipegraft.text.yaml.planning import Policy, plan_insert, plan_put, plan_remove, plan_set
 from pipegraft.text.yaml.reading import (
     aliases_of,
@@ -64,6 +73,7 @@ __all__ = [
     "get_text",
     "get_value",
     "has_path",
+    "leaves",
     "locate",
     "marked_names",
     "parse_path",
@@ -71,6 +81,7 @@ __all__ = [
     "set_marked",
     "set_values",
     "split_assignment",
+    "value_at",
 ]
 
 

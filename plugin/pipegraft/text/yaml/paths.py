@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
@@ -29,8 +30,10 @@ __all__ = [
     "is_merge_key",
     "key_text",
     "keys_of",
+    "leaves",
     "parse_path",
     "split_assignment",
+    "value_at",
     "walk",
 ]
 
@@ -330,3 +333,25 @@ def _bases(source: Source, mapping: Node) -> Iterator[Node]:
                 yield source.anchored(item) if isinstance(source.events[item], AliasEvent) else item
         else:
             yield merged
+
+
+def value_at(data: Any, path: Path) -> Any:
+    """What stands at a path of plain data; None if nothing."""
+    for part in path:
+        if isinstance(data, dict) and isinstance(part, str):
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        else:
+            return None
+    return data
+
+
+def leaves(data: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every value of plain data that is neither a mapping nor a list, and where it stands."""
+    below = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else None
+    if below is None:
+        yield path, data
+    else:
+        for part, value in below:
+            yield from leaves(value, (*path, part))

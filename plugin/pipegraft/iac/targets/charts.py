@@ -1,0 +1,292 @@
+"""Charts as far as they are understood without Helm: defaults, what templates read, what is handed to them.
+
+Sources: Flux, "Helm Releases" (values, values references, post renderers); Argo CD, "Helm" (values files,
+values, parameters, and their order).
+"""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from pipegraft.core.errors import EditRefused
+from pipegraft.iac.ports import Files
+from pipegraft.iac.targets.helm import NAMES, kind_of, listed, parameters_of
+from pipegraft.text.yaml import Path, read_documents, value_at
+
+__all__ = ["CHART", "Chart", "Handed", "Reads", "chart_of", "handed_to_helm", "merged", "read_chart"]
+
+CHART = "Chart.yaml"
+_DEEPEST = 8
+
+
+class Reads(StrEnum):
+    """Whether templates read a value."""
+
+    YES = "yes"
+    NO = "no"
+    MAYBE = "maybe"
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart.
+
+    Arguments:
+        folder: where it lies in the repository.
+        files: path below the folder → content; what it depends on stands in ``charts/``.
+        templates: texts of its own templates.
+        values: what it has by default.
+        parts: name in its values → a chart that it depends on.
+        absent: what it needs that is not in the repository.
+    """
+
+    folder: str
+    files: Mapping[str, bytes] = field(repr=False)
+    templates: Sequence[str] = field(default=(), repr=False)
+    values: Any = field(default_factory=dict, repr=False)
+    parts: Mapping[str, Chart] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+
+    def defaults(self) -> Any:
+        """Its values over those of the charts it depends on, as Helm coalesces them."""
+        below = {name: part.defaults() for name, part in self.parts.items()}
+        return merged(below, self.values)
+
+    def reads(self, path: Path) -> Reads:
+        """Whether a value is read by any template: ``NO`` only where none can."""
+        head = path[0] if path else ""
+        answers = [_read_by(self.templates, path)]
+        if isinstance(head, str) and head in self.parts:
+            answers.append(self.parts[head].reads(path[1:]))
+        if head == "global" or self.absent:
+            answers.append(Reads.MAYBE)
+        answers += [Reads.MAYBE for part in self.parts.values() if _library(part)]
+        return min(answers, key=[Reads.YES, Reads.MAYBE, Reads.NO].index)
+
+    def keys_read(self, path: Path) -> frozenset[str]:
+        """Which of the keys that name parts of an image are read for sure in a mapping of the values."""
+        keys = [key for names in NAMES.values() for key in names]
+        return frozenset(key for key in keys if self.reads((*path, key)) is Reads.YES)
+
+
+def _library(chart: Chart) -> bool:
+    return b"type: library" in chart.files.get(CHART, b"")
+
+
+def merged(base: Any, over: Any) -> Any:
+    """Values over values; null takes a value away (Helm, Deleting a default key)."""
+    if not (isinstance(base, dict) and isinstance(over, dict)):
+        return over
+    both = {key: merged(base[key], over[key]) if key in base else over[key] for key in over}
+    return {key: value for key, value in {**base, **both}.items() if value is not None}
+
+
+def _read_by(templates: Iterable[str], path: Path) -> Reads:
+    names = [part for part in path if isinstance(part, str)]
+    if len(names) != len(path):
+        return Reads.MAYBE
+    whole = r"\.Values\." + r"\.".join(map(re.escape, names)) + r"(?![\w-])"
+    prefixes = [
+        r"\.Values" + "".join(rf"\.{re.escape(name)}" for name in names[:end]) + r"(?![\w.-])"
+        for end in range(len(names))
+    ]
+    found = Reads.NO
+    for text in templates:
+        if re.search(whole, text):
+            return Reads.YES
+        if "tpl" in text or any(re.search(prefix, text) for prefix in prefixes):  # values may be templates
+            found = Reads.MAYBE
+    return found
+
+
+def read_chart(files: Files, folder: str) -> Chart | None:
+    """The chart in a folder with what it depends on, as far as that is in the repository.
+
+    Returns:
+        None if there is no chart.
+    """
+    if files(posixpath.join(folder, CHART)) is None:
+        return None
+    start = f"{folder}/" if folder else ""
+    content = {path.removeprefix(start): data for path, data in files.below(folder).items()}
+    return _chart(files, folder, content, 0)
+
+
+def _chart(files: Files, folder: str, content: Mapping[str, bytes], depth: int) -> Chart:
+    whole = {**content, **_unpacked(content)}
+    declared = _document(whole.get(CHART, b""), posixpath.join(folder, CHART))
+    parts: dict[str, Chart] = {}
+    absent: list[str] = []
+    said = declared.get("dependencies") if isinstance(declared, dict) else None
+    listed = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
+    for one in listed if depth <= _DEEPEST else ():
+        name = str(one.get("name", ""))
+        inside = _below(whole, f"charts/{name}/") or _beside(files, folder, str(one.get("repository", "")))
+        if inside:
+            parts[str(one.get("alias") or name)] = _chart(files, f"{folder}/charts/{name}", inside, depth + 1)
+            whole |= {f"charts/{name}/{path}": data for path, data in inside.items()}
+        else:
+            absent.append(f"the chart '{name}', which {folder or '.'} depends on, is not in this repository")
+    for name in _vendored(whole):
+        if name not in {str(one.get("name")) for one in listed}:
+            parts.setdefault(
+                name, _chart(files, f"{folder}/charts/{name}", _below(whole, f"charts/{name}/"), depth + 1)
+            )
+    templates = [
+        data.decode("utf-8", "replace") for path, data in whole.items() if path.startswith("templates/")
+    ]
+    absent += [reason for part in parts.values() for reason in part.absent]
+    values = _document(whole.get("values.yaml", b""), posixpath.join(folder, "values.yaml"))
+    return Chart(folder, whole, templates, values if isinstance(values, dict) else {}, parts, tuple(absent))
+
+
+def _document(content: bytes, file: str) -> Any:
+    try:
+        documents = read_documents(content.decode("utf-8", "replace"), file)
+    except EditRefused:
+        return {}
+    return documents[0] if documents else {}
+
+
+def _below(content: Mapping[str, bytes], start: str) -> dict[str, bytes]:
+    return {path.removeprefix(start): data for path, data in content.items() if path.startswith(start)}
+
+
+def _vendored(content: Mapping[str, bytes]) -> Iterator[str]:
+    found = (re.fullmatch(r"charts/([^/]+)/Chart\.yaml", path) for path in content)
+    yield from (one[1] for one in found if one)
+
+
+def _beside(files: Files, folder: str, repository: str) -> dict[str, bytes]:
+    """A chart of the same repository that another one depends on: ``file://../common``."""
+    if not repository.startswith("file://"):
+        return {}
+    path = posixpath.normpath(posixpath.join(folder, repository.removeprefix("file://")))
+    if path.startswith(("..", "/")) or files(posixpath.join(path, CHART)) is None:
+        return {}
+    return {name.removeprefix(f"{path}/"): data for name, data in files.below(path).items()}
+
+
+def _unpacked(content: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Files of the packed charts in ``charts/``, as if they lay there unpacked."""
+    found: dict[str, bytes] = {}
+    for path, data in content.items():
+        if not re.fullmatch(r"charts/[^/]+\.tgz", path):
+            continue
+        try:
+            with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as packed:
+                for member in packed.getmembers():
+                    held = packed.extractfile(member) if member.isfile() else None
+                    if held is not None and ".." not in member.name.split("/"):
+                        found[f"charts/{member.name}"] = held.read()
+        except (tarfile.TarError, OSError, EOFError):
+            continue
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What an object hands to Helm beside the chart.
+
+    Arguments:
+        values: all that it says of them, as they count together.
+        images: entries of kustomize that change what Helm has rendered.
+        unknown: why something else may be rendered.
+    """
+
+    values: Any
+    images: Sequence[Any] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def handed_to_helm(document: Any, root: Path, *, files_named: bool) -> Handed:
+    """What counts of an object that holds values for a chart.
+
+    Arguments:
+        root: where the values stand.
+        files_named: whether the target names the values files that the object does.
+
+    Raises:
+        EditRefused: the values are not YAML.
+    """
+    kind, spec = kind_of(document), value_at(document, ("spec",))
+    if kind == "HelmRelease":
+        return _by_flux(spec if isinstance(spec, dict) else {})
+    if root[-2:-1] == ("helm",):
+        helm = value_at(document, root[:-1])
+        held = helm if isinstance(helm, dict) else {}
+        return _by_argo(held, is_template=kind == "ApplicationSet", files_named=files_named)
+    return Handed(_plain(value_at(document, root)))
+
+
+def _plain(held: Any) -> Any:
+    """Values that may stand there as a text."""
+    documents = read_documents(held) if isinstance(held, str) else [held]
+    return documents[0] if documents and documents[0] is not None else {}
+
+
+def _by_flux(spec: Mapping[str, Any]) -> Handed:
+    """A HelmRelease: its values count over ``valuesFrom``, its ``postRenderers`` over the chart."""
+    unknown: list[str] = []
+    named = [str(one.get("name")) for one in listed(spec, "valuesFrom") if isinstance(one, dict)]
+    if named:
+        unknown.append(f"'valuesFrom' takes values from {', '.join(named)} in the cluster")
+    if value_at(spec, ("chart", "spec", "valuesFiles")):
+        unknown.append("'valuesFiles' names what counts in place of the chart's own values")
+    images: list[Any] = []
+    for one in listed(spec, "postRenderers"):
+        by = one.get("kustomize") if isinstance(one, dict) else None
+        images += listed(by, "images")
+        if isinstance(by, dict) and "image" in str({key: by[key] for key in by if key.startswith("patches")}):
+            unknown.append("a patch of 'postRenderers' may change images")
+    return Handed(spec.get("values") or {}, images, tuple(unknown))
+
+
+_PARAMETER = re.compile(r"[^.\[\]\\,={}]+(\.[^.\[\]\\,={}]+)*")
+
+
+def _by_argo(helm: Mapping[str, Any], *, is_template: bool, files_named: bool) -> Handed:
+    """A source of Argo CD: parameters count over ``valuesObject``, and that in place of ``values``."""
+    values = helm.get("valuesObject") or _plain(helm.get("values"))
+    unknown: list[str] = []
+    for one in parameters_of(helm):
+        name = str(one.get("name", ""))
+        if _PARAMETER.fullmatch(name):
+            values = _with(values, name.split("."), str(one.get("value", "")))
+        else:
+            unknown.append(f"the parameter '{name}' may change values")
+    if helm.get("fileParameters"):
+        unknown.append("'fileParameters' take values from files")
+    if helm.get("valueFiles") and not files_named:
+        unknown.append("it names 'valueFiles', and 'values' of the target does not")
+    if is_template and "{{" in str(values):
+        unknown.append("generators fill in its template")
+    return Handed(values, (), tuple(unknown))
+
+
+def _with(values: Any, path: Sequence[str], value: str) -> Any:
+    held = values if isinstance(values, dict) else {}
+    head, *rest = path
+    return {**held, head: _with(held.get(head), rest, value) if rest else value}
+
+
+def chart_of(document: Any, root: Path) -> str:
+    """Where an object says that its chart is, for people; empty if it does not."""
+    if root[:1] == ("helmCharts",) or not isinstance(document, dict):
+        return ""
+    chart = value_at(document, ("spec", "chart", "spec")) or value_at(document, ("spec", "chartRef"))
+    if isinstance(chart, dict):
+        source, name = chart.get("sourceRef"), chart.get("chart") or chart.get("name")
+        of = source if isinstance(source, dict) else chart
+        return f"the chart '{name}' of {of.get('kind')} {of.get('name')}"
+    source = value_at(document, root[:-2]) if root[-2:-1] == ("helm",) else None
+    if isinstance(source, dict):
+        return f"the chart '{source.get('chart') or source.get('path')}' of {source.get('repoURL')}"
+    return ""
