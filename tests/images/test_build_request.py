@@ -227,6 +227,61 @@ def test_a_dockerfile_that_is_named_and_not_there_is_refused(
         prepare(tmp_path, registries, **keys)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Containerfile",
+        "dockerfile",
+        "Dockerfile.prod",
+        "web.Dockerfile",
+        "prod.dockerfile",
+        "docker/Dockerfile",
+    ],
+)
+def test_a_dockerfile_of_another_name_is_no_content(
+    tmp_path: Path, registries: Registries, name: str
+) -> None:
+    path = tmp_path / "web" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("FROM scratch\n")
+    with pytest.raises(UsageError, match=f"expected Dockerfile in web, found {name}") as caught:
+        prepare(tmp_path, registries)
+    assert f"'dockerfile: {name}'" in caught.value.problem.fix
+    assert prepare(tmp_path, registries, builder="layer").request.entries
+
+
+@pytest.mark.parametrize(
+    "name", ["dockerfiles.md", "Dockerfile.dockerignore", "x/y/Dockerfile", "adockerfile"]
+)
+def test_what_only_sounds_like_one_is_content(tmp_path: Path, registries: Registries, name: str) -> None:
+    path = tmp_path / "web" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("text\n")
+    assert prepare(tmp_path, registries).request.entries
+
+
+def test_stages_of_a_platform_and_further_contexts_are_looked_up_nowhere(
+    tmp_path: Path, registries: Registries
+) -> None:
+    (tmp_path / "shared").mkdir()
+    text = (
+        "FROM registry.example.com/a:1 AS build-amd64\nFROM registry.example.com/b:1 AS build-arm64\n"
+        "FROM build-${TARGETARCH}\nCOPY --from=Shared / /\n"
+    )
+    digest = registries.push("registry.example.com", "a", "1")
+    registries.push("registry.example.com", "b", "1")
+    prepared = prepare(
+        tmp_path,
+        registries,
+        text,
+        platforms=["linux/arm64", "linux/amd64"],
+        additional_contexts={"shared": "shared"},
+    )
+    assert prepared.notes == ()
+    assert prepared.dependencies["registry.example.com/a:1"] == digest
+    assert set(registries.opened) == {"registry.example.com"}
+
+
 def test_an_empty_component_is_refused(tmp_path: Path, registries: Registries) -> None:
     (tmp_path / "web").mkdir()
     (tmp_path / "web/.dockerignore").write_text("*\n")

@@ -29,12 +29,48 @@ from pipegraft.images.dockerfile import read_dockerfile
         ("FROM alpine\nRUN --mount=type=bind,from=tools,target=/t true", ["alpine", "tools"], "alpine"),
         ("FROM alpine\nRUN <<EOF\nFROM inside\nEOF\nCOPY --from=b /x /x", ["alpine", "b"], "alpine"),
         ("", [], None),
+        ("\ufeffFROM alpine", ["alpine"], "alpine"),
+        ("FROM\tpython:3.12\tAS\tx\r\nRUN true\r\n", ["python:3.12"], "python:3.12"),
+        (
+            "FROM a AS build-amd64\nFROM b AS build-arm64\nFROM build-${TARGETARCH}\nCOPY --from=c:1 / /",
+            ["a", "b", "c:1"],
+            "a",
+        ),
+        ("ARG TARGETARCH\nFROM x/base:static-$TARGETARCH", ["x/base:static-amd64"], "x/base:static-amd64"),
+        ("ARG R=hub\nFROM ${BASE:-${R}/base:1}", ["hub/base:1"], "hub/base:1"),
+        ("ARG B=\nFROM ${B-x}a${B:-b}", ["ab"], "ab"),
+        (
+            "FROM a\nRUN --mount=type=bind,from=b,target=/b --mount=type=cache,target=/c true",
+            ["a", "b"],
+            "a",
+        ),
+        ("FROM a\nRUN echo 1\u2028FROM b", ["a"], "a"),
     ],
 )
 def test_finds_the_images_it_builds_on(text: str, images: list[str], final: str | None) -> None:
     found = read_dockerfile(text, {"TAG": "3.13"})
     assert list(found.images) == images
     assert found.final == final
+
+
+_STAGES = "FROM a AS Base\nFROM b AS tools\nFROM base AS run\nCOPY --from=shared / /\nFROM node:latest"
+
+
+@pytest.mark.parametrize(
+    ("stage", "final"), [("", "node:latest"), ("run", "a"), ("RUN", "a"), ("1", "b"), ("none", None)]
+)
+def test_the_image_below_is_that_of_the_stage_to_build(stage: str, final: str | None) -> None:
+    assert read_dockerfile(_STAGES, {}, stage=stage).final == final
+
+
+def test_further_contexts_stand_for_images() -> None:
+    found = read_dockerfile(_STAGES, {}, contexts=["shared", "node"])
+    assert (found.images, found.final) == (("a", "b"), None)
+
+
+def test_a_platform_chooses_stages_and_images() -> None:
+    text = "FROM a:$TARGETARCH$TARGETVARIANT AS linux\nFROM ${TARGETOS}"
+    assert read_dockerfile(text, {}, platform="linux/arm/v7").images == ("a:armv7",)
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,74 @@ def test_chunks_are_as_long_as_the_registry_wants() -> None:
         assert server.count("PATCH") == 1
 
 
+def test_chunks_become_smaller_where_a_proxy_refuses_them(server: RegistryServer) -> None:
+    server.faults += [Fault("^(PUT|PATCH).*/uploads/", "status", 2, 413)]
+    push(connect(server), LARGE)
+    assert server.count("^PATCH") == 1 + 5  # one is refused, then 4 MiB each
+
+
+def test_a_proxy_that_takes_nothing_is_told_with_its_setting(server: RegistryServer) -> None:
+    server.faults += [Fault("^(PUT|PATCH).*/uploads/", "status", 99, 413)]
+    with pytest.raises(OutsideError, match="chunks of 262144 bytes are too large") as caught:
+        push(connect(server), LARGE)
+    assert "client_max_body_size" in caught.value.problem.fix
+
+
+def test_a_chunk_is_there_where_its_range_got_lost() -> None:
+    with RegistryServer(whole=False, ranges=False) as server:
+        push(connect(server), LARGE)
+        assert server.count("^PATCH") == 2 + 1  # the layer's, and the configuration's
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize("request_kind", ["POST", "PUT .*uploads", "PATCH", "PUT .*manifests"])
+def test_writes_are_led_on_within_the_registry(request_kind: str, status: int) -> None:
+    with RegistryServer("bearer", whole=False) as server:
+        server.faults += [Fault(f"^{request_kind}", "moved", 1, status)]
+        push(connect(server), LARGE)
+        assert not any(fault.times for fault in server.faults)
+
+
+def test_writes_are_not_led_to_another_private_address(server: RegistryServer) -> None:
+    server.faults += [
+        Fault("^POST", "status", 9, 307, {"Location": "https://10.0.0.1/v2/shop/web/blobs/uploads/"})
+    ]
+    with pytest.raises(OutsideError, match=r"sends the upload to 10\.0\.0\.1"):
+        push(connect(server))
+
+
+@pytest.mark.parametrize("status", [405, 501])
+def test_a_registry_that_lets_no_head_pass_is_read(server: RegistryServer, status: int) -> None:
+    server.faults += [Fault("^HEAD", "status", 99, status)]
+    registry = connect(server)
+    assert registry.find("web", "v1") is None
+    pushed = push(registry)
+    assert registry.find("web", "v1") == pushed
+
+
+def test_a_manifest_whose_size_is_not_told_is_read(server: RegistryServer) -> None:
+    registry = connect(server)
+    pushed = push(registry)
+    told = {"Content-Type": OCI, "Docker-Content-Digest": pushed.digest}
+    server.faults += [Fault("^HEAD", "status", 1, 200, told)]
+    assert registry.find("web", "v1") == pushed
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 406, 501, 200])
+def test_what_answers_for_referrers_without_knowing_them_means_the_tag(status: int) -> None:
+    with RegistryServer(referrers=False) as server:
+        page = {"Content-Type": "text/html; charset=utf-8"}
+        server.faults += [Fault("/referrers/", "status", 99, status, page, b"<html>")]
+        registry = connect(server)
+        subject = push(registry)
+        registry.push_blob("web", *blob_of(b"{}"))
+        artifact = artifact_manifest(
+            Document(Descriptor("application/x", digest_of(b"{}"), 2), b"{}"), subject
+        )
+        registry.push_manifest("web", artifact.descriptor.digest, artifact.content, OCI)
+        assert [one.manifest for one in registry.referrers("web", subject.digest)] == [artifact.descriptor]
+
+
 def test_an_absolute_location_on_the_registry_is_followed(server: RegistryServer) -> None:
     server.location = lambda path: f"http://{server.name}{path}"
     push(connect(server))

@@ -32,10 +32,11 @@ def test_nothing_means_anonymous(tmp_path: Path) -> None:
     assert find_keyring(HOST, {"HOME": str(tmp_path)}).general is None
 
 
-@pytest.mark.parametrize("prefix", ["PIPEGRAFT_REGISTRY", "CI_REGISTRY"])
+@pytest.mark.parametrize("prefix", ["PIPEGRAFT_REGISTRY", "CI_REGISTRY", "CI_DEPENDENCY_PROXY"])
 def test_ci_variables_are_for_their_host_alone(tmp_path: Path, prefix: str) -> None:
     variables = {
-        "HOME": str(tmp_path), prefix: HOST, f"{prefix}_USER": "user", f"{prefix}_PASSWORD": "secret",
+        "HOME": str(tmp_path), prefix + "_SERVER" * prefix.endswith("PROXY"): HOST,
+        f"{prefix}_USER": "user", f"{prefix}_PASSWORD": "secret",
     }  # fmt: skip
     assert find_keyring(HOST, variables).general == Credentials("user", "secret")
     assert find_keyring("docker.io", variables).general is None
@@ -44,6 +45,27 @@ def test_ci_variables_are_for_their_host_alone(tmp_path: Path, prefix: str) -> N
 def test_a_user_without_a_host_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="PIPEGRAFT_REGISTRY is not"):
         find_keyring(HOST, {"HOME": str(tmp_path), "PIPEGRAFT_REGISTRY_USER": "user"})
+
+
+@pytest.mark.parametrize("given", [f"https://{HOST}", f"{HOST}/group/project"])
+def test_a_host_with_more_around_it_is_told_with_the_right_one(tmp_path: Path, given: str) -> None:
+    variables = {"HOME": str(tmp_path), "PIPEGRAFT_REGISTRY": given, "PIPEGRAFT_REGISTRY_USER": "user"}
+    with pytest.raises(UsageError, match="expected the host") as caught:
+        find_keyring(HOST, variables)
+    assert caught.value.problem.fix == f"set it to {HOST}"
+
+
+def test_a_variable_holds_what_a_file_would(tmp_path: Path) -> None:
+    variables = configured(tmp_path, auths={HOST: {"auth": base64.b64encode(b"file:old").decode()}})
+    variables["DOCKER_AUTH_CONFIG"] = json.dumps({"auths": {HOST: {"auth": AUTH}}})
+    assert find_keyring(HOST, variables).general == Credentials("user", "se:cret")
+
+
+@pytest.mark.parametrize("text", ["{", '"text"', json.dumps({"auths": {HOST: {"auth": "s3cret-no-base64"}}})])
+def test_a_broken_variable_is_named_and_not_shown(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="DOCKER_AUTH_CONFIG") as caught:
+        find_keyring(HOST, {"HOME": str(tmp_path), "DOCKER_AUTH_CONFIG": text})
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", [HOST, f"https://{HOST}", f"https://{HOST}/v2/"])

@@ -29,7 +29,7 @@ class Fault:
         matches: method and path.
         kind: ``status``, ``reset`` (in the middle of the request), ``lost`` (the work is done, the answer
             is not sent), ``silent`` (no answer at all), ``truncated`` (half of the body), ``lies`` (another
-            digest).
+            digest), ``moved`` (sent to the same place by an absolute address).
     """
 
     matches: str
@@ -50,6 +50,7 @@ class RegistryServer:
         referrers: know the referrers API.
         resolves_digests: answer the tag ``sha256-HEX`` with the image of that digest.
         quiet: answer a pushed manifest with 202, and without its digest.
+        ranges: say how much of an upload arrived.
     """
 
     def __init__(
@@ -61,8 +62,9 @@ class RegistryServer:
         referrers: bool = True,
         resolves_digests: bool = False,
         quiet: bool = False,
+        ranges: bool = True,
     ) -> None:
-        self.resolves_digests, self.quiet = resolves_digests, quiet
+        self.resolves_digests, self.quiet, self.ranges = resolves_digests, quiet, ranges
         self.auth, self.whole, self.chunk, self.referrers = auth, whole, chunk, referrers
         self.blobs: dict[tuple[str, str], bytes] = {}
         self.manifests: dict[tuple[str, str], tuple[bytes, str]] = {}
@@ -146,6 +148,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.kind == "status":
             self.body()  # an answer beside a body on its way may get lost with the connection
             self.answer(fault.status, fault.body, {"Connection": "close", **fault.headers})
+        elif fault.kind == "moved":
+            self.body()
+            self.answer(fault.status, headers={"Location": f"http://{self.registry.name}{self.path}"})
         elif fault.kind == "reset":
             length = int(self.headers.get("content-length", 0))
             arrived = self.rfile.read(length // 2)
@@ -295,7 +300,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         held += self.body()
         if self.command == "PATCH":
-            self.answer(202, headers=headers | {"Range": f"0-{len(held) - 1}"})
+            del headers["Range"]
+            self.answer(202, headers=headers | ({"Range": f"0-{len(held) - 1}"} if registry.ranges else {}))
             return
         digest = self.query["digest"][0]
         del registry.uploads[path]

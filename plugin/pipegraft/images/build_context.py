@@ -33,7 +33,11 @@ _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 _LARGEST_POINTER = 1024
 """Bytes that a pointer has at most, by the same page."""
 _SHOWN = 3
-
+_LIKE_DOCKERFILES = re.compile(
+    r"(?:\.?(?:docker|build|deploy)/)?(?:(?:docker|container)file(?:[._-].+)?|.+[._-](?:docker|container)file)",
+    re.IGNORECASE,
+)
+"""Where people put Dockerfiles that are not called so."""
 
 _ANYTHING, _FOLDERS, _IN_FOLDER = ".*", "(?:.*/)?", "[^/]*"
 _STARS = (_ANYTHING, _FOLDERS, _IN_FOLDER)
@@ -359,6 +363,12 @@ def _check_without_dockerfile(name: str, component: Component, folder: Path, con
             f"component '{name}': expected {component.dockerfile or 'Dockerfile'} in"
             f" {component.build_folder}, which '{given[0]}' is for, found none",
             fix=f"correct '{given[0]}'; the Dockerfile is looked for relative to 'context'",
+        )
+    like = [entry.path for entry in context.entries if _LIKE_DOCKERFILES.fullmatch(entry.path)]
+    if like and component.builder is None and component.base is None:
+        raise UsageError(
+            f"component '{name}': expected {DOCKERFILE} in {component.build_folder}, found {like[0]}",
+            fix=f"write 'dockerfile: {like[0]}', or 'builder: layer' where the files are the image",
         )
     if any(entry.kind != "folder" for entry in context.entries):
         return

@@ -280,8 +280,17 @@ def _bases(
         raise UsageError(
             f"component '{name}' has a Dockerfile and a 'base'", fix="name the base image in the Dockerfile"
         )
-    dockerfile = read_dockerfile(context.dockerfile, arguments)
-    found = {image: _resolve(settings, image) for image in dockerfile.images}
+    files = [
+        read_dockerfile(
+            context.dockerfile,
+            arguments,
+            stage=component.target or "",
+            platform=platform,
+            contexts=[called.lower().removesuffix(":latest") for called in component.additional_contexts],
+        )
+        for platform in component.platforms or (settings.platform,)
+    ]
+    found = {image: _resolve(settings, image) for file in files for image in file.images}
     notes = tuple(
         f"base image '{image}' is not pinned and its registry does not show it: a newer one goes unnoticed"
         " (pin it by digest, or set 'resolve-bases' to false)"
@@ -289,7 +298,7 @@ def _bases(
         if base is None
     )
     digests = {image: base.digest if base else "" for image, base in found.items()}
-    return digests, found.get(dockerfile.final or ""), notes
+    return digests, found.get(files[0].final or ""), notes
 
 
 def _declared_base(
@@ -303,6 +312,8 @@ def _declared_base(
 
 
 def _resolve(settings: BuildSettings, image: str) -> BaseImage | None:
+    if "$" in image:
+        return None  # more than we can expand
     address, repository, reference = split_name(image)
     if not reference.startswith("sha256:"):
         if not settings.resolve_bases:

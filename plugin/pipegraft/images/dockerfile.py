@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 __all__ = ["Dockerfile", "Instruction", "exposed_ports", "instructions", "read_dockerfile"]
 
 _DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S+)\s*$")
-_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::([-+])([^}]*))?\})")
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?[-+])([^{}]*))?\})")
+_DEEPEST = 9
+"""Variables within the default of another that are looked through."""
 _HEREDOC = re.compile(r"""(?:^|\s)\d*<<-?(["']?)(\w+)\1(?=\s|$)""")
 _FLAG = re.compile(r"--([a-z-]+)(?:=(\S+))?\s+")
 _CLASSIC_FLAGS = {
@@ -27,7 +29,7 @@ class Dockerfile:
 
     Arguments:
         images: names of the images that are not stages of the file itself, each once, in order.
-        final: the one that the last stage is built on, None for an empty one.
+        final: the one that the stage to build is built on, None for an empty one.
         needs_buildkit: why the engine's own builder cannot build it, as a clause; empty if it can.
     """
 
@@ -36,13 +38,23 @@ class Dockerfile:
     needs_buildkit: str
 
 
-def read_dockerfile(text: str, arguments: Mapping[str, str]) -> Dockerfile:
+def read_dockerfile(
+    text: str,
+    arguments: Mapping[str, str],
+    *,
+    stage: str = "",
+    platform: str = "linux/amd64",
+    contexts: Collection[str] = (),
+) -> Dockerfile:
     """Read a Dockerfile as far as its images go; what cannot be read is left to the builder to refuse.
 
     Arguments:
         arguments: build arguments that are given; they stand over the defaults of ``ARG``.
+        stage: name or number of the stage to build; the last one if empty.
+        platform: ``os/architecture`` that is built for.
+        contexts: names of further contexts, which stand for images.
     """
-    variables: dict[str, str] = {}
+    variables = _of_platform(platform)
     stages: dict[str, str | None] = {}
     images: dict[str, None] = {}
     final: str | None = None
@@ -51,14 +63,28 @@ def read_dockerfile(text: str, arguments: Mapping[str, str]) -> Dockerfile:
         reasons += one.buildkit()
         if one.keyword == "ARG" and not stages:
             for word in one.rest.split():
-                name, _, default = word.partition("=")
-                variables[name] = arguments.get(name, _expand(default.strip("\"'"), variables))
+                name, given, default = word.partition("=")
+                known = _expand(default.strip("\"'"), variables) if given else variables.get(name, "")
+                variables[name] = arguments.get(name, known)
         elif one.keyword == "FROM":
-            final = _from(_expand(one.rest, variables), stages, images)
+            final = _from(_expand(one.rest, variables), stages, images, contexts)
         else:
             for name in one.sources():
-                _note(_expand(name, variables), stages, images)
+                _note(_expand(name, variables), stages, images, contexts)
+    if stage:
+        named = dict(zip(map(str, range(len(stages))), stages.values(), strict=True)) | stages
+        final = named.get(stage.lower())
     return Dockerfile(tuple(images), final, reasons[0] if reasons else "")
+
+
+def _of_platform(platform: str) -> dict[str, str]:
+    """The arguments that BuildKit sets by itself (Dockerfile reference, "Automatic platform ARGs").
+
+    What it builds on only the builder knows; most build for what they are.
+    """
+    system, architecture, variant = (*platform.split("/"), "")[:3]
+    values = {"PLATFORM": platform, "OS": system, "ARCH": architecture, "VARIANT": variant}
+    return {side + name: value for side in ("TARGET", "BUILD") for name, value in values.items()}
 
 
 def exposed_ports(text: str) -> tuple[int, ...]:
@@ -113,12 +139,14 @@ class Instruction:
         return mounted + [self.flags[flag] for flag in ("from",) if self.flags.get(flag)]
 
 
-def _from(rest: str, stages: dict[str, str | None], images: dict[str, None]) -> str | None:
+def _from(
+    rest: str, stages: dict[str, str | None], images: dict[str, None], contexts: Collection[str]
+) -> str | None:
     words = rest.split()
     name = words[0] if words else ""
     if name.lower() in stages:
         base = stages[name.lower()]
-    elif name == "scratch" or not name:
+    elif name == "scratch" or not name or name.lower().removesuffix(":latest") in contexts:
         base = None
     else:
         base = name
@@ -127,8 +155,11 @@ def _from(rest: str, stages: dict[str, str | None], images: dict[str, None]) -> 
     return base
 
 
-def _note(name: str, stages: Mapping[str, str | None], images: dict[str, None]) -> None:
-    if not name.isdecimal() and name.lower() not in stages:
+def _note(
+    name: str, stages: Mapping[str, str | None], images: dict[str, None], contexts: Collection[str]
+) -> None:
+    known = name.lower() in stages or name.lower().removesuffix(":latest") in contexts
+    if not name.isdecimal() and not known:
         images[name] = None
 
 
@@ -145,17 +176,18 @@ def _directives(text: str) -> dict[str, str]:
 
 def instructions(text: str) -> Iterator[Instruction]:
     """Every instruction, in order; comments and here-documents are passed over."""
+    text = text.removeprefix("\ufeff")
     escape = _directives(text).get("escape", "\\")
-    lines = iter(enumerate(text.splitlines(), start=1))
+    lines = iter(enumerate(text.split("\n"), start=1))
     for number, line in lines:
         joined = "" if line.lstrip().startswith("#") else line.rstrip()
         while joined.endswith(escape):
             _, following = next(lines, (0, ""))
             if not following.lstrip().startswith("#"):
                 joined = joined.removesuffix(escape) + following.rstrip()
-        keyword, _, rest = joined.strip().partition(" ")
-        if not keyword:
+        if not joined.strip():
             continue
+        keyword, rest = (*joined.split(None, 1), "")[:2]
         documents = _HEREDOC.findall(rest) if keyword.upper() in ("RUN", "COPY", "ADD") else []
         for _, end in documents:
             while next(lines, (0, end))[1].strip() != end:
@@ -163,16 +195,24 @@ def instructions(text: str) -> Iterator[Instruction]:
         flags: dict[str, str] = {}
         rest = rest.lstrip()
         while flag := _FLAG.match(rest):
-            flags[flag[1]] = flag[2] or ""
+            flags[flag[1]] = ",".join(
+                filter(None, (flags.get(flag[1]), flag[2]))
+            )  # an instruction may have several mounts
             rest = rest[flag.end() :]
         yield Instruction(number, keyword.upper(), flags, rest, bool(documents))
 
 
 def _expand(text: str, variables: Mapping[str, str]) -> str:
     def value(found: re.Match[str]) -> str:
-        held = variables.get(found[1] or found[2], "")
-        if found[3] == "-":
-            return held or found[4]
-        return found[4] if found[3] == "+" and held else "" if found[3] == "+" else held
+        held = variables.get(found[1] or found[2])
+        sign = found[3] or ""
+        there = bool(held) if sign.startswith(":") else held is not None
+        if sign.endswith("+"):
+            return found[4] if there else ""
+        return held or "" if there or not sign else found[4]
 
-    return _VARIABLE.sub(value, text)
+    for _ in range(_DEEPEST):
+        text, changed = _VARIABLE.subn(value, text)
+        if not changed:
+            break
+    return text

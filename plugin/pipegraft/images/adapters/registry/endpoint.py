@@ -30,6 +30,7 @@ __all__ = ["Credentials", "Endpoint", "Keyring", "find_keyring", "is_loopback"]
 _TRIOS = (
     ("PIPEGRAFT_REGISTRY", "PIPEGRAFT_REGISTRY_USER", "PIPEGRAFT_REGISTRY_PASSWORD"),
     ("CI_REGISTRY", "CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD"),
+    ("CI_DEPENDENCY_PROXY_SERVER", "CI_DEPENDENCY_PROXY_USER", "CI_DEPENDENCY_PROXY_PASSWORD"),
 )
 """Host, user and password. Bound to a host, because a password must not follow a base image elsewhere."""
 
@@ -77,8 +78,9 @@ class Keyring:
 def find_keyring(host: str, variables: Mapping[str, str]) -> Keyring:
     """Who this machine and job are to a registry.
 
-    The CI's variables come first, then docker's `config.json`, then podman's files; in a file a credential
-    helper of the host, then the credential store, then what the file itself holds.
+    The CI's variables come first, then ``DOCKER_AUTH_CONFIG``, which holds the text of
+    such a file for GitLab's runner and docker's command line, then docker's `config.json`, then podman's
+    files; in each a credential helper of the host, then the credential store, then what it holds itself.
 
     Arguments:
         host: ``host[:port]`` as it stands in image references.
@@ -93,21 +95,32 @@ def find_keyring(host: str, variables: Mapping[str, str]) -> Keyring:
             raise UsageError(
                 f"{user} is set and {registry} is not", fix=f"set {registry} to the registry's host"
             )
-        if variables.get(registry) == host and variables.get(user):
+        named = variables.get(registry, "")
+        if registry == _TRIOS[0][0] and "/" in named:
+            raise UsageError(
+                f"expected the host of a registry in {registry}, found '{named}'",
+                fix=f"set it to {named.partition('://')[2].partition('/')[0] or named.partition('/')[0]}",
+            )
+        if named == host and variables.get(user):
             return Keyring(Credentials(variables[user], variables.get(password, "")))
     parts: dict[str, Credentials] = {}
     general: Credentials | None = None
-    for path in _files(variables):
-        config = _read(path)
+    for path, config in _configurations(variables):
         try:
             general = general or _of_docker(config, host)
             for name, credentials in _parts(config, host):
                 parts.setdefault(name, credentials)
         except (DockerException, ValueError, AttributeError, TypeError, KeyError) as error:
-            raise ConfigError(
-                [Problem(f"expected a docker configuration: {error}", Place(str(path)))]
-            ) from None
+            raise _broken(path, str(error)) from None
     return Keyring(general, parts)
+
+
+def _configurations(variables: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where each configuration is, and what it says."""
+    if variables.get("DOCKER_AUTH_CONFIG"):
+        yield "DOCKER_AUTH_CONFIG", _object("DOCKER_AUTH_CONFIG", variables["DOCKER_AUTH_CONFIG"].encode())
+    for path in _files(variables):
+        yield str(path), _read(path)
 
 
 def _files(variables: Mapping[str, str]) -> Iterator[Path]:
@@ -125,20 +138,25 @@ def _files(variables: Mapping[str, str]) -> Iterator[Path]:
 def _read(path: Path) -> dict[str, Any]:
     """A file's JSON object, empty if there is no file: docker's library passes over what it cannot read."""
     try:
-        config = load_json(path.read_bytes())
+        return _object(str(path), path.read_bytes())
     except FileNotFoundError:
         return {}
-    except (ValueError, OSError) as error:
-        raise _broken(path, str(error)) from error
+    except OSError as error:
+        raise _broken(str(path), str(error)) from error
+
+
+def _object(place: str, content: bytes) -> dict[str, Any]:
+    try:
+        config = load_json(content)
+    except ValueError as error:
+        raise _broken(place, str(error)) from None
     if not isinstance(config, dict):
-        raise ConfigError(
-            [Problem("expected a docker configuration, found no JSON object", Place(str(path)))]
-        )
+        raise _broken(place, "it is no JSON object")
     return config
 
 
-def _broken(path: Path, why: str) -> ConfigError:
-    return ConfigError([Problem(f"expected a docker configuration: {why}", Place(str(path)))])
+def _broken(place: str, why: str) -> ConfigError:
+    return ConfigError([Problem(f"expected a docker configuration: {why}", Place(place))])
 
 
 def _of_docker(config: Mapping[str, Any], host: str) -> Credentials | None:

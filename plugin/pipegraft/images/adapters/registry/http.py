@@ -47,6 +47,10 @@ _MOST_PAGES = 100
 _NEXT = re.compile(r'<([^>]*)>[^,]*;\s*rel="?next"?')
 """The next page of a list (RFC 8288, distribution-spec)."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NO_HEAD = frozenset({405, 501})
+"""Answers of a proxy or a registry that lets no HEAD pass."""
+_NO_REFERRERS = frozenset({400, 404, 405, 406, 501})
+"""Answers of registries without the referrers API, by what they take its address for."""
 
 
 class HttpRegistry:
@@ -78,7 +82,7 @@ class HttpRegistry:
             answer.headers.get("docker-content-digest", ""),
             answer.headers.get("content-length", ""),
         )
-        if not (_DIGEST.fullmatch(digest) and size.isdecimal()):
+        if not (_DIGEST.fullmatch(digest) and size.isdecimal() and int(size)):
             answer = self._manifest(attempts, "GET", path, reference)
             if answer is None:
                 return None
@@ -129,7 +133,7 @@ class HttpRegistry:
         url = self._session.url(f"{path}/blobs/uploads/", attempts)
         scopes = (push_scope(path),)
         answer = self._session.request(attempts, "POST", url, scopes=scopes, content=b"", good=(202,))
-        opened = UploadSession.opened(self._session, url, answer)
+        opened = UploadSession.opened(self._session, answer)
         # Registries that cannot give up an upload forget it by themselves.
         self._session.request(
             attempts, "DELETE", opened.url, scopes=scopes, good=(202, 204, 404, 405, 415, 501)
@@ -175,9 +179,10 @@ class HttpRegistry:
                 url,
                 scopes=(pull_scope(path),),
                 headers={"accept": INDEX},
-                good=(200, 404),
+                good={200, *_NO_REFERRERS},
             )
-            if answer.status == HTTPStatus.NOT_FOUND:  # a registry without the referrers API
+            kind = answer.headers.get("content-type", INDEX).partition(";")[0].strip()
+            if answer.status in _NO_REFERRERS or kind == "text/html":
                 return self._tagged_referrers(repository, digest)
             found += _listed(answer.content, f"{repository}@{digest}")
             following = _NEXT.search(answer.headers.get("link", ""))
@@ -226,14 +231,18 @@ class HttpRegistry:
             method,
             self._session.url(f"{path}/manifests/{reference}", attempts),
             scopes=(pull_scope(path),),
-            headers={"accept": ", ".join(_ACCEPTED)},
-            good=(200, 404),
+            headers={"accept": ", ".join(_ACCEPTED), "accept-encoding": "identity"},
+            good={200, 404, *(_NO_HEAD if method == "HEAD" else ())},
         )
+        if answer.status in _NO_HEAD:
+            return self._manifest(attempts, "GET", path, reference)
         return None if answer.status == HTTPStatus.NOT_FOUND else answer
 
     def _has_blob(self, attempts: Attempts, path: str, blob: Descriptor) -> bool:
         url = self._session.url(f"{path}/blobs/{blob.digest}", attempts)
-        answer = self._session.request(attempts, "HEAD", url, scopes=(push_scope(path),), good=(200, 404))
+        answer = self._session.request(
+            attempts, "HEAD", url, scopes=(push_scope(path),), good={200, 404, *_NO_HEAD}
+        )
         size = answer.headers.get("content-length", "")
         return answer.status == HTTPStatus.OK and size in ("", str(blob.size))
 
@@ -253,7 +262,7 @@ class HttpRegistry:
             return None  # an ordinary push says what is wrong, if anything is
         if answer.status == HTTPStatus.CREATED:
             return _MOUNTED
-        return UploadSession.opened(self._session, url, answer)
+        return UploadSession.opened(self._session, answer)
 
     def _download(self, attempts: Attempts, path: str, target: str) -> Iterator[bytes]:
         """Read a body to its end, going on where a connection broke."""

@@ -41,6 +41,9 @@ _PART = re.compile(
 )
 
 _MOST_CHALLENGES = 2
+_MOST_MOVES = 5
+_MOVED = (HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT)
+"""Answers after which the same request is sent elsewhere, body and all (RFC 9110, 15.4.8)."""
 _STORED_LATER = "MANIFEST_BLOB_UNKNOWN"
 """A registry on a file system does not show a blob for a moment while another push writes it again."""
 
@@ -243,21 +246,28 @@ class Session:
         headers: Mapping[str, str] | None = None,
         **request: Any,
     ) -> Iterator[httpx2.Response]:
-        """Send a request once, but for challenges; readers are led on to wherever blobs are stored.
+        """Send a request once, but for challenges and redirects.
+
+        Readers are led on to wherever blobs are stored, writers where uploads may go.
 
         Raises:
             Again: worth another attempt.
         """
         root, tokens = self._connected(attempts)
-        for challenges in range(_MOST_CHALLENGES + 1):
+        challenges = moves = 0
+        while True:
             sent = tokens.header(scopes) if same_origin(url, root) else None
             given = {**(headers or {}), **({"Authorization": sent} if sent else {})}
             with self.http.stream(attempts, method, url, elsewhere=True, headers=given, **request) as answer:
                 own = same_origin(str(answer.url), root)
-                if answer.status_code != HTTPStatus.UNAUTHORIZED or not own or challenges == _MOST_CHALLENGES:
+                if answer.status_code in _MOVED and method not in ("GET", "HEAD") and moves < _MOST_MOVES:
+                    url, moves = self.safe_upload(url, answer.headers.get("location")), moves + 1
+                elif answer.status_code == HTTPStatus.UNAUTHORIZED and own and challenges < _MOST_CHALLENGES:
+                    tokens.challenged(answer.headers, scopes, sent)
+                    challenges += 1
+                else:
                     yield answer
                     return
-                tokens.challenged(answer.headers, scopes, sent)
 
     def safe_upload(self, base: str, location: str | None) -> str:
         """Where an upload goes on: on the registry itself, or at a public address by HTTPS.

@@ -14,7 +14,7 @@ from typing import BinaryIO, Self
 from pipegraft.core.adapters.files import verified
 from pipegraft.core.adapters.http import Answer
 from pipegraft.core.adapters.waiting import Again, Attempts
-from pipegraft.core.errors import Unreachable
+from pipegraft.core.errors import OutsideError, Unreachable
 from pipegraft.images.adapters.registry.session import Session, push_scope
 from pipegraft.images.ports import Descriptor
 
@@ -22,6 +22,7 @@ __all__ = ["UploadSession", "upload", "with_query"]
 
 _READ = 1 << 18
 _CHUNK = 16 << 20
+_LEAST_CHUNK = 256 << 10
 _WORTH_RESUMING = 4 << 20
 """Bytes below which sending again costs less than asking what arrived."""
 _NOT_WHOLE = frozenset({405, 411, 413, 501})
@@ -31,7 +32,7 @@ _LOST = frozenset({400, 404, 416})
 
 
 class _NotWhole(Exception):
-    """The registry does not take this blob in one piece."""
+    """The registry does not take this blob, or this chunk of it, in one piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,11 @@ class UploadSession:
     chunk: int = _CHUNK
 
     @classmethod
-    def opened(cls, session: Session, base: str, answer: Answer) -> UploadSession:
+    def opened(cls, session: Session, answer: Answer) -> UploadSession:
         """From the answer that opens a session."""
         least = answer.headers.get("oci-chunk-min-length", "")
         chunk = max(_CHUNK, int(least) if least.isdecimal() else 0)
-        return cls(session.safe_upload(base, answer.headers.get("location")), chunk=chunk)
+        return cls(session.safe_upload(answer.url, answer.headers.get("location")), chunk=chunk)
 
 
 def with_query(url: str, **parameters: str) -> str:
@@ -154,18 +155,33 @@ class _Upload:
         answer = self._session.request(
             self._attempts, "POST", url, scopes=self._scopes, content=b"", good=(202,)
         )
-        self._place = UploadSession.opened(self._session, url, answer)
+        self._place = UploadSession.opened(self._session, answer)
         return self._place
 
     def _send_chunks(self, place: UploadSession) -> UploadSession:
         while place.offset < self._size:
             end = min(place.offset + place.chunk, self._size)
-            place = self._moved(place, self._send("PATCH", place.url, place.offset, end))
+            try:
+                answered = self._send("PATCH", place.url, place.offset, end)
+            except _NotWhole:
+                place = replace(place, chunk=self._smaller(place))
+                continue
+            # A proxy may take `Range` away; what did not arrive shows by the digest at the end.
+            place = self._moved(place, {"range": f"0-{end - 1}", **answered})
             if place.offset != end:
                 raise Again(f"{place.offset} bytes arrived where {end} were sent")
             self._attempts.progressed()
             self._place = place
         return place
+
+    def _smaller(self, place: UploadSession) -> int:
+        """Bytes of a chunk where a proxy refused one of that size."""
+        if place.chunk <= _LEAST_CHUNK:
+            raise OutsideError(
+                f"{self._session.http.name}: {self._repository}: chunks of {place.chunk} bytes are too large",
+                fix="raise the limit of the proxy before it (nginx: client_max_body_size)",
+            )
+        return place.chunk // 4
 
     def _finish(self, place: UploadSession) -> None:
         digest = self._content.blob.digest
@@ -193,7 +209,8 @@ class _Upload:
         ) as answer:
             if answer.status_code in _LOST:
                 raise Again(f"HTTP {answer.status_code} while uploading")
-            if method == "PUT" and not self._chunked and not start and answer.status_code in _NOT_WHOLE:
+            whole = method == "PUT" and not self._chunked and answer.status_code in _NOT_WHOLE
+            if whole or (method == "PATCH" and answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
                 raise _NotWhole
             self._session.http.require(answer, range(200, 300))
             return answer.headers
