@@ -1,7 +1,7 @@
 """Judges on simulated releases: false rollbacks, requests to detection, and what little traffic can say.
 
-The baselines are the published rules: Kayenta's (`mann-whitney`, 98%, judged again at each look) and
-Flagger's (`threshold`, five failed checks, bounds at twice the usual error share and four times the median).
+The baselines are the published rules: Kayenta's (Mann-Whitney, 98%, judged again at each look) and Flagger's
+(five failed checks, bounds at twice the usual error share and four times the median).
 For the comparison of speed the Mann-Whitney rule gets the confidence at which its own false rollbacks in the
 worst of the conditions are as many as the sequential judge's in its worst one, without being told which of
 them holds. The column `told` shows it with the confidence that fits each condition alone.
@@ -18,9 +18,9 @@ from functools import partial
 from itertools import accumulate
 from math import inf
 
-from benchmarks.simulated_releases import METRICS, Conditions, release
+from benchmarks.published_rules import KAYENTA, Shift, flagger_fails
+from benchmarks.simulated_releases import BOUNDS, METRICS, Conditions, release
 
-from pipegraft.gray.judging.published_rules import MannWhitneyJudge, Shift, threshold
 from pipegraft.gray.judging.readings import point
 from pipegraft.gray.judging.sequential import sequential
 from pipegraft.gray.model.judgement import Answer, JudgePolicy
@@ -47,14 +47,14 @@ class Trial:
     Arguments:
         failed_at: requests of gray until the sequential judge failed it; infinite if it did not.
         passed: whether it said pass at any of the looks it was asked at, before that.
-        threshold: whether Flagger's rule failed it.
+        flagger: whether Flagger's rule failed it.
         scores: the largest Mann-Whitney statistic of any metric at each look.
         requests: requests of gray up to each look.
     """
 
     failed_at: float
     passed: bool
-    threshold: bool
+    flagger: bool
     scores: tuple[float, ...]
     requests: tuple[float, ...]
 
@@ -79,7 +79,7 @@ def trial(conditions: Conditions, looks: Sequence[int], seed: int) -> Trial:
     return Trial(
         failed_at=judgement.gray_requests if failed else inf,
         passed=any(sequential(POLICY, observations[:look]).answer is Answer.PASS for look in before),
-        threshold=threshold(POLICY, observations).answer is Answer.FAIL,
+        flagger=flagger_fails(METRICS, BOUNDS, observations),
         scores=tuple(_scores(observations)),
         requests=tuple(accumulate(observation.gray["errors"].requests for observation in observations)),
     )
@@ -126,13 +126,12 @@ def main() -> None:
 
 
 def _print_false_rollbacks(healthy: Mapping[float, Sequence[Trial]]) -> None:
-    published = MannWhitneyJudge().quantile
     print(f"false rollbacks of identical arms, five metrics, 60 looks, {HEALTHY} releases a line; bar 1%")
-    print(f"{'memory':>7}{'sequential':>12}{'mann-whitney':>14}{'threshold':>11}")
+    print(f"{'memory':>7}{'sequential':>12}{'mann-whitney':>14}{'flagger':>11}")
     for memory, trials in healthy.items():
         ours = _share(one.failed_at < inf for one in trials)
-        high = _share(one.high_at(published) < inf for one in trials)
-        print(f"{memory:>7}{ours:>12.2%}{high:>14.1%}{_share(one.threshold for one in trials):>11.1%}")
+        high = _share(one.high_at(KAYENTA) < inf for one in trials)
+        print(f"{memory:>7}{ours:>12.2%}{high:>14.1%}{_share(one.flagger for one in trials):>11.1%}")
 
 
 def _calibrated(trials: Sequence[Trial], count: int) -> float:

@@ -15,7 +15,7 @@ from statistics import NormalDist
 from pipegraft.gray.model.judgement import MetricPolicy
 from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
 
-__all__ = ["METRICS", "Conditions", "release"]
+__all__ = ["BOUNDS", "METRICS", "Conditions", "release"]
 
 ERRORS = {"errors": 0.01, "timeouts": 0.003, "rejections": 0.03}
 """Metric → share of bad requests of stable."""
@@ -24,10 +24,15 @@ LATENCIES = {"page": 0.1, "api": 0.03}
 """Metric → median latency of stable in seconds."""
 
 METRICS = (
-    *(MetricPolicy(name, floor=0.001, maximum=2 * share) for name, share in ERRORS.items()),
-    *(MetricPolicy(name, "latency", floor=0.001, maximum=4 * median) for name, median in LATENCIES.items()),
+    *(MetricPolicy(name, floor=0.001) for name in ERRORS),
+    *(MetricPolicy(name, "latency", floor=0.001) for name in LATENCIES),
 )
 """The default policy, but with a floor below all these rates, so that none is good in any case."""
+
+BOUNDS = {name: 2 * share for name, share in ERRORS.items()} | {
+    name: 4 * median for name, median in LATENCIES.items()
+}
+"""Metric → what a fixed bound of its share of errors, or of its p99 in seconds, would be."""
 
 _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0)
 _SPREAD = 0.5  # standard deviation of the logarithm of a latency

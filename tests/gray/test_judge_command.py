@@ -21,8 +21,6 @@ RELEASES = ROOT / "examples" / "releases"
     [
         ("healthy", [], 0, "sequential: pass after 17m and 29,380 requests of gray"),
         ("healthy", [], 0, "  at 5%, 14 intervals: inconclusive\n  at 25%, 3 intervals: pass\n"),
-        ("healthy", ["--judge", "threshold"], 0, "threshold: pass after 17m"),
-        ("healthy", ["--judge", "mann-whitney"], 0, "mann-whitney: pass after 17m"),
         ("twice-the-errors", [], 1, "sequential: fail after 9m and 9,091 requests of gray"),
         ("twice-the-errors", [], 1, "errors  fail  gray is worse: 2.27% of gray's 9,091 requests failed"),
         ("little-traffic", [], 0, "sequential: inconclusive after 20m and 420 requests of gray"),
@@ -33,23 +31,6 @@ def test_a_recorded_release_is_judged_again(
 ) -> None:
     assert run(["judge", str(RELEASES / f"{release}.json"), *words]) == exit_code
     assert printed in capsys.readouterr().out
-
-
-def test_judges_are_compared_and_the_policys_own_decides(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(["judge", "--compare", *map(str, sorted(RELEASES.glob("*.json")))]) == 1
-    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
-    assert rows[0] == ["release", "judge", "answer", "after", "gray", "requests"]
-    assert rows[2] == ["healthy.json", "sequential", "pass", "17m", "29,380"]
-    assert rows[6] == ["threshold", "fail", "9m", "209"]
-    # without a maximum the rule of thresholds cannot judge; that matters only if it is the one asked for
-    unbounded = tmp_path / "healthy.json"
-    unbounded.write_text((RELEASES / "healthy.json").read_text().replace(', "maximum": 0.4', ""))
-    assert run(["judge", "--compare", str(unbounded)]) == 0
-    assert "cannot judge: metric" in capsys.readouterr().out
-    assert run(["judge", "--compare", "--judge", "threshold", str(unbounded)]) == 2
-    assert "'p99': judge threshold expected a minimum or a maximum" in capsys.readouterr().err
 
 
 def test_what_is_printed_as_json_holds_all_the_evidence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,9 +134,7 @@ def test_what_cannot_be_asked_for_is_named(capsys: pytest.CaptureFixture[str]) -
     assert run(["judge", "nowhere.json"]) == 2
     assert "nowhere.json: the file does not exist" in capsys.readouterr().err
     assert run(["judge", str(RELEASES / "healthy.json"), "--judge", "solomon"]) == 2
-    assert "there is no judge called 'solomon'; there are: sequential, threshold, mann-whitney" in (
-        capsys.readouterr().err
-    )
+    assert "there is no judge called 'solomon'; there are: sequential" in (capsys.readouterr().err)
 
 
 def test_a_simulation_needs_no_recorded_release(capsys: pytest.CaptureFixture[str]) -> None:

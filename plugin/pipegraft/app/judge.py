@@ -225,18 +225,14 @@ class Replay:
         name: the file where it was recorded, or the release of a history.
         judge: name of the judge.
         steps: in order; the last one is the first that failed, or the last one recorded.
-        refusal: why the judge cannot judge by this policy; then there are no steps.
         goes_on: whether the release would have advanced.
-        decides: whether this is the judge that was asked for; the others are for comparison.
         release: its number, if it is told of in a history.
     """
 
     name: str
     judge: str
     steps: tuple[ReplayedStep, ...]
-    refusal: str = ""
     goes_on: bool = False
-    decides: bool = False
     release: int | None = None
 
 
@@ -265,7 +261,6 @@ def judge_releases(
     plugins: Plugins,
     *,
     judge: str | None = None,
-    compare: bool = False,
     gray: Gray | None = None,
 ) -> tuple[Replay, ...]:
     """Replay recorded releases.
@@ -274,12 +269,10 @@ def judge_releases(
         files: where they were recorded.
         plugins: provide the judges.
         judge: name of the judge that decides; the one that the policy names if None.
-        compare: ask the others too.
         gray: judge by this instead of the files' own policies.
 
     Returns:
-        For each file, one replay for each judge asked. In a comparison, a judge that cannot judge by the
-        policy says so in `refusal`.
+        One replay for each file.
 
     Raises:
         ConfigError: a file has problems, each with its place.
@@ -288,7 +281,7 @@ def judge_releases(
     replays: list[Replay] = []
     for file in files:
         release = read_release(read_text(file), str(file), gray)
-        replays += _replays(str(file), release, plugins, judge, compare=compare)
+        replays.append(_replay(str(file), release, judge, plugins))
     return tuple(replays)
 
 
@@ -298,7 +291,6 @@ def judge_history(
     last: int,
     *,
     judge: str | None = None,
-    compare: bool = False,
     connections: Connections | None = None,
 ) -> tuple[Replay, ...]:
     """Replay the newest gray releases that the history of an environment tells of, by its present policy.
@@ -306,7 +298,7 @@ def judge_history(
     Arguments:
         environment: its name; may be None if only one declares gray releases.
         last: how many.
-        judge, compare: as `judge_releases` has them.
+        judge: as `judge_releases` has it.
 
     Raises:
         UsageError: the history tells of none, or the judge cannot judge by the policy.
@@ -326,37 +318,24 @@ def judge_history(
     for one in told:
         shown = f"release {one.number}, {_ENDS.get(one.last_step, one.last_step)}"
         release = RecordedRelease(gray, one.observations)
-        found = _replays(shown, release, project.plugins, judge, compare=compare)
-        replays += [replace(replay, release=one.number) for replay in found]
+        found = _replay(shown, release, judge, project.plugins)
+        replays.append(replace(found, release=one.number))
     return tuple(replays)
 
 
-def _replays(
-    name: str, release: RecordedRelease, plugins: Plugins, judge: str | None, *, compare: bool
-) -> list[Replay]:
-    decides = judge or release.gray.judge
-    plugins.get(JUDGES, decides)
-    asked = plugins.all(JUDGES) if compare else (decides,)
-    return [_replay(name, release, one, plugins, decides=one == decides) for one in asked]
-
-
-def _replay(shown: str, release: RecordedRelease, name: str, plugins: Plugins, *, decides: bool) -> Replay:
-    judge = plugins.get(JUDGES, name).judge
+def _replay(shown: str, release: RecordedRelease, judge: str | None, plugins: Plugins) -> Replay:
+    name = judge or release.gray.judge
+    decide = plugins.get(JUDGES, name).judge
     policy = judge_policy(release.gray)
     steps: list[ReplayedStep] = []
-    try:
-        for start, end in _steps(release.observations):
-            judgement = judge(policy, release.observations[:end])
-            steps.append(ReplayedStep(release.observations[start].weight, end - start, judgement))
-            if judgement.answer is Answer.FAIL:
-                break
-    except UsageError as error:
-        if decides:
-            raise
-        return Replay(shown, name, (), refusal=error.problem.message)
+    for start, end in _steps(release.observations):
+        judgement = decide(policy, release.observations[:end])
+        steps.append(ReplayedStep(release.observations[start].weight, end - start, judgement))
+        if judgement.answer is Answer.FAIL:
+            break
     last = steps[-1].judgement
     goes_on = last.answer is Answer.PASS or (last.expired and policy.outcome(last) == "promote")
-    return Replay(shown, name, tuple(steps), goes_on=goes_on, decides=decides)
+    return Replay(shown, name, tuple(steps), goes_on=goes_on)
 
 
 def _steps(observations: Sequence[Observation]) -> Iterator[tuple[int, int]]:

@@ -29,7 +29,7 @@ from pipegraft.core.foreign_text import echo
 from pipegraft.gray.history import as_data
 from pipegraft.gray.machine import Command
 from pipegraft.gray.report import brief, render_html
-from pipegraft.gray.views import comparison, judgement_lines, simulated
+from pipegraft.gray.views import judgement_lines, simulated
 from pipegraft.iac.ports import Commit
 
 __all__ = ["gray_command", "judge_command"]
@@ -195,7 +195,6 @@ def _show_commit(commit: Commit, path: str) -> None:
 @click.command("judge")
 @click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--judge", "name", help="The judge to ask; the one that the policy names if absent.")
-@click.option("--compare", is_flag=True, help="Ask every judge there is and show them side by side.")
 @click.option("--env", "environment", help="Judge by the policy of this environment in delivery.yaml.")
 @click.option(
     "--last",
@@ -224,7 +223,6 @@ def judge_command(
     *,
     files: tuple[Path, ...],
     name: str | None,
-    compare: bool,
     environment: str | None,
     last: int | None,
     verbose: bool,
@@ -250,7 +248,7 @@ def judge_command(
     them.
 
     Exit code 0 when the judge would let every release go on; 1 when one fails, or is undecided at its
-    end and its policy does not let it go on. With --compare, the policy's judge decides.
+    end and its policy does not let it go on.
     """
     if [bool(files), last is not None, suggest, simulate].count(True) != 1:
         raise click.UsageError(
@@ -266,15 +264,15 @@ def judge_command(
         return 0
     if last is not None:
         project = open_project(directory, plugins)
-        replays = judge_history(project, environment, last, judge=name, compare=compare)
+        replays = judge_history(project, environment, last, judge=name)
     else:
         gray = environment_policy(directory, environment, plugins) if environment else None
-        replays = judge_releases(files, plugins, judge=name, compare=compare, gray=gray)
+        replays = judge_releases(files, plugins, judge=name, gray=gray)
     if as_json:
         print_json([_replay_data(replay) for replay in replays])
     else:
-        _show_replays(replays, compare=compare, verbose=verbose)
-    return 0 if all(replay.goes_on for replay in replays if replay.decides) else 1
+        _show_replays(replays, verbose=verbose)
+    return 0 if all(replay.goes_on for replay in replays) else 1
 
 
 def _suggest(found: Suggestion, *, as_json: bool) -> None:
@@ -301,15 +299,8 @@ def _simulate(gray: Gray | None, releases: int, requests: float | None, *, as_js
         open_console().print(simulated(lines))
 
 
-def _show_replays(replays: tuple[Replay, ...], *, compare: bool, verbose: bool) -> None:
+def _show_replays(replays: tuple[Replay, ...], *, verbose: bool) -> None:
     console = open_console()
-    if compare:
-        rows = [
-            (Path(replay.name).name, replay.judge, replay.refusal or replay.steps[-1].judgement)
-            for replay in replays
-        ]
-        console.print(comparison(rows))
-        return
     for replay in replays:
         steps = [(step.weight, step.intervals, step.judgement) for step in replay.steps]
         console.print(replay.name, soft_wrap=True, markup=False)
@@ -323,7 +314,6 @@ def _replay_data(replay: Replay) -> dict[str, Any]:
         "release": replay.release,
         "judge": replay.judge,
         "goes-on": replay.goes_on,
-        "refusal": replay.refusal,
         "steps": [
             {"weight": step.weight, "intervals": step.intervals, "judgement": as_data(step.judgement)}
             for step in replay.steps

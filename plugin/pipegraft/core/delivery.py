@@ -186,9 +186,9 @@ class Metric(Model, extra="allow"):
     """A share of gray's requests at most this is good whatever stable's is: 5% or 0.05. If absent it follows
     stable: about twice its rate, 1% at most, and for `latency` at most what lies beyond the `quantile`."""
     minimum: float | None = None
-    """For the judge `threshold`: gray may not be lower."""
+    """For a judge with bounds, of a plugin: gray may not be lower."""
     maximum: float | None = None
-    """For the judge `threshold`: gray may not be higher."""
+    """For a judge with bounds, of a plugin: gray may not be higher."""
     higher_is: Literal["worse", "better"] = "worse"
     """For `value`: which direction is bad."""
     critical: bool = True
@@ -250,8 +250,6 @@ class Gray(Model):
     learn: bool = False
     """Take `wander`, `memory` and the least `margin` from this environment's earlier gray releases, once
     there are enough; ``pipegraft judge --suggest`` shows what that comes to."""
-    max_failures: int = Field(default=5, ge=1)
-    """For the judge `threshold`: failed intervals that take the release back."""
     weight_tolerance: Share = Field(default=0.5, gt=0)
     """How far gray's share of the requests that the metrics count may be from its weight, relative: with 0.5,
     a weight of 10 may show as 6.7% to 15%. A step whose requests are split otherwise does not pass."""

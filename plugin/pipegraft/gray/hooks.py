@@ -21,14 +21,16 @@ class JudgePlugin:
     """A way to judge a gray release.
 
     Arguments:
-        name: ``sequential``, ``threshold``, ``mann-whitney``, …
+        name: ``sequential``, …
         summary: one line: how it decides.
         judge: the judge itself.
+        reads_bounds: whether it reads `minimum` and `maximum` of a metric; else they are refused.
     """
 
     name: str
     summary: str
     judge: Judge
+    reads_bounds: bool = True
 
 
 @dataclass(frozen=True, slots=True)

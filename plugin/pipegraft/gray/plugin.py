@@ -100,7 +100,17 @@ class _GrayCheck:
             yield from as_far_as_known(self._metric(metric, (*self._route, "metrics", index)))
 
     def _judge(self, gray: Gray) -> Iterator[Problem]:
-        yield from find_plugin(self.project.plugins, JUDGES, gray.judge, self.marked, (*self._route, "judge"))
+        judge = yield from find_plugin(
+            self.project.plugins, JUDGES, gray.judge, self.marked, (*self._route, "judge")
+        )
+        if judge is None or judge.reads_bounds:
+            return
+        for index, metric in enumerate(gray.metrics):
+            for key in ("minimum", "maximum"):
+                if getattr(metric, key) is not None:
+                    said = f"the judge '{gray.judge}' compares with stable and knows no '{key}'"
+                    place = self.marked.place((*self._route, "metrics", index, key))
+                    yield Problem(said, place, "remove it, or name a judge that has bounds")
 
     def _metric(self, metric: Metric, route: Route) -> Iterator[Problem]:
         plugins = self.project.plugins

@@ -17,7 +17,7 @@ from pipegraft.gray.judging.sequential import marked_cold, present_step, seconds
 from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
 from pipegraft.gray.model.observation import Observation
 
-__all__ = ["comparison", "judgement_lines", "look_sentence", "look_table", "simulated", "sparkline"]
+__all__ = ["judgement_lines", "look_sentence", "look_table", "simulated", "sparkline"]
 
 
 _OUTCOMES: Final = {
@@ -242,27 +242,6 @@ def judgement_lines(
                 f"  {'':<{width}}  evidence against it {one.against:,.3g} of {one.needed:,.3g}, "
                 f"in its favour {one.in_favour:,.3g}; {one.looks} intervals"
             )
-
-
-def comparison(rows: Sequence[tuple[str, str, Judgement | str]]) -> Table:
-    """Judges side by side.
-
-    Arguments:
-        rows: release, judge, and its last judgement, or why it cannot judge.
-    """
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("release", "judge", "answer"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("after", "gray requests"):
-        table.add_column(heading, justify="right")
-    for row, (release, judge, judgement) in enumerate(rows):
-        shown = "" if row and rows[row - 1][0] == release else release
-        if isinstance(judgement, str):
-            table.add_row(shown, judge, f"cannot judge: {judgement}", "", "")
-        else:
-            cost = (_duration(judgement.seconds), f"{judgement.gray_requests:,.0f}")
-            table.add_row(shown, judge, _answer(judgement), *cost)
-    return table
 
 
 class Simulated(Protocol):

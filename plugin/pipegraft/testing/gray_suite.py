@@ -22,8 +22,7 @@ __all__ = ["JudgeSuite", "MetricSourceSuite", "Play", "RouterSuite"]
 
 
 _POLICY = JudgePolicy(
-    (MetricPolicy("errors", maximum=0.05), MetricPolicy("late", maximum=0.05, critical=False)),
-    max_failures=3,
+    (MetricPolicy("errors", maximum=0.05), MetricPolicy("late", maximum=0.05, critical=False))
 )
 
 

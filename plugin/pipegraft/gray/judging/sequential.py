@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import exp, log
 from typing import Final
 
+from pipegraft.core.plugins import hookimpl
+from pipegraft.gray.hooks import JudgePlugin
 from pipegraft.gray.judging.detectability import patience
 from pipegraft.gray.judging.metric_state import Run, ShareRun, Signs, ValueRun
 from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
@@ -20,6 +22,7 @@ __all__ = [
     "missing_requests",
     "nothing_yet",
     "overdue",
+    "pipegraft_judges",
     "present_step",
     "requests_seen",
     "seconds_left",
@@ -327,3 +330,10 @@ def _reason(run: Run, answer: Answer, policy: JudgePolicy, *, suspicious: bool) 
     if signs.in_favour < -log(policy.alpha):
         return f"undecided: {run.seen()}"
     return f"not yet: {missing or run.doubt()}"
+
+
+@hookimpl
+def pipegraft_judges() -> Iterable[JudgePlugin]:
+    yield JudgePlugin(
+        "sequential", "Bets that stay valid however often one looks.", sequential, reads_bounds=False
+    )

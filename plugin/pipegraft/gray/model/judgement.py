@@ -52,8 +52,8 @@ class MetricPolicy:
         threshold: for latency: a request slower than this many seconds is slow. None takes the bucket
             bound that lies closest to the quantile of the traffic of both arms.
         quantile: for latency without a threshold.
-        minimum: for the judge `threshold`: gray's share, quantile or value may not be lower.
-        maximum: for the judge `threshold`: gray's share, quantile in seconds or value may not be higher.
+        minimum: for a judge with bounds: gray's share, quantile or value may not be lower.
+        maximum: for a judge with bounds: gray's share, quantile in seconds or value may not be higher.
         higher_is: for values: which direction is bad.
         critical: a critical metric takes the release back and must be shown good; another one that is
             worse only keeps the release from advancing by itself.
@@ -123,7 +123,6 @@ class JudgePolicy:
             standard deviation of its logarithm; the judge `sequential` does not take such weather for a
             regression. 0 trusts every request to be independent of the others, which decides faster.
         memory: how long such a drift lasts at the most: its correlation from one interval to the next.
-        max_failures: for the judge `threshold`: failed intervals that take the release back.
     """
 
     metrics: tuple[MetricPolicy, ...]
@@ -137,7 +136,6 @@ class JudgePolicy:
     on_suspicion: OnUndecided = "hold"
     wander: float = 0.2
     memory: float = 0.95
-    max_failures: int = 5
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metrics", tuple(self.metrics))
@@ -165,7 +163,6 @@ class JudgePolicy:
         yield "a deadline above 0 seconds", self.deadline, in_time
         yield "a wander of 0 or more", self.wander, 0 <= self.wander < math.inf
         yield "a memory of 0 or more, below 1", self.memory, 0 <= self.memory < 1
-        yield "max-failures of 1 or more", self.max_failures, self.max_failures >= 1
 
     def outcome(self, judgement: Judgement) -> OnUndecided:
         """What the release does when a deadline passed with this judgement."""
@@ -191,7 +188,7 @@ class Evidence:
         critical: whether it counts for the release.
         stable: share, seconds or value of stable over the release.
         gray: the same of gray.
-        estimate: how many times stable's gray's is; for the judge `mann-whitney` the Hodges-Lehmann shift.
+        estimate: how many times stable's gray's is.
         low: lower end of the interval of the estimate.
         high: upper end.
         stable_requests: requests of stable that were seen.
@@ -258,7 +255,6 @@ def judge_policy(gray: Gray) -> JudgePolicy:
         on_suspicion=gray.on_suspicion or _on_suspicion(gray),
         wander=gray.wander,
         memory=gray.memory,
-        max_failures=gray.max_failures,
     )
 
 
