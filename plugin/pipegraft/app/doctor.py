@@ -60,12 +60,7 @@ class CheckUp:
             "examination": self.examination.name,
             "subject": self.subject,
             "diagnoses": [
-                {
-                    "subject": one.subject,
-                    "health": str(one.health),
-                    "found": one.found,
-                    "mend": one.mend,
-                }
+                {"subject": one.subject, "health": str(one.health), "found": one.found, "mend": one.mend}
                 for one in self.diagnoses
             ],
         }

@@ -258,10 +258,7 @@ def new_plugin(
         UsageError: the name cannot be a stage's or is taken, or the folder holds something.
     """
     if not STAGE_NAME.fullmatch(name):
-        raise UsageError(
-            f"expected a name in kebab-case, as `smoke-test`, found {name!r}",
-            fix=NAMING,
-        )
+        raise UsageError(f"expected a name in kebab-case, as `smoke-test`, found {name!r}", fix=NAMING)
     if name in installed.all(STAGES):
         raise UsageError(f"there is a stage called '{name}' already", fix="choose another name")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

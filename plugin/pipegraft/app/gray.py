@@ -26,14 +26,7 @@ from pipegraft.gray.report import GrayReport, ReportedLook, ReportedStep
 from pipegraft.iac.ports import IAC, Commit
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 
-__all__ = [
-    "GrayStatus",
-    "choose_environment",
-    "gray_report",
-    "gray_status",
-    "tell_gray",
-    "wait_until_live",
-]
+__all__ = ["GrayStatus", "choose_environment", "gray_report", "gray_status", "tell_gray", "wait_until_live"]
 
 
 _NEWEST = 1000

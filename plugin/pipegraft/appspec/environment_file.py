@@ -220,11 +220,7 @@ def _value_at(data: Any, path: ConfigPath) -> tuple[Value, ...]:
 
 
 def _first(
-    text: str,
-    images: Mapping[str, str],
-    release: ReleaseMark,
-    file: str,
-    config: Mapping[ConfigPath, Value],
+    text: str, images: Mapping[str, str], release: ReleaseMark, file: str, config: Mapping[ConfigPath, Value]
 ) -> Bump:
     head = text if not text or text.endswith("\n") else f"{text}\n"
     seed = f"{head}release:\n  number: {release.number}\n"

@@ -118,10 +118,7 @@ def _check_guest(member: Member, report: Report) -> None:
         if getattr(member.spec, name) is not None:
             key = kebab(name)
             owner = "the pod's main component" if name in HOST_ONLY else "a component with a process"
-            report(
-                f"'{key}' belongs to {owner}; '{member.name}' is {member.intimacy}",
-                (member.name, key),
-            )
+            report(f"'{key}' belongs to {owner}; '{member.name}' is {member.intimacy}", (member.name, key))
     if member.intimacy == "in-process" and member.spec.mount is None:
         report(
             f"'{member.name}' is in-process and has no 'mount'",

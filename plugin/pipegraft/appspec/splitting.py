@@ -180,8 +180,7 @@ def _check_needs(member: Member, asked: Move) -> None:
     if asked.to == "in-process":
         if not (asked.mount or member.spec.mount):
             raise UsageError(
-                f"'{member.name}' has no 'mount': where would it appear in its host?",
-                fix="add --mount /PATH",
+                f"'{member.name}' has no 'mount': where would it appear in its host?", fix="add --mount /PATH"
             )
         return
     if not (member.ports or asked.ports or asked.worker):
@@ -254,9 +253,7 @@ def _find(resolved: Resolved, component: str) -> tuple[Pod, Member]:
                 return pod, member
     known = ", ".join(member.name for pod in resolved.pods for member in pod.members)
     raise UsageError(
-        f"there is no component '{component}'; there are: {known}",
-        place=Place(_APP),
-        fix="name one of them",
+        f"there is no component '{component}'; there are: {known}", place=Place(_APP), fix="name one of them"
     )
 
 

@@ -74,9 +74,7 @@ def signal_list(found: Assessment) -> Iterator[RenderableType]:
 def _line(one: Assessed) -> Text:
     where = _where(one.finding.evidence)
     return Text.assemble(
-        one.signal.claim,
-        (f": {one.finding.reason}", "dim"),
-        (f"  {where}" if where else "", "cyan"),
+        one.signal.claim, (f": {one.finding.reason}", "dim"), (f"  {where}" if where else "", "cyan")
     )
 
 

@@ -14,11 +14,7 @@ _CPU = re.compile(r"\d+(\.\d+)?m?")
 _MEMORY = re.compile(r"\d+(\.\d+)?([kMGTP]|[KMGTP]i)?")
 _PORT = re.compile(r"[a-z]([a-z0-9-]{0,13}[a-z0-9])?")
 _QUESTIONS = ("httpGet", "tcpSocket", "grpc", "exec")
-_SECONDS = {
-    "initialDelaySeconds": "initial-delay",
-    "periodSeconds": "period",
-    "timeoutSeconds": "timeout",
-}
+_SECONDS = {"initialDelaySeconds": "initial-delay", "periodSeconds": "period", "timeoutSeconds": "timeout"}
 
 
 def taken_amounts(part: Taking, *route: str | int) -> dict[str, Any]:

@@ -9,13 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipegraft.appspec.pods import Member, Pod, volume_kind
-from pipegraft.appspec.rendering.common import (
-    Manifest,
-    declared,
-    env_of,
-    probes_of,
-    whole_seconds,
-)
+from pipegraft.appspec.rendering.common import Manifest, declared, env_of, probes_of, whole_seconds
 from pipegraft.appspec.traits import Security, Volume
 
 __all__ = [

@@ -26,13 +26,7 @@ from pipegraft.appspec.rendering.common import (
     versions,
     whole_seconds,
 )
-from pipegraft.appspec.rendering.containers import (
-    beside,
-    claim_name,
-    container_of,
-    pod_spec_of,
-    volume_of,
-)
+from pipegraft.appspec.rendering.containers import beside, claim_name, container_of, pod_spec_of, volume_of
 from pipegraft.appspec.routers import CLUSTER_ROUTERS
 from pipegraft.appspec.spec import Resolved
 from pipegraft.appspec.traffic_ports import ClusterRouter
@@ -47,9 +41,7 @@ Selector = Mapping[str, str]
 
 
 def render_kubernetes(
-    resolved: Resolved,
-    revision: str | None = None,
-    routers: Mapping[str, ClusterRouter] = CLUSTER_ROUTERS,
+    resolved: Resolved, revision: str | None = None, routers: Mapping[str, ClusterRouter] = CLUSTER_ROUTERS
 ) -> list[Manifest]:
     """Render one environment.
 
@@ -80,11 +72,7 @@ def render_kubernetes(
     named = revision or digest_of(objects)
     for item in objects:
         mine = item["metadata"].get("annotations", {})
-        item["metadata"]["annotations"] = {
-            f"{ANNOTATION}revision": named,
-            **annotations_of(resolved),
-            **mine,
-        }
+        item["metadata"]["annotations"] = {f"{ANNOTATION}revision": named, **annotations_of(resolved), **mine}
     return objects
 
 

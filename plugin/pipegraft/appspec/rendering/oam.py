@@ -53,9 +53,7 @@ _POD_SPEC = "/spec/template/spec/"
 
 
 def render_application(
-    resolved: Resolved,
-    revision: str | None = None,
-    routers: Mapping[str, ClusterRouter] = CLUSTER_ROUTERS,
+    resolved: Resolved, revision: str | None = None, routers: Mapping[str, ClusterRouter] = CLUSTER_ROUTERS
 ) -> Manifest:
     """Render one environment.
 

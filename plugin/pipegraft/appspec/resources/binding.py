@@ -7,14 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from pipegraft.appspec.model import (
-    DEFAULT_CLASS,
-    App,
-    AppEnvironment,
-    ProviderChoice,
-    Reference,
-    Resource,
-)
+from pipegraft.appspec.model import DEFAULT_CLASS, App, AppEnvironment, ProviderChoice, Reference, Resource
 from pipegraft.appspec.pods import Pod
 from pipegraft.appspec.resource_ports import Provision, ResourceProvider, ResourceRequest, Target
 from pipegraft.appspec.resources.types import checked_params, close_fix

@@ -189,11 +189,7 @@ _SERVICES = {"postgres": _postgres, "mysql": _mysql, "redis": _redis, "bucket": 
 _OUTPUTS: Mapping[str, Any] = {
     "postgres": lambda request: _database_outputs(request, "5432"),
     "mysql": lambda request: _database_outputs(request, "3306"),
-    "redis": lambda request: {
-        "host": request.name,
-        "port": "6379",
-        "password": _secret(request, "password"),
-    },
+    "redis": lambda request: {"host": request.name, "port": "6379", "password": _secret(request, "password")},
     "bucket": lambda request: {
         "endpoint": f"http://{request.name}:9000",
         "region": "us-east-1",

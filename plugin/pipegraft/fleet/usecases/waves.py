@@ -115,12 +115,7 @@ def roll_out(
 
 
 def plan_waves(
-    forge: Forge,
-    campaign: Campaign,
-    watch: Watch,
-    *,
-    projects: Sequence[ForgeProject],
-    progress: Progress,
+    forge: Forge, campaign: Campaign, watch: Watch, *, projects: Sequence[ForgeProject], progress: Progress
 ) -> list[list[Outcome]]:
     """What each wave would bring to whom; nothing is proposed.
 

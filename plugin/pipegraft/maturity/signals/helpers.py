@@ -119,12 +119,7 @@ def dockerfiles(repository: Repository) -> Iterator[tuple[str, list[Instruction]
             yield path, list(instructions(repository.read(path) or ""))
 
 
-def each(
-    claim: str,
-    good: Sequence[Evidence],
-    bad: Sequence[Evidence],
-    nothing: str,
-) -> Finding:
+def each(claim: str, good: Sequence[Evidence], bad: Sequence[Evidence], nothing: str) -> Finding:
     """Yes if all are good, no if any is bad, and neither where there is nothing to look at.
 
     Arguments:
