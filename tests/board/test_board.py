@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from board_world import START, Nowhere, World, deliver, gray, image, message, text
 
-from pipegraft.board.collecting import BoardWord, Remembered, applications_in, collect, tell
-from pipegraft.board.model import Application, Board
-from pipegraft.board.reading import in_order, links_of
+from pipegraft.board.collecting import BoardWord, Remembered, applications_in, collect, links_of, tell
+from pipegraft.board.model import Application, Board, in_order
 from pipegraft.board.views import application_page, board_page, page_name, show_lead
 from pipegraft.core.errors import UsageError
 

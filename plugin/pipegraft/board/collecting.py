@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,8 +21,7 @@ from pipegraft.appspec.environment_file import environment_path, read_environmen
 from pipegraft.appspec.rendering.yaml_output import rendered_path
 from pipegraft.audit.dora import WEEK
 from pipegraft.audit.release_commits import Book
-from pipegraft.board.model import Application, Board
-from pipegraft.board.reading import links_of, read_application
+from pipegraft.board.model import Application, Board, Links, cell_of, in_order, leads_of
 from pipegraft.core.errors import PipegraftError, TipMoved, UsageError
 from pipegraft.core.reading import load_json
 from pipegraft.core.release import Source
@@ -41,6 +41,8 @@ __all__ = [
     "Word",
     "applications_in",
     "collect",
+    "links_of",
+    "read_application",
     "tell",
 ]
 
@@ -306,3 +308,45 @@ def _steps_of_held(branch: IacBranch, path: str, said: BoardWord) -> tuple[int, 
         "a release that the judge holds goes on to its next weight, which no commit here names",
         fix=f"in the source repository: pipegraft gray approve --env {said.environment}",
     )
+
+
+def read_application(
+    name: str, repository: str, folder: str, books: Iterable[Book], now: float
+) -> Application:
+    """One application.
+
+    Arguments:
+        repository: its IaC repository, without credentials.
+        folder: its folder there, empty for the root.
+        books: the history of each environment's file.
+        now: seconds since the epoch.
+    """
+    by_name = {book.environment: book for book in books}
+    order = in_order(by_name)
+    for book in by_name.values():
+        book.load()
+    cells = tuple(cell_of(by_name[one], now) for one in order)
+    leads = tuple(leads_of([by_name[one] for one in order], cells))
+    return Application(name, repository, folder, cells, leads, links_of(repository))
+
+
+def links_of(repository: str) -> Links:
+    """Pages of a forge for a repository, as far as its address tells.
+
+    Arguments:
+        repository: URL or path; ``ssh`` addresses are taken for the same host's web pages.
+    """
+    address = urlsplit(repository)
+    if address.scheme in ("http", "https") and address.hostname:
+        host, path = f"{address.scheme}://{address.netloc.rpartition('@')[2]}", address.path
+    elif address.scheme == "ssh" and address.hostname:
+        host, path = f"https://{address.hostname}", address.path
+    elif "@" in repository.partition(":")[0] and "://" not in repository:
+        user_and_host, _, path = repository.partition(":")
+        host, path = f"https://{user_and_host.rpartition('@')[2]}", f"/{path}"
+    else:
+        return Links()
+    page = f"{host}{path.removesuffix('/').removesuffix('.git')}"
+    if "github." in host:
+        return Links(page, f"{page}/commit/{{}}", f"{page}/pulls")
+    return Links(page, f"{page}/-/commit/{{}}", f"{page}/-/merge_requests")

@@ -15,8 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipegraft.audit.views import bars
-from pipegraft.board.model import Application, Board, Cell, Lead, Week
-from pipegraft.board.reading import in_order
+from pipegraft.board.model import Application, Board, Cell, Lead, Week, in_order
 from pipegraft.core.page import ago, clock, show_duration
 
 __all__ = [

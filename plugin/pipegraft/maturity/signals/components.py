@@ -10,7 +10,7 @@ from pipegraft.core.errors import PipegraftError, Place
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.reading import load_marked
 from pipegraft.maturity.model import Dimension, Evidence, Finding, Repository, Signal, absent, no, unseen, yes
-from pipegraft.maturity.signals.helpers import DELIVERY, NO_DELIVERY, NO_IAC, each, in_delivery, put
+from pipegraft.maturity.signals import DELIVERY, NO_DELIVERY, NO_IAC, each, in_delivery, put
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals"]
 

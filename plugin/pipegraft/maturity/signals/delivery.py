@@ -9,7 +9,7 @@ from pipegraft.core.errors import Place
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.reading import Route
 from pipegraft.maturity.model import Dimension, Evidence, Finding, Repository, Signal, absent, no, unseen, yes
-from pipegraft.maturity.signals.helpers import (
+from pipegraft.maturity.signals import (
     DELIVERY,
     NO_DELIVERY,
     NO_IAC,

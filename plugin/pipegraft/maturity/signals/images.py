@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pipegraft.core.errors import Place
 from pipegraft.core.plugins import hookimpl
 from pipegraft.maturity.model import Dimension, Evidence, Finding, Repository, Signal, absent, no, yes
-from pipegraft.maturity.signals.helpers import (
+from pipegraft.maturity.signals import (
     NO_DELIVERY,
     aside,
     at_job,
     at_line,
     commands,
+    dependencies_locked,
     dockerfiles,
     each,
     in_delivery,
@@ -21,7 +22,6 @@ from pipegraft.maturity.signals.helpers import (
     jobs_that_run,
     stage_jobs,
 )
-from pipegraft.maturity.signals.locks import dependencies_locked
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from pipegraft.ci.gitlab.configuration import include_entries, load
 from pipegraft.core.errors import Place
@@ -20,7 +21,7 @@ from pipegraft.maturity.model import (
     unseen,
     yes,
 )
-from pipegraft.maturity.signals.helpers import (
+from pipegraft.maturity.signals import (
     NO_CI,
     at_job,
     commands,
@@ -81,14 +82,6 @@ def _parses(repository: Repository) -> Finding:
     return yes(f"{len(ci.jobs)} jobs", *map(at_job, ci.jobs[:3])) if ci.jobs else no("it has no job")
 
 
-def _on_push(repository: Repository) -> Finding:
-    return _on(repository, "branches", "a branch is pushed")
-
-
-def _on_merge_request(repository: Repository) -> Finding:
-    return _on(repository, "merge_requests", "a merge request changes")
-
-
 def _on(repository: Repository, attribute: str, when: str) -> Finding:
     known = [job for job in jobs(repository) if getattr(job, attribute) is not None]
     if not jobs(repository):
@@ -103,6 +96,10 @@ def _on(repository: Repository, attribute: str, when: str) -> Finding:
     )
 
 
+_on_push = partial(_on, attribute="branches", when="a branch is pushed")
+_on_merge_request = partial(_on, attribute="merge_requests", when="a merge request changes")
+
+
 def _tests(repository: Repository) -> Finding:
     found = test_jobs(repository)
     if not found:
@@ -112,11 +109,9 @@ def _tests(repository: Repository) -> Finding:
 
 def _test_files(repository: Repository) -> Finding:
     found = repository.find(*_TEST_FILES)
-    return (
-        yes(f"{len(found)} files", *(Evidence(Place(path), "") for path in found[:3]))
-        if found
-        else no("no file is named as tests are")
-    )
+    if not found:
+        return no("no file is named as tests are")
+    return yes(f"{len(found)} files", *(Evidence(Place(path), "") for path in found[:3]))
 
 
 def _tests_may_not_fail(repository: Repository) -> Finding:
@@ -166,14 +161,6 @@ def _limits(repository: Repository) -> Finding:
     )
 
 
-def _limit_all(repository: Repository) -> Mapping[str, str]:
-    return _put_default(repository, "timeout", "1h")
-
-
-def _interrupt_all(repository: Repository) -> Mapping[str, str]:
-    return _put_default(repository, "interruptible", True)
-
-
 def _put_default(repository: Repository, key: str, value: str | bool) -> Mapping[str, str]:
     """A key of ``default:``, which every job of GitLab takes over."""
     ci = repository.ci
@@ -182,17 +169,18 @@ def _put_default(repository: Repository, key: str, value: str | bool) -> Mapping
     return put(repository, ci.file, {("default", key): value})
 
 
+_limit_all = partial(_put_default, key="timeout", value="1h")
+_interrupt_all = partial(_put_default, key="interruptible", value=True)
+
+
 def _interruptible(repository: Repository) -> Finding:
     ci = repository.ci
     if ci is None or ci.problem:
         return absent(NO_CI)
     if ci.system == "jenkins":
         found = repository.search(r"disableConcurrentBuilds\s*\(\s*abortPrevious\s*:\s*true", ci.file)
-        return (
-            yes("an older build is stopped", *found)
-            if found
-            else no("an older build runs on beside a newer one")
-        )
+        older = no("an older build runs on beside a newer one")
+        return yes("an older build is stopped", *found) if found else older
     good = [job for job in ci.jobs if job.keys.get("interruptible") is True]
     return (
         yes(f"{len(good)} jobs may be stopped by a newer pipeline", *map(at_job, good[:3]))

@@ -8,7 +8,7 @@ from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import Place
 from pipegraft.core.plugins import hookimpl
 from pipegraft.maturity.model import Dimension, Evidence, Finding, Repository, Signal, no, unseen, yes
-from pipegraft.maturity.signals.helpers import (
+from pipegraft.maturity.signals import (
     DELIVERY,
     NO_DELIVERY,
     NO_IAC,

@@ -22,7 +22,7 @@ from pipegraft.maturity.model import (
     unseen,
     yes,
 )
-from pipegraft.maturity.signals.helpers import NO_DELIVERY, NO_IAC, Container, aside, each, manifests
+from pipegraft.maturity.signals import NO_DELIVERY, NO_IAC, Container, aside, each, manifests
 
 __all__ = ["SIGNALS", "pipegraft_maturity_signals"]
 
