@@ -10,8 +10,8 @@ from gate_world import URL, Step, World
 from harness import wait_until
 
 from pipegraft.core.errors import SyncFailed
+from pipegraft.gate.flux import REQUESTED
 from pipegraft.gate.ports import State
-from pipegraft.gate.verdicts.flux import REQUESTED
 from pipegraft.gate.waiting import Waited
 
 PAST, LATER = "2026-01-01T10:00:00Z", "2026-01-01T10:00:30Z"

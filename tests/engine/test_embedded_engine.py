@@ -15,8 +15,7 @@ from pydantic import ValidationError
 
 from pipegraft.core.errors import Unreachable, UsageError
 from pipegraft.engine.adapters.gitops import EmbeddedEngine, EmbeddedOptions, verdict
-from pipegraft.engine.adapters.server import StatusServer
-from pipegraft.engine.webhook import Push
+from pipegraft.engine.adapters.server import Push, StatusServer
 from pipegraft.gate.ports import VerdictRule
 from pipegraft.testing.engine_suite import EngineSuite
 

@@ -29,11 +29,11 @@ from pipegraft.appspec.traffic_ports import FakeRouter, Route
 from pipegraft.core.errors import PipegraftError, Unreachable
 from pipegraft.core.ports import FakeClock
 from pipegraft.engine.adapters.gitops import verdict
+from pipegraft.engine.adapters.server import Push
 from pipegraft.engine.ports import FakeRuntime, Phase, Workload
 from pipegraft.engine.usecases.application import Place, Source, States
 from pipegraft.engine.usecases.instances import Entrances, Fetcher, InstanceOperator
 from pipegraft.engine.usecases.loop import Engine
-from pipegraft.engine.webhook import Push
 from pipegraft.engine.workloads import plan_of
 from pipegraft.gate.ports import State, Verdict
 from pipegraft.iac.ports import FakeIacRepository

@@ -9,8 +9,8 @@ import json
 import pytest
 
 from pipegraft.core.errors import AccessDenied
-from pipegraft.engine.webhook import Push, read_push
-from pipegraft.gate.verdicts.conditions import same_repository
+from pipegraft.engine.adapters.server import Push, read_push
+from pipegraft.gate.conditions import same_repository
 
 
 def test_a_push_of_gitlab() -> None:

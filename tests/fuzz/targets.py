@@ -21,7 +21,7 @@ from pipegraft.core.faults import read_json
 from pipegraft.core.foreign_text import printable
 from pipegraft.core.reading import load_json, load_marked_all
 from pipegraft.core.release import Release
-from pipegraft.engine.webhook import read_push
+from pipegraft.engine.adapters.server import read_push
 from pipegraft.iac.adapters.git.objects import parse_tree
 from pipegraft.iac.adapters.git.pre_receive import _COMMIT
 from pipegraft.iac.guard.contents import pinned_in_manifests, strange_text

@@ -15,9 +15,9 @@ from pipegraft.core.ports import RecordingProgress
 from pipegraft.gate.adapters import argocd_server
 from pipegraft.gate.adapters.argocd import ArgoCd
 from pipegraft.gate.adapters.argocd_server import ServerApplications, open_server
+from pipegraft.gate.argocd import verdicts
 from pipegraft.gate.model import ArgoCdOptions
 from pipegraft.gate.ports import EngineRequest, State
-from pipegraft.gate.verdicts.argocd import verdicts
 from pipegraft.gate.waiting import Patience, Waited, follow_revision
 from pipegraft.iac.ports import FakeIacRepository
 

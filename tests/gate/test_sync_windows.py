@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cronsim import CronSimError
 
-from pipegraft.gate.verdicts.sync_windows import can_sync, is_active, matches
+from pipegraft.gate.argocd_sync import can_sync, is_active, matches
 
 APP = {
     "metadata": {"name": "shop-web"},

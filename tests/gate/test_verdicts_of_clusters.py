@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from pipegraft.gate import argocd, flux, workloads
+from pipegraft.gate.adapters import kubevela
 from pipegraft.gate.ports import RunImage, State, Verdict
-from pipegraft.gate.verdicts import argocd, flux, kubevela, workloads
 
 OLD, TARGET, NEWER = "0" * 40, "1" * 40, "2" * 40
 PASS, WAIT, BLOCKED, SUSPENDED, FAIL = (

@@ -23,11 +23,11 @@ from pipegraft.core.errors import Locked, PipegraftError, UsageError
 from pipegraft.engine.usecases.application import Application, Desired, Place, Turn
 from pipegraft.engine.usecases.status import Outcome, describe_cluster
 from pipegraft.engine.workloads import Plan
+from pipegraft.gate.adapters.workloads import explain
+from pipegraft.gate.conditions import name_of
 from pipegraft.gate.ports import State, Verdict
-from pipegraft.gate.verdicts.conditions import name_of
-from pipegraft.gate.verdicts.workloads import health
+from pipegraft.gate.workloads import health
 from pipegraft.kubernetes.adapters.cluster import Cluster
-from pipegraft.kubernetes.adapters.explaining import explain
 from pipegraft.kubernetes.adapters.watching import Watched
 from pipegraft.kubernetes.model import CONFIG_MAP, CRON_JOB, DEPLOYMENT, JOB, POD, REPLICA_SET, Kind
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipegraft.appspec.spec import read_app
 from pipegraft.core.errors import OutsideError, PipegraftError, Unreachable, UsageError
+from pipegraft.engine.adapters.server import Push
 from pipegraft.engine.reconcile import Health
 from pipegraft.engine.usecases.application import (
     Application,
@@ -24,8 +25,7 @@ from pipegraft.engine.usecases.application import (
     States,
     Turn,
 )
-from pipegraft.engine.webhook import Push
-from pipegraft.gate.verdicts.conditions import same_repository
+from pipegraft.gate.conditions import same_repository
 
 __all__ = ["DISK_FIX", "Engine", "Look", "Watcher", "disk_trouble", "needing_disk"]
 

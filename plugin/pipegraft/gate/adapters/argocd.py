@@ -12,13 +12,13 @@ from pipegraft.core.errors import AccessDenied, PipegraftError, UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.gate.adapters.argocd_server import open_server, rolls, set_of
 from pipegraft.gate.adapters.workloads import ClusterReader, Reference
+from pipegraft.gate.argocd import REFRESH, applied, verdicts
+from pipegraft.gate.argocd_sync import can_sync
+from pipegraft.gate.conditions import time_of
 from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.model import ArgoCdOptions
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
-from pipegraft.gate.verdicts.argocd import REFRESH, applied, verdicts
-from pipegraft.gate.verdicts.conditions import time_of
-from pipegraft.gate.verdicts.sync_windows import can_sync
-from pipegraft.gate.verdicts.workloads import KINDS
+from pipegraft.gate.workloads import KINDS
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
 from pipegraft.kubernetes.model import Kind
 

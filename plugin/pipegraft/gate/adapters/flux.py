@@ -9,11 +9,11 @@ from typing import Any
 from pipegraft.core.errors import AccessDenied, UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.gate.adapters.workloads import ClusterReader, Reference
+from pipegraft.gate.conditions import condition, is_true, name_of
+from pipegraft.gate.flux import REQUESTED, is_answered, is_younger, verdicts
 from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.model import FluxOptions
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
-from pipegraft.gate.verdicts.conditions import condition, is_true, name_of
-from pipegraft.gate.verdicts.flux import REQUESTED, is_answered, is_younger, verdicts
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
 from pipegraft.kubernetes.model import WORKLOADS, Kind
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from pipegraft.core.errors import UsageError
 from pipegraft.core.model import Name
 from pipegraft.core.plugins import hookimpl
-from pipegraft.gate.verdicts.conditions import condition, is_observed, said, time_of
+from pipegraft.gate.conditions import condition, is_observed, said, time_of
 from pipegraft.gray.hooks import ObservedRouter
 from pipegraft.gray.ports import RolloutPhase, RolloutSeen, RolloutVerdict
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster

@@ -12,8 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from pipegraft.appspec.rendering.common import ANNOTATION
-from pipegraft.gate.ports import Resource, RunImage, State, Status, Verdict
-from pipegraft.gate.verdicts.conditions import (
+from pipegraft.gate.conditions import (
     Object,
     condition,
     is_observed,
@@ -23,10 +22,13 @@ from pipegraft.gate.verdicts.conditions import (
     time_of,
     worst,
 )
+from pipegraft.gate.ports import Resource, RunImage, State, Status, Verdict
 from pipegraft.iac.released_images import image_uses
 
 __all__ = [
+    "FORGIVEN_RESTARTS",
     "KINDS",
+    "NEVER_RUNS",
     "REVISION",
     "Symptom",
     "has_lasted",
@@ -57,14 +59,14 @@ _TEMPLATE_REVISION = "deployment.kubernetes.io/revision"
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _REPLICA_FAILURE = timedelta(seconds=30)
 """A quota may be free again once old replicas have ended."""
-_RESTARTS = 2
+FORGIVEN_RESTARTS = 2
 """Restarts that are forgiven: a container may wait for another one by failing."""
 _UNSCHEDULABLE = timedelta(seconds=60)
 """A cluster that grows needs about that long to see that it should."""
 _CONFIGURATION = timedelta(seconds=15)
 """A Secret or ConfigMap may be applied a moment after the pod that names it."""
-_HOPELESS = {"ImagePullBackOff", "InvalidImageName", "CreateContainerError", "RunContainerError"}
-_WAITING = _HOPELESS | {"CrashLoopBackOff", "ErrImagePull", "CreateContainerConfigError"}
+NEVER_RUNS = {"ImagePullBackOff", "InvalidImageName", "CreateContainerError", "RunContainerError"}
+_WAITING = NEVER_RUNS | {"CrashLoopBackOff", "ErrImagePull", "CreateContainerConfigError"}
 
 
 def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
@@ -367,9 +369,9 @@ def _waiting(
         words = last.get("message") or last.get("reason") or ""
         lines.append(f"    it ended with exit status {last.get('exitCode')}: {' '.join(words.split())}")
     if reason == "CrashLoopBackOff":
-        fatal = container.get("restartCount", _RESTARTS + 1) > _RESTARTS
+        fatal = container.get("restartCount", FORGIVEN_RESTARTS + 1) > FORGIVEN_RESTARTS
     elif reason == "CreateContainerConfigError":
         fatal = has_lasted(status.get("startTime"), _CONFIGURATION, now)
     else:
-        fatal = reason in _HOPELESS
+        fatal = reason in NEVER_RUNS
     return Symptom(tuple(lines), fatal)

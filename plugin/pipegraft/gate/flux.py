@@ -12,9 +12,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from pipegraft.gate.ports import Resource, State, Status, Verdict
-from pipegraft.gate.verdicts import workloads
-from pipegraft.gate.verdicts.conditions import (
+from pipegraft.gate import workloads
+from pipegraft.gate.conditions import (
     HOPELESS,
     Object,
     condition,
@@ -27,6 +26,7 @@ from pipegraft.gate.verdicts.conditions import (
     time_of,
     worst,
 )
+from pipegraft.gate.ports import Resource, State, Status, Verdict
 
 __all__ = ["REQUESTED", "is_answered", "is_younger", "verdict", "verdicts"]
 
