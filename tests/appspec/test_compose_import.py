@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipegraft.appspec.importing.consumed_keys import leaves
+from pipegraft.appspec.importing.taking import leaves
 from pipegraft.appspec.usecases.importing import ImportResult, compose_files
 from pipegraft.core.errors import ConfigError, UsageError
 

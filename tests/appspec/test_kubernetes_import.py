@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spec_fields import APP, ENVIRONMENT, spec  # of the folder above
 
-from pipegraft.appspec.importing.consumed_keys import Imported, settle
 from pipegraft.appspec.importing.kubernetes import import_kubernetes
+from pipegraft.appspec.importing.taking import Imported, settle
 from pipegraft.appspec.model import App, AppEnvironment
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.spec import resolve

@@ -12,8 +12,8 @@ import jsonschema
 import pytest
 import yaml
 
-from pipegraft.appspec.importing.consumed_keys import Imported
 from pipegraft.appspec.importing.score import import_score
+from pipegraft.appspec.importing.taking import Imported
 from pipegraft.appspec.rendering.compose import render_compose
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.resources.providers import pipegraft_resource_providers

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipegraft.appspec.scaffold.survey import Survey, Tree, name_from, survey
-from pipegraft.appspec.scaffold.writing import Answers, gate_options, write_files
+from pipegraft.appspec.importing.first_files import Answers, gate_options, write_files
+from pipegraft.appspec.importing.survey import Survey, Tree, name_from, survey
 from pipegraft.core.delivery import Delivery
 from pipegraft.images.dockerfile import exposed_ports
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.appspec.importing.consumed_keys import Taking
+from pipegraft.appspec.importing.taking import Taking
 
 VALUES = st.recursive(
     st.text(min_size=1) | st.integers() | st.booleans(),

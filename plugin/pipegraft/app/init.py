@@ -11,8 +11,8 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from pipegraft.appspec.hooks import describe_types
-from pipegraft.appspec.scaffold.survey import Survey, Tree, name_from, survey
-from pipegraft.appspec.scaffold.writing import Answers, Written, gate_options, write_files
+from pipegraft.appspec.importing.first_files import Answers, Written, gate_options, write_files
+from pipegraft.appspec.importing.survey import Survey, Tree, name_from, survey
 from pipegraft.core.adapters.files import hide_run_files
 from pipegraft.core.adapters.vcs_info import create_repository, origin_url, source_files
 from pipegraft.core.delivery import Delivery

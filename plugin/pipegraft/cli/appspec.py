@@ -19,12 +19,14 @@ from pipegraft.appspec.usecases.importing import ImportResult, compose_files, ku
 from pipegraft.appspec.usecases.render import (
     EnvironmentDiff,
     Rendering,
+    Split,
     diff,
     installed_rendering,
+    plan_split,
     render,
     render_files,
+    write_split,
 )
-from pipegraft.appspec.usecases.split import Split, plan_split, write_split
 from pipegraft.cli.common import json_option, load_plugins, print_json
 from pipegraft.core.console import open_console, unified_diff
 from pipegraft.core.delivery import Intimacy

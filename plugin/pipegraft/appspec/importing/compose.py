@@ -11,11 +11,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from pipegraft.appspec.importing.consumed_keys import Imported, Taking, found_values
-from pipegraft.appspec.importing.container import amounts
-from pipegraft.appspec.scaffold.compose import ComposeService, compose_services
-from pipegraft.appspec.scaffold.survey import FoundComponent, FoundResource, name_from
-from pipegraft.appspec.scaffold.writing import variables_of
+from pipegraft.appspec.importing.compose_ import ComposeService, compose_services
+from pipegraft.appspec.importing.first_files import variables_of
+from pipegraft.appspec.importing.survey import FoundComponent, FoundResource, name_from
+from pipegraft.appspec.importing.taking import Imported, Taking, amounts, found_values
 
 __all__ = ["import_compose"]
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pipegraft.appspec.importing.consumed_keys import Imported, Taking, found_values
 from pipegraft.appspec.importing.objects import (
     KubernetesObject,
     is_ours,
@@ -18,6 +17,7 @@ from pipegraft.appspec.importing.objects import (
     take_written,
 )
 from pipegraft.appspec.importing.pod import take_pod
+from pipegraft.appspec.importing.taking import Imported, Taking, found_values
 from pipegraft.appspec.rendering.kubernetes import KEPT
 
 __all__ = ["import_kubernetes"]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipegraft.appspec.importing.consumed_keys import Imported, Taking, dotted_route, found_values
+from pipegraft.appspec.importing.taking import Imported, Taking, dotted_route, found_values
 
 __all__ = [
     "KubernetesObject",

@@ -7,8 +7,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipegraft.appspec.importing.consumed_keys import Imported, Taking, found_values
-from pipegraft.appspec.importing.container import port_name, taken_amounts, taken_probe
+from pipegraft.appspec.importing.taking import (
+    Imported,
+    Taking,
+    found_values,
+    port_name,
+    taken_amounts,
+    taken_probe,
+)
 from pipegraft.appspec.model import SET_BY_US
 
 __all__ = ["take_pod"]

@@ -9,8 +9,14 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from pipegraft.appspec.importing.consumed_keys import Imported, Taking, found_values
-from pipegraft.appspec.importing.container import port_name, taken_amounts, taken_probe
+from pipegraft.appspec.importing.taking import (
+    Imported,
+    Taking,
+    found_values,
+    port_name,
+    taken_amounts,
+    taken_probe,
+)
 from pipegraft.core.errors import ConfigError, Place, Problem
 
 __all__ = ["import_score"]

@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 
 from pipegraft.appspec.importing.compose import import_compose
-from pipegraft.appspec.importing.consumed_keys import Imported, Taking, settle
+from pipegraft.appspec.importing.compose_ import merge_compose, put_defaults
 from pipegraft.appspec.importing.kubernetes import import_kubernetes
 from pipegraft.appspec.importing.score import import_score
-from pipegraft.appspec.scaffold.compose import merge_compose, put_defaults
-from pipegraft.appspec.scaffold.survey import name_from
+from pipegraft.appspec.importing.survey import name_from
+from pipegraft.appspec.importing.taking import Imported, Taking, settle
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.delivery_file import read_text
 from pipegraft.core.errors import ConfigError, EditRefused, Place, Problem, UsageError

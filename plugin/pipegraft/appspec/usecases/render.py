@@ -1,4 +1,4 @@
-"""Shows what an app spec becomes, from a folder that holds it, and what a change of it changes there."""
+"""Shows what an app spec becomes, and what a change of it, or a split of a component, changes there."""
 
 from __future__ import annotations
 
@@ -18,26 +18,32 @@ from pipegraft.appspec.rendering.yaml_output import dump_documents, rendered_pat
 from pipegraft.appspec.resource_ports import ResourceProvider, Target
 from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.routers import CLUSTER_ROUTERS
-from pipegraft.appspec.spec import Resolved, check_app, resolve_in
+from pipegraft.appspec.spec import Resolved, check_app, resolve, resolve_in
+from pipegraft.appspec.splitting import Move, callers_of, check_before, move, notes_on
 from pipegraft.appspec.traffic_ports import ClusterRouter
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.adapters.vcs_info import Revision
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.core.plugins import Plugins
+from pipegraft.text.yaml import decode
 
 __all__ = [
     "TARGETS",
     "EnvironmentDiff",
     "Manifests",
     "Rendering",
+    "Split",
     "compare_texts",
     "diff",
     "environments_of",
     "installed_rendering",
+    "plan_split",
     "render",
     "render_files",
     "render_texts",
+    "write_split",
 ]
+
 
 Manifests = list[dict[str, Any]]
 
@@ -293,3 +299,85 @@ def _work_tree(folder: Path) -> _Spec:
     app = folder / "app.yaml"
     files = sorted((folder / "environments").glob("*.yaml"))
     return _Spec(_read(app) if app.exists() else None, {path.stem: _read(path) for path in files}, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A step that is not made yet.
+
+    Arguments:
+        files: file → text before and after, for those that change.
+        removed: ``FILE: key`` of each key that is taken out.
+        notes: what it means beyond what is rendered.
+        diffs: what it changes in each environment.
+    """
+
+    folder: Path
+    files: Mapping[str, tuple[str, str]]
+    removed: tuple[str, ...]
+    notes: tuple[str, ...]
+    diffs: tuple[EnvironmentDiff, ...]
+
+
+def plan_split(folder: Path, asked: Move, how: Rendering) -> Split:
+    """Work out a step, and prove that every environment can be rendered after it.
+
+    Arguments:
+        folder: holds ``app.yaml`` and ``environments/``.
+
+    Raises:
+        UsageError: it cannot be made; says what to add.
+        ConfigError: the spec is wrong before the step, or would be after it.
+    """
+    app = _read_there(folder / "app.yaml")
+    environments = {
+        name: _read_there(folder / environment_path(None, name)) for name in environments_of(folder)
+    }
+    before = {name: _resolved(app, text, name, how) for name, text in environments.items()}
+    members = [check_before(resolved, asked) for resolved in before.values()]
+    callers = dict.fromkeys(name for resolved in before.values() for name in callers_of(resolved, asked))
+    moved = move(app, environments, members[0], tuple(callers), asked)
+    new_app = moved.texts.get("app.yaml", app)
+    texts = {
+        name: (text, moved.texts.get(environment_path(None, name), text))
+        for name, text in environments.items()
+    }
+    after = {name: _resolved(new_app, both[1], name, how) for name, both in texts.items()}
+    notes = dict.fromkeys(
+        note for name in environments for note in notes_on(before[name], after[name], asked.component)
+    )
+    old = {"app.yaml": app, **{environment_path(None, name): text for name, text in environments.items()}}
+    return Split(
+        folder,
+        {file: (old[file], text) for file, text in moved.texts.items()},
+        moved.removed,
+        tuple(notes) if moved.texts else (),
+        tuple(compare_texts((app, new_app), texts, how)),
+    )
+
+
+def write_split(split: Split) -> None:
+    """Write the files, all or none.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    try:
+        write_together({split.folder / file: after.encode() for file, (_, after) in split.files.items()})
+    except OSError as error:
+        raise UsageError(f"{error.filename or split.folder} cannot be written: {error.strerror}") from None
+
+
+def _resolved(app: str, environment: str, name: str, how: Rendering) -> Resolved:
+    return resolve(app, environment, name, platform=Platform(how.load_providers, how.target))
+
+
+def _read_there(path: Path) -> str:
+    try:
+        return decode(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        raise UsageError(
+            f"expected {path}, found no such file", fix="name the folder that holds the app spec"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from pipegraft.appspec.scaffold.survey import FoundComponent, FoundResource, Survey
+from pipegraft.appspec.importing.survey import FoundComponent, FoundResource, Survey
 
 __all__ = ["Answers", "Written", "gate_options", "variables_of", "write_files"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipegraft.appspec.scaffold.builds import (
+from pipegraft.appspec.importing.builds import (
     GENERIC,
     Found,
     Tree,
@@ -17,7 +17,7 @@ from pipegraft.appspec.scaffold.builds import (
     is_ours,
     name_of_folder,
 )
-from pipegraft.appspec.scaffold.compose import ComposeService, read_compose
+from pipegraft.appspec.importing.compose_ import ComposeService, read_compose
 from pipegraft.images.dockerfile import exposed_ports
 from pipegraft.images.hooks import DOCKERFILE
 

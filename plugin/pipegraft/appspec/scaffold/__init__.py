@@ -1,1 +1,0 @@
-"""What a source repository tells about an application, and the first files that say it to Pipegraft."""
