@@ -23,7 +23,7 @@ from pipegraft.appspec.splitting import Move, callers_of, check_before, move, no
 from pipegraft.appspec.traffic_ports import ClusterRouter
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.adapters.vcs_info import Revision
-from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
+from pipegraft.core.errors import ConfigError, Problem, UsageError
 from pipegraft.core.plugins import Plugins
 from pipegraft.text.yaml import decode
 
@@ -178,17 +178,6 @@ def environments_of(folder: Path) -> list[str]:
     return found
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except FileNotFoundError:
-        raise UsageError(
-            f"expected {path}, found no such file", fix="name the folder that holds the app spec"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"expected {path} to be text in UTF-8: {error}", place=Place(str(path))) from error
-
-
 @dataclass(frozen=True, slots=True)
 class EnvironmentDiff:
     """One environment.
@@ -329,10 +318,8 @@ def plan_split(folder: Path, asked: Move, how: Rendering) -> Split:
         UsageError: it cannot be made; says what to add.
         ConfigError: the spec is wrong before the step, or would be after it.
     """
-    app = _read_there(folder / "app.yaml")
-    environments = {
-        name: _read_there(folder / environment_path(None, name)) for name in environments_of(folder)
-    }
+    app = _read(folder / "app.yaml")
+    environments = {name: _read(folder / environment_path(None, name)) for name in environments_of(folder)}
     before = {name: _resolved(app, text, name, how) for name, text in environments.items()}
     members = [check_before(resolved, asked) for resolved in before.values()]
     callers = dict.fromkeys(name for resolved in before.values() for name in callers_of(resolved, asked))
@@ -372,7 +359,7 @@ def _resolved(app: str, environment: str, name: str, how: Rendering) -> Resolved
     return resolve(app, environment, name, platform=Platform(how.load_providers, how.target))
 
 
-def _read_there(path: Path) -> str:
+def _read(path: Path) -> str:
     try:
         return decode(path.read_bytes(), str(path))
     except FileNotFoundError:
