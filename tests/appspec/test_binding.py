@@ -10,9 +10,9 @@ from pipegraft.appspec.model import Reference
 from pipegraft.appspec.rendering.compose import render_compose
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.rendering.oam import render_application
+from pipegraft.appspec.resource_binding import UNBOUND, Platform
 from pipegraft.appspec.resource_ports import Target
-from pipegraft.appspec.resources.binding import UNBOUND, Platform
-from pipegraft.appspec.resources.providers import pipegraft_resource_providers
+from pipegraft.appspec.resource_providers import pipegraft_resource_providers
 from pipegraft.appspec.spec import Resolved, resolve
 from pipegraft.core.errors import ConfigError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipegraft.appspec.notation import expand
+from pipegraft.appspec.traits import expand
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pipegraft.appspec import hooks
 from pipegraft.appspec.hooks import load_providers
 from pipegraft.appspec.model import Reference
 from pipegraft.appspec.resource_ports import Output, Provision, ResourceProvider, ResourceType
-from pipegraft.appspec.resources.providers import CROSSPLANE, KUBEVELA_TERRAFORM, LOCAL
+from pipegraft.appspec.resource_providers import CROSSPLANE, KUBEVELA_TERRAFORM, LOCAL
 from pipegraft.core.errors import PluginError, UsageError
 from pipegraft.core.model import Model
 from pipegraft.core.plugins import Plugins, hookimpl

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pipegraft.appspec.model import ProviderChoice, Resource
 from pipegraft.appspec.rendering.oam import render_application
-from pipegraft.appspec.resources.binding import Platform
-from pipegraft.appspec.resources.providers import pipegraft_resource_providers
+from pipegraft.appspec.resource_binding import Platform
+from pipegraft.appspec.resource_providers import pipegraft_resource_providers
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.model import kebab, keys_of
 

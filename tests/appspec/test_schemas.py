@@ -15,9 +15,9 @@ from pipegraft.app.plugins import shipped_plugins, spec_schema
 from pipegraft.appspec.rendering.compose import render_compose
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.rendering.oam import render_application
+from pipegraft.appspec.resource_binding import Platform
 from pipegraft.appspec.resource_ports import ResourceProvider, Target
-from pipegraft.appspec.resources.binding import Platform
-from pipegraft.appspec.resources.providers import pipegraft_resource_providers
+from pipegraft.appspec.resource_providers import pipegraft_resource_providers
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.model import keys_of
 from pipegraft.testing.resource_suite import request_for

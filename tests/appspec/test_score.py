@@ -15,8 +15,8 @@ import yaml
 from pipegraft.appspec.importing.score import import_score
 from pipegraft.appspec.importing.taking import Imported
 from pipegraft.appspec.rendering.compose import render_compose
-from pipegraft.appspec.resources.binding import Platform
-from pipegraft.appspec.resources.providers import pipegraft_resource_providers
+from pipegraft.appspec.resource_binding import Platform
+from pipegraft.appspec.resource_providers import pipegraft_resource_providers
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.errors import ConfigError
 

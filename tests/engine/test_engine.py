@@ -20,9 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipegraft.appspec.resource_binding import Platform
 from pipegraft.appspec.resource_ports import FakeResourceHost, HostedState
-from pipegraft.appspec.resources.binding import Platform
-from pipegraft.appspec.resources.providers import LOCAL
+from pipegraft.appspec.resource_providers import LOCAL
 from pipegraft.appspec.runtime_support import PROCESS
 from pipegraft.appspec.spec import resolve
 from pipegraft.appspec.traffic_ports import FakeRouter, Route

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipegraft.appspec.resources.binding import Platform
-from pipegraft.appspec.resources.providers import LOCAL
+from pipegraft.appspec.resource_binding import Platform
+from pipegraft.appspec.resource_providers import LOCAL
 from pipegraft.core.errors import Unreachable
 from pipegraft.engine.adapters.gitops import verdict
 from pipegraft.engine.usecases.application import Place, Source, States

@@ -14,7 +14,7 @@ from guarded import APP, STABLE, TOKEN, A
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.resource_binding import Platform
 from pipegraft.core.adapters.vcs_info import SourceLog
 from pipegraft.core.errors import ConfigError
 from pipegraft.iac.adapters.git.access import trusting

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from git_histories import ZERO, grow, play
 
-from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.resource_binding import Platform
 from pipegraft.iac.adapters.git.pre_receive import Update, open_received
 from pipegraft.iac.usecases.guard import check_push
 

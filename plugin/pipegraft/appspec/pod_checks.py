@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from pipegraft.appspec.model import SET_BY_US
-from pipegraft.appspec.notation import amount_of, named_in
 from pipegraft.appspec.pods import VOLUME_KINDS, Member, Pod, volume_kind
 from pipegraft.appspec.routers import CLUSTER_ROUTERS, DEFAULT_ROUTER
-from pipegraft.appspec.traits import Probe
+from pipegraft.appspec.traits import Probe, amount_of, named_in
 from pipegraft.core.model import kebab
 
 __all__ = ["HOST_ONLY", "PROCESS_ONLY", "Report", "check_listeners", "check_pod"]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pipegraft.appspec.model import PROMOTING, App, AppComponent, AppEnvironment, GrayBlock, Policies
 from pipegraft.appspec.pod_checks import Report, check_listeners, check_pod
 from pipegraft.appspec.pods import Member, Pod, member_of, merge
-from pipegraft.appspec.resources.binding import UNBOUND, BoundResource, Platform, Scope, bind_resources
-from pipegraft.appspec.resources.types import Outputs, fill_component
+from pipegraft.appspec.resource_binding import UNBOUND, BoundResource, Platform, Scope, bind_resources
+from pipegraft.appspec.resource_types import Outputs, fill_component
 from pipegraft.core.delivery_file import check
 from pipegraft.core.errors import ConfigError, Place, Problem
 from pipegraft.core.faults import as_far_as_known

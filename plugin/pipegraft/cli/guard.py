@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from pipegraft.appspec.hooks import load_providers
-from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.resource_binding import Platform
 from pipegraft.cli.common import json_option, load_plugins, print_json
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import parse_document, read_text

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipegraft.appspec.model import EnvValue, Reference
-from pipegraft.appspec.notation import amount_of
 from pipegraft.appspec.pods import Member, Pod, volume_kind
 from pipegraft.appspec.rendering.common import http_route_of, is_routed, versions
 from pipegraft.appspec.resource_ports import HostedResource
-from pipegraft.appspec.resources.providers import HOSTED_KIND, read_hosted
+from pipegraft.appspec.resource_providers import HOSTED_KIND, read_hosted
 from pipegraft.appspec.runtime_support import Support, Treatment, declared_keys
 from pipegraft.appspec.spec import Resolved
 from pipegraft.appspec.traffic_ports import Backend, Choice, Route
-from pipegraft.appspec.traits import Probe, Security, Update, Volume
+from pipegraft.appspec.traits import Probe, Security, Update, Volume, amount_of
 from pipegraft.core.errors import ConfigError, Problem
 from pipegraft.engine.ports import (
     Confinement,

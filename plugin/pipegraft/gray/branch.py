@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipegraft.appspec import environment_file as edits
 from pipegraft.appspec.environment_file import app_path, environment_path, read_environment
 from pipegraft.appspec.model import PROMOTING
-from pipegraft.appspec.resources.binding import UNBOUND
+from pipegraft.appspec.resource_binding import UNBOUND
 from pipegraft.appspec.spec import Resolved, resolve
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import ConfigError, PipegraftError, UsageError

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from pipegraft.appspec.environment_file import Bump, ConfigPath, images_of, promote
 from pipegraft.appspec.model import AppComponent, AppEnvironment
-from pipegraft.appspec.resources.binding import UNBOUND
+from pipegraft.appspec.resource_binding import UNBOUND
 from pipegraft.appspec.spec import Resolved, resolve
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError, EditRefused, Place, Problem, UsageError

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipegraft.appspec.environment_file import environment_path
 from pipegraft.appspec.rendering.yaml_output import dump_documents
-from pipegraft.appspec.resources.binding import UNBOUND
+from pipegraft.appspec.resource_binding import UNBOUND
 from pipegraft.appspec.spec import resolve
 from pipegraft.appspec.usecases.render import installed_rendering, render_texts
 from pipegraft.core.adapters.git_command import GitCommand

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipegraft.appspec.environment_file import app_path, environment_path, read_environment
 from pipegraft.appspec.model import App, AppEnvironment
-from pipegraft.appspec.resources.binding import UNBOUND
+from pipegraft.appspec.resource_binding import UNBOUND
 from pipegraft.appspec.spec import read_app, resolve_in
 from pipegraft.audit.dora import DAY, WEEK, deployments_of, figures_of
 from pipegraft.audit.usecases import Place as AuditPlace

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipegraft.appspec.model import AppComponent, EnvValue, Reference
-from pipegraft.appspec.notation import amount_of, expand
 from pipegraft.appspec.pods import Member, Pod, volume_kind
 from pipegraft.appspec.rendering.common import (
     Manifest,
@@ -29,7 +28,7 @@ from pipegraft.appspec.rendering.common import (
     versions,
 )
 from pipegraft.appspec.spec import Resolved
-from pipegraft.appspec.traits import Security, Volume
+from pipegraft.appspec.traits import Security, Volume, amount_of, expand
 
 __all__ = ["render_compose"]
 

@@ -38,7 +38,7 @@ from pipegraft.appspec.rendering.containers import (
     volumes_of,
 )
 from pipegraft.appspec.rendering.kubernetes import job_of, objects_of, strategy_of
-from pipegraft.appspec.resources.binding import BoundResource
+from pipegraft.appspec.resource_binding import BoundResource
 from pipegraft.appspec.routers import CLUSTER_ROUTERS
 from pipegraft.appspec.spec import Resolved
 from pipegraft.appspec.traffic_ports import ClusterRouter

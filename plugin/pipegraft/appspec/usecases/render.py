@@ -15,8 +15,8 @@ from pipegraft.appspec.rendering.differences import ObjectChange, compare, objec
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.rendering.oam import PUBLISH_VERSION, render_application
 from pipegraft.appspec.rendering.yaml_output import dump_documents, rendered_path, with_own_version
+from pipegraft.appspec.resource_binding import Platform
 from pipegraft.appspec.resource_ports import ResourceProvider, Target
-from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.routers import CLUSTER_ROUTERS
 from pipegraft.appspec.spec import Resolved, check_app, resolve, resolve_in
 from pipegraft.appspec.splitting import Move, callers_of, check_before, move, notes_on

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipegraft.appspec.notation import expand
+from pipegraft.appspec.traits import expand
 from pipegraft.core.errors import OutsideError, UsageError
 from pipegraft.engine.adapters.probing import free_port
 from pipegraft.engine.adapters.process_instance import (

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator, Field
 
-from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.resource_binding import Platform
 from pipegraft.appspec.spec import Resolved, resolve
 from pipegraft.appspec.traffic_ports import Choice
 from pipegraft.core.adapters.files import write_atomically

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
-from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.resource_binding import Platform
 from pipegraft.appspec.spec import Resolved
 from pipegraft.core.errors import Locked, PipegraftError, UsageError
 from pipegraft.engine.usecases.application import Application, Desired, Place, Turn

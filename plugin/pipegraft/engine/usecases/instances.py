@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
+from pipegraft.appspec.resource_binding import Platform
 from pipegraft.appspec.resource_ports import HostedState, ResourceHost
-from pipegraft.appspec.resources.binding import Platform
 from pipegraft.appspec.runtime_support import Support
 from pipegraft.appspec.spec import Resolved
 from pipegraft.appspec.traffic_ports import Route, TrafficRouter

@@ -19,7 +19,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from pipegraft.appspec.hooks import load_providers
-from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.resource_binding import Platform
 from pipegraft.appspec.runtime_support import DOCKER, PROCESS, Support
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.adapters.http import Http

@@ -10,7 +10,7 @@ from itertools import chain
 
 from pipegraft.appspec.environment_file import images_of, read_environment
 from pipegraft.appspec.model import PROMOTING, App, AppEnvironment, GrayBlock
-from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.resource_binding import Platform
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError

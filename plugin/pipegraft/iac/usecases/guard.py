@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipegraft.appspec.resources.binding import Platform
+from pipegraft.appspec.resource_binding import Platform
 from pipegraft.core.errors import Place, Problem, Unreachable, UsageError
 from pipegraft.core.signing import Requirements
 from pipegraft.iac.adapters.git.pre_receive import Received, Update

@@ -33,7 +33,7 @@ from pipegraft.appspec.resource_ports import (
     ResourceRequest,
     Target,
 )
-from pipegraft.appspec.resources.types import BUCKET, MYSQL, POSTGRES, REDIS, SQLITE
+from pipegraft.appspec.resource_types import BUCKET, MYSQL, POSTGRES, REDIS, SQLITE
 from pipegraft.core.model import Model, Name
 from pipegraft.core.plugins import hookimpl
 

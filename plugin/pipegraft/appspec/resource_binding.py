@@ -10,7 +10,7 @@ from functools import partial
 from pipegraft.appspec.model import DEFAULT_CLASS, App, AppEnvironment, ProviderChoice, Reference, Resource
 from pipegraft.appspec.pods import Pod
 from pipegraft.appspec.resource_ports import Provision, ResourceProvider, ResourceRequest, Target
-from pipegraft.appspec.resources.types import checked_params, close_fix
+from pipegraft.appspec.resource_types import checked_params, close_fix
 from pipegraft.core.delivery_file import validate
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
 from pipegraft.core.reading import Marked, Route

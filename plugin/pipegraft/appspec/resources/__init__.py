@@ -1,1 +1,0 @@
-"""Resources: declared once, provided by whoever serves their class where the application runs."""
