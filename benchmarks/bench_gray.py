@@ -23,7 +23,7 @@ from pipegraft.core.release import (
 from pipegraft.core.stage import StageContext
 from pipegraft.gate.ports import State, Status, Verdict
 from pipegraft.gray.judging.sequential import sequential
-from pipegraft.gray.model.observation import ArmCounts, Histogram
+from pipegraft.gray.observation import ArmCounts, Histogram
 from pipegraft.gray.ports import Arms, FakeSource, MetricSource
 from pipegraft.gray.stage import GrayReleaseInputs, run
 from pipegraft.iac.ports import FakeIacRepository

@@ -21,10 +21,10 @@ from math import inf
 from benchmarks.published_rules import KAYENTA, Shift, flagger_fails
 from benchmarks.simulated_releases import BOUNDS, METRICS, Conditions, release
 
+from pipegraft.gray.judgement import Answer, JudgePolicy
 from pipegraft.gray.judging.readings import point
 from pipegraft.gray.judging.sequential import sequential
-from pipegraft.gray.model.judgement import Answer, JudgePolicy
-from pipegraft.gray.model.observation import Observation
+from pipegraft.gray.observation import Observation
 
 HEALTHY = int(os.environ.get("PIPEGRAFT_BENCH_RELEASES", "700"))
 """Identical arms, for each of three memories."""

@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
+from pipegraft.gray.judgement import JudgePolicy, MetricPolicy
 from pipegraft.gray.judging.arithmetic import beta_binomial
 from pipegraft.gray.judging.hypotheses import Wandering
 from pipegraft.gray.judging.metric_state import ShareRun
 from pipegraft.gray.judging.readings import Draws
-from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy
 from pipegraft.gray.simulation import Fault, Weather, World, quietly
 
 GOOD = int(os.environ.get("PIPEGRAFT_BENCH_RELEASES", "700"))

@@ -18,9 +18,9 @@ from math import inf, sqrt
 from statistics import NormalDist, fmean
 from typing import Final
 
+from pipegraft.gray.judgement import MetricPolicy
 from pipegraft.gray.judging.readings import point
-from pipegraft.gray.model.judgement import MetricPolicy
-from pipegraft.gray.model.observation import Observation
+from pipegraft.gray.observation import Observation
 
 __all__ = ["KAYENTA", "Shift", "flagger_fails"]
 

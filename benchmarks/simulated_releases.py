@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from pipegraft.gray.model.judgement import MetricPolicy
-from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
+from pipegraft.gray.judgement import MetricPolicy
+from pipegraft.gray.observation import ArmCounts, Histogram, Observation
 
 __all__ = ["BOUNDS", "METRICS", "Conditions", "release"]
 

@@ -18,7 +18,7 @@ from pipegraft.core.plugins import Plugins
 from pipegraft.core.ports import FakeClock
 from pipegraft.core.stage import Project, Requirement
 from pipegraft.gate.ports import FakeEngine, State, Verdict
-from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.observation import ArmCounts
 from pipegraft.gray.ports import Arms, FakeSource
 from pipegraft.testing.stage_suite import ExaminationSuite, FakeConnections, patient_of, stage_context
 

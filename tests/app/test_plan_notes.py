@@ -14,7 +14,7 @@ from pipegraft.app.plugins import shipped_plugins
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import Unreachable
 from pipegraft.core.stage import Project
-from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.observation import ArmCounts
 from pipegraft.gray.ports import Arms, FakeSource
 from pipegraft.iac.ports import RENDERERS, FakeIacRepository
 

@@ -11,7 +11,7 @@ from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import open_project, parse_document
 from pipegraft.core.errors import ConfigError
 from pipegraft.gray.hooks import METRIC_SOURCES
-from pipegraft.gray.model.judgement import judge_policy
+from pipegraft.gray.judgement import judge_policy
 from pipegraft.gray.ports import MetricRequest
 
 DELIVERY = """\

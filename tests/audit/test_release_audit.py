@@ -19,7 +19,7 @@ from pipegraft.core.adapters.vcs_info import SourceLog
 from pipegraft.core.errors import RolledBack, Unreachable, UsageError
 from pipegraft.core.release import EnvironmentRelease, GateResult, IacCommit, Release, ReleaseMark, Source
 from pipegraft.core.signing import Signer
-from pipegraft.gray.model.judgement import Answer
+from pipegraft.gray.judgement import Answer
 from pipegraft.gray.ports import FakeJudge
 from pipegraft.gray.stage import GrayReleaseInputs, run
 from pipegraft.iac.archive import FakeArchive, Signature, Signed

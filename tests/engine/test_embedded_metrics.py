@@ -14,7 +14,7 @@ from pipegraft.appspec.traffic_ports import Backend, Route
 from pipegraft.core.delivery import Metric
 from pipegraft.core.errors import Unreachable
 from pipegraft.engine.adapters.metrics import EmbeddedSource, Options, ProxyMetrics
-from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.observation import ArmCounts
 from pipegraft.gray.ports import Arms, MetricRequest, MetricSource
 from pipegraft.testing.gray_suite import MetricSourceSuite, Play
 

@@ -11,8 +11,8 @@ import pytest
 from pipegraft.app.plugins import HOOKS
 from pipegraft.core.plugins import Plugins
 from pipegraft.gray.hooks import JUDGES
-from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
-from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.judgement import Answer, JudgePolicy, MetricPolicy
+from pipegraft.gray.observation import ArmCounts, Observation
 from pipegraft.gray.ports import Judge
 from pipegraft.testing.gray_suite import JudgeSuite
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import pipegraft.gray.plugin
+import pipegraft.gray.stage
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import PipegraftError, SyncFailed, Unreachable, UsageError
 from pipegraft.core.ports import FakeClock, RecordingProgress
@@ -74,7 +74,7 @@ class World:
         engine = FakeEngine(statuses, self.clock, ["log of pod web-1: boom"])
         settle = self.delivery.environments["production"].gate.settle or 0.0
         connections = FakeConnections(
-            branch=self.iac, deployed=engine, rule=rule, settle=settle, listeners=[pipegraft.gray.plugin]
+            branch=self.iac, deployed=engine, rule=rule, settle=settle, listeners=[pipegraft.gray.stage]
         )
         progress = RecordingProgress()
         context = StageContext(

@@ -12,7 +12,7 @@ from pipegraft.appspec.environment_file import promote, read_environment
 from pipegraft.core.errors import EditRefused, RolledBack, UsageError
 from pipegraft.core.release import IacCommit
 from pipegraft.gate.ports import State, Verdict
-from pipegraft.gray.model.judgement import Answer
+from pipegraft.gray.judgement import Answer
 from pipegraft.gray.ports import FakeJudge
 from pipegraft.iac.ports import FakeIacRepository
 from pipegraft.iac.rollback import RollbackRequest, roll_back

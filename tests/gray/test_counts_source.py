@@ -14,7 +14,7 @@ from pipegraft.app.plugins import shipped_plugins
 from pipegraft.core.delivery import Metric
 from pipegraft.core.errors import Unreachable, UsageError
 from pipegraft.gray.hooks import METRIC_SOURCES
-from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.observation import ArmCounts
 from pipegraft.gray.ports import Arms, MetricRequest, MetricSource
 from pipegraft.testing.gray_suite import MetricSourceSuite, Play
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pipegraft.gray.judgement import Answer, JudgePolicy, MetricPolicy
 from pipegraft.gray.judging.detectability import looks_to_find, outlook
 from pipegraft.gray.judging.sequential import sequential
-from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
-from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.observation import ArmCounts, Observation
 
 POLICY = JudgePolicy((MetricPolicy("errors"),))
 

@@ -12,8 +12,8 @@ from pipegraft.appspec.environment_file import images_of, read_environment
 from pipegraft.core.errors import Held, RolledBack, UsageError
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.stage import Project
+from pipegraft.gray.judgement import Answer
 from pipegraft.gray.machine import Command
-from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.ports import FakeJudge
 
 

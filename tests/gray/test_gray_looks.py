@@ -8,9 +8,9 @@ import pytest
 
 from pipegraft.core.ports import RecordingProgress
 from pipegraft.gray.analysis import GrayBake, GrayWatch
+from pipegraft.gray.judgement import Answer, JudgePolicy, MetricPolicy
 from pipegraft.gray.judging.sequential import sequential
-from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
-from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.observation import ArmCounts, Observation
 from pipegraft.gray.ports import Arms, FakeSource
 
 POLICY = JudgePolicy((MetricPolicy("errors"),))

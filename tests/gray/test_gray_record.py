@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipegraft.gray.history import OBSERVED, from_trailer, to_trailer
-from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation, total
+from pipegraft.gray.observation import ArmCounts, Histogram, Observation, total
 from pipegraft.iac.commits import commit_message
 from pipegraft.iac.ports import Commit
 

@@ -15,9 +15,9 @@ from pipegraft.core.errors import Held, RolledBack, SyncFailed, Unreachable, Usa
 from pipegraft.core.stage import StageContext
 from pipegraft.gate.ports import State, Verdict
 from pipegraft.gray.history import OBSERVED, from_trailer
+from pipegraft.gray.judgement import Answer, Judgement
 from pipegraft.gray.machine import Command
-from pipegraft.gray.model.judgement import Answer, Judgement
-from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.observation import ArmCounts
 from pipegraft.gray.ports import Arms, FakeJudge, FakeSource
 from pipegraft.gray.stage import GrayReleaseInputs, run
 from pipegraft.iac.stage import STAGE

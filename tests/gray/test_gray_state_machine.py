@@ -22,9 +22,9 @@ from pipegraft.core.ports import FakeClock
 from pipegraft.core.release import ReleaseMark
 from pipegraft.gate.ports import State, Verdict
 from pipegraft.gray.history import OBSERVED, from_trailer, weight_of
+from pipegraft.gray.judgement import Answer, Judgement, JudgePolicy
 from pipegraft.gray.machine import Command
-from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy
-from pipegraft.gray.model.observation import Observation
+from pipegraft.gray.observation import Observation
 from pipegraft.gray.ports import Arms, FakeJudge, FakeSource
 from pipegraft.iac.guard.checks import gray_in_order
 from pipegraft.iac.ports import Commit, FakeIacRepository

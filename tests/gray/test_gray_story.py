@@ -14,9 +14,9 @@ from pipegraft.app.gray import gray_report
 from pipegraft.app.judge import Replay, judge_history
 from pipegraft.app.plugins import installed_plugins
 from pipegraft.core.errors import RolledBack, UsageError
+from pipegraft.gray.judgement import Answer
 from pipegraft.gray.judging.readings import wilson
-from pipegraft.gray.model.judgement import Answer
-from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.observation import ArmCounts
 from pipegraft.gray.ports import Arms, FakeJudge, FakeSource
 from pipegraft.gray.report import GrayReport, ReportedLook, ReportedStep, render_html
 

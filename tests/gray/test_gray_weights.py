@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.observation import ArmCounts, Observation
 from pipegraft.gray.traffic_checks import weight_mismatch
 
 

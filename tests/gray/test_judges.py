@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from pipegraft.gray.hooks import JudgePlugin
+from pipegraft.gray.judgement import Answer
 from pipegraft.gray.judging.sequential import pipegraft_judges
-from pipegraft.gray.model.judgement import Answer
 from pipegraft.gray.ports import Judge
 from pipegraft.testing.gray_suite import JudgeSuite
 

@@ -16,7 +16,7 @@ from pipegraft.core.errors import UsageError
 from pipegraft.core.stage import Project
 from pipegraft.gray.forecast import learn, seen_traffic, with_learnt
 from pipegraft.gray.history import ToldRelease, to_trailer
-from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.observation import ArmCounts, Observation
 from pipegraft.iac.commits import commit_message
 
 GRAY = Gray.model_validate({"metrics": [{"source": "fake"}], "interval": "60s", "warm-up": "2m"})

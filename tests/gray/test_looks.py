@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from pipegraft.gray.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
 from pipegraft.gray.judging.sequential import sequential
-from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
-from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.observation import ArmCounts, Observation
 from pipegraft.gray.views import look_sentence, look_table, sparkline
 
 POLICY = JudgePolicy((MetricPolicy("errors"),), warm_up=300.0, deadline=1800.0, deadline_follows=True)

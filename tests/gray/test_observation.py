@@ -7,8 +7,8 @@ import math
 import pytest
 
 from pipegraft.core.errors import UsageError
-from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy
-from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
+from pipegraft.gray.judgement import JudgePolicy, MetricPolicy
+from pipegraft.gray.observation import ArmCounts, Histogram, Observation
 
 
 def test_a_histogram_counts_what_is_slower_than_a_bound() -> None:

@@ -15,7 +15,7 @@ import pytest
 from pipegraft.core.delivery import Metric
 from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.gray.adapters.prometheus import Options, PrometheusSource
-from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.observation import ArmCounts
 from pipegraft.gray.ports import Arms, MetricRequest, MetricSource, RememberingSource
 from pipegraft.testing.gray_suite import MetricSourceSuite, Play
 

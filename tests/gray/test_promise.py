@@ -7,8 +7,8 @@ from gray_world import World
 
 from pipegraft.core.errors import Held, Unreachable, UsageError
 from pipegraft.gray.forecast import StableTraffic, promise
-from pipegraft.gray.model.judgement import MetricPolicy
-from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.judgement import MetricPolicy
+from pipegraft.gray.observation import ArmCounts, Observation
 from pipegraft.gray.ports import Arms, FakeSource
 from pipegraft.gray.traffic_checks import harm_to_both
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipegraft.core.errors import UsageError
+from pipegraft.gray.judgement import MetricPolicy
 from pipegraft.gray.judging.readings import BadRequests, Draws, point, quantile
-from pipegraft.gray.model.judgement import MetricPolicy
-from pipegraft.gray.model.observation import ArmCounts, Histogram
+from pipegraft.gray.observation import ArmCounts, Histogram
 
 BOUNDS = (0.1, 0.25, 0.5, 1.0)
 

@@ -12,7 +12,7 @@ from pipegraft.app.gray import tell_gray
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import Held, RolledBack, UsageError
 from pipegraft.gate.ports import State, Verdict
-from pipegraft.gray.model.judgement import Answer
+from pipegraft.gray.judgement import Answer
 from pipegraft.gray.ports import (
     FakeJudge,
     FakeRollout,

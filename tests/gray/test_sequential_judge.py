@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipegraft.core.errors import UsageError
+from pipegraft.gray.judgement import Answer, JudgePolicy, MetricPolicy
 from pipegraft.gray.judging.sequential import sequential
-from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
-from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
+from pipegraft.gray.observation import ArmCounts, Histogram, Observation
 
 POLICY = JudgePolicy((MetricPolicy("errors"),))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipegraft.gray.judgement import Answer, JudgePolicy, MetricPolicy
 from pipegraft.gray.judging.metric_state import ShareRun
 from pipegraft.gray.judging.readings import Draws
 from pipegraft.gray.judging.sequential import answer_of
-from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
 from pipegraft.gray.simulation import FAULTS, WORLDS, Fault, Weather, World, quietly, simulate
 
 RELEASES = 40

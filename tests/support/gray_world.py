@@ -20,8 +20,8 @@ from pipegraft.core.release import (
 )
 from pipegraft.core.stage import Port, StageContext
 from pipegraft.gate.ports import ENGINE, ConnectedEngine, State, Status, Verdict
-from pipegraft.gray.model.judgement import Answer
-from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.judgement import Answer
+from pipegraft.gray.observation import ArmCounts
 from pipegraft.gray.ports import (
     JUDGE,
     METRICS,

@@ -13,7 +13,7 @@ from pipegraft.core.ports import FakeClock, RecordingProgress
 from pipegraft.core.release import FakeReleaseStore
 from pipegraft.engine.adapters.gitops import verdict
 from pipegraft.gate.ports import FakeEngine, VerdictRule
-from pipegraft.gray.model.judgement import Answer
+from pipegraft.gray.judgement import Answer
 from pipegraft.gray.ports import Arms, FakeJudge, FakeSource, MetricSource
 from pipegraft.testing.core_suite import ClockSuite, ProgressSuite, ReleaseStoreSuite, release_of
 from pipegraft.testing.engine_suite import EngineSuite

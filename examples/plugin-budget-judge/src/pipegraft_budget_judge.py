@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pipegraft.core.errors import UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.gray.hooks import JudgePlugin
-from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
-from pipegraft.gray.model.observation import Observation
+from pipegraft.gray.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
+from pipegraft.gray.observation import Observation
 
 PIPEGRAFT_HOOKS = "2"
 

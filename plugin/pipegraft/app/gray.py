@@ -20,7 +20,7 @@ from pipegraft.gate.waiting import Patience, wait_for_revision
 from pipegraft.gray.branch import GrayBranch, GraySubject
 from pipegraft.gray.history import OBSERVED, from_trailer, weight_of
 from pipegraft.gray.machine import Command, Standing, move_for
-from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.observation import ArmCounts
 from pipegraft.gray.ports import ROLLOUT
 from pipegraft.gray.report import GrayReport, ReportedLook, ReportedStep
 from pipegraft.iac.ports import IAC, Commit

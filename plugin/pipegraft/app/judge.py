@@ -25,9 +25,9 @@ from pipegraft.core.reading import Marked, load_marked
 from pipegraft.core.stage import Connections, Project
 from pipegraft.gray.history import told_releases
 from pipegraft.gray.hooks import JUDGES
+from pipegraft.gray.judgement import Answer, Judgement, judge_policy
 from pipegraft.gray.judging.readings import point
-from pipegraft.gray.model.judgement import Answer, Judgement, judge_policy
-from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation
+from pipegraft.gray.observation import ArmCounts, Histogram, Observation
 from pipegraft.iac.ports import IAC
 
 __all__ = [

@@ -17,8 +17,8 @@ from pipegraft.core.hooks import connected
 from pipegraft.core.stage import Connections, Project
 from pipegraft.gray.forecast import FEWEST, LearntDrift, learn, promise, seen_traffic, with_learnt
 from pipegraft.gray.history import told_releases
+from pipegraft.gray.judgement import JudgePolicy, MetricPolicy, judge_policy
 from pipegraft.gray.judging.metric_state import percent
-from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy, judge_policy
 from pipegraft.gray.simulation import FAULTS, WORLDS, Fault, Tally, World, simulate
 from pipegraft.iac.ports import IAC
 

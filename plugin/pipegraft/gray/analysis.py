@@ -13,13 +13,13 @@ from pipegraft.core.errors import OutsideError, PipegraftError, UsageError
 from pipegraft.core.ports import Event, Progress
 from pipegraft.core.stage import StageContext
 from pipegraft.gray.history import Chapter, Span
+from pipegraft.gray.judgement import Answer, Judgement, JudgePolicy, MetricPolicy, judge_policy
 from pipegraft.gray.judging.hypotheses import USUAL_MEMORY
 from pipegraft.gray.judging.metric_state import NEAR, OUTAGE, OUTAGE_FLOOR
 from pipegraft.gray.judging.readings import point
 from pipegraft.gray.judging.sequential import present_step
 from pipegraft.gray.machine import Do
-from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy, MetricPolicy, judge_policy
-from pipegraft.gray.model.observation import ArmCounts, Observation, part_of, total
+from pipegraft.gray.observation import ArmCounts, Observation, part_of, total
 from pipegraft.gray.ports import JUDGE, METRICS, Arms, Judge, MetricSource
 from pipegraft.gray.views import look_sentence
 

@@ -17,11 +17,11 @@ from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import OutsideError, UsageError
 from pipegraft.core.page import show_duration
 from pipegraft.gray.history import ToldRelease
+from pipegraft.gray.judgement import JudgePolicy, MetricPolicy, judge_policy
 from pipegraft.gray.judging.detectability import bad_requests, looks_to_pass, patience_for, what_shows
 from pipegraft.gray.judging.hypotheses import Wandering
 from pipegraft.gray.judging.readings import BadRequests, Draws
 from pipegraft.gray.judging.sequential import marked_cold
-from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy, judge_policy
 from pipegraft.gray.ports import MetricSource, RememberingSource
 
 __all__ = [

@@ -15,9 +15,9 @@ from typing import Any
 
 from pipegraft.core.errors import UsageError
 from pipegraft.core.reading import load_json
+from pipegraft.gray.judgement import Evidence, Judgement
 from pipegraft.gray.machine import Do, Move
-from pipegraft.gray.model.judgement import Evidence, Judgement
-from pipegraft.gray.model.observation import ArmCounts, Histogram, Observation, total
+from pipegraft.gray.observation import ArmCounts, Histogram, Observation, total
 from pipegraft.iac.ports import Commit
 
 __all__ = [

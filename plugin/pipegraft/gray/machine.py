@@ -20,7 +20,7 @@ from typing import Literal
 from pipegraft.appspec import environment_file as edits
 from pipegraft.appspec.model import PROMOTING, AppEnvironment
 from pipegraft.core.errors import UsageError
-from pipegraft.gray.model.judgement import Answer, Judgement, JudgePolicy
+from pipegraft.gray.judgement import Answer, Judgement, JudgePolicy
 
 __all__ = [
     "Command",

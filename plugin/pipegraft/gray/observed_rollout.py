@@ -20,7 +20,7 @@ from pipegraft.gate.ports import ENGINE, State
 from pipegraft.gate.waiting import Patience, wait_for_revision
 from pipegraft.gray.analysis import GrayWatch
 from pipegraft.gray.history import as_data, look_data
-from pipegraft.gray.model.judgement import Answer, Judgement, judge_policy
+from pipegraft.gray.judgement import Answer, Judgement, judge_policy
 from pipegraft.gray.ports import JUDGE, METRICS, ROLLOUT, Rollout, RolloutPhase, RolloutVerdict
 from pipegraft.gray.views import look_sentence, look_table
 from pipegraft.iac.ports import IAC

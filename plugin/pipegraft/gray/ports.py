@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from pipegraft.core.delivery import Metric
 from pipegraft.core.stage import Port
-from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy
-from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.judgement import Answer, Evidence, Judgement, JudgePolicy
+from pipegraft.gray.observation import ArmCounts, Observation
 
 __all__ = [
     "JUDGE",

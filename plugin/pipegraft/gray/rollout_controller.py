@@ -25,10 +25,10 @@ from pipegraft.gray.analysis import GrayWatch, together, watch_promoted
 from pipegraft.gray.branch import GrayBranch, GraySubject, Look
 from pipegraft.gray.forecast import foretell
 from pipegraft.gray.history import Chapter, as_data, from_trailer, look_data, step_name, to_trailer, weight_of
+from pipegraft.gray.judgement import Judgement, judge_policy
 from pipegraft.gray.judging.detectability import outlook
 from pipegraft.gray.machine import Do, Move, Standing, next_move, refused
-from pipegraft.gray.model.judgement import Judgement, judge_policy
-from pipegraft.gray.model.observation import Observation
+from pipegraft.gray.observation import Observation
 from pipegraft.gray.ports import JUDGE, METRICS
 from pipegraft.gray.traffic_checks import (
     check_before_traffic,

@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipegraft.gray.judgement import Answer, Evidence, Judgement, JudgePolicy
 from pipegraft.gray.judging.arithmetic import Number, beta_binomial, exp, log, log1p, where
 from pipegraft.gray.judging.metric_state import ShareRun, Signs
 from pipegraft.gray.judging.readings import Draws, wilson
 from pipegraft.gray.judging.sequential import answer_of, conclude, overdue
 from pipegraft.gray.machine import Do, Standing, next_move
-from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy
-from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.observation import ArmCounts, Observation
 
 __all__ = ["FAULTS", "WORLDS", "Fault", "Tally", "Weather", "World", "quietly", "simulate"]
 

@@ -1,25 +1,55 @@
-"""gray-release: moves requests to the new version step by step, and takes it back if it is worse."""
+"""gray-release: moves requests to the new version step by step, and takes it back if it is worse.
+
+With it what the room gives to the core and to the gate: openers, checks of its keys and metrics, taking back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from pydantic import Field
 
 from pipegraft.appspec.environment_file import environment_path
-from pipegraft.core.delivery import Delivery, Gray
-from pipegraft.core.errors import UsageError
+from pipegraft.appspec.hooks import TRAFFIC_ROUTERS
+from pipegraft.core.delivery import Delivery, Environment, Gray, Metric
+from pipegraft.core.delivery_file import find_plugin, option_problems
+from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
+from pipegraft.core.errors import Problem, UsageError
+from pipegraft.core.faults import as_far_as_known
 from pipegraft.core.model import Duration
 from pipegraft.core.plugins import hookimpl
-from pipegraft.core.stage import Stage, StageContext, StageInputs
-from pipegraft.gray.branch import standing_source
+from pipegraft.core.reading import Marked, Route
+from pipegraft.core.stage import DeliveryCheck, Opener, Project, Stage, StageContext, StageInputs
+from pipegraft.gray.branch import standing_source, take_back_unserved, taken_back
 from pipegraft.gray.forecast import learn, with_learnt
 from pipegraft.gray.history import told_releases
+from pipegraft.gray.hooks import JUDGES, METRIC_SOURCES, ObservedRouter
 from pipegraft.gray.observed_rollout import RolloutDrive
+from pipegraft.gray.ports import (
+    JUDGE,
+    METRICS,
+    ROLLOUT,
+    ConnectedRollout,
+    Judge,
+    MetricRequest,
+    MetricSource,
+)
 from pipegraft.gray.rollout_controller import GrayDrive, Pace
 from pipegraft.iac.ports import IAC
 
-__all__ = ["GrayReleaseInputs", "pipegraft_stages", "run"]
+__all__ = [
+    "GrayReleaseInputs",
+    "pipegraft_delivery_checks",
+    "pipegraft_examinations",
+    "pipegraft_gate_refused",
+    "pipegraft_openers",
+    "pipegraft_stages",
+    "pipegraft_taken_back",
+    "run",
+]
+
 
 _NEWEST = 5000
 """Commits of an environment's file that are searched for earlier releases."""
@@ -107,3 +137,157 @@ def pipegraft_stages() -> Iterable[Stage]:
             " short is resumed by the same command, or by a scheduled pipeline with `resume` and `no-wait`."
         ),
     )
+
+
+def _judge(project: Project, environment: str) -> Judge:
+    return project.plugins.get(JUDGES, _gray(project, environment).judge).judge
+
+
+def _metrics(project: Project, environment: str) -> Mapping[str, MetricSource]:
+    found: dict[str, MetricSource] = {}
+    for metric in _gray(project, environment).metrics:
+        plugin = project.plugins.get(METRIC_SOURCES, metric.source)
+        options = plugin.options.model_validate(dict(metric.options))
+        request = MetricRequest(project.delivery.app, environment, metric, project.root)
+        found[metric.name] = plugin.connect(options, request)
+    return found
+
+
+def _rollout(project: Project, environment: str) -> ConnectedRollout:
+    gray = _gray(project, environment)
+    plugin = project.plugins.get(TRAFFIC_ROUTERS, gray.router)
+    if not isinstance(plugin, ObservedRouter):
+        raise UsageError(
+            f"the router '{gray.router}' of '{environment}' is driven, not observed",
+            fix="remove 'rollout', or name the controller as the router",
+        )
+    options = plugin.options.model_validate(dict(gray.rollout or {}))
+    return ConnectedRollout(plugin.observe(options, project.root), plugin.verdict)
+
+
+def _gray(project: Project, environment: str) -> Gray:
+    gray = project.delivery.environments[environment].gray
+    if gray is None:
+        raise UsageError(
+            f"environment '{environment}' declares no gray release",
+            fix="add 'gray' to it in delivery.yaml",
+        )
+    return gray
+
+
+def _problems(project: Project, marked: Marked) -> Iterator[Problem]:
+    for name, environment in project.delivery.environments.items():
+        yield from as_far_as_known(_GrayCheck(project, marked, name).problems(environment))
+
+
+@dataclass(frozen=True, slots=True)
+class _GrayCheck:
+    """What is wrong with the gray releases of an environment, as far as its own keys are right."""
+
+    project: Project
+    marked: Marked
+    environment: str
+
+    @property
+    def _route(self) -> Route:
+        return ("environments", self.environment, "gray")
+
+    def problems(self, environment: Environment) -> Iterator[Problem]:
+        gray = environment.gray
+        if gray is None:
+            return
+        yield from as_far_as_known(self._judge(gray))
+        yield from as_far_as_known(self._router(gray))
+        for index, metric in enumerate(gray.metrics):
+            yield from as_far_as_known(self._metric(metric, (*self._route, "metrics", index)))
+
+    def _judge(self, gray: Gray) -> Iterator[Problem]:
+        judge = yield from find_plugin(
+            self.project.plugins, JUDGES, gray.judge, self.marked, (*self._route, "judge")
+        )
+        if judge is None or judge.reads_bounds:
+            return
+        for index, metric in enumerate(gray.metrics):
+            for key in ("minimum", "maximum"):
+                if getattr(metric, key) is not None:
+                    said = f"the judge '{gray.judge}' compares with stable and knows no '{key}'"
+                    place = self.marked.place((*self._route, "metrics", index, key))
+                    yield Problem(said, place, "remove it, or name a judge that has bounds")
+
+    def _metric(self, metric: Metric, route: Route) -> Iterator[Problem]:
+        plugins = self.project.plugins
+        plugin = yield from find_plugin(
+            plugins, METRIC_SOURCES, metric.source, self.marked, (*route, "source")
+        )
+        if plugin:
+            yield from option_problems(plugin.options, metric.options, self.marked, route, Metric)
+
+    def _router(self, gray: Gray) -> Iterator[Problem]:
+        place: Route = (*self._route, "router")
+        rollout: Route = (*self._route, "rollout")
+        router = yield from find_plugin(
+            self.project.plugins, TRAFFIC_ROUTERS, gray.router, self.marked, place
+        )
+        if router is None:
+            return
+        if not isinstance(router, ObservedRouter):
+            if gray.rollout is not None:
+                said = f"'rollout' is for routers that are observed; '{gray.router}' is driven"
+                yield Problem(said, self.marked.place(rollout))
+        elif gray.rollout is None:
+            said = f"'{gray.router}' is observed: expected 'rollout' to say which object"
+            yield Problem(said, self.marked.place(place), "add 'rollout: {name: …}'")
+        else:
+            yield from option_problems(router.options, gray.rollout, self.marked, rollout)
+
+
+_LOOK_BACK = 60.0
+"""Seconds that a metric source is asked about."""
+
+
+def _gray_environments(patient: Patient) -> Sequence[str]:
+    return tuple(name for name, one in patient.delivery.environments.items() if one.gray is not None)
+
+
+def _examine(patient: Patient, environment: str) -> Iterator[Diagnosis]:
+    """Ask each metric of an environment for its last minute."""
+    for name, source in patient.open(METRICS, environment).items():
+        now = patient.clock.now()
+        source.begin(now - _LOOK_BACK, now)
+        arms = source.take(now)
+        subject = f"metric {name} of {environment}"
+        if arms.stable is None and arms.gray is None:
+            mend = "nothing is judged without data: check the query"
+            yield Diagnosis(subject, Health.NOTE, "answers, and has no data", mend)
+        else:
+            requests = sum(one.requests for one in (arms.stable, arms.gray) if one is not None)
+            yield Diagnosis(subject, Health.GOOD, f"answers: {requests:g} requests")
+
+
+@hookimpl
+def pipegraft_openers() -> Iterable[Opener[..., Any]]:
+    yield Opener(JUDGE, _judge)
+    yield Opener(METRICS, _metrics)
+    yield Opener(ROLLOUT, _rollout)
+
+
+@hookimpl
+def pipegraft_delivery_checks() -> Iterable[DeliveryCheck]:
+    yield DeliveryCheck("gray", _problems)
+
+
+@hookimpl
+def pipegraft_examinations() -> Iterable[Examination]:
+    yield Examination("metrics", "The metrics of every gray release answer.", _examine, _gray_environments)
+
+
+@hookimpl
+def pipegraft_taken_back(context: StageContext) -> Callable[[str], str | None]:
+    environment = context.require_environment()
+    number = context.releases.load().source_in(environment).number
+    return taken_back(context.open(IAC), context.delivery.iac.path, environment, number)
+
+
+@hookimpl
+def pipegraft_gate_refused(context: StageContext, reason: str) -> str | None:
+    return take_back_unserved(context, reason)

@@ -14,10 +14,10 @@ from typing import Final
 from pipegraft.appspec.rendering.common import other_routers
 from pipegraft.appspec.spec import Resolved
 from pipegraft.core.errors import UsageError
+from pipegraft.gray.judgement import MetricPolicy
 from pipegraft.gray.judging.detectability import bad_requests
 from pipegraft.gray.judging.metric_state import percent
-from pipegraft.gray.model.judgement import MetricPolicy
-from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.observation import ArmCounts, Observation
 from pipegraft.gray.ports import MetricSource, RememberingSource
 
 __all__ = ["check_before_traffic", "harm_to_both", "hour_before", "weight_mismatch"]

@@ -10,12 +10,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from pipegraft.gray.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
 from pipegraft.gray.judging.detectability import looks_to_pass, traffic_of
 from pipegraft.gray.judging.metric_state import percent
 from pipegraft.gray.judging.readings import point
 from pipegraft.gray.judging.sequential import marked_cold, present_step, seconds_left
-from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
-from pipegraft.gray.model.observation import Observation
+from pipegraft.gray.observation import Observation
 
 __all__ = ["judgement_lines", "look_sentence", "look_table", "simulated", "sparkline"]
 

@@ -14,8 +14,8 @@ import pytest
 
 from pipegraft.appspec.traffic_ports import Backend, Route, TrafficRouter
 from pipegraft.core.errors import Unreachable
-from pipegraft.gray.model.judgement import Answer, JudgePolicy, MetricPolicy
-from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.judgement import Answer, JudgePolicy, MetricPolicy
+from pipegraft.gray.observation import ArmCounts, Observation
 from pipegraft.gray.ports import Arms, Judge, MetricSource
 
 __all__ = ["JudgeSuite", "MetricSourceSuite", "Play", "RouterSuite"]

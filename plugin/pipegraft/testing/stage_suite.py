@@ -42,7 +42,7 @@ from pipegraft.gate.ports import (
     Verdict,
     VerdictRule,
 )
-from pipegraft.gray.model.judgement import Answer
+from pipegraft.gray.judgement import Answer
 from pipegraft.gray.ports import (
     JUDGE,
     METRICS,

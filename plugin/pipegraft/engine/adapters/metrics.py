@@ -26,7 +26,7 @@ from pipegraft.core.errors import Unreachable, UsageError
 from pipegraft.core.model import Breach, Model, rule
 from pipegraft.core.plugins import hookimpl
 from pipegraft.gray.hooks import MetricSourcePlugin
-from pipegraft.gray.model.observation import ArmCounts, Histogram, increase
+from pipegraft.gray.observation import ArmCounts, Histogram, increase
 from pipegraft.gray.ports import Arms, MetricRequest
 
 __all__ = [

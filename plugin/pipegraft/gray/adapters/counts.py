@@ -20,7 +20,7 @@ from pipegraft.core.faults import read_json
 from pipegraft.core.model import Duration, Model, RelativePath
 from pipegraft.core.plugins import hookimpl
 from pipegraft.gray.hooks import MetricSourcePlugin
-from pipegraft.gray.model.observation import ArmCounts, increase
+from pipegraft.gray.observation import ArmCounts, increase
 from pipegraft.gray.ports import Arms, MetricRequest
 
 __all__ = ["CommandOptions", "CountsSource", "FileOptions", "pipegraft_metric_sources"]

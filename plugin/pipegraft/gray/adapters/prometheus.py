@@ -24,7 +24,7 @@ from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.core.model import Breach, Duration, Model, RelativePath, rule
 from pipegraft.core.plugins import hookimpl
 from pipegraft.gray.hooks import MetricSourcePlugin
-from pipegraft.gray.model.observation import ArmCounts, Histogram, increase
+from pipegraft.gray.observation import ArmCounts, Histogram, increase
 from pipegraft.gray.ports import Arms, MetricRequest
 
 __all__ = [

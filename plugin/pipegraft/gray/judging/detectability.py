@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from math import ceil, inf, log
 from typing import Final
 
+from pipegraft.gray.judgement import JudgePolicy, MetricPolicy
 from pipegraft.gray.judging.hypotheses import USUAL_MEMORY
-from pipegraft.gray.model.judgement import JudgePolicy, MetricPolicy
-from pipegraft.gray.model.observation import ArmCounts, Observation
+from pipegraft.gray.observation import ArmCounts, Observation
 
 __all__ = [
     "FACTORS",

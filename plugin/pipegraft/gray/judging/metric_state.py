@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from pipegraft.gray.judgement import MetricPolicy
 from pipegraft.gray.judging.arithmetic import Number, larger, log, where
 from pipegraft.gray.judging.binomial import ShareBets
 from pipegraft.gray.judging.hypotheses import MEMORY
 from pipegraft.gray.judging.readings import BadRequests, Draws, point
 from pipegraft.gray.judging.values import ValueBets
-from pipegraft.gray.model.judgement import MetricPolicy
-from pipegraft.gray.model.observation import ArmCounts
+from pipegraft.gray.observation import ArmCounts
 
 __all__ = [
     "NEAR",

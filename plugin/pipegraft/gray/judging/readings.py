@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from math import inf, log, sqrt
 
 from pipegraft.core.errors import UsageError
+from pipegraft.gray.judgement import MetricPolicy
 from pipegraft.gray.judging.arithmetic import Number
-from pipegraft.gray.model.judgement import MetricPolicy
-from pipegraft.gray.model.observation import ArmCounts, Histogram
+from pipegraft.gray.observation import ArmCounts, Histogram
 
 __all__ = ["BadRequests", "Draws", "point", "quantile", "wilson"]
 

@@ -9,10 +9,10 @@ from typing import Final
 
 from pipegraft.core.plugins import hookimpl
 from pipegraft.gray.hooks import JudgePlugin
+from pipegraft.gray.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
 from pipegraft.gray.judging.detectability import patience
 from pipegraft.gray.judging.metric_state import Run, ShareRun, Signs, ValueRun
-from pipegraft.gray.model.judgement import Answer, Evidence, Judgement, JudgePolicy, MetricPolicy
-from pipegraft.gray.model.observation import Observation
+from pipegraft.gray.observation import Observation
 
 __all__ = [
     "answer_of",
