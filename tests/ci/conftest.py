@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import pytest
 
 from pipegraft.ci.gitlab.eject import eject
 from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.gitlab.system import make_templates
-from pipegraft.ci.hooks import Injection, InjectionRequest, pattern_of
+from pipegraft.ci.hooks import Injection, InjectionRequest, InjectOptions, pattern_of
 from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.stage import Requirement, Stage
 
@@ -39,6 +39,9 @@ def _plan(environments: tuple[str, ...]) -> Plan:
     return Plan("shop", tuple(planned))
 
 
+CHOICES = {one.name for one in fields(InjectOptions)}
+
+
 @dataclass
 class Repository:
     """Files in memory, and the commands that change them."""
@@ -61,6 +64,7 @@ class Repository:
             templates=_TEMPLATES,
             read=self.files.get,
             find=self._find,
+            options=InjectOptions(**{name: options.pop(name) for name in CHOICES & options.keys()}),
             **{"version": "v1.0.0", **options},
         )
         return self._take(inject(request))

@@ -15,10 +15,9 @@ import yaml
 from pipegraft import __version__
 from pipegraft.ci.gitlab import system
 from pipegraft.ci.gitlab.configuration import load
-from pipegraft.ci.hooks import InjectionRequest, TemplateSource, fixed_folder, pattern_of
+from pipegraft.ci.hooks import InjectionRequest, TemplateSource, fixed_folder, pattern_of, provision
 from pipegraft.ci.jenkins.injection import inject as inject_jenkins
-from pipegraft.ci.provision import check_packages, provision
-from pipegraft.ci.usecases import choose_source
+from pipegraft.ci.usecases import check_packages, choose_source
 from pipegraft.core.errors import UsageError
 from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.stage import Stage

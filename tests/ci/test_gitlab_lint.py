@@ -13,7 +13,7 @@ from pipegraft.ci.gitlab import system as gitlab
 from pipegraft.ci.gitlab.adapters import TOKEN, verify
 from pipegraft.ci.gitlab.configuration import Files, layers_of
 from pipegraft.ci.gitlab.inject import inject
-from pipegraft.ci.hooks import InjectionRequest
+from pipegraft.ci.hooks import InjectionRequest, InjectOptions
 from pipegraft.core.errors import AccessDenied, EditRefused, Unreachable, UsageError
 from pipegraft.core.planning import Plan, PlannedStage
 from pipegraft.core.stage import Stage
@@ -74,7 +74,7 @@ def _verify(url, mode="include", token="secret"):
         file=ROOT,
         text=PIPELINE,
         plan=Plan("shop", (PlannedStage("image-build"),)),
-        mode=mode,
+        options=InjectOptions(mode=mode),
         templates=TEMPLATES,
     )
     return verify(request, inject(request), url, {TOKEN: token})

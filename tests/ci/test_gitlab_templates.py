@@ -16,7 +16,7 @@ from pipegraft.ci.gitlab import system as gitlab
 from pipegraft.ci.gitlab.configuration import Files, layers_of
 from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.gitlab.pipeline import resolve
-from pipegraft.ci.hooks import InjectionRequest
+from pipegraft.ci.hooks import InjectionRequest, InjectOptions
 from pipegraft.core.errors import PluginError
 from pipegraft.core.hooks import STAGES
 from pipegraft.core.planning import Plan, PlannedStage
@@ -148,7 +148,7 @@ def test_what_inject_writes_is_valid(mode, valid):
 
 def _injected(text, **options):
     request = InjectionRequest(
-        file=ROOT, text=text, plan=PLAN, templates=gitlab.make_templates(ALL), **options
+        ROOT, text, PLAN, InjectOptions(**options), templates=gitlab.make_templates(ALL)
     )
     return inject(request).files.items()
 

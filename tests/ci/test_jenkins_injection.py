@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipegraft.ci.hooks import Injection, InjectionRequest, Mode, TemplateSource
+from pipegraft.ci.hooks import Injection, InjectionRequest, InjectOptions, Mode, TemplateSource
 from pipegraft.ci.jenkins.injection import eject, inject
 from pipegraft.core.errors import EditRefused, UsageError
 from pipegraft.core.planning import Plan, PlannedStage
@@ -34,17 +34,14 @@ def graft(
     image: str | None = None,
     tags: tuple[str, ...] | None = None,
     at_hand: str = "v0.0.1",
+    branch: str | None = None,
     **more: object,
 ) -> Injection:
     request = InjectionRequest(
         "Jenkinsfile",
         text,
         plan,
-        mode=mode,
-        after=after,
-        image=image,
-        tags=tags,
-        ref=version,
+        InjectOptions(mode=mode, after=after, image=image, tags=tags, branch=branch, ref=version),
         version=at_hand,
         **more,  # type: ignore[arg-type]
     )
@@ -376,7 +373,7 @@ def test_a_pinned_version_follows_the_templates_and_a_branch_stays(
 
 
 def test_where_the_library_lies_is_not_for_a_file_to_say() -> None:
-    request = InjectionRequest("Jenkinsfile", DECLARATIVE, PLAN, TemplateSource("local"))
+    request = InjectionRequest("Jenkinsfile", DECLARATIVE, PLAN, InjectOptions(TemplateSource("local")))
     with pytest.raises(UsageError, match="where an administrator configured it"):
         inject(request)
 

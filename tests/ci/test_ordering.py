@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipegraft.ci.gitlab.grafts import merge_orders
+from pipegraft.ci.gitlab.placing import merge_orders
 from pipegraft.core.errors import UsageError
 
 

@@ -17,7 +17,7 @@ from harness import missing, need
 
 from pipegraft import __version__
 from pipegraft.app.plugins import shipped_plugins
-from pipegraft.ci.hooks import InjectionRequest, Mode
+from pipegraft.ci.hooks import InjectionRequest, InjectOptions, Mode
 from pipegraft.ci.jenkins.injection import inject
 from pipegraft.ci.jenkins.system import make_library
 from pipegraft.core.hooks import STAGES
@@ -150,7 +150,9 @@ def library(stages: list[Stage], tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def graft(text: str, planned: Sequence[PlannedStage], mode: Mode = "include") -> str:
-    request = InjectionRequest("Jenkinsfile", text, Plan("shop", tuple(planned)), mode=mode, ref="1.2.0")
+    request = InjectionRequest(
+        "Jenkinsfile", text, Plan("shop", tuple(planned)), InjectOptions(mode=mode, ref="1.2.0")
+    )
     return inject(request).files["Jenkinsfile"] or ""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipegraft.ci.hooks import CiSystem, Injection, InjectionRequest
+from pipegraft.ci.hooks import CiSystem, Injection, InjectionRequest, InjectOptions
 from pipegraft.core.errors import UsageError
 from pipegraft.testing.stage_suite import CiSystemSuite
 
@@ -86,7 +86,8 @@ class TestGitHubActions(CiSystemSuite):
     def test_what_was_asked_is_remembered(
         self, system: CiSystem, asked: InjectionRequest, again: Callable[[Injection], InjectionRequest]
     ) -> None:
-        made = system.inject(replace(asked, branch="release/2", image="registry.example.com/p:1"))
+        options = InjectOptions(branch="release/2", image="registry.example.com/p:1")
+        made = system.inject(replace(asked, options=options))
         assert "release/2" in _jobs(made)["pipegraft-first-stage"]["if"]
         assert not system.inject(again(made)).files
 

@@ -11,8 +11,7 @@ from fleet_files import PIPELINE, delivery
 from group_double import TOKEN, Lab, serve_group
 
 from pipegraft.app.plugins import shipped_plugins
-from pipegraft.ci.hooks import TemplateSource
-from pipegraft.ci.usecases import InjectOptions
+from pipegraft.ci.hooks import InjectOptions, TemplateSource
 from pipegraft.core.ports import FakeClock, RecordingProgress
 from pipegraft.fleet.adapters.gitlab_group import GitLabGroup, open_group
 from pipegraft.fleet.usecases.edits import injecting, upgrading

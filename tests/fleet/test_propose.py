@@ -10,8 +10,7 @@ from fleet_files import PIPELINE, delivery
 from gitlab_double import Refused
 from group_double import PERIOD, TOKEN, Lab
 
-from pipegraft.ci.hooks import Mode, TemplateSource
-from pipegraft.ci.usecases import InjectOptions
+from pipegraft.ci.hooks import InjectOptions, Mode, TemplateSource
 from pipegraft.core.errors import AccessDenied, UsageError
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.ports import FakeClock, RecordingProgress

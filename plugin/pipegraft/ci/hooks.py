@@ -21,6 +21,7 @@ __all__ = [
     "CI_SYSTEMS",
     "CiSystem",
     "EventRow",
+    "InjectOptions",
     "Injection",
     "InjectionRequest",
     "Mode",
@@ -29,6 +30,7 @@ __all__ = [
     "UsageExample",
     "fixed_folder",
     "pattern_of",
+    "provision",
 ]
 
 
@@ -85,6 +87,31 @@ class TemplateSource:
 
 
 @dataclass(frozen=True, slots=True)
+class InjectOptions:
+    """What people may ask for; an injection remembers it for the next one.
+
+    Arguments:
+        source: where the templates come from; if None, as an injection before, else the injector's choice.
+        ref: another version to pin of the source that was chosen before.
+        mode: how the jobs come in; if None, as an injection before, else `include`.
+        after: name of the team's stage behind which delivery starts; the injector's choice if None.
+        image: container image the jobs run in; if None, as before, else the templates' own.
+        tags: tags of the runners that take the jobs; if None, as before, else those of the team's jobs.
+        packages: what pip installs where the image has no pipegraft; if None, as before, else nothing.
+        branch: the branch that is to be delivered; if None, as before, else the default branch.
+    """
+
+    source: TemplateSource | None = None
+    ref: str | None = None
+    mode: Mode | None = None
+    after: str | None = None
+    image: str | None = None
+    tags: tuple[str, ...] | None = None
+    packages: str | None = None
+    branch: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InjectionRequest:
     """A CI file to graft onto.
 
@@ -92,39 +119,29 @@ class InjectionRequest:
         file: its path, relative to the repository.
         text: its text; a byte-order mark and the line ends are part of it.
         plan: the stages to add.
-        source: where the templates come from; if None, as an injection before, else the injector's choice.
-        mode: how the jobs come in; if None, as an injection before, else `include`.
-        after: name of the team's stage behind which delivery starts; the injector's choice if None.
-        image: container image the jobs run in; if None, as before, else the templates' own.
-        tags: tags of the runners that take the jobs; if None, as before, else those of the team's jobs.
-        packages: what pip installs where the image has no pipegraft; if None, as before, else nothing.
-        branch: the branch that is to be delivered; if None, as before, else the default branch.
+        options: what people asked for.
         default_branch: the repository's default branch, empty if unknown.
         longest: the longest that the plan may take by its own limits, in seconds; 0 if unknown.
         templates: what `CiSystem.templates` made, for an injector that copies or reads them.
         read: answers the text of another file of the repository, or None.
         find: answers the paths that match a pattern with ``*`` and ``**``.
-        ref: another version to pin of the source that was chosen before.
         version: the version of the templates at hand: a pin to another version moves to it.
     """
 
     file: str
     text: str
     plan: Plan
-    source: TemplateSource | None = None
-    mode: Mode | None = None
-    after: str | None = None
-    image: str | None = None
-    tags: tuple[str, ...] | None = None
-    packages: str | None = None
-    branch: str | None = None
+    options: InjectOptions = InjectOptions()
     default_branch: str = ""
     longest: float = 0.0
     templates: Mapping[str, str] = field(default_factory=dict)
     read: Callable[[str], str | None] = lambda _path: None
     find: Callable[[str], Sequence[str]] = lambda _pattern: ()
-    ref: str | None = None
     version: str = ""
+
+    def current(self, path: str) -> str:
+        """The text of a file of the repository as it is, empty for one that there is not."""
+        return self.text if path == self.file else self.read(path) or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,3 +245,46 @@ def pipegraft_ci_systems() -> Iterable[CiSystem]:
     Returns:
         CI systems, each with a name no other plugin uses.
     """
+
+
+_LINES = """\
+if ! command -v pipegraft >/dev/null; then
+  case " $PIPEGRAFT_PACKAGES" in
+    " ")
+      echo "pipegraft is not installed here: name an image that has it, or what pip installs ({option})" >&2
+      exit 2 ;;
+    *://* | *" -"* | *" /"* | *" ./"*) ;;
+    *)
+      if [ -z "$PIP_INDEX_URL" ]; then
+        echo "'$PIPEGRAFT_PACKAGES' names no index, wheel or list of requirements to come from ({option})" >&2
+        exit 2
+      fi ;;
+  esac
+  PIPEGRAFT_INSTALLED="$(mktemp -d)"
+  trap 'rm -rf "$PIPEGRAFT_INSTALLED"' EXIT
+  python3 -I -m pip install -q --target "$PIPEGRAFT_INSTALLED" $PIPEGRAFT_PACKAGES || exit 3
+  export PYTHONPATH="$PIPEGRAFT_INSTALLED" PATH="$PIPEGRAFT_INSTALLED/bin:$PATH"
+fi
+case "$(pipegraft --version)" in
+  *" {series}."*) ;;
+  *) echo "made for pipegraft {series}, found: $(pipegraft --version)" >&2; exit 2 ;;
+esac
+"""
+
+
+def provision(version: str, option: str) -> str:
+    """The lines of shell that every job begins with: they find or install the program, and check its series.
+
+    Nothing is installed unless the team said what and from where: the name on a public index is anybody's.
+    Python runs isolated (``-I``), since a repository's own ``pip.py`` would run with the job's tokens, and
+    installs into a new folder, which an externally managed Python (PEP 668) allows.
+
+    Arguments:
+        version: the templates' version, such as ``0.2.1``; any release of ``0.2`` fits.
+        option: what to set where the program is not there, for the message.
+
+    Returns:
+        Lines for a POSIX shell; they read ``PIPEGRAFT_PACKAGES``.
+    """
+    series = ".".join(version.split(".")[:2])
+    return _LINES.format(series=series, option=option)

@@ -14,12 +14,11 @@ from pipegraft.ci.hooks import (
     CiSystem,
     Injection,
     InjectionRequest,
-    Mode,
+    InjectOptions,
     TemplateSource,
     fixed_folder,
     pattern_of,
 )
-from pipegraft.ci.provision import check_packages
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.adapters.vcs_info import default_branch, ignored_files
 from pipegraft.core.delivery import Delivery, Gray
@@ -34,7 +33,7 @@ from pipegraft.core.stage import Requirement
 __all__ = [
     "CiFile",
     "Graft",
-    "InjectOptions",
+    "check_packages",
     "choose_source",
     "find_ci_file",
     "longest",
@@ -179,27 +178,6 @@ def _given(path: Path, systems: Sequence[CiSystem]) -> CiFile:
 _VERSION = f"v{__version__}"
 
 
-@dataclass(frozen=True, slots=True)
-class InjectOptions:
-    """What a user may ask for; see `InjectionRequest`.
-
-    Arguments:
-        ci: name of the CI system, if the file's name does not tell.
-        verify: URL of the project whose CI server is to be asked.
-    """
-
-    ci: str | None = None
-    source: TemplateSource | None = None
-    ref: str | None = None
-    mode: Mode | None = None
-    after: str | None = None
-    image: str | None = None
-    tags: tuple[str, ...] | None = None
-    packages: str | None = None
-    branch: str | None = None
-    verify: str | None = None
-
-
 def choose_source(
     *,
     project: str | None = None,
@@ -246,34 +224,37 @@ def _component(written: str, ref: str | None) -> TemplateSource:
     return TemplateSource("component", place, ref or version or __version__)
 
 
-def plan_injection(path: Path, plugins: Plugins, options: InjectOptions | None = None) -> Graft:
+def plan_injection(
+    path: Path,
+    plugins: Plugins,
+    options: InjectOptions = InjectOptions(),  # noqa: B008 - frozen
+    *,
+    ci_system: str | None = None,
+    verify: str | None = None,
+) -> Graft:
     """Plan it; nothing is written before `Graft.write`.
 
     Arguments:
         path: the repository's folder, or its CI configuration.
         plugins: stages and CI systems.
         options: what was asked for.
+        ci_system: name of the CI system, if the file's name does not tell.
+        verify: URL of the project whose CI server is to be asked.
 
     Raises:
         UsageError: no configuration, no ``delivery.yaml``, or a graft that cannot be made exactly.
     """
-    wanted = options or InjectOptions()
-    ci = find_ci_file(path, plugins, wanted.ci)
+    if options.packages:
+        check_packages(options.packages)
+    ci = find_ci_file(path, plugins, ci_system)
     project = open_project(ci.root, plugins)
     stages = every_stage(plugins)
     request = InjectionRequest(
         file=ci.name,
         text=ci.text(),
         plan=make_plan(project.delivery, stages),
-        source=wanted.source,
-        ref=wanted.ref,
+        options=options,
         version=_VERSION,
-        mode=wanted.mode,
-        after=wanted.after,
-        image=wanted.image,
-        tags=wanted.tags,
-        packages=_checked(wanted.packages),
-        branch=wanted.branch,
         default_branch=default_branch(ci.root),
         longest=longest(project.delivery),
         templates=ci.system.templates(stages),
@@ -281,7 +262,7 @@ def plan_injection(path: Path, plugins: Plugins, options: InjectOptions | None =
         find=ci.find,
     )
     injection = ci.system.inject(request)
-    graft = replace(planned(ci, injection), verified=_verify(request, injection, ci.system, wanted.verify))
+    graft = replace(planned(ci, injection), verified=_verify(request, injection, ci.system, verify))
     names = {one.stage for one in request.plan.stages}
     requires = dict.fromkeys(need for stage in stages if stage.name in names for need in stage.requires)
     written = [name for name, text in graft.injection.files.items() if text is not None]
@@ -297,12 +278,6 @@ def _stops(ci: CiFile, delivery: Delivery, longest: float) -> Iterator[Problem]:
         longest,
         lambda one: ci.read(f"{one.build_folder}/{one.dockerfile or 'Dockerfile'}") is not None,
     )
-
-
-def _checked(packages: str | None) -> str | None:
-    if packages is not None:
-        check_packages(packages)
-    return packages
 
 
 def longest(delivery: Delivery) -> float:
@@ -340,3 +315,32 @@ def plan_ejection(path: Path, plugins: Plugins, ci_system: str | None = None) ->
     """
     ci = find_ci_file(path, plugins, ci_system)
     return planned(ci, ci.system.eject(ci.name, ci.text(), ci.read))
+
+
+_SAID = re.compile(
+    r"(^|\s)(--index-url|--extra-index-url|-i|--find-links|-f|--require-hashes|-r|--requirement)\b"
+)
+_WHEEL = re.compile(r"(^|\s)\S*\.whl(#\S*)?($|\s)")
+_HASH = re.compile(r"#sha256=[0-9a-f]{64}\b")
+
+
+def check_packages(packages: str) -> None:
+    """See that packages come from where somebody said, and are what somebody checked.
+
+    Raises:
+        UsageError: a name without an index, or a wheel without a hash.
+    """
+    if not packages:
+        return
+    if _WHEEL.search(packages):
+        if "://" in packages and not _HASH.search(packages):
+            raise UsageError(
+                f"expected a wheel with its hash, found {packages!r}",
+                fix="write --packages 'https://…/pipegraft-….whl#sha256=…'; `make wheel` prints the hash",
+            )
+    elif not _SAID.search(packages):
+        raise UsageError(
+            f"expected where {packages!r} comes from, found only a name: on a public index it is anybody's",
+            fix="write --packages '--index-url https://… pipegraft==…', a wheel's URL with #sha256=…, "
+            "or '--require-hashes -r FILE'",
+        )

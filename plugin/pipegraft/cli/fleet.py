@@ -9,7 +9,8 @@ from typing import Literal
 import click
 
 from pipegraft.app.bump import BumpOrder, bump_all, worst
-from pipegraft.ci.usecases import InjectOptions, choose_source
+from pipegraft.ci.hooks import InjectOptions
+from pipegraft.ci.usecases import choose_source
 from pipegraft.cli.common import json_option, load_plugins, print_json
 from pipegraft.cli.group import (
     InWaves,

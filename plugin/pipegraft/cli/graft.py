@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from pipegraft.ci.hooks import EventRow, Injection
-from pipegraft.ci.usecases import Graft, InjectOptions, choose_source, plan_ejection, plan_injection
+from pipegraft.ci.hooks import EventRow, Injection, InjectOptions
+from pipegraft.ci.usecases import Graft, choose_source, plan_ejection, plan_injection
 from pipegraft.cli.common import json_option, load_plugins, print_json, working_plugins
 from pipegraft.core.console import open_console, unified_diff
 from pipegraft.core.delivery_file import DELIVERY_FILE
@@ -329,7 +329,6 @@ def inject_command(
     version of the templates; what you chose stays. `pipegraft eject` restores your files byte for byte.
     """
     options = InjectOptions(
-        ci=ci,
         source=choose_source(
             project=from_project, url=from_url, component=from_component, local=local, ref=ref
         ),
@@ -340,10 +339,9 @@ def inject_command(
         tags=tuple(tag for tag in tags if tag) if tags else None,
         packages=packages,
         branch=branch,
-        verify=verify,
     )
     with working_plugins() as plugins:
-        graft = plan_injection(path, plugins, options)
+        graft = plan_injection(path, plugins, options, ci_system=ci, verify=verify)
     write = not (dry_run or check)
     if write:
         graft.write()

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import jinja2
 
 from pipegraft import __version__
-from pipegraft.ci.hooks import CiSystem
-from pipegraft.ci.provision import provision
+from pipegraft.ci.hooks import CiSystem, provision
 from pipegraft.core.model import keys_of
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.release import Source

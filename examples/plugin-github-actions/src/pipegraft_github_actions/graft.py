@@ -149,9 +149,10 @@ def _triggers(
 
 def _supported(request: InjectionRequest) -> None:
     asked = {
-        "--after": request.after is not None,
-        "--mode child": request.mode == "child",
-        "templates from elsewhere": request.source is not None and request.source.kind != "local",
+        "--after": request.options.after is not None,
+        "--mode child": request.options.mode == "child",
+        "templates from elsewhere": request.options.source is not None
+        and request.options.source.kind != "local",
     }
     for what, is_asked in asked.items():
         if is_asked:
@@ -162,15 +163,15 @@ def _settings(request: InjectionRequest, workflow: _Workflow) -> dict[str, str]:
     """What was asked for now, else before, else what the repository tells; kept in the block's first line."""
     found = _SETTINGS.search(request.text)
     kept: dict[str, str] = json.loads(found[1]) if found else {}
-    branch = request.branch or kept.get("branch") or request.default_branch or "main"
+    branch = request.options.branch or kept.get("branch") or request.default_branch or "main"
     if workflow.pushed is not None and not any(_matches(pattern, branch) for pattern in workflow.pushed):
         raise UsageError(
             f"no push to {branch!r} starts this workflow, so delivery would never run",
             place=Place(request.file),
             fix=f"add {branch} to on.push.branches, or name the delivered branch with --branch",
         )
-    image = request.image if request.image is not None else kept.get("image", "python:3.13")
-    packages = request.packages if request.packages is not None else kept.get("packages", "")
+    image = request.options.image if request.options.image is not None else kept.get("image", "python:3.13")
+    packages = request.options.packages if request.options.packages is not None else kept.get("packages", "")
     return {"branch": branch, "image": image, "packages": packages}
 
 

@@ -16,14 +16,14 @@ import requests
 
 from pipegraft.ci.gitlab.configuration import Layer, dump_yaml, include_entries, interpolate, load
 from pipegraft.ci.gitlab.eject import root_of, ungraft
-from pipegraft.ci.gitlab.grafts import MANIFEST, remove_include
+from pipegraft.ci.gitlab.grafts import MANIFEST, Splice, newline_of, remove_include, splice
 from pipegraft.ci.gitlab.manifest import CHILD
 from pipegraft.ci.gitlab.pipeline import Pipeline, differences, resolve
-from pipegraft.ci.gitlab.splicing import Splice, line_start, newline_of, splice
 from pipegraft.ci.hooks import Injection, InjectionRequest
 from pipegraft.core.adapters.limited_requests import limit_answers
 from pipegraft.core.errors import AccessDenied, EditRefused, Place, Unreachable, UsageError
 from pipegraft.core.reading import readable
+from pipegraft.text.yaml.layout import line_start
 from pipegraft.text.yaml.source import parse
 
 __all__ = ["TOKEN", "standalone_child", "standalone_root", "verify"]

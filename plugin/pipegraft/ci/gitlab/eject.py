@@ -13,10 +13,9 @@ from typing import Any
 from yaml.events import MappingStartEvent
 
 from pipegraft.ci.gitlab.configuration import Files, Layer, Reference, layers_of
-from pipegraft.ci.gitlab.grafts import MANIFEST, is_ours, remove_include, remove_stages
+from pipegraft.ci.gitlab.grafts import MANIFEST, Splice, remove_include, remove_stages, splice
 from pipegraft.ci.gitlab.manifest import generated_files, generated_jobs, read_settings
-from pipegraft.ci.gitlab.pipeline import complaints, prove_unchanged, resolve
-from pipegraft.ci.gitlab.splicing import splice
+from pipegraft.ci.gitlab.pipeline import complaints, is_ours, prove_unchanged, resolve
 from pipegraft.ci.hooks import Injection
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.text.yaml.paths import key_text
@@ -26,6 +25,7 @@ __all__ = [
     "Addition",
     "Texts",
     "Ungrafted",
+    "edit_file",
     "eject",
     "is_generated",
     "is_overlay",
@@ -81,6 +81,12 @@ def ungraft(file: str, text: str) -> Ungrafted:
     root = root_of(source)
     edits, stages = remove_stages(source, root)
     return Ungrafted(source.bom + splice(source.text, [*edits, *remove_include(source, root)]), stages)
+
+
+def edit_file(file: str, text: str, edits: Callable[[Source, Node], list[Splice]]) -> str:
+    """A file's text with the edits that its source and its root mapping call for."""
+    source = parse(text, file)
+    return source.bom + splice(source.text, edits(source, root_of(source)))
 
 
 def eject(file: str, text: str, read: Callable[[str], str | None]) -> Injection:

@@ -1,45 +1,34 @@
 """What delivery puts into the team's files: a line of `include`, and its stages in the list of stages.
 
-Both are found again by their names and taken out byte for byte. The order of stages is merged by the
-algorithm that GitLab's pipeline execution policies use for `inject_policy`
-(https://docs.gitlab.com/user/application_security/policies/pipeline_execution_policies/): every list says
-"comes before"; the lists together form a graph; a cycle has no order.
+Both are found again by their names and taken out byte for byte. An item put into a block list is a line break
+and a line, inserted at the end of a line; taking an item out removes exactly that. In a flow list it is a
+separator and a value.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from yaml.events import AliasEvent, CollectionStartEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
+from yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
 from pipegraft.ci.gitlab.configuration import local_path
-from pipegraft.ci.gitlab.splicing import (
-    Splice,
-    column_of,
-    content_end,
-    insert_items,
-    line_end,
-    line_start,
-    newline_of,
-    remove_items,
-)
-from pipegraft.core.errors import UsageError
+from pipegraft.ci.gitlab.pipeline import is_ours
+from pipegraft.text.yaml.layout import column_of, content_end, is_flow, line_end, line_start, without_break
 from pipegraft.text.yaml.paths import entry_of
-from pipegraft.text.yaml.source import Node, Source
+from pipegraft.text.yaml.source import LINE_BREAK, Node, Source
 
 __all__ = [
     "MANIFEST",
+    "Splice",
     "add_include",
     "add_stages",
-    "is_ours",
-    "merge_orders",
-    "order_stages",
+    "newline_of",
     "remove_include",
     "remove_stages",
-    "stage_name",
+    "splice",
     "written_stages",
 ]
 
@@ -67,17 +56,15 @@ def add_include(source: Source, root: Node) -> list[Splice]:
     if isinstance(event, SequenceStartEvent):
         return _append(source, value)
     if isinstance(event, MappingStartEvent):
-        return _wrap(source, value) if event.flow_style else _indent(source, value)
+        return _wrap(source, value) if is_flow(source, value) else _indent(source, value)
     if isinstance(event, AliasEvent):
         raise source.refusal(value, "'include' is an alias", "write the include out in full")
     return _beside_scalar(source, key, value)
 
 
 def _new_entry(source: Source, root: Node) -> Splice:
-    event = source.events[root]
     keys = source.children(root)
-    assert isinstance(event, CollectionStartEvent)  # noqa: S101 - a mapping
-    if event.flow_style:
+    if is_flow(source, root):
         at = source.start(keys[0]) if keys else source.text.index("{", source.start(root)) + 1
         return Splice(at, at, f'"include": "{MANIFEST}"' + (", " if keys else ""))
     at = _above(source.text, source.start(keys[0]))
@@ -103,10 +90,9 @@ def _append(source: Source, sequence: Node) -> list[Splice]:
     items = source.children(sequence)
     if any(_names_manifest(source, item) for item in items):
         return []
-    event = source.events[sequence]
-    assert isinstance(event, CollectionStartEvent)  # noqa: S101 - a list
-    written = f"{{local: {MANIFEST}}}" if event.flow_style else f"local: {MANIFEST}"
-    if event.flow_style and '"' in source.text[source.start(sequence) : content_end(source, sequence)]:
+    flow = is_flow(source, sequence)
+    written = f"{{local: {MANIFEST}}}" if flow else f"local: {MANIFEST}"
+    if flow and '"' in source.text[source.start(sequence) : content_end(source, sequence)]:
         written = json.dumps({"local": MANIFEST})
     return [insert_items(source, sequence, len(items), [written])]
 
@@ -182,9 +168,7 @@ def _undo(source: Source, key: Node, sequence: Node, index: int) -> list[Splice]
         colon = source.text.index(":", int(source.events[key].end_mark.index)) + 1
         return [Splice(colon, end, "")]
     other = items[1 - index]
-    event = source.events[sequence]
-    assert isinstance(event, CollectionStartEvent)  # noqa: S101 - a list
-    if event.flow_style:
+    if is_flow(source, sequence):
         return [Splice(start, source.start(other), ""), Splice(content_end(source, other), end, "")]
     return [*_outdent(source, sequence, other), *remove_items(source, sequence, [index])]
 
@@ -201,9 +185,8 @@ def _outdent(source: Source, sequence: Node, mapping: Node) -> list[Splice]:
 
 
 def _remove_entry(source: Source, root: Node, key: Node, value: Node) -> Splice:
-    text, event = source.text, source.events[root]
-    assert isinstance(event, CollectionStartEvent)  # noqa: S101 - a mapping
-    if event.flow_style:
+    text = source.text
+    if is_flow(source, root):
         keys = source.children(root)[::2]
         following = [other for other in keys if other > key]
         end = source.start(following[0]) if following else content_end(source, value)
@@ -227,96 +210,6 @@ def _names_manifest(source: Source, item: Node) -> bool:
 
 def _is_manifest(value: str) -> bool:
     return bool(value) and local_path(value) == MANIFEST
-
-
-def merge_orders(*orders: Sequence[str], fix: str = "") -> list[str]:
-    """One order that respects all; where they leave a choice, what was named first stays first.
-
-    Arguments:
-        orders: lists of stage names, the one to stay closest to first; a name counts where it first stands.
-        fix: what to do about a cycle.
-
-    Raises:
-        UsageError: they contradict each other; the cycle is named.
-    """
-    names = list(dict.fromkeys(name for order in orders for name in order))
-    before: dict[str, set[str]] = {name: set() for name in names}
-    for order in orders:
-        for earlier, later in pairwise(dict.fromkeys(order)):
-            before[later].add(earlier)
-    done: dict[str, None] = {}
-    while len(done) < len(names):
-        ready = next((name for name in names if name not in done and before[name] <= done.keys()), None)
-        if ready is None:
-            left = {name: needs - done.keys() for name, needs in before.items() if name not in done}
-            path = " → ".join(_cycle(left))
-            raise UsageError(
-                f"the stages cannot be put in order, each must precede the next: {path}", fix=fix
-            )
-        done[ready] = None
-    return list(done)
-
-
-def _cycle(before: Mapping[str, set[str]]) -> list[str]:
-    """A cycle in a graph in which every node has a predecessor, from earlier to later."""
-    path = [next(iter(before))]
-    while True:
-        earlier = min(before[path[-1]])
-        if earlier in path:
-            return [earlier, *reversed(path[path.index(earlier) :])]
-        path.append(earlier)
-
-
-_OURS = "pipegraft"
-
-
-def stage_name(environment: str | None) -> str:
-    """The pipeline stage for the application as a whole, or for one of its environments."""
-    return f"{_OURS}:{environment}" if environment else _OURS
-
-
-def is_ours(stage: str) -> bool:
-    """Whether a pipeline stage is one of delivery's."""
-    return stage == _OURS or stage.startswith(f"{_OURS}:")
-
-
-def order_stages(present: Sequence[str], wanted: Sequence[str], after: str | None) -> list[str]:
-    """The list of stages with delivery's among them.
-
-    Arguments:
-        present: the list in force, perhaps with some of delivery's stages already.
-        wanted: delivery's stages in their order.
-        after: the team's stage to follow; where delivery already stands, else the last one, if None.
-
-    Raises:
-        UsageError: `after` is unknown, or the order contradicts itself.
-    """
-    team = [stage for stage in present if not is_ours(stage)]
-    if after is not None and after not in (*team, ".pre"):
-        raise UsageError(
-            f"there is no stage '{after}'; there are: {', '.join(team) or 'none'}",
-            fix="name one of them with --after",
-        )
-    kept = (
-        team if after is not None else [stage for stage in present if stage in wanted or not is_ours(stage)]
-    )
-    standing = [stage for stage in wanted if stage in kept]
-    at = kept.index(".post") if ".post" in kept else len(kept)
-    if standing:
-        at = kept.index(standing[0])
-    elif after is not None:
-        at = team.index(after) + 1 if after in team else 0
-    placed = list(kept)
-    for stage in wanted:
-        if stage not in placed:
-            placed.insert(at, stage)
-        at = placed.index(stage) + 1
-    return merge_orders(
-        placed,
-        wanted,
-        fix="let the list in the file follow the order of the environments in delivery.yaml, or take "
-        "delivery's stages out of it and run inject again",
-    )
 
 
 def add_stages(source: Source, root: Node, ordered: Sequence[str]) -> list[Splice]:
@@ -389,3 +282,112 @@ def _sequence(source: Source, root: Node) -> Node:
             node, "'stages' is not written as a plain list of names", "write the list out in full"
         )
     return node
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Splice:
+    """Characters `start` to `end` of a text become `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
+def splice(text: str, edits: Iterable[Splice]) -> str:
+    """Apply edits that do not overlap, from the end; of two at one place the one given first comes first."""
+    in_order = sorted(edits, key=lambda edit: (edit.start, edit.end))
+    for edit in reversed(in_order):
+        text = text[: edit.start] + edit.text + text[edit.end :]
+    return text
+
+
+def newline_of(text: str, position: int) -> str:
+    """The line break used around a position."""
+    following = LINE_BREAK.search(text, position) or LINE_BREAK.search(text)
+    return following[0] if following else "\n"
+
+
+def insert_items(source: Source, sequence: Node, index: int, items: list[str]) -> Splice:
+    """Put items into a list.
+
+    Arguments:
+        source: the text.
+        sequence: the list; an empty one must be in flow style.
+        index: how many of its items stay before the new ones.
+        items: the new ones, each written on one line.
+    """
+    if is_flow(source, sequence):
+        return _insert_flow(source, sequence, index, items)
+    children = source.children(sequence)
+    text = source.text
+    if index:
+        at = line_end(text, content_end(source, children[index - 1]))
+    else:
+        first = line_start(text, source.start(sequence))
+        at = without_break(text, first)
+    lead = newline_of(text, at) + " " * column_of(source, sequence) + "- "
+    return Splice(at, at, "".join(lead + item for item in items))
+
+
+def _insert_flow(source: Source, sequence: Node, index: int, items: list[str]) -> Splice:
+    children = source.children(sequence)
+    if not children:
+        at = source.text.index("[", source.start(sequence)) + 1
+        return Splice(at, at, ", ".join(items))
+    separator = _separator(source, sequence, children)
+    if index:
+        at = content_end(source, children[index - 1])
+        return Splice(at, at, "".join(separator + item for item in items))
+    at = source.start(children[0])
+    return Splice(at, at, "".join(item + separator for item in items))
+
+
+def _separator(source: Source, sequence: Node, children: list[Node]) -> str:
+    """What the list itself writes between two items."""
+    if len(children) > 1:
+        gap = source.text[content_end(source, children[0]) : source.start(children[1])]
+    else:
+        gap = (
+            "," + source.text[source.text.index("[", source.start(sequence)) + 1 : source.start(children[0])]
+        )
+        gap = gap if LINE_BREAK.search(gap) else ", "
+    breaks = LINE_BREAK.search(gap)
+    if breaks:
+        return "," + breaks[0] + re.split(LINE_BREAK, gap)[-1]
+    return gap if gap.strip() == "," else ", "
+
+
+def remove_items(source: Source, sequence: Node, indexes: Sequence[int]) -> list[Splice]:
+    """Take items out of a list.
+
+    Arguments:
+        indexes: which ones, rising.
+    """
+    children = source.children(sequence)
+    if not is_flow(source, sequence):
+        return [_remove_line(source, sequence, children[index]) for index in indexes]
+    leading = next((n for n, index in enumerate(indexes) if n != index), len(indexes))
+    edits = [
+        Splice(content_end(source, children[index - 1]), content_end(source, children[index]), "")
+        for index in indexes[leading:]
+    ]
+    if leading:
+        rest = children[leading:]
+        end = source.start(rest[0]) if rest else content_end(source, children[-1])
+        edits.insert(0, Splice(source.start(children[0]), end, ""))
+    return edits
+
+
+def _remove_line(source: Source, sequence: Node, item: Node) -> Splice:
+    text = source.text
+    start = line_start(text, _dash(source, sequence, item))
+    return Splice(without_break(text, start), line_end(text, content_end(source, item)), "")
+
+
+def _dash(source: Source, sequence: Node, item: Node) -> int:
+    """Index of the dash of an item of a block list."""
+    column = column_of(source, sequence)
+    at = line_start(source.text, source.start(item))
+    while source.text[at + column : at + column + 1] != "-":  # the value may begin on a later line
+        at = line_start(source.text, at - 1)
+    return at + column

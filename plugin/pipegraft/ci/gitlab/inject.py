@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -15,8 +15,15 @@ from pipegraft.ci.gitlab.configuration import (
     local_of,
     local_path,
 )
-from pipegraft.ci.gitlab.eject import is_generated, is_overlay, overlays, place_of, root_of, ungraft
-from pipegraft.ci.gitlab.grafts import MANIFEST, add_include, is_ours
+from pipegraft.ci.gitlab.eject import (
+    edit_file,
+    is_generated,
+    is_overlay,
+    overlays,
+    place_of,
+    ungraft,
+)
+from pipegraft.ci.gitlab.grafts import MANIFEST, add_include
 from pipegraft.ci.gitlab.manifest import (
     CHILD,
     CHILD_TRIGGER,
@@ -28,13 +35,11 @@ from pipegraft.ci.gitlab.manifest import (
     manifest_files,
     settings_for,
 )
-from pipegraft.ci.gitlab.pipeline import Pipeline, complaints, prove_unchanged, resolve, stage_list
+from pipegraft.ci.gitlab.pipeline import Pipeline, complaints, is_ours, prove_unchanged, resolve, stage_list
 from pipegraft.ci.gitlab.placing import Placement, Team, place, team_of
-from pipegraft.ci.gitlab.splicing import Splice, splice
 from pipegraft.ci.gitlab.when import Seed, child_delivers, event_rows, events, loose_job, seed
 from pipegraft.ci.hooks import EventRow, Injection, InjectionRequest, TemplateSource, pattern_of
 from pipegraft.core.errors import EditRefused, Place, UsageError
-from pipegraft.text.yaml.source import Node, Source, parse
 
 __all__ = ["inject"]
 
@@ -64,7 +69,7 @@ def inject(request: InjectionRequest) -> Injection:
     invalid = _invalid(request, team.pipeline, layers)
     placement = place(request, settings, layers, team)
     texts = {**placement.texts}
-    texts[request.file] = _edit(request.file, texts.get(request.file, request.text), add_include)
+    texts[request.file] = edit_file(request.file, texts.get(request.file, request.text), add_include)
     settings = replace(settings, stages=next((path for path in texts if path != request.file), ""))
     generated = manifest_files(request.plan, settings, request.templates, placement.wiring)
     _check_undo(request, texts)
@@ -113,7 +118,7 @@ def _exists(files: Files, pattern: str) -> bool:
 
 def _changes(request: InjectionRequest, new: Mapping[str, str]) -> dict[str, str | None]:
     """What differs from what is there, the root configuration last, and what no longer belongs there."""
-    changed = {path: text for path, text in new.items() if _current(request, path) != text}
+    changed = {path: text for path, text in new.items() if request.current(path) != text}
     stale = [path for path in generated_files(request.read) if path not in new]
     return {**changed, **dict.fromkeys(stale)}
 
@@ -150,7 +155,7 @@ def _check_names(request: InjectionRequest, layers: Sequence[Layer], jobs: Seque
     for layer in layers:
         taken = [name for name in jobs if name in layer.values and not is_overlay(layer.values[name])]
         if taken:
-            text = _current(request, layer.file) or ""
+            text = request.current(layer.file)
             raise UsageError(
                 f"the pipeline already has a job called '{taken[0]}'",
                 place=place_of(layer.file, text, taken[0]),
@@ -165,7 +170,7 @@ def _check_reach(request: InjectionRequest, settings: Settings, layers: Sequence
     for layer, name in overlays(layers, inner):
         raise UsageError(
             f"what you lay on '{name}' does not reach it: that job is in the child pipeline",
-            place=place_of(layer.file, _current(request, layer.file) or "", name),
+            place=place_of(layer.file, request.current(layer.file), name),
             fix="use --mode include, or take it out; variables reach the child pipeline by the 'variables' "
             f"that you lay on '{CHILD_TRIGGER}'",
         )
@@ -205,9 +210,7 @@ def _invalid(request: InjectionRequest, team: Pipeline, layers: Sequence[Layer])
     found = []
     for job, clause in complaints(team):
         layer = next((one for one in layers if job in one.values), None)
-        place = (
-            place_of(layer.file, _current(request, layer.file) or "", job) if layer else Place(request.file)
-        )
+        place = place_of(layer.file, request.current(layer.file), job) if layer else Place(request.file)
         if job and clause.startswith(_HARD):
             raise EditRefused(
                 f"GitLab refuses this configuration already: '{job}': {clause}",
@@ -218,15 +221,10 @@ def _invalid(request: InjectionRequest, team: Pipeline, layers: Sequence[Layer])
     return tuple(found)
 
 
-def _edit(file: str, text: str, edits: Callable[[Source, Node], list[Splice]]) -> str:
-    source = parse(text, file)
-    return source.bom + splice(source.text, edits(source, root_of(source)))
-
-
 def _check_undo(request: InjectionRequest, texts: Mapping[str, str]) -> None:
     """Every edit must come out again exactly, and leave the team's own includes as they are."""
     for path, text in texts.items():
-        before = _current(request, path) or ""
+        before = request.current(path)
         own = [entry for entry in include_entries(load(text, path).values) if not _is_ours(entry)]
         team = [entry for entry in include_entries(load(before, path).values) if not _is_ours(entry)]
         if own != team or ungraft(path, text).text != ungraft(path, before).text:
@@ -246,7 +244,7 @@ def _check_patterns(request: InjectionRequest, layers: Sequence[Layer], generate
     """No include of the team's may bring delivery's files a second time."""
     named = {layer.file for layer in layers if layer.file}
     for path in sorted(named):
-        for entry in include_entries(load(_current(request, path) or "", path).values):
+        for entry in include_entries(load(request.current(path), path).values):
             local = local_of(entry)
             if local is None or "*" not in local:
                 continue
@@ -254,7 +252,7 @@ def _check_patterns(request: InjectionRequest, layers: Sequence[Layer], generate
             if found is not None:
                 raise EditRefused(
                     f"the include '{local}' would bring delivery's own file {found}: jobs would come twice",
-                    place=place_of(path, _current(request, path) or "", "include"),
+                    place=place_of(path, request.current(path), "include"),
                     fix="let the pattern name the team's folder, such as 'ci/**.yml'",
                 )
 
@@ -392,7 +390,3 @@ def _over(new: Mapping[str, str], files: Files) -> Files:
         return sorted({*files.find(pattern), *(path for path in new if wanted.fullmatch(path))})
 
     return Files(lambda path: new[path] if path in new else files.read(path), find)
-
-
-def _current(request: InjectionRequest, path: str) -> str | None:
-    return request.text if path == request.file else request.read(path)

@@ -165,13 +165,13 @@ def settings_for(request: InjectionRequest) -> Settings:
         UsageError: a version is named for copies, which have this program's.
     """
     known = read_settings(request.read) or Settings(TemplateSource("local"))
-    source = request.source or _pinned(known.source, request)
-    if source.kind == "local" and request.ref is not None:
+    source = request.options.source or _pinned(known.source, request)
+    if source.kind == "local" and request.options.ref is not None:
         raise UsageError(
             "copies of the templates are of this program's version, and --ref names one",
             fix="leave out --ref, or take the templates --from-project or --from-url",
         )
-    branch = known.branch if request.branch is None else request.branch
+    branch = known.branch if request.options.branch is None else request.options.branch
     if branch and not _BRANCH.fullmatch(branch):
         raise UsageError(
             f"expected the name of a branch, found {branch!r}",
@@ -179,11 +179,11 @@ def settings_for(request: InjectionRequest) -> Settings:
         )
     return Settings(
         source=source,
-        mode=request.mode or known.mode,
-        image=known.image if request.image is None else request.image or None,
-        tags=known.tags if request.tags is None else request.tags,
-        after=request.after or known.after,
-        packages=known.packages if request.packages is None else request.packages,
+        mode=request.options.mode or known.mode,
+        image=known.image if request.options.image is None else request.options.image or None,
+        tags=known.tags if request.options.tags is None else request.options.tags,
+        after=request.options.after or known.after,
+        packages=known.packages if request.options.packages is None else request.options.packages,
         branch=branch,
     )
 
@@ -195,7 +195,7 @@ def _pinned(source: TemplateSource, request: InjectionRequest) -> TemplateSource
     catalogued = source.kind == "component" and not source.ref.startswith("v")
     lead = "v" if catalogued else ""  # the catalog's versions have none
     follows = request.version if _VERSION.fullmatch(lead + source.ref) else ""
-    wanted = request.ref or follows or source.ref
+    wanted = request.options.ref or follows or source.ref
     return replace(source, ref=wanted.removeprefix(lead) if _VERSION.fullmatch(wanted) else wanted)
 
 

@@ -13,7 +13,6 @@ from functools import reduce
 from typing import Any
 
 from pipegraft.ci.gitlab.configuration import Layer, Reference, deep_merge
-from pipegraft.ci.gitlab.grafts import is_ours
 from pipegraft.core.errors import EditRefused, Place
 
 __all__ = [
@@ -23,9 +22,11 @@ __all__ = [
     "complaints",
     "differences",
     "is_job",
+    "is_ours",
     "prove_unchanged",
     "resolve",
     "stage_list",
+    "stage_name",
 ]
 
 DEFAULT_STAGES = ("build", "test", "deploy")
@@ -82,6 +83,19 @@ class Pipeline:
     settings: Mapping[str, Any]
     stages: StageList
     opaque: tuple[str, ...] = ()
+
+
+_OURS = "pipegraft"
+
+
+def stage_name(environment: str | None) -> str:
+    """The pipeline stage for the application as a whole, or for one of its environments."""
+    return f"{_OURS}:{environment}" if environment else _OURS
+
+
+def is_ours(stage: str) -> bool:
+    """Whether a pipeline stage is one of delivery's."""
+    return stage == _OURS or stage.startswith(f"{_OURS}:")
 
 
 def is_job(name: str, value: Any) -> bool:

@@ -1,4 +1,9 @@
-"""Where delivery's jobs stand in a pipeline, and what of the team's they take over."""
+"""Where delivery's jobs stand in a pipeline, and what of the team's they take over.
+
+The order of stages is merged by the algorithm that GitLab's pipeline execution policies use for
+`inject_policy` (https://docs.gitlab.com/user/application_security/policies/pipeline_execution_policies/):
+every list says "comes before"; the lists together form a graph; a cycle has no order.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +11,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from pipegraft.ci.gitlab.configuration import Layer
-from pipegraft.ci.gitlab.eject import overlays, place_of, root_of
-from pipegraft.ci.gitlab.grafts import (
-    add_stages,
-    is_ours,
-    order_stages,
-    remove_stages,
-    stage_name,
-    written_stages,
-)
+from pipegraft.ci.gitlab.eject import edit_file, overlays, place_of, root_of
+from pipegraft.ci.gitlab.grafts import add_stages, remove_stages, written_stages
 from pipegraft.ci.gitlab.manifest import RUNNER_VARIABLES, Settings, Wiring
-from pipegraft.ci.gitlab.pipeline import Pipeline, resolve
-from pipegraft.ci.gitlab.splicing import Splice, splice
+from pipegraft.ci.gitlab.pipeline import Pipeline, is_ours, resolve, stage_name
 from pipegraft.ci.gitlab.when import Event, Seed, seed
 from pipegraft.ci.hooks import InjectionRequest
 from pipegraft.core.errors import EditRefused, Place, UsageError
 from pipegraft.core.planning import PlannedStage
-from pipegraft.text.yaml.source import Node, Source, parse
+from pipegraft.text.yaml.source import parse
 
-__all__ = ["Placement", "Team", "place", "team_of"]
+__all__ = ["Placement", "Team", "merge_orders", "order_stages", "place", "team_of"]
 
 _LAST = ".post"
 _STEERS_THE_RUNNER = ("FF_", "GIT_", "KUBERNETES_", "DOCKER_AUTH_CONFIG")
@@ -97,7 +95,7 @@ def team_of(request: InjectionRequest, layers: Sequence[Layer], jobs: Sequence[s
 
 def _place(request: InjectionRequest, layers: Sequence[Layer], name: str) -> Place:
     layer = next((one for one in reversed(layers) if name in one.values and one.file), None)
-    return place_of(layer.file, _current(request, layer.file), name) if layer else Place(request.file)
+    return place_of(layer.file, request.current(layer.file), name) if layer else Place(request.file)
 
 
 def place(request: InjectionRequest, settings: Settings, layers: Sequence[Layer], team: Team) -> Placement:
@@ -169,15 +167,92 @@ def _included(
 
 
 def _edit_stages(request: InjectionRequest, settings: Settings, file: str, wanted: Sequence[str]) -> str:
-    text = _current(request, file)
+    text = request.current(file)
     source = parse(text, file)
     present = written_stages(source, root_of(source))
     standing = any(map(is_ours, present))
-    ordered = order_stages(present, wanted, request.after if standing else settings.after)
+    ordered = order_stages(present, wanted, request.options.after if standing else settings.after)
     kept = [stage for stage in dict.fromkeys(present) if stage in ordered]
     if kept != [stage for stage in ordered if stage in kept]:  # delivery moves: out first, then in again
-        text = _edit(file, text, lambda source, root: remove_stages(source, root)[0])
-    return _edit(file, text, lambda source, root: add_stages(source, root, ordered))
+        text = edit_file(file, text, lambda source, root: remove_stages(source, root)[0])
+    return edit_file(file, text, lambda source, root: add_stages(source, root, ordered))
+
+
+def order_stages(present: Sequence[str], wanted: Sequence[str], after: str | None) -> list[str]:
+    """The list of stages with delivery's among them.
+
+    Arguments:
+        present: the list in force, perhaps with some of delivery's stages already.
+        wanted: delivery's stages in their order.
+        after: the team's stage to follow; where delivery already stands, else the last one, if None.
+
+    Raises:
+        UsageError: `after` is unknown, or the order contradicts itself.
+    """
+    team = [stage for stage in present if not is_ours(stage)]
+    if after is not None and after not in (*team, ".pre"):
+        raise UsageError(
+            f"there is no stage '{after}'; there are: {', '.join(team) or 'none'}",
+            fix="name one of them with --after",
+        )
+    kept = (
+        team if after is not None else [stage for stage in present if stage in wanted or not is_ours(stage)]
+    )
+    standing = [stage for stage in wanted if stage in kept]
+    at = kept.index(".post") if ".post" in kept else len(kept)
+    if standing:
+        at = kept.index(standing[0])
+    elif after is not None:
+        at = team.index(after) + 1 if after in team else 0
+    placed = list(kept)
+    for stage in wanted:
+        if stage not in placed:
+            placed.insert(at, stage)
+        at = placed.index(stage) + 1
+    return merge_orders(
+        placed,
+        wanted,
+        fix="let the list in the file follow the order of the environments in delivery.yaml, or take "
+        "delivery's stages out of it and run inject again",
+    )
+
+
+def merge_orders(*orders: Sequence[str], fix: str = "") -> list[str]:
+    """One order that respects all; where they leave a choice, what was named first stays first.
+
+    Arguments:
+        orders: lists of stage names, the one to stay closest to first; a name counts where it first stands.
+        fix: what to do about a cycle.
+
+    Raises:
+        UsageError: they contradict each other; the cycle is named.
+    """
+    names = list(dict.fromkeys(name for order in orders for name in order))
+    before: dict[str, set[str]] = {name: set() for name in names}
+    for order in orders:
+        for earlier, later in pairwise(dict.fromkeys(order)):
+            before[later].add(earlier)
+    done: dict[str, None] = {}
+    while len(done) < len(names):
+        ready = next((name for name in names if name not in done and before[name] <= done.keys()), None)
+        if ready is None:
+            left = {name: needs - done.keys() for name, needs in before.items() if name not in done}
+            path = " → ".join(_cycle(left))
+            raise UsageError(
+                f"the stages cannot be put in order, each must precede the next: {path}", fix=fix
+            )
+        done[ready] = None
+    return list(done)
+
+
+def _cycle(before: Mapping[str, set[str]]) -> list[str]:
+    """A cycle in a graph in which every node has a predecessor, from earlier to later."""
+    path = [next(iter(before))]
+    while True:
+        earlier = min(before[path[-1]])
+        if earlier in path:
+            return [earlier, *reversed(path[path.index(earlier) :])]
+        path.append(earlier)
 
 
 def _beside_last(settings: Settings, team: Team) -> bool:
@@ -207,7 +282,7 @@ def _last(request: InjectionRequest, layers: Sequence[Layer], team: Team, why: s
 
     GitLab makes no pipeline of ``.post`` alone, so there must be another job.
     """
-    if request.after is not None:
+    if request.options.after is not None:
         raise UsageError(
             f"the list of stages in force is not known: {why}",
             place=Place(request.file),
@@ -231,7 +306,7 @@ def _last(request: InjectionRequest, layers: Sequence[Layer], team: Team, why: s
 def _without_stages(request: InjectionRequest, layers: Sequence[Layer]) -> dict[str, str]:
     names = [layer.file for layer in layers if _own_stages(layer)]
     return {
-        name: _edit(name, _current(request, name), lambda source, root: remove_stages(source, root)[0])
+        name: edit_file(name, request.current(name), lambda source, root: remove_stages(source, root)[0])
         for name in names
     }
 
@@ -319,12 +394,3 @@ def _lost_artifacts(settings: Settings, team: Team) -> list[str]:
     return [
         f"The child pipeline lacks the artifacts of {', '.join(lost)}, which may not run, or run many times."
     ]
-
-
-def _edit(file: str, text: str, edits: Callable[[Source, Node], list[Splice]]) -> str:
-    source = parse(text, file)
-    return source.bom + splice(source.text, edits(source, root_of(source)))
-
-
-def _current(request: InjectionRequest, path: str) -> str:
-    return request.text if path == request.file else request.read(path) or ""

@@ -21,8 +21,7 @@ from pipegraft.ci.gitlab.configuration import dump_yaml, load
 from pipegraft.ci.gitlab.eject import eject
 from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.gitlab.manifest import RUNNER_VARIABLES, read_settings, rules
-from pipegraft.ci.hooks import CiSystem, UsageExample
-from pipegraft.ci.provision import provision
+from pipegraft.ci.hooks import CiSystem, UsageExample, provision
 from pipegraft.core.errors import PluginError
 from pipegraft.core.model import keys_of
 from pipegraft.core.plugins import hookimpl

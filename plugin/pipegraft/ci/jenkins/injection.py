@@ -227,11 +227,11 @@ def inject(request: InjectionRequest) -> Injection:
     defaults = {"branch": literal(request.default_branch)} if request.default_branch else {}
     calls = [call.tuned_as(known.get(call.key), defaults) for call in wanted if call.key not in own]
     notes = [f"line {line} calls {key[0]} itself: left as it is" for key, line in own.items()]
-    if [graft.call for graft in grafts] == calls and request.after is None:
+    if [graft.call for graft in grafts] == calls and request.options.after is None:
         text = request.text
     else:
-        if slot is None or request.after is not None:
-            behind, said = _behind(request.after, shape, team)
+        if slot is None or request.options.after is not None:
+            behind, said = _behind(request.options.after, shape, team)
             slot = slot_behind(team, behind)
             notes += said
         text = place(team_text, slot, calls, shape.syntax)
@@ -242,7 +242,7 @@ def inject(request: InjectionRequest) -> Injection:
     arguments = calls[0].arguments if calls else {}
     branch = arguments.get("branch", "").strip("'\"")
     at = slot.offset if slot else len(team_text)
-    if grafts and request.after is None:  # it stands: what is told names the lines that people see
+    if grafts and request.options.after is None:  # it stands: what is told names the lines that people see
         team, shape, at = script, outline(script), grafts[0].start
     around = surroundings(team, shape, at, branch, request.longest)
     return Injection(
@@ -256,7 +256,7 @@ def inject(request: InjectionRequest) -> Injection:
 
 def _offered(request: InjectionRequest, script: Script, elsewhere: ComesWhole) -> EditRefused:
     """The refusal of a pipeline that comes whole from elsewhere, with the edit that a person may make."""
-    branch = request.branch or request.default_branch
+    branch = request.options.branch or request.default_branch
     call = f"{PREFIX}({f'branch: {literal(branch)}' if branch else ''})"
     end = script.end(elsewhere.call)
     edited = parse(f"{request.text[:end]}{line_end(request.text)}{call}{request.text[end:]}", request.file)
@@ -322,28 +322,28 @@ def _own_calls(script: Script, grafts: tuple[Graft, ...]) -> dict[tuple[str, str
 
 def _version(request: InjectionRequest, pinned: str | None) -> str:
     """The version to pin: one that is pinned follows the templates at hand, a branch or commit stays."""
-    if request.source is not None:
+    if request.options.source is not None:
         raise UsageError(
             "Jenkins takes the library from where an administrator configured it, not from where a file says",
             fix="configure the library 'pipegraft' in Jenkins (docs/jenkins.md), and give --ref alone",
         )
-    if request.ref is not None:
-        return request.ref
+    if request.options.ref is not None:
+        return request.options.ref
     return request.version if pinned is None or _VERSION.fullmatch(pinned) else pinned
 
 
 def _is_whole(request: InjectionRequest, grafts: tuple[Graft, ...]) -> bool:
-    if request.mode is None:
+    if request.options.mode is None:
         return any(graft.call.step == PREFIX for graft in grafts)
-    return request.mode == "child"
+    return request.options.mode == "child"
 
 
 def _wanted(request: InjectionRequest, shape: Outline, *, whole: bool) -> list[Call]:
     runner = {
-        "image": request.image or "",
-        "agent": " && ".join(request.tags or ()),
-        "packages": request.packages or "",
-        "branch": request.branch or "",
+        "image": request.options.image or "",
+        "agent": " && ".join(request.options.tags or ()),
+        "packages": request.options.packages or "",
+        "branch": request.options.branch or "",
     }
     taken = {stage.name for stage in shape.stages}
     return [

@@ -11,11 +11,10 @@ from typing import Any
 import jinja2
 
 from pipegraft import __version__
-from pipegraft.ci.hooks import CiSystem, Injection
+from pipegraft.ci.hooks import CiSystem, Injection, provision
 from pipegraft.ci.jenkins.grafts import literal, step_name
 from pipegraft.ci.jenkins.injection import eject, inject, library_version
 from pipegraft.ci.jenkins.when import CHANGES, TIMERS
-from pipegraft.ci.provision import provision
 from pipegraft.core.errors import PluginError
 from pipegraft.core.model import keys_of
 from pipegraft.core.plugins import hookimpl

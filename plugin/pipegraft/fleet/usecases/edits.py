@@ -9,8 +9,8 @@ from fnmatch import fnmatchcase
 
 from pipegraft import __version__
 from pipegraft.appspec.environment_file import images_of, read_environment
-from pipegraft.ci.hooks import CI_SYSTEMS, CiSystem, Injection, InjectionRequest, pattern_of
-from pipegraft.ci.usecases import InjectOptions, longest
+from pipegraft.ci.hooks import CI_SYSTEMS, CiSystem, Injection, InjectionRequest, InjectOptions, pattern_of
+from pipegraft.ci.usecases import longest
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document
 from pipegraft.core.errors import UsageError
@@ -85,7 +85,7 @@ def injecting(plugins: Plugins, options: InjectOptions) -> Editor:
         delivery = reader.read(DELIVERY_FILE)
         if delivery is None:
             return Edit(skipped=f"it has no {DELIVERY_FILE}: `pipegraft init` writes one")
-        found = _ci_file(reader, plugins, options.ci)
+        found = _ci_file(reader, plugins)
         if found is None:
             if reason := _elsewhere(reader.project):
                 return Edit(skipped=reason)
@@ -97,15 +97,8 @@ def injecting(plugins: Plugins, options: InjectOptions) -> Editor:
             file=file,
             text=text,
             plan=make_plan(parsed, stages),
-            source=options.source,
-            ref=options.ref,
+            options=options,
             version=f"v{__version__}",
-            mode=options.mode,
-            after=options.after,
-            image=options.image,
-            tags=options.tags,
-            packages=options.packages,
-            branch=options.branch,
             default_branch=reader.project.branch,
             longest=longest(parsed),
             templates=templates[system.name],
@@ -121,7 +114,7 @@ def ejecting(plugins: Plugins) -> Editor:
     """Take delivery out of the pipeline again."""
 
     def edit(reader: Reader) -> Edit:
-        found = _ci_file(reader, plugins, None)
+        found = _ci_file(reader, plugins)
         if found is None:
             return Edit(skipped=_elsewhere(reader.project) or "it has no CI configuration")
         system, file, text = found
@@ -140,7 +133,7 @@ def upgrading(plugins: Plugins, version: str) -> Editor:
     inject = injecting(plugins, InjectOptions(ref=version))
 
     def edit(reader: Reader) -> Edit:
-        found = _ci_file(reader, plugins, None)
+        found = _ci_file(reader, plugins)
         if found is None:
             return Edit(skipped=_elsewhere(reader.project) or "it has no CI configuration")
         system, file, text = found
@@ -209,10 +202,9 @@ def _elsewhere(project: ForgeProject) -> str:
     return f"its CI configuration is elsewhere: {project.ci_file}" if outside else ""
 
 
-def _ci_file(reader: Reader, plugins: Plugins, name: str | None) -> tuple[CiSystem, str, str] | None:
+def _ci_file(reader: Reader, plugins: Plugins) -> tuple[CiSystem, str, str] | None:
     """The CI system, its configuration's path and text; None if there is none."""
-    known = plugins.all(CI_SYSTEMS)
-    for system in [plugins.get(CI_SYSTEMS, name)] if name else known.values():
+    for system in plugins.all(CI_SYSTEMS).values():
         own = system.files
         if system.name == "gitlab":
             own = () if _elsewhere(reader.project) else (reader.project.ci_file,)

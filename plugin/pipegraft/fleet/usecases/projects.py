@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pipegraft.ci.usecases import InjectOptions
+from pipegraft.ci.hooks import InjectOptions
 from pipegraft.core.errors import Held, OutsideError, PipegraftError, UsageError
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.ports import Event, Progress
