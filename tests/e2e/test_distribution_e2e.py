@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import http.client
 import http.server
+import random
 import re
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -20,11 +23,12 @@ from image_servers import running_registry
 
 from pipegraft.images.adapters.registry.endpoint import Endpoint
 from pipegraft.images.adapters.registry.http import HttpRegistry
-from pipegraft.testing.images_suite import ReferrersSuite, RegistrySuite
+from pipegraft.testing.images_suite import ReferrersSuite, RegistrySuite, blob_of
 
 pytestmark = pytest.mark.e2e
 
 PAGE = Path(__file__).parents[2] / "docs/images.md"
+LARGE = 32 << 20
 SERVERS = ("docker-registry", "go-containerregistry")
 ENDPOINTS = (
     ("end-2", r"(HEAD|GET) /v2/.+/blobs/sha256:\w+"),
@@ -47,6 +51,10 @@ class Proxy(http.server.ThreadingHTTPServer):
         self.port = port
         self.noted: list[tuple[str, int]] = []
         self.largest: int | None = None
+        self.cuts = 0
+        """How many uploads break in the middle from now on."""
+        self.collects = False
+        """Whether a body is passed on when it is there as a whole, as nginx does by itself."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -55,6 +63,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
+        if self.server.cuts and length >= LARGE // 2:
+            self._cut(length // 2)
+            return
         body = self.rfile.read(length)
         if len(body) < length:  # the client gave up
             self.close_connection = True
@@ -77,6 +88,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", answer.getheader("Content-Length") or str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def _cut(self, length: int) -> None:
+        """Take that much of a body, and break both connections."""
+        self.server.cuts -= 1
+        body = self.rfile.read(length)
+        with closing(http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)) as behind:
+            if not self.server.collects:
+                behind.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+                for name, value in self.headers.items():
+                    behind.putheader(name, value)
+                behind.endheaders(body)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do  # noqa: N815 - the names that the base class calls
 
@@ -156,3 +180,19 @@ def test_the_page_says_which_endpoints_are_used_and_what_servers_answer(
     large = suite.push_image(registry, "large", b"x" * 5000)
     assert registry.find("web", "large") == large
     assert _noted(proxy) == _told(kind)
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_an_upload_that_breaks_twice_arrives(
+    proxy: Proxy, registry: HttpRegistry, kind: str, collects: bool
+) -> None:
+    content = random.Random(0).randbytes(LARGE)
+    blob, source = blob_of(content)
+    proxy.collects, proxy.cuts = collects, 2
+    registry.push_blob("web", blob, source)
+    assert proxy.cuts == 0
+    with registry.open("web", blob.digest) as stream:
+        assert stream.read() == content
+    if collects and kind == "docker-registry":  # what broke first was whole, and then one of two chunks
+        assert sum(request.startswith("POST ") for request, _ in proxy.noted) == 2
+        assert 204 in _noted(proxy)["end-13"]

@@ -120,6 +120,13 @@ def test_a_chunk_is_there_where_its_range_got_lost() -> None:
         assert server.count("^PATCH") == 2 + 1  # the layer's, and the configuration's
 
 
+def test_a_registry_without_chunks_gets_the_whole_again_after_a_break(server: RegistryServer) -> None:
+    server.faults += [Fault("PUT .*uploads", "reset"), Fault("GET .*uploads", "status", 1, 404)]
+    server.faults += [Fault("PATCH", "status", 99, 405)]
+    push(connect(server), LARGE)
+    assert server.count("PATCH") == 1
+
+
 @pytest.mark.parametrize("status", [307, 308])
 @pytest.mark.parametrize("request_kind", ["POST", "PUT .*uploads", "PATCH", "PUT .*manifests"])
 def test_writes_are_led_on_within_the_registry(request_kind: str, status: int) -> None:

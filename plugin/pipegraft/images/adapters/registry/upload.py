@@ -32,7 +32,11 @@ _LOST = frozenset({400, 404, 416})
 
 
 class _NotWhole(Exception):
-    """The registry does not take this blob, or this chunk of it, in one piece."""
+    """The registry does not take this blob, or this chunk of it, in one piece or in this way."""
+
+    def __init__(self, limited: bool) -> None:
+        self.limited = limited
+        """Whether smaller chunks may pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +125,27 @@ class _Upload:
         self._size = content.blob.size
         self._place = place
         self._chunked = False
+        self._both_refused = False
 
     def send(self) -> None:
-        """Send all that is missing; what a registry does not take whole is sent in chunks."""
+        """Send all that is missing; what a registry does not take whole is sent in chunks, or the reverse."""
         place = self._place or self._begin()
         try:
             if self._chunked or place.offset:
                 place = self._send_chunks(place)
             self._finish(place)
         except _NotWhole:
-            self._chunked = True
-            self._finish(self._send_chunks(self._begin()))
+            self._chunked, self._both_refused = not self._chunked, True
+            place = self._begin()
+            self._finish(self._send_chunks(place) if self._chunked else place)
 
     def resume(self) -> None:
-        """Ask what the registry has of a broken upload; it begins again where that cannot be told."""
+        """Ask what the registry has of a broken upload; it begins again where that cannot be told.
+
+        Distribution, and what comes from it, drops an upload that broke within a request. So it goes on in
+        chunks then: what breaks between them, or in a proxy that collects them, costs one.
+        """
+        self._chunked = self._chunked or (self._size >= _WORTH_RESUMING and not self._both_refused)
         place, self._place = self._place, None
         if place is None or self._size < _WORTH_RESUMING:
             return
@@ -163,7 +174,9 @@ class _Upload:
             end = min(place.offset + place.chunk, self._size)
             try:
                 answered = self._send("PATCH", place.url, place.offset, end)
-            except _NotWhole:
+            except _NotWhole as refused:
+                if not refused.limited:
+                    raise
                 place = replace(place, chunk=self._smaller(place))
                 continue
             # A proxy may take `Range` away; what did not arrive shows by the digest at the end.
@@ -209,9 +222,10 @@ class _Upload:
         ) as answer:
             if answer.status_code in _LOST:
                 raise Again(f"HTTP {answer.status_code} while uploading")
-            whole = method == "PUT" and not self._chunked and answer.status_code in _NOT_WHOLE
-            if whole or (method == "PATCH" and answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
-                raise _NotWhole
+            limited = method == "PATCH" and answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            other = not self._both_refused and method == ("PATCH" if self._chunked else "PUT")
+            if limited or (other and answer.status_code in _NOT_WHOLE):
+                raise _NotWhole(limited)
             self._session.http.require(answer, range(200, 300))
             return answer.headers
 
