@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipegraft.appspec.model import PROMOTING, AppEnvironment
-from pipegraft.core.delivery_file import parse_document
+from pipegraft.core.delivery_file import validate
 from pipegraft.core.errors import ConfigError, EditRefused, Problem, UsageError
 from pipegraft.core.reading import load_marked
 from pipegraft.core.release import ReleaseMark
@@ -124,9 +124,8 @@ def read_environment(text: str, file: str) -> AppEnvironment:
     Raises:
         ConfigError: everything wrong with it, each with its place.
     """
-    if load_marked(text, file).data is None:
-        return AppEnvironment()
-    return parse_document(text, file, AppEnvironment)
+    marked = load_marked(text, file)
+    return AppEnvironment() if marked.data is None else validate(marked, marked.data, AppEnvironment)
 
 
 def images_of(environment: AppEnvironment, *, gray: bool = False) -> dict[str, str]:

@@ -277,6 +277,8 @@ def _take_out(wrong: _Found, data: Any) -> bool:
 
 def _models(value: Any, route: Route) -> Iterator[tuple[Route, Model]]:
     """Every declared value in one, and the route to it."""
+    if value is None or isinstance(value, (str, int, float)):
+        return
     if isinstance(value, Model):
         yield route, value
         for name, key in keys_of(type(value)).items():

@@ -14,7 +14,6 @@ from pipegraft.appspec.resource_binding import Platform
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
-from pipegraft.core.reading import load_marked, load_marked_all
 from pipegraft.iac.guard import GUARD_FILE, GuardRules, matches, read_rules
 from pipegraft.iac.guard.contents import (
     Alike,
@@ -24,9 +23,9 @@ from pipegraft.iac.guard.contents import (
     strange_name,
     strange_text,
 )
-from pipegraft.iac.guard.documents import brought_in
+from pipegraft.iac.guard.documents import brought_in, parsed
 from pipegraft.iac.guard.secret_forms import BUILT_IN, SecretForm, searchable, secrets_in
-from pipegraft.iac.guard.secret_values import generated_secrets, secret_manifests, secret_variables
+from pipegraft.iac.guard.secret_values import Generators, secret_manifests, secret_variables
 from pipegraft.iac.released_images import read_state
 
 __all__ = ["ChangedFile", "Files", "check_files", "gray_in_order", "holds_images"]
@@ -48,9 +47,11 @@ def gray_in_order(
         now = read_environment(after, path)
     except ConfigError:
         return  # told by the check of the spec
+    if now.gray is None and not steps:
+        return
     held = (one for text in chain([before or ""], earlier) if (one := _released(text, path)))
     was = next(held, AppEnvironment())
-    marked = load_marked(after, path)
+    marked = parsed(path, after)[0]
     if now.gray is not None:
         message, fix = _wrong(was.gray, now.gray, steps)
         if message:
@@ -238,7 +239,7 @@ def check_files(
     """
     problems: list[Problem] = []
     touched = {one.path for one in changed}
-    alike = Alike(after.names)
+    alike, generators = Alike(after.names), Generators(after.text)
     for one in changed:
         if one.mode.strip("0"):
             problems += strange_name(one.path, alike.beside(one.path))
@@ -263,7 +264,7 @@ def check_files(
         old = (before.content(one.path) if before else None) or b""
         if rules.secrets:
             problems += secrets_in(searchable(content), searchable(old), one.path, forms)
-            problems += generated_secrets(one.path, after.text)
+            problems += generators.problems(one.path)
         if not matches(one.path, rules.binaries):
             problems += strange_text(one.path, content)
         problems += _check_text(one.path, before, after, rules, platform)
@@ -319,7 +320,7 @@ def _is_foreign(text: str, path: str) -> bool:
     if not _FOREIGN.search(text):
         return False
     try:
-        documents = load_marked_all(text, path)
+        documents = parsed(path, text)
     except ConfigError:
         return True  # a template: nobody can read it as an app spec either
     return any(isinstance(one.data, dict) and "apiVersion" in one.data for one in documents)

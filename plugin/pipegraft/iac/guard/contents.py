@@ -8,9 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipegraft.core.errors import ConfigError, Place, Problem
-from pipegraft.core.reading import Marked, Route, load_marked, load_marked_all
+from pipegraft.core.reading import Marked, Route
 from pipegraft.iac.guard import GUARD_FILE, matches
-from pipegraft.iac.guard.documents import is_inline, is_kustomization, list_of, mapping_of, mappings, text_of
+from pipegraft.iac.guard.documents import (
+    is_inline,
+    is_kustomization,
+    list_of,
+    mapping_of,
+    mappings,
+    parsed,
+    text_of,
+)
 
 __all__ = [
     "Alike",
@@ -156,12 +164,13 @@ def strange_text(path: str, content: bytes) -> Iterator[Problem]:
 def pinned_in_spec(path: str, text: str) -> Iterator[Problem]:
     """Images of components, at any depth, that are not pinned."""
     try:
-        marked = load_marked(text, path)
+        documents = parsed(path, text)
     except ConfigError:
         return  # told by the check of the spec
-    for route in marked.values:
-        if route[-1:] == ("image",) and "components" in route:
-            yield from _pinned(marked, route)
+    for marked in documents:
+        for route in marked.values:
+            if route[-1:] == ("image",) and "components" in route:
+                yield from _pinned(marked, route)
 
 
 def pinned_in_manifests(path: str, text: str) -> Iterator[Problem]:
@@ -179,7 +188,7 @@ def pinned_in_manifests(path: str, text: str) -> Iterator[Problem]:
         yield Problem(told, Place(path, line), "have what it comes to there")
         return
     try:
-        documents = load_marked_all(text, path)
+        documents = parsed(path, text)
     except ConfigError as error:
         read = path.endswith(_DOCUMENTS) or is_kustomization(path)
         if read or ("image" in text.lower() and not path.lower().endswith(_PROSE)):
@@ -202,7 +211,7 @@ def pinned_images(path: str, text: str) -> Iterator[str]:
     """Images that a file pins: ``name@sha256:…``, whole or in parts (a kustomization's, Helm's values)."""
     yield from _WHOLE.findall(text)
     try:
-        documents = load_marked_all(text, path)
+        documents = parsed(path, text)
     except ConfigError:
         return
     for marked in documents:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipegraft.core.errors import ConfigError, Place, Problem
-from pipegraft.core.reading import Route, load_marked_all
+from pipegraft.core.reading import Marked, Route, load_marked_all
 from pipegraft.iac.guard import GUARD_FILE, matches
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "list_of",
     "mapping_of",
     "mappings",
+    "parsed",
     "text_of",
 ]
 
@@ -96,10 +98,20 @@ def mappings(
             yield from mappings(document, is_document, route, nested + 1)
 
 
+@functools.lru_cache(maxsize=8)
+def parsed(path: str, text: str) -> Sequence[Marked]:
+    """The documents of a file; kept for a while, since each check reads them. Nobody changes them.
+
+    Raises:
+        ConfigError: as `load_marked_all`.
+    """
+    return tuple(load_marked_all(text, path))
+
+
 def documents_in(text: str) -> list[Any]:
     """The documents of a text; nothing if it holds none."""
     try:
-        return [one.data for one in load_marked_all(text, "inline")]
+        return [one.data for one in parsed("inline", text)]
     except ConfigError:
         return []
 
@@ -127,7 +139,7 @@ def brought_in(path: str, text: str, sources: Sequence[str]) -> Iterator[Problem
         sources: patterns of addresses and plugins that may be used.
     """
     try:
-        documents = load_marked_all(text, path)
+        documents = parsed(path, text)
     except ConfigError:
         return  # told by the check of images, where it matters
     for marked in documents:

@@ -8,18 +8,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipegraft.core.errors import ConfigError, Place, Problem
-from pipegraft.core.reading import Marked, Route, load_marked, load_marked_all
+from pipegraft.core.reading import Marked, Route
 from pipegraft.iac.guard.documents import (
     documents_in,
     is_kustomization,
     list_of,
     mapping_of,
     mappings,
+    parsed,
     text_of,
 )
 from pipegraft.iac.guard.secret_forms import MEANT
 
-__all__ = ["generated_secrets", "secret_manifests", "secret_variables"]
+__all__ = ["Generators", "secret_manifests", "secret_variables"]
 
 _NAMED = re.compile(r"(?i)(?:.*_)?(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)")
 _NO_SECRET = re.compile(r"\s*|\d+|true|false|\$\w+", re.IGNORECASE)
@@ -118,7 +119,7 @@ def _variables(marked: Marked | None) -> dict[Route, str]:
 
 def _loaded(path: str, text: str) -> Marked | None:
     try:
-        return load_marked(text, path)
+        return next(iter(parsed(path, text)), None)
     except ConfigError:
         return None  # told by the check of the spec
 
@@ -138,7 +139,7 @@ def secret_manifests(path: str, text: str, before: str = "") -> Iterator[Problem
     if not _SECRET_WORD.search(text):
         return
     try:
-        documents = load_marked_all(text, path)
+        documents = parsed(path, text)
     except ConfigError:
         yield from _secret_lines(path, text)  # a template, or what no careful parser takes
         return
@@ -226,27 +227,46 @@ def _secret_lines(path: str, text: str) -> Iterator[Problem]:
                     yield Problem(f"a Secret with its value: '{found[1]}'", Place(path, line), _KEEP_IT)
 
 
-def generated_secrets(path: str, read: Callable[[str], str | None]) -> Iterator[Problem]:
-    """Files in clear text that a kustomization makes Secrets of.
+_KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+
+
+class Generators:
+    """Kustomizations that make Secrets of files, each read once.
 
     Arguments:
-        path: a file that changed: the kustomization, or one that it may name.
         read: what a file holds, None if there is none.
     """
-    folder = posixpath.dirname(path)
-    while True:
-        for end in ("yaml", "yml", ""):
-            place = posixpath.join(folder, f"kustomization.{end}".rstrip("."))
-            text = read(place) or ""
-            for document in documents_in(text) if "secretGenerator" in text or "\\" in text else ():
-                for name in _files_of_secrets(document):
-                    named = posixpath.normpath(posixpath.join(folder, name))
-                    held = read(named) if path in (named, place) and not named.startswith("..") else None
-                    if held is not None and not _is_encrypted(held):
-                        yield Problem(f"a Secret is made of it by {place}", Place(named), _KEEP_IT)
-        if not folder or is_kustomization(path):
-            return
-        folder = posixpath.dirname(folder)
+
+    def __init__(self, read: Callable[[str], str | None]) -> None:
+        self._read = read
+        self._folders: dict[str, Sequence[tuple[str, str]]] = {}
+
+    def problems(self, path: str) -> Iterator[Problem]:
+        """Files in clear text that become Secrets.
+
+        Arguments:
+            path: a file that changed: the kustomization, or one that it may name.
+        """
+        folder = posixpath.dirname(path)
+        while True:
+            for place, named in self._of(folder):
+                held = self._read(named) if path in (named, place) and not named.startswith("..") else None
+                if held is not None and not _is_encrypted(held):
+                    yield Problem(f"a Secret is made of it by {place}", Place(named), _KEEP_IT)
+            if not folder or is_kustomization(path):
+                return
+            folder = posixpath.dirname(folder)
+
+    def _of(self, folder: str) -> Sequence[tuple[str, str]]:
+        """Kustomizations of a folder, and the files that each makes Secrets of."""
+        if folder not in self._folders:
+            self._folders[folder] = [
+                (place, posixpath.normpath(posixpath.join(folder, named)))
+                for place in (posixpath.join(folder, name) for name in _KUSTOMIZATIONS)
+                for document in documents_in(self._read(place) or "")
+                for named in _files_of_secrets(document)
+            ]
+        return self._folders[folder]
 
 
 def _files_of_secrets(document: Any) -> Iterator[str]:

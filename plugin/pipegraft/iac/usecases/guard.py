@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from pipegraft.appspec.resource_binding import Platform
@@ -332,7 +333,7 @@ def _changed(modes: Mapping[str, str]) -> list[ChangedFile]:
 def _files(received: Received, commit: str) -> Files:
     """All files at a commit; those of the index if it is empty."""
     return Files(
-        lambda path: received.read(commit, path),
+        lru_cache(maxsize=8)(lambda path: received.read(commit, path)),
         lambda folder: received.names(commit, folder),
         lambda path: received.earlier(commit or "HEAD", path),
     )

@@ -122,7 +122,7 @@ class Received:
                 yield f"expected commit {name[:12]} as git writes it, found other lines in its head, or a NUL"
             elif kind == "tree":
                 try:
-                    parse_tree(content, len(name) // 2)
+                    self._trees[name] = parse_tree(content, len(name) // 2)
                 except UsageError as error:
                     yield f"{error.problem.message} ({name[:12]})"
 
