@@ -139,7 +139,8 @@ def ran_and_crashed(world: World) -> None:
     pod("web-new", waiting="CrashLoopBackOff", restarts=4)(world)
 
 
-ALL_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
+ALL_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
+GROUPS = {"Job": "batch", "CronJob": "batch"}
 
 
 def test_argo_cd_needs_the_documented_rights_and_no_more(world: World, projects: None) -> None:
@@ -148,9 +149,8 @@ def test_argo_cd_needs_the_documented_rights_and_no_more(world: World, projects:
     counted(**SHORT)(world)
     spec = {**APP_SPEC, "destination": {**APP_SPEC["destination"], "namespace": world.namespace}}  # type: ignore[dict-item]
     world.create("app", "shop", spec)
-    groups = {"Job": "batch"}
     resources = [
-        {"group": groups.get(kind, "apps"), "kind": kind, "namespace": world.namespace, "name": "web"}
+        {"group": GROUPS.get(kind, "apps"), "kind": kind, "namespace": world.namespace, "name": "web"}
         for kind in ALL_KINDS
     ]
 
@@ -177,7 +177,10 @@ def test_flux_needs_the_documented_rights_and_no_more(world: World, charts: None
     counted(**SHORT)(world)
     world.create("release", "web", {"chart": {"spec": CHART}, "interval": "10m"})
     entries = [
-        *(f"{world.namespace}_web_{'batch' if kind == 'Job' else 'apps'}_{kind}" for kind in ALL_KINDS),
+        *(
+            f"{world.namespace}_web_{'batch' if kind.endswith('Job') else 'apps'}_{kind}"
+            for kind in ALL_KINDS
+        ),
         f"{world.namespace}_web_helm.toolkit.fluxcd.io_HelmRelease",
     ]
     stalled = condition("Stalled", "True", "RetriesExceeded", "install retries exhausted")
@@ -211,7 +214,7 @@ def test_workloads_need_the_documented_rights_and_no_more(world: World) -> None:
     counted(**SHORT)(world)
     objects = [f"{kind}/web" for kind in ALL_KINDS]
     waited = world.gate("workloads", [ran_and_crashed], objects=objects, timeout=2)
-    assert outcome(waited)[0] == "late"  # the other three are not there
+    assert outcome(waited)[0] == "late"  # the other four are not there
     assert settled(world, rights) == rights
 
 

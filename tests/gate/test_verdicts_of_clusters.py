@@ -954,6 +954,22 @@ def test_what_runs_is_told_with_what_the_engine_skips(
     assert (found.state, found.images) == (PASS, (RunImage("Deployment shop/web", "r/web:1", skipped),))
 
 
+def test_jobs_and_cron_jobs_are_compared_by_their_templates() -> None:
+    spec = {"template": {"spec": {"containers": [{"name": "x", "image": "r/migrate:1"}]}}}
+    job = {"kind": "Job", "metadata": {"name": "migrate", "namespace": "shop"}, "spec": spec}
+    nightly = {"schedule": "0 3 * * *", "jobTemplate": {"spec": spec}}
+    cron = {"kind": "CronJob", "metadata": {"name": "nightly", "namespace": "shop"}, "spec": nightly}
+    done = {**job, "status": {"conditions": [{"type": "Complete", "status": "True"}]}}
+    found = workloads.health([done, cron], ())
+    assert found.state is PASS
+    assert found.images is not None
+    assert [one.workload for one in found.images] == ["Job shop/migrate", "CronJob shop/nightly"]
+    assert [(row.kind, row.message) for row in found.resources] == [
+        ("Job", "Job shop/migrate is complete"),
+        ("CronJob", "runs at 0 3 * * *"),
+    ]
+
+
 CHECKING = {
     f"{K}.conditions": [
         ready("Unknown", "Progressing", "Reconciliation in progress"),

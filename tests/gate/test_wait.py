@@ -303,6 +303,16 @@ def test_what_was_skipped_is_not_delivered(images: list[tuple[str, str, str]], s
     assert sum(world.clock.slept) == pytest.approx(10.0, abs=2.0)
 
 
+@pytest.mark.parametrize(("image", "told"), [(OURS, False), ("registry.example.com/shop/other:1", True)])
+def test_the_record_names_an_image_that_nothing_could_be_compared_with(image: str, told: bool) -> None:
+    world = World()
+    world.answer({"live": world.target, "images": run_images(("web", image, ""))})
+    waited = world.follow(released=[OURS])
+    assert waited.verdict is not None
+    said = f"not compared with what runs: {OURS}, which no workload that could be read has"
+    assert (said in waited.verdict.evidence) is told
+
+
 def test_an_image_that_is_seen_a_moment_later_is_delivered() -> None:
     world = World()
     late = [{"live": world.target, "images": run_images(("web", one, ""))} for one in (BEFORE, OURS)]

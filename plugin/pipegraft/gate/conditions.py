@@ -91,7 +91,7 @@ def worst(verdicts: Iterable[Verdict], good: str) -> Verdict:
     """
     given = tuple(verdicts)
     rows = tuple(row for verdict in given for row in verdict.resources)
-    images = tuple(image for verdict in given for image in verdict.images)
+    images = tuple(image for verdict in given for image in verdict.images or ())
     found = sorted(given, key=lambda verdict: _ORDER.index(verdict.state))
     bad = [verdict for verdict in found if verdict.state is not State.SUCCEEDED]
     if not bad:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from pydantic import Field
 
 from pipegraft.core.model import Breach, rule
-from pipegraft.kubernetes.model import WORKLOADS, ClusterOptions
+from pipegraft.gate.workloads import TEMPLATED
+from pipegraft.kubernetes.model import ClusterOptions
 
 __all__ = ["ArgoCdOptions", "FluxOptions", "KubeVelaOptions", "WorkloadsOptions"]
 
@@ -116,7 +117,7 @@ class WorkloadsOptions(ClusterOptions):
     """Keys of `gate:` for plain workloads."""
 
     objects: tuple[str, ...] = ()
-    """``Deployment/web``, ``StatefulSet/queue``, ``DaemonSet/agent``, ``Job/migrate``."""
+    """``Deployment/web``, ``StatefulSet/queue``, ``Job/migrate``, ``CronJob/nightly``, …"""
     selector: Mapping[str, str] = Field(default={}, max_length=1)
     """A label that the workloads have, and its value."""
     expect: int | None = Field(default=None, ge=1)
@@ -132,5 +133,5 @@ class WorkloadsOptions(ClusterOptions):
             yield Breach("'selector' needs 'expect': how many workloads there must be")
         for text in self.objects:
             kind, _, name = text.partition("/")
-            if kind not in WORKLOADS or not name:
-                yield Breach(f"expected KIND/NAME with a kind of {', '.join(WORKLOADS)}, found '{text}'")
+            if kind not in TEMPLATED or not name:
+                yield Breach(f"expected KIND/NAME with a kind of {', '.join(TEMPLATED)}, found '{text}'")

@@ -44,11 +44,13 @@ class Resource:
         name: ``Kind namespace/name``.
         state: its own conclusion.
         message: why.
+        kind: of the Kubernetes object; empty for what is none.
     """
 
     name: str
     state: State
     message: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Verdict:
         reason: one sentence that names the resource and its condition.
         evidence: lines that prove it: conditions, events, the tail of a log.
         resources: what it is drawn from.
-        images: what the workloads run that were looked at.
+        images: what the workloads run that were looked at; None of an engine that compares them itself.
         outside: an outside system, not the release, is why it failed: the same may succeed later.
     """
 
@@ -83,7 +85,7 @@ class Verdict:
     reason: str
     evidence: tuple[str, ...] = field(default=())
     resources: tuple[Resource, ...] = field(default=())
-    images: tuple[RunImage, ...] = field(default=())
+    images: tuple[RunImage, ...] | None = ()
     outside: bool = False
 
 

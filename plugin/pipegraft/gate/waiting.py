@@ -196,10 +196,13 @@ class _Watch:
 
     def _compared(self, found: Verdict) -> Verdict:
         """A success only if the images of the release run where the engine has applied it."""
-        behind = tuple(_behind(found.images, self._released)) if found.state is State.SUCCEEDED else ()
-        if not behind:
+        if found.state is not State.SUCCEEDED or found.images is None:
             self._skipped_since = None
             return found
+        behind = tuple(_behind(found.images, self._released))
+        if not behind:
+            self._skipped_since = None
+            return replace(found, evidence=(*found.evidence, *_unseen(found.images, self._released)))
         now = self._clock.now()
         self._skipped_since = now if self._skipped_since is None else self._skipped_since
         lasts = now - self._skipped_since >= _SKIPPED_AFTER
@@ -277,6 +280,14 @@ def _looks(watch: _Watch, engine: GitOpsEngine, clock: Clock, timeout: float) ->
             return
         engine.wait(min(pause, left, watch.settles_in or pause))
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+
+
+def _unseen(images: Sequence[RunImage], released: Sequence[str]) -> Iterator[str]:
+    """Images of the release that no workload could be read of: that they run is the engine's word alone."""
+    seen = [Reference.parse(one.image).repository for one in images]
+    for ours in map(Reference.parse, released):
+        if not any(same_repository(one, ours.repository) for one in seen):
+            yield f"not compared with what runs: {ours}, which no workload that could be read has"
 
 
 def _behind(images: Sequence[RunImage], released: Sequence[str]) -> Iterator[str]:

@@ -30,6 +30,7 @@ __all__ = [
     "KINDS",
     "NEVER_RUNS",
     "REVISION",
+    "TEMPLATED",
     "Symptom",
     "has_lasted",
     "health",
@@ -47,14 +48,15 @@ KINDS = {
     "StatefulSet",
     "DaemonSet",
     "Job",
+    "CronJob",
     "HorizontalPodAutoscaler",
     "PersistentVolumeClaim",
     "Service",
     "Ingress",
 }
 """Kinds that `health` reads."""
-_LASTING_KINDS = {"Deployment", "StatefulSet", "DaemonSet"}
-"""Kinds whose template is what runs; a Job that has ended says nothing of the next one."""
+TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
+"""Kinds whose template says what they run, or will run when it is time."""
 _TEMPLATE_REVISION = "deployment.kubernetes.io/revision"
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _REPLICA_FAILURE = timedelta(seconds=30)
@@ -111,9 +113,19 @@ def health(objects: Sequence[Object], owned: Sequence[Object], now: str | None =
     found = [
         _with_pods(_lasting(one, item, now), item, owned, now) for one, item in zip(told, kept, strict=True)
     ]
-    beside = {"HorizontalPodAutoscaler": _autoscaler, "Service": _entrance, "Ingress": _entrance}
-    others = [beside[item["kind"]](item) for item in objects if item["kind"] in beside]
-    rows = (Resource(name_of(item), one.state, one.reason) for item, one in zip(kept, found, strict=True))
+    beside = {
+        "HorizontalPodAutoscaler": _autoscaler,
+        "Service": _entrance,
+        "Ingress": _entrance,
+        "CronJob": _schedule,
+    }
+    others = [
+        replace(beside[item["kind"]](item), kind=item["kind"]) for item in objects if item["kind"] in beside
+    ]
+    rows = (
+        Resource(name_of(item), one.state, one.reason, item["kind"])
+        for item, one in zip(kept, found, strict=True)
+    )
     whole = worst(found, f"{len(found)} workloads are ready")
     unwell = tuple(row.message for row in others if row.state is not State.SUCCEEDED)
     return replace(
@@ -135,8 +147,8 @@ def images_of(
     return tuple(
         RunImage(name_of(item), use.image, skipped(item))
         for item in objects
-        if item["kind"] in _LASTING_KINDS
-        for use in image_uses(item["spec"].get("template"))
+        if item["kind"] in TEMPLATED
+        for use in image_uses(item["spec"])
     )
 
 
@@ -157,6 +169,12 @@ def _autoscaler(item: Object) -> Resource:
         if entry.get("status") == "False" and entry.get("reason") != "ScalingDisabled":
             return Resource(name_of(item), State.FAILED, f"{name_of(item)}: {said(entry)}")
     return Resource(name_of(item), State.SUCCEEDED, "scales")
+
+
+def _schedule(item: Object) -> Resource:
+    """What a CronJob will do; that it waits for its time is as it should be."""
+    doing = "is suspended" if item["spec"].get("suspend") else f"runs at {item['spec'].get('schedule')}"
+    return Resource(name_of(item), State.SUCCEEDED, doing)
 
 
 def _entrance(item: Object) -> Resource:

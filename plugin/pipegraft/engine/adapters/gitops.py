@@ -37,7 +37,7 @@ def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
     live, desired, observed = revision["live"], revision["desired"], revision["observed"]
     evidence = _evidence(status)
     if live and live == desired and status["health"] == "healthy" and at_target(live):
-        return Verdict(State.SUCCEEDED, f"{live[:12]} is live and healthy", evidence)
+        return Verdict(State.SUCCEEDED, f"{live[:12]} is live and healthy", evidence, images=None)
     if desired and at_target(desired):
         if status["health"] == "degraded":
             return Verdict(State.FAILED, f"{desired[:12]} is degraded: {_worst(status)}", evidence)

@@ -112,7 +112,7 @@ def describe_cluster(application: Application, outcome: Outcome) -> dict[str, An
         health = Health.DEGRADED
     rows = [
         {
-            "kind": "workload" if one.name.partition(" ")[0] in WORKLOADS else "object",
+            "kind": "workload" if one.kind in WORKLOADS else "object",
             "name": one.name,
             "health": str(_HEALTH[one.state]),
             "message": one.message,

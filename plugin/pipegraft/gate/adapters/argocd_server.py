@@ -25,7 +25,7 @@ from pipegraft.core.adapters.waiting import Again, Attempts, Patience
 from pipegraft.core.errors import AccessDenied, PipegraftError, Unreachable, UsageError
 from pipegraft.core.reading import load_json
 from pipegraft.gate.model import ArgoCdOptions
-from pipegraft.kubernetes.model import WORKLOADS
+from pipegraft.gate.workloads import TEMPLATED
 
 __all__ = ["ServerApplications", "open_server", "rolls", "set_of"]
 
@@ -151,7 +151,7 @@ class ServerApplications:
         found: list[Object] = []
         page = f"{_page(application)}/managed-resources"
         with suppress(PipegraftError, ValueError):  # without it less is known
-            for kind in sorted({item["kind"] for item in applied if item.get("kind") in WORKLOADS}):
+            for kind in sorted({item["kind"] for item in applied if item.get("kind") in TEMPLATED}):
                 items = self._get(page, {**_place(application), "kind": kind}).get("items") or ()
                 live = (load_json(item.get("liveState") or "null") for item in items)
                 found += [item for item in live if item]

@@ -14,8 +14,9 @@ from pipegraft.gate.flux import REQUESTED, is_answered, is_younger, verdicts
 from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.model import FluxOptions
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
+from pipegraft.gate.workloads import TEMPLATED
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
-from pipegraft.kubernetes.model import WORKLOADS, Kind
+from pipegraft.kubernetes.model import Kind
 
 __all__ = ["Flux", "pipegraft_gitops_engines"]
 
@@ -164,7 +165,7 @@ class Flux:
         }
         if self._options.workloads:
             entry |= self._reader.workloads(
-                (Reference(kind, *one) for kind, one in declared if kind in WORKLOADS),
+                (Reference(kind, *one) for kind, one in declared if kind in TEMPLATED),
                 [(_target(release), _HELM_LABEL, release["metadata"]["name"]) for release in releases],
                 needed=not (item["spec"].get("wait") or item["spec"].get("healthChecks")),
             )

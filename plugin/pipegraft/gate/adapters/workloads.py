@@ -16,10 +16,11 @@ from pipegraft.gate.conditions import Object, name_of
 from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.model import WorkloadsOptions
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
-from pipegraft.gate.workloads import verdict
+from pipegraft.gate.workloads import TEMPLATED, verdict
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
 from pipegraft.kubernetes.adapters.watching import Key, Watched
 from pipegraft.kubernetes.model import (
+    CRON_JOB,
     EVENT,
     HORIZONTAL_POD_AUTOSCALER,
     INGRESS,
@@ -97,8 +98,11 @@ def _has_run(container: Object) -> bool:
     return bool(last.get("terminated") or state.get("running") or state.get("terminated"))
 
 
-_BESIDE = {kind.kind: kind for kind in (HORIZONTAL_POD_AUTOSCALER, PERSISTENT_VOLUME_CLAIM, SERVICE, INGRESS)}
-"""Kinds that tell why something waits; who may not read them learns less."""
+_BESIDE = {
+    kind.kind: kind
+    for kind in (CRON_JOB, HORIZONTAL_POD_AUTOSCALER, PERSISTENT_VOLUME_CLAIM, SERVICE, INGRESS)
+}
+"""Kinds that tell why something waits, or what will run; who may not read them learns less."""
 _MOST_NAMESPACES = 20
 """Namespaces whose workloads are watched at most: each costs a few connections."""
 
@@ -184,7 +188,7 @@ class ClusterReader:
 
     def templates(self, references: Iterable[Reference]) -> Sequence[Object]:
         """Workloads alone, without their pods; none where we may not look or there is too much to watch."""
-        wanted = {one for one in references if one.kind in WORKLOADS}
+        wanted = {one for one in references if one.kind in TEMPLATED}
         spaces = {one.namespace for one in wanted}
         if len(self._namespaces | spaces) > _MOST_NAMESPACES or self._refused:
             return ()
@@ -225,7 +229,7 @@ class ClusterReader:
         here = {(label, value) for namespace, label, value in labels if namespace == space}
         named = {one.kind for one in wanted if one.namespace == space}
         for kind in (WORKLOADS | _BESIDE).values():
-            if kind.kind not in named and (not here or kind.kind in _BESIDE):
+            if kind.kind not in named and (not here or kind.kind not in TEMPLATED):
                 continue
             for item in self._readable(kind, space):
                 mine = (item["metadata"].get("labels") or {}).items()
@@ -278,10 +282,15 @@ class Workloads:
             set(named),
             {(options.namespace, label, value) for label, value in options.selector.items()},
         )
-        there = {name_of(item) for item in found["workloads"]}
+        objects = [
+            item
+            for item in found["workloads"]
+            if item["kind"] in WORKLOADS or f"{item['kind']}/{item['metadata']['name']}" in options.objects
+        ]  # what a label finds beside them need not name its commit
+        there = {name_of(item) for item in objects}
         called = [f"{one.kind} {one.namespace}/{one.name}" for one in named]
         return {
-            "objects": found["workloads"],
+            "objects": objects,
             "missing": [name for name in called if name not in there],
             "owned": found["owned"],
             "now": found["now"],
