@@ -1539,6 +1539,21 @@ def marked() -> Iterator[Case]:
         "no-end": ("a.yaml", f"tag: v1 # {tag}", f"tag: ih-2 # {tag}"),
         "toml": ("a.toml", f'web = {{ tag = "v1" }} # {tag}\n', f'web = {{ tag = "ih-2" }} # {tag}\n'),
         "python": ("a.py", f'image(tag="v1") # {tag}\n', f'image(tag="ih-2") # {tag}\n'),
+        "xml-element": ("a.xml", f"<tag>v1</tag> <!-- {tag} -->\n", f"<tag>ih-2</tag> <!-- {tag} -->\n"),
+        "yaml-anchor": ("a.yaml", f"tag: &t v1 # {tag}\nb: *t\n", f"tag: &t ih-2 # {tag}\nb: *t\n"),
+        "yaml-tag": ("a.yaml", f"tag: !!str 1 # {tag}\n", f"tag: !!str ih-2 # {tag}\n"),
+        "bare-digest": ("a.tf", f'sha = "{OLD[7:]}" # {digest}\n', f'sha = "{NEW[7:]}" # {digest}\n'),
+        "tag-with-digest": ("a.yaml", f"tag: v1@{OLD} # {tag}\n", f"tag: ih-2@{NEW} # {tag}\n"),
+        "nomad": (
+            "web.nomad",
+            f'  config {{\n    image = "{REPOSITORY}:v1" # {ref}\n  }}\n',
+            f'  config {{\n    image = "{BY_DIGEST}" # {ref}\n  }}\n',
+        ),
+        "flag-in-a-command": (
+            "run.sh",
+            f'kubectl run web --image="{REPOSITORY}:v1" --port=80 # {ref}\n',
+            f'kubectl run web --image="{BY_DIGEST}" --port=80 # {ref}\n',
+        ),
         "kustomize-flow": (
             "a.yaml",
             f"images: [{{name: a, newTag: v1}}] # {tag}\n",
@@ -1563,6 +1578,11 @@ def marked() -> Iterator[Case]:
         ),
         "inside-a-string": (f'note: "v1 # {tag}"\n', "inside a string"),
         "no-marker": ("tag: v1\n", "expected a line"),
+        "no-part": (f"tag: v1 # {tag}\nsha: x # pipegraft:set=web.sum\n", "no part of an image"),
+        "two-marks": (f"tag: v1 # {tag} {digest}\n", "two markers"),
+        "no-comment": (f"tag: v1# {tag}\n", "inside a value"),
+        "alias": (f"b: &t v1\ntag: *t # {tag}\n", "is no tag"),
+        "encrypted": (f"tag: ENC[AES256,data:x] # {tag}\n", "is encrypted"),
         "reference-marked-as-tag": (f"image: {REPOSITORY}:v1 # {tag}\n", "more than a tag"),
         "tag-marked-as-reference": (f"tag: v1 # {ref}\n", "holds a tag"),
         "folded": (f"tag: >-\n  v1 # {tag}\n", "."),
@@ -1612,6 +1632,126 @@ def kubevela() -> Iterator[Case]:
     )
 
 
+def handed_elsewhere() -> Iterator[Case]:
+    """Values of one file, and an object of Flux or Argo CD elsewhere that says more: ``source`` names its file."""
+    image = FORMS["helm-create"].image
+    charts = chart(image, f"image: {{repository: {REPOSITORY}, tag: v0}}\n")
+    env = {"envs/live.yaml": "image: {tag: v1}\n"}
+    sources = APPLICATION.partition("  source:")[0] + (
+        "  sources:\n  - path: charts/web\n    repoURL: https://git.example.com/shop/iac.git\n"
+        "    helm: {valueFiles: [$iac/envs/live.yaml]PARAMETERS}\n  - {repoURL: https://git.example.com, ref: iac}\n"
+    )
+    argo = helm("envs/live.yaml", source="argo/web.yaml")
+    free = {"argo/web.yaml": sources.replace("PARAMETERS", "")}
+    bound = {"argo/web.yaml": sources.replace("PARAMETERS", ", parameters: [{name: image.tag, value: v9}]")}
+    yield case("argo-elsewhere", charts | env | free, argo, runs=[BY_TAG, LOG])
+    yield case("argo-elsewhere-pins", charts | env | bound, argo, refused="would still run|is read after")
+    unread = helm("envs/test.yaml", source="argo/web.yaml")
+    yield case(
+        "argo-elsewhere-reads-another-file",
+        charts | env | free | {"envs/test.yaml": "image: {tag: v1}\n"},
+        unread,
+        refused="renders envs/test.yaml from a folder",
+    )
+    source = {"source": "argo/web.yaml"}
+    folder = APPLICATION.replace("charts/web", "overlays/production").replace("    helm:\n", "")
+    built = overlay(f"{HEAD}images: [{{name: web, newName: {REPOSITORY}, newTag: v1}}]\n", "web")
+    yield case(
+        "argo-elsewhere-kustomize", built | {"argo/web.yaml": folder}, kustomize(**source), runs=BY_DIGEST
+    )
+    yield case(
+        "argo-elsewhere-kustomize-pins",
+        built | {"argo/web.yaml": f"{folder}    kustomize: {{images: ['web={REPOSITORY}:v9']}}\n"},
+        kustomize(**source),
+        refused="would still run",
+    )
+    flux = "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: web}\nspec:\n  path: ./overlays/production\n"
+    yield case(
+        "flux-elsewhere-pins",
+        built | {"argo/web.yaml": f"{flux}  images: [{{name: web, newTag: v9}}]\n"},
+        kustomize(**source),
+        refused="nothing that is rendered",
+    )
+    local = HELM_RELEASE.replace("CHART", "./charts/web").replace("SOURCE", "GitRepository")
+    release = local.partition("---\n")[2]
+    patch = {
+        "apps/base/kustomization.yaml": "resources: [web.yaml]\n",
+        "apps/base/web.yaml": release,
+        "apps/live/kustomization.yaml": "resources: [../base]\npatches: [{path: web.yaml}]\n",
+        "apps/live/web.yaml": f"{release.partition('  interval')[0]}  values: {{image: {{tag: v1}}}}\n",
+    }
+    other = chart(image, "image: {repository: nginx, tag: v0}\n")
+    at = helm("apps/live/web.yaml", path="spec.values.image", source="charts/web")
+    yield case("flux-patch-over-its-base", other | patch, at, runs=[BY_TAG, LOG])
+    yield case(
+        "flux-base-that-a-patch-hides",
+        other | patch,
+        at | {"file": "apps/base/web.yaml", "source": "apps/live/web.yaml"},
+        refused="would still run|says .* too",
+    )
+    generated = APPLICATION.replace("kind: Application", "kind: ApplicationSet").replace(
+        "spec:\n  project", "spec:\n  templatePatch: 'spec: {}'\n  template:\n   spec:\n    project"
+    )
+    head, _, rest = generated.partition("    project")
+    inner = (
+        "    project"
+        + rest.replace("\n  ", "\n    ")
+        + f"        valuesObject: {{image: {{repository: {REPOSITORY}, tag: v1}}}}\n"
+    )
+    yield case(
+        "argo-template-that-a-patch-changes",
+        charts | {"argo/web.yaml": head + inner},
+        helm("argo/web.yaml", path="spec.template.spec.source.helm.valuesObject.image", source="charts/web"),
+        runs=["(not proven)"],
+        rendered=False,
+    )
+
+
+def shared_by_aliases() -> Iterator[Case]:
+    """Images that stand once in a values file and are read in several places."""
+    image = '{{ with .Values.worker.image }}"{{ .repository }}:{{ .tag }}"{{ end }}'
+    held = f"  image: &image\n    repository: {REPOSITORY}\n    tag: v1\n"
+    beside = "worker:\n  image: *image\n"
+    first, second = (
+        helm("charts/web/values.yaml", path="web.image"),
+        helm("charts/web/values.yaml", path="worker.image"),
+    )
+    yield case(
+        "helm-alias-and-anchor", chart(image, f"web:\n{held}{beside}"), first, second, runs=[BY_TAG, LOG]
+    )
+    anchored = f"x-image: &image\n  repository: {REPOSITORY}\n  tag: v1\nweb:\n  image: *image\n{beside}"
+    yield case(
+        "helm-anchor-that-nobody-reads-itself",
+        chart(image, anchored),
+        helm("charts/web/values.yaml", path="x-image"),
+        runs=[BY_TAG, LOG],
+    )
+    yield case("helm-alias-alone", chart(image, anchored), first, refused="is the alias")
+
+
+def encrypted() -> Iterator[Case]:
+    """Files of SOPS, whose sum of all values a bump cannot make anew."""
+    secret = "ENC[AES256_GCM,data:Tr7o=,iv:1=,tag:k=,type:str]"
+    at = {"kind": "yaml", "file": "web.enc.yaml", "path": "image", "component": "web"}
+    text = f"image: {REPOSITORY}:v1\npassword: {secret}\nsops:\n    mac: {secret}\n"
+    yield case("sops", {"web.enc.yaml": text}, at, refused="SOPS", rendered=False)
+    alone = f"{text}    mac_only_encrypted: true\n"
+    yield case(
+        "sops-of-encrypted-values-alone", {"web.enc.yaml": alone}, at, runs=["(values)"], rendered=False
+    )
+    yield case(
+        "sops-encrypted-image",
+        {"web.enc.yaml": alone.replace(f"{REPOSITORY}:v1", secret)},
+        at,
+        refused="is encrypted",
+        rendered=False,
+    )
+    env = f"WEB_TAG=v1 # pipegraft:set=web.tag\nsops_mac={secret}\n"
+    yield case(
+        "sops-env-file", {".env": env}, {"kind": "marker", "file": ".env"}, refused="SOPS", rendered=False
+    )
+
+
 CASES = tuple(
     one
     for make in (
@@ -1622,6 +1762,9 @@ CASES = tuple(
         kustomizations,
         objects,
         over_values,
+        handed_elsewhere,
+        shared_by_aliases,
+        encrypted,
         beside_the_image,
         manifests,
         by_path,

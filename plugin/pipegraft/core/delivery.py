@@ -308,7 +308,8 @@ class Target(Model):
     """For `helm`: write the image where nothing stands at `path` yet; says the form with `write`."""
     source: RelativePath | None = None
     """Folder of the chart or kustomization that the engine renders the file with, relative to `iac.path`,
-    where it is neither the file's own folder nor one above it."""
+    where it is neither the file's own folder nor one above it; or the file of an object of Flux or Argo CD
+    that says which, and what else counts."""
     values: tuple[RelativePath, ...] = ()
     """For `helm`: the values files that the engine reads, in order, where they are more than this one."""
     value: Literal["reference", "repository", "tag", "digest"] = "reference"

@@ -78,7 +78,12 @@ def write_release(
         files[path] = made.text
         written.append(WrittenTarget(target, path, unit, tuple(_expected(made, chosen)), made.values))
     _refuse_unwritten(written, chosen, environment)
-    return before, files, check_effect(read, files, written, renderers, policy=declared.effect, root=root)
+    policy, engine = declared.effect, declared.gate.engine
+    return (
+        before,
+        files,
+        check_effect(read, files, written, renderers, policy=policy, root=root, engine=engine),
+    )
 
 
 _NOBODYS = f"sha256:{'0' * 64}"
@@ -129,7 +134,7 @@ def _defaults(read: Files, unit: Unit, path: str) -> Any:
     assert unit.chart is not None  # noqa: S101 - the caller looked
     values = unit.chart.defaults()
     for other in unit.values:
-        said = None if other == path else unit.values_of(read, other)
+        said = unit.inherited(read) if other == path else unit.values_of(read, other)
         values = values if said is None else merged(values, said)
     return values
 

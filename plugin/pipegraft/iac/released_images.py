@@ -8,6 +8,7 @@ pipeline does not bring it again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -42,6 +43,8 @@ __all__ = [
 
 Pin = Literal["digest", "tag", "both"]
 Part = Literal["reference", "repository", "tag", "digest"]
+HEX = re.compile(r"[0-9a-f]{64}")
+"""A digest without the name of its algorithm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +92,29 @@ class PinnedImage:
         tagged = ":" in name.rpartition("/")[2]
         return "both" if digest and tagged and self.tag else "digest"
 
-    def part(self, part: Part, pin: Pin) -> str:
-        """One part of the image, or the whole reference."""
-        parts = {"repository": self.repository, "tag": self.tag, "digest": self.digest}
-        return parts.get(part) or self.reference(pin)
+    def like(self, standing: str, part: Part, pin: Pin | None) -> tuple[str, frozenset[str]]:
+        """A part of the image in the form of what stands there: a bare digest, a tag that carries one.
+
+        Arguments:
+            pin: how the whole is pinned; as what stands there if None.
+
+        Returns:
+            What to write, and which of ``tag`` and ``digest`` it says.
+
+        Raises:
+            UsageError: a tag is asked for, and none is known.
+        """
+        pin = pin or self.kept_pin(standing)
+        if part == "digest":
+            bare = HEX.fullmatch(standing)
+            return self.digest.removeprefix("sha256:") if bare else self.digest, frozenset({"digest"})
+        if part == "repository":
+            return self.repository, frozenset()
+        if part == "tag":
+            tag = self.reference("tag").removeprefix(f"{self.repository}:")
+            both = "@" in standing and pin != "tag"
+            return f"{tag}@{self.digest}" if both else tag, frozenset({"tag", "digest"} if both else {"tag"})
+        return self.reference(pin), frozenset({"tag", "digest"} if pin == "both" else {pin})
 
 
 def repository_of(reference: str) -> str:

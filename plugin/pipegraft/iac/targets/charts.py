@@ -11,7 +11,7 @@ import posixpath
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -218,11 +218,13 @@ def handed_to_helm(document: Any, root: Path, *, files_named: bool) -> Handed:
     """
     kind, spec = kind_of(document), value_at(document, ("spec",))
     if kind == "HelmRelease":
-        return _by_flux(spec if isinstance(spec, dict) else {})
+        return _by_flux(spec if isinstance(spec, dict) else {}, files_named=files_named)
     if root[-2:-1] == ("helm",):
         helm = value_at(document, root[:-1])
-        held = helm if isinstance(helm, dict) else {}
-        return _by_argo(held, is_template=kind == "ApplicationSet", files_named=files_named)
+        handed = _by_argo(helm if isinstance(helm, dict) else {}, kind, files_named=files_named)
+        if value_at(spec, ("templatePatch",)):
+            return replace(handed, unknown=(*handed.unknown, "'templatePatch' may change it"))
+        return handed
     return Handed(_plain(value_at(document, root)))
 
 
@@ -232,13 +234,14 @@ def _plain(held: Any) -> Any:
     return documents[0] if documents and documents[0] is not None else {}
 
 
-def _by_flux(spec: Mapping[str, Any]) -> Handed:
+def _by_flux(spec: Mapping[str, Any], *, files_named: bool) -> Handed:
     """A HelmRelease: its values count over ``valuesFrom``, its ``postRenderers`` over the chart."""
     unknown: list[str] = []
     named = [str(one.get("name")) for one in listed(spec, "valuesFrom") if isinstance(one, dict)]
     if named:
         unknown.append(f"'valuesFrom' takes values from {', '.join(named)} in the cluster")
-    if value_at(spec, ("chart", "spec", "valuesFiles")):
+    own = [str(one) for one in listed(value_at(spec, ("chart", "spec")), "valuesFiles")]
+    if own and not (files_named and any(one.rpartition("/")[2] == "values.yaml" for one in own)):
         unknown.append("'valuesFiles' names what counts in place of the chart's own values")
     images: list[Any] = []
     for one in listed(spec, "postRenderers"):
@@ -252,7 +255,7 @@ def _by_flux(spec: Mapping[str, Any]) -> Handed:
 _PARAMETER = re.compile(r"[^.\[\]\\,={}]+(\.[^.\[\]\\,={}]+)*")
 
 
-def _by_argo(helm: Mapping[str, Any], *, is_template: bool, files_named: bool) -> Handed:
+def _by_argo(helm: Mapping[str, Any], kind: str, *, files_named: bool) -> Handed:
     """A source of Argo CD: parameters count over ``valuesObject``, and that in place of ``values``."""
     values = helm.get("valuesObject") or _plain(helm.get("values"))
     unknown: list[str] = []
@@ -266,7 +269,7 @@ def _by_argo(helm: Mapping[str, Any], *, is_template: bool, files_named: bool) -
         unknown.append("'fileParameters' take values from files")
     if helm.get("valueFiles") and not files_named:
         unknown.append("it names 'valueFiles', and 'values' of the target does not")
-    if is_template and "{{" in str(values):
+    if kind == "ApplicationSet" and "{{" in str(values):
         unknown.append("generators fill in its template")
     return Handed(values, (), tuple(unknown))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pipegraft.core.delivery import Target
@@ -15,7 +15,7 @@ from pipegraft.iac.targets.compare import Expected, MoreThanImages, confirm, run
 from pipegraft.iac.targets.helm import NAMES
 from pipegraft.iac.targets.kustomization import FILE_NAMES, apply_images
 from pipegraft.iac.targets.units import Unit, find_unit
-from pipegraft.text.yaml import Path, format_path, parse_path, read_documents, value_at
+from pipegraft.text.yaml import Path, aliases_of, format_path, has_path, parse_path, read_documents, value_at
 
 __all__ = ["Effect", "WrittenTarget", "check_effect"]
 
@@ -69,6 +69,7 @@ def check_effect(
     *,
     policy: Policy,
     root: str = "",
+    engine: str = "",
 ) -> list[Effect]:
     """Make sure that what was written is what is rendered, for each chart, kustomization and manifest.
 
@@ -79,6 +80,7 @@ def check_effect(
         renderers: ``helm`` and ``kustomize``, those that are there.
         policy: what to do where nothing can be proven.
         root: folder of the application.
+        engine: that of the environment: objects of some say more than the folders that they name.
 
     Raises:
         EditRefused: the edit has no effect or another one; or it is not proven, and must be.
@@ -100,8 +102,15 @@ def check_effect(
                 fix="let it be proven (install the tool; name 'source' or 'values' of the target), or say "
                 "'effect: warn'",
             )
+        said_elsewhere = checked.unit.kind in {"helm", "kustomize"} and checked.unit.inside is None
+        if effect.proven and said_elsewhere and engine in _OBJECTS:
+            effect = replace(effect, how=f"{effect.how}, but for what {_OBJECTS[engine]} sets elsewhere")
         found.append(effect)
     return found
+
+
+_OBJECTS = {"argocd": "an Application of Argo CD", "flux": "an object of Flux"}
+"""Engine → what can set parameters, images and patches over what it renders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +257,7 @@ class _Check:
         assert chart is not None  # noqa: S101 - the caller looked
         answers = {path: chart.reads(path) for one in self.group for path in one.values}
         unread = [path for path, answer in answers.items() if answer is Reads.NO]
-        if unread:
+        if unread and not self._is_repeated(unread[0]):
             raise EditRefused(
                 f"no template of the chart reads {format_path(unread[0])}, so writing it changes nothing",
                 place=Place(self.unit.name),
@@ -259,6 +268,16 @@ class _Check:
         if answers and all(answer is Reads.YES for answer in answers.values()):
             return self._unproven(f"{why}; its templates read {', '.join(map(format_path, answers))}")
         return self._unproven(why)
+
+    def _is_repeated(self, path: Path) -> bool:
+        """Whether aliases of a values file bring what stands at a path to other places, which may be read."""
+        for one in self.group:
+            inside = one.unit.inside
+            at, number = (*inside[2], *path) if inside else path, inside[1] if inside else 0
+            text = self.after(one.path) or ""
+            if has_path(text, at, document=number) and aliases_of(text, at, document=number):
+                return True
+        return False
 
     def _refuse_pinned_after(self) -> None:
         """Make sure that no image is written over once Helm has rendered it."""
@@ -277,7 +296,8 @@ class _Check:
         """Make sure that no values file that is read later says something else."""
         for one in self.group:
             order, own = one.unit.values, posixpath.join(one.unit.folder, "values.yaml")
-            if order and one.values and one.path not in (*order, own):
+            known = (*order, own) if one.unit.inherited(self.after) is None else (*order, own, one.path)
+            if order and one.values and one.path not in known:
                 raise EditRefused(
                     f"{one.path} is not among the values files that are read: {', '.join(order)}",
                     place=Place(one.path),

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.released_images import PinnedImage, same_repository
+from pipegraft.iac.released_images import HEX, PinnedImage, same_repository
 from pipegraft.text.yaml import Edit, Path, Put, Remove, Set, format_path, value_at
 
 __all__ = [
@@ -62,8 +62,6 @@ _OBJECTS: Mapping[str, str] = {
     "Secret": 'stringData["values.yaml"]',
 }
 """Objects that hold values for a chart → where."""
-
-_HEX = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +204,7 @@ class ImageForm:
             return
         path, standing = (*self.path, self.keys["digest"]), self._value("digest")
         if pinned:
-            bare = _HEX.fullmatch(standing) or (not standing and self.keys["digest"] == "sha")
+            bare = HEX.fullmatch(standing) or (not standing and self.keys["digest"] == "sha")
             yield Put(path, image.digest.removeprefix("sha256:") if bare else image.digest)
         elif standing:  # a digest beside another tag would win over it
             by_chart = not isinstance(self.own, dict) or self.keys["digest"] not in self.own
@@ -227,12 +225,16 @@ def refuse_template(standing: str, path: Path, place: Place | None) -> None:
     Raises:
         EditRefused: one stands there.
     """
-    if "{{" in standing:
+    if standing.startswith("ENC["):
+        raise EditRefused(
+            f"{format_path(path)} is encrypted", place=place, fix="keep the image in a file in clear text"
+        )
+    if "{{" in standing or "${" in standing:
         raise EditRefused(
             f"{format_path(path)} holds a template expression, {standing!r}, which others fill in",
             place=place,
             fix="write the image where the expression takes it from, for a generator of an ApplicationSet by "
-            "kind 'yaml'",
+            "kind 'yaml', for a variable of an env file by kind 'marker'; or put a plain value there first",
         )
 
 

@@ -241,7 +241,7 @@ def with_images_of(files: Files, path: str, number: int, at: Path, folder: str) 
         path, number, at: file and document of the object, and where its images stand.
         folder: of the kustomization.
     """
-    handed = value_at(read_documents(files(path) or "", path)[number], at[:-1])
+    handed = value_at(read_documents(files(path) or "", path)[number], at[:-1]) or {}
     generated = at == ("spec", "images")  # Flux makes one of a folder's manifests where there is none
     paths = [posixpath.join(folder, name) for name in FILE_NAMES]
     own = next((one for one in paths if files(one) is not None), None)

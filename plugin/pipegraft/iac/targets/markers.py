@@ -22,14 +22,15 @@ __all__ = ["write_marked"]
 
 _MARK = re.compile(
     r"(?P<comment>\#|//|/\*|\{\{-?[ ]*/\*|<!--|--|;)[ \t]*"
-    r"pipegraft:set=(?P<component>[a-z][a-z0-9-]*)\.(?P<part>reference|repository|tag|digest)(?![\w.-])"
+    r"pipegraft:set=(?P<component>[a-z][a-z0-9-]*)\.(?P<part>[\w-]+)(?![\w.-])"
 )
 _TOKEN = re.compile(
-    r"""(?P<action>\{\{.*?\}\}|\{%.*?%\}|<%.*?%>|\$\{.*?\}|\$\(.*?\))
+    r"""(?P<markup></?[A-Za-z][\w:.-]*>)
+    | (?P<action>\{\{.*?\}\}|\{%.*?%\}|<%.*?%>|\$\{.*?\}|\$\(.*?\))
     | (?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')
-    | (?P<bare>(?:[^\s"'{}\[\](),$]|\$(?![{(]))+)
+    | (?P<bare>(?:[^\s"'{}\[\](),$<>]|\$(?![{(]))+)
     | (?P<open>["'])
-    | (?P<other>[{}\[\](),])""",
+    | (?P<other>[{}\[\](),<>])""",
     re.VERBOSE,
 )
 _KEYS = {
@@ -39,6 +40,12 @@ _KEYS = {
     "reference": re.compile(r"(image|ref|reference)$", re.IGNORECASE),
 }
 """How keys are called that hold a part of an image."""
+_FITS: Mapping[str, re.Pattern[str]] = {
+    "tag": re.compile(r"[\w.+-]*(@sha256:[0-9a-f]*)?"),
+    "digest": re.compile(r"([a-z0-9]+:)?[\w-]*"),
+}
+_REFERENCE = re.compile(r"[\w.+:/@-]*")
+"""What may stand where a part of an image, or a whole one, is to be written."""
 _TEMPLATE = re.compile(r"\{\{|\{%|<%|\$[\w{(]")
 _HOW = "mark a line with one value on it: 'key: value', 'KEY=value' or '--flag=value'"
 
@@ -77,17 +84,39 @@ def write_marked(
         if found is None or image is None:
             made.append(line)
             continue
-        value = _chosen(line, found, image, Place(file, number, found.start() + 1))
-        pin = target.write or image.kept_pin(value.text(line))
-        said = frozenset({"tag", "digest"} if pin == "both" else {pin})
-        said = {"reference": said, "repository": frozenset()}.get(found["part"], frozenset({found["part"]}))
+        place = Place(file, number, found.start() + 1)
+        _refuse_strange(line, found, place)
+        value = _chosen(line, found, image, place)
+        new, said = image.like(value.text(line), cast("Part", found["part"]), target.write)
         pins[found["component"]] = pins.get(found["component"], frozenset()) | said
-        made.append(_written(line, value, image.part(cast("Part", found["part"]), pin)))
-        _same_skeleton(line, made[-1], found.start(), Place(file, number))
+        made.append(_written(line, value, new))
+        _same_skeleton(line, made[-1], found.start(), place)
     _complete(pins, target, images, file)
     new = "".join(made)
     _prove(text, new, sum(before != after for before, after in zip(lines, made, strict=True)), file)
     return new, pins
+
+
+def _refuse_strange(line: str, mark: re.Match[str], place: Place) -> None:
+    """Make sure that a mark names a part of an image, and is the only one of its line."""
+    if mark["part"] not in _KEYS:
+        raise EditRefused(
+            f"the marker names '{mark['part']}' of '{mark['component']}', which is no part of an image",
+            place=place,
+            fix=f"name one of: {', '.join(_KEYS)}",
+        )
+    if mark["comment"] == "#" and re.search(r"\w$", line[: mark.start()]):
+        raise EditRefused(
+            "the marker stands inside a value: no comment begins behind a letter",
+            place=place,
+            fix="put a space in front of it",
+        )
+    if "ENC[" in line[: mark.start()]:
+        raise EditRefused(
+            "the marked value is encrypted", place=place, fix="keep the image in a file in clear text"
+        )
+    if line.count("pipegraft:set=") > 1:
+        raise EditRefused("two markers stand on one line", place=place, fix=_HOW)
 
 
 def _complete(
@@ -143,6 +172,9 @@ def _check_fits(value: _Value, line: str, part: str, place: Place) -> None:
             place=place,
             fix="mark it '.reference'",
         )
+    if not _FITS.get(part, _REFERENCE).fullmatch(standing):
+        said = f"{standing!r} in front of the marker is no {part}"
+        raise EditRefused(said, place=place, fix=f"write one there; or {_HOW}")
     other = next((one for one in ("tag", "digest") if one != part and _KEYS[one].search(value.key)), None)
     if part in {"reference", "repository"} and other and "/" not in standing:
         raise EditRefused(
@@ -156,7 +188,7 @@ def _values(line: str, end: int, place: Place) -> list[_Value]:
     """The values in front of a mark, each with its key."""
     values: list[_Value] = []
     key, assigned, glued = "", False, -1
-    for token in _TOKEN.finditer(line, 0, end):
+    for token in (one for one in _TOKEN.finditer(line, 0, end) if not _is_property(line, one)):
         kind, text = str(token.lastgroup), token[0]
         if kind == "open":
             raise EditRefused("the marker stands inside a string", place=place, fix=_HOW)
@@ -164,6 +196,8 @@ def _values(line: str, end: int, place: Place) -> list[_Value]:
             if values and values[-1].end == token.start():
                 values.pop()  # a value that goes on in a template expression, or the other way round
             key, glued = "", token.end()
+        elif kind == "markup":
+            key = text.strip("</>").partition(" ")[0]
         elif kind == "other":
             key = "" if text in {",", "{", "("} else key
         elif _is_key(line, token):
@@ -175,6 +209,11 @@ def _values(line: str, end: int, place: Place) -> list[_Value]:
             values.append(_value(token, key, assigned=assigned))
             key, assigned = "", False
     return values
+
+
+def _is_property(line: str, token: re.Match[str]) -> bool:
+    """Whether a word is YAML's anchor or tag in front of a value, or what is called or indexed behind it."""
+    return token.lastgroup == "bare" and (token[0][0] in "&!" or line[token.end()] in "[(")
 
 
 def _is_key(line: str, token: re.Match[str]) -> bool:

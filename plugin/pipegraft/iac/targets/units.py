@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place, UsageError
 from pipegraft.iac.ports import Files
-from pipegraft.iac.targets.charts import CHART, Chart, Handed, chart_of, handed_to_helm, read_chart
-from pipegraft.iac.targets.helm import ROOTS, kind_of
+from pipegraft.iac.targets.charts import CHART, Chart, Handed, chart_of, handed_to_helm, merged, read_chart
+from pipegraft.iac.targets.helm import ROOTS, kind_of, listed
 from pipegraft.iac.targets.kustomization import (
     Kustomization,
     place_of_images,
@@ -77,29 +77,49 @@ class Unit:
                     place=Place(path),
                     fix="correct 'values' of the target",
                 )
-            content[path] = self._values_in(path, text).encode()
+            content[path] = self._values_in(files, path, text).encode()
         return content
 
     def values_of(self, files: Files, path: str) -> Any:
         """What a values file says; None if nothing."""
-        documents = read_documents(self._values_in(path, files(path) or ""), path)
+        documents = read_documents(self._values_in(files, path, files(path) or ""), path)
         return documents[0] if documents else None
 
     def handed(self, files: Files) -> Handed:
         """What the object hands to Helm that holds the values; nothing without one."""
         if self.inside is None or self.chart is None:
             return Handed({})
-        return self._handed_in(files(self.inside[0]) or "", *self.inside)
+        path, number, root = self.inside
+        whole = _whole(files, path, number)
+        return handed_to_helm(whole, root, files_named=self.files_named)
 
-    def _handed_in(self, text: str, path: str, number: int, root: Path) -> Handed:
-        document = read_documents(text, path)[number]
-        return handed_to_helm(document, root, files_named=self.files_named)
+    def inherited(self, files: Files) -> Any:
+        """Values of the object that the one which holds the values patches; None without one."""
+        base = _patched(files, *self.inside[:2]) if self.inside else None
+        return None if self.inside is None or base is None else value_at(base, self.inside[2])
 
-    def _values_in(self, path: str, text: str) -> str:
+    def _values_in(self, files: Files, path: str, text: str) -> str:
         """A values file; of an object that holds values, these alone."""
         if self.inside is None or self.inside[0] != path:
             return text
-        return json.dumps(self._handed_in(text, *self.inside).values)
+        return json.dumps(self.handed(files).values)
+
+
+def _whole(files: Files, path: str, number: int) -> Any:
+    """An object of a file, over the one that it patches."""
+    document, base = read_documents(files(path) or "", path)[number], _patched(files, path, number)
+    return document if base is None else merged(base, document)
+
+
+def _patched(files: Files, path: str, number: int) -> Any:
+    """The object that one of a file patches, by the kustomization of its folder; None if it patches none."""
+    document = read_documents(files(path) or "", path)[number]
+    built = read_kustomization(files, posixpath.dirname(path)) if kind_of(document) else None
+    if built is None or path not in built.files:
+        return None
+    who = (("kind",), ("metadata", "name"))
+    alike = [one for one in built.documents if all(value_at(one, at) == value_at(document, at) for at in who)]
+    return alike[0] if len(alike) == 1 and alike[0] != document else None
 
 
 def find_unit(files: Files, target: Target, path: str, root: str) -> Unit:
@@ -112,12 +132,14 @@ def find_unit(files: Files, target: Target, path: str, root: str) -> Unit:
         root: folder of the application; nothing above it is looked at. Empty for the whole repository.
 
     Raises:
-        UsageError: `source` names neither a chart nor a kustomization.
+        UsageError: `source` names no chart, no kustomization and no object that says which.
     """
     values = tuple(posixpath.join(root, one) for one in target.values)
     inside = _inside(files, target, path)
     if target.source is not None:
         folder = posixpath.normpath(posixpath.join(root, target.source))
+        if files(folder) is not None:
+            return _by_object(files, path, folder)
         return _source(files, target, path, folder, inside=inside, values=values)
     charts = inside is not None and inside[2][:1] == ("helmCharts",)
     if inside is not None and not charts:
@@ -167,6 +189,62 @@ def _source(
             fix="correct 'source' of the target",
         )
     return Unit("kustomize", folder, inside=(path, number, at) if at else None, kustomization=built)
+
+
+def _by_object(files: Files, path: str, holder: str) -> Unit:
+    """What an object of Flux or Argo CD renders, with all that it says, where `source` names its file."""
+    around = read_kustomization(files, posixpath.dirname(holder))
+    parts = around.files if around is not None and holder in around.files else {}
+    for number in range(len(read_documents(files(holder) or "", holder))):
+        for at, folder, named in _rendered_by(_whole(files, holder, number)):
+            values = tuple(dict.fromkeys((*named, holder)))
+            chart = read_chart(files, folder) if at[-1] != "images" else None
+            if chart is not None and (path in (*values, *parts) or _below(path, folder)):
+                inside = (holder, number, at)
+                return Unit("helm", folder, values, inside, chart=chart, files_named=True)
+            place = at if at[-1] == "images" else (*at[:-2], "kustomize", "images")
+            read = with_images_of(files, holder, number, place, folder)
+            built = read_kustomization(read, folder) if chart is None else None
+            if built is not None and path in (*built.files, holder):
+                return Unit("kustomize", folder, inside=(holder, number, place), kustomization=built)
+    raise UsageError(
+        f"expected an object of Flux or Argo CD that renders {path} from a folder of this repository",
+        place=Place(holder),
+        fix="name the object's file, or the folder of its chart or kustomization, as 'source' of the target",
+    )
+
+
+def _below(path: str, folder: str) -> bool:
+    return not folder or path.startswith(f"{folder}/")
+
+
+def _rendered_by(document: Any) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+    """Where an object says more, the folder that it renders, and the values files that it names."""
+    kind, spec = kind_of(document), value_at(document, ("spec",))
+    chart = value_at(spec, ("chart", "spec"))
+    if kind == "HelmRelease" and value_at(chart, ("sourceRef", "kind")) == "GitRepository":
+        named = tuple(_normal(str(one)) for one in listed(chart, "valuesFiles"))
+        yield ("spec", "values"), _normal(str(chart.get("chart"))), named
+    elif kind == "Kustomization" and isinstance(spec, dict):
+        yield ("spec", "images"), _normal(str(spec.get("path") or ".")), ()
+    start: Path = ("spec", "template", "spec") if kind == "ApplicationSet" else ("spec",)
+    several = range(len(listed(value_at(document, start), "sources")))
+    places = ((*start, "source"), *((*start, "sources", index) for index in several))
+    for at in places if kind in {"Application", "ApplicationSet"} else ():
+        helm, folder = value_at(document, (*at, "helm")), value_at(document, (*at, "path"))
+        if isinstance(folder, str):
+            key = "valuesObject" if isinstance(helm, dict) and helm.get("valuesObject") else "values"
+            yield (*at, "helm", key), _normal(folder), tuple(_values_files(helm, folder))
+
+
+def _values_files(helm: Any, folder: str) -> Iterator[str]:
+    """Paths of the ``valueFiles`` of Argo CD: from the chart's folder, or from the root of a named source."""
+    for one in map(str, listed(helm, "valueFiles")):
+        yield _normal(one.partition("/")[2] if one.startswith("$") else posixpath.join(folder, one))
+
+
+def _normal(path: str) -> str:
+    return "" if posixpath.normpath(path) == "." else posixpath.normpath(path)
 
 
 def _inside(files: Files, target: Target, path: str) -> tuple[str, int, Path] | None:

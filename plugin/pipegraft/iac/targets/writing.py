@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from pipegraft.iac.targets.markers import write_marked
 from pipegraft.text.yaml import (
     Edit,
     Path,
+    Put,
     Set,
     apply,
     document_with,
@@ -93,10 +95,21 @@ def write_target(
             place=Place(file),
             fix=f"name one of: {', '.join(images)}",
         )
+    if _MAC.search(text) and not _ENCRYPTED_ALONE.search(text):
+        raise EditRefused(
+            "SOPS sums up all values of this file: with another one it could no longer be decrypted",
+            place=Place(file),
+            fix="keep the image in a file of its own, or encrypt with SOPS's 'mac_only_encrypted'",
+        )
     chosen = {target.component: images[target.component]} if target.component else images
     if target.kind == "marker":
         return Written(*write_marked(text, target, chosen, file))
     return _WRITERS[target.kind](text, target, chosen, file, around or Around())
+
+
+_MAC = re.compile(r"""\bmac["']?\s*[:=]\s*["']?ENC\[|^sops_mac\s*=""", re.MULTILINE)
+_ENCRYPTED_ALONE = re.compile(r"""mac_only_encrypted["']?\s*[:=]\s*["']?true""")
+"""SOPS's sum, and that it is of encrypted values alone (SOPS, README: Message Authentication Code)."""
 
 
 def _documents(text: str, file: str) -> list[Any]:
@@ -115,7 +128,7 @@ def _apply(text: str, edits: Sequence[Edit], document: int | None, file: str) ->
         return apply(text, edits, document=document, file=file)
     except EditRefused as error:
         for edit in edits:
-            if isinstance(edit, Set) and _holds(text, edit, document, file):
+            if isinstance(edit, (Put, Set)) and _holds(text, edit, document, file):
                 continue
             try:
                 text = apply(text, [edit], document=document, file=file)
@@ -124,7 +137,7 @@ def _apply(text: str, edits: Sequence[Edit], document: int | None, file: str) ->
         return text
 
 
-def _holds(text: str, edit: Set, document: int | None, file: str) -> bool:
+def _holds(text: str, edit: Put | Set, document: int | None, file: str) -> bool:
     there = has_path(text, edit.path, document=document, file=file)
     return there and get_value(text, edit.path, document=document, file=file) == edit.value
 
@@ -138,8 +151,7 @@ def _yaml(
     outer, inner = _split(text, path, target.document, file)
     held = _text_at(text, outer, inner, target.document, file)
     refuse_template(held, path, _place(text, outer, target.document, file))
-    pin = target.write or image.kept_pin(held)
-    value = image.part(target.value, pin)
+    value, said = image.like(held, target.value, target.write)
     if (
         target.value == "reference"
         and target.write is None
@@ -151,8 +163,6 @@ def _yaml(
             place=_place(text, outer, target.document, file),
             fix="say which part of the image stands there: 'value: digest'",
         )
-    said = frozenset({"tag", "digest"} if pin == "both" else {pin})
-    said = {"reference": said, "repository": frozenset()}.get(target.value, frozenset({target.value}))
     return Written(
         _set(text, (outer, inner), [Set(inner or outer, value)], target.document, file), {component: said}
     )
