@@ -203,7 +203,10 @@ services:
             "web/Dockerfile": DOCKERFILE,
         },
         {"web": "web"},
-        ("service 'seed' of the profile seed: it runs on demand", "service 'migrate', which others wait for"),
+        (
+            "service seed: of the profile seed: it runs on demand",
+            "service migrate: a job, for whose end others wait",
+        ),
     ),
     "compose with a development command": Case(
         {
@@ -211,7 +214,7 @@ services:
             "api/Dockerfile": DOCKERFILE,
         },
         {"api": "api"},
-        ("service 'api' runs `npx nodemon --inspect=0.0.0.0 app.js`, a command for developers",),
+        ("service api: runs `npx nodemon --inspect=0.0.0.0 app.js`, a command for developers",),
         command={"api": []},
     ),
     "compose whose seed job has a folder of its own, and a stage for developers": Case(
@@ -232,9 +235,9 @@ services:
         },
         {"web": "web"},
         (
-            "'depends_on' of services 'web', 'seed'",
-            "service 'web' builds the stage 'dev', one for developers",
-            "port 9229 of service 'web': a debugger's",
+            "service web: depends_on (components start in any order",
+            "service web: builds the stage 'dev', one for developers",
+            "service web: port 9229: a debugger's",
         ),
         {"db": "postgres"},
         told={
@@ -269,7 +272,7 @@ services:
             "Dockerfile": "FROM scratch\n",
         },
         {"api": "."},
-        ("'labels' of service 'api'",),
+        ("service api: labels (for what looks at containers",),
         told={"api": {"intimacy": "rpc", "ports": {"http": 8000}, "entrance": {}}},
     ),
     "compose with develop and an override": Case(
@@ -292,7 +295,7 @@ services:
             "Dockerfile": DOCKERFILE,
         },
         {"api": "."},
-        ("'networks' of service 'cache'",),
+        ("service cache: networks (components reach one another",),
         {"db": "postgres", "cache": "redis"},
     ),
     "compose with a host name in the sources": Case(

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from pipegraft.appspec.importing.first_files import Answers, gate_options, write_files
-from pipegraft.appspec.importing.survey import Survey, Tree, name_from, survey
+from pipegraft.appspec.importing.survey import Survey, Tree, survey
+from pipegraft.appspec.importing.taking import name_from
 from pipegraft.core.delivery import Delivery
 from pipegraft.images.dockerfile import exposed_ports
 
@@ -84,12 +85,11 @@ def test_a_compose_file_tells_components_ports_variables_and_resources() -> None
     assert app["components"]["worker"] == {"intimacy": "rpc", "env": {"QUEUE": "orders"}}
     assert delivery["components"]["worker"]["command"] == ["python", "-m", "worker", "--fast"]
     assert list(left) == [
-        "compose.yaml: 'volumes'",
-        "compose.yaml: 'depends_on' of service 'web'",
-        "compose.yaml: 'volumes' of service 'web'",
-        "compose.yaml: the host's side of 'ports' entry '8080:80' of service 'web'",
-        "compose.yaml: service 'outside' is built outside of the repository, in '../other'",
-        "compose.yaml: service 'mail' runs mailhog/mailhog, which is not built here",
+        "compose.yaml: service web: ports[0]: 8080:80 (the port of the host)",
+        "compose.yaml: service web: depends_on (components start in any order and try again)",
+        "compose.yaml: service web: volumes[0]: data:/data (write it as `volumes`, with the size it needs)",
+        "compose.yaml: service outside: is built outside of the repository, in '../other'",
+        "compose.yaml: service mail: runs mailhog/mailhog, which is not built here",
         "variable 'HOME_OF_SHELL' of 'web': its value comes from the shell",
         "variable 'FROM_SHELL' of 'worker': its value comes from the shell",
     ]
@@ -175,21 +175,25 @@ RICH = {
         "worker": {"build": "worker", "ports": ["8081:90"]},
         "db": {"image": "postgres:16", "volumes": ["data:/data"], "healthcheck": {"test": "x"}},
     },
-    **{key: {} for key in ("networks", "volumes", "secrets", "configs", "x-own")},
+    **{key: {} for key in ("networks", "volumes", "secrets", "configs")},
+    "x-own": "kept",
 }
 
 
 def test_every_key_of_a_compose_file_is_used_or_named() -> None:
     _, app, left = written({"compose.yaml": yaml.safe_dump(RICH)})
     said = "\n".join(left)
-    named = {f"compose.yaml: '{key}'" for key in RICH if key not in ("services", "name")}
-    for service, declared in RICH["services"].items():
-        used = {"build", "ports", "expose", "restart", "hostname"} if service != "db" else {"image"}
-        named |= {f"compose.yaml: '{key}' of service '{service}'" for key in declared if key not in used}
-    named.add("compose.yaml: 'build.ssh' of service 'web'")
-    assert named - set(left) == set()
-    assert "'ports' entry '9000-9005:9000-9005', which is no single TCP port, of service 'web'" in said
-    assert "'ports' entry '53:53/udp', which is no single TCP port, of service 'web'" in said
+    used = {"ports", "expose", "build", "image", "restart", "hostname", "volumes", "healthcheck"}
+    named = {f"service {name}: {key}" for name, one in RICH["services"].items() for key in one.keys() - used}
+    for words in (
+        *named,
+        "x-own: kept",
+        "service web: build.ssh[0]: default",
+        "service web: healthcheck: some",
+        "service web: ports[1]: 9000-9005:9000-9005 (no single TCP port)",
+        "service web: ports[2]: 53:53/udp (no single TCP port)",
+    ):
+        assert words in said
     assert app["components"]["web"]["ports"] == {"port-80": 80, "port-81": 81}
     assert {name: "entrance" in one for name, one in app["components"].items()} == {
         "web": True,
@@ -252,6 +256,11 @@ services:
         }
     }
     assert app["components"]["web"]["ports"] == {"http": 8080}
-    for lost in ("'build.args' entry 'SHELL'", "entry 'base'", "'build.ssh'", "outside of its context 'api'"):
+    for lost in (
+        "build.args: SHELL",
+        "additional_contexts: base",
+        "build.ssh",
+        "outside of its context 'api'",
+    ):
         assert any(lost in one for one in left), (lost, left)
     Delivery.model_validate({**delivery, "environments": {"production": {"gate": {"engine": "embedded"}}}})

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipegraft.appspec.hooks import describe_types
 from pipegraft.appspec.importing.first_files import Answers, Written, gate_options, write_files
-from pipegraft.appspec.importing.survey import Survey, Tree, name_from, survey
+from pipegraft.appspec.importing.survey import Survey, Tree, survey
+from pipegraft.appspec.importing.taking import name_from
 from pipegraft.core.adapters.files import hide_run_files
 from pipegraft.core.adapters.vcs_info import create_repository, origin_url, source_files
 from pipegraft.core.delivery import Delivery

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from pipegraft.appspec.usecases.render import (
     render_files,
     write_split,
 )
-from pipegraft.cli.common import json_option, load_plugins, print_json
+from pipegraft.cli.common import json_option, load_plugins, print_json, said_together
 from pipegraft.core.console import open_console, unified_diff
 from pipegraft.core.delivery import Intimacy
 from pipegraft.core.foreign_text import echo, write_data
@@ -163,20 +162,6 @@ def compose(
     _show_imported(compose_files(files, app, environment, output, profiles=profiles), as_json=as_json)
 
 
-_OF_OBJECT = re.compile(r"(?P<file>[^:]+): (?P<name>[A-Z][A-Za-z]+ [a-z0-9.-]+): (?P<what>.+)")
-
-
-def _together(lines: Sequence[str]) -> Iterator[str]:
-    """Lines that say the same of several objects as one, at the place of the first."""
-    said: dict[tuple[str, str], list[str]] = {}
-    for line in lines:
-        found = _OF_OBJECT.fullmatch(line)
-        names = said.setdefault((found["file"], found["what"]) if found else ("", line), [])
-        names += [found["name"]] if found else []
-    for (file, what), names in said.items():
-        yield f"{file}: {', '.join(names)}: {what}" if names else what
-
-
 def _show_imported(done: ImportResult, *, as_json: bool) -> None:
     if as_json:
         print_json(
@@ -188,7 +173,7 @@ def _show_imported(done: ImportResult, *, as_json: bool) -> None:
             }
         )
         return
-    for line in _together(done.left):
+    for line in said_together(done.left):
         echo(f"not carried over: {line}", err=True)
     for line in done.unprovided:
         echo(f"kept, but `pipegraft resources` lists no provider: {line}", err=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ import click
 
 from pipegraft.app.doctor import CheckUp, doctor_view, examine, summary
 from pipegraft.app.init import Asked, Initialised, Question, initialise
-from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json
+from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json, said_together
 from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.console import open_console
 from pipegraft.core.delivery_file import open_project
@@ -108,32 +107,13 @@ def _data(done: Initialised) -> dict[str, object]:
     }
 
 
-_OF_SERVICE = re.compile(r"(?P<what>.*) of service '(?P<name>[^']+)'")
-_VARIABLE = re.compile(r"variable '(?P<name>[^']+)'(?P<what>.*)")
-
-
-def _together(sentences: Sequence[str]) -> Iterator[str]:
-    """Sentences that say the same of several services, or variables, as one; at the place of the first."""
-    said: dict[tuple[str, str], list[str]] = {}
-    for sentence in sentences:
-        if found := _OF_SERVICE.fullmatch(sentence):
-            said.setdefault((f"{found['what']} of service", ""), []).append(found["name"])
-        elif found := _VARIABLE.fullmatch(sentence):
-            said.setdefault(("variable", found["what"]), []).append(found["name"])
-        else:
-            said.setdefault((sentence, ""), [])
-    for (before, after), names in said.items():
-        quoted = ", ".join(f"'{name}'" for name in names)
-        yield f"{before}{'s' if len(names) > 1 else ''} {quoted}{after}" if names else before
-
-
 def _show(done: Initialised, directory: Path) -> None:
     for one in done.survey.components:
         ports = f", port {', '.join(map(str, one.ports.values()))}" if one.ports else ""
         echo(f"component {one.name}: {one.why}{ports}")
     for each in done.survey.resources:
         echo(f"resource {each.name} ({each.type}): {each.why}")
-    for sentence in _together(done.left):
+    for sentence in said_together(done.left):
         echo(f"not carried over: {sentence}", err=True)
     for sentence in done.unprovided:
         echo(f"still to do: {sentence}", err=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +18,15 @@ from pipegraft.core.errors import UsageError
 from pipegraft.core.foreign_text import echo, printable, redacted_data, write_data
 from pipegraft.core.plugins import Plugins
 
-__all__ = ["directory_option", "json_option", "load_plugins", "print_json", "working_plugins", "write_page"]
+__all__ = [
+    "directory_option",
+    "json_option",
+    "load_plugins",
+    "print_json",
+    "said_together",
+    "working_plugins",
+    "write_page",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -71,3 +80,26 @@ def write_page(file: Path, text: str) -> None:
     if not file.absolute().parent.is_dir():
         raise UsageError(f"expected a folder for {file}, found none", fix="make the folder first")
     write_atomically(file, text.encode())
+
+
+_OF_OBJECT = re.compile(
+    r"(?P<file>[^:]+): (?P<name>[A-Z][A-Za-z]+ [a-z0-9.-]+|service [\w.-]+): (?P<what>.+)"
+    r"|variable '(?P<variable>[^']+)'(?P<of>.*)"
+)
+
+
+def said_together(lines: Sequence[str]) -> Iterator[str]:
+    """Lines that say the same of several objects or variables as one, at the place of the first."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        found = _OF_OBJECT.fullmatch(line)
+        if found and found["variable"]:
+            said.setdefault(("variable", found["of"]), []).append(f"'{found['variable']}'")
+        else:
+            names = said.setdefault((found["file"], found["what"]) if found else ("", line), [])
+            names += [found["name"]] if found else []
+    for (file, what), names in said.items():
+        if file == "variable":
+            yield f"variable{'s' if len(names) > 1 else ''} {', '.join(names)}{what}"
+        else:
+            yield f"{file}: {', '.join(names)}: {what}" if names else what

@@ -1,142 +1,315 @@
-"""A Compose file as an app spec: services that run become components, databases and the like resources.
+"""The reader of Compose files: what each service says of a component or a resource, and a line for the rest.
 
-Source: the Compose Specification (services, interpolation, healthcheck, deploy, merge). A service that others
-wait for until it has ended is a job; one of a profile is left out unless the profile is asked for.
+Source: the Compose Specification (services, build, deploy, healthcheck, interpolation, merge). A service that
+others wait for until it has ended is a job; one of a profile runs on demand.
 """
 
 from __future__ import annotations
 
-import json
 import re
+import shlex
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
 
-from pipegraft.appspec.importing.compose_ import ComposeService, compose_services
-from pipegraft.appspec.importing.first_files import variables_of
-from pipegraft.appspec.importing.survey import FoundComponent, FoundResource, name_from
-from pipegraft.appspec.importing.taking import Imported, Taking, amounts, found_values
+from pipegraft.appspec.importing.builds import is_development
+from pipegraft.appspec.importing.taking import Taking, amounts, found_values, name_from, short
+from pipegraft.core.errors import ConfigError, Place, Problem
 
-__all__ = ["import_compose"]
+__all__ = ["ComposeService", "named_ports", "pairs", "read_compose"]
 
-_OF_FILE = ("version", "name", "services")
-_READ = ("image", "environment", "command", "entrypoint", "build", "expose", "profiles")
-"""Keys that are carried over whole, or say what a service is taken for."""
-_OF_RESOURCE = (*_READ, "ports", "restart", "healthcheck", "volumes", "command", "shm_size")
-"""What a resource has of its own, or its provider decides."""
+_RESOURCES = {
+    **dict.fromkeys(("postgres", "postgresql", "postgis"), "postgres"),
+    **dict.fromkeys(("mysql", "mariadb"), "mysql"),
+    **dict.fromkeys(("redis", "valkey"), "redis"),
+    "minio": "bucket",
+}
+"""Last word of an image's name → type of resource."""
+_DATABASES = ("POSTGRES_DB", "MYSQL_DATABASE", "MARIADB_DATABASE")
+_OF_FILE = {"services", "version", "name"}
+_OF_RESOURCE = (
+    "image", "environment", "env_file", "command", "entrypoint", "build", "ports", "expose", "profiles",
+    "restart", "healthcheck", "volumes", "shm_size", "container_name", "hostname",
+)  # fmt: skip
+"""What a resource of an app spec has of its own, or its provider decides."""
 _WHY: Mapping[str, str] = {
     "depends_on": "components start in any order and try again",
+    "links": "components reach one another by name",
     "restart": "what ends is started again",
     "develop": "for developers' machines",
     "networks": "components reach one another by name",
     "container_name": "others reach it by the component's name",
     "hostname": "others reach it by the component's name",
     "env_file": "its variables are not read: write them as `env`, secrets as references",
+    "labels": "for what looks at containers; a port that they tell Traefik is taken",
+    **dict.fromkeys(("stdin_open", "tty"), "for terminals"),
 }
 """Key → why nothing of it is in the app spec."""
+_TRAEFIK = re.compile(r"traefik\.http\.services\.[^.]+\.loadbalancer\.server\.port", re.IGNORECASE)
+_WITH_DEFAULT = re.compile(r"(?<!\$)\$\{\w+:?-(?P<default>[^${}]*)\}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_CPU = re.compile(r"\d+(\.\d+)?")
 _MEMORY = re.compile(r"(\d+)([bkmg]?)b?", re.IGNORECASE)
 _UNITS = {"": "", "b": "", "k": "Ki", "m": "Mi", "g": "Gi"}
+_DEBUGGERS = frozenset({9229, 9230, 5005, 5678, 2345})
+"""Ports of Node's inspector, the JVM's debugger, debugpy and Delve."""
+_DEVELOPERS = re.compile(r"dev(el|elop|elopment|eloper)?|debug|local", re.IGNORECASE)
+"""What stages of a Dockerfile are called that only developers build."""
 
 
-def import_compose(data: Mapping[str, Any], file: str, profiles: Collection[str], into: Imported) -> None:
-    """Take the services of a Compose file apart.
+@dataclass(frozen=True, slots=True)
+class ComposeService:
+    """One service.
 
     Arguments:
-        data: the file, overrides merged and defaults of variables put in.
-        profiles: those that are asked for.
-        into: gets components, resources and what is left.
+        source: all that it says, of which the parts that are carried over are taken.
+        build: folder it is built from, None if it is not.
+        build_keys: what else its build says, by the keys of a component in `delivery.yaml`.
+        published: whether a port is open to the host.
+        resource: type of resource that its image is; empty if none.
+        hosts: names by which others reach it: its own, container name, host name and aliases.
+        profiles: that it belongs to; one without any always runs.
+        ends: whether others wait until it has ended.
+        traits: further keys of a component in an app spec: amounts, readiness, security, …
+        left: a line for everything that is not carried over.
     """
-    services = compose_services(data)
-    kept = [one for one in services if not one.profiles or set(one.profiles) & set(profiles)]
-    into.left += (
-        f"{file}: service {one.name}: the whole service (of the profile {', '.join(one.profiles)})"
-        for one in services
-        if one not in kept
-    )
-    resources = {
-        host: FoundResource(name_from(one.name), one.hosts, one.resource, "", one.params)
-        for one in kept
-        if one.resource
-        for host in one.hosts
-    }
-    for one in kept:
-        part = Taking(data["services"][one.name], f"{file}: service {one.name}")
-        if one.resource:
-            _take_resource(one, part, into)
+
+    name: str
+    source: Taking
+    image: str
+    build: str | None = None
+    build_keys: Mapping[str, Any] = field(default_factory=dict)
+    ports: Mapping[str, int] = field(default_factory=dict)
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    published: bool = False
+    resource: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+    ends: bool = False
+    traits: Mapping[str, Any] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
+
+
+def read_compose(data: Any, file: str) -> tuple[list[ComposeService], list[str]]:
+    """Read a Compose file; ``${NAME:-default}`` stands for its default, as where nobody sets the variable.
+
+    Arguments:
+        data: the file, overrides merged into it.
+
+    Returns:
+        Its services, and a line for everything beside them that is not carried over.
+
+    Raises:
+        ConfigError: it is no Compose file.
+    """
+    declared = data.get("services") if isinstance(data, dict) else None
+    if not isinstance(declared, dict):
+        raise ConfigError([Problem("expected a mapping with 'services'", Place(file), "name a Compose file")])
+    data, left = _with_defaults(data, file)
+    waited = set(_waited_for(data["services"]))
+    services: list[ComposeService] = []
+    for name, one in data["services"].items():
+        if isinstance(one, dict):
+            services.append(_service(str(name), Taking(one, f"{file}: service {name}"), ends=name in waited))
         else:
-            _take_service(one, part, resources, into)
-        into.left += _left(part)
-    into.left += _other_names(kept, into)
-    rest = Taking({key: value for key, value in data.items() if key not in _OF_FILE}, file)
-    into.left += rest.left()
+            left.append(f"{file}: service {name}: expected a mapping, found {short(one)}")
+    left += Taking({key: value for key, value in data.items() if key not in _OF_FILE}, file).left()
+    return services, left
 
 
-def _take_resource(one: ComposeService, part: Taking, into: Imported) -> None:
-    name = name_from(one.name)
-    into.sources["resources", name] = [part]
-    into.resources[name] = found_values({"type": one.resource, "params": dict(one.params)})
-    for key in _OF_RESOURCE:
-        part.take(key)
+def _with_defaults(value: Any, file: str) -> tuple[Any, list[str]]:
+    taken: dict[str, None] = {}
+
+    def default(found: re.Match[str]) -> str:
+        taken[f"{file}: '{found[0]}': its default is taken"] = None
+        return found["default"]
+
+    def put(value: Any) -> Any:
+        if isinstance(value, str):
+            return _WITH_DEFAULT.sub(default, value)
+        if isinstance(value, dict):
+            return {key: put(one) for key, one in value.items()}
+        return [put(one) for one in value] if isinstance(value, list) else value
+
+    return put(value), list(taken)
 
 
-def _take_service(
-    one: ComposeService, part: Taking, resources: Mapping[str, FoundResource], into: Imported
-) -> None:
-    name = name_from(one.name)
-    found = FoundComponent(name, one.build or ".", "", one.ports, one.env, one.entrypoint, one.command)
-    env, lost = variables_of(into.app, found, resources)
-    into.left += (f"{part.name}: {line}" for line in lost)
-    into.sources["components", name] = [part]
-    if one.image:
-        into.images[name] = one.image
-    if one.build is not None:
-        keys = json.dumps({"path": one.build, **one.build_keys}, default=str)
-        into.left.append(f"{part.name}: build: in delivery.yaml, `components: {name}: {keys}`")
-    published = _published(one, part)
-    for key in _READ:
-        part.take(key)
-    into.components[name] = {
-        "intimacy": "rpc",
-        **found_values(
-            {
-                "command": list(one.entrypoint),
-                "args": list(one.command),
-                "ports": dict(one.ports),
-                "env": env,
-                "replicas": _replicas(part),
-                **_amounts(part),
-                "readiness": None if one.ends else _health(part),
-                "security": _security(part),
-                "volumes": dict(_ephemeral(part)),
-                "grace": _duration(part, "stop_grace_period"),
-            }
-        ),
-        **({"job": {}} if one.ends else {}),
-        **({"entrance": {}} if published and not one.ends else {}),
+def _service(name: str, part: Taking, *, ends: bool) -> ComposeService:
+    hosts = tuple(dict.fromkeys(_hosts(name, part)))
+    image = str(part.peek("image") or "")
+    repository, _, tag = image.partition("@")[0].rpartition(":")
+    if not repository or "/" in tag:
+        repository, tag = image, ""
+    product = repository.rsplit("/", 1)[-1]
+    kind = "" if part.peek("build") else _RESOURCES.get(product, "")
+    env = dict(pairs(part.take("environment")))
+    profiles = part.take("profiles")
+    asked = tuple(map(str, profiles)) if isinstance(profiles, list) else ()
+    if kind:
+        for key in _OF_RESOURCE:
+            part.take(key)
+        params = _params(kind, product, tag, env)
+        left = tuple(_left(part))
+        return ComposeService(
+            name, part, image, resource=kind, params=params, hosts=hosts, profiles=asked, left=left
+        )
+    part.take("image")
+    lost: list[str] = []
+    build, build_keys = _build(part, lost)
+    published = bool(part.peek("ports"))
+    labelled = _traefik_ports(part.peek("labels"))
+    numbers = list(dict.fromkeys(_numbers(part, lost))) or labelled
+    entrypoint, command = _words(part.take("entrypoint")), _words(part.take("command"))
+    if build is not None:
+        if developed := is_development((*entrypoint, *command)):
+            said = " ".join((*entrypoint, *command))
+            lost.append(f"{part.name}: runs `{said}`, a command for developers")
+            entrypoint = command = ()
+        if (target := str(build_keys.get("target", ""))) and _DEVELOPERS.fullmatch(target):
+            lost.append(f"{part.name}: builds the stage '{target}', one for developers")
+            developed = bool(build_keys.pop("target"))
+        if developed:
+            lost += (f"{part.name}: port {one}: a debugger's" for one in numbers if one in _DEBUGGERS)
+            numbers = [one for one in numbers if one not in _DEBUGGERS]
+    return ComposeService(
+        name, part, image, build, build_keys, named_ports(numbers), env, entrypoint, command, published,
+        hosts=hosts, profiles=asked, ends=ends, traits=_traits(part, ends=ends), left=(*lost, *_left(part)),
+    )  # fmt: skip
+
+
+def _hosts(name: str, part: Taking) -> Iterator[str]:
+    yield name
+    yield from (str(part.peek(key)) for key in ("container_name", "hostname") if part.peek(key))
+    for network in part.mapping("networks").values():
+        aliases = network.get("aliases") if isinstance(network, dict) else None
+        yield from map(str, aliases if isinstance(aliases, list) else ())
+
+
+def _waited_for(services: Mapping[str, Any]) -> Iterator[str]:
+    """Services that others wait for until they have ended (``service_completed_successfully``)."""
+    for one in services.values():
+        needs = one.get("depends_on") if isinstance(one, dict) else None
+        for name, how in needs.items() if isinstance(needs, dict) else ():
+            if isinstance(how, dict) and how.get("condition") == "service_completed_successfully":
+                yield str(name)
+
+
+def _build(part: Taking, lost: list[str]) -> tuple[str | None, dict[str, Any]]:
+    """Folder and further keys of a `build`; entries that only Compose or a shell knows are lost."""
+    if not isinstance(part.peek("build"), dict):
+        return (str(part.take("build")) if isinstance(part.peek("build"), str) else None), {}
+    context = str(part.take("build", "context") or ".")
+    kept: dict[str, dict[str, str]] = {"args": {}, "additional_contexts": {}}
+    for key, why in (
+        ("args", "its value is known to the shell alone"),
+        ("additional_contexts", "neither a folder nor an image"),
+    ):
+        for name, one in pairs(part.take("build", key)):
+            if _is_plain(one) and (key == "args" or _is_context(one)):
+                kept[key][name] = one
+            else:
+                lost.append(f"{part.name}: build.{key}: {name} ({why})")
+    platforms = part.take("build", "platforms")
+    keys = {
+        "dockerfile": part.take("build", "dockerfile"),
+        "target": part.take("build", "target"),
+        "build-args": kept["args"],
+        "platforms": list(map(str, platforms)) if isinstance(platforms, list) else [],
+        "additional-contexts": kept["additional_contexts"],
     }
+    return context, {key: one for key, one in keys.items() if one}
 
 
-def _published(one: ComposeService, part: Taking) -> bool:
-    """Whether requests enter there; entries of which the container's port is all there is are taken."""
-    for at in part.keys("ports"):
-        entry = part.peek("ports", at)
-        if isinstance(entry, (str, int)) and str(entry).removesuffix("/tcp").isdecimal():
-            part.take("ports", at)
-        elif isinstance(entry, dict):
-            part.take("ports", at, "target")
-    return one.published and bool(one.ports)
+def _is_plain(value: str | None) -> TypeGuard[str]:
+    return value is not None and "$" not in value
 
 
-def _replicas(part: Taking) -> int | None:
-    for route in (("deploy", "replicas"), ("scale",)):
-        if isinstance(part.peek(*route), int):
-            count: int = part.take(*route)
-            return count
-    return None
+def _is_context(place: str) -> bool:
+    return place.startswith("docker-image://") or not (":" in place or place.startswith(("/", "..")))
+
+
+def pairs(value: Any) -> Iterator[tuple[str, str | None]]:
+    """Variables, labels and the like; None for a value that comes from the shell."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield str(key), None if one is None else str(one).lower() if isinstance(one, bool) else str(one)
+    elif isinstance(value, list):
+        for entry in value:
+            key, equals, one = str(entry).partition("=")
+            yield key, one if equals else None
+
+
+def _numbers(part: Taking, lost: list[str]) -> Iterator[int]:
+    """The containers' ports, of ``HOST:CONTAINER/PROTOCOL``; ranges and other protocols are lost."""
+    for key in ("ports", "expose"):
+        for at in part.keys(key) if isinstance(part.peek(key), list) else ():
+            entry = part.take(key, at)
+            if isinstance(entry, dict):
+                number, protocol = str(entry.get("target") or ""), str(entry.get("protocol") or "tcp")
+                beside = bool(entry.keys() - {"target", "protocol"})
+            else:
+                host, _, last = str(entry).rpartition(":")
+                number, _, protocol = last.partition("/")
+                beside = bool(host)
+            if number.isdecimal() and 0 < int(number) < 65536 and protocol in ("", "tcp"):
+                yield int(number)
+                why = "the port of the host" if beside else ""
+            else:
+                why = "no single TCP port"
+            lost += [f"{part.name}: {key}[{at}]: {short(entry)} ({why})"] if why else []
+
+
+def named_ports(numbers: Collection[int]) -> dict[str, int]:
+    """Names for ports: ``http`` for the only one."""
+    return {"http" if len(numbers) == 1 else f"port-{number}": number for number in numbers}
+
+
+def _traefik_ports(labels: Any) -> list[int]:
+    """Ports that labels tell Traefik of a service (Traefik, "Docker", ``loadbalancer.server.port``)."""
+    found = (one for key, one in pairs(labels) if _TRAEFIK.fullmatch(key))
+    return list(dict.fromkeys(int(one) for one in found if one and one.isdecimal() and 0 < int(one) < 65536))
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        try:
+            return tuple(shlex.split(value))
+        except ValueError:
+            return (value,)
+    return tuple(str(word) for word in value) if isinstance(value, list) else ()
+
+
+def _params(kind: str, product: str, tag: str, env: Mapping[str, str | None]) -> dict[str, str]:
+    found = {}
+    own = product not in {"mariadb", "valkey"}  # whose versions count otherwise
+    version = re.match(r"\d+(\.\d+)*", tag)
+    if kind in {"postgres", "mysql", "redis"} and version and own:
+        found["version"] = version[0].split(".")[0]
+    database = next((env[name] for name in _DATABASES if env.get(name)), None)
+    if kind in {"postgres", "mysql"} and database and re.fullmatch(r"[a-z][a-z0-9_]{0,62}", database):
+        found["database"] = database
+    return found
+
+
+def _traits(part: Taking, *, ends: bool) -> dict[str, Any]:
+    counts = (route for route in (("deploy", "replicas"), ("scale",)) if isinstance(part.peek(*route), int))
+    return found_values(
+        {
+            "replicas": next((part.take(*route) for route in counts), None),
+            **_amounts(part),
+            "readiness": None if ends else _health(part),
+            "security": _security(part),
+            "volumes": dict(_ephemeral(part)),
+            "grace": _duration(part, "stop_grace_period"),
+        }
+    )
 
 
 def _amounts(part: Taking) -> dict[str, Any]:
-    """CPU and memory, of `deploy` or of the older keys."""
+    """CPU and memory, of `deploy` or of the older keys; the ``g`` of Compose is the ``Gi`` of Kubernetes."""
     wanted: dict[str, dict[str, str]] = {"requests": {}, "limits": {}}
     places: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("requests", "cpu", ("deploy", "resources", "reservations", "cpus")),
@@ -148,43 +321,30 @@ def _amounts(part: Taking) -> dict[str, Any]:
         ("limits", "memory", ("mem_limit",)),
     )
     for kind, key, route in places:
-        value = part.peek(*route)
-        amount = _cpu(value) if key == "cpu" else _memory(value)
-        if amount and key not in wanted[kind]:
+        value = str(part.peek(*route))
+        found = (_CPU if key == "cpu" else _MEMORY).fullmatch(value)
+        if found and key not in wanted[kind]:
             part.take(*route)
-            wanted[kind][key] = amount
+            wanted[kind][key] = value if key == "cpu" else f"{found[1]}{_UNITS[found[2].lower()]}"
     return amounts(wanted["requests"], wanted["limits"])
-
-
-def _cpu(value: Any) -> str:
-    return str(value) if re.fullmatch(r"\d+(\.\d+)?", str(value)) else ""
-
-
-def _memory(value: Any) -> str:
-    """Bytes as Kubernetes writes them: the ``g`` of Compose is its ``Gi``."""
-    found = _MEMORY.fullmatch(str(value))
-    return f"{found[1]}{_UNITS[found[2].lower()]}" if found else ""
 
 
 def _health(part: Taking) -> dict[str, Any] | None:
     """The health check as readiness: by both, others learn whether it is ready."""
-    route = ("healthcheck",)
-    test = part.peek(*route, "test")
-    words: list[str] | None = None
+    test = part.peek("healthcheck", "test")
     if isinstance(test, str):
         words = ["sh", "-c", test]
-    elif isinstance(test, list) and len(test) > 1 and test[0] == "CMD-SHELL":
-        words = ["sh", "-c", " ".join(map(str, test[1:]))]
-    elif isinstance(test, list) and len(test) > 1 and test[0] == "CMD":
-        words = [str(word) for word in test[1:]]
-    if words is None:
+    elif isinstance(test, list) and len(test) > 1 and test[0] in ("CMD", "CMD-SHELL"):
+        said = [str(word) for word in test[1:]]
+        words = said if test[0] == "CMD" else ["sh", "-c", " ".join(said)]
+    else:
         return None
-    part.take(*route, "test")
+    part.take("healthcheck", "test")
     found: dict[str, Any] = {"exec": [word.replace("$$", "$") for word in words]}
     for theirs, ours in (("interval", "period"), ("timeout", "timeout"), ("start_period", "initial-delay")):
-        found[ours] = _duration(part, *route, theirs)
-    if isinstance(part.peek(*route, "retries"), int):
-        found["failures"] = part.take(*route, "retries")
+        found[ours] = _duration(part, "healthcheck", theirs)
+    if isinstance(part.peek("healthcheck", "retries"), int):
+        found["failures"] = part.take("healthcheck", "retries")
     return found_values(found)
 
 
@@ -204,9 +364,7 @@ def _security(part: Taking) -> dict[str, Any]:
     user = re.fullmatch(r"(\d+)(?::(\d+))?", str(part.peek("user") or ""))
     if user:
         part.take("user")
-        found["user"] = int(user[1])
-        if user[2]:
-            found["group"] = int(user[2])
+        found = {"user": int(user[1]), **({"group": int(user[2])} if user[2] else {})}
     if isinstance(part.peek("read_only"), bool):
         found["read-only-root"] = part.take("read_only")
     capabilities = {
@@ -229,28 +387,13 @@ def _left(part: Taking) -> Iterator[str]:
     """What is not carried over, with the reason where there is a general one."""
     for key, why in _WHY.items():
         if (value := part.take(key)) is not None:
-            shown = f": {value}" if isinstance(value, (str, int)) else ""
+            shown = f": {value}" if isinstance(value, str) else ""
             yield f"{part.name}: {key}{shown} ({why})"
-    for at in part.keys("ports"):
-        yield f"{part.name}: ports[{at}]: {part.take('ports', at)} (the port of the host)"
-    for at in part.keys("volumes"):
-        yield (
-            f"{part.name}: volumes[{at}]: {part.take('volumes', at)} "
-            "(write it as `volumes`, with the size it needs)"
-        )
+    for at in part.keys("volumes") if isinstance(part.peek("volumes"), list) else ():
+        entry = part.take("volumes", at)
+        source, colon, _ = str(entry).partition(":")
+        bound = bool(colon) and source.startswith((".", "/", "~", "$"))
+        bound = entry.get("type") == "bind" if isinstance(entry, dict) else bound
+        why = "a folder of this machine" if bound else "write it as `volumes`, with the size it needs"
+        yield f"{part.name}: volumes[{at}]: {short(entry)} ({why})"
     yield from part.left()
-
-
-def _other_names(services: Collection[ComposeService], into: Imported) -> Iterator[str]:
-    """Variables that name a service by another name than the component's."""
-    for one in services:
-        aliases = [host for host in one.hosts if host != name_from(one.name)] if not one.resource else []
-        for name, component in into.components.items():
-            for variable, value in component.get("env", {}).items():
-                yield from (
-                    f"variable '{variable}' of '{name}' names '{alias}': "
-                    f"others reach it as '{name_from(one.name)}'"
-                    for alias in aliases
-                    if isinstance(value, str)
-                    and re.search(rf"(?<![\w.-]){re.escape(alias)}(?![\w.-])", value)
-                )

@@ -1,17 +1,20 @@
-"""The first `delivery.yaml` and IaC repository, with comments for those who go on writing."""
+"""The first `delivery.yaml` and IaC repository, with comments; and the app spec of a Compose file alone."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
+from pipegraft.appspec.importing.compose import ComposeService
 from pipegraft.appspec.importing.survey import FoundComponent, FoundResource, Survey
+from pipegraft.appspec.importing.taking import Imported, found_values, name_from
 
-__all__ = ["Answers", "Written", "gate_options", "variables_of", "write_files"]
+__all__ = ["Answers", "Written", "gate_options", "import_compose", "write_files"]
 
 _SECRET = re.compile(r"PASS(WORD|WD)?$|SECRET|TOKEN|API_?KEY|PRIVATE|CREDENTIAL", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -42,7 +45,7 @@ _OUTPUTS = {
 }
 
 
-def variables_of(
+def _variables_of(
     app: str, component: FoundComponent, resources: Mapping[str, FoundResource]
 ) -> tuple[dict[str, Any], list[str]]:
     """Variables of a component.
@@ -217,7 +220,7 @@ def _app(found: Survey, answers: Answers) -> tuple[str, list[str]]:
     left: list[str] = []
     components: dict[str, Any] = {}
     for one in found.components:
-        env, lost = variables_of(answers.app, one, by_host)
+        env, lost = _variables_of(answers.app, one, by_host)
         left += lost
         components[one.name] = _component(one, env, public=one in _entrances(found.components))
     lines = [
@@ -237,15 +240,15 @@ def _app(found: Survey, answers: Answers) -> tuple[str, list[str]]:
 
 
 def _component(one: FoundComponent, env: Mapping[str, Any], *, public: bool) -> dict[str, Any]:
-    parts: dict[str, Any] = {
+    parts = {
         "intimacy": "rpc",
         "ports": dict(one.ports),
-        "entrance": {} if public else None,
         "command": list(one.command) if one.dockerfile else None,
         "args": list(one.args),
         "env": dict(env),
+        **one.traits,
     }
-    return {key: value for key, value in parts.items() if value or (key == "entrance" and value is not None)}
+    return {**found_values(parts), **({"entrance": {}} if public else {})}
 
 
 def _entrances(components: Sequence[FoundComponent]) -> list[FoundComponent]:
@@ -253,6 +256,60 @@ def _entrances(components: Sequence[FoundComponent]) -> list[FoundComponent]:
     listening = [one for one in components if one.ports]
     published = [one for one in listening if one.public]
     return published or (listening if len(listening) == 1 else [])
+
+
+def import_compose(
+    services: Sequence[ComposeService], file: str, profiles: Collection[str], into: Imported
+) -> None:
+    """Take over what a Compose file runs, which is more than it builds.
+
+    Arguments:
+        profiles: those that are asked for.
+        into: gets components, jobs, resources and what is left.
+    """
+    kept = [one for one in services if not one.profiles or set(one.profiles) & set(profiles)]
+    into.left += (
+        f"{file}: service {one.name}: the whole service (of the profile {', '.join(one.profiles)})"
+        for one in services
+        if one not in kept
+    )
+    used = [one for one in kept if one.resource]
+    resources = [FoundResource(name_from(one.name), one.hosts, one.resource, "", one.params) for one in used]
+    by_host = {host: one for one in resources for host in one.hosts}
+    for one in kept:
+        name, kind = name_from(one.name), "resources" if one.resource else "components"
+        into.sources[kind, name] = [one.source]
+        into.left += one.left
+        if one.resource:
+            into.resources[name] = found_values({"type": one.resource, "params": dict(one.params)})
+            continue
+        path, said = one.build or ".", (one.ports, one.env, one.entrypoint, one.command)
+        found = FoundComponent(name, path, "", *said, traits=one.traits)
+        env, lost = _variables_of(into.app, found, by_host)
+        into.left += (f"{one.source.name}: {line}" for line in lost)
+        public = one.published and bool(one.ports) and not one.ends
+        into.components[name] = _component(found, env, public=public) | ({"job": {}} if one.ends else {})
+        if one.image:
+            into.images[name] = one.image
+        if one.build is not None:
+            keys = json.dumps({"path": one.build, **one.build_keys}, default=str)
+            into.left.append(f"{one.source.name}: build: in delivery.yaml, `components: {name}: {keys}`")
+    into.left += _other_names(kept, into)
+
+
+def _other_names(services: Collection[ComposeService], into: Imported) -> Iterator[str]:
+    """Variables that name a service by another name than the component's."""
+    for one in services:
+        aliases = [host for host in one.hosts if host != name_from(one.name)] if not one.resource else []
+        for name, component in into.components.items():
+            for variable, value in component.get("env", {}).items():
+                yield from (
+                    f"variable '{variable}' of '{name}' names '{alias}': "
+                    f"others reach it as '{name_from(one.name)}'"
+                    for alias in aliases
+                    if isinstance(value, str)
+                    and re.search(rf"(?<![\w.-]){re.escape(alias)}(?![\w.-])", value)
+                )
 
 
 def _environment(components: Sequence[FoundComponent], answers: Answers, name: str) -> str:

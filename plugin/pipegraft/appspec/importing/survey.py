@@ -13,15 +13,17 @@ from pipegraft.appspec.importing.builds import (
     Found,
     Tree,
     find_services,
-    is_development,
     is_ours,
     name_of_folder,
 )
-from pipegraft.appspec.importing.compose_ import ComposeService, read_compose
+from pipegraft.appspec.importing.compose import ComposeService, named_ports, read_compose
+from pipegraft.appspec.importing.taking import name_from
+from pipegraft.core.errors import ConfigError
+from pipegraft.core.reading import load_marked
 from pipegraft.images.dockerfile import exposed_ports
 from pipegraft.images.hooks import DOCKERFILE
 
-__all__ = ["FoundComponent", "FoundResource", "Survey", "Tree", "name_from", "survey"]
+__all__ = ["FoundComponent", "FoundResource", "Survey", "Tree", "survey"]
 
 _COMPOSE = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 _LANGUAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -51,10 +53,6 @@ _MANIFESTS: Mapping[str, str] = {
 }
 _WORKLOAD = re.compile(r"^kind:\s*(Deployment|StatefulSet|DaemonSet|CronJob)\s*$", re.MULTILINE)
 _DEEPEST = 4
-_DEBUGGERS = frozenset({9229, 9230, 5005, 5678, 2345})
-"""Ports of Node's inspector, the JVM's debugger, debugpy and Delve."""
-_DEVELOPERS = re.compile(r"dev(el|elop|elopment|eloper)?|debug|local", re.IGNORECASE)
-"""What stages of a Dockerfile are called that only developers build."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +68,7 @@ class FoundComponent:
         dockerfile: whether its folder says how to build it.
         built_by: the Dockerfile that a Compose file names for it.
         build_keys: how a Compose file has it built, by the keys of `delivery.yaml`.
+        traits: what else a Compose file says of it, by the keys of an app spec.
     """
 
     name: str
@@ -83,6 +82,7 @@ class FoundComponent:
     dockerfile: bool = True
     built_by: str = ""
     build_keys: Mapping[str, Any] = field(default_factory=dict)
+    traits: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +111,6 @@ class Survey:
     left: tuple[str, ...]
 
 
-def name_from(text: str, fallback: str = "app") -> str:
-    """A name as Pipegraft wants it, as close to a text as that goes."""
-    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    return re.sub(r"^[0-9-]+", "", name)[:40].strip("-") or fallback
-
-
 def survey(tree: Tree, app: str) -> Survey:
     """Look at a repository.
 
@@ -127,14 +121,18 @@ def survey(tree: Tree, app: str) -> Survey:
     services: list[ComposeService] = []
     composed = next((name for name in _COMPOSE if name in tree.files), None)
     if composed:
-        services, complaints = read_compose(tree.read(composed) or "", composed)
-        left += complaints
+        try:
+            services, beside = read_compose(load_marked(tree.read(composed) or "", composed).data, composed)
+            left += beside
+        except ConfigError as error:
+            left.append(f"{error.problems[0]}")
     resources = tuple(
         FoundResource(name_from(one.name), one.hosts, one.resource, f"{composed}: {one.image}", one.params)
         for one in services
         if one.resource
     )
     kept = [one for one in services if not _left_out(one, composed or "", left)]
+    left += (line for one in kept if one.resource for line in one.left)
     spare = {_dockerfile_of(one) for one in services if one not in kept}
     running = Tree([name for name in tree.files if name not in spare], tree.read)
     manifests = dict(_manifests_of_kubernetes(tree))
@@ -147,7 +145,7 @@ def survey(tree: Tree, app: str) -> Survey:
         left += _uncovered(services_of_tools, components)
     for one in kept:
         if one.build is None and not one.resource:
-            left.append(f"{composed}: service '{one.name}' runs {one.image}, which is not built here")
+            left.append(f"{composed}: service {one.name}: runs {one.image}, which is not built here")
     left += (f"{name}: for developers' machines" for name in _OVERRIDES if name in tree.files)
     left += _hard_coded(resources, components)
     left += (_way_out(place, kind) for place, kind in manifests.items())
@@ -167,9 +165,9 @@ def _left_out(one: ComposeService, composed: str, left: list[str]) -> bool:
     """Whether a service is none that runs for good; says why."""
     if one.profiles:
         names = ", ".join(one.profiles)
-        left.append(f"{composed}: service '{one.name}' of the profile {names}: it runs on demand")
+        left.append(f"{composed}: service {one.name}: of the profile {names}: it runs on demand")
     elif one.ends:
-        left.append(f"{composed}: service '{one.name}', which others wait for until it has ended: a job")
+        left.append(f"{composed}: service {one.name}: a job, for whose end others wait")
     return bool(one.profiles or one.ends)
 
 
@@ -238,31 +236,20 @@ def _composed(
         path = posixpath.normpath(one.build)
         if path.startswith(("..", "/")):
             left.append(
-                f"{composed}: service '{one.name}' is built outside of the repository, in '{one.build}'"
+                f"{composed}: service {one.name}: is built outside of the repository, in '{one.build}'"
             )
             continue
         dockerfile = str(one.build_keys.get("dockerfile", DOCKERFILE))
-        keys = dict(one.build_keys)
         if posixpath.normpath(dockerfile).startswith(("..", "/")):
             left.append(
-                f"{composed}: service '{one.name}': '{dockerfile}' is outside of its context '{one.build}';"
+                f"{composed}: service {one.name}: '{dockerfile}' is outside of its context '{one.build}';"
                 " name a `context` that holds both"
             )
             continue
+        left += one.left
         file = _dockerfile_of(one)
         ports = one.ports or _exposed(tree, file)
         entrypoint, command = one.entrypoint, one.command
-        if developed := is_development((*entrypoint, *command)):
-            said = " ".join((*entrypoint, *command))
-            left.append(f"{composed}: service '{one.name}' runs `{said}`, a command for developers")
-            entrypoint = command = ()
-        if (target := str(keys.get("target", ""))) and _DEVELOPERS.fullmatch(target):
-            left.append(f"{composed}: service '{one.name}' builds the stage '{target}', one for developers")
-            developed = True
-            del keys["target"]
-        if developed and (spare := [port for port in ports.values() if port in _DEBUGGERS]):
-            left += (f"{composed}: port {port} of service '{one.name}': a debugger's" for port in spare)
-            ports = _named_ports([port for port in ports.values() if port not in spare])
         if file not in tree.files:  # its image says itself what runs
             entrypoint, command = (*entrypoint, *command) or _usual_command(tree, path), ()
         yield FoundComponent(
@@ -276,7 +263,8 @@ def _composed(
             one.published,
             file in tree.files,
             file,
-            keys,
+            one.build_keys,
+            one.traits,
         )
 
 
@@ -350,11 +338,7 @@ def _manifests(tree: Tree) -> Iterator[tuple[str, str]]:
 
 def _exposed(tree: Tree, dockerfile: str) -> dict[str, int]:
     text = tree.read(dockerfile)
-    return _named_ports(exposed_ports(text) if text else ())
-
-
-def _named_ports(ports: Sequence[int]) -> dict[str, int]:
-    return {"http": ports[0]} if len(ports) == 1 else {f"port-{number}": number for number in ports}
+    return named_ports(exposed_ports(text) if text else ())
 
 
 def _named_apart(components: Sequence[FoundComponent]) -> Iterator[FoundComponent]:

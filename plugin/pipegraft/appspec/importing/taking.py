@@ -23,6 +23,7 @@ __all__ = [
     "dotted_route",
     "found_values",
     "leaves",
+    "name_from",
     "port_name",
     "settle",
     "short",
@@ -352,3 +353,9 @@ def _port(value: Any, ports: Mapping[str, int]) -> str | None:
 def port_name(name: Any, number: int) -> str:
     """A name that a port may have."""
     return name if isinstance(name, str) and _PORT.fullmatch(name) else f"port-{number}"
+
+
+def name_from(text: str, fallback: str = "app") -> str:
+    """A name as Pipegraft wants it, as close to a text as that goes."""
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return re.sub(r"^[0-9-]+", "", name)[:40].strip("-") or fallback

@@ -10,15 +10,14 @@ from typing import Any
 
 import yaml
 
-from pipegraft.appspec.importing.compose import import_compose
-from pipegraft.appspec.importing.compose_ import merge_compose, put_defaults
+from pipegraft.appspec.importing.compose import pairs, read_compose
+from pipegraft.appspec.importing.first_files import import_compose
 from pipegraft.appspec.importing.kubernetes import import_kubernetes
 from pipegraft.appspec.importing.score import import_score
-from pipegraft.appspec.importing.survey import name_from
-from pipegraft.appspec.importing.taking import Imported, Taking, settle
+from pipegraft.appspec.importing.taking import Imported, Taking, name_from, settle
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.delivery_file import read_text
-from pipegraft.core.errors import ConfigError, EditRefused, Place, Problem, UsageError
+from pipegraft.core.errors import ConfigError, EditRefused, Place, UsageError
 from pipegraft.core.reading import Marked, Route, load_marked, load_marked_all
 
 __all__ = ["ImportResult", "compose_files", "kubernetes_files", "score_files"]
@@ -27,6 +26,7 @@ __all__ = ["ImportResult", "compose_files", "kubernetes_files", "score_files"]
 Render = Callable[[Mapping[str, bytes], str, Sequence[str]], str]
 """Files of a tree, a folder of it and values files → the manifests that a program makes of it."""
 
+_REPLACED = frozenset({"command", "entrypoint", "test"})
 _NONE: Mapping[str, Render] = MappingProxyType({})
 _RENDERED = {
     "Chart.yaml": "helm",
@@ -97,16 +97,13 @@ def compose_files(
     merged: Any = {}
     for path in files:
         data = load_marked(read_text(path), str(path)).data
-        if not isinstance(data, dict) or not isinstance(data.get("services", {}), dict):
-            raise ConfigError(
-                [Problem("expected a mapping with 'services'", Place(str(path)), "name a Compose file")]
-            )
-        merged = merge_compose(merged, data)
+        read_compose({"services": {}, **data} if isinstance(data, dict) else data, str(path))
+        merged = _merged(merged, data)
     named = str(files[0])
-    merged, taken = put_defaults(merged, named)
+    services, left = read_compose({"services": {}, **merged}, named)
     into = Imported(app or name_from(str(merged.get("name") or files[0].resolve().parent.name)))
-    into.left += taken
-    import_compose({"services": {}, **merged}, named, profiles, into)
+    into.left += left
+    import_compose(services, named, profiles, into)
     if not into.components:
         raise UsageError(
             "expected a service that runs, found none", place=Place(named), fix="name a file, or a --profile"
@@ -157,6 +154,21 @@ def kubernetes_files(
             fix="name their folder",
         )
     return _write(into, environment, folder)
+
+
+def _merged(below: Any, above: Any, key: str = "") -> Any:
+    """An override put over a Compose file: mappings merge, lists grow, commands are replaced.
+
+    Source: the Compose Specification, "Merge Compose files".
+    """
+    if key == "environment" and (isinstance(below, list) or isinstance(above, list)):
+        below, above = dict(pairs(below)), dict(pairs(above))
+    if isinstance(below, dict) and isinstance(above, dict):
+        both = {name: _merged(below[name], above[name], name) for name in below if name in above}
+        return {**below, **above, **both}
+    if isinstance(below, list) and isinstance(above, list) and key not in _REPLACED:
+        return [*below, *(one for one in above if one not in below)]
+    return above
 
 
 def _documents(source: Path, units: Mapping[Path, str]) -> Iterator[tuple[str, Any]]:
