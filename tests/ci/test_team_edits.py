@@ -131,3 +131,30 @@ def test_a_job_that_changes_what_runs_is_ended_by_no_newer_pipeline(repository):
         tree.inject()
     assert refused.value.problem.place.line == 3
     repository(f"{head}pipegraft:image-build: {{interruptible: true}}\n").inject()
+
+
+def test_all_that_is_laid_wrongly_is_told_at_once(repository):
+    head = "stages: [test]\nt: {stage: test, script: x}\n"
+    tree = repository(
+        f"{head}pipegraft:image-build: {{only: [main], parallel: 2}}\n"
+        "pipegraft:iac-bump:production: {interruptible: true}\n"
+    )
+    with pytest.raises(EditRefused) as refused:
+        tree.inject()
+    assert [one.place.line for one in refused.value.problems] == [3, 3, 4]
+    tree = repository(
+        f"{head}pipegraft:image-build: {{needs: []}}\npipegraft:iac-bump:production: {{when: always}}\n"
+    )
+    with pytest.raises(EditRefused) as refused:
+        tree.inject()
+    assert [one.message.partition(" would ")[0] for one in refused.value.problems] == [
+        "'pipegraft:iac-bump:production'",
+        "delivery",
+    ]
+
+
+def test_all_names_that_are_taken_are_told_at_once(repository):
+    tree = repository("pipegraft:image-build: {script: x}\npipegraft:iac-bump:production: {script: x}\n")
+    with pytest.raises(UsageError) as refused:
+        tree.inject()
+    assert [one.place.line for one in refused.value.problems] == [1, 2]

@@ -111,7 +111,7 @@ class PipegraftError(Exception):
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong, one entry a thing; more than one only for `ConfigError`."""
+        """What is wrong, one entry a thing; more than one only for `ConfigError` and `EditRefused`."""
         return (self.problem,)
 
     def __str__(self) -> str:
@@ -172,7 +172,21 @@ class ConfigError(UsageError):
 
 
 class EditRefused(UsageError):
-    """An edit that could not be made exactly was not made."""
+    """An edit that could not be made exactly was not made.
+
+    Arguments:
+        further: what else is in its way.
+    """
+
+    def __init__(
+        self, message: str, *, place: Place | None = None, fix: str = "", further: Iterable[Problem] = ()
+    ) -> None:
+        super().__init__(message, place=place, fix=fix)
+        self._further = tuple(further)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return (self.problem, *self._further)
 
 
 class PluginError(UsageError):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pipegraft.ci.gitlab.configuration import (
@@ -37,9 +37,18 @@ from pipegraft.ci.gitlab.manifest import (
 )
 from pipegraft.ci.gitlab.pipeline import Pipeline, complaints, is_ours, prove_unchanged, resolve, stage_list
 from pipegraft.ci.gitlab.placing import Placement, Team, place, team_of
-from pipegraft.ci.gitlab.when import Seed, child_delivers, event_rows, events, loose_job, seed
+from pipegraft.ci.gitlab.when import (
+    Event,
+    Seed,
+    child_delivers,
+    event_notes,
+    event_rows,
+    events,
+    loose_jobs,
+    seed,
+)
 from pipegraft.ci.hooks import EventRow, Injection, InjectionRequest, TemplateSource, pattern_of
-from pipegraft.core.errors import EditRefused, Place, UsageError
+from pipegraft.core.errors import ConfigError, EditRefused, Place, Problem, UsageError
 
 __all__ = ["inject"]
 
@@ -62,50 +71,70 @@ def inject(request: InjectionRequest) -> Injection:
     files = Files(request.read, request.find)
     layers = _team_layers(request.file, request.text, files)
     jobs = _job_names(request, settings)
-    _check_names(request, layers, jobs)
-    _check_reach(request, settings, layers)
+    _check_names(request, settings, layers, jobs)
     known = events(settings.branch, request.default_branch)
     team = team_of(request, layers, jobs, known[0])
     invalid = _invalid(request, team.pipeline, layers)
     placement = place(request, settings, layers, team)
-    texts = {**placement.texts}
-    texts[request.file] = edit_file(request.file, texts.get(request.file, request.text), add_include)
-    settings = replace(settings, stages=next((path for path in texts if path != request.file), ""))
-    generated = manifest_files(request.plan, settings, request.templates, placement.wiring)
-    _check_undo(request, texts)
-    _check_patterns(request, layers, generated)
-    new = {**generated, **{path: text for path, text in texts.items() if path != request.file}}
-    new[request.file] = texts[request.file]
-    over = _over(new, files)
-    after = layers_of(request.file, texts[request.file], over)
-    readable = over
-    if settings.source.kind != "local":  # what the templates make is told from those at hand
-        at_hand = replace(settings, source=TemplateSource("local"))
-        made = manifest_files(request.plan, at_hand, request.templates, placement.wiring)
-        readable = _over({**new, **made}, files)
-    whole = resolve(after if readable is over else layers_of(request.file, texts[request.file], readable))
-    rows = event_rows(whole, jobs, partial(_exists, over), known)
-    _check_laid(whole, team)
-    _check_when(placement, rows, team, settings.branch)
-    _check_chain(request, settings, seed(whole, known[0], partial(_exists, over)), whole, team)
-    _check_order(placement, rows[0], team)
-    if settings.mode == "child" and not child_delivers(
-        resolve(layers_of(CHILD, readable.read(CHILD) or "", readable)), known
-    ):
-        raise EditRefused(
-            "delivery's child pipeline would hold no job of delivery",
-            place=Place(CHILD),
-            fix="take out what lays other rules on its jobs, or use --mode include",
-        )
+    draft = _draft(request, settings, placement, files)
+    _check_undo(request, draft.texts)
+    _check_patterns(request, layers, draft.files.keys() - draft.texts.keys())
+    rows = event_rows(draft.whole, jobs, draft.exists, known)
+    _check_effect(request, draft, team, known, rows)
     return Injection(
-        files=_changes(request, new),
-        jobs_unchanged=prove_unchanged(request.file, _without_overlays(layers, jobs), after),
+        files=_changes(request, draft.files),
+        jobs_unchanged=prove_unchanged(request.file, _without_overlays(layers, jobs), draft.layers),
         jobs_added=_not_in(jobs, generated_jobs(request.read)),
         stages_added=_not_in(placement.stages, stage_list(layers).stages),
-        notes=(*placement.notes, *_said(rows, team.pipeline)),
+        notes=(*placement.notes, *event_notes(rows, team.pipeline)),
         events=rows,
         invalid=invalid,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A graft that is not written yet, and what GitLab would make of it.
+
+    Arguments:
+        settings: what was asked for, now or before.
+        placement: where delivery stands.
+        texts: the team's files that are edited: path → text.
+        files: every file to write: path → text, the root configuration last.
+        layers: the configuration with delivery, as far as its files can be read.
+        whole: everything in force; what templates from elsewhere make is told from those at hand.
+        child: the same for the child pipeline; None without one.
+        exists: whether the repository will have a file that a pattern of `rules:exists` fits.
+    """
+
+    settings: Settings
+    placement: Placement
+    texts: Mapping[str, str]
+    files: Mapping[str, str]
+    layers: list[Layer]
+    whole: Pipeline
+    child: Pipeline | None
+    exists: Callable[[str], bool]
+
+
+def _draft(request: InjectionRequest, settings: Settings, placement: Placement, files: Files) -> _Draft:
+    root = edit_file(request.file, placement.texts.get(request.file, request.text), add_include)
+    beside = {path: text for path, text in placement.texts.items() if path != request.file}
+    settings = replace(settings, stages=next(iter(beside), ""))
+    generated = manifest_files(request.plan, settings, request.templates, placement.wiring)
+    new = {**generated, **beside, request.file: root}
+    over = readable = _over(new, files)
+    layers = layers_of(request.file, root, over)
+    if settings.source.kind != "local":
+        at_hand = replace(settings, source=TemplateSource("local"))
+        made = manifest_files(request.plan, at_hand, request.templates, placement.wiring)
+        readable = _over({**new, **made}, files)
+    whole = resolve(layers if readable is over else layers_of(request.file, root, readable))
+    child = None
+    if settings.mode == "child":
+        child = resolve(layers_of(CHILD, readable.read(CHILD) or "", readable))
+    texts, exists = {**beside, request.file: root}, partial(_exists, over)
+    return _Draft(settings, placement, texts, new, layers, whole, child, exists)
 
 
 def _exists(files: Files, pattern: str) -> bool:
@@ -151,29 +180,33 @@ def _job_names(request: InjectionRequest, settings: Settings) -> list[str]:
     return [job_name(planned) for planned in request.plan.stages]
 
 
-def _check_names(request: InjectionRequest, layers: Sequence[Layer], jobs: Sequence[str]) -> None:
-    for layer in layers:
-        taken = [name for name in jobs if name in layer.values and not is_overlay(layer.values[name])]
-        if taken:
-            text = request.current(layer.file)
-            raise UsageError(
-                f"the pipeline already has a job called '{taken[0]}'",
-                place=place_of(layer.file, text, taken[0]),
-                fix="give that job another name: GitLab would merge the two; to set something on delivery's "
-                "job, name it without 'script', 'run', 'trigger' and 'extends'",
-            )
-
-
-def _check_reach(request: InjectionRequest, settings: Settings, layers: Sequence[Layer]) -> None:
-    """What the team lays on a job of the child pipeline would be a job of its own, without work."""
+def _check_names(
+    request: InjectionRequest, settings: Settings, layers: Sequence[Layer], jobs: Sequence[str]
+) -> None:
+    """No job of the team's has a name of delivery's, or lays something on a job that it cannot reach."""
+    found = [
+        Problem(
+            f"the pipeline already has a job called '{name}'",
+            place_of(layer.file, request.current(layer.file), name),
+            "give that job another name: GitLab would merge the two; to set something on delivery's "
+            "job, name it without 'script', 'run', 'trigger' and 'extends'",
+        )
+        for layer in layers
+        for name in jobs
+        if name in layer.values and not is_overlay(layer.values[name])
+    ]
     inner = [job_name(planned) for planned in request.plan.stages] if settings.mode == "child" else []
-    for layer, name in overlays(layers, inner):
-        raise UsageError(
+    found += [
+        Problem(
             f"what you lay on '{name}' does not reach it: that job is in the child pipeline",
-            place=place_of(layer.file, request.current(layer.file), name),
-            fix="use --mode include, or take it out; variables reach the child pipeline by the 'variables' "
+            place_of(layer.file, request.current(layer.file), name),
+            "use --mode include, or take it out; variables reach the child pipeline by the 'variables' "
             f"that you lay on '{CHILD_TRIGGER}'",
         )
+        for layer, name in overlays(layers, inner)
+    ]
+    if found:
+        raise ConfigError(found)
 
 
 def _check_stages(file: str, layers: Sequence[Layer]) -> None:
@@ -207,18 +240,22 @@ _HARD = ("it has 'rules' beside", "'when' is", "its name")
 
 def _invalid(request: InjectionRequest, team: Pipeline, layers: Sequence[Layer]) -> tuple[str, ...]:
     """What GitLab refuses already; what no further file could mend is refused here, too."""
-    found = []
+    found, hard = [], []
     for job, clause in complaints(team):
         layer = next((one for one in layers if job in one.values), None)
         place = place_of(layer.file, request.current(layer.file), job) if layer else Place(request.file)
         if job and clause.startswith(_HARD):
-            raise EditRefused(
-                f"GitLab refuses this configuration already: '{job}': {clause}",
-                place=place,
-                fix="mend it first; GitLab's pipeline editor shows the same",
-            )
+            message = f"GitLab refuses this configuration already: '{job}': {clause}"
+            hard.append(Problem(message, place, "mend it first; GitLab's pipeline editor shows the same"))
         found.append(f"{place} '{job}': {clause}" if job else f"{place} {clause}")
+    _refuse(hard)
     return tuple(found)
+
+
+def _refuse(found: Sequence[Problem]) -> None:
+    if found:
+        first, *further = found
+        raise EditRefused(first.message, place=first.place, fix=first.fix, further=further)
 
 
 def _check_undo(request: InjectionRequest, texts: Mapping[str, str]) -> None:
@@ -240,7 +277,7 @@ def _is_ours(entry: object) -> bool:
     return local is not None and local_path(local) == MANIFEST
 
 
-def _check_patterns(request: InjectionRequest, layers: Sequence[Layer], generated: Mapping[str, str]) -> None:
+def _check_patterns(request: InjectionRequest, layers: Sequence[Layer], generated: Collection[str]) -> None:
     """No include of the team's may bring delivery's files a second time."""
     named = {layer.file for layer in layers if layer.file}
     for path in sorted(named):
@@ -248,7 +285,7 @@ def _check_patterns(request: InjectionRequest, layers: Sequence[Layer], generate
             local = local_of(entry)
             if local is None or "*" not in local:
                 continue
-            found = next((one for one in generated if pattern_of(local).fullmatch(one)), None)
+            found = next((one for one in sorted(generated) if pattern_of(local).fullmatch(one)), None)
             if found is not None:
                 raise EditRefused(
                     f"the include '{local}' would bring delivery's own file {found}: jobs would come twice",
@@ -257,8 +294,31 @@ def _check_patterns(request: InjectionRequest, layers: Sequence[Layer], generate
                 )
 
 
-def _check_laid(whole: Pipeline, team: Team) -> None:
-    """What the team lays on a job of delivery's lets GitLab neither refuse, nor end, nor double it."""
+def _check_effect(
+    request: InjectionRequest, draft: _Draft, team: Team, known: Sequence[Event], rows: Sequence[EventRow]
+) -> None:
+    """Delivery runs when it should, in its order, and nowhere else.
+
+    Raises:
+        EditRefused: it does not; all that is in the way is told, what GitLab refuses before the rest.
+    """
+    _refuse(sorted(_laid(draft.whole, team), key=lambda one: one.place or Place("")))
+    pushed = seed(draft.whole, known[0], draft.exists)
+    found = [*_when(rows, team, draft.settings.branch), *_chain(request, draft, pushed, team)]
+    found += _order(draft, rows[0], team)
+    if draft.child is not None and not child_delivers(draft.child, known):
+        found.append(
+            Problem(
+                "delivery's child pipeline would hold no job of delivery",
+                Place(CHILD),
+                "take out what lays other rules on its jobs, or use --mode include",
+            )
+        )
+    _refuse(found)
+
+
+def _laid(whole: Pipeline, team: Team) -> Iterator[Problem]:
+    """What the team lays on a job of delivery's, and GitLab refuses, ends or doubles the job for."""
     refused = "GitLab refuses beside 'rules'"
     effects = {"only": refused, "except": refused, "parallel": "lets it run many times at once"}
     effects["interruptible"] = "a newer pipeline could then end in its middle"
@@ -267,121 +327,51 @@ def _check_laid(whole: Pipeline, team: Team) -> None:
         ends = "resource_group" in job and job.get("interruptible")  # of those that deploy
         for key, effect in effects.items():
             if key in job and (ends or key != "interruptible"):
-                raise EditRefused(
-                    f"'{key}' is laid on '{name}', which {effect}",
-                    place=team.places(name),
-                    fix=f"take '{key}' out of it",
-                )
+                said = f"'{key}' is laid on '{name}', which {effect}"
+                yield Problem(said, team.places(name), f"take '{key}' out of it")
 
 
-def _check_when(
-    placement: Placement,
-    rows: Sequence[EventRow],
-    team: Team,
-    branch: str,
-) -> None:
-    """Delivery runs when it should, and nowhere else.
-
-    Raises:
-        EditRefused: it does not.
-    """
+def _when(rows: Sequence[EventRow], team: Team, branch: str) -> Iterator[Problem]:
+    """Events that should deliver and do not, or deliver and should not."""
     push = rows[0]
     if push.delivery == "no":
-        raise EditRefused(
+        yield Problem(
             f"delivery would never run: on a {push.name} {push.why or 'its own rules leave it out'}",
-            place=team.places("workflow"),
-            fix="let the pipeline come into being there: a rule of 'workflow' or of a job with "
+            team.places("workflow"),
+            "let the pipeline come into being there: a rule of 'workflow' or of a job with "
             f"`if: {branch_condition(branch)}`",
         )
     for row in rows:
         if row.event in ("merge-request", "merge-train", "push-elsewhere") and row.delivery != "no":
-            raise EditRefused(
+            yield Problem(
                 f"delivery would run on every {row.name}, before anybody agreed to the change",
-                place=team.places(next(iter(placement.overlaid), "")),
-                fix="take the rules that are laid on delivery's jobs out",
+                team.places(next(iter(team.overlaid), "")),
+                "take the rules that are laid on delivery's jobs out",
             )
 
 
-def _check_order(placement: Placement, push: EventRow, team: Team) -> None:
-    """Delivery waits for every job of the team's that can still fail.
-
-    Raises:
-        EditRefused: it does not.
-    """
+def _order(draft: _Draft, push: EventRow, team: Team) -> list[Problem]:
+    """Jobs of the team's that can still fail and that delivery does not wait for."""
     later = [name for name in (*push.beside, *push.after) if team.pipeline.jobs[name].get("stage") != ".post"]
-    early = push.passed or (() if placement.asked else later)
-    if early:
-        raise EditRefused(
-            f"delivery would not wait for '{early[0]}', which can still fail",
-            place=team.places(early[0]),
-            fix="take out what keeps delivery from waiting, or name with --after the stage it is to follow",
-        )
+    fix = "take out what keeps delivery from waiting, or name with --after the stage it is to follow"
+    return [
+        Problem(f"delivery would not wait for '{name}', which can still fail", team.places(name), fix)
+        for name in push.passed or (() if draft.placement.asked else later)
+    ]
 
 
-def _check_chain(
-    request: InjectionRequest, settings: Settings, found: Seed, whole: Pipeline, team: Team
-) -> None:
-    """What the team lays on delivery's jobs lets none start before its turn."""
+def _chain(request: InjectionRequest, draft: _Draft, pushed: Seed, team: Team) -> Iterator[Problem]:
+    """Jobs of delivery's that start before their turn, for what the team lays on them."""
     names = {one.id: job_name(one) for one in request.plan.stages}
     chain = {names[one.id]: [names[need] for need in one.needs] for one in request.plan.stages}
-    if settings.mode == "child":
+    if draft.child is not None:
         chain = {CHILD_TRIGGER: []}
-    broken = loose_job(found, whole, chain)
-    if broken:
-        name, why = broken
-        raise EditRefused(
+    for name, why in loose_jobs(pushed, draft.whole, chain):
+        yield Problem(
             f"'{name}' would not keep its place in the delivery: {why}",
-            place=team.places(name if name in team.overlaid else next(iter(team.overlaid), name)),
-            fix="take 'needs', 'when', 'rules' and 'allow_failure' out of what is laid on delivery's jobs",
+            team.places(name if name in team.overlaid else next(iter(team.overlaid), name)),
+            "take 'needs', 'when', 'rules' and 'allow_failure' out of what is laid on delivery's jobs",
         )
-
-
-def _said(rows: Sequence[EventRow], team: Pipeline) -> list[str]:
-    """What a careful person should know of the events."""
-    push, notes = rows[0], []
-    if push.delivery == "maybe":
-        notes.append(f"Perhaps a {push.name} does not deliver: {push.why or 'that is not known'}.")
-    if not push.behind:
-        notes.append(
-            f"No job of yours runs on a {push.name} before delivery: nothing there tests what it ships."
-        )
-    if push.waits_for:
-        notes.append(f"Delivery waits until somebody starts {', '.join(push.waits_for)}.")
-    unawaited = [name for name in push.behind if _starts_and_leaves(team.jobs[name])]
-    if unawaited:
-        notes.append(
-            f"{', '.join(unawaited)} starts another pipeline and does not wait for its end: delivery does "
-            "not, either; `strategy: depend` lets both wait."
-        )
-    beside = [name for name in push.beside if team.jobs[name].get("stage") != ".post"]
-    if beside:
-        notes.append(f"Delivery does not wait for {', '.join(beside)}, which may fail while it runs.")
-    if push.beside and _cancels_all(team.settings.get("workflow")):
-        named = " or ".join(push.beside)
-        notes.append(f"'auto_cancel: on_job_failure' ends delivery in its middle where {named} fails.")
-    if push.after:
-        notes.append(f"These jobs of yours wait for delivery: {', '.join(push.after)}.")
-    if team.opaque:
-        notes.append(
-            f"{', '.join(team.opaque[:3])} cannot be read from here and may hold further rules and jobs: "
-            "--verify lets the server compare."
-        )
-    return notes
-
-
-def _cancels_all(workflow: object) -> bool:
-    """Whether the first failed job of a pipeline ends all others."""
-    rules = workflow.get("rules") if isinstance(workflow, Mapping) else None
-    said = [workflow, *(rules if isinstance(rules, list) else ())]
-    found = [one.get("auto_cancel") for one in said if isinstance(one, Mapping)]
-    return any(isinstance(one, Mapping) and one.get("on_job_failure") == "all" for one in found)
-
-
-def _starts_and_leaves(job: Mapping[str, object]) -> bool:
-    """Whether a job starts a pipeline whose end it does not wait for."""
-    trigger = job.get("trigger")
-    waits = isinstance(trigger, Mapping) and trigger.get("strategy") in ("depend", "mirror")
-    return trigger is not None and not waits
 
 
 def _over(new: Mapping[str, str], files: Files) -> Files:

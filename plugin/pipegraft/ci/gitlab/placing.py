@@ -60,7 +60,6 @@ class Placement:
         notes: what to tell.
         stages: delivery's stages that stand in the pipeline's list.
         asked: whether somebody chose the place: jobs of the team may then follow delivery.
-        overlaid: delivery's jobs on which the team sets something.
     """
 
     wiring: Wiring
@@ -68,7 +67,6 @@ class Placement:
     notes: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()
     asked: bool = False
-    overlaid: tuple[str, ...] = ()
 
 
 def team_of(request: InjectionRequest, layers: Sequence[Layer], jobs: Sequence[str], push: Event) -> Team:
@@ -115,7 +113,7 @@ def place(request: InjectionRequest, settings: Settings, layers: Sequence[Layer]
     )
     asked = settings.after is not None or any(is_ours(stage) for stage in team.pipeline.stages.stages)
     notes = (*chosen.notes, *said, *warned, *_lost_artifacts(settings, team))
-    return replace(chosen, wiring=wiring, notes=notes, asked=asked, overlaid=team.overlaid)
+    return replace(chosen, wiring=wiring, notes=notes, asked=asked)
 
 
 def _own_stage(planned: PlannedStage) -> str:

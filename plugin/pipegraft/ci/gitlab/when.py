@@ -25,7 +25,7 @@ from pipegraft.ci.gitlab.manifest import PARENT_SOURCE
 from pipegraft.ci.gitlab.pipeline import Pipeline
 from pipegraft.ci.hooks import EventRow, Sureness
 
-__all__ = ["Event", "Seed", "child_delivers", "event_rows", "events", "loose_job", "seed"]
+__all__ = ["Event", "Seed", "child_delivers", "event_notes", "event_rows", "events", "loose_jobs", "seed"]
 
 _EDGES = (".pre", ".post")
 
@@ -266,10 +266,58 @@ def _row(pipeline: Pipeline, found: Seed, delivery: Collection[str]) -> EventRow
     )
 
 
-def loose_job(
+def event_notes(rows: Sequence[EventRow], team: Pipeline) -> list[str]:
+    """What a careful person should know of the table of events, one sentence each."""
+    push, notes = rows[0], []
+    if push.delivery == "maybe":
+        notes.append(f"Perhaps a {push.name} does not deliver: {push.why or 'that is not known'}.")
+    if not push.behind:
+        notes.append(
+            f"No job of yours runs on a {push.name} before delivery: nothing there tests what it ships."
+        )
+    if push.waits_for:
+        notes.append(f"Delivery waits until somebody starts {', '.join(push.waits_for)}.")
+    unawaited = [name for name in push.behind if _starts_and_leaves(team.jobs[name])]
+    if unawaited:
+        notes.append(
+            f"{', '.join(unawaited)} starts another pipeline and does not wait for its end: delivery does "
+            "not, either; `strategy: depend` lets both wait."
+        )
+    beside = [name for name in push.beside if team.jobs[name].get("stage") != ".post"]
+    if beside:
+        notes.append(f"Delivery does not wait for {', '.join(beside)}, which may fail while it runs.")
+    if push.beside and _cancels_all(team.settings.get("workflow")):
+        named = " or ".join(push.beside)
+        notes.append(f"'auto_cancel: on_job_failure' ends delivery in its middle where {named} fails.")
+    if push.after:
+        notes.append(f"These jobs of yours wait for delivery: {', '.join(push.after)}.")
+    if team.opaque:
+        notes.append(
+            f"{', '.join(team.opaque[:3])} cannot be read from here and may hold further rules and jobs: "
+            "--verify lets the server compare."
+        )
+    return notes
+
+
+def _cancels_all(workflow: object) -> bool:
+    """Whether the first failed job of a pipeline ends all others."""
+    rules = workflow.get("rules") if isinstance(workflow, Mapping) else None
+    said = [workflow, *(rules if isinstance(rules, list) else ())]
+    found = [one.get("auto_cancel") for one in said if isinstance(one, Mapping)]
+    return any(isinstance(one, Mapping) and one.get("on_job_failure") == "all" for one in found)
+
+
+def _starts_and_leaves(job: Mapping[str, object]) -> bool:
+    """Whether a job starts a pipeline whose end it does not wait for."""
+    trigger = job.get("trigger")
+    waits = isinstance(trigger, Mapping) and trigger.get("strategy") in ("depend", "mirror")
+    return trigger is not None and not waits
+
+
+def loose_jobs(
     found: Seed, pipeline: Pipeline, chain: Mapping[str, Collection[str]]
-) -> tuple[str, str] | None:
-    """The first of delivery's jobs that starts though what comes before it failed or is not done.
+) -> Iterator[tuple[str, str]]:
+    """Delivery's jobs that start though what comes before them failed or is not done.
 
     Arguments:
         found: what an event makes of the configuration.
@@ -277,25 +325,29 @@ def loose_job(
         chain: delivery's jobs, each with those that it follows.
 
     Returns:
-        The job, and why it is not held back; None where all are.
+        Each such job, and why it is not held back.
     """
     order = _Order(pipeline, found)
     present = [name for name in chain if name in found.jobs]
     for name in present:
-        if any(way.when in ("always", "on_failure") for way in found.jobs[name]):
-            return name, "it would start whatever has failed before"
-        for other in chain[name]:
-            if other not in present:
-                return name, f"it needs '{other}', which is not in the pipeline"
-            if other not in order.waits(name):
-                return name, f"it would not wait for '{other}'"
-            if any(way.ignored for way in found.jobs[other]):
-                return name, f"it would start though '{other}' failed, whose failure is allowed"
-    for name in present:
+        why = _looseness(found, order, name, chain[name])
         lacking = [one for one in order.waits(present[0]) if one not in order.waits(name)]
-        if lacking:
-            return name, f"it would not wait for '{lacking[0]}'"
-    return None
+        if why or lacking:
+            yield name, why or f"it would not wait for '{lacking[0]}'"
+
+
+def _looseness(found: Seed, order: _Order, name: str, follows: Collection[str]) -> str:
+    """Why a job starts before its turn, a clause; empty if it does not."""
+    if any(way.when in ("always", "on_failure") for way in found.jobs[name]):
+        return "it would start whatever has failed before"
+    for other in follows:
+        if other not in found.jobs:
+            return f"it needs '{other}', which is not in the pipeline"
+        if other not in order.waits(name):
+            return f"it would not wait for '{other}'"
+        if any(way.ignored for way in found.jobs[other]):
+            return f"it would start though '{other}' failed, whose failure is allowed"
+    return ""
 
 
 def _sure(answer: Answer) -> Sureness:
