@@ -210,7 +210,11 @@ def test_a_person_approves_at_the_controller_and_aborts_there_and_in_git() -> No
     tell_gray(project(there), None, "abort", "ann", connections=there.connections)
     assert there.rollout.told == ["go on", "abort"]
     assert there.text == STABLE
-    assert "aborted by ann" in there.branch.log(PRODUCTION)[0].message
+    taken_back = there.branch.log(PRODUCTION)[0]
+    assert "aborted by ann" in taken_back.message
+    tell_gray(project(there), None, "abort", "bob", connections=there.connections)  # he has not seen it yet
+    assert there.rollout.told == ["go on", "abort"]
+    assert there.branch.log(PRODUCTION)[0] == taken_back
     with pytest.raises(UsageError, match="knows no 'pause' from us"):
         tell_gray(project(there), None, "pause", "ann", connections=there.connections)
 

@@ -149,6 +149,20 @@ def test_a_job_that_its_pipeline_repeats_takes_back_once() -> None:
     assert branch.read(PATH, branch.tip()) == STABLE
 
 
+def test_a_rebuild_on_jenkins_is_the_same_wish_until_it_is_said_to_be_another() -> None:
+    branch = FakeIacRepository({**APP, PATH: STABLE})
+    deliver(branch, 13, "b")
+    deliver(branch, 14, "c")
+    build = RollbackRequest(DELIVERY, "production", pipeline="https://ci.example.com/job/shop/job/main/7/")
+    rebuilt = replace(build, pipeline=build.pipeline.replace("/7/", "/8/"))
+    assert roll_back(branch, build).written
+    assert roll_back(branch, rebuilt).repeated
+    assert roll_back(branch, replace(rebuilt, again=True)).written
+    assert branch.read(PATH, branch.tip()) == STABLE
+    deliver(branch, 15, "d")
+    assert roll_back(branch, rebuilt).written  # what has been released since is another matter
+
+
 @pytest.mark.parametrize(
     "change", [{"again": True}, {"pipeline": "local"}, {"pipeline": ""}, {"environment": "charts"}]
 )

@@ -24,7 +24,7 @@ from pipegraft.gray.observation import ArmCounts
 from pipegraft.gray.ports import ROLLOUT
 from pipegraft.gray.report import GrayReport, ReportedLook, ReportedStep
 from pipegraft.iac.ports import IAC, Commit
-from pipegraft.iac.rollback import RollbackRequest, roll_back
+from pipegraft.iac.rollback import RollbackRequest, is_taken_back, roll_back
 
 __all__ = ["GrayStatus", "choose_environment", "gray_report", "gray_status", "tell_gray", "wait_until_live"]
 
@@ -139,7 +139,7 @@ def tell_gray(
 def _tell_controller(
     project: Project, environment: str, command: Command, *, by: str, connections: Connections
 ) -> None:
-    """Approve: the controller goes on; abort: it ends, and a commit takes the release back.
+    """Approve: the controller goes on; abort: it ends, and a commit takes the release back, once.
 
     Raises:
         UsageError: the controller's own tool says the rest.
@@ -148,9 +148,11 @@ def _tell_controller(
     if command == "approve":
         rollout.go_on()
     elif command == "abort":
-        rollout.abort()
-        request = RollbackRequest(project.delivery, environment, reason=f"aborted by {by}")
-        roll_back(connections.open(IAC), request)
+        branch = connections.open(IAC)
+        if not is_taken_back(branch, project.delivery, environment):  # else it would be the one before it
+            rollout.abort()
+            request = RollbackRequest(project.delivery, environment, reason=f"aborted by {by}")
+            roll_back(branch, request)
     else:
         raise UsageError(
             f"the rollout of '{environment}' is driven by its controller, which knows no '{command}' from us",

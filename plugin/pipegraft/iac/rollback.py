@@ -22,7 +22,7 @@ from pipegraft.iac.released_images import (
     write_state,
 )
 
-__all__ = ["Rollback", "RollbackRequest", "roll_back"]
+__all__ = ["Rollback", "RollbackRequest", "is_taken_back", "roll_back"]
 
 _DEEPEST = 1000
 """Commits of one file that are searched."""
@@ -85,8 +85,7 @@ def roll_back(branch: IacBranch, request: RollbackRequest) -> Rollback:
         OutsideError: the repository did not answer.
     """
     paths = _paths(request.delivery, request.environment)
-    logs = [branch.log(path, limit=_DEEPEST) for path in paths]
-    history = list(merge(*logs, key=lambda commit: -commit.time))  # newest first, each file's own order kept
+    history = _history(branch, paths)
     if (before := _done_before(request, history, paths)) is not None:
         return before
     target = _find(branch, request, history, paths)
@@ -105,6 +104,18 @@ def roll_back(branch: IacBranch, request: RollbackRequest) -> Rollback:
         return Rollback(tip, target, edit.changed, edit.taken_back, written=changes is not None)
     done = rewrite(branch, edit)
     return Rollback(done.commit, target, edit.changed, edit.taken_back, done.written)
+
+
+def is_taken_back(branch: IacBranch, delivery: Delivery, environment: str) -> bool:
+    """Whether the newest commit that Pipegraft made for an environment took a release back.
+
+    Raises:
+        UsageError: there is no such environment.
+        OutsideError: the repository did not answer.
+    """
+    request = RollbackRequest(delivery, environment)
+    newest = next(iter(_ours(_history(branch, _paths(delivery, environment)), request)), None)
+    return newest is not None and _step(newest) == "rollback"
 
 
 @dataclass(slots=True)
@@ -231,14 +242,26 @@ def _done_before(
 ) -> Rollback | None:
     """What this pipeline did already, if nothing has happened since and no other commit is asked for."""
     newest = next(iter(_ours(history, request)), None)
-    if newest is None or request.to is not None or request.again or "://" not in request.pipeline:
+    if newest is None or request.to is not None or request.again or _step(newest) != "rollback":
         return None
-    if _step(newest) != "rollback" or newest.trailers.get("Pipegraft-Pipeline") != request.pipeline:
+    mine, before = _wish(request.pipeline), _wish(newest.trailers.get("Pipegraft-Pipeline", ""))
+    if "://" not in mine or mine != before:
         return None
     restored = _RESTORED.search(newest.message)
     return Rollback(
         newest.id, restored[1] if restored else newest.id, paths, None, written=False, repeated=True
     )
+
+
+def _wish(pipeline: str) -> str:
+    """What repeats one wish: a pipeline of GitLab, a job of Jenkins, whose "Rebuild" counts the build on."""
+    return re.sub(r"(/job/[^/]+/)\d+/?$", r"\1", pipeline)
+
+
+def _history(branch: IacBranch, paths: Sequence[str]) -> list[Commit]:
+    """The commits that changed any of the files, newest first, each file's own order kept."""
+    logs = [branch.log(path, limit=_DEEPEST) for path in paths]
+    return list(merge(*logs, key=lambda commit: -commit.time))
 
 
 def _ours(history: Sequence[Commit], request: RollbackRequest) -> Sequence[Commit]:
