@@ -272,9 +272,9 @@ class _Walk:
                 merged |= self._merge(value_node, route)
                 continue
             key = key_node.value
-            if not isinstance(key_node, yaml.ScalarNode):
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag.endswith(":binary"):
                 self.problems.append(
-                    Problem("expected a plain key, found a collection", self._place(key_node))
+                    Problem("expected a plain key, found a collection or base64", self._place(key_node))
                 )
                 continue
             if key in own:

@@ -17,6 +17,7 @@ from pipegraft.iac.guard.documents import (
     mapping_of,
     mappings,
     parsed,
+    scalar_of,
     text_of,
 )
 
@@ -43,11 +44,12 @@ _IMAGE_KEY = re.compile(
 """Keys that say which image, in small letters without `-`, `_` and `.`; whole, or one part of it."""
 _REFERENCE = re.compile(r"[\w.-]+(?::\d+)?(?:/[\w.-]+)*(?:[:@][\w.:@-]+)?")
 _PICTURE = re.compile(r"\.(?:png|jpe?g|svg|gif|webp|ico|iso|qcow2|img|raw)$", re.IGNORECASE)
-_OPTION = re.compile(r"--?[\w-]*image=(.*)")
+_OPTION = re.compile(r"(?:--?)?[\w.-]*image(?:=(.*))?", re.IGNORECASE)
+"""An option of a command line, or a literal; without a value, the next word is it."""
 _CONVERTS = re.compile(r"\s(working-tree-encoding|filter|ident|export-subst|export-ignore|merge)(?:=|\s|$)")
 """Attributes (gitattributes(5)) by which a file changes on its way to a tool."""
 _PROGRAM = re.compile(
-    r".*\.(?:(?:lib|j)sonnet|jsonnet|cue|k|pkl|dhall|star|ytt|tf|gotmpl|tpl|tmpl|j2|jinja2?|py|sh|js|ts|lua|nix)",
+    r".*\.(?:(?:lib|j)sonnet|jsonnet|cue|k|pkl|dhall|star|ytt|hcl|nomad|tf(?:\.json)?|gotmpl|tpl|tmpl|j2|jinja2?|py|sh|js|ts|lua|nix)",
     re.IGNORECASE | re.DOTALL,
 )
 """Files that come to manifests only when a tool has run them."""
@@ -187,21 +189,26 @@ def pinned_in_manifests(path: str, text: str) -> Iterator[Problem]:
         told = "a program or a template: what it comes to is not checked"
         yield Problem(told, Place(path, line), "have what it comes to there")
         return
+    read = path.endswith(_DOCUMENTS) or is_kustomization(path)
+    read = read or ("image" in text.lower() and not path.lower().endswith(_PROSE))
     try:
         documents = parsed(path, text)
     except ConfigError as error:
-        read = path.endswith(_DOCUMENTS) or is_kustomization(path)
-        if read or ("image" in text.lower() and not path.lower().endswith(_PROSE)):
-            yield from error.problems
+        yield from error.problems if read else ()
         return
     for marked in documents:
-        if path.endswith(_DOCUMENTS) and isinstance(marked.data, str):
+        if read and isinstance(marked.data, str):
             yield Problem(
                 "expected a document, found a text", marked.place(()), "tools may read it otherwise"
             )
-        for mapping, route in mappings(marked.data, is_inline):
+        for mapping, route in mappings(marked.data, _says_images):
             for message, at in _unpinned(mapping, route):
                 yield Problem(message, marked.place(at), _PIN_IT)
+
+
+def _says_images(route: Route, text: str) -> bool:
+    """Whether a text is a document in which images may stand, such as a manifest in a ConfigMap."""
+    return is_inline(route, text) or (bool(re.search(r"[\n{]", text)) and "image" in text.lower())
 
 
 _WHOLE = re.compile(r"(?<![\w.:/-])[\w.:/-]+@sha256:[0-9a-f]{64}")
@@ -237,17 +244,17 @@ def _unpinned(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Rout
     """What one mapping says of images by itself that is not pinned, and where."""
     yield from _unpinned_entries(data, route)
     for key, value in data.items():
-        said = text_of(value)
+        said = scalar_of(value)
         if "image" in key.lower() and said is not None:
             yield from _unpinned_text(key, said, data, (*route, key))
         elif _plain(key).endswith("image") and isinstance(value, Mapping):
             yield from _unpinned_mapping(value, (*route, key))
         elif isinstance(value, list):
-            yield from _unpinned_options(value, (*route, key))
+            yield from _unpinned_options(key, value, (*route, key))
     repository = text_of(data.get("repository")) or "://"
-    if not _is_image(route) and "://" not in repository and text_of(data.get("tag")):
+    if not _is_image(route) and "://" not in repository and scalar_of(data.get("tag")):
         yield from _unpinned_mapping(data, route)
-    value = text_of(data.get("value"))
+    value = scalar_of(data.get("value"))
     if "op" in data:
         yield from _unpinned_patch(data, value, (*route, "value"))
     elif value is not None and "image" in str(data.get("name", "")).lower():
@@ -307,11 +314,17 @@ def _looks_like_one(said: str, *, bare: bool) -> bool:
     return bare or "/" in said or ":" in said
 
 
-def _unpinned_options(words: Sequence[Any], route: Route) -> Iterator[tuple[str, Route]]:
-    """Images that a command line names."""
+def _unpinned_options(key: str, words: Sequence[Any], route: Route) -> Iterator[tuple[str, Route]]:
+    """Images that a command line names, and lists where one image is expected."""
+    after = False
     for index, word in enumerate(words):
-        if isinstance(word, str) and (option := _OPTION.fullmatch(word)):
+        said = scalar_of(word) or ""
+        option = _OPTION.fullmatch(said)
+        if option and option[1]:
             yield from _unpinned_image(option[1], (*route, index))
+        elif said and (_plain(key) == "image" or (after and _looks_like_one(said, bare=False))):
+            yield from _unpinned_image(said, (*route, index))
+        after = bool(option and said.startswith("-"))
 
 
 def _unpinned_patch(data: Mapping[str, Any], value: str | None, route: Route) -> Iterator[tuple[str, Route]]:
@@ -359,10 +372,10 @@ def _unpinned_mapping(value: Mapping[str, Any], route: Route) -> Iterator[tuple[
     if "reference" in value:
         yield from _unpinned_image(text_of(value["reference"]) or "", (*route, "reference"))
         return
-    name = _name_of(value) or ("image" if text_of(value.get("tag")) else "")
+    name = _name_of(value) or ("image" if scalar_of(value.get("tag")) else "")
     if not name:
         return
-    parts = [text_of(value.get(key)) or "" for key in _DIGEST_KEYS]
+    parts = [scalar_of(value.get(key)) or "" for key in _DIGEST_KEYS]
     digest = parts[0] or (f"sha256:{parts[1].removeprefix('sha256:')}" if parts[1] else "")
     if digest and _DIGEST.fullmatch(digest):
         return

@@ -20,6 +20,7 @@ __all__ = [
     "mapping_of",
     "mappings",
     "parsed",
+    "scalar_of",
     "text_of",
 ]
 
@@ -66,6 +67,13 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return value if isinstance(value, str) else None
+
+
+def scalar_of(value: Any) -> str | None:
+    """As `text_of`; numbers and dates as well, which tools write as text where one is wanted."""
+    if value is None or isinstance(value, (bool, Mapping, list)):
+        return None
+    return text_of(value) or str(value)
 
 
 def mapping_of(value: Any) -> Mapping[str, Any]:

@@ -16,28 +16,42 @@ from pipegraft.iac.guard.documents import (
     mapping_of,
     mappings,
     parsed,
+    scalar_of,
     text_of,
 )
 from pipegraft.iac.guard.secret_forms import MEANT
 
 __all__ = ["Generators", "secret_manifests", "secret_variables"]
 
-_NAMED = re.compile(r"(?i)(?:.*_)?(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)")
-_NO_SECRET = re.compile(r"\s*|\d+|true|false|\$\w+", re.IGNORECASE)
+_NAMED = re.compile(
+    r"(?i)(?:.*_)?(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|(?:API|PRIVATE|SECRET|ACCESS)_?KEY)"
+)
+_NO_SECRET = re.compile(r"\s*|\d+|(?i:true|false)|\$[A-Z_][A-Z0-9_]*")
 _FILLED_IN = re.compile(r"\{\{|\$\{|\$\(|<path:|ENC\[|ref\+[\w.]+://\S+")
 """Where begins what tools fill in or decrypt later: Helm, Flux, Argo CD's Vault plugin, SOPS, vals."""
 _ENDS = {"{{": "}}", "${": "}", "$(": ")", "<path:": ">", "ENC[": "]"}
-_LITERAL = re.compile(
-    r"\{\{-?\s*[\"'`][^\"'`]{3,}[\"'`]\s*(?:\|\s*(?:quote|squote|b64enc|toString|trim|nospace)\s*)*-?\}\}"
-    r"|\bdefault\s+[\"'`][^\"'`]{3,}[\"'`]|\b(?:b64enc|quote|print|toString)\s+[\"'`][^\"'`]{3,}[\"'`]"
-    r"|\bprintf\s+[\"'`][^\"'`%]{3,}[\"'`]|\$\{\w+:?[-=][^}$]{3,}\}"
+_LITERAL = re.compile(r"\$\{\w+(?::?[-=+]|/)[^}$]{3,}\}")
+"""A placeholder of Flux or a shell that holds the value itself, always or when there is no other."""
+_NOTHING = re.compile(r"\{\{-?\s*(?:/\*.*?\*/|\"\"|``)\s*-?\}\}", re.DOTALL)
+"""A placeholder of Helm that comes to nothing."""
+_STRING = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|`([^`]*)`|'([^'])'")
+_SET = re.compile(r"\{\{-?\s*(\$\w+)\s*:?=\s*(\"[^\"\n]*\"|`[^`\n]*`)[^}]*\}\}")
+"""A variable of a template that gets a text (Go's text/template, "Variables")."""
+_NAMES = re.compile(
+    r"\b(?:index|get|lookup|include|template|define|block|required|fail|dig|pluck|hasKey|eq|ne|contains|hasPrefix"
+    r"|hasSuffix|trim(?:Suffix|Prefix|All)|regex\w+|replace|split\w*|join|derivePassword|genCA|genSignedCert"
+    r"|genSelfSignedCert|date|dateInZone|getHostByName)\b[^|()]*$"
 )
-"""A placeholder that holds the value itself, always or when there is no other."""
+"""Functions of templates whose texts are names, messages and separators."""
 _WORD = re.compile(r"[A-Za-z0-9+_!#%^&*~.-]+")
-_VARIABLES = re.compile(r"(?:.*[./])?env(?:\.[\w-]+)?|.*\.(?:properties|tfvars)", re.DOTALL)
+_VARIABLES = re.compile(r"(?:.*[./])?env(?:\.[\w-]+)*|.*\.(?:properties|tfvars|ini|cfg|conf|toml)", re.DOTALL)
 """Files of `NAME=value` lines."""
 _PASSWORD = re.compile(r"(?:.*_)?(?:password|passwd|passphrase|api_?key|private_?key)", re.IGNORECASE)
 """Keys of values, with `_` before each capital, that hold a secret and no name of one."""
+_RANDOM = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[\w+/=!#%^&*~.-]{10,}|[0-9a-f]{32,}")
+"""What is no name in Kubernetes, and no word."""
+_GIVEN = re.compile(r"-{0,2}([\w.-]+)=(.*)", re.DOTALL)
+"""An option, or a literal of a generator."""
 _CREDENTIALS = re.compile(
     r"(?:.*/)?(?:[._]netrc|\.pgpass|\.htpasswd|\.git-credentials|\.dockercfg|\.docker/config\.json|id_(?:rsa|dsa|ecdsa"
     r"|ed25519)|.*\.(?:kdbx|p12|pfx|jks|keystore))",
@@ -45,10 +59,11 @@ _CREDENTIALS = re.compile(
 )
 """Files that hold nothing else."""
 _SECRET_WORD = re.compile(
-    r"(?i:password|passwd|passphrase|api_?key|private_?key)|Secret|\buser\b|\benv\b|\\u|\\x|!!binary|[&*<]"
+    r"(?i:password|passwd|passphrase|api_?key|private_?key|secret|token|credential|access_?key)|\buser\b|\benv\b"
+    r"|\\u|\\x|!!binary|[&*<]"
 )
 """A Secret is one only with this word, or with something that could spell it."""
-_SECRET_LINES = re.compile(r"[\"']?kind[\"']?\s*:\s*[\"']?Secret\b[\"']?\s*(?:[,}#\n]|$)")
+_SECRET_LINES = re.compile(r"[\"']?kind[\"']?\s*:\s*(?:\{\{-?\s*)?[\"'`]?Secret(?:List)?\b", re.IGNORECASE)
 _SECTION = re.compile(r"^(?P<indent>[ \t]*)[\"']?(?:data|stringData)[\"']?\s*:\s*$", re.MULTILINE)
 _FLOW = re.compile(r"\b(?:data|stringData)[\"']?\s*:\s*\{([^{}]+)\}")
 _KEEP_IT = "keep the value in the secret store, or encrypt the file"
@@ -60,8 +75,27 @@ def is_elsewhere(value: str) -> bool:
     """Whether a value is no secret: none, a number, or what tools fill in later, and nothing beside."""
     if _NO_SECRET.fullmatch(value):
         return True
+    value = _NOTHING.sub("", value)
     rest = _without_placeholders(value)
-    return rest != value and not _LITERAL.search(value) and not any(map(_is_word, _WORD.findall(rest)))
+    literal = _LITERAL.search(value) or any(map(_holds_text, re.findall(r"\{\{(.*?)\}\}", value, re.DOTALL)))
+    return rest != value and not literal and not any(map(_is_word, _WORD.findall(rest)))
+
+
+def _holds_text(expression: str) -> bool:
+    """Whether what Helm fills in holds the value itself: a text that is no name, format or placeholder."""
+    for found in _STRING.finditer(expression):
+        said = next(filter(None, found.groups()), "")
+        is_name = _NAMES.search(_STRING.sub("''", expression[: found.start()]))
+        if not (is_name or _FILLED_IN.search(said) or "%" in said or _NO_SECRET.fullmatch(said)):
+            return True
+    return False
+
+
+def _without_variables(text: str) -> str:
+    """A template with the texts that its variables get in their place; lines stay where they are."""
+    for name, said in set(_SET.findall(text)) if "{{" in text else ():
+        text = re.sub(rf"{re.escape(name)}\b(?!\s*:?=)", said.replace("\\", r"\\"), text)
+    return text
 
 
 def _without_placeholders(value: str) -> str:
@@ -138,6 +172,7 @@ def secret_manifests(path: str, text: str, before: str = "") -> Iterator[Problem
     yield from _variable_lines(path, lines)
     if not _SECRET_WORD.search(text):
         return
+    text = _without_variables(text)
     try:
         documents = parsed(path, text)
     except ConfigError:
@@ -163,46 +198,102 @@ def _variable_lines(path: str, lines: Sequence[str]) -> Iterator[Problem]:
 
 
 def _may_hold_secret(_route: Route, text: str) -> bool:
-    return "\n" in text and ("Secret" in text or "user" in text)
+    return ("\n" in text or "{" in text) and bool(_SECRET_WORD.search(text))
 
 
 def _secrets(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
     """Values of a Secret, of a generator of Secrets, or a kubeconfig, and where."""
-    held: list[tuple[str, str, Route]] = []
-    if text_of(data.get("kind")) == "Secret":
-        for section in ("data", "stringData"):
-            for key, value in mapping_of(data.get(section)).items():
-                held.append((key, text_of(value) or str(value), (*route, section, key)))
+    kind = (text_of(data.get("kind")) or "").lower()
+    for key, value, at in (*_held(data, kind, route), *_generated(data, kind, route)):
+        if not is_elsewhere(value) or (_is_password(key) and re.fullmatch(r"\d{6,}", value)):
+            yield f"a Secret with its value: '{key}'", at
+    if "secret" in kind and kind != "secret":
+        yield from _in_templates(data, route)
+    if text_of(mapping_of(data.get("target")).get("kind")) == "Secret":
+        yield from _patched(data, route)
+
+
+_Held = Iterator[tuple[str, str, Route]]
+"""Keys with their values, and where these stand."""
+
+
+def _held(data: Mapping[str, Any], kind: str, route: Route) -> _Held:
+    """What Secrets, their lists and kubeconfigs hold."""
+    for section in ("stringData", "data") if kind == "secret" else ("stringData",):
+        for key, value in mapping_of(data.get(section)).items():
+            yield key, text_of(value) or str(value), (*route, section, key)
+    for index, one in enumerate(list_of(data.get("items")) if kind == "secretlist" else ()):
+        for key, value in mapping_of(mapping_of(one).get("data")).items():
+            yield key, text_of(value) or str(value), (*route, "items", index, "data", key)
+    user = mapping_of(data.get("user"))
+    provided = mapping_of(mapping_of(user.get("auth-provider")).get("config"))
+    for key in _USER_KEYS:
+        yield key, text_of({**provided, **user}.get(key)) or "", (*route, "user")
+
+
+def _generated(data: Mapping[str, Any], kind: str, route: Route) -> _Held:
+    """What kustomize's generators of Secrets say themselves; of files in the clear, their names."""
     for index, one in enumerate(list_of(data.get("secretGenerator"))):
         for literal in list_of(mapping_of(one).get("literals")):
             key, _, value = (text_of(literal) or "").partition("=")
-            held.append((key, value, (*route, "secretGenerator", index)))
-    if text_of(data.get("kind")) == "SecretGenerator":
-        held += [(str(one), str(one).partition("=")[2], route) for one in list_of(data.get("literals"))]
-    user = mapping_of(data.get("user"))
-    provided = mapping_of(mapping_of(user.get("auth-provider")).get("config"))
-    held += [(key, text_of({**provided, **user}.get(key)) or "", (*route, "user")) for key in _USER_KEYS]
-    for key, value, at in held:
-        if not is_elsewhere(value):
-            yield f"a Secret with its value: '{key}'", at
+            yield key, value, (*route, "secretGenerator", index)
+    if kind == "secretgenerator":
+        for literal in list_of(data.get("literals")):
+            yield str(literal), str(literal).partition("=")[2], route
+        for key in ("files", "envs"):
+            yield key, " ".join(map(str, list_of(data.get(key)))), (*route, key)
 
 
 def _named(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
     """Variables of containers, and keys of values, with the name of a secret and a value of their own."""
-    held = [(key, text_of(value), (*route, key)) for key, value in data.items() if _is_password(key)]
+    held = [(key, scalar_of(value), (*route, key)) for key, value in data.items()]
     if route[-1:] in (("env",), ("encryptedData",)):  # told by another check; a SealedSecret's
         held = []
-    for index, one in enumerate(list_of(data.get("env"))):
-        name = str(mapping_of(one).get("name"))
-        if _NAMED.fullmatch(name):
-            held.append((name, text_of(mapping_of(one).get("value")), (*route, "env", index)))
+    for key, value in data.items():
+        for index, one in enumerate(list_of(value)):
+            if given := _GIVEN.fullmatch(text_of(one) or ""):
+                held.append((given[1], given[2], (*route, key, index)))
+    name = str(data.get("name") or data.get("path") or "").rpartition("/")[2]
+    held.append((name, text_of(data.get("value")), (*route, "value")))
     for key, value, at in held:
-        if value is not None and not is_elsewhere(value) and not re.search(r"\s", value.strip()):
+        if value is None or is_elsewhere(value) or re.search(r"\s", value.strip()):
+            continue
+        variable = name == key or route[-1:] == ("env",)
+        if _is_password(key) or (_NAMED.fullmatch(_words(key)) and (variable or _RANDOM.fullmatch(value))):
             yield f"'{key}' looks like a secret, and its value stands here", at
 
 
+def _in_templates(data: Any, route: Route) -> Iterator[tuple[str, Route]]:
+    """Values in what operators make Secrets by, of `ExternalSecret`, `SealedSecret` and the like.
+
+    Texts in which something is filled in, names and addresses are none.
+    """
+    for key, value in data.items() if isinstance(data, Mapping) else enumerate(list_of(data)):
+        said = text_of(value)
+        if said is None:
+            yield from _in_templates(value, (*route, key)) if key != "encryptedData" else ()
+        elif route[-2:-1] == ("template",) or "fake" in route:
+            words = [] if _FILLED_IN.search(said) else _WORD.findall(said)
+            if not is_elsewhere(said) and (_is_password(str(key)) or any(map(_RANDOM.fullmatch, words))):
+                yield f"a Secret with its value: '{key}'", (*route, key)
+
+
+def _patched(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
+    """What a kustomization's patch of a Secret puts there (RFC 6902)."""
+    for document in documents_in(text_of(data.get("patch")) or ""):
+        for one in list_of(document):
+            path, value = str(mapping_of(one).get("path")), text_of(mapping_of(one).get("value"))
+            if value and path.startswith(("/data/", "/stringData/")) and not is_elsewhere(value):
+                yield f"a Secret with its value: '{path}'", (*route, "patch")
+
+
 def _is_password(key: str) -> bool:
-    return bool(_PASSWORD.fullmatch(re.sub(r"(?<=[a-z0-9])(?=[A-Z])|-", "_", key)))
+    return bool(_PASSWORD.fullmatch(_words(key)))
+
+
+def _words(key: str) -> str:
+    """A key in words: `db.rootPassword` as `db_root_Password`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-.]", "_", key)
 
 
 def _secret_lines(path: str, text: str) -> Iterator[Problem]:
