@@ -58,6 +58,7 @@ COMMANDS: dict[str, str] = {
 TOGETHER: dict[str, tuple[str, ...]] = {
     "appspec": ("import", "render", "diff", "split"),
     "begin": ("init", "doctor"),
+    "board": ("board", "status"),
     "fleet": ("bump", "fleet"),
     "graft": ("inject", "eject"),
     "gray": ("gray", "judge"),
