@@ -66,9 +66,11 @@ wheel: $(READY)
 	cd build/wheel && sha256sum *.whl
 
 IMAGE ?= pipegraft:latest
+BASE ?= python:3.13.1-slim-bookworm
+EXTRAS ?= [sigstore]
 
 image: wheel
-	docker build -f Dockerfile -t $(IMAGE) .
+	docker build -f Dockerfile -t $(IMAGE) --build-arg BASE='$(BASE)' --build-arg EXTRAS='$(EXTRAS)' .
 
 lock:
 	uv pip compile pyproject.toml --group dev --extra otel --extra simulate --extra sigstore --universal --python-version 3.11 \
