@@ -5,22 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from harness import need, run
-from image_servers import buildkit_tool, docker_with_buildx, running_buildkit
+from image_servers import buildkit_tool, docker_with_buildx, running_buildkit, running_registry
 
 from pipegraft.core.errors import BuildFailed
 from pipegraft.images.adapters.daemonless import BuildahBuilder, BuildkitBuilder
 from pipegraft.images.adapters.docker import BuildxBuilder
 from pipegraft.images.adapters.layer import LayerBuilder
+from pipegraft.images.adapters.registry.http import HttpRegistry
 from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
 from pipegraft.images.build_context import read_context
 from pipegraft.images.documents import INDEX, image_index
-from pipegraft.images.hooks import BuildExtras, BuildRequest, ExtraContext, ImageBuilder
+from pipegraft.images.hooks import (
+    BuildExtras,
+    BuildRequest,
+    ExtraContext,
+    FoundPackages,
+    ImageBuilder,
+    Package,
+)
 from pipegraft.images.layers import unpack
 from pipegraft.testing.images_suite import BuilderSuite
 
@@ -53,6 +62,16 @@ def buildkit(buildkitd: str, monkeypatch: pytest.MonkeyPatch) -> BuildkitBuilder
     monkeypatch.setenv("PATH", f"{buildkit_tool('buildctl').parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("BUILDKIT_HOST", buildkitd)
     return BuildkitBuilder()
+
+
+@pytest.fixture
+def buildx(buildkit: BuildkitBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildxBuilder:
+    """With a builder apart from any engine."""
+    need("docker")
+    monkeypatch.setenv("DOCKER_CONFIG", str(docker_with_buildx(tmp_path / "docker")))
+    run("docker", "buildx", "create", "--name", "apart", "--driver", "remote", os.environ["BUILDKIT_HOST"])
+    monkeypatch.setenv("BUILDX_BUILDER", "apart")
+    return BuildxBuilder()
 
 
 @pytest.fixture
@@ -147,14 +166,10 @@ def test_a_failed_build_says_why(builder: ImageBuilder, registry: LayoutRegistry
 
 
 def test_an_index_of_two_platforms_has_the_same_digest_on_two_days(
-    request: pytest.FixtureRequest, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    buildkit: BuildkitBuilder, buildx: BuildxBuilder, context: Path, tmp_path: Path
 ) -> None:
-    need("skopeo", "docker")
-    buildkit = request.getfixturevalue("buildkit")
-    monkeypatch.setenv("DOCKER_CONFIG", str(docker_with_buildx(tmp_path / "docker")))
-    run("docker", "buildx", "create", "--name", "apart", "--driver", "remote", os.environ["BUILDKIT_HOST"])
-    monkeypatch.setenv("BUILDX_BUILDER", "apart")
-    builders = {"buildkit": buildkit, "buildx": BuildxBuilder(), "layer": LayerBuilder()}
+    need("skopeo")
+    builders = {"buildkit": buildkit, "buildx": buildx, "layer": LayerBuilder()}
     for name, builder in builders.items():
         digests = set()
         for day in (1, 2):
@@ -180,6 +195,52 @@ def test_an_index_of_two_platforms_has_the_same_digest_on_two_days(
             if name != "layer" and day == 1:
                 run("buildctl", "prune", "--all")
         assert len(digests) == 1, name
+
+
+SCANNER = """\
+#!/bin/sh
+[ -e "$BUILDKIT_SCAN_SOURCE/bin/busybox" ] || exit 1
+cat > "$BUILDKIT_SCAN_DESTINATION/sbom.spdx.json" <<END
+{"_type": "https://in-toto.io/Statement/v0.1", "predicateType": "https://spdx.dev/Document", "predicate": {
+ "spdxVersion": "SPDX-2.3", "name": "sbom", "creationInfo": {"creators": ["Person: x", "Tool: toy-1.0"]},
+ "packages": [{"SPDXID": "SPDXRef-1", "name": "busybox", "versionInfo": "1.35", "externalRefs": [{
+  "referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
+  "referenceLocator": "pkg:deb/busybox@1.35"}]},
+  {"SPDXID": "SPDXRef-2", "name": "without", "versionInfo": "0"}]}}
+END
+"""
+
+
+@pytest.mark.parametrize("builder", ["buildkit", "buildx"], indirect=True)
+def test_what_buildkits_own_scanner_finds_is_noted(
+    builder: ImageBuilder,
+    context: Path,
+    registry: LayoutRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By its protocol, with an image of a loopback's registry that answers always the same."""
+    unscanned = builder.build(request_for(context), registry, lambda _line: None)
+    scanner = tmp_path / "scanner"
+    shutil.copytree(context / "bin", scanner / "bin", symlinks=True)
+    (scanner / "bin/cat").symlink_to("busybox")
+    (scanner / "scan").write_text(SCANNER)
+    (scanner / "scan").chmod(0o755)
+    found: list[FoundPackages] = []
+    with running_registry(tmp_path / "registry") as running:
+        entries = read_context(scanner).entries
+        image = BuildRequest("scanner", scanner, entries, "scanner", ("latest",), command=("/scan",))
+        LayerBuilder().build(image, HttpRegistry(running.endpoint), lambda _line: None)
+        monkeypatch.setenv("PIPEGRAFT_BUILDKIT_SCANNER", f"{running.name}/scanner:latest")
+        scanned = builder.build(
+            request_for(context, note_packages=found.append), registry, lambda _line: None
+        )
+    assert found == [
+        FoundPackages(
+            (Package("pkg:deb/busybox@1.35", "busybox", "1.35", ""),), "toy 1.0", "the image's files", True
+        )
+    ]
+    assert scanned == unscanned
 
 
 def test_a_daemon_that_lasts_as_long_as_the_build(

@@ -11,7 +11,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from pipegraft.core.errors import OutsideError
-from pipegraft.images.adapters.building import scan_archive, scan_context
+from pipegraft.images.adapters.building import note_statements, scan_archive, scan_context
 from pipegraft.images.attestations import BuildFacts, sbom
 from pipegraft.images.build_context import read_context
 from pipegraft.images.hooks import BuildRequest, ContextEntry, FoundPackages, Package
@@ -184,3 +184,10 @@ def test_a_scanner_that_fails_is_named(
     installed(tmp_path, monkeypatch, script, "syft")
     with pytest.raises(OutsideError, match=said):
         scan(context)
+
+
+@pytest.mark.parametrize("statement", [b"{", b"[]", b'{"predicate": {"packages": [{"name": "a"}]}}'])
+def test_what_is_no_statement_of_a_scanner_is_refused(context: Path, statement: bytes) -> None:
+    request = BuildRequest("web", context, (), "web", (), note_packages=lambda _found: None)
+    with pytest.raises(OutsideError, match="statements in SPDX from BuildKit's scanner"):
+        note_statements(request, [statement], lambda _line: None)

@@ -9,7 +9,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +24,18 @@ from pipegraft.images.layers import tar_blocks
 __all__ = [
     "Finished",
     "Opener",
+    "archive_kind",
     "context_blocks",
     "dockerfile_missing",
     "hiding",
+    "note_statements",
     "opener",
     "refuse",
     "run_program",
     "scan_archive",
     "scan_context",
     "scanner",
+    "scanner_image",
     "secret_options",
     "write_context",
     "write_entries",
@@ -226,7 +229,35 @@ def scan_archive(request: BuildRequest, archive: Path, log: Callable[[str], None
         OutsideError: the scanner failed.
     """
     if request.note_packages is not None:
-        request.note_packages(_scan("archive", archive, "all layers of the image", log))
+        _note(request, _scan("archive", archive, "all layers of the image"), log)
+
+
+def scanner_image(request: BuildRequest) -> str:
+    """Image by which BuildKit scans what it builds, empty for none (moby/buildkit, docs/attestations)."""
+    return os.environ.get("PIPEGRAFT_BUILDKIT_SCANNER", "") if request.note_packages is not None else ""
+
+
+def archive_kind(request: BuildRequest) -> str:
+    """What BuildKit writes: only an OCI layout has room for what its scanner states."""
+    return "oci" if scanner_image(request) else "docker"
+
+
+def note_statements(request: BuildRequest, statements: Iterable[bytes], log: Callable[[str], None]) -> None:
+    """Note the packages that BuildKit's scanner found, by its statements in SPDX.
+
+    Raises:
+        OutsideError: they are none.
+    """
+    try:
+        bills = [load_json(one)["predicate"] for one in statements]
+        packages = {package for bill in bills for package in _spdx_packages(bill)}
+        tools = [
+            made for bill in bills for made in bill["creationInfo"]["creators"] if made.startswith("Tool: ")
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise OutsideError(f"expected statements in SPDX from BuildKit's scanner: {error}") from error
+    by = " ".join(tools[0].removeprefix("Tool: ").rsplit("-", 1)) if tools else "BuildKit"
+    _note(request, FoundPackages(tuple(sorted(packages)), by, "the image's files", sees_bases=True), log)
 
 
 def scan_context(request: BuildRequest, log: Callable[[str], None]) -> None:
@@ -238,7 +269,7 @@ def scan_context(request: BuildRequest, log: Callable[[str], None]) -> None:
     if request.note_packages is None:
         return
     if scanner() is None:
-        request.note_packages(_scan("folder", request.context, "", log))
+        _note(request, FoundPackages(), log)
         return
     with tempfile.TemporaryDirectory() as name:
         for entry in request.entries:
@@ -246,13 +277,22 @@ def scan_context(request: BuildRequest, log: Callable[[str], None]) -> None:
                 path = Path(name, entry.path)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(request.context / entry.path, path)
-        request.note_packages(_scan("folder", Path(name), "the component's files", log))
+        _note(request, _scan("folder", Path(name), "the component's files"), log)
 
 
-def _scan(kind: str, target: Path, looked_at: str, log: Callable[[str], None]) -> FoundPackages:
+def _note(request: BuildRequest, found: FoundPackages, log: Callable[[str], None]) -> None:
+    if not found.by:
+        log("SBOM: files alone, for neither syft nor trivy is installed")
+    else:
+        count = f"{len(found.packages)} package{'s' * (len(found.packages) != 1)}"
+        log(f"SBOM: {count} found by {found.by} in {found.looked_at}")
+    if request.note_packages is not None:
+        request.note_packages(found)
+
+
+def _scan(kind: str, target: Path, looked_at: str) -> FoundPackages:
     name = scanner()
     if name is None:
-        log("SBOM: files alone, for neither syft nor trivy is installed")
         return FoundPackages()
     command = [name, *(word.format(target) for word in _COMMANDS[name][kind])]
     try:
@@ -269,7 +309,6 @@ def _scan(kind: str, target: Path, looked_at: str, log: Callable[[str], None]) -
     except subprocess.TimeoutExpired:
         raise OutsideError(f"{name} did not end within {_PATIENCE:g} s") from None
     by = f"{name} {_version(bill)}".strip()
-    log(f"SBOM: {len(packages)} package{'s' * (len(packages) != 1)} found by {by} in {looked_at}")
     return FoundPackages(packages, by, looked_at, sees_bases=kind == "archive")
 
 
@@ -278,6 +317,14 @@ def _packages(bill: Mapping[str, Any]) -> Iterator[Package]:
         if component.get("purl"):
             name = "/".join(filter(None, (component.get("group"), component["name"])))
             yield Package(component["purl"], name, component.get("version", ""), _place(component))
+
+
+def _spdx_packages(bill: Mapping[str, Any]) -> Iterator[Package]:
+    """Packages of a document in SPDX 2 that have a package URL."""
+    for one in bill.get("packages", ()):
+        for reference in one.get("externalRefs", ()):
+            if reference["referenceType"] == "purl":
+                yield Package(reference["referenceLocator"], one["name"], one.get("versionInfo", ""), "")
 
 
 def _place(component: Mapping[str, Any]) -> str:

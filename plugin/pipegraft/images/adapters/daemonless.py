@@ -17,10 +17,12 @@ from pipegraft.core.errors import BuildFailed, Unreachable, UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.building import (
     Finished,
+    archive_kind,
     dockerfile_missing,
     hiding,
     refuse,
     run_program,
+    scanner_image,
     secret_options,
     write_context,
     write_entries,
@@ -125,11 +127,13 @@ def _buildkit_options(request: BuildRequest, folder: Path, archive: Path) -> lis
         f"--opt=platform={request.platform}",
         # The same inputs make the same image on any day (moby/buildkit, docs/build-repro.md).
         "--opt=build-arg:SOURCE_DATE_EPOCH=0",
-        f"--output=type=docker,dest={archive},rewrite-timestamp=true",
+        f"--output=type={archive_kind(request)},dest={archive},rewrite-timestamp=true",
         *secret_options(request),
     ]
     if request.stage:
         options.append(f"--opt=target={request.stage}")
+    if image := scanner_image(request):
+        options.append(f"--opt=attest:sbom=generator={image}")
     options += [f"--opt=build-arg:{name}={value}" for name, value in request.build_args.items()]
     options += [f"--import-cache={place}" for place in request.extras.cache_from]
     options += [f"--export-cache={place}" for place in request.extras.cache_to]

@@ -32,11 +32,13 @@ from pipegraft.core.adapters.files import stream_of
 from pipegraft.core.errors import BuildFailed, OutsideError, PipegraftError, Unreachable, UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.building import (
+    archive_kind,
     context_blocks,
     dockerfile_missing,
     hiding,
     refuse,
     run_program,
+    scanner_image,
     secret_options,
     write_entries,
 )
@@ -234,8 +236,10 @@ class BuildxBuilder:
             archive = folder / "image.tar"
             arguments = [*_build_arguments(request, folder), "-"]
             if _builds_apart():
-                output = f"--output=type=docker,dest={archive},rewrite-timestamp=true"
-                _docker(["buildx", "build", output, *arguments], told, folder / "context.tar")
+                output = f"--output=type={archive_kind(request)},dest={archive},rewrite-timestamp=true"
+                image = scanner_image(request)
+                scanned = ["--provenance=false", f"--sbom=generator={image}"] if image else []
+                _docker(["buildx", "build", output, *scanned, *arguments], told, folder / "context.tar")
             else:
                 _docker(["build", *arguments], told, folder / "context.tar")
                 image = (folder / "image-id").read_text().strip()

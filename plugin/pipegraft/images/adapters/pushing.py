@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from pipegraft.core.adapters.files import stream_of
 from pipegraft.core.errors import OutsideError
 from pipegraft.core.reading import load_json
-from pipegraft.images.adapters.building import scan_archive
+from pipegraft.images.adapters.building import note_statements, scan_archive
 from pipegraft.images.documents import (
     CONFIG,
     LAYER,
@@ -36,8 +36,8 @@ _PARALLEL = 4
 """Layers at the same time."""
 
 _CHUNK = 1 << 18
-_LARGEST = 4 << 20
-"""Bytes of a document that describes an image."""
+_LARGEST = 64 << 20
+"""Bytes of a document that describes an image, such as what a scanner found in it."""
 _GZIP = b"\x1f\x8b"
 
 
@@ -117,15 +117,19 @@ def push_saved(
     """Push the one image of an archive and give it its tags.
 
     Arguments:
-        archive: what `docker save` writes.
+        archive: what `docker save` writes; an OCI layout where BuildKit scanned the image.
         base: the image it may be built on; where it is, its layers are taken from its registry.
 
     Raises:
         OutsideError: the archive is not what it should be.
     """
-    scan_archive(request, archive, log)
     with archive.open("rb") as stream:
-        return _push(_Saved(stream), request, registry, base, log)
+        saved = _Saved(stream)
+        if saved.statements:
+            note_statements(request, map(saved.read, saved.statements), log)
+        else:
+            scan_archive(request, archive, log)
+        return _push(saved, request, registry, base, log)
 
 
 def _push(
@@ -171,6 +175,10 @@ def _diff_ids(config: bytes) -> list[str]:
         ) from error
 
 
+def _blob_name(descriptor: Mapping[str, Any]) -> str:
+    return "blobs/" + str(descriptor["digest"]).replace(":", "/")
+
+
 class _Saved:
     """An archive whose members are read in place, by several threads."""
 
@@ -180,11 +188,35 @@ class _Saved:
         try:
             with tarfile.open(fileobj=archive, mode="r:") as tar:
                 self._members = {member.name: member for member in tar}
-            described = load_json(self.read("manifest.json"))[0]
-            self.config = str(described["Config"])
-            self.layers = [str(layer) for layer in described["Layers"]]
-        except (tarfile.TarError, ValueError, KeyError, IndexError, TypeError) as error:
+            self.config, self.layers, self.statements = "", list[str](), list[str]()
+            if "manifest.json" not in self._members and "index.json" in self._members:
+                self._read_layout()
+            else:
+                described = load_json(self.read("manifest.json"))[0]
+                self.config = str(described["Config"])
+                self.layers = [str(layer) for layer in described["Layers"]]
+        except (tarfile.TarError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise OutsideError(f"expected an image in what the engine saved: {error}") from error
+
+    def _read_layout(self) -> None:
+        """Find the image and what is stated of it in an OCI layout (moby/buildkit, docs/attestations)."""
+        (held,) = load_json(self.read("index.json"))["manifests"]
+        for one in self._blob(held)["manifests"]:
+            manifest = self._blob(one)
+            if one.get("annotations", {}).get("vnd.docker.reference.type") != "attestation-manifest":
+                self.config = _blob_name(manifest["config"])
+                self.layers = [_blob_name(layer) for layer in manifest["layers"]]
+                continue
+            self.statements += [
+                _blob_name(layer)
+                for layer in manifest["layers"]
+                if layer["annotations"]["in-toto.io/predicate-type"] == "https://spdx.dev/Document"
+            ]
+        if not self.statements:
+            raise OutsideError("BuildKit's scanner stated nothing of the image")
+
+    def _blob(self, descriptor: Mapping[str, Any]) -> Any:  # whatever JSON it is
+        return load_json(self.read(_blob_name(descriptor)))
 
     def read(self, name: str) -> bytes:
         if self._member(name).size > _LARGEST:
