@@ -162,6 +162,24 @@ def test_ports_that_are_no_numbers_are_left_out() -> None:
     assert exposed_ports("FROM a\nEXPOSE $PORT 99999 8080-8090/udp 8080\n") == (8080,)
 
 
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"Jenkinsfile.prod": "pipeline { }", "Jenkinsfile.md": "# how"}, ["Jenkinsfile.prod"]),
+        ({"ci/deploy.jenkinsfile": "node { }", "tests/Jenkinsfile": "node { }"}, ["ci/deploy.jenkinsfile"]),
+        (
+            {"ci/pipeline.yml": "stages: [a]\na:\n  script: b\n", "ci/jobs.yml": "c:\n  script: d\n"},
+            ["ci/pipeline.yml"],
+        ),
+        ({".gitlab/ci.yaml": "build:\n  stage: a\n  script:\n    - make\n"}, [".gitlab/ci.yaml"]),
+        ({"azure-pipelines.yml": "steps:\n  script: a\n", "ci/values.yml": "a: b\n"}, []),
+        ({".gitlab-ci.yml": "a: {script: b}\n", "ci/jobs.yml": "c:\n  script: d\n"}, [".gitlab-ci.yml"]),
+    ],
+)
+def test_pipelines_under_other_names_are_found(files: dict[str, str], found: list[str]) -> None:
+    assert list(look({**files, "Dockerfile": "FROM a"}).pipelines) == found
+
+
 RICH = {
     "name": "shop",
     "services": {

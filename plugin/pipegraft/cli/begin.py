@@ -130,9 +130,11 @@ def _show(done: Initialised, directory: Path) -> None:
     for line in _on_this_machine(done, directory, inside):
         echo(f"  {line}")
     for name in done.survey.pipelines or ("PIPELINE",):
-        echo(f"  pipegraft inject --dry-run {shlex.quote(os.path.relpath(directory / name))}")
+        plain = name.endswith((".yml", ".yaml", "Jenkinsfile")) or name == "PIPELINE"
+        system = "" if plain else "--ci jenkins "
+        echo(f"  pipegraft inject --dry-run {system}{shlex.quote(os.path.relpath(directory / name))}")
     if not done.survey.pipelines:
-        echo("There is no .gitlab-ci.yml or Jenkinsfile yet; PIPELINE is the one you write.")
+        echo("No pipeline of GitLab or Jenkins was found: PIPELINE is yours, or the one that you write.")
 
 
 def _on_this_machine(done: Initialised, directory: Path, inside: str) -> Iterator[str]:

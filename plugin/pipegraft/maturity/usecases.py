@@ -12,6 +12,7 @@ from functools import cache, cached_property, lru_cache, partial
 from pathlib import Path
 
 from pipegraft.appspec.environment_file import app_path, environment_path, read_environment
+from pipegraft.appspec.importing.builds import Tree, pipelines_in
 from pipegraft.appspec.model import App, AppEnvironment
 from pipegraft.appspec.resource_binding import UNBOUND
 from pipegraft.appspec.spec import read_app, resolve_in
@@ -95,13 +96,13 @@ class RepositoryView(FileTree):
 
     @cached_property
     def ci(self) -> Ci | None:
-        text = self.read(".gitlab-ci.yml")
-        if text is not None:
-            return gitlab_ci(".gitlab-ci.yml", text, self.read, self.find)
-        elsewhere = self.find("**/Jenkinsfile")  # a job of Jenkins names its file
-        file = "Jenkinsfile" if "Jenkinsfile" in self.files else elsewhere[0] if len(elsewhere) == 1 else ""
-        text = self.read(file)
-        return jenkins_ci(file, text) if text is not None else None
+        found = pipelines_in(Tree(self.files, self.read))
+        if not found or (len(found) > 1 and found[0] != ".gitlab-ci.yml"):
+            return None
+        text = self.read(found[0]) or ""
+        if found[0].endswith((".yml", ".yaml")):
+            return gitlab_ci(found[0], text, self.read, self.find)
+        return jenkins_ci(found[0], text)
 
     @cached_property
     def _delivery(self) -> tuple[Delivery | None, str]:

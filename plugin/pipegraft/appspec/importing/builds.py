@@ -1,4 +1,4 @@
-"""What the files of a build tool tell about services: Maven, Gradle, npm, pnpm and yarn, Go, .NET, Procfile.
+"""What files of build tools and of CI tell: services of Maven, Gradle, npm, Go, .NET, Procfile; pipelines.
 
 Sources: the reference of each tool for its workspace file; what starts a program, by the tool's own rule.
 """
@@ -14,7 +14,16 @@ from typing import Any
 
 import yaml
 
-__all__ = ["GENERIC", "Found", "Tree", "find_services", "is_development", "is_ours", "name_of_folder"]
+__all__ = [
+    "GENERIC",
+    "Found",
+    "Tree",
+    "find_services",
+    "is_development",
+    "is_ours",
+    "name_of_folder",
+    "pipelines_in",
+]
 
 GENERIC = frozenset(
     {"src", "app", "source", "server", "docker", ".docker", "build", "deploy", "deployment", "deployments",
@@ -75,6 +84,37 @@ class Found:
     path: str
     why: str
     command: tuple[str, ...]
+
+
+_JENKINS = re.compile(r"Jenkinsfile([._-]\w+)*|[\w.-]+\.(jenkinsfile|jenkins)", re.IGNORECASE)
+_CI_FILE = re.compile(
+    r"(?!.*(azure|bitbucket|circleci)).*\b(ci|cicd|gitlab|pipelines?)\b.*\.ya?ml", re.IGNORECASE
+)
+_CI_JOB = re.compile(r"^[ \t]+(before_script|script|trigger):", re.MULTILINE)
+_CI_HEAD = re.compile(r"^(stages|workflow|include):", re.MULTILINE)
+
+
+def pipelines_in(tree: Tree) -> list[str]:
+    """CI configurations: those in their usual places, else what may be one under another name.
+
+    A project of GitLab may name its file (``CI_CONFIG_PATH``), a job of Jenkins its own: such are told by
+    what is in them. Of files for GitLab those that say the stages come alone, where there are any.
+    """
+    if found := [name for name in (".gitlab-ci.yml", "Jenkinsfile") if name in tree.files]:
+        return found
+    jenkins = [
+        file
+        for file in sorted(tree.files)
+        if _JENKINS.fullmatch(posixpath.basename(file))
+        and is_ours(posixpath.dirname(file))
+        and re.search(r"\b(pipeline|node|stage)\b", tree.read(file) or "")
+    ]
+    gitlab = [
+        file
+        for file in sorted(tree.files)
+        if _CI_FILE.fullmatch(file) and _CI_JOB.search(tree.read(file) or "")
+    ]
+    return jenkins + ([file for file in gitlab if _CI_HEAD.search(tree.read(file) or "")] or gitlab)
 
 
 def is_development(command: Sequence[str]) -> bool:

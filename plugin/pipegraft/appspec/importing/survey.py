@@ -15,6 +15,7 @@ from pipegraft.appspec.importing.builds import (
     find_services,
     is_ours,
     name_of_folder,
+    pipelines_in,
 )
 from pipegraft.appspec.importing.compose import ComposeService, named_ports, read_compose
 from pipegraft.appspec.importing.taking import name_from
@@ -149,16 +150,8 @@ def survey(tree: Tree, app: str) -> Survey:
     left += (f"{name}: for developers' machines" for name in _OVERRIDES if name in tree.files)
     left += _hard_coded(resources, components)
     left += (_way_out(place, kind) for place, kind in manifests.items())
-    pipelines = tuple(_pipelines(tree))
     named = tuple(_named_apart(components))
-    return Survey(named, resources, pipelines, tuple(left))
-
-
-def _pipelines(tree: Tree) -> Iterator[str]:
-    """Those in their usual places; else Jenkinsfiles in folders, which a job of Jenkins may name."""
-    found = [name for name in (".gitlab-ci.yml", "Jenkinsfile") if name in tree.files]
-    elsewhere = (file for file in sorted(tree.files) if is_ours(posixpath.dirname(file)))
-    yield from found or (file for file in elsewhere if posixpath.basename(file) == "Jenkinsfile")
+    return Survey(named, resources, tuple(pipelines_in(tree)), tuple(left))
 
 
 def _left_out(one: ComposeService, composed: str, left: list[str]) -> bool:

@@ -67,7 +67,7 @@ def test_jobs(repository: Repository) -> list[tuple[Job, str]]:
 def _file(repository: Repository) -> Finding:
     ci = repository.ci
     if ci is None:
-        return no("neither .gitlab-ci.yml nor Jenkinsfile is there")
+        return no("neither .gitlab-ci.yml nor Jenkinsfile is there, nor one file like them by another name")
     return yes(f"{ci.system} runs it", Evidence(Place(ci.file, 1), ci.file))
 
 
