@@ -26,6 +26,12 @@ _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _ACCESS = {"ReadWriteOnce": "once", "ReadWriteMany": "many", "ReadOnlyMany": "read-many"}
 _OVERLAP = {"Allow": "allow", "Forbid": "forbid", "Replace": "replace"}
 _WORKLOADS = ("Deployment", "CronJob", "Job")
+_STAYS = "keep its manifest; `targets` of the environment in delivery.yaml write its images where it is"
+_ELSEWHERE = {
+    "StatefulSet": f"an app spec knows no storage and no name for each replica: {_STAYS}",
+    "DaemonSet": f"an app spec knows nothing that runs on each node: {_STAYS}",
+}
+"""Workloads that an app spec has no word for → what to do with them."""
 
 
 def import_kubernetes(documents: Iterable[tuple[str, Any]], into: Imported) -> None:
@@ -58,10 +64,10 @@ def import_kubernetes(documents: Iterable[tuple[str, Any]], into: Imported) -> N
 def _left(one: KubernetesObject, workloads: Mapping[str, KubernetesObject]) -> Iterator[str]:
     """What of an object is not carried over, beyond what a server says by itself."""
     if one.part.untouched():
-        taken = one.kind in _WORKLOADS and one.component in workloads
-        yield f"{one.part.name}: the whole object" + (
-            f" (another one is '{one.component}' already)" if taken else ""
-        )
+        why = _ELSEWHERE.get(one.kind, "")
+        if one.kind in _WORKLOADS and one.component in workloads:
+            why = f"another one is '{one.component}' already"
+        yield f"{one.part.name}: the whole object{f' ({why})' if why else ''}"
         return
     take_defaults(one.part)
     written = take_written(one.part)

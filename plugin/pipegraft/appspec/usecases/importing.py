@@ -151,7 +151,7 @@ def kubernetes_files(
         raise UsageError(
             "expected a Deployment, Job or CronJob, found none",
             place=Place(str(source)),
-            fix="name their folder",
+            fix="name their folder; `targets` in delivery.yaml write images into manifests of other kinds",
         )
     return _write(into, environment, folder)
 
