@@ -279,7 +279,8 @@ def test_everything_of_others_that_is_not_carried_over_is_named() -> None:
         "all.yaml: Deployment shop: spec.template.spec.volumes[3].name: unused",
         "all.yaml: Deployment shop: spec.template.spec.volumes[3].emptyDir: {}",
         "all.yaml: StatefulSet lost-set: the whole object (an app spec knows no storage and no name for each "
-        "replica: keep its manifest; `targets` of the environment in delivery.yaml write its images where it is)",
+        "replica: keep its manifest; `targets` of the environment in delivery.yaml write its "
+        "images where it is)",
         "all.yaml: ConfigMap conf: the whole object",
         "all.yaml: Ingress shop: the whole object",
         "all.yaml: Service shop-web: the whole object",
