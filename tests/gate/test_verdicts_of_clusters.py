@@ -611,6 +611,16 @@ ON_DELETE = {
     "objects.0.status.replicas": 2,
     "objects.0.status.currentRevision": "a",
 }
+
+
+def ending() -> dict[str, Any]:
+    """A pod of the template before that somebody holds back from its end."""
+    held = {"deletionTimestamp": "2026-01-01T10:00:00Z", "finalizers": ["example.com/hold"]}
+    owner = {"uid": "u1", "kind": "StatefulSet"}
+    metadata = {"name": "web-0", "namespace": "shop", "uid": "p0", "ownerReferences": [owner], **held}
+    return {"kind": "Pod", "metadata": metadata, "spec": {}, "status": {"phase": "Running"}}
+
+
 UNSCHEDULABLE = [ready("False", "Unschedulable", "0/3 nodes", "PodScheduled")]
 SHORT = {"objects.0.status.readyReplicas": 1}
 
@@ -659,6 +669,23 @@ SHORT = {"objects.0.status.readyReplicas": 1}
             },
             PASS,
             "",
+        ),
+        (
+            STATEFUL,
+            {
+                "objects.0.spec.updateStrategy": {"rollingUpdate": {"partition": 2}},
+                "objects.0.status.updatedReplicas": 0,
+                "objects.0.status.currentRevision": "a",
+            },
+            BLOCKED,
+            "its partition, 2, keeps each of its 2 pods old",
+        ),
+        (STATEFUL, {**SHORT, "owned": [ending()], "now": "2026-01-01T10:00:10Z"}, WAIT, "example.com/hold"),
+        (
+            STATEFUL,
+            {**SHORT, "owned": [ending()], "now": "2026-01-01T10:01:00Z"},
+            BLOCKED,
+            "Pod shop/web-0 is being deleted, and waits for its finalizers: example.com/hold",
         ),
         (
             STATEFUL,

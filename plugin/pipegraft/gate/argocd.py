@@ -34,8 +34,8 @@ from pipegraft.gate.argocd_sync import (
     wanted_revision,
 )
 from pipegraft.gate.conditions import HOPELESS, Object, name_of, several, time_of
+from pipegraft.gate.pods import FORGIVEN_RESTARTS, NEVER_RUNS, has_lasted
 from pipegraft.gate.ports import Resource, State, Status, Verdict
-from pipegraft.gate.workloads import FORGIVEN_RESTARTS, NEVER_RUNS, has_lasted
 
 __all__ = ["REFRESH", "applied", "verdict", "verdicts"]
 
@@ -273,11 +273,11 @@ def _ignored(app: Object, item: Object) -> str:
 
 
 def _with_parts(found: Verdict, status: Status) -> Verdict:
-    """A failure that the workloads or their pods show is one, however long Argo CD calls it progress."""
+    """What the workloads or their pods show to be over is over, however long Argo CD calls it progress."""
     told = _parts(status)
     if told is None:
         return found
-    if told.state is State.FAILED and found.state is State.PROGRESSING:
+    if told.state in {State.FAILED, State.BLOCKED} and found.state is State.PROGRESSING:
         return replace(told, evidence=(*told.evidence, *found.evidence))
     named = told.evidence[0] if told.state is State.SUCCEEDED and told.evidence else told.reason
     bad = told.state is not State.SUCCEEDED or told.evidence

@@ -19,8 +19,8 @@ from cronsim import CronSim, CronSimError
 
 from pipegraft.core.model import parse_duration
 from pipegraft.gate.conditions import Object, same_repository
+from pipegraft.gate.pods import has_lasted
 from pipegraft.gate.ports import State, Status, Verdict
-from pipegraft.gate.workloads import has_lasted
 
 __all__ = [
     "COMMIT",

@@ -34,8 +34,9 @@ Object = Mapping[str, Any]
 HOPELESS = re.compile(
     r"is invalid:|immutable|unknown field|strict decoding error|error validating data|Unsupported value"
     r"|execution error at|parse error at|error calling |meet the specifications of the schema"
+    r"|denied (the )?request|is not permitted in project"
 )
-"""Words by which an API server or Helm refuses manifests that it will refuse as often as they are tried."""
+"""Words by which an API server, Helm or Argo CD refuses what it will refuse as often as it is tried."""
 _TOLD = 20
 """How many verdicts beside the worst one are told."""
 _ORDER = (State.FAILED, State.BLOCKED, State.SUSPENDED, State.PROGRESSING, State.SUCCEEDED)
@@ -112,7 +113,8 @@ def several(
         called: the name of what an entry is about.
 
     Returns:
-        A rule over ``applications``, a list of statuses, and ``expected``, how many there must be.
+        A rule over ``applications``, a list of statuses, ``expected``, how many there must be, and
+        ``unseen``, names of those that are declared and cannot be seen.
     """
 
     def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
@@ -120,7 +122,11 @@ def several(
         found = [_named(rule(entry, at_target), called(entry), len(entries) > 1) for entry in entries]
         expected = status.get("expected", 1)
         if len(found) < expected:
-            found.append(Verdict(State.PROGRESSING, f"{len(found)} of {expected} applications are there"))
+            there = f"{len(found)} of {expected} applications are there"
+            unseen = ", ".join(status.get("unseen") or ())
+            found.append(
+                Verdict(State.PROGRESSING, f"{there}; not to be seen: {unseen}" if unseen else there)
+            )
         good = found[0].reason if len(found) == 1 else f"{len(found)} applications are live and healthy"
         return worst(found, good)
 

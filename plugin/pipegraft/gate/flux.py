@@ -52,6 +52,7 @@ _SKIPPING = {
 }
 """Annotations of an object, and their values by which kustomize-controller does not change it."""
 _STANDING = {State.SUSPENDED, State.BLOCKED}
+_ENDED = {State.FAILED, State.BLOCKED}
 _ALL_WELL, _UNASKED = "applied and healthy", "applied; its health was not asked for"
 
 AtTarget = Callable[[str], bool]
@@ -217,7 +218,7 @@ def _kustomization(item: Object, all_of_it: Status, at_target: AtTarget) -> Verd
     checked = _CHECKED.search(doing)
     if checked and at_target(checked[1]) and all_of_it.get("workloads"):
         told = _workloads(all_of_it)
-        return told if told.state is State.FAILED else replace(found, resources=told.resources)
+        return told if told.state in _ENDED else replace(found, resources=told.resources)
     return found
 
 
@@ -261,7 +262,7 @@ def _applied(status: Status, at_target: AtTarget) -> Verdict:
     bad = worst(releases, "")
     if bad.state is not State.SUCCEEDED:
         told = _workloads(status) if status.get("workloads") else bad
-        return told if told.state is State.FAILED and bad.state is State.PROGRESSING else bad
+        return told if told.state in _ENDED and bad.state is State.PROGRESSING else bad
     spec, name = kustomization["spec"], name_of(kustomization)
     if status.get("workloads") is None:
         checked = "applied; its health checks are well" if spec.get("healthChecks") else _UNASKED

@@ -6,10 +6,9 @@ and DaemonSets never say that they failed: the pods do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from pipegraft.appspec.rendering.common import ANNOTATION
 from pipegraft.gate.conditions import (
@@ -19,23 +18,18 @@ from pipegraft.gate.conditions import (
     is_true,
     name_of,
     said,
-    time_of,
     worst,
 )
+from pipegraft.gate.pods import has_lasted, symptoms, undeleted
 from pipegraft.gate.ports import Resource, RunImage, State, Status, Verdict
 from pipegraft.iac.released_images import image_uses
 
 __all__ = [
-    "FORGIVEN_RESTARTS",
     "KINDS",
-    "NEVER_RUNS",
     "REVISION",
     "TEMPLATED",
-    "Symptom",
-    "has_lasted",
     "health",
     "images_of",
-    "symptoms",
     "unreplaced",
     "verdict",
 ]
@@ -61,14 +55,6 @@ _TEMPLATE_REVISION = "deployment.kubernetes.io/revision"
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _REPLICA_FAILURE = timedelta(seconds=30)
 """A quota may be free again once old replicas have ended."""
-FORGIVEN_RESTARTS = 2
-"""Restarts that are forgiven: a container may wait for another one by failing."""
-_UNSCHEDULABLE = timedelta(seconds=60)
-"""A cluster that grows needs about that long to see that it should."""
-_CONFIGURATION = timedelta(seconds=15)
-"""A Secret or ConfigMap may be applied a moment after the pod that names it."""
-NEVER_RUNS = {"ImagePullBackOff", "InvalidImageName", "CreateContainerError", "RunContainerError"}
-_WAITING = NEVER_RUNS | {"CrashLoopBackOff", "ErrImagePull", "CreateContainerConfigError"}
 
 
 def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
@@ -207,7 +193,18 @@ def _with_pods(found: Verdict, item: Object, owned: Sequence[Object], now: str |
     lines = tuple(line for one in told for line in one.lines)
     if told and told[0].fatal:
         return Verdict(State.FAILED, f"{name_of(item)}: {lines[0]}", lines)
-    return replace(found, evidence=(*found.evidence, *lines))
+    held = undeleted(_all_pods(item, owned), now)
+    if held and held.fatal:
+        fix = "have whoever set them act, or remove them with kubectl"
+        return Verdict(State.BLOCKED, f"{name_of(item)}: {held.lines[0]}", (fix, *lines))
+    return replace(found, evidence=(*found.evidence, *lines, *(held.lines if held else ())))
+
+
+def _all_pods(item: Object, owned: Sequence[Object]) -> list[Object]:
+    """Pods of a workload, of whichever template."""
+    mine = {item["metadata"].get("uid", "")}
+    mine |= {one["metadata"]["uid"] for one in owned if one["kind"] == "ReplicaSet" and _is_owned(one, mine)}
+    return [one for one in owned if one["kind"] == "Pod" and _is_owned(one, mine)]
 
 
 def _newest_owners(item: Object, owned: Sequence[Object]) -> set[str]:
@@ -264,8 +261,10 @@ def _deployment(item: Object) -> Verdict:
 def unreplaced(item: Object) -> Verdict | None:
     """Pods of an old template that nobody replaces until somebody deletes them, if there are any."""
     status, strategy = item.get("status") or {}, item["spec"].get("updateStrategy") or {}
-    if strategy.get("type") != "OnDelete" or not is_observed(item):
+    if not is_observed(item):
         return None
+    if strategy.get("type") != "OnDelete":
+        return _held_back(item)
     there, new = status.get("replicas", 0), status.get("updatedReplicas", 0)
     if item["kind"] == "DaemonSet":
         there, new = status.get("currentNumberScheduled", 0), status.get("updatedNumberScheduled", 0)
@@ -276,6 +275,21 @@ def unreplaced(item: Object) -> Verdict | None:
     return Verdict(State.BLOCKED, reason, (f"delete them: kubectl delete pod -n {place} POD",))
 
 
+def _held_back(item: Object) -> Verdict | None:
+    """A StatefulSet of which no pod may become new: its partition is not below its replicas."""
+    status, wanted, partition = item.get("status") or {}, item["spec"].get("replicas", 1), _partition(item)
+    old = status.get("currentRevision") != status.get("updateRevision")
+    if not (partition and wanted) or partition < wanted or not old:
+        return None
+    reason = f"{name_of(item)}: its partition, {partition}, keeps each of its {wanted} pods old"
+    return Verdict(State.BLOCKED, reason, ("lower spec.updateStrategy.rollingUpdate.partition",))
+
+
+def _partition(item: Object) -> int:
+    strategy = item["spec"].get("updateStrategy") or {}
+    return int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
+
+
 def _stateful_set(item: Object) -> Verdict:
     status = item.get("status") or {}
     wanted = item["spec"].get("replicas", 1)
@@ -283,7 +297,7 @@ def _stateful_set(item: Object) -> Verdict:
         return _behind(item)
     strategy = item["spec"].get("updateStrategy") or {}
     rolling = strategy.get("type") != "OnDelete"  # else the current revision never becomes the new one
-    partition = (strategy.get("rollingUpdate") or {}).get("partition") or 0
+    partition = _partition(item)
     if status.get("readyReplicas", 0) < wanted:
         return _counting(item, status.get("readyReplicas", 0), wanted, "ready")
     updated, due = status.get("updatedReplicas", 0), max(0, wanted - partition)
@@ -291,6 +305,9 @@ def _stateful_set(item: Object) -> Verdict:
         return _counting(item, updated, due, "updated")
     if rolling and not partition and wanted and status.get("currentRevision") != status.get("updateRevision"):
         return Verdict(State.PROGRESSING, f"{name_of(item)}: the new revision is not current yet")
+    if partition and updated < wanted:
+        old = f"{wanted - updated} of them old, as its partition says"
+        return Verdict(State.SUCCEEDED, f"{name_of(item)}: {wanted} ready, {old}")
     return _ready(item, wanted)
 
 
@@ -335,61 +352,3 @@ def _counting(item: Object, count: int, wanted: int, what: str) -> Verdict:
 
 def _ready(item: Object, count: int) -> Verdict:
     return Verdict(State.SUCCEEDED, f"{name_of(item)}: {count} ready")
-
-
-@dataclass(frozen=True, slots=True)
-class Symptom:
-    """One thing that keeps a pod from running.
-
-    Arguments:
-        lines: what it is.
-        fatal: whether it counts as known to fail.
-    """
-
-    lines: tuple[str, ...]
-    fatal: bool
-
-
-def has_lasted(since: str | None, limit: timedelta, now: str | None) -> bool:
-    """Whether something has been so for longer than `limit`; true where the times are not known."""
-    return not (since and now) or time_of(now) - time_of(since) > limit
-
-
-def symptoms(pod: Object, now: str | None) -> Iterator[Symptom]:
-    """What keeps a pod from running.
-
-    Arguments:
-        now: the cluster's time, RFC 3339; None forgives nothing.
-    """
-    status: Mapping[str, Any] = pod.get("status") or {}
-    name = name_of(pod)
-    if status.get("phase") == "Failed":
-        why = said(status) or "no reason given"
-        yield Symptom((f"{name} failed: {why}",), fatal=False)  # its owner makes another, or says it failed
-    scheduled = condition(pod, "PodScheduled")
-    if scheduled.get("reason") == "Unschedulable":
-        line = f"{name} cannot be scheduled: {scheduled.get('message', '')}"
-        yield Symptom((line,), has_lasted(scheduled.get("lastTransitionTime"), _UNSCHEDULABLE, now))
-    for kind in ("initContainerStatuses", "containerStatuses"):
-        for container in status.get(kind) or ():
-            waiting = (container.get("state") or {}).get("waiting") or {}
-            if waiting.get("reason") in _WAITING:
-                yield _waiting(f"{name}, container {container['name']}", container, waiting, status, now)
-
-
-def _waiting(
-    name: str, container: Object, waiting: Object, status: Mapping[str, Any], now: str | None
-) -> Symptom:
-    reason = waiting["reason"]
-    lines = [f"{name}: {said(waiting)}"]
-    last = (container.get("lastState") or {}).get("terminated") or {}
-    if last:
-        words = last.get("message") or last.get("reason") or ""
-        lines.append(f"    it ended with exit status {last.get('exitCode')}: {' '.join(words.split())}")
-    if reason == "CrashLoopBackOff":
-        fatal = container.get("restartCount", FORGIVEN_RESTARTS + 1) > FORGIVEN_RESTARTS
-    elif reason == "CreateContainerConfigError":
-        fatal = has_lasted(status.get("startTime"), _CONFIGURATION, now)
-    else:
-        fatal = reason in NEVER_RUNS
-    return Symptom(tuple(lines), fatal)

@@ -86,6 +86,7 @@ class ArgoCd:
         self._applications = applications
         self._asked: set[Key] = set()
         self._seen: list[Object] = []
+        self._unseen: set[str] = set()
 
     def observe(self, *, anew: bool = False) -> Status:
         self._applications.begin(anew=anew)
@@ -99,7 +100,8 @@ class ArgoCd:
             *(self._entry(app) for app in chosen),
             *(self._entry(app, child=True) for app in below),
         ]
-        return {"applications": entries, "expected": self._options.expect or len(self._options.names)}
+        expected = (self._options.expect or len(self._options.names)) + len(below) + len(self._unseen)
+        return {"applications": entries, "expected": expected, "unseen": sorted(self._unseen)}
 
     def request_sync(self) -> None:
         """Ask for all that were not asked yet; again, and without caches, for those that are not well."""
@@ -125,6 +127,7 @@ class ArgoCd:
     def _all(self) -> tuple[list[Object], list[Object]]:
         """Those that are named or selected, and those that they declare."""
         chosen = self._chosen(self._applications.read(self._options.namespace))
+        self._unseen = set()
         seen = set(chosen)
         below = list(self._below(chosen.values(), seen)) if self._options.children else []
         return list(chosen.values()), below
@@ -147,8 +150,10 @@ class ArgoCd:
                 if item.get("kind") != "Application" or item.get("group") != "argoproj.io":
                     continue
                 key = (item.get("namespace") or parent["metadata"].get("namespace", ""), item["name"])
-                child = self._applications.read(key[0]).get(key)
-                if child is not None and key not in seen:
+                child = self._applications.read(key[0]).get(key) if _is_here(parent) else None
+                if child is None:
+                    self._unseen.add("/".join(key))
+                elif key not in seen:
                     seen.add(key)
                     yield child
                     yield from self._below([child], seen)
@@ -259,11 +264,16 @@ def _controller(application: Object) -> str:
 
 def _references(application: Object, applied: Sequence[Object]) -> Iterator[Reference]:
     """What an Application has applied, if that is in the cluster that is asked."""
-    destination = application["spec"].get("destination") or {}
-    if {destination.get("server"), destination.get("name")} & _HERE:
-        own = destination.get("namespace") or ""
+    own = (application["spec"].get("destination") or {}).get("namespace") or ""
+    if _is_here(application):
         for item in applied:
             yield Reference(item["kind"], item.get("namespace") or own, item["name"])
+
+
+def _is_here(application: Object) -> bool:
+    """Whether an Application's destination is the cluster that Argo CD itself runs in."""
+    destination = application["spec"].get("destination") or {}
+    return bool({destination.get("server"), destination.get("name")} & _HERE)
 
 
 def _key(app: Object) -> Key:

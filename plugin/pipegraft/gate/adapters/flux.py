@@ -56,11 +56,11 @@ class Flux:
         self._reader.begin(anew=anew)
         self._began = self._began or self._now()
         chosen = self._chosen()
+        below = list(self._below(chosen.values(), set(chosen))) if self._options.children else []
         entries = [self._entry(item) for item in chosen.values()]
-        if self._options.children:
-            seen = set(chosen)
-            entries += [self._entry(item, child=True) for item in self._below(chosen.values(), seen)]
-        return {"applications": entries, "expected": self._options.expect or len(self._options.names)}
+        entries += [self._entry(item, child=True) for item in below]
+        expected = (self._options.expect or len(self._options.names)) + len(below)
+        return {"applications": entries, "expected": expected}
 
     def request_sync(self) -> None:
         """Ask the sources to fetch; what they feed follows by itself."""
@@ -124,7 +124,7 @@ class Flux:
     def _below(self, parents: Iterable[Object], seen: set[Key]) -> Iterator[Object]:
         """Kustomizations that Kustomizations declare, and so on down."""
         for parent in parents:
-            for kind, key in _inventory(parent):
+            for kind, key in () if _is_elsewhere(parent) else _inventory(parent):
                 if kind != KUSTOMIZATION.kind or key in seen:
                     continue
                 child = self._reader.objects(KUSTOMIZATION, key[0]).get(key)
@@ -143,7 +143,7 @@ class Flux:
             )
         if child:
             self._ask_once(GIT_REPOSITORY, source)
-        declared = list(_inventory(item))
+        declared = () if _is_elsewhere(item) else tuple(_inventory(item))
         keys = [one for kind, one in declared if kind == HELM_RELEASE.kind]
         releases = [
             release for one in keys if (release := self._reader.objects(HELM_RELEASE, one[0]).get(one))
@@ -163,10 +163,14 @@ class Flux:
             "began": self._began,
             "now": self._now(),
         }
-        if self._options.workloads:
+        if self._options.workloads and not _is_elsewhere(item):
             entry |= self._reader.workloads(
                 (Reference(kind, *one) for kind, one in declared if kind in TEMPLATED),
-                [(_target(release), _HELM_LABEL, release["metadata"]["name"]) for release in releases],
+                [
+                    (_target(release), _HELM_LABEL, release["metadata"]["name"])
+                    for release in releases
+                    if not _is_elsewhere(release)
+                ],
                 needed=not (item["spec"].get("wait") or item["spec"].get("healthChecks")),
             )
         return entry
@@ -210,6 +214,11 @@ def _has_nothing_new(item: Object, source: Object) -> bool:
     return bool(revision) and (
         status.get("lastAttemptedRevision") == revision or str(revision) in str(doing.get("message"))
     )
+
+
+def _is_elsewhere(item: Object) -> bool:
+    """Whether what it applies is in another cluster: what has the same name here is something else."""
+    return bool(item["spec"].get("kubeConfig"))
 
 
 def _source_kind(item: Object) -> str:
