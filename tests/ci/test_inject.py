@@ -298,3 +298,30 @@ def test_what_is_no_pipeline_is_refused(repository, text):
     with pytest.raises(EditRefused):
         tree.inject()
     assert tree.files == {".gitlab-ci.yml": text}
+
+
+@pytest.mark.parametrize(
+    ("stages", "after", "becomes"),
+    [
+        ("[[a, b], c]", None, "[[a, b], c, pipegraft, pipegraft:production]"),
+        ("[[a, b], c]", "b", "[[a, b], pipegraft, pipegraft:production, c]"),
+        ("[*x, c]", "b", "[*x, pipegraft, pipegraft:production, c]"),
+        ("[[], [[a], b], c]", None, "[[], [[a], b], c, pipegraft, pipegraft:production]"),
+    ],
+)
+def test_a_list_of_stages_may_hold_lists(repository, stages, after, becomes):
+    tree = repository(
+        f".x: &x [a, b]\nstages: {stages}\nt: {{stage: a, script: x}}\nu: {{stage: c, script: x}}\n"
+    )
+    before = tree.root
+    tree.inject(after=after)
+    assert f"stages: {becomes}\n" in tree.root
+    assert not tree.inject().files
+    tree.eject()
+    assert tree.root == before
+
+
+def test_delivery_is_not_put_inside_of_a_list(repository):
+    tree = repository("stages: [[a, b], c]\nt: {stage: a, script: x}\n")
+    with pytest.raises(UsageError, match="would have to stand inside of a list"):
+        tree.inject(after="a")

@@ -19,7 +19,7 @@ MANIFEST = ".pipegraft/gitlab.yml"
 CHILD = ".pipegraft/gitlab/child.yml"
 TEST = "test: {script: make}\n"
 EVENTS = events()
-PUSH, ELSEWHERE, REQUEST, TRAIN, TAG, SCHEDULE, WEB, API, *CHILDREN = EVENTS
+PUSH, ELSEWHERE, REQUEST, TRAIN, TAG, SCHEDULE, WEB, API, TRIGGER, PIPELINE, *CHILDREN = EVENTS
 
 
 @pytest.mark.parametrize(
@@ -132,21 +132,34 @@ def _seed(text: str, event: object = PUSH) -> object:
 @pytest.mark.parametrize(
     ("text", "created"),
     [
-        (TEST, [True, True, False, False, True, True, True, True, True, True]),
-        ("a: {stage: .pre, script: x}\nb: {stage: .post, script: x}\n", [False] * 10),
-        (f"workflow: {{rules: [{{if: $CI_MERGE_REQUEST_IID}}]}}\n{TEST}", [False] * 10),
+        (TEST, [True, True, False, False, *[True] * 8]),
+        ("a: {stage: .pre, script: x}\nb: {stage: .post, script: x}\n", [False] * 12),
+        (f"workflow: {{rules: [{{if: $CI_MERGE_REQUEST_IID}}]}}\n{TEST}", [False] * 12),
         (
             "workflow: {rules: [{if: $CI_COMMIT_TAG, when: never}, {when: always}]}\n"
             "test: {script: x, rules: [{when: on_success}]}\n",
-            [True, True, True, True, False, *[True] * 5],
+            [True, True, True, True, False, *[True] * 7],
         ),
-        (f"workflow: {{name: x}}\n{TEST}", [True, True, False, False, *[True] * 6]),
-        (f"variables: {{X: 'yes'}}\nworkflow: {{rules: [{{if: '$X == \"no\"'}}]}}\n{TEST}", [False] * 10),
-        ("include: {project: a/b, file: c.yml}\n.x: {}\n", [None] * 10),
+        (f"workflow: {{name: x}}\n{TEST}", [True, True, False, False, *[True] * 8]),
+        (f"variables: {{X: 'yes'}}\nworkflow: {{rules: [{{if: '$X == \"no\"'}}]}}\n{TEST}", [False] * 12),
+        ("include: {project: a/b, file: c.yml}\n.x: {}\n", [None] * 12),
     ],
 )
 def test_which_pipelines_events_make(text: str, created: list[bool | None]) -> None:
     assert [_seed(text, event).created for event in EVENTS] == created  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("ref", "by_token", "by_project"),
+    [("triggers", True, False), ("pipelines", False, True), ("main", None, None)],
+)
+def test_what_starts_a_pipeline_from_elsewhere(
+    ref: str, by_token: bool | None, by_project: bool | None
+) -> None:
+    text = f"test: {{script: x, only: [{ref}]}}\n"
+    assert (_seed(text, TRIGGER).created, _seed(text, PIPELINE).created) == (by_token, by_project)  # type: ignore[attr-defined]
+    triggered = "test: {script: x, rules: [{if: $CI_PIPELINE_TRIGGERED}]}\n"
+    assert [_seed(triggered, one).created for one in (API, TRIGGER, PIPELINE)] == [False, True, None]  # type: ignore[attr-defined]
 
 
 def test_the_other_branch_is_not_the_default_one() -> None:

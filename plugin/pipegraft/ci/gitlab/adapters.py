@@ -15,15 +15,16 @@ import gitlab
 import requests
 
 from pipegraft.ci.gitlab.configuration import Layer, dump_yaml, include_entries, interpolate, load
-from pipegraft.ci.gitlab.eject import root_of, ungraft
-from pipegraft.ci.gitlab.grafts import MANIFEST, Splice, newline_of, remove_include, splice
+from pipegraft.ci.gitlab.eject import root_of, splice, ungraft
+from pipegraft.ci.gitlab.grafts import MANIFEST, remove_include
 from pipegraft.ci.gitlab.manifest import CHILD
 from pipegraft.ci.gitlab.pipeline import Pipeline, differences, resolve
 from pipegraft.ci.hooks import Injection, InjectionRequest
 from pipegraft.core.adapters.limited_requests import limit_answers
 from pipegraft.core.errors import AccessDenied, EditRefused, Place, Unreachable, UsageError
 from pipegraft.core.reading import readable
-from pipegraft.text.yaml.layout import line_start
+from pipegraft.text.yaml.changes import Replaced
+from pipegraft.text.yaml.layout import line_break_near, line_start
 from pipegraft.text.yaml.source import parse
 
 __all__ = ["TOKEN", "standalone_child", "standalone_root", "verify"]
@@ -46,8 +47,8 @@ def standalone_root(
     at = line_start(source.text, first)
     jobs = _written_out(read(MANIFEST) or "", templates)
     lines = [f"{' ' * (first - at)}{line}" for line in dump_yaml(jobs).splitlines()]
-    newline = newline_of(source.text, at)
-    added = Splice(at, at, "".join(line + newline for line in lines))
+    newline = line_break_near(source.text, at)
+    added = Replaced(at, at, "".join(line + newline for line in lines))
     return splice(source.text, [added, *remove_include(source, root)])
 
 

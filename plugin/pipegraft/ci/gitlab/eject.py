@@ -6,18 +6,19 @@ here, too: it means nothing without delivery.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from yaml.events import MappingStartEvent
 
 from pipegraft.ci.gitlab.configuration import Files, Layer, Reference, layers_of
-from pipegraft.ci.gitlab.grafts import MANIFEST, Splice, remove_include, remove_stages, splice
+from pipegraft.ci.gitlab.grafts import MANIFEST, remove_include, remove_stages
 from pipegraft.ci.gitlab.manifest import generated_files, generated_jobs, read_settings
 from pipegraft.ci.gitlab.pipeline import complaints, is_ours, prove_unchanged, resolve
 from pipegraft.ci.hooks import Injection
 from pipegraft.core.errors import EditRefused, Place
+from pipegraft.text.yaml.changes import Replaced
 from pipegraft.text.yaml.paths import key_text
 from pipegraft.text.yaml.source import Node, Source, parse
 
@@ -33,6 +34,7 @@ __all__ = [
     "overlays",
     "place_of",
     "root_of",
+    "splice",
     "ungraft",
 ]
 
@@ -71,6 +73,14 @@ def root_of(source: Source) -> Node:
     return root
 
 
+def splice(text: str, edits: Iterable[Replaced]) -> str:
+    """Apply edits that do not overlap, from the end; of two at one place the one given first comes first."""
+    in_order = sorted(edits, key=lambda edit: (edit.start, edit.end))
+    for edit in reversed(in_order):
+        text = text[: edit.start] + edit.text + text[edit.end :]
+    return text
+
+
 def ungraft(file: str, text: str) -> Ungrafted:
     """Take the include line and delivery's stages out of a file.
 
@@ -83,7 +93,7 @@ def ungraft(file: str, text: str) -> Ungrafted:
     return Ungrafted(source.bom + splice(source.text, [*edits, *remove_include(source, root)]), stages)
 
 
-def edit_file(file: str, text: str, edits: Callable[[Source, Node], list[Splice]]) -> str:
+def edit_file(file: str, text: str, edits: Callable[[Source, Node], list[Replaced]]) -> str:
     """A file's text with the edits that its source and its root mapping call for."""
     source = parse(text, file)
     return source.bom + splice(source.text, edits(source, root_of(source)))

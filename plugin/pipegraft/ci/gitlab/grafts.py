@@ -9,26 +9,32 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
 from pipegraft.ci.gitlab.configuration import local_path
 from pipegraft.ci.gitlab.pipeline import is_ours
-from pipegraft.text.yaml.layout import column_of, content_end, is_flow, line_end, line_start, without_break
+from pipegraft.text.yaml.changes import Replaced
+from pipegraft.text.yaml.layout import (
+    column_of,
+    content_end,
+    is_flow,
+    line_break_near,
+    line_end,
+    line_start,
+    next_line,
+    without_break,
+)
 from pipegraft.text.yaml.paths import entry_of
 from pipegraft.text.yaml.source import LINE_BREAK, Node, Source
 
 __all__ = [
     "MANIFEST",
-    "Splice",
     "add_include",
     "add_stages",
-    "newline_of",
     "remove_include",
     "remove_stages",
-    "splice",
     "written_stages",
 ]
 
@@ -38,7 +44,7 @@ MANIFEST = ".pipegraft/gitlab.yml"
 _FLOW_INDICATORS = re.compile(r"[\[\]{},]")
 
 
-def add_include(source: Source, root: Node) -> list[Splice]:
+def add_include(source: Source, root: Node) -> list[Replaced]:
     """The edits that make a configuration include the manifest; none if it does.
 
     Arguments:
@@ -62,14 +68,14 @@ def add_include(source: Source, root: Node) -> list[Splice]:
     return _beside_scalar(source, key, value)
 
 
-def _new_entry(source: Source, root: Node) -> Splice:
+def _new_entry(source: Source, root: Node) -> Replaced:
     keys = source.children(root)
     if is_flow(source, root):
         at = source.start(keys[0]) if keys else source.text.index("{", source.start(root)) + 1
-        return Splice(at, at, f'"include": "{MANIFEST}"' + (", " if keys else ""))
+        return Replaced(at, at, f'"include": "{MANIFEST}"' + (", " if keys else ""))
     at = _above(source.text, source.start(keys[0]))
-    newline = newline_of(source.text, at)
-    return Splice(at, at, f"{' ' * column_of(source, root)}include: {MANIFEST}{newline}{newline}")
+    newline = line_break_near(source.text, at)
+    return Replaced(at, at, f"{' ' * column_of(source, root)}include: {MANIFEST}{newline}{newline}")
 
 
 def _above(text: str, position: int) -> int:
@@ -86,7 +92,7 @@ def _above(text: str, position: int) -> int:
     return first
 
 
-def _append(source: Source, sequence: Node) -> list[Splice]:
+def _append(source: Source, sequence: Node) -> list[Replaced]:
     items = source.children(sequence)
     if any(_names_manifest(source, item) for item in items):
         return []
@@ -97,19 +103,19 @@ def _append(source: Source, sequence: Node) -> list[Splice]:
     return [insert_items(source, sequence, len(items), [written])]
 
 
-def _wrap(source: Source, node: Node) -> list[Splice]:
+def _wrap(source: Source, node: Node) -> list[Replaced]:
     start, end = source.start(node), content_end(source, node)
-    return [Splice(start, start, "["), Splice(end, end, f", {MANIFEST}]")]
+    return [Replaced(start, start, "["), Replaced(end, end, f", {MANIFEST}]")]
 
 
-def _indent(source: Source, mapping: Node) -> list[Splice]:
+def _indent(source: Source, mapping: Node) -> list[Replaced]:
     """Make a block mapping the first item of a list, its other lines two columns further in."""
     text, start, end = source.text, source.start(mapping), content_end(source, mapping)
     last = line_end(text, end)
     filled = [at for at in _line_starts(text, start, end) if text[at : line_end(text, at)].strip()]
-    deeper = [Splice(at, at, "  ") for at in filled]
-    lead = newline_of(text, last) + " " * column_of(source, mapping)
-    return [Splice(start, start, "- "), *deeper, Splice(last, last, f"{lead}- {MANIFEST}")]
+    deeper = [Replaced(at, at, "  ") for at in filled]
+    lead = line_break_near(text, last) + " " * column_of(source, mapping)
+    return [Replaced(start, start, "- "), *deeper, Replaced(last, last, f"{lead}- {MANIFEST}")]
 
 
 def _line_starts(text: str, start: int, end: int) -> list[int]:
@@ -121,7 +127,7 @@ def _line_starts(text: str, start: int, end: int) -> list[int]:
     return found[::-1]
 
 
-def _beside_scalar(source: Source, key: Node, value: Node) -> list[Splice]:
+def _beside_scalar(source: Source, key: Node, value: Node) -> list[Replaced]:
     event = source.events[value]
     assert isinstance(event, ScalarEvent)  # noqa: S101 - all else is handled
     start, end = source.start(value), content_end(source, value)
@@ -129,7 +135,7 @@ def _beside_scalar(source: Source, key: Node, value: Node) -> list[Splice]:
         return []
     if start == end:
         at = source.text.index(":", int(source.events[key].end_mark.index)) + 1
-        return [Splice(at, at, f" [{MANIFEST}]")]
+        return [Replaced(at, at, f" [{MANIFEST}]")]
     plain = not event.style
     if event.style in ("|", ">") or (plain and _FLOW_INDICATORS.search(event.value)):
         raise source.refusal(
@@ -140,7 +146,7 @@ def _beside_scalar(source: Source, key: Node, value: Node) -> list[Splice]:
     return _wrap(source, value)
 
 
-def remove_include(source: Source, root: Node) -> list[Splice]:
+def remove_include(source: Source, root: Node) -> list[Replaced]:
     """The edits that take the line out again; none if it is not there."""
     entry = entry_of(source, root, "include")
     if entry is None:
@@ -158,7 +164,7 @@ def remove_include(source: Source, root: Node) -> list[Splice]:
     return _undo(source, key, value, ours[0])
 
 
-def _undo(source: Source, key: Node, sequence: Node, index: int) -> list[Splice]:
+def _undo(source: Source, key: Node, sequence: Node, index: int) -> list[Replaced]:
     items = source.children(sequence)
     list_is_ours = isinstance(source.events[items[index]], ScalarEvent)
     if not list_is_ours or len(items) > 2:
@@ -166,36 +172,35 @@ def _undo(source: Source, key: Node, sequence: Node, index: int) -> list[Splice]
     start, end = source.start(sequence), content_end(source, sequence)
     if len(items) == 1:
         colon = source.text.index(":", int(source.events[key].end_mark.index)) + 1
-        return [Splice(colon, end, "")]
+        return [Replaced(colon, end, "")]
     other = items[1 - index]
     if is_flow(source, sequence):
-        return [Splice(start, source.start(other), ""), Splice(content_end(source, other), end, "")]
+        return [Replaced(start, source.start(other), ""), Replaced(content_end(source, other), end, "")]
     return [*_outdent(source, sequence, other), *remove_items(source, sequence, [index])]
 
 
-def _outdent(source: Source, sequence: Node, mapping: Node) -> list[Splice]:
+def _outdent(source: Source, sequence: Node, mapping: Node) -> list[Replaced]:
     text, start = source.text, source.start(mapping)
     dash = int(source.events[sequence].start_mark.index)
     width = start - dash
     lines = _line_starts(text, start, content_end(source, mapping))
     return [
-        Splice(dash, start, ""),
-        *(Splice(at, at + width, "") for at in lines if text[at : at + width] == " " * width),
+        Replaced(dash, start, ""),
+        *(Replaced(at, at + width, "") for at in lines if text[at : at + width] == " " * width),
     ]
 
 
-def _remove_entry(source: Source, root: Node, key: Node, value: Node) -> Splice:
+def _remove_entry(source: Source, root: Node, key: Node, value: Node) -> Replaced:
     text = source.text
     if is_flow(source, root):
         keys = source.children(root)[::2]
         following = [other for other in keys if other > key]
         end = source.start(following[0]) if following else content_end(source, value)
-        return Splice(source.start(key), end, "")
-    start, end = line_start(text, source.start(key)), line_end(text, content_end(source, value))
-    end += len(newline_of(text, end)) if end < len(text) else 0
-    if line_end(text, end) == end and end < len(text):
-        end += len(newline_of(text, end))
-    return Splice(start, end, "")
+        return Replaced(source.start(key), end, "")
+    start, end = line_start(text, source.start(key)), next_line(text, content_end(source, value))
+    if line_end(text, end) == end:
+        end = next_line(text, end)
+    return Replaced(start, end, "")
 
 
 def _names_manifest(source: Source, item: Node) -> bool:
@@ -212,7 +217,7 @@ def _is_manifest(value: str) -> bool:
     return bool(value) and local_path(value) == MANIFEST
 
 
-def add_stages(source: Source, root: Node, ordered: Sequence[str]) -> list[Splice]:
+def add_stages(source: Source, root: Node, ordered: Sequence[str]) -> list[Replaced]:
     """The edits that bring the list in a file to an order.
 
     Arguments:
@@ -224,8 +229,11 @@ def add_stages(source: Source, root: Node, ordered: Sequence[str]) -> list[Splic
         EditRefused: the list is an alias or holds something else than names.
     """
     sequence = _sequence(source, root)
-    present = written_stages(source, root)
-    removed = [index for index, stage in enumerate(present) if is_ours(stage) and stage not in ordered]
+    items = [_names(source, item) for item in source.children(sequence)]
+    present = [name for names in items for name in names]
+    removed = [
+        index for index, names in enumerate(items) if names and is_ours(names[0]) and names[0] not in ordered
+    ]
     edits = remove_items(source, sequence, removed)
     new: list[str] = []
     behind = 0
@@ -233,8 +241,15 @@ def add_stages(source: Source, root: Node, ordered: Sequence[str]) -> list[Splic
         if stage not in present:
             new.append(stage)
             continue
+        at = next(index for index, names in enumerate(items) if stage in names)
+        if new and behind == at + 1:
+            raise source.refusal(
+                source.children(sequence)[at],
+                f"{', '.join(new)} would have to stand inside of a list in 'stages'",
+                "write its names out in 'stages'",
+            )
         edits += _insert(source, sequence, behind, new)
-        new, behind = [], present.index(stage) + 1
+        new, behind = [], at + 1
     return edits + _insert(source, sequence, behind, new)
 
 
@@ -244,19 +259,31 @@ def written_stages(source: Source, root: Node) -> list[str]:
     Raises:
         EditRefused: the list is an alias or holds something else than names.
     """
-    return [str(source.events[item].value) for item in source.children(_sequence(source, root))]
+    return [name for item in source.children(_sequence(source, root)) for name in _names(source, item)]
 
 
-def _insert(source: Source, sequence: Node, behind: int, stages: list[str]) -> list[Splice]:
+def _names(source: Source, item: Node) -> list[str]:
+    """The names of an item of `stages`: it is one, or a list of them, perhaps by an alias."""
+    event = source.events[item]
+    if isinstance(event, AliasEvent):
+        return _names(source, source.anchored(item))
+    if isinstance(event, SequenceStartEvent) and event.implicit:
+        return [name for inner in source.children(item) for name in _names(source, inner)]
+    if not isinstance(event, ScalarEvent) or not event.value:
+        raise source.refusal(item, "'stages' holds something else than names", "write the names out")
+    return [event.value]
+
+
+def _insert(source: Source, sequence: Node, behind: int, stages: list[str]) -> list[Replaced]:
     if not stages:
         return []
     items = source.children(sequence)
-    quote = source.events[items[max(behind - 1, 0)]].style if items else None
+    quote = getattr(source.events[items[max(behind - 1, 0)]], "style", None) if items else None
     mark = quote if quote in ("'", '"') else ""
     return [insert_items(source, sequence, behind, [f"{mark}{stage}{mark}" for stage in stages])]
 
 
-def remove_stages(source: Source, root: Node) -> tuple[list[Splice], tuple[str, ...]]:
+def remove_stages(source: Source, root: Node) -> tuple[list[Replaced], tuple[str, ...]]:
     """The edits that take delivery's stages out of a file's list, and which they are."""
     entry = entry_of(source, root, "stages")
     if entry is None or not isinstance(source.events[entry[1]], SequenceStartEvent):
@@ -274,40 +301,14 @@ def _sequence(source: Source, root: Node) -> Node:
     entry = entry_of(source, root, "stages")
     node = entry[1] if entry else root
     event = source.events[node]
-    plain = isinstance(event, SequenceStartEvent) and all(
-        isinstance(source.events[item], ScalarEvent) for item in source.children(node)
-    )
-    if not plain or event.anchor:  # an anchored list is used elsewhere too
+    if not isinstance(event, SequenceStartEvent) or event.anchor:  # an anchored list is used elsewhere too
         raise source.refusal(
             node, "'stages' is not written as a plain list of names", "write the list out in full"
         )
     return node
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Splice:
-    """Characters `start` to `end` of a text become `text`."""
-
-    start: int
-    end: int
-    text: str
-
-
-def splice(text: str, edits: Iterable[Splice]) -> str:
-    """Apply edits that do not overlap, from the end; of two at one place the one given first comes first."""
-    in_order = sorted(edits, key=lambda edit: (edit.start, edit.end))
-    for edit in reversed(in_order):
-        text = text[: edit.start] + edit.text + text[edit.end :]
-    return text
-
-
-def newline_of(text: str, position: int) -> str:
-    """The line break used around a position."""
-    following = LINE_BREAK.search(text, position) or LINE_BREAK.search(text)
-    return following[0] if following else "\n"
-
-
-def insert_items(source: Source, sequence: Node, index: int, items: list[str]) -> Splice:
+def insert_items(source: Source, sequence: Node, index: int, items: list[str]) -> Replaced:
     """Put items into a list.
 
     Arguments:
@@ -325,21 +326,21 @@ def insert_items(source: Source, sequence: Node, index: int, items: list[str]) -
     else:
         first = line_start(text, source.start(sequence))
         at = without_break(text, first)
-    lead = newline_of(text, at) + " " * column_of(source, sequence) + "- "
-    return Splice(at, at, "".join(lead + item for item in items))
+    lead = line_break_near(text, at) + " " * column_of(source, sequence) + "- "
+    return Replaced(at, at, "".join(lead + item for item in items))
 
 
-def _insert_flow(source: Source, sequence: Node, index: int, items: list[str]) -> Splice:
+def _insert_flow(source: Source, sequence: Node, index: int, items: list[str]) -> Replaced:
     children = source.children(sequence)
     if not children:
         at = source.text.index("[", source.start(sequence)) + 1
-        return Splice(at, at, ", ".join(items))
+        return Replaced(at, at, ", ".join(items))
     separator = _separator(source, sequence, children)
     if index:
         at = content_end(source, children[index - 1])
-        return Splice(at, at, "".join(separator + item for item in items))
+        return Replaced(at, at, "".join(separator + item for item in items))
     at = source.start(children[0])
-    return Splice(at, at, "".join(item + separator for item in items))
+    return Replaced(at, at, "".join(item + separator for item in items))
 
 
 def _separator(source: Source, sequence: Node, children: list[Node]) -> str:
@@ -357,7 +358,7 @@ def _separator(source: Source, sequence: Node, children: list[Node]) -> str:
     return gap if gap.strip() == "," else ", "
 
 
-def remove_items(source: Source, sequence: Node, indexes: Sequence[int]) -> list[Splice]:
+def remove_items(source: Source, sequence: Node, indexes: Sequence[int]) -> list[Replaced]:
     """Take items out of a list.
 
     Arguments:
@@ -368,20 +369,20 @@ def remove_items(source: Source, sequence: Node, indexes: Sequence[int]) -> list
         return [_remove_line(source, sequence, children[index]) for index in indexes]
     leading = next((n for n, index in enumerate(indexes) if n != index), len(indexes))
     edits = [
-        Splice(content_end(source, children[index - 1]), content_end(source, children[index]), "")
+        Replaced(content_end(source, children[index - 1]), content_end(source, children[index]), "")
         for index in indexes[leading:]
     ]
     if leading:
         rest = children[leading:]
         end = source.start(rest[0]) if rest else content_end(source, children[-1])
-        edits.insert(0, Splice(source.start(children[0]), end, ""))
+        edits.insert(0, Replaced(source.start(children[0]), end, ""))
     return edits
 
 
-def _remove_line(source: Source, sequence: Node, item: Node) -> Splice:
+def _remove_line(source: Source, sequence: Node, item: Node) -> Replaced:
     text = source.text
     start = line_start(text, _dash(source, sequence, item))
-    return Splice(without_break(text, start), line_end(text, content_end(source, item)), "")
+    return Replaced(without_break(text, start), line_end(text, content_end(source, item)), "")
 
 
 def _dash(source: Source, sequence: Node, item: Node) -> int:

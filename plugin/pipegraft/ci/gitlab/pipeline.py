@@ -131,11 +131,19 @@ def stage_list(layers: Sequence[Layer]) -> StageList:
         elif "stages" in layer.values:
             if layer.conditional:
                 uncertain = uncertain or f"{layer.file} is included under rules"
-            stages = layer.values["stages"]
-            if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):
+            stages = _flat(layer.values["stages"])
+            if stages is None:
                 return StageList((), layer.file, uncertain or "'stages' is not a plain list of names")
             return StageList(tuple(stages), layer.file, uncertain)
     return StageList(DEFAULT_STAGES, None, uncertain)
+
+
+def _flat(stages: Any) -> list[str] | None:
+    """The names in a list of stages, whose items may be lists (up to ten deep); None for anything else."""
+    if isinstance(stages, str):
+        return [stages]
+    parts = [_flat(one) for one in stages] if isinstance(stages, list) else [None]
+    return None if None in parts else [name for part in parts for name in part or ()]
 
 
 class _Resolver:

@@ -88,9 +88,17 @@ def events(branch: str = "", default: str = "") -> tuple[Event, ...]:
         event("schedule", "schedule", "schedule", ours, pushed=False),
         event("web", "started by hand", "web", ours, pushed=False),
         event("api", "started by the API", "api", ours, pushed=False),
+        event("trigger", "started by a trigger token", "trigger", ours, pushed=False),
+        event("pipeline", "started by another project", "pipeline", ours, pushed=False),
         event("child-of-push", "child of a push", "parent_pipeline", ours),
         event("child-of-schedule", "child of a schedule", "parent_pipeline", ours, pushed=False),
     )
+
+
+_TRIGGERED: Mapping[str, Mapping[str, str | None]] = {
+    "trigger": {"CI_PIPELINE_TRIGGERED": "true"},
+    "pipeline": {},  # set where a job's token started it, and not where the keyword `trigger` did
+}
 
 
 def _variables(source: str, branch: str | None, **more: str | None) -> dict[str, str | None]:
@@ -105,7 +113,7 @@ def _variables(source: str, branch: str | None, **more: str | None) -> dict[str,
         "CI_COMMIT_REF_PROTECTED": "true" if branch == default else "\0protected",
         "CI_COMMIT_TAG": None,
         "CI_MERGE_REQUEST_IID": None,
-        "CI_PIPELINE_TRIGGERED": None,
+        **_TRIGGERED.get(source, {"CI_PIPELINE_TRIGGERED": None}),
         "CI_DEPLOY_FREEZE": None,
         PARENT_SOURCE: None,
         **{
