@@ -164,3 +164,12 @@ def test_the_engine_s_state_folder_says_where_it_is(pages: Pages, url: str, tmp_
     opened.begin(0, 0)
     pages.serve("web", 200, 4)
     assert opened.take(1).stable == ArmCounts(4, 0)
+
+
+def test_fresh_pods_of_the_stable_version_are_an_arm_of_their_own(pages: Pages, url: str) -> None:
+    counting = source(url)
+    pages.serve("web-baseline", 200, 0)
+    counting.begin(0, 0)
+    for backend, code, times in (("web", 200, 8), ("web-gray", 500, 2), ("web-baseline", 200, 2)):
+        pages.serve(backend, code, times)
+    assert counting.take(1) == Arms(ArmCounts(8, 0), ArmCounts(2, 2), 10, ArmCounts(2, 0))

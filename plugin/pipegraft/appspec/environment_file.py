@@ -148,6 +148,7 @@ def bump(
     gray: bool,
     file: str,
     config: Mapping[ConfigPath, Value] | None = None,
+    baseline: bool = False,
 ) -> Bump:
     """Bring a release into an environment file.
 
@@ -157,6 +158,7 @@ def bump(
         release: which release it is.
         config: values of the components that are released with the images.
         gray: whether traffic moves step by step; ignored while nothing runs there yet.
+        baseline: whether fresh pods of the stable version run beside the new one.
         file: name for messages.
 
     Raises:
@@ -181,8 +183,10 @@ def bump(
     gone = [Remove(("gray",))] if held.gray else []
     if gray and stable and (changed or config):
         step: Step = "prepare"
-        same = _is_prepared(held, images, release) and not _differing(data["gray"], config)[0]
-        block = _gray_block({name: images[name] for name in changed}, config, release)
+        same = (
+            _is_prepared(held, images, release, baseline=baseline) and not _differing(data["gray"], config)[0]
+        )
+        block = _gray_block({name: images[name] for name in changed}, config, release, baseline=baseline)
         edits: list[Edit] = [*gone, Put(("gray",), block)]
     else:
         step = "bump"
@@ -234,17 +238,20 @@ def _first(
     )
 
 
-def _is_prepared(held: AppEnvironment, images: Mapping[str, str], release: ReleaseMark) -> bool:
+def _is_prepared(
+    held: AppEnvironment, images: Mapping[str, str], release: ReleaseMark, *, baseline: bool
+) -> bool:
     runs = images_of(held, gray=True)
     return (
         held.gray is not None
         and held.gray.release.number == release.number
+        and held.gray.baseline == baseline
         and all(runs.get(name) == image for name, image in images.items())
     )
 
 
 def _gray_block(
-    images: Mapping[str, str], config: Mapping[ConfigPath, Value], release: ReleaseMark
+    images: Mapping[str, str], config: Mapping[ConfigPath, Value], release: ReleaseMark, *, baseline: bool
 ) -> dict[str, Value]:
     components: dict[str, Any] = {name: {"image": image} for name, image in images.items()}
     for path, value in config.items():
@@ -256,6 +263,7 @@ def _gray_block(
         "release": {"number": release.number, "source": release.source},
         "weight": 0,
         "phase": "step",
+        **({"baseline": True} if baseline else {}),
         "components": components,
     }
 

@@ -35,12 +35,14 @@ class TrafficRouterPlugin:
         summary: one line: what does the splitting.
         connect: state folder → the router, for the embedded engine.
         cluster: for one that works in a cluster, by the objects that the engine applies.
+        baseline: whether it splits between three: stable, gray and stable's fresh pods.
     """
 
     name: str
     summary: str
     connect: Callable[[Path], TrafficRouter] | None = None
     cluster: ClusterRouter | None = None
+    baseline: bool = False
 
 
 TRAFFIC_ROUTERS = Kind("pipegraft_traffic_routers", TrafficRouterPlugin, "traffic router")

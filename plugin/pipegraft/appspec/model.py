@@ -294,8 +294,22 @@ class GrayBlock(Model):
     """Percent of the requests it gets; 0 deploys it without requests."""
     phase: Name
     """What the gray release is doing, for people and for its next step."""
+    baseline: bool = False
+    """Whether as many fresh pods of the stable version run beside it, with the same weight."""
     components: Mapping[Name, AppComponent] = Field(min_length=1)
     """What differs from the environment."""
+
+    @property
+    def compares(self) -> bool:
+        """Whether the fresh pods run: until the release is promoted."""
+        return self.baseline and self.phase != PROMOTING
+
+    @rule
+    def _both_fit(self) -> Iterator[Breach]:
+        if self.compares and self.weight > 50:
+            yield Breach(
+                f"'baseline' gets the weight, too: expected at most 50, found {self.weight}", ("weight",)
+            )
 
 
 class AppEnvironment(Model):

@@ -23,11 +23,13 @@ from pipegraft.appspec.traffic_ports import (
     EntranceSplit,
     Refusal,
     affinity_values,
+    baseline_value,
     chosen_headers,
     cookie_pattern,
     gray_cookies,
     set_cookie,
 )
+from pipegraft.core.errors import UsageError
 from pipegraft.core.plugins import hookimpl
 
 __all__ = [
@@ -90,13 +92,21 @@ def _gateway_rules(split: EntranceSplit) -> Iterator[Manifest]:
     chosen += [_gateway_cookie(name, value) for name, value in gray_cookies(split)]
     if chosen:
         yield _gateway_rule(entrance, chosen, [{**gray_backend, "weight": 100}])
+    fresh = [{**stable_backend, "name": gray.baseline}] if gray.baseline else []
     stays, moves = affinity_values(gray)
     if entrance.affinity:
+        for backend in fresh:
+            cookie = _gateway_cookie(entrance.affinity.cookie, baseline_value(gray))
+            yield _gateway_rule(entrance, [cookie], [{**backend, "weight": 100}], _gateway_mirror(split))
         known = [_gateway_cookie(entrance.affinity.cookie, stays)]
         yield _gateway_rule(entrance, known, [{**stable_backend, "weight": 100}], _gateway_mirror(split))
     backends = [
-        {**stable_backend, "weight": 100 - gray.weight, **_gateway_remembered(entrance, stays)},
+        {**stable_backend, "weight": gray.rest, **_gateway_remembered(entrance, stays)},
         {**gray_backend, "weight": gray.weight, **_gateway_remembered(entrance, moves)},
+        *(
+            {**backend, "weight": gray.weight, **_gateway_remembered(entrance, baseline_value(gray))}
+            for backend in fresh
+        ),
     ]
     yield _gateway_rule(entrance, [{}], backends, _gateway_mirror(split))
 
@@ -185,14 +195,22 @@ def _istio_routes(split: EntranceSplit) -> Iterator[Manifest]:
     chosen += [_istio_cookie(name, value) for name, value in gray_cookies(split)]
     if chosen:
         yield _istio_route(entrance, chosen, [gray_to])
+    fresh = [_destination(gray.baseline, split.port)] if gray.baseline else []
     stays, moves = affinity_values(gray)
     if entrance.affinity:
+        for destination in fresh:
+            cookie = _istio_cookie(entrance.affinity.cookie, baseline_value(gray))
+            yield _istio_route(entrance, [cookie], [destination], _istio_mirror(split))
         yield _istio_route(
             entrance, [_istio_cookie(entrance.affinity.cookie, stays)], [stable_to], _istio_mirror(split)
         )
     destinations = [
-        {**stable_to, "weight": 100 - gray.weight, **_istio_remembered(entrance, stays)},
+        {**stable_to, "weight": gray.rest, **_istio_remembered(entrance, stays)},
         {**gray_to, "weight": gray.weight, **_istio_remembered(entrance, moves)},
+        *(
+            {**destination, "weight": gray.weight, **_istio_remembered(entrance, baseline_value(gray))}
+            for destination in fresh
+        ),
     ]
     yield _istio_route(entrance, [{}], destinations, _istio_mirror(split))
 
@@ -258,6 +276,12 @@ class IngressNginx:
             stable["metadata"]["annotations"] = annotations
         if split.gray is None:
             return [stable]
+        if split.gray.baseline:
+            raise UsageError(
+                f"the entrance of '{split.service}': ingress-nginx splits requests between two versions, "
+                "not three",
+                fix="remove 'baseline' from 'gray', or use gateway-api or istio",
+            )
         gray = _ingress(split, split.gray.service, split.gray.service, split.gray.port)
         gray["metadata"]["annotations"] = _canary_annotations(split.entrance, split.gray.weight)
         return [stable, gray]
@@ -328,4 +352,4 @@ _SUMMARIES = {
 @hookimpl
 def pipegraft_traffic_routers() -> Iterable[TrafficRouterPlugin]:
     for name, router in CLUSTER_ROUTERS.items():
-        yield TrafficRouterPlugin(name, _SUMMARIES[name], cluster=router)
+        yield TrafficRouterPlugin(name, _SUMMARIES[name], cluster=router, baseline=name != "ingress-nginx")

@@ -21,10 +21,23 @@ from pipegraft.core.model import UnknownValue
 from pipegraft.core.reading import Marked, Route, load_marked
 from pipegraft.core.release import ReleaseMark
 
-__all__ = ["GRAY_SUFFIX", "AppFile", "GrayPods", "Resolved", "check_app", "read_app", "resolve", "resolve_in"]
+__all__ = [
+    "BASELINE_SUFFIX",
+    "GRAY_SUFFIX",
+    "AppFile",
+    "GrayPods",
+    "Resolved",
+    "check_app",
+    "read_app",
+    "resolve",
+    "resolve_in",
+]
 
 GRAY_SUFFIX = "-gray"
 """Ends the name of the workload that runs the new version."""
+
+BASELINE_SUFFIX = "-baseline"
+"""Ends the name of the workload that runs fresh pods of the stable version."""
 
 _LONGEST_WORKLOAD = 63 - len(GRAY_SUFFIX)  # Kubernetes: a label value has at most 63 characters
 
@@ -43,12 +56,14 @@ class GrayPods:
     Arguments:
         weight: percent of the requests.
         pods: stable pod's name → the pod of the new version; only those that differ.
+        baseline: whether as many fresh pods of the stable version get the same weight.
     """
 
     release: ReleaseMark
     weight: int
     phase: str
     pods: Mapping[str, Pod]
+    baseline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +240,9 @@ def _put_together(
             for pod in stable
             if pod in new and (stable[pod] != new[pod] or _is_promoted(new[pod], there.gray))
         }
-        gray = GrayPods(there.gray.release, there.gray.weight, there.gray.phase, changed)
+        gray = GrayPods(there.gray.release, there.gray.weight, there.gray.phase, changed, there.gray.compares)
+        if gray.baseline:
+            problems += _refused_by_baseline(changed, app, marks)
     return Resolved(
         app.app,
         environment,
@@ -269,6 +286,30 @@ def _refused_by_gray(stable: Mapping[str, Pod], new: Mapping[str, Pod], layer: _
                     _place([layer], (name, "volumes", volume)),
                     "release it first",
                 )
+
+
+def _refused_by_baseline(changed: Mapping[str, Pod], app: App, marks: Marked) -> Iterator[Problem]:
+    """Fresh pods of the stable version that cannot be: by their name, or because they would share data."""
+    longest = _LONGEST_WORKLOAD + len(GRAY_SUFFIX) - len(BASELINE_SUFFIX)
+    for name, pod in changed.items():
+        kept = next((called for called, one in pod.volumes.items() if one.persistent), "")
+        place, other = marks.place(("gray", "baseline")), name + BASELINE_SUFFIX
+        if other in app.components:
+            yield Problem(
+                f"'{other}' is the name of fresh pods of '{name}'",
+                place,
+                "give the component another name, or remove 'baseline'",
+            )
+        if kept:
+            yield Problem(
+                f"fresh pods of '{name}' would write to its volume '{kept}', beside both versions",
+                place,
+                "remove 'baseline'",
+            )
+        if len(name) > longest:
+            yield Problem(
+                f"with 'baseline' the name of '{name}' may have {longest} characters at most", place
+            )
 
 
 def _outside(pod: Pod) -> object:

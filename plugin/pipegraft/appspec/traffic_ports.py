@@ -24,6 +24,7 @@ __all__ = [
     "Route",
     "TrafficRouter",
     "affinity_values",
+    "baseline_value",
     "chosen_headers",
     "cookie_pattern",
     "gray_cookies",
@@ -89,12 +90,19 @@ class GrayShare:
         port: of the Service.
         weight: percent of the requests.
         release: number of the release.
+        baseline: name of the Service of stable's fresh pods, which get the same weight; None without them.
     """
 
     service: str
     port: int
     weight: int
     release: int
+    baseline: str | None = None
+
+    @property
+    def rest(self) -> int:
+        """Percent of the requests for the pods that serve."""
+        return 100 - self.weight * (1 if self.baseline is None else 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +206,11 @@ def affinity_values(gray: GrayShare) -> tuple[str, str]:
     Who got stable is drawn anew once the weight rises; another release means nothing to either.
     """
     return f"{gray.release}-{gray.weight}", f"{gray.release}-gray"
+
+
+def baseline_value(gray: GrayShare) -> str:
+    """What the affinity cookie says of who got stable's fresh pods: they stay there, as gray's users do."""
+    return f"{gray.release}-baseline"
 
 
 def set_cookie(entrance: Entrance, value: str) -> str:

@@ -209,6 +209,10 @@ _LOOKS = 30
 """Intervals a step of a gray release may take at most where `deadline` does not say."""
 
 
+_HALF = 50
+"""Percent of the requests that each of two arms may get at most."""
+
+
 class Gray(Model):
     """How traffic moves to a new version."""
 
@@ -227,6 +231,9 @@ class Gray(Model):
     """Name of a judge plugin."""
     router: Name = "embedded"
     """Name of a traffic router plugin."""
+    baseline: Literal["stable", "fresh"] = "stable"
+    """What gray is compared with: the pods that serve, or as many `fresh` ones of stable's version, which get
+    the same weight: as old and as cold as gray's."""
     rollout: Mapping[str, Any] | None = None
     """For a router that is observed (`argo-rollouts`, `flagger`, `kruise-rollout`): which object it is of."""
     timeout: Duration = Field(default=3600.0, gt=0)
@@ -283,6 +290,12 @@ class Gray(Model):
     def _steps_rise(self) -> Iterator[Breach]:
         if any(not 0 < step < 100 for step in self.steps) or list(self.steps) != sorted(set(self.steps)):
             yield Breach("'steps' must rise and lie between 1 and 99 percent; 100 is the promotion")
+        if self.baseline == "fresh" and max(self.steps) > _HALF:
+            yield Breach(
+                f"'baseline: fresh' gets as many requests as gray: 'steps' may go up to {_HALF} then, "
+                f"found {max(self.steps)}",
+                ("steps",),
+            )
 
 
 class Target(Model):

@@ -35,6 +35,7 @@ class GrayWatch:
         policy: what is expected.
         earlier: what was observed at the weights before, by whoever drove the release then.
         progress: told when a source gives no data.
+        fresh: whether gray is compared with fresh pods of the stable version.
         mismatch: what is wrong with how the requests of a step's intervals are split; empty if nothing is.
     """
 
@@ -46,6 +47,7 @@ class GrayWatch:
         earlier: Sequence[Observation],
         progress: Progress,
         *,
+        fresh: bool = False,
         mismatch: Callable[[Sequence[Observation]], str] = lambda _step: "",
     ) -> None:
         self._sources = sources
@@ -53,6 +55,7 @@ class GrayWatch:
         self._policy = policy
         self._progress = progress
         self._mismatch = mismatch
+        self._fresh = fresh
         self._earlier = list(earlier)
         self._silent: dict[str, str] = {}
         self._counting: set[str] = set()
@@ -141,7 +144,8 @@ class GrayWatch:
         for shown in sorted({arms.weight for arms in taken.values() if arms.weight is not None}):
             if abs(shown - weight) > _TOLERATED:
                 self._warn(f"expected {weight:g}% of the requests to be meant for gray, found {shown:g}%")
-        self.step.append(Observation(self._end, until, weight, _arm(taken, "stable"), _arm(taken, "gray")))
+        stable = _arm(taken, "baseline" if self._fresh else "stable")
+        self.step.append(Observation(self._end, until, weight, stable, _arm(taken, "gray"), self._fresh))
         self._end = until
 
     def _undecidable(self, reason: str) -> Judgement:

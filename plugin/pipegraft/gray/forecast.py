@@ -18,7 +18,13 @@ from pipegraft.core.errors import OutsideError, UsageError
 from pipegraft.core.page import show_duration
 from pipegraft.gray.history import ToldRelease
 from pipegraft.gray.judgement import JudgePolicy, MetricPolicy, judge_policy
-from pipegraft.gray.judging.detectability import bad_requests, looks_to_pass, patience_for, what_shows
+from pipegraft.gray.judging.detectability import (
+    bad_requests,
+    looks_to_pass,
+    patience_for,
+    per_request,
+    what_shows,
+)
 from pipegraft.gray.judging.hypotheses import Wandering
 from pipegraft.gray.judging.readings import BadRequests, Draws
 from pipegraft.gray.judging.sequential import marked_cold
@@ -114,7 +120,8 @@ def promise(gray: Gray, traffic: Sequence[StableTraffic], seen: str = _LAST_HOUR
     lines = [f"{seen}: {shown}"]
     usual = longest = gray.bake
     for weight in gray.steps:
-        bad = {one.metric: one.bad * weight / 100 * gray.interval / 60 for one in traffic}
+        part = weight / 100 * gray.interval / 60 * per_request(fresh=gray.baseline == "fresh")
+        bad = {one.metric: one.bad * part for one in traffic}
         lines.append(f"at {weight}% {what_shows(policy, bad[least.metric], gray.interval)}")
         waits = _deadline(policy, gray, list(bad.values()))
         passes = max(looks_to_pass(one, policy, margins[name]) for name, one in bad.items())

@@ -57,6 +57,7 @@ def to_trailer(observations: Sequence[Observation]) -> str:
             "weight": one.weight,
             "stable": {metric: _pack(counts, metric, bounds) for metric, counts in one.stable.items()},
             "gray": {metric: _pack(counts, metric, bounds) for metric, counts in one.gray.items()},
+            **({"fresh": True} if one.fresh else {}),
         }
         for one in _at_most(_MOST, observations)
     ]
@@ -77,7 +78,9 @@ def _observation(data: Mapping[str, Any], bounds: Mapping[str, Sequence[float]])
         arm: {metric: _unpack(counts, bounds.get(metric, ())) for metric, counts in data[arm].items()}
         for arm in ("stable", "gray")
     }
-    return Observation(data["start"], data["end"], data["weight"], arms["stable"], arms["gray"])
+    return Observation(
+        data["start"], data["end"], data["weight"], arms["stable"], arms["gray"], bool(data.get("fresh"))
+    )
 
 
 def _at_most(most: int, observations: Sequence[Observation]) -> list[Observation]:

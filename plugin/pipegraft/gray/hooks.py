@@ -41,11 +41,13 @@ class MetricSourcePlugin:
         name: ``embedded``, ``prometheus``, ``json``, …
         options: the keys of a metric in `gray.metrics` that belong to it.
         connect: validated options and what is asked for → the source.
+        baseline: whether it can measure fresh pods of the stable version beside the other two.
     """
 
     name: str
     options: type[Model]
     connect: Callable[[Any, MetricRequest], MetricSource]
+    baseline: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

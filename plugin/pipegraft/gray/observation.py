@@ -134,6 +134,7 @@ class Observation:
         weight: percent of the traffic that was meant for gray while it lasted.
         stable: metric name → what stable showed; a metric without data is absent.
         gray: metric name → what gray showed; a metric without data is absent.
+        fresh: whether what `stable` shows is of fresh pods that get the same weight as gray.
     """
 
     start: float
@@ -141,6 +142,7 @@ class Observation:
     weight: float
     stable: Mapping[str, ArmCounts] = field(default_factory=dict)
     gray: Mapping[str, ArmCounts] = field(default_factory=dict)
+    fresh: bool = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.start) and math.isfinite(self.end) and self.start < self.end):
@@ -156,6 +158,11 @@ class Observation:
     def seconds(self) -> float:
         """How long it lasted."""
         return self.end - self.start
+
+    @property
+    def share(self) -> float:
+        """Gray's part of the requests that both arms are meant to get."""
+        return 0.5 if self.fresh else self.weight / 100
 
     def pair(self, metric: str) -> tuple[ArmCounts, ArmCounts] | None:
         """Stable and gray of one metric, or None unless both arms have data."""
@@ -196,6 +203,7 @@ def total(observations: Sequence[Observation]) -> Observation:
         last.weight,
         _sum(observation.stable for observation in observations),
         _sum(observation.gray for observation in observations),
+        last.fresh,
     )
 
 

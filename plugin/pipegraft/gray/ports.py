@@ -85,12 +85,14 @@ class MetricRequest:
         environment: name of the environment.
         metric: what is to be measured; the keys that belong to the source are validated by it.
         root: folder of the source repository, for paths.
+        baseline: whether fresh pods of the stable version are measured, too.
     """
 
     app: str
     environment: str
     metric: Metric
     root: Path
+    baseline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +103,13 @@ class Arms:
         stable: the version that serves now; while no gray release runs, everything that is served.
         gray: the version that is being released.
         weight: percent of the requests that the source itself saw meant for gray; None if it cannot tell.
+        baseline: fresh pods of the stable version, if the request asked for them.
     """
 
     stable: ArmCounts | None = None
     gray: ArmCounts | None = None
     weight: float | None = None
+    baseline: ArmCounts | None = None
 
 
 class MetricSource(Protocol):

@@ -246,6 +246,7 @@ class GrayDrive:
             self._policy,
             together(seen, chapter.observed),
             context.progress,
+            fresh=self._gray.baseline == "fresh",
             mismatch=partial(self._misled, before=self._hour_before(chapter), more_is_meant=more),
         )
         for span in chapter.unobserved:

@@ -145,10 +145,12 @@ def _judge(project: Project, environment: str) -> Judge:
 
 def _metrics(project: Project, environment: str) -> Mapping[str, MetricSource]:
     found: dict[str, MetricSource] = {}
-    for metric in _gray(project, environment).metrics:
+    gray = _gray(project, environment)
+    fresh = gray.baseline == "fresh"
+    for metric in gray.metrics:
         plugin = project.plugins.get(METRIC_SOURCES, metric.source)
         options = plugin.options.model_validate(dict(metric.options))
-        request = MetricRequest(project.delivery.app, environment, metric, project.root)
+        request = MetricRequest(project.delivery.app, environment, metric, project.root, fresh)
         found[metric.name] = plugin.connect(options, request)
     return found
 
@@ -199,7 +201,7 @@ class _GrayCheck:
         yield from as_far_as_known(self._judge(gray))
         yield from as_far_as_known(self._router(gray))
         for index, metric in enumerate(gray.metrics):
-            yield from as_far_as_known(self._metric(metric, (*self._route, "metrics", index)))
+            yield from as_far_as_known(self._metric(gray, metric, (*self._route, "metrics", index)))
 
     def _judge(self, gray: Gray) -> Iterator[Problem]:
         judge = yield from find_plugin(
@@ -214,13 +216,18 @@ class _GrayCheck:
                     place = self.marked.place((*self._route, "metrics", index, key))
                     yield Problem(said, place, "remove it, or name a judge that has bounds")
 
-    def _metric(self, metric: Metric, route: Route) -> Iterator[Problem]:
+    def _metric(self, gray: Gray, metric: Metric, route: Route) -> Iterator[Problem]:
         plugins = self.project.plugins
         plugin = yield from find_plugin(
             plugins, METRIC_SOURCES, metric.source, self.marked, (*route, "source")
         )
         if plugin:
             yield from option_problems(plugin.options, metric.options, self.marked, route, Metric)
+        if plugin and gray.baseline == "fresh" and not plugin.baseline:
+            said = f"the source '{metric.source}' cannot measure the pods of 'baseline: fresh'"
+            yield Problem(
+                said, self.marked.place((*route, "source")), "remove 'baseline', or name another one"
+            )
 
     def _router(self, gray: Gray) -> Iterator[Problem]:
         place: Route = (*self._route, "router")
@@ -230,6 +237,11 @@ class _GrayCheck:
         )
         if router is None:
             return
+        if gray.baseline == "fresh" and not router.baseline:
+            said = f"the router '{gray.router}' splits between two versions: 'baseline: fresh' needs three"
+            yield Problem(
+                said, self.marked.place((*self._route, "baseline")), "remove it, or name another router"
+            )
         if not isinstance(router, ObservedRouter):
             if gray.rollout is not None:
                 said = f"'rollout' is for routers that are observed; '{gray.router}' is driven"

@@ -47,7 +47,7 @@ def weight_mismatch(step: Sequence[Observation], tolerance: float, *, more_is_me
     if not step:
         return ""
     newer = step[len(step) // 2 :]
-    weight = newer[-1].weight / 100
+    weight = newer[-1].share
     for metric, stable, gray in _requests(newer):
         seen = gray / (stable + gray)
         most = min(weight * (1 + tolerance), 1 - (1 - weight) / (1 + tolerance))
@@ -56,7 +56,7 @@ def weight_mismatch(step: Sequence[Observation], tolerance: float, *, more_is_me
         too_little = seen < least and _evidence(gray, stable, least) > _SURE
         if too_much or too_little:
             return (
-                f"expected {newer[-1].weight:g}% of the requests to be gray's, found {100 * seen:.3g}% of "
+                f"expected {100 * weight:g}% of the requests to be gray's, found {100 * seen:.3g}% of "
                 f"the {stable + gray:,.0f} that '{metric}' counts: the router has not taken the weight over, "
                 "or the metric counts other requests"
             )

@@ -269,7 +269,10 @@ def _plan_spec(read: Files, request: BumpRequest) -> PlannedBump:
     references = {name: image.reference() for name, image in request.images.items()}
     gray = request.delivery.environments[request.environment].gray
     stepwise = gray is not None and gray.rollout is None  # else the controller takes it step by step itself
-    made = bump(text, references, request.mark, gray=stepwise, file=path, config=request.config)
+    fresh = gray is not None and gray.baseline == "fresh"
+    made = bump(
+        text, references, request.mark, gray=stepwise, file=path, config=request.config, baseline=fresh
+    )
     if request.config:
         made = _check_config(made, app, text or "", request, path)
     changes: dict[str, tuple[Value, Value]] = {

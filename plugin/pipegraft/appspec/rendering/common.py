@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from pipegraft.appspec.model import Entrance, EnvValue, Reference
 from pipegraft.appspec.pods import Member, Pod
 from pipegraft.appspec.routers import CLUSTER_ROUTERS, DEFAULT_ROUTER, GatewayApi
-from pipegraft.appspec.spec import GRAY_SUFFIX, Resolved
+from pipegraft.appspec.spec import BASELINE_SUFFIX, GRAY_SUFFIX, Resolved
 from pipegraft.appspec.traffic_ports import ClusterRouter, EntranceSplit, GrayShare
 from pipegraft.appspec.traits import Probe
 from pipegraft.core.errors import UsageError
@@ -47,11 +48,17 @@ Manifest = dict[str, Any]
 def versions(resolved: Resolved, pod: Pod) -> Iterator[tuple[str, Pod]]:
     """The workloads a pod becomes, by name: the stable one, and the new version while a gray release runs.
 
-    A job has one version: the new one takes its place when it is promoted, lest the work is done twice.
+    With a baseline as many fresh pods of the stable version as the new one has stand beside them. A job has
+    one version: the new one takes its place when it is promoted, lest the work is done twice.
     """
     yield pod.name, pod
     if resolved.gray and pod.name in resolved.gray.pods and pod.main.spec.job is None:
-        yield pod.name + GRAY_SUFFIX, resolved.gray.pods[pod.name]
+        new = resolved.gray.pods[pod.name]
+        yield pod.name + GRAY_SUFFIX, new
+        if resolved.gray.baseline:
+            many = {key: getattr(new.main.spec, key) for key in ("replicas", "autoscaling")}
+            main = replace(pod.main, spec=pod.main.spec.model_copy(update=many))
+            yield pod.name + BASELINE_SUFFIX, replace(pod, main=main)
 
 
 def labels_of(resolved: Resolved) -> Manifest:
@@ -246,7 +253,8 @@ def _split(resolved: Resolved, pod: Pod) -> EntranceSplit:
     if resolved.gray and pod.name in resolved.gray.pods:
         new = resolved.gray.pods[pod.name]
         weight, number = resolved.gray.weight, resolved.gray.release.number
-        gray = GrayShare(pod.name + GRAY_SUFFIX, _service_port(new), weight, number)
+        baseline = pod.name + BASELINE_SUFFIX if resolved.gray.baseline else None
+        gray = GrayShare(pod.name + GRAY_SUFFIX, _service_port(new), weight, number, baseline)
     return EntranceSplit(pod.name, resolved.namespace, _service_port(pod), entrance, gray)
 
 

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from pydantic import Field
 
+from pipegraft.appspec.spec import BASELINE_SUFFIX, GRAY_SUFFIX
 from pipegraft.appspec.traffic_ports import Route
 from pipegraft.core.adapters.http import Http
 from pipegraft.core.adapters.waiting import Patience
@@ -125,7 +126,6 @@ def samples_of(text: str) -> list[Sample]:
 
 
 _BUCKETS = f"{DURATION}_bucket"
-_GRAY = "-gray"
 
 Series = tuple[str, str, str, str]
 """Name of the metric, route, backend, and code or upper bound."""
@@ -180,9 +180,10 @@ class EmbeddedSource:
         routes = split or weights.keys()
         mine = {series: value for series, value in risen.items() if series[1] in routes}
         return Arms(
-            stable=self._arm(mine, gray=False),
-            gray=self._arm(mine, gray=True) if split else None,
+            stable=self._arm(mine, "stable"),
+            gray=self._arm(mine, "gray") if split else None,
             weight=_share(weights[route] for route in split),
+            baseline=self._arm(mine, "baseline"),
         )
 
     def _read(self) -> list[Sample]:
@@ -212,15 +213,15 @@ class EmbeddedSource:
             route = sample.labels.get("route", "")
             if sample.name == WEIGHT and self._wanted(route):
                 stable, gray = found.get(route, (0.0, 0.0))
-                is_gray = sample.labels["backend"].endswith(_GRAY)
+                is_gray = _version(route, sample.labels["backend"]) == "gray"
                 found[route] = (stable, gray + sample.value) if is_gray else (stable + sample.value, gray)
         return found
 
     def _wanted(self, route: str) -> bool:
         return route == self._options.route if self._options.route else route.startswith(self._prefix)
 
-    def _arm(self, risen: Mapping[Series, float], *, gray: bool) -> ArmCounts | None:
-        mine = {series: value for series, value in risen.items() if series[2].endswith(_GRAY) is gray}
+    def _arm(self, risen: Mapping[Series, float], version: str) -> ArmCounts | None:
+        mine = {series: value for series, value in risen.items() if _version(*series[1:3]) == version}
         codes = [(series[3], value) for series, value in mine.items() if series[0] == REQUESTS]
         if not codes:
             return None
@@ -228,6 +229,12 @@ class EmbeddedSource:
         if self._kind == "latency":
             return ArmCounts(requests, latency=_histogram(mine))
         return ArmCounts(requests, errors=sum(value for code, value in codes if code.startswith("5")))
+
+
+def _version(route: str, backend: str) -> str:
+    """Of which version a backend is: `stable`, `gray` or `baseline`; a component may be called so, too."""
+    suffix = backend.removeprefix(route.rpartition("/")[2])
+    return "baseline" if suffix == BASELINE_SUFFIX else "gray" if suffix == GRAY_SUFFIX else "stable"
 
 
 def _counters(samples: Iterable[Sample]) -> Iterator[tuple[Series, float]]:
@@ -258,4 +265,4 @@ def _share(weights: Iterable[tuple[float, float]]) -> float | None:
 
 @hookimpl
 def pipegraft_metric_sources() -> Iterable[MetricSourcePlugin]:
-    yield MetricSourcePlugin(name="embedded", options=Options, connect=EmbeddedSource)
+    yield MetricSourcePlugin(name="embedded", options=Options, connect=EmbeddedSource, baseline=True)

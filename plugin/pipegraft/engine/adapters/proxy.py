@@ -340,4 +340,4 @@ def _signal(process: int, number: signal.Signals) -> None:
 
 @hookimpl
 def pipegraft_traffic_routers() -> Iterable[TrafficRouterPlugin]:
-    yield TrafficRouterPlugin("embedded", "The proxy of the embedded engine.", EmbeddedRouter)
+    yield TrafficRouterPlugin("embedded", "The proxy of the embedded engine.", EmbeddedRouter, baseline=True)

@@ -4,7 +4,8 @@ Both give the totals of each version, which only rise::
 
     {"stable": {"requests": 9000, "errors": 11}, "gray": {"requests": 1000, "errors": 2}}
 
-With ``kind: value`` each version has ``{"value": 1.5}`` instead. A version that is missing has no data.
+Fresh pods of the stable version (``baseline: fresh``) stand beside them as ``baseline``. With ``kind: value``
+each version has ``{"value": 1.5}`` instead. A version that is missing has no data.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class _Totals(Model):
 class _Both(Model):
     stable: _Totals | None = None
     gray: _Totals | None = None
+    baseline: _Totals | None = None
 
 
 class CountsSource:
@@ -75,7 +77,11 @@ class CountsSource:
         """What rose since the last reading."""
         before, after = self._before, self._totals()
         self._before = after
-        return Arms(_difference(before.stable, after.stable), _difference(before.gray, after.gray))
+        return Arms(
+            _difference(before.stable, after.stable),
+            _difference(before.gray, after.gray),
+            baseline=_difference(before.baseline, after.baseline),
+        )
 
     def _totals(self) -> _Both:
         found = read_json(_Both, self._read())
@@ -139,5 +145,5 @@ def _open_command(options: CommandOptions, request: MetricRequest) -> CountsSour
 
 @hookimpl
 def pipegraft_metric_sources() -> Iterable[MetricSourcePlugin]:
-    yield MetricSourcePlugin(name="json", options=FileOptions, connect=_open_file)
-    yield MetricSourcePlugin(name="command", options=CommandOptions, connect=_open_command)
+    yield MetricSourcePlugin(name="json", options=FileOptions, connect=_open_file, baseline=True)
+    yield MetricSourcePlugin(name="command", options=CommandOptions, connect=_open_command, baseline=True)

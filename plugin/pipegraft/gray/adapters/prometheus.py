@@ -190,6 +190,8 @@ class Workloads(Model):
     """For the version that serves now."""
     gray: str
     """For the new version."""
+    baseline: str | None = None
+    """For fresh pods of the version that serves, with ``baseline: fresh``."""
 
 
 class Options(ServerOptions):
@@ -253,6 +255,12 @@ class PrometheusSource:
         self._api = PrometheusApi(options, request.root)
         self._kind = request.metric.kind
         self._words = {"app": request.app, "environment": request.environment}
+        self._baseline = request.baseline
+        if request.baseline and options.workload and options.workload.baseline is None:
+            raise UsageError(
+                f"metric '{request.metric.name}': with 'baseline: fresh' 'workload' needs its name, too",
+                fix="write 'workload: {stable: …, gray: …, baseline: …}'",
+            )
         self._from = 0.0
         for group in _NEEDED[self._kind]:
             if all(getattr(options, name) is None for name in group):
@@ -271,6 +279,8 @@ class PrometheusSource:
     def take(self, until: float) -> Arms:
         """What both versions showed since the last call."""
         arms = self._both(self._from, until)
+        if self._baseline:
+            arms = replace(arms, baseline=self._arm("baseline", self._from, until))
         self._from = until
         return _counted(arms)
 
@@ -280,15 +290,20 @@ class PrometheusSource:
         return _counted(arms) if self._options.errors_may_be_absent else arms
 
     def _both(self, start: float, until: float) -> Arms:
-        window = f"{max(1, math.ceil(until - start))}s"
-        names = self._options.workload or Workloads(stable="", gray="")
-        stable = {"version": "stable", "suffix": "", "workload": names.stable}
-        gray = {"version": "gray", "suffix": "-gray", "workload": names.gray}
-        common = {**self._words, "window": window}
-        span = start, until
-        return Arms(self._arm({**common, **stable}, span), self._arm({**common, **gray}, span))
+        return Arms(self._arm("stable", start, until), self._arm("gray", start, until))
 
-    def _arm(self, words: Mapping[str, str], span: _Span) -> ArmCounts | None:
+    def _arm(self, version: str, start: float, until: float) -> ArmCounts | None:
+        names = self._options.workload
+        words = {
+            **self._words,
+            "window": f"{max(1, math.ceil(until - start))}s",
+            "version": version,
+            "suffix": "" if version == "stable" else f"-{version}",
+            "workload": getattr(names, version) or "" if names else "",
+        }
+        return self._shown(words, (start, until))
+
+    def _shown(self, words: Mapping[str, str], span: _Span) -> ArmCounts | None:
         """What one version showed; without `errors` where no series tells of any."""
         options = self._options
         if self._kind == "value":
@@ -353,7 +368,12 @@ class PrometheusSource:
 
 def _counted(arms: Arms) -> Arms:
     """Where requests are counted and no series tells of errors, there were none."""
-    return replace(arms, stable=_failing(arms.stable), gray=_failing(arms.gray))
+    return replace(
+        arms,
+        stable=_failing(arms.stable),
+        gray=_failing(arms.gray),
+        baseline=_failing(arms.baseline),
+    )
 
 
 def _failing(arm: ArmCounts | None) -> ArmCounts | None:
@@ -375,4 +395,4 @@ def _fill(query: str, words: Mapping[str, str]) -> str:
 
 @hookimpl
 def pipegraft_metric_sources() -> Iterable[MetricSourcePlugin]:
-    yield MetricSourcePlugin(name="prometheus", options=Options, connect=PrometheusSource)
+    yield MetricSourcePlugin(name="prometheus", options=Options, connect=PrometheusSource, baseline=True)

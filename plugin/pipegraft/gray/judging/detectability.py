@@ -25,6 +25,7 @@ __all__ = [
     "looks_to_pass",
     "outlook",
     "patience",
+    "per_request",
     "traffic_of",
     "what_shows",
 ]
@@ -53,6 +54,11 @@ _SHORTEST: Final = 10.0
 _LONGEST: Final = 30.0
 """A step waits twice as long as a fault takes to be found, but never shorter or longer than this many
 intervals; for a doubling, as long as there is."""
+
+
+_TWO_SMALL_ARMS: Final = 0.5
+"""What a bad request tells where stable's fresh pods get no more requests than gray's: the relative variance
+of a ratio of two counts is 1/g + 1/s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,16 @@ def traffic_of(metric: MetricPolicy, step: Sequence[Observation]) -> Traffic:
     if pairs and total:
         rate = sum(bad_requests(metric, arm) for arm in stable) / total
         requests = sum(arm.requests for _, arm in pairs) / len(pairs)
-    return Traffic(requests, requests * rate)
+    return Traffic(requests, requests * rate * per_request(fresh=bool(step) and step[-1].fresh))
+
+
+def per_request(*, fresh: bool) -> float:
+    """How much a bad request of gray tells, of what it tells beside many of stable's.
+
+    Arguments:
+        fresh: whether gray is compared with fresh pods that get as many requests.
+    """
+    return _TWO_SMALL_ARMS if fresh else 1.0
 
 
 def bad_requests(metric: MetricPolicy, arm: ArmCounts) -> float:

@@ -166,9 +166,9 @@ def _silence(policy: JudgePolicy, observations: Sequence[Observation]) -> str:
         if not metric.critical or None in stable or any(arm and _shows(metric, arm.requests) for arm in gray):
             continue
         awaited = sum(
-            arm.requests * one.weight / (100 - one.weight)
+            arm.requests * one.share / (1 - one.share)
             for arm, one in zip(stable, newest, strict=True)
-            if arm and one.weight < 100
+            if arm and one.share < 1
         )
         if metric.kind == "value" or awaited >= _AWAITED:
             what = "no value" if metric.kind == "value" else f"none of about {awaited:,.0f} requests"

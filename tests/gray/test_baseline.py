@@ -1,0 +1,124 @@
+"""`baseline: fresh`: gray against pods as old and as cold as its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from gray_world import World
+
+from pipegraft.app.plugins import shipped_plugins
+from pipegraft.core.delivery import Gray
+from pipegraft.core.delivery_file import open_project
+from pipegraft.core.errors import ConfigError, RolledBack, UsageError
+from pipegraft.gray.adapters.prometheus import Options, PrometheusSource
+from pipegraft.gray.forecast import StableTraffic, promise
+from pipegraft.gray.history import from_trailer, to_trailer
+from pipegraft.gray.judgement import Answer, JudgePolicy, MetricPolicy
+from pipegraft.gray.judging.sequential import sequential
+from pipegraft.gray.observation import ArmCounts, Observation
+from pipegraft.gray.ports import Arms, FakeJudge, FakeSource, MetricRequest
+from pipegraft.gray.traffic_checks import weight_mismatch
+
+THREE = Arms(ArmCounts(800, 8), ArmCounts(100, 30), baseline=ArmCounts(100, 28))
+
+
+def test_gray_is_judged_against_the_fresh_pods() -> None:
+    world = World(baseline="fresh", **{"weight-tolerance": 0.5})
+    world.source = FakeSource([THREE])
+    world.judge = FakeJudge(Answer.INCONCLUSIVE, Answer.FAIL)
+    world.prepare()
+    with pytest.raises(RolledBack):
+        world.release()
+    newest = world.branch.log("environments/production.yaml")[0]
+    seen = from_trailer(newest.trailers["Pipegraft-Observed"])
+    assert [(one.stable["errors"].errors, one.fresh, one.share) for one in seen] == [(28, True, 0.5)] * 2
+    assert not world.messages("warning"), "half of what both get is as it should be"
+
+
+def interval(number: int, stable: ArmCounts, gray: ArmCounts) -> Observation:
+    return Observation(60 * number, 60 * number + 60, 10, {"errors": stable}, {"errors": gray}, fresh=True)
+
+
+def test_requests_that_both_do_not_get_alike_are_told() -> None:
+    even = [interval(at, ArmCounts(1000, 10), ArmCounts(1000, 10)) for at in range(6)]
+    assert not weight_mismatch(even, 0.5, more_is_meant=False)
+    off = [interval(at, ArmCounts(9000, 10), ArmCounts(1000, 10)) for at in range(6)]
+    assert "expected 50% of the requests to be gray's, found 10%" in weight_mismatch(
+        off, 0.5, more_is_meant=False
+    )
+
+
+def test_a_silent_gray_is_seen_by_the_requests_that_the_fresh_pods_get() -> None:
+    policy = JudgePolicy((MetricPolicy("errors"),))
+    silent = [interval(at, ArmCounts(12, 0), ArmCounts(0, 0)) for at in range(3)]
+    judgement = sequential(policy, silent)
+    assert judgement.answer is Answer.FAIL
+    assert "none of about 36 requests" in judgement.reason
+
+
+def test_a_cold_start_of_both_is_no_regression() -> None:
+    policy = JudgePolicy((MetricPolicy("errors"),))
+    cold = [interval(at, ArmCounts(1000, 80 - 5 * at), ArmCounts(1000, 78 - 5 * at)) for at in range(15)]
+    assert sequential(policy, cold).answer is Answer.PASS
+    worse = [interval(at, ArmCounts(1000, 20), ArmCounts(1000, 60)) for at in range(15)]
+    assert sequential(policy, worse).answer is Answer.FAIL
+
+
+def test_commits_tell_what_gray_was_compared_with() -> None:
+    seen = [interval(0, ArmCounts(10, 1), ArmCounts(10, 1))]
+    assert from_trailer(to_trailer(seen)) == seen
+    assert "fresh" not in to_trailer([Observation(0, 60, 10, {}, {})])
+
+
+def test_two_small_arms_take_longer_to_tell() -> None:
+    declared = {"metrics": [{"source": "fake"}], "steps": [5], "interval": "1m"}
+    traffic = [StableTraffic("errors", 20_000, 200)]
+    usual = promise(Gray.model_validate(declared), traffic)
+    fresh = promise(Gray.model_validate({**declared, "baseline": "fresh"}), traffic)
+    assert fresh.usual > usual.usual
+
+
+DELIVERY = """\
+app: shop
+registry: registry.example.com/shop
+components: {{web: {{path: ., intimacy: rpc}}}}
+iac: {{repository: iac.git}}
+environments:
+  production:
+    gate: {{engine: flux, kustomization: shop}}
+    gray:
+      baseline: fresh
+      router: {router}
+      steps: {steps}
+      metrics: [{{source: json, path: counts.json}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("router", "steps", "problem"),
+    [
+        ("ingress-nginx", "[5, 50]", ":9:17: the router 'ingress-nginx' splits between two versions"),
+        ("flagger", "[5, 50]", ":9:17: the router 'flagger' splits between two versions"),
+        ("istio", "[5, 80]", ":11:14: 'environments.production.gray.steps': 'baseline: fresh' gets as many"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_place(
+    router: str, steps: str, problem: str, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    file = tmp_path / "delivery.yaml"
+    file.write_text(DELIVERY.format(router=router, steps=steps))
+    with pytest.raises(ConfigError) as refused:
+        open_project(tmp_path, shipped_plugins())
+    assert problem in str(refused.value)
+
+
+def test_queries_with_names_of_workloads_need_that_of_the_fresh_pods() -> None:
+    names = {"stable": "web", "gray": "web-gray"}
+    query = 'sum(increase(requests_total{deployment="{workload}"}[{window}]))'
+    declared = Gray.model_validate({"metrics": [{"source": "prometheus"}]}).metrics[0]
+    keys = {"url": "http://127.0.0.1:9", "requests": query, "errors": query, "workload": names}
+    request = MetricRequest("shop", "production", declared, Path(), baseline=True)
+    with pytest.raises(UsageError, match="'workload' needs its name, too"):
+        PrometheusSource(Options.model_validate(keys), request)
