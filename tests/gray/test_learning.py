@@ -10,7 +10,7 @@ import pytest
 from gray_world import World
 
 from pipegraft.app.plugins import shipped_plugins
-from pipegraft.app.simulate import suggest, suggestion_data, suggestion_lines
+from pipegraft.app.suggest import suggest, suggestion_data, suggestion_lines
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import UsageError
 from pipegraft.core.stage import Project

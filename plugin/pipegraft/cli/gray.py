@@ -17,8 +17,8 @@ import click
 from pipegraft.app.bump import prepare_config
 from pipegraft.app.gray import GrayStatus, gray_report, gray_status, tell_gray, wait_until_live
 from pipegraft.app.judge import Replay, environment_policy, judge_history, judge_releases
-from pipegraft.app.simulate import Suggestion, suggestion_data, suggestion_lines
-from pipegraft.app.simulate import suggest as suggest_settings
+from pipegraft.app.suggest import Suggestion, suggestion_data, suggestion_lines
+from pipegraft.app.suggest import suggest as suggest_settings
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json, write_page
 from pipegraft.core.adapters.files import RECORD, FileReleaseStore
 from pipegraft.core.console import open_console, open_progress

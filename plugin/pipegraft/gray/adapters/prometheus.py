@@ -197,9 +197,9 @@ class Workloads(Model):
 class Options(ServerOptions):
     """Keys of a metric with ``source: prometheus``.
 
-    Queries may hold ``{app}``, ``{environment}``, ``{version}`` (``stable`` or ``gray``), ``{suffix}``
-    (empty or ``-gray``, as in the names of workloads), ``{workload}`` and ``{window}`` (``[…]`` holds it:
-    ``[{window}]``).
+    Queries may hold ``{app}``, ``{environment}``, ``{version}`` (``stable``, ``gray`` or ``baseline``),
+    ``{suffix}`` (empty, ``-gray`` or ``-baseline``, as in the names of workloads), ``{workload}`` and
+    ``{window}`` (``[…]`` holds it: ``[{window}]``).
     """
 
     requests: str | None = None
