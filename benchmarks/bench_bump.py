@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from benchmarks.bump_programs import bump_command, ready_pushes
 from git_http import HttpGit, serve
 
+from pipegraft.core.delivery import Delivery
+from pipegraft.core.release import ReleaseMark
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.optimistic_commit import Change, Changes, Read, rewrite, rewrite_all
+from pipegraft.iac.plan import BumpRequest, plan_bump
+from pipegraft.iac.released_images import PinnedImage
+from pipegraft.iac.targets.units import Unit
 from pipegraft.text.yaml import set_values
 
 FILES_PER_APP = 100
@@ -35,6 +42,7 @@ def main() -> None:
         make_repository(folder / "small.git", apps=1_000 // FILES_PER_APP)
         make_repository(folder / "large.git", apps=100_000 // FILES_PER_APP)
         one_line(folder, server)
+        effect(server)
         serial = one_by_one(server, WRITERS)
         many_writers(server, WRITERS, "on one machine", serial)
         with mock.patch("pipegraft.iac.adapters.git.private_folder") as private_folder:
@@ -70,6 +78,64 @@ def one_line(folder: Path, server: HttpGit) -> None:
     bump(f"{server.url}/large.git", 11)
     print(f"{'requests':<46}{len(server.requests) - requests:>10}{'':>18}   at most 10")
     print(f"{'kilobytes down':<46}{(server.sent - sent) / 1000:>10.1f}{'':>18}   at most 200")
+
+
+def effect(server: HttpGit) -> None:
+    """Targets, whose effect is proven without Helm and Kustomize, against the same written unproven."""
+    url, numbers = f"{server.url}/large.git", itertools.count(2)
+
+    def release(kind: str) -> None:
+        number = next(numbers)
+        delivery = Delivery.model_validate(_DELIVERY | {"environments": {"live": _GATE | TARGETS[kind]}})
+        image = PinnedImage("r/web", f"sha256:{random.getrandbits(256):064x}", f"v{number}")
+        mark = ReleaseMark(number=number, source="c" * 40)
+        request = BumpRequest(delivery, "live", mark, {"web": image})
+        branch = open_branch(url, "main", Path(), folder=_APP)
+        rewrite(branch, lambda read: Changes(plan_bump(read, request).files, "bump"))
+
+    def unproven(kind: str) -> None:
+        with (
+            mock.patch("pipegraft.iac.plan.check_effect", return_value=[]),
+            mock.patch("pipegraft.iac.plan.find_unit", return_value=Unit("none", "")),
+        ):
+            release(kind)
+
+    for kind in TARGETS:
+        proven, plain = best(lambda kind=kind: release(kind), lambda kind=kind: unproven(kind))
+        row(f"effect of {kind} without the tool (s)", proven, plain, proven / plain, "under 1.1")
+
+
+_APP = "apps/app-00007"
+_GATE = {"gate": {"engine": "embedded", "url": "http://127.0.0.1:9", "application": "shop"}}
+_DELIVERY = {
+    "app": "shop",
+    "registry": "r",
+    "components": {"web": {"path": "web"}},
+    "iac": {"repository": "iac.git", "path": _APP},
+}
+TARGETS: Mapping[str, Mapping[str, Any]] = {
+    "a kustomization": {"targets": [{"kind": "kustomize", "file": "overlays/live/kustomization.yaml"}]},
+    "a chart": {
+        "targets": [{"kind": "helm", "file": "chart/values-live.yaml", "path": "image", "component": "web"}]
+    },
+}
+_DEPLOYMENT = (
+    "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  template:\n    spec:\n"
+    "      containers:\n      - {name: web, image: IMAGE}\n"
+)
+FILES_OF_TARGETS = {
+    "base/kustomization.yaml": "resources: [web.yaml]\n",
+    "base/web.yaml": _DEPLOYMENT.replace("IMAGE", "web"),
+    "overlays/live/kustomization.yaml": (
+        "resources: [../../base]\nimages: [{name: web, newName: r/web, newTag: v1}]\n"
+    ),
+    "chart/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n",
+    "chart/values.yaml": "image: {repository: r/web, tag: v0}\n",
+    "chart/values-live.yaml": "image: {tag: v1}\n",
+    "chart/templates/web.yaml": _DEPLOYMENT.replace(
+        "IMAGE", '"{{ .Values.image.repository }}:{{ .Values.image.tag }}"'
+    ),
+}
 
 
 def floor(folder: Path, server: HttpGit) -> None:
@@ -198,7 +264,9 @@ def first_commit(apps: int) -> Iterable[str]:
             "release: {number: 1, source: 4be1}\ncomponents:\n  web:\n"
             f"    image: r/web@sha256:{app:064x}\n    replicas: 2\n"
         )
-        files = {"app.yaml": f"app: app-{app:05}\n", "environments/production.yaml": environment}
+        spec = f"app: app-{app:05}\ncomponents: {{web: {{ports: {{http: 8080}}}}}}\n"
+        files = {"app.yaml": spec, "environments/production.yaml": environment}
+        files |= FILES_OF_TARGETS
         files |= {f"file-{number}.yaml": "" for number in range(FILES_PER_APP - len(files))}
         for path, text in files.items():
             content = text + f"# {folder}/{path} " + random.Random(f"{app}{path}").randbytes(320).hex() + "\n"

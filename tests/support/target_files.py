@@ -1707,6 +1707,46 @@ def handed_elsewhere() -> Iterator[Case]:
     )
 
 
+def parts_of_charts() -> Iterator[Case]:
+    """Values in the folder of a chart that another one depends on: the whole is what is rendered."""
+    image = FORMS["helm-create"].image
+    about = "dependencies:\n- {name: web, version: 0.1.0, repository: '', alias: front}\n"
+    whole = {
+        "charts/shop/Chart.yaml": f"apiVersion: v2\nname: shop\nversion: 1.0.0\n{about}",
+        **chart(image, f"image: {{repository: {REPOSITORY}, tag: v0}}\n", folder="charts/shop/charts/web"),
+    }
+    at = helm("charts/shop/charts/web/values.yaml")
+    yield case(
+        "part-of-a-chart", whole | {"charts/shop/values.yaml": "replicas: 1\n"}, at, runs=[BY_TAG, LOG]
+    )
+    yield case(
+        "part-of-a-chart-that-says-more",
+        whole | {"charts/shop/values.yaml": "front: {image: {tag: v9}}\n"},
+        at,
+        refused="would still run|counts over",
+    )
+    newer = chart(image, f"image: {{repository: {REPOSITORY}, tag: v1}}\n", about="kubeVersion: '>=1.45-0'\n")
+    yield case("helm-of-a-newer-kubernetes", newer, helm("charts/web/values.yaml"), runs=[BY_TAG, LOG])
+    nested = f"image: {{registry: {{host: registry.example.com}}, repository: {REPOSITORY}, tag: v1}}\n"
+    yield case(
+        "helm-a-registry-of-several-values",
+        chart(image, nested),
+        helm("charts/web/values.yaml"),
+        refused="no single value",
+    )
+    selecting = chart(image, f"image: {{repository: {REPOSITORY}, tag: v1}}\n")
+    path = "charts/web/templates/deployment.yaml"
+    labelled = selecting[path].replace(
+        "matchLabels: {app: web}", 'matchLabels: {v: "{{ .Values.image.tag }}"}'
+    )
+    yield case(
+        "helm-a-selector-with-the-tag",
+        selecting | {path: labelled},
+        helm("charts/web/values.yaml"),
+        refused="selector of Deployment",
+    )
+
+
 def shared_by_aliases() -> Iterator[Case]:
     """Images that stand once in a values file and are read in several places."""
     image = '{{ with .Values.worker.image }}"{{ .repository }}:{{ .tag }}"{{ end }}'
@@ -1763,6 +1803,7 @@ CASES = tuple(
         objects,
         over_values,
         handed_elsewhere,
+        parts_of_charts,
         shared_by_aliases,
         encrypted,
         beside_the_image,

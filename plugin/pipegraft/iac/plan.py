@@ -76,7 +76,9 @@ def write_release(
         unit = find_unit(read, target, path, root)
         made = write_target(text, target, chosen, path, _around(read, target, path, unit))
         files[path] = made.text
-        written.append(WrittenTarget(target, path, unit, tuple(_expected(made, chosen)), made.values))
+        inside = unit.chart_with(path)[1] if unit.chart else ()
+        values = tuple((*inside, *one) for one in made.values)
+        written.append(WrittenTarget(target, path, unit, tuple(_expected(made, chosen)), values))
     _refuse_unwritten(written, chosen, environment)
     policy, engine = declared.effect, declared.gate.engine
     return (
@@ -121,7 +123,8 @@ def _expected(made: Written, images: Mapping[str, PinnedImage]) -> Iterator[Expe
 def _around(read: Files, target: Target, path: str, unit: Unit) -> Around:
     """What the target's file belongs to, for finding the form and the names that count there."""
     if unit.chart is not None:
-        return Around(_defaults(read, unit, path), unit.chart.keys_read)
+        part, inside = unit.chart_with(path)
+        return Around(part.defaults() if inside else _defaults(read, unit, path), part.keys_read)
     if unit.kustomization is not None and target.kind == "kustomize":
         built = unit.kustomization
         decided = not built.absent and not built.unknown

@@ -20,6 +20,8 @@ __all__ = ["installed_renderers"]
 _TIMEOUT = 120.0
 _RELEASE = "pipegraft"
 _LINE_LIMIT = 400
+_NEWEST = ("--kube-version", "1.99.0")
+"""For charts that want a newer Kubernetes than Helm supposes; which one there is nobody knows here."""
 _WITH_CHARTS = ("--enable-helm", "--load-restrictor", "LoadRestrictionsNone")
 """Engines that build charts this way are told so, and to read charts beside the folder; only files of the
 repository are there to be read."""
@@ -53,7 +55,12 @@ class _Helm:
             root = _written(files, Path(name) / "repository")
             options = [word for path in values for word in ("--values", str(root / path))]
             command = ["helm", "template", _RELEASE, str(root / folder), *options]
-            return _run(command, Path(name), folder or ".")
+            try:
+                return _run(command, Path(name), folder or ".")
+            except EditRefused as error:
+                if "incompatible with Kubernetes" not in error.problem.message:
+                    raise
+                return _run([*command, *_NEWEST], Path(name), folder or ".")
 
 
 @dataclass(frozen=True, slots=True)

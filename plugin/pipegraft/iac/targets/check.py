@@ -295,6 +295,7 @@ class _Check:
     def _refuse_hidden(self) -> None:
         """Make sure that no values file that is read later says something else."""
         for one in self.group:
+            self._refuse_hidden_by_whole(one)
             order, own = one.unit.values, posixpath.join(one.unit.folder, "values.yaml")
             known = (*order, own) if one.unit.inherited(self.after) is None else (*order, own, one.path)
             if order and one.values and one.path not in known:
@@ -312,3 +313,16 @@ class _Check:
                         place=Place(path),
                         fix=f"name {path} as the target's file, or take the value out of it",
                     )
+
+    def _refuse_hidden_by_whole(self, one: WrittenTarget) -> None:
+        """Make sure that no chart says something else of a part of it that was written."""
+        chart = one.unit.chart
+        if chart is None or not one.unit.chart_with(one.path)[1]:
+            return
+        hidden = next((at for at in one.values if value_at(chart.values, at) is not None), None)
+        if hidden is not None:
+            raise EditRefused(
+                f"{one.unit.name} says {format_path(hidden)} too, which counts over what it depends on",
+                place=Place(one.path),
+                fix="write it there: name the whole chart's values as the target's file",
+            )

@@ -257,6 +257,8 @@ def _between(name: str, path: Path, before: Any, after: Any) -> Iterator[_Differ
         yield _Difference(name, path, before, after)
 
 
+_SELECTING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
+"""Kinds whose selector stays what it was (Kubernetes, Deployments: Label selector updates)."""
 _CHECKSUM = re.compile(r"[0-9a-f]{32,128}")
 
 
@@ -275,6 +277,12 @@ def _is_meant(difference: _Difference, expected: Sequence[Expected], pins: Seque
         return bool(_CHECKSUM.fullmatch(str(difference.before)))  # what it sums up is compared by itself
     if not any(pin in after for pin in pins):
         return False
+    if difference.path[:2] == ("spec", "selector") and difference.object.partition(" ")[0] in _SELECTING:
+        raise EditRefused(
+            f"the selector of {difference.object} would change, which Kubernetes does not let",
+            place=Place(difference.object),
+            fix="take the tag out of what is selected by; labels of pods may hold it",
+        )
     if "labels" in difference.path and not _LABEL.fullmatch(after):
         raise EditRefused(
             f"the label {difference.path[-1]} of {difference.object} would be '{_short(after)}', "

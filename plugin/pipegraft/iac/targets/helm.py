@@ -296,6 +296,13 @@ def form_at(
             known = known or next((name for name in names if name in read), None)
             if part not in keys and known:
                 keys[part] = known
+        for part, key in keys.items():
+            if isinstance(held.get(key), (dict, list)):
+                raise EditRefused(
+                    f"{format_path((*path, key))} is no single value, and so no {part} of an image",
+                    place=place,
+                    fix="name the keys that the chart reads, 'keys: {repository: …}', or write by 'yaml'",
+                )
     return ImageForm(path, own, held, keys, place, read, registries, _tag_beside(around, path))
 
 

@@ -85,6 +85,17 @@ class Unit:
         documents = read_documents(self._values_in(files, path, files(path) or ""), path)
         return documents[0] if documents else None
 
+    def chart_with(self, path: str) -> tuple[Chart, Path]:
+        """The chart, or the part of it, that a file lies in, and where the values of the whole hold its."""
+        chart, at = self.chart, tuple[str, ...]()
+        assert chart is not None  # noqa: S101 - the caller looked
+        while True:
+            inner = ((name, part) for name, part in chart.parts.items() if path.startswith(f"{part.folder}/"))
+            name, part = next(inner, ("", None))
+            if part is None:
+                return chart, at
+            chart, at = part, (*at, name)
+
     def handed(self, files: Files) -> Handed:
         """What the object hands to Helm that holds the values; nothing without one."""
         if self.inside is None or self.chart is None:
@@ -149,7 +160,8 @@ def find_unit(files: Files, target: Target, path: str, root: str) -> Unit:
     for folder in _upwards(posixpath.dirname(path), root):
         if target.kind == "kustomize" and folder != posixpath.dirname(path):
             break
-        chart = read_chart(files, folder) if target.kind != "kustomize" and not charts else None
+        by_chart = target.kind != "kustomize" and not charts and not _is_part_of_another(files, folder)
+        chart = read_chart(files, folder) if by_chart else None
         if chart is not None and _is_part(target, path, folder):
             return Unit("helm", folder, _values(target, path, folder, values), chart=chart)
         built = read_kustomization(files, folder)
@@ -297,6 +309,13 @@ def _is_part(target: Target, path: str, folder: str) -> bool:
     if target.kind == "helm" or inside == CHART or inside.startswith(("templates/", "charts/")):
         return True
     return posixpath.basename(path).startswith("values") and inside.endswith((".yaml", ".yml"))
+
+
+def _is_part_of_another(files: Files, folder: str) -> bool:
+    """Whether a chart lies in the ``charts/`` of another one, which renders it with values of its own."""
+    home = posixpath.dirname(folder)
+    above = posixpath.join(posixpath.dirname(home), CHART)
+    return posixpath.basename(home) == "charts" and files(above) is not None
 
 
 def _upwards(folder: str, root: str) -> Iterator[str]:
