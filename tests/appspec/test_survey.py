@@ -162,6 +162,74 @@ def test_ports_that_are_no_numbers_are_left_out() -> None:
     assert exposed_ports("FROM a\nEXPOSE $PORT 99999 8080-8090/udp 8080\n") == (8080,)
 
 
+def test_a_service_that_another_tool_builds_tells_of_the_component_of_its_name() -> None:
+    boot = "<project><plugin><artifactId>spring-boot-maven-plugin</artifactId></plugin></project>"
+    compose = """\
+services:
+  vets: {image: a/vets, ports: ["8083:8080"], environment: {MQ: "amqp://rabbit:5672"}, restart: "no"}
+  rabbit: {image: rabbitmq}
+"""
+    pom = "<project><packaging>pom</packaging><modules><module>vets</module></modules></project>"
+    files = {"pom.xml": pom, "vets/pom.xml": boot, "compose.yaml": compose}
+    _, app, left = written(files)
+    assert app["components"]["vets"] == {
+        "intimacy": "rpc",
+        "ports": {"http": 8080},
+        "env": {"MQ": "amqp://rabbit:5672"},
+        "entrance": {},
+    }
+    assert "variable 'MQ' of 'vets': names 'rabbit', which is not carried" in left
+
+
+def test_a_service_with_a_command_of_its_own_does_not_listen_where_its_image_does() -> None:
+    compose = """\
+x-app: &app {build: ., environment: {DATABASE_URL: "postgres://u:hunter2@db/x"}}
+services:
+  web: *app
+  worker: {<<: *app, command: bundle exec sidekiq}
+  migrate: {<<: *app, command: bin/migrate, restart: "no"}
+"""
+    _, app, left = written({"compose.yaml": compose, "Dockerfile": "FROM a\nEXPOSE 3000\n"})
+    assert {name: one.get("ports") for name, one in app["components"].items()} == {
+        "web": {"http": 3000},
+        "worker": None,
+    }
+    assert "hunter2" not in repr(left)
+
+
+@pytest.mark.parametrize(
+    ("files", "components"),
+    [
+        (
+            {"go.mod": "module a", "cmd/api/main.go": "package main", "build/api/Dockerfile": "FROM a"},
+            {"api": (".", {"dockerfile": "build/api/Dockerfile"})},
+        ),
+        (
+            {
+                "settings.gradle": "include 'orders'\n",
+                "orders/build.gradle": "plugins { id 'application' }",
+                "orders/src/main/docker/Dockerfile.jvm": "FROM a",
+            },
+            {"orders": ("orders", {"dockerfile": "src/main/docker/Dockerfile.jvm"})},
+        ),
+        (
+            {"apps/shop/project.json": '{"projectType": "application"}', "libs/a/project.json": "{}"},
+            {"shop": ("apps/shop", {})},
+        ),
+        (
+            {
+                "pyproject.toml": "[tool.uv.workspace]\n",
+                "a/pyproject.toml": '[project.scripts]\nserve = "a:b"\n',
+            },
+            {"a": ("a", {})},
+        ),
+    ],
+)
+def test_where_a_program_is_built(files: dict[str, str], components: dict[str, object]) -> None:
+    found = look(files).components
+    assert {one.name: (one.path, dict(one.build_keys)) for one in found} == components
+
+
 @pytest.mark.parametrize(
     ("files", "found"),
     [
@@ -205,7 +273,7 @@ def test_every_key_of_a_compose_file_is_used_or_named() -> None:
     named = {f"service {name}: {key}" for name, one in RICH["services"].items() for key in one.keys() - used}
     for words in (
         *named,
-        "x-own: kept",
+        "x-own (read where services take it in)",
         "service web: build.ssh[0]: default",
         "service web: healthcheck: some",
         "service web: ports[1]: 9000-9005:9000-9005 (no single TCP port)",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -141,9 +142,9 @@ def name_of_folder(path: str, root: str) -> str:
 
 def find_services(tree: Tree) -> list[Found]:
     """Services of every workspace whose root is the repository's."""
-    finders = (_maven, _gradle, _node, _dotnet, _go)
-    found = [one for finder in finders for one in finder(tree)]
-    return found or list(_procfile(tree))
+    finders = (_maven, _gradle, _node, _nx, _dotnet, _go, _python)
+    found = {one.path if finder is not _go else one: one for finder in finders for one in finder(tree)}
+    return list(found.values()) or list(_procfile(tree))
 
 
 def _maven(tree: Tree) -> Iterator[Found]:
@@ -233,6 +234,36 @@ def _start(package: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(str(production).split()) if production else ("npm", "start")
     plain = words and words[0] == "node" and not re.search(r"[&|;<>$`]", start)
     return words if plain else ("npm", "start")
+
+
+def _nx(tree: Tree) -> Iterator[Found]:
+    """Projects of Nx that are applications (Nx, "Project configuration")."""
+    for file in sorted(
+        one for one in tree.files if posixpath.basename(one) == "project.json" and is_ours(one)
+    ):
+        project = _json(tree, file) or {}
+        name = str(project.get("name") or posixpath.basename(posixpath.dirname(file)))
+        if project.get("projectType") == "application" and not name.endswith("-e2e"):
+            yield Found(name, posixpath.dirname(file) or ".", f"{file}: an application", ("node", "main.js"))
+
+
+def _python(tree: Tree) -> Iterator[Found]:
+    """Projects with a script, of a workspace or alone (PyPA, "pyproject.toml specification"; Poetry)."""
+    for file in sorted(
+        one for one in tree.files if posixpath.basename(one) == "pyproject.toml" and is_ours(one)
+    ):
+        try:
+            data = tomllib.loads(tree.read(file) or "")
+        except tomllib.TOMLDecodeError:
+            continue
+        poetry = data.get("tool", {}).get("poetry", {})
+        scripts = data.get("project", {}).get("scripts") or poetry.get("scripts") or {}
+        if scripts:
+            yield _of(
+                posixpath.dirname(file) or ".",
+                f"pyproject.toml: script '{next(iter(scripts))}'",
+                (next(iter(scripts)),),
+            )
 
 
 def _dotnet(tree: Tree) -> Iterator[Found]:

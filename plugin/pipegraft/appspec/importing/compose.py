@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any
 
 from pipegraft.appspec.importing.builds import is_development
 from pipegraft.appspec.importing.taking import Taking, amounts, found_values, name_from, short
@@ -19,8 +19,8 @@ from pipegraft.core.errors import ConfigError, Place, Problem
 __all__ = ["ComposeService", "named_ports", "pairs", "read_compose"]
 
 _RESOURCES = {
-    **dict.fromkeys(("postgres", "postgresql", "postgis"), "postgres"),
-    **dict.fromkeys(("mysql", "mariadb"), "mysql"),
+    **dict.fromkeys(("postgres", "postgresql", "postgis", "pgvector"), "postgres"),
+    **dict.fromkeys(("mysql", "mysql-server", "mariadb"), "mysql"),
     **dict.fromkeys(("redis", "valkey"), "redis"),
     "minio": "bucket",
 }
@@ -45,8 +45,9 @@ _WHY: Mapping[str, str] = {
     **dict.fromkeys(("stdin_open", "tty"), "for terminals"),
 }
 """Key → why nothing of it is in the app spec."""
+_ONCE = re.compile(r"migrat|seed|init\b|setup|fixture", re.IGNORECASE)
 _TRAEFIK = re.compile(r"traefik\.http\.services\.[^.]+\.loadbalancer\.server\.port", re.IGNORECASE)
-_WITH_DEFAULT = re.compile(r"(?<!\$)\$\{\w+:?-(?P<default>[^${}]*)\}")
+_DEFAULT = re.compile(r"(?<!\$)\$\{\w+:?-([^${}]*)\}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _CPU = re.compile(r"\d+(\.\d+)?")
 _MEMORY = re.compile(r"(\d+)([bkmg]?)b?", re.IGNORECASE)
@@ -54,7 +55,6 @@ _UNITS = {"": "", "b": "", "k": "Ki", "m": "Mi", "g": "Gi"}
 _DEBUGGERS = frozenset({9229, 9230, 5005, 5678, 2345})
 """Ports of Node's inspector, the JVM's debugger, debugpy and Delve."""
 _DEVELOPERS = re.compile(r"dev(el|elop|elopment|eloper)?|debug|local", re.IGNORECASE)
-"""What stages of a Dockerfile are called that only developers build."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +113,28 @@ def read_compose(data: Any, file: str) -> tuple[list[ComposeService], list[str]]
     services: list[ComposeService] = []
     for name, one in data["services"].items():
         if isinstance(one, dict):
-            services.append(_service(str(name), Taking(one, f"{file}: service {name}"), ends=name in waited))
+            part = Taking(one, f"{file}: service {name}")
+            once = str(one.get("restart")) in ("no", "False") and _ONCE.search(f"{name} {one.get('command')}")
+            services.append(_service(str(name), part, ends=name in waited or bool(once)))
         else:
             left.append(f"{file}: service {name}: expected a mapping, found {short(one)}")
-    left += Taking({key: value for key, value in data.items() if key not in _OF_FILE}, file).left()
+    rest = {
+        key: value for key, value in data.items() if key not in _OF_FILE and not str(key).startswith("x-")
+    }
+    left += Taking(rest, file, secret=True).left()
+    left += (f"{file}: {key} (read where services take it in)" for key in data if str(key).startswith("x-"))
     return services, left
 
 
 def _with_defaults(value: Any, file: str) -> tuple[Any, list[str]]:
     taken: dict[str, None] = {}
 
-    def default(found: re.Match[str]) -> str:
-        taken[f"{file}: '{found[0]}': its default is taken"] = None
-        return found["default"]
-
     def put(value: Any) -> Any:
         if isinstance(value, str):
-            return _WITH_DEFAULT.sub(default, value)
+            taken.update(
+                (f"{file}: '{one[0]}': its default is taken", None) for one in _DEFAULT.finditer(value)
+            )
+            return _DEFAULT.sub(lambda found: found[1], value)
         if isinstance(value, dict):
             return {key: put(one) for key, one in value.items()}
         return [put(one) for one in value] if isinstance(value, list) else value
@@ -157,11 +162,12 @@ def _service(name: str, part: Taking, *, ends: bool) -> ComposeService:
             name, part, image, resource=kind, params=params, hosts=hosts, profiles=asked, left=left
         )
     part.take("image")
+    if ends:
+        part.take("restart")
     lost: list[str] = []
     build, build_keys = _build(part, lost)
     published = bool(part.peek("ports"))
-    labelled = _traefik_ports(part.peek("labels"))
-    numbers = list(dict.fromkeys(_numbers(part, lost))) or labelled
+    numbers = list(dict.fromkeys(_numbers(part, lost))) or _traefik_ports(part.peek("labels"))
     entrypoint, command = _words(part.take("entrypoint")), _words(part.take("command"))
     if build is not None:
         if developed := is_development((*entrypoint, *command)):
@@ -208,7 +214,7 @@ def _build(part: Taking, lost: list[str]) -> tuple[str | None, dict[str, Any]]:
         ("additional_contexts", "neither a folder nor an image"),
     ):
         for name, one in pairs(part.take("build", key)):
-            if _is_plain(one) and (key == "args" or _is_context(one)):
+            if one is not None and "$" not in one and (key == "args" or _is_context(one)):
                 kept[key][name] = one
             else:
                 lost.append(f"{part.name}: build.{key}: {name} ({why})")
@@ -221,10 +227,6 @@ def _build(part: Taking, lost: list[str]) -> tuple[str | None, dict[str, Any]]:
         "additional-contexts": kept["additional_contexts"],
     }
     return context, {key: one for key, one in keys.items() if one}
-
-
-def _is_plain(value: str | None) -> TypeGuard[str]:
-    return value is not None and "$" not in value
 
 
 def _is_context(place: str) -> bool:
@@ -247,19 +249,19 @@ def _numbers(part: Taking, lost: list[str]) -> Iterator[int]:
     for key in ("ports", "expose"):
         for at in part.keys(key) if isinstance(part.peek(key), list) else ():
             entry = part.take(key, at)
+            beside: object
             if isinstance(entry, dict):
                 number, protocol = str(entry.get("target") or ""), str(entry.get("protocol") or "tcp")
-                beside = bool(entry.keys() - {"target", "protocol"})
+                beside = entry.keys() - {"target", "protocol"}
             else:
-                host, _, last = str(entry).rpartition(":")
+                beside, _, last = str(entry).rpartition(":")
                 number, _, protocol = last.partition("/")
-                beside = bool(host)
-            if number.isdecimal() and 0 < int(number) < 65536 and protocol in ("", "tcp"):
+            known = number.isdecimal() and 0 < int(number) < 65536 and protocol in ("", "tcp")
+            if known:
                 yield int(number)
-                why = "the port of the host" if beside else ""
-            else:
-                why = "no single TCP port"
-            lost += [f"{part.name}: {key}[{at}]: {short(entry)} ({why})"] if why else []
+            if beside or not known:
+                why = "the port of the host" if known else "no single TCP port"
+                lost.append(f"{part.name}: {key}[{at}]: {short(entry)} ({why})")
 
 
 def named_ports(numbers: Collection[int]) -> dict[str, int]:
@@ -283,15 +285,11 @@ def _words(value: Any) -> tuple[str, ...]:
 
 
 def _params(kind: str, product: str, tag: str, env: Mapping[str, str | None]) -> dict[str, str]:
-    found = {}
-    own = product not in {"mariadb", "valkey"}  # whose versions count otherwise
-    version = re.match(r"\d+(\.\d+)*", tag)
-    if kind in {"postgres", "mysql", "redis"} and version and own:
-        found["version"] = version[0].split(".")[0]
-    database = next((env[name] for name in _DATABASES if env.get(name)), None)
-    if kind in {"postgres", "mysql"} and database and re.fullmatch(r"[a-z][a-z0-9_]{0,62}", database):
-        found["database"] = database
-    return found
+    version = "" if product in {"mariadb", "valkey"} else tag  # whose versions count otherwise
+    major = re.match(r"\d+", version) if kind in {"postgres", "mysql", "redis"} else None
+    database = next((env[name] for name in _DATABASES if env.get(name)), None) or ""
+    known = kind in {"postgres", "mysql"} and re.fullmatch(r"[a-z][a-z0-9_]{0,62}", database)
+    return {**({"version": major[0]} if major else {}), **({"database": database} if known else {})}
 
 
 def _traits(part: Taking, *, ends: bool) -> dict[str, Any]:
@@ -365,6 +363,9 @@ def _security(part: Taking) -> dict[str, Any]:
     if user:
         part.take("user")
         found = {"user": int(user[1]), **({"group": int(user[2])} if user[2] else {})}
+    for at in part.keys("security_opt"):
+        if part.peek("security_opt", at) == "no-new-privileges:true":
+            found["privilege-escalation"] = part.take("security_opt", at) is None
     if isinstance(part.peek("read_only"), bool):
         found["read-only-root"] = part.take("read_only")
     capabilities = {

@@ -146,7 +146,7 @@ def survey(tree: Tree, app: str) -> Survey:
         left += _uncovered(services_of_tools, components)
     for one in kept:
         if one.build is None and not one.resource:
-            left.append(f"{composed}: service {one.name}: runs {one.image}, which is not built here")
+            left += _not_built(one, components, composed or "")
     left += (f"{name}: for developers' machines" for name in _OVERRIDES if name in tree.files)
     left += _hard_coded(resources, components)
     left += (_way_out(place, kind) for place, kind in manifests.items())
@@ -164,6 +164,24 @@ def _left_out(one: ComposeService, composed: str, left: list[str]) -> bool:
     return bool(one.profiles or one.ends)
 
 
+def _not_built(one: ComposeService, components: list[FoundComponent], composed: str) -> Iterator[str]:
+    """A service of an image; it tells more of the component that has its name, whose image a tool builds."""
+    for at, known in enumerate(components):
+        if known.name == name_from(one.name) and not known.env and not known.traits:
+            why = f"{known.why}; {composed}: service '{one.name}'"
+            ports, public = known.ports or one.ports, one.published
+            components[at] = replace(
+                known, why=why, ports=ports, env=one.env, public=public, traits=one.traits
+            )
+            yield from one.left
+            return
+    yield f"{composed}: service {one.name}: runs {one.image}, which is not built here"
+    for known in components:
+        for variable, value in known.env.items():
+            if any(re.search(rf"(?<![\w.-]){re.escape(host)}(?![\w.-])", value or "") for host in one.hosts):
+                yield f"variable '{variable}' of '{known.name}': names '{one.name}', which is not carried"
+
+
 def _hard_coded(resources: Sequence[FoundResource], components: Sequence[FoundComponent]) -> Iterator[str]:
     """Host names that no variable tells: what is in the sources must learn them otherwise."""
     told = "\n".join(value or "" for one in components for value in one.env.values())
@@ -178,9 +196,11 @@ def _hard_coded(resources: Sequence[FoundResource], components: Sequence[FoundCo
 
 def _uncovered(services: Sequence[Found], components: Sequence[FoundComponent]) -> Iterator[str]:
     """Programs that no component holds."""
-    paths = [one.path for one in components]
+    paths = [posixpath.dirname(one.built_by) or "." if one.built_by else one.path for one in components]
+    named = {one.name for one in components}
     for one in services:
-        if not any(_holds(path, one.path) or _holds(one.path, path) for path in paths):
+        held = any(_holds(path, one.path) or _holds(one.path, path) for path in paths)
+        if not held and name_from(one.name) not in named:
             yield f"{one.why}: '{one.name}' has no Dockerfile; name it in `components` if it runs"
 
 
@@ -241,8 +261,9 @@ def _composed(
             continue
         left += one.left
         file = _dockerfile_of(one)
-        ports = one.ports or _exposed(tree, file)
         entrypoint, command = one.entrypoint, one.command
+        shares = any(other is not one and _dockerfile_of(other) == file for other in services)
+        ports = one.ports or ({} if shares and (entrypoint or command) else _exposed(tree, file))
         if file not in tree.files:  # its image says itself what runs
             entrypoint, command = (*entrypoint, *command) or _usual_command(tree, path), ()
         yield FoundComponent(
@@ -273,19 +294,34 @@ def _built(
     """Components that have a Dockerfile; where a Compose file builds others, the root is none."""
     known = {one.path for one in composed}
     used = {one.built_by for one in composed}
-    for file in sorted(tree.files):
+    files = [one for one in sorted(tree.files) if _is_dockerfile(posixpath.basename(one)) and one not in used]
+    for file in files:
         folder, name = posixpath.split(file)
         path = folder or "."
-        if not _is_dockerfile(name) or not is_ours(folder) or folder.count("/") >= _DEEPEST or file in used:
-            continue
-        if name == "Dockerfile" and (path in known or (path == "." and composed)):
+        if not is_ours(folder) or (name == "Dockerfile" and (path in known or (path == "." and composed))):
             continue
         generic = path != "." and folder.split("/")[-1].lower() in GENERIC
-        if name != "Dockerfile" or (generic and any(not _holds(path, one.path) for one in services)):
-            left.append(f"{file}: which component it builds is not known; name it with `dockerfile`")
-            continue
+        odd = generic and any(not _holds(path, one.path) for one in services)
+        called, context = name_from(name_of_folder(folder, app)), path
+        if name != "Dockerfile" or odd or folder.count("/") >= _DEEPEST:
+            holder = next((one for one in services if _holds(one.path, path) and one.path not in known), None)
+            if holder is None or sum(_holds(holder.path, one) for one in files) > 1:
+                left.append(f"{file}: which component it builds is not known; name it with `dockerfile`")
+                continue
+            called, context = name_from(holder.name or app), holder.path
+        elif _is_aside(tree, path, called, services):
+            context = "."
         known.add(path)
-        yield FoundComponent(name_from(name_of_folder(folder, app)), path, file, _exposed(tree, file))
+        keys = {} if context == path else {"dockerfile": posixpath.relpath(file, context)}
+        known.add(context if context != "." else path)
+        yield FoundComponent(called, context, file, _exposed(tree, file), built_by=file, build_keys=keys)
+
+
+def _is_aside(tree: Tree, folder: str, called: str, services: Sequence[Found]) -> bool:
+    """Whether a folder holds a Dockerfile alone, of a program whose sources lie elsewhere."""
+    beside = [one for one in tree.files if _holds(folder, posixpath.dirname(one) or ".")]
+    elsewhere = [one for one in services if name_from(one.name) == called and not _holds(folder, one.path)]
+    return folder != "." and len(beside) == 1 and bool(elsewhere)
 
 
 def _is_dockerfile(name: str) -> bool:

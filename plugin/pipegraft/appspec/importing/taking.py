@@ -34,6 +34,8 @@ __all__ = [
 
 Route = tuple[str | int, ...]
 _LONGEST = 80
+_SECRET = re.compile(r"passw|token|api_?key|://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
+"""In the name of a value, or in a value, that must not be told."""
 _MEANT_EMPTY = ("emptyDir", "selector", "labelSelector", "namespaceSelector", "podSelector")
 """Keys whose empty value says something in Kubernetes: a volume, or all of something."""
 
@@ -125,7 +127,8 @@ class Taking:
         for route, value in leaves(self._root[0], ""):
             if value in ({}, []) and route not in self._empty:
                 continue  # nothing is in it, or nothing any more
-            yield f"{self.name}: {route}" if self._secret else f"{self.name}: {route}: {short(value)}"
+            hidden = self._secret or _SECRET.search(f"{route} {value}")
+            yield f"{self.name}: {route}" if hidden else f"{self.name}: {route}: {short(value)}"
 
 
 def _unshared(value: Any) -> Any:
