@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import exp, sqrt
 from pathlib import Path
 from random import Random
@@ -12,11 +13,13 @@ from gray_world import World
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.app.suggest import suggest, suggestion_data, suggestion_lines
 from pipegraft.core.delivery import Gray
-from pipegraft.core.errors import UsageError
+from pipegraft.core.errors import RolledBack, UsageError
 from pipegraft.core.stage import Project
-from pipegraft.gray.forecast import learn, seen_traffic, with_learnt
+from pipegraft.gray.forecast import learn, learn_from_pods, seen_traffic, with_learnt
 from pipegraft.gray.history import ToldRelease, to_trailer
+from pipegraft.gray.judgement import Answer
 from pipegraft.gray.observation import ArmCounts, Observation
+from pipegraft.gray.ports import Arms, FakeJudge, FakeSource
 from pipegraft.iac.commits import commit_message
 
 GRAY = Gray.model_validate({"metrics": [{"source": "fake"}], "interval": "60s", "warm-up": "2m"})
@@ -107,3 +110,48 @@ def test_settings_are_suggested_with_what_they_promise() -> None:
     assert "  wander: 0.07" in lines
     assert lines[-4].startswith("  the newest release: 10,000 requests a minute, 5")
     assert suggestion_data(found)["settings"] == {"wander": 0.07, "memory": 0.0, "margins": {"errors": 1.0}}
+
+
+class Pods(FakeSource):
+    """Four pods of stable; every second one has rates that drift together."""
+
+    def __init__(self, drift: float, looks: int = 200, many: int = 4) -> None:
+        super().__init__([Arms()])
+        self._rows: list[dict[str, ArmCounts]] = []
+        chance = Random(5)
+        for _ in range(looks):
+            rates = [0.05 * exp(chance.gauss(0, drift)) for _ in (0, 1)]
+            row = {f"web-{pod}": ArmCounts(2000, round(2000 * rates[pod % 2])) for pod in range(many)}
+            self._rows.append(row)
+
+    def pods(self, start: float, end: float, step: float) -> Sequence[Mapping[str, ArmCounts]]:
+        assert end - start == pytest.approx(min(86400.0, 300 * step))
+        return self._rows
+
+
+def test_pods_of_stable_show_the_drift_before_any_release() -> None:
+    (found,) = learn_from_pods(GRAY, {"errors": Pods(0.3)}, (), 1e6)
+    assert (found.of, found.intervals) == ("pods", 200)
+    assert found.low <= 0.3 <= found.high
+    (calm,) = learn_from_pods(GRAY, {"errors": Pods(0.0)}, (), 1e6)
+    assert calm.drift <= 0.05
+    assert learn_from_pods(GRAY, {"errors": Pods(0.3)}, (found,), 1e6) == (found,), "releases tell more"
+    for too_little in (Pods(0.3, looks=20), Pods(0.3, many=1), FakeSource([Arms()])):
+        assert learn_from_pods(GRAY, {"errors": too_little}, (), 1e6) == ()
+
+
+def test_a_first_release_learns_from_pods() -> None:
+    world = World(learn=True)
+    world.source = Pods(0.1)
+    world.judge = FakeJudge(Answer.FAIL)
+    world.prepare(13)
+    with pytest.raises(RolledBack):
+        world.release(13)
+    assert world.messages("outlook")[0].startswith("learnt from stable's own pods: wander 0.07, memory 0")
+    project = Project(Path(), world.delivery, shipped_plugins())
+    found = suggest(project, None, world.connections)
+    assert list(suggestion_lines(found))[:3] == [
+        "production, from 0 promoted releases and stable's own pods",
+        "  errors: each version drifts by itself by 7% (7% to 7%), memory 0",
+        "    in 200 intervals, half of the pods against the others",
+    ]

@@ -15,7 +15,7 @@ import pytest
 from pipegraft.core.delivery import Metric
 from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.gray.adapters.prometheus import Options, PrometheusSource
-from pipegraft.gray.observation import ArmCounts
+from pipegraft.gray.observation import ArmCounts, Histogram
 from pipegraft.gray.ports import Arms, MetricRequest, MetricSource, RememberingSource
 from pipegraft.testing.gray_suite import MetricSourceSuite, Play
 
@@ -326,3 +326,29 @@ def test_two_metrics_may_ask_two_servers(url: str) -> None:
     source(url, requests=REQUESTS, errors=ERRORS).take(60)
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1"):
         elsewhere.take(60)
+
+
+def test_stables_pods_are_told_apart_by_one_more_label(server: Server, url: str) -> None:
+    times = [(60.0 * at, 10.0) for at in range(4)]
+    server.answers = {
+        "5..": matrix(({"pod": "web-1"}, [(at, 1.0) for at, _ in times])),
+        "": matrix(({"pod": "web-1"}, times), ({"pod": "web-2"}, times), ({}, times)),
+    }
+    opened = source(url, requests=REQUESTS, errors=ERRORS)
+    rows = opened.pods(0, 180, 60)
+    assert rows == [{"web-1": ArmCounts(10, 1), "web-2": ArmCounts(10, 0)}] * 3
+    assert all(query.startswith("range sum by (pod) (increase(") for query, *_ in server.asked[-2:])
+    opened = source(url, requests=REQUESTS, errors=ERRORS, range="15s")
+    assert opened.pods(0, 180, 60)[0]["web-1"] == ArmCounts(0, 0), "of raw counters what they rose by"
+    assert source(url, requests="max(rate(x[{window}]))", errors=ERRORS).pods(0, 180, 60) == []
+
+
+def test_latencies_of_pods_keep_their_bounds(server: Server, url: str) -> None:
+    series = [
+        ({"pod": "web-1", "le": bound}, [(0.0, n), (60.0, n)]) for bound, n in (("0.1", 6), ("+Inf", 8))
+    ]
+    server.answers = {"": matrix(*series)}
+    opened = source(url, kind="latency", buckets="sum by (le) (increase(x_bucket[{window}]))")
+    (row,) = opened.pods(0, 60, 60)
+    assert row["web-1"].latency == Histogram((0.1,), (6, 2))
+    assert server.asked[-1][0].startswith("range sum by (pod, le) (increase(")

@@ -8,10 +8,10 @@ intervals, is what the service shows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from math import exp, log
-from typing import Final
+from typing import Final, Literal
 
 from pipegraft.core.delivery import Gray
 from pipegraft.core.errors import OutsideError, UsageError
@@ -28,7 +28,8 @@ from pipegraft.gray.judging.detectability import (
 from pipegraft.gray.judging.hypotheses import Wandering
 from pipegraft.gray.judging.readings import BadRequests, Draws
 from pipegraft.gray.judging.sequential import marked_cold
-from pipegraft.gray.ports import MetricSource, RememberingSource
+from pipegraft.gray.observation import ArmCounts, Observation, total
+from pipegraft.gray.ports import MetricSource, PodSource, RememberingSource
 
 __all__ = [
     "FEWEST",
@@ -37,6 +38,7 @@ __all__ = [
     "StableTraffic",
     "foretell",
     "learn",
+    "learn_from_pods",
     "promise",
     "seen_traffic",
     "stable_traffic",
@@ -166,6 +168,10 @@ _MEMORIES: Final = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 FEWEST: Final = 40
 """Intervals with bad requests of both versions that are needed to learn from."""
 
+_DAY: Final = 86400.0
+_MOST_INTERVALS: Final = 300
+"""How far back stable's pods are looked at."""
+
 _INSIDE: Final = 1.92
 """By how much the logarithm of a likelihood may fall inside a 95% interval."""
 
@@ -183,6 +189,7 @@ class LearntDrift:
         low, high: its 95% interval.
         memory: correlation of the drift from one interval to the next.
         intervals: that it was learnt from.
+        of: earlier `releases`, or stable's own `pods`.
     """
 
     metric: str
@@ -191,6 +198,7 @@ class LearntDrift:
     high: float
     memory: float
     intervals: int
+    of: Literal["releases", "pods"] = "releases"
 
 
 def learn(gray: Gray, releases: Iterable[ToldRelease]) -> tuple[LearntDrift, ...]:
@@ -207,6 +215,63 @@ def learn(gray: Gray, releases: Iterable[ToldRelease]) -> tuple[LearntDrift, ...
     good = [one for one in releases if one.last_step == "promote"]
     found = (_learn(metric, list(_series(metric, policy, good))) for metric in policy.metrics)
     return tuple(one for one in found if one is not None)
+
+
+def learn_from_pods(
+    gray: Gray, sources: Mapping[str, MetricSource], learnt: Sequence[LearntDrift], now: float
+) -> tuple[LearntDrift, ...]:
+    """What stable's own pods show of the metrics that releases tell too little of.
+
+    One half of the pods is held against the other one, as gray against stable, over the last day (placebo
+    arms: Abadie, Diamond and Hainmueller, JASA 105, 2010). Fewer pods drift further than all, so what is
+    found is wide rather than narrow.
+
+    Arguments:
+        gray: how the environment declares its gray releases.
+        sources: by the metric's name.
+        learnt: what is known already.
+        now: seconds since the epoch.
+
+    Returns:
+        What is known already, and one for each further metric of which there is enough.
+
+    Raises:
+        OutsideError, UsageError: a source did not answer, or does not understand what it is asked.
+    """
+    known = {one.metric for one in learnt}
+    found = list(learnt)
+    for metric in judge_policy(gray).metrics:
+        source = sources.get(metric.name)
+        if metric.name in known or metric.kind == "value" or not isinstance(source, PodSource):
+            continue
+        seconds = min(_DAY, _MOST_INTERVALS * gray.interval)
+        halves = _halves(metric, source.pods(now - seconds, now, gray.interval))
+        drift = _learn(metric, [list(halves)])
+        if drift is not None:
+            found.append(replace(drift, of="pods"))
+    return tuple(found)
+
+
+def _halves(metric: MetricPolicy, intervals: Sequence[Mapping[str, ArmCounts]]) -> Iterator[Draws]:
+    """Every second pod against the others, in the order in which they came."""
+    order: dict[str, int] = {}
+    read = BadRequests(metric).read
+    for pods in intervals:
+        for pod in sorted(pods):
+            order.setdefault(pod, len(order))
+        halves = [
+            [
+                Observation(0, 1, 50, {metric.name: counts})
+                for pod, counts in pods.items()
+                if order[pod] % 2 == n
+            ]
+            for n in (0, 1)
+        ]
+        if all(halves):
+            one, other = (total(half).stable[metric.name] for half in halves)
+            draws = read(one, other)
+            if draws.gray and draws.stable and draws.gray_bad + draws.stable_bad:
+                yield draws
 
 
 def _series(

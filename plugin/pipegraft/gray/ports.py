@@ -25,6 +25,7 @@ __all__ = [
     "Judge",
     "MetricRequest",
     "MetricSource",
+    "PodSource",
     "RememberingSource",
     "Rollout",
     "RolloutPhase",
@@ -153,6 +154,26 @@ class RememberingSource(MetricSource, Protocol):
 
         Returns:
             `errors` of an arm is None where nothing shows that its errors are counted at all: no series.
+
+        Raises:
+            Unreachable, AccessDenied: it did not answer or refused.
+            UsageError: it does not know what it is asked for.
+        """
+
+
+@runtime_checkable
+class PodSource(MetricSource, Protocol):
+    """A metric source that tells stable's pods apart. Optional, as `RememberingSource` is."""
+
+    def pods(self, start: float, end: float, step: float) -> Sequence[Mapping[str, ArmCounts]]:
+        """What each of stable's pods showed in a time gone by; what `take` answers next is not changed.
+
+        Arguments:
+            start, end: seconds since the epoch.
+            step: length of an interval in seconds.
+
+        Returns:
+            Of each interval, oldest first, pod → what it showed; empty where pods cannot be told apart.
 
         Raises:
             Unreachable, AccessDenied: it did not answer or refused.

@@ -16,14 +16,14 @@ from pipegraft.appspec.hooks import TRAFFIC_ROUTERS
 from pipegraft.core.delivery import Delivery, Environment, Gray, Metric
 from pipegraft.core.delivery_file import find_plugin, option_problems
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
-from pipegraft.core.errors import Problem, UsageError
+from pipegraft.core.errors import OutsideError, Problem, UsageError
 from pipegraft.core.faults import as_far_as_known
 from pipegraft.core.model import Duration
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.reading import Marked, Route
 from pipegraft.core.stage import DeliveryCheck, Opener, Project, Stage, StageContext, StageInputs
 from pipegraft.gray.branch import standing_source, take_back_unserved, taken_back
-from pipegraft.gray.forecast import learn, with_learnt
+from pipegraft.gray.forecast import learn, learn_from_pods, with_learnt
 from pipegraft.gray.history import told_releases
 from pipegraft.gray.hooks import JUDGES, METRIC_SOURCES, ObservedRouter
 from pipegraft.gray.observed_rollout import RolloutDrive
@@ -102,14 +102,20 @@ def run(context: StageContext, inputs: GrayReleaseInputs) -> None:
 
 
 def _as_learnt(context: StageContext, gray: Gray) -> Gray:
-    """The declaration with what the releases before this one speak for."""
+    """The declaration with what earlier releases speak for, or stable's own pods where they do not."""
     environment = context.require_environment()
     path = environment_path(context.delivery.iac.path, environment)
     number = context.releases.load().source_in(environment).number
     log = context.open(IAC).log(path, limit=_NEWEST)
     learnt = learn(gray, [one for one in told_releases(log, environment) if one.number < number])
+    try:
+        learnt = learn_from_pods(gray, context.open(METRICS, environment), learnt, context.clock.now())
+    except (OutsideError, UsageError) as error:
+        context.report("warning", f"learn: stable's pods are not known: {error}", environment)
     found = with_learnt(gray, learnt)
-    said = f"learnt from earlier releases: wander {found.wander:g}, memory {found.memory:g}"
+    names = {"releases": "earlier releases", "pods": "stable's own pods"}
+    whence = " and ".join(names[of] for of in dict.fromkeys(one.of for one in learnt))
+    said = f"learnt from {whence}: wander {found.wander:g}, memory {found.memory:g}"
     if not learnt:
         said = "learn: earlier releases tell too little yet; what is declared holds"
     context.report("outlook", said, environment)

@@ -1,176 +1,32 @@
-"""Prometheus: counts of both versions by queries, over exactly the window that is asked for.
-
-Source of its HTTP API: https://prometheus.io/docs/prometheus/latest/querying/api/
-"""
+"""Prometheus: counts of both versions by queries, over exactly the window that is asked for."""
 
 from __future__ import annotations
 
 import math
-import os
 import re
-import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
-from pipegraft.core.adapters.http import Http, trusted
-from pipegraft.core.adapters.waiting import Patience
-from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
-from pipegraft.core.model import Breach, Duration, Model, RelativePath, rule
+from pipegraft.core.errors import UsageError
+from pipegraft.core.model import Breach, Duration, Model, rule
 from pipegraft.core.plugins import hookimpl
+from pipegraft.gray.adapters.prometheus_api import Labels, PrometheusApi, ServerOptions
 from pipegraft.gray.hooks import MetricSourcePlugin
 from pipegraft.gray.observation import ArmCounts, Histogram, increase
 from pipegraft.gray.ports import Arms, MetricRequest
 
-__all__ = [
-    "Labels",
-    "Options",
-    "PrometheusApi",
-    "PrometheusSource",
-    "ServerOptions",
-    "pipegraft_metric_sources",
-]
-
-Labels = tuple[tuple[str, str], ...]
-"""Labels of a series, sorted."""
-
-_SOURCE = "metric source 'prometheus'"
-_TOLD = frozenset({200, 400, 422, 503})
-"""Statuses with which Prometheus' own JSON tells what is the matter (its API's "Format overview")."""
-_ATTEMPTS = 2
-"""A query only reads: one that got lost is asked once more."""
-_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
-
-
-class ServerOptions(Model):
-    """Keys that say where the server is, and as whom it is asked."""
-
-    url: str = Field(pattern=r"^https?://[^\s@]+$")
-    """The server, without ``/api/v1``."""
-    token_variable: str | None = Field(default=None, pattern=_VARIABLE)
-    """Environment variable that holds a bearer token."""
-    user: str | None = Field(default=None, pattern=r"^[^:]+$")
-    """User name, for basic authentication."""
-    password_variable: str | None = Field(default=None, pattern=_VARIABLE)
-    """Environment variable that holds the user's password."""
-    ca: RelativePath | None = None
-    """File of certificate authorities to trust instead of the system's, relative to `delivery.yaml`."""
-    headers: Mapping[str, str] = {}
-    """Further header fields, a tenant's name for example."""
-    timeout: float = Field(default=10.0, gt=0)
-    """Seconds an answer may take."""
-
-    @rule
-    def _one_way_in(self) -> Iterator[Breach]:
-        if (self.user is None) != (self.password_variable is None):
-            yield Breach("expected 'user' and 'password-variable' together")
-        if self.user and self.token_variable:
-            yield Breach("expected either 'token-variable' or 'user', found both")
-
-
-class PrometheusApi:
-    """One server.
-
-    Arguments:
-        options: where it is, and as whom it is asked.
-        root: folder that `ca` counts from.
-    """
-
-    def __init__(self, options: ServerOptions, root: Path) -> None:
-        self._options = options
-        self._root = root
-
-    def instant(self, query: str, time: float) -> list[tuple[Labels, float]]:
-        """What a query answers at one time: a vector, or a scalar as a series without labels; no NaN.
-
-        Raises:
-            Unreachable, AccessDenied: it did not answer or refused.
-            UsageError: it does not understand the query.
-        """
-        data = self._ask("query", {"query": query, "time": f"{time:.3f}"})
-        result: Any = data.get("result", [])
-        if data.get("resultType") == "scalar":
-            result = [{"metric": {}, "value": result}]
-        pairs = [(_labels(series), float(series["value"][1])) for series in result]
-        return [(labels, value) for labels, value in pairs if not math.isnan(value)]
-
-    def range(self, query: str, start: float, end: float, step: float) -> Mapping[Labels, Sequence[Any]]:
-        """What a query answers from `start` to `end`, every `step` seconds.
-
-        Returns:
-            Series → pairs of seconds since the epoch and a number; no NaN.
-        """
-        form = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
-        data = self._ask("query_range", form)
-        found = {
-            _labels(series): [(float(time), float(text)) for time, text in series["values"]]
-            for series in data.get("result", [])
-        }
-        return {
-            labels: [pair for pair in pairs if not math.isnan(pair[1])] for labels, pairs in found.items()
-        }
-
-    def _ask(self, kind: str, form: Mapping[str, str]) -> Mapping[str, Any]:
-        url = f"{self._options.url.rstrip('/')}/api/v1/{kind}"
-        answer = self._http.ask("POST", url, what=f"asking {url}", good=_TOLD, data=dict(form))
-        body = answer.json()
-        if body.get("status") == "success":
-            return dict(body["data"])
-        if body.get("errorType") == "bad_data":
-            raise UsageError(f"{_SOURCE}: {body.get('error')} in {form['query']}")
-        raise Unreachable(f"{_SOURCE}: {body.get('errorType')}: {body.get('error')}")
-
-    @cached_property
-    def _http(self) -> Http:
-        options = self._options
-        headers, auth = dict(options.headers), None
-        if options.token_variable:
-            headers["Authorization"] = f"Bearer {_secret(options.token_variable, 'token')}"
-        if options.user and options.password_variable:
-            auth = options.user, _secret(options.password_variable, "password")
-        return Http(
-            _SOURCE,
-            trust=self._trust(),
-            headers=headers,
-            auth=auth,
-            patience=Patience(
-                attempts=_ATTEMPTS, deadline=_ATTEMPTS * options.timeout, silence=options.timeout
-            ),
-            untrusted="name its authority in 'ca' of the metric",
-            denied="set 'token-variable', or 'user' and 'password-variable', to who may query it",
-        )
-
-    def _trust(self) -> ssl.SSLContext | None:
-        if self._options.ca is None:
-            return None
-        path = self._root / self._options.ca
-        try:
-            return trusted(path)
-        except OSError as error:
-            raise UsageError(
-                f"{_SOURCE}: expected certificate authorities in {path}: {error}",
-                fix="correct 'ca' of the metric",
-            ) from None
-
-
-def _labels(series: Mapping[str, Any]) -> Labels:
-    return tuple(sorted(series["metric"].items()))
-
-
-def _secret(name: str, what: str) -> str:
-    found = os.environ.get(name)
-    if not found:
-        raise AccessDenied(f"{_SOURCE}: the variable {name} holds no {what}", fix=f"set {name}")
-    return found
-
+__all__ = ["Options", "PrometheusSource", "pipegraft_metric_sources"]
 
 _PLACEHOLDER = re.compile(r"\{(app|environment|version|suffix|workload|window)\}")
 """Only these words in braces are filled in; PromQL's own braces never hold a bare word."""
+
+_LABEL = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+_SUM = re.compile(r"^\s*sum\s*(?:by\s*\(([^)]*)\)\s*)?\(")
+"""How a query begins whose series can be told apart by one more label."""
 
 _NEEDED = {"errors": (("requests",), ("errors", "ratio")), "latency": (("buckets",),), "value": (("query",),)}
 """Kind of metric → of each group, one query is needed."""
@@ -221,6 +77,8 @@ class Options(ServerOptions):
     """Ask for the whole window in steps of this, instead of for one number: `requests`, `errors` and
     `buckets` are then the raw counters, whose rise is added up here, resets included, nothing extrapolated;
     of `query` the mean counts. Best the interval at which the server scrapes."""
+    pods: str = Field(default="pod", pattern=_LABEL)
+    """Label of the series that names a pod: `learn` compares stable's pods with one another by it."""
     lag: Duration = 0.0
     """How far the server is behind: queries look at windows that end so long ago."""
 
@@ -289,19 +147,57 @@ class PrometheusSource:
         arms = self._both(start, end)
         return _counted(arms) if self._options.errors_may_be_absent else arms
 
+    def pods(self, start: float, end: float, step: float) -> Sequence[Mapping[str, ArmCounts]]:
+        """What each of stable's pods showed, interval by interval."""
+        end -= self._options.lag
+        bad = self._by_pod(self._options.errors, start, end, step)
+        if self._kind == "errors" and not self._options.ratio:
+            served = self._by_pod(self._options.requests, start, end, step)
+            return [
+                {
+                    pod: ArmCounts(all_, errors=min(bad.get(at, {}).get(pod, {}).get("", 0.0), all_))
+                    for pod, counts in served[at].items()
+                    for all_ in counts.values()
+                }
+                for at in sorted(served)
+            ]
+        slow = self._by_pod(self._options.buckets, start, end, step)
+        return [{pod: _histogram(counts) for pod, counts in slow[at].items()} for at in sorted(slow)]
+
+    def _by_pod(
+        self, query: str | None, start: float, end: float, step: float
+    ) -> dict[float, dict[str, dict[str, float]]]:
+        """Time → pod → upper bound, or empty → number; nothing if the query cannot be told by pod."""
+        found: dict[float, dict[str, dict[str, float]]] = {}
+        label = self._options.pods
+        asked = _fill(query or "", self._filled("stable", step))
+        asked, told = _SUM.subn(lambda m: f"sum by ({', '.join(filter(None, (label, m[1])))}) (", asked)
+        series = self._api.range(asked, start, end, step) if told else {}
+        for labels, pairs in series.items():
+            names = dict(labels)
+            if label not in names:
+                continue
+            for before, (at, value) in pairwise(pairs):
+                grown = increase({"": before[1]}, {"": value})[""] if self._options.range else value
+                found.setdefault(at, {}).setdefault(names[label], {})[names.get("le", "")] = grown
+        return found
+
     def _both(self, start: float, until: float) -> Arms:
         return Arms(self._arm("stable", start, until), self._arm("gray", start, until))
 
     def _arm(self, version: str, start: float, until: float) -> ArmCounts | None:
+        return self._shown(self._filled(version, until - start), (start, until))
+
+    def _filled(self, version: str, seconds: float) -> dict[str, str]:
+        """What stands for the words of a query."""
         names = self._options.workload
-        words = {
+        return {
             **self._words,
-            "window": f"{max(1, math.ceil(until - start))}s",
+            "window": f"{max(1, math.ceil(seconds))}s",
             "version": version,
             "suffix": "" if version == "stable" else f"-{version}",
             "workload": getattr(names, version) or "" if names else "",
         }
-        return self._shown(words, (start, until))
 
     def _shown(self, words: Mapping[str, str], span: _Span) -> ArmCounts | None:
         """What one version showed; without `errors` where no series tells of any."""
@@ -321,7 +217,7 @@ class PrometheusSource:
         return ArmCounts(requests, errors=None if errors is None else min(errors, requests))
 
     def _latency(self, words: Mapping[str, str], span: _Span) -> ArmCounts | None:
-        cumulative: dict[float, float] = {}
+        counts: dict[str, float] = {}
         for labels, value in self._vector(self._options.buckets or "", words, span):
             bound = dict(labels).get("le")
             if bound is None:
@@ -329,13 +225,8 @@ class PrometheusSource:
                     "metric source 'prometheus': expected the label 'le' in the answer to 'buckets'",
                     fix="write sum by (le) (increase(…_bucket{…}[{window}]))",
                 )
-            edge = math.inf if bound == "+Inf" else float(bound)
-            cumulative[edge] = cumulative.get(edge, 0.0) + value
-        if not cumulative:
-            return None
-        bounds = sorted(cumulative)
-        histogram = Histogram.from_cumulative(bounds, [cumulative[bound] for bound in bounds])
-        return ArmCounts(histogram.total, latency=histogram)
+            counts[bound] = counts.get(bound, 0.0) + value
+        return _histogram(counts) if counts else None
 
     def _number(self, query: str, words: Mapping[str, str], span: _Span) -> float | None:
         """The one number a query answers; None if it answers nothing, or nothing that is a number."""
@@ -364,6 +255,14 @@ class PrometheusSource:
         if self._kind == "value":
             return [(one, sum(v for _, v in pairs) / len(pairs)) for one, pairs in series.items() if pairs]
         return [(one, _rise(pairs, start)) for one, pairs in series.items() if pairs]
+
+
+def _histogram(counts: Mapping[str, float]) -> ArmCounts:
+    """Cumulative counts by the text of their upper bound."""
+    cumulative = {float(bound): value for bound, value in counts.items()}
+    bounds = sorted(cumulative)
+    histogram = Histogram.from_cumulative(bounds, [cumulative[bound] for bound in bounds])
+    return ArmCounts(histogram.total, latency=histogram)
 
 
 def _counted(arms: Arms) -> Arms:
