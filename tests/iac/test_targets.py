@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from pipegraft.core.delivery import Target
+from pipegraft.core.delivery import Delivery, Target
 from pipegraft.core.errors import EditRefused
+from pipegraft.iac.plan import try_release
+from pipegraft.iac.ports import CommitFiles, FakeIacRepository
 from pipegraft.iac.released_images import PinnedImage, repository_of
 from pipegraft.iac.targets.writing import Around, write_target
 
@@ -227,3 +229,57 @@ def test_the_repository_of_a_reference(reference: str) -> None:
 def test_targets_that_say_too_little_or_too_much(target: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"expected|needs|remove"):
         Target.model_validate(target)
+
+
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec:
+  containers: [{name: web, image: "REPOSITORY:1", args: ["--a=REPOSITORY:1", "--b=REPOSITORY-b:1"]}]
+""".replace("REPOSITORY", WEB.repository)
+
+
+def told_effects(engine: str, files: dict[str, str], **target: object) -> list[str]:
+    """What is told of the effect of a release on one file."""
+    repository = FakeIacRepository(files)
+    delivery = Delivery.model_validate(
+        {
+            "app": "shop",
+            "registry": "registry.example.com:5000/shop",
+            "components": {"web": {"path": "web"}},
+            "iac": {"repository": "iac.git"},
+            "environments": {
+                "live": {"gate": {"engine": engine, "application": "shop"}, "targets": [target]},
+            },
+        }
+    )
+    return [
+        str(one)
+        for one in try_release(CommitFiles(repository, repository.tip()), delivery, "live", renderers={})
+    ]
+
+
+def test_what_still_names_an_old_image_is_told() -> None:
+    (told,) = told_effects("flux", {"pod.yaml": POD}, kind="manifest", file="pod.yaml")
+    assert told == (
+        "pod.yaml: read as manifests; Pod web: spec.containers[0].args[0] still names "
+        "registry.example.com:5000/shop/web:1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("engine", "beyond"),
+    [
+        ("argocd", ", but for what an Application of Argo CD sets elsewhere"),
+        ("flux", ", but for what an object of Flux sets elsewhere"),
+        ("embedded", ""),
+    ],
+)
+def test_an_effect_goes_as_far_as_the_folder_that_is_rendered(engine: str, beyond: str) -> None:
+    files = {
+        "kustomization.yaml": f"resources: [pod.yaml]\nimages: [{{name: {WEB.repository}, newTag: v1}}]\n",
+        "pod.yaml": POD.partition(", args")[0] + "}]\n",
+    }
+    (told,) = told_effects(engine, files, kind="kustomize", file="kustomization.yaml")
+    assert told == f".: by following its bases and images (kustomize is not installed){beyond}"

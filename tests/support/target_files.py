@@ -1747,6 +1747,20 @@ def parts_of_charts() -> Iterator[Case]:
     )
 
 
+def written_over() -> Iterator[Case]:
+    """Two targets that mean the same place."""
+    at = {"kind": "yaml", "file": "v.yaml", "path": "image"}
+    yield case(
+        "two-components-in-one-place",
+        {"v.yaml": f"image: {REPOSITORY}:v1\n"},
+        at | {"component": "web"},
+        at | {"component": "api"},
+        components=("web", "api"),
+        refused="writes over",
+        rendered=False,
+    )
+
+
 def shared_by_aliases() -> Iterator[Case]:
     """Images that stand once in a values file and are read in several places."""
     image = '{{ with .Values.worker.image }}"{{ .repository }}:{{ .tag }}"{{ end }}'
@@ -1804,6 +1818,7 @@ CASES = tuple(
         over_values,
         handed_elsewhere,
         parts_of_charts,
+        written_over,
         shared_by_aliases,
         encrypted,
         beside_the_image,

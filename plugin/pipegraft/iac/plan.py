@@ -79,6 +79,7 @@ def write_release(
         inside = unit.chart_with(path)[1] if unit.chart else ()
         values = tuple((*inside, *one) for one in made.values)
         written.append(WrittenTarget(target, path, unit, tuple(_expected(made, chosen)), values))
+    _refuse_overwritten(read, written, files, chosen)
     _refuse_unwritten(written, chosen, environment)
     policy, engine = declared.effect, declared.gate.engine
     return (
@@ -86,6 +87,24 @@ def write_release(
         files,
         check_effect(read, files, written, renderers, policy=policy, root=root, engine=engine),
     )
+
+
+def _refuse_overwritten(
+    read: Files, written: Sequence[WrittenTarget], files: Mapping[str, str], images: Mapping[str, PinnedImage]
+) -> None:
+    """Make sure that no target wrote over what another one had written in the same file."""
+    paths = [one.path for one in written]
+    for one in written:
+        target, path = one.target, one.path
+        if paths.count(path) > 1:
+            again = write_target(files[path], target, images, path, _around(read, target, path, one.unit))
+            if again.text != files[path]:
+                said = f"of '{target.component}' " if target.component else ""
+                raise EditRefused(
+                    f"what a target of kind '{target.kind}' writes {said}here, another one writes over",
+                    place=Place(path),
+                    fix="name each place in one target alone, with the component that runs there",
+                )
 
 
 _NOBODYS = f"sha256:{'0' * 64}"

@@ -11,7 +11,7 @@ from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.ports import Edited, Files, Renderer
 from pipegraft.iac.targets.charts import Reads
-from pipegraft.iac.targets.compare import Expected, MoreThanImages, confirm, runs
+from pipegraft.iac.targets.compare import Expected, MoreThanImages, confirm, runs, still_named
 from pipegraft.iac.targets.helm import NAMES
 from pipegraft.iac.targets.kustomization import FILE_NAMES, apply_images
 from pipegraft.iac.targets.units import Unit, find_unit
@@ -210,6 +210,8 @@ class _Check:
         if self._hands_on(before, after):
             return self._unproven("no container of it runs the image, and who reads the value is not known")
         used = confirm(before, after, self.expected(), self.unit.name, again)
+        if elsewhere := next(still_named(after, self.expected()), ""):
+            how = f"{how}; {elsewhere}"
         return Effect(self.unit.name, proven=True, how=how, used=tuple(used))
 
     def _as_manifests(self) -> Effect:

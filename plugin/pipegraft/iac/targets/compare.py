@@ -11,7 +11,7 @@ from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.released_images import PinnedImage, Reference, image_uses, same_repository
 from pipegraft.text.yaml import Path, format_path, leaves
 
-__all__ = ["Expected", "MoreThanImages", "confirm", "runs"]
+__all__ = ["Expected", "MoreThanImages", "confirm", "runs", "still_named"]
 
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
 """What the value of a label may be (Kubernetes, Labels and Selectors: Syntax and character set)."""
@@ -105,6 +105,18 @@ def runs(documents: Sequence[Any], expected: Expected) -> bool:
     said = (use.image for document in documents for use in image_uses(document))
     named = (image for document in documents for _, image in _named_by_operators(document, expected))
     return any(map(expected.names, (*said, *named)))
+
+
+def still_named(documents: Sequence[Any], expected: Sequence[Expected]) -> Iterator[str]:
+    """Where variables, arguments or data name an image of the release as it was, for a program to run."""
+    for one in expected:
+        repository = re.escape(one.image.repository)
+        named = re.compile(rf"(?<![\w./-]){repository}(:[\w][\w.-]*)?(@sha256:[0-9a-f]+)?(?![\w./-])")
+        for document in documents:
+            for path, value in leaves(document):
+                found = named.search(value) if isinstance(value, str) and "annotations" not in path else None
+                if found and (found[1] or found[2]) and not one.is_rendered_as(found[0]):
+                    yield f"{identity(document)}: {format_path(path)} still names {found[0]}"
 
 
 _BY_ENGINES = re.compile(r"(argoproj\.io|toolkit\.fluxcd\.io|(helm|fleet)\.cattle\.io|core\.oam\.dev)/")
