@@ -11,7 +11,7 @@ from aiohttp import ClientSession, CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 from board_world import World, deliver, gray, message, text
 
-from pipegraft.board.adapters.server import LiveBoard, make_app
+from pipegraft.board.adapters import LiveBoard, make_app
 from pipegraft.board.collecting import BoardWord, collect, tell
 from pipegraft.board.model import Application, Board
 from pipegraft.board.views import page_name

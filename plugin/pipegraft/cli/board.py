@@ -16,7 +16,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipegraft.app.boards import BoardPlaces, read_board, tell_board
-from pipegraft.board.adapters.server import LiveBoard, serve
+from pipegraft.board.adapters import LiveBoard, serve
 from pipegraft.board.views import application_page, board_page, board_table, notes, page_name
 from pipegraft.cli.common import print_json, write_page
 from pipegraft.core.console import open_console

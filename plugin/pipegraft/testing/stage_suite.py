@@ -19,11 +19,9 @@ import yaml
 from pydantic import ValidationError
 
 from pipegraft.app.generated import stage_page
-from pipegraft.app.plugins import HOOKS
-from pipegraft.ci.gitlab.system import make_templates
-from pipegraft.ci.hooks import CiSystem, Injection, InjectionRequest
+from pipegraft.app.plugins import HOOKS, shipped_plugins
+from pipegraft.ci.hooks import CI_SYSTEMS, CiSystem, Injection, InjectionRequest
 from pipegraft.ci.jenkins.grafts import step_name
-from pipegraft.ci.jenkins.system import make_library
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
 from pipegraft.core.errors import PipegraftError
@@ -198,7 +196,7 @@ class StageSuite:
             stage.parse_inputs({"no-such-input": "x"})
 
     def test_gitlab_gets_a_template_with_a_default_for_every_input(self, stage: Stage) -> None:
-        (text,) = make_templates([stage]).values()
+        (text,) = _templates("gitlab", stage).values()
         header, jobs = yaml.safe_load_all(text)
         inputs = header["spec"]["inputs"]
         assert set(keys_of(stage.inputs).values()) <= inputs.keys()
@@ -206,7 +204,7 @@ class StageSuite:
         assert any(stage.name in name for name in jobs)
 
     def test_jenkins_gets_a_step(self, stage: Stage) -> None:
-        library = make_library([stage])
+        library = _templates("jenkins", stage)
         step = step_name(stage.name)
         assert f"'{stage.name}'" in library["src/io/pipegraft/Stages.groovy"]
         assert {f"vars/{step}.groovy", f"vars/{step}.txt"} <= library.keys()
@@ -215,6 +213,10 @@ class StageSuite:
         page = stage_page(stage)
         assert stage.summary in page
         assert all(f"`{key}`" in page for key in keys_of(stage.inputs).values())
+
+
+def _templates(system: str, stage: Stage) -> Mapping[str, str]:
+    return shipped_plugins().all(CI_SYSTEMS)[system].templates([stage])
 
 
 def patient_of(
