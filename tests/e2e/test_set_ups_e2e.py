@@ -39,7 +39,6 @@ components: {web: {path: web}}
 iac: {repository: /nowhere, branch: main}
 environments: {production: {gate: {engine: embedded, application: shop, state: /nowhere}}}
 """
-HELPER = "docker.io/firecow/gitlab-ci-local-util:latest"
 
 
 @pytest.fixture(scope="module")
@@ -64,20 +63,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root.chmod(0o755)
     for name in ("tmp", "var/tmp"):
         (root / name).chmod(0o1777)
-    helper = tmp_path_factory.mktemp("helper")
-    (helper / "bin").mkdir()
-    (helper / "bin/busybox").write_bytes(Path("/bin/busybox").read_bytes())
-    (helper / "bin/busybox").chmod(0o755)
-    for name in run("/bin/busybox", "--list").split():
-        if name != "busybox":
-            (helper / "bin" / name).symlink_to("busybox")
-    (helper / "bin/bash").write_text('#!/bin/sh\nexec sh "$@"\n')
-    (helper / "bin/bash").chmod(0o755)
     with running_engine("base=10.214.0.0/16,size=24") as address:
         for folder, name, changes in (
             (root, IMAGE, ()),
             (root, ROOTLESS, ("USER 1000", "ENV HOME=/home/builder XDG_RUNTIME_DIR=/run/user/1000")),
-            (helper, HELPER, ()),
         ):
             run("tar", "-C", folder, "--xattrs", "--xattrs-include=security.*", "-cf", f"{folder}.tar", ".")
             words = [word for change in changes for word in ("--change", change)]
@@ -103,12 +92,21 @@ class Job:
     images: Path
     engine: str
 
-    def run(self, inputs: Mapping[str, Any], *volumes: str, unshare: bool = False, code: int = 0) -> str:
+    def run(
+        self,
+        inputs: Mapping[str, Any],
+        *volumes: str,
+        unshare: bool = False,
+        privileged: bool = False,
+        code: int = 0,
+    ) -> str:
         """Run image-build by its template, and answer what it said.
 
         Arguments:
             volumes: what the runner mounts.
             unshare: whether the runner lets a job have user namespaces.
+            privileged: whether jobs and their services have what an engine needs of those rights, and a
+                network of their own. All of them not even a machine within another may have to give.
             code: the exit code that the job must have.
         """
         include = {
@@ -123,31 +121,34 @@ class Job:
         done = self.project.ci(
             *(
                 "--container-executable",
-                str(self._executable(unshare=unshare)),
+                str(self._executable(unshare=unshare, privileged=privileged)),
                 "--pull-policy",
                 "if-not-present",
             ),
+            *("--helper-image", IMAGE),
             *(word for mount in mounts for word in ("--volume", mount)),
             f"--umask={str(inputs.get('job-image') != ROOTLESS).lower()}",  # true runs it as root
-            *(
-                "--network",
-                "host",
-                "--variable",
-                f"PATH={Path(sys.executable).parent}:{PROGRAMS}",
-            ),
+            *(() if privileged else ("--network", "host")),
+            *("--variable", f"PATH={Path(sys.executable).parent}:{PROGRAMS}"),
         )
         said = done.stdout + done.stderr
         assert (done.returncode == 0) if code == 0 else (f"FAIL {code} " in said), said[-3000:]
         return said
 
-    def _executable(self, *, unshare: bool) -> Path:
+    def _executable(self, *, unshare: bool, privileged: bool) -> Path:
         """docker's command, as a runner would use it."""
         path = self.images.parent / "docker"
         allowed = "--security-opt seccomp=unconfined --security-opt apparmor=unconfined" if unshare else ""
+        if privileged:
+            allowed = (
+                "--security-opt seccomp=unconfined --security-opt apparmor=unconfined --cgroupns host"
+                " --volume /sys/fs/cgroup:/sys/fs/cgroup --cap-add SYS_ADMIN --cap-add NET_ADMIN"
+            )
         path.write_text(
             f"#!/bin/sh\nexport DOCKER_HOST={self.engine}\nverb=$1\nshift\n"
             f'[ "$verb" != create ] || set -- {allowed} "$@"\n'
-            '[ "$verb" != run ] || set -- --volume /usr:/usr:ro "$@"\nexec docker "$verb" "$@"\n'
+            'case "$verb $*" in *:/usr:ro*) ;; run*|create*) set -- --volume /usr:/usr:ro "$@" ;; esac\n'
+            'exec docker "$verb" "$@"\n'
         )
         path.chmod(0o755)
         return path
@@ -185,6 +186,39 @@ def test_an_engine_elsewhere(job: Job) -> None:
     said = job.run(
         {"job-docker-host": "unix:///engine.sock"}, f"{job.engine.removeprefix('unix://')}:/engine.sock"
     )
+    assert job.made(said) == "made\n"
+
+
+def test_an_engine_of_the_jobs_own_as_a_service(job: Job) -> None:
+    """docker-in-docker: the image `docker:dind` is this machine's engine here."""
+    flags = ("--host=tcp://0.0.0.0:2375", "--storage-driver=vfs", "--iptables=false", "--bip=10.215.0.1/24")
+    service = {"name": IMAGE, "alias": "docker", "entrypoint": ["/usr/sbin/dockerd"], "command": list(flags)}
+    inputs = {"job-services": [service], "job-docker-host": "tcp://docker:2375"}
+    said = job.run(inputs, privileged=True)
+    assert "web: building with docker" in said
+    assert job.made(said) == "made\n"
+
+
+def test_a_cache_that_the_runner_keeps(job: Job, tmp_path: Path) -> None:
+    tools = buildkit_tool("buildctl").parent
+    cached = DELIVERY.replace(
+        "{path: web}",
+        '{path: web, cache: {from: ["type=local,src=.cache/web"],'
+        ' to: ["type=local,dest=.cache/web,mode=max"]}}',
+    )
+    (job.project.folder / "delivery.yaml").write_text(cached)
+    inputs = {"job-cache": [{"key": "image-build", "paths": [".cache"]}]}
+    (tmp_path / "bk").mkdir()
+    with running_buildkit(tmp_path / "bk") as address:
+        socket = address.removeprefix("unix://")
+        (job.project.folder / ".gitlab-ci-local-variables.yml").write_text("BUILDKIT_HOST: unix:///bk.sock\n")
+        volumes = (f"{socket}:/bk.sock", f"{tools}:/tools:ro")
+        assert "CACHED" not in job.run(inputs, *volumes)
+        run(str(buildkit_tool("buildctl")), "--addr", address, "prune", "--all")
+        (job.project.folder / "web/added").write_text("not copied\n")
+        said = job.run(inputs, *volumes)
+    assert "importing cache manifest from local" in said
+    assert "CACHED" in said
     assert job.made(said) == "made\n"
 
 

@@ -10,8 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from docker.errors import DockerException
 
+from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.errors import BuildFailed, OutsideError, Unreachable
+from pipegraft.images.adapters import docker as docker_builders
 from pipegraft.images.adapters.building import context_blocks
 from pipegraft.images.adapters.docker import DockerBuilder, read_build
 from pipegraft.images.adapters.pushing import Base, base_of, push_saved
@@ -50,10 +53,29 @@ def test_what_needs_buildkit_is_refused_even_when_asked_for(tmp_path: Path) -> N
 
 def test_an_engine_that_is_away_is_an_outside_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    monkeypatch.setattr(docker_builders, "_STARTS", Patience(attempts=1))
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     expected = "engine at tcp://127.0.0.1:1 cannot be used: Connection refused\n    fix: .*DOCKER_HOST"
     with pytest.raises(Unreachable, match=expected):
         DockerBuilder().build(request_for(tmp_path), FakeRegistry(), lambda _line: None)
+
+
+def test_an_engine_that_starts_with_the_job_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def connect(timeout: float) -> None:
+        asked.append(timeout)
+        raise DockerException("refused") if len(asked) < 3 else OutsideError("here")
+
+    monkeypatch.setenv("DOCKER_HOST", "tcp://docker:2375")
+    monkeypatch.setattr(docker_builders, "connect", connect)
+    monkeypatch.setattr(docker_builders, "_STARTS", Patience(first_wait=0.001))
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    with pytest.raises(OutsideError, match="here"):
+        DockerBuilder().build(request_for(tmp_path), FakeRegistry(), lambda _line: None)
+    assert len(asked) == 3
 
 
 # The stream of a build

@@ -29,6 +29,7 @@ import requests
 from docker import APIClient
 
 from pipegraft.core.adapters.files import stream_of
+from pipegraft.core.adapters.waiting import Again, Attempts, Patience, SystemClock
 from pipegraft.core.errors import BuildFailed, OutsideError, PipegraftError, Unreachable, UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.building import (
@@ -59,6 +60,8 @@ __all__ = [
 
 _TIMEOUT = 600
 """Seconds of silence after which the engine is given up."""
+_STARTS = Patience(attempts=30, deadline=30, first_wait=0.5, longest_wait=2)
+"""How long an engine is waited for that starts together with the job."""
 _CHUNK = 1 << 20
 
 _NO_ENGINE = "Cannot connect to the Docker daemon"
@@ -208,8 +211,21 @@ def _engine() -> Iterator[APIClient]:
     def refused(said: str) -> BuildFailed:
         return BuildFailed(said, fix="correct the Dockerfile")
 
-    with translated(refused), contextlib.closing(connect(_TIMEOUT)) as client:
+    with translated(refused), contextlib.closing(_connect()) as client:
         yield client
+
+
+def _connect() -> APIClient:
+    """A client; an engine elsewhere is waited for, for a runner may start it together with the job."""
+    if os.environ.get("DOCKER_HOST", "").startswith("tcp:"):
+        with contextlib.suppress(Unreachable):  # said below with its address
+            for attempt in Attempts(_STARTS, SystemClock(), "the Docker engine"):
+                with attempt:
+                    try:
+                        return connect(_TIMEOUT)
+                    except docker.errors.DockerException as error:
+                        raise Again(str(error)) from error
+    return connect(_TIMEOUT)
 
 
 class BuildxBuilder:
