@@ -91,6 +91,7 @@ def test_what_cannot_be_known_is_said(project: Project) -> None:
     [
         ("include: []\n", "its GitLab job ends after 3 h"),
         ("include:\n  - inputs: {job-timeout: 3h 30m}\n", "its GitLab job ends after 3 h 30 min"),
+        ("include:\n  - inputs: {job-timeout: 6h}\n", "its GitLab job ends after 6 h"),
         ("include:\n  - inputs: {job-timeout: '8h'}\n", ""),
     ],
 )
@@ -104,6 +105,7 @@ def test_limits_are_compared_with_the_job_that_must_hold_them(
     assert notes[0].startswith("by its own limits it takes 4 h 40 min at most, the waits for the engine")
     assert notes[0].endswith("; a step that points to harm may take 2 h more")
     assert [note.partition(":")[0] for note in notes[1:]] == ([said] if said else [])
+    assert all("set 'job-timeout: 7h'" in note for note in notes[1:]), "a step in doubt is waited for"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from math import ceil
 from typing import Final
 
 from pipegraft.core.adapters.waiting import SystemClock
@@ -103,19 +104,19 @@ def _time(project: Project, environment: str, gray: Gray) -> Iterator[str]:
     """How long the release may take, and whether its GitLab job ends before that."""
     gate = project.delivery.environments[environment].gate.timeout
     most = gray.longest + (len(gray.steps) + 1) * gate
-    doubt = ""
-    if gray.deadline is None and gray.rollout is None:
-        doubt = f"; a step that points to harm may take {show_duration(gray.step_deadline)} more"
-    limits = f"by its own limits it takes {show_duration(most)} at most"
-    yield f"{limits}, the waits for the engine included{doubt}"
+    limits = f"by its own limits it takes {show_duration(most)} at most, the waits for the engine included"
+    if gray.deadline is None:
+        limits += f"; a step that points to harm may take {show_duration(gray.step_deadline)} more"
+        most += gray.step_deadline  # what points to harm to the end does not go on to another step
+    yield limits
     file = project.root / ".gitlab-ci.yml"
     if not file.is_file():
         return
     allowed = max([_USUAL_TIMEOUT, *map(_seconds, _JOB_TIMEOUT.findall(file.read_text("utf-8", "replace")))])
     if most > allowed:
         yield (
-            f"its GitLab job ends after {show_duration(allowed)}: set 'job-timeout' of gray-release, shorten "
-            "'interval' or 'deadline', or let a scheduled pipeline with 'resume' go on"
+            f"its GitLab job ends after {show_duration(allowed)}: set 'job-timeout: {ceil(most / 3600)}h' of "
+            "gray-release, shorten 'interval' or 'deadline', or let a scheduled pipeline with 'resume' go on"
         )
 
 

@@ -50,13 +50,14 @@ def simulate_policy(
     if gray is not None:
         policy, steps, seconds = _counting(gray), gray.steps, gray.interval
     rates = (share,) * len(policy.metrics)
+    fresh = gray is not None and gray.baseline == "fresh"
     for name, world in WORLDS.items():
         if requests is not None and world.requests != World().requests:
             continue  # the worlds that differ by their traffic alone
-        met = replace(world, rates=rates, requests=requests or world.requests)
+        met = replace(world, rates=rates, requests=requests or world.requests, fresh=fresh)
         tally = simulate(met, Fault(), policy, steps, count=count, seconds=seconds)
         yield SimulatedLine(name, good=True, tally=tally)
-    usual = World(rates=rates, requests=requests or World().requests)
+    usual = World(rates=rates, requests=requests or World().requests, fresh=fresh)
     for name, fault in FAULTS.items():
         tally = simulate(usual, fault, policy, steps, count=count, seconds=seconds)
         yield SimulatedLine(name, good=False, tally=tally)

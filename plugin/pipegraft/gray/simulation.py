@@ -45,6 +45,7 @@ class World:
         clump: mean size of the clumps in which bad requests come.
         missing: probability that a source has no data of an interval.
         harmed: how many times the bad requests of both arms rise while gray gets any.
+        fresh: whether gray is compared with fresh pods of stable, as cold and with the same weight.
     """
 
     requests: float = 20_000.0
@@ -62,6 +63,7 @@ class World:
     clump: float = 1.0
     missing: float = 0.0
     harmed: float = 1.0
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ class Weather:
         swing = 1.0 + world.day * np.sin(2 * np.pi * self._now / 240)
         total = world.requests * swing * np.exp(0.2 * rng.standard_normal(count) - 0.02)
         gray = rng.poisson(total * weight / 100).astype(float)
-        stable = rng.poisson(total * (1 - weight / 100)).astype(float)
+        stable = rng.poisson(total * (weight if world.fresh else 100 - weight) / 100).astype(float)
         self._incident = np.where(rng.random(count) < world.incidents, 5, np.maximum(self._incident - 1, 0))
         storm = np.where(self._incident > 0, 8.0, 1.0) * world.harmed
         chill = np.where(age < world.cold, 1 + (world.chill - 1) * np.exp(-2 * age / max(world.cold, 1)), 1.0)
@@ -165,6 +167,7 @@ class Weather:
             both = rate * storm * np.exp(world.shared * self._shared[number] - world.shared**2 / 2)
             rates = [both * self._alone(number, arm) for arm in (0, 1)]
             rates[1] = rates[1] * chill * np.exp(self._lasting[number])
+            rates[0] = rates[0] * (chill if world.fresh else 1.0)
             if number == 0:
                 rates[1] = self._broken(rates[1], weight)
             found.append(self._counted(stable, gray, rates))
@@ -274,8 +277,8 @@ class Tally:
 class _Batch:
     """Many releases under way."""
 
-    def __init__(self, policy: JudgePolicy, steps: Sequence[int], count: int) -> None:
-        self.policy, self.steps = policy, steps
+    def __init__(self, policy: JudgePolicy, steps: Sequence[int], count: int, *, fresh: bool) -> None:
+        self.policy, self.steps, self.fresh = policy, steps, fresh
         self.weight = np.full(count, steps[0])
         self.age = np.zeros(count, dtype=int)
         self.served = np.zeros(count)
@@ -338,7 +341,7 @@ class _Batch:
                 arms[0][metric.name] = ArmCounts(stable, float(draws.stable_bad[release]))
                 arms[1][metric.name] = ArmCounts(gray, float(draws.gray_bad[release]))
         weight = float(self.weight[release])
-        return Observation(at * seconds, (at + 1) * seconds, weight, arms[0], arms[1])
+        return Observation(at * seconds, (at + 1) * seconds, weight, arms[0], arms[1], self.fresh)
 
 
 def simulate(
@@ -363,7 +366,7 @@ def simulate(
         seconds: length of an interval.
     """
     weather = Weather(world, fault, count, np.random.default_rng(seed))
-    batch = _Batch(policy, steps, count)
+    batch = _Batch(policy, steps, count, fresh=world.fresh)
     with quietly():
         for _ in range(_LONGEST):
             if not batch.active.any():
