@@ -149,7 +149,7 @@ def find_unit(files: Files, target: Target, path: str, root: str) -> Unit:
     inside = _inside(files, target, path)
     if target.source is not None:
         folder = posixpath.normpath(posixpath.join(root, target.source))
-        if files(folder) is not None:
+        if folder.endswith((".yaml", ".yml", ".json")):
             return _by_object(files, path, folder)
         return _source(files, target, path, folder, inside=inside, values=values)
     charts = inside is not None and inside[2][:1] == ("helmCharts",)
