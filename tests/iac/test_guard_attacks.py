@@ -164,3 +164,27 @@ def test_where_no_gray_release_ever_was_images_change_at_once(git: Git, tmp_path
     staging = {"environments/staging.yaml": STABLE}
     newer = {"environments/staging.yaml": STABLE.replace(A, C)}
     assert push(git, tmp_path / "clone", staging, newer) == ""
+
+
+def test_no_reference_stands_in_the_place_of_another(git: Git) -> None:
+    for reference in ("refs/tags/main", "refs/tags/HEAD", f"refs/tags/{'a' * 40}"):
+        refused = git("push", "origin", f"HEAD:{reference}")
+        assert "would be taken for something else" in refused.stderr, reference
+
+
+def test_the_app_spec_is_no_way_around_a_gray_release(git: Git, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    assert push(git, clone, gray(0), TAKEN_BACK) == ""
+    app = {"app.yaml": APP.replace("{ports", f"{{image: '{B}', ports")}
+    without = {PATH: STABLE.replace(f"image: '{A}'", "replicas: 2")}
+    assert "to change by a gray release" in push(git, clone, {**app, **without})
+    git("reset", "--quiet", "--hard", "origin/main")
+    assert push(git, clone, {"app.yaml": APP.replace("{ports", f"{{image: '{A}', ports")}, without) == ""
+    assert "to change by a gray release" in push(git, clone, app)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n"])
+def test_a_file_that_was_emptied_is_no_first_release(text: str, git: Git, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    assert push(git, clone, gray(0), {PATH: text}) == ""
+    assert "before the promotion" in push(git, clone, STRAIGHT)

@@ -20,7 +20,8 @@ from pipegraft.core.errors import ConfigError
 from pipegraft.iac.adapters.git.access import trusting
 from pipegraft.iac.adapters.git.pre_receive import open_received
 from pipegraft.iac.guard import GuardRules
-from pipegraft.iac.guard.checks import ChangedFile, Files, check_files
+from pipegraft.iac.guard.checks import check_files
+from pipegraft.iac.guard.documents import ChangedFile, Files
 from pipegraft.iac.guard.secret_forms import BUILT_IN, read_gitleaks, secrets_in
 from pipegraft.iac.usecases.guard import pusher_name
 
@@ -136,7 +137,7 @@ def test_a_file_of_variables_holds_no_secret() -> None:
 def test_a_secret_without_values_passes() -> None:
     for text in (
         SECRET.replace("hunter2", "<path:kv/shop#password>"),
-        "kind: Secret\nsops: {mac: x}\ndata: {a: ENC[x]}\n",
+        "kind: Secret\nsops: {mac: x}\ndata: {a: 'ENC[x]'}\n",
         "kind: Secret\ndata:\n  a: {{ .Values.a | b64enc }}\n",
         "kind: SealedSecret\nspec: {encryptedData: {a: AgB}}\n",
         "secretGenerator: [{name: s, envs: [secret.env]}]\n",

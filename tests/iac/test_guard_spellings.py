@@ -102,6 +102,43 @@ def test_a_secret_is_found_in_any_spelling(text: str) -> None:
     assert "secret" in told({"shop/s.yaml": text}).lower()
 
 
+BELOW = r"""
+stringData:\n  a: >-\n    PW
+stringData:\n  a:\n    PW
+stringData: {{ if x }}\n  a: PW\n{{ end }}
+stringData: # x\n  a: PW
+stringData:\n\n  # c\n  a: PW
+stringData:\n  {{- if x }}\n  a: PW\n  {{- end }}
+stringData:\n  {{- range $k, $v := dict "a" "PW" }}\n  {{ $k }}: {{ $v }}\n  {{- end }}
+stringData:\n  {{- toYaml (dict "a" "PW") | nindent 2 }}
+data: {"a": \n  "PW"}
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("text", BELOW)
+def test_a_template_hides_no_secret(text: str) -> None:
+    text = text.replace("\\n", "\n").replace("PW", PW)
+    assert "a Secret with its value" in told(
+        {"c/templates/s.yaml": f"{{{{ if x }}}}\nkind: Secret\n{text}\n"}
+    )
+
+
+def test_a_secret_in_what_nobody_can_read_is_refused() -> None:
+    bomb = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+        f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcde", "bcdef", strict=True)
+    )
+    assert "aliases without end" in told({"s/a.yaml": f"kind: Secret\nx: 1\n---\n{bomb}"})
+
+
+def test_argo_cds_overrides_are_manifests_wherever_they_lie() -> None:
+    assert told({"apps/shop/.argocd-source-shop.yaml": "kustomize: {images: ['r/web:1']}\n"})
+
+
+def test_a_pattern_of_attributes_hides_none() -> None:
+    assert "'filter'" in told({".gitattributes": "a#b filter=x\n"})
+    assert not told({".gitattributes": " # filter=x\n"})
+
+
 @pytest.mark.parametrize("path", ["x/.env.local", "app.ini", "app.toml"])
 def test_files_of_settings_hold_no_secret(path: str) -> None:
     assert "a variable with its value" in told({path: f"SECRET_KEY = {PW}\n"})

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from pipegraft.appspec.environment_file import images_of, read_environment
@@ -14,6 +12,7 @@ from pipegraft.appspec.resource_binding import Platform
 from pipegraft.appspec.spec import resolve
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import ConfigError, Place, Problem, UsageError
+from pipegraft.core.reading import Marked
 from pipegraft.iac.guard import GUARD_FILE, GuardRules, matches, read_rules
 from pipegraft.iac.guard.contents import (
     Alike,
@@ -23,16 +22,25 @@ from pipegraft.iac.guard.contents import (
     strange_name,
     strange_text,
 )
-from pipegraft.iac.guard.documents import brought_in, parsed
+from pipegraft.iac.guard.documents import ChangedFile, Files, brought_in, mapping_of, parsed, text_of
 from pipegraft.iac.guard.secret_forms import BUILT_IN, SecretForm, searchable, secrets_in
 from pipegraft.iac.guard.secret_values import Generators, secret_manifests, secret_variables
 from pipegraft.iac.released_images import read_state
 
-__all__ = ["ChangedFile", "Files", "check_files", "gray_in_order", "holds_images"]
+__all__ = ["check_files", "gray_in_order", "holds_images"]
+
+
+_Declared = tuple[Mapping[str, str], Mapping[str, str]]
 
 
 def gray_in_order(
-    path: str, before: str | None, after: str, steps: Sequence[int], earlier: Iterable[str] = ()
+    path: str,
+    before: str | None,
+    after: str,
+    steps: Sequence[int],
+    earlier: Iterable[str] = (),
+    *,
+    declared: _Declared = ({}, {}),
 ) -> Iterator[Problem]:
     """What is wrong with the change of an environment's gray release.
 
@@ -42,6 +50,7 @@ def gray_in_order(
         after: its text now.
         steps: the weights a gray release may take, any rising ones if empty.
         earlier: its texts at the commits before, newest first.
+        declared: component → digest where the environment has no image, of the app spec before and now.
     """
     try:
         now = read_environment(after, path)
@@ -51,19 +60,19 @@ def gray_in_order(
         return
     held = (one for text in chain([before or ""], earlier) if (one := _released(text, path)))
     was = next(held, AppEnvironment())
-    marked = parsed(path, after)[0]
+    marked = next(iter(parsed(path, after)), Marked(None))
     if now.gray is not None:
         message, fix = _wrong(was.gray, now.gray, steps)
         if message:
             yield Problem(message, marked.place(("gray", "weight")), fix)
-    elif was.gray and steps and _is_early(was.gray, steps) and _promotes(was, was.gray, now):
+    elif was.gray and steps and _is_early(was.gray, steps) and _promotes(was, was.gray, now, declared):
         yield Problem(
             f"expected the weight {steps[-1]} before the promotion, it was {was.gray.weight}",
             marked.place(("release",)),
             f"follow the steps {', '.join(map(str, steps))}, or take it back",
         )
         return
-    if steps and (around := _around(was, held, now, steps[-1])):
+    if steps and (around := _around(was, held, now, steps[-1], declared)):
         yield Problem(
             f"expected the image of '{around}' to change by a gray release, it is replaced at once",
             marked.place(("components", around)),
@@ -85,7 +94,13 @@ def _digests(environment: AppEnvironment, *, gray: bool = False) -> dict[str, st
     return {name: image.rpartition("@")[2] for name, image in images_of(environment, gray=gray).items()}
 
 
-def _around(was: AppEnvironment, before: Iterable[AppEnvironment], now: AppEnvironment, last: int) -> str:
+def _around(
+    was: AppEnvironment,
+    before: Iterable[AppEnvironment],
+    now: AppEnvironment,
+    last: int,
+    declared: _Declared,
+) -> str:
     """A component whose image did not come by a gray release, where releases do; empty if there is none.
 
     An image that served before may come back: so a release is taken back.
@@ -94,10 +109,11 @@ def _around(was: AppEnvironment, before: Iterable[AppEnvironment], now: AppEnvir
         before: what was there before `was`, newest first.
         last: the weight from which a gray release may be promoted.
     """
-    served = _digests(was)
+    served = {**declared[0], **_digests(was)}
     promoted = _digests(was, gray=True) if was.gray and was.gray.weight == last else {}
     known = served.items() | promoted.items()
-    new = {name: digest for name, digest in _digests(now).items() if (name, digest) not in known}
+    found = {**declared[1], **_digests(now)}
+    new = {name: digest for name, digest in found.items() if (name, digest) not in known}
     gray = was.gray is not None
     for one in before if new else ():
         gray = gray or one.gray is not None
@@ -106,9 +122,10 @@ def _around(was: AppEnvironment, before: Iterable[AppEnvironment], now: AppEnvir
     return next(iter(new), "") if gray else ""
 
 
-def _promotes(was: AppEnvironment, gray: GrayBlock, now: AppEnvironment) -> bool:
+def _promotes(was: AppEnvironment, gray: GrayBlock, now: AppEnvironment, declared: _Declared) -> bool:
     """Whether what was gray serves all requests now."""
-    stable, new, held = _digests(was), _digests(was, gray=True), _digests(now)
+    stable, new = ({**declared[0], **_digests(was, gray=gray)} for gray in (False, True))
+    held = {**declared[1], **_digests(now)}
     taken = any(held.get(name) == image != stable.get(name) for name, image in new.items())
     return taken or (now.release is not None and now.release == gray.release)
 
@@ -161,61 +178,25 @@ def _wrong(was: GrayBlock | None, now: GrayBlock, steps: Sequence[int]) -> tuple
 
 _ENVIRONMENT = re.compile(r"(?P<folder>(?:.+/)?)environments/(?P<name>[^/]+)\.yaml", re.DOTALL)
 _APP = re.compile(r"(?P<folder>(?:.+/)?)app\.yaml", re.DOTALL)
+_OVERRIDE = re.compile(r"(?:.+/)?\.argocd-source[^/]*\.yaml", re.DOTALL)
+"""Parameters and images above those of an Application (its "Parameter Overrides")."""
 _STATE = re.compile(r"(?:.+/)?\.pipegraft/[^/]+\.yaml", re.DOTALL)
 
 
 def holds_images(path: str, rules: GuardRules) -> bool:
-    """Whether a file says what runs: an app spec, an environment, or what `pinned-files` names."""
-    ours = _ENVIRONMENT.fullmatch(path) or _APP.fullmatch(path)
-    return bool(ours) or matches(path, rules.pinned_files)
+    """Whether a file says what runs: an app spec, an environment, or a manifest."""
+    return bool(_ENVIRONMENT.fullmatch(path) or _APP.fullmatch(path)) or _is_manifest(path, rules)
+
+
+def _is_manifest(path: str, rules: GuardRules) -> bool:
+    """Whether `pinned-files` names it, or Argo CD takes images from it wherever it lies."""
+    return matches(path, rules.pinned_files) or bool(_OVERRIDE.fullmatch(path))
 
 
 _FOREIGN = re.compile(r"^apiVersion:", re.MULTILINE)
 _LARGEST = 16_000_000
 """Bytes; an IaC repository holds text, and what nobody can read hides things."""
 _LINKS = {"120000": "a symbolic link", "160000": "a submodule"}
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedFile:
-    """A path that a change touches.
-
-    Arguments:
-        path: in the repository; bytes that are no UTF-8 are escaped as by `os.fsdecode`.
-        mode: as git writes it (gitformat-index(5)), six digits; zeros if the file is gone.
-    """
-
-    path: str
-    mode: str
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """Files at one moment.
-
-    Arguments:
-        content: path → what the file holds, None if there is none.
-        names: folder, with its final slash or empty → names of what is in it; those of folders end with one.
-        earlier: path → what the file held then and before, newest first; nothing if nobody knows.
-    """
-
-    content: Callable[[str], bytes | None]
-    names: Callable[[str], Sequence[str]]
-    earlier: Callable[[str], Iterable[bytes]] = lambda _path: ()
-
-    def texts(self, path: str) -> Iterator[str]:
-        """As `earlier`, those that are UTF-8."""
-        for content in self.earlier(path):
-            with suppress(UnicodeDecodeError):
-                yield content.decode()
-
-    def text(self, path: str) -> str | None:
-        """A file's text, None if there is none or it is not UTF-8."""
-        content = self.content(path)
-        try:
-            return None if content is None else content.decode()
-        except UnicodeDecodeError:
-            return None
 
 
 def check_files(
@@ -248,7 +229,7 @@ def check_files(
             problems += [] if rules.links else [_link(one)]
             continue
         if app := _APP.fullmatch(one.path):
-            problems += _environments(app["folder"], touched, before, after, platform)
+            problems += _environments(app["folder"], touched, before, after, rules=rules, platform=platform)
         content = after.content(one.path)
         if content is None:
             continue
@@ -291,7 +272,7 @@ def _check_text(
         return
     if rules.secrets:
         yield from secret_manifests(path, text, (before.text(path) if before else None) or "")
-    pinned = matches(path, rules.pinned_files)
+    pinned = _is_manifest(path, rules)
     if pinned:
         yield from pinned_in_manifests(path, text)
     if pinned or rules.sources:
@@ -300,6 +281,7 @@ def _check_text(
         yield from _parsed(lambda: read_rules(text))
     elif ours and not _is_foreign(text, path):
         yield from _check_ours(path, before, text, rules)
+        yield from _gray(path, before, after, rules)
         yield from _spec(path, after, platform)
     elif declared and not ours:
         yield from _parsed(lambda: read_state(text, path))
@@ -311,8 +293,6 @@ def _check_ours(path: str, before: Files | None, text: str, rules: GuardRules) -
         yield from secret_variables(path, old or "", text)
     if rules.pinned:
         yield from pinned_in_spec(path, text)
-    if before and _ENVIRONMENT.fullmatch(path):
-        yield from gray_in_order(path, old, text, rules.gray_steps, before.texts(path))
 
 
 def _is_foreign(text: str, path: str) -> bool:
@@ -327,7 +307,13 @@ def _is_foreign(text: str, path: str) -> bool:
 
 
 def _environments(
-    folder: str, touched: set[str], before: Files | None, after: Files, platform: Platform
+    folder: str,
+    touched: set[str],
+    before: Files | None,
+    after: Files,
+    *,
+    rules: GuardRules,
+    platform: Platform,
 ) -> Iterator[Problem]:
     """Whether the environments that a change of their app spec leaves alone still fit to it."""
     app = f"{folder}app.yaml"
@@ -345,6 +331,33 @@ def _environments(
     for path in others:
         if not _is_foreign(after.text(path) or "", path):
             yield from _spec(path, after, platform)
+            yield from _gray(path, before, after, rules)
+
+
+def _gray(path: str, before: Files | None, after: Files, rules: GuardRules) -> Iterator[Problem]:
+    """As `gray_in_order`, of an environment and what its app spec declares for it."""
+    found = _ENVIRONMENT.fullmatch(path)
+    if before is None or found is None:
+        return
+    app = f"{found['folder']}app.yaml"
+    declared = (_declared(before.text(app), app), _declared(after.text(app), app))
+    text = after.text(path) or ""
+    yield from gray_in_order(
+        path, before.text(path), text, rules.gray_steps, before.texts(path), declared=declared
+    )
+
+
+def _declared(text: str | None, path: str) -> Mapping[str, str]:
+    """Component → digest of its image in an app spec."""
+    try:
+        spec = mapping_of(next((one.data for one in parsed(path, text or "")), None))
+    except ConfigError:
+        return {}  # told by the check of the spec
+    images = {
+        name: text_of(mapping_of(one).get("image"))
+        for name, one in mapping_of(spec.get("components")).items()
+    }
+    return {name: image.rpartition("@")[2] for name, image in images.items() if image}
 
 
 def _spec(path: str, after: Files, platform: Platform) -> Iterator[Problem]:

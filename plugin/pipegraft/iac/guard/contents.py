@@ -158,7 +158,7 @@ def strange_text(path: str, content: bytes) -> Iterator[Problem]:
         yield Problem(told, Place(path, 1), "put the file itself there")
     if name.lower() == ".gitattributes":
         for number, line in enumerate(text.splitlines(), start=1):
-            if found := _CONVERTS.search(line.partition("#")[0]):
+            if found := _CONVERTS.search("" if line.lstrip().startswith("#") else line):
                 told = f"'{found[1]}': what is checked out would not be what is checked"
                 yield Problem(told, Place(path, number), "take it out")
 

@@ -1,10 +1,12 @@
-"""The documents of a file, also those in its texts, and what they bring in from elsewhere."""
+"""Files at one moment, their documents, also those in texts, and what they bring in from elsewhere."""
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from pipegraft.core.errors import ConfigError, Place, Problem
@@ -12,6 +14,8 @@ from pipegraft.core.reading import Marked, Route, load_marked_all
 from pipegraft.iac.guard import GUARD_FILE, matches
 
 __all__ = [
+    "ChangedFile",
+    "Files",
     "brought_in",
     "documents_in",
     "is_inline",
@@ -60,6 +64,48 @@ _SOURCES = {"GitRepository", "HelmRepository", "OCIRepository", "Bucket"}
 """Flux's kinds that fetch."""
 _FETCHED = {"WasmPlugin": "url", "Configuration": "remote", "HelmChart": "chart", "HelmRelease": "chart"}
 """Kinds of others whose `spec` fetches by an address: of Istio, KubeVela's Terraform, K3s."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedFile:
+    """A path that a change touches.
+
+    Arguments:
+        path: in the repository; bytes that are no UTF-8 are escaped as by `os.fsdecode`.
+        mode: as git writes it (gitformat-index(5)), six digits; zeros if the file is gone.
+    """
+
+    path: str
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Files at one moment.
+
+    Arguments:
+        content: path → what the file holds, None if there is none.
+        names: folder, with its final slash or empty → names of what is in it; those of folders end with one.
+        earlier: path → what the file held then and before, newest first; nothing if nobody knows.
+    """
+
+    content: Callable[[str], bytes | None]
+    names: Callable[[str], Sequence[str]]
+    earlier: Callable[[str], Iterable[bytes]] = lambda _path: ()
+
+    def texts(self, path: str) -> Iterator[str]:
+        """As `earlier`, those that are UTF-8."""
+        for content in self.earlier(path):
+            with suppress(UnicodeDecodeError):
+                yield content.decode()
+
+    def text(self, path: str) -> str | None:
+        """A file's text, None if there is none or it is not UTF-8."""
+        content = self.content(path)
+        try:
+            return None if content is None else content.decode()
+        except UnicodeDecodeError:
+            return None
 
 
 def text_of(value: Any) -> str | None:

@@ -64,8 +64,11 @@ _SECRET_WORD = re.compile(
 )
 """A Secret is one only with this word, or with something that could spell it."""
 _SECRET_LINES = re.compile(r"[\"']?kind[\"']?\s*:\s*(?:\{\{-?\s*)?[\"'`]?Secret(?:List)?\b", re.IGNORECASE)
-_SECTION = re.compile(r"^(?P<indent>[ \t]*)[\"']?(?:data|stringData)[\"']?\s*:\s*$", re.MULTILINE)
-_FLOW = re.compile(r"\b(?:data|stringData)[\"']?\s*:\s*\{([^{}]+)\}")
+_SECTION = re.compile(r"(?<![\w.-])[\"']?(?:data|stringData)[\"']?\s*:(?=\s|$)")
+_PAIR = re.compile(r"(?:-\s+)?[\"']?([\w.-]+)[\"']?\s*:(?:\s+|$)(.*)", re.DOTALL)
+_DECORATION = re.compile(r"^\s*(?:[&!]\S+\s+|\{(?!\{)\s*)+|\s#.*")
+"""What stands before a value, and a comment behind it."""
+_EMPTY = re.compile(r"[|>][-+\d]*|null|~|[{}\[\]\s]*")
 _KEEP_IT = "keep the value in the secret store, or encrypt the file"
 _USER_KEYS = ("token", "password", "client-key-data", "id-token", "refresh-token", "client-secret")
 """Of a kubeconfig's users and their `auth-provider`."""
@@ -175,19 +178,27 @@ def secret_manifests(path: str, text: str, before: str = "") -> Iterator[Problem
     text = _without_variables(text)
     try:
         documents = parsed(path, text)
-    except ConfigError:
-        yield from _secret_lines(path, text)  # a template, or what no careful parser takes
+    except ConfigError as error:
+        if "{{" not in text and _SECRET_LINES.search(text):
+            yield from error.problems  # some tools may read it, or a part of it
+        yield from _secret_lines(path, text)
         return
     known = set(before.splitlines())
     for document in documents:
         for mapping, route in mappings(document.data, _may_hold_secret):
-            for message, at in _secrets(mapping, route):
-                if not _is_meant(document.place(at), lines):
-                    yield Problem(message, document.place(at), _KEEP_IT)
-            for message, at in _named(mapping, route):
-                place = document.place(at)
-                if not _is_meant(place, lines) and _line(place, lines) not in known:
-                    yield Problem(message, place, f"{_KEEP_IT}; if it is none, put '# {MEANT}' behind it")
+            yield from _in_mapping(document, mapping, route, lines, known)
+
+
+def _in_mapping(
+    document: Marked, mapping: Mapping[str, Any], route: Route, lines: Sequence[str], known: set[str]
+) -> Iterator[Problem]:
+    for message, at in _secrets(mapping, route):
+        if not _is_meant(document.place(at), lines):
+            yield Problem(message, document.place(at), _KEEP_IT)
+    for message, at in _named(mapping, route):
+        place = document.place(at)
+        if not _is_meant(place, lines) and _line(place, lines) not in known:
+            yield Problem(message, place, f"{_KEEP_IT}; if it is none, put '# {MEANT}' behind it")
 
 
 def _variable_lines(path: str, lines: Sequence[str]) -> Iterator[Problem]:
@@ -298,24 +309,31 @@ def _words(key: str) -> str:
 
 def _secret_lines(path: str, text: str) -> Iterator[Problem]:
     """The same by lines, for what cannot be parsed: a template's own values are in braces."""
-    ends = [found.start() for found in re.finditer(r"^---", text, re.MULTILINE)]
-    for start, end in zip([0, *(one + 3 for one in ends)], [*ends, len(text)], strict=True):
-        part = text[start:end]
-        if not _SECRET_LINES.search(part):
+    first = 1
+    for part in re.split(r"^---", text, flags=re.MULTILINE):
+        lines = part.split("\n")
+        for index, key, value in _lines_of_data(lines) if _SECRET_LINES.search(part) else ():
+            if not (is_elsewhere(value) or _EMPTY.fullmatch(value)):
+                yield Problem(f"a Secret with its value: '{key}'", Place(path, first + index), _KEEP_IT)
+        first += len(lines) - 1
+
+
+def _lines_of_data(lines: Sequence[str]) -> Iterator[tuple[int, str, str]]:
+    """Index, key and value of each line below `data` or `stringData`, also of one that goes on."""
+    inside, key = -1, ""
+    for index, line in enumerate(lines):
+        bare, depth = line.strip(), len(line) - len(line.lstrip())
+        if not bare or bare.startswith("#"):
             continue
-        for flow in _FLOW.finditer(part):
-            if not is_elsewhere(flow[1]):
-                line = text.count("\n", 0, start + flow.start(1)) + 1
-                name = flow[1].partition(":")[0].strip()
-                yield Problem(f"a Secret with its value: '{name}'", Place(path, line), _KEEP_IT)
-        for section in _SECTION.finditer(part):
-            deeper = re.compile(rf"\n{section['indent']}[ \t]+[\"']?([\w.-]+)[\"']?\s*:[ \t]*([^\n]*)")
-            at = section.end()
-            while found := deeper.match(part, at):
-                at = found.end()
-                if not is_elsewhere(found[2].strip(" \t\"'")):
-                    line = text.count("\n", 0, start + found.start(1)) + 1
-                    yield Problem(f"a Secret with its value: '{found[1]}'", Place(path, line), _KEEP_IT)
+        if found := _SECTION.search(line):
+            inside, value = depth, line[found.end() :]
+        elif inside < 0 or (depth <= inside and not bare.startswith(("{{", "}", "- "))):
+            inside = -1
+            continue
+        else:
+            pair = _PAIR.match(bare)
+            key, value = pair.groups() if pair else (key, bare)
+        yield index, key, _DECORATION.sub("", value).strip(" \t\r\"'")
 
 
 _KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,8 +16,9 @@ from pipegraft.core.errors import Place, Problem, Unreachable, UsageError
 from pipegraft.core.signing import Requirements
 from pipegraft.iac.adapters.git.pre_receive import Received, Update
 from pipegraft.iac.guard import GUARD_FILE, GuardRules, ImagePolicy, matches, read_rules
-from pipegraft.iac.guard.checks import ChangedFile, Files, check_files, holds_images
+from pipegraft.iac.guard.checks import check_files, holds_images
 from pipegraft.iac.guard.contents import pinned_images
+from pipegraft.iac.guard.documents import ChangedFile, Files
 from pipegraft.iac.guard.secret_forms import BUILT_IN, SecretForm, searchable, secrets_in
 from pipegraft.images.ports import ReferringRegistry, SignatureVerifier
 from pipegraft.images.reference import ImageReference
@@ -211,16 +213,8 @@ def _check_update(push: _Push, update: Update) -> Iterator[Problem]:
     rules = read_rules(_files(push.received, "HEAD").text(GUARD_FILE))
     moves = not update.creates and not update.deletes
     free = kind == "branch" and matches(name, rules.requests)
-    if kind == "replacement":
-        yield Problem(
-            "objects would be replaced by others", Place(update.reference), "make new commits instead"
-        )
-    elif not kind:
-        yield Problem(
-            "expected a branch or a tag: what is kept elsewhere nobody looks at",
-            Place(update.reference),
-            "push to refs/heads/ or refs/tags/",
-        )
+    if misplaced := _misplaced(push.received, update):
+        yield misplaced
     elif update.deletes and free:
         return
     elif update.deletes:
@@ -236,6 +230,26 @@ def _check_update(push: _Push, update: Update) -> Iterator[Problem]:
     else:
         held = update.old if moves and not free else None
         yield from _check_commits(push, update, held, name if free else None)
+
+
+_NAMED_OTHERWISE = re.compile(r"HEAD|@|refs/.*|[0-9a-f]{40}(?:[0-9a-f]{24})?")
+"""What git takes for another thing than a branch or a tag of this name (gitrevisions(7))."""
+
+
+def _misplaced(received: Received, update: Update) -> Problem | None:
+    """Why nothing may be kept by a reference's name."""
+    kind, name = _kind(update.reference)
+    place = Place(update.reference)
+    if kind == "replacement":
+        return Problem("objects would be replaced by others", place, "make new commits instead")
+    if not kind:
+        told = "expected a branch or a tag: what is kept elsewhere nobody looks at"
+        return Problem(told, place, "push to refs/heads/ or refs/tags/")
+    beside = {"branch": "tags", "tag": "heads"}[kind]
+    if update.creates and (_NAMED_OTHERWISE.fullmatch(name) or received.commit_of(f"refs/{beside}/{name}")):
+        told = f"{kind} '{name}' would be taken for something else of that name, or in its place"
+        return Problem(told, place, "choose another name")
+    return None
 
 
 def _kind(reference: str) -> tuple[str, str]:
