@@ -69,6 +69,22 @@ def test_what_is_foretold_comes_true() -> None:
         assert abs(minutes - (at - look)) <= 4, sentence
 
 
+def test_no_data_is_no_harm_and_a_split_that_is_wrong_is_said() -> None:
+    nothing = [Observation(60.0 * look, 60.0 * look + 60, 5) for look in range(9)]
+    assert said(nothing) == "errors: no data; if nothing is decided in 56 minutes, it waits for a person"
+    seen = steady(9)
+    misled = replace(sequential(POLICY, seen), reason="found 9% of them", suspicion="found 9% of them")
+    assert look_sentence(POLICY, seen, misled).startswith("found 9% of them; if nothing is decided in")
+
+
+def test_an_outage_in_the_warm_up_is_told_with_its_numbers() -> None:
+    assert said(steady(3, 90.0)) == (
+        "errors: gray is worse: 90% of gray's 2,000 requests failed, 1% of stable's 38,000, "
+        "while it warmed up: fail"
+    )
+    assert "while it warmed up" not in said(steady(16))
+
+
 def test_a_failure_without_a_comparison_says_its_reason() -> None:
     judgement = Judgement(
         Answer.FAIL, "gray shows none of about 900 requests", (Evidence("errors", Answer.PASS, ""),)

@@ -44,7 +44,9 @@ def look_sentence(policy: JudgePolicy, observations: Sequence[Observation], judg
         observations: everything observed of it, one interval or more.
         judgement: what the judge says of that.
     """
-    said = _compared(policy, judgement) or judgement.reason
+    said = judgement.reason
+    if not judgement.suspicion or _points_to_harm(judgement):
+        said = _compared(policy, judgement) or said
     if judgement.answer is not Answer.INCONCLUSIVE:
         return f"{said}: {judgement.answer}"
     cold = _cold_left(policy, observations)
@@ -106,14 +108,20 @@ def _coming(policy: JudgePolicy, observations: Sequence[Observation], judgement:
     if judgement.expired:
         return f"no answer by the deadline: {outcome}"
     if judgement.suspicion:
-        harm = "it points to harm"
-        return harm if left is None else f"{harm}; if nothing is decided in {_minutes(left)}, {outcome}"
+        harm = ["it points to harm"] if _points_to_harm(judgement) or left is None else []
+        ends = [] if left is None else [f"if nothing is decided in {_minutes(left)}, {outcome}"]
+        return "; ".join(harm + ends)
     needed = _seconds_to_pass(policy, observations, judgement)
     if needed is not None and (left is None or needed <= left):
         return f"{_more(needed)} at this traffic decide"
     if left is None:
         return "this traffic cannot decide"
     return f"this traffic does not decide before the deadline in {_minutes(left)}: then {outcome}"
+
+
+def _points_to_harm(judgement: Judgement) -> bool:
+    """Whether a metric does; no data, or requests that are split otherwise, are no harm."""
+    return any(one.suspicion or one.answer is Answer.FAIL for one in judgement.evidence)
 
 
 def _warm(policy: JudgePolicy, observations: Sequence[Observation]) -> list[Observation]:

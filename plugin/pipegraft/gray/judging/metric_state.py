@@ -188,6 +188,10 @@ class Totals:
         return where(found > expected, more, 0.0)
 
 
+_TELLING: Final = log(10.0)
+"""Logarithm of the evidence from which an outage in a warm-up is what people are told of."""
+
+
 class ShareRun:
     """A metric that counts bad requests.
 
@@ -205,7 +209,7 @@ class ShareRun:
         tolerance = max(metric.tolerance, OUTAGE - 1.0)
         margin, floor = max(metric.margin, tolerance), max(floor, OUTAGE_FLOOR)
         self._cold = ShareBets(tolerance, margin, floor, wander, memory)
-        self._step = Totals()
+        self._step, self._warming = Totals(), Totals()
         self._cold_looks: Number = 0
         self._bad = BadRequests(metric)
 
@@ -218,7 +222,9 @@ class ShareRun:
         """Take in one interval of counted requests; arguments as for `see`."""
         warm = draws.times(where(cold, 0.0, 1.0))
         self.bets.see(warm, new_weight=new_weight)
-        self._cold.see(draws.times(where(cold, 1.0, 0.0)), new_weight=new_weight)
+        chilled = draws.times(where(cold, 1.0, 0.0))
+        self._cold.see(chilled, new_weight=new_weight)
+        self._warming.add(chilled)
         self.totals.add(warm)
         self._step.add(warm, fresh=new_weight)
         both = (draws.stable > 0) & (draws.gray > 0)
@@ -242,8 +248,14 @@ class ShareRun:
         limit = (1.0 + self.metric.margin) ** NEAR
         return (totals.deviance >= _EXCESS) & totals.worse(limit) & totals.beyond(self.bets.floor)
 
+    @property
+    def _told(self) -> Totals:
+        """What a verdict tells of: the warm-ups where an outage shows in them, else what came after."""
+        outage = self._cold.against > larger(self.bets.against, _TELLING)
+        return self._warming if outage else self.totals
+
     def levels(self) -> tuple[float | None, float | None]:
-        return self.totals.shares()
+        return self._told.shares()
 
     def doubt(self) -> str:
         if not self.signs.doubtful:
@@ -254,18 +266,20 @@ class ShareRun:
         return f"at the present weight alone it is {percent(gray)} of gray, {percent(stable)} of stable"
 
     def seen(self) -> str:
-        stable, gray = self.totals.shares()
+        told = self._told
+        stable, gray = told.shares()
         if self.metric.kind == "errors":
             verb = "failed"
         elif self._bad.bound:
             verb = f"took longer than {self._bad.bound:g} s"
         else:
             verb = "were slow"
+        when = "" if told is self.totals else ", while it warmed up"
         drift = self.bets.storm
         alone = f"; each drifts by itself by about {drift:.2g}, more than 'wander' says" if drift else ""
         return (
-            f"{percent(gray)} of gray's {self.totals.gray:,.0f} requests {verb}, "
-            f"{percent(stable)} of stable's {self.totals.stable:,.0f}{alone}"
+            f"{percent(gray)} of gray's {told.gray:,.0f} requests {verb}, "
+            f"{percent(stable)} of stable's {told.stable:,.0f}{when}{alone}"
         )
 
 
