@@ -691,7 +691,7 @@ def test_the_pipelines_own_deadline_is_held_against_the_plans(
     options: str, longest: float, said: str
 ) -> None:
     text = DECLARATIVE.replace("    agent any\n", f"    agent any\n    {options}\n", 1)
-    notes = graft(text, longest=longest).notes
+    notes = graft(text, limits={"sync-gate:production": longest}).notes
     assert bool(notes) is bool(said)
     assert said in "".join(notes)
 
@@ -748,13 +748,16 @@ pipeline {
 
 
 def test_what_encloses_delivery_is_said_where_it_does() -> None:
-    (outside,) = graft(GROUPED, longest=7200.0).notes
+    (outside,) = graft(GROUPED, limits={"sync-gate:production": 7200.0}).notes
     assert outside.startswith("Jenkinsfile:2:13: delivery runs in it, too, and needs git and pipegraft")
-    inside = graft(GROUPED, longest=7200.0, after="Deep").notes
+    inside = graft(GROUPED, limits={"sync-gate:production": 7200.0}, after="Deep").notes
     assert [note.split(": ")[0] for note in inside] == [
         f"Jenkinsfile:{at}" for at in ("2:13", "8:23", "9:27")
     ]
-    again = graft(grafted(GROUPED, longest=7200.0, after="Deep"), longest=7200.0)
+    again = graft(
+        grafted(GROUPED, limits={"sync-gate:production": 7200.0}, after="Deep"),
+        limits={"sync-gate:production": 7200.0},
+    )
     assert again.files == {}
     assert [note.split(": ")[0] for note in again.notes] == [
         f"Jenkinsfile:{at}" for at in ("3:13", "9:23", "10:27")

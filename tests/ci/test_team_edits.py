@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipegraft.ci.gitlab.configuration import load
 from pipegraft.core.errors import EditRefused, UsageError
 
 BASES = (
@@ -158,3 +159,47 @@ def test_all_names_that_are_taken_are_told_at_once(repository):
     with pytest.raises(UsageError) as refused:
         tree.inject()
     assert [one.place.line for one in refused.value.problems] == [1, 2]
+
+
+@pytest.mark.parametrize("mode", ["include", "child"])
+def test_what_a_hidden_job_lays_on_a_job_of_delivery_reaches_it_in_every_mode(repository, mode):
+    tree = repository(
+        "stages: [test]\nt: {stage: test, script: x}\n.dind: {services: [docker:28-dind]}\n"
+        ".pipegraft:image-build: {extends: .dind, variables: {DOCKER_TLS_CERTDIR: ''}}\n"
+    )
+    before = tree.root
+    tree.inject(mode=mode)
+    file = ".pipegraft/gitlab/child.yml" if mode == "child" else ".pipegraft/gitlab.yml"
+    job = load(tree.files[file], file).values["pipegraft:image-build"]
+    assert job["services"] == ["docker:28-dind"]
+    assert job["variables"] == {"DOCKER_TLS_CERTDIR": ""}
+    assert not tree.inject().files
+    tree.root = tree.root.replace("28-dind", "29-dind")
+    assert list(tree.inject().files) == [file]
+    tree.eject()
+    assert tree.root == before.replace("28-dind", "29-dind")
+
+
+def test_a_hidden_job_lays_no_work_and_no_order_on_delivery(repository):
+    tree = repository("t: {script: x}\n.pipegraft:image-build: {script: x}\n")
+    with pytest.raises(EditRefused, match=r"'script' is laid on delivery's job by '\.pipegraft") as refused:
+        tree.inject()
+    assert refused.value.problem.place.line == 2
+
+
+@pytest.mark.parametrize(("minutes", "written"), [(30, {}), (200, {"job-timeout": "215m"})])
+def test_a_job_may_take_as_long_as_its_stage(repository, minutes, written):
+    tree = repository("t: {script: x}\n")
+    tree.inject(limits={"gray-release:production": minutes * 60.0})
+    includes = load(tree.files[".pipegraft/gitlab.yml"], "x").values["include"]
+    found = [one["inputs"].get("job-timeout") for one in includes if "gray" in one["local"]]
+    assert found == [written.get("job-timeout")]
+
+
+def test_a_timeout_that_ends_a_release_is_refused(repository):
+    head = "t: {script: x}\npipegraft:gray-release:production: {timeout: "
+    limits = {"gray-release:production": 5400.0}
+    with pytest.raises(EditRefused, match="ends it after 60 min, and by its own limits it may take 90 min"):
+        repository(f"{head}1h}}\n").inject(limits=limits)
+    for enough in ("1h 30m", "90 minutes", "1 day", "$X"):
+        repository(f"{head}{enough}}}\n").inject(limits=limits)

@@ -17,7 +17,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from pipegraft.ci.usecases import longest
+from pipegraft.ci.usecases import limits
 from pipegraft.core.adapters.http import Http
 from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.delivery_file import DELIVERY_FILE, read_text
@@ -279,7 +279,7 @@ def runner(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
         runner_problems(
             patient.delivery,
             marked,
-            longest(patient.delivery),
+            sum(limits(patient.delivery).values()),
             lambda one: (patient.root / one.build_folder / (one.dockerfile or "Dockerfile")).is_file(),
         )
     )

@@ -96,6 +96,7 @@ def _seen(project: Project, environment: str, gray: Gray, connections: Connectio
 _JOB_TIMEOUT: Final = re.compile(r"\bjob-timeout: *[\"']?([0-9][0-9a-z ]*)")
 _SPAN: Final = re.compile(r"(\d+) *(d|h|m|s)")
 _SECONDS: Final = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_WRITTEN: Final = (".gitlab-ci.yml", ".pipegraft/gitlab.yml", ".pipegraft/gitlab/child.yml")
 _USUAL_TIMEOUT: Final = 3 * 3600.0
 """Seconds that GitLab gives a job of ours which deploys, where the pipeline does not say."""
 
@@ -109,14 +110,16 @@ def _time(project: Project, environment: str, gray: Gray) -> Iterator[str]:
         limits += f"; a step that points to harm may take {show_duration(gray.step_deadline)} more"
         most += gray.step_deadline  # what points to harm to the end does not go on to another step
     yield limits
-    file = project.root / ".gitlab-ci.yml"
-    if not file.is_file():
+    files = [one for name in _WRITTEN if (one := project.root / name).is_file()]
+    if not files:
         return
-    allowed = max([_USUAL_TIMEOUT, *map(_seconds, _JOB_TIMEOUT.findall(file.read_text("utf-8", "replace")))])
+    written = "\n".join(one.read_text("utf-8", "replace") for one in files)
+    allowed = max([_USUAL_TIMEOUT, *map(_seconds, _JOB_TIMEOUT.findall(written))])
     if most > allowed:
         yield (
-            f"its GitLab job ends after {show_duration(allowed)}: set 'job-timeout: {ceil(most / 3600)}h' of "
-            "gray-release, shorten 'interval' or 'deadline', or let a scheduled pipeline with 'resume' go on"
+            f"its GitLab job ends after {show_duration(allowed)}: run `pipegraft inject` again, or set "
+            f"'job-timeout: {ceil(most / 3600)}h' of gray-release, shorten 'interval' or 'deadline', "
+            "or let a scheduled pipeline with 'resume' go on"
         )
 
 

@@ -21,7 +21,7 @@ from pipegraft.ci.hooks import (
 )
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.adapters.vcs_info import default_branch, ignored_files
-from pipegraft.core.delivery import Delivery, Gray
+from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import DELIVERY_FILE, open_project, read_text
 from pipegraft.core.doctor import runner_problems
 from pipegraft.core.errors import Place, Problem, UsageError
@@ -36,7 +36,7 @@ __all__ = [
     "check_packages",
     "choose_source",
     "find_ci_file",
-    "longest",
+    "limits",
     "plan_ejection",
     "plan_injection",
     "planned",
@@ -256,7 +256,7 @@ def plan_injection(
         options=options,
         version=_VERSION,
         default_branch=default_branch(ci.root),
-        longest=longest(project.delivery),
+        limits=limits(project.delivery),
         templates=ci.system.templates(stages),
         read=ci.read,
         find=ci.find,
@@ -280,18 +280,20 @@ def _stops(ci: CiFile, delivery: Delivery, longest: float) -> Iterator[Problem]:
     )
 
 
-def longest(delivery: Delivery) -> float:
-    """The longest that a delivery may take by its own limits, in seconds: every gate and every gray step."""
-    return sum(
-        environment.gate.timeout + _longest_gray(environment.gray, environment.gate.timeout)
-        for environment in delivery.environments.values()
-    )
+def limits(delivery: Delivery) -> dict[str, float]:
+    """The seconds that a stage may take by its own limits, by its id: every gate, and every gray release.
 
-
-def _longest_gray(gray: Gray | None, gate: float) -> float:
-    if gray is None:
-        return 0.0
-    return gray.longest + (0.0 if gray.rollout is not None else len(gray.steps) * gate)
+    A gray release also waits for the engine, once a step and once for what it becomes; a step that points to
+    harm takes longer, and is the last one.
+    """
+    found: dict[str, float] = {}
+    for name, environment in delivery.environments.items():
+        gate, gray = environment.gate.timeout, environment.gray
+        found[f"sync-gate:{name}"] = gate
+        if gray is not None:
+            doubt = gray.step_deadline if gray.deadline is None else 0.0
+            found[f"gray-release:{name}"] = gray.longest + (len(gray.steps) + 1) * gate + doubt
+    return found
 
 
 def _verify(request: InjectionRequest, injection: Injection, system: CiSystem, project: str | None) -> str:

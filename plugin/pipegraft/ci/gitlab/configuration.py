@@ -284,7 +284,7 @@ class _Walk:
                 fix="include fewer files",
             )
         named = local_of(entry)
-        found = [] if named is None or "$" in named else self._find(named)
+        found = _shipped(entry) if named is None else [] if "$" in named else self._find(named)
         if not found:
             yield Layer("", opaque=_describe(entry), conditional=conditional)
         given = entry.get("inputs") if isinstance(entry, Mapping) else None
@@ -300,6 +300,25 @@ class _Walk:
         names = sorted(self._files.find(path)) if "*" in path else [path]
         texts = [(name, self._files.read(name)) for name in names]
         return [(name, text) for name, text in texts if text is not None]
+
+
+_IF_TAG, _MAIN = {"if": "$CI_COMMIT_TAG"}, {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"}
+_WORKFLOWS = {
+    "Branch-Pipelines": [_IF_TAG, {"if": "$CI_COMMIT_BRANCH"}],
+    "MergeRequest-Pipelines": [{"if": "$CI_MERGE_REQUEST_IID"}, _IF_TAG, _MAIN],
+}
+"""What GitLab's own templates of this name say in `workflow:rules`, and nothing else.
+
+Source: https://docs.gitlab.com/ci/yaml/workflow/#workflowrules-templates
+"""
+
+
+def _shipped(entry: Any) -> list[tuple[str, str]]:
+    """The name and text of an included template that GitLab ships and that is known here."""
+    named = str(entry.get("template", "")) if isinstance(entry, Mapping) else ""
+    known = re.fullmatch(r"Workflows/([\w-]+)\.gitlab-ci\.yml", named)
+    rules = _WORKFLOWS.get(known[1]) if known else None
+    return [(f"template {named}", dump_yaml({"workflow": {"rules": rules}}))] if rules else []
 
 
 def _has_rules(entry: Any) -> bool:

@@ -15,7 +15,7 @@ from yaml.events import MappingStartEvent
 from pipegraft.ci.gitlab.configuration import Files, Layer, Reference, layers_of
 from pipegraft.ci.gitlab.grafts import MANIFEST, remove_include, remove_stages
 from pipegraft.ci.gitlab.manifest import generated_files, generated_jobs, read_settings
-from pipegraft.ci.gitlab.pipeline import complaints, is_ours, prove_unchanged, resolve
+from pipegraft.ci.gitlab.pipeline import complaints, is_ours, prove_unchanged, resolve, written_out
 from pipegraft.ci.hooks import Injection
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.text.yaml.changes import Replaced
@@ -26,6 +26,7 @@ __all__ = [
     "Addition",
     "Texts",
     "Ungrafted",
+    "carried",
     "edit_file",
     "eject",
     "is_generated",
@@ -204,6 +205,30 @@ def overlays(layers: Sequence[Layer], jobs: Collection[str]) -> list[tuple[Layer
         for name in jobs
         if name in layer.values and is_overlay(layer.values[name])
     ]
+
+
+_CARRIED = ("cache", "hooks", "id_tokens", "image", "secrets", "services", "tags", "timeout", "variables")
+
+
+def carried(layers: Sequence[Layer], jobs: Collection[str], texts: Texts) -> dict[str, dict[str, Any]]:
+    """What the team's hidden jobs lay on the jobs of delivery that bear their name without the dot.
+
+    Delivery's files repeat it, so that it reaches a child pipeline, too.
+
+    Raises:
+        EditRefused: it is more than where and with what a job runs.
+    """
+    found = {name: written_out(layers, f".{name}") for name in jobs}
+    for name, laid in found.items():
+        wrong = [key for key in laid if key not in _CARRIED]
+        if wrong:
+            layer = next(one for one in layers if f".{name}" in one.values)
+            raise EditRefused(
+                f"'{wrong[0]}' is laid on delivery's job by '.{name}'; expected {', '.join(_CARRIED)}",
+                place=place_of(layer.file, texts(layer.file), f".{name}"),
+                fix=f"take '{wrong[0]}' out of it",
+            )
+    return {name: laid for name, laid in found.items() if laid}
 
 
 def leaning(

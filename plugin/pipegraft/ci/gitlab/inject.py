@@ -16,6 +16,7 @@ from pipegraft.ci.gitlab.configuration import (
     local_path,
 )
 from pipegraft.ci.gitlab.eject import (
+    carried,
     edit_file,
     is_generated,
     is_overlay,
@@ -35,7 +36,15 @@ from pipegraft.ci.gitlab.manifest import (
     manifest_files,
     settings_for,
 )
-from pipegraft.ci.gitlab.pipeline import Pipeline, complaints, is_ours, prove_unchanged, resolve, stage_list
+from pipegraft.ci.gitlab.pipeline import (
+    Pipeline,
+    complaints,
+    is_ours,
+    prove_unchanged,
+    resolve,
+    seconds_of,
+    stage_list,
+)
 from pipegraft.ci.gitlab.placing import Placement, Team, place, team_of
 from pipegraft.ci.gitlab.when import (
     Event,
@@ -76,7 +85,8 @@ def inject(request: InjectionRequest) -> Injection:
     team = team_of(request, layers, jobs, known[0])
     invalid = _invalid(request, team.pipeline, layers)
     placement = place(request, settings, layers, team)
-    draft = _draft(request, settings, placement, files)
+    laid = carried(layers, [job_name(one) for one in request.plan.stages], request.current)
+    draft = _draft(request, settings, replace(placement, wiring=replace(placement.wiring, laid=laid)), files)
     _check_undo(request, draft.texts)
     _check_patterns(request, layers, draft.files.keys() - draft.texts.keys())
     rows = event_rows(draft.whole, jobs, draft.exists, known)
@@ -147,9 +157,8 @@ def _exists(files: Files, pattern: str) -> bool:
 
 def _changes(request: InjectionRequest, new: Mapping[str, str]) -> dict[str, str | None]:
     """What differs from what is there, the root configuration last, and what no longer belongs there."""
-    changed = {path: text for path, text in new.items() if request.current(path) != text}
-    stale = [path for path in generated_files(request.read) if path not in new]
-    return {**changed, **dict.fromkeys(stale)}
+    stale = dict.fromkeys(path for path in generated_files(request.read) if path not in new)
+    return {path: text for path, text in new.items() if request.current(path) != text} | stale
 
 
 def _not_in(names: Iterable[str], known: Collection[str]) -> tuple[str, ...]:
@@ -200,8 +209,7 @@ def _check_names(
         Problem(
             f"what you lay on '{name}' does not reach it: that job is in the child pipeline",
             place_of(layer.file, request.current(layer.file), name),
-            "use --mode include, or take it out; variables reach the child pipeline by the 'variables' "
-            f"that you lay on '{CHILD_TRIGGER}'",
+            f"use --mode include, or name it '.{name}', with a dot: inject carries it along",
         )
         for layer, name in overlays(layers, inner)
     ]
@@ -302,7 +310,7 @@ def _check_effect(
     Raises:
         EditRefused: it does not; all that is in the way is told, what GitLab refuses before the rest.
     """
-    _refuse(sorted(_laid(draft.whole, team), key=lambda one: one.place or Place("")))
+    _refuse(sorted(_laid(request, draft.whole, team), key=lambda one: one.place or Place("")))
     pushed = seed(draft.whole, known[0], draft.exists)
     found = [*_when(rows, team, draft.settings.branch), *_chain(request, draft, pushed, team)]
     found += _order(draft, rows[0], team)
@@ -317,7 +325,7 @@ def _check_effect(
     _refuse(found)
 
 
-def _laid(whole: Pipeline, team: Team) -> Iterator[Problem]:
+def _laid(request: InjectionRequest, whole: Pipeline, team: Team) -> Iterator[Problem]:
     """What the team lays on a job of delivery's, and GitLab refuses, ends or doubles the job for."""
     refused = "GitLab refuses beside 'rules'"
     effects = {"only": refused, "except": refused, "parallel": "lets it run many times at once"}
@@ -329,6 +337,16 @@ def _laid(whole: Pipeline, team: Team) -> Iterator[Problem]:
             if key in job and (ends or key != "interruptible"):
                 said = f"'{key}' is laid on '{name}', which {effect}"
                 yield Problem(said, team.places(name), f"take '{key}' out of it")
+    for planned in request.plan.stages:
+        name, longest = job_name(planned), request.limits.get(planned.id, 0.0)
+        allowed = seconds_of(whole.jobs.get(name, {}).get("timeout", "")) if name in team.overlaid else None
+        if allowed is not None and allowed < longest:
+            yield Problem(
+                f"'timeout' is laid on '{name}' and ends it after {allowed / 60:.0f} min, "
+                f"and by its own limits it may take {longest / 60:.0f} min",
+                team.places(name),
+                "take 'timeout' out of it: inject sets one that is long enough",
+            )
 
 
 def _when(rows: Sequence[EventRow], team: Team, branch: str) -> Iterator[Problem]:

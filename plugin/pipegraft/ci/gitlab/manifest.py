@@ -6,15 +6,16 @@ Its second line holds the settings of the injection as JSON in a comment, so tha
 from __future__ import annotations
 
 import json
+import math
 import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from pipegraft.ci.gitlab.configuration import dump_yaml, include_entries, load
+from pipegraft.ci.gitlab.configuration import deep_merge, dump_yaml, include_entries, load
 from pipegraft.ci.gitlab.grafts import MANIFEST
-from pipegraft.ci.gitlab.pipeline import is_job
+from pipegraft.ci.gitlab.pipeline import is_job, seconds_of
 from pipegraft.ci.hooks import InjectionRequest, Mode, TemplateSource
 from pipegraft.core.errors import EditRefused, UsageError
 from pipegraft.core.planning import Plan, PlannedStage
@@ -216,6 +217,8 @@ class Wiring:
         variables: the team's global variables that reach the jobs: they steer the runner.
         forced: variables of the runner that the jobs must not take from the team.
         artifacts: the team's jobs whose artifacts a child pipeline takes.
+        limits: the seconds that a planned stage may take by its own limits, by its id.
+        laid: job → what the team's hidden job of its name lays on it.
     """
 
     stage_of: Callable[[PlannedStage], str]
@@ -225,6 +228,8 @@ class Wiring:
     variables: tuple[str, ...] = ()
     forced: Mapping[str, str] = field(default_factory=dict)
     artifacts: tuple[str, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
+    laid: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def manifest_files(
@@ -301,9 +306,21 @@ def _inputs(
         "job-packages": settings.packages or None,
         "job-needs": needs or None,
         "job-rules": rules(settings.branch) if settings.branch else None,
+        "job-timeout": _timeout(wiring.limits.get(planned.id, 0.0), declared),
         **planned.inputs,
     }
     return {key: value for key, value in wanted.items() if key in declared and value is not None}
+
+
+_BESIDES = 15
+"""Minutes that a job takes beside its stage: for sources, an image, and waiting for its turn."""
+
+
+def _timeout(longest: float, declared: Mapping[str, Any]) -> str | None:
+    """A job's timeout where its stage may take longer, by its own limits, than the template lets it."""
+    usual = seconds_of(declared.get("job-timeout", {}).get("default", "")) or float("inf")
+    needed = math.ceil(longest / 60) + _BESIDES
+    return f"{needed}m" if needed * 60 > usual else None
 
 
 def _overlay(planned: PlannedStage, settings: Settings, wiring: Wiring) -> dict[str, Any]:
@@ -317,7 +334,7 @@ def _overlay(planned: PlannedStage, settings: Settings, wiring: Wiring) -> dict[
         overlay["variables"] = dict(wiring.forced)
     if settings.mode == "child" and wiring.artifacts and not planned.needs:
         overlay["needs"] = [{"pipeline": f"${PARENT}", "job": name} for name in wiring.artifacts]
-    return overlay
+    return deep_merge(overlay, wiring.laid.get(job_name(planned), {}))
 
 
 def _check_inputs(template: str, inputs: Mapping[str, Any]) -> None:

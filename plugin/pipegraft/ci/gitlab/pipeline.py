@@ -7,6 +7,7 @@ of GitLab's ``Gitlab::Ci::Config``, and why GitLab refuses one is told in the or
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -25,8 +26,10 @@ __all__ = [
     "is_ours",
     "prove_unchanged",
     "resolve",
+    "seconds_of",
     "stage_list",
     "stage_name",
+    "written_out",
 ]
 
 DEFAULT_STAGES = ("build", "test", "deploy")
@@ -115,6 +118,11 @@ def resolve(layers: Sequence[Layer]) -> Pipeline:
     settings = {name: value for name, value in merged.items() if name not in jobs and name != "stages"}
     opaque = tuple(layer.opaque for layer in layers if layer.opaque)
     return Pipeline(jobs, settings, stage_list(layers), opaque)
+
+
+def written_out(layers: Sequence[Layer], name: str) -> dict[str, Any]:
+    """A job, hidden or not, with what it extends and refers to; empty if there is none."""
+    return _Resolver(_merged([layer.values for layer in layers])).job(name)
 
 
 def _merged(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -225,6 +233,18 @@ def _inherited(values: Mapping[str, Any], wanted: Any) -> dict[str, Any]:
     if isinstance(wanted, list):
         return {name: value for name, value in values.items() if name in wanted}
     return dict(values) if wanted is not False else {}
+
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?) *(s|m(?!o)|h|d|w|$)[a-z]*[ ,]*", re.IGNORECASE)
+_UNITS = {"s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def seconds_of(timeout: object) -> float | None:
+    """The length of a job's `timeout`, in any form that GitLab reads; None for what cannot be told."""
+    text = str(timeout).strip()
+    if not text or _SPAN.sub("", text):
+        return None
+    return sum(float(number) * _UNITS[unit.lower()] for number, unit in _SPAN.findall(text))
 
 
 def prove_unchanged(file: str, before: Sequence[Layer], after: Sequence[Layer]) -> tuple[str, ...]:

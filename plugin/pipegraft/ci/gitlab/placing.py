@@ -109,7 +109,12 @@ def place(request: InjectionRequest, settings: Settings, layers: Sequence[Layer]
     tags, said = _tags(settings, team)
     variables, forced, warned = _runner_variables(team.pipeline)
     wiring = replace(
-        chosen.wiring, tags=tags, variables=variables, forced=forced, artifacts=_with_artifacts(team)
+        chosen.wiring,
+        tags=tags,
+        variables=variables,
+        forced=forced,
+        artifacts=_with_artifacts(team),
+        limits=request.limits,
     )
     asked = settings.after is not None or any(is_ours(stage) for stage in team.pipeline.stages.stages)
     notes = (*chosen.notes, *said, *warned, *_lost_artifacts(settings, team))

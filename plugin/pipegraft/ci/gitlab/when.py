@@ -199,7 +199,8 @@ class _Order:
     def __init__(self, pipeline: Pipeline, found: Seed) -> None:
         self._jobs = pipeline.jobs
         self._found = found
-        stages = [".pre", *(one for one in pipeline.stages.stages if one not in _EDGES), ".post"]
+        inner = dict.fromkeys(one for one in pipeline.stages.stages if one not in _EDGES)
+        stages = [".pre", *inner, ".post"]
         self._rank = {stage: number for number, stage in enumerate(stages)}
         self._known: dict[str, frozenset[str]] = {}
 

@@ -224,8 +224,11 @@ def inject(request: InjectionRequest) -> Injection:
         raise _offered(request, team, elsewhere) from None
     known = {graft.call.key: graft.call for graft in grafts}
     wanted = _wanted(request, shape, whole=_is_whole(request, grafts))
-    defaults = {"branch": literal(request.default_branch)} if request.default_branch else {}
-    calls = [call.tuned_as(known.get(call.key), defaults) for call in wanted if call.key not in own]
+    calls = [
+        call.tuned_as(known.get(call.key), defaults)
+        for call, defaults in zip(wanted, _defaults(request, len(wanted)), strict=True)
+        if call.key not in own
+    ]
     notes = [f"line {line} calls {key[0]} itself: left as it is" for key, line in own.items()]
     if [graft.call for graft in grafts] == calls and request.options.after is None:
         text = request.text
@@ -350,6 +353,17 @@ def _wanted(request: InjectionRequest, shape: Outline, *, whole: bool) -> list[C
         Call(call.step, f"{call.title} (delivery)" if call.title in taken else call.title, call.arguments)
         for call in planned_calls(request.plan, whole=whole, runner=runner)
     ]
+
+
+_USUAL_MINUTES = 1440  # of the library
+
+
+def _defaults(request: InjectionRequest, count: int) -> list[dict[str, str]]:
+    """What each call says where people say nothing of it: the branch, and a timeout that is long enough."""
+    branch = {"branch": literal(request.default_branch)} if request.default_branch else {}
+    longest = [request.limits.get(one.id, 0.0) / 60 for one in request.plan.stages]
+    minutes = longest if count == len(longest) else [max(longest, default=0.0)] * count
+    return [branch | ({"timeout": f"{one + 60:.0f}"} if one > _USUAL_MINUTES else {}) for one in minutes]
 
 
 def _behind(after: str | None, shape: Outline, script: Script) -> tuple[Statement, list[str]]:

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pipegraft import __version__
 from pipegraft.appspec.environment_file import images_of, read_environment
 from pipegraft.ci.hooks import CI_SYSTEMS, CiSystem, Injection, InjectionRequest, InjectOptions, pattern_of
-from pipegraft.ci.usecases import longest
+from pipegraft.ci.usecases import limits
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document
 from pipegraft.core.errors import UsageError
@@ -100,7 +100,7 @@ def injecting(plugins: Plugins, options: InjectOptions) -> Editor:
             options=options,
             version=f"v{__version__}",
             default_branch=reader.project.branch,
-            longest=longest(parsed),
+            limits=limits(parsed),
             templates=templates[system.name],
             read=reader.read,
             find=reader.find,
