@@ -1725,6 +1725,12 @@ def parts_of_charts() -> Iterator[Case]:
         at,
         refused="would still run|counts over",
     )
+    glued = '{{ with .Values.image }}"{{ .registry }}{{ .repository }}:{{ .tag }}"{{ end }}'
+    for host in ("registry.example.com/", "quay.io/"):
+        held = f"image: {{registry: {host}, repository: shop/web, tag: v1}}\n"
+        yield case(
+            f"helm-registry-{host}", chart(glued, held), helm("charts/web/values.yaml"), runs=[BY_TAG, LOG]
+        )
     newer = chart(image, f"image: {{repository: {REPOSITORY}, tag: v1}}\n", about="kubeVersion: '>=1.45-0'\n")
     yield case("helm-of-a-newer-kubernetes", newer, helm("charts/web/values.yaml"), runs=[BY_TAG, LOG])
     nested = f"image: {{registry: {{host: registry.example.com}}, repository: {REPOSITORY}, tag: v1}}\n"

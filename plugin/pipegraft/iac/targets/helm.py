@@ -132,7 +132,8 @@ class ImageForm:
     def _repository(self, image: PinnedImage) -> Iterator[Edit]:
         """Only what differs is written: a default of the chart that is right already stays there."""
         registry, repository = self._value("registry"), self._value("repository")
-        standing = f"{registry}/{repository}" if registry else repository
+        slash = "/" if registry.endswith("/") else ""  # some charts put none between the two
+        standing = f"{registry.rstrip('/')}/{repository}" if registry else repository
         if (
             "repository" not in self.keys
             or "{{" in standing
@@ -153,7 +154,7 @@ class ImageForm:
         if not registry and standing == rest and host in self.registries:
             return
         if split:
-            yield Put((*self.path, self.keys["registry"]), host)
+            yield Put((*self.path, self.keys["registry"]), host + slash)
         yield Put((*self.path, self.keys["repository"]), rest if split else image.repository)
 
     def _pins(self, target: Target, image: PinnedImage) -> tuple[bool, bool]:
