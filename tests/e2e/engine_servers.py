@@ -101,6 +101,7 @@ def running_argocd(
     """
     need("redis-server", "git")
     program, crds = programs("argocd", "cmd")
+    helm, _ = programs("manifests", "helm")
     install_definitions(api, crds)
     api.apply(*_settings(namespaces.split(",")))
     (folder / ".kube").mkdir()
@@ -122,7 +123,7 @@ def running_argocd(
         "ARGOCD_CONTROLLER_REPLICAS": "1",
         "POD_NAMESPACE": "argocd",
         "REDIS_PASSWORD": "",
-        "PATH": f"{folder}/bin:{os.environ['PATH']}",
+        "PATH": f"{folder}/bin:{helm.parent}:{os.environ['PATH']}",
     }
     cache, repository = f"--redis=127.0.0.1:{redis}", f"--repo-server=127.0.0.1:{repo}"
     access = [f"--kubeconfig={api.kubeconfig}", "--namespace=argocd"]

@@ -14,6 +14,7 @@ import yaml
 from http_script import Script, scripted
 
 from pipegraft.core.errors import AccessDenied, PipegraftError, Unreachable, UsageError
+from pipegraft.gate.adapters.workloads import ClusterReader
 from pipegraft.kubernetes.adapters import credentials, watching
 from pipegraft.kubernetes.adapters.cluster import Cluster
 from pipegraft.kubernetes.adapters.credentials import Credentials, Identity, load_access
@@ -105,6 +106,17 @@ def test_a_watch_that_forgot_the_past_is_begun_anew(open_script: Any) -> None:
     assert data_of(cluster) == {"one": {"a": "1"}}
     until(lambda: data_of(cluster) == {"one": {"a": "2"}})
     until(lambda: script.count(PATH, watch="true", resourceVersion="9") == 1)
+
+
+def test_what_a_watch_does_not_know_yet_is_looked_for_before_it_counts_as_absent(open_script: Any) -> None:
+    lists = {1: listing(5), 2: listing(7, item("one", 7, a="1"))}
+    cluster, _ = open_script(lambda number: lists[min(number, 2)], lambda _number, script: silent(script))
+    reader = ClusterReader(cluster)
+    assert reader.objects(CONFIG_MAP, "shop") == {}
+    found = reader.find(CONFIG_MAP, "shop", "one")
+    assert found is not None
+    assert found["data"] == {"a": "1"}
+    assert reader.find(CONFIG_MAP, "shop", "nosuch") is None
 
 
 def test_a_dropped_event_is_found_by_the_poll(open_script: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,11 @@ class ArgoCd:
 
     def _all(self) -> tuple[list[Object], list[Object]]:
         """Those that are named or selected, and those that they declare."""
-        chosen = self._chosen(self._applications.read(self._options.namespace))
+        known = self._applications.read(self._options.namespace)
+        if set(self._options.names) - {name for _, name in known}:  # what tells of changes may be behind
+            self._applications.begin(anew=True)
+            known = self._applications.read(self._options.namespace)
+        chosen = self._chosen(known)
         self._unseen = set()
         seen = set(chosen)
         below = list(self._below(chosen.values(), seen)) if self._options.children else []

@@ -108,10 +108,10 @@ class Flux:
         known = self._reader.objects(KUSTOMIZATION, self._options.namespace)
         found: dict[Key, Object] = {}
         for name in self._options.names:
-            key = (self._options.namespace, name)
-            if key not in known:
+            item = self._reader.find(KUSTOMIZATION, self._options.namespace, name)
+            if item is None:
                 raise _unknown(name, self._options.namespace, [one for _, one in known])
-            found[key] = known[key]
+            found[self._options.namespace, name] = item
         wanted = self._options.selector.items()
         if wanted:
             found |= {
@@ -135,7 +135,7 @@ class Flux:
 
     def _entry(self, item: Object, *, child: bool = False) -> Mapping[str, object]:
         key = self._source_key(item)
-        source = self._reader.objects(GIT_REPOSITORY, key[0]).get(key)
+        source = self._reader.find(GIT_REPOSITORY, *key)
         if source is None:
             raise UsageError(
                 f"Kustomization {item['metadata']['name']} has the source GitRepository {'/'.join(key)},"

@@ -203,11 +203,11 @@ class KubeVela:
     def observe(self, *, anew: bool = False) -> Status:
         self._reader.begin(anew=anew)
         self._began = self._began or self._cluster.now().isoformat()
-        known = self._reader.objects(APPLICATION, self._options.namespace)
         entries = []
         for name in self._options.names:
-            app = known.get((self._options.namespace, name))
+            app = self._reader.find(APPLICATION, self._options.namespace, name)
             if app is None:
+                known = self._reader.objects(APPLICATION, self._options.namespace)
                 there = ", ".join(sorted(one for _, one in known)[:20]) or "none"
                 raise UsageError(
                     f"KubeVela has no Application '{name}' in namespace '{self._options.namespace}';"

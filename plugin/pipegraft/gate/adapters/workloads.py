@@ -153,6 +153,13 @@ class ClusterReader:
         self._unread.discard(place)
         return watched.objects(anew=anew)
 
+    def find(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """An object by its name; listed anew where its watch knows none, for it may be a moment behind."""
+        key = (namespace, name)
+        return self.objects(kind, namespace).get(key) or self.watched(kind, namespace).objects(anew=True).get(
+            key
+        )
+
     def watched(self, kind: Kind, namespace: str) -> Watched:
         """The watch of a kind in a namespace."""
         if (kind, namespace) not in self._watched:
