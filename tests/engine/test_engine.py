@@ -267,6 +267,21 @@ def test_a_gray_version_is_prepared_without_traffic_and_then_gets_its_weight(wor
     assert world.status["routes"] == {"web": {"web": 75, "web-gray": 25}}
 
 
+def test_fresh_pods_of_stable_run_beside_gray_with_the_same_weight(world: World) -> None:
+    world.commit(V1)
+    world.settle()
+    world.commit(gray(25).replace("  weight:", "  baseline: true\n  weight:"))
+    world.settle()
+    world.turn(4)
+    assert world.weights == {"web": 50, "web-gray": 25, "web-baseline": 25}
+    assert sorted(world.running()) == ["web ready", "web-baseline ready", "web-gray ready"]
+    world.commit(V1)
+    world.settle()
+    world.turn(8)
+    assert world.weights == {"web": 100}
+    assert world.running() == ["web ready"]
+
+
 def test_a_gray_version_that_does_not_start_gets_no_traffic(world: World) -> None:
     world.settle()
     world.runtime.becomes["web-gray"] = Phase.FAILED

@@ -54,7 +54,7 @@ def simulate_policy(
     for name, world in WORLDS.items():
         if requests is not None and world.requests != World().requests:
             continue  # the worlds that differ by their traffic alone
-        met = replace(world, rates=rates, requests=requests or world.requests, fresh=fresh)
+        met = replace(world, rates=rates, requests=requests or world.requests, fresh=fresh or world.fresh)
         tally = simulate(met, Fault(), policy, steps, count=count, seconds=seconds)
         yield SimulatedLine(name, good=True, tally=tally)
     usual = World(rates=rates, requests=requests or World().requests, fresh=fresh)

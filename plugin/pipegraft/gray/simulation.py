@@ -104,6 +104,8 @@ WORLDS: Final = {
     "shared incidents": World(incidents=0.02),
     "cold start, 5 intervals": World(cold=5),
     "little and cold": World(requests=200, cold=5),
+    "cold start, 10 intervals": World(cold=10),
+    "the same, fresh baseline": World(cold=10, fresh=True),
     "few pods that differ": World(pods=2),
     "clumps of 3": World(clump=3.0),
     "missing data": World(missing=0.2),
