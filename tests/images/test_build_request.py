@@ -207,6 +207,25 @@ def test_an_image_as_a_further_context_is_pinned(tmp_path: Path, registries: Reg
     assert prepared.dependencies["node:22"] == digest
 
 
+def test_a_further_context_that_is_not_there_is_named(tmp_path: Path, registries: Registries) -> None:
+    with pytest.raises(UsageError, match=r"the context 'shared' at .*/nowhere, found no folder"):
+        prepare(tmp_path, registries, "FROM scratch\n", additional_contexts={"shared": "nowhere"})
+
+
+def test_a_platform_that_is_named_twice_is_built_once(tmp_path: Path, registries: Registries) -> None:
+    twice = prepare(tmp_path, registries, platforms=["linux/amd64", "linux/amd64"])
+    assert twice.platforms == ("linux/amd64",)
+    assert twice.request.input_hash == prepare(tmp_path, registries).request.input_hash
+
+
+def test_a_base_that_is_no_component_is_told_with_those_that_are(
+    tmp_path: Path, registries: Registries
+) -> None:
+    with pytest.raises(UsageError, match="found 'runtme'") as caught:
+        prepare(tmp_path, registries, base="runtme")
+    assert "web, runtime" in caught.value.problem.fix
+
+
 def test_a_further_context_that_cannot_be_hashed_is_refused(tmp_path: Path, registries: Registries) -> None:
     with pytest.raises(UsageError, match="a folder or docker-image"):
         prepare(

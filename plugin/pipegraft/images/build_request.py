@@ -165,7 +165,7 @@ def prepare_build(
     bases, base, notes = _bases(settings, name, context, arguments, upstream)
     digests = {need: image.digest for need, image in upstream.items()}
     contexts = _further_contexts(settings, name, bases)
-    platforms = component.platforms or (settings.platform,)
+    platforms = tuple(sorted(set(component.platforms or (settings.platform,))))
     target = _target(component)
     tag = BuildInputs(
         builder=builder_name,
@@ -178,7 +178,7 @@ def prepare_build(
         command=component.command,
         secrets=tuple(component.secrets),
         target=target,
-        platform=",".join(sorted(platforms)),
+        platform=",".join(platforms),
         dockerfile_path=component.dockerfile or "",
         stage=component.target or "",
         contexts={name: extra.entries for name, extra in contexts.items() if extra.folder},
@@ -199,7 +199,7 @@ def prepare_build(
         dockerfile=name_of_dockerfile,
         stage=component.target or "",
     )
-    return PreparedBuild(request, tuple(sorted(platforms)), {**bases, **digests}, notes)
+    return PreparedBuild(request, platforms, {**bases, **digests}, notes)
 
 
 def _further_contexts(settings: BuildSettings, name: str, bases: dict[str, str]) -> dict[str, ExtraContext]:
@@ -215,6 +215,11 @@ def _further_contexts(settings: BuildSettings, name: str, bases: dict[str, str])
             )
         if not separator:
             folder = _inside(settings.root, place, f"component '{name}': the context '{called}'")
+            if not folder.is_dir():
+                raise UsageError(
+                    f"component '{name}': expected the context '{called}' at {folder}, found no folder",
+                    fix="correct 'additional-contexts'; folders are relative to the repository",
+                )
             found[called] = ExtraContext(folder, read_context(folder).entries)
             continue
         base = _resolve(settings, image)
@@ -307,6 +312,12 @@ def _declared_base(
     if component.base is None:
         return None
     built = upstream.get(component.base)
+    if built is None and not set("/.:@") & set(component.base):
+        known = ", ".join(settings.delivery.components)
+        raise UsageError(
+            f"expected an image pinned by digest or a component as 'base', found '{component.base}'",
+            fix=f"pin it (name@sha256:…), or name one of the components: {known}",
+        )
     reference = ImageReference.parse(built.reference if built else component.base)
     return _base(settings, reference)
 

@@ -339,10 +339,11 @@ def _plain_line(line: str) -> str:
 
 def _summary(failures: Mapping[str, PipegraftError], skipped: list[str]) -> PipegraftError:
     """One error for all: a refusal outweighs wrong usage, and that an outside system that may recover."""
-    lines = [f"{name}: {error.problem.message}" for name, error in failures.items()]
+    problems = [(name, problem) for name, error in failures.items() for problem in error.problems]
+    lines = [f"{name}: {replace(problem, fix='')}" for name, problem in problems]
     lines += [f"{name}: not built, it needs one that failed" for name in skipped]
     message = f"{len(failures)} of the components failed\n" + "\n".join(lines)
-    fix = "; ".join(dict.fromkeys(error.problem.fix for error in failures.values() if error.problem.fix))
+    fix = "; ".join(dict.fromkeys(problem.fix for _, problem in problems if problem.fix))
     for kind in (DeliveryRefused, UsageError):
         if any(isinstance(error, kind) for error in failures.values()):
             return (BuildFailed if kind is DeliveryRefused else UsageError)(message, fix=fix)
