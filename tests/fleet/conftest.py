@@ -11,7 +11,7 @@ from group_double import TOKEN, Lab, serve_group
 
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.core.plugins import Plugins
-from pipegraft.fleet.adapters.gitlab_group import GitLabGroup, open_group
+from pipegraft.fleet.adapters import GitLabGroup, open_group
 
 
 @pytest.fixture

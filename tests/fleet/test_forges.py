@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from group_double import Lab
 
-from pipegraft.fleet.adapters.gitlab_group import GitLabGroup
+from pipegraft.fleet.adapters import GitLabGroup
 from pipegraft.fleet.ports import FakeForge, ForgeProject
 from pipegraft.testing.iac_suite import FILES, ForgeSuite, Happen
 

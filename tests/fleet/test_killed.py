@@ -13,7 +13,7 @@ from group_double import TOKEN, Lab, serve_group
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.ci.hooks import InjectOptions, TemplateSource
 from pipegraft.core.ports import FakeClock, RecordingProgress
-from pipegraft.fleet.adapters.gitlab_group import GitLabGroup, open_group
+from pipegraft.fleet.adapters import GitLabGroup, open_group
 from pipegraft.fleet.usecases.edits import injecting, upgrading
 from pipegraft.fleet.usecases.projects import Campaign, propose_to_all
 from pipegraft.fleet.usecases.waves import RollOut, Watch, roll_out

@@ -8,8 +8,8 @@ from email.utils import format_datetime
 
 import pytest
 
+from pipegraft.core.adapters.limited_requests import Pace
 from pipegraft.core.ports import FakeClock
-from pipegraft.fleet.adapters.pace import Pace
 
 
 def headers(clock: FakeClock, left: int, seconds: float, skew: float = 0.0) -> dict[str, str]:

@@ -14,8 +14,8 @@ from pipegraft.ci.hooks import InjectOptions, Mode, TemplateSource
 from pipegraft.core.errors import AccessDenied, UsageError
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.ports import FakeClock, RecordingProgress
-from pipegraft.fleet.adapters.gitlab_group import TOKEN as VARIABLE
-from pipegraft.fleet.adapters.gitlab_group import GitLabGroup, open_group
+from pipegraft.fleet.adapters import TOKEN as VARIABLE
+from pipegraft.fleet.adapters import GitLabGroup, open_group
 from pipegraft.fleet.ports import FakeForge
 from pipegraft.fleet.usecases.edits import Editor, Reader, bumping, ejecting, injecting, upgrading
 from pipegraft.fleet.usecases.projects import Campaign, Outcome, propose_to_all, select

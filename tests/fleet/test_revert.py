@@ -9,7 +9,7 @@ from gitlab_double import Refused
 from group_double import Lab
 
 from pipegraft.core.errors import UsageError
-from pipegraft.fleet.adapters.gitlab_group import GitLabGroup
+from pipegraft.fleet.adapters import GitLabGroup
 from pipegraft.fleet.ports import ForgeProject
 from pipegraft.testing.iac_suite import CHANGE, FILES
 

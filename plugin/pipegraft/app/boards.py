@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pipegraft.board.collecting import BoardWord, Opened, Remembered, collect, tell
 from pipegraft.board.model import Application, Board
 from pipegraft.core.errors import UsageError
-from pipegraft.fleet.adapters.gitlab_group import open_group
+from pipegraft.fleet.adapters import open_group
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.adapters.git.history import LocalArchives, local_tip
 from pipegraft.iac.archive import IacVersions

@@ -14,7 +14,7 @@ from pipegraft.cli.group import forge_of, propose, shown
 from pipegraft.core.console import open_console, unified_diff
 from pipegraft.core.errors import UsageError
 from pipegraft.core.foreign_text import echo
-from pipegraft.fleet.adapters.gitlab_group import TOKEN
+from pipegraft.fleet.adapters import TOKEN
 from pipegraft.fleet.usecases.projects import Campaign, Clones, assess_group, select, taking_next_step
 from pipegraft.maturity.hooks import Assessment
 from pipegraft.maturity.report import assessment_page, assessment_view, fleet_view, signal_list

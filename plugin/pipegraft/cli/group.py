@@ -16,7 +16,7 @@ from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.console import open_console, open_progress
 from pipegraft.core.foreign_text import echo
 from pipegraft.core.ports import Event, Progress
-from pipegraft.fleet.adapters.gitlab_group import open_group
+from pipegraft.fleet.adapters import open_group
 from pipegraft.fleet.ports import Forge
 from pipegraft.fleet.report import ProjectEdit, print_diffs, print_table, request_links
 from pipegraft.fleet.usecases.projects import Campaign, Outcome, Standing, propose_to_all, select

@@ -17,11 +17,10 @@ import gitlab
 from gitlab import Gitlab
 from gitlab.v4.objects import Group, Project
 
-from pipegraft.core.adapters.limited_requests import limit_answers
+from pipegraft.core.adapters.limited_requests import Pace, limit_answers
 from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.errors import Held, Locked, UsageError
 from pipegraft.core.ports import Clock
-from pipegraft.fleet.adapters.pace import Pace
 from pipegraft.fleet.ports import Change, ForgeProject, PipelineRun, Proposal, ProposalState
 from pipegraft.iac.adapters.failures import translated
 from pipegraft.iac.adapters.gitlab import commit_action, or_none
