@@ -23,7 +23,7 @@ from pipegraft.iac.guard import GuardRules
 from pipegraft.iac.guard.checks import check_files
 from pipegraft.iac.guard.documents import ChangedFile, Files
 from pipegraft.iac.guard.secret_forms import BUILT_IN, read_gitleaks, secrets_in
-from pipegraft.iac.usecases.guard import pusher_name
+from pipegraft.iac.guard.usecases import pusher_name
 
 PLATFORM = Platform(dict)
 BASE = {"app.yaml": APP, "environments/production.yaml": STABLE}

@@ -12,7 +12,7 @@ from git_histories import ZERO, grow, play
 
 from pipegraft.appspec.resource_binding import Platform
 from pipegraft.iac.adapters.git.pre_receive import Update, open_received
-from pipegraft.iac.usecases.guard import check_push
+from pipegraft.iac.guard.usecases import check_push
 
 
 @pytest.mark.parametrize("seed", range(3))

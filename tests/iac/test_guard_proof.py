@@ -13,7 +13,7 @@ from guarded import PATH, STABLE, A, Git, push
 from pipegraft.core.errors import Unreachable
 from pipegraft.iac.guard import ImagePolicy
 from pipegraft.iac.guard.contents import pinned_images
-from pipegraft.iac.usecases.guard import ImageProof
+from pipegraft.iac.guard.usecases import ImageProof
 from pipegraft.images.adapters.registry import open_registry
 from pipegraft.images.adapters.sigstore import PrivateKey
 from pipegraft.images.attestations import BuildFacts, attest, sign

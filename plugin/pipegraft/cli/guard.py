@@ -19,7 +19,7 @@ from pipegraft.core.stage import Project
 from pipegraft.iac.adapters.git.pre_receive import open_received, open_staged
 from pipegraft.iac.guard import ImagePolicy
 from pipegraft.iac.guard.secret_forms import BUILT_IN, read_gitleaks
-from pipegraft.iac.usecases.guard import (
+from pipegraft.iac.guard.usecases import (
     ImageProof,
     check_push,
     check_staged,
