@@ -2,7 +2,8 @@
 
 Layers merge by name and key, never by position. What lies above wins: mappings by name (``ports``, ``env``,
 ``volumes``, …) and blocks (``readiness``, ``entrance``, …) merge key by key, lists, references and scalars
-are replaced whole, ``null`` takes away what lies below. Policies lie below everything.
+are replaced whole, ``null`` takes away what lies below. Policies lie below everything. A gray release
+runs two versions of a pod at once, so that some of it cannot change.
 """
 
 from __future__ import annotations
@@ -11,12 +12,38 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from pipegraft.appspec.model import AppComponent, Policies, Reference
+from pipegraft.appspec.model import App, AppComponent, Policies, Reference
 from pipegraft.appspec.traits import SidecarKind, Volume
 from pipegraft.core.delivery import Intimacy
+from pipegraft.core.errors import Place, Problem
 from pipegraft.core.model import Model
+from pipegraft.core.reading import Marked, Route
 
-__all__ = ["VOLUME_KINDS", "Member", "Pod", "member_of", "merge", "port_variable", "volume_kind"]
+__all__ = [
+    "BASELINE_SUFFIX",
+    "GRAY_SUFFIX",
+    "LONGEST_WORKLOAD",
+    "VOLUME_KINDS",
+    "Layer",
+    "Member",
+    "Pod",
+    "member_of",
+    "merge",
+    "place_in",
+    "port_variable",
+    "refused_by_baseline",
+    "refused_by_gray",
+    "volume_kind",
+]
+
+GRAY_SUFFIX = "-gray"
+"""Ends the name of the workload that runs the new version."""
+
+BASELINE_SUFFIX = "-baseline"
+"""Ends the name of the workload that runs fresh pods of the stable version."""
+
+LONGEST_WORKLOAD = 63 - len(GRAY_SUFFIX)
+"""Characters that a workload's name may have: a label value of Kubernetes has at most 63."""
 
 VOLUME_KINDS = ("persistent", "claim", "config", "secret", "ephemeral")
 """Keys of a volume that say what it is."""
@@ -240,3 +267,96 @@ def _policy_for(member: Member, policies: Policies) -> AppComponent:
     if member.intimacy == "ipc" and found.get("security"):
         found["security"] = found["security"].model_copy(update={"files_group": None})
     return AppComponent.model_construct(**found)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One file's components and where they stand in it."""
+
+    components: Mapping[str, AppComponent]
+    marks: Marked
+    base: Route
+
+    def place(self, route: Route) -> Place | None:
+        """Where a key stands in this layer, None if it is not there."""
+        whole = (*self.base, "components", *route)
+        return self.marks.keys.get(whole)
+
+
+def place_in(layers: Sequence[Layer], route: Route) -> Place | None:
+    """Where the nearest declared part of a route stands, in the highest layer that has it."""
+    for end in range(len(route), -1, -1):
+        for layer in reversed(layers):
+            place = layer.place(route[:end])
+            if place:
+                return place
+    return None
+
+
+def refused_by_gray(stable: Mapping[str, Pod], new: Mapping[str, Pod], layer: Layer) -> Iterator[Problem]:
+    """What a gray block may not change: where components live, what kind of workload they are, and claims."""
+    for component in sorted(stable.keys() ^ new.keys()):
+        yield Problem(
+            f"a gray release cannot move '{component}' into or out of a pod by 'intimacy' or 'host'",
+            place_in([layer], (component, "intimacy")),
+            "release it first",
+        )
+    for name in stable.keys() & new.keys():
+        one, other = stable[name], new[name]
+        if one.main.spec.job or other.main.spec.job:
+            yield from _changed_jobs(one, other, layer)
+        if _outside(one) != _outside(other):
+            yield Problem(
+                f"both versions of '{name}' share one 'entrance': a gray release changes its 'via' or 'port'",
+                place_in([layer], (name, "entrance")),
+                "change the rest of it in the environment",
+            )
+        shared = one.volumes.keys() & other.volumes.keys()
+        for volume in sorted(shared):
+            if one.volumes[volume].persistent != other.volumes[volume].persistent:
+                yield Problem(
+                    f"both versions of '{name}' share the volume '{volume}': a gray release cannot change it",
+                    place_in([layer], (name, "volumes", volume)),
+                    "release it first",
+                )
+
+
+def refused_by_baseline(changed: Mapping[str, Pod], app: App, marks: Marked) -> Iterator[Problem]:
+    """Fresh pods of the stable version that cannot be: by their name, or because they would share data."""
+    longest = LONGEST_WORKLOAD + len(GRAY_SUFFIX) - len(BASELINE_SUFFIX)
+    for name, pod in changed.items():
+        kept = next((called for called, one in pod.volumes.items() if one.persistent), "")
+        place, other = marks.place(("gray", "baseline")), name + BASELINE_SUFFIX
+        if other in app.components:
+            yield Problem(
+                f"'{other}' is the name of fresh pods of '{name}'",
+                place,
+                "give the component another name, or remove 'baseline'",
+            )
+        if kept:
+            yield Problem(
+                f"fresh pods of '{name}' would write to its volume '{kept}', beside both versions",
+                place,
+                "remove 'baseline'",
+            )
+        if len(name) > longest:
+            yield Problem(
+                f"with 'baseline' the name of '{name}' may have {longest} characters at most", place
+            )
+
+
+def _outside(pod: Pod) -> object:
+    """What an entrance says of the world outside of its pod."""
+    entrance = pod.main.spec.entrance
+    return entrance and entrance.model_copy(update={"via": None, "port": None})
+
+
+def _changed_jobs(one: Pod, other: Pod, layer: Layer) -> Iterator[Problem]:
+    """A job waits for the promotion, so that nothing but its images may differ until then."""
+    for old, new in zip(one.members, other.members, strict=False):
+        if old.spec.model_copy(update={"image": None}) != new.spec.model_copy(update={"image": None}):
+            yield Problem(
+                f"a gray release of a job changes images alone, not how '{new.name}' runs",
+                place_in([layer], (new.name,)),
+                "change it in the environment",
+            )

@@ -1,6 +1,6 @@
 """From the app spec's files to pods: layers merged, and everything that does not fit together named.
 
-Layers, from the bottom: policies, ``app.yaml``, the environment, the gray block; see `merging`.
+Layers, from the bottom: policies, ``app.yaml``, the environment, the gray block; see `pods`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,20 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipegraft.appspec.model import PROMOTING, App, AppComponent, AppEnvironment, GrayBlock, Policies
+from pipegraft.appspec.model import PROMOTING, App, AppEnvironment, GrayBlock, Policies
 from pipegraft.appspec.pod_checks import Report, check_listeners, check_pod
-from pipegraft.appspec.pods import Member, Pod, member_of, merge
+from pipegraft.appspec.pods import (
+    GRAY_SUFFIX,
+    LONGEST_WORKLOAD,
+    Layer,
+    Member,
+    Pod,
+    member_of,
+    merge,
+    place_in,
+    refused_by_baseline,
+    refused_by_gray,
+)
 from pipegraft.appspec.resource_binding import UNBOUND, BoundResource, Platform, Scope, bind_resources
 from pipegraft.appspec.resource_types import Outputs, fill_component
 from pipegraft.core.delivery_file import check
@@ -21,25 +32,7 @@ from pipegraft.core.model import UnknownValue
 from pipegraft.core.reading import Marked, Route, load_marked
 from pipegraft.core.release import ReleaseMark
 
-__all__ = [
-    "BASELINE_SUFFIX",
-    "GRAY_SUFFIX",
-    "AppFile",
-    "GrayPods",
-    "Resolved",
-    "check_app",
-    "read_app",
-    "resolve",
-    "resolve_in",
-]
-
-GRAY_SUFFIX = "-gray"
-"""Ends the name of the workload that runs the new version."""
-
-BASELINE_SUFFIX = "-baseline"
-"""Ends the name of the workload that runs fresh pods of the stable version."""
-
-_LONGEST_WORKLOAD = 63 - len(GRAY_SUFFIX)  # Kubernetes: a label value has at most 63 characters
+__all__ = ["AppFile", "GrayPods", "Resolved", "check_app", "read_app", "resolve", "resolve_in"]
 
 _SUFFIXES = {
     GRAY_SUFFIX: "the new version of '{0}'",
@@ -208,16 +201,16 @@ def _put_together(
         UnknownValue: a file has faults, and this is how far the rest could be looked at.
     """
     app = app_file.app
-    problems += as_far_as_known(_unknown_components(_Layer(there.components, marks, ()), app))
+    problems += as_far_as_known(_unknown_components(Layer(there.components, marks, ()), app))
     problems += as_far_as_known(_unknown_absent(there, app, marks))
     if there.gray:
-        problems += as_far_as_known(_unknown_components(_Layer(there.gray.components, marks, ("gray",)), app))
+        problems += as_far_as_known(_unknown_components(Layer(there.gray.components, marks, ("gray",)), app))
     name = f"{app.app}-{environment}"
     if len(name) > 63:
         problems.append(
             Problem(f"'{name}' is longer than the 63 characters a name may have", marks.place(()))
         )
-    layers = [_Layer(app.components, app_file.marks, ()), _Layer(there.components, marks, ())]
+    layers = [Layer(app.components, app_file.marks, ()), Layer(there.components, marks, ())]
     policies = merge(app.policies, there.policies)
     here = [name for name in app.components if name not in there.without]
     scope = Scope(app, there, app_file.marks, marks, environment, there.namespace or name)
@@ -226,15 +219,15 @@ def _put_together(
     if platform != UNBOUND:
         outputs = {called: bound.provision.outputs if bound else None for called, bound in resources.items()}
 
-    def pods(layers: Sequence[_Layer]) -> dict[str, Pod]:
+    def pods(layers: Sequence[Layer]) -> dict[str, Pod]:
         return _pods(here, policies, layers, outputs, problems)
 
     stable = pods(layers)
     gray = None
     if there.gray:
-        layer = _Layer(there.gray.components, marks, ("gray",))
+        layer = Layer(there.gray.components, marks, ("gray",))
         new = pods([*layers, layer])
-        problems += _refused_by_gray(stable, new, layer)
+        problems += refused_by_gray(stable, new, layer)
         changed = {
             pod: new[pod]
             for pod in stable
@@ -242,7 +235,7 @@ def _put_together(
         }
         gray = GrayPods(there.gray.release, there.gray.weight, there.gray.phase, changed, there.gray.compares)
         if gray.baseline:
-            problems += _refused_by_baseline(changed, app, marks)
+            problems += refused_by_baseline(changed, app, marks)
     return Resolved(
         app.app,
         environment,
@@ -260,90 +253,7 @@ def _is_promoted(pod: Pod, gray: GrayBlock) -> bool:
     return gray.phase == PROMOTING and any(member.name in gray.components for member in pod.members)
 
 
-def _refused_by_gray(stable: Mapping[str, Pod], new: Mapping[str, Pod], layer: _Layer) -> Iterator[Problem]:
-    """What a gray block may not change: where components live, what kind of workload they are, and claims."""
-    for component in sorted(stable.keys() ^ new.keys()):
-        yield Problem(
-            f"a gray release cannot move '{component}' into or out of a pod by 'intimacy' or 'host'",
-            _place([layer], (component, "intimacy")),
-            "release it first",
-        )
-    for name in stable.keys() & new.keys():
-        one, other = stable[name], new[name]
-        if one.main.spec.job or other.main.spec.job:
-            yield from _changed_jobs(one, other, layer)
-        if _outside(one) != _outside(other):
-            yield Problem(
-                f"both versions of '{name}' share one 'entrance': a gray release changes its 'via' or 'port'",
-                _place([layer], (name, "entrance")),
-                "change the rest of it in the environment",
-            )
-        shared = one.volumes.keys() & other.volumes.keys()
-        for volume in sorted(shared):
-            if one.volumes[volume].persistent != other.volumes[volume].persistent:
-                yield Problem(
-                    f"both versions of '{name}' share the volume '{volume}': a gray release cannot change it",
-                    _place([layer], (name, "volumes", volume)),
-                    "release it first",
-                )
-
-
-def _refused_by_baseline(changed: Mapping[str, Pod], app: App, marks: Marked) -> Iterator[Problem]:
-    """Fresh pods of the stable version that cannot be: by their name, or because they would share data."""
-    longest = _LONGEST_WORKLOAD + len(GRAY_SUFFIX) - len(BASELINE_SUFFIX)
-    for name, pod in changed.items():
-        kept = next((called for called, one in pod.volumes.items() if one.persistent), "")
-        place, other = marks.place(("gray", "baseline")), name + BASELINE_SUFFIX
-        if other in app.components:
-            yield Problem(
-                f"'{other}' is the name of fresh pods of '{name}'",
-                place,
-                "give the component another name, or remove 'baseline'",
-            )
-        if kept:
-            yield Problem(
-                f"fresh pods of '{name}' would write to its volume '{kept}', beside both versions",
-                place,
-                "remove 'baseline'",
-            )
-        if len(name) > longest:
-            yield Problem(
-                f"with 'baseline' the name of '{name}' may have {longest} characters at most", place
-            )
-
-
-def _outside(pod: Pod) -> object:
-    """What an entrance says of the world outside of its pod."""
-    entrance = pod.main.spec.entrance
-    return entrance and entrance.model_copy(update={"via": None, "port": None})
-
-
-def _changed_jobs(one: Pod, other: Pod, layer: _Layer) -> Iterator[Problem]:
-    """A job waits for the promotion, so that nothing but its images may differ until then."""
-    for old, new in zip(one.members, other.members, strict=False):
-        if old.spec.model_copy(update={"image": None}) != new.spec.model_copy(update={"image": None}):
-            yield Problem(
-                f"a gray release of a job changes images alone, not how '{new.name}' runs",
-                _place([layer], (new.name,)),
-                "change it in the environment",
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """One file's components and where they stand in it."""
-
-    components: Mapping[str, AppComponent]
-    marks: Marked
-    base: Route
-
-    def place(self, route: Route) -> Place | None:
-        """Where a key stands in this layer, None if it is not there."""
-        whole = (*self.base, "components", *route)
-        return self.marks.keys.get(whole)
-
-
-def _unknown_components(layer: _Layer, app: App) -> Iterator[Problem]:
+def _unknown_components(layer: Layer, app: App) -> Iterator[Problem]:
     for name in layer.components:
         if name not in app.components:
             close = difflib.get_close_matches(name, app.components, n=1)
@@ -364,7 +274,7 @@ def _unknown_absent(there: AppEnvironment, app: App, marks: Marked) -> Iterator[
 def _pods(
     names: Sequence[str],
     policies: Policies,
-    layers: Sequence[_Layer],
+    layers: Sequence[Layer],
     outputs: Outputs | None,
     problems: list[Problem],
 ) -> dict[str, Pod]:
@@ -375,7 +285,7 @@ def _pods(
     """
 
     def report(message: str, route: Route, fix: str = "") -> None:
-        problems.append(Problem(message, _place(layers, route), fix))
+        problems.append(Problem(message, place_in(layers, route), fix))
 
     declared = [layer.components for layer in layers]
     members = [member_of(name, policies, declared) for name in names]
@@ -395,8 +305,8 @@ def _pods(
             if name + suffix in pods or (suffix == GRAY_SUFFIX and name + suffix in names):
                 taken = f"'{name}{suffix}' is the name of {meaning.format(name)}"
                 report(taken, (name + suffix,), "give the component another name")
-        if len(name) > _LONGEST_WORKLOAD:
-            report(f"expected at most {_LONGEST_WORKLOAD} characters for an rpc component", (name,))
+        if len(name) > LONGEST_WORKLOAD:
+            report(f"expected at most {LONGEST_WORKLOAD} characters for an rpc component", (name,))
         check_pod(pod, report)
     check_listeners(pods.values(), report)
     return pods
@@ -420,16 +330,6 @@ def _host(member: Member, rpc: Sequence[str], report: Report) -> str | None:
         return host
     else:
         report(f"'{host}' is not an rpc component; there are: {known}", (member.name, "host"))
-    return None
-
-
-def _place(layers: Sequence[_Layer], route: Route) -> Place | None:
-    """Where the nearest declared part of a route stands, in the highest layer that has it."""
-    for end in range(len(route), -1, -1):
-        for layer in reversed(layers):
-            place = layer.place(route[:end])
-            if place:
-                return place
     return None
 
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from pipegraft.appspec.model import Entrance, EnvValue, Reference
-from pipegraft.appspec.pods import Member, Pod
+from pipegraft.appspec.pods import BASELINE_SUFFIX, GRAY_SUFFIX, Member, Pod
 from pipegraft.appspec.routers import CLUSTER_ROUTERS, DEFAULT_ROUTER, GatewayApi
-from pipegraft.appspec.spec import BASELINE_SUFFIX, GRAY_SUFFIX, Resolved
+from pipegraft.appspec.spec import Resolved
 from pipegraft.appspec.traffic_ports import ClusterRouter, EntranceSplit, GrayShare
 from pipegraft.appspec.traits import Probe
 from pipegraft.core.errors import UsageError

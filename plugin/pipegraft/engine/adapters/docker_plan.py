@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pipegraft.appspec.spec import GRAY_SUFFIX
+from pipegraft.appspec.pods import GRAY_SUFFIX
 from pipegraft.appspec.traits import expand
 from pipegraft.engine.adapters.supplies import SecretFolder
 from pipegraft.engine.ports import Confinement, Container, Folder, HealthProbe, SecretKey, Workload

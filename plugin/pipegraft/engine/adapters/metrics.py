@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from pydantic import Field
 
-from pipegraft.appspec.spec import BASELINE_SUFFIX, GRAY_SUFFIX
+from pipegraft.appspec.pods import BASELINE_SUFFIX, GRAY_SUFFIX
 from pipegraft.appspec.traffic_ports import Route
 from pipegraft.core.adapters.http import Http
 from pipegraft.core.adapters.waiting import Patience
