@@ -293,6 +293,13 @@ def placements() -> dict[str, tuple[Data, Data]]:
             {**ENVIRONMENT, "components": APP["components"]},
         ),
         "gray": ({"app": "shop", "components": stable}, {**ENVIRONMENT, "components": {}, "gray": gray}),
+        "policies, beside fresh pods": (
+            PLAIN,
+            {
+                **nothing,
+                "gray": {**gray, "baseline": True, "components": {"web": {"image": "registry/web@sha256:6"}}},
+            },
+        ),
         "policies, without a component": (
             {**PLAIN, "components": {**PLAIN["components"], "absent": {}}},
             {**nothing, "without": ["absent"]},
