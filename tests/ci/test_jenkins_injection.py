@@ -927,3 +927,8 @@ _HARMLESS = {
     "return",
     "step",
 }
+
+
+def test_a_pipeline_without_a_stage_of_its_own_is_told() -> None:
+    (note,) = graft("def ci\nnode { checkout scm; ci = load 'ci.groovy' }\nci.run()\n").notes
+    assert note.startswith("No stage of yours stands before delivery")

@@ -604,3 +604,20 @@ def test_changes_against_a_branch_hang_on_it_in_every_pipeline(repository) -> No
     plain = text.replace("{paths: [a], compare_to: main}", "[a]")
     rows = {row.event: row for row in repository(plain).inject().events}
     assert (rows["schedule"].pipeline, rows["tag"].pipeline) == ("yes", "yes")
+
+
+def test_a_stage_that_is_listed_twice_stands_where_it_is_listed_first(repository):
+    tree = repository("stages: [a, b, a]\nx: {stage: a, script: x}\ny: {stage: b, script: x}\n")
+    assert tree.inject().events[0].behind == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("name", "request_"), [("MergeRequest-Pipelines", "yes"), ("Branch-Pipelines", "no")]
+)
+def test_what_gitlab_ships_for_workflow_is_known(repository, name, request_):
+    job = "t: {script: x, rules: [{when: always}]}\n"
+    tree = repository(f"include: {{template: Workflows/{name}.gitlab-ci.yml}}\n{job}")
+    injection = tree.inject()
+    rows = {row.event: row for row in injection.events}
+    assert (rows["push"].delivery, rows["merge-request"].pipeline) == ("yes", request_)
+    assert injection.stages_added == ("pipegraft", "pipegraft:production")

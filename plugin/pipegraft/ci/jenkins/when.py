@@ -80,8 +80,12 @@ def surroundings(script: Script, shape: Outline, at: int, branch: str, longest: 
     declared = around if shape.syntax == "declarative" else ()
     notes = [note for brace in declared for note in _of_block(script, brace, longest)]
     notes += _hidden(script, at)
-    if earlier and not behind:
-        notes.append("None of your stages before delivery runs in a build that delivers.")
+    if not behind:
+        notes.append(
+            "None of your stages before delivery runs in a build that delivers."
+            if earlier
+            else "No stage of yours stands before delivery: nothing that is known here tests what it ships."
+        )
     return Surroundings(behind, depends, tuple(notes))
 
 
