@@ -1719,6 +1719,8 @@ def parts_of_charts() -> Iterator[Case]:
     yield case(
         "part-of-a-chart", whole | {"charts/shop/values.yaml": "replicas: 1\n"}, at, runs=[BY_TAG, LOG]
     )
+    root = {path.removeprefix("charts/shop/"): text for path, text in whole.items()}
+    yield case("part-of-the-chart-at-the-root", root, helm("charts/web/values.yaml"), runs=[BY_TAG, LOG])
     yield case(
         "part-of-a-chart-that-says-more",
         whole | {"charts/shop/values.yaml": "front: {image: {tag: v9}}\n"},

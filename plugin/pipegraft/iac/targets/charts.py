@@ -130,15 +130,15 @@ def _chart(files: Files, folder: str, content: Mapping[str, bytes], depth: int) 
         name = str(one.get("name", ""))
         inside = _below(whole, f"charts/{name}/") or _beside(files, folder, str(one.get("repository", "")))
         if inside:
-            parts[str(one.get("alias") or name)] = _chart(files, f"{folder}/charts/{name}", inside, depth + 1)
+            at = posixpath.join(folder, "charts", name)
+            parts[str(one.get("alias") or name)] = _chart(files, at, inside, depth + 1)
             whole |= {f"charts/{name}/{path}": data for path, data in inside.items()}
         else:
             absent.append(f"the chart '{name}', which {folder or '.'} depends on, is not in this repository")
     for name in _vendored(whole):
         if name not in {str(one.get("name")) for one in listed}:
-            parts.setdefault(
-                name, _chart(files, f"{folder}/charts/{name}", _below(whole, f"charts/{name}/"), depth + 1)
-            )
+            at = posixpath.join(folder, "charts", name)
+            parts.setdefault(name, _chart(files, at, _below(whole, f"charts/{name}/"), depth + 1))
     templates = [
         data.decode("utf-8", "replace") for path, data in whole.items() if path.startswith("templates/")
     ]
