@@ -21,6 +21,7 @@ import pytest
 from cluster import running_cluster
 from engine_servers import ArgoCdServer, running_argocd, running_flux
 from engine_world import Delivery, Observer, deployment, job
+from harness import wait_until
 from kubernetes_api import KubernetesApi
 
 from pipegraft.gate.ports import State
@@ -35,6 +36,7 @@ PASS, FAIL, WAIT, BLOCKED, SUSPENDED = (
     State.BLOCKED,
     State.SUSPENDED,
 )
+_SELF = {"prune": True, "selfHeal": True}
 _ENDS = int(os.environ.get("PIPEGRAFT_GATE_ENDS", "20"))
 _NUMBERS = itertools.count(1)
 _WATCHED = (
@@ -125,7 +127,7 @@ class Argo:
         return self.delivery.commit({"app/web.yaml": deployment("web", f"{IMAGE}{version}", **how)})
 
     def application(self, name: str = "", namespace: str = "argocd", **spec: Any) -> None:
-        automated = spec.pop("automated", {"prune": True, "selfHeal": True})
+        automated = spec.pop("automated", _SELF)
         source = {"repoURL": self.delivery.repository, "path": "app", "targetRevision": "main"}
         whole = {
             "project": "default",
@@ -184,7 +186,7 @@ def _two_sources(world: Argo) -> str:
     return target
 
 
-def _children(world: Argo, **child: Any) -> str:
+def _children(world: Argo, automated: Any = _SELF, **child: Any) -> str:
     """An Application that declares another one, of the same repository."""
     source = {"repoURL": world.delivery.repository, "path": "child", "targetRevision": "main"}
     below = {
@@ -195,7 +197,7 @@ def _children(world: Argo, **child: Any) -> str:
             "project": "default",
             "source": source,
             "destination": {"server": "https://kubernetes.default.svc", "namespace": world.name},
-            "syncPolicy": {"automated": {"prune": True, "selfHeal": True}},
+            "syncPolicy": {"automated": automated} if automated else {},
         },
     }
     target = world.delivery.commit(
@@ -239,9 +241,9 @@ def _window(world: Argo) -> str:
     return target
 
 
-def _hook(world: Argo, behaviour: str, **spec: Any) -> str:
+def _hook(world: Argo, behaviour: str, when: str = "PreSync", **spec: Any) -> str:
     hook = job("migrate", behaviour=behaviour, **spec)
-    hook["metadata"]["annotations"] = {"argocd.argoproj.io/hook": "PreSync"}
+    hook["metadata"]["annotations"] = {"argocd.argoproj.io/hook": when}
     return world.delivery.commit({"app/hook.yaml": hook, "app/web.yaml": deployment("web", f"{IMAGE}2")})
 
 
@@ -266,6 +268,10 @@ def _with_extra(world: Argo) -> str:
     world.application(automated={"prune": False, "selfHeal": True})
     assert world.wait(target).error is None
     return target
+
+
+def _object(kind: str, name: str, version: str = "v1", **parts: Any) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **parts}
 
 
 def _selector_changed(world: Any) -> str:
@@ -321,6 +327,61 @@ def _on_delete(world: Any) -> str:
     return str(world.delivery.commit({"app/web.yaml": item}))
 
 
+def _stateful(world: Any, version: int, **spec: Any) -> str:
+    item = deployment("web", f"{IMAGE}{version}")
+    item["kind"] = "StatefulSet"
+    item["spec"] |= {"serviceName": "web", **spec}
+    return str(world.delivery.commit({"app/web.yaml": item}))
+
+
+def _partitioned(world: Any) -> str:
+    """A second release of a StatefulSet that lets no pod become new."""
+    held = {"updateStrategy": {"rollingUpdate": {"partition": 1}}}
+    first = _stateful(world, 1, **held)
+    world.application()
+    assert world.wait(first).error is None
+    return _stateful(world, 2, **held)
+
+
+def _held_back(world: Any) -> str:
+    """A second release of a StatefulSet whose old pod somebody keeps from its end."""
+    first = _stateful(world, 1)
+    world.application()
+    assert world.wait(first).error is None
+    held = '{"metadata": {"finalizers": ["example.com/hold"]}}'
+    world.api.kubectl("patch", "pod", "web-0", "-n", world.name, "--type=merge", "-p", held)
+    return _stateful(world, 2)
+
+
+def _again(world: Any, **how: Any) -> str:
+    """A Job that has run, and is to run once more by the same name with another image."""
+    item = job("migrate")
+    first = world.delivery.commit({"app/job.yaml": item})
+    world.application(**how)
+    assert world.wait(first).error is None
+    item["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.example.com/job:2"
+    return str(world.delivery.commit({"app/job.yaml": item}))
+
+
+def _admission(world: Any) -> None:
+    """Nothing of the second version is let in."""
+    name, group = world.name, "admissionregistration.k8s.io/v1"
+    rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["deployments"]}
+    chosen = {"matchLabels": {"kubernetes.io/metadata.name": name}}
+    test = f"!object.spec.template.spec.containers.exists(c, c.image == '{IMAGE}2')"
+    policy = {
+        "matchConstraints": {"resourceRules": [rule], "namespaceSelector": chosen},
+        "validations": [{"expression": test, "message": "not this one"}],
+    }
+    binding = {"policyName": name, "validationActions": ["Deny"]}
+    world.api.apply(
+        _object("ValidatingAdmissionPolicy", name, group, spec=policy),
+        _object("ValidatingAdmissionPolicyBinding", name, group, spec=binding),
+    )
+    tried = ("create", "deployment", "x", f"--image={IMAGE}2", "-n", name, "--dry-run=server")
+    wait_until(lambda: world.api.kubectl_process(*tried).returncode != 0, "the policy to be in force")
+
+
 _SECOND = [f"{IMAGE}2@sha256:{'2' * 64}"]
 
 COMMON = [
@@ -337,6 +398,14 @@ COMMON = [
         decided=False,
     ),
     Scenario("pods that are replaced once they are deleted", _argo(_on_delete), BLOCKED, "OnDelete"),
+    Scenario("a partition that lets no pod be new", _argo(_partitioned), BLOCKED, "its partition, 1, keeps"),
+    Scenario("a Job that is to run again by its name", _argo(_again), FAIL, "immutable"),
+    Scenario(
+        "what admission denies",
+        _argo(lambda w: w.live(), _admission, lambda w: w.release(2)),
+        FAIL,
+        "denied request: not this one",
+    ),
     Scenario("a first release", _argo(lambda w: w.release(1), _made), PASS),
     Scenario("a second release", _argo(lambda w: w.live(), lambda w: w.release(2)), PASS),
     Scenario(
@@ -581,10 +650,6 @@ ARGO = [
 ]
 
 
-def _object(kind: str, name: str, version: str = "v1", **parts: Any) -> dict[str, Any]:
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **parts}
-
-
 def _beside(*items: dict[str, Any]) -> Callable[[Any], str]:
     """A first release with other objects beside it."""
 
@@ -689,17 +754,111 @@ def _with_confirmed(world: Argo, option: str = "Prune=confirm") -> None:
     assert world.wait(target).error is None
 
 
+_CHART = {
+    "apiVersion": "v2",
+    "name": "web",
+    "version": "0.1.0",
+}
+_TEMPLATE = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata:
+      labels: {app: web}
+      annotations: {{ toJson .Values.annotations }}
+    spec: {containers: [{name: web, image: {{ .Values.image | quote }}}]}
+"""
+
+
+def _values(world: Argo) -> str:
+    """A chart of one source, its values from another one of the same repository."""
+    chart = {"app/Chart.yaml": _CHART, "app/templates/web.yaml": _TEMPLATE}
+    values = {"image": f"{IMAGE}1", "annotations": {}}
+    target = world.delivery.commit({**chart, "settings/production.yaml": values})
+    source = {"repoURL": world.delivery.repository, "targetRevision": "main"}
+    helm = {"valueFiles": ["$settings/settings/production.yaml"]}
+    world.application(sources=[{**source, "path": "app", "helm": helm}, {**source, "ref": "settings"}])
+    return target
+
+
+def _barred(world: Argo) -> str:
+    """A project that does not permit Deployments."""
+    spec = {
+        "sourceRepos": ["*"],
+        "destinations": [{"server": "*", "namespace": "*"}],
+        "namespaceResourceBlacklist": [{"group": "apps", "kind": "Deployment"}],
+    }
+    item = _object("AppProject", world.name, "argoproj.io/v1alpha1", spec=spec)
+    item["metadata"]["namespace"] = "argocd"
+    world.api.apply(item)
+    target = world.release(1)
+    world.application(project=world.name)
+    return target
+
+
+def _wave(world: Argo) -> str:
+    first = job("first", behaviour="fail")
+    first["metadata"]["annotations"] = {"argocd.argoproj.io/sync-wave": "-1"}
+    return world.delivery.commit({"app/first.yaml": first, "app/web.yaml": deployment("web", f"{IMAGE}2")})
+
+
+def _elsewhere(world: Argo) -> str:
+    """A release into a namespace that Argo CD makes itself."""
+    target = world.release(1)
+    destination = {"server": "https://kubernetes.default.svc", "namespace": f"{world.name}-new"}
+    making = {"automated": {}, "syncOptions": ["CreateNamespace=true"]}
+    world.application(destination=destination, syncPolicy=making)
+    return target
+
+
+def _pruned_and_held(world: Argo) -> str:
+    """What is removed waits for a finalizer."""
+    extra = _object("ConfigMap", "extra")
+    extra["metadata"]["finalizers"] = ["example.com/hold"]
+    target = world.delivery.commit({"app/web.yaml": deployment("web", f"{IMAGE}1"), "app/extra.yaml": extra})
+    world.application()
+    assert world.wait(target).error is None
+    return _removed(world)
+
+
 MORE_ARGO = [
+    Scenario("values from a second source", _argo(_values), PASS),
+    Scenario("kinds that its project does not permit", _argo(_barred), FAIL, "is not permitted in project"),
+    Scenario("a wave that fails", _argo(lambda w: w.live(), _wave), FAIL, "Job SPACE/first"),
+    Scenario("a namespace that Argo CD makes", _argo(_elsewhere), PASS),
+    Scenario(
+        "a hook after the sync that fails",
+        _argo(lambda w: w.live(), lambda w: _hook(w, "fail", "PostSync")),
+        FAIL,
+        "migrate",
+    ),
+    Scenario(
+        "an app of apps whose child is not automated",
+        _argo(lambda w: _children(w, automated=None), children=True),
+        BLOCKED,
+        "automated sync is off",
+    ),
+    Scenario(
+        "what is pruned waits for a finalizer",
+        _argo(_pruned_and_held, timeout=60.0),
+        BLOCKED,
+        "waits for its finalizers",
+        decided=False,
+    ),
     Scenario(
         "a claim that nobody serves",
-        _argo(_beside(_CLAIM), _made, timeout=5.0),
+        _argo(_beside(_CLAIM), _made, timeout=15.0),
         WAIT,
         "PersistentVolumeClaim SPACE/data",
         decided=False,
     ),
     Scenario(
         "a Service without an address",
-        _argo(_beside(_BALANCED), _made, timeout=5.0),
+        _argo(_beside(_BALANCED), _made, timeout=15.0),
         WAIT,
         "Service SPACE/front",
         decided=False,
@@ -968,7 +1127,65 @@ def _switched_off(world: FluxWorld) -> str:
     return world.release(2)
 
 
+def _below(world: FluxWorld, **spec: Any) -> str:
+    """A Kustomization that declares another one, of the same repository."""
+    reference = {"kind": "GitRepository", "name": world.name, "namespace": "flux-system"}
+    whole = {"interval": "10m", "path": "./below", "prune": True, "sourceRef": reference, **spec}
+    child = _object("Kustomization", "below", "kustomize.toolkit.fluxcd.io/v1", spec=whole)
+    files = {"app/below.yaml": child, "below/web.yaml": deployment("web", f"{IMAGE}1")}
+    target = world.delivery.commit(files)
+    world.application()
+    return target
+
+
 FLUX = [
+    Scenario(
+        "an old pod that waits for its finalizers",
+        _argo(_held_back, timeout=90.0),
+        BLOCKED,
+        "Pod SPACE/web-0 is being deleted, and waits for its finalizers: example.com/hold",
+        decided=False,
+    ),
+    Scenario(
+        "a Kustomization below",
+        _argo(lambda w: _below(w, targetNamespace=w.name), timeout=60.0),
+        PASS,
+    ),
+    Scenario(
+        "a Kustomization below that is suspended",
+        _argo(lambda w: _below(w, suspend=True)),
+        BLOCKED,
+        "flux resume kustomization below -n SPACE",
+    ),
+    Scenario(
+        "a Job that is made anew by force",
+        _argo(lambda w: _again(w, force=True)),
+        PASS,
+    ),
+    Scenario(
+        "a cluster whose kubeconfig is not there",
+        _argo(
+            lambda w: w.release(1),
+            lambda w: w.application(kubeConfig={"secretRef": {"name": "nosuch"}}),
+        ),
+        FAIL,
+        "nosuch",
+    ),
+    Scenario(
+        "an account that may not",
+        _argo(
+            lambda w: w.release(1),
+            lambda w: w.api.apply(
+                {
+                    **_object("ServiceAccount", "weak"),
+                    "metadata": {"name": "weak", "namespace": "flux-system"},
+                }
+            ),
+            lambda w: w.application(serviceAccountName="weak"),
+        ),
+        FAIL,
+        "forbidden",
+    ),
     Scenario(
         "an object that it is told not to touch",
         _argo(_switched_off, released=_SECOND),
@@ -1095,24 +1312,6 @@ FLUX = [
 ]
 
 
-_CHART = {
-    "apiVersion": "v2",
-    "name": "web",
-    "version": "0.1.0",
-}
-_TEMPLATE = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata:
-      labels: {app: web}
-      annotations: {{ toJson .Values.annotations }}
-    spec: {containers: [{name: web, image: {{ .Values.image | quote }}}]}
-"""
 _TESTED = """\
 apiVersion: v1
 kind: Pod

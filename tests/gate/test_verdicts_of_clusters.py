@@ -754,6 +754,13 @@ def child(**source: str) -> dict[str, Any]:
 RUNNING = {f"{A}.operationState.phase": "Running"}
 
 
+def failed_job(made: str) -> dict[str, Any]:
+    """A sync that runs, and a Job of its resource tree that has failed."""
+    health = {"status": "Degraded", "message": "reached the specified backoff limit"}
+    node = {"kind": "Job", "namespace": "shop", "name": "first", "createdAt": made, "health": health}
+    return {**RUNNING, f"{A}.operationState.startedAt": "2026-01-01T10:00:00Z", "tree": [node]}
+
+
 @pytest.mark.parametrize(
     ("changes", "state", "says"),
     [
@@ -794,6 +801,8 @@ RUNNING = {f"{A}.operationState.phase": "Running"}
         ({**crashing(), f"{A}.health.status": "Degraded"}, FAIL, "exit status 3: boom"),
         ({**crashing(), f"{A}.health.status": "Progressing", f"{A}.sync.revision": OLD}, WAIT, OLD[:12]),
         ({**crashing(), **RUNNING}, FAIL, "CrashLoopBackOff"),
+        (failed_job("2026-01-01T10:00:00Z"), FAIL, "Job shop/first Degraded: reached the specified backoff"),
+        (failed_job("2026-01-01T09:59:59Z"), WAIT, "sync Running"),  # of a release before
         ({**crashing(), **RUNNING, f"{A}.operationState.syncResult.revision": OLD}, WAIT, "sync Running"),
         ({**crashing(observedGeneration=1), f"{A}.health.status": "Progressing"}, WAIT, "Progressing"),
         (

@@ -339,9 +339,15 @@ def _line(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _fatal(tree: Sequence[Object], since: datetime) -> Iterator[str]:
-    """Pods that will not run, of those that the last sync has made: Argo CD's tree lags behind its status."""
+    """Pods that will not run, of those that the last sync has made, and its Jobs that have failed.
+
+    Argo CD's tree lags behind its status; a Job that failed stays so, however often a sync is tried again.
+    """
     made = {str(node.get("uid")): time_of(node.get("createdAt")) for node in tree}
     for node in tree:
+        failed = (node.get("health") or {}).get("status") == "Degraded"
+        if node.get("kind") == "Job" and failed and time_of(node.get("createdAt")) >= since:
+            yield from (line for _, line in _line(node))
         owners = [made.get(str(parent.get("uid"))) for parent in node.get("parentRefs") or ()]
         sets = [at for at, kind in zip(owners, _kinds(node), strict=True) if at and kind == "ReplicaSet"]
         if node.get("kind") != "Pod" or not (

@@ -155,7 +155,9 @@ def not_synced(app: Object, status: Status, at_target: AtTarget) -> Verdict | No
             reason = "OutOfSync: what is no longer declared must be pruned, and automated pruning is off"
             return Verdict(State.BLOCKED, reason, different)
         if _was_synced(app, status, at_target):
-            reason = "OutOfSync: what is no longer declared is told not to be pruned"
+            reason = (
+                "OutOfSync: what is no longer declared is told not to be pruned, or waits for its finalizers"
+            )
             return Verdict(State.BLOCKED, reason, different)
     if automated.get("selfHeal") or not _was_synced(app, status, at_target):
         return None
