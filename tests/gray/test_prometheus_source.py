@@ -90,6 +90,20 @@ def source(url: str, **metric: Any) -> PrometheusSource:
     return PrometheusSource(options, MetricRequest("shop", "production", declared, Path()))
 
 
+_ODD: Sequence[Any] = (
+    *(5, None, [], "x", {"status": "success"}, {"status": "success", "data": None}),
+    *({"status": "success", "data": {"result": one}} for one in (5, [5], [{"value": [1]}], [{"metric": {}}])),
+    *({"status": "success", "data": {"result": [{"metric": {}, "value": [1, one]}]}} for one in ("x", None)),
+)
+
+
+@pytest.mark.parametrize("answer", _ODD)
+def test_an_answer_of_another_form_is_prometheus_failure(answer: Any, server: Server, url: str) -> None:
+    server.answer = lambda _query: answer  # type: ignore[method-assign]
+    with pytest.raises(Unreachable, match="expected an answer as its API promises"):
+        source(url, requests="r", errors="e").take(1000.0)
+
+
 class TestPrometheusSource(MetricSourceSuite):
     @pytest.fixture
     def play(self, server: Server, url: str) -> Play:

@@ -19,6 +19,7 @@ from pipegraft.core.adapters.http import Http, trusted
 from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.core.model import Breach, Model, RelativePath, rule
+from pipegraft.core.reading import readable
 
 __all__ = ["Labels", "PrometheusApi", "ServerOptions"]
 
@@ -79,10 +80,11 @@ class PrometheusApi:
             UsageError: it does not understand the query.
         """
         data = self._ask("query", {"query": query, "time": f"{time:.3f}"})
-        result: Any = data.get("result", [])
-        if data.get("resultType") == "scalar":
-            result = [{"metric": {}, "value": result}]
-        pairs = [(_labels(series), float(series["value"][1])) for series in result]
+        with readable(_SOURCE):
+            result: Any = data.get("result", [])
+            if data.get("resultType") == "scalar":
+                result = [{"metric": {}, "value": result}]
+            pairs = [(_labels(series), float(series["value"][1])) for series in result]
         return [(labels, value) for labels, value in pairs if not math.isnan(value)]
 
     def range(self, query: str, start: float, end: float, step: float) -> Mapping[Labels, Sequence[Any]]:
@@ -93,10 +95,11 @@ class PrometheusApi:
         """
         form = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
         data = self._ask("query_range", form)
-        found = {
-            _labels(series): [(float(time), float(text)) for time, text in series["values"]]
-            for series in data.get("result", [])
-        }
+        with readable(_SOURCE):
+            found = {
+                _labels(series): [(float(time), float(text)) for time, text in series["values"]]
+                for series in data.get("result", [])
+            }
         return {
             labels: [pair for pair in pairs if not math.isnan(pair[1])] for labels, pairs in found.items()
         }
@@ -105,8 +108,9 @@ class PrometheusApi:
         url = f"{self._options.url.rstrip('/')}/api/v1/{kind}"
         answer = self._http.ask("POST", url, what=f"asking {url}", good=_TOLD, data=dict(form))
         body = answer.json()
-        if body.get("status") == "success":
-            return dict(body["data"])
+        with readable(_SOURCE):
+            if body.get("status") == "success":
+                return dict(body["data"])
         if body.get("errorType") == "bad_data":
             raise UsageError(f"{_SOURCE}: {body.get('error')} in {form['query']}")
         raise Unreachable(f"{_SOURCE}: {body.get('errorType')}: {body.get('error')}")
@@ -145,7 +149,7 @@ class PrometheusApi:
 
 
 def _labels(series: Mapping[str, Any]) -> Labels:
-    return tuple(sorted(series["metric"].items()))
+    return tuple(sorted((str(name), str(value)) for name, value in series["metric"].items()))
 
 
 def _secret(name: str, what: str) -> str:
