@@ -18,7 +18,7 @@ from typing import Any
 from pipegraft.engine.adapters.gitops import EmbeddedEngine, EmbeddedOptions
 from pipegraft.engine.adapters.server import StatusServer
 from pipegraft.images.adapters.layer import LayerBuilder
-from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
+from pipegraft.images.adapters.registry import LayoutRegistry
 from pipegraft.images.build_context import read_context
 from pipegraft.images.hooks import BuildRequest
 

@@ -18,8 +18,8 @@ from pipegraft.core.errors import BuildFailed
 from pipegraft.images.adapters.daemonless import BuildahBuilder, BuildkitBuilder
 from pipegraft.images.adapters.docker import BuildxBuilder
 from pipegraft.images.adapters.layer import LayerBuilder
+from pipegraft.images.adapters.registry import LayoutRegistry
 from pipegraft.images.adapters.registry.http import HttpRegistry
-from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
 from pipegraft.images.build_context import read_context
 from pipegraft.images.documents import INDEX, image_index
 from pipegraft.images.hooks import (

@@ -20,9 +20,8 @@ from pipegraft.engine.adapters.docker_runtime import DockerRuntime
 from pipegraft.engine.adapters.supplies import DockerImages, SecretFolder, UnpackedImages
 from pipegraft.engine.ports import Container, HealthProbe, Instance, Mount, Phase, SecretKey, Workload
 from pipegraft.images.adapters.layer import LayerBuilder
-from pipegraft.images.adapters.registry import open_registry
+from pipegraft.images.adapters.registry import LayoutRegistry, open_registry
 from pipegraft.images.adapters.registry.http import HttpRegistry
-from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
 from pipegraft.images.build_context import read_context
 from pipegraft.images.hooks import BuildRequest
 from pipegraft.images.ports import Registry

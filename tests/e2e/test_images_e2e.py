@@ -26,9 +26,9 @@ from image_servers import (
 from pipegraft.core.errors import AccessDenied, BuildFailed, UsageError
 from pipegraft.images.adapters.docker import BuildxBuilder, DockerBuilder
 from pipegraft.images.adapters.layer import LayerBuilder
+from pipegraft.images.adapters.registry import LayoutRegistry
 from pipegraft.images.adapters.registry.endpoint import Endpoint
 from pipegraft.images.adapters.registry.http import HttpRegistry
-from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
 from pipegraft.images.build_context import read_context
 from pipegraft.images.hooks import BuildExtras, BuildRequest
 from pipegraft.images.layers import unpack

@@ -21,7 +21,7 @@ from harness import need, server, wait_until
 from pipegraft.engine.adapters.machine_resources import MachineResources
 from pipegraft.engine.adapters.supervision import ProcessId, end_process, is_running
 from pipegraft.images.adapters.layer import LayerBuilder
-from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
+from pipegraft.images.adapters.registry import LayoutRegistry
 from pipegraft.images.build_context import read_context
 from pipegraft.images.hooks import BuildRequest
 

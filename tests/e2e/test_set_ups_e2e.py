@@ -23,7 +23,7 @@ from image_servers import buildkit_tool, running_buildkit, running_engine
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.ci.gitlab.system import make_templates
 from pipegraft.core.hooks import STAGES
-from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
+from pipegraft.images.adapters.registry import LayoutRegistry
 from pipegraft.images.layers import unpack
 
 pytestmark = pytest.mark.e2e

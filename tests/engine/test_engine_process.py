@@ -21,7 +21,7 @@ import pytest
 
 from pipegraft.engine.adapters.supervision import strays
 from pipegraft.images.adapters.layer import LayerBuilder
-from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
+from pipegraft.images.adapters.registry import LayoutRegistry
 from pipegraft.images.build_context import read_context
 from pipegraft.images.hooks import BuildRequest
 

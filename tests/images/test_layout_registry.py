@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipegraft.core.errors import OutsideError, UsageError
-from pipegraft.images.adapters.registry import open_registry
-from pipegraft.images.adapters.registry.oci_layout import LayoutRegistry
+from pipegraft.images.adapters.registry import LayoutRegistry, open_registry
 from pipegraft.testing.images_suite import ReferrersSuite, RegistrySuite, blob_of
 
 _SPAWN = multiprocessing.get_context("spawn")
