@@ -103,13 +103,16 @@ def test_a_release_is_the_only_difference_in_files_as_teams_have_them(
     planned = written(case, {}, images)
     for path, text in planned.files.items():
         if path in case.files and path.endswith((".yaml", ".yml")):
-            assert_only(case.files[path], text, lambda _at: True, set(_forms(case.files[path], images)))
+            named = {name for one in case.files.values() for name in re.findall(r"image: ([\w./-]+)", one)}
+            forms = named | set(_forms(case.files[path], images))  # a new entry names what the resources have
+            assert_only(case.files[path], text, lambda _at: True, forms)
 
 
 def _forms(text: str, images: Mapping[str, PinnedImage]) -> Iterator[str]:
     """What a file may say of images: each part, the whole, and with the tag that stands there."""
     for name, one in images.items():
-        yield from (one.repository, one.repository.partition("/")[2], one.repository.partition("/")[0])
+        host, _, rest = one.repository.partition("/")
+        yield from (one.repository, rest, host, f"{host}/")
         yield from (one.tag, one.digest, one.digest.removeprefix("sha256:"), f"{one.tag}@{one.digest}")
         for reference in (one.reference("tag"), one.reference("digest"), one.reference("both")):
             yield from (reference, f"{name}={reference}", f"--image={reference}", f"{reference}\n")
