@@ -102,7 +102,7 @@ def test_a_release_is_the_only_difference_in_files_as_teams_have_them(
     images = {name: PinnedImage(IMAGES[name].repository, digest, tag) for name in case.components}
     planned = written(case, {}, images)
     for path, text in planned.files.items():
-        if path in case.files and path.endswith((".yaml", ".yml")):
+        if path in case.files and path.endswith((".yaml", ".yml")) and "{{" not in text:  # no template
             named = {name for one in case.files.values() for name in re.findall(r"image: ([\w./-]+)", one)}
             forms = named | set(_forms(case.files[path], images))  # a new entry names what the resources have
             assert_only(case.files[path], text, lambda _at: True, forms)
