@@ -14,14 +14,13 @@ import pytest
 import requests
 
 from pipegraft.core import foreign_text
-from pipegraft.core.adapters import limited_requests
+from pipegraft.core.adapters import gitlab_requests
+from pipegraft.core.adapters.gitlab_requests import limit_answers, translated
 from pipegraft.core.adapters.http import Http
-from pipegraft.core.adapters.limited_requests import limit_answers
 from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.errors import OutsideError, Place, Unreachable, UsageError
 from pipegraft.core.foreign_text import keep_secret, printable, redacted
 from pipegraft.core.reading import readable
-from pipegraft.iac.adapters.failures import translated
 from pipegraft.kubernetes.adapters import transport
 
 
@@ -84,8 +83,8 @@ def test_a_body_without_end_is_given_up(server: str) -> None:
 def test_clients_of_libraries_give_up_too(
     server: str, path: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limited_requests, "_LARGEST", 1_000_000)
-    monkeypatch.setattr(limited_requests, "_LONGEST", 0.2)
+    monkeypatch.setattr(gitlab_requests, "_LARGEST", 1_000_000)
+    monkeypatch.setattr(gitlab_requests, "_LONGEST", 0.2)
     with requests.Session() as session:
         limit_answers(session)
         with pytest.raises(requests.ConnectionError, match=told):

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from pipegraft.core.adapters.limited_requests import Pace
+from pipegraft.core.adapters.gitlab_requests import Pace
 from pipegraft.core.ports import FakeClock
 
 

@@ -17,12 +17,11 @@ import gitlab
 from gitlab import Gitlab
 from gitlab.v4.objects import Group, Project
 
-from pipegraft.core.adapters.limited_requests import Pace, limit_answers
+from pipegraft.core.adapters.gitlab_requests import Pace, limit_answers, translated
 from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.errors import Held, Locked, UsageError
 from pipegraft.core.ports import Clock
 from pipegraft.fleet.ports import Change, ForgeProject, PipelineRun, Proposal, ProposalState
-from pipegraft.iac.adapters.failures import translated
 from pipegraft.iac.adapters.gitlab import commit_action, or_none
 from pipegraft.iac.commits import in_words_of
 

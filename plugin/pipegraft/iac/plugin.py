@@ -16,6 +16,7 @@ from pipegraft.appspec.resource_binding import UNBOUND
 from pipegraft.appspec.spec import resolve
 from pipegraft.appspec.usecases.render import installed_rendering, render_texts
 from pipegraft.core.adapters.git_command import GitCommand
+from pipegraft.core.adapters.gitlab_requests import translated
 from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.delivery_file import DELIVERY_FILE, read_text
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
@@ -30,7 +31,6 @@ from pipegraft.iac.adapters.gitlab import (
     MergeRequestBranch,
     open_gitlab_project,
     or_none,
-    translated,
 )
 from pipegraft.iac.adapters.renderers import installed_renderers
 from pipegraft.iac.commits import RenderedApp, RenderedBranch, in_words_of

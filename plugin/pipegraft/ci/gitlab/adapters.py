@@ -20,7 +20,7 @@ from pipegraft.ci.gitlab.grafts import MANIFEST, remove_include
 from pipegraft.ci.gitlab.manifest import CHILD
 from pipegraft.ci.gitlab.pipeline import Pipeline, differences, resolve
 from pipegraft.ci.hooks import Injection, InjectionRequest
-from pipegraft.core.adapters.limited_requests import limit_answers
+from pipegraft.core.adapters.gitlab_requests import limit_answers
 from pipegraft.core.errors import AccessDenied, EditRefused, Place, Unreachable, UsageError
 from pipegraft.core.reading import readable
 from pipegraft.text.yaml.changes import Replaced

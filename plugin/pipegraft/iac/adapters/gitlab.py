@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import gitlab
 from gitlab.v4.objects import Project, ProjectMergeRequest
 
-from pipegraft.core.adapters.limited_requests import limit_answers
+from pipegraft.core.adapters.gitlab_requests import limit_answers, translated
 from pipegraft.core.delivery import MergeRequest
 from pipegraft.core.errors import (
     Held,
@@ -24,7 +24,6 @@ from pipegraft.core.errors import (
     UsageError,
 )
 from pipegraft.core.ports import Clock
-from pipegraft.iac.adapters.failures import translated
 from pipegraft.iac.adapters.git.access import iac_token
 from pipegraft.iac.ports import Commit, NewerProposed, split_path
 
@@ -34,7 +33,6 @@ __all__ = [
     "commit_action",
     "open_gitlab_project",
     "or_none",
-    "translated",
 ]
 
 _TIMEOUT = 30.0

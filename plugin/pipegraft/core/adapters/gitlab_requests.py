@@ -1,23 +1,36 @@
-"""What keeps requests within limits: size and time of an answer, and no more of them than a server allows.
+"""Requests of GitLab's API, by python-gitlab: limits of answers, the server's pace, failures as ours.
 
-For clients that speak by requests, such as python-gitlab. Source of the pace: GitLab, "Rate limits on user
-and IP", response headers: ``RateLimit-Remaining`` requests until ``RateLimit-Reset``, a time by its clock.
+Source of the pace: GitLab, "Rate limits on user and IP", response headers: ``RateLimit-Remaining`` requests
+until ``RateLimit-Reset``, a time by its clock.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import gitlab
 import requests
 from requests.adapters import HTTPAdapter
 
+from pipegraft.core.errors import (
+    AccessDenied,
+    Locked,
+    PipegraftError,
+    TipMoved,
+    Unreachable,
+    UsageError,
+    Vetoed,
+)
 from pipegraft.core.ports import Clock
+from pipegraft.core.reading import readable
 
-__all__ = ["Pace", "limit_answers"]
+__all__ = ["Pace", "limit_answers", "translated"]
 
 
 _LARGEST = 64 << 20
@@ -130,3 +143,68 @@ class Pace:
             # Those under way are counted here already, and not yet in what an earlier answer says.
             self._left = min(left, self._left) if same and self._left is not None else left
             self._end = end
+
+
+_DECLINED = (
+    "mend what the push rule or hook names: 'iac.commit' in delivery.yaml words messages and names authors"
+)
+_MOVED = re.compile(
+    r"reference does not point to expected object|has changed since you started editing"
+    r"|file with this name (?:already exists|doesn't exist)|could not update|failed to (?:lock|update)",
+    re.IGNORECASE,
+)
+
+
+@contextmanager
+def translated(name: str, token: str = "PIPEGRAFT_IAC_TOKEN") -> Iterator[None]:  # noqa: S107 - its name
+    """Turn what the library raises into the error tree.
+
+    Arguments:
+        name: the project, for messages.
+        token: the variable that holds the token.
+    """
+    try:
+        with readable(f"GitLab with {name}"):
+            yield
+    except gitlab.GitlabError as error:
+        raise _explained(error.response_code, _said_in(error), name, token) from None
+    except requests.RequestException as error:
+        raise Unreachable(
+            f"{name}: GitLab gave no answer ({_cause(error)})",
+            fix="check the server's address, proxy and certificates, or run this again",
+        ) from None
+
+
+def _cause(error: Exception) -> str:
+    """What went wrong at the bottom: requests and urllib3 wrap it, and name objects of theirs."""
+    inner = error.args[0] if error.args else ""
+    said = str(getattr(inner, "reason", inner))
+    return f"{type(error).__name__}: {said.rpartition('>: ')[2]}".rstrip(": ")
+
+
+def _explained(code: int | None, said: str, name: str, token: str) -> PipegraftError:
+    if code in {401, 403}:
+        return AccessDenied(
+            f"GitLab refused the token for {name}: {said}",
+            fix=f"give {token} the scope 'api' and a role that may push to the branch",
+        )
+    if code == 404:
+        return AccessDenied(
+            f"there is no {name} for this token: {said}",
+            fix=f"check the name, and what {token} may read",
+        )
+    if code == 409:
+        return Locked(f"{name} is busy: {said}", fix="run this again")
+    if code == 400 and _MOVED.search(said):
+        return TipMoved(f"{name} has moved: {said}")
+    if code == 400 and "hook" in said.lower():
+        return Vetoed(f"{name} declined the commit: {said}", fix=_DECLINED)
+    if code is None or code == 429 or code >= 500:
+        return Unreachable(f"{name}: GitLab answered {code}: {said}", fix="run this again")
+    return UsageError(f"{name}: GitLab answered {code}: {said}")
+
+
+def _said_in(error: gitlab.GitlabError) -> str:
+    """What GitLab said on one line; whoever answers in its place, a proxy for example, sends a page."""
+    said = " ".join(str(error.error_message).split())
+    return "the answer is a page, not GitLab's" if said.lower().startswith(("<html", "<!doctype")) else said
