@@ -12,7 +12,7 @@ import click
 from pipegraft.cli.common import load_plugins
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.foreign_text import echo
-from pipegraft.engine.usecases import EngineSetup, run_engine
+from pipegraft.engine.usecases.start import EngineSetup, run_engine
 from pipegraft.engine.usecases.application import EngineApplication, EngineFile
 
 __all__ = ["engine_command"]
