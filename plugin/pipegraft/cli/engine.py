@@ -12,8 +12,8 @@ import click
 from pipegraft.cli.common import load_plugins
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.foreign_text import echo
-from pipegraft.engine.usecases.start import EngineSetup, run_engine
 from pipegraft.engine.usecases.application import EngineApplication, EngineFile
+from pipegraft.engine.usecases.start import EngineSetup, run_engine
 
 __all__ = ["engine_command"]
 
