@@ -138,9 +138,10 @@ def pipegraft_stages() -> Iterable[Stage]:
         deploys=True,
         description=(
             "Each step is a commit in the IaC repository: the weight is raised, the engine takes it over,"
-            " both versions are observed, and a judge says pass, fail or inconclusive. Promotion and rollback"
-            " are one commit each; rollback restores the environment's file byte for byte. A run that was cut"
-            " short is resumed by the same command, or by a scheduled pipeline with `resume` and `no-wait`."
+            " both versions are observed, and a judge says pass, fail or inconclusive. A promotion is"
+            " two commits, take-over and promote; a rollback is one, which restores the environment's file"
+            " byte for byte. A run that was cut short is resumed by the same command, or by a scheduled"
+            " pipeline with `resume` and `no-wait`."
         ),
     )
 
