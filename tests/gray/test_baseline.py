@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from pipegraft.core.delivery import Gray
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import ConfigError, RolledBack, UsageError
 from pipegraft.gray.adapters.prometheus import Options, PrometheusSource
+from pipegraft.gray.branch import GrayBranch, GraySubject
 from pipegraft.gray.forecast import StableTraffic, promise
 from pipegraft.gray.history import from_trailer, to_trailer
 from pipegraft.gray.judgement import Answer, JudgePolicy, MetricPolicy
 from pipegraft.gray.judging.sequential import sequential
+from pipegraft.gray.machine import Do, Move, Standing, advance
 from pipegraft.gray.observation import ArmCounts, Observation
 from pipegraft.gray.ports import Arms, FakeJudge, FakeSource, MetricRequest
 from pipegraft.gray.traffic_checks import weight_mismatch
@@ -34,6 +37,36 @@ def test_gray_is_judged_against_the_fresh_pods() -> None:
     seen = from_trailer(newest.trailers["Pipegraft-Observed"])
     assert [(one.stable["errors"].errors, one.fresh, one.share) for one in seen] == [(28, True, 0.5)] * 2
     assert not world.messages("warning"), "half of what both get is as it should be"
+
+
+def test_beside_fresh_pods_gray_never_gets_more_than_half() -> None:
+    standing = Standing("gray", 25, "step", fresh=True)
+    assert advance(standing, (5, 75), "all is well").weight == 50
+    last = advance(replace(standing, weight=50), (5, 25, 50, 75), "all is well")
+    assert (last.do, "50% is the most" in last.reason) == (Do.TAKE_OVER, True)
+    assert advance(replace(standing, weight=50, fresh=False), (5, 75), "").weight == 75
+
+
+def test_steps_that_grew_under_way_end_in_a_promotion() -> None:
+    world = World(baseline="fresh", steps=[50])
+    world.source = FakeSource([THREE])
+    world.prepare()
+    world.release(no_wait=True)
+    changed = World(steps=[5, 25, 50, 75]).delivery
+    world.delivery = changed
+    world.release(resume=True)
+    assert [step for step in world.steps if "weight" in step] == ["1/1 weight=50"]
+    assert world.steps[-1] == "promote"
+
+
+def test_what_nobody_could_read_is_never_committed() -> None:
+    world = World(baseline="fresh")
+    world.prepare()
+    before = world.text
+    branch = GrayBranch(world.branch, GraySubject("shop", "production", None, world.source_of(13), (75,)))
+    with pytest.raises(ConfigError, match="expected at most 50, found 75"):
+        branch.write(branch.look(), Move(Do.WEIGHT, 75))
+    assert world.text == before
 
 
 def interval(number: int, stable: ArmCounts, gray: ArmCounts) -> Observation:

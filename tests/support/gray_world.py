@@ -151,7 +151,9 @@ class World:
     def prepare(self, number: int = 13, image: str = NEW) -> None:
         """What iac-bump does."""
         mark = ReleaseMark(number=number, source=commit_of(number))
-        made = bump(self.text, {"web": image}, mark, gray=self.stepwise, file=PRODUCTION)
+        gray = self.delivery.environments["production"].gray
+        fresh = gray is not None and gray.baseline == "fresh"
+        made = bump(self.text, {"web": image}, mark, gray=self.stepwise, file=PRODUCTION, baseline=fresh)
         trailers = release_trailers("shop", "production", self.source_of(number), made.step)
         self.write(made.text, commit_message(f"shop: prepare release {number}", [], trailers))
 

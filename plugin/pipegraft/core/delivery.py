@@ -22,6 +22,7 @@ from pipegraft.core.model import (
 from pipegraft.core.signing import BuildCache, BuildSecret, Requirements, Signing
 
 __all__ = [
+    "HALF",
     "BuildCache",
     "CommitWords",
     "Component",
@@ -209,7 +210,7 @@ _LOOKS = 30
 """Intervals a step of a gray release may take at most where `deadline` does not say."""
 
 
-_HALF = 50
+HALF = 50
 """Percent of the requests that each of two arms may get at most."""
 
 
@@ -290,9 +291,9 @@ class Gray(Model):
     def _steps_rise(self) -> Iterator[Breach]:
         if any(not 0 < step < 100 for step in self.steps) or list(self.steps) != sorted(set(self.steps)):
             yield Breach("'steps' must rise and lie between 1 and 99 percent; 100 is the promotion")
-        if self.baseline == "fresh" and max(self.steps) > _HALF:
+        if self.baseline == "fresh" and max(self.steps) > HALF:
             yield Breach(
-                f"'baseline: fresh' gets as many requests as gray: 'steps' may go up to {_HALF} then, "
+                f"'baseline: fresh' gets as many requests as gray: 'steps' may go up to {HALF} then, "
                 f"found {max(self.steps)}",
                 ("steps",),
             )

@@ -156,6 +156,9 @@ class GrayBranch:
 
         Returns:
             The new commit, or None if somebody was quicker: look again.
+
+        Raises:
+            ConfigError: the file would not be an environment file any more; nothing is committed.
         """
         chapter = self.chapter() if move.do is Do.ROLL_BACK else None
         message = self._message(look, move, lines, observed)
@@ -165,7 +168,9 @@ class GrayBranch:
             now = self._look_at(read(self.path))
             if now.standing != look.standing:
                 return None
-            return Changes({self.path: self._edited(now, move, chapter, split)}, message)
+            edited = self._edited(now, move, chapter, split)
+            read_environment(edited, self.path)  # what nobody could read any more is never committed
+            return Changes({self.path: edited}, message)
 
         done = rewrite(self._branch, change)
         return done.commit if done.written else None
@@ -238,7 +243,7 @@ def take_back_unserved(context: StageContext, by_engine: str) -> str | None:
     subject = GraySubject(context.delivery.app, environment, folder, source, gray.steps)
     branch = GrayBranch(context.open(IAC), subject)
     look = branch.look()
-    if look.standing != Standing("gray", 0, "step"):
+    if look.standing != Standing("gray", 0, "step", fresh=look.standing.fresh):
         return None
     return branch.write(look, refused(by_engine))
 

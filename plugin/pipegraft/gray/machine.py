@@ -19,6 +19,7 @@ from typing import Literal
 
 from pipegraft.appspec import environment_file as edits
 from pipegraft.appspec.model import PROMOTING, AppEnvironment
+from pipegraft.core.delivery import HALF
 from pipegraft.core.errors import UsageError
 from pipegraft.gray.judgement import Answer, Judgement, JudgePolicy
 
@@ -50,12 +51,14 @@ class Standing:
         phase: as the file has it, while `gray`.
         newer: number of the release that took over, if superseded; one that a person prepared may have the
             number that a pipeline got later.
+        fresh: whether fresh pods of the stable version get the same weight, while `gray`.
     """
 
     kind: Literal["gray", "promoted", "superseded", "absent"]
     weight: int = 0
     phase: str = ""
     newer: int | None = None
+    fresh: bool = False
 
 
 def standing_of(environment: AppEnvironment, number: int, source: str) -> Standing:
@@ -71,7 +74,8 @@ def standing_of(environment: AppEnvironment, number: int, source: str) -> Standi
     if newest > number or (last and last.number == number and last.source != source):
         return Standing("superseded", newer=newest)
     if environment.gray and environment.gray.release.number == number:
-        return Standing("gray", environment.gray.weight, environment.gray.phase)
+        block = environment.gray
+        return Standing("gray", block.weight, block.phase, fresh=block.compares)
     if environment.release and environment.release.number == number:
         return Standing("promoted")
     return Standing("absent")
@@ -137,10 +141,16 @@ def next_move(
 
 
 def advance(standing: Standing, steps: Sequence[int], reason: str) -> Move:
-    """To the next higher weight, or to the promotion after the last one, and to its end."""
+    """To the next higher weight, or to the promotion after the last one, and to its end.
+
+    Beside fresh pods of stable gray gets at most half: the steps may have been changed since they came.
+    """
     if standing.phase == PROMOTING:
         return Move(Do.PROMOTE, reason="stable is the new version, too")
     higher = [step for step in steps if step > standing.weight]
+    if standing.fresh and higher and higher[0] > HALF:
+        reason += f"; {HALF}% is the most beside the fresh pods of 'baseline: true' in the environment's file"
+        higher = [HALF] if standing.weight < HALF else []
     return Move(Do.WEIGHT, higher[0], reason) if higher else Move(Do.TAKE_OVER, 100, reason)
 
 

@@ -9,7 +9,7 @@ release record kept of it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -306,7 +306,8 @@ class GrayDrive:
         commit = self._branch.write(look, move, lines, to_trailer(observed))
         if commit is None:
             return True
-        self._raised = Standing("gray", move.weight, "step") if move.do is Do.WEIGHT else None
+        raised = replace(look.standing, weight=move.weight, phase="step")
+        self._raised = raised if move.do is Do.WEIGHT else None
         step = step_name(self._gray.steps, move)
         weight = weight_of(step, look.standing.weight)
         data = (
