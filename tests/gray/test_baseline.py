@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +17,12 @@ from pipegraft.gray.adapters.prometheus import Options, PrometheusSource
 from pipegraft.gray.branch import GrayBranch, GraySubject
 from pipegraft.gray.forecast import StableTraffic, promise
 from pipegraft.gray.history import from_trailer, to_trailer
-from pipegraft.gray.judgement import Answer, JudgePolicy, MetricPolicy
+from pipegraft.gray.judgement import Answer, Judgement, JudgePolicy, MetricPolicy
 from pipegraft.gray.judging.sequential import sequential
 from pipegraft.gray.machine import Do, Move, Standing, advance
 from pipegraft.gray.observation import ArmCounts, Observation
 from pipegraft.gray.ports import Arms, FakeJudge, FakeSource, MetricRequest
-from pipegraft.gray.traffic_checks import weight_mismatch
+from pipegraft.gray.traffic_checks import harm_to_both, weight_mismatch
 
 THREE = Arms(ArmCounts(800, 8), ArmCounts(100, 30), baseline=ArmCounts(100, 28))
 
@@ -67,6 +68,35 @@ def test_what_nobody_could_read_is_never_committed() -> None:
     with pytest.raises(ConfigError, match="expected at most 50, found 75"):
         branch.write(branch.look(), Move(Do.WEIGHT, 75))
     assert world.text == before
+
+
+def test_what_is_promoted_is_watched_against_pods_that_were_warm() -> None:
+    world = World(baseline="fresh", steps=[50], bake="2m", **{"warm-up": "2m"})
+    cold = Arms(ArmCounts(800, 8), ArmCounts(100, 30), baseline=ArmCounts(100, 30))
+    warm = Arms(ArmCounts(800, 8), ArmCounts(100, 1), baseline=ArmCounts(100, 1))
+    world.source = FakeSource([cold, cold, warm])
+    says, asked = FakeJudge(Answer.INCONCLUSIVE, Answer.INCONCLUSIVE, Answer.PASS), []
+
+    def judge(policy: JudgePolicy, seen: Sequence[Observation]) -> Judgement:
+        asked.append(seen)
+        return says(policy, seen)
+
+    world.judge = judge
+    world.prepare()
+    world.release()
+    assert len(asked) == 5, "three looks at the weight, two after the promotion"
+    assert [one.stable["errors"].errors for one in asked[-1]] == [0.5, 0.5]
+
+
+def test_cold_fresh_pods_are_no_harm_to_both() -> None:
+    metrics, old = [MetricPolicy("errors")], ArmCounts(8000, 80)
+    cold = [
+        replace(interval(at, ArmCounts(1000, 80), ArmCounts(1000, 80)), serving={"errors": old})
+        for at in range(5)
+    ]
+    assert harm_to_both(cold, metrics, {"errors": 0.01}) == ""
+    harmed = [replace(one, serving={"errors": ArmCounts(8000, 800)}) for one in cold]
+    assert "10% of its requests bad" in harm_to_both(harmed, metrics, {"errors": 0.01})
 
 
 def interval(number: int, stable: ArmCounts, gray: ArmCounts) -> Observation:

@@ -17,7 +17,7 @@ from pipegraft.gray.judgement import Answer, Judgement, JudgePolicy, MetricPolic
 from pipegraft.gray.judging.hypotheses import USUAL_MEMORY
 from pipegraft.gray.judging.metric_state import NEAR, OUTAGE, OUTAGE_FLOOR
 from pipegraft.gray.judging.readings import point
-from pipegraft.gray.judging.sequential import present_step
+from pipegraft.gray.judging.sequential import marked_cold, present_step
 from pipegraft.gray.machine import Do
 from pipegraft.gray.observation import ArmCounts, Observation, part_of, total
 from pipegraft.gray.ports import JUDGE, METRICS, Arms, Judge, MetricSource
@@ -144,8 +144,9 @@ class GrayWatch:
         for shown in sorted({arms.weight for arms in taken.values() if arms.weight is not None}):
             if abs(shown - weight) > _TOLERATED:
                 self._warn(f"expected {weight:g}% of the requests to be meant for gray, found {shown:g}%")
-        stable = _arm(taken, "baseline" if self._fresh else "stable")
-        self.step.append(Observation(self._end, until, weight, stable, _arm(taken, "gray"), self._fresh))
+        serving, gray = _arm(taken, "stable"), _arm(taken, "gray")
+        stable, old = (_arm(taken, "baseline"), serving) if self._fresh else (serving, {})
+        self.step.append(Observation(self._end, until, weight, stable, gray, self._fresh, old))
         self._end = until
 
     def _undecidable(self, reason: str) -> Judgement:
@@ -251,14 +252,16 @@ def watch_promoted(
         stands: whether the release is still what serves.
     """
     clock, environment = context.clock, context.require_environment()
-    if chapter.last_step != Do.PROMOTE or not chapter.observed:
+    policy = judge_policy(gray)
+    before = [one for one, _, cold in marked_cold(policy, chapter.observed) if not (one.fresh and cold)]
+    if chapter.last_step != Do.PROMOTE or not before:
         context.report("warning", "nothing to compare with was observed: no bake", environment)
         return Baked(over=True)
     promoted = chapter.commits[0].time
     end = promoted + gray.bake
     sources, judge = context.open(METRICS, environment), context.open(JUDGE, environment)
     long = min(_LASTING, max(1, int(gray.bake // gray.interval)))
-    bake = GrayBake(sources, judge, judge_policy(gray), chapter.observed, promoted, long=long)
+    bake = GrayBake(sources, judge, policy, before, promoted, long=long)
     now = clock.now()
     remembers = bake.begin(now) < now
     while clock.now() < end:
@@ -285,7 +288,7 @@ class GrayBake:
 
     Arguments:
         sources: metric name → its source.
-        before: what was observed during the steps, one interval or more.
+        before: what was observed during the steps, one interval or more; none of pods that were cold.
         start: when the promotion was live, seconds since the epoch.
         long: intervals that a regression lasts.
     """

@@ -135,6 +135,7 @@ class Observation:
         stable: metric name → what stable showed; a metric without data is absent.
         gray: metric name → what gray showed; a metric without data is absent.
         fresh: whether what `stable` shows is of fresh pods that get the same weight as gray.
+        serving: what the pods that serve showed, where `stable` is of fresh ones; commits do not keep it.
     """
 
     start: float
@@ -143,6 +144,7 @@ class Observation:
     stable: Mapping[str, ArmCounts] = field(default_factory=dict)
     gray: Mapping[str, ArmCounts] = field(default_factory=dict)
     fresh: bool = False
+    serving: Mapping[str, ArmCounts] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.start) and math.isfinite(self.end) and self.start < self.end):

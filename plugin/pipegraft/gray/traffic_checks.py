@@ -181,7 +181,8 @@ def harm_to_both(
         One sentence that names both shares; empty if stable is as it was, or nobody knows.
     """
     for metric in metrics:
-        arms = [arm for one in step if (arm := one.stable.get(metric.name)) and arm.requests]
+        serving = [one.serving if one.fresh else one.stable for one in step]
+        arms = [arm for one in serving if (arm := one.get(metric.name)) and arm.requests]
         bad = [bad_requests(metric, arm) for arm in arms]
         if metric.name not in before or sum(bad) < _ENOUGH:
             continue
