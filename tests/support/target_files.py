@@ -1308,7 +1308,7 @@ def beside_the_image() -> Iterator[Case]:
         "marker-before-a-variable",
         {"compose.yaml": variable},
         {"kind": "marker", "file": "compose.yaml"},
-        refused="no value in front of the marker",
+        refused="or a variable",
         rendered=False,
     )
     wrapped = f"apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata: {{name: shop}}\nspec:\n  components:\n  - name: main\n    type: k8s-objects\n    properties:\n      objects:\n      - kind: Pod\n        spec: {{containers: [{{name: web, image: '{REPOSITORY}:v1'}}]}}\n"
@@ -1586,6 +1586,18 @@ def marked() -> Iterator[Case]:
         "reference-marked-as-tag": (f"image: {REPOSITORY}:v1 # {tag}\n", "more than a tag"),
         "tag-marked-as-reference": (f"tag: v1 # {ref}\n", "holds a tag"),
         "folded": (f"tag: >-\n  v1 # {tag}\n", "."),
+        "placeholder": (f"image: <registry>/web:v1 # {ref}\n", "'<registry>/web:v1' .* is no reference"),
+        "placeholder-assigned": (f"IMAGE=<registry>/web:v1 # {ref}\n", "is no reference"),
+        "placeholder-in-front": (f"tag: <prefix>v1 # {tag}\n", "'<prefix>v1' .* is no tag"),
+        "placeholder-beside-another": (f"{{name: web, tag: <prefix>v1}} # {tag}\n", "is no tag"),
+        "placeholder-behind": (f"tag: v1<suffix> # {tag}\n", "is no tag"),
+        "greater": (f"tag: v1>2 # {tag}\n", "is no tag"),
+        "redirected": (f'run --tag="v1"<in # {tag}\n', "is no tag"),
+        "variable-behind-quotes": (f'TAG="v1"${{MORE}} # {tag}\n', "or a variable"),
+        "expression-beside-a-value": (
+            f"{{name: web, tag: {{{{ .Values.tag }}}}}} # {tag}\n",
+            "template expression",
+        ),
         "unknown-component": ("tag: v1 # pipegraft:set=shop.tag\n", "expected a line"),
     }
     for name, (text, message) in refused.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from pipegraft.core.delivery import Target
@@ -46,6 +46,8 @@ _FITS: Mapping[str, re.Pattern[str]] = {
 }
 _REFERENCE = re.compile(r"[\w.+:/@-]*")
 """What may stand where a part of an image, or a whole one, is to be written."""
+_CONTROL = re.compile(r"\{\{-?\s*(if|else|end|with|range|/\*)|\{%|<%")
+"""Template expressions that decide what stands there, and are no value themselves."""
 _TEMPLATE = re.compile(r"\{\{|\{%|<%|\$[\w{(]")
 _HOW = "mark a line with one value on it: 'key: value', 'KEY=value' or '--flag=value'"
 
@@ -188,13 +190,16 @@ def _values(line: str, end: int, place: Place) -> list[_Value]:
     """The values in front of a mark, each with its key."""
     values: list[_Value] = []
     key, assigned, glued = "", False, -1
+    in_markup = line.startswith("<!--", end)
     for token in (one for one in _TOKEN.finditer(line, 0, end) if not _is_property(line, one)):
         kind, text = str(token.lastgroup), token[0]
         if kind == "open":
             raise EditRefused("the marker stands inside a string", place=place, fix=_HOW)
-        if kind == "action" or token.start() == glued:
-            if values and values[-1].end == token.start():
-                values.pop()  # a value that goes on in a template expression, or the other way round
+        touching = bool(values) and values[-1].end + len(values[-1].quote) == token.start()
+        if kind == "action" or token.start() == glued or (text[0] in "<>" and not in_markup):
+            if touching or token.start() == glued or (key and not _CONTROL.match(text)):  # refused if chosen
+                begun = values.pop() if touching else _Value(token.start(), 0, "", key, assigned=False)
+                values.append(replace(begun, end=token.end(), quote=""))
             key, glued = "", token.end()
         elif kind == "markup":
             key = text.strip("</>").partition(" ")[0]
