@@ -357,6 +357,33 @@ def test_stables_pods_are_told_apart_by_one_more_label(server: Server, url: str)
     assert source(url, requests="max(rate(x[{window}]))", errors=ERRORS).pods(0, 180, 60) == []
 
 
+def test_series_of_one_pod_are_added(server: Server, url: str) -> None:
+    series = [
+        ({"pod": "web-1", "code": code}, [(0.0, 5.0), (60.0, 5.0 + n)])
+        for code, n in (("500", 3), ("503", 4))
+    ]
+    server.answers = {"5..": matrix(*series), "": matrix(({"pod": "web-1"}, [(0.0, 0.0), (60.0, 90.0)]))}
+    errors = 'sum by (code) (requests_total{code=~"5.."})'
+    (row,) = source(url, requests="sum(requests_total)", errors=errors, range="15s").pods(0, 60, 60)
+    assert row == {"web-1": ArmCounts(90, 7)}
+
+
+@pytest.mark.parametrize(
+    ("query", "asked"),
+    [
+        ("sum(rate(x[1m])) by (le)", "sum by (pod, le) (rate(x[1m]))"),
+        ("sum(rate(x[1m])) by (pod, le) ", "sum by (pod, le) (rate(x[1m]))"),
+        ('sum(x{path=~"/a(b)?)"}) or vector(0)', 'sum by (pod) (x{path=~"/a(b)?)"})'),
+        ("sum(x) / sum(y)", ""),
+        ("sum(x) by (le) > 3", ""),
+        ("sum without (le) (x)", ""),
+    ],
+)  # fmt: skip
+def test_only_a_whole_sum_is_told_by_pod(query: str, asked: str, server: Server, url: str) -> None:
+    source(url, kind="latency", buckets=query).pods(0, 60, 60)
+    assert [one for one, *_ in server.asked] == ([f"range {asked}"] if asked else [])
+
+
 def test_latencies_of_pods_keep_their_bounds(server: Server, url: str) -> None:
     series = [
         ({"pod": "web-1", "le": bound}, [(0.0, n), (60.0, n)]) for bound, n in (("0.1", 6), ("+Inf", 8))

@@ -25,8 +25,14 @@ _PLACEHOLDER = re.compile(r"\{(app|environment|version|suffix|workload|window)\}
 
 _LABEL = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
-_SUM = re.compile(r"^\s*sum\s*(?:by\s*\(([^)]*)\)\s*)?\(")
-"""How a query begins whose series can be told apart by one more label."""
+_SUM = re.compile(r"\s*sum\s*(?:by\s*\(([^)]*)\)\s*)?\(")
+"""How a query begins whose series can be told apart by one more label, …"""
+
+_END = re.compile(r"\)\s*(?:by\s*\(([^)]*)\))?\s*(?:or\s+vector\s*\(\s*0\s*\))?\s*")
+"""… and how it ends: what `sum` is part of cannot be told apart."""
+
+_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`|[()]')
+"""Texts, whose brackets do not count, and brackets."""
 
 _NEEDED = {"errors": (("requests",), ("errors", "ratio")), "latency": (("buckets",),), "value": (("query",),)}
 """Kind of metric → of each group, one query is needed."""
@@ -170,16 +176,16 @@ class PrometheusSource:
         """Time → pod → upper bound, or empty → number; nothing if the query cannot be told by pod."""
         found: dict[float, dict[str, dict[str, float]]] = {}
         label = self._options.pods
-        asked = _fill(query or "", self._filled("stable", step))
-        asked, told = _SUM.subn(lambda m: f"sum by ({', '.join(filter(None, (label, m[1])))}) (", asked)
-        series = self._api.range(asked, start, end, step) if told else {}
+        asked = _told_by(label, _fill(query or "", self._filled("stable", step)))
+        series = self._api.range(asked, start, end, step) if asked else {}
         for labels, pairs in series.items():
             names = dict(labels)
             if label not in names:
                 continue
             for before, (at, value) in pairwise(pairs):
                 grown = increase({"": before[1]}, {"": value})[""] if self._options.range else value
-                found.setdefault(at, {}).setdefault(names[label], {})[names.get("le", "")] = grown
+                shown, bound = found.setdefault(at, {}).setdefault(names[label], {}), names.get("le", "")
+                shown[bound] = shown.get(bound, 0.0) + grown
         return found
 
     def _both(self, start: float, until: float) -> Arms:
@@ -255,6 +261,23 @@ class PrometheusSource:
         if self._kind == "value":
             return [(one, sum(v for _, v in pairs) / len(pairs)) for one, pairs in series.items() if pairs]
         return [(one, _rise(pairs, start)) for one, pairs in series.items() if pairs]
+
+
+def _told_by(label: str, query: str) -> str:
+    """A sum that is also told apart by a label; empty if the query is none, or more than one."""
+    head = _SUM.match(query)
+    depth, end = 1, 0
+    for token in _TOKEN.finditer(query, head.end() if head else len(query)):
+        depth += {"(": 1, ")": -1}.get(token[0], 0)
+        if not depth:
+            end = token.start()
+            break
+    tail = _END.fullmatch(query, end)
+    if head is None or tail is None or (head[1] and tail[1]):
+        return ""
+    others = [one.strip() for one in (head[1] or tail[1] or "").split(",")]
+    labels = ", ".join(dict.fromkeys(filter(None, (label, *others))))
+    return f"sum by ({labels}) ({query[head.end() : end]})"
 
 
 def _histogram(counts: Mapping[str, float]) -> ArmCounts:
