@@ -203,3 +203,13 @@ def test_a_timeout_that_ends_a_release_is_refused(repository):
         repository(f"{head}1h}}\n").inject(limits=limits)
     for enough in ("1h 30m", "90 minutes", "1 day", "$X"):
         repository(f"{head}{enough}}}\n").inject(limits=limits)
+
+
+@pytest.mark.parametrize("mode", ["include", "child"])
+def test_a_timeout_of_a_hidden_job_that_ends_a_release_is_refused(repository, mode):
+    head = "t: {script: x}\n.pipegraft:gray-release:production: {timeout: "
+    limits = {"gray-release:production": 5400.0}
+    with pytest.raises(EditRefused, match="ends it after 60 min") as refused:
+        repository(f"{head}1h}}\n").inject(limits=limits, mode=mode)
+    assert refused.value.problem.place.line == 2
+    repository(f"{head}2h}}\n").inject(limits=limits, mode=mode)

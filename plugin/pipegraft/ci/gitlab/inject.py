@@ -143,8 +143,8 @@ def _draft(request: InjectionRequest, settings: Settings, placement: Placement, 
     child = None
     if settings.mode == "child":
         child = resolve(layers_of(CHILD, readable.read(CHILD) or "", readable))
-    texts, exists = {**beside, request.file: root}, partial(_exists, over)
-    return _Draft(settings, placement, texts, new, layers, whole, child, exists)
+    texts = {**beside, request.file: root}
+    return _Draft(settings, placement, texts, new, layers, whole, child, partial(_exists, over))
 
 
 def _exists(files: Files, pattern: str) -> bool:
@@ -234,10 +234,7 @@ def _without_overlays(layers: Sequence[Layer], jobs: Sequence[str]) -> list[Laye
     """The team's layers without what they lay on delivery's jobs."""
     laid = {(id(layer), name) for layer, name in overlays(layers, jobs)}
     return [
-        replace(
-            layer,
-            values={name: value for name, value in layer.values.items() if (id(layer), name) not in laid},
-        )
+        replace(layer, values={key: one for key, one in layer.values.items() if (id(layer), key) not in laid})
         for layer in layers
     ]
 
@@ -310,7 +307,7 @@ def _check_effect(
     Raises:
         EditRefused: it does not; all that is in the way is told, what GitLab refuses before the rest.
     """
-    _refuse(sorted(_laid(request, draft.whole, team), key=lambda one: one.place or Place("")))
+    _refuse(sorted(_laid(request, draft, team), key=lambda one: one.place or Place("")))
     pushed = seed(draft.whole, known[0], draft.exists)
     found = [*_when(rows, team, draft.settings.branch), *_chain(request, draft, pushed, team)]
     found += _order(draft, rows[0], team)
@@ -325,13 +322,14 @@ def _check_effect(
     _refuse(found)
 
 
-def _laid(request: InjectionRequest, whole: Pipeline, team: Team) -> Iterator[Problem]:
+def _laid(request: InjectionRequest, draft: _Draft, team: Team) -> Iterator[Problem]:
     """What the team lays on a job of delivery's, and GitLab refuses, ends or doubles the job for."""
+    jobs = {**draft.whole.jobs, **(draft.child.jobs if draft.child else {})}
     refused = "GitLab refuses beside 'rules'"
     effects = {"only": refused, "except": refused, "parallel": "lets it run many times at once"}
     effects["interruptible"] = "a newer pipeline could then end in its middle"
     for name in team.overlaid:
-        job = whole.jobs.get(name, {})
+        job = jobs.get(name, {})
         ends = "resource_group" in job and job.get("interruptible")  # of those that deploy
         for key, effect in effects.items():
             if key in job and (ends or key != "interruptible"):
@@ -339,12 +337,14 @@ def _laid(request: InjectionRequest, whole: Pipeline, team: Team) -> Iterator[Pr
                 yield Problem(said, team.places(name), f"take '{key}' out of it")
     for planned in request.plan.stages:
         name, longest = job_name(planned), request.limits.get(planned.id, 0.0)
-        allowed = seconds_of(whole.jobs.get(name, {}).get("timeout", "")) if name in team.overlaid else None
+        job = jobs.get(name, {})
+        hidden = "timeout" in draft.placement.wiring.laid.get(name, ())
+        allowed = seconds_of(job.get("timeout", "")) if hidden or name in team.overlaid else None
         if allowed is not None and allowed < longest:
             yield Problem(
                 f"'timeout' is laid on '{name}' and ends it after {allowed / 60:.0f} min, "
                 f"and by its own limits it may take {longest / 60:.0f} min",
-                team.places(name),
+                team.places(f".{name}" if hidden else name),
                 "take 'timeout' out of it: inject sets one that is long enough",
             )
 
