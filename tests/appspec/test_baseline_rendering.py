@@ -86,11 +86,25 @@ def test_what_cannot_be_is_refused_with_its_place() -> None:
     with pytest.raises(ConfigError, match="expected at most 50, found 60") as refused:
         objects("Deployment", 60)
     assert refused.value.problems[0].place is not None
+
+
+@pytest.mark.parametrize("kind", [{"persistent": {"size": "1Gi"}}, {"claim": "shop-data"}])
+def test_fresh_pods_would_write_to_what_outlives_a_pod(kind: dict[str, Any]) -> None:
     kept = app()
-    kept["components"]["web"]["volumes"] = {"data": {"path": "/data", "persistent": {"size": "1Gi"}}}
+    kept["components"]["web"]["volumes"] = {"data": {"path": "/data", **kind}}
     with pytest.raises(ConfigError, match="fresh pods of 'web' would write to its volume 'data'") as refused:
         spec(kept, environment())
     assert refused.value.problems[0].place is not None
+
+
+def test_a_claim_that_is_read_and_the_volume_of_a_job_stand_in_no_ones_way() -> None:
+    read, changed = app(), environment()
+    read["components"]["web"]["volumes"] = {"data": {"path": "/data", "claim": "a", "read-only": True}}
+    data = {"path": "/data", "persistent": {"size": "1Gi"}}
+    read["components"]["rows"] = {"intimacy": "rpc", "job": {}, "volumes": {"data": data}}
+    changed["components"]["rows"] = {"image": "r.example/rows:1"}
+    changed["gray"]["components"]["rows"] = {"image": "r.example/rows:2"}
+    spec(read, changed)
 
 
 def test_a_bump_prepares_them_and_a_promotion_takes_them_away() -> None:

@@ -321,11 +321,22 @@ def refused_by_gray(stable: Mapping[str, Pod], new: Mapping[str, Pod], layer: La
                 )
 
 
-def refused_by_baseline(changed: Mapping[str, Pod], app: App, marks: Marked) -> Iterator[Problem]:
+def refused_by_baseline(stable: Mapping[str, Pod], app: App, marks: Marked) -> Iterator[Problem]:
     """Fresh pods of the stable version that cannot be: by their name, or because they would share data."""
     longest = LONGEST_WORKLOAD + len(GRAY_SUFFIX) - len(BASELINE_SUFFIX)
-    for name, pod in changed.items():
-        kept = next((called for called, one in pod.volumes.items() if one.persistent), "")
+    for name, pod in stable.items():
+        if pod.main.spec.job:
+            continue  # it has no fresh pods
+        mounts = (one for member in pod.processes for one in member.volumes.items())
+        written = {called for called, one in mounts if not one.read_only}
+        kept = next(
+            (
+                called
+                for called, one in pod.volumes.items()
+                if one.persistent or (one.claim and called in written)
+            ),
+            "",
+        )
         place, other = marks.place(("gray", "baseline")), name + BASELINE_SUFFIX
         if other in app.components:
             yield Problem(

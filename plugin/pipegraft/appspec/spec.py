@@ -235,7 +235,7 @@ def _put_together(
         }
         gray = GrayPods(there.gray.release, there.gray.weight, there.gray.phase, changed, there.gray.compares)
         if gray.baseline:
-            problems += refused_by_baseline(changed, app, marks)
+            problems += refused_by_baseline({pod: stable[pod] for pod in changed}, app, marks)
     return Resolved(
         app.app,
         environment,
