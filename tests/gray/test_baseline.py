@@ -60,6 +60,21 @@ def test_steps_that_grew_under_way_end_in_a_promotion() -> None:
     assert world.steps[-1] == "promote"
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_what_is_deployed_decides_what_gray_is_compared_with(fresh: bool) -> None:
+    declared = ["stable", "fresh"]
+    world = World(baseline=declared[fresh])
+    world.source = FakeSource([THREE])
+    world.prepare()
+    world.delivery = World(baseline=declared[not fresh]).delivery
+    world.release()
+    trailers = [commit.trailers for commit in world.branch.log("environments/production.yaml")]
+    seen = [one for found in trailers for one in from_trailer(found.get("Pipegraft-Observed", ""))]
+    assert {(one.fresh, one.stable["errors"].errors) for one in seen} == {(fresh, 28 if fresh else 8)}
+    said = f"delivery.yaml says 'baseline: {declared[not fresh]}', but environments/production.yaml was"
+    assert world.messages("warning")[0].startswith(said)
+
+
 def test_what_nobody_could_read_is_never_committed() -> None:
     world = World(baseline="fresh")
     world.prepare()

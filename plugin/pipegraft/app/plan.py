@@ -87,7 +87,7 @@ def gray_notes(project: Project, environment: str, connections: Connections | No
 def _seen(project: Project, environment: str, gray: Gray, connections: Connections | None) -> Sequence[str]:
     try:
         with connected(project, connections) as opened:
-            sources = opened.open(METRICS, environment)
+            sources = opened.open(METRICS, environment, gray.baseline == "fresh")
             return tuple(foretell(gray, sources, SystemClock().now()))
     except (OutsideError, UsageError) as error:
         return (f"what this traffic can show is not known: {error}",)

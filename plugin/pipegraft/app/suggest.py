@@ -68,7 +68,7 @@ def suggest(project: Project, environment: str | None, connections: Connections 
     with connected(project, connections) as opened:
         log = opened.open(IAC).log(path, limit=_NEWEST)
         told = [one for one in told_releases(log, name) if one.last_step == "promote"]
-        now, sources = SystemClock().now(), opened.open(METRICS, name)
+        now, sources = SystemClock().now(), opened.open(METRICS, name, False)
         learnt = learn_from_pods(gray, sources, learn(gray, told), now)
         traffic = seen_traffic(gray, told) or stable_traffic(gray, sources, now)
     if not learnt:

@@ -259,7 +259,7 @@ def watch_promoted(
         return Baked(over=True)
     promoted = chapter.commits[0].time
     end = promoted + gray.bake
-    sources, judge = context.open(METRICS, environment), context.open(JUDGE, environment)
+    sources, judge = context.open(METRICS, environment, False), context.open(JUDGE, environment)
     long = min(_LASTING, max(1, int(gray.bake // gray.interval)))
     bake = GrayBake(sources, judge, policy, before, promoted, long=long)
     now = clock.now()

@@ -181,8 +181,9 @@ class PodSource(MetricSource, Protocol):
         """
 
 
-METRICS: Port[[str], Mapping[str, MetricSource]] = Port("metric-sources")
-"""The sources of an environment's gray metrics, by the metric's name."""
+METRICS: Port[[str, bool], Mapping[str, MetricSource]] = Port("metric-sources")
+"""The sources of an environment's gray metrics, by the metric's name, and whether they measure fresh pods of
+the stable version: what is deployed decides that, delivery.yaml only what is deployed next."""
 
 
 class FakeSource:

@@ -42,6 +42,8 @@ from pipegraft.iac.ports import IAC
 
 __all__ = ["GrayDrive", "Pace"]
 
+_BASELINES = {False: "stable", True: "fresh"}
+"""Whether fresh pods stand beside gray → what gray is compared with."""
 _PATIENCE = 60.0
 """Seconds an IaC repository may be out of reach while a release is under way."""
 _PHASES = {
@@ -141,9 +143,11 @@ class GrayDrive:
 
     def _before_traffic(self, look: Look) -> None:
         """Make sure that gray can be watched, and say what its traffic will show."""
-        sources, now = self._context.open(METRICS, self._environment), self._context.clock.now()
+        fresh, now = look.standing.fresh, self._context.clock.now()
+        sources = self._context.open(METRICS, self._environment, fresh)
         check_before_traffic(self._branch.spec(look), self._gray.router, sources, now)
-        for line in foretell(self._gray, sources, now):
+        gray = self._gray.model_copy(update={"baseline": _BASELINES[fresh]})
+        for line in foretell(gray, sources, now):
             self._context.report("outlook", line, self._environment)
 
     def _leave(self, standing: Standing) -> None:
@@ -238,15 +242,21 @@ class GrayDrive:
         context, now = self._context, self._context.clock.now()
         chapter = self._branch.chapter()
         spec = self._branch.spec(look)
+        if self._gray.baseline != _BASELINES[standing.fresh]:
+            said = (
+                f"delivery.yaml says 'baseline: {self._gray.baseline}', but {self._branch.path} was prepared"
+            )
+            said += f" with '{_BASELINES[standing.fresh]}', which holds until this release has ended"
+            context.report("warning", said, self._environment)
         more = spec is not None and gray_gets_more(spec)
         seen = self._watch.observations if self._watch else []
         self._watch = GrayWatch(
-            context.open(METRICS, self._environment),
+            context.open(METRICS, self._environment, standing.fresh),
             context.open(JUDGE, self._environment),
             self._policy,
             together(seen, chapter.observed),
             context.progress,
-            fresh=self._gray.baseline == "fresh",
+            fresh=standing.fresh,
             mismatch=partial(self._misled, before=self._hour_before(chapter), more_is_meant=more),
         )
         for span in chapter.unobserved:
@@ -265,7 +275,7 @@ class GrayDrive:
         """What stable showed before the release, as far as the sources tell."""
         if not chapter.commits:
             return {}
-        sources = self._context.open(METRICS, self._environment)
+        sources = self._context.open(METRICS, self._environment, False)
         try:
             return hour_before(self._policy.metrics, sources, chapter.commits[-1].time)
         except (OutsideError, UsageError) as error:

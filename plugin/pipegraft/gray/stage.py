@@ -109,7 +109,7 @@ def _as_learnt(context: StageContext, gray: Gray) -> Gray:
     log = context.open(IAC).log(path, limit=_NEWEST)
     learnt = learn(gray, [one for one in told_releases(log, environment) if one.number < number])
     try:
-        learnt = learn_from_pods(gray, context.open(METRICS, environment), learnt, context.clock.now())
+        learnt = learn_from_pods(gray, context.open(METRICS, environment, False), learnt, context.clock.now())
     except (OutsideError, UsageError) as error:
         context.report("warning", f"learn: stable's pods are not known: {error}", environment)
     found = with_learnt(gray, learnt)
@@ -150,12 +150,17 @@ def _judge(project: Project, environment: str) -> Judge:
     return project.plugins.get(JUDGES, _gray(project, environment).judge).judge
 
 
-def _metrics(project: Project, environment: str) -> Mapping[str, MetricSource]:
+def _metrics(project: Project, environment: str, fresh: bool) -> Mapping[str, MetricSource]:
     found: dict[str, MetricSource] = {}
-    gray = _gray(project, environment)
-    fresh = gray.baseline == "fresh"
-    for metric in gray.metrics:
+    for metric in _gray(project, environment).metrics:
         plugin = project.plugins.get(METRIC_SOURCES, metric.source)
+        if fresh and not plugin.baseline:
+            file = environment_path(project.delivery.iac.path, environment)
+            raise UsageError(
+                f"the gray block in {file} has 'baseline: true', but the source '{metric.source}' of metric "
+                f"'{metric.name}' in delivery.yaml cannot measure its fresh pods",
+                fix="name another source, or take the release back: pipegraft gray abort",
+            )
         options = plugin.options.model_validate(dict(metric.options))
         request = MetricRequest(project.delivery.app, environment, metric, project.root, fresh)
         found[metric.name] = plugin.connect(options, request)
@@ -270,7 +275,9 @@ def _gray_environments(patient: Patient) -> Sequence[str]:
 
 def _examine(patient: Patient, environment: str) -> Iterator[Diagnosis]:
     """Ask each metric of an environment for its last minute."""
-    for name, source in patient.open(METRICS, environment).items():
+    gray = patient.delivery.environments[environment].gray
+    fresh = gray is not None and gray.baseline == "fresh"
+    for name, source in patient.open(METRICS, environment, fresh).items():
         now = patient.clock.now()
         source.begin(now - _LOOK_BACK, now)
         arms = source.take(now)
