@@ -142,6 +142,33 @@ def test_overrides_are_put_over_the_file_before(tmp_path: Path) -> None:
     assert web["ports"] == {"http": 3000}
 
 
+def test_what_a_shell_puts_in_is_put_in_or_told(tmp_path: Path) -> None:
+    app, done = imported(
+        tmp_path,
+        """\
+services:
+  nested: {image: 'nginx:${A:-${B:-1}}', command: [sh, -c, 'echo $$HOME ${Y} $$$Z'], tmpfs: [/v/a, /v_a]}
+  unknown: {image: 'r.io/web:${TAG:?}', entrypoint: 'run $$X', healthcheck: {test: 'ask $WHO'}}
+  db: {image: 'postgres:${VERSION:?}'}
+""",
+    )
+    there = yaml.safe_load((tmp_path / "iac" / "environments" / "production.yaml").read_text())
+    assert there["components"] == {"nested": {"image": "nginx:1"}}
+    assert app["components"]["nested"]["args"] == ["sh", "-c", "echo $HOME ${Y} $$Z"]
+    assert app["components"]["unknown"]["command"] == ["run", "$X"]
+    volumes = app["components"]["nested"]["volumes"]
+    assert {name: one["path"] for name, one in volumes.items()} == {"v-a": "/v/a", "v-a-2": "/v_a"}
+    assert app["resources"] == {"db": {"type": "postgres"}}
+    told = [one.partition(": service ")[2] for one in done.left if "from the shell" in one]
+    stays = "(its value comes from the shell: it stays as it is written)"
+    assert told == [
+        f"nested: command[2]: '${{Y}}' {stays}",
+        f"nested: command[2]: '$Z' {stays}",
+        "unknown: image: '${TAG:?}' (its value comes from the shell: left out)",
+        f"unknown: healthcheck.test: '$WHO' {stays}",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [

@@ -13,7 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipegraft.appspec.importing.builds import is_development
-from pipegraft.appspec.importing.taking import Taking, amounts, found_values, name_from, short
+from pipegraft.appspec.importing.taking import (
+    Taking,
+    amounts,
+    found_values,
+    leaves,
+    name_from,
+    numbered,
+    short,
+    with_defaults,
+)
 from pipegraft.core.errors import ConfigError, Place, Problem
 
 __all__ = ["ComposeService", "named_ports", "pairs", "read_compose"]
@@ -45,9 +54,10 @@ _WHY: Mapping[str, str] = {
     **dict.fromkeys(("stdin_open", "tty"), "for terminals"),
 }
 """Key → why nothing of it is in the app spec."""
+_OF_SHELL = "image entrypoint command healthcheck.test build build.context build.dockerfile build.target"
 _ONCE = re.compile(r"migrat|seed|init\b|setup|fixture", re.IGNORECASE)
 _TRAEFIK = re.compile(r"traefik\.http\.services\.[^.]+\.loadbalancer\.server\.port", re.IGNORECASE)
-_DEFAULT = re.compile(r"(?<!\$)\$\{\w+:?-([^${}]*)\}")
+_SHELLS = re.compile(r"(?<!\$)(?:\$\$)*(\$(?:\{[^}]*\}?|\w+))")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _CPU = re.compile(r"\d+(\.\d+)?")
 _MEMORY = re.compile(r"(\d+)([bkmg]?)b?", re.IGNORECASE)
@@ -108,7 +118,7 @@ def read_compose(data: Any, file: str) -> tuple[list[ComposeService], list[str]]
     declared = data.get("services") if isinstance(data, dict) else None
     if not isinstance(declared, dict):
         raise ConfigError([Problem("expected a mapping with 'services'", Place(file), "name a Compose file")])
-    data, left = _with_defaults(data, file)
+    data, left = with_defaults(data, file)
     waited = set(_waited_for(data["services"]))
     services: list[ComposeService] = []
     for name, one in data["services"].items():
@@ -118,36 +128,19 @@ def read_compose(data: Any, file: str) -> tuple[list[ComposeService], list[str]]
             services.append(_service(str(name), part, ends=name in waited or bool(once)))
         else:
             left.append(f"{file}: service {name}: expected a mapping, found {short(one)}")
-    rest = {
-        key: value for key, value in data.items() if key not in _OF_FILE and not str(key).startswith("x-")
-    }
+    shared = [key for key in data if str(key).startswith("x-")]
+    rest = {key: value for key, value in data.items() if key not in {*_OF_FILE, *shared}}
     left += Taking(rest, file, secret=True).left()
-    left += (f"{file}: {key} (read where services take it in)" for key in data if str(key).startswith("x-"))
+    left += (f"{file}: {key} (read where services take it in)" for key in shared)
     return services, left
-
-
-def _with_defaults(value: Any, file: str) -> tuple[Any, list[str]]:
-    taken: dict[str, None] = {}
-
-    def put(value: Any) -> Any:
-        if isinstance(value, str):
-            taken.update(
-                (f"{file}: '{one[0]}': its default is taken", None) for one in _DEFAULT.finditer(value)
-            )
-            return _DEFAULT.sub(lambda found: found[1], value)
-        if isinstance(value, dict):
-            return {key: put(one) for key, one in value.items()}
-        return [put(one) for one in value] if isinstance(value, list) else value
-
-    return put(value), list(taken)
 
 
 def _service(name: str, part: Taking, *, ends: bool) -> ComposeService:
     hosts = tuple(dict.fromkeys(_hosts(name, part)))
     image = str(part.peek("image") or "")
-    repository, _, tag = image.partition("@")[0].rpartition(":")
+    repository, _, tag = _SHELLS.sub("", image).partition("@")[0].rpartition(":")
     if not repository or "/" in tag:
-        repository, tag = image, ""
+        repository, tag = _SHELLS.sub("", image), ""
     product = repository.rsplit("/", 1)[-1]
     kind = "" if part.peek("build") else _RESOURCES.get(product, "")
     env = dict(pairs(part.take("environment")))
@@ -156,15 +149,15 @@ def _service(name: str, part: Taking, *, ends: bool) -> ComposeService:
     if kind:
         for key in _OF_RESOURCE:
             part.take(key)
-        params = _params(kind, product, tag, env)
-        left = tuple(_left(part))
         return ComposeService(
-            name, part, image, resource=kind, params=params, hosts=hosts, profiles=asked, left=left
-        )
+            name, part, image, resource=kind, params=_params(kind, product, tag, env), hosts=hosts,
+            profiles=asked, left=tuple(_left(part)),
+        )  # fmt: skip
     part.take("image")
     if ends:
         part.take("restart")
-    lost: list[str] = []
+    lost = list(_of_shell(part, image))
+    image = "" if _SHELLS.search(image) else image
     build, build_keys = _build(part, lost)
     published = bool(part.peek("ports"))
     numbers = list(dict.fromkeys(_numbers(part, lost))) or _traefik_ports(part.peek("labels"))
@@ -184,6 +177,16 @@ def _service(name: str, part: Taking, *, ends: bool) -> ComposeService:
         name, part, image, build, build_keys, named_ports(numbers), env, entrypoint, command, published,
         hosts=hosts, profiles=asked, ends=ends, traits=_traits(part, ends=ends), left=(*lost, *_left(part)),
     )  # fmt: skip
+
+
+def _of_shell(part: Taking, image: str) -> Iterator[str]:
+    """Variables that only the shell knows: an image with one is left out, elsewhere they stay as they are."""
+    for route in _OF_SHELL.split():
+        value = image if route == "image" else part.peek(*route.split("."))
+        for place, text in leaves(None if isinstance(value, dict) else value, route):
+            how = "left out" if place == "image" else "it stays as it is written"
+            for name in _SHELLS.findall(str(text)):
+                yield f"{part.name}: {place}: '{name}' (its value comes from the shell: {how})"
 
 
 def _hosts(name: str, part: Taking) -> Iterator[str]:
@@ -209,10 +212,8 @@ def _build(part: Taking, lost: list[str]) -> tuple[str | None, dict[str, Any]]:
         return (str(part.take("build")) if isinstance(part.peek("build"), str) else None), {}
     context = str(part.take("build", "context") or ".")
     kept: dict[str, dict[str, str]] = {"args": {}, "additional_contexts": {}}
-    for key, why in (
-        ("args", "its value is known to the shell alone"),
-        ("additional_contexts", "neither a folder nor an image"),
-    ):
+    shells, others = "its value is known to the shell alone", "neither a folder nor an image"
+    for key, why in (("args", shells), ("additional_contexts", others)):
         for name, one in pairs(part.take("build", key)):
             if one is not None and "$" not in one and (key == "args" or _is_context(one)):
                 kept[key][name] = one
@@ -276,12 +277,11 @@ def _traefik_ports(labels: Any) -> list[int]:
 
 
 def _words(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        try:
-            return tuple(shlex.split(value))
-        except ValueError:
-            return (value,)
-    return tuple(str(word) for word in value) if isinstance(value, list) else ()
+    try:
+        words = shlex.split(value) if isinstance(value, str) else value
+    except ValueError:
+        words = [value]
+    return tuple(str(word).replace("$$", "$") for word in words) if isinstance(words, list) else ()
 
 
 def _params(kind: str, product: str, tag: str, env: Mapping[str, str | None]) -> dict[str, str]:
@@ -319,8 +319,7 @@ def _amounts(part: Taking) -> dict[str, Any]:
         ("limits", "memory", ("mem_limit",)),
     )
     for kind, key, route in places:
-        value = str(part.peek(*route))
-        found = (_CPU if key == "cpu" else _MEMORY).fullmatch(value)
+        found = (_CPU if key == "cpu" else _MEMORY).fullmatch(value := str(part.peek(*route)))
         if found and key not in wanted[kind]:
             part.take(*route)
             wanted[kind][key] = value if key == "cpu" else f"{found[1]}{_UNITS[found[2].lower()]}"
@@ -348,9 +347,8 @@ def _health(part: Taking) -> dict[str, Any] | None:
 
 def _duration(part: Taking, *route: str) -> str | None:
     """Whole seconds; what is said to the millisecond is left."""
-    value = str(part.peek(*route) or "")
-    found = _DURATION.fullmatch(value)
-    if not found or not value:
+    found = _DURATION.fullmatch(str(part.peek(*route) or ""))
+    if not found or not found[0]:
         return None
     part.take(*route)
     hours, minutes, seconds = (int(one or 0) for one in found.groups())
@@ -380,8 +378,10 @@ def _ephemeral(part: Taking) -> Iterator[tuple[str, dict[str, Any]]]:
     paths = [value] if isinstance(value, str) else value if isinstance(value, list) else []
     if paths and all(re.fullmatch(r"/[^:]*", str(path)) for path in paths):
         part.take("tmpfs")
-        for path in paths:
-            yield name_from(str(path), "tmp"), {"path": str(path), "ephemeral": {"memory": True}}
+        names: list[str] = []
+        for path in dict.fromkeys(map(str, paths)):
+            names.append(next(one for one in numbered(name_from(path, "tmp")) if one not in names))
+            yield names[-1], {"path": path, "ephemeral": {"memory": True}}
 
 
 def _left(part: Taking) -> Iterator[str]:

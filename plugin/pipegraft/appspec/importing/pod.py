@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pipegraft.appspec.importing.taking import (
     Imported,
     Taking,
     found_values,
+    numbered,
     port_name,
     taken_amounts,
     taken_probe,
@@ -82,12 +82,7 @@ def _called(name: Any, workload: str, into: Imported, guests: Mapping[str, Any])
     taken = {*into.components, *into.reserved, *guests}
     if isinstance(name, str) and _NAME.fullmatch(name) and name not in taken:
         return name
-    return next(free for free in _numbered(f"{workload}-{name}") if free not in taken)
-
-
-def _numbered(name: str) -> Iterator[str]:
-    yield name
-    yield from (f"{name}-{number}" for number in itertools.count(2))
+    return next(free for free in numbered(f"{workload}-{name}") if free not in taken)
 
 
 def _pod_level(

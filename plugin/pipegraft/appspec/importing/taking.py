@@ -7,6 +7,7 @@ and ports are taken alike from containers of Kubernetes and of Score.
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -24,11 +25,13 @@ __all__ = [
     "found_values",
     "leaves",
     "name_from",
+    "numbered",
     "port_name",
     "settle",
     "short",
     "taken_amounts",
     "taken_probe",
+    "with_defaults",
 ]
 
 
@@ -362,3 +365,27 @@ def name_from(text: str, fallback: str = "app") -> str:
     """A name as Pipegraft wants it, as close to a text as that goes."""
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     return re.sub(r"^[0-9-]+", "", name)[:40].strip("-") or fallback
+
+
+def numbered(name: str) -> Iterator[str]:
+    """A name, and further ones in case that it is taken."""
+    yield name
+    yield from (f"{name}-{number}" for number in itertools.count(2))
+
+
+_DEFAULT = re.compile(r"(?<!\$)\$\{\w+:?-([^${}]*)\}")
+
+
+def with_defaults(value: Any, file: str) -> tuple[Any, list[str]]:
+    """A Compose file with the defaults of its variables, inner ones first, and a line for each of them."""
+    taken: dict[str, None] = {}
+
+    def put(value: Any) -> Any:
+        while isinstance(value, str) and (found := _DEFAULT.search(value)):
+            taken[f"{file}: '{found[0]}': its default is taken"] = None
+            value = f"{value[: found.start()]}{found[1]}{value[found.end() :]}"
+        if isinstance(value, dict):
+            return {key: put(one) for key, one in value.items()}
+        return [put(one) for one in value] if isinstance(value, list) else value
+
+    return put(value), list(taken)
