@@ -761,9 +761,31 @@ def failed_job(made: str) -> dict[str, Any]:
     return {**RUNNING, f"{A}.operationState.startedAt": "2026-01-01T10:00:00Z", "tree": [node]}
 
 
+def failed_run() -> dict[str, Any]:
+    """A run of a CronJob that has failed since the sync, and its pod."""
+    given = failed_job("2026-01-01T10:00:05Z")
+    cron, run = {"kind": "CronJob", "uid": "c"}, {"kind": "Job", "uid": "r"}
+    given["tree"][0] |= {"uid": "r", "parentRefs": [cron]}
+    info = [{"name": "Status Reason", "value": "ImagePullBackOff"}]
+    made = {"createdAt": "2026-01-01T10:00:06Z", "info": info}
+    given["tree"].append({"kind": "Pod", "name": "first-1", "parentRefs": [run], **made})
+    return given
+
+
 @pytest.mark.parametrize(
     ("changes", "state", "says"),
     [
+        (failed_run(), WAIT, "sync Running"),
+        (
+            {
+                **failed_run(),
+                f"{A}.operationState.phase": "Succeeded",
+                f"{A}.health": {"status": "Degraded", "lastTransitionTime": "2026-01-01T10:00:20Z"},
+                "now": "2026-01-01T10:00:25Z",
+            },
+            WAIT,
+            "Degraded",
+        ),
         ({"repository": "ssh://git@git.example.com:22/iac/shop.git"}, PASS, ""),
         ({"repository": "git@GIT.example.com:iac/shop"}, PASS, ""),
         ({"repository": "https://git.example.com/iac/shop-2"}, FAIL, "set 'gate.repository'"),
@@ -988,6 +1010,17 @@ def test_what_runs_is_told_with_what_the_engine_skips(
 ) -> None:
     found = rule(changed(good, changes), at_target)
     assert (found.state, found.images) == (PASS, (RunImage("Deployment shop/web", "r/web:1", skipped),))
+
+
+@pytest.mark.parametrize(("group", "skips"), [("batch", True), ("*", True), ("apps", False)])
+def test_what_argo_cd_ignores_of_jobs_is_told_by_their_group(group: str, skips: bool) -> None:
+    spec = {"template": {"spec": {"containers": [{"name": "x", "image": "r/migrate:1"}]}}}
+    cron = {"kind": "CronJob", "metadata": {"name": "n"}, "spec": {"jobTemplate": {"spec": spec}}}
+    ignoring = {"group": group, "kind": "CronJob", "jsonPointers": ["/spec/jobTemplate"]}
+    given = {"templates": [cron], "application.spec.ignoreDifferences": [ignoring]}
+    images = argocd.verdict(changed(ARGOCD, given), at_target).images
+    assert images is not None
+    assert ["/spec/jobTemplate" in one.skipped for one in images] == [skips]
 
 
 def test_jobs_and_cron_jobs_are_compared_by_their_templates() -> None:

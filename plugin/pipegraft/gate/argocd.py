@@ -25,6 +25,7 @@ from pipegraft.gate.argocd_sync import (
     is_at_target,
     is_compared_to_spec,
     is_ours,
+    matches,
     not_synced,
     operation_of,
     out_of_sync,
@@ -242,7 +243,7 @@ def _is_fresh(app: Object, status: Status) -> bool:
 def _health(app: Object, status: Status) -> Verdict:
     """The verdict on an Application that is synced to the target."""
     told = app["status"].get("health") or {}
-    unwell = [*_own(app), *_in_tree(status.get("tree") or ())]
+    unwell = [*_own(app), *_in_tree(_without_runs(status.get("tree") or ()))]
     evidence = tuple(dict.fromkeys(line for _, line in unwell))
     reason = f"health {told.get('status', 'unknown')}" + (f": {evidence[0]}" if evidence else "")
     match told.get("status"):
@@ -264,8 +265,9 @@ def _health(app: Object, status: Status) -> Verdict:
 def _ignored(app: Object, item: Object) -> str:
     """The rule by which Argo CD does not see how the images of a workload differ, if one of its own does."""
     metadata, paths = item["metadata"], []
+    group = "batch" if item["kind"] in {"Job", "CronJob"} else "apps"
     for entry in app["spec"].get("ignoreDifferences") or ():
-        same = entry.get("kind") in {item["kind"], "*"} and entry.get("group", "") in {"apps", "*"}
+        same = matches(entry.get("kind") or "", item["kind"]) and matches(entry.get("group") or "", group)
         if same and entry.get("name") in {None, "", metadata["name"]}:
             paths += [*(entry.get("jsonPointers") or ()), *(entry.get("jqPathExpressions") or ())]
             paths += [f"fields of {manager}" for manager in entry.get("managedFieldsManagers") or ()]
@@ -309,7 +311,7 @@ def _parts(status: Status) -> Verdict | None:
     if status.get("workloads") is not None:
         return workloads.health(status["workloads"], status.get("owned") or (), status.get("now"))
     began = time_of(operation_of(status["application"]).get("startedAt"))
-    fatal = list(_fatal(status.get("tree") or (), began))
+    fatal = list(_fatal(_without_runs(status.get("tree") or ()), began))
     return Verdict(State.FAILED, fatal[0], tuple(fatal)) if fatal else None
 
 
@@ -324,6 +326,17 @@ def _passes(told: Mapping[str, Any], status: Status, kinds: set[str]) -> bool:
 def _own(app: Object) -> Iterator[tuple[str, str]]:
     for item in resources(app):
         yield from _line(item)
+
+
+def _without_runs(tree: Sequence[Object]) -> list[Object]:
+    """A tree without the runs of CronJobs: how one of them ends says nothing of a release."""
+    runs = [node for node in tree if node.get("kind") == "Job" and "CronJob" in _kinds(node)]
+    theirs = {node.get("uid") for node in runs}
+    return [
+        node
+        for node in tree
+        if node not in runs and theirs.isdisjoint(one.get("uid") for one in node.get("parentRefs") or ())
+    ]
 
 
 def _in_tree(tree: Sequence[Object]) -> Iterator[tuple[str, str]]:

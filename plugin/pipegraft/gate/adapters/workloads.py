@@ -239,8 +239,8 @@ class ClusterReader:
             if kind.kind not in named and (not here or kind.kind not in TEMPLATED):
                 continue
             for item in self._readable(kind, space):
-                mine = (item["metadata"].get("labels") or {}).items()
-                if Reference(kind.kind, space, item["metadata"]["name"]) in wanted or here & set(mine):
+                mine = set() if _is_run(item) else set((item["metadata"].get("labels") or {}).items())
+                if Reference(kind.kind, space, item["metadata"]["name"]) in wanted or here & mine:
                     yield item
 
     def _readable(self, kind: Kind, space: str) -> Iterable[Object]:
@@ -266,6 +266,11 @@ class ClusterReader:
 
 def _owners(item: Object) -> set[str]:
     return {entry.get("uid") for entry in item["metadata"].get("ownerReferences") or ()}
+
+
+def _is_run(item: Object) -> bool:
+    """Whether a CronJob has made it, which may give it labels: how it ends says nothing of a release."""
+    return any(entry.get("kind") == "CronJob" for entry in item["metadata"].get("ownerReferences") or ())
 
 
 class Workloads:
