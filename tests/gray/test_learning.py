@@ -13,7 +13,7 @@ from gray_world import World
 from pipegraft.app.plugins import shipped_plugins
 from pipegraft.app.suggest import suggest, suggestion_data, suggestion_lines
 from pipegraft.core.delivery import Gray
-from pipegraft.core.errors import RolledBack, UsageError
+from pipegraft.core.errors import PipegraftError, RolledBack, UsageError
 from pipegraft.core.stage import Project
 from pipegraft.gray.forecast import learn, learn_from_pods, seen_traffic, with_learnt
 from pipegraft.gray.history import ToldRelease, to_trailer
@@ -112,11 +112,23 @@ def test_settings_are_suggested_with_what_they_promise() -> None:
     assert suggestion_data(found)["settings"] == {"wander": 0.07, "memory": 0.0, "margins": {"errors": 1.0}}
 
 
+def test_of_two_small_arms_all_traffic_is_told() -> None:
+    arm = {"errors": ArmCounts(500, 25)}
+    seen = Observation(0, 60, 5, arm, arm, fresh=True)
+    (found,) = seen_traffic(GRAY, [ToldRelease(1, "promote", (seen,))])
+    assert (found.requests, found.bad) == pytest.approx((10_000, 500))
+
+
+def refused(metric: str, error: PipegraftError) -> None:
+    raise AssertionError(f"{metric}: {error}")
+
+
 class Pods(FakeSource):
     """Four pods of stable; every second one has rates that drift together."""
 
     def __init__(self, drift: float, looks: int = 200, many: int = 4) -> None:
         super().__init__([Arms()])
+        self.asked: list[float] = []
         self._rows: list[dict[str, ArmCounts]] = []
         chance = Random(5)
         for _ in range(looks):
@@ -126,18 +138,46 @@ class Pods(FakeSource):
 
     def pods(self, start: float, end: float, step: float) -> Sequence[Mapping[str, ArmCounts]]:
         assert end - start == pytest.approx(min(86400.0, 300 * step))
+        self.asked.append(end)
         return self._rows
 
 
 def test_pods_of_stable_show_the_drift_before_any_release() -> None:
-    (found,) = learn_from_pods(GRAY, {"errors": Pods(0.3)}, (), 1e6)
+    (found,) = learn_from_pods(GRAY, {"errors": Pods(0.3)}, (), 1e6, refused)
     assert (found.of, found.intervals) == ("pods", 200)
     assert found.low <= 0.3 <= found.high
-    (calm,) = learn_from_pods(GRAY, {"errors": Pods(0.0)}, (), 1e6)
+    (calm,) = learn_from_pods(GRAY, {"errors": Pods(0.0)}, (), 1e6, refused)
     assert calm.drift <= 0.05
-    assert learn_from_pods(GRAY, {"errors": Pods(0.3)}, (found,), 1e6) == (found,), "releases tell more"
+    assert learn_from_pods(GRAY, {"errors": Pods(0.3)}, (found,), 1e6, refused) == (found,), (
+        "releases tell more"
+    )
     for too_little in (Pods(0.3, looks=20), Pods(0.3, many=1), FakeSource([Arms()])):
-        assert learn_from_pods(GRAY, {"errors": too_little}, (), 1e6) == ()
+        assert learn_from_pods(GRAY, {"errors": too_little}, (), 1e6, refused) == ()
+
+
+class Broken(Pods):
+    def pods(self, start: float, end: float, step: float) -> Sequence[Mapping[str, ArmCounts]]:
+        raise UsageError("parse error")
+
+
+def test_one_metric_that_is_not_understood_does_not_cost_the_others() -> None:
+    metrics = [{"source": "fake", "name": name} for name in ("broken", "errors")]
+    declared, told = Gray.model_validate({"metrics": metrics, "interval": "60s"}), list[str]()
+    sources = {"broken": Broken(0.3), "errors": Pods(0.3)}
+    found = learn_from_pods(declared, sources, (), 1e6, lambda metric, _error: told.append(metric))
+    assert ([one.metric for one in found], told) == (["errors"], ["broken"])
+
+
+def test_what_is_learnt_ends_where_the_release_begins() -> None:
+    world = World(learn=True, steps=[50])
+    world.source = pods = Pods(0.1)
+    world.prepare(13)
+    begun = world.branch.log("environments/production.yaml")[0].time
+    world.clock.sleep(600)
+    world.release(13, no_wait=True)
+    world.clock.sleep(600)
+    world.release(12, resume=True, no_wait=True)
+    assert pods.asked == [begun, begun]
 
 
 def test_a_first_release_learns_from_pods() -> None:

@@ -10,7 +10,7 @@ from pipegraft.app.gray import choose_environment
 from pipegraft.appspec.environment_file import environment_path
 from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.delivery import Gray
-from pipegraft.core.errors import UsageError
+from pipegraft.core.errors import PipegraftError, UsageError
 from pipegraft.core.hooks import connected
 from pipegraft.core.stage import Connections, Project
 from pipegraft.gray.forecast import (
@@ -44,6 +44,7 @@ class Suggestion:
         learnt: of each metric that there is enough of.
         gray: the declaration with what was learnt.
         promised: what the traffic of the newest release, or of stable's last hours, can show with it.
+        untold: of which metrics stable's pods could not be asked, and why.
     """
 
     environment: str
@@ -51,6 +52,7 @@ class Suggestion:
     learnt: tuple[LearntDrift, ...]
     gray: Gray
     promised: tuple[str, ...]
+    untold: tuple[str, ...] = ()
 
 
 def suggest(project: Project, environment: str | None, connections: Connections | None = None) -> Suggestion:
@@ -69,8 +71,11 @@ def suggest(project: Project, environment: str | None, connections: Connections 
         log = opened.open(IAC).log(path, limit=_NEWEST)
         told = [one for one in told_releases(log, name) if one.last_step == "promote"]
         now, sources = SystemClock().now(), opened.open(METRICS, name, False)
-        learnt = learn_from_pods(gray, sources, learn(gray, told), now)
+        failed: dict[str, PipegraftError] = {}
+        learnt = learn_from_pods(gray, sources, learn(gray, told), now, failed.__setitem__)
         traffic = seen_traffic(gray, told) or stable_traffic(gray, sources, now)
+    if failed and not learnt:
+        raise next(iter(failed.values()))
     if not learnt:
         raise UsageError(
             f"{len(told)} promoted releases in the history of {path} tell too little to learn from, and so "
@@ -80,7 +85,8 @@ def suggest(project: Project, environment: str | None, connections: Connections 
     found = with_learnt(gray, learnt)
     whose = ("the newest release",) if told else ()
     promised = promise(found, traffic, *whose).lines if traffic else ()
-    return Suggestion(name, len(told), learnt, found, promised)
+    untold = tuple(f"{metric}: stable's pods are not known: {error}" for metric, error in failed.items())
+    return Suggestion(name, len(told), learnt, found, promised, untold)
 
 
 def suggestion_lines(found: Suggestion) -> Iterator[str]:
@@ -92,6 +98,7 @@ def suggestion_lines(found: Suggestion) -> Iterator[str]:
         yield f"  {one.metric}: each version drifts by itself by {drift}, memory {one.memory:g}"
         how = ", half of the pods against the others" if one.of == "pods" else ""
         yield f"    in {one.intervals} intervals{how}"
+    yield from (f"  {line}" for line in found.untold)
     yield "gray:                # learn: true does the same at each release"
     for key, value in _settings(found).items():
         yield f"  {key}: {value:g}"

@@ -7,14 +7,14 @@ intervals, is what the service shows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from math import exp, log
 from typing import Final, Literal
 
 from pipegraft.core.delivery import Gray
-from pipegraft.core.errors import OutsideError, UsageError
+from pipegraft.core.errors import OutsideError, PipegraftError, UsageError
 from pipegraft.core.page import show_duration
 from pipegraft.gray.history import ToldRelease
 from pipegraft.gray.judgement import JudgePolicy, MetricPolicy, judge_policy
@@ -218,7 +218,11 @@ def learn(gray: Gray, releases: Iterable[ToldRelease]) -> tuple[LearntDrift, ...
 
 
 def learn_from_pods(
-    gray: Gray, sources: Mapping[str, MetricSource], learnt: Sequence[LearntDrift], now: float
+    gray: Gray,
+    sources: Mapping[str, MetricSource],
+    learnt: Sequence[LearntDrift],
+    until: float,
+    failed: Callable[[str, PipegraftError], None],
 ) -> tuple[LearntDrift, ...]:
     """What stable's own pods show of the metrics that releases tell too little of.
 
@@ -230,13 +234,11 @@ def learn_from_pods(
         gray: how the environment declares its gray releases.
         sources: by the metric's name.
         learnt: what is known already.
-        now: seconds since the epoch.
+        until: end of the day that is looked at, seconds since the epoch.
+        failed: told which metric's source did not answer, or does not understand what it is asked.
 
     Returns:
         What is known already, and one for each further metric of which there is enough.
-
-    Raises:
-        OutsideError, UsageError: a source did not answer, or does not understand what it is asked.
     """
     known = {one.metric for one in learnt}
     found = list(learnt)
@@ -245,8 +247,12 @@ def learn_from_pods(
         if metric.name in known or metric.kind == "value" or not isinstance(source, PodSource):
             continue
         seconds = min(_DAY, _MOST_INTERVALS * gray.interval)
-        halves = _halves(metric, source.pods(now - seconds, now, gray.interval))
-        drift = _learn(metric, [list(halves)])
+        try:
+            halves = list(_halves(metric, source.pods(until - seconds, until, gray.interval)))
+        except (OutsideError, UsageError) as error:
+            failed(metric.name, error)
+            continue
+        drift = _learn(metric, [halves])
         if drift is not None:
             found.append(replace(drift, of="pods"))
     return tuple(found)
@@ -344,9 +350,10 @@ def seen_traffic(gray: Gray, releases: Sequence[ToldRelease]) -> tuple[StableTra
         read, requests, stable, bad, seconds = BadRequests(metric).read, 0.0, 0.0, 0.0, 0.0
         for one in releases[-1].observations:
             pair = one.pair(metric.name)
-            if pair:
+            if pair and one.weight:
                 draws = read(*pair)
-                requests, seconds = requests + draws.gray + draws.stable, seconds + one.seconds
+                share = 2 * one.weight / 100 if one.fresh else 1.0  # of all requests, that both arms get
+                requests, seconds = requests + (draws.gray + draws.stable) / share, seconds + one.seconds
                 stable, bad = stable + draws.stable, bad + draws.stable_bad
         if stable:
             minutes = seconds / 60.0

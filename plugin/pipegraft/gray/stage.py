@@ -16,13 +16,14 @@ from pipegraft.appspec.hooks import TRAFFIC_ROUTERS
 from pipegraft.core.delivery import Delivery, Environment, Gray, Metric
 from pipegraft.core.delivery_file import find_plugin, option_problems
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
-from pipegraft.core.errors import OutsideError, Problem, UsageError
+from pipegraft.core.errors import OutsideError, PipegraftError, Problem, UsageError
 from pipegraft.core.faults import as_far_as_known
 from pipegraft.core.model import Duration
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.reading import Marked, Route
+from pipegraft.core.release import Source
 from pipegraft.core.stage import DeliveryCheck, Opener, Project, Stage, StageContext, StageInputs
-from pipegraft.gray.branch import standing_source, take_back_unserved, taken_back
+from pipegraft.gray.branch import GrayBranch, GraySubject, standing_source, take_back_unserved, taken_back
 from pipegraft.gray.forecast import learn, learn_from_pods, with_learnt
 from pipegraft.gray.history import told_releases
 from pipegraft.gray.hooks import JUDGES, METRIC_SOURCES, ObservedRouter
@@ -74,8 +75,6 @@ def run(context: StageContext, inputs: GrayReleaseInputs) -> None:
     gray = context.delivery.environments[environment].gray
     if gray is None:
         return
-    if gray.learn:
-        gray = _as_learnt(context, gray)
     if gray.rollout is not None:
         if inputs.resume:
             raise UsageError(
@@ -84,7 +83,7 @@ def run(context: StageContext, inputs: GrayReleaseInputs) -> None:
             )
         RolloutDrive(
             context,
-            gray,
+            _as_learnt(context, gray, context.releases.load().source_in(environment)),
             wait=not inputs.no_wait,
             poll=inputs.poll,
             pause_timeout=inputs.pause_timeout,
@@ -98,20 +97,34 @@ def run(context: StageContext, inputs: GrayReleaseInputs) -> None:
         context.report("progress", "no gray release is under way", environment)
         return
     pace = Pace(not inputs.no_wait, inputs.poll, inputs.pause_timeout, holds=not inputs.resume)
-    GrayDrive(context, gray, source, pace).run()
+    GrayDrive(context, _as_learnt(context, gray, source), source, pace).run()
 
 
-def _as_learnt(context: StageContext, gray: Gray) -> Gray:
-    """The declaration with what earlier releases speak for, or stable's own pods where they do not."""
-    environment = context.require_environment()
-    path = environment_path(context.delivery.iac.path, environment)
-    number = context.releases.load().source_in(environment).number
-    log = context.open(IAC).log(path, limit=_NEWEST)
-    learnt = learn(gray, [one for one in told_releases(log, environment) if one.number < number])
+def _as_learnt(context: StageContext, gray: Gray, source: Source) -> Gray:
+    """The declaration with what earlier releases speak for, or stable's own pods where they do not.
+
+    Only what was before the release's first commit counts: it does not teach how it is judged itself, and
+    every process of it learns the same.
+    """
+    if not gray.learn:
+        return gray
+    environment, folder = context.require_environment(), context.delivery.iac.path
+    log = context.open(IAC).log(environment_path(folder, environment), limit=_NEWEST)
+    learnt = learn(gray, [one for one in told_releases(log, environment) if one.number < source.number])
+    subject = GraySubject(context.delivery.app, environment, folder, source, gray.steps)
+    commits = GrayBranch(context.open(IAC), subject).chapter().commits
+    until = commits[-1].time if commits else context.clock.now()
+
+    def failed(metric: str, error: PipegraftError) -> None:
+        said = f"learn: what stable's pods show of {metric} is not known: {error}"
+        context.report("warning", said, environment)
+
     try:
-        learnt = learn_from_pods(gray, context.open(METRICS, environment, False), learnt, context.clock.now())
+        sources = context.open(METRICS, environment, False)
     except (OutsideError, UsageError) as error:
-        context.report("warning", f"learn: stable's pods are not known: {error}", environment)
+        failed("all metrics", error)
+    else:
+        learnt = learn_from_pods(gray, sources, learnt, until, failed)
     found = with_learnt(gray, learnt)
     names = {"releases": "earlier releases", "pods": "stable's own pods"}
     whence = " and ".join(names[of] for of in dict.fromkeys(one.of for one in learnt))
