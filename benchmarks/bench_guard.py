@@ -31,8 +31,12 @@ def main() -> None:
     many = {}
     for number in range(FILES // 4):
         folder = f"apps/a{number}"
-        many |= {f"{folder}/app.yaml": APP, f"{folder}/environments/production.yaml": _environment(1)}
-        many |= {f"{folder}/rendered/production/web.yaml": MANIFEST, f"{folder}/README.md": "# Shop\n"}
+        many |= {
+            f"{folder}/app.yaml": APP.replace("shop", f"shop-{number}"),
+            f"{folder}/environments/production.yaml": _environment(number),
+            f"{folder}/rendered/production/web.yaml": MANIFEST.replace("web", f"web-{number}"),
+            f"{folder}/README.md": f"# Shop {number}\n",
+        }
     first = {f"apps/a{one}/app.yaml": APP for one in range(APPS)}
     bumps = [{f"apps/a{n % APPS}/environments/production.yaml": _environment(n)} for n in range(COMMITS)]
     wall, busy = _pushed([{}, many])
