@@ -20,8 +20,7 @@ from pipegraft.app.plugins import shipped_plugins
 from pipegraft.ci.hooks import InjectionRequest, InjectOptions, Mode
 from pipegraft.ci.jenkins.injection import inject
 from pipegraft.ci.jenkins.system import make_library
-from pipegraft.core.hooks import STAGES
-from pipegraft.core.planning import Plan, PlannedStage
+from pipegraft.core.planning import Plan, PlannedStage, every_stage
 from pipegraft.core.stage import Stage, StageInputs
 from pipegraft.demo.world import Traffic, World
 from pipegraft.text.groovy import Script, place_of
@@ -134,7 +133,7 @@ def java_home() -> str:
 
 @pytest.fixture(scope="module")
 def stages() -> list[Stage]:
-    return [*shipped_plugins().all(STAGES).values(), third_party()]
+    return [*every_stage(shipped_plugins()), third_party()]
 
 
 @pytest.fixture(scope="module")
@@ -524,7 +523,7 @@ def test_exit_codes(build: Build, statuses: str, attempts: int, error: str) -> N
         ("pipegraftNotify(enviroment: 'x')", "notify has no argument enviroment; there are: environment"),
         (
             "pipegraft(stages: ['notfy:x'])",
-            "there is no stage called notfy; there are: gray-release, iac-bump",
+            "there is no stage called notfy; there are: image-build, iac-bump",
         ),
     ],
 )
