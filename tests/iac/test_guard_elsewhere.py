@@ -327,3 +327,78 @@ other: {password: $DB_PASSWORD, apiKey: '${KEY}', privateKey: {algorithm: RSA}}
 sealed: {kind: SealedSecret, spec: {encryptedData: {password: AgBy3i4OJSWK}}}
 """
     assert not told({"team/values.yaml": text})
+
+
+TEMPLATE = r"""
+{{ include "common.secrets.passwords.manage" (dict "secret" (include "n" .) "key" "redis-password") }}
+{{ index (lookup "v1" "Secret" .Release.Namespace "app").data "password" }}
+{{ .Files.Get "conf/app.json" | b64enc }}
+{{ genPrivateKey "rsa" | b64enc }}
+{{ htpasswd "admin" .Values.p | b64enc }}
+{{ dict "password" .Values.p | toJson | b64enc }}
+""".strip().splitlines()
+LINES = r"""
+{{ (.Files.Glob "conf/*").AsSecrets | indent 2 }}
+{{- if .Capabilities.APIVersions.Has "v1/X" }}
+{{- if semverCompare ">=1.19-0" .Capabilities.KubeVersion.Version }}
+{{- else if eq (default "internal" .Values.mode) "internal" }}
+{{- range list "user" "password" }}
+{{- $x := dict "a" .Values.b }}
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("line", [*(f"a: {one}" for one in TEMPLATE), *LINES])
+def test_names_in_a_template_are_no_secrets(line: str) -> None:
+    assert not told({"c/templates/s.yaml": f"{{{{ if x }}}}\nkind: Secret\ndata:\n  {line}\n"})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '{{ include "x" (dict "a" (default "hunter2" .Values.x)) }}',
+        '{{ get (dict "a" "hunter2") "a" }}',
+        '{{ index (list "hunter2") 0 }}',
+        '{{ with "hunter" }}{{ . }}{{ end }}',
+        '{{ coalesce (index .Values "a") "hunter" }}',
+        '{{ print (include "x" .) "hunter" }}',
+        '{{ $p = "hunter" }}',
+    ],
+)
+def test_values_in_a_template_are_secrets(value: str) -> None:
+    text = f"{{{{ if x }}}}\nkind: Secret\nstringData:\n  password: {value}\n"
+    assert "a Secret with its value" in told({"c/templates/s.yaml": text})
+
+
+def test_parameters_that_name_a_secret_pass() -> None:
+    for text in (
+        "helm: {parameters: [{name: auth.existingSecret, value: db}, {name: pullSecret, value: regcred}]}\n",
+        "params: [{name: secret, value: my-registry-auth}, {name: git-credentials, value: deploy-key}]\n",
+    ):
+        assert not told({"team/a.yaml": text})
+    for text in (
+        "params: [{name: token, value: Sup3rS3cretPw}]\n",
+        "extraEnvVars: [{name: API_TOKEN, value: hunter2}]\n",
+        "[{op: add, path: /data/token, value: hunter2}]\n",
+    ):
+        assert "looks like a secret" in told({"team/a.yaml": text})
+
+
+@pytest.mark.parametrize(
+    ("line", "good"),
+    [
+        ("password = $__file{/etc/secrets/p}", True),
+        ("password = $__env{P}", True),
+        ("api_key = file(/etc/key)", True),
+        ("token=%(ENV_TOKEN)s", True),
+        ('token = "$influx_token"', True),
+        ('password = "$db_password"', True),
+        ('secret = "my-secret-name"', True),
+        (";admin_password = admin", True),
+        ("password = hunter2", False),
+        ("password = $hunter2", False),
+        ("token = Sup3rS3cretPw", False),
+        ("# api_token = Sup3rS3cretPw", False),
+    ],
+)
+def test_a_file_of_settings_may_name_a_secret(line: str, good: bool) -> None:
+    assert bool(told({"team/app.ini": f"[a]\n{line}\n"})) is not good

@@ -22,9 +22,17 @@ from pipegraft.iac.guard.contents import (
     strange_name,
     strange_text,
 )
-from pipegraft.iac.guard.documents import ChangedFile, Files, brought_in, mapping_of, parsed, text_of
+from pipegraft.iac.guard.documents import (
+    ChangedFile,
+    Files,
+    Generators,
+    brought_in,
+    mapping_of,
+    parsed,
+    text_of,
+)
 from pipegraft.iac.guard.secret_forms import BUILT_IN, SecretForm, searchable, secrets_in
-from pipegraft.iac.guard.secret_values import Generators, secret_manifests, secret_variables
+from pipegraft.iac.guard.secret_values import generated_secrets, secret_manifests, secret_variables
 from pipegraft.iac.released_images import read_state
 
 __all__ = ["check_files", "gray_in_order", "holds_images"]
@@ -245,7 +253,7 @@ def check_files(
         old = (before.content(one.path) if before else None) or b""
         if rules.secrets:
             problems += secrets_in(searchable(content), searchable(old), one.path, forms)
-            problems += generators.problems(one.path)
+            problems += generated_secrets(one.path, generators)
         if not matches(one.path, rules.binaries):
             problems += strange_text(one.path, content)
         problems += _check_text(one.path, before, after, rules, platform)

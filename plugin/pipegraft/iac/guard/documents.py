@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from pipegraft.iac.guard import GUARD_FILE, matches
 __all__ = [
     "ChangedFile",
     "Files",
+    "Generators",
     "brought_in",
     "documents_in",
     "is_inline",
@@ -180,6 +182,56 @@ def is_kustomization(path: str) -> bool:
     """Whether kustomize takes a file for what it begins with."""
     name = path.rpartition("/")[2].lower()
     return name.removesuffix(".yaml").removesuffix(".yml") == "kustomization"
+
+
+_KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+
+
+class Generators:
+    """Kustomizations that make Secrets of files, each read once.
+
+    Arguments:
+        read: what a file holds, None if there is none.
+    """
+
+    def __init__(self, read: Callable[[str], str | None]) -> None:
+        self._read = read
+        self._folders: dict[str, Sequence[tuple[str, str]]] = {}
+
+    def files(self, path: str) -> Iterator[tuple[str, str, str]]:
+        """Kustomizations, the files that each makes Secrets of, and what these hold.
+
+        Arguments:
+            path: a file that changed: the kustomization, or one that it may name.
+        """
+        folder = posixpath.dirname(path)
+        while True:
+            for place, named in self._of(folder):
+                held = self._read(named) if path in (named, place) and not named.startswith("..") else None
+                if held is not None:
+                    yield place, named, held
+            if not folder or is_kustomization(path):
+                return
+            folder = posixpath.dirname(folder)
+
+    def _of(self, folder: str) -> Sequence[tuple[str, str]]:
+        """Kustomizations of a folder, and the files that each makes Secrets of."""
+        if folder not in self._folders:
+            self._folders[folder] = [
+                (place, posixpath.normpath(posixpath.join(folder, named)))
+                for place in (posixpath.join(folder, name) for name in _KUSTOMIZATIONS)
+                for document in documents_in(self._read(place) or "")
+                for named in _files_of_secrets(document)
+            ]
+        return self._folders[folder]
+
+
+def _files_of_secrets(document: Any) -> Iterator[str]:
+    for one in list_of(mapping_of(document).get("secretGenerator")):
+        said = mapping_of(one)
+        for name in (*list_of(said.get("files")), *list_of(said.get("envs")), said.get("env")):
+            if isinstance(name, str):
+                yield name.partition("=")[2] or name
 
 
 def brought_in(path: str, text: str, sources: Sequence[str]) -> Iterator[Problem]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipegraft.core.errors import ConfigError, Place, Problem
 from pipegraft.core.reading import Marked, Route
 from pipegraft.iac.guard.documents import (
+    Generators,
     documents_in,
-    is_kustomization,
     list_of,
     mapping_of,
     mappings,
@@ -21,12 +20,16 @@ from pipegraft.iac.guard.documents import (
 )
 from pipegraft.iac.guard.secret_forms import MEANT
 
-__all__ = ["Generators", "secret_manifests", "secret_variables"]
+__all__ = ["generated_secrets", "secret_manifests", "secret_variables"]
 
 _NAMED = re.compile(
     r"(?i)(?:.*_)?(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|(?:API|PRIVATE|SECRET|ACCESS)_?KEY)"
 )
-_NO_SECRET = re.compile(r"\s*|\d+|(?i:true|false)|\$[A-Z_][A-Z0-9_]*")
+_NO_SECRET = re.compile(
+    r"\s*|\d+|(?i:true|false|yes|no|on|off|none)|\$[A-Z_][A-Z0-9_]*|\$__\w+\{[^}]*\}|file\([\w.-]*/[\w./-]+\)"
+    r"|%\(\w+\)s|@\{[\w.-]+:[\w.-]+\}"
+)
+"""No value, or where one is: variables of shells, references of Grafana, Python, Telegraf and others."""
 _FILLED_IN = re.compile(r"\{\{|\$\{|\$\(|<path:|ENC\[|ref\+[\w.]+://\S+")
 """Where begins what tools fill in or decrypt later: Helm, Flux, Argo CD's Vault plugin, SOPS, vals."""
 _ENDS = {"{{": "}}", "${": "}", "$(": ")", "<path:": ">", "ENC[": "]"}
@@ -38,14 +41,21 @@ _STRING = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|`([^`]*)`|'([^'])'")
 _SET = re.compile(r"\{\{-?\s*(\$\w+)\s*:?=\s*(\"[^\"\n]*\"|`[^`\n]*`)[^}]*\}\}")
 """A variable of a template that gets a text (Go's text/template, "Variables")."""
 _NAMES = re.compile(
-    r"\b(?:index|get|lookup|include|template|define|block|required|fail|dig|pluck|hasKey|eq|ne|contains|hasPrefix"
-    r"|hasSuffix|trim(?:Suffix|Prefix|All)|regex\w+|replace|split\w*|join|derivePassword|genCA|genSignedCert"
-    r"|genSelfSignedCert|date|dateInZone|getHostByName)\b[^|()]*$"
+    r"[.$]\S*|index|get|lookup|include|template|define|block|required|fail|dig|pluck|pick|omit|unset|has(?:Key)?|eq|ne"
+    r"|[lg][te]|contains|hasPrefix|hasSuffix|trim(?:Suffix|Prefix|All)|(?:must)?[rR]egex\w+|replace|split\w*|join"
+    r"|(?:kind|type)Is|semver\w*|derivePassword|gen(?:CA|SignedCert|SelfSignedCert|PrivateKey)\w*|date|dateInZone"
+    r"|toDate|getHostByName|env|expandenv"
 )
-"""Functions of templates whose texts are names, messages and separators."""
+"""Functions and methods of templates whose texts are names, messages and separators."""
+_GROUPS = ("dict", "list", "tuple", "set", "merge", "htpasswd")
+"""Those that take names as well as values."""
+_NOT_SHOWN = re.compile(r"-?\s*(?:if|else|range|with|\$\w+\s*:?=)\b")
 _WORD = re.compile(r"[A-Za-z0-9+_!#%^&*~.-]+")
 _VARIABLES = re.compile(r"(?:.*[./])?env(?:\.[\w-]+)*|.*\.(?:properties|tfvars|ini|cfg|conf|toml)", re.DOTALL)
 """Files of `NAME=value` lines."""
+_SETTINGS = re.compile(r".*\.(?:ini|cfg|conf|toml)", re.DOTALL)
+"""Those in which a secret's name often stands where its value could."""
+_LOWER = re.compile(r"\$[A-Za-z_]+")
 _PASSWORD = re.compile(r"(?:.*_)?(?:password|passwd|passphrase|api_?key|private_?key)", re.IGNORECASE)
 """Keys of values, with `_` before each capital, that hold a secret and no name of one."""
 _RANDOM = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[\w+/=!#%^&*~.-]{10,}|[0-9a-f]{32,}")
@@ -88,10 +98,28 @@ def _holds_text(expression: str) -> bool:
     """Whether what Helm fills in holds the value itself: a text that is no name, format or placeholder."""
     for found in _STRING.finditer(expression):
         said = next(filter(None, found.groups()), "")
-        is_name = _NAMES.search(_STRING.sub("''", expression[: found.start()]))
-        if not (is_name or _FILLED_IN.search(said) or "%" in said or _NO_SECRET.fullmatch(said)):
+        if _FILLED_IN.search(said) or "%" in said or _NO_SECRET.fullmatch(said):
+            continue
+        *outer, function = _functions(_STRING.sub("''", expression[: found.start()]))
+        words = _WORD.findall(said)
+        if _NAMES.fullmatch(function):
+            continue
+        if any(map(_RANDOM.fullmatch, words)):
+            return True
+        if re.match(r"-?\s*(?:else\s+)?if\b", expression) or (function in _GROUPS and "include" in outer):
+            continue
+        if function not in _GROUPS or (any(map(_is_word, words)) and not _NOT_SHOWN.match(expression)):
             return True
     return False
+
+
+def _functions(text: str) -> list[str]:
+    """The functions of a template whose arguments go on at a text's end, the innermost last."""
+    closed = 1
+    while closed:
+        text, closed = re.subn(r"\([^()]*\)", "_", text)
+    calls = (re.split(r"\||=|\b(?:if|with|range)\b", one)[-1].split() for one in text.lstrip("- ").split("("))
+    return [next(iter(words), "") for words in calls]
 
 
 def _without_variables(text: str) -> str:
@@ -204,8 +232,12 @@ def _in_mapping(
 def _variable_lines(path: str, lines: Sequence[str]) -> Iterator[Problem]:
     for number, line in enumerate(lines if _VARIABLES.fullmatch(path) else (), start=1):
         name, _, value = line.removeprefix("export ").partition("=")
-        if _NAMED.fullmatch(name.strip().replace(".", "_")) and not is_elsewhere(value.strip(" \"'")):
-            yield Problem(f"a variable with its value: '{name.strip()}'", Place(path, number), _KEEP_IT)
+        name, value = name.strip(), value.strip(" \"'")
+        if not _NAMED.fullmatch(name.replace(".", "_")) or is_elsewhere(value):
+            continue
+        told = not _SETTINGS.fullmatch(path) or any(map(_RANDOM.fullmatch, _WORD.findall(value)))
+        if told or (_is_password(name.lstrip("#; ")) and name[0] not in "#;" and not _LOWER.fullmatch(value)):
+            yield Problem(f"a variable with its value: '{name}'", Place(path, number), _KEEP_IT)
 
 
 def _may_hold_secret(_route: Route, text: str) -> bool:
@@ -264,12 +296,13 @@ def _named(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]
         for index, one in enumerate(list_of(value)):
             if given := _GIVEN.fullmatch(text_of(one) or ""):
                 held.append((given[1], given[2], (*route, key, index)))
-    name = str(data.get("name") or data.get("path") or "").rpartition("/")[2]
+    called = str(data.get("name") or data.get("path") or "")
+    name, is_variable = called.rpartition("/")[2], re.search("(?i)env|data/", f"{route[-2:-1]}{called}")
     held.append((name, text_of(data.get("value")), (*route, "value")))
     for key, value, at in held:
         if value is None or is_elsewhere(value) or re.search(r"\s", value.strip()):
             continue
-        variable = name == key or route[-1:] == ("env",)
+        variable = is_variable and name == key
         if _is_password(key) or (_NAMED.fullmatch(_words(key)) and (variable or _RANDOM.fullmatch(value))):
             yield f"'{key}' looks like a secret, and its value stands here", at
 
@@ -336,54 +369,15 @@ def _lines_of_data(lines: Sequence[str]) -> Iterator[tuple[int, str, str]]:
         yield index, key, _DECORATION.sub("", value).strip(" \t\r\"'")
 
 
-_KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
-
-
-class Generators:
-    """Kustomizations that make Secrets of files, each read once.
+def generated_secrets(path: str, generators: Generators) -> Iterator[Problem]:
+    """Files in clear text that become Secrets.
 
     Arguments:
-        read: what a file holds, None if there is none.
+        path: a file that changed: the kustomization, or one that it may name.
     """
-
-    def __init__(self, read: Callable[[str], str | None]) -> None:
-        self._read = read
-        self._folders: dict[str, Sequence[tuple[str, str]]] = {}
-
-    def problems(self, path: str) -> Iterator[Problem]:
-        """Files in clear text that become Secrets.
-
-        Arguments:
-            path: a file that changed: the kustomization, or one that it may name.
-        """
-        folder = posixpath.dirname(path)
-        while True:
-            for place, named in self._of(folder):
-                held = self._read(named) if path in (named, place) and not named.startswith("..") else None
-                if held is not None and not _is_encrypted(held):
-                    yield Problem(f"a Secret is made of it by {place}", Place(named), _KEEP_IT)
-            if not folder or is_kustomization(path):
-                return
-            folder = posixpath.dirname(folder)
-
-    def _of(self, folder: str) -> Sequence[tuple[str, str]]:
-        """Kustomizations of a folder, and the files that each makes Secrets of."""
-        if folder not in self._folders:
-            self._folders[folder] = [
-                (place, posixpath.normpath(posixpath.join(folder, named)))
-                for place in (posixpath.join(folder, name) for name in _KUSTOMIZATIONS)
-                for document in documents_in(self._read(place) or "")
-                for named in _files_of_secrets(document)
-            ]
-        return self._folders[folder]
-
-
-def _files_of_secrets(document: Any) -> Iterator[str]:
-    for one in list_of(mapping_of(document).get("secretGenerator")):
-        said = mapping_of(one)
-        for name in (*list_of(said.get("files")), *list_of(said.get("envs")), said.get("env")):
-            if isinstance(name, str):
-                yield name.partition("=")[2] or name
+    for place, named, held in generators.files(path):
+        if not _is_encrypted(held):
+            yield Problem(f"a Secret is made of it by {place}", Place(named), _KEEP_IT)
 
 
 def _is_encrypted(text: str) -> bool:
