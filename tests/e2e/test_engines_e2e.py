@@ -397,8 +397,18 @@ COMMON = [
         "Deployment SPACE/web still runs",
         decided=False,
     ),
-    Scenario("pods that are replaced once they are deleted", _argo(_on_delete), BLOCKED, "OnDelete"),
-    Scenario("a partition that lets no pod be new", _argo(_partitioned), BLOCKED, "its partition, 1, keeps"),
+    Scenario(
+        "pods that are replaced once they are deleted",
+        _argo(_on_delete, released=_SECOND),
+        BLOCKED,
+        "OnDelete",
+    ),
+    Scenario(
+        "a partition that lets no pod be new",
+        _argo(_partitioned, released=_SECOND),
+        BLOCKED,
+        "its partition, 1, keeps",
+    ),
     Scenario("a Job that is to run again by its name", _argo(_again), FAIL, "immutable"),
     Scenario(
         "what admission denies",

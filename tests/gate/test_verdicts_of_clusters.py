@@ -613,11 +613,16 @@ ON_DELETE = {
 }
 
 
-def ending() -> dict[str, Any]:
+def ending(owner: str = "u1") -> dict[str, Any]:
     """A pod of the template before that somebody holds back from its end."""
     held = {"deletionTimestamp": "2026-01-01T10:00:00Z", "finalizers": ["example.com/hold"]}
-    owner = {"uid": "u1", "kind": "StatefulSet"}
-    metadata = {"name": "web-0", "namespace": "shop", "uid": "p0", "ownerReferences": [owner], **held}
+    metadata = {
+        "name": "web-0",
+        "namespace": "shop",
+        "uid": "p0",
+        "ownerReferences": [{"uid": owner}],
+        **held,
+    }
     return {"kind": "Pod", "metadata": metadata, "spec": {}, "status": {"phase": "Running"}}
 
 
@@ -677,8 +682,8 @@ SHORT = {"objects.0.status.readyReplicas": 1}
                 "objects.0.status.updatedReplicas": 0,
                 "objects.0.status.currentRevision": "a",
             },
-            BLOCKED,
-            "its partition, 2, keeps each of its 2 pods old",
+            PASS,  # whether it is the release's, its image tells
+            "1 workloads are ready",
         ),
         (STATEFUL, {**SHORT, "owned": [ending()], "now": "2026-01-01T10:00:10Z"}, WAIT, "example.com/hold"),
         (
@@ -688,10 +693,43 @@ SHORT = {"objects.0.status.readyReplicas": 1}
             "Pod shop/web-0 is being deleted, and waits for its finalizers: example.com/hold",
         ),
         (
+            DEPLOYMENT,  # it makes the new pods meanwhile
+            {**SHORT, "owned": [NEW, BEFORE, ending("before")], "now": "2026-01-01T10:01:00Z"},
+            WAIT,
+            "example.com/hold",
+        ),
+        (
+            DEPLOYMENT,
+            {
+                **SHORT,
+                "objects.0.spec.strategy": {"type": "Recreate"},
+                "owned": [NEW, BEFORE, ending("before")],
+                "now": "2026-01-01T10:01:00Z",
+            },
+            BLOCKED,
+            "example.com/hold",
+        ),
+        (
+            DAEMON,
+            {"objects.0.status.numberReady": 2, "owned": [ending()], "now": "2026-01-01T10:01:00Z"},
+            BLOCKED,
+            "example.com/hold",
+        ),
+        (
+            DAEMON,  # what has ended leaves its node to another
+            {
+                "objects.0.status.numberReady": 2,
+                "owned": [{**ending(), "status": {"phase": "Succeeded"}}],
+                "now": "2026-01-01T10:01:00Z",
+            },
+            WAIT,
+            "example.com/hold",
+        ),
+        (
             STATEFUL,
             {**ON_DELETE, "objects.0.status.updatedReplicas": 0},
-            BLOCKED,
-            "2 of 2 pods are old, and its updateStrategy is OnDelete",
+            PASS,
+            "1 workloads are ready",
         ),
         (STATEFUL, ON_DELETE, PASS, ""),  # its current revision never becomes the new one
         (STATEFUL, {**SHORT, "owned": [pod("u1", "CrashLoopBackOff")]}, FAIL, "CrashLoopBackOff"),
@@ -1012,6 +1050,30 @@ def test_what_runs_is_told_with_what_the_engine_skips(
     assert (found.state, found.images) == (PASS, (RunImage("Deployment shop/web", "r/web:1", skipped),))
 
 
+PARKED: dict[str, Any] = {
+    "status.currentRevision": "a",
+    "status.replicas": 2,
+    "status.updatedReplicas": 0,
+    "spec.template": {"spec": {"containers": [{"name": "q", "image": "r/queue:1"}]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "held"),
+    [
+        ({"rollingUpdate": {"partition": 2}}, "its partition, 2, keeps each of its 2 pods old; lower spec"),
+        ({"type": "OnDelete"}, "2 of 2 pods are old, and its updateStrategy is OnDelete; delete them"),
+        ({"rollingUpdate": {"partition": 1}}, ""),
+    ],
+)
+def test_what_keeps_its_old_pods_is_told_with_its_image(strategy: dict[str, Any], held: str) -> None:
+    parked = changed(STATEFUL, {**PARKED, "spec.updateStrategy": strategy})
+    found = argocd.verdict(changed(ARGOCD, {"templates": [parked]}), at_target)
+    assert found.images is not None
+    assert (found.state, [one.image for one in found.images]) == (PASS, ["r/queue:1"])
+    assert (held in found.images[0].held, bool(found.images[0].held)) == (True, bool(held))
+
+
 @pytest.mark.parametrize(("group", "skips"), [("batch", True), ("*", True), ("apps", False)])
 def test_what_argo_cd_ignores_of_jobs_is_told_by_their_group(group: str, skips: bool) -> None:
     spec = {"template": {"spec": {"containers": [{"name": "x", "image": "r/migrate:1"}]}}}
@@ -1116,6 +1178,15 @@ def test_flux_and_what_is_behind_it(changes: dict[str, Any], state: State, says:
     ("changes", "state"),
     [
         ({f"{A}.status": "unhealthy", **crashing()}, FAIL),
+        (
+            {
+                f"{A}.status": "unhealthy",
+                "workloads": [changed(STATEFUL, {"status.readyReplicas": 1})],
+                "owned": [ending()],
+                "now": "2026-01-01T10:01:00Z",
+            },
+            BLOCKED,
+        ),
         ({f"{A}.status": "unhealthy", f"{A}.workflow.appRevision": OLD, **crashing()}, WAIT),
     ],
 )

@@ -318,3 +318,16 @@ def test_an_image_that_is_seen_a_moment_later_is_delivered() -> None:
     late = [{"live": world.target, "images": run_images(("web", one, ""))} for one in (BEFORE, OURS)]
     world.answer(*late)
     assert world.follow(released=[OURS]).error is None
+
+
+@pytest.mark.parametrize(("image", "state"), [(OURS, State.BLOCKED), ("r/queue:1", State.SUCCEEDED)])
+def test_old_pods_that_are_kept_end_a_wait_for_the_images_of_the_release_alone(
+    image: str, state: State
+) -> None:
+    world, why = World(), "its partition keeps its pods old"
+    seen = [RunImage("StatefulSet shop/queue", image, held=why), *run_images(("web", OURS, ""))]
+    world.answer({"live": world.target, "images": seen})
+    verdict = world.follow(released=[OURS]).verdict
+    assert verdict is not None
+    assert verdict.state is state
+    assert why in (verdict.reason, *verdict.evidence)

@@ -250,8 +250,7 @@ def _health(app: Object, status: Status) -> Verdict:
         case "Healthy":
             there = status.get("templates") or ()
             images = workloads.images_of(there, lambda item: _ignored(app, item))
-            old = next(filter(None, map(workloads.unreplaced, there)), None)
-            return old or Verdict(State.SUCCEEDED, "Synced and Healthy", images=images)
+            return Verdict(State.SUCCEEDED, "Synced and Healthy", images=images)
         case "Degraded" if _passes(told, status, {kind for kind, _ in unwell}):
             return _with_parts(Verdict(State.PROGRESSING, reason, evidence), status)
         case "Degraded":

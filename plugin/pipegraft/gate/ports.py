@@ -61,11 +61,13 @@ class RunImage:
         workload: ``Kind namespace/name``.
         image: as the template has it.
         skipped: why the engine leaves the workload or its images as they are; empty if nothing says so.
+        held: why pods of an older template stay though the engine is done, and what to do; empty if none do.
     """
 
     workload: str
     image: str
     skipped: str = ""
+    held: str = ""
 
 
 @dataclass(frozen=True, slots=True)

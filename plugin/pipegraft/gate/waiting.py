@@ -199,10 +199,14 @@ class _Watch:
         if found.state is not State.SUCCEEDED or found.images is None:
             self._skipped_since = None
             return found
+        held = _held(found.images, self._released)
+        if held:
+            return replace(found, state=State.BLOCKED, reason=held)
         behind = tuple(_behind(found.images, self._released))
         if not behind:
             self._skipped_since = None
-            return replace(found, evidence=(*found.evidence, *_unseen(found.images, self._released)))
+            known = dict.fromkeys(one.held for one in found.images if one.held)
+            return replace(found, evidence=(*found.evidence, *known, *_unseen(found.images, self._released)))
         now = self._clock.now()
         self._skipped_since = now if self._skipped_since is None else self._skipped_since
         lasts = now - self._skipped_since >= _SKIPPED_AFTER
@@ -304,6 +308,16 @@ def _behind(images: Sequence[RunImage], released: Sequence[str]) -> Iterator[str
             if one.skipped or len(others) == len(mine):
                 why = f": {one.skipped}" if one.skipped else ""
                 yield f"{one.workload} still runs {one.image}, not {ours} of this release{why}"
+
+
+def _held(images: Sequence[RunImage], released: Sequence[str]) -> str:
+    """Why a workload of the release keeps old pods; what others are told to keep is their own affair."""
+    for ours in map(Reference.parse, released):
+        for one in images:
+            image = Reference.parse(one.image)
+            if one.held and same_repository(image.repository, ours.repository) and _is_same(image, ours):
+                return one.held
+    return ""
 
 
 def _is_same(image: Reference, ours: Reference) -> bool:

@@ -30,7 +30,6 @@ __all__ = [
     "TEMPLATED",
     "health",
     "images_of",
-    "unreplaced",
     "verdict",
 ]
 
@@ -95,10 +94,7 @@ def health(objects: Sequence[Object], owned: Sequence[Object], now: str | None =
         "PersistentVolumeClaim": _claim,
     }
     kept = [item for item in objects if item["kind"] in rules]
-    told = [unreplaced(item) or rules[item["kind"]](item) for item in kept]
-    found = [
-        _with_pods(_lasting(one, item, now), item, owned, now) for one, item in zip(told, kept, strict=True)
-    ]
+    found = [_with_pods(_lasting(rules[item["kind"]](item), item, now), item, owned, now) for item in kept]
     beside = {
         "HorizontalPodAutoscaler": _autoscaler,
         "Service": _entrance,
@@ -131,7 +127,7 @@ def images_of(
         skipped: why the engine leaves a workload as it is; empty if nothing says so.
     """
     return tuple(
-        RunImage(name_of(item), use.image, skipped(item))
+        RunImage(name_of(item), use.image, skipped(item), _held_back(item))
         for item in objects
         if item["kind"] in TEMPLATED
         for use in image_uses(item["spec"])
@@ -193,11 +189,24 @@ def _with_pods(found: Verdict, item: Object, owned: Sequence[Object], now: str |
     lines = tuple(line for one in told for line in one.lines)
     if told and told[0].fatal:
         return Verdict(State.FAILED, f"{name_of(item)}: {lines[0]}", lines)
-    held = undeleted(_all_pods(item, owned), now)
-    if held and held.fatal:
+    there = _all_pods(item, owned)
+    waited = undeleted([one for one in there if _is_waited_for(one, item, owners)], now)
+    if waited and waited.fatal:
         fix = "have whoever set them act, or remove them with kubectl"
-        return Verdict(State.BLOCKED, f"{name_of(item)}: {held.lines[0]}", (fix, *lines))
+        return Verdict(State.BLOCKED, f"{name_of(item)}: {waited.lines[0]}", (fix, *lines))
+    held = undeleted(there, now)
     return replace(found, evidence=(*found.evidence, *lines, *(held.lines if held else ())))
+
+
+def _is_waited_for(pod: Object, item: Object, newest: set[str]) -> bool:
+    """Whether no new pod is made before this one is gone: a name, or what still runs on a node, is taken."""
+    if item["kind"] == "StatefulSet":
+        return True
+    runs = (pod.get("status") or {}).get("phase") not in {"Succeeded", "Failed"}
+    if item["kind"] == "DaemonSet":
+        return runs
+    recreated = (item["spec"].get("strategy") or {}).get("type") == "Recreate"
+    return recreated and runs and not _is_owned(pod, newest)
 
 
 def _all_pods(item: Object, owned: Sequence[Object]) -> list[Object]:
@@ -258,31 +267,25 @@ def _deployment(item: Object) -> Verdict:
     return _ready(item, wanted)
 
 
-def unreplaced(item: Object) -> Verdict | None:
-    """Pods of an old template that nobody replaces until somebody deletes them, if there are any."""
+def _held_back(item: Object) -> str:
+    """Why pods of an old template stay until somebody does something, and what; empty if none do."""
     status, strategy = item.get("status") or {}, item["spec"].get("updateStrategy") or {}
-    if not is_observed(item):
-        return None
+    if item["kind"] not in {"StatefulSet", "DaemonSet"} or not is_observed(item):
+        return ""
     if strategy.get("type") != "OnDelete":
-        return _held_back(item)
+        wanted, partition = item["spec"].get("replicas", 1), _partition(item)
+        old = status.get("currentRevision") != status.get("updateRevision")
+        if not (partition and wanted) or partition < wanted or not old:
+            return ""
+        reason = f"{name_of(item)}: its partition, {partition}, keeps each of its {wanted} pods old"
+        return f"{reason}; lower spec.updateStrategy.rollingUpdate.partition"
     there, new = status.get("replicas", 0), status.get("updatedReplicas", 0)
     if item["kind"] == "DaemonSet":
         there, new = status.get("currentNumberScheduled", 0), status.get("updatedNumberScheduled", 0)
     if new >= there:
-        return None
+        return ""
     reason = f"{name_of(item)}: {there - new} of {there} pods are old, and its updateStrategy is OnDelete"
-    place = item["metadata"].get("namespace", "default")
-    return Verdict(State.BLOCKED, reason, (f"delete them: kubectl delete pod -n {place} POD",))
-
-
-def _held_back(item: Object) -> Verdict | None:
-    """A StatefulSet of which no pod may become new: its partition is not below its replicas."""
-    status, wanted, partition = item.get("status") or {}, item["spec"].get("replicas", 1), _partition(item)
-    old = status.get("currentRevision") != status.get("updateRevision")
-    if not (partition and wanted) or partition < wanted or not old:
-        return None
-    reason = f"{name_of(item)}: its partition, {partition}, keeps each of its {wanted} pods old"
-    return Verdict(State.BLOCKED, reason, ("lower spec.updateStrategy.rollingUpdate.partition",))
+    return f"{reason}; delete them: kubectl delete pod -n {item['metadata'].get('namespace', 'default')} POD"
 
 
 def _partition(item: Object) -> int:
@@ -301,12 +304,12 @@ def _stateful_set(item: Object) -> Verdict:
     if status.get("readyReplicas", 0) < wanted:
         return _counting(item, status.get("readyReplicas", 0), wanted, "ready")
     updated, due = status.get("updatedReplicas", 0), max(0, wanted - partition)
-    if updated < due:
+    if rolling and updated < due:
         return _counting(item, updated, due, "updated")
     if rolling and not partition and wanted and status.get("currentRevision") != status.get("updateRevision"):
         return Verdict(State.PROGRESSING, f"{name_of(item)}: the new revision is not current yet")
-    if partition and updated < wanted:
-        old = f"{wanted - updated} of them old, as its partition says"
+    if updated < wanted:
+        old = f"{wanted - updated} of them old, as its {'partition' if rolling else 'updateStrategy'} says"
         return Verdict(State.SUCCEEDED, f"{name_of(item)}: {wanted} ready, {old}")
     return _ready(item, wanted)
 
@@ -316,7 +319,8 @@ def _daemon_set(item: Object) -> Verdict:
     wanted = status.get("desiredNumberScheduled", 0)
     if not is_observed(item):
         return _behind(item)
-    for key in ("updatedNumberScheduled", "numberReady", "numberAvailable"):
+    rolling = (item["spec"].get("updateStrategy") or {}).get("type") != "OnDelete"
+    for key in ("updatedNumberScheduled",) * rolling + ("numberReady", "numberAvailable"):
         if status.get(key, 0) < wanted:
             return _counting(item, status.get(key, 0), wanted, key)
     return _ready(item, wanted)

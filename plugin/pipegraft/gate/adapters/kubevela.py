@@ -61,7 +61,9 @@ def verdict(status: Status, at_target: Callable[[str], bool]) -> Verdict:
 def _with_workloads(found: Verdict, status: Status) -> Verdict:
     """What KubeVela gives no health, the objects of ``k8s-objects`` among it, says itself how it is."""
     told = workloads.health(status["workloads"], status.get("owned") or (), status.get("now"))
-    if told.state is State.FAILED or (found.state is State.SUCCEEDED and told.state is not found.state):
+    if told.state in {State.FAILED, State.BLOCKED} or (
+        found.state is State.SUCCEEDED and told.state is not found.state
+    ):
         return told
     return replace(found, resources=told.resources, images=told.images)
 
