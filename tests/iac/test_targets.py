@@ -6,10 +6,12 @@ import pytest
 import yaml
 
 from pipegraft.core.delivery import Delivery, Target
-from pipegraft.core.errors import EditRefused
+from pipegraft.core.errors import EditRefused, UsageError
 from pipegraft.iac.plan import try_release
 from pipegraft.iac.ports import CommitFiles, FakeIacRepository
 from pipegraft.iac.released_images import PinnedImage, repository_of
+from pipegraft.iac.targets.charts import handed_to_helm
+from pipegraft.iac.targets.units import find_unit
 from pipegraft.iac.targets.writing import Around, write_target
 
 OLD, NEW = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
@@ -224,6 +226,7 @@ def test_the_repository_of_a_reference(reference: str) -> None:
         {"kind": "yaml", "file": "f", "path": "a"},
         {"kind": "manifest", "file": "f", "path": "a"},
         {"kind": "manifest", "file": "../f"},
+        {"kind": "marker", "file": "f", "source": "argo/web.yaml", "values": ["a.yaml"]},
     ],
 )
 def test_targets_that_say_too_little_or_too_much(target: dict[str, str]) -> None:
@@ -258,6 +261,40 @@ def told_effects(engine: str, files: dict[str, str], **target: object) -> list[s
         str(one)
         for one in try_release(CommitFiles(repository, repository.tip()), delivery, "live", renderers={})
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "files", "doubts"),
+    [
+        ("GitRepository", ["envs/values.yaml"], 1),
+        ("GitRepository", ["values.yaml"], 1),
+        ("GitRepository", ["./charts/web/values.yaml", "envs/values.yaml"], 0),
+        ("HelmRepository", ["values.yaml", "values-prod.yaml"], 0),
+    ],
+)
+def test_only_the_charts_own_values_are_what_it_has_by_default(
+    kind: str, files: list[str], doubts: int
+) -> None:
+    chart = {"chart": "./charts/web", "sourceRef": {"kind": kind}, "valuesFiles": files}
+    release = {
+        "apiVersion": "helm.toolkit.fluxcd.io/v2",
+        "kind": "HelmRelease",
+        "spec": {"chart": {"spec": chart}},
+    }
+    assert len(handed_to_helm(release, ("spec", "values"), files_named=True).unknown) == doubts
+
+
+def test_two_objects_of_one_file_are_not_proven_by_the_first() -> None:
+    one = (
+        "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {source: {path: charts/web, "
+        "helm: {valueFiles: [values-live.yaml]}}}\n"
+    )
+    files = {"charts/web/Chart.yaml": "name: web\n", "charts/web/values-live.yaml": "image: {tag: v1}\n"}
+    repository = FakeIacRepository({**files, "argo.yaml": f"{one}---\n{one}"})
+    path = "charts/web/values-live.yaml"
+    target = Target(kind="helm", file=path, path="image", component="web", source="argo.yaml")
+    with pytest.raises(UsageError, match="found 2"):
+        find_unit(CommitFiles(repository, repository.tip()), target, path, "")
 
 
 def test_what_still_names_an_old_image_is_told() -> None:

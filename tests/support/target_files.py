@@ -1665,6 +1665,34 @@ def handed_elsewhere() -> Iterator[Case]:
         unread,
         refused="renders envs/test.yaml from a folder",
     )
+    twice = free["argo/web.yaml"] + "---\n" + bound["argo/web.yaml"].replace("name: web", "name: second")
+    yield case(
+        "argo-elsewhere-two-of-one-file", charts | env | {"argo/web.yaml": twice}, argo, refused="found 2"
+    )
+    second = sources.replace("PARAMETERS", "").replace("live", "test")
+    named = charts | env | {"envs/test.yaml": "image: {tag: v1}\n"}
+    yield case(
+        "argo-elsewhere-the-second-names-it",
+        named | {"argo/web.yaml": second + "---\n" + free["argo/web.yaml"]},
+        argo,
+        runs=[BY_TAG, LOG],
+    )
+    inside = f"{APPLICATION}      valuesObject: {{image: {{tag: v1}}}}\n"
+    fixed = f"{APPLICATION}      valuesObject: {{image: {{tag: v0}}}}\n      parameters: [{{name: image.tag, value: v9}}]\n"
+    yield case(
+        "argo-two-of-one-file-by-document",
+        charts | {"argo/web.yaml": f"{fixed}---\n{inside}"},
+        helm("argo/web.yaml", path="spec.source.helm.valuesObject.image", document=1, source="argo/web.yaml"),
+        runs=[BY_TAG, LOG],
+    )
+    prod = charts | {"charts/web/values-prod.yaml": "image: {tag: v1}\n"}
+    naming = f"{APPLICATION}      valueFiles: [values-prod.yaml]\n"
+    yield case(
+        "argo-below-the-second-names-it",
+        prod | {"argo/web.yaml": f"{fixed}---\n{naming}"},
+        helm("charts/web/values-prod.yaml", source="argo/web.yaml"),
+        runs=[BY_TAG, LOG],
+    )
     source = {"source": "argo/web.yaml"}
     folder = APPLICATION.replace("charts/web", "overlays/production").replace("    helm:\n", "")
     built = overlay(f"{HEAD}images: [{{name: web, newName: {REPOSITORY}, newTag: v1}}]\n", "web")
@@ -1684,7 +1712,27 @@ def handed_elsewhere() -> Iterator[Case]:
         kustomize(**source),
         refused="nothing that is rendered",
     )
+    yield case(
+        "flux-elsewhere-from-the-root",
+        built | {"argo/web.yaml": flux.replace("./overlays", "/overlays")},
+        kustomize(**source),
+        runs=BY_DIGEST,
+    )
     local = HELM_RELEASE.replace("CHART", "./charts/web").replace("SOURCE", "GitRepository")
+    read = local.partition("  values:")[0].replace("./charts/web,", "./charts/web, valuesFiles: [FILE],")
+    for name, file, runs in (
+        ("own", "./charts/web/values.yaml, envs/live.yaml", ""),
+        ("another", "envs/values.yaml", "x"),
+    ):
+        yield case(
+            f"flux-elsewhere-values-files-{name}",
+            charts
+            | env
+            | {"envs/values.yaml": "image: {tag: v1}\n", "argo/web.yaml": read.replace("FILE", file)},
+            helm("envs/values.yaml" if runs else "envs/live.yaml", **source),
+            runs=["(not proven)"] if runs else [BY_TAG, LOG],
+            rendered=not runs,
+        )
     release = local.partition("---\n")[2]
     patch = {
         "apps/base/kustomization.yaml": "resources: [web.yaml]\n",

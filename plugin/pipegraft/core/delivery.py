@@ -335,6 +335,8 @@ class Target(Model):
             yield Breach(f"a target of kind '{self.kind}' needs 'path' and 'component'")
         if self.kind not in {"helm", "yaml"} and self.path:
             yield Breach(f"a target of kind '{self.kind}' finds its places itself; remove 'path'")
+        if self.values and (self.source or "").endswith((".yaml", ".yml", ".json")):
+            yield Breach("the object that 'source' names says which values files are read; remove 'values'")
         for name, kinds in {"document": {"helm", "yaml"}, "keys": {"helm"}, "create": {"helm"}}.items():
             if getattr(self, name) not in (None, {}, False) and self.kind not in kinds:
                 yield Breach(f"'{name}' is for targets of kind {' or '.join(sorted(kinds))}; remove it")

@@ -20,7 +20,17 @@ from pipegraft.iac.ports import Files
 from pipegraft.iac.targets.helm import NAMES, kind_of, listed, parameters_of
 from pipegraft.text.yaml import Path, read_documents, value_at
 
-__all__ = ["CHART", "Chart", "Handed", "Reads", "chart_of", "handed_to_helm", "merged", "read_chart"]
+__all__ = [
+    "CHART",
+    "Chart",
+    "Handed",
+    "Reads",
+    "chart_of",
+    "flux_path",
+    "handed_to_helm",
+    "merged",
+    "read_chart",
+]
 
 CHART = "Chart.yaml"
 _DEEPEST = 8
@@ -234,14 +244,22 @@ def _plain(held: Any) -> Any:
     return documents[0] if documents and documents[0] is not None else {}
 
 
+def flux_path(path: str) -> str:
+    """A path of the repository as Flux reads it: from its root, and never above that (securejoin)."""
+    return posixpath.normpath(f"/{path}").lstrip("/")
+
+
 def _by_flux(spec: Mapping[str, Any], *, files_named: bool) -> Handed:
     """A HelmRelease: its values count over ``valuesFrom``, its ``postRenderers`` over the chart."""
     unknown: list[str] = []
     named = [str(one.get("name")) for one in listed(spec, "valuesFrom") if isinstance(one, dict)]
     if named:
         unknown.append(f"'valuesFrom' takes values from {', '.join(named)} in the cluster")
-    own = [str(one) for one in listed(value_at(spec, ("chart", "spec")), "valuesFiles")]
-    if own and not (files_named and any(one.rpartition("/")[2] == "values.yaml" for one in own)):
+    chart = value_at(spec, ("chart", "spec"))
+    packed = value_at(chart, ("sourceRef", "kind")) == "HelmRepository"  # its files lie in the chart
+    own = posixpath.join("" if packed else flux_path(str(value_at(chart, ("chart",)))), "values.yaml")
+    read = [flux_path(str(one)) for one in listed(chart, "valuesFiles")]
+    if read and not (files_named and own in read):
         unknown.append("'valuesFiles' names what counts in place of the chart's own values")
     images: list[Any] = []
     for one in listed(spec, "postRenderers"):

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place, UsageError
 from pipegraft.iac.ports import Files
-from pipegraft.iac.targets.charts import CHART, Chart, Handed, chart_of, handed_to_helm, merged, read_chart
+from pipegraft.iac.targets.charts import (
+    CHART,
+    Chart,
+    Handed,
+    chart_of,
+    flux_path,
+    handed_to_helm,
+    merged,
+    read_chart,
+)
 from pipegraft.iac.targets.helm import ROOTS, kind_of, listed
 from pipegraft.iac.targets.kustomization import (
     Kustomization,
@@ -23,6 +32,9 @@ from pipegraft.iac.targets.writing import values_place
 from pipegraft.text.yaml import Path, parse_path, read_documents, value_at
 
 __all__ = ["Unit", "find_unit"]
+
+_Inside = tuple[str, int, Path] | None
+"""Where an object holds values: its file, the number of its document, and where they begin in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +55,7 @@ class Unit:
     kind: Literal["helm", "kustomize", "plain", "none"]
     folder: str
     values: tuple[str, ...] = ()
-    inside: tuple[str, int, Path] | None = None
+    inside: _Inside = None
     chart: Chart | None = None
     kustomization: Kustomization | None = None
     files_named: bool = False
@@ -150,7 +162,7 @@ def find_unit(files: Files, target: Target, path: str, root: str) -> Unit:
     if target.source is not None:
         folder = posixpath.normpath(posixpath.join(root, target.source))
         if folder.endswith((".yaml", ".yml", ".json")):
-            return _by_object(files, path, folder)
+            return _by_object(files, target, path, folder, inside)
         return _source(files, target, path, folder, inside=inside, values=values)
     charts = inside is not None and inside[2][:1] == ("helmCharts",)
     if inside is not None and not charts:
@@ -184,7 +196,7 @@ def _source(
     path: str,
     folder: str,
     *,
-    inside: tuple[str, int, Path] | None,
+    inside: _Inside,
     values: tuple[str, ...],
 ) -> Unit:
     folder = "" if folder == "." else folder
@@ -203,27 +215,61 @@ def _source(
     return Unit("kustomize", folder, inside=(path, number, at) if at else None, kustomization=built)
 
 
-def _by_object(files: Files, path: str, holder: str) -> Unit:
+def _by_object(files: Files, target: Target, path: str, holder: str, inside: _Inside) -> Unit:
     """What an object of Flux or Argo CD renders, with all that it says, where `source` names its file."""
     around = read_kustomization(files, posixpath.dirname(holder))
     parts = around.files if around is not None and holder in around.files else {}
-    for number in range(len(read_documents(files(holder) or "", holder))):
+    own = _document_of(files, target, path, inside) if path == holder else None
+    naming: list[Unit] = []
+    below: list[Unit] = []
+    for number in range(len(read_documents(files(holder) or "", holder))) if own is None else (own,):
         for at, folder, named in _rendered_by(_whole(files, holder, number)):
-            values = tuple(dict.fromkeys((*named, holder)))
-            chart = read_chart(files, folder) if at[-1] != "images" else None
-            if chart is not None and (path in (*values, *parts) or _below(path, folder)):
-                inside = (holder, number, at)
-                return Unit("helm", folder, values, inside, chart=chart, files_named=True)
-            place = at if at[-1] == "images" else (*at[:-2], "kustomize", "images")
-            read = with_images_of(files, holder, number, place, folder)
-            built = read_kustomization(read, folder) if chart is None else None
-            if built is not None and path in (*built.files, holder):
-                return Unit("kustomize", folder, inside=(holder, number, place), kustomization=built)
+            unit = _rendered_as(files, (holder, number, at), folder, named)
+            if unit is not None and path in (*unit.values, *parts, *_built(unit), holder):
+                naming.append(unit)
+            elif unit is not None and unit.chart is not None and _below(path, folder):
+                below.append(unit)
+    found = naming or below
+    if len(found) == 1:
+        return found[0]
     raise UsageError(
-        f"expected an object of Flux or Argo CD that renders {path} from a folder of this repository",
+        f"expected one object of Flux or Argo CD that renders {path} from a folder of this repository, "
+        f"found {len(found) or 'none'}",
         place=Place(holder),
-        fix="name the object's file, or the folder of its chart or kustomization, as 'source' of the target",
+        fix="name the object's file, or the folder of its chart or kustomization, as 'source' of the target"
+        + (
+            "; each object in a file of its own, and a target with 'document' for values in one"
+            if found
+            else ""
+        ),
     )
+
+
+def _rendered_as(
+    files: Files, inside: tuple[str, int, Path], folder: str, named: tuple[str, ...]
+) -> Unit | None:
+    """What an object renders a folder as; None if there is no chart and no kustomization."""
+    holder, number, at = inside
+    chart = read_chart(files, folder) if at[-1] != "images" else None
+    if chart is not None:
+        values = tuple(dict.fromkeys((*named, holder)))
+        return Unit("helm", folder, values, inside, chart=chart, files_named=True)
+    place = at if at[-1] == "images" else (*at[:-2], "kustomize", "images")
+    built = read_kustomization(with_images_of(files, holder, number, place, folder), folder)
+    if built is None:
+        return None
+    return Unit("kustomize", folder, inside=(holder, number, place), kustomization=built)
+
+
+def _built(unit: Unit) -> Iterable[str]:
+    return unit.kustomization.files if unit.kustomization else ()
+
+
+def _document_of(files: Files, target: Target, path: str, inside: _Inside) -> int | None:
+    """Number of the object's document that a target writes; None if it does not say so."""
+    if target.document is not None or target.kind == "kustomize":
+        return place_of_images(files, path)[0] if target.document is None else target.document
+    return inside[1] if inside else None
 
 
 def _below(path: str, folder: str) -> bool:
@@ -235,10 +281,10 @@ def _rendered_by(document: Any) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
     kind, spec = kind_of(document), value_at(document, ("spec",))
     chart = value_at(spec, ("chart", "spec"))
     if kind == "HelmRelease" and value_at(chart, ("sourceRef", "kind")) == "GitRepository":
-        named = tuple(_normal(str(one)) for one in listed(chart, "valuesFiles"))
-        yield ("spec", "values"), _normal(str(chart.get("chart"))), named
+        named = tuple(flux_path(str(one)) for one in listed(chart, "valuesFiles"))
+        yield ("spec", "values"), flux_path(str(chart.get("chart"))), named
     elif kind == "Kustomization" and isinstance(spec, dict):
-        yield ("spec", "images"), _normal(str(spec.get("path") or ".")), ()
+        yield ("spec", "images"), flux_path(str(spec.get("path") or ".")), ()
     start: Path = ("spec", "template", "spec") if kind == "ApplicationSet" else ("spec",)
     several = range(len(listed(value_at(document, start), "sources")))
     places = ((*start, "source"), *((*start, "sources", index) for index in several))
@@ -259,7 +305,7 @@ def _normal(path: str) -> str:
     return "" if posixpath.normpath(path) == "." else posixpath.normpath(path)
 
 
-def _inside(files: Files, target: Target, path: str) -> tuple[str, int, Path] | None:
+def _inside(files: Files, target: Target, path: str) -> _Inside:
     """Where an object of the file holds the values that a target writes; None for a values file."""
     text = files(path)
     if not text or target.kind not in {"helm", "yaml", "marker"}:
