@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipegraft.gate import argocd, flux, workloads
 from pipegraft.gate.adapters import kubevela
-from pipegraft.gate.ports import RunImage, State, Verdict
+from pipegraft.gate.adapters.argocd import ArgoCd
+from pipegraft.gate.conditions import expected_count
+from pipegraft.gate.model import ArgoCdOptions
+from pipegraft.gate.ports import EngineRequest, RunImage, State, Verdict
 
 OLD, TARGET, NEWER = "0" * 40, "1" * 40, "2" * 40
 PASS, WAIT, BLOCKED, SUSPENDED, FAIL = (
@@ -896,6 +900,64 @@ def test_argo_cd_and_what_is_behind_it(changes: dict[str, Any], state: State, sa
 )
 def test_argo_cd_child_of_another_repository_or_tag(changes: dict[str, Any], state: State) -> None:
     assert judge(argocd.verdict, ARGOCD, changes)[0] is state
+
+
+class Family:
+    """Argo CD with a root and its two children, one of which another root may have made."""
+
+    def __init__(self, destination: dict[str, str], tracked: str) -> None:
+        def made(name: str, *below: str, **annotations: str) -> dict[str, Any]:
+            app = copy.deepcopy(ARGOCD["application"])
+            app["metadata"] |= {"name": name, "annotations": annotations}
+            declared = {"group": "argoproj.io", "kind": "Application", "namespace": "argocd"}
+            app["status"]["resources"] = [{**declared, "name": one} for one in below]
+            return app
+
+        root = made("root", "one", "two")
+        root["spec"]["destination"] = destination
+        two = made(
+            "two", **{"argocd.argoproj.io/tracking-id": f"{tracked}:argoproj.io/Application:argocd/two"}
+        )
+        self.apps = {("argocd", app["metadata"]["name"]): app for app in (root, made("one"), two)}
+
+    def begin(self, *, anew: bool) -> None: ...
+
+    def read(self, _namespace: str | None) -> Any:
+        return self.apps
+
+    def ask(self, _application: Any, *, hard: bool) -> None: ...
+
+    def is_answered(self, _application: Any) -> bool:
+        return True
+
+    def templates(self, _application: Any, _applied: Any) -> Any:
+        return ()
+
+
+@pytest.mark.parametrize(
+    ("destination", "tracked", "given", "expected", "unseen"),
+    [
+        ({"name": "in-cluster"}, "root", {}, 3, []),
+        ({"name": "in-cluster"}, "root", {"expect": 3}, 3, []),
+        ({"name": "in-cluster"}, "root", {"expect": 4}, 4, []),
+        ({"name": "main"}, "root", {}, 3, []),  # this cluster, by another name
+        ({"name": "main"}, "other", {}, 3, ["argocd/two"]),  # of the same name, in another cluster
+    ],
+)
+def test_an_app_of_apps_counts_and_sees_its_children(
+    destination: dict[str, str], tracked: str, given: dict[str, Any], expected: int, unseen: list[str]
+) -> None:
+    options = ArgoCdOptions.model_validate({"application": "root", "children": True, **given})
+    family: Any = Family(destination, tracked)
+    seen = ArgoCd(options, EngineRequest(Path()), family).observe()
+    assert (seen["expected"], seen["unseen"]) == (expected, unseen)
+    assert len(seen["applications"]) == 3 - len(unseen)
+
+
+@pytest.mark.parametrize(("open_ended", "expected"), [(False, 4), (True, 6)])
+def test_children_do_not_stand_in_for_one_that_a_label_should_find(open_ended: bool, expected: int) -> None:
+    names = () if open_ended else ("root",)
+    assert expected_count(names, 3, 3, open_ended=open_ended) == expected
 
 
 def test_while_a_sync_runs_only_what_it_has_applied_counts() -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "HOPELESS",
     "Object",
     "condition",
+    "expected_count",
     "is_about",
     "is_observed",
     "is_true",
@@ -101,6 +102,20 @@ def worst(verdicts: Iterable[Verdict], good: str) -> Verdict:
     if len(bad) > _TOLD + 1:
         others.append(f"and {len(bad) - _TOLD - 1} more")
     return Verdict(bad[0].state, bad[0].reason, (*bad[0].evidence, *others), rows, images)
+
+
+def expected_count(names: Sequence[str], below: int, expect: int | None, *, open_ended: bool) -> int:
+    """How many applications there must be, those that others declare among them.
+
+    Arguments:
+        below: how many are declared by these.
+        expect: how many people say. Where all are named, that may count those below; where some are chosen
+            by labels, those below must not stand in for one of them that is missing.
+        open_ended: whether some are chosen by labels.
+    """
+    if open_ended:
+        return (expect or len(names)) + below
+    return max(expect or 0, len(names) + below)
 
 
 def several(

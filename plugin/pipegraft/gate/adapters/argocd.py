@@ -14,7 +14,7 @@ from pipegraft.gate.adapters.argocd_server import open_server, rolls, set_of
 from pipegraft.gate.adapters.workloads import ClusterReader, Reference
 from pipegraft.gate.argocd import REFRESH, applied, verdicts
 from pipegraft.gate.argocd_sync import can_sync
-from pipegraft.gate.conditions import time_of
+from pipegraft.gate.conditions import expected_count, time_of
 from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.model import ArgoCdOptions
 from pipegraft.gate.ports import EngineRequest, GitOpsEngine, Status
@@ -31,6 +31,8 @@ _OWN = "argocd"
 """Namespace of Argo CD where none is named."""
 _HERE = {"https://kubernetes.default.svc", "in-cluster"}
 """How a destination says the cluster that Argo CD itself runs in."""
+_TRACKED = "argocd.argoproj.io/tracking-id"
+"""Annotation by which Argo CD knows what it has applied: ``APPLICATION:GROUP/KIND:NAMESPACE/NAME``."""
 
 Key = tuple[str, str]
 Object = Mapping[str, Any]
@@ -100,7 +102,10 @@ class ArgoCd:
             *(self._entry(app) for app in chosen),
             *(self._entry(app, child=True) for app in below),
         ]
-        expected = (self._options.expect or len(self._options.names)) + len(below) + len(self._unseen)
+        open_ended = bool(self._options.selector or self._options.application_set)
+        expected = expected_count(
+            self._options.names, len(below) + len(self._unseen), self._options.expect, open_ended=open_ended
+        )
         return {"applications": entries, "expected": expected, "unseen": sorted(self._unseen)}
 
     def request_sync(self) -> None:
@@ -154,13 +159,23 @@ class ArgoCd:
                 if item.get("kind") != "Application" or item.get("group") != "argoproj.io":
                     continue
                 key = (item.get("namespace") or parent["metadata"].get("namespace", ""), item["name"])
-                child = self._applications.read(key[0]).get(key) if _is_here(parent) else None
+                child = self._child(key, parent)
                 if child is None:
                     self._unseen.add("/".join(key))
                 elif key not in seen:
                     seen.add(key)
                     yield child
                     yield from self._below([child], seen)
+
+    def _child(self, key: Key, parent: Object) -> Object | None:
+        """What a parent declares, if it can be seen; the cluster may be this one by another name."""
+        if _is_here(parent):
+            return self._applications.read(key[0]).get(key)
+        try:
+            found = self._applications.read(key[0]).get(key)
+        except (AccessDenied, UsageError):
+            return None
+        return found if found and _may_be_of(found, parent) else None
 
     def _entry(self, app: Object, *, child: bool = False) -> Mapping[str, object]:
         entry: dict[str, object] = {
@@ -278,6 +293,13 @@ def _is_here(application: Object) -> bool:
     """Whether an Application's destination is the cluster that Argo CD itself runs in."""
     destination = application["spec"].get("destination") or {}
     return bool({destination.get("server"), destination.get("name")} & _HERE)
+
+
+def _may_be_of(app: Object, parent: Object) -> bool:
+    """Whether an Application may be declared by another: its tracking id, where it has one, tells by whom."""
+    told = (app["metadata"].get("annotations") or {}).get(_TRACKED)
+    namespace, name = _key(parent)
+    return not told or told.partition(":")[0] in {name, f"{namespace}_{name}"}
 
 
 def _key(app: Object) -> Key:

@@ -9,7 +9,7 @@ from typing import Any
 from pipegraft.core.errors import AccessDenied, UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.gate.adapters.workloads import ClusterReader, Reference
-from pipegraft.gate.conditions import condition, is_true, name_of
+from pipegraft.gate.conditions import condition, expected_count, is_true, name_of
 from pipegraft.gate.flux import REQUESTED, is_answered, is_younger, verdicts
 from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.model import FluxOptions
@@ -59,7 +59,12 @@ class Flux:
         below = list(self._below(chosen.values(), set(chosen))) if self._options.children else []
         entries = [self._entry(item) for item in chosen.values()]
         entries += [self._entry(item, child=True) for item in below]
-        expected = (self._options.expect or len(self._options.names)) + len(below)
+        expected = expected_count(
+            self._options.names,
+            len(below),
+            self._options.expect,
+            open_ended=bool(self._options.selector),
+        )
         return {"applications": entries, "expected": expected}
 
     def request_sync(self) -> None:
