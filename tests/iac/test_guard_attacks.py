@@ -183,6 +183,27 @@ def test_the_app_spec_is_no_way_around_a_gray_release(git: Git, tmp_path: Path) 
     assert "to change by a gray release" in push(git, clone, app)
 
 
+def test_the_app_spec_may_get_components_and_take_images_back(git: Git, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    worker = {"app.yaml": f"{APP}  worker: {{image: '{A}'}}\n"}
+    newer = {"app.yaml": worker["app.yaml"].replace(A, C)}
+    assert push(git, clone, worker) == ""
+    assert push(git, clone, newer, gray(0), TAKEN_BACK, {"app.yaml": APP}) == ""
+    assert push(git, clone, newer, worker) == ""
+    other = {"app.yaml": worker["app.yaml"].replace(A, B)}
+    assert "image of 'worker' to change by a gray release" in push(git, clone, {"app.yaml": APP}, other)
+    git("reset", "--quiet", "--hard", "origin/main")
+    assert push(git, clone, {"app.yaml": f"{APP}  batch: {{image: '{A}'}}\n"}) == ""
+
+
+def test_what_the_app_spec_said_for_others_did_not_serve(git: Git, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    app = {"app.yaml": APP.replace("{ports", f"{{image: '{B}', ports")}
+    without = {PATH: STABLE.replace(f"image: '{A}'", "replicas: 2")}
+    assert push(git, clone, gray(0), TAKEN_BACK, app) == ""
+    assert "to change by a gray release" in push(git, clone, without)
+
+
 @pytest.mark.parametrize("text", ["", "# nothing\n"])
 def test_a_file_that_was_emptied_is_no_first_release(text: str, git: Git, tmp_path: Path) -> None:
     clone = tmp_path / "clone"

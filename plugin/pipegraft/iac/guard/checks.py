@@ -38,7 +38,8 @@ from pipegraft.iac.released_images import read_state
 __all__ = ["check_files", "gray_in_order", "holds_images"]
 
 
-_Declared = tuple[Mapping[str, str], Mapping[str, str]]
+_Declared = tuple[Mapping[str, str], Mapping[str, str], Iterable[Mapping[str, str]]]
+"""Component → digest of its image in an app spec: before, now, and at the commits before, newest first."""
 
 
 def gray_in_order(
@@ -48,7 +49,7 @@ def gray_in_order(
     steps: Sequence[int],
     earlier: Iterable[str] = (),
     *,
-    declared: _Declared = ({}, {}),
+    declared: _Declared = ({}, {}, ()),
 ) -> Iterator[Problem]:
     """What is wrong with the change of an environment's gray release.
 
@@ -58,7 +59,7 @@ def gray_in_order(
         after: its text now.
         steps: the weights a gray release may take, any rising ones if empty.
         earlier: its texts at the commits before, newest first.
-        declared: component → digest where the environment has no image, of the app spec before and now.
+        declared: what the app spec says where the environment has no image.
     """
     try:
         now = read_environment(after, path)
@@ -109,25 +110,29 @@ def _around(
     last: int,
     declared: _Declared,
 ) -> str:
-    """A component whose image did not come by a gray release, where releases do; empty if there is none.
+    """A component whose image was replaced without a gray release, where these are used; empty if none was.
 
-    An image that served before may come back: so a release is taken back.
+    A component's first image replaces none. One that served before may come back: so a release is taken
+    back. What an app spec said served where the environment never said otherwise.
 
     Arguments:
         before: what was there before `was`, newest first.
         last: the weight from which a gray release may be promoted.
     """
-    served = {**declared[0], **_digests(was)}
+    own = _digests(was)
     promoted = _digests(was, gray=True) if was.gray and was.gray.weight == last else {}
-    known = served.items() | promoted.items()
-    found = {**declared[1], **_digests(now)}
-    new = {name: digest for name, digest in found.items() if (name, digest) not in known}
-    gray = was.gray is not None
+    known = {**declared[0], **own}.items() | promoted.items()
+    new = {name: said for name, said in {**declared[1], **_digests(now)}.items() if (name, said) not in known}
+    seen, named, gray = {*declared[0], *own}, set(own), was.gray is not None
     for one in before if new else ():
         gray = gray or one.gray is not None
         served = _digests(one)
-        new = {name: digest for name, digest in new.items() if digest != served.get(name)}
-    return next(iter(new), "") if gray else ""
+        named |= served.keys()
+        new = {name: said for name, said in new.items() if said != served.get(name)}
+    for spec in declared[2] if new and gray else ():
+        seen |= spec.keys()
+        new = {name: said for name, said in new.items() if name in named or said != spec.get(name)}
+    return next((name for name in new if gray and name in seen | named), "")
 
 
 def _promotes(was: AppEnvironment, gray: GrayBlock, now: AppEnvironment, declared: _Declared) -> bool:
@@ -348,7 +353,8 @@ def _gray(path: str, before: Files | None, after: Files, rules: GuardRules) -> I
     if before is None or found is None:
         return
     app = f"{found['folder']}app.yaml"
-    declared = (_declared(before.text(app), app), _declared(after.text(app), app))
+    earlier = (_declared(text, app) for text in before.texts(app))
+    declared = (_declared(before.text(app), app), _declared(after.text(app), app), earlier)
     text = after.text(path) or ""
     yield from gray_in_order(
         path, before.text(path), text, rules.gray_steps, before.texts(path), declared=declared
