@@ -169,6 +169,42 @@ services:
     ]
 
 
+def test_a_driver_or_a_user_that_is_called_as_a_service_is_no_address(tmp_path: Path) -> None:
+    app, done = imported(
+        tmp_path,
+        """\
+services:
+  web:
+    image: web:1
+    environment:
+      {DB_HOST: mysql, DB_CONNECTION: mysql, DB_USER: mysql, DB_NAME: mysql, CACHE: redis, STORE: db,
+       REDIS_SERVER: redis, POSTGRES_USER: postgres, POSTGRES_URL: 'postgres://a:b@postgres/c'}
+  mysql: {image: 'mysql:8'}
+  redis: {image: 'redis:7'}
+  postgres: {image: 'postgres:16'}
+  db: {image: 'postgres:16'}
+""",
+    )
+    env = app["components"]["web"]["env"]
+    assert env.pop("POSTGRES_URL").startswith("postgres://${resources.postgres.username}:")
+    assert env == {
+        "DB_HOST": "${resources.mysql.host}",
+        "DB_CONNECTION": "mysql",
+        "DB_USER": "${resources.mysql.username}",
+        "DB_NAME": "${resources.mysql.database}",
+        "CACHE": "redis",
+        "REDIS_SERVER": "${resources.redis.host}",
+        "POSTGRES_USER": "postgres",
+        "STORE": "${resources.db.host}",
+    }
+    told = "\n".join(done.left)
+    assert (
+        "'DB_CONNECTION' of 'web': 'mysql' is kept, as the name of a kind; if it is an address, write ${res"
+        in told
+    )
+    assert "variable 'CACHE' of 'web': 'redis' is kept" in told
+
+
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [

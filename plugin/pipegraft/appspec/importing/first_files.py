@@ -35,6 +35,11 @@ _BESIDE_HOST = {
 }
 """End of a variable's name → output, where the variable of that name with one of `_HOSTS` is a resource's."""
 _HOSTS = ("HOST", "SERVER", "HOSTNAME", "ADDRESS", "ADDR")
+_HOLDS_HOST = re.compile(
+    r"(HOST|HOST_?NAME|SERVER|ADDR|ADDRESS|ENDPOINT|MASTER|NODE|UR[IL])S?$", re.IGNORECASE
+)
+_KINDS = frozenset(("postgres", "postgresql", "mysql", "mariadb", "redis", "valkey", "minio"))
+"""Drivers and kinds of servers; often the names of services, too."""
 _BESIDE = re.compile(rf"(?P<prefix>.+_|PG)(?P<last>{'|'.join(_BESIDE_HOST)})")
 """With an underscore, or as libpq names its variables."""
 _OUTPUTS = {
@@ -71,6 +76,10 @@ def _variables_of(
             left.append(f"variable '{name}' of '{component.name}': its value comes from the shell")
         else:
             found[name] = value.replace("$$", "$")
+            if value in _KINDS and value in resources and not _BESIDE.fullmatch(name):
+                address = _address_alone(resources[value])
+                said = f"variable '{name}' of '{component.name}': '{value}' is kept, as the name of a kind"
+                left.append(f"{said}; if it is an address, write {address}")
             left += (
                 f"the address of '{host}' in variable '{name}' of '{component.name}': "
                 f"it is the resource '{resource.name}' now"
@@ -84,15 +93,15 @@ def _placeholder(
     name: str, value: str, env: Mapping[str, str | None], resources: Mapping[str, FoundResource]
 ) -> str:
     """What a resource tells in place of a value; empty if no resource is meant."""
-    if value in resources:
-        return _output(resources[value], "host") or _output(resources[value], "endpoint")
+    parts = _BESIDE.fullmatch(name)
+    if value in resources and (_HOLDS_HOST.search(name) or not (parts or value in _KINDS)):
+        return _address_alone(resources[value])
     url = _URL.fullmatch(value)
     if url and url["host"] in resources:
         return _address(url, resources[url["host"]])
     pair = _HOST_AND_PORT.fullmatch(value)
     if pair and pair["host"] in resources and (host := _output(resources[pair["host"]], "host")):
         return f"{host}:{_output(resources[pair['host']], 'port')}"
-    parts = _BESIDE.fullmatch(name)
     if not parts:
         return ""
     hosts = (env.get(f"{parts['prefix']}{word}") or "" for word in _HOSTS)
@@ -101,6 +110,10 @@ def _placeholder(
     if jdbc and jdbc["jdbc"]:  # which says no user itself
         beside = beside or resources.get(jdbc["host"])
     return _output(beside, _BESIDE_HOST[parts["last"]]) if beside else ""
+
+
+def _address_alone(resource: FoundResource) -> str:
+    return _output(resource, "host") or _output(resource, "endpoint")
 
 
 def _address(url: re.Match[str], resource: FoundResource) -> str:
