@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from gray_world import World
@@ -13,15 +14,21 @@ from pipegraft.app.plugins import shipped_plugins
 from pipegraft.core.delivery import Gray
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import ConfigError, RolledBack, UsageError
+from pipegraft.core.model import Model
+from pipegraft.core.ports import RecordingProgress
+from pipegraft.core.stage import Project
 from pipegraft.gray.adapters.prometheus import Options, PrometheusSource
+from pipegraft.gray.analysis import GrayWatch
 from pipegraft.gray.branch import GrayBranch, GraySubject
 from pipegraft.gray.forecast import StableTraffic, promise
 from pipegraft.gray.history import from_trailer, to_trailer
+from pipegraft.gray.hooks import MetricSourcePlugin
 from pipegraft.gray.judgement import Answer, Judgement, JudgePolicy, MetricPolicy
 from pipegraft.gray.judging.sequential import sequential
 from pipegraft.gray.machine import Do, Move, Standing, advance
 from pipegraft.gray.observation import ArmCounts, Observation
-from pipegraft.gray.ports import Arms, FakeJudge, FakeSource, MetricRequest
+from pipegraft.gray.ports import METRICS, Arms, FakeJudge, FakeSource, MetricRequest
+from pipegraft.gray.stage import pipegraft_openers
 from pipegraft.gray.traffic_checks import harm_to_both, weight_mismatch
 
 THREE = Arms(ArmCounts(800, 8), ArmCounts(100, 30), baseline=ArmCounts(100, 28))
@@ -73,6 +80,46 @@ def test_what_is_deployed_decides_what_gray_is_compared_with(fresh: bool) -> Non
     assert {(one.fresh, one.stable["errors"].errors) for one in seen} == {(fresh, 28 if fresh else 8)}
     said = f"delivery.yaml says 'baseline: {declared[not fresh]}', but environments/production.yaml was"
     assert world.messages("warning")[0].startswith(said)
+
+
+class Plugins:
+    """One metric source, by whatever name."""
+
+    def __init__(self, *, baseline: bool) -> None:
+        self.asked: list[MetricRequest] = []
+        self._plugin = MetricSourcePlugin(
+            name="fake", options=Model, connect=self._connect, baseline=baseline
+        )
+
+    def _connect(self, _options: Model, request: MetricRequest) -> FakeSource:
+        self.asked.append(request)
+        return FakeSource([THREE])
+
+    def get(self, *_: object) -> MetricSourcePlugin:
+        return self._plugin
+
+
+def test_sources_are_asked_for_the_fresh_pods_that_are_deployed() -> None:
+    (opener,) = (one for one in pipegraft_openers() if one.port is METRICS)
+    delivery, plugins = World(baseline="stable").delivery, Plugins(baseline=True)
+    project = Project(Path(), delivery, cast("Any", plugins))
+    for fresh in (True, False):
+        opener.open(project, "production", fresh)
+    assert [request.baseline for request in plugins.asked] == [True, False]
+    unable = Project(Path(), delivery, cast("Any", Plugins(baseline=False)))
+    with pytest.raises(
+        UsageError, match=r"environments/production.yaml has 'baseline: true', but the source"
+    ):
+        opener.open(unable, "production", True)
+
+
+def test_a_watch_keeps_what_the_pods_that_serve_showed_beside_the_fresh_ones() -> None:
+    policy, sources = JudgePolicy((MetricPolicy("errors"),)), {"errors": FakeSource([THREE])}
+    watch = GrayWatch(sources, FakeJudge(Answer.PASS), policy, (), RecordingProgress(), fresh=True)
+    watch.begin(0, 0)
+    watch.look(10, 60)
+    (seen,) = watch.step
+    assert (seen.stable["errors"].errors, seen.serving["errors"].errors) == (28, 8)
 
 
 def test_what_nobody_could_read_is_never_committed() -> None:
