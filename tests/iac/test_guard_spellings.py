@@ -209,3 +209,23 @@ def test_what_only_names_a_secret_passes(text: str) -> None:
 def test_keys_like_images_that_are_none_pass() -> None:
     text = f"image: {A}\nimagePullSecrets: [{{name: a}}]\nimageCredentials: {{create: true}}\nimage2: null\n"
     assert not told({"rendered/a.yaml": text})
+
+
+def test_what_no_tool_takes_for_an_image_passes() -> None:
+    rule = "labels: {image: '{{ $labels.image }}'}"
+    for text in (
+        f"kind: ConfigMap\ndata:\n  rules.yaml: |\n    groups: [{{rules: [{{alert: A, {rule}}}]}}]\n",
+        'data:\n  a.json: \'{"panels": [{"image": "logo.png"}, {"image": "/img/b.svg"}]}\'\n',
+        "icon: {image: [a, b]}\n",
+        "annotations: {image: 'The image of the pod', logo: {image: 'https://example.com/a.png'}}\n",
+    ):
+        assert not told({"rendered/a.yaml": text})
+    for said in (
+        "{{ .Values.image }}",
+        "r/logo.png",
+        "logo.png:1",
+        "docker://r/web:1",
+        "{{ $labels.a }}r/web",
+    ):
+        assert "pinned" in told({"rendered/a.yaml": f"image: '{said}'\n"})
+    assert "pinned" in told({"rendered/a.yaml": "image: [r/web]\n"})

@@ -44,6 +44,12 @@ _IMAGE_KEY = re.compile(
 """Keys that say which image, in small letters without `-`, `_` and `.`; whole, or one part of it."""
 _REFERENCE = re.compile(r"[\w.-]+(?::\d+)?(?:/[\w.-]+)*(?:[:@][\w.:@-]+)?")
 _PICTURE = re.compile(r"\.(?:png|jpe?g|svg|gif|webp|ico|iso|qcow2|img|raw)$", re.IGNORECASE)
+_NO_IMAGE = re.compile(
+    r"\{\{-?\s*\$(?:labels|value|externalLabels)\b[^{}]*\}\}|https?://.*|[^{}$\s]+\s[^{}$]*"
+    r"|(?:\.{0,2}/.*|[^/:@]+)\.(?:png|jpe?g|svg|gif|webp|ico)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What no tool takes for an image: Prometheus' templates, addresses of the web, sentences, pictures here."""
 _OPTION = re.compile(r"(?:--?)?[\w.-]*image(?:=(.*))?", re.IGNORECASE)
 """An option of a command line, or a literal; without a value, the next word is it."""
 _CONVERTS = re.compile(r"\s(working-tree-encoding|filter|ident|export-subst|export-ignore|merge)(?:=|\s|$)")
@@ -198,9 +204,8 @@ def pinned_in_manifests(path: str, text: str) -> Iterator[Problem]:
         return
     for marked in documents:
         if read and isinstance(marked.data, str):
-            yield Problem(
-                "expected a document, found a text", marked.place(()), "tools may read it otherwise"
-            )
+            told = "expected a document, found a text"
+            yield Problem(told, marked.place(()), "tools may read it otherwise")
         for mapping, route in mappings(marked.data, _says_images):
             for message, at in _unpinned(mapping, route):
                 yield Problem(message, marked.place(at), _PIN_IT)
@@ -285,7 +290,7 @@ def _is_image(route: Route) -> bool:
 def _unpinned_text(key: str, said: str, data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
     """A text whose key says that it is an image, or a part of one."""
     found = _IMAGE_KEY.fullmatch(_plain(key))
-    if found is None:
+    if found is None or _NO_IMAGE.fullmatch(said.strip()):
         return
     if _plain(key) == "image":  # parsers in Go take any spelling
         yield from _unpinned_image(said, route)
@@ -322,7 +327,7 @@ def _unpinned_options(key: str, words: Sequence[Any], route: Route) -> Iterator[
         option = _OPTION.fullmatch(said)
         if option and option[1]:
             yield from _unpinned_image(option[1], (*route, index))
-        elif said and (_plain(key) == "image" or (after and _looks_like_one(said, bare=False))):
+        elif (after or _plain(key) == "image") and _looks_like_one(said, bare=False):
             yield from _unpinned_image(said, (*route, index))
         after = bool(option and said.startswith("-"))
 
