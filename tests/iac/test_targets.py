@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import yaml
 
@@ -11,6 +13,7 @@ from pipegraft.iac.plan import try_release
 from pipegraft.iac.ports import CommitFiles, FakeIacRepository
 from pipegraft.iac.released_images import PinnedImage, repository_of
 from pipegraft.iac.targets.charts import handed_to_helm
+from pipegraft.iac.targets.compare import Expected, still_named
 from pipegraft.iac.targets.units import find_unit
 from pipegraft.iac.targets.writing import Around, write_target
 
@@ -243,8 +246,8 @@ spec:
 """.replace("REPOSITORY", WEB.repository)
 
 
-def told_effects(engine: str, files: dict[str, str], **target: object) -> list[str]:
-    """What is told of the effect of a release on one file."""
+def told_effects(engine: str, files: dict[str, str], *targets: dict[str, Any], **target: object) -> list[str]:
+    """What is told of the effect of a release on one file, or on those of several targets."""
     repository = FakeIacRepository(files)
     delivery = Delivery.model_validate(
         {
@@ -253,7 +256,7 @@ def told_effects(engine: str, files: dict[str, str], **target: object) -> list[s
             "components": {"web": {"path": "web"}},
             "iac": {"repository": "iac.git"},
             "environments": {
-                "live": {"gate": {"engine": engine, "application": "shop"}, "targets": [target]},
+                "live": {"gate": {"engine": engine, "application": "shop"}, "targets": targets or [target]},
             },
         }
     )
@@ -295,6 +298,76 @@ def test_two_objects_of_one_file_are_not_proven_by_the_first() -> None:
     target = Target(kind="helm", file=path, path="image", component="web", source="argo.yaml")
     with pytest.raises(UsageError, match="found 2"):
         find_unit(CommitFiles(repository, repository.tip()), target, path, "")
+
+
+def test_what_names_the_new_image_first_and_an_old_one_then_is_told() -> None:
+    text = f"{WEB.repository}@{NEW} {WEB.repository}:1"
+    expected = Expected("web", WEB, frozenset({"digest"}))
+    (told,) = still_named([{"kind": "ConfigMap", "data": {"a": text}}], [expected])
+    assert told.endswith(f"still names {WEB.repository}:1")
+
+
+UMBRELLA = {
+    "Chart.yaml": "name: shop\ndependencies: [{name: web, version: 1.0.0, repository: '', alias: front}]\n",
+    "values.yaml": "replicas: 1\n",
+    "values-prod.yaml": "replicas: 2\n",
+    "charts/web/Chart.yaml": "name: web\nversion: 1.0.0\n",
+    "charts/web/values.yaml": f"image: {{repository: {WEB.repository}, tag: v1}}\n",
+    "charts/web/templates/pod.yaml": "image: {{ .Values.image.repository }}:{{ .Values.image.tag }}\n",
+}
+AT_PART = {"kind": "helm", "path": "image", "component": "web", "values": ["values-prod.yaml"]}
+
+
+def test_the_own_values_of_a_part_of_a_chart_are_always_read() -> None:
+    (told,) = told_effects("flux", UMBRELLA, file="charts/web/values.yaml", **AT_PART)
+    assert "its templates read front.image" in told
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [("charts/web/values.yaml", "front: {image: {tag: v9}}\n"), ("values.yaml", "image: {tag: v9}\n")],
+)
+def test_values_read_later_hide_the_charts_own(file: str, said: str) -> None:
+    own = UMBRELLA["charts/web/values.yaml"]
+    files = {**UMBRELLA, "values.yaml": own, "values-prod.yaml": said}
+    files["templates/pod.yaml"] = UMBRELLA["charts/web/templates/pod.yaml"]
+    with pytest.raises(UsageError, match=r"values-prod\.yaml is read after .* says .*image\.tag too"):
+        told_effects("flux", files, file=file, **AT_PART)
+
+
+@pytest.mark.parametrize("first", ["x-image", "unread"])
+def test_every_value_is_read_or_repeated_by_an_alias(first: str) -> None:
+    """Of two values that no template reads by their paths, one stands elsewhere by an alias."""
+    image = f"repository: {WEB.repository}, tag: v1"
+    values = f"x-image: &image {{{image}}}\nunread: {{{image}}}\nimage: *image\n"
+    files = {path.removeprefix("charts/web/"): text for path, text in UMBRELLA.items() if "charts" in path}
+    files |= {"values.yaml": values}
+    targets = [
+        {"kind": "helm", "file": "values.yaml", "path": path, "component": "web"}
+        for path in sorted(["x-image", "unread"], key=lambda one: one != first)
+    ]
+    with pytest.raises(UsageError, match=r"no template of the chart reads unread"):
+        told_effects("flux", files, *targets)
+
+
+def test_an_alias_is_looked_for_in_the_values_file_and_not_in_the_object_that_names_it() -> None:
+    image = f"repository: {WEB.repository}, tag: v1"
+    files = {path: text for path, text in UMBRELLA.items() if path.startswith("charts/web/")}
+    files["envs/live.yaml"] = f"x-image: &image {{{image}}}\nimage: *image\n"
+    files["argo.yaml"] = (
+        "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {source: {path: charts/web, "
+        "helm: {valueFiles: [../../envs/live.yaml]}}}\n"
+    )
+    (told,) = told_effects(
+        "flux",
+        files,
+        kind="helm",
+        file="envs/live.yaml",
+        path="x-image",
+        component="web",
+        source="argo.yaml",
+    )
+    assert "not proven: helm is not installed" in told
 
 
 def test_what_still_names_an_old_image_is_told() -> None:

@@ -19,7 +19,6 @@ __all__ = [
     "CommitFiles",
     "Edited",
     "FakeIacRepository",
-    "FakeRenderer",
     "Files",
     "IacBatch",
     "IacBranch",
@@ -331,22 +330,6 @@ class Renderer(Protocol):
             EditRefused: they cannot be rendered, with the program's words.
             OutsideError: the program did not end in time.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class FakeRenderer:
-    """A renderer that is a function of the files.
-
-    Arguments:
-        rendered: files, folder and values files → manifests.
-        name: for records.
-    """
-
-    rendered: Callable[[Mapping[str, bytes], str, Sequence[str]], str]
-    name: str = field(default="fake 1.0")
-
-    def render(self, files: Mapping[str, bytes], folder: str, values: Sequence[str] = ()) -> str:
-        return self.rendered(files, folder, values)
 
 
 RENDERERS: Port[[], Mapping[str, Renderer]] = Port("renderers")

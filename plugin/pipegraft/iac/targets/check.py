@@ -259,7 +259,8 @@ class _Check:
         assert chart is not None  # noqa: S101 - the caller looked
         answers = {path: chart.reads(path) for one in self.group for path in one.values}
         unread = [path for path, answer in answers.items() if answer is Reads.NO]
-        if unread and not self._is_repeated(unread[0]):
+        unread = [path for path in unread if not self._is_repeated(path)]
+        if unread:
             raise EditRefused(
                 f"no template of the chart reads {format_path(unread[0])}, so writing it changes nothing",
                 place=Place(self.unit.name),
@@ -273,9 +274,11 @@ class _Check:
 
     def _is_repeated(self, path: Path) -> bool:
         """Whether aliases of a values file bring what stands at a path to other places, which may be read."""
-        for one in self.group:
-            inside = one.unit.inside
-            at, number = (*inside[2], *path) if inside else path, inside[1] if inside else 0
+        for one in (one for one in self.group if path in one.values):
+            held = one.unit.inside
+            inside = held if held and held[0] == one.path else None
+            part = one.unit.chart_with(one.path)[1]
+            at, number = (*inside[2], *path) if inside else path[len(part) :], inside[1] if inside else 0
             text = self.after(one.path) or ""
             if has_path(text, at, document=number) and aliases_of(text, at, document=number):
                 return True
@@ -298,15 +301,17 @@ class _Check:
         """Make sure that no values file that is read later says something else."""
         for one in self.group:
             self._refuse_hidden_by_whole(one)
-            order, own = one.unit.values, posixpath.join(one.unit.folder, "values.yaml")
-            known = (*order, own) if one.unit.inherited(self.after) is None else (*order, own, one.path)
+            order, parts = one.unit.values, (one.unit.folder, one.unit.chart_with(one.path)[0].folder)
+            own = tuple(posixpath.join(folder, "values.yaml") for folder in parts)  # always read, and first
+            known = (*order, *own) if one.unit.inherited(self.after) is None else (*order, *own, one.path)
             if order and one.values and one.path not in known:
                 raise EditRefused(
                     f"{one.path} is not among the values files that are read: {', '.join(order)}",
                     place=Place(one.path),
                     fix="name it in 'values' of the target, where it comes in their order",
                 )
-            for path in order[order.index(one.path) + 1 :] if one.path in order else ():
+            later = order[order.index(one.path) + 1 :] if one.path in order else ()
+            for path in order if one.path in own and one.path not in order else later:
                 said = one.unit.values_of(self.after, path)
                 hidden = next((at for at in one.values if value_at(said, at) is not None), None)
                 if hidden is not None:

@@ -114,9 +114,10 @@ def still_named(documents: Sequence[Any], expected: Sequence[Expected]) -> Itera
         named = re.compile(rf"(?<![\w./-]){repository}(:[\w][\w.-]*)?(@sha256:[0-9a-f]+)?(?![\w./-])")
         for document in documents:
             for path, value in leaves(document):
-                found = named.search(value) if isinstance(value, str) and "annotations" not in path else None
-                if found and (found[1] or found[2]) and not one.is_rendered_as(found[0]):
-                    yield f"{identity(document)}: {format_path(path)} still names {found[0]}"
+                text = value if isinstance(value, str) and "annotations" not in path else ""
+                for found in named.finditer(text):
+                    if (found[1] or found[2]) and not one.is_rendered_as(found[0]):
+                        yield f"{identity(document)}: {format_path(path)} still names {found[0]}"
 
 
 _BY_ENGINES = re.compile(r"(argoproj\.io|toolkit\.fluxcd\.io|(helm|fleet)\.cattle\.io|core\.oam\.dev)/")
