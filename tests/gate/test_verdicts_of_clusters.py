@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from pipegraft.gate import argocd, flux, workloads
 from pipegraft.gate.adapters import kubevela
 from pipegraft.gate.adapters.argocd import ArgoCd
+from pipegraft.gate.adapters.workloads import ClusterReader, Reference
 from pipegraft.gate.conditions import expected_count
 from pipegraft.gate.model import ArgoCdOptions
 from pipegraft.gate.ports import EngineRequest, RunImage, State, Verdict
@@ -1110,6 +1113,27 @@ def test_what_runs_is_told_with_what_the_engine_skips(
 ) -> None:
     found = rule(changed(good, changes), at_target)
     assert (found.state, found.images) == (PASS, (RunImage("Deployment shop/web", "r/web:1", skipped),))
+
+
+def test_a_label_does_not_find_the_runs_of_a_cron_job() -> None:
+    """What a CronJob's template gives its Jobs is the label of all, and no commit."""
+
+    def made(name: str, **metadata: Any) -> dict[str, Any]:
+        item = thing("Job", {}, {})
+        item["metadata"] |= {"name": name, "labels": {"app": "web"}, **metadata}
+        return item
+
+    jobs = [made("migrate"), made("nightly-1", ownerReferences=[{"kind": "CronJob", "uid": "c"}])]
+    there = {"Job": {("shop", job["metadata"]["name"]): job for job in jobs}}
+
+    def watched(kind: Any, _namespace: str) -> Any:
+        return SimpleNamespace(listen=lambda _told: None, objects=lambda anew: there.get(kind.kind, {}))
+
+    cluster: Any = SimpleNamespace(watched=watched, now=lambda: datetime.now(UTC))
+    by_label = ClusterReader(cluster).read_workloads(set(), {("shop", "app", "web")})
+    assert [one["metadata"]["name"] for one in by_label["workloads"]] == ["migrate"]
+    by_name = ClusterReader(cluster).read_workloads({Reference("Job", "shop", "nightly-1")}, set())
+    assert [one["metadata"]["name"] for one in by_name["workloads"]] == ["nightly-1"]
 
 
 PARKED: dict[str, Any] = {
