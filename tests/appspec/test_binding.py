@@ -272,7 +272,8 @@ def test_a_provider_that_is_not_for_the_target_is_named() -> None:
     assert problems(there)[0] == (
         "app.yaml:12:3: in production nobody provides postgres of class 'default' for the target kubernetes: "
         "kubevela-terraform provides it for oam\n"
-        "    fix: name who provides it under 'providers' in environments/production.yaml"
+        "    fix: name who provides it under 'providers' in environments/production.yaml, as a list: "
+        "{provider: crossplane, type: postgres, options: {group: …}}"
     )
 
 

@@ -234,7 +234,8 @@ def _choose(
         if platform.target is None or platform.target in targets:
             return choice, provider
         refused.append(f"{provider.name} provides it for {', '.join(sorted(targets))}")
-    raise _problem(_nobody(scope, platform, resource, refused), scope.place(name), _advice(scope))
+    said, advice = _nobody(scope, platform, resource, refused), _advice(scope, platform, resource.type)
+    raise _problem(said, scope.place(name), advice)
 
 
 def _choices(scope: Scope, platform: _Loaded) -> Iterator[tuple[ProviderChoice, ResourceProvider]]:
@@ -262,8 +263,19 @@ def _nobody(scope: Scope, platform: _Loaded, resource: Resource, refused: Iterab
     return f"{message}; of {resource.type} there are: {', '.join(dict.fromkeys(classes)) or 'none'}"
 
 
-def _advice(scope: Scope) -> str:
-    return f"name who provides it under 'providers' in environments/{scope.environment}.yaml"
+def _advice(scope: Scope, platform: _Loaded, kind: str) -> str:
+    """The entries of `providers` that would do, with the options that each must have."""
+    entries = []
+    for provider in platform.providers.values():
+        targets = provider.targets.get(kind, frozenset())
+        if targets and platform.target in (None, *targets):
+            needed = [
+                one.alias or name for name, one in provider.options.model_fields.items() if one.is_required()
+            ]
+            options = f", options: {{{', '.join(f'{name}: …' for name in needed)}}}" if needed else ""
+            entries.append(f"{{provider: {provider.name}, type: {kind}{options}}}")
+    where = f"name who provides it under 'providers' in environments/{scope.environment}.yaml"
+    return f"{where}, as a list: {' or '.join(entries)}" if entries else where
 
 
 def _wrong_choices(scope: Scope, platform: _Loaded) -> Iterator[Problem]:
