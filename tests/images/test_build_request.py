@@ -270,7 +270,12 @@ def test_a_dockerfile_of_another_name_is_no_content(
 
 
 @pytest.mark.parametrize(
-    "name", ["dockerfiles.md", "Dockerfile.dockerignore", "x/y/Dockerfile", "adockerfile"]
+    "name",
+    [
+        *("dockerfiles.md", "Dockerfile.dockerignore", "x/y/Dockerfile", "adockerfile"),
+        *("dockerfile-tips.md", "Dockerfile.txt", "docs/notes.dockerfile", "testdata/deep/a.Dockerfile"),
+        *("docker.dockerfile/a", "Dockerfile.d/x/a"),
+    ],
 )
 def test_what_only_sounds_like_one_is_content(tmp_path: Path, registries: Registries, name: str) -> None:
     path = tmp_path / "web" / name
@@ -299,6 +304,18 @@ def test_stages_of_a_platform_and_further_contexts_are_looked_up_nowhere(
     assert prepared.notes == ()
     assert prepared.dependencies["registry.example.com/a:1"] == digest
     assert set(registries.opened) == {"registry.example.com"}
+
+
+def test_the_base_is_the_one_of_the_platform_that_is_asked_for(
+    tmp_path: Path, registries: Registries
+) -> None:
+    found = {one: registries.push("r.example.com", "base", one, one.encode()) for one in ("amd64", "arm64")}
+    order = ["linux/arm64", "linux/amd64"]
+    request = prepare(
+        tmp_path, registries, "FROM r.example.com/base:${TARGETARCH}\n", platforms=order
+    ).request
+    assert request.base is not None
+    assert (request.platform, request.base.digest) == ("linux/amd64", found["amd64"])
 
 
 def test_an_empty_component_is_refused(tmp_path: Path, registries: Registries) -> None:

@@ -45,6 +45,9 @@ from pipegraft.images.dockerfile import read_dockerfile
             "a",
         ),
         ("FROM a\nRUN echo 1\u2028FROM b", ["a"], "a"),
+        ("ARG T\nFROM alpine:${T-3.20}${T+x}", ["alpine:3.20"], "alpine:3.20"),
+        ("ARG T=1\nARG T\nFROM alpine:$T", ["alpine:1"], "alpine:1"),
+        ("ARG TAG\nFROM alpine:${TAG-3.20}", ["alpine:3.13"], "alpine:3.13"),
     ],
 )
 def test_finds_the_images_it_builds_on(text: str, images: list[str], final: str | None) -> None:

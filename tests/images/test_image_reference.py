@@ -29,7 +29,14 @@ def test_reads_what_people_write(text: str, address: str, repository: str) -> No
 
 @pytest.mark.parametrize(
     "text",
-    ["python:3.12", "python@sha256:short", f"oci:web@{DIGEST}", f"host.example/Web@{DIGEST}", f"@{DIGEST}"],
+    [
+        "python:3.12",
+        f"python:@{DIGEST}",
+        "python@sha256:short",
+        f"oci:web@{DIGEST}",
+        f"host.example/Web@{DIGEST}",
+        f"@{DIGEST}",
+    ],
 )
 def test_refuses_what_is_not_pinned_or_no_reference(text: str) -> None:
     with pytest.raises(UsageError):
@@ -58,6 +65,12 @@ def test_a_relative_layout_becomes_absolute() -> None:
 )
 def test_a_name_has_an_address_a_repository_and_a_tag(text: str, expected: tuple[str, str, str]) -> None:
     assert split_name(text) == expected
+
+
+@pytest.mark.parametrize("text", ["alpine:", "host.example:5000/a:"])
+def test_a_tag_is_not_empty(text: str) -> None:
+    with pytest.raises(UsageError, match=f"found '{text}'"):
+        split_name(text)
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Images as data: what goes into one, what its name and bytes follow from. No file or network is touched."""
+"""The image-build stage: each component's image, built only where none follows from the same inputs yet."""

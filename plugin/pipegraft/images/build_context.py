@@ -27,14 +27,14 @@ _LARGEST = 4 << 20
 """Bytes of a Dockerfile or an ignore file."""
 _ALWAYS = (".git", ".pipegraft")
 """History and our own records: with them in it, an image would change with every commit."""
-
 _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 """First line of a file that Git LFS keeps elsewhere (git-lfs, docs/spec.md)."""
 _LARGEST_POINTER = 1024
 """Bytes that a pointer has at most, by the same page."""
 _SHOWN = 3
 _LIKE_DOCKERFILES = re.compile(
-    r"(?:\.?(?:docker|build|deploy)/)?(?:(?:docker|container)file(?:[._-].+)?|.+[._-](?:docker|container)file)",
+    r"(?!.*\.(?:md|txt)$)(?:\.?(?:docker|build|deploy)/)?"
+    r"(?:(?:docker|container)file(?:[._-][^/]+)?|[^/]+[._-](?:docker|container)file)",
     re.IGNORECASE,
 )
 """Where people put Dockerfiles that are not called so."""
@@ -364,13 +364,14 @@ def _check_without_dockerfile(name: str, component: Component, folder: Path, con
             f" {component.build_folder}, which '{given[0]}' is for, found none",
             fix=f"correct '{given[0]}'; the Dockerfile is looked for relative to 'context'",
         )
-    like = [entry.path for entry in context.entries if _LIKE_DOCKERFILES.fullmatch(entry.path)]
+    paths = [entry.path for entry in context.entries if entry.kind != "folder"]
+    like = list(filter(_LIKE_DOCKERFILES.fullmatch, paths))
     if like and component.builder is None and component.base is None:
         raise UsageError(
             f"component '{name}': expected {DOCKERFILE} in {component.build_folder}, found {like[0]}",
             fix=f"write 'dockerfile: {like[0]}', or 'builder: layer' where the files are the image",
         )
-    if any(entry.kind != "folder" for entry in context.entries):
+    if paths:
         return
     if _is_submodule(folder):
         raise UsageError(

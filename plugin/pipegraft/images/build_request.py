@@ -162,10 +162,10 @@ def prepare_build(
     check_context(name, component, folder, context)
     arguments = {image_argument(need): image.reference for need, image in upstream.items()}
     arguments |= component.build_args
-    bases, base, notes = _bases(settings, name, context, arguments, upstream)
+    platforms = tuple(sorted(set(component.platforms or (settings.platform,))))
+    bases, base, notes = _bases(settings, name, context, arguments, upstream, platforms=platforms)
     digests = {need: image.digest for need, image in upstream.items()}
     contexts = _further_contexts(settings, name, bases)
-    platforms = tuple(sorted(set(component.platforms or (settings.platform,))))
     target = _target(component)
     tag = BuildInputs(
         builder=builder_name,
@@ -275,8 +275,10 @@ def _bases(
     context: BuildContext,
     arguments: Mapping[str, str],
     upstream: Mapping[str, BuiltImage],
+    *,
+    platforms: tuple[str, ...],
 ) -> tuple[dict[str, str], BaseImage | None, tuple[str, ...]]:
-    """Digests of all images it is built on, the one below its last layer, and what could not be found."""
+    """Digests of all images it is built on, the one below the first platform's last layer, and what lacks."""
     component = settings.delivery.components[name]
     if context.dockerfile is None:
         base = _declared_base(settings, component, upstream)
@@ -293,7 +295,7 @@ def _bases(
             platform=platform,
             contexts=[called.lower().removesuffix(":latest") for called in component.additional_contexts],
         )
-        for platform in component.platforms or (settings.platform,)
+        for platform in platforms
     ]
     found = {image: _resolve(settings, image) for file in files for image in file.images}
     notes = tuple(

@@ -64,8 +64,10 @@ def read_dockerfile(
         if one.keyword == "ARG" and not stages:
             for word in one.rest.split():
                 name, given, default = word.partition("=")
-                known = _expand(default.strip("\"'"), variables) if given else variables.get(name, "")
-                variables[name] = arguments.get(name, known)
+                if name in arguments:
+                    variables[name] = arguments[name]
+                elif given:  # one without a default stays unset, as BuildKit has it
+                    variables[name] = _expand(default.strip("\"'"), variables)
         elif one.keyword == "FROM":
             final = _from(_expand(one.rest, variables), stages, images, contexts)
         else:

@@ -38,7 +38,7 @@ def split_name(text: str) -> tuple[str, str, str]:
     if colon and "/" not in tag and head != LAYOUT.rstrip(":"):
         name = head
     else:
-        tag = ""
+        colon = tag = ""
     if is_layout(name):
         address, _, repository = name.rpartition("/")
     else:
@@ -46,13 +46,13 @@ def split_name(text: str) -> tuple[str, str, str]:
         if not slash or not (set(".:") & set(address) or address == "localhost"):
             address, repository = _HUB, name if slash else f"library/{name}"
     reference = digest or tag or "latest"
-    if not _REPOSITORY.fullmatch(repository) or not (
-        _DIGEST.fullmatch(reference) or _TAG.fullmatch(reference)
-    ):
+    is_empty = bool(colon and not tag)
+    is_reference = bool(_DIGEST.fullmatch(reference) or _TAG.fullmatch(reference))
+    if is_empty or not is_reference or not _REPOSITORY.fullmatch(repository):
         lower = repository != repository.lower()
         raise UsageError(
             f"expected an image name such as registry/repository:tag, found '{text}'",
-            fix="write the repository in lower case" if lower else "",
+            fix="give a tag behind the colon" if is_empty else "write the repository in lower case" * lower,
         )
     return address, repository, reference
 
