@@ -205,6 +205,16 @@ services:
     assert "variable 'CACHE' of 'web': 'redis' is kept" in told
 
 
+@pytest.mark.parametrize("address", ["DB_HOST: 'db:3306'", "DB_JDBC_URL: 'jdbc:mysql://db:3306/shop'"])
+def test_who_is_asked_stands_beside_an_address_of_every_form(tmp_path: Path, address: str) -> None:
+    env = f"{{{address}, DB_USER: wp, DB_PASSWORD: wp}}"
+    services = f"{{web: {{image: 'web:1', environment: {env}}}, db: {{image: 'mariadb:11'}}}}"
+    app, _ = imported(tmp_path, f"services: {services}")
+    found = app["components"]["web"]["env"]
+    assert found["DB_USER"] == "${resources.db.username}"
+    assert found["DB_PASSWORD"] == "${resources.db.password}"
+
+
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [

@@ -104,11 +104,12 @@ def _placeholder(
         return f"{host}:{_output(resources[pair['host']], 'port')}"
     if not parts:
         return ""
-    hosts = (env.get(f"{parts['prefix']}{word}") or "" for word in _HOSTS)
+    hosts = ((env.get(f"{parts['prefix']}{word}") or "").partition(":")[0] for word in _HOSTS)
     beside = next((resources[host] for host in hosts if host in resources), None)
-    jdbc = _URL.fullmatch(env.get(f"{parts['prefix']}URL") or "")
-    if jdbc and jdbc["jdbc"]:  # which says no user itself
-        beside = beside or resources.get(jdbc["host"])
+    for word in ("URL", "JDBC_URL"):
+        jdbc = _URL.fullmatch(env.get(f"{parts['prefix']}{word}") or "")
+        if jdbc and jdbc["jdbc"]:  # which says no user itself
+            beside = beside or resources.get(jdbc["host"])
     return _output(beside, _BESIDE_HOST[parts["last"]]) if beside else ""
 
 
