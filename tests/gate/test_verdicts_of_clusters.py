@@ -1136,6 +1136,27 @@ def test_a_label_does_not_find_the_runs_of_a_cron_job() -> None:
     assert [one["metadata"]["name"] for one in by_name["workloads"]] == ["nightly-1"]
 
 
+NIGHTLY = {
+    "kind": "CronJob",
+    "metadata": {"name": "nightly", "namespace": "shop"},
+    "spec": {"schedule": "0 3 * * *", "jobTemplate": {}},
+    "status": {"lastScheduleTime": "2026-01-01T03:00:00Z", "lastSuccessfulTime": "2025-12-31T03:01:00Z"},
+}
+
+
+@pytest.mark.parametrize(
+    ("active", "tells"), [(None, True), ([{"name": "nightly-2"}], False)], ids=["failed", "runs"]
+)
+def test_a_run_that_makes_argo_cd_call_all_degraded_is_named_with_the_way_out(
+    active: Any, tells: bool
+) -> None:
+    given = {f"{A}.health.status": "Degraded", "workloads": [changed(NIGHTLY, {"status.active": active})]}
+    state, words = judge(argocd.verdict, ARGOCD, given)
+    assert state is FAIL
+    assert ("CronJob shop/nightly: its last run has not succeeded" in words) is tells
+    assert ("ignore-healthcheck" in words) is tells
+
+
 PARKED: dict[str, Any] = {
     "status.currentRevision": "a",
     "status.replicas": 2,

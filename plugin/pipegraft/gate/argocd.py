@@ -58,6 +58,9 @@ _FINAL = {"Deployment", "StatefulSet", "DaemonSet", "Job", "Pod", "Rollout"}
 """Kinds whose failure is one; others may be Degraded for the seconds that new pods need."""
 _HICCUP = timedelta(seconds=30)
 """How long health may be Degraded though no workload has failed."""
+_UNCOUNTED = (
+    'a CronJob with the annotation argocd.argoproj.io/ignore-healthcheck: "true" is left out of health'
+)
 _CRASHING = "CrashLoopBackOff"
 
 
@@ -251,10 +254,12 @@ def _health(app: Object, status: Status) -> Verdict:
             there = status.get("templates") or ()
             images = workloads.images_of(there, lambda item: _ignored(app, item))
             return Verdict(State.SUCCEEDED, "Synced and Healthy", images=images)
-        case "Degraded" if _passes(told, status, {kind for kind, _ in unwell}):
-            return _with_parts(Verdict(State.PROGRESSING, reason, evidence), status)
         case "Degraded":
-            return _with_parts(Verdict(State.FAILED, reason, evidence), status)
+            passes = _passes(told, status, {kind for kind, _ in unwell})
+            state = State.PROGRESSING if passes else State.FAILED
+            found = _with_parts(Verdict(state, reason, evidence), status)
+            of_run = any(line.startswith("CronJob ") for line in found.evidence)
+            return replace(found, evidence=(*found.evidence, _UNCOUNTED)) if of_run else found
         case "Suspended":
             return _with_parts(Verdict(State.SUSPENDED, reason, evidence), status)
         case _:

@@ -18,6 +18,7 @@ from pipegraft.gate.conditions import (
     is_true,
     name_of,
     said,
+    time_of,
     worst,
 )
 from pipegraft.gate.pods import has_lasted, symptoms, undeleted
@@ -154,7 +155,11 @@ def _autoscaler(item: Object) -> Resource:
 
 
 def _schedule(item: Object) -> Resource:
-    """What a CronJob will do; that it waits for its time is as it should be."""
+    """What a CronJob will do; that it waits for its time is as it should be, and a run decides nothing."""
+    status = item.get("status") or {}
+    last, good = status.get("lastScheduleTime"), status.get("lastSuccessfulTime")
+    if good and time_of(good) < time_of(last) and not status.get("active"):
+        return Resource(name_of(item), State.PROGRESSING, f"{name_of(item)}: its last run has not succeeded")
     doing = "is suspended" if item["spec"].get("suspend") else f"runs at {item['spec'].get('schedule')}"
     return Resource(name_of(item), State.SUCCEEDED, doing)
 
