@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from pipegraft.appspec.environment_file import bump
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.errors import Conflict, UsageError
+from pipegraft.core.errors import Conflict, EditRefused, UsageError
 from pipegraft.core.ports import FakeClock
 from pipegraft.core.release import ReleaseMark, Source
 from pipegraft.iac.commits import commit_message, release_trailers
@@ -248,6 +248,39 @@ def test_targets_and_their_record_go_back_together() -> None:
         ReleaseMark(number=12, source="x"),
         ReleaseMark(number=13, source="y"),
     )
+
+
+class Strict:
+    """A chart of now that wants a value which the values of then do not have."""
+
+    name = "helm"
+
+    def render(self, files: Mapping[str, bytes], folder: str, values: Sequence[str] = ()) -> str:
+        if b"port" not in files["values.yaml"]:
+            raise EditRefused("port is required", fix="set it")
+        return "kind: Service\n"
+
+
+@pytest.mark.parametrize("effect", [None, "warn"])
+def test_what_cannot_be_rendered_any_more_is_not_restored(effect: str | None) -> None:
+    target = {"kind": "yaml", "file": "values.yaml", "path": "i", "component": "web"}
+    environment = {"gate": {"engine": "fake"}, "targets": [target], **({"effect": effect} if effect else {})}
+    data = DELIVERY.model_dump(exclude_unset=True) | {"environments": {"charts": environment}}
+    delivery = Delivery.model_validate(data)
+    branch = FakeIacRepository({"values.yaml": "i: old\n", "Chart.yaml": "name: web\n"})
+    first = branch.tip()
+    tip = branch.commit({"values.yaml": "i: new\nport: 80\n"}, "release", first)
+    request = RollbackRequest(delivery, "charts", first, renderers={"helm": Strict()})
+    if effect:
+        assert roll_back(branch, request).written
+        return
+    for dry in (True, False):
+        with pytest.raises(EditRefused, match="cannot be rendered any more: port is required"):
+            roll_back(branch, replace(request, dry_run=dry))
+    assert branch.tip() == tip
+    kept = branch.commit({"values.yaml": "i: newer\nport: 80\n"}, "release", tip)
+    done = roll_back(branch, replace(request, to=tip))
+    assert (done.written, branch.read("values.yaml", done.commit)) == (True, "i: new\nport: 80\n"), kept
 
 
 def test_the_newest_release_counts_whichever_file_it_changed() -> None:

@@ -9,11 +9,11 @@ from heapq import merge
 
 from pipegraft.appspec.environment_file import environment_path, read_environment
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.errors import Conflict, UsageError
+from pipegraft.core.errors import Conflict, EditRefused, UsageError
 from pipegraft.core.release import ReleaseMark, Source
 from pipegraft.iac.commits import commit_message, release_trailers
-from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
-from pipegraft.iac.ports import Commit, CommitFiles, IacBranch
+from pipegraft.iac.optimistic_commit import Changes, rewrite
+from pipegraft.iac.ports import Commit, CommitFiles, Edited, Files, IacBranch, Renderer
 from pipegraft.iac.released_images import (
     EnvironmentState,
     read_state,
@@ -21,6 +21,7 @@ from pipegraft.iac.released_images import (
     without_taken_back,
     write_state,
 )
+from pipegraft.iac.targets.check import check_renders
 
 __all__ = ["Rollback", "RollbackRequest", "is_taken_back", "roll_back"]
 
@@ -41,6 +42,7 @@ class RollbackRequest:
         pipeline: who does this, for the commit's trailers; its URL tells a job that is repeated.
         reason: why, for the commit's body.
         again: go further back although this pipeline took a release back already.
+        renderers: ``helm`` and ``kustomize``, those that are there, to try what `targets` render to.
     """
 
     delivery: Delivery
@@ -50,6 +52,7 @@ class RollbackRequest:
     pipeline: str = ""
     reason: str = ""
     again: bool = False
+    renderers: Mapping[str, Renderer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def roll_back(branch: IacBranch, request: RollbackRequest) -> Rollback:
     not bring it again; a newer one does. A job that is repeated finds what it did, and does it once.
 
     Raises:
-        UsageError: no such environment or commit, or nothing to go back to.
+        UsageError: no such environment or commit, nothing to go back to, or it cannot be rendered any more.
         Conflict: somebody changed the files while this ran.
         OutsideError: the repository did not answer.
     """
@@ -129,7 +132,7 @@ class _Edit:
     taken_back: ReleaseMark | None = None
     _seen: dict[str, str | None] = field(default_factory=dict)
 
-    def __call__(self, read: Read) -> Changes | None:
+    def __call__(self, read: Files) -> Changes | None:
         held = {path: read(path) for path in self.wanted}
         moved = [path for path in held if self._seen.setdefault(path, held[path]) != held[path]]
         if moved:
@@ -146,6 +149,7 @@ class _Edit:
         kept = _newest(*self._marks(self.wanted, self.wanted.get(state_file), state_file))
         self.taken_back = None if standing is None or _is_as_new(kept, standing) else standing
         files: dict[str, str | None] = {path: self.wanted[path] for path in self.changed}
+        self._check_renders(Edited(read, files))
         remembered = self.wanted.get(state_file, read(state_file))
         if gone and not _is_as_new(kept, gone):
             state = EnvironmentState(taken_back=gone)
@@ -153,6 +157,20 @@ class _Edit:
         elif (gone := read_state(remembered, state_file).taken_back) and kept and kept.number >= gone.number:
             files[state_file] = without_taken_back(remembered or "", state_file)  # it is back
         return Changes(files, self._message())
+
+    def _check_renders(self, files: Files) -> None:
+        """Make sure that the charts and bases of now can still be rendered with the files of then."""
+        declared = self.request.delivery.environments[self.request.environment]
+        root = (self.request.delivery.iac.path or "").strip("/")
+        try:
+            check_renders(files, declared.targets, self.request.renderers, policy=declared.effect, root=root)
+        except EditRefused as error:
+            raise EditRefused(
+                f"as it was at {self.target[:12]}, it cannot be rendered any more: {error.problem.message}",
+                place=error.problem.place,
+                fix="take back with it what changed around it, name another commit with --to, or say "
+                "'effect: warn' in the environment",
+            ) from error
 
     def _marks(
         self, files: Mapping[str, str | None], state_text: str | None, state_file: str

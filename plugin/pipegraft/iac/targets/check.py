@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 from pipegraft.core.delivery import Target
@@ -17,7 +18,7 @@ from pipegraft.iac.targets.kustomization import FILE_NAMES, apply_images
 from pipegraft.iac.targets.units import Unit, find_unit
 from pipegraft.text.yaml import Path, aliases_of, format_path, has_path, parse_path, read_documents, value_at
 
-__all__ = ["Effect", "WrittenTarget", "check_effect"]
+__all__ = ["Effect", "WrittenTarget", "check_effect", "check_renders"]
 
 Policy = Literal["require", "warn"] | None
 
@@ -109,6 +110,33 @@ def check_effect(
     return found
 
 
+def check_renders(
+    files: Files,
+    targets: Sequence[Target],
+    renderers: Mapping[str, Renderer],
+    *,
+    policy: Policy,
+    root: str = "",
+) -> None:
+    """Make sure that what stands in the files of targets can be rendered, whatever it renders to.
+
+    Arguments:
+        files, renderers, policy, root: as for `check_effect`.
+
+    Raises:
+        UsageError: something cannot be, and `policy` does not only warn; or it is not known what renders it.
+    """
+    seen: set[Any] = set()
+    for target in targets if renderers and policy != "warn" else ():
+        path = posixpath.join(root, target.file)
+        if files(path) is None:
+            continue
+        unit = find_unit(files, target, path, root)
+        if unit.key not in seen:
+            seen.add(unit.key)
+            _Check(files, files, [WrittenTarget(target, path, unit, ())], renderers, root).render()
+
+
 _OBJECTS = {"argocd": "an Application of Argo CD", "flux": "an object of Flux"}
 """Engine → what can set parameters, images and patches over what it renders."""
 
@@ -147,12 +175,25 @@ class _Check:
         absent = self._absent()
         if absent:
             return self._static(absent) if policy != "require" else self._unproven(absent)
-        renderer = self.renderers.get(kind)
-        if renderer is None:
-            return self._static(f"{kind} is not installed")
+        missing = self._missing()
+        return self._static(missing) if missing else self._rendered(self.renderers[kind], policy)
+
+    def render(self) -> None:
+        """Render it as it is, where that can be done here.
+
+        Raises:
+            EditRefused: it cannot be rendered.
+        """
+        if self.unit.kind in {"helm", "kustomize"} and not self._absent() and not self._missing():
+            self._documents(self.after, self.renderers[self.unit.kind])
+
+    def _missing(self) -> str:
+        """Which program is not there."""
+        if self.unit.kind not in self.renderers:
+            return f"{self.unit.kind} is not installed"
         if self.unit.kustomization and self.unit.kustomization.charts and "helm" not in self.renderers:
-            return self._static("helm is not installed, which kustomize has render charts")
-        return self._rendered(renderer, policy)
+            return "helm is not installed, which kustomize has render charts"
+        return ""
 
     def refuse_old_digests(self) -> None:
         """Make sure that no digest stands beside a tag that was written by its path, and counts over it.
@@ -175,26 +216,27 @@ class _Check:
                             fix=f"write {format_path((*path[:-1], key))} too: kind 'yaml', 'value: digest'",
                         )
 
-    def _rendered(self, renderer: Renderer, policy: Policy) -> Effect:
-        def documents(files: Files) -> Sequence[Any]:
-            unit = find_unit(files, self.group[0].target, self.group[0].path, self.root)
-            made = list(read_documents(renderer.render(unit.content(files), unit.folder, unit.values)))
-            apply_images(made, unit.handed(files).images)
-            return made
+    def _documents(self, files: Files, renderer: Renderer) -> Sequence[Any]:
+        unit = find_unit(files, self.group[0].target, self.group[0].path, self.root)
+        made = list(read_documents(renderer.render(unit.content(files), unit.folder, unit.values)))
+        apply_images(made, unit.handed(files).images)
+        return made
 
+    def _rendered(self, renderer: Renderer, policy: Policy) -> Effect:
         try:
-            after = documents(self.after)
+            after = self._documents(self.after, renderer)
         except EditRefused as error:
             if policy == "warn":
                 return self._static(error.problem.message)
             raise
         try:
-            before = documents(self.before)
+            before = self._documents(self.before, renderer)
         except EditRefused:  # a chart that wants a tag, before the first release
             return self._confirm(None, after, f"rendered by {renderer.name}, which it could not be before")
         how = f"rendered by {renderer.name}"
         try:
-            return self._confirm(before, after, how, again=lambda: documents(self.before))
+            again = partial(self._documents, self.before, renderer)
+            return self._confirm(before, after, how, again=again)
         except MoreThanImages as error:
             if policy == "warn":
                 return self._unproven(error.problem.message)
