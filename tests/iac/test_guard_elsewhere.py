@@ -344,6 +344,9 @@ LINES = r"""
 {{- else if eq (default "internal" .Values.mode) "internal" }}
 {{- range list "user" "password" }}
 {{- $x := dict "a" .Values.b }}
+{{- $names := list "user" "password" }}
+{{- range $i, $name := list "user" "password" }}
+{{- with (dict "a" "user") }}
 """.strip().splitlines()
 
 
@@ -357,7 +360,12 @@ def test_names_in_a_template_are_no_secrets(line: str) -> None:
     [
         '{{ include "x" (dict "a" (default "hunter2" .Values.x)) }}',
         '{{ get (dict "a" "hunter2") "a" }}',
-        '{{ index (list "hunter2") 0 }}',
+        '{{ index (list "hunter") 0 }}',
+        '{{ (dict "a" "hunter").a }}',
+        '{{ htpasswd "admin" "hunter" }}',
+        '{{ coalesce .Values.if.x "hunter" }}',
+        '{{ $x := default "hunter" .y }}',
+        '{{ with .x | default "hunter" }}{{ . }}{{ end }}',
         '{{ with "hunter" }}{{ . }}{{ end }}',
         '{{ coalesce (index .Values "a") "hunter" }}',
         '{{ print (include "x" .) "hunter" }}',

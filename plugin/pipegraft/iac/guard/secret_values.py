@@ -47,9 +47,8 @@ _NAMES = re.compile(
     r"|toDate|getHostByName|env|expandenv"
 )
 """Functions and methods of templates whose texts are names, messages and separators."""
-_GROUPS = ("dict", "list", "tuple", "set", "merge", "htpasswd")
-"""Those that take names as well as values."""
-_NOT_SHOWN = re.compile(r"-?\s*(?:if|else|range|with|\$\w+\s*:?=)\b")
+_GROUPS = ("dict", "list", "tuple")
+_NOT_SHOWN = re.compile(r"-?\s*(?:(?:else|range|with)\b|\$\w+\s*:?=)")
 _WORD = re.compile(r"[A-Za-z0-9+_!#%^&*~.-]+")
 _VARIABLES = re.compile(r"(?:.*[./])?env(?:\.[\w-]+)*|.*\.(?:properties|tfvars|ini|cfg|conf|toml)", re.DOTALL)
 """Files of `NAME=value` lines."""
@@ -100,26 +99,28 @@ def _holds_text(expression: str) -> bool:
         said = next(filter(None, found.groups()), "")
         if _FILLED_IN.search(said) or "%" in said or _NO_SECRET.fullmatch(said):
             continue
-        *outer, function = _functions(_STRING.sub("''", expression[: found.start()]))
-        words = _WORD.findall(said)
+        *outer, call = _calls(_STRING.sub("''", expression[: found.start()]))
+        function = call[0] if call else ""
         if _NAMES.fullmatch(function):
             continue
-        if any(map(_RANDOM.fullmatch, words)):
+        if any(map(_RANDOM.fullmatch, _WORD.findall(said))):
             return True
-        if re.match(r"-?\s*(?:else\s+)?if\b", expression) or (function in _GROUPS and "include" in outer):
-            continue
-        if function not in _GROUPS or (any(map(_is_word, words)) and not _NOT_SHOWN.match(expression)):
+        is_key = function in ("dict", "htpasswd") and len(call) % 2
+        is_group = function in _GROUPS and (
+            ["include"] in [one[:1] for one in outer] or _NOT_SHOWN.match(expression)
+        )
+        if not (is_key or is_group or re.match(r"-?\s*(?:else\s+)?if\b", expression)):
             return True
     return False
 
 
-def _functions(text: str) -> list[str]:
-    """The functions of a template whose arguments go on at a text's end, the innermost last."""
+def _calls(text: str) -> list[list[str]]:
+    """The calls of a template that go on at a text's end, function and arguments, the innermost last."""
     closed = 1
     while closed:
         text, closed = re.subn(r"\([^()]*\)", "_", text)
-    calls = (re.split(r"\||=|\b(?:if|with|range)\b", one)[-1].split() for one in text.lstrip("- ").split("("))
-    return [next(iter(words), "") for words in calls]
+    parts = text.lstrip("- ").split("(")
+    return [re.split(r"\||=|(?:^|\s)(?:if|with|range)(?=\s|$)", one)[-1].split() for one in parts]
 
 
 def _without_variables(text: str) -> str:
