@@ -1685,6 +1685,19 @@ def handed_elsewhere() -> Iterator[Case]:
         helm("argo/web.yaml", path="spec.source.helm.valuesObject.image", document=1, source="argo/web.yaml"),
         runs=[BY_TAG, LOG],
     )
+    yield case(
+        "argo-no-such-document",
+        charts | {"argo/web.yaml": inside},
+        {
+            "kind": "yaml",
+            "file": "argo/web.yaml",
+            "path": "a",
+            "component": "web",
+            "document": 5,
+            "source": "argo/web.yaml",
+        },
+        refused="found none",
+    )
     prod = charts | {"charts/web/values-prod.yaml": "image: {tag: v1}\n"}
     naming = f"{APPLICATION}      valueFiles: [values-prod.yaml]\n"
     yield case(

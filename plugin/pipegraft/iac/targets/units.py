@@ -222,7 +222,8 @@ def _by_object(files: Files, target: Target, path: str, holder: str, inside: _In
     own = _document_of(files, target, path, inside) if path == holder else None
     naming: list[Unit] = []
     below: list[Unit] = []
-    for number in range(len(read_documents(files(holder) or "", holder))) if own is None else (own,):
+    documents = range(len(read_documents(files(holder) or "", holder)))
+    for number in (one for one in documents if own in {None, one}):
         for at, folder, named in _rendered_by(_whole(files, holder, number)):
             unit = _rendered_as(files, (holder, number, at), folder, named)
             if unit is not None and path in (*unit.values, *parts, *_built(unit), holder):
