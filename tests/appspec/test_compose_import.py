@@ -198,11 +198,9 @@ services:
         "STORE": "${resources.db.host}",
     }
     told = "\n".join(done.left)
-    assert (
-        "'DB_CONNECTION' of 'web': 'mysql' is kept, as the name of a kind; if it is an address, write ${res"
-        in told
-    )
-    assert "variable 'CACHE' of 'web': 'redis' is kept" in told
+    kind = "as an address: it is taken for the name of a kind; otherwise write ${resources"
+    assert f"'mysql' in variable 'DB_CONNECTION' of 'web' {kind}.mysql.host}}" in told
+    assert f"'redis' in variable 'CACHE' of 'web' {kind}.redis.host}}" in told
 
 
 @pytest.mark.parametrize("address", ["DB_HOST: 'db:3306'", "DB_JDBC_URL: 'jdbc:mysql://db:3306/shop'"])
@@ -213,6 +211,15 @@ def test_who_is_asked_stands_beside_an_address_of_every_form(tmp_path: Path, add
     found = app["components"]["web"]["env"]
     assert found["DB_USER"] == "${resources.db.username}"
     assert found["DB_PASSWORD"] == "${resources.db.password}"
+
+
+def test_a_value_that_looks_like_a_secret_is_said_to_be_put_into_one(tmp_path: Path) -> None:
+    text = "name: shop\nservices: {web: {image: 'web:1', environment: {JWT_SECRET: abc123}}}"
+    app, done = imported(tmp_path, text)
+    assert app["components"]["web"]["env"] == {"JWT_SECRET": {"secret": "shop-web", "key": "JWT_SECRET"}}
+    (line,) = done.left
+    assert line.endswith("put it under the key 'JWT_SECRET' into the secret 'shop-web'")
+    assert "abc123" not in line
 
 
 @pytest.mark.parametrize(

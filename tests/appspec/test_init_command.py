@@ -243,3 +243,14 @@ def test_what_is_no_name_and_what_is_no_compose_file_is_told(tmp_path: Path) -> 
     assert "pass --env qa-2" in run(root, "init", "--yes", "--env", "QA 2", code=2)
     assert "found none; compose.yaml:2:1: expected YAML" in run(root, "init", "--yes", code=2)
     assert not (root / "delivery.yaml").exists()
+
+
+def test_folders_that_a_compose_file_builds_from_and_that_are_not_there_are_told_at_once(
+    tmp_path: Path,
+) -> None:
+    compose = "services:\n  web: {build: ./vendor/web}\n  work: {build: ./work}\n"
+    root = repository(tmp_path, {"compose.yaml": compose})
+    said = run(root, "init", "--yes", code=2)
+    assert "found none: 'vendor/web' of 'web', 'work' of 'work'" in said
+    assert "fix: install the dependencies where they bring it" in said
+    assert not (root / "delivery.yaml").exists()

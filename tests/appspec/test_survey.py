@@ -90,6 +90,8 @@ def test_a_compose_file_tells_components_ports_variables_and_resources() -> None
         "compose.yaml: service web: volumes[0]: data:/data (write it as `volumes`, with the size it needs)",
         "compose.yaml: service outside: is built outside of the repository, in '../other'",
         "compose.yaml: service mail: runs mailhog/mailhog, which is not built here",
+        "the value of variable 'SESSION_SECRET' of 'web': it looks like a secret; put it under the key "
+        "'SESSION_SECRET' into the secret 'shop-web'",
         "variable 'HOME_OF_SHELL' of 'web': its value comes from the shell",
         "variable 'FROM_SHELL' of 'worker': its value comes from the shell",
     ]

@@ -196,9 +196,16 @@ def _check(written: Written, root: Path, answers: Answers, plugins: Plugins) -> 
                 f"the engine '{answers.engine}' wants other keys: {error.problems[0].message}",
                 fix="pass them with --gate KEY=VALUE, repeatable; {app} and {env} are put in",
             ) from None
-    missing = [one.path for one in delivery.components.values() if not (root / one.path).is_dir()]
+    missing = [
+        f"'{one.path}' of '{name}'"
+        for name, one in delivery.components.items()
+        if not (root / one.path).is_dir()
+    ]
     if missing:
-        raise UsageError(f"expected a folder '{missing[0]}', which the Compose file builds from, found none")
+        raise UsageError(
+            f"expected folders that the Compose file builds from, found none: {', '.join(missing)}",
+            fix="install the dependencies where they bring it, correct `build`, or take that service out",
+        )
 
 
 def _write(root: Path, iac: Path, written: Written, answers: Answers) -> tuple[Path, ...]:

@@ -72,14 +72,18 @@ def _variables_of(
             found[name] = placeholder
         elif _SECRET.search(name):
             found[name] = {"secret": f"{app}-{component.name}", "key": name}
+            left.append(
+                f"the value of variable '{name}' of '{component.name}': it looks like a secret; "
+                f"put it under the key '{name}' into the secret '{app}-{component.name}'"
+            )
         elif value is None or _SUBSTITUTED.search(value):
             left.append(f"variable '{name}' of '{component.name}': its value comes from the shell")
         else:
             found[name] = value.replace("$$", "$")
             if value in _KINDS and value in resources and not _BESIDE.fullmatch(name):
                 address = _address_alone(resources[value])
-                said = f"variable '{name}' of '{component.name}': '{value}' is kept, as the name of a kind"
-                left.append(f"{said}; if it is an address, write {address}")
+                said = f"'{value}' in variable '{name}' of '{component.name}' as an address"
+                left.append(f"{said}: it is taken for the name of a kind; otherwise write {address}")
             left += (
                 f"the address of '{host}' in variable '{name}' of '{component.name}': "
                 f"it is the resource '{resource.name}' now"
