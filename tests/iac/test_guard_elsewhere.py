@@ -332,7 +332,13 @@ sealed: {kind: SealedSecret, spec: {encryptedData: {password: AgBy3i4OJSWK}}}
 TEMPLATE = r"""
 {{ include "common.secrets.passwords.manage" (dict "secret" (include "n" .) "key" "redis-password") }}
 {{ index (lookup "v1" "Secret" .Release.Namespace "app").data "password" }}
+{{ include "x" (dict "secret" "batch" "key" "S3_CONFIG_KEY" "skipB64enc" (list "aws.S3_Config_KEY")) }}
+{{ if $secret }}{{ index $secret.data "key" }}{{ else }}{{ randAlphaNum 32 | b64enc }}{{ end }}
+thrift://{{ index . "hive-service" | default "" | b64dec }}:9083
 {{ .Files.Get "conf/app.json" | b64enc }}
+{{ .Files.Get (printf "certs/%s.crt" .Values.name) | b64enc }}
+{{ include (print $.Template.BasePath "/ca.yaml") . | sha256sum }}
+{{ printf "{\"auths\":{\"%s\":{\"auth\":\"%s\"}}}" .Values.r (printf "%s:%s" .u .p | b64enc) | b64enc }}
 {{ genPrivateKey "rsa" | b64enc }}
 {{ htpasswd "admin" .Values.p | b64enc }}
 {{ dict "password" .Values.p | toJson | b64enc }}
@@ -360,6 +366,10 @@ def test_names_in_a_template_are_no_secrets(line: str) -> None:
     [
         '{{ include "x" (dict "a" (default "hunter2" .Values.x)) }}',
         '{{ get (dict "a" "hunter2") "a" }}',
+        '{{ "" }}hunter2{{ "}}" }}',
+        '{{ print "}}" (print "hunter") }}',
+        '{{ default (print "hunter") .Values.x }}',
+        '{{ include "echo" (dict "a" "Sup3rS3cretPw") }}',
         '{{ index (list "hunter") 0 }}',
         '{{ (dict "a" "hunter").a }}',
         '{{ htpasswd "admin" "hunter" }}',

@@ -38,6 +38,8 @@ _LITERAL = re.compile(r"\$\{\w+(?::?[-=+]|/)[^}$]{3,}\}")
 _NOTHING = re.compile(r"\{\{-?\s*(?:/\*.*?\*/|\"\"|``)\s*-?\}\}", re.DOTALL)
 """A placeholder of Helm that comes to nothing."""
 _STRING = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|`([^`]*)`|'([^'])'")
+_FILLING = re.compile(r"\{\{((?>\"(?:[^\"\\]|\\.)*\"|`[^`]*`|(?!\{\{).)*?)\}\}", re.DOTALL)
+"""What Helm fills in; texts may hold braces."""
 _SET = re.compile(r"\{\{-?\s*(\$\w+)\s*:?=\s*(\"[^\"\n]*\"|`[^`\n]*`)[^}]*\}\}")
 """A variable of a template that gets a text (Go's text/template, "Variables")."""
 _NAMES = re.compile(
@@ -47,6 +49,7 @@ _NAMES = re.compile(
     r"|toDate|getHostByName|env|expandenv"
 )
 """Functions and methods of templates whose texts are names, messages and separators."""
+_FINDS = re.compile(r"[.$]\S*|include|index|lookup")
 _GROUPS = ("dict", "list", "tuple")
 _NOT_SHOWN = re.compile(r"-?\s*(?:(?:else|range|with)\b|\$\w+\s*:?=)")
 _WORD = re.compile(r"[A-Za-z0-9+_!#%^&*~.-]+")
@@ -89,7 +92,7 @@ def is_elsewhere(value: str) -> bool:
         return True
     value = _NOTHING.sub("", value)
     rest = _without_placeholders(value)
-    literal = _LITERAL.search(value) or any(map(_holds_text, re.findall(r"\{\{(.*?)\}\}", value, re.DOTALL)))
+    literal = _LITERAL.search(value) or any(map(_holds_text, _FILLING.findall(value)))
     return rest != value and not literal and not any(map(_is_word, _WORD.findall(rest)))
 
 
@@ -101,14 +104,15 @@ def _holds_text(expression: str) -> bool:
             continue
         *outer, call = _calls(_STRING.sub("''", expression[: found.start()]))
         function = call[0] if call else ""
-        if _NAMES.fullmatch(function):
+        is_part = function in ("print", "printf") and outer and _FINDS.fullmatch(" ".join(outer[-1][:1]))
+        if _NAMES.fullmatch(function) or is_part:
             continue
-        if any(map(_RANDOM.fullmatch, _WORD.findall(said))):
+        is_given = ["include"] in [one[:1] for one in outer]
+        words = re.findall("[A-Za-z0-9]+", said) if is_given else _WORD.findall(said)
+        is_key = bool(function in ("dict", "htpasswd") and len(call) % 2)
+        if not (is_key and is_given) and any(map(_RANDOM.fullmatch, words)):
             return True
-        is_key = function in ("dict", "htpasswd") and len(call) % 2
-        is_group = function in _GROUPS and (
-            ["include"] in [one[:1] for one in outer] or _NOT_SHOWN.match(expression)
-        )
+        is_group = function in _GROUPS and (is_given or _NOT_SHOWN.match(expression))
         if not (is_key or is_group or re.match(r"-?\s*(?:else\s+)?if\b", expression)):
             return True
     return False
@@ -135,7 +139,8 @@ def _without_placeholders(value: str) -> str:
     kept, at = [], 0
     while found := _FILLED_IN.search(value, at):
         end = _ENDS.get(found[0], "")
-        last = value.find(end, found.end())
+        filling = _FILLING.match(value, found.start())
+        last = filling.end(1) if filling else value.find(end, found.end())
         if last < 0:
             break
         kept += [value[at : found.start()], " "]
