@@ -223,6 +223,27 @@ def test_a_value_that_looks_like_a_secret_is_said_to_be_put_into_one(tmp_path: P
 
 
 @pytest.mark.parametrize(
+    ("value", "secret", "address"),
+    [
+        ("host=db user=app password=pw1 dbname=app", True, True),
+        ("root:pw1@tcp(db:3306)/app", True, True),
+        ("amqp://guest:pw1@rabbit:5672", True, False),
+        ("Server=db;Database=x", False, True),
+        ("nginx:1@sha256:00", False, False),
+        ("redis://other/0", False, False),
+    ],
+)
+def test_credentials_in_a_text_are_copied_nowhere(
+    tmp_path: Path, value: str, secret: bool, address: bool
+) -> None:
+    web = f"{{image: 'web:1', environment: {{DSN: '{value}'}}}}"
+    app, done = imported(tmp_path, f"services: {{web: {web}, db: {{image: 'postgres:16'}}}}")
+    assert isinstance(app["components"]["web"]["env"]["DSN"], dict) is secret
+    assert any("the address of 'db' in variable 'DSN'" in one for one in done.left) is address
+    assert "pw1" not in f"{app} {done.left}"
+
+
+@pytest.mark.parametrize(
     ("text", "error", "message"),
     [
         ("[1]", ConfigError, "expected a mapping with 'services'"),

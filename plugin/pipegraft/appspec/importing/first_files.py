@@ -17,6 +17,11 @@ from pipegraft.appspec.importing.taking import Imported, found_values, name_from
 __all__ = ["Answers", "Written", "gate_options", "import_compose", "write_files"]
 
 _SECRET = re.compile(r"PASS(WORD|WD)?$|SECRET|TOKEN|API_?KEY|PRIVATE|CREDENTIAL", re.IGNORECASE)
+_CREDENTIALS = re.compile(
+    r"(password|passwd|pwd)\s*=\s*[^\s;&]|(//|^)[\w.%-]*:[^\s:@/]+@(?!sha256:)", re.IGNORECASE
+)
+"""In a connection string or a URL."""
+_ADDRESS = r"(?<![\w.-]){0}:\d|(host|server|address|data source)\s*=\s*{0}(?![\w.-])"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _URL = re.compile(
     r"(?P<jdbc>jdbc:)?(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[^/@]*@)?(?P<host>[^:/@?]+)(?::\d+)?(?P<path>/[^?]*)?(?P<query>\?.*)?"
@@ -70,7 +75,7 @@ def _variables_of(
         placeholder = _placeholder(name, value or "", component.env, resources)
         if placeholder:
             found[name] = placeholder
-        elif _SECRET.search(name):
+        elif _SECRET.search(name) or _CREDENTIALS.search(value or ""):
             found[name] = {"secret": f"{app}-{component.name}", "key": name}
             left.append(
                 f"the value of variable '{name}' of '{component.name}': it looks like a secret; "
@@ -84,11 +89,12 @@ def _variables_of(
                 address = _address_alone(resources[value])
                 said = f"'{value}' in variable '{name}' of '{component.name}' as an address"
                 left.append(f"{said}: it is taken for the name of a kind; otherwise write {address}")
+        if not placeholder:
             left += (
                 f"the address of '{host}' in variable '{name}' of '{component.name}': "
                 f"it is the resource '{resource.name}' now"
                 for host, resource in resources.items()
-                if re.search(rf"(?<![\w.-]){re.escape(host)}:\d", value)
+                if re.search(_ADDRESS.format(re.escape(host)), value or "", re.IGNORECASE)
             )
     return found, left
 
