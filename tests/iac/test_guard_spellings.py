@@ -93,6 +93,7 @@ correcthorsebattery{{{{/* x */}}}}
         *(line.replace("¶", "\n") for line in DOCUMENTS),
         *(f"kind: Secret\nstringData:\n  password: {line}\n" for line in FILLED_IN),
         f'{{{{ $p := "{PW}" }}}}\nkind: Secret\nstringData:\n  password: {{{{ $p }}}}\n',
+        f'{{{{ $p := "" }}}}{{{{ $p = "{PW}" }}}}\nkind: Secret\nstringData:\n  password: {{{{ $p }}}}\n',
         f"{{{{- $p := `{PW}` -}}}}\nkind: Secret\nstringData:\n  password: {{{{ $p | quote }}}}\n",
         f'{{{{- $p := "{PW}" | b64enc -}}}}\nkind: Secret\ndata:\n  password: {{{{ $p }}}}\n',
         f'kind: {{{{ "Secret" }}}}\nstringData:\n  password: {PW}\n',

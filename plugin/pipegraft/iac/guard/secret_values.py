@@ -128,8 +128,9 @@ def _calls(text: str) -> list[list[str]]:
 
 
 def _without_variables(text: str) -> str:
-    """A template with the texts that its variables get in their place; lines stay where they are."""
-    for name, said in set(_SET.findall(text)) if "{{" in text else ():
+    """A template with the longest text that each variable gets in its place; lines stay where they are."""
+    found = _SET.findall(text) if "{{" in text else []
+    for name, said in dict(sorted(found, key=lambda one: len(one[1]))).items():
         text = re.sub(rf"{re.escape(name)}\b(?!\s*:?=)", said.replace("\\", r"\\"), text)
     return text
 
