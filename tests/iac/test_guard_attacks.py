@@ -196,6 +196,16 @@ def test_the_app_spec_may_get_components_and_take_images_back(git: Git, tmp_path
     assert push(git, clone, {"app.yaml": f"{APP}  batch: {{image: '{A}'}}\n"}) == ""
 
 
+def test_a_component_that_takes_the_place_of_another_replaces_it(git: Git, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    assert push(git, clone, gray(0), TAKEN_BACK) == ""
+    renamed = {
+        "app.yaml": APP.replace("  web:", "  site:"),
+        PATH: STABLE.replace("web:", "site:").replace(A, B),
+    }
+    assert "image of 'site' to change by a gray release" in push(git, clone, renamed)
+
+
 def test_what_the_app_spec_said_for_others_did_not_serve(git: Git, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     app = {"app.yaml": APP.replace("{ports", f"{{image: '{B}', ports")}

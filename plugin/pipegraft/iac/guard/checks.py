@@ -37,7 +37,6 @@ from pipegraft.iac.released_images import read_state
 
 __all__ = ["check_files", "gray_in_order", "holds_images"]
 
-
 _Declared = tuple[Mapping[str, str], Mapping[str, str], Iterable[Mapping[str, str]]]
 """Component → digest of its image in an app spec: before, now, and at the commits before, newest first."""
 
@@ -112,8 +111,9 @@ def _around(
 ) -> str:
     """A component whose image was replaced without a gray release, where these are used; empty if none was.
 
-    A component's first image replaces none. One that served before may come back: so a release is taken
-    back. What an app spec said served where the environment never said otherwise.
+    A component's first image replaces none, but one that nothing had, beside a component that goes: it takes
+    that one's place. One that served before may come back: so a release is taken back. What an app spec said
+    served where the environment never said otherwise.
 
     Arguments:
         before: what was there before `was`, newest first.
@@ -124,6 +124,7 @@ def _around(
     known = {**declared[0], **own}.items() | promoted.items()
     new = {name: said for name, said in {**declared[1], **_digests(now)}.items() if (name, said) not in known}
     seen, named, gray = {*declared[0], *own}, set(own), was.gray is not None
+    gone, images = seen - {*declared[1], *_digests(now)}, {said for _, said in known}
     for one in before if new else ():
         gray = gray or one.gray is not None
         served = _digests(one)
@@ -132,7 +133,8 @@ def _around(
     for spec in declared[2] if new and gray else ():
         seen |= spec.keys()
         new = {name: said for name, said in new.items() if name in named or said != spec.get(name)}
-    return next((name for name in new if gray and name in seen | named), "")
+    around = (name for name, said in new.items() if name in seen | named or (gone and said not in images))
+    return next(around, "") if gray else ""
 
 
 def _promotes(was: AppEnvironment, gray: GrayBlock, now: AppEnvironment, declared: _Declared) -> bool:
@@ -247,13 +249,8 @@ def check_files(
         if content is None:
             continue
         if len(content) > _LARGEST:
-            problems.append(
-                Problem(
-                    f"expected at most {_LARGEST // 1_000_000} MB, found {len(content) / 1e6:.0f}",
-                    Place(one.path),
-                    "keep it in a registry or an object store",
-                )
-            )
+            told = f"expected at most {_LARGEST // 1_000_000} MB, found {len(content) / 1e6:.0f}"
+            problems.append(Problem(told, Place(one.path), "keep it in a registry or an object store"))
             continue
         old = (before.content(one.path) if before else None) or b""
         if rules.secrets:
