@@ -310,8 +310,9 @@ def _ignoring(world: Argo) -> str:
     """A release whose image Argo CD does not see, and therefore does not bring."""
     paths = [".spec.template.spec.containers[].image"]
     rule = {"group": "apps", "kind": "Deployment", "jqPathExpressions": paths}
-    world.release(1)
+    first = world.release(1)
     world.application(ignoreDifferences=[rule])
+    assert world.wait(first).error is None  # an object that is not there yet is made as it is declared
     return world.release(2)
 
 

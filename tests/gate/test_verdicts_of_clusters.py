@@ -424,6 +424,15 @@ ASKED = {
         ({"kustomization.spec.wait": False, "workloads": []}, PASS, "0 workloads"),
         ({"helm-releases": release(ready("True"))}, PASS, ""),
         ({"helm-releases": release(ready("True"), observedGeneration=0)}, WAIT, "has changed"),
+        (
+            {
+                "helm-releases": release(
+                    ready("True"), ready("True", "Progressing", "running upgrade", "Reconciling")
+                )
+            },
+            WAIT,
+            "running upgrade",
+        ),
         ({"helm-releases": release(ready("False", "InstallFailed", "timeout"))}, WAIT, "timeout"),
         (
             {"helm-releases": release(ready("True", "RetriesExceeded", "", "Stalled"))},

@@ -19,6 +19,7 @@ from pipegraft.gate.conditions import (
     condition,
     is_about,
     is_observed,
+    is_true,
     name_of,
     said,
     same_repository,
@@ -303,6 +304,8 @@ def _helm_release(item: Object, all_of_it: Status, at_target: AtTarget) -> Verdi
         return failed
     if not (is_observed(item) or (ready.get("status") != "True" and is_about(item, ready))):
         return Verdict(State.PROGRESSING, f"{name} has changed and was not looked at since", _told(ready))
+    if is_true(item, "Reconciling"):  # it is ready as of the attempt before
+        return Verdict(State.PROGRESSING, f"{name}: {said(condition(item, 'Reconciling'))}")
     if ready.get("status") == "True":
         return Verdict(State.SUCCEEDED, f"{name} is ready")
     return Verdict(State.PROGRESSING, f"{name}: {said(ready) or 'not ready yet'}")
