@@ -59,7 +59,12 @@ def _round_trip(text: str) -> float | None:
     started = time.perf_counter()
     try:
         yaml.dump_all(list(yaml.load_all(text)), io.StringIO())
-    except (YAMLError, ValueError, NotImplementedError, AssertionError):
+    except (
+        YAMLError,
+        ValueError,
+        NotImplementedError,
+        AssertionError,
+    ):  # all are ways in which ruamel gives up
         return None
     return time.perf_counter() - started
 
