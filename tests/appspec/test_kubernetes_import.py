@@ -230,6 +230,7 @@ data: {lost-data: x}
 apiVersion: apps/v1
 kind: StatefulSet
 metadata: {name: lost-set}
+spec: {replicas: 3, volumeClaimTemplates: [{metadata: {name: data}}]}
 ---
 apiVersion: networking.k8s.io/v1
 kind: Ingress
@@ -278,8 +279,8 @@ def test_everything_of_others_that_is_not_carried_over_is_named() -> None:
         "all.yaml: Deployment shop: spec.template.spec.containers[0].livenessProbe.periodSeconds: 8",
         "all.yaml: Deployment shop: spec.template.spec.volumes[3].name: unused",
         "all.yaml: Deployment shop: spec.template.spec.volumes[3].emptyDir: {}",
-        "all.yaml: StatefulSet lost-set: the whole object (an app spec knows no storage and no name for each "
-        "replica: keep its manifest; `targets` of the environment in delivery.yaml write its "
+        "all.yaml: StatefulSet lost-set: the whole object (spec.replicas: 3: an app spec has no storage for "
+        "each replica alone: keep its manifest; `targets` of the environment in delivery.yaml write its "
         "images where it is)",
         "all.yaml: ConfigMap conf: the whole object",
         "all.yaml: Ingress shop: the whole object",
@@ -562,3 +563,84 @@ def test_a_base_with_overlays_is_refused(tmp_path: Path) -> None:
         (tmp_path / name / "kustomization.yaml").write_text("resources: []\n")
     with pytest.raises(UsageError, match=r"expected one kustomization, found 2: .*base, .*overlays/live"):
         kubernetes_files(tmp_path, None, "live", tmp_path / "iac")
+
+
+CLAIM = {
+    "metadata": {"name": "data", "creationTimestamp": None},
+    "spec": {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "fast",
+        "volumeMode": "Filesystem",
+        "resources": {"requests": {"storage": "10Gi"}},
+    },
+}
+
+
+def stateful(mount: Mapping[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    found = {**deployment("db"), "kind": "StatefulSet"}
+    found["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = [
+        {"name": "data", "mountPath": "/data", **(mount or {})}
+    ]
+    found["spec"] |= {
+        "replicas": 1,
+        "serviceName": "db",
+        "volumeClaimTemplates": [copy.deepcopy(CLAIM)],
+        **spec,
+    }
+    return found
+
+
+def test_a_stateful_set_with_one_replica_keeps_its_storage() -> None:
+    into = imported([stateful(podManagementPolicy="OrderedReady")])
+    settle(into)
+    assert into.components["db"] == {
+        "intimacy": "rpc",
+        "replicas": 1,
+        "update": {"strategy": "recreate"},
+        "ports": {"http": 8080},
+        "volumes": {"data": {"path": "/data", "persistent": {"size": "10Gi", "class": "fast"}}},
+    }
+    assert [line.partition(": ")[2] for line in into.left] == [
+        "StatefulSet db: spec.volumeClaimTemplates[0]: what is in the claim 'data-db-0' (a new one is "
+        "'db-data'; `claim` in place of `persistent` keeps the old)",
+        "StatefulSet db: spec.serviceName: db (no pod has a name of its own, as db-0.db)",
+        "StatefulSet db: the label app: db, by which its pods were selected; they get others",
+    ]
+    rendered = by_name(again(into))
+    assert rendered["Deployment", "db"]["spec"]["strategy"] == {"type": "Recreate"}
+    assert rendered["PersistentVolumeClaim", "db-data"]["spec"]["storageClassName"] == "fast"
+
+
+def test_replicas_of_a_stateful_set_without_storage_are_replaced_one_by_one() -> None:
+    into = imported([stateful(replicas=3, volumeClaimTemplates=[])])
+    assert into.components["db"]["update"] == {"strategy": "rolling", "surge": 0, "unavailable": 1}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (stateful(replicas=2), "spec.replicas: 2: an app spec has no storage for each replica alone"),
+        (stateful({"subPath": "db"}), "spec.volumeClaimTemplates[0]: 'data' is mounted in part"),
+        (
+            stateful(volumeClaimTemplates=[{"metadata": {"name": "data"}}]),
+            "spec.volumeClaimTemplates[0]: 'data' is no storage of one access mode and a size",
+        ),
+    ],
+)
+def test_storage_that_no_component_can_have_leaves_the_whole_object(
+    changed: dict[str, Any], said: str
+) -> None:
+    into = imported([changed, deployment()])
+    assert list(into.components) == ["web"]
+    assert any(line.startswith(f"all.yaml: StatefulSet db: the whole object ({said}: ") for line in into.left)
+
+
+def test_an_autoscaler_of_a_stateful_set_with_storage_is_left_whole() -> None:
+    scaler = {
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "db"},
+        "spec": {"scaleTargetRef": {"kind": "StatefulSet", "name": "db"}, "maxReplicas": 3},
+    }
+    into = imported([stateful(), scaler])
+    assert "autoscaling" not in into.components["db"]
+    assert "all.yaml: HorizontalPodAutoscaler db: the whole object" in into.left

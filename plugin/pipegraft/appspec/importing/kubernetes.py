@@ -16,22 +16,17 @@ from pipegraft.appspec.importing.objects import (
     take_route,
     take_written,
 )
-from pipegraft.appspec.importing.pod import take_pod
-from pipegraft.appspec.importing.taking import Imported, Taking, found_values
+from pipegraft.appspec.importing.pod import take_claim, take_pod
+from pipegraft.appspec.importing.taking import Imported, Route, Taking, dotted_route, found_values
 from pipegraft.appspec.rendering.kubernetes import KEPT
 
 __all__ = ["import_kubernetes"]
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
-_ACCESS = {"ReadWriteOnce": "once", "ReadWriteMany": "many", "ReadOnlyMany": "read-many"}
 _OVERLAP = {"Allow": "allow", "Forbid": "forbid", "Replace": "replace"}
-_WORKLOADS = ("Deployment", "CronJob", "Job")
+_WORKLOADS = ("Deployment", "StatefulSet", "CronJob", "Job")
+_IN_PART = frozenset({"subPath", "subPathExpr"})
 _STAYS = "keep its manifest; `targets` of the environment in delivery.yaml write its images where it is"
-_ELSEWHERE = {
-    "StatefulSet": f"an app spec knows no storage and no name for each replica: {_STAYS}",
-    "DaemonSet": f"an app spec knows nothing that runs on each node: {_STAYS}",
-}
-"""Workloads that an app spec has no word for → what to do with them."""
 
 
 def import_kubernetes(documents: Iterable[tuple[str, Any]], into: Imported) -> None:
@@ -50,7 +45,8 @@ def import_kubernetes(documents: Iterable[tuple[str, Any]], into: Imported) -> N
     services = {one.name: one.part.mapping("spec") for one in objects if one.kind == "Service"}
     workloads = {}
     for one in objects:
-        if one.kind in _WORKLOADS and _NAME.fullmatch(one.component) and one.component not in workloads:
+        named = _NAME.fullmatch(one.component) and one.component not in workloads
+        if one.kind in _WORKLOADS and named and not _unfit(one):
             workloads[one.component] = one
     into.reserved = frozenset(workloads)
     for name, one in workloads.items():
@@ -64,8 +60,8 @@ def import_kubernetes(documents: Iterable[tuple[str, Any]], into: Imported) -> N
 def _left(one: KubernetesObject, workloads: Mapping[str, KubernetesObject]) -> Iterator[str]:
     """What of an object is not carried over, beyond what a server says by itself."""
     if one.part.untouched():
-        why = _ELSEWHERE.get(one.kind, "")
-        if one.kind in _WORKLOADS and one.component in workloads:
+        why = _unfit(one)
+        if not why and one.kind in _WORKLOADS and one.component in workloads:
             why = f"another one is '{one.component}' already"
         yield f"{one.part.name}: the whole object{f' ({why})' if why else ''}"
         return
@@ -76,6 +72,29 @@ def _left(one: KubernetesObject, workloads: Mapping[str, KubernetesObject]) -> I
         yield f"{one.part.name}: the label {key}: {value}, by which its pods were selected; they get others"
     if written:
         yield f"{one.part.name}: what the API server wrote: {', '.join(written)}"
+
+
+def _unfit(one: KubernetesObject) -> str:
+    """Why an object cannot be a component: what it keeps would be lost, or it would run elsewhere."""
+    if one.kind == "DaemonSet":
+        return f"an app spec knows nothing that runs on each node: {_STAYS}"
+    templates: Route = ("spec", "volumeClaimTemplates")
+    held = one.part.keys(*templates) if one.kind == "StatefulSet" else []
+    if held and (replicas := one.part.peek("spec", "replicas")) not in (None, 0, 1):
+        return f"spec.replicas: {replicas}: an app spec has no storage for each replica alone: {_STAYS}"
+    pod = Taking(one.part.peek("spec", "template", "spec"), "")
+    mounts = [
+        pod.mapping("containers", container, "volumeMounts", mount)
+        for container in pod.keys("containers")
+        for mount in pod.keys("containers", container, "volumeMounts")
+    ]
+    for at in held:
+        name = one.part.peek(*templates, at, "metadata", "name")
+        parts = [mount for mount in mounts if mount.get("name") == name and mount.keys() & _IN_PART]
+        if parts or take_claim(Taking(one.part.peek(*templates, at), "")) is None:
+            why = "mounted in part" if parts else "no storage of one access mode and a size"
+            return f"{dotted_route((*templates, at))}: '{name}' is {why}: {_STAYS}"
+    return ""
 
 
 def _kind(data: Any) -> str:
@@ -99,12 +118,14 @@ def _take_workload(
     one.take_metadata(into)
     take_ours(part, "metadata", also=selector)
     take_ours(part, *template, "metadata", also=selector)
+    own = {"job": _job(one, spec)} if one.kind in ("Job", "CronJob") else _replicas(part)
+    if one.kind == "StatefulSet":
+        own |= _kept_apart(one, own, into)
     pod, guests = take_pod(part, (*template, "spec"), name, selector or one.labels, into)
     annotations = {
         key: part.take(*template, "metadata", "annotations", key)
         for key in part.mapping(*template, "metadata", "annotations")
     }
-    own = _deployment(part) if one.kind == "Deployment" else {"job": _job(one, spec)}
     into.components[name] = {"intimacy": "rpc", **own, **pod, **found_values({"annotations": annotations})}
     into.components |= guests
     for each in (name, *guests):
@@ -112,7 +133,34 @@ def _take_workload(
     _take_claims(into.components, (name, *guests), name, claims, into)
 
 
-def _deployment(part: Taking) -> dict[str, Any]:
+def _kept_apart(one: KubernetesObject, own: Mapping[str, Any], into: Imported) -> dict[str, Any]:
+    """How a StatefulSet replaces its pods, one by one and none beside another; what else it promises is left.
+
+    Source: Kubernetes, "StatefulSets": deployment and scaling guarantees, stable network ID.
+    """
+    part = one.part
+    for at in part.keys("spec", "volumeClaimTemplates"):
+        claim = part.peek("spec", "volumeClaimTemplates", at, "metadata", "name")
+        into.left.append(
+            f"{part.name}: spec.volumeClaimTemplates[{at}]: what is in the claim '{claim}-{one.name}-0' "
+            f"(a new one is '{one.name}-{claim}'; `claim` in place of `persistent` keeps the old)"
+        )
+    if service := part.take("spec", "serviceName"):
+        name = f"{one.name}-0.{service}"
+        into.left.append(
+            f"{part.name}: spec.serviceName: {service} (no pod has a name of its own, as {name})"
+        )
+    if not part.take_if(("spec", "updateStrategy", "type"), "RollingUpdate"):
+        return {}
+    several = own.get("replicas", 1) > 1
+    return {
+        "update": {"strategy": "rolling", "surge": 0, "unavailable": 1}
+        if several
+        else {"strategy": "recreate"}
+    }
+
+
+def _replicas(part: Taking) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if isinstance(part.peek("spec", "replicas"), int):
         found["replicas"] = part.take("spec", "replicas")
@@ -161,22 +209,15 @@ def _take_claims(
             claim = claims.get(str(volume.get("claim", "")))
             if claim is None or claim.name != f"{workload}-{name}":
                 continue
-            access = claim.part.peek("spec", "accessModes")
-            size = claim.part.peek("spec", "resources", "requests", "storage")
-            if not size or not isinstance(access, list) or len(access) != 1 or str(access[0]) not in _ACCESS:
+            persistent = take_claim(claim.part)
+            if persistent is None:
                 continue
             claim.take_metadata(into)
             for key, value in KEPT.items():
                 claim.part.take_if(("metadata", "annotations", key), value)
-            for route in (("spec", "accessModes"), ("spec", "resources", "requests", "storage")):
-                claim.part.take(*route)
             into.sources["components", member].append(claim.part)
-            mode = _ACCESS[access[0]]
-            storage_class = claim.part.take("spec", "storageClassName")
             del volume["claim"]
-            volume["persistent"] = found_values(
-                {"size": size, "class": storage_class, "access": None if mode == "once" else mode}
-            )
+            volume["persistent"] = persistent
 
 
 def _take_beside(
@@ -247,6 +288,9 @@ def _take_autoscaler(
     kind = part.peek("spec", "scaleTargetRef", "kind")
     if name not in workloads or kind != workloads[name].kind or "autoscaling" in into.components[name]:
         return
+    volumes = into.components[name].get("volumes", {}).values()
+    if kind == "StatefulSet" and any("persistent" in one for one in volumes):
+        return  # each replica would have storage of its own
     shares: dict[str, int] = {}
     for at in part.keys("spec", "metrics"):
         metric = ("spec", "metrics", at)

@@ -88,6 +88,9 @@ _DEFAULTS: tuple[tuple[str, Any], ...] = (
     (r"spec\.revisionHistoryLimit", 10),
     (r"spec\.progressDeadlineSeconds", 600),
     (r"spec\.minReadySeconds", 0),
+    (r"spec\.podManagementPolicy", "OrderedReady"),
+    (r"spec\.updateStrategy\.rollingUpdate\.partition", 0),
+    (r"spec\.persistentVolumeClaimRetentionPolicy\.when(Deleted|Scaled)", "Retain"),
     (r"spec\.(paused|suspend)", False),
     (r"spec\.successfulJobsHistoryLimit", 3),
     (r"spec\.failedJobsHistoryLimit", 1),
@@ -105,15 +108,16 @@ _DEFAULTS: tuple[tuple[str, Any], ...] = (
     (r".+\.securityContext\.privileged", False),
     (r".+\.(configMap|secret|projected)\.defaultMode", 420),
     (r".+\.persistentVolumeClaim\.readOnly", False),
-    (r"spec\.volumeMode", "Filesystem"),
+    (r"(spec\.volumeClaimTemplates\[\d+\]\.)?spec\.volumeMode", "Filesystem"),
     (r"spec\.sessionAffinity", "None"),
     (r"spec\.internalTrafficPolicy", "Cluster"),
     (r"spec\.ipFamilyPolicy", "SingleStack"),
     (r"spec\.ipFamilies\[0\]", "IPv4"),
 )
 _WRITTEN = re.compile(
-    r"status(\..+)?"
-    r"|metadata\.(uid|resourceVersion|generation|creationTimestamp|selfLink|managedFields)([.\[].*)?"
+    r"(spec\.volumeClaimTemplates\[\d+\]\.)?status(\..+)?"
+    r"|(spec\.(template|volumeClaimTemplates\[\d+\])\.)?metadata\.creationTimestamp"
+    r"|metadata\.(uid|resourceVersion|generation|selfLink|managedFields)([.\[].*)?"
     r"|metadata\.annotations\.(deployment\.kubernetes\.io/revision"
     r"|kubectl\.kubernetes\.io/last-applied-configuration)"
     r"|spec\.(clusterIP|clusterIPs\[\d+\])"

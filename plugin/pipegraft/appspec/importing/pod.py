@@ -8,6 +8,7 @@ from typing import Any
 
 from pipegraft.appspec.importing.taking import (
     Imported,
+    Route,
     Taking,
     found_values,
     numbered,
@@ -17,7 +18,7 @@ from pipegraft.appspec.importing.taking import (
 )
 from pipegraft.appspec.model import SET_BY_US
 
-__all__ = ["take_pod"]
+__all__ = ["take_claim", "take_pod"]
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -34,8 +35,7 @@ _VOLUMES = (
     ("emptyDir",),
 )
 """Where a volume that an app spec can have says what it is; what mounts another one is left."""
-
-Route = tuple[str | int, ...]
+_ACCESS = {"ReadWriteOnce": "once", "ReadWriteMany": "many", "ReadOnlyMany": "read-many"}
 _MEANT_EMPTY = ("limits", "startup", "readiness", "liveness")
 """Keys that say something with nothing in them: no limits at all, a probe of the first port."""
 
@@ -74,7 +74,7 @@ def take_pod(
             called = _called(part.peek(*init, "name"), workload, into, guests)
             native = _container(part, init, volumes, into, called, shared=shared)
             guests[called] = {"intimacy": "ipc", "host": workload, "sidecar": "native", **native}
-    _take_volumes(part, route, volumes)
+    _take_volumes(part, volumes)
     return {**spec, **_pod_level(part, route, selector, spec)}, guests
 
 
@@ -150,9 +150,7 @@ def _container(
             found[kind] = probe
     found["volumes"] = _mounts(part, place, volumes)
     found["security"] = {**shared, **_security(part, (*place, "securityContext"))}
-    kept = {
-        key: value for key, value in found.items() if key in ("limits", "startup", "readiness", "liveness")
-    }
+    kept = {key: value for key, value in found.items() if key in _MEANT_EMPTY}
     return {**found_values(found), **kept}
 
 
@@ -247,7 +245,10 @@ def _mounted(
     guests: dict[str, dict[str, Any]],
     into: Imported,
 ) -> dict[str, dict[str, Any]]:
-    """The pod's volumes by name; those that hold another component make it a guest and are taken."""
+    """The pod's volumes by name, those of a StatefulSet's claims, too.
+
+    Those that hold another component make it a guest and are taken.
+    """
     volumes: dict[str, dict[str, Any]] = {}
     for at in part.keys(*route, "volumes"):
         name = part.peek(*route, "volumes", at, "name")
@@ -269,11 +270,14 @@ def _mounted(
             part.take(*volume, "emptyDir")
         else:
             if any(part.peek(*volume, *kind) is not None for kind in _VOLUMES):
-                volumes[str(name)] = {"at": at}
+                volumes[str(name)] = {"route": volume}
             continue
         part.take(*volume, "name")
         for key in ("name", "mountPath"):
             part.take(*main, "volumeMounts", mounts[0], key)
+    for at in part.keys("spec", "volumeClaimTemplates"):
+        template: Route = ("spec", "volumeClaimTemplates", at)
+        volumes[str(part.peek(*template, "metadata", "name"))] = {"route": template}
     return volumes
 
 
@@ -317,20 +321,39 @@ def _mounts(part: Taking, place: Route, volumes: Mapping[str, dict[str, Any]]) -
     return found
 
 
-def _take_volumes(part: Taking, route: Route, volumes: Mapping[str, dict[str, Any]]) -> None:
+def _take_volumes(part: Taking, volumes: Mapping[str, dict[str, Any]]) -> None:
     """What the mounted volumes are; the first component that has one says it."""
     for name, held in volumes.items():
         if not held.get("used"):
             continue
-        volume: Route = (*route, "volumes", held["at"])
-        kind = _volume_kind(part, volume)
+        kind = _volume_kind(part, held["route"])
         if kind is None:
             continue
-        part.take_if((*volume, "name"), name)
+        part.take_if((*held["route"], "name"), name)
         held["used"][0] |= kind
 
 
+def take_claim(part: Taking, route: Route = ()) -> dict[str, Any] | None:
+    """A claim as persistent storage; None, and nothing taken, if an app spec cannot have it.
+
+    Arguments:
+        route: of the claim, or of the template of one.
+    """
+    access = part.peek(*route, "spec", "accessModes")
+    size = part.peek(*route, "spec", "resources", "requests", "storage")
+    if not size or not isinstance(access, list) or len(access) != 1 or str(access[0]) not in _ACCESS:
+        return None
+    for told in (("accessModes",), ("resources", "requests", "storage")):
+        part.take(*route, "spec", *told)
+    mode, storage_class = _ACCESS[access[0]], part.take(*route, "spec", "storageClassName")
+    return found_values({"size": size, "class": storage_class, "access": None if mode == "once" else mode})
+
+
 def _volume_kind(part: Taking, volume: Route) -> dict[str, Any] | None:
+    if persistent := take_claim(part, volume):
+        for said in (("apiVersion",), ("kind",), ("metadata", "name")):
+            part.take(*volume, *said)
+        return {"persistent": persistent}
     claim = part.take(*volume, "persistentVolumeClaim", "claimName")
     if claim:
         return {"claim": claim}

@@ -19,6 +19,7 @@ from pipegraft.core.model import Model
 
 __all__ = [
     "Imported",
+    "Route",
     "Taking",
     "amounts",
     "dotted_route",
