@@ -257,7 +257,7 @@ def test_a_version_is_promoted_or_taken_back_by_what_prometheus_saw(tmp_path: Pa
 
         apply(0)
         try:
-            target = router.metrics_url.removeprefix("http://").removesuffix("/metrics")
+            target = router.admin_url.removeprefix("http://")
             with prometheus(tmp_path, target) as url, load(listen) as served:
                 engine = Engine(branch, apply)
                 _release(branch, engine, url, failing=failing)

@@ -60,7 +60,9 @@ class Source:
         self.syncs.append(push)
         return ["shop-iac (main)"]
 
-    def metrics(self) -> str:
+    def proxied(self, page: str) -> str:
+        if page == "/instances":
+            return '{"rows": []}'
         raise Unreachable("the proxy does not run")
 
 
@@ -71,7 +73,7 @@ def source() -> Source:
 
 @pytest.fixture
 def server(source: Source) -> Iterator[StatusServer]:
-    with StatusServer("127.0.0.1", 0, source, source.metrics, "hush") as server:
+    with StatusServer("127.0.0.1", 0, source, source.proxied, "hush") as server:
         yield server
 
 
@@ -157,6 +159,7 @@ def test_other_pages(server: StatusServer) -> None:
     assert httpx2.get(f"{server.url}/healthz").text == "ok\n"
     assert httpx2.get(f"{server.url}/applications").json() == {"applications": ["shop-production"]}
     assert httpx2.get(f"{server.url}/metrics").status_code == 503
+    assert httpx2.get(f"{server.url}/instances").json() == {"rows": []}
     assert httpx2.get(f"{server.url}/nowhere").status_code == 404
     assert httpx2.post(f"{server.url}/nowhere").status_code == 404
 
@@ -195,7 +198,7 @@ def test_a_webhook_that_is_none_is_refused(server: StatusServer, source: Source)
 
 
 def test_without_a_secret_no_webhook_is_taken(source: Source) -> None:
-    with StatusServer("127.0.0.1", 0, source, source.metrics) as server:
+    with StatusServer("127.0.0.1", 0, source, source.proxied) as server:
         answer = httpx2.post(f"{server.url}/webhook", json=PUSH, headers={"X-Gitlab-Token": ""})
     assert answer.status_code == 403
     assert "PIPEGRAFT_WEBHOOK_SECRET" in answer.text
@@ -204,4 +207,4 @@ def test_without_a_secret_no_webhook_is_taken(source: Source) -> None:
 def test_an_address_that_is_taken_is_told(server: StatusServer, source: Source) -> None:
     port = int(server.url.rpartition(":")[2])
     with pytest.raises(Unreachable, match=f"cannot listen on 127.0.0.1:{port}"):
-        StatusServer("127.0.0.1", port, source, source.metrics)
+        StatusServer("127.0.0.1", port, source, source.proxied)

@@ -15,7 +15,7 @@ from pipegraft.core.delivery import Metric
 from pipegraft.core.errors import Unreachable
 from pipegraft.engine.adapters.metrics import EmbeddedSource, Options, ProxyMetrics
 from pipegraft.gray.observation import ArmCounts
-from pipegraft.gray.ports import Arms, MetricRequest, MetricSource
+from pipegraft.gray.ports import Arms, MetricRequest, MetricSource, PodSource
 from pipegraft.testing.gray_suite import MetricSourceSuite, Play
 
 
@@ -23,7 +23,8 @@ class Pages:
     """A server of whatever the proxy would show."""
 
     def __init__(self) -> None:
-        self.metrics = ProxyMetrics()
+        self.now = 6_000.0
+        self.metrics = ProxyMetrics(lambda: self.now)
         self.show: Callable[[], str] = self.text
         self.weight = 10
         self.down = False
@@ -38,12 +39,19 @@ class Pages:
         return self.metrics.exposition(self.routes)
 
     def serve(
-        self, backend: str, code: int, times: int, seconds: float = 0.01, app: str = "shop-production"
+        self,
+        backend: str,
+        code: int,
+        times: int,
+        *,
+        seconds: float = 0.01,
+        app: str = "shop-production",
+        instance: str = "10.0.0.1:80",
     ) -> None:
         self.metrics.know(self.routes)
         for _ in range(times):
             self.metrics.began(f"{app}/web", backend)
-            self.metrics.ended(f"{app}/web", backend, code, seconds)
+            self.metrics.ended(f"{app}/web", backend, code, seconds, instance)
 
 
 @pytest.fixture
@@ -55,10 +63,10 @@ def pages() -> Pages:
 def url(pages: Pages) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            code = 200 if self.path == "/metrics" else 404
-            self.send_response(503 if pages.down else code)
+            shown = {"/metrics": pages.show, "/instances": pages.metrics.instances}.get(self.path)
+            self.send_response(503 if pages.down else 200 if shown else 404)
             self.end_headers()
-            self.wfile.write(pages.show().encode())
+            self.wfile.write(shown().encode() if shown else b"")
 
         def log_message(self, *_: object) -> None:
             """Keep quiet."""
@@ -173,3 +181,47 @@ def test_fresh_pods_of_the_stable_version_are_an_arm_of_their_own(pages: Pages, 
     for backend, code, times in (("web", 200, 8), ("web-gray", 500, 2), ("web-baseline", 200, 2)):
         pages.serve(backend, code, times)
     assert counting.take(1) == Arms(ArmCounts(8, 0), ArmCounts(2, 2), 10, ArmCounts(2, 0))
+
+
+def test_stable_s_instances_are_told_apart_minute_by_minute(pages: Pages, url: str) -> None:
+    assert isinstance(source(url), PodSource)
+    for minute in range(4):
+        pages.now = 6_000.0 + 60 * minute
+        for instance, failed in (("10.0.0.1:80", minute), ("10.0.0.2:80", 0)):
+            pages.serve("web", 200, 9 - failed, instance=instance)
+            pages.serve("web", 503, failed, instance=instance)
+        pages.serve("web-gray", 500, 5, instance="10.0.0.3:80")
+        pages.serve("web", 500, 5, app="shop-staging")
+        pages.serve("web", 502, 1, instance="")
+    assert source(url).pods(6_000, 6_240, 120) == [
+        {"10.0.0.1:80": ArmCounts(18, 1), "10.0.0.2:80": ArmCounts(18, 0)},
+        {"10.0.0.1:80": ArmCounts(18, 5), "10.0.0.2:80": ArmCounts(18, 0)},
+    ]
+    assert len(source(url).pods(6_060, 6_179, 60)) == 1, "a minute that is cut is left out"
+    assert source(url).pods(6_000, 6_240, 30) == [], "finer than a minute nobody counts"
+    (slow, *_) = source(url, kind="latency").pods(6_000, 6_240, 60)
+    assert slow["10.0.0.1:80"].latency
+    assert (slow["10.0.0.1:80"].requests, slow["10.0.0.1:80"].latency.slower_than(0.005)) == (9, 9)
+    assert slow["10.0.0.1:80"].latency.slower_than(0.01) == 0
+
+
+def test_what_instances_answered_is_kept_for_a_day_and_never_grows_beyond_bounds(
+    pages: Pages, url: str
+) -> None:
+    pages.serve("web", 200, 1)
+    pages.now += 86_400
+    for number in range(10_050):
+        pages.metrics.ended("shop-production/web", "web", 200, 0.1, f"10.0.0.1:{number}")
+    (shown,) = source(url).pods(0, 1e6, 60)
+    assert len(shown) == 10_000
+    assert "10.0.0.1:10049" in shown
+
+
+def test_a_proxy_that_tells_no_instances_apart_is_said(pages: Pages, url: str) -> None:
+    pages.down = True
+    with pytest.raises(Unreachable, match="503"):
+        source(url).pods(0, 1e6, 60)
+    pages.down = False
+    pages.metrics.instances = lambda: '{"rows": 1}'  # type: ignore[method-assign]
+    with pytest.raises(Unreachable, match="the proxy's page of instances"):
+        source(url).pods(0, 1e6, 60)

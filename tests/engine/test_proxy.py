@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -312,6 +313,13 @@ def test_the_next_instance_is_tried_where_one_does_not_accept() -> None:
             for _ in range(4):
                 assert (await get(port)).endswith(b"alive")
             assert await counts(served) == {"web 200": 4}
+            admin = int(served.admin.rpartition(":")[2])
+            page = await ask(admin, b"GET /instances HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")
+            rows = json.loads(page.partition(b"\r\n\r\n")[2])["rows"]
+            assert {(route, backend, address) for _, route, backend, address, _ in rows} == {
+                ("web", "web", alive)
+            }
+            assert sum(sum(counts) for *_, counts in rows) == 4
 
     run(check())
 

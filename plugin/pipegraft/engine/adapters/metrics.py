@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from prometheus_client import (
@@ -26,12 +28,14 @@ from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.errors import Unreachable, UsageError
 from pipegraft.core.model import Breach, Model, rule
 from pipegraft.core.plugins import hookimpl
+from pipegraft.core.reading import load_json, readable
 from pipegraft.gray.hooks import MetricSourcePlugin
 from pipegraft.gray.observation import ArmCounts, Histogram, increase
 from pipegraft.gray.ports import Arms, MetricRequest
 
 __all__ = [
     "DURATION",
+    "INSTANCES",
     "REQUESTS",
     "WEIGHT",
     "EmbeddedSource",
@@ -56,13 +60,27 @@ BOUNDS: tuple[float, ...] = (
 
 _BACKEND = ("route", "backend")
 
+INSTANCES = "/instances"
+"""Page with what each instance answered, minute by minute."""
+
+_MINUTE = 60
+_DAY = 1440
+_MOST_ROWS = 10_000
+"""Minutes of instances that are kept, of the last day: with many instances they reach less far back."""
+
 disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began: nobody asks
 
 
 class ProxyMetrics:
-    """Counters of one proxy process."""
+    """Counters of one proxy process.
 
-    def __init__(self) -> None:
+    Arguments:
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._minutes: dict[tuple[int, str, str, str], list[int]] = {}
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             REQUESTS, "Requests answered, by version and status.", (*_BACKEND, "code"), registry=registry
@@ -89,16 +107,37 @@ class ProxyMetrics:
         """A request was given to a backend."""
         self._in_flight.labels(route, backend).inc()
 
-    def ended(self, route: str, backend: str, code: int, seconds: float) -> None:
+    def ended(self, route: str, backend: str, code: int, seconds: float, instance: str = "") -> None:
         """A request was answered, or given up.
 
         Arguments:
             code: status sent; 502 too for an answer that broke off, 499 if the client went away.
             seconds: from the head of the request until the end of the answer.
+            instance: address of who answered it, or was tried last; empty if there is none.
         """
+        if instance:
+            self._note((int(self._clock() // _MINUTE), route, backend, instance), code, seconds)
         self._in_flight.labels(route, backend).dec()
         self._requests.labels(route, backend, str(code)).inc()
         self._seconds.labels(route, backend).observe(seconds)
+
+    def _note(self, minute: tuple[int, str, str, str], code: int, seconds: float) -> None:
+        row = self._minutes.get(minute)
+        if row is None:
+            row = self._minutes[minute] = [0] * (2 + len(BOUNDS))
+            while len(self._minutes) > _MOST_ROWS or next(iter(self._minutes))[0] <= minute[0] - _DAY:
+                del self._minutes[next(iter(self._minutes))]
+        row[0] += code >= 500
+        row[1 + bisect_left(BOUNDS, seconds)] += 1
+
+    def instances(self) -> str:
+        """What each instance answered in each minute of the last day, oldest first, as JSON.
+
+        A row is the minute since the epoch, route, backend, address, and counts: failed requests, then all
+        by the upper bound of their seconds, the last one without a bound.
+        """
+        rows = [[*minute, counts] for minute, counts in self._minutes.items()]
+        return json.dumps({"bounds": BOUNDS, "rows": rows}, separators=(",", ":")) + "\n"
 
     def exposition(self, routes: Iterable[Route]) -> str:
         """Everything, in the Prometheus text format.
@@ -186,11 +225,43 @@ class EmbeddedSource:
             baseline=self._arm(mine, "baseline"),
         )
 
+    def pods(self, start: float, end: float, step: float) -> Sequence[Mapping[str, ArmCounts]]:
+        """What each instance of stable showed, interval by interval; nothing of intervals under a minute."""
+        if step < _MINUTE:
+            return []
+        page = load_json(self._page(INSTANCES))
+        found: dict[int, dict[str, list[float]]] = {}
+        with readable("the proxy's page of instances"):
+            bounds = (*page["bounds"], math.inf)
+            for minute, route, backend, address, counts in page["rows"]:
+                at = _MINUTE * minute
+                if (
+                    start <= at <= end - _MINUTE
+                    and self._wanted(route)
+                    and _version(route, backend) == "stable"
+                ):
+                    pods = found.setdefault(int((at - start) // step), {})
+                    known = pods.get(address, [0.0] * len(counts))
+                    pods[address] = [sum(pair) for pair in zip(known, counts, strict=True)]
+            return [
+                {pod: self._shown(bounds, counts) for pod, counts in found[at].items()}
+                for at in sorted(found)
+            ]
+
+    def _shown(self, bounds: Sequence[float], counts: Sequence[float]) -> ArmCounts:
+        errors, *slow = counts
+        if self._kind == "latency":
+            return ArmCounts(sum(slow), latency=Histogram(tuple(bounds[:-1]), tuple(slow)))
+        return ArmCounts(sum(slow), errors=errors)
+
     def _read(self) -> list[Sample]:
-        url = self._url()
+        return samples_of(self._page("/metrics"))
+
+    def _page(self, path: str) -> str:
+        url = self._url() + path
         patience = Patience(attempts=1, silence=self._options.timeout)
         with Http("metric source 'embedded'", patience=patience, proxies=False) as http:
-            return samples_of(http.ask("GET", url, what=f"asking {url}").text)
+            return http.ask("GET", url, what=f"asking {url}").text
 
     def _url(self) -> str:
         url = self._options.url
@@ -203,8 +274,7 @@ class EmbeddedSource:
                     f"expected {record} to say where the engine listens",
                     fix="start it with 'pipegraft engine'",
                 ) from None
-        url = url.rstrip("/")
-        return url if url.endswith("/metrics") else f"{url}/metrics"
+        return url.rstrip("/").removesuffix("/metrics")
 
     def _weights(self, samples: Iterable[Sample]) -> dict[str, tuple[float, float]]:
         """Route → weight of stable and of gray."""

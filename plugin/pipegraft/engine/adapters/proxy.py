@@ -213,7 +213,7 @@ class EmbeddedRouter:
 
     Arguments:
         state_dir: folder for the configuration, lock, status and log of the proxy; made if absent.
-        admin: ``host:port`` of ``/metrics``; port 0 lets the system choose, `metrics_url` tells which.
+        admin: ``host:port`` of ``/metrics``; port 0 lets the system choose, `admin_url` tells which.
         deadline: seconds the proxy may take to start, to reload or to end.
     """
 
@@ -267,16 +267,16 @@ class EmbeddedRouter:
         patience = Patience(attempts=2, silence=self._deadline)
         try:
             with Http("the proxy", patience=patience, proxies=False) as http:
-                return http.ask("GET", self.metrics_url, what=f"asking {self.metrics_url}").text
+                return http.ask("GET", f"{self.admin_url}/metrics", what="asking it what it counted").text
         except OutsideError:
             if self._files.running() != process:
                 return ""
             raise
 
     @property
-    def metrics_url(self) -> str:
-        """Where the counters are."""
-        return f"http://{self._status().get('admin', self._admin)}/metrics"
+    def admin_url(self) -> str:
+        """Where the counters are: ``/metrics`` and ``/instances``."""
+        return f"http://{self._status().get('admin', self._admin)}"
 
     @property
     def listening(self) -> Mapping[str, str]:

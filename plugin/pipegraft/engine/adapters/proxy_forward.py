@@ -161,6 +161,8 @@ class Exchange:
         self._repeatable = request.method in _REPEATABLE and not request.body_exists
         self.code = CLIENT_GONE
         """Status the exchange counts as; `CLIENT_GONE` until there is another one."""
+        self.address = ""
+        """The instance that answered, or was tried last; empty if there is none."""
 
     async def run(self) -> web.StreamResponse:
         """Carry it; whatever goes wrong ends in an answer or in a closed connection, and in `code`.
@@ -176,6 +178,7 @@ class Exchange:
 
     async def _over_one_of_them(self) -> web.StreamResponse:
         for address in self._addresses:
+            self.address = address
             for kept in (True, False) if self._repeatable else (False,):
                 sent = _Sent()
                 try:

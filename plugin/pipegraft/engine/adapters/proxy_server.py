@@ -20,7 +20,7 @@ from pipegraft.appspec.traffic_ports import Backend, Choice, Route
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.errors import PipegraftError, Unreachable, UsageError
-from pipegraft.engine.adapters.metrics import ProxyMetrics
+from pipegraft.engine.adapters.metrics import INSTANCES, ProxyMetrics
 from pipegraft.engine.adapters.proxy import ProxyConfig, ProxyFiles, fingerprint, host_and_port
 from pipegraft.engine.adapters.proxy_forward import MAX_HEAD, Exchange, Upstream, refusal
 
@@ -261,14 +261,17 @@ class Proxy:
         try:
             return await exchange.run()
         finally:
-            self._metrics.ended(route, backend.name, exchange.code, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            self._metrics.ended(route, backend.name, exchange.code, seconds, exchange.address)
 
     async def _administer(self, request: web.BaseRequest, _draining: bool) -> web.StreamResponse:
         if request.path == "/metrics":
             return web.Response(body=self._exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        if request.path == INSTANCES:
+            return web.Response(text=self._metrics.instances(), content_type="application/json")
         if request.path == "/healthz":
             return web.Response(text="ok\n")
-        return web.Response(status=404, text="there are /metrics and /healthz\n")
+        return web.Response(status=404, text=f"there are /metrics, {INSTANCES} and /healthz\n")
 
     def _exposition(self) -> str:
         return self._metrics.exposition([entrance.route for entrance in self._entrances.values()])

@@ -21,6 +21,7 @@ from typing import Any, Protocol, Self
 
 from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError, Unreachable, UsageError
 from pipegraft.core.reading import load_json
+from pipegraft.engine.adapters.metrics import INSTANCES
 
 __all__ = ["Push", "StatusServer", "StatusSource", "read_push"]
 
@@ -96,7 +97,7 @@ _LONGEST_WAIT = 1.0
 _MOST_CLIENTS = 128
 _SILENCE = 15.0
 """Seconds in which a request must arrive."""
-_PAGES = "/applications, /applications/NAME, /metrics and /healthz"
+_PAGES = f"/applications, /applications/NAME, /metrics, {INSTANCES} and /healthz"
 _LONGEST_BODY = 4 << 20
 """Bytes of a webhook that are read; GitLab sends at most twenty commits of a push."""
 
@@ -122,8 +123,8 @@ class StatusSource(Protocol):
 
 
 class StatusServer:
-    """``GET /applications/NAME``, ``GET /applications``, ``GET /metrics``, ``GET /healthz``; ``POST /sync``
-    and ``POST /webhook``.
+    """``GET /applications/NAME``, ``GET /applications``, ``GET /metrics``, ``GET /instances``,
+    ``GET /healthz``; ``POST /sync`` and ``POST /webhook``.
 
     Whoever sends the ``ETag`` of the last answer as ``If-None-Match`` and ``Prefer: wait=SECONDS``
     (RFC 7240) is answered as soon as there is another one, with 304 if there is none in that time.
@@ -131,7 +132,7 @@ class StatusServer:
     Arguments:
         host, port: where to listen; port 0 lets the system choose.
         source: the engine.
-        metrics: the proxy's counters in Prometheus' text format.
+        proxied: path of a page of the proxy's → that page.
         secret: that senders of webhooks must know; without one nobody is listened to.
 
     Raises:
@@ -143,11 +144,11 @@ class StatusServer:
         host: str,
         port: int,
         source: StatusSource,
-        metrics: Callable[[], str],
+        proxied: Callable[[str], str],
         secret: str = "",
     ) -> None:
         class Handler(_Handler):
-            pages = _Pages(source, metrics, secret)
+            pages = _Pages(source, proxied, secret)
 
         try:
             self._server = _Server((host, port), Handler)
@@ -178,9 +179,9 @@ class StatusServer:
 class _Pages:
     """Answers by path: status code, media type, body."""
 
-    def __init__(self, source: StatusSource, metrics: Callable[[], str], secret: str) -> None:
+    def __init__(self, source: StatusSource, proxied: Callable[[str], str], secret: str) -> None:
         self._source = source
-        self._metrics = metrics
+        self._proxied = proxied
         self._secret = secret
 
     def get(self, path: str) -> tuple[int, str, str]:
@@ -189,7 +190,9 @@ class _Pages:
             if path == "/healthz":
                 return 200, "text/plain", "ok\n"
             if path == "/metrics":
-                return 200, "text/plain; version=0.0.4; charset=utf-8", self._metrics()
+                return 200, "text/plain; version=0.0.4; charset=utf-8", self._proxied(path)
+            if path == INSTANCES:
+                return 200, "application/json", self._proxied(path)
             if path == "/applications":
                 return _json(200, {"applications": list(self._source.names())})
             if path.startswith("/applications/"):

@@ -139,7 +139,7 @@ def run_engine(setup: EngineSetup, plugins: Plugins, report: Callable[[str], Non
             states = States(setup.state / "applications")
         opened = held.enter_context(_sources(setup))
         engine = Engine(opened, work.operator, states, poll=setup.poll, report=report)
-        with _ended_by_signals(engine.stop), _server(setup, engine, work.metrics) as server:
+        with _ended_by_signals(engine.stop), _server(setup, engine, work.proxied) as server:
             report(f"listening on {server.url}")
             if setup.until_stdin_closes:
                 threading.Thread(target=_stop_with_stdin, args=(engine.stop,), daemon=True).start()
@@ -154,7 +154,7 @@ class _Work:
     """What brings applications about, whole."""
 
     operator: Operator
-    metrics: Callable[[], str]
+    proxied: Callable[[str], str]
     end: Callable[[], None]
 
 
@@ -164,7 +164,7 @@ def _work(setup: EngineSetup, plugins: Plugins, report: Callable[[str], None]) -
     try:
         if setup.runtime == "kubernetes":
             with _cluster(plugins, helpers, report) as operator:
-                yield _Work(operator, str, operator.end)
+                yield _Work(operator, lambda _page: "", operator.end)
         else:
             with open_runtime(setup.runtime, setup.state, setup.secrets) as (runtime, support):
                 router = EmbeddedRouter(setup.state / "proxy")
@@ -184,7 +184,7 @@ def _work(setup: EngineSetup, plugins: Plugins, report: Callable[[str], None]) -
                     router.stop()
                     instances.end()
 
-                yield _Work(instances, lambda: _fetch(router.metrics_url), end)
+                yield _Work(instances, lambda page: _fetch(f"{router.admin_url}{page}"), end)
     finally:
         helpers.shutdown(wait=False, cancel_futures=True)
 
@@ -254,10 +254,10 @@ def _alone(state: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _server(setup: EngineSetup, engine: Engine, metrics: Callable[[], str]) -> Iterator[StatusServer]:
+def _server(setup: EngineSetup, engine: Engine, proxied: Callable[[str], str]) -> Iterator[StatusServer]:
     """Serve the status, at the same address as last time where that is free, and say where."""
     record = setup.state / _RECORD
-    server = _listen(setup, record, engine, metrics)
+    server = _listen(setup, record, engine, proxied)
     with server:
         content = {"url": server.url, "process": os.getpid()}
         with needing_disk(setup.state):
@@ -265,11 +265,11 @@ def _server(setup: EngineSetup, engine: Engine, metrics: Callable[[], str]) -> I
         yield server
 
 
-def _listen(setup: EngineSetup, record: Path, engine: Engine, metrics: Callable[[], str]) -> StatusServer:
+def _listen(setup: EngineSetup, record: Path, engine: Engine, proxied: Callable[[str], str]) -> StatusServer:
     host, port = setup.listen
 
     def serve(at: int) -> StatusServer:
-        return StatusServer(host, at, engine, metrics, setup.webhook_secret)
+        return StatusServer(host, at, engine, proxied, setup.webhook_secret)
 
     if port == 0 and record.exists():
         last = int(json.loads(record.read_bytes())["url"].rpartition(":")[2])
