@@ -27,7 +27,7 @@ from pipegraft.gray.judgement import Answer, Judgement, JudgePolicy, MetricPolic
 from pipegraft.gray.judging.sequential import sequential
 from pipegraft.gray.machine import Do, Move, Standing, advance
 from pipegraft.gray.observation import ArmCounts, Observation
-from pipegraft.gray.ports import METRICS, Arms, FakeJudge, FakeSource, MetricRequest
+from pipegraft.gray.ports import Arms, FakeJudge, FakeSource, MetricRequest, metrics_port
 from pipegraft.gray.stage import pipegraft_openers
 from pipegraft.gray.traffic_checks import harm_to_both, weight_mismatch
 
@@ -100,17 +100,17 @@ class Plugins:
 
 
 def test_sources_are_asked_for_the_fresh_pods_that_are_deployed() -> None:
-    (opener,) = (one for one in pipegraft_openers() if one.port is METRICS)
+    openers = {one.port.name: one for one in pipegraft_openers()}
     delivery, plugins = World(baseline="stable").delivery, Plugins(baseline=True)
     project = Project(Path(), delivery, cast("Any", plugins))
     for fresh in (True, False):
-        opener.open(project, "production", fresh)
+        openers[metrics_port(fresh=fresh).name].open(project, "production")
     assert [request.baseline for request in plugins.asked] == [True, False]
     unable = Project(Path(), delivery, cast("Any", Plugins(baseline=False)))
     with pytest.raises(
         UsageError, match=r"environments/production.yaml has 'baseline: true', but the source"
     ):
-        opener.open(unable, "production", True)
+        openers[metrics_port(fresh=True).name].open(unable, "production")
 
 
 def test_a_watch_keeps_what_the_pods_that_serve_showed_beside_the_fresh_ones() -> None:
@@ -132,11 +132,8 @@ def test_what_nobody_could_read_is_never_committed() -> None:
     assert world.text == before
 
 
-def test_what_is_promoted_is_watched_against_pods_that_were_warm() -> None:
-    world = World(baseline="fresh", steps=[50], bake="2m", **{"warm-up": "2m"})
-    cold = Arms(ArmCounts(800, 8), ArmCounts(100, 30), baseline=ArmCounts(100, 30))
-    warm = Arms(ArmCounts(800, 8), ArmCounts(100, 1), baseline=ArmCounts(100, 1))
-    world.source = FakeSource([cold, cold, warm])
+def bake_against(world: World) -> list[float]:
+    """Bad requests of what two looks after the promotion are compared with."""
     says, asked = FakeJudge(Answer.INCONCLUSIVE, Answer.INCONCLUSIVE, Answer.PASS), []
 
     def judge(policy: JudgePolicy, seen: Sequence[Observation]) -> Judgement:
@@ -147,7 +144,23 @@ def test_what_is_promoted_is_watched_against_pods_that_were_warm() -> None:
     world.prepare()
     world.release()
     assert len(asked) == 5, "three looks at the weight, two after the promotion"
-    assert [one.stable["errors"].errors for one in asked[-1]] == [0.5, 0.5]
+    return [one.stable["errors"].errors or 0.0 for one in asked[-1]]
+
+
+@pytest.mark.parametrize("warm_up", ["0s", "2m"])
+def test_what_is_promoted_is_watched_against_the_pods_that_served(warm_up: str) -> None:
+    world = World(baseline="fresh", steps=[50], bake="2m", **{"warm-up": warm_up})
+    cold = Arms(ArmCounts(800, 8), ArmCounts(100, 30), baseline=ArmCounts(100, 30))
+    warm = Arms(ArmCounts(800, 8), ArmCounts(100, 1), baseline=ArmCounts(100, 1))
+    world.source = FakeSource([cold, cold, warm])
+    assert bake_against(world) == [12, 12]
+
+
+def test_where_only_fresh_pods_are_known_it_is_watched_against_those_that_were_warm() -> None:
+    world = World(baseline="fresh", steps=[50], bake="2m", **{"warm-up": "2m"})
+    arms = [Arms(None, ArmCounts(100, bad), baseline=ArmCounts(100, bad)) for bad in (30, 30, 1)]
+    world.source = FakeSource([*arms, Arms(ArmCounts(100, 1))])
+    assert bake_against(world) == [0.5, 0.5]
 
 
 def test_cold_fresh_pods_are_no_harm_to_both() -> None:
@@ -247,3 +260,10 @@ def test_queries_with_names_of_workloads_need_that_of_the_fresh_pods() -> None:
     request = MetricRequest("shop", "production", declared, Path(), baseline=True)
     with pytest.raises(UsageError, match="'workload' needs its name, too"):
         PrometheusSource(Options.model_validate(keys), request)
+
+
+def test_commits_keep_what_the_pods_that_serve_showed() -> None:
+    one = replace(interval(0, ArmCounts(100, 3), ArmCounts(100, 2)), serving={"errors": ArmCounts(800, 8)})
+    assert from_trailer(to_trailer([one])) == [one]
+    many = [replace(one, start=60.0 * at, end=60.0 * at + 60) for at in range(160)]
+    assert from_trailer(to_trailer(many))[0].serving["errors"] == ArmCounts(1600, 16)

@@ -23,6 +23,7 @@ from pipegraft.gate.ports import ENGINE, ConnectedEngine, State, Status, Verdict
 from pipegraft.gray.judgement import Answer
 from pipegraft.gray.observation import ArmCounts
 from pipegraft.gray.ports import (
+    BASELINE_METRICS,
     JUDGE,
     METRICS,
     ROLLOUT,
@@ -207,7 +208,7 @@ class _Connections:
             IAC: world.branch,
             ENGINE: ConnectedEngine(world.engine, world.engine.rule, 0.0),
             JUDGE: world.judge,
-            METRICS: {"errors": world.source},
+            **{port: {"errors": world.source} for port in (METRICS, BASELINE_METRICS)},
             ROLLOUT: ConnectedRollout(world.rollout, world.reads),
         }[port]
 

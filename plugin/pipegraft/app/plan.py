@@ -16,7 +16,7 @@ from pipegraft.core.page import show_duration
 from pipegraft.core.planning import PlannedStage, every_stage, make_plan, select
 from pipegraft.core.stage import Connections, Project
 from pipegraft.gray.forecast import foretell
-from pipegraft.gray.ports import METRICS
+from pipegraft.gray.ports import metrics_port
 from pipegraft.iac.plan import try_release
 from pipegraft.iac.ports import IAC, RENDERERS, CommitFiles
 
@@ -87,7 +87,7 @@ def gray_notes(project: Project, environment: str, connections: Connections | No
 def _seen(project: Project, environment: str, gray: Gray, connections: Connections | None) -> Sequence[str]:
     try:
         with connected(project, connections) as opened:
-            sources = opened.open(METRICS, environment, gray.baseline == "fresh")
+            sources = opened.open(metrics_port(fresh=gray.baseline == "fresh"), environment)
             return tuple(foretell(gray, sources, SystemClock().now()))
     except (OutsideError, UsageError) as error:
         return (f"what this traffic can show is not known: {error}",)

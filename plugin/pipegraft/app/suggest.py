@@ -70,7 +70,7 @@ def suggest(project: Project, environment: str | None, connections: Connections 
     with connected(project, connections) as opened:
         log = opened.open(IAC).log(path, limit=_NEWEST)
         told = [one for one in told_releases(log, name) if one.last_step == "promote"]
-        now, sources = SystemClock().now(), opened.open(METRICS, name, False)
+        now, sources = SystemClock().now(), opened.open(METRICS, name)
         failed: dict[str, PipegraftError] = {}
         learnt = learn_from_pods(gray, sources, learn(gray, told), now, failed.__setitem__)
         traffic = seen_traffic(gray, told) or stable_traffic(gray, sources, now)

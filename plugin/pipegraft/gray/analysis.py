@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from statistics import median, median_low
@@ -253,13 +253,13 @@ def watch_promoted(
     """
     clock, environment = context.clock, context.require_environment()
     policy = judge_policy(gray)
-    before = [one for one, _, cold in marked_cold(policy, chapter.observed) if not (one.fresh and cold)]
+    before = list(_served_before(policy, chapter.observed))
     if chapter.last_step != Do.PROMOTE or not before:
         context.report("warning", "nothing to compare with was observed: no bake", environment)
         return Baked(over=True)
     promoted = chapter.commits[0].time
     end = promoted + gray.bake
-    sources, judge = context.open(METRICS, environment, False), context.open(JUDGE, environment)
+    sources, judge = context.open(METRICS, environment), context.open(JUDGE, environment)
     long = min(_LASTING, max(1, int(gray.bake // gray.interval)))
     bake = GrayBake(sources, judge, policy, before, promoted, long=long)
     now = clock.now()
@@ -277,6 +277,15 @@ def watch_promoted(
         if not wait and clock.now() < end:
             return Baked(over=False)
     return Baked(over=True)
+
+
+def _served_before(policy: JudgePolicy, observed: Sequence[Observation]) -> Iterator[Observation]:
+    """What the pods that served showed; where only fresh ones are known, after they had warmed up."""
+    for one, _, cold in marked_cold(policy, observed):
+        if one.serving:
+            yield replace(one, stable=one.serving)
+        elif not (one.fresh and cold):
+            yield one
 
 
 class GrayBake:

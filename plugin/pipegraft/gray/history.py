@@ -41,6 +41,7 @@ OBSERVED = "Pipegraft-Observed"
 STEPS = "Pipegraft-Steps"
 """Trailer of a commit that holds a release: the weights of its delivery, for who goes on without its file."""
 
+_ARMS = ("stable", "gray", "serving")
 _MOST = 80
 """Intervals that one trailer keeps apart; of more, neighbours are put together."""
 
@@ -55,8 +56,10 @@ def to_trailer(observations: Sequence[Observation]) -> str:
             "start": round(one.start, 3),
             "end": round(one.end, 3),
             "weight": one.weight,
-            "stable": {metric: _pack(counts, metric, bounds) for metric, counts in one.stable.items()},
-            "gray": {metric: _pack(counts, metric, bounds) for metric, counts in one.gray.items()},
+            **{
+                arm: {metric: _pack(counts, metric, bounds) for metric, counts in getattr(one, arm).items()}
+                for arm in (_ARMS if one.fresh else _ARMS[:2])
+            },
             **({"fresh": True} if one.fresh else {}),
         }
         for one in _at_most(_MOST, observations)
@@ -75,12 +78,10 @@ def from_trailer(line: str) -> list[Observation]:
 
 def _observation(data: Mapping[str, Any], bounds: Mapping[str, Sequence[float]]) -> Observation:
     arms = {
-        arm: {metric: _unpack(counts, bounds.get(metric, ())) for metric, counts in data[arm].items()}
-        for arm in ("stable", "gray")
+        arm: {metric: _unpack(counts, bounds.get(metric, ())) for metric, counts in data.get(arm, {}).items()}
+        for arm in _ARMS
     }
-    return Observation(
-        data["start"], data["end"], data["weight"], arms["stable"], arms["gray"], bool(data.get("fresh"))
-    )
+    return Observation(data["start"], data["end"], data["weight"], **arms, fresh=bool(data.get("fresh")))
 
 
 def _at_most(most: int, observations: Sequence[Observation]) -> list[Observation]:

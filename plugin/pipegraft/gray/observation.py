@@ -135,7 +135,7 @@ class Observation:
         stable: metric name → what stable showed; a metric without data is absent.
         gray: metric name → what gray showed; a metric without data is absent.
         fresh: whether what `stable` shows is of fresh pods that get the same weight as gray.
-        serving: what the pods that serve showed, where `stable` is of fresh ones; commits do not keep it.
+        serving: what the pods that serve showed, where `stable` is of fresh ones.
     """
 
     start: float
@@ -206,6 +206,7 @@ def total(observations: Sequence[Observation]) -> Observation:
         _sum(observation.stable for observation in observations),
         _sum(observation.gray for observation in observations),
         last.fresh,
+        _sum(observation.serving for observation in observations),
     )
 
 

@@ -207,7 +207,7 @@ class RolloutDrive:
         now = self._context.clock.now()
         if self._watch is None:
             self._watch = GrayWatch(
-                self._context.open(METRICS, self._environment, False),
+                self._context.open(METRICS, self._environment),
                 self._context.open(JUDGE, self._environment),
                 judge_policy(self._gray),
                 (),

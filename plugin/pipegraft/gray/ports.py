@@ -14,6 +14,7 @@ from pipegraft.gray.judgement import Answer, Evidence, Judgement, JudgePolicy
 from pipegraft.gray.observation import ArmCounts, Observation
 
 __all__ = [
+    "BASELINE_METRICS",
     "JUDGE",
     "METRICS",
     "ROLLOUT",
@@ -32,6 +33,7 @@ __all__ = [
     "RolloutRule",
     "RolloutSeen",
     "RolloutVerdict",
+    "metrics_port",
 ]
 
 
@@ -181,9 +183,21 @@ class PodSource(MetricSource, Protocol):
         """
 
 
-METRICS: Port[[str, bool], Mapping[str, MetricSource]] = Port("metric-sources")
-"""The sources of an environment's gray metrics, by the metric's name, and whether they measure fresh pods of
-the stable version: what is deployed decides that, delivery.yaml only what is deployed next."""
+METRICS: Port[[str], Mapping[str, MetricSource]] = Port("metric-sources")
+"""The sources of an environment's gray metrics, by the metric's name."""
+
+BASELINE_METRICS: Port[[str], Mapping[str, MetricSource]] = Port("metric-sources-with-baseline")
+"""The same that measure fresh pods of the stable version, too."""
+
+
+def metrics_port(*, fresh: bool) -> Port[[str], Mapping[str, MetricSource]]:
+    """The sources to open.
+
+    Arguments:
+        fresh: whether fresh pods of the stable version get requests: what is deployed decides that,
+            delivery.yaml only what is deployed next.
+    """
+    return BASELINE_METRICS if fresh else METRICS
 
 
 class FakeSource:

@@ -29,7 +29,7 @@ from pipegraft.gray.judgement import Judgement, judge_policy
 from pipegraft.gray.judging.detectability import outlook
 from pipegraft.gray.machine import Do, Move, Standing, next_move, refused
 from pipegraft.gray.observation import Observation
-from pipegraft.gray.ports import JUDGE, METRICS
+from pipegraft.gray.ports import JUDGE, METRICS, metrics_port
 from pipegraft.gray.traffic_checks import (
     check_before_traffic,
     harm_to_both,
@@ -144,7 +144,7 @@ class GrayDrive:
     def _before_traffic(self, look: Look) -> None:
         """Make sure that gray can be watched, and say what its traffic will show."""
         fresh, now = look.standing.fresh, self._context.clock.now()
-        sources = self._context.open(METRICS, self._environment, fresh)
+        sources = self._context.open(metrics_port(fresh=fresh), self._environment)
         check_before_traffic(self._branch.spec(look), self._gray.router, sources, now)
         gray = self._gray.model_copy(update={"baseline": _BASELINES[fresh]})
         for line in foretell(gray, sources, now):
@@ -251,7 +251,7 @@ class GrayDrive:
         more = spec is not None and gray_gets_more(spec)
         seen = self._watch.observations if self._watch else []
         self._watch = GrayWatch(
-            context.open(METRICS, self._environment, standing.fresh),
+            context.open(metrics_port(fresh=standing.fresh), self._environment),
             context.open(JUDGE, self._environment),
             self._policy,
             together(seen, chapter.observed),
@@ -275,7 +275,7 @@ class GrayDrive:
         """What stable showed before the release, as far as the sources tell."""
         if not chapter.commits:
             return {}
-        sources = self._context.open(METRICS, self._environment, False)
+        sources = self._context.open(METRICS, self._environment)
         try:
             return hour_before(self._policy.metrics, sources, chapter.commits[-1].time)
         except (OutsideError, UsageError) as error:

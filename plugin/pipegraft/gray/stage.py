@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import Field
@@ -29,6 +30,7 @@ from pipegraft.gray.history import told_releases
 from pipegraft.gray.hooks import JUDGES, METRIC_SOURCES, ObservedRouter
 from pipegraft.gray.observed_rollout import RolloutDrive
 from pipegraft.gray.ports import (
+    BASELINE_METRICS,
     JUDGE,
     METRICS,
     ROLLOUT,
@@ -36,6 +38,7 @@ from pipegraft.gray.ports import (
     Judge,
     MetricRequest,
     MetricSource,
+    metrics_port,
 )
 from pipegraft.gray.rollout_controller import GrayDrive, Pace
 from pipegraft.iac.ports import IAC
@@ -120,7 +123,7 @@ def _as_learnt(context: StageContext, gray: Gray, source: Source) -> Gray:
         context.report("warning", said, environment)
 
     try:
-        sources = context.open(METRICS, environment, False)
+        sources = context.open(METRICS, environment)
     except (OutsideError, UsageError) as error:
         failed("all metrics", error)
     else:
@@ -163,7 +166,7 @@ def _judge(project: Project, environment: str) -> Judge:
     return project.plugins.get(JUDGES, _gray(project, environment).judge).judge
 
 
-def _metrics(project: Project, environment: str, fresh: bool) -> Mapping[str, MetricSource]:
+def _metrics(project: Project, environment: str, *, fresh: bool) -> Mapping[str, MetricSource]:
     found: dict[str, MetricSource] = {}
     for metric in _gray(project, environment).metrics:
         plugin = project.plugins.get(METRIC_SOURCES, metric.source)
@@ -290,7 +293,7 @@ def _examine(patient: Patient, environment: str) -> Iterator[Diagnosis]:
     """Ask each metric of an environment for its last minute."""
     gray = patient.delivery.environments[environment].gray
     fresh = gray is not None and gray.baseline == "fresh"
-    for name, source in patient.open(METRICS, environment, fresh).items():
+    for name, source in patient.open(metrics_port(fresh=fresh), environment).items():
         now = patient.clock.now()
         source.begin(now - _LOOK_BACK, now)
         arms = source.take(now)
@@ -306,7 +309,8 @@ def _examine(patient: Patient, environment: str) -> Iterator[Diagnosis]:
 @hookimpl
 def pipegraft_openers() -> Iterable[Opener[..., Any]]:
     yield Opener(JUDGE, _judge)
-    yield Opener(METRICS, _metrics)
+    yield Opener(METRICS, partial(_metrics, fresh=False))
+    yield Opener(BASELINE_METRICS, partial(_metrics, fresh=True))
     yield Opener(ROLLOUT, _rollout)
 
 

@@ -42,6 +42,7 @@ from pipegraft.gate.ports import (
 )
 from pipegraft.gray.judgement import Answer
 from pipegraft.gray.ports import (
+    BASELINE_METRICS,
     JUDGE,
     METRICS,
     ROLLOUT,
@@ -133,6 +134,7 @@ class FakeConnections:
             ENGINE: ConnectedEngine(self.deployed, self.rule, self.settle),
             JUDGE: self.decides,
             METRICS: self.sources,
+            BASELINE_METRICS: self.sources,
             ROLLOUT: ConnectedRollout(self.observed, self.reads),
             **self.further,
         }
