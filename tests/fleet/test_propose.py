@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 from fleet_files import PIPELINE, delivery
@@ -370,6 +370,7 @@ components:
 """
 
 
+APP = "app: one\ncomponents:\n  mesh: {}\n"
 COMPONENTS = TemplateSource("component", "gitlab.example.com/platform/delivery", "0.1.0")
 
 
@@ -405,8 +406,9 @@ def test_a_sidecars_image_goes_where_it_is_pinned_and_changes_nothing_else(
     gray = ENVIRONMENT + (
         "gray: {release: {number: 2, source: abc}, weight: 5, phase: step, components: {web: {}}}\n"
     )
-    lab.add("one", {"app.yaml": "app: one\n", "environments/production.yaml": ENVIRONMENT})
-    lab.add("many", {f"{app}/environments/production.yaml": ENVIRONMENT for app in ("a", "b")})
+    lab.add("one", {"app.yaml": APP, "environments/production.yaml": ENVIRONMENT})
+    many = {f"{app}/environments/production.yaml": ENVIRONMENT for app in ("a", "b")}
+    lab.add("many", many | {f"{app}/app.yaml": APP for app in ("a", "b")})
     lab.add("without", {"environments/production.yaml": "components: {}\n"})
     lab.add("busy", {"environments/production.yaml": gray})
     bump = campaign(bumping("mesh", NEW, ()), "pipegraft/bump")
@@ -419,6 +421,24 @@ def test_a_sidecars_image_goes_where_it_is_pinned_and_changes_nothing_else(
     assert set(found["many"].edit.files) == {f"{app}/environments/production.yaml" for app in ("a", "b")}
 
 
+@pytest.mark.parametrize(
+    ("beside", "message"),
+    [
+        ({}, "there is no app.yaml"),
+        ({"app.yaml": "app: one\ncomponents: {web: {}}\n"}, "mesh"),
+        ({"app.yaml": APP, "rendered/production/manifests.yaml": "kind: Pod\n"}, "manifests are committed"),
+    ],
+)
+def test_an_image_goes_only_where_what_follows_from_it_is_known(
+    lab: Lab, forge: GitLabGroup, beside: Mapping[str, str], message: str
+) -> None:
+    lab.add("one", {"environments/production.yaml": ENVIRONMENT, **beside})
+    found = propose(forge, campaign(bumping("mesh", NEW, ()), "pipegraft/bump"))
+    assert found["one"].state == "refused"
+    assert message in found["one"].note
+    assert not lab.requests
+
+
 def test_an_image_without_a_digest_is_refused() -> None:
     with pytest.raises(UsageError, match="expected an image pinned by digest"):
         bumping("mesh", "registry.example.com/mesh:latest", ())
@@ -429,7 +449,7 @@ def test_where_there_is_no_pipeline_to_wait_for_a_request_is_merged_at_once(
 ) -> None:
     lab.merges_behind_pipelines = True
     for name in ("without", "with"):
-        lab.add(name, {"environments/production.yaml": ENVIRONMENT})
+        lab.add(name, {"app.yaml": APP, "environments/production.yaml": ENVIRONMENT})
     lab.run(2, 1.0, "success")
     bump = campaign(bumping("mesh", NEW, ()), "pipegraft/bump", auto_merge=True)
     propose(forge, bump)
@@ -439,7 +459,7 @@ def test_where_there_is_no_pipeline_to_wait_for_a_request_is_merged_at_once(
 
 
 def test_what_people_pushed_to_the_branch_is_not_merged_along(lab: Lab, forge: GitLabGroup) -> None:
-    lab.add("one", {"environments/production.yaml": ENVIRONMENT})
+    lab.add("one", {"app.yaml": APP, "environments/production.yaml": ENVIRONMENT})
     bump = campaign(bumping("mesh", NEW, ()), "pipegraft/bump")
     propose(forge, bump)
     seen = forge.proposals("pipegraft/bump")[1]

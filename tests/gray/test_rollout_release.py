@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from gray_world import GOOD, NEW, NEWER, PRODUCTION, STABLE, World
+from gray_world import GOOD, NEW, NEWER, PRODUCTION, STABLE, World, commit_of
 from test_gray_commands import project
 
 from pipegraft.app.gray import tell_gray
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.errors import Held, RolledBack, UsageError
+from pipegraft.core.errors import EditRefused, Held, RolledBack, UsageError
 from pipegraft.gate.ports import State, Verdict
 from pipegraft.gray.judgement import Answer
 from pipegraft.gray.ports import (
@@ -21,6 +22,7 @@ from pipegraft.gray.ports import (
     RolloutSeen,
     RolloutVerdict,
 )
+from pipegraft.iac.commits import commit_message, release_trailers
 
 PROGRESSING, WAITING = RolloutPhase.PROGRESSING, RolloutPhase.WAITING
 PROMOTED, FAILED = RolloutPhase.PROMOTED, RolloutPhase.FAILED
@@ -217,6 +219,46 @@ def test_a_person_approves_at_the_controller_and_aborts_there_and_in_git() -> No
     assert there.branch.log(PRODUCTION)[0] == taken_back
     with pytest.raises(UsageError, match="knows no 'pause' from us"):
         tell_gray(project(there), None, "pause", "ann", connections=there.connections)
+
+
+class Strict:
+    """Renders a chart of now, which wants a value that the values of then do not have."""
+
+    name = "helm"
+
+    def render(self, files: Mapping[str, bytes], folder: str, values: Sequence[str] = ()) -> str:
+        del folder, values
+        if b"port" not in files["values.yaml"]:
+            raise EditRefused("port is required", fix="set it")
+        return "kind: Service\n"
+
+
+@pytest.mark.parametrize("by_a_person", [True, False])
+def test_neither_a_person_nor_the_stage_restores_what_cannot_be_rendered_any_more(by_a_person: bool) -> None:
+    there = World(rollout={"name": "web"}, router="argo-rollouts", metrics=[])
+    there.reads = lambda _seen, _ours, _since: RolloutVerdict(FAILED, "metric errors failed", 5)
+    there.renderers = {"helm": Strict()}
+    target = {"kind": "yaml", "file": "values.yaml", "path": "tag", "component": "web"}
+    declared = there.delivery.model_dump(exclude_unset=True)
+    declared["environments"]["production"]["targets"] = [target]
+    there.delivery = Delivery.model_validate(declared)
+    there.branch.commit({"Chart.yaml": "name: web\n", "values.yaml": "tag: v1\n"}, "a", there.branch.tip())
+    bump = release_trailers("shop", "production", there.source_of(13), "bump")
+    files = {
+        "values.yaml": "tag: v2\nport: 80\n",
+        ".pipegraft/production.yaml": f"release: {{number: 13, source: {commit_of(13)}}}\n",
+    }
+    tip = there.branch.commit(files, commit_message("release 13", [], bump), there.branch.tip())
+
+    def say() -> None:
+        if by_a_person:
+            tell_gray(project(there), None, "abort", "ann", connections=there.connections)
+        else:
+            there.release(path=".pipegraft/production.yaml")
+
+    with pytest.raises(EditRefused, match="cannot be rendered any more: port is required"):
+        say()
+    assert there.branch.tip() == tip
 
 
 def test_a_judgement_belongs_to_the_weight_that_it_was_given_at() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from pipegraft.gray.ports import (
 )
 from pipegraft.gray.stage import GrayReleaseInputs, run
 from pipegraft.iac.commits import commit_message, release_trailers
-from pipegraft.iac.ports import IAC, FakeIacRepository
+from pipegraft.iac.ports import IAC, RENDERERS, FakeIacRepository, Renderer
 
 
 def commit_of(number: int) -> str:
@@ -117,6 +117,7 @@ class World:
         self.progress = RecordingProgress()
         self.rollout = FakeRollout(RolloutSeen(None))
         self.reads: RolloutRule = lambda _seen, _ours, _since: RolloutVerdict(RolloutPhase.PROMOTED, "done")
+        self.renderers: Mapping[str, Renderer] = {}
         self.connections = _Connections(self)
         usual = {"steps": [10, 50], "interval": "60s", "warm-up": "0s", "on-inconclusive": "rollback"}
         declared = {**usual, "metrics": [{"source": "fake"}], **gray}
@@ -167,11 +168,9 @@ class World:
     def source_of(number: int) -> Source:
         return Source(commit=commit_of(number), number=number)
 
-    def context(self, number: int = 13, outcome: str = "written") -> StageContext:
+    def context(self, number: int = 13, outcome: str = "written", path: str = PRODUCTION) -> StageContext:
         """A fresh process: nothing but the branch and the release record of iac-bump."""
-        bumped = IacCommit.model_validate(
-            {"commit": self.branch.tip(), "path": PRODUCTION, "outcome": outcome}
-        )
+        bumped = IacCommit.model_validate({"commit": self.branch.tip(), "path": path, "outcome": outcome})
         record = Release(
             app="shop",
             source=self.source_of(number),
@@ -182,9 +181,11 @@ class World:
             self.delivery, Path(), "production", self.connections, self.releases, self.clock, self.progress
         )
 
-    def release(self, number: int = 13, outcome: str = "written", **inputs: Any) -> EnvironmentRelease:
+    def release(
+        self, number: int = 13, outcome: str = "written", path: str = PRODUCTION, **inputs: Any
+    ) -> EnvironmentRelease:
         """Run the stage in a fresh process."""
-        context = self.context(number, outcome)
+        context = self.context(number, outcome, path)
         run(context, GrayReleaseInputs.model_validate(inputs))
         return self.releases.release.environments["production"]
 
@@ -206,6 +207,7 @@ class _Connections:
         world = self._world
         return {
             IAC: world.branch,
+            RENDERERS: world.renderers,
             ENGINE: ConnectedEngine(world.engine, world.engine.rule, 0.0),
             JUDGE: world.judge,
             **{port: {"errors": world.source} for port in (METRICS, BASELINE_METRICS)},

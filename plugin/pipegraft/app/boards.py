@@ -17,7 +17,7 @@ from pipegraft.fleet.adapters import open_group
 from pipegraft.iac.adapters.git import open_branch
 from pipegraft.iac.adapters.git.history import LocalArchives, local_tip
 from pipegraft.iac.archive import IacVersions
-from pipegraft.iac.commits import RenderedBranch, in_words_of
+from pipegraft.iac.commits import RenderedBranch, in_words_of, rendered_by_engines
 
 __all__ = ["BoardPlaces", "read_board", "tell_board"]
 
@@ -94,7 +94,8 @@ def tell_board(
         raise UsageError(f"{application.repository} is not on this board", fix="load the page again")
     place = names[application.repository]
     with closing(open_branch(place, places.branch, Path(), environment=variables)) as branch:
-        return tell(RenderedBranch(branch, {}, in_words_of(None, variables)), said)
+        app = rendered_by_engines(said.folder)
+        return tell(RenderedBranch(branch, {said.folder: app}, in_words_of(None, variables)), said)
 
 
 def _repositories(places: BoardPlaces, variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,7 @@ from pipegraft.gray.machine import Command, Standing, move_for
 from pipegraft.gray.observation import ArmCounts
 from pipegraft.gray.ports import ROLLOUT
 from pipegraft.gray.report import GrayReport, ReportedLook, ReportedStep
-from pipegraft.iac.ports import IAC, Commit
+from pipegraft.iac.ports import IAC, Commit, renderers_of
 from pipegraft.iac.rollback import RollbackRequest, is_taken_back, roll_back
 
 __all__ = ["GrayStatus", "choose_environment", "gray_report", "gray_status", "tell_gray", "wait_until_live"]
@@ -151,8 +151,9 @@ def _tell_controller(
         branch = connections.open(IAC)
         if not is_taken_back(branch, project.delivery, environment):  # else it would be the one before it
             rollout.abort()
-            request = RollbackRequest(project.delivery, environment, reason=f"aborted by {by}")
-            roll_back(branch, request)
+            tools = renderers_of(connections, project.delivery, environment)
+            said = f"aborted by {by}"
+            roll_back(branch, RollbackRequest(project.delivery, environment, reason=said, renderers=tools))
     else:
         raise UsageError(
             f"the rollout of '{environment}' is driven by its controller, which knows no '{command}' from us",

@@ -18,7 +18,7 @@ from pipegraft.core.delivery_file import open_project
 from pipegraft.core.foreign_text import echo
 from pipegraft.core.hooks import connected
 from pipegraft.core.release import EnvironmentRelease, Release
-from pipegraft.iac.ports import IAC, RENDERERS
+from pipegraft.iac.ports import IAC, renderers_of
 from pipegraft.iac.rollback import Rollback, RollbackRequest, roll_back
 
 __all__ = ["rollback_command", "run_command"]
@@ -143,9 +143,7 @@ def rollback_command(
     pipeline = os.environ.get("CI_PIPELINE_URL") or os.environ.get("BUILD_URL") or "local"
     request = RollbackRequest(project.delivery, environment, to, dry_run, pipeline, again=again)
     with connected(project) as connections:
-        declared = project.delivery.environments.get(environment)
-        if declared and declared.targets:
-            request = replace(request, renderers=connections.open(RENDERERS))
+        request = replace(request, renderers=renderers_of(connections, project.delivery, environment))
         done = roll_back(connections.open(IAC), request)
     if as_json:
         print_json(_rollback_data(done, written=done.written and not dry_run))

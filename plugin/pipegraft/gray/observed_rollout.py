@@ -23,7 +23,7 @@ from pipegraft.gray.history import as_data, look_data
 from pipegraft.gray.judgement import Answer, Judgement, judge_policy
 from pipegraft.gray.ports import JUDGE, METRICS, ROLLOUT, Rollout, RolloutPhase, RolloutVerdict
 from pipegraft.gray.views import look_sentence, look_table
-from pipegraft.iac.ports import IAC
+from pipegraft.iac.ports import IAC, renderers_of
 from pipegraft.iac.released_images import read_state, state_path
 from pipegraft.iac.rollback import RollbackRequest, roll_back
 
@@ -257,7 +257,12 @@ class RolloutDrive:
         branch = context.open(IAC)
         pipeline = context.releases.load().source.pipeline
         request = RollbackRequest(
-            context.delivery, self._environment, self._release.before, pipeline=pipeline, reason=reason
+            context.delivery,
+            self._environment,
+            self._release.before,
+            pipeline=pipeline,
+            reason=reason,
+            renderers=renderers_of(context, context.delivery, self._environment),
         )
         done = roll_back(branch, request)
         self._record(

@@ -21,9 +21,11 @@ import jinja2
 from jinja2 import meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from pipegraft.appspec.environment_file import app_path, read_environment
+from pipegraft.appspec.environment_file import app_path, environment_path, read_environment
 from pipegraft.appspec.rendering.oam import PUBLISH_VERSION
 from pipegraft.appspec.rendering.yaml_output import environment_of, rendered_path, with_own_version
+from pipegraft.appspec.resource_binding import UNBOUND
+from pipegraft.appspec.spec import resolve
 from pipegraft.core.errors import EditRefused, Place, Problem, UsageError
 from pipegraft.core.foreign_text import redacted
 from pipegraft.core.hooks import Closable
@@ -46,6 +48,7 @@ __all__ = [
     "in_words_of",
     "pipegraft_delivery_checks",
     "release_trailers",
+    "rendered_by_engines",
 ]
 
 
@@ -242,6 +245,21 @@ class RenderedApp:
 
     render: Render
     kept: bool
+
+
+def rendered_by_engines(folder: str) -> RenderedApp:
+    """An application whose environments engines render; who provides its resources is known there.
+
+    Arguments:
+        folder: of the app, empty for the root.
+    """
+
+    def resolved(app: str, text: str, name: str) -> str:
+        file = environment_path(folder, name)
+        resolve(app, text, name, app_file=app_path(folder), environment_file=file, platform=UNBOUND)
+        return ""
+
+    return RenderedApp(resolved, kept=False)
 
 
 class RenderedBranch:

@@ -10,10 +10,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from pipegraft.appspec.environment_file import environment_path
 from pipegraft.appspec.rendering.yaml_output import dump_documents
-from pipegraft.appspec.resource_binding import UNBOUND
-from pipegraft.appspec.spec import resolve
 from pipegraft.appspec.usecases.render import installed_rendering, render_texts
 from pipegraft.core.adapters.git_command import GitCommand
 from pipegraft.core.adapters.gitlab_requests import translated
@@ -33,7 +30,7 @@ from pipegraft.iac.adapters.gitlab import (
     or_none,
 )
 from pipegraft.iac.adapters.renderers import installed_renderers
-from pipegraft.iac.commits import RenderedApp, RenderedBranch, in_words_of
+from pipegraft.iac.commits import RenderedApp, RenderedBranch, in_words_of, rendered_by_engines
 from pipegraft.iac.plan import try_release
 from pipegraft.iac.ports import IAC, RENDERERS, CommitFiles, IacBranch, Renderer
 
@@ -84,21 +81,13 @@ def _words(project: Project) -> Callable[[str], str]:
 
 
 def _rendered(project: Project) -> RenderedApp:
-    iac = project.delivery.iac
-    label = f"{iac.path.strip('/')}/" if iac.path else ""
+    iac, folder = project.delivery.iac, (project.delivery.iac.path or "").strip("/")
     if iac.rendered is None:
-        return RenderedApp(lambda app, text, name: _resolved(app, text, name, label), kept=False)
-    how = installed_rendering(project.plugins, iac.rendered, label=label)
+        return rendered_by_engines(folder)
+    how = installed_rendering(project.plugins, iac.rendered, label=f"{folder}/" if folder else "")
     return RenderedApp(
         lambda app, text, name: dump_documents(render_texts(app, {name: text}, how)[name]), kept=True
     )
-
-
-def _resolved(app: str, text: str, environment: str, label: str) -> str:
-    """Make sure that an engine could render it; who provides its resources is known there."""
-    file = f"{label}{environment_path(None, environment)}"
-    resolve(app, text, environment, app_file=f"{label}app.yaml", environment_file=file, platform=UNBOUND)
-    return ""
 
 
 _OLDEST = (2, 34)

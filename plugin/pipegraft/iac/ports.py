@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import TipMoved, UsageError
-from pipegraft.core.stage import Port
+from pipegraft.core.stage import Connections, Port, StageContext
 
 __all__ = [
     "IAC",
@@ -26,6 +27,7 @@ __all__ = [
     "IacRepository",
     "NewerProposed",
     "Renderer",
+    "renderers_of",
     "split_path",
 ]
 
@@ -334,3 +336,11 @@ class Renderer(Protocol):
 
 RENDERERS: Port[[], Mapping[str, Renderer]] = Port("renderers")
 """``helm`` and ``kustomize``, those that are there."""
+
+
+def renderers_of(
+    opened: Connections | StageContext, delivery: Delivery, environment: str
+) -> Mapping[str, Renderer]:
+    """What renders the targets of an environment; an app spec is rendered by Pipegraft itself."""
+    declared = delivery.environments.get(environment)
+    return opened.open(RENDERERS) if declared and declared.targets else {}

@@ -19,7 +19,7 @@ from pipegraft.iac.commits import EFFECT, commit_message, release_trailers
 from pipegraft.iac.config import read_config
 from pipegraft.iac.optimistic_commit import Changes, Read, rewrite
 from pipegraft.iac.plan import BumpRequest, PlannedBump, plan_bump, refuse_conflict
-from pipegraft.iac.ports import IAC, RENDERERS, CommitFiles, IacBranch, NewerProposed, Renderer
+from pipegraft.iac.ports import IAC, CommitFiles, IacBranch, NewerProposed, renderers_of
 from pipegraft.iac.released_images import PinnedImage, released_in
 from pipegraft.images.ports import REGISTRY, VERIFIER
 from pipegraft.images.signatures import refuse, what_is_known
@@ -200,23 +200,18 @@ def _request(
     own = ReleaseMark(number=release.source.number, source=release.source.commit)
     if not images:
         return BumpRequest(context.delivery, environment, own, {}, config)
+    renderers = renderers_of(context, context.delivery, environment)
     if origin:
         tip = branch.tip()
         mark, carried = released_in(CommitFiles(branch, tip), context.delivery, origin, environment)
-        return BumpRequest(context.delivery, environment, mark, carried, config, _renderers(context))
+        return BumpRequest(context.delivery, environment, mark, carried, config, renderers)
     if not release.images:
         raise UsageError(
             f"expected the release record to name images of commit {own.source[:12]}, found none",
             fix="run image-build on this commit first, and carry .pipegraft/release.json to this job",
         )
     built = {name: PinnedImage.parse(one.reference, one.input_hash) for name, one in release.images.items()}
-    return BumpRequest(context.delivery, environment, own, built, config, _renderers(context))
-
-
-def _renderers(context: StageContext) -> Mapping[str, Renderer]:
-    """What renders targets; an app spec is rendered by Pipegraft itself."""
-    declared = context.delivery.environments[context.require_environment()]
-    return context.open(RENDERERS) if declared.targets else {}
+    return BumpRequest(context.delivery, environment, own, built, config, renderers)
 
 
 def _verify(context: StageContext, request: BumpRequest) -> None:

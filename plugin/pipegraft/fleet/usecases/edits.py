@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from pipegraft import __version__
-from pipegraft.appspec.environment_file import images_of, read_environment
+from pipegraft.appspec.environment_file import app_path, images_of, read_environment
+from pipegraft.appspec.rendering.yaml_output import environment_of, rendered_path
 from pipegraft.ci.hooks import CI_SYSTEMS, CiSystem, Injection, InjectionRequest, InjectOptions, pattern_of
 from pipegraft.ci.usecases import limits
 from pipegraft.core.delivery import Delivery
@@ -18,6 +19,7 @@ from pipegraft.core.planning import every_stage, make_plan
 from pipegraft.core.plugins import Plugins
 from pipegraft.core.reading import load_marked
 from pipegraft.fleet.ports import ForgeFiles, ForgeProject
+from pipegraft.iac.commits import rendered_by_engines
 from pipegraft.text.yaml import Put, apply
 
 __all__ = ["Edit", "Editor", "Reader", "bumping", "ejecting", "injecting", "upgrading"]
@@ -173,7 +175,9 @@ def bumping(component: str, image: str, environments: Sequence[str]) -> Editor:
                 text = reader.read(path) or ""
                 new = _bumped(text, component, image, f"{reader.project.path}/{path}")
                 before |= {path: text} if new is not None else {}
-                files |= {path: new} if new not in (None, text) else {}
+                if new is not None and new != text:
+                    _refuse_unrendered(reader, path, new)
+                    files[path] = new
         if not before:
             return Edit(skipped=f"no environment pins '{component}'")
         return Edit(files, {path: before[path] for path in files})
@@ -191,6 +195,21 @@ def _bumped(text: str, component: str, image: str, file: str) -> str | None:
     if held.gray:
         raise UsageError(f"{file}: a gray release is under way", fix="run this again when it has ended")
     return apply(text, [Put(("components", component, "image"), image)], file=file)
+
+
+def _refuse_unrendered(reader: Reader, path: str, text: str) -> None:
+    """Make sure that an environment can be rendered, and that no manifests have to change along."""
+    folder, name = environment_of(path) or ("", "")
+    if reader.read(rendered_path(folder, name)) is not None:
+        raise UsageError(
+            f"{path}: its manifests are committed with each change, and only its delivery.yaml says how they "
+            "are rendered",
+            fix=f"release the image there: pipegraft run iac-bump --env {name}",
+        )
+    app = reader.read(app_path(folder))
+    if app is None:
+        raise UsageError(f"{path}: there is no {app_path(folder)} to render it with", fix="commit it")
+    rendered_by_engines(folder).render(app, text, name)
 
 
 def _elsewhere(project: ForgeProject) -> str:
