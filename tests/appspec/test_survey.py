@@ -10,7 +10,7 @@ import yaml
 from pipegraft.appspec.importing.first_files import Answers, gate_options, write_files
 from pipegraft.appspec.importing.survey import Survey, Tree, survey
 from pipegraft.appspec.importing.taking import name_from
-from pipegraft.core.delivery import Delivery
+from pipegraft.core.delivery import BuildCache, Delivery
 from pipegraft.images.dockerfile import exposed_ports
 
 COMPOSE = """\
@@ -276,7 +276,7 @@ def test_every_key_of_a_compose_file_is_used_or_named() -> None:
     for words in (
         *named,
         "x-own (read where services take it in)",
-        "service web: build.ssh[0]: default",
+        "service web: build.ssh (an agent's keys reach no build here",
         "service web: healthcheck: some",
         "service web: ports[1]: 9000-9005:9000-9005 (no single TCP port)",
         "service web: ports[2]: 53:53/udp (no single TCP port)",
@@ -352,3 +352,49 @@ services:
     ):
         assert any(lost in one for one in left), (lost, left)
     Delivery.model_validate({**delivery, "environments": {"production": {"gate": {"engine": "embedded"}}}})
+
+
+BUILT = """\
+services:
+  web:
+    build:
+      context: web
+      secrets: [npm, {source: pip, target: conf}, {source: vault}]
+      cache_from: ["registry.example.com/web:cache", "$PLACE"]
+      cache_to: ["type=inline", "type=s3,secret_access_key=hunter2"]
+      labels: {team: shop}
+      network: host
+  inline: {build: {dockerfile_inline: FROM scratch}}
+  far: {build: "https://user:hunter2@git.example.com/far.git#main:web"}
+  other: {build: {context: ./other, additional_contexts: {far: "git@example.com:far.git", near: ./near}}}
+secrets: {npm: {environment: NPM_TOKEN}, pip: {file: pip.conf}, vault: {external: true}}
+"""
+
+
+def test_what_compose_builds_is_what_image_build_builds_or_told() -> None:
+    delivery, _, left = written({"compose.yaml": BUILT, "web/Dockerfile": "FROM a", "other/Dockerfile": ""})
+    components = Delivery.model_validate(delivery).components
+    web = components["web"]
+    assert {name: (one.env, one.file) for name, one in web.secrets.items()} == {
+        "npm": ("NPM_TOKEN", None),
+        "conf": (None, "pip.conf"),
+    }
+    assert web.cache == BuildCache.model_validate(
+        {"from": ["type=registry,ref=registry.example.com/web:cache"], "to": ["type=inline"]}
+    )
+    assert components["inline"].dockerfile == "inline.Dockerfile"
+    assert components["other"].additional_contexts == {"near": "./near"}
+    assert "far" not in components
+    said = "\n".join(left)
+    for line in (
+        "service web: build.secrets[2]: vault (the file declares neither a variable nor a file for it)",
+        "service web: build.cache_from[1] (of the shell, or with a secret)",
+        "service web: build.cache_to[1] (of the shell, or with a secret)",
+        "service web: build.labels (write them as LABEL into the Dockerfile)",
+        "service web: build.network: host (the settings of BuildKit's daemon decide it)",
+        "service inline: build.dockerfile_inline (write it into 'inline.Dockerfile' in '.')",
+        "service other: build.additional_contexts: far (neither a folder here nor an image)",
+        "service far: is built outside of the repository",
+    ):
+        assert f"compose.yaml: {line}" in said
+    assert "hunter2" not in f"{delivery}{said}"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import vela
+import yaml
 from harness import missing, run
 from kubernetes_api import KubernetesApi
 from spec_fields import APP, ENVIRONMENT, PLAIN, POLICIES, spec
 
+from pipegraft.appspec.importing.compose import read_compose
 from pipegraft.appspec.rendering.compose import render_compose
 from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.rendering.oam import render_application
@@ -107,11 +110,17 @@ def test_an_unknown_field_would_be_seen(kubernetes: KubernetesApi, namespace: st
     assert "prots" in kubernetes.kubectl_process(*words, given=[service]).stderr
 
 
-def test_docker_compose_reads_the_compose_file(tmp_path: Path) -> None:
-    """By the library of Docker Compose: its schema, its variables, its files of variables."""
+def compose_check() -> Path:
+    """A program around the library of Docker Compose."""
     program = Path(run(Path(__file__).parent / "compose-check" / "folder").strip()) / "compose-check"
     if not program.exists():
         missing("compose-check")
+    return program
+
+
+def test_docker_compose_reads_the_compose_file(tmp_path: Path) -> None:
+    """By the library of Docker Compose: its schema, its variables, its files of variables."""
+    program = compose_check()
     for name in ("config/more-config", "secrets/more-secrets", "config/governance-config"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.env").write_text("A=1\n")
@@ -125,3 +134,77 @@ def test_docker_compose_reads_the_compose_file(tmp_path: Path) -> None:
     del variables["SECRET_NAME_SECRET_KEY"]
     unset = subprocess.run([program, file], capture_output=True, text=True, check=False, env=variables)
     assert "set it to the key secret-key of secret-name" in unset.stderr
+
+
+BUILD = """\
+services:
+  web:
+    build:
+      context: web
+      dockerfile: prod.Dockerfile
+      target: runtime
+      args: [LEVEL=info, FROM_SHELL]
+      platforms: [linux/amd64, linux/arm64]
+      additional_contexts: [shared=./shared, tools=docker-image://node:22, far=https://git.example.com/far.git]
+      secrets: [npm, {source: pip, target: pip.conf}, {source: vault}]
+      cache_from: ["registry.example.com/shop/web:cache", "type=local,src=.cache"]
+      cache_to: ["type=local,dest=.cache", "type=s3,bucket=b,secret_access_key=hidden"]
+      ssh: [default]
+      network: host
+      shm_size: 64m
+      labels: {team: shop}
+      tags: ["registry.example.com/shop/web:1"]
+      no_cache: true
+      pull: true
+      extra_hosts: ["registry.example.com:10.0.0.1"]
+      ulimits: {nofile: 1024}
+      isolation: default
+      privileged: true
+      entitlements: [network.host]
+      provenance: mode=max
+      sbom: true
+  inline:
+    build: {dockerfile_inline: FROM scratch}
+  far:
+    build: https://user:hidden@git.example.com/far.git#main:web
+secrets:
+  npm: {environment: NPM_TOKEN}
+  pip: {file: ./pip.conf}
+  vault: {external: true}
+"""
+
+
+def test_each_key_of_a_build_is_carried_or_named_as_docker_compose_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text(BUILD)
+    done = run(compose_check(), file, "web")
+    theirs = json.loads(done)
+    services, _ = read_compose(yaml.safe_load(BUILD), "compose.yaml")
+    web, inline, far = services
+    ours = {key.replace("-", "_"): value for key, value in web.build_keys.items()}
+    said = "\n".join(web.left)
+    assert (web.build, ours["dockerfile"], ours["target"]) == ("web", "prod.Dockerfile", "runtime")
+    assert (theirs["context"], theirs["dockerfile"]) == (str(tmp_path / "web"), "prod.Dockerfile")
+    assert (theirs["target"], theirs["platforms"]) == (ours["target"], ours["platforms"])
+    assert {name: value for name, value in theirs["args"].items() if value} == ours["build_args"]
+    folder = {
+        name: place.replace(f"{tmp_path}/", "./") for name, place in theirs["additional_contexts"].items()
+    }
+    assert {name: place for name, place in folder.items() if name != "far"} == ours["additional_contexts"]
+    ids = {one.get("target") or one["source"] for one in theirs["secrets"]}
+    assert set(ours["secrets"]) == {Path(one).name for one in ids} - {"vault"}
+    assert ours["secrets"] == {"npm": {"env": "NPM_TOKEN"}, "pip.conf": {"file": "./pip.conf"}}
+    assert ours["cache"] == {
+        "from": ["type=registry,ref=registry.example.com/shop/web:cache", "type=local,src=.cache"],
+        "to": ["type=local,dest=.cache"],
+    }
+    assert theirs["cache_to"][0] == "type=local,dest=.cache"
+    for entry in ("args: FROM_SHELL", "additional_contexts: far", "secrets[2]: vault", "cache_to[1]"):
+        assert f"service web: build.{entry} (" in said
+    carried = {"context", "dockerfile", "target", "args", "platforms", "additional_contexts", "secrets"}
+    for key in theirs.keys() - carried - {"cache_from", "cache_to"}:
+        assert f"service web: build.{key}" in said
+    assert inline.build_keys == {"dockerfile": "inline.Dockerfile"}
+    assert any("build.dockerfile_inline (write it into" in line for line in inline.left)
+    assert "outside of the repository" in far.built_outside()
+    assert "hidden" not in f"{said}{ours}{far.built_outside()}"

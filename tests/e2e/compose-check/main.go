@@ -1,8 +1,10 @@
-// Reads a Compose file as Docker Compose does, by the same library, and prints its services.
+// Reads a Compose file as Docker Compose does, by the same library, and prints its services, or how the one
+// that the second argument names is built.
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -28,6 +30,9 @@ func run(file string) error {
 	project, err := options.LoadProject(context.Background())
 	if err != nil {
 		return err
+	}
+	if len(os.Args) > 2 {
+		return json.NewEncoder(os.Stdout).Encode(project.Services[os.Args[2]].Build)
 	}
 	fmt.Println(strings.Join(project.ServiceNames(), "\n"))
 	return nil

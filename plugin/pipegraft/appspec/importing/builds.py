@@ -1,6 +1,7 @@
 """What files of build tools and of CI tell: services of Maven, Gradle, npm, Go, .NET, Procfile; pipelines.
 
-Sources: the reference of each tool for its workspace file; what starts a program, by the tool's own rule.
+Sources: the reference of each tool for its workspace file; what starts a program, by the tool's own rule;
+the Compose Build Specification.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from typing import Any
 
 import yaml
 
+from pipegraft.appspec.importing.taking import Taking, found_values, is_outside, pairs, tells_secret
+
 __all__ = [
     "GENERIC",
     "Found",
     "Tree",
+    "compose_build",
     "find_services",
     "is_development",
     "is_ours",
@@ -212,6 +216,10 @@ def _node(tree: Tree) -> Iterator[Found]:
             yield _of(folder, "package.json: it has a start script", start)
 
 
+def _named(tree: Tree, name: str) -> list[str]:
+    return sorted(one for one in tree.files if posixpath.basename(one) == name and is_ours(one))
+
+
 def _in_workspace(folder: str, globs: Sequence[str]) -> bool:
     def matches(glob: str) -> bool:
         glob = glob.removeprefix("./").rstrip("/")
@@ -238,9 +246,7 @@ def _start(package: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _nx(tree: Tree) -> Iterator[Found]:
     """Projects of Nx that are applications (Nx, "Project configuration")."""
-    for file in sorted(
-        one for one in tree.files if posixpath.basename(one) == "project.json" and is_ours(one)
-    ):
+    for file in _named(tree, "project.json"):
         project = _json(tree, file) or {}
         name = str(project.get("name") or posixpath.basename(posixpath.dirname(file)))
         if project.get("projectType") == "application" and not name.endswith("-e2e"):
@@ -249,21 +255,15 @@ def _nx(tree: Tree) -> Iterator[Found]:
 
 def _python(tree: Tree) -> Iterator[Found]:
     """Projects with a script, of a workspace or alone (PyPA, "pyproject.toml specification"; Poetry)."""
-    for file in sorted(
-        one for one in tree.files if posixpath.basename(one) == "pyproject.toml" and is_ours(one)
-    ):
+    for file in _named(tree, "pyproject.toml"):
         try:
             data = tomllib.loads(tree.read(file) or "")
         except tomllib.TOMLDecodeError:
             continue
         poetry = data.get("tool", {}).get("poetry", {})
         scripts = data.get("project", {}).get("scripts") or poetry.get("scripts") or {}
-        if scripts:
-            yield _of(
-                posixpath.dirname(file) or ".",
-                f"pyproject.toml: script '{next(iter(scripts))}'",
-                (next(iter(scripts)),),
-            )
+        for script in list(scripts)[:1]:
+            yield _of(posixpath.dirname(file) or ".", f"pyproject.toml: script '{script}'", (script,))
 
 
 def _dotnet(tree: Tree) -> Iterator[Found]:
@@ -282,7 +282,7 @@ def _dotnet(tree: Tree) -> Iterator[Found]:
 
 def _go(tree: Tree) -> Iterator[Found]:
     """Main packages of a module (Go, "Organizing a Go module"): each folder below ``cmd``, else its root."""
-    for mod in sorted(file for file in tree.files if posixpath.basename(file) == "go.mod" and is_ours(file)):
+    for mod in _named(tree, "go.mod"):
         root = posixpath.dirname(mod)
         below = f"{root}/" if root else ""
         mains = {
@@ -292,19 +292,13 @@ def _go(tree: Tree) -> Iterator[Found]:
             and file.endswith(".go")
             and not file.endswith("_test.go")
             and is_ours(file.removeprefix(below))
-            and _depth(file.removeprefix(below)) in ((0, ""), (2, "cmd"))
+            and re.fullmatch(r"(cmd/[^/]+/)?[^/]+", file.removeprefix(below))
             and _GO_MAIN.search(tree.read(file) or "")
         }
         for folder in sorted(mains):
             name = posixpath.basename(folder) if folder != root else name_of_folder(root, "")
             command = (f"./{name or 'app'}",)
             yield Found(name, folder or ".", f"{posixpath.join(folder, 'main.go')}: package main", command)
-
-
-def _depth(path: str) -> tuple[int, str]:
-    """How deep a file lies, and its first folder if it lies in one."""
-    parts = path.split("/")
-    return len(parts) - 1, parts[0] if len(parts) > 1 else ""
 
 
 def _procfile(tree: Tree) -> Iterator[Found]:
@@ -340,3 +334,66 @@ def _yaml(tree: Tree, file: str) -> dict[str, Any]:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def compose_build(part: Taking, declared: Any, lost: list[str]) -> tuple[str | None, dict[str, Any]]:
+    """Context and further keys of a service's `build`, by the keys of a component in `delivery.yaml`.
+
+    Arguments:
+        part: the service, of which they are taken.
+        declared: `secrets` of the Compose file.
+        lost: gets a line for each entry that only Compose or a shell knows.
+    """
+    if not isinstance(part.peek("build"), dict):
+        return (str(part.take("build")) if isinstance(part.peek("build"), str) else None), {}
+    context = str(part.take("build", "context") or ".")
+    kept: dict[str, dict[str, str]] = {"args": {}, "additional_contexts": {}}
+    shells, others = "its value is known to the shell alone", "neither a folder here nor an image"
+    for key, why in (("args", shells), ("additional_contexts", others)):
+        for name, one in pairs(part.take("build", key)):
+            if one is not None and "$" not in one and (key == "args" or _is_context(one)):
+                kept[key][name] = one
+            else:
+                lost.append(f"{part.name}: build.{key}: {name} ({why})")
+    dockerfile = part.take("build", "dockerfile")
+    if part.take("build", "dockerfile_inline") is not None:
+        dockerfile = f"{part.name.rpartition(' ')[2]}.Dockerfile"
+        lost.append(f"{part.name}: build.dockerfile_inline (write it into '{dockerfile}' in '{context}')")
+    keys = {
+        "dockerfile": dockerfile,
+        "target": part.take("build", "target"),
+        "build-args": kept["args"],
+        "platforms": list(map(str, part.take("build", "platforms") or ())),
+        "additional-contexts": kept["additional_contexts"],
+        "secrets": dict(_secrets(part, declared if isinstance(declared, dict) else {}, lost)),
+        "cache": found_values({way: [*_cache(part, f"cache_{way}", lost)] for way in ("from", "to")}),
+    }
+    return context, found_values(keys)
+
+
+def _is_context(place: str) -> bool:
+    return place.startswith("docker-image://") or not (":" in place or is_outside(place))
+
+
+def _secrets(part: Taking, declared: dict[Any, Any], lost: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Id that the Dockerfile names → variable or file, as the Compose file declares it."""
+    for at in part.keys("build", "secrets"):
+        one = part.take("build", "secrets", at)
+        said = one if isinstance(one, dict) else {"source": one}
+        held = Taking(declared.get(said.get("source")), "")
+        places = {"env": held.peek("environment"), "file": held.peek("file")}
+        if not any(places.values()):
+            why = "the file declares neither a variable nor a file for it"
+            lost.append(f"{part.name}: build.secrets[{at}]: {said.get('source')} ({why})")
+            continue
+        yield str(said.get("target") or said["source"]), {key: str(one) for key, one in places.items() if one}
+
+
+def _cache(part: Taking, key: str, lost: list[str]) -> Iterator[str]:
+    """Places of a cache; an image alone is one in its registry (docker, "build --cache-from")."""
+    for at in part.keys("build", key):
+        place = str(part.take("build", key, at))
+        if tells_secret(place) or "$" in place:
+            lost.append(f"{part.name}: build.{key}[{at}] (of the shell, or with a secret)")
+        else:
+            yield place if "=" in place else f"type=registry,ref={place}"

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipegraft.appspec.importing.builds import is_development
+from pipegraft.appspec.importing.builds import compose_build, is_development
 from pipegraft.appspec.importing.taking import (
     Taking,
     amounts,
@@ -20,12 +20,13 @@ from pipegraft.appspec.importing.taking import (
     leaves,
     name_from,
     numbered,
+    pairs,
     short,
-    with_defaults,
+    tells_secret,
 )
 from pipegraft.core.errors import ConfigError, Place, Problem
 
-__all__ = ["ComposeService", "named_ports", "pairs", "read_compose"]
+__all__ = ["ComposeService", "named_ports", "read_compose"]
 
 _RESOURCES = {
     **dict.fromkeys(("postgres", "postgresql", "postgis", "pgvector"), "postgres"),
@@ -52,12 +53,23 @@ _WHY: Mapping[str, str] = {
     "env_file": "its variables are not read: write them as `env`, secrets as references",
     "labels": "for what looks at containers; a port that they tell Traefik is taken",
     **dict.fromkeys(("stdin_open", "tty"), "for terminals"),
-}
+    "build.labels": "write them as LABEL into the Dockerfile",
+    "build.tags": "the input `tags` of image-build names images, also by variables",
+    "build.no_cache": "`--set force=true` builds what is there already",
+    "build.pull": "base images are looked up at every run",
+    "build.ssh": "an agent's keys reach no build here: let a build secret hold a token",
+    **dict.fromkeys(("build.provenance", "build.sbom"), "image-build attaches its own"),
+    **dict.fromkeys(
+        ("build.network", "build.extra_hosts", "build.shm_size", "build.ulimits", "build.isolation",
+         "build.privileged", "build.entitlements"), "the settings of BuildKit's daemon decide it",
+    ),
+}  # fmt: skip
 """Key → why nothing of it is in the app spec."""
 _OF_SHELL = "image entrypoint command healthcheck.test build build.context build.dockerfile build.target"
 _ONCE = re.compile(r"migrat|seed|init\b|setup|fixture", re.IGNORECASE)
 _TRAEFIK = re.compile(r"traefik\.http\.services\.[^.]+\.loadbalancer\.server\.port", re.IGNORECASE)
 _SHELLS = re.compile(r"(?<!\$)(?:\$\$)*(\$(?:\{[^}]*\}?|\w+))")
+_DEFAULT = re.compile(r"(?<!\$)\$\{\w+:?-([^${}]*)\}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _CPU = re.compile(r"\d+(\.\d+)?")
 _MEMORY = re.compile(r"(\d+)([bkmg]?)b?", re.IGNORECASE)
@@ -102,6 +114,11 @@ class ComposeService:
     traits: Mapping[str, Any] = field(default_factory=dict)
     left: tuple[str, ...] = ()
 
+    def built_outside(self) -> str:
+        """The line for one whose context is not in the repository."""
+        place = "" if tells_secret(str(self.build)) else f", in '{self.build}'"
+        return f"{self.source.name}: is built outside of the repository{place}"
+
 
 def read_compose(data: Any, file: str) -> tuple[list[ComposeService], list[str]]:
     """Read a Compose file; ``${NAME:-default}`` stands for its default, as where nobody sets the variable.
@@ -118,24 +135,40 @@ def read_compose(data: Any, file: str) -> tuple[list[ComposeService], list[str]]
     declared = data.get("services") if isinstance(data, dict) else None
     if not isinstance(declared, dict):
         raise ConfigError([Problem("expected a mapping with 'services'", Place(file), "name a Compose file")])
-    data, left = with_defaults(data, file)
+    data, left = _with_defaults(data, file)
     waited = set(_waited_for(data["services"]))
     services: list[ComposeService] = []
     for name, one in data["services"].items():
         if isinstance(one, dict):
             part = Taking(one, f"{file}: service {name}")
             once = str(one.get("restart")) in ("no", "False") and _ONCE.search(f"{name} {one.get('command')}")
-            services.append(_service(str(name), part, ends=name in waited or bool(once)))
+            ends = name in waited or bool(once)
+            services.append(_service(str(name), part, data.get("secrets"), ends=ends))
         else:
             left.append(f"{file}: service {name}: expected a mapping, found {short(one)}")
-    shared = [key for key in data if str(key).startswith("x-")]
+    shared = [key for key in data if str(key).startswith("x-") or key == "secrets"]
     rest = {key: value for key, value in data.items() if key not in {*_OF_FILE, *shared}}
     left += Taking(rest, file, secret=True).left()
     left += (f"{file}: {key} (read where services take it in)" for key in shared)
     return services, left
 
 
-def _service(name: str, part: Taking, *, ends: bool) -> ComposeService:
+def _with_defaults(value: Any, file: str) -> tuple[Any, list[str]]:
+    """A Compose file with the defaults of its variables, inner ones first, and a line for each of them."""
+    taken: dict[str, None] = {}
+
+    def put(value: Any) -> Any:
+        while isinstance(value, str) and (found := _DEFAULT.search(value)):
+            taken[f"{file}: '{found[0]}': its default is taken"] = None
+            value = f"{value[: found.start()]}{found[1]}{value[found.end() :]}"
+        if isinstance(value, dict):
+            return {key: put(one) for key, one in value.items()}
+        return [put(one) for one in value] if isinstance(value, list) else value
+
+    return put(value), list(taken)
+
+
+def _service(name: str, part: Taking, secrets: Any, *, ends: bool) -> ComposeService:
     hosts = tuple(dict.fromkeys(_hosts(name, part)))
     image = str(part.peek("image") or "")
     repository, _, tag = _SHELLS.sub("", image).partition("@")[0].rpartition(":")
@@ -158,7 +191,7 @@ def _service(name: str, part: Taking, *, ends: bool) -> ComposeService:
         part.take("restart")
     lost = list(_of_shell(part, image))
     image = "" if _SHELLS.search(image) else image
-    build, build_keys = _build(part, lost)
+    build, build_keys = compose_build(part, secrets, lost)
     published = bool(part.peek("ports"))
     numbers = list(dict.fromkeys(_numbers(part, lost))) or _traefik_ports(part.peek("labels"))
     entrypoint, command = _words(part.take("entrypoint")), _words(part.take("command"))
@@ -204,45 +237,6 @@ def _waited_for(services: Mapping[str, Any]) -> Iterator[str]:
         for name, how in needs.items() if isinstance(needs, dict) else ():
             if isinstance(how, dict) and how.get("condition") == "service_completed_successfully":
                 yield str(name)
-
-
-def _build(part: Taking, lost: list[str]) -> tuple[str | None, dict[str, Any]]:
-    """Folder and further keys of a `build`; entries that only Compose or a shell knows are lost."""
-    if not isinstance(part.peek("build"), dict):
-        return (str(part.take("build")) if isinstance(part.peek("build"), str) else None), {}
-    context = str(part.take("build", "context") or ".")
-    kept: dict[str, dict[str, str]] = {"args": {}, "additional_contexts": {}}
-    shells, others = "its value is known to the shell alone", "neither a folder nor an image"
-    for key, why in (("args", shells), ("additional_contexts", others)):
-        for name, one in pairs(part.take("build", key)):
-            if one is not None and "$" not in one and (key == "args" or _is_context(one)):
-                kept[key][name] = one
-            else:
-                lost.append(f"{part.name}: build.{key}: {name} ({why})")
-    platforms = part.take("build", "platforms")
-    keys = {
-        "dockerfile": part.take("build", "dockerfile"),
-        "target": part.take("build", "target"),
-        "build-args": kept["args"],
-        "platforms": list(map(str, platforms)) if isinstance(platforms, list) else [],
-        "additional-contexts": kept["additional_contexts"],
-    }
-    return context, {key: one for key, one in keys.items() if one}
-
-
-def _is_context(place: str) -> bool:
-    return place.startswith("docker-image://") or not (":" in place or place.startswith(("/", "..")))
-
-
-def pairs(value: Any) -> Iterator[tuple[str, str | None]]:
-    """Variables, labels and the like; None for a value that comes from the shell."""
-    if isinstance(value, dict):
-        for key, one in value.items():
-            yield str(key), None if one is None else str(one).lower() if isinstance(one, bool) else str(one)
-    elif isinstance(value, list):
-        for entry in value:
-            key, equals, one = str(entry).partition("=")
-            yield key, one if equals else None
 
 
 def _numbers(part: Taking, lost: list[str]) -> Iterator[int]:
@@ -387,7 +381,7 @@ def _ephemeral(part: Taking) -> Iterator[tuple[str, dict[str, Any]]]:
 def _left(part: Taking) -> Iterator[str]:
     """What is not carried over, with the reason where there is a general one."""
     for key, why in _WHY.items():
-        if (value := part.take(key)) is not None:
+        if (value := part.take(*key.split("."))) is not None:
             shown = f": {value}" if isinstance(value, str) else ""
             yield f"{part.name}: {key}{shown} ({why})"
     for at in part.keys("volumes") if isinstance(part.peek("volumes"), list) else ():

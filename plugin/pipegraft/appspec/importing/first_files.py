@@ -12,7 +12,7 @@ import yaml
 
 from pipegraft.appspec.importing.compose import ComposeService
 from pipegraft.appspec.importing.survey import FoundComponent, FoundResource, Survey
-from pipegraft.appspec.importing.taking import Imported, found_values, name_from
+from pipegraft.appspec.importing.taking import Imported, found_values, is_outside, name_from
 
 __all__ = ["Answers", "Written", "gate_options", "import_compose", "write_files"]
 
@@ -315,7 +315,9 @@ def import_compose(
         into.components[name] = _component(found, env, public=public) | ({"job": {}} if one.ends else {})
         if one.image:
             into.images[name] = one.image
-        if one.build is not None:
+        if one.build is not None and is_outside(one.build):
+            into.left.append(one.built_outside())
+        elif one.build is not None:
             keys = json.dumps({"path": one.build, **one.build_keys}, default=str)
             into.left.append(f"{one.source.name}: build: in delivery.yaml, `components: {name}: {keys}`")
     into.left += _other_names(kept, into)

@@ -18,7 +18,7 @@ from pipegraft.appspec.importing.builds import (
     pipelines_in,
 )
 from pipegraft.appspec.importing.compose import ComposeService, named_ports, read_compose
-from pipegraft.appspec.importing.taking import name_from
+from pipegraft.appspec.importing.taking import is_outside, name_from
 from pipegraft.core.errors import ConfigError
 from pipegraft.core.reading import load_marked
 from pipegraft.images.dockerfile import exposed_ports
@@ -247,13 +247,11 @@ def _composed(
         if one.build is None:
             continue
         path = posixpath.normpath(one.build)
-        if path.startswith(("..", "/")):
-            left.append(
-                f"{composed}: service {one.name}: is built outside of the repository, in '{one.build}'"
-            )
+        if is_outside(one.build):
+            left.append(one.built_outside())
             continue
         dockerfile = str(one.build_keys.get("dockerfile", DOCKERFILE))
-        if posixpath.normpath(dockerfile).startswith(("..", "/")):
+        if is_outside(dockerfile):
             left.append(
                 f"{composed}: service {one.name}: '{dockerfile}' is outside of its context '{one.build}';"
                 " name a `context` that holds both"

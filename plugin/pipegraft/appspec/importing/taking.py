@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -24,22 +25,26 @@ __all__ = [
     "amounts",
     "dotted_route",
     "found_values",
+    "is_outside",
     "leaves",
     "name_from",
     "numbered",
+    "pairs",
     "port_name",
     "settle",
     "short",
     "taken_amounts",
     "taken_probe",
-    "with_defaults",
+    "tells_secret",
 ]
 
 
 Route = tuple[str | int, ...]
 _LONGEST = 80
-_SECRET = re.compile(r"passw|token|api_?key|://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
+_SECRET = re.compile(r"passw|token|(api|access)_?key|://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
 """In the name of a value, or in a value, that must not be told."""
+_REMOTE = re.compile(r"\w+://|[\w.-]+@[\w.-]+:|github\.com/")
+"""How an address begins that Compose fetches a context from (moby/buildkit, util/gitutil)."""
 _MEANT_EMPTY = ("emptyDir", "selector", "labelSelector", "namespaceSelector", "podSelector")
 """Keys whose empty value says something in Kubernetes: a volume, or all of something."""
 
@@ -131,7 +136,7 @@ class Taking:
         for route, value in leaves(self._root[0], ""):
             if value in ({}, []) and route not in self._empty:
                 continue  # nothing is in it, or nothing any more
-            hidden = self._secret or _SECRET.search(f"{route} {value}")
+            hidden = self._secret or tells_secret(f"{route} {value}")
             yield f"{self.name}: {route}" if hidden else f"{self.name}: {route}: {short(value)}"
 
 
@@ -145,6 +150,16 @@ def _unshared(value: Any) -> Any:
 def dotted_route(route: Iterable[str | int]) -> str:
     """A route as people write it: ``spec.ports[0].name``."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in route).removeprefix(".")
+
+
+def tells_secret(text: str) -> bool:
+    """Whether a name or a value looks as if it must not be told."""
+    return _SECRET.search(text) is not None
+
+
+def is_outside(place: str) -> bool:
+    """Whether a path leads out of the repository, or is an address."""
+    return bool(_REMOTE.match(place)) or posixpath.normpath(place).startswith(("..", "/"))
 
 
 def short(value: Any) -> str:
@@ -199,6 +214,17 @@ class Imported:
         """The environment as data: what is different in each, the images above all."""
         namespace = {"namespace": self.namespace} if self.namespace else {}
         return {**namespace, "components": {name: {"image": image} for name, image in self.images.items()}}
+
+
+def pairs(value: Any) -> Iterator[tuple[str, str | None]]:
+    """Variables, labels and the like; None for a value that comes from the shell."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield str(key), None if one is None else str(one).lower() if isinstance(one, bool) else str(one)
+    elif isinstance(value, list):
+        for entry in value:
+            key, equals, one = str(entry).partition("=")
+            yield key, one if equals else None
 
 
 def found_values(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -372,21 +398,3 @@ def numbered(name: str) -> Iterator[str]:
     """A name, and further ones in case that it is taken."""
     yield name
     yield from (f"{name}-{number}" for number in itertools.count(2))
-
-
-_DEFAULT = re.compile(r"(?<!\$)\$\{\w+:?-([^${}]*)\}")
-
-
-def with_defaults(value: Any, file: str) -> tuple[Any, list[str]]:
-    """A Compose file with the defaults of its variables, inner ones first, and a line for each of them."""
-    taken: dict[str, None] = {}
-
-    def put(value: Any) -> Any:
-        while isinstance(value, str) and (found := _DEFAULT.search(value)):
-            taken[f"{file}: '{found[0]}': its default is taken"] = None
-            value = f"{value[: found.start()]}{found[1]}{value[found.end() :]}"
-        if isinstance(value, dict):
-            return {key: put(one) for key, one in value.items()}
-        return [put(one) for one in value] if isinstance(value, list) else value
-
-    return put(value), list(taken)

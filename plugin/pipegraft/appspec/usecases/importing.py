@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from pipegraft.appspec.importing.compose import pairs, read_compose
+from pipegraft.appspec.importing.compose import read_compose
 from pipegraft.appspec.importing.first_files import import_compose
 from pipegraft.appspec.importing.kubernetes import import_kubernetes
 from pipegraft.appspec.importing.score import import_score
-from pipegraft.appspec.importing.taking import Imported, Taking, name_from, settle
+from pipegraft.appspec.importing.taking import Imported, Taking, name_from, pairs, settle
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.delivery_file import read_text
 from pipegraft.core.errors import ConfigError, EditRefused, Place, UsageError
