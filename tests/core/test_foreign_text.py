@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import base64
 import io
 import json
+import logging
 import re
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from pipegraft.core.console import PlainProgress, Shown, open_console
 from pipegraft.core.errors import UsageError
 from pipegraft.core.foreign_text import (
     echo,
+    hear_libraries,
     keep_secret,
     learn_secrets,
     printable,
@@ -122,6 +126,11 @@ SECRET = 'tok/en+with"odd<chars>-0123456789'
         json.dumps(SECRET),
         "tok/en+with&quot;odd&lt;chars&gt;-0123456789",
         "tok%2Fen%2Bwith%22odd%3Cchars%3E-0123456789",
+        "tok%2fen%2bwith%22odd%3cchars%3e-0123456789",
+        "tok%252Fen%252Bwith%2522odd%253Cchars%253E-0123456789",
+        "tok\\/en+with\\u0022odd\\u003cchars\\u003E-0123456789",
+        "tok&#x2F;en&#43;with&#34;odd&lt;chars&#62;-0123456789",
+        json.dumps(json.dumps(SECRET)),
         "dG9rL2VuK3dpdGgib2RkPGNoYXJzPi0wMTIzNDU2Nzg5",
     ],
 )
@@ -135,6 +144,33 @@ def test_a_secret_is_hidden_in_every_form_in_which_servers_repeat_it(said: str) 
     )
     assert said not in str(UsageError(f"refused {said}", fix=f"not {said}"))
     assert said not in str(Event("verdict", f"refused {said}", data={"found": f"was {said}"}))
+
+
+@pytest.mark.parametrize(
+    "around", [("", ""), ("me:", ""), ("oauth2:", "\n"), ("é:", "-"), ('{"auth": "', '"}')]
+)
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_secret_is_hidden_in_base64_of_whatever_stands_around_it(
+    around: tuple[str, str], encode: Callable[[bytes], bytes]
+) -> None:
+    secret = 'a?b>c/"0123456789'
+    keep_secret(secret)
+    shown = redacted(f"Basic {encode(secret.join(around).encode()).decode()}")
+    assert "[secret]" in shown
+    assert len(shown.partition("[secret]")[2]) <= len("x==") + 2 * len(around[1])
+
+
+def test_headers_for_collectors_are_secrets_where_they_let_somebody_in() -> None:
+    learn_secrets({"OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=production,authorization=Bearer%20collect%2B123"})
+    assert redacted("no production for collect+123") == "no production for [secret]"
+
+
+def test_what_libraries_warn_of_passes_the_one_door(capsys: pytest.CaptureFixture[str]) -> None:
+    keep_secret("library-0123456789")
+    hear_libraries()
+    hear_libraries()
+    logging.getLogger("of.a.library").error("refused %s \x1b[2K", "library-0123456789")
+    assert capsys.readouterr().err == "error: refused [secret] \\u001b[2K\n"
 
 
 def test_threads_keep_secrets_at_once() -> None:

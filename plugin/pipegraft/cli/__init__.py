@@ -17,7 +17,7 @@ import click
 
 from pipegraft import __version__
 from pipegraft.core.errors import PipegraftError
-from pipegraft.core.foreign_text import echo, learn_secrets
+from pipegraft.core.foreign_text import echo, hear_libraries, learn_secrets
 
 __all__ = ["COMMANDS", "find_command", "main", "run"]
 
@@ -130,6 +130,7 @@ def run(args: list[str] | None = None) -> int:
         args: the words after the program name; the process's own if None.
     """
     learn_secrets(os.environ)
+    hear_libraries()
     try:
         result: Any = main.main(args=args, prog_name="pipegraft", standalone_mode=False)
     except click.exceptions.Abort:

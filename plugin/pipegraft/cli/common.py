@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import click
 from pipegraft.app.plugins import installed_plugins
 from pipegraft.core.adapters.files import write_atomically
 from pipegraft.core.errors import UsageError
-from pipegraft.core.foreign_text import echo, printable, redacted_data, write_data
+from pipegraft.core.foreign_text import echo, json_of, printable, write_data
 from pipegraft.core.plugins import Plugins
 
 __all__ = [
@@ -68,7 +67,7 @@ def working_plugins() -> Iterator[Plugins]:
 
 def print_json(data: Any) -> None:
     """Data for machines, on standard output."""
-    write_data(printable(json.dumps(redacted_data(data), indent=2, ensure_ascii=False)) + "\n")
+    write_data(printable(json_of(data)))
 
 
 def write_page(file: Path, text: str) -> None:

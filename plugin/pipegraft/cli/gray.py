@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
@@ -25,7 +24,7 @@ from pipegraft.core.console import open_console, open_progress
 from pipegraft.core.delivery import Gray
 from pipegraft.core.delivery_file import open_project
 from pipegraft.core.errors import UsageError
-from pipegraft.core.foreign_text import echo
+from pipegraft.core.foreign_text import echo, json_of
 from pipegraft.gray.history import as_data
 from pipegraft.gray.machine import Command
 from pipegraft.gray.report import brief, render_html
@@ -77,7 +76,7 @@ def report(file: Path, environment: str | None, release: int | None, directory: 
     store = FileReleaseStore(project.root / RECORD)
     record = store.load() if store.path.exists() else None
     found = gray_report(project, environment, record, number=release)
-    text = json.dumps(found.to_json(), indent=2) + "\n" if file.suffix == ".json" else render_html(found)
+    text = json_of(found.to_json()) if file.suffix == ".json" else render_html(found)
     write_page(file, text)
     echo(f"{found.environment}: release {found.release}: {file}")
 

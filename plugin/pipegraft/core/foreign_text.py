@@ -10,17 +10,20 @@ from __future__ import annotations
 import base64
 import html
 import json
+import logging
 import re
 import sys
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
-from urllib.parse import quote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import click
 
 __all__ = [
     "echo",
+    "hear_libraries",
+    "json_of",
     "keep_secret",
     "learn_secrets",
     "printable",
@@ -39,8 +42,12 @@ _SHORTEST = 8
 _NO_WORD = 16
 """Characters of a secret that is none by chance: it is taken out of names, too."""
 _SECRET_NAME = re.compile(r"TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIAL|_(?:KEY|PAT|AUTH)$")
+_HEADER = re.compile(r"[\w-]*(?:auth|token|key|secret)[\w-]*=(?:\w+(?:%20| ))?([^,\s]+)", re.IGNORECASE)
+"""One that lets somebody in, as OpenTelemetry's variables write it."""
 _SERVES_OTHERWISE = re.compile(r"[/~.].*|true|false|[\d.]+", re.IGNORECASE | re.DOTALL)
 """Values of such variables that are paths, numbers and truths."""
+_NAME = re.compile(r"[\w./:@+~-]*")
+"""Such as that of an image; what holds any other character is prose or data."""
 _COMMANDS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
@@ -52,31 +59,60 @@ class _Secrets:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._forms: frozenset[str] = frozenset()
-        self._all = self._long = _NOTHING
+        self._forms: dict[str, str] = {}
+        self._patterns: tuple[re.Pattern[str], re.Pattern[str]] | None = None
 
     def keep(self, value: str) -> None:
         if len(value) < _SHORTEST or value in self._forms:
             return
-        encoded = base64.b64encode(value.encode(errors="surrogateescape")).decode().rstrip("=")
-        quoted = quote(value, safe="", errors="replace")
-        forms = (value, *value.splitlines(), json.dumps(value)[1:-1], html.escape(value), quoted, encoded)
+        forms = {one: "".join(map(_written, one)) for one in (value, *value.splitlines())}
+        forms |= {one: "".join(map(_in_base64, one)) for one in _encoded(value)}
         with self._lock:
-            self._forms |= {form for form in forms if len(form) >= _SHORTEST}
-            self._all = _one_of(self._forms)
-            self._long = _one_of(form for form in self._forms if len(form) >= _NO_WORD)
+            self._forms |= {form: pattern for form, pattern in forms.items() if len(form) >= _SHORTEST}
+            self._patterns = None
 
     def hide(self, text: str) -> str:
-        prose = any(char.isspace() for char in text)
-        return (self._all if prose else self._long).sub(_HIDDEN, text)
+        every, long = self._patterns or self._compiled()
+        return (long if _NAME.fullmatch(text) else every).sub(_HIDDEN, text)
+
+    def _compiled(self) -> tuple[re.Pattern[str], re.Pattern[str]]:
+        """All forms, and those that are no words, the longest first."""
+        with self._lock:
+            forms = sorted(self._forms, key=len, reverse=True)
+            long = [form for form in forms if len(form) >= _NO_WORD]
+            self._patterns = (
+                _one_of(map(self._forms.__getitem__, forms)),
+                _one_of(map(self._forms.__getitem__, long)),
+            )
+            return self._patterns
 
 
-_NOTHING = re.compile("(?!)")
+def _one_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(patterns) or "(?!)")
 
 
-def _one_of(forms: Iterable[str]) -> re.Pattern[str]:
-    longest_first = sorted(forms, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first))) if longest_first else _NOTHING
+def _written(char: str) -> str:
+    """A character as texts, JSON, addresses and pages write it, also one within another: an expression."""
+    if char.isascii() and char.isalnum():
+        return char
+    octets = "".join(f"%(?:25)*{octet:02x}" for octet in char.encode(errors="surrogateescape"))
+    code = f"{ord(char):x}"
+    ways = [rf"\\*{re.escape(char)}", re.escape(json.dumps(char)[1:-1]), re.escape(html.escape(char))]
+    ways += [f"(?i:{octets}|\\\\+u0*{code}|&#x0*{code};)", f"&#0*{ord(char)};"]
+    return f"(?:{'|'.join(ways)}{'|[+]' if char == ' ' else ''})"
+
+
+def _encoded(value: str) -> Iterable[str]:
+    """What is the same of all texts in base64 (RFC 4648) that hold a value, as `USER:PASSWORD` does."""
+    octets = value.encode(errors="surrogateescape")
+    for before, begins in enumerate((0, 2, 3)):
+        held = bytes(before) + octets
+        yield base64.b64encode(held).decode()[begins : len(held) * 8 // 6]
+
+
+def _in_base64(char: str) -> str:
+    """A character of base64, also in the alphabet for addresses."""
+    return {"+": f"(?:-|{_written('+')})", "/": f"(?:_|{_written('/')})"}.get(char, char)
 
 
 _SECRETS = _Secrets()
@@ -89,6 +125,8 @@ def learn_secrets(environment: Mapping[str, str]) -> None:
             keep_secret(value)
         if "://" in value and "@" in value:
             keep_secret(_password(value))
+        for header in _HEADER.findall(value) if name.upper().endswith("_HEADERS") else ():
+            keep_secret(unquote(header))
 
 
 def keep_secret(value: str | None) -> None:
@@ -115,6 +153,11 @@ def redacted_data(data: Any) -> Any:
     return data
 
 
+def json_of(data: Any) -> str:
+    """Plain values as JSON for files and pipes, without the secrets of this process."""
+    return json.dumps(redacted_data(data), indent=2, ensure_ascii=False) + "\n"
+
+
 def printable(text: str) -> str:
     """The text with what would command a terminal spelled out, as JSON spells it: JSON stays what it is."""
     return _COMMANDS.sub(_spelled, text)
@@ -135,6 +178,21 @@ def _password(address: str) -> str | None:
 def echo(text: str, *, err: bool = False) -> None:
     """Lines for people."""
     click.echo(safe(text), err=err)
+
+
+class _Libraries(logging.Handler):
+    """Tells what libraries log, such as a server's words."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        echo(f"{record.levelname.lower()}: {record.getMessage()}", err=True)
+
+
+_LIBRARIES = _Libraries(logging.WARNING)
+
+
+def hear_libraries() -> None:
+    """Have what libraries warn of told through `echo`, once for each."""
+    logging.getLogger().addHandler(_LIBRARIES)
 
 
 def write_line(stream: TextIO, text: str) -> None:

@@ -17,7 +17,7 @@ from pipegraft.core.delivery_file import find_plugin, option_problems
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient
 from pipegraft.core.errors import PipegraftError, Problem, SyncFailed, UsageError
 from pipegraft.core.faults import as_far_as_known
-from pipegraft.core.foreign_text import redacted
+from pipegraft.core.foreign_text import json_of, redacted
 from pipegraft.core.model import Duration
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.reading import Marked, Route, readable
@@ -214,7 +214,7 @@ def _write_reports(context: StageContext, environment: str, result: GateResult) 
     name = f"{context.delivery.app} {environment}"
     (folder / f"sync-gate-{environment}.junit.xml").write_text(junit_xml(result, name), encoding="utf-8")
     (folder / f"sync-gate-{environment}.json").write_text(
-        result.model_dump_json(indent=2) + "\n", encoding="utf-8"
+        json_of(result.model_dump(mode="json")), encoding="utf-8"
     )
 
 

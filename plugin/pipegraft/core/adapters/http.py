@@ -300,6 +300,7 @@ def basic(user: str, password: str) -> str:
     """Value of `Authorization` for Basic authentication (RFC 7617)."""
     encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
     keep_secret(encoded)
+    keep_secret(password)
     return f"Basic {encoded}"
 
 

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from pipegraft.core.adapters.files import stream_of
 from pipegraft.core.errors import BuildFailed, OutsideError, UsageError
+from pipegraft.core.foreign_text import keep_secret
 from pipegraft.core.reading import load_json
 from pipegraft.images.hooks import BuildRequest, ContextEntry, FoundPackages, Package
 from pipegraft.images.layers import tar_blocks
@@ -167,6 +168,7 @@ def _secret_values(request: BuildRequest) -> list[str]:
                 f"component '{request.component}': build secret '{name}': {place}",
                 fix="provide it to this job, or remove it from delivery.yaml",
             ) from None
+        keep_secret(value)
         found += [line.strip() for line in value.splitlines()]
     return sorted((line for line in found if len(line) >= _SHORTEST_HIDDEN), key=len, reverse=True)
 

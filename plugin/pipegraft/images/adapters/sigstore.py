@@ -37,6 +37,7 @@ from sigstore.verify import Verifier
 from sigstore.verify.policy import OIDCIssuer
 
 from pipegraft.core.errors import UsageError
+from pipegraft.core.foreign_text import keep_secret
 from pipegraft.core.plugins import hookimpl
 from pipegraft.core.signing import BuildSecret, Signer
 from pipegraft.core.stage import Opener, Project
@@ -218,10 +219,11 @@ def _held(secret: BuildSecret, root: Path) -> bytes:
     """What a secret holds; a variable of the job may name a file, as GitLab's do that are of that type."""
     try:
         if secret.file is not None:
-            return (root / secret.file).read_bytes()
-        value = os.environ[secret.env or ""]
-        named = value.startswith("/") and Path(value).is_file()
-        return Path(value).read_bytes() if named else value.encode()
+            held = (root / secret.file).read_bytes()
+        else:
+            value = os.environ[secret.env or ""]
+            named = value.startswith("/") and Path(value).is_file()
+            held = Path(value).read_bytes() if named else value.encode()
     except (OSError, KeyError) as error:
         lost = isinstance(error, KeyError)
         told = f"variable {secret.env} is not set" if lost else f"{secret.file or secret.env} cannot be read"
@@ -229,6 +231,8 @@ def _held(secret: BuildSecret, root: Path) -> bytes:
             f"the images cannot be signed: {told}",
             fix="provide it to this job, or build without signatures by `--set sign=false`",
         ) from None
+    keep_secret(held.decode(errors="replace"))
+    return held
 
 
 def _verifier(project: Project) -> SignatureVerifier:
