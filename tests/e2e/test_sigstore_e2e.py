@@ -78,15 +78,26 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         yield Place(HttpRegistry(endpoint), endpoint.name, tmp_path)
 
 
-@pytest.mark.parametrize("scheme", ["bundle", "tags"])
-def test_cosign_takes_what_we_sign(place: Place, scheme: str) -> None:
-    private, public = place.folder / "key.pem", place.folder / "key.pub"
+def key_of(place: Place, maker: str) -> PrivateKey:
+    """A key whose public half is ``NAME.pub`` in the place's folder, encrypted where cosign makes it."""
+    private, public = place.folder / f"{maker}.key", place.folder / f"{maker}.pub"
+    if maker == "cosign":
+        run(tool("cosign"), "generate-key-pair", "--output-key-prefix", place.folder / maker)
+        return PrivateKey(private.read_bytes(), b"made-up", "key")
     run("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", private)
     run("openssl", "pkey", "-in", private, "-pubout", "-out", public)
+    return PrivateKey(private.read_bytes(), None, "key")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "maker"), [("bundle", "openssl"), ("tags", "openssl"), ("bundle", "cosign")]
+)
+def test_cosign_takes_what_we_sign(place: Place, scheme: str, maker: str) -> None:
+    key, public = key_of(place, maker), place.folder / f"{maker}.pub"
     image = place.push("shop/web")
     request = BuildRequest("web", place.folder, (), "shop/web", ())
     said = attest(place.registry, BuildFacts(image, request, "layer:1", COMMIT, "", "", 0, 1))
-    sign(place.to_sign("shop/web", image), said, PrivateKey(private.read_bytes(), None, "key"), scheme)
+    sign(place.to_sign("shop/web", image), said, key, scheme)
     name = f"{place.name}/shop/web@{image.digest}"
     checked = ("--key", str(public), "--insecure-ignore-tlog", name)
     cosign("verify", *checked)

@@ -1,6 +1,6 @@
 """Signatures by keys and by Sigstore's certificates, checked and made by `cryptography` and `sigstore`.
 
-Both come with the extra ``pipegraft[sigstore]``.
+They come with the extra ``pipegraft[sigstore]``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import base64
 import fnmatch
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
+    load_der_private_key,
     load_pem_private_key,
     load_pem_public_key,
 )
@@ -30,6 +32,8 @@ from cryptography.x509 import (
     SubjectAlternativeName,
     UniformResourceIdentifier,
 )
+from nacl.exceptions import CryptoError
+from nacl.secret import SecretBox
 from sigstore.errors import Error as SigstoreError
 from sigstore.errors import VerificationError
 from sigstore.models import Bundle, TrustedRoot
@@ -39,6 +43,7 @@ from sigstore.verify.policy import OIDCIssuer
 from pipegraft.core.errors import UsageError
 from pipegraft.core.foreign_text import keep_secret
 from pipegraft.core.plugins import hookimpl
+from pipegraft.core.reading import load_json
 from pipegraft.core.signing import BuildSecret, Signer
 from pipegraft.core.stage import Opener, Project
 from pipegraft.images.ports import (
@@ -58,7 +63,11 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
     "secp521r1": hashes.SHA512(),
 }
 """Curve → what is signed is hashed by it (sigstore, docs/algorithm-registry.md)."""
-_ENCRYPTED_BY_COSIGN = (b"SIGSTORE PRIVATE KEY", b"COSIGN PRIVATE KEY")
+_OF_COSIGN = re.compile(
+    rb"-----BEGIN ENCRYPTED (?:SIGSTORE|COSIGN) PRIVATE KEY-----(.*?)-----END ", re.DOTALL
+)
+_MOST_MEMORY = 256 << 20
+"""Bytes that deriving a key from a password may take; cosign's own parameters take 64 MiB."""
 
 
 class FileVerifier:
@@ -109,10 +118,10 @@ class _Identity:
 
 
 class PrivateKey:
-    """A private key, PKCS 8 in PEM.
+    """A private key.
 
     Arguments:
-        pem: the key.
+        pem: PKCS 8 in PEM, or what ``cosign generate-key-pair`` writes.
         password: it is encrypted with, None if it is not.
         name: where it comes from, for messages.
 
@@ -121,16 +130,13 @@ class PrivateKey:
     """
 
     def __init__(self, pem: bytes, password: bytes | None, name: str) -> None:
-        if any(mark in pem for mark in _ENCRYPTED_BY_COSIGN):
-            raise UsageError(
-                f"expected a private key in PKCS 8 from {name}, found one that cosign encrypted its own way",
-                fix="make the key with `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`;"
-                " `cosign import-key-pair` takes it too. To keep this key, let cosign sign, by the hook of"
-                " docs/images.md#signing",
-            )
+        of_cosign = _OF_COSIGN.search(pem)
         try:
-            key = load_pem_private_key(pem, password)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            if of_cosign:
+                key = load_der_private_key(_opened(of_cosign[1], password or b""), None)
+            else:
+                key = load_pem_private_key(pem, password)
+        except (ValueError, TypeError, KeyError, UnsupportedAlgorithm) as error:
             raise UsageError(
                 f"expected a private key in PEM from {name}: {error}",
                 fix="correct 'sign' in delivery.yaml, or what it names",
@@ -153,6 +159,32 @@ class PrivateKey:
 
     def made(self, thing: SignedThing) -> bool:
         return _is_signed(self._key.public_key(), thing)
+
+
+def _opened(content: bytes, password: bytes) -> bytes:
+    """The key, PKCS 8 in DER, that cosign encrypted (secure-systems-lab/go-securesystemslib, encrypted).
+
+    Raises:
+        ValueError, KeyError, TypeError: it is none, or the password is wrong.
+    """
+    held = load_json(base64.b64decode(content))
+    derived, box = held["kdf"], held["cipher"]
+    if (derived["name"], box["name"]) != ("scrypt", "nacl/secretbox"):
+        raise ValueError(f"it is encrypted by {derived['name']} and {box['name']}")
+    cost, salt = derived["params"], base64.b64decode(derived["salt"])
+    key = hashlib.scrypt(
+        password,
+        salt=salt,
+        n=cost["N"],
+        r=cost["r"],
+        p=cost["p"],
+        maxmem=_MOST_MEMORY,
+        dklen=SecretBox.KEY_SIZE,
+    )
+    try:
+        return SecretBox(key).decrypt(base64.b64decode(held["ciphertext"]), base64.b64decode(box["nonce"]))
+    except CryptoError:
+        raise ValueError("the password does not open it") from None
 
 
 def _is_signed(key: _PublicKey, thing: SignedThing) -> bool:
