@@ -83,13 +83,35 @@ def _verify(url, mode="include", token="secret"):
 @pytest.mark.parametrize(("mode", "asked"), [("include", 2), ("child", 3)])
 def test_the_server_agrees(mode, asked):
     with _Server() as server:
-        said = _verify(server.url, mode)
+        said = _verify(server.url, mode).verified
     assert "its 2 jobs are the same before and after" in said
     contents = [question["content"] for question in server.questions]
     assert len(contents) == asked
     assert contents[0] == PIPELINE
     assert ".pipegraft/gitlab.yml" not in "".join(contents)  # the server does not have it yet
     assert "pipegraft:image-build" in contents[-1]
+
+
+@pytest.mark.parametrize(("mode", "far"), [("include", ("far", "build")), ("child", ("far", "build"))])
+def test_with_the_server_nothing_of_when_is_unknown(mode, far):
+    with _Server() as server:
+        injection = _verify(server.url, mode)
+    push = injection.events[0]
+    assert (push.pipeline, push.delivery, push.unread) == ("yes", "yes", ())
+    assert set(push.behind) == set(far)
+    assert not any("cannot be read" in note for note in injection.notes)
+
+
+def test_a_workflow_from_far_away_that_keeps_delivery_from_running_is_refused():
+    def change(_content, answer):
+        flow = "workflow: {rules: [{if: $CI_MERGE_REQUEST_IID}]}\n"
+        return {**answer, "merged_yaml": answer["merged_yaml"] + flow}
+
+    with (
+        _Server(change) as server,
+        pytest.raises(EditRefused, match="delivery would never run: on a push to the default branch"),
+    ):
+        _verify(server.url)
 
 
 def test_a_job_that_comes_from_far_away_and_changes_is_found():

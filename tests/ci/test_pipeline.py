@@ -27,7 +27,6 @@ job: {extends: [.b], variables: {C: "3"}}
 
 def test_extending_what_is_elsewhere_stays_part_of_the_job():
     assert _pipeline("job: {extends: [.far, .near], script: x}\n.near: {tags: [t]}\n").jobs["job"] == {
-        "stage": "test",
         "tags": ["t"],
         "script": "x",
         "extends": [".far"],

@@ -149,8 +149,8 @@ def test_all_that_is_laid_wrongly_is_told_at_once(repository):
     with pytest.raises(EditRefused) as refused:
         tree.inject()
     assert [one.message.partition(" would ")[0] for one in refused.value.problems] == [
-        "'pipegraft:iac-bump:production'",
         "delivery",
+        "'pipegraft:iac-bump:production'",
     ]
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pipegraft.ci.gitlab.conditions import DEFAULT_BRANCH, OTHER_BRANCH, Facts, holds, outcomes
 from pipegraft.ci.gitlab.configuration import Files, layers_of
 from pipegraft.ci.gitlab.pipeline import resolve
-from pipegraft.ci.gitlab.when import event_rows, events, seed
+from pipegraft.ci.gitlab.seeds import events, seed
+from pipegraft.ci.gitlab.when import event_rows
 from pipegraft.core.errors import EditRefused, UsageError
 
 MANIFEST = ".pipegraft/gitlab.yml"
@@ -223,7 +224,8 @@ def _rows(injection) -> dict[str, tuple[str, str]]:
         "stages: [test]\ntest: {stage: test, script: x}\nreport: {stage: .post, script: x}\n",
         "stages: [t]\nt: {stage: t, script: x, rules: [{changes: [a]}]}\nend: {stage: .post, script: x}\n",
         "x: {stage: .pre, script: x}\n",
-        "include: {project: a/b, file: c.yml}\nx: {stage: odd, script: y}\n",
+        "include: {template: Security/SAST.gitlab-ci.yml}\nstages: [test]\nx: {script: y}\n",
+        "include: {project: a/b, file: c.yml}\nworkflow: {rules: [{when: always}]}\nx: {script: y}\n",
     ],
 )
 def test_delivery_runs_on_the_default_branch_and_nowhere_else(repository, text, mode):
@@ -232,6 +234,91 @@ def test_delivery_runs_on_the_default_branch_and_nowhere_else(repository, text, 
     assert rows["web"] == rows["api"] == ("yes", "yes")
     for event in ("push-elsewhere", "merge-request", "merge-train", "tag", "schedule", "child-of-schedule"):
         assert rows[event][1] == "no", event
+
+
+FAR = "include: {project: a/b, file: c.yml}\n"
+
+
+@pytest.mark.parametrize("mode", ["include", "child"])
+@pytest.mark.parametrize(
+    "text", [FAR + "x: {stage: odd, script: y}\n", "include: {template: Auto-DevOps.gitlab-ci.yml}\n" + TEST]
+)
+def test_what_an_include_that_is_not_read_may_hold_is_unknown(repository, text, mode):
+    tree = repository(text)
+    injection = tree.inject(mode=mode)
+    rows = _rows(injection)
+    assert rows["push"] == rows["web"] == ("maybe", "maybe")
+    assert rows["merge-request"][1] == rows["tag"][1] == rows["schedule"][1] == "no"
+    push = injection.events[0]
+    assert push.unread
+    assert push.why == f"unknown: {push.unread[0]} not read"
+    assert "may hold further jobs, and a 'workflow': --verify" in injection.notes[-1]
+    assert tree.inject().files == {}
+
+
+def test_the_strongest_workflow_decides(repository):
+    decided = FAR + "workflow: {rules: [{when: always}]}\ntest: {script: x}\n"
+    assert _rows(repository(decided).inject())["push"] == ("yes", "yes")
+    below = {"here.yml": "workflow: {rules: [{when: always}]}\n"}
+    both = "include: [here.yml, {project: a/b, file: c.yml}]\ntest: {script: x}\n"
+    assert _rows(repository(both, below).inject())["push"] == ("maybe", "maybe")
+
+
+def test_what_a_job_takes_from_a_file_that_is_not_read_is_unknown(repository):
+    far = FAR + "workflow: {rules: [{when: always}]}\n"
+    for said in (
+        "extends: .far",
+        "rules: [!reference [.far, rules]]",
+        "rules: !reference [.far, rules]",
+    ):
+        found = _seed(f"{far}test: {{script: x, {said}}}\n", TAG)
+        assert found.has("test") is None, said
+        assert ".far" in found.jobs["test"][0].depends
+    assert _seed(f"{far}test: {{script: x, extends: .far, rules: [{{if: $CI_COMMIT_TAG}}]}}\n").jobs == {}
+
+
+MERGE_REQUESTS = "$CI_PIPELINE_SOURCE == 'merge_request_event'"
+
+
+def test_a_file_counts_where_the_rules_of_its_include_hold(repository):
+    def tree(rule: str):
+        include = f"include:\n  - local: /more.yml\n    rules:\n      - {rule}\n"
+        more = "check: {script: x}\nkept: {script: x, artifacts: {paths: [a]}}\n"
+        return repository(f"{include}stages: [test]\ntest: {{stage: test, script: x}}\n", {"more.yml": more})
+
+    def behind(rule: str):
+        return tree(rule).inject().events[0].behind
+
+    assert behind(f'if: "{MERGE_REQUESTS}"') == ("test",)
+    assert behind('if: "$CI_COMMIT_BRANCH"') == ("check", "kept", "test")
+    assert behind("changes: [more/**]") == ("check", "kept", "test")
+    perhaps = tree("changes: [more/**]")
+    notes = perhaps.inject(mode="child").notes
+    assert "The child pipeline lacks the artifacts of kept, which may not run, or run many times." in notes
+    assert "kept" not in perhaps.files[MANIFEST]
+
+
+def test_a_workflow_that_comes_with_rules_is_not_certain(repository):
+    include = "include:\n  - local: /flow.yml\n    rules: [{RULE}]\n"
+    flow = {"flow.yml": "workflow: {rules: [{if: $CI_MERGE_REQUEST_IID}]}\n"}
+    maybe = repository(include.replace("RULE", "if: $OURS") + TEST, flow).inject().events[0]
+    assert (maybe.delivery, maybe.why) == ("maybe", "if: $OURS")
+    never = repository(include.replace("RULE", "if: $CI_COMMIT_TAG") + TEST, flow).inject().events[0]
+    assert never.delivery == "yes"
+
+
+@pytest.mark.parametrize(
+    ("text", "created"),
+    [
+        ("variables: {X: a}\nworkflow: {rules: [{if: $CI_COMMIT_BRANCH, variables: {X: b}}]}\n", True),
+        ("variables: {X: b}\nworkflow: {rules: [{if: $CI_COMMIT_BRANCH, variables: {X: a}}]}\n", False),
+        ("variables: {X: b}\nworkflow: {rules: [{if: $Q, variables: {X: a}}, {when: always}]}\n", None),
+    ],
+)
+def test_a_rule_of_workflow_sets_variables_over_those_of_the_file(text: str, created: bool | None) -> None:
+    assert _seed(text + "test: {script: x, rules: [{if: '$X == \"b\"'}]}\n").created is created  # type: ignore[attr-defined]
+    own = text + "test: {script: x, variables: {X: c}, rules: [{if: '$X == \"c\"'}]}\n"
+    assert _seed(own).has("test") is True  # type: ignore[attr-defined]
 
 
 def test_jobs_in_post_are_left_in_peace(repository):

@@ -19,7 +19,7 @@ from pipegraft.ci.gitlab import system as gitlab
 from pipegraft.ci.gitlab.configuration import Files, layers_of
 from pipegraft.ci.gitlab.inject import inject
 from pipegraft.ci.gitlab.pipeline import resolve
-from pipegraft.ci.gitlab.when import events, seed
+from pipegraft.ci.gitlab.seeds import events, seed
 from pipegraft.ci.hooks import InjectionRequest, pattern_of
 from pipegraft.core.errors import EditRefused
 from pipegraft.core.hooks import STAGES

@@ -56,6 +56,7 @@ class EventRow:
         after: the team's jobs that wait for delivery.
         waits_for: the team's jobs that a person must start before delivery goes on.
         why: what it depends on, or why it is no; a clause.
+        unread: what the configuration includes and could not be read: jobs of it are missing here.
     """
 
     event: str
@@ -68,6 +69,7 @@ class EventRow:
     after: tuple[str, ...] = ()
     waits_for: tuple[str, ...] = ()
     why: str = ""
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,7 @@ class Injection:
         notes: what a careful person should know, one sentence each.
         events: when delivery runs, and behind which of the team's jobs.
         invalid: why the CI system refuses the configuration already, one clause each with its place.
+        verified: what the CI server agreed with, one sentence.
     """
 
     files: Mapping[str, str | None] = field(default_factory=dict)
@@ -170,6 +173,7 @@ class Injection:
     notes: tuple[str, ...] = ()
     events: tuple[EventRow, ...] = ()
     invalid: tuple[str, ...] = ()
+    verified: str = ""
 
 
 def pattern_of(written: str) -> re.Pattern[str]:
@@ -219,7 +223,7 @@ class CiSystem:
         example: how to use a stage without an injection.
         components: pure; a project of the CI system's own reusable parts, from the stage definitions.
         verify: asks the CI server about an injection that is not written yet: what was asked for, what came
-            of it, the project's URL and the process's variables → what the server agreed with.
+            of it, the project's URL and the process's variables → the same, with what the server knows of it.
     """
 
     name: str
@@ -231,7 +235,7 @@ class CiSystem:
     pinned: Callable[[str, str, Callable[[str], str | None]], str | None] = lambda _file, _text, _read: None
     example: Callable[[Stage], UsageExample] | None = None
     components: Callable[[Sequence[Stage]], Mapping[str, str]] | None = None
-    verify: Callable[[InjectionRequest, Injection, str, Mapping[str, str]], str] | None = None
+    verify: Callable[[InjectionRequest, Injection, str, Mapping[str, str]], Injection] | None = None
 
 
 CI_SYSTEMS = Kind("pipegraft_ci_systems", CiSystem, "CI system")

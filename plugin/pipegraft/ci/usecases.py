@@ -90,7 +90,6 @@ class Graft:
         before: text of the files that change, as they are; None for one that does not exist.
         requires: what the added jobs need of the runner.
         ignored: files to be written that git is told to ignore.
-        verified: what the CI server agreed with, one sentence.
         stops: what of ``delivery.yaml`` cannot work on a runner.
     """
 
@@ -99,7 +98,6 @@ class Graft:
     before: Mapping[str, str | None]
     requires: tuple[Requirement, ...] = ()
     ignored: tuple[str, ...] = ()
-    verified: str = ""
     stops: tuple[Problem, ...] = ()
 
     def write(self) -> None:
@@ -261,8 +259,7 @@ def plan_injection(
         read=ci.read,
         find=ci.find,
     )
-    injection = ci.system.inject(request)
-    graft = replace(planned(ci, injection), verified=_verify(request, injection, ci.system, verify))
+    graft = planned(ci, _verified(request, ci.system.inject(request), ci.system, verify))
     names = {one.stage for one in request.plan.stages}
     requires = dict.fromkeys(need for stage in stages if stage.name in names for need in stage.requires)
     written = [name for name, text in graft.injection.files.items() if text is not None]
@@ -296,9 +293,11 @@ def limits(delivery: Delivery) -> dict[str, float]:
     return found
 
 
-def _verify(request: InjectionRequest, injection: Injection, system: CiSystem, project: str | None) -> str:
+def _verified(
+    request: InjectionRequest, injection: Injection, system: CiSystem, project: str | None
+) -> Injection:
     if project is None:
-        return ""
+        return injection
     if system.verify is None:
         raise UsageError(f"{system.name} has no server to ask", fix="leave out --verify")
     return system.verify(request, injection, project, os.environ)

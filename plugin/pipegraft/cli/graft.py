@@ -37,7 +37,6 @@ class _GraftReport:
         before: texts that change, as they were.
         verb: ``added`` or ``removed``.
         following: what to do next, one clause each.
-        verified: what the CI server agreed with.
     """
 
     title: str
@@ -45,7 +44,6 @@ class _GraftReport:
     before: Mapping[str, str | None]
     verb: str = "added"
     following: Sequence[str] = ()
-    verified: str = ""
 
 
 def _print_graft(console: Console, report: _GraftReport) -> None:
@@ -54,16 +52,13 @@ def _print_graft(console: Console, report: _GraftReport) -> None:
     console.print(f"[bold]{escape(report.title)}[/]\n", highlight=False)
     for line in _summary(report):
         console.print(line, highlight=False, soft_wrap=True)
-    if report.verified:
-        console.print(f"[green]✔[/] {escape(report.verified)}", highlight=False, soft_wrap=True)
+    if injection.verified:
+        console.print(f"[green]✔[/] {escape(injection.verified)}", highlight=False, soft_wrap=True)
     for clause in injection.invalid:
         console.print(
             f"[red]✘[/] The CI system refuses this already: {escape(clause)}", highlight=False, soft_wrap=True
         )
-    if injection.events:
-        _print_events(console, injection.events)
-    for note in injection.notes:
-        console.print(f"[yellow]![/] {escape(note)}", highlight=False, soft_wrap=True)
+    _print_events(console, injection)
     console.print()
     for change in _changes(report):
         console.print(change, highlight=False, soft_wrap=True)
@@ -73,16 +68,19 @@ def _print_graft(console: Console, report: _GraftReport) -> None:
         console.print(f"  {number}. {escape(step)}", highlight=False, soft_wrap=True)
 
 
-def _print_events(console: Console, events: Sequence[EventRow]) -> None:
-    """Print when delivery runs, one line an event."""
+def _print_events(console: Console, injection: Injection) -> None:
+    """Print when delivery runs, one line an event, and the notes."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for title in ("event", "pipeline", "delivery", "behind"):
         table.add_column(title, overflow="fold")
-    for row in events:
+    for row in injection.events:
         table.add_row(escape(row.name), row.pipeline, row.delivery, escape(_behind(row)))
-    console.print()
-    console.print(table, highlight=False)
-    console.print()
+    if injection.events:
+        console.print()
+        console.print(table, highlight=False)
+        console.print()
+    for note in injection.notes:
+        console.print(f"[yellow]![/] {escape(note)}", highlight=False, soft_wrap=True)
 
 
 def _behind(row: EventRow) -> str:
@@ -92,7 +90,8 @@ def _behind(row: EventRow) -> str:
     shown = ", ".join(row.behind[:_SHOWN_NAMES]) or "nothing of yours"
     more = f" and {len(row.behind) - _SHOWN_NAMES} more" if len(row.behind) > _SHOWN_NAMES else ""
     depends = f" ({row.why})" if row.why else ""
-    return f"{shown}{more}{waits}{depends}"
+    unread = f"; unknown: {', '.join(row.unread)} not read" if row.unread and not row.why else ""
+    return f"{shown}{more}{waits}{depends}{unread}"
 
 
 def _summary(report: _GraftReport) -> Iterator[str]:
@@ -169,11 +168,12 @@ def _graft_data(graft: Graft, *, written: bool) -> dict[str, Any]:
                 "after": list(row.after),
                 "waits-for": list(row.waits_for),
                 "why": row.why,
+                "unread": list(row.unread),
             }
             for row in injection.events
         ],
         "refused-already": list(injection.invalid),
-        "verified": graft.verified,
+        "verified": injection.verified,
         "stops": [
             {"message": one.message, "place": str(one.place or ""), "fix": one.fix} for one in graft.stops
         ],
@@ -187,8 +187,7 @@ def _show_graft(graft: Graft, *, written: bool, ejected: bool = False) -> None:
     if not graft.injection.files:
         state = "carries no delivery" if ejected else "is up to date"
         console.print(f"{name} {state}: nothing to do", highlight=False, soft_wrap=True)
-        if graft.injection.events:
-            _print_events(console, graft.injection.events)
+        _print_events(console, graft.injection)
         return
     did = (
         ("Took delivery out of" if ejected else "Grafted delivery onto")
@@ -202,7 +201,6 @@ def _show_graft(graft: Graft, *, written: bool, ejected: bool = False) -> None:
             injection=replace(graft.injection, notes=(*graft.injection.notes, *_warnings(graft))),
             before=graft.before,
             verb="removed" if ejected else "added",
-            verified=graft.verified,
             following=_following(graft, written=written, ejected=ejected),
         ),
     )

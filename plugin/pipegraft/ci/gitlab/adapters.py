@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import gitlab
 import requests
 
-from pipegraft.ci.gitlab.configuration import Layer, dump_yaml, include_entries, interpolate, load
+from pipegraft.ci.gitlab.configuration import Files, Layer, dump_yaml, include_entries, interpolate, load
 from pipegraft.ci.gitlab.eject import root_of, splice, ungraft
 from pipegraft.ci.gitlab.grafts import MANIFEST, remove_include
-from pipegraft.ci.gitlab.manifest import CHILD
+from pipegraft.ci.gitlab.inject import file_exists, job_names, refuse
+from pipegraft.ci.gitlab.manifest import CHILD, settings_for
 from pipegraft.ci.gitlab.pipeline import Pipeline, differences, resolve
+from pipegraft.ci.gitlab.seeds import events
+from pipegraft.ci.gitlab.when import event_rows, unread_notes, untimely
 from pipegraft.ci.hooks import Injection, InjectionRequest
 from pipegraft.core.adapters.gitlab_requests import limit_answers
 from pipegraft.core.errors import AccessDenied, EditRefused, Place, Unreachable, UsageError
@@ -77,8 +82,8 @@ _TIMEOUT = 60.0  # GitLab gives includes 30 s to resolve
 
 def verify(
     request: InjectionRequest, injection: Injection, project: str, variables: Mapping[str, str]
-) -> str:
-    """Let the server compare the pipeline before and after.
+) -> Injection:
+    """Let the server compare the pipeline before and after, and say what its includes hold.
 
     Arguments:
         request: what was asked for.
@@ -87,10 +92,11 @@ def verify(
         variables: ``PIPEGRAFT_GITLAB_TOKEN`` holds a token with the scope ``api``.
 
     Returns:
-        What was verified, one sentence.
+        The injection with what was verified, and when delivery runs with every include read.
 
     Raises:
-        EditRefused: the server finds the grafted pipeline invalid, or a job of the team changed.
+        EditRefused: the server finds the grafted pipeline invalid, a job of the team changed, or what is
+            included lets delivery never run, or too early.
         UsageError: no token, or the pipeline was invalid before.
         AccessDenied, Unreachable: the server's word.
     """
@@ -110,16 +116,28 @@ def verify(
     becomes = lint.pipeline(standalone_root(request.file, text, read, request.templates))
     child = standalone_child(read, request.templates)
     under = lint.pipeline(child) if child is not None else None
-    wrong = next((one for one in (becomes, under) if isinstance(one, str)), None)
-    found = [wrong] if wrong else differences(was, becomes) if isinstance(becomes, Pipeline) else []
-    if found:
+    refused = [one for one in (becomes, under) if isinstance(one, str)]
+    found = refused if isinstance(becomes, str) else refused or differences(was, becomes)
+    if found or isinstance(becomes, str):
         raise EditRefused(
             f"GitLab does not agree with the graft: {'; '.join(found[:3])}",
             place=Place(request.file),
             fix="use --mode child, or report this file",
         )
     jobs = sum(not name.startswith(".") for name in was.jobs)
-    return f"{lint.name} agrees: the pipeline is valid, and its {jobs} jobs are the same before and after."
+    said = f"{lint.name} agrees: the pipeline is valid, and its {jobs} jobs are the same before and after."
+    return replace(_timed(request, injection, becomes, Files(read, request.find)), verified=said)
+
+
+def _timed(request: InjectionRequest, injection: Injection, whole: Pipeline, files: Files) -> Injection:
+    """The injection with the table of events of the pipeline that the server has put together."""
+    settings = settings_for(request)
+    known = events(settings.branch, request.default_branch)
+    rows = event_rows(whole, job_names(request, settings), partial(file_exists, files), known)
+    refuse(list(untimely(rows, lambda _name: Place(request.file), settings.branch)))
+    stale = unread_notes(injection.events)
+    notes = (*(note for note in injection.notes if note not in stale), *unread_notes(rows))
+    return replace(injection, events=rows, notes=notes)
 
 
 class _Lint:

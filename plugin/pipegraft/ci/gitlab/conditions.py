@@ -9,9 +9,11 @@ changed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from pipegraft.ci.gitlab.configuration import Reference
 
 __all__ = [
     "DEFAULT_BRANCH",
@@ -50,30 +52,36 @@ class Facts:
     """What is known of a pipeline before its jobs are chosen.
 
     Arguments:
-        variables: name → value; None for one that is not set. A value that begins with a NUL character
-            stands for one that is set and not known. A name that is missing may be set or not.
+        variables: what the server says: name → value; None for one that is not set. A value that begins with
+            a NUL character stands for one that is set and not known. One that is missing may be set or not.
         pushed: whether the event tells which files changed.
         exists: whether the repository has a file that matches a pattern.
         delivered: the name that `OTHER_BRANCH` is not.
+        given: what the configuration says; the server's word is stronger.
     """
 
     variables: Mapping[str, str | None]
     pushed: bool = True
     exists: Callable[[str], bool] = lambda _pattern: False
     delivered: str = DEFAULT_BRANCH
+    given: Mapping[str, str | None] = field(default_factory=dict)
 
     def value(self, name: str) -> Any:
         """The variable's value, None if it is not set, `_UNKNOWN` if that is not known."""
         if name.startswith("CI_MERGE_REQUEST_") and name not in self.variables:
             return None if self.variables.get("CI_MERGE_REQUEST_IID") is None else f"\0{name}"
-        return self.variables.get(name, _UNKNOWN)
+        return self.variables.get(name, self.given.get(name, _UNKNOWN))
 
     def with_variables(self, more: Any) -> Facts:
-        """These facts and what a `variables` keyword sets."""
+        """These facts and what a `variables` keyword sets, which is stronger than one outside of it."""
         if not isinstance(more, Mapping):
             return self
         written = {str(name): _written(name, value) for name, value in more.items()}
-        return replace(self, variables={**written, **self.variables})
+        return replace(self, given={**self.given, **written})
+
+    def without(self, names: Collection[str]) -> Facts:
+        """These facts where it is not known what the configuration says of some variables."""
+        return replace(self, given={name: one for name, one in self.given.items() if name not in names})
 
     def equal(self, left: Any, right: Any) -> Answer:
         """Whether two values are the same."""
@@ -243,13 +251,18 @@ def outcomes(job: Mapping[str, Any], facts: Facts) -> tuple[Outcome, ...]:
     if isinstance(job.get("rules"), list):
         return tuple(_by_rules(job, when, facts))
     plain = Outcome(when, _ignored(job, when))
-    chosen = _by_refs(job, facts)
+    chosen, depends = _by_refs(job, facts), "'only' and 'except'"
+    if isinstance(job.get("rules"), Reference) or ("extends" in job and not {"only", "except"} & job.keys()):
+        chosen, depends = None, f"unknown: {_unread(job)} not read"
     if chosen is None:
-        return (
-            Outcome(plain.when, plain.ignored, "'only' and 'except'"),
-            Outcome("never", depends="'only' and 'except'"),
-        )
+        return (replace(plain, depends=depends), Outcome("never", depends=depends))
     return (plain,) if chosen else (Outcome("never"),)
+
+
+def _unread(job: Mapping[str, Any]) -> str:
+    """What a job extends or refers to, and no file that can be read defines."""
+    rules = job.get("rules")
+    return str(rules) if isinstance(rules, Reference) else f"'{job['extends'][0]}'"
 
 
 def _ignored(job: Mapping[str, Any], when: str) -> bool:
@@ -261,12 +274,13 @@ def _ignored(job: Mapping[str, Any], when: str) -> bool:
 
 def _by_rules(job: Mapping[str, Any], when: str, facts: Facts) -> Iterator[Outcome]:
     depends = ""
-    for rule in _flat(job["rules"]):
-        if not isinstance(rule, Mapping):
-            continue
-        answer = _rule_holds(rule, facts)
+    for written in _flat(job["rules"]):
+        rule = written if isinstance(written, Mapping) else {}
+        answer = _rule_holds(rule, facts) if rule or written == {} else None
         if answer is False:
             continue
+        if isinstance(written, Reference):
+            depends = depends or f"unknown: {written} not read"
         allowed = rule.get("allow_failure")
         ignored = _ignored(job, when) if allowed is None else allowed is True
         depends = depends or ("" if answer else _said(rule))

@@ -42,6 +42,9 @@ class Reference:
 
     path: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return f"!reference [{', '.join(self.path)}]"
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -200,13 +203,13 @@ class Layer:
         file: its path; empty if it is not in this repository.
         values: its own keys, without `include`.
         opaque: how it is included, for a layer that cannot be read; empty if it was.
-        conditional: whether the include has `rules`, so that it may be absent.
+        rules: the `rules` of the includes that bring it, the outermost first: it may be absent.
     """
 
     file: str
     values: Mapping[str, Any] = field(default_factory=dict)
     opaque: str = ""
-    conditional: bool = False
+    rules: tuple[Any, ...] = ()
 
 
 def layers_of(file: str, text: str, files: Files) -> list[Layer]:
@@ -216,7 +219,7 @@ def layers_of(file: str, text: str, files: Files) -> list[Layer]:
         EditRefused: a file does not parse, includes itself, or there are too many.
     """
     walk = _Walk(files)
-    return list(walk.expand(file, load(text, file), {}, (local_path(file),), conditional=False))
+    return list(walk.expand(file, load(text, file), {}, (local_path(file),), ()))
 
 
 def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,16 +269,16 @@ class _Walk:
         document: Document,
         inputs: Mapping[str, Any],
         path: tuple[str, ...],
-        *,
-        conditional: bool,
+        rules: tuple[Any, ...],
     ) -> Iterator[Layer]:
         values = interpolate(document, inputs)
         for entry in include_entries(values):
-            yield from self._include(entry, path, conditional=conditional or _has_rules(entry))
+            own_rules = (entry["rules"],) if isinstance(entry, Mapping) and "rules" in entry else ()
+            yield from self._include(entry, path, (*rules, *own_rules))
         own = {key: value for key, value in values.items() if key != "include"}
-        yield Layer(file, own, conditional=conditional)
+        yield Layer(file, own, rules=rules)
 
-    def _include(self, entry: Any, path: tuple[str, ...], *, conditional: bool) -> Iterator[Layer]:
+    def _include(self, entry: Any, path: tuple[str, ...], rules: tuple[Any, ...]) -> Iterator[Layer]:
         self._count += 1
         if self._count > _MOST_INCLUDES:
             raise EditRefused(
@@ -286,14 +289,14 @@ class _Walk:
         named = local_of(entry)
         found = _shipped(entry) if named is None else [] if "$" in named else self._find(named)
         if not found:
-            yield Layer("", opaque=_describe(entry), conditional=conditional)
+            yield Layer("", opaque=_describe(entry), rules=rules)
         given = entry.get("inputs") if isinstance(entry, Mapping) else None
         inputs = given if isinstance(given, Mapping) else {}
         for name, text in found:
             if name in path:
-                yield Layer("", opaque=f"{name}, which includes itself", conditional=conditional)
+                yield Layer("", opaque=f"{name}, which includes itself", rules=rules)
                 continue
-            yield from self.expand(name, load(text, name), inputs, (*path, name), conditional=conditional)
+            yield from self.expand(name, load(text, name), inputs, (*path, name), rules)
 
     def _find(self, named: str) -> list[tuple[str, str]]:
         path = local_path(named)
@@ -319,10 +322,6 @@ def _shipped(entry: Any) -> list[tuple[str, str]]:
     known = re.fullmatch(r"Workflows/([\w-]+)\.gitlab-ci\.yml", named)
     rules = _WORKFLOWS.get(known[1]) if known else None
     return [(f"template {named}", dump_yaml({"workflow": {"rules": rules}}))] if rules else []
-
-
-def _has_rules(entry: Any) -> bool:
-    return isinstance(entry, Mapping) and "rules" in entry
 
 
 def _describe(entry: Any) -> str:

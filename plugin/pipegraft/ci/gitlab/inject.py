@@ -29,7 +29,6 @@ from pipegraft.ci.gitlab.manifest import (
     CHILD,
     CHILD_TRIGGER,
     Settings,
-    branch_condition,
     generated_files,
     generated_jobs,
     job_name,
@@ -46,20 +45,20 @@ from pipegraft.ci.gitlab.pipeline import (
     stage_list,
 )
 from pipegraft.ci.gitlab.placing import Placement, Team, place, team_of
+from pipegraft.ci.gitlab.seeds import Event, Seed, events, seed
 from pipegraft.ci.gitlab.when import (
-    Event,
-    Seed,
     child_delivers,
     event_notes,
     event_rows,
-    events,
     loose_jobs,
-    seed,
+    unawaited,
+    unread_notes,
+    untimely,
 )
 from pipegraft.ci.hooks import EventRow, Injection, InjectionRequest, TemplateSource, pattern_of
 from pipegraft.core.errors import ConfigError, EditRefused, Place, Problem, UsageError
 
-__all__ = ["inject"]
+__all__ = ["file_exists", "inject", "job_names", "refuse"]
 
 
 def inject(request: InjectionRequest) -> Injection:
@@ -79,7 +78,7 @@ def inject(request: InjectionRequest) -> Injection:
     settings = settings_for(request)
     files = Files(request.read, request.find)
     layers = _team_layers(request.file, request.text, files)
-    jobs = _job_names(request, settings)
+    jobs = job_names(request, settings)
     _check_names(request, settings, layers, jobs)
     known = events(settings.branch, request.default_branch)
     team = team_of(request, layers, jobs, known[0])
@@ -96,7 +95,7 @@ def inject(request: InjectionRequest) -> Injection:
         jobs_unchanged=prove_unchanged(request.file, _without_overlays(layers, jobs), draft.layers),
         jobs_added=_not_in(jobs, generated_jobs(request.read)),
         stages_added=_not_in(placement.stages, stage_list(layers).stages),
-        notes=(*placement.notes, *event_notes(rows, team.pipeline)),
+        notes=(*placement.notes, *event_notes(rows, team.pipeline), *unread_notes(rows)),
         events=rows,
         invalid=invalid,
     )
@@ -144,10 +143,10 @@ def _draft(request: InjectionRequest, settings: Settings, placement: Placement, 
     if settings.mode == "child":
         child = resolve(layers_of(CHILD, readable.read(CHILD) or "", readable))
     texts = {**beside, request.file: root}
-    return _Draft(settings, placement, texts, new, layers, whole, child, partial(_exists, over))
+    return _Draft(settings, placement, texts, new, layers, whole, child, partial(file_exists, over))
 
 
-def _exists(files: Files, pattern: str) -> bool:
+def file_exists(files: Files, pattern: str) -> bool:
     """Whether the repository has a file that a pattern of `rules:exists` fits."""
     path = pattern.lstrip("/")
     if not any(mark in path for mark in "*?[{"):
@@ -183,7 +182,8 @@ def _team_layers(file: str, text: str, files: Files) -> list[Layer]:
     return found
 
 
-def _job_names(request: InjectionRequest, settings: Settings) -> list[str]:
+def job_names(request: InjectionRequest, settings: Settings) -> list[str]:
+    """Delivery's jobs in the team's own pipeline, in their order."""
     if settings.mode == "child":
         return [CHILD_TRIGGER]
     return [job_name(planned) for planned in request.plan.stages]
@@ -253,11 +253,16 @@ def _invalid(request: InjectionRequest, team: Pipeline, layers: Sequence[Layer])
             message = f"GitLab refuses this configuration already: '{job}': {clause}"
             hard.append(Problem(message, place, "mend it first; GitLab's pipeline editor shows the same"))
         found.append(f"{place} '{job}': {clause}" if job else f"{place} {clause}")
-    _refuse(hard)
+    refuse(hard)
     return tuple(found)
 
 
-def _refuse(found: Sequence[Problem]) -> None:
+def refuse(found: Sequence[Problem]) -> None:
+    """Tell all that is in the way at once.
+
+    Raises:
+        EditRefused: something is.
+    """
     if found:
         first, *further = found
         raise EditRefused(first.message, place=first.place, fix=first.fix, further=further)
@@ -307,10 +312,15 @@ def _check_effect(
     Raises:
         EditRefused: it does not; all that is in the way is told, what GitLab refuses before the rest.
     """
-    _refuse(sorted(_laid(request, draft, team), key=lambda one: one.place or Place("")))
+    refuse(sorted(_laid(request, draft, team), key=lambda one: one.place or Place("")))
     pushed = seed(draft.whole, known[0], draft.exists)
-    found = [*_when(rows, team, draft.settings.branch), *_chain(request, draft, pushed, team)]
-    found += _order(draft, rows[0], team)
+    laid = next(iter(team.overlaid), "")
+    found = [*untimely(rows, team.places, draft.settings.branch, laid), *_chain(request, draft, pushed, team)]
+    if not rows[0].passed and not draft.placement.asked:
+        later = (*rows[0].beside, *rows[0].after)
+        found += unawaited(
+            [name for name in later if team.pipeline.jobs[name].get("stage") != ".post"], team.places
+        )
     if draft.child is not None and not child_delivers(draft.child, known):
         found.append(
             Problem(
@@ -319,7 +329,7 @@ def _check_effect(
                 "take out what lays other rules on its jobs, or use --mode include",
             )
         )
-    _refuse(found)
+    refuse(found)
 
 
 def _laid(request: InjectionRequest, draft: _Draft, team: Team) -> Iterator[Problem]:
@@ -349,42 +359,13 @@ def _laid(request: InjectionRequest, draft: _Draft, team: Team) -> Iterator[Prob
             )
 
 
-def _when(rows: Sequence[EventRow], team: Team, branch: str) -> Iterator[Problem]:
-    """Events that should deliver and do not, or deliver and should not."""
-    push = rows[0]
-    if push.delivery == "no":
-        yield Problem(
-            f"delivery would never run: on a {push.name} {push.why or 'its own rules leave it out'}",
-            team.places("workflow"),
-            "let the pipeline come into being there: a rule of 'workflow' or of a job with "
-            f"`if: {branch_condition(branch)}`",
-        )
-    for row in rows:
-        if row.event in ("merge-request", "merge-train", "push-elsewhere") and row.delivery != "no":
-            yield Problem(
-                f"delivery would run on every {row.name}, before anybody agreed to the change",
-                team.places(next(iter(team.overlaid), "")),
-                "take the rules that are laid on delivery's jobs out",
-            )
-
-
-def _order(draft: _Draft, push: EventRow, team: Team) -> list[Problem]:
-    """Jobs of the team's that can still fail and that delivery does not wait for."""
-    later = [name for name in (*push.beside, *push.after) if team.pipeline.jobs[name].get("stage") != ".post"]
-    fix = "take out what keeps delivery from waiting, or name with --after the stage it is to follow"
-    return [
-        Problem(f"delivery would not wait for '{name}', which can still fail", team.places(name), fix)
-        for name in push.passed or (() if draft.placement.asked else later)
-    ]
-
-
 def _chain(request: InjectionRequest, draft: _Draft, pushed: Seed, team: Team) -> Iterator[Problem]:
     """Jobs of delivery's that start before their turn, for what the team lays on them."""
     names = {one.id: job_name(one) for one in request.plan.stages}
     chain = {names[one.id]: [names[need] for need in one.needs] for one in request.plan.stages}
     if draft.child is not None:
         chain = {CHILD_TRIGGER: []}
-    for name, why in loose_jobs(pushed, draft.whole, chain):
+    for name, why in loose_jobs(pushed, chain):
         yield Problem(
             f"'{name}' would not keep its place in the delivery: {why}",
             team.places(name if name in team.overlaid else next(iter(team.overlaid), name)),

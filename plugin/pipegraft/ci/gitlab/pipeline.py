@@ -80,12 +80,14 @@ class Pipeline:
         settings: the global keywords except `stages`.
         stages: the order of stages.
         opaque: the includes that could not be read.
+        layers: what it consists of, the weakest first.
     """
 
     jobs: Mapping[str, Any]
     settings: Mapping[str, Any]
     stages: StageList
     opaque: tuple[str, ...] = ()
+    layers: tuple[Layer, ...] = ()
 
 
 _OURS = "pipegraft"
@@ -117,7 +119,7 @@ def resolve(layers: Sequence[Layer]) -> Pipeline:
         jobs[name] = value if name.startswith(".") else _in_force(resolver.job(name), merged)
     settings = {name: value for name, value in merged.items() if name not in jobs and name != "stages"}
     opaque = tuple(layer.opaque for layer in layers if layer.opaque)
-    return Pipeline(jobs, settings, stage_list(layers), opaque)
+    return Pipeline(jobs, settings, stage_list(layers), opaque, tuple(layers))
 
 
 def written_out(layers: Sequence[Layer], name: str) -> dict[str, Any]:
@@ -137,7 +139,7 @@ def stage_list(layers: Sequence[Layer]) -> StageList:
         if layer.opaque:
             uncertain = uncertain or f"{layer.opaque} cannot be read from here"
         elif "stages" in layer.values:
-            if layer.conditional:
+            if layer.rules:
                 uncertain = uncertain or f"{layer.file} is included under rules"
             stages = _flat(layer.values["stages"])
             if stages is None:
@@ -220,7 +222,8 @@ def _in_force(job: dict[str, Any], merged: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {name: merged[name] for name in _GLOBAL_DEFAULTS if name in merged}
     if isinstance(merged.get("default"), Mapping):
         defaults |= {name: merged["default"][name] for name in _INHERITABLE if name in merged["default"]}
-    result = {"stage": "test", **_inherited(defaults, inherit.get("default", True)), **job}
+    stage = {} if "extends" in job else {"stage": "test"}  # what it extends may name one
+    result = {**stage, **_inherited(defaults, inherit.get("default", True)), **job}
     global_variables = merged.get("variables")
     if isinstance(global_variables, Mapping):
         variables = _inherited(global_variables, inherit.get("variables", True))

@@ -19,7 +19,7 @@ from pipegraft.ci.gitlab.eject import edit_file, overlays, place_of, root_of
 from pipegraft.ci.gitlab.grafts import add_stages, remove_stages, written_stages
 from pipegraft.ci.gitlab.manifest import RUNNER_VARIABLES, Settings, Wiring
 from pipegraft.ci.gitlab.pipeline import Pipeline, is_ours, resolve, stage_name
-from pipegraft.ci.gitlab.when import Event, Seed, seed
+from pipegraft.ci.gitlab.seeds import Event, Seed, seed
 from pipegraft.ci.hooks import InjectionRequest
 from pipegraft.core.errors import EditRefused, Place, UsageError
 from pipegraft.core.planning import PlannedStage
@@ -134,7 +134,7 @@ def _child(
         present = [name for name in team.pipeline.stages.stages if not is_ours(name)]
         ordered = order_stages(present, ["pipegraft"], settings.after)
         stage = next(iter(ordered[ordered.index("pipegraft") + 1 :]), _LAST)
-    if stage == _LAST and team.pushed.created is not True and not _unreadable(team):
+    if stage == _LAST and team.pushed.filled is not True and not _unreadable(team):
         return None
     posts = _post_jobs(team) if stage == _LAST else []
     notes = (_beside_note(posts),) if posts else ()
@@ -143,7 +143,7 @@ def _child(
 
 def _unreadable(team: Team) -> bool:
     """Whether jobs may come from files that cannot be read: then `.post` may well have a pipeline to end."""
-    return (bool(team.pipeline.opaque) and team.pushed.created is not False) or (
+    return (bool(team.pipeline.opaque) and team.pushed.filled is not False) or (
         bool(team.pipeline.opaque) and not any(not name.startswith(".") for name in team.pipeline.jobs)
     )
 
@@ -261,7 +261,7 @@ def _cycle(before: Mapping[str, set[str]]) -> list[str]:
 def _beside_last(settings: Settings, team: Team) -> bool:
     """Whether the team's own `.post` jobs would wait for delivery, though nobody asked for it."""
     standing = any(map(is_ours, team.pipeline.stages.stages))
-    return settings.after is None and not standing and team.pushed.created is True and bool(_post_jobs(team))
+    return settings.after is None and not standing and team.pushed.filled is True and bool(_post_jobs(team))
 
 
 def _post_jobs(team: Team) -> list[str]:
@@ -291,7 +291,7 @@ def _last(request: InjectionRequest, layers: Sequence[Layer], team: Team, why: s
             place=Place(request.file),
             fix="leave out --after: delivery then runs in .post, behind every stage; or use --mode child",
         )
-    if team.pushed.created is not True and not team.pipeline.opaque:
+    if team.pushed.filled is not True and not team.pipeline.opaque:
         raise EditRefused(
             f"delivery would have to run in .post, since {why}; but on a {team.pushed.event.name} "
             f"{team.pushed.why or 'no job runs for certain'}, and GitLab makes no pipeline of .post alone",
@@ -299,7 +299,7 @@ def _last(request: InjectionRequest, layers: Sequence[Layer], team: Team, why: s
             fix="write the list of stages out in this file, or let a job run on the default branch",
         )
     note = f"The list of stages in force is not known ({why}), so delivery runs in the stage .post."
-    if team.pushed.created is not True:
+    if team.pushed.filled is not True:
         note += (
             " GitLab makes no pipeline of .post alone: whether another job runs cannot be known from here."
         )
