@@ -110,7 +110,7 @@ def test_what_is_not_carried_over_is_named(tmp_path: Path) -> None:
         "service web: deploy.placement.constraints[0]: kept-apart",
         "service web: develop (for developers' machines)",
         'service web: build: in delivery.yaml, `components: web: {"path": "./web", "target": "runtime"}`',
-        "service rates: env_file: rates.env (its variables are not read",
+        "service rates: env_file: rates.env (it is not there",
         "service rates: logging.driver: lost-driver",
         "service rates: container_name: rates-api",
         "variable 'RATES' of 'web' names 'rates-api': others reach it as 'rates'",

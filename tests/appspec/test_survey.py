@@ -180,7 +180,10 @@ services:
         "env": {"MQ": "amqp://rabbit:5672"},
         "entrance": {},
     }
-    assert "variable 'MQ' of 'vets': names 'rabbit', which is not carried" in left
+    assert (
+        "compose.yaml: service rabbit: runs rabbitmq, which is not built here; it is named by vets (MQ)"
+        in left
+    )
 
 
 def test_a_service_with_a_command_of_its_own_does_not_listen_where_its_image_does() -> None:
@@ -398,3 +401,111 @@ def test_what_compose_builds_is_what_image_build_builds_or_told() -> None:
     ):
         assert f"compose.yaml: {line}" in said
     assert "hunter2" not in f"{delivery}{said}"
+
+
+def test_variables_of_the_env_file_stand_for_their_values() -> None:
+    env = """\
+# one line a variable
+IMAGE=shop
+export PORT = 8080   # of the page
+BUILT='./docker/$web.Dockerfile'
+GREETING="hello\\n$IMAGE"
+DB_PASSWORD=hunter2
+HOST=${ELSEWHERE}
+EMPTY=
+"""
+    compose = """\
+services:
+  web:
+    image: ${IMAGE}:${TAG:-latest}
+    build: {context: ., dockerfile: "${BUILT}", args: {PAGE: "${PORT}"}}
+    ports: ["${PORT}"]
+    env_file: [shared.env, {path: absent.env, required: false}]
+    environment:
+      NAMED: "$IMAGE at ${PORT}"
+      NESTED: ${NONE:-${IMAGE}-${EMPTY:-none}}
+      ALTERNATIVE: ${IMAGE:+yes}
+      DOLLARS: $$IMAGE $$$PORT
+      URL: postgres://shop:${DB_PASSWORD}@far.example.com/shop
+      HOST:
+      IMAGE:
+  shell: {build: "${OUT_OF_NOWHERE}"}
+"""
+    shared = "LEVEL=info\nNAMED=less\nSHOP_TOKEN=abc\nFULL=${IMAGE}/x\n"
+    files = {
+        ".env": env, "compose.yaml": compose, "shared.env": shared, "docker/$web.Dockerfile": "FROM a\n"
+    }  # fmt: skip
+    delivery, app, left = written(files)
+    assert delivery["components"] == {
+        "web": {
+            "path": ".",
+            "intimacy": "rpc",
+            "dockerfile": "./docker/$web.Dockerfile",
+            "build-args": {"PAGE": "8080"},
+        }
+    }
+    assert app["components"]["web"]["ports"] == {"http": 8080}
+    assert app["components"]["web"]["env"] == {
+        "LEVEL": "info",
+        "NAMED": "shop at 8080",
+        "SHOP_TOKEN": {"secret": "shop-web", "key": "SHOP_TOKEN"},
+        "FULL": "shop/x",
+        "NESTED": "shop-none",
+        "ALTERNATIVE": "yes",
+        "DOLLARS": "$IMAGE $8080",
+        "URL": {"secret": "shop-web", "key": "URL"},
+        "IMAGE": "shop",
+    }
+    said = "\n".join(left)
+    assert "hunter2" not in said
+    for part in (
+        "the values that .env has are taken: IMAGE, BUILT, PORT",
+        "service web: env_file: absent.env (it is not there",
+        "variable 'HOST' of 'web': its value comes from the shell",
+        "service shell: only the shell knows what it runs",
+    ):
+        assert part in said
+
+
+def test_what_git_ignores_is_not_read() -> None:
+    compose = "services: {web: {build: ., image: 'x:${TAG}', environment: [TAG]}}"
+    files = {"compose.yaml": compose, "Dockerfile": "FROM a\n"}
+    tree = Tree(sorted(files), {**files, ".env": "TAG=1"}.get)
+    assert survey(tree, "shop").components[0].env == {"TAG": None}
+
+
+def test_dockerfiles_beside_those_that_a_compose_file_builds_are_named() -> None:
+    files = {
+        "compose.yaml": "services: {api: {build: {context: ., dockerfile: src/api/Dockerfile}}}",
+        "src/api/Dockerfile": "FROM a\n",
+        "src/api/protos/Dockerfile": "FROM a\n",
+        "src/mail/Dockerfile": "FROM a\n",
+    }
+    found = look(files)
+    assert {one.name: one.path for one in found.components} == {"api": ".", "mail": "src/mail"}
+    assert any("src/api/protos/Dockerfile: beside what the Compose file builds" in one for one in found.left)
+
+
+def test_an_image_that_a_module_is_called_after_points_to_it() -> None:
+    pom = "<project><packaging>pom</packaging><modules><module>shop-vets</module></modules></project>"
+    boot = "<project><plugin><artifactId>spring-boot-maven-plugin</artifactId></plugin></project>"
+    files = {
+        "pom.xml": pom,
+        "shop-vets/pom.xml": boot,
+        "compose.yaml": "services: {page: {build: page}, vets: {image: 'corp/shop-vets:1'}}",
+        "page/Dockerfile": "FROM a\n",
+    }
+    said = "its build tool may make of shop-vets; name that in `components`"
+    assert any(said in one for one in look(files).left)
+
+
+def test_a_folder_that_says_nothing_holds_the_sources_beside_other_languages() -> None:
+    files = {
+        "src/cart/src/Dockerfile": "FROM a\n",
+        "src/cart/src/Dockerfile.debug": "FROM a\n",
+        "src/cart/src/cart.csproj": '<Project Sdk="Microsoft.NET.Sdk.Web"/>',
+        "src/page/Dockerfile": "FROM a\n",
+        "src/page/package.json": '{"scripts": {"start": "node ."}}',
+    }
+    found = {one.name: one.path for one in look(files).components}
+    assert found == {"cart": "src/cart/src", "page": "src/page"}

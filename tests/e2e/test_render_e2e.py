@@ -21,6 +21,7 @@ from pipegraft.appspec.rendering.kubernetes import render_kubernetes
 from pipegraft.appspec.rendering.oam import render_application
 from pipegraft.appspec.rendering.yaml_output import dump_documents
 from pipegraft.appspec.spec import Resolved
+from pipegraft.core.reading import load_marked
 
 pytestmark = pytest.mark.e2e
 
@@ -118,6 +119,58 @@ def compose_check() -> Path:
     return program
 
 
+ENV_FILE = r"""
+# a comment
+PLAIN=one two   # and a comment
+export EXPORTED = padded
+HASH=a#b
+COLON: of-yaml
+SINGLE='$PLAIN and \n # as it is'
+DOUBLE="first\nsecond \$PLAIN ${PLAIN}" # comment
+QUOTE="said \"so\""
+LINES="one
+two"
+EMPTY=
+AFTER=${EMPTY:-nothing}-${ABSENT-none}-${PLAIN:+there}
+TRAILING=x y\t
+URL=http://host:80/?a=b&c=d
+"""
+COMPOSE_FILE = """
+services:
+  web:
+    image: web
+    env_file: [shared.env, {path: absent.env, required: false}, {path: raw.env, format: raw}]
+    environment:
+      ALL: $PLAIN|${EXPORTED}|${HASH}|${COLON}|${SINGLE}|${DOUBLE}
+      REST: ${QUOTE}|${LINES}|${EMPTY}|${TRAILING}|${URL}
+      ELSE: ${ABSENT:-${PLAIN}}/${EMPTY:-${ABSENT-x}}/${EMPTY-y}/${PLAIN:+z}/${PLAIN+}/$$PLAIN/$$$HASH
+      OVER: here
+      COLON:
+      NUMBER: 0x10
+      BOOL: true
+"""
+SHARED = "OVER=shared\nFROM=${PLAIN}/${OVER}\nONLY='a $b'\n"
+
+
+def test_variables_of_a_compose_file_are_what_docker_compose_reads(tmp_path: Path) -> None:
+    """By the library of Docker Compose: `.env`, `env_file`, defaults, quotes, dollars."""
+    texts = {
+        ".env": ENV_FILE,
+        "compose.yaml": COMPOSE_FILE,
+        "shared.env": SHARED,
+        "raw.env": "RAW='$PLAIN' # x\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    done = subprocess.run(
+        [compose_check(), tmp_path / "compose.yaml"], capture_output=True, text=True, check=True, env={}
+    )
+    data = load_marked(COMPOSE_FILE, "compose.yaml").data
+    (service,), _ = read_compose(data, "compose.yaml", texts.get)
+    ours = {name: value and value.replace("$$", "$") for name, value in service.env.items()}
+    assert ours == json.loads(done.stdout)["web"]["environment"]
+
+
 def test_docker_compose_reads_the_compose_file(tmp_path: Path) -> None:
     """By the library of Docker Compose: its schema, its variables, its files of variables."""
     program = compose_check()
@@ -130,7 +183,7 @@ def test_docker_compose_reads_the_compose_file(tmp_path: Path) -> None:
     done = subprocess.run([program, file], capture_output=True, text=True, check=False, env=variables)
     assert done.returncode == 0, done.stderr
     names = {"web", "web-gray", "web-governance", "web-logs", "web-metrics", "web-rules", "nightly"}
-    assert names <= set(done.stdout.split())
+    assert names <= set(json.loads(done.stdout))
     del variables["SECRET_NAME_SECRET_KEY"]
     unset = subprocess.run([program, file], capture_output=True, text=True, check=False, env=variables)
     assert "set it to the key secret-key of secret-name" in unset.stderr
@@ -177,9 +230,8 @@ secrets:
 def test_each_key_of_a_build_is_carried_or_named_as_docker_compose_reads_it(tmp_path: Path) -> None:
     file = tmp_path / "compose.yaml"
     file.write_text(BUILD)
-    done = run(compose_check(), file, "web")
-    theirs = json.loads(done)
-    services, _ = read_compose(yaml.safe_load(BUILD), "compose.yaml")
+    theirs = json.loads(run(compose_check(), file))["web"]["build"]
+    services, _ = read_compose(yaml.safe_load(BUILD), "compose.yaml", {}.get)
     web, inline, far = services
     ours = {key.replace("-", "_"): value for key, value in web.build_keys.items()}
     said = "\n".join(web.left)

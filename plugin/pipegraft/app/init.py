@@ -104,7 +104,8 @@ def initialise(
         raise UsageError(
             f"expected a Dockerfile, sources of a known language or a service that a Compose file builds in "
             f"{root.resolve()}, found none{_seen(found)}",
-            fix="name the folder of the sources with --directory, or write delivery.yaml by hand",
+            fix="name the folder of the sources with --directory, or write delivery.yaml by hand; "
+            "`pipegraft import compose FILE` makes an app spec of images that others build",
         )
     chosen = Answers(
         app,
@@ -137,8 +138,9 @@ def _unprovided(found: Survey, engine: str, plugins: Plugins) -> Iterator[str]:
 
 
 def _seen(found: Survey) -> str:
-    """What was seen instead."""
-    return "".join(f"; {sentence}" for sentence in found.left[:_MOST_SEEN])
+    """What was seen instead, images that nobody builds here first."""
+    seen = sorted(found.left, key=lambda sentence: ": runs " not in sentence)
+    return "".join(f"; {sentence}" for sentence in seen[:_MOST_SEEN])
 
 
 def _refuse(path: Path) -> None:

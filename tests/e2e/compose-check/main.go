@@ -1,5 +1,4 @@
-// Reads a Compose file as Docker Compose does, by the same library, and prints its services, or how the one
-// that the second argument names is built.
+// Reads a Compose file as Docker Compose does, by the same library, and prints the variables and the build of each service.
 package main
 
 import (
@@ -23,7 +22,8 @@ func main() {
 
 func run(file string) error {
 	dotenv.RegisterFormat("raw", raw)
-	options, err := cli.NewProjectOptions([]string{file}, cli.WithOsEnv, cli.WithProfiles([]string{"*"}))
+	options, err := cli.NewProjectOptions([]string{file},
+		cli.WithOsEnv, cli.WithEnvFiles(), cli.WithDotEnv, cli.WithProfiles([]string{"*"}))
 	if err != nil {
 		return err
 	}
@@ -31,11 +31,11 @@ func run(file string) error {
 	if err != nil {
 		return err
 	}
-	if len(os.Args) > 2 {
-		return json.NewEncoder(os.Stdout).Encode(project.Services[os.Args[2]].Build)
+	said := map[string]any{}
+	for name, service := range project.Services {
+		said[name] = map[string]any{"environment": service.Environment, "build": service.Build}
 	}
-	fmt.Println(strings.Join(project.ServiceNames(), "\n"))
-	return nil
+	return json.NewEncoder(os.Stdout).Encode(said)
 }
 
 // raw is the format of env_file that Docker Compose brings itself: NAME=VALUE, nothing interpreted.

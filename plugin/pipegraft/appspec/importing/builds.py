@@ -16,13 +16,10 @@ from typing import Any
 
 import yaml
 
-from pipegraft.appspec.importing.taking import Taking, found_values, is_outside, pairs, tells_secret
-
 __all__ = [
     "GENERIC",
     "Found",
     "Tree",
-    "compose_build",
     "find_services",
     "is_development",
     "is_ours",
@@ -72,6 +69,10 @@ class Tree:
 
     files: Sequence[str]
     read: Callable[[str], str | None]
+
+    def text(self, path: str) -> str | None:
+        """Text of one of the files; None for what git ignores, which is on this machine alone."""
+        return self.read(name) if (name := posixpath.normpath(path)) in self.files else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,66 +335,3 @@ def _yaml(tree: Tree, file: str) -> dict[str, Any]:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def compose_build(part: Taking, declared: Any, lost: list[str]) -> tuple[str | None, dict[str, Any]]:
-    """Context and further keys of a service's `build`, by the keys of a component in `delivery.yaml`.
-
-    Arguments:
-        part: the service, of which they are taken.
-        declared: `secrets` of the Compose file.
-        lost: gets a line for each entry that only Compose or a shell knows.
-    """
-    if not isinstance(part.peek("build"), dict):
-        return (str(part.take("build")) if isinstance(part.peek("build"), str) else None), {}
-    context = str(part.take("build", "context") or ".")
-    kept: dict[str, dict[str, str]] = {"args": {}, "additional_contexts": {}}
-    shells, others = "its value is known to the shell alone", "neither a folder here nor an image"
-    for key, why in (("args", shells), ("additional_contexts", others)):
-        for name, one in pairs(part.take("build", key)):
-            if one is not None and "$" not in one and (key == "args" or _is_context(one)):
-                kept[key][name] = one
-            else:
-                lost.append(f"{part.name}: build.{key}: {name} ({why})")
-    dockerfile = part.take("build", "dockerfile")
-    if part.take("build", "dockerfile_inline") is not None:
-        dockerfile = f"{part.name.rpartition(' ')[2]}.Dockerfile"
-        lost.append(f"{part.name}: build.dockerfile_inline (write it into '{dockerfile}' in '{context}')")
-    keys = {
-        "dockerfile": dockerfile,
-        "target": part.take("build", "target"),
-        "build-args": kept["args"],
-        "platforms": list(map(str, part.take("build", "platforms") or ())),
-        "additional-contexts": kept["additional_contexts"],
-        "secrets": dict(_secrets(part, declared if isinstance(declared, dict) else {}, lost)),
-        "cache": found_values({way: [*_cache(part, f"cache_{way}", lost)] for way in ("from", "to")}),
-    }
-    return context, found_values(keys)
-
-
-def _is_context(place: str) -> bool:
-    return place.startswith("docker-image://") or not (":" in place or is_outside(place))
-
-
-def _secrets(part: Taking, declared: dict[Any, Any], lost: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Id that the Dockerfile names → variable or file, as the Compose file declares it."""
-    for at in part.keys("build", "secrets"):
-        one = part.take("build", "secrets", at)
-        said = one if isinstance(one, dict) else {"source": one}
-        held = Taking(declared.get(said.get("source")), "")
-        places = {"env": held.peek("environment"), "file": held.peek("file")}
-        if not any(places.values()):
-            why = "the file declares neither a variable nor a file for it"
-            lost.append(f"{part.name}: build.secrets[{at}]: {said.get('source')} ({why})")
-            continue
-        yield str(said.get("target") or said["source"]), {key: str(one) for key, one in places.items() if one}
-
-
-def _cache(part: Taking, key: str, lost: list[str]) -> Iterator[str]:
-    """Places of a cache; an image alone is one in its registry (docker, "build --cache-from")."""
-    for at in part.keys("build", key):
-        place = str(part.take("build", key, at))
-        if tells_secret(place) or "$" in place:
-            lost.append(f"{part.name}: build.{key}[{at}] (of the shell, or with a secret)")
-        else:
-            yield place if "=" in place else f"type=registry,ref={place}"

@@ -12,15 +12,24 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipegraft.appspec.importing.builds import compose_build, is_development
+from pipegraft.appspec.importing.builds import is_development
+from pipegraft.appspec.importing.compose_parts import (
+    SHELL_VARIABLE,
+    ReadBeside,
+    compose_build,
+    env_lines,
+    of_shell,
+    pairs,
+    public,
+    variables_of,
+    with_values,
+)
 from pipegraft.appspec.importing.taking import (
     Taking,
     amounts,
     found_values,
-    leaves,
     name_from,
     numbered,
-    pairs,
     short,
     tells_secret,
 )
@@ -50,7 +59,6 @@ _WHY: Mapping[str, str] = {
     "networks": "components reach one another by name",
     "container_name": "others reach it by the component's name",
     "hostname": "others reach it by the component's name",
-    "env_file": "its variables are not read: write them as `env`, secrets as references",
     "labels": "for what looks at containers; a port that they tell Traefik is taken",
     **dict.fromkeys(("stdin_open", "tty"), "for terminals"),
     "build.labels": "write them as LABEL into the Dockerfile",
@@ -65,11 +73,8 @@ _WHY: Mapping[str, str] = {
     ),
 }  # fmt: skip
 """Key → why nothing of it is in the app spec."""
-_OF_SHELL = "image entrypoint command healthcheck.test build build.context build.dockerfile build.target"
 _ONCE = re.compile(r"migrat|seed|init\b|setup|fixture", re.IGNORECASE)
 _TRAEFIK = re.compile(r"traefik\.http\.services\.[^.]+\.loadbalancer\.server\.port", re.IGNORECASE)
-_SHELLS = re.compile(r"(?<!\$)(?:\$\$)*(\$(?:\{[^}]*\}?|\w+))")
-_DEFAULT = re.compile(r"(?<!\$)\$\{\w+:?-([^${}]*)\}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _CPU = re.compile(r"\d+(\.\d+)?")
 _MEMORY = re.compile(r"(\d+)([bkmg]?)b?", re.IGNORECASE)
@@ -120,11 +125,12 @@ class ComposeService:
         return f"{self.source.name}: is built outside of the repository{place}"
 
 
-def read_compose(data: Any, file: str) -> tuple[list[ComposeService], list[str]]:
-    """Read a Compose file; ``${NAME:-default}`` stands for its default, as where nobody sets the variable.
+def read_compose(data: Any, file: str, read: ReadBeside) -> tuple[list[ComposeService], list[str]]:
+    """Read a Compose file; ``${NAME:-default}`` stands for its value in `.env`, else for its default.
 
     Arguments:
         data: the file, overrides merged into it.
+        read: text of a file by its path from the Compose file's folder; None if there is none.
 
     Returns:
         Its services, and a line for everything beside them that is not carried over.
@@ -135,15 +141,20 @@ def read_compose(data: Any, file: str) -> tuple[list[ComposeService], list[str]]
     declared = data.get("services") if isinstance(data, dict) else None
     if not isinstance(declared, dict):
         raise ConfigError([Problem("expected a mapping with 'services'", Place(file), "name a Compose file")])
-    data, left = _with_defaults(data, file)
+    known, told = public(env_lines(read(".env") or "", {})), dict[str, None]()
+    data = with_values(data, known, told)
+    left = [f"{file}: '{one}': its default is taken" for one in told if one not in known]
+    if taken := [one for one in told if one in known]:
+        left.append(f"{file}: the values that .env has are taken: {', '.join(taken)}")
     waited = set(_waited_for(data["services"]))
     services: list[ComposeService] = []
     for name, one in data["services"].items():
         if isinstance(one, dict):
             part = Taking(one, f"{file}: service {name}")
             once = str(one.get("restart")) in ("no", "False") and _ONCE.search(f"{name} {one.get('command')}")
+            env, lost = variables_of(part, known, read)
             ends = name in waited or bool(once)
-            services.append(_service(str(name), part, data.get("secrets"), ends=ends))
+            services.append(_service(str(name), part, data.get("secrets"), env, lost, ends=ends))
         else:
             left.append(f"{file}: service {name}: expected a mapping, found {short(one)}")
     shared = [key for key in data if str(key).startswith("x-") or key == "secrets"]
@@ -153,30 +164,16 @@ def read_compose(data: Any, file: str) -> tuple[list[ComposeService], list[str]]
     return services, left
 
 
-def _with_defaults(value: Any, file: str) -> tuple[Any, list[str]]:
-    """A Compose file with the defaults of its variables, inner ones first, and a line for each of them."""
-    taken: dict[str, None] = {}
-
-    def put(value: Any) -> Any:
-        while isinstance(value, str) and (found := _DEFAULT.search(value)):
-            taken[f"{file}: '{found[0]}': its default is taken"] = None
-            value = f"{value[: found.start()]}{found[1]}{value[found.end() :]}"
-        if isinstance(value, dict):
-            return {key: put(one) for key, one in value.items()}
-        return [put(one) for one in value] if isinstance(value, list) else value
-
-    return put(value), list(taken)
-
-
-def _service(name: str, part: Taking, secrets: Any, *, ends: bool) -> ComposeService:
+def _service(
+    name: str, part: Taking, secrets: Any, env: dict[str, str | None], lost: list[str], *, ends: bool
+) -> ComposeService:
     hosts = tuple(dict.fromkeys(_hosts(name, part)))
     image = str(part.peek("image") or "")
-    repository, _, tag = _SHELLS.sub("", image).partition("@")[0].rpartition(":")
+    repository, _, tag = SHELL_VARIABLE.sub("", image).partition("@")[0].rpartition(":")
     if not repository or "/" in tag:
-        repository, tag = _SHELLS.sub("", image), ""
+        repository, tag = SHELL_VARIABLE.sub("", image), ""
     product = repository.rsplit("/", 1)[-1]
     kind = "" if part.peek("build") else _RESOURCES.get(product, "")
-    env = dict(pairs(part.take("environment")))
     profiles = part.take("profiles")
     asked = tuple(map(str, profiles)) if isinstance(profiles, list) else ()
     if kind:
@@ -189,8 +186,8 @@ def _service(name: str, part: Taking, secrets: Any, *, ends: bool) -> ComposeSer
     part.take("image")
     if ends:
         part.take("restart")
-    lost = list(_of_shell(part, image))
-    image = "" if _SHELLS.search(image) else image
+    lost += of_shell(part, image)
+    image = "" if SHELL_VARIABLE.search(image) else image
     build, build_keys = compose_build(part, secrets, lost)
     published = bool(part.peek("ports"))
     numbers = list(dict.fromkeys(_numbers(part, lost))) or _traefik_ports(part.peek("labels"))
@@ -210,16 +207,6 @@ def _service(name: str, part: Taking, secrets: Any, *, ends: bool) -> ComposeSer
         name, part, image, build, build_keys, named_ports(numbers), env, entrypoint, command, published,
         hosts=hosts, profiles=asked, ends=ends, traits=_traits(part, ends=ends), left=(*lost, *_left(part)),
     )  # fmt: skip
-
-
-def _of_shell(part: Taking, image: str) -> Iterator[str]:
-    """Variables that only the shell knows: an image with one is left out, elsewhere they stay as they are."""
-    for route in _OF_SHELL.split():
-        value = image if route == "image" else part.peek(*route.split("."))
-        for place, text in leaves(None if isinstance(value, dict) else value, route):
-            how = "left out" if place == "image" else "it stays as it is written"
-            for name in _SHELLS.findall(str(text)):
-                yield f"{part.name}: {place}: '{name}' (its value comes from the shell: {how})"
 
 
 def _hosts(name: str, part: Taking) -> Iterator[str]:
@@ -382,7 +369,8 @@ def _left(part: Taking) -> Iterator[str]:
     """What is not carried over, with the reason where there is a general one."""
     for key, why in _WHY.items():
         if (value := part.take(*key.split("."))) is not None:
-            shown = f": {value}" if isinstance(value, str) else ""
+            told = isinstance(value, str) and not part.name.endswith(f" {value}")
+            shown = f": {value}" if told else ""
             yield f"{part.name}: {key}{shown} ({why})"
     for at in part.keys("volumes") if isinstance(part.peek("volumes"), list) else ():
         entry = part.take("volumes", at)

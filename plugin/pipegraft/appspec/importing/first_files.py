@@ -11,16 +11,12 @@ from typing import Any
 import yaml
 
 from pipegraft.appspec.importing.compose import ComposeService
+from pipegraft.appspec.importing.compose_parts import CREDENTIALS, SECRET_NAME
 from pipegraft.appspec.importing.survey import FoundComponent, FoundResource, Survey
 from pipegraft.appspec.importing.taking import Imported, found_values, is_outside, name_from
 
 __all__ = ["Answers", "Written", "gate_options", "import_compose", "write_files"]
 
-_SECRET = re.compile(r"PASS(WORD|WD)?$|SECRET|TOKEN|API_?KEY|PRIVATE|CREDENTIAL", re.IGNORECASE)
-_CREDENTIALS = re.compile(
-    r"(password|passwd|pwd)\s*=\s*[^\s;&]|(//|^)[\w.%-]*:[^\s:@/]+@(?!sha256:)", re.IGNORECASE
-)
-"""In a connection string or a URL."""
 _ADDRESS = r"(?<![\w.-]){0}:\d|(host|server|address|data source)\s*=\s*{0}(?![\w.-])"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _URL = re.compile(
@@ -75,7 +71,7 @@ def _variables_of(
         placeholder = _placeholder(name, value or "", component.env, resources)
         if placeholder:
             found[name] = placeholder
-        elif _SECRET.search(name) or _CREDENTIALS.search(value or ""):
+        elif SECRET_NAME.search(name) or CREDENTIALS.search(value or ""):
             found[name] = {"secret": f"{app}-{component.name}", "key": name}
             left.append(
                 f"the value of variable '{name}' of '{component.name}': it looks like a secret; "

@@ -123,7 +123,8 @@ def survey(tree: Tree, app: str) -> Survey:
     composed = next((name for name in _COMPOSE if name in tree.files), None)
     if composed:
         try:
-            services, beside = read_compose(load_marked(tree.read(composed) or "", composed).data, composed)
+            data = load_marked(tree.read(composed) or "", composed).data
+            services, beside = read_compose(data, composed, tree.text)
             left += beside
         except ConfigError as error:
             left.append(f"{error.problems[0]}")
@@ -146,7 +147,7 @@ def survey(tree: Tree, app: str) -> Survey:
         left += _uncovered(services_of_tools, components)
     for one in kept:
         if one.build is None and not one.resource:
-            left += _not_built(one, components, composed or "")
+            left += _not_built(one, components, services_of_tools, composed or "")
     left += (f"{name}: for developers' machines" for name in _OVERRIDES if name in tree.files)
     left += _hard_coded(resources, components)
     left += (_way_out(place, kind) for place, kind in manifests.items())
@@ -164,7 +165,9 @@ def _left_out(one: ComposeService, composed: str, left: list[str]) -> bool:
     return bool(one.profiles or one.ends)
 
 
-def _not_built(one: ComposeService, components: list[FoundComponent], composed: str) -> Iterator[str]:
+def _not_built(
+    one: ComposeService, components: list[FoundComponent], tools: Sequence[Found], composed: str
+) -> Iterator[str]:
     """A service of an image; it tells more of the component that has its name, whose image a tool builds."""
     for at, known in enumerate(components):
         if known.name == name_from(one.name) and not known.env and not known.traits:
@@ -175,11 +178,19 @@ def _not_built(one: ComposeService, components: list[FoundComponent], composed: 
             )
             yield from one.left
             return
-    yield f"{composed}: service {one.name}: runs {one.image}, which is not built here"
-    for known in components:
-        for variable, value in known.env.items():
-            if any(re.search(rf"(?<![\w.-]){re.escape(host)}(?![\w.-])", value or "") for host in one.hosts):
-                yield f"variable '{variable}' of '{known.name}': names '{one.name}', which is not carried"
+    image = posixpath.basename(one.image.partition("@")[0]).partition(":")[0]
+    module = next((tool.path for tool in tools if image in (tool.name, posixpath.basename(tool.path))), "")
+    runs = f"runs {one.image}, which is not built here" if one.image else "only the shell knows what it runs"
+    if module:
+        runs = f"runs {one.image}, which its build tool may make of {module}; name that in `components`"
+    naming = [
+        f"{known.name} ({variable})"
+        for known in components
+        for variable, value in known.env.items()
+        if any(re.search(rf"(?<![\w.-]){re.escape(host)}(?![\w.-])", value or "") for host in one.hosts)
+    ]
+    named = f"; it is named by {', '.join(naming)}" if naming else ""
+    yield f"{composed}: service {one.name}: {runs}{named}"
 
 
 def _hard_coded(resources: Sequence[FoundResource], components: Sequence[FoundComponent]) -> Iterator[str]:
@@ -292,14 +303,18 @@ def _built(
     """Components that have a Dockerfile; where a Compose file builds others, the root is none."""
     known = {one.path for one in composed}
     used = {one.built_by for one in composed}
+    homes = {posixpath.dirname(one) for one in used} - {""}
     files = [one for one in sorted(tree.files) if _is_dockerfile(posixpath.basename(one)) and one not in used]
     for file in files:
         folder, name = posixpath.split(file)
         path = folder or "."
         if not is_ours(folder) or (name == "Dockerfile" and (path in known or (path == "." and composed))):
             continue
+        if home := next((one for one in homes if _holds(one, path)), ""):
+            left.append(f"{file}: beside what the Compose file builds of {home}; name it if it runs")
+            continue
         generic = path != "." and folder.split("/")[-1].lower() in GENERIC
-        odd = generic and any(not _holds(path, one.path) for one in services)
+        odd = generic and bool(services) and not any(_holds(path, one.path) for one in services)
         called, context = name_from(name_of_folder(folder, app)), path
         if name != "Dockerfile" or odd or folder.count("/") >= _DEEPEST:
             holder = next((one for one in services if _holds(one.path, path) and one.path not in known), None)

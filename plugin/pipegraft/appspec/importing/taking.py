@@ -29,7 +29,6 @@ __all__ = [
     "leaves",
     "name_from",
     "numbered",
-    "pairs",
     "port_name",
     "settle",
     "short",
@@ -214,17 +213,6 @@ class Imported:
         """The environment as data: what is different in each, the images above all."""
         namespace = {"namespace": self.namespace} if self.namespace else {}
         return {**namespace, "components": {name: {"image": image} for name, image in self.images.items()}}
-
-
-def pairs(value: Any) -> Iterator[tuple[str, str | None]]:
-    """Variables, labels and the like; None for a value that comes from the shell."""
-    if isinstance(value, dict):
-        for key, one in value.items():
-            yield str(key), None if one is None else str(one).lower() if isinstance(one, bool) else str(one)
-    elif isinstance(value, list):
-        for entry in value:
-            key, equals, one = str(entry).partition("=")
-            yield key, one if equals else None
 
 
 def found_values(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from typing import Any
 import yaml
 
 from pipegraft.appspec.importing.compose import read_compose
+from pipegraft.appspec.importing.compose_parts import pairs
 from pipegraft.appspec.importing.first_files import import_compose
 from pipegraft.appspec.importing.kubernetes import import_kubernetes
 from pipegraft.appspec.importing.score import import_score
-from pipegraft.appspec.importing.taking import Imported, Taking, name_from, pairs, settle
+from pipegraft.appspec.importing.taking import Imported, Taking, name_from, settle
 from pipegraft.core.adapters.files import write_together
 from pipegraft.core.delivery_file import read_text
 from pipegraft.core.errors import ConfigError, EditRefused, Place, UsageError
@@ -94,13 +95,18 @@ def compose_files(
         ConfigError: a file is no Compose file.
         UsageError: nothing of it runs, or a file is in the way; nothing was written.
     """
+
+    def beside(name: str) -> str | None:
+        path = files[0].parent / name
+        return read_text(path) if path.is_file() else None
+
     merged: Any = {}
     for path in files:
         data = load_marked(read_text(path), str(path)).data
-        read_compose({"services": {}, **data} if isinstance(data, dict) else data, str(path))
+        read_compose({"services": {}, **data} if isinstance(data, dict) else data, str(path), beside)
         merged = _merged(merged, data)
     named = str(files[0])
-    services, left = read_compose({"services": {}, **merged}, named)
+    services, left = read_compose({"services": {}, **merged}, named, beside)
     into = Imported(app or name_from(str(merged.get("name") or files[0].resolve().parent.name)))
     into.left += left
     import_compose(services, named, profiles, into)

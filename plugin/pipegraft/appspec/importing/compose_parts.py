@@ -1,0 +1,229 @@
+"""Parts of Compose files: variables of `environment`, `env_file` and `.env`, and how a service is built.
+
+Source: the Compose Specification ("Interpolation", "env_file", "build") and Docker's syntax of `.env`.
+A text here is as in a Compose file: a dollar that is meant is written twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from pipegraft.appspec.importing.taking import Taking, found_values, is_outside, leaves, tells_secret
+
+__all__ = [
+    "CREDENTIALS",
+    "SECRET_NAME",
+    "SHELL_VARIABLE",
+    "ReadBeside",
+    "compose_build",
+    "env_lines",
+    "of_shell",
+    "pairs",
+    "public",
+    "variables_of",
+    "with_values",
+]
+
+ReadBeside: TypeAlias = Callable[[str], str | None]
+"""Path from the folder of a Compose file → the text of that file; None if there is none."""
+
+SECRET_NAME = re.compile(r"PASS(WORD|WD)?$|SECRET|TOKEN|API_?KEY|PRIVATE|CREDENTIAL", re.IGNORECASE)
+CREDENTIALS = re.compile(
+    r"(password|passwd|pwd)\s*=\s*[^\s;&]|(//|^)[\w.%-]*:[^\s:@/]+@(?!sha256:)", re.IGNORECASE
+)
+"""In a connection string or a URL."""
+SHELL_VARIABLE = re.compile(r"(?<!\$)(?:\$\$)*(\$(?:\{[^}]*\}?|\w+))")
+_INNERMOST = re.compile(
+    r"(?<!\$)(?P<dollars>(?:\$\$)*)(?P<all>\$(?:(?P<bare>[A-Za-z_]\w*)"
+    r"|\{(?P<name>[A-Za-z_]\w*)(?:(?P<how>:?[-?+])(?P<word>[^${}]*))?\}))"
+)
+_OF_SHELL = "image entrypoint command healthcheck.test build build.context build.dockerfile build.target"
+_LINE = re.compile(
+    r"^[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][\w.-]*)[ \t]*[=:][ \t]*"
+    r"(?:'(?P<literal>[^']*)'|\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<plain>[^\n]*?))"
+    r"[ \t]*(?:(?<=[ \t'\"])#[^\n]*)?$",
+    re.MULTILINE,
+)
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "$": "$$"}
+
+
+def pairs(value: Any) -> Iterator[tuple[str, str | None]]:
+    """Variables, labels and the like; None for a value that comes from the shell."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield str(key), None if one is None else str(one).lower() if isinstance(one, bool) else str(one)
+    elif isinstance(value, list):
+        for entry in value:
+            key, equals, one = str(entry).partition("=")
+            yield key, one if equals else None
+
+
+def env_lines(text: str, known: Mapping[str, str]) -> dict[str, str]:
+    """Variables of an environment file; a line may name what is known, and else those before it."""
+    found: dict[str, str] = {}
+    for line in _LINE.finditer(text.replace("\r\n", "\n")):
+        value = line["literal"]
+        if value is not None:
+            value = value.replace("$", "$$")
+        else:
+            plain = line["plain"]
+            if plain is None:
+                plain = re.sub(r"\\(.)", lambda one: _ESCAPED.get(one[1], one[1]), line["quoted"])
+            value = with_values(plain, public({**found, **known}), {})
+        found[line["name"]] = value
+    return found
+
+
+def variables_of(
+    part: Taking, known: Mapping[str, str], read: ReadBeside
+) -> tuple[dict[str, str | None], list[str]]:
+    """Variables of the files that a service names, then its own; a name alone is one of `.env`.
+
+    Returns:
+        The variables, and a line for each file that is not there.
+    """
+    found: dict[str, str | None] = {}
+    lost: list[str] = []
+    own = {
+        name: known.get(name) if value is None else value for name, value in pairs(part.take("environment"))
+    }
+    there = {**known, **{name: value for name, value in own.items() if value is not None}}
+    entries = part.take("env_file")
+    for entry in entries if isinstance(entries, list) else [entries] if entries else []:
+        path = str(entry.get("path") if isinstance(entry, dict) else entry)
+        if (text := read(path)) is None:
+            why = "it is not there: write its variables as `env`, secrets as references"
+            lost.append(f"{part.name}: env_file: {path} ({why})")
+        else:
+            raw = isinstance(entry, dict) and entry.get("format") == "raw"
+            found |= _raw_lines(text) if raw else env_lines(text, there)
+    return found | own, lost
+
+
+def _raw_lines(text: str) -> dict[str, str]:
+    """Variables of an environment file in which nothing is interpreted."""
+    halves = (line.partition("=") for line in text.replace("$", "$$").splitlines())
+    return {name: value for name, equals, value in halves if equals}
+
+
+def of_shell(part: Taking, image: str) -> Iterator[str]:
+    """Variables that only the shell knows: what names an image or a build with one is left out."""
+    for route in _OF_SHELL.split():
+        value = image if route == "image" else part.peek(*route.split("."))
+        for place, text in leaves(None if isinstance(value, dict) else value, route):
+            how = "left out" if route.startswith(("image", "build")) else "it stays as it is written"
+            for name in SHELL_VARIABLE.findall(str(text)):
+                yield f"{part.name}: {place}: '{name}' (its value comes from the shell: {how})"
+
+
+def public(variables: Mapping[str, str]) -> dict[str, str]:
+    """Those whose value is known and looks like no secret."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if not (SECRET_NAME.search(name) or CREDENTIALS.search(value) or SHELL_VARIABLE.search(value))
+    }
+
+
+def with_values(value: Any, known: Mapping[str, str], told: dict[str, None]) -> Any:
+    """A Compose file, or a part of it, with what its references to variables stand for.
+
+    Arguments:
+        known: variables of `.env`; none of them has a reference in its value.
+        told: gets each default that was put in, and the name of each variable whose value was.
+
+    Returns:
+        The same with references left where only a shell knows the value.
+    """
+    if isinstance(value, dict):
+        return {key: with_values(one, known, told) for key, one in value.items()}
+    if isinstance(value, list):
+        return [with_values(one, known, told) for one in value]
+    if not isinstance(value, str):
+        return value
+
+    def stands_for(found: re.Match[str]) -> str:
+        how = found["how"] or ""
+        there = known.get(found["name"] or found["bare"])
+        if there is not None and (there or not how.startswith(":")):
+            told[found["name"] or found["bare"]] = None
+            return found["dollars"] + (found["word"] if how.endswith("+") else there)
+        if not how.endswith("-"):
+            return found[0]
+        told[found["all"]] = None
+        return found["dollars"] + found["word"]
+
+    while (put := _INNERMOST.sub(stands_for, value)) != value:
+        value = put
+    return value
+
+
+def compose_build(part: Taking, declared: Any, lost: list[str]) -> tuple[str | None, dict[str, Any]]:
+    """Context and further keys of a service's `build`, by the keys of a component in `delivery.yaml`.
+
+    Arguments:
+        part: the service, of which they are taken.
+        declared: `secrets` of the Compose file.
+        lost: gets a line for each entry that only Compose or a shell knows.
+    """
+    if not isinstance(part.peek("build"), dict):
+        return _known(part.take("build")), {}
+    context = _known(part.take("build", "context") or ".")
+    kept: dict[str, dict[str, str]] = {"args": {}, "additional_contexts": {}}
+    shells, others = "its value is known to the shell alone", "neither a folder here nor an image"
+    for key, why in (("args", shells), ("additional_contexts", others)):
+        for name, one in pairs(part.take("build", key)):
+            if (known := _known(one)) is not None and (key == "args" or _is_context(known)):
+                kept[key][name] = known
+            else:
+                lost.append(f"{part.name}: build.{key}: {name} ({why})")
+    dockerfile = _known(part.take("build", "dockerfile"))
+    if part.take("build", "dockerfile_inline") is not None:
+        dockerfile = f"{part.name.rpartition(' ')[2]}.Dockerfile"
+        lost.append(f"{part.name}: build.dockerfile_inline (write it into '{dockerfile}' in '{context}')")
+    keys = {
+        "dockerfile": dockerfile,
+        "target": _known(part.take("build", "target")),
+        "build-args": kept["args"],
+        "platforms": list(map(str, part.take("build", "platforms") or ())),
+        "additional-contexts": kept["additional_contexts"],
+        "secrets": dict(_secrets(part, declared if isinstance(declared, dict) else {}, lost)),
+        "cache": found_values({way: [*_cache(part, f"cache_{way}", lost)] for way in ("from", "to")}),
+    }
+    return context, found_values(keys)
+
+
+def _known(value: Any) -> str | None:
+    """A text in which no variable is left, with its dollars as they are meant."""
+    known = isinstance(value, str) and not SHELL_VARIABLE.search(value)
+    return value.replace("$$", "$") if known else None
+
+
+def _is_context(place: str) -> bool:
+    return place.startswith("docker-image://") or not (":" in place or is_outside(place))
+
+
+def _secrets(part: Taking, declared: dict[Any, Any], lost: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Id that the Dockerfile names → variable or file, as the Compose file declares it."""
+    for at in part.keys("build", "secrets"):
+        one = part.take("build", "secrets", at)
+        said = one if isinstance(one, dict) else {"source": one}
+        held = Taking(declared.get(said.get("source")), "")
+        places = {"env": held.peek("environment"), "file": held.peek("file")}
+        if not any(places.values()):
+            why = "the file declares neither a variable nor a file for it"
+            lost.append(f"{part.name}: build.secrets[{at}]: {said.get('source')} ({why})")
+            continue
+        yield str(said.get("target") or said["source"]), {key: str(one) for key, one in places.items() if one}
+
+
+def _cache(part: Taking, key: str, lost: list[str]) -> Iterator[str]:
+    """Places of a cache; an image alone is one in its registry (docker, "build --cache-from")."""
+    for at in part.keys("build", key):
+        place = str(part.take("build", key, at))
+        if tells_secret(place) or "$" in place:
+            lost.append(f"{part.name}: build.{key}[{at}] (of the shell, or with a secret)")
+        else:
+            yield place if "=" in place else f"type=registry,ref={place}"
