@@ -1,4 +1,4 @@
-"""Flux and Argo CD on a real cluster, built from their own source, on the loopback."""
+"""Flux, Argo CD and Argo Rollouts on a real cluster, built from their own source, on the loopback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cluster import LISTS
 from harness import free_port, listens, missing, need, run, server, wait_until
 from kubernetes_api import KubernetesApi
 
-__all__ = ["ArgoCdServer", "running_argocd", "running_flux"]
+__all__ = ["ArgoCdServer", "running_argocd", "running_flux", "running_rollouts"]
 
 _HERE = Path(__file__).parent
 _ACCOUNT = "ci"
@@ -72,6 +72,21 @@ def running_flux(folder: Path, api: KubernetesApi) -> Iterator[None]:
             ]  # fmt: skip
             log = folder / f"{program.name}.log"
             running.enter_context(server(command, log, lambda port=health: listens(port), **variables))
+        yield
+
+
+@contextmanager
+def running_rollouts(folder: Path, api: KubernetesApi) -> Iterator[None]:
+    """The controller of Argo Rollouts."""
+    program, crds = programs("argo-rollouts", "rollouts-controller")
+    install_definitions(api, crds)
+    health = free_port()
+    command = [
+        str(program), f"--kubeconfig={api.kubeconfig}", "--leader-elect=false",
+        f"--healthzPort={health}", f"--metricsPort={free_port()}",
+    ]  # fmt: skip
+    log = folder / "rollouts-controller.log"
+    with server(command, log, lambda: listens(health), **LISTS):
         yield
 
 

@@ -55,5 +55,8 @@ def test_the_keys_of_every_gate_are_named() -> None:
 
 def test_the_manifests_are_named() -> None:
     docs = Path(__file__).parents[2] / "docs"
-    named = re.findall(r"rbac/([\w.-]+)\)", PAGE + (docs / "engine.md").read_text())
+    named = re.findall(
+        r"rbac/([\w.-]+)\)",
+        PAGE + "".join((docs / f"{page}.md").read_text() for page in ("engine", "gray-release")),
+    )
     assert {file.name for file in (docs / "rbac").iterdir()} == set(named)

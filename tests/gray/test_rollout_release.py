@@ -276,3 +276,21 @@ def test_every_pause_is_judged_anew_even_at_the_same_weight() -> None:
     there.judge = FakeJudge(Answer.PASS, Answer.FAIL)
     with pytest.raises(RolledBack):
         there.release()
+
+
+def test_what_a_person_has_paused_no_judge_lets_go_on() -> None:
+    paused = RolloutVerdict(WAITING, "step 1 of 2: paused by hand", 20, 1, by_hand=True)
+    there = world(paused)
+    there.judge = FakeJudge(Answer.PASS)
+    with pytest.raises(Held, match="paused by hand"):
+        there.release(pause_timeout=600)
+    assert there.rollout.told == []
+
+
+def test_what_was_told_to_go_on_and_does_not_is_told_so_again() -> None:
+    """Argo Rollouts misses a word that comes within moments of a pause."""
+    missed = RolloutVerdict(WAITING, "step 1 of 2: told to go on, and has not begun to", 20, 1)
+    there = world(at(20, WAITING), *[missed] * 30, RolloutVerdict(PROMOTED, "done", 100))
+    there.judge = FakeJudge(Answer.PASS)
+    there.release()
+    assert there.rollout.told[:2] == ["go on", "go on"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from pipegraft.gray.adapters.rollouts import argo_rollouts, flagger, kruise_roll
 from pipegraft.gray.observed_rollout import runs_release
 from pipegraft.gray.ports import RolloutPhase, RolloutSeen, RolloutVerdict
 
+RECORDED = Path(__file__).parent / "recorded"
 NEW, OLD = "registry/web@sha256:" + "2" * 64, "registry/web@sha256:" + "1" * 64
 PROGRESSING, WAITING = RolloutPhase.PROGRESSING, RolloutPhase.WAITING
 PROMOTED, FAILED = RolloutPhase.PROMOTED, RolloutPhase.FAILED
@@ -42,7 +46,8 @@ def argo(image: str = NEW, observed: str = "3", steps: Any = STEPS, **status: An
         "spec": spec,
         "status": {"observedGeneration": observed, **status},
     }
-    return argo_rollouts(RolloutSeen(rollout, rollout), ours, 0)
+    working = {"kind": "ReplicaSet", "spec": template(image)}
+    return argo_rollouts(RolloutSeen(rollout, rollout, working=working), ours, 0)
 
 
 def weights(canary: int) -> dict[str, Any]:
@@ -68,10 +73,11 @@ def weights(canary: int) -> dict[str, Any]:
             "step 3 of 4",
         ),
         (
-            {"phase": "Paused", "steps": [], "pauseConditions": [{"reason": "BlueGreenPause"}]},
+            {"phase": "Paused", "steps": [], "pauseConditions": [{"reason": "Other"}]},
             WAITING,
             "no steps: waits",
         ),
+        ({"phase": "Paused", "currentStepIndex": 1, "controllerPause": True}, WAITING, "told to go on"),
         (
             {"phase": "Progressing", "currentStepIndex": 0, "message": "more replicas need to be updated"},
             PROGRESSING,
@@ -98,7 +104,26 @@ def test_argo_rollouts_of_a_deployment_must_have_seen_the_deployment_s_generatio
             "spec": {"workloadRef": {"kind": "Deployment", "name": "web"}},
             "status": status,
         }
-        assert argo_rollouts(RolloutSeen(rollout, deployment(NEW)), ours, 0).phase is phase
+        seen = RolloutSeen(rollout, deployment(NEW), working=deployment(NEW))
+        assert argo_rollouts(seen, ours, 0).phase is phase
+
+
+def recorded() -> Iterator[Any]:
+    for case in json.loads((RECORDED / "argo-rollouts-1.9-answers.json").read_text()):
+        for number, look in enumerate(case["looks"]):
+            yield pytest.param(case["image"], look, id=f"{case['scenario']}, {number}")
+
+
+@pytest.mark.parametrize(("image", "look"), list(recorded()))
+def test_what_the_real_argo_rollouts_said_is_read_as_it_was_meant(image: str, look: dict[str, Any]) -> None:
+    """By ``PIPEGRAFT_GATE_RECORD=FOLDER make e2e-engines``."""
+    seen = RolloutSeen(look["rollout"], look.get("workload") or look["rollout"], working=look["working"])
+    found = argo_rollouts(seen, lambda item: runs_release(item, [image]), 0)
+    assert [found.phase, found.weight, found.step, found.reason] == look["says"]
+    assert argo_rollouts(seen, lambda _item: False, 0).phase is PROGRESSING
+    of_another = RolloutSeen(seen.rollout, seen.workload, working=deployment(OLD))
+    found = argo_rollouts(of_another, lambda item: item is seen.workload, 0)
+    assert found.phase is (FAILED if "InvalidSpec" in found.reason else PROGRESSING)
 
 
 def canary(
@@ -216,4 +241,4 @@ def test_pods_alone_divide_the_requests_where_nothing_routes() -> None:
         "spec": {**template(NEW), "strategy": routed},
         "status": {"observedGeneration": "3", "replicas": 5, "updatedReplicas": 1},
     }
-    assert argo_rollouts(RolloutSeen(rollout, rollout), ours, 0).weight is None
+    assert argo_rollouts(RolloutSeen(rollout, rollout, working=rollout), ours, 0).weight is None

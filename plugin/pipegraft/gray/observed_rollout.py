@@ -239,14 +239,14 @@ class RolloutDrive:
             return ""
         now = self._context.clock.now()
         self._waits_since = now if self._waits_since is None else self._waits_since
-        if judgement and judgement.answer is Answer.PASS:
+        if judgement and judgement.answer is Answer.PASS and not verdict.by_hand:
             return "go on"
-        if judgement and judgement.expired:
+        if judgement and judgement.expired and not verdict.by_hand:
             policy = judge_policy(self._gray).outcome(judgement)
             if policy != "hold":
                 return "abort" if policy == "rollback" else "go on"
             self._hold(judgement.reason)
-        nobody_judges = not self._gray.metrics or not verdict.weight
+        nobody_judges = not self._gray.metrics or not verdict.weight or verdict.by_hand
         if nobody_judges and now - self._waits_since >= (self._pause_timeout if self._wait else 0.0):
             self._hold(verdict.reason)
         return ""

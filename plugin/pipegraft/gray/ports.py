@@ -245,12 +245,14 @@ class RolloutVerdict:
         reason: one sentence.
         weight: percent of the requests the new version gets, None if the status does not say.
         step: which of its steps it is at, None if it counts none.
+        by_hand: whether a person has paused it, who alone may let it go on.
     """
 
     phase: RolloutPhase
     reason: str
     weight: int | None = None
     step: int | None = None
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,11 +263,13 @@ class RolloutSeen:
         rollout: the controller's own object, None if it is not there.
         workload: what holds the pod template that we changed; the rollout itself, or what it refers to.
         primary: the workload that serves, where the controller keeps one of its own (Flagger).
+        working: the ReplicaSet that the controller's status is about, where it names one (Argo Rollouts).
     """
 
     rollout: Mapping[str, Any] | None
     workload: Mapping[str, Any] | None = None
     primary: Mapping[str, Any] | None = None
+    working: Mapping[str, Any] | None = None
 
 
 RolloutRule = Callable[[RolloutSeen, Callable[[Mapping[str, Any]], bool], float], RolloutVerdict]

@@ -7,7 +7,7 @@ Sources: the CRDs argoproj.io/v1alpha1, flagger.app/v1beta1 and rollouts.kruise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from pipegraft.gate.conditions import condition, is_observed, said, time_of
 from pipegraft.gray.hooks import ObservedRouter
 from pipegraft.gray.ports import RolloutPhase, RolloutSeen, RolloutVerdict
 from pipegraft.kubernetes.adapters.cluster import Cluster, open_cluster
-from pipegraft.kubernetes.model import DAEMON_SET, DEPLOYMENT, STATEFUL_SET, ClusterOptions, Kind
+from pipegraft.kubernetes.model import DAEMON_SET, DEPLOYMENT, REPLICA_SET, STATEFUL_SET, ClusterOptions, Kind
 
 __all__ = [
     "ArgoRollout",
@@ -38,53 +38,79 @@ Object = Mapping[str, Any]
 
 
 def argo_rollouts(seen: RolloutSeen, ours: Callable[[Object], bool], _since: float) -> RolloutVerdict:
-    """Argo Rollouts: ``status.phase``, once ``observedGeneration`` (text there) is the generation."""
+    """Argo Rollouts: ``status.phase``, once ``observedGeneration`` (text there) is the generation.
+
+    When a pause begins or ends, the controller writes the new generation into a status that is else of the
+    template before: what it works on tells the ReplicaSet of ``currentPodHash`` alone.
+    """
     rollout, workload = seen.rollout, seen.workload
     if rollout is None or workload is None or not ours(workload):
         return _not_there("Rollout", rollout)
     status = rollout.get("status") or {}
-    weight = _weight((status.get("canary") or {}).get("weights", {}).get("canary", {}).get("weight"))
-    if weight is None and not _argo_canary(rollout).get("trafficRouting"):
-        weight = _share(status.get("updatedReplicas"), status.get("replicas"))
-    current = is_observed(rollout) and (
+    observed = is_observed(rollout) and (
         workload is rollout
         or int(status.get("workloadObservedGeneration") or 0) >= int(workload["metadata"]["generation"])
     )
-    if not current:
+    invalid = condition(rollout, "InvalidSpec")  # then it works on nothing new
+    if observed and invalid.get("status") == "True":
+        return RolloutVerdict(RolloutPhase.FAILED, said(invalid))
+    if not observed or seen.working is None or not ours(seen.working):
         return RolloutVerdict(RolloutPhase.PROGRESSING, "Argo Rollouts has not seen the new version yet")
+    weight = _argo_weight(rollout, status)
     phase, message = status.get("phase"), status.get("message") or ""
-    steps = _argo_steps(rollout)
+    steps = list(_argo_strategy(rollout, "canary").get("steps") or ())
     index = status.get("currentStepIndex")
     place = f"step {index} of {len(steps)}" if steps and index is not None else "no steps"
-    if status.get("abort") or phase == "Degraded":
-        return RolloutVerdict(RolloutPhase.FAILED, message or "the rollout was aborted", weight)
+    if phase == "Degraded" or status.get("abort"):
+        reason = message if message and phase == "Degraded" else "the rollout was aborted"
+        return RolloutVerdict(RolloutPhase.FAILED, reason, weight)
     if phase == "Healthy":
         return RolloutVerdict(RolloutPhase.PROMOTED, "the new version is stable", 100)
-    if phase == "Paused" and _waits_for_ever(steps, index, status):
-        return RolloutVerdict(RolloutPhase.WAITING, f"{place}: waits to be promoted", weight, index)
+    by_hand = bool(rollout["spec"].get("paused"))
+    waits = _argo_pause(rollout, steps[index or 0 :]) if phase == "Paused" else ""
+    if by_hand or waits:
+        reason = f"{place}: {'paused by hand' if by_hand else waits}"
+        return RolloutVerdict(RolloutPhase.WAITING, reason, weight, index, by_hand)
     reason = f"{place}: {message or phase or 'begins'}"
     return RolloutVerdict(RolloutPhase.PROGRESSING, reason, weight, index)
 
 
-def _argo_canary(rollout: Object) -> Mapping[str, Any]:
-    return rollout["spec"].get("strategy", {}).get("canary") or {}
+def _argo_strategy(rollout: Object, name: str) -> Mapping[str, Any]:
+    return rollout["spec"].get("strategy", {}).get(name) or {}
 
 
-def _argo_steps(rollout: Object) -> list[Mapping[str, Any]]:
-    return list(_argo_canary(rollout).get("steps") or ())
+def _argo_weight(rollout: Object, status: Mapping[str, Any]) -> int | None:
+    """Percent of the requests: as a router divides them, as the Service is switched, or as pods are many."""
+    if _argo_strategy(rollout, "blueGreen"):
+        active = (status.get("blueGreen") or {}).get("activeSelector")
+        return 100 if active and active == status.get("currentPodHash") else 0
+    told = ((status.get("canary") or {}).get("weights") or {}).get("canary") or {}
+    if told or _argo_strategy(rollout, "canary").get("trafficRouting"):
+        return _weight(told.get("weight"))
+    return _share(status.get("updatedReplicas"), status.get("replicas"))
+
+
+def _argo_pause(rollout: Object, steps: Sequence[Mapping[str, Any]]) -> str:
+    """What a pause that ends only by somebody's word waits for; empty if it ends by itself.
+
+    Arguments:
+        steps: the present one, and those that follow.
+    """
+    status = rollout.get("status") or {}
+    reasons = {str(entry.get("reason")) for entry in status.get("pauseConditions") or ()}
+    if not reasons:  # its controller now and then misses the word that ends a pause
+        return "told to go on, and has not begun to" if status.get("controllerPause") else ""
+    if reasons == {"CanaryPauseStep"} and steps and "duration" in (steps[0].get("pause") or {}):
+        return ""
+    if reasons == {"BlueGreenPause"}:
+        by_itself = _argo_strategy(rollout, "blueGreen").get("autoPromotionEnabled") is not False
+        return "" if by_itself else "waits to be promoted"
+    return f"waits to be promoted ({', '.join(sorted(reasons))})"
 
 
 def _share(new: Any, whole: Any) -> int | None:
     """Percent of the requests that new pods get where nothing but their number divides them."""
     return round(100 * int(new or 0) / int(whole)) if whole else None
-
-
-def _waits_for_ever(steps: list[Mapping[str, Any]], index: int | None, status: Mapping[str, Any]) -> bool:
-    """Whether a pause ends only by a person's word; blue-green without auto-promotion waits so, too."""
-    reasons = {entry.get("reason") for entry in status.get("pauseConditions") or ()}
-    if "CanaryPauseStep" in reasons and index is not None and index < len(steps):
-        return "duration" not in (steps[index].get("pause") or {})
-    return bool(reasons) or not steps
 
 
 def flagger(seen: RolloutSeen, ours: Callable[[Object], bool], since: float) -> RolloutVerdict:
@@ -218,17 +244,32 @@ class ArgoRollout(_Observed):
     kind = ARGO
 
     def observe(self) -> RolloutSeen:
-        """The Rollout, and the Deployment it refers to if it has no pod template of its own."""
-        rollout = self._rollout()
-        reference = (rollout or {}).get("spec", {}).get("workloadRef")
-        return RolloutSeen(rollout, self._workload(reference) if reference else rollout)
+        """The Rollout, the Deployment that has its pod template if it has none, and its ReplicaSet."""
+        rollout = self._rollout() or {}
+        reference = rollout.get("spec", {}).get("workloadRef")
+        working = (rollout.get("status") or {}).get("currentPodHash")
+        return RolloutSeen(
+            rollout or None,
+            self._workload(reference) if reference else rollout,
+            working=self._cluster.get(REPLICA_SET, f"{self._name}-{working}", self._namespace)
+            if working
+            else None,
+        )
 
     def go_on(self) -> None:
-        """End the present pause."""
+        """End the present pause; each time with other words, for a change is what the controller hears of."""
         rollout = self._rollout() or {}
+        status = rollout.get("status") or {}
         if rollout.get("spec", {}).get("paused"):
             self._tell({"spec": {"paused": False}})
-        self._tell({"status": {"pauseConditions": None}}, "status")
+        told: dict[str, Any] = {"pauseConditions": None, "message": f"told to go on at {self._cluster.now()}"}
+        step = (status.get("canary") or {}).get("currentStepAnalysisRunStatus") or {}
+        if step.get("status") == "Inconclusive" and status.get("pauseConditions"):
+            told |= {
+                "controllerPause": False,
+                "currentStepIndex": int(status.get("currentStepIndex") or 0) + 1,
+            }
+        self._tell({"status": told}, "status")
 
     def abort(self) -> None:
         """Send all requests to the stable ReplicaSet."""
