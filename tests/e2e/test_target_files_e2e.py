@@ -9,6 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from harness import missing, run
+from rare_target_files import RARE_CASES
 from target_files import CASES, Case
 from written_files import Recorded, assert_refused, assert_written, images_in, written
 
@@ -31,7 +32,7 @@ def renderers() -> Mapping[str, Renderer]:
         yield installed_renderers()
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in (*CASES, *RARE_CASES)])
 def test_each_file_ends_exact_or_refused(case: Case, renderers: Mapping[str, Renderer]) -> None:
     recorded = {name: Recorded(renderer) for name, renderer in renderers.items()}
     if case.refused:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from rare_target_files import RARE_CASES
 from target_files import CASES, Case
 from written_files import assert_refused, assert_written, written
 
 from pipegraft.core.errors import UsageError
 
-EXACT = [pytest.param(case, id=case.name) for case in CASES if case.runs]
-REFUSED = [pytest.param(case, id=case.name) for case in CASES if case.refused]
+ALL = (*CASES, *RARE_CASES)
+NOT_WITHOUT_TOOLS = [case for case in ALL if case.rendered and case.effect == "require"]
+EXACT = [pytest.param(case, id=case.name) for case in ALL if case.runs and case not in NOT_WITHOUT_TOOLS]
+REFUSED = [pytest.param(case, id=case.name) for case in ALL if case.refused and case not in NOT_WITHOUT_TOOLS]
 
 
 def test_the_table_is_long_enough() -> None:
-    assert len({case.name for case in CASES}) == len(CASES) >= 120
+    assert len({case.name for case in ALL}) == len(ALL) >= 120
 
 
 @pytest.mark.parametrize("case", EXACT)

@@ -373,8 +373,8 @@ def test_an_alias_is_looked_for_in_the_values_file_and_not_in_the_object_that_na
 def test_what_still_names_an_old_image_is_told() -> None:
     (told,) = told_effects("flux", {"pod.yaml": POD}, kind="manifest", file="pod.yaml")
     assert told == (
-        "pod.yaml: read as manifests; Pod web: spec.containers[0].args[0] still names "
-        "registry.example.com:5000/shop/web:1"
+        "pod.yaml: read as manifests, but for what an object of Flux sets elsewhere; "
+        "Pod web: spec.containers[0].args[0] still names registry.example.com:5000/shop/web:1"
     )
 
 

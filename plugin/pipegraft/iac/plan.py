@@ -81,12 +81,8 @@ def write_release(
         written.append(WrittenTarget(target, path, unit, tuple(_expected(made, chosen)), values))
     _refuse_overwritten(read, written, files, chosen)
     _refuse_unwritten(written, chosen, environment)
-    policy, engine = declared.effect, declared.gate.engine
-    return (
-        before,
-        files,
-        check_effect(read, files, written, renderers, policy=policy, root=root, engine=engine),
-    )
+    effects = check_effect(read, files, written, renderers, delivery=delivery, environment=environment)
+    return before, files, effects
 
 
 def _refuse_overwritten(

@@ -160,10 +160,8 @@ class _Edit:
 
     def _check_renders(self, files: Files) -> None:
         """Make sure that the charts and bases of now can still be rendered with the files of then."""
-        declared = self.request.delivery.environments[self.request.environment]
-        root = (self.request.delivery.iac.path or "").strip("/")
         try:
-            check_renders(files, declared.targets, self.request.renderers, policy=declared.effect, root=root)
+            check_renders(files, self.request.renderers, self.request.delivery, self.request.environment)
         except EditRefused as error:
             raise EditRefused(
                 f"as it was at {self.target[:12]}, it cannot be rendered any more: {error.problem.message}",

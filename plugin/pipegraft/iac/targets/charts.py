@@ -17,7 +17,7 @@ from typing import Any
 
 from pipegraft.core.errors import EditRefused
 from pipegraft.iac.ports import Files
-from pipegraft.iac.targets.helm import NAMES, kind_of, listed, parameters_of
+from pipegraft.iac.targets.helm import NAMES, ROOTS, kind_of, listed, parameters_of
 from pipegraft.text.yaml import Path, read_documents, value_at
 
 __all__ = [
@@ -30,6 +30,8 @@ __all__ = [
     "handed_to_helm",
     "merged",
     "read_chart",
+    "rendered_by",
+    "roots_in",
 ]
 
 CHART = "Chart.yaml"
@@ -287,7 +289,7 @@ def _by_argo(helm: Mapping[str, Any], kind: str, *, files_named: bool) -> Handed
         unknown.append("'fileParameters' take values from files")
     if helm.get("valueFiles") and not files_named:
         unknown.append("it names 'valueFiles', and 'values' of the target does not")
-    if kind == "ApplicationSet" and "{{" in str(values):
+    if kind == "ApplicationSet" and "{{" in str(helm):
         unknown.append("generators fill in its template")
     return Handed(values, (), tuple(unknown))
 
@@ -296,6 +298,63 @@ def _with(values: Any, path: Sequence[str], value: str) -> Any:
     held = values if isinstance(values, dict) else {}
     head, *rest = path
     return {**held, head: _with(held.get(head), rest, value) if rest else value}
+
+
+def rendered_by(document: Any, meant: Sequence[str] = ()) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+    """Where an object says more, the folder that it renders, and the values files that it names.
+
+    Arguments:
+        meant: paths; one of them stands for what generators of an ApplicationSet may fill in to be it.
+    """
+    kind, spec = kind_of(document), value_at(document, ("spec",))
+    chart = value_at(spec, ("chart", "spec"))
+    if kind == "HelmRelease" and value_at(chart, ("sourceRef", "kind")) == "GitRepository":
+        named = tuple(flux_path(str(one)) for one in listed(chart, "valuesFiles"))
+        yield ("spec", "values"), flux_path(str(chart.get("chart"))), named
+    elif kind == "Kustomization" and isinstance(spec, dict):
+        yield ("spec", "images"), flux_path(str(spec.get("path") or ".")), ()
+    start: Path = ("spec", "template", "spec") if kind == "ApplicationSet" else ("spec",)
+    several = range(len(listed(value_at(document, start), "sources")))
+    places = ((*start, "source"), *((*start, "sources", index) for index in several))
+    for at in places if kind in {"Application", "ApplicationSet"} else ():
+        helm, folder = value_at(document, (*at, "helm")), value_at(document, (*at, "path"))
+        if isinstance(folder, str):
+            key = "valuesObject" if isinstance(helm, dict) and helm.get("valuesObject") else "values"
+            named = tuple(_filled(one, meant) for one in _values_files(helm, folder))
+            yield (*at, "helm", key), _filled(_normal(folder), meant), named
+
+
+def _filled(path: str, meant: Sequence[str]) -> str:
+    pattern = ".+".join(map(re.escape, re.split(r"\{\{.*?\}\}", path)))
+    return next((one for one in meant if "{{" in path and re.fullmatch(pattern, one)), path)
+
+
+def _values_files(helm: Any, folder: str) -> Iterator[str]:
+    """Paths of the ``valueFiles`` of Argo CD: from the chart's folder, or from the root of a named source."""
+    for one in map(str, listed(helm, "valueFiles")):
+        yield _normal(one.partition("/")[2] if one.startswith("$") else posixpath.join(folder, one))
+
+
+def _normal(path: str) -> str:
+    """A path of the repository, also one that begins at its root with a slash."""
+    return "" if posixpath.normpath(path) == "." else posixpath.normpath(path).lstrip("/")
+
+
+def roots_in(document: Any) -> Iterator[Path]:
+    """Where an object of Flux or Argo CD holds values for a chart."""
+    kind = kind_of(document)
+    if kind == "HelmRelease":
+        yield ("spec", "values")
+    by_argo = [root for root in ROOTS if root[-2] == "helm"]
+    for root in by_argo if kind in {"Application", "ApplicationSet"} else ():
+        sources = value_at(document, ("spec", "sources"))
+        several = range(len(sources)) if isinstance(sources, list) else ()
+        for index in several if None in root else (0,):
+            path = tuple(index if part is None else part for part in root)
+            helm = value_at(document, path[:-1])
+            counts = "valuesObject" if isinstance(helm, dict) and helm.get("valuesObject") else "values"
+            if isinstance(helm, dict) and path[-1] == counts:
+                yield path
 
 
 def chart_of(document: Any, root: Path) -> str:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pipegraft.core.delivery import Target
+from pipegraft.core.delivery import Delivery, Target
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.ports import Edited, Files, Renderer
 from pipegraft.iac.targets.charts import Reads
 from pipegraft.iac.targets.compare import Expected, MoreThanImages, confirm, runs, still_named
 from pipegraft.iac.targets.helm import NAMES
 from pipegraft.iac.targets.kustomization import FILE_NAMES, apply_images
-from pipegraft.iac.targets.units import Unit, find_unit
+from pipegraft.iac.targets.units import Unit, find_unit, unit_again, units_of_objects
 from pipegraft.text.yaml import Path, aliases_of, format_path, has_path, parse_path, read_documents, value_at
 
 __all__ = ["Effect", "WrittenTarget", "check_effect", "check_renders"]
@@ -68,9 +67,8 @@ def check_effect(
     written: Sequence[WrittenTarget],
     renderers: Mapping[str, Renderer],
     *,
-    policy: Policy,
-    root: str = "",
-    engine: str = "",
+    delivery: Delivery,
+    environment: str,
 ) -> list[Effect]:
     """Make sure that what was written is what is rendered, for each chart, kustomization and manifest.
 
@@ -79,13 +77,14 @@ def check_effect(
         changed: path → new text.
         written: the targets.
         renderers: ``helm`` and ``kustomize``, those that are there.
-        policy: what to do where nothing can be proven.
-        root: folder of the application.
-        engine: that of the environment: objects of some say more than the folders that they name.
+        delivery, environment: say where the application lies, by which engine it is deployed, and what to
+            do where nothing can be proven.
 
     Raises:
         EditRefused: the edit has no effect or another one; or it is not proven, and must be.
     """
+    declared, root = delivery.environments[environment], (delivery.iac.path or "").strip("/")
+    policy, engine = declared.effect, declared.gate.engine
     units: dict[Any, list[WrittenTarget]] = {}
     for one in written:
         units.setdefault(one.unit.key, []).append(one)
@@ -100,44 +99,44 @@ def check_effect(
             raise EditRefused(
                 f"it is not proven that what was written is rendered: {effect.how}",
                 place=Place(effect.unit),
-                fix="let it be proven (install the tool; name 'source' or 'values' of the target), or say "
-                "'effect: warn'",
+                fix="install the tool, name 'source' or 'values' of the target, or say 'effect: warn'",
             )
-        said_elsewhere = checked.unit.kind in {"helm", "kustomize"} and checked.unit.inside is None
-        if effect.proven and said_elsewhere and engine in _OBJECTS:
-            effect = replace(effect, how=f"{effect.how}, but for what {_OBJECTS[engine]} sets elsewhere")
+        alone = effect.proven and checked.unit.inside is None
+        if alone and policy == "require":
+            checked.refuse_objects(delivery.iac.repository, declared.gate.options)
+        if alone and engine in _ELSEWHERE and (checked.unit.kind != "plain" or engine == "flux"):
+            how, *more = effect.how.split("; ", 1)
+            effect = replace(effect, how="; ".join((how + _ELSEWHERE[engine], *more)))
         found.append(effect)
     return found
 
 
-def check_renders(
-    files: Files,
-    targets: Sequence[Target],
-    renderers: Mapping[str, Renderer],
-    *,
-    policy: Policy,
-    root: str = "",
-) -> None:
+def check_renders(files: Files, tools: Mapping[str, Renderer], delivery: Delivery, environment: str) -> None:
     """Make sure that what stands in the files of targets can be rendered, whatever it renders to.
 
     Arguments:
-        files, renderers, policy, root: as for `check_effect`.
+        files, tools, delivery, environment: as for `check_effect`.
 
     Raises:
-        UsageError: something cannot be, and `policy` does not only warn; or it is not known what renders it.
+        UsageError: something cannot be, and the environment does not only warn; or it is not known what
+            renders it.
     """
+    declared, root = delivery.environments[environment], (delivery.iac.path or "").strip("/")
     seen: set[Any] = set()
-    for target in targets if renderers and policy != "warn" else ():
+    for target in declared.targets if tools and declared.effect != "warn" else ():
         path = posixpath.join(root, target.file)
         if files(path) is None:
             continue
         unit = find_unit(files, target, path, root)
         if unit.key not in seen:
             seen.add(unit.key)
-            _Check(files, files, [WrittenTarget(target, path, unit, ())], renderers, root).render()
+            _Check(files, files, [WrittenTarget(target, path, unit, ())], tools, root).render()
 
 
-_OBJECTS = {"argocd": "an Application of Argo CD", "flux": "an object of Flux"}
+_ELSEWHERE = {
+    "argocd": ", but for what an Application of Argo CD sets elsewhere",
+    "flux": ", but for what an object of Flux sets elsewhere",
+}
 """Engine → what can set parameters, images and patches over what it renders."""
 
 
@@ -150,7 +149,7 @@ class _Check:
     group: Sequence[WrittenTarget]
     renderers: Mapping[str, Renderer]
     root: str
-    _again: dict[str, Unit] = field(default_factory=dict)
+    by_object: bool = False
 
     @property
     def unit(self) -> Unit:
@@ -195,6 +194,34 @@ class _Check:
             return "helm is not installed, which kustomize has render charts"
         return ""
 
+    def refuse_objects(self, repository: str, gate: Mapping[str, Any]) -> None:
+        """Make sure that no object of Flux or Argo CD in the repository has it rendered otherwise.
+
+        Raises:
+            EditRefused: one does, or it is not known whether it does.
+        """
+        places = dict.fromkeys((self.unit.folder, one.path) for one in self.group)
+        units = [unit for at in places for unit in units_of_objects(self.after, at, repository, gate)]
+        for unit in {unit.key: unit for unit in units}.values():
+            holder = unit.inside[0] if unit.inside else ""
+            group = [replace(one, unit=unit) for one in self.group]
+            try:
+                effect = replace(self, group=group, by_object=True).run("require")
+                said = "" if effect.proven else f"it is not proven what comes of it: {effect.how}"
+            except EditRefused as error:
+                said = error.problem.message
+            if said:
+                raise EditRefused(
+                    f"{holder} has {self.unit.name} rendered too, and with what it says, {said}",
+                    place=Place(holder),
+                    fix="write the image there; or name the one that deploys here as 'source' of the target",
+                )
+
+    def _unit_in(self, files: Files) -> Unit:
+        if self.by_object:
+            return unit_again(files, self.unit)
+        return find_unit(files, self.group[0].target, self.group[0].path, self.root)
+
     def refuse_old_digests(self) -> None:
         """Make sure that no digest stands beside a tag that was written by its path, and counts over it.
 
@@ -217,7 +244,7 @@ class _Check:
                         )
 
     def _documents(self, files: Files, renderer: Renderer) -> Sequence[Any]:
-        unit = find_unit(files, self.group[0].target, self.group[0].path, self.root)
+        unit = self._unit_in(files)
         made = list(read_documents(renderer.render(unit.content(files), unit.folder, unit.values)))
         apply_images(made, unit.handed(files).images)
         return made
@@ -235,8 +262,7 @@ class _Check:
             return self._confirm(None, after, f"rendered by {renderer.name}, which it could not be before")
         how = f"rendered by {renderer.name}"
         try:
-            again = partial(self._documents, self.before, renderer)
-            return self._confirm(before, after, how, again=again)
+            return self._confirm(before, after, how, again=lambda: self._documents(self.before, renderer))
         except MoreThanImages as error:
             if policy == "warn":
                 return self._unproven(error.problem.message)
@@ -257,7 +283,9 @@ class _Check:
         return Effect(self.unit.name, proven=True, how=how, used=tuple(used))
 
     def _as_manifests(self) -> Effect:
-        return self._confirm(self._plain(self.before), self._plain(self.after), "read as manifests")
+        path = self.unit.folder
+        before, after = (list(read_documents(files(path) or "", path)) for files in (self.before, self.after))
+        return self._confirm(before, after, "read as manifests")
 
     def _hands_on(self, before: Sequence[Any] | None, after: Sequence[Any]) -> bool:
         """Whether a value goes through to what others render: in an object of Flux, a generated ConfigMap."""
@@ -267,14 +295,11 @@ class _Check:
             return False
         return not any(runs(after, one) for one in self.expected())
 
-    def _plain(self, files: Files) -> Sequence[Any]:
-        return list(read_documents(files(self.unit.folder) or "", self.unit.folder))
-
     def _absent(self) -> str:
-        unit = self.unit
-        if unit.chart is not None:
-            return "; ".join((*unit.chart.absent, *unit.handed(self.after).unknown))
-        return "; ".join(unit.kustomization.absent) if unit.kustomization else ""
+        chart, built = self.unit.chart, self.unit.kustomization
+        if chart is not None:
+            return "; ".join((*chart.absent, *self.unit.handed(self.after).unknown))
+        return "; ".join(built.absent) if built else ""
 
     def _unproven(self, why: str) -> Effect:
         return Effect(self.unit.name, proven=False, how=why)
@@ -287,8 +312,7 @@ class _Check:
         """
         if self.unit.chart is not None:
             return self._by_reading(why)
-        after = find_unit(self.after, self.group[0].target, self.group[0].path, self.root)
-        before, built = self.unit.kustomization, after.kustomization
+        before, built = self.unit.kustomization, self._unit_in(self.after).kustomization
         if before is None or built is None:
             return self._unproven(why)
         doubts = [*before.unknown, *built.unknown, *built.absent]
@@ -300,8 +324,7 @@ class _Check:
         chart = self.unit.chart
         assert chart is not None  # noqa: S101 - the caller looked
         answers = {path: chart.reads(path) for one in self.group for path in one.values}
-        unread = [path for path, answer in answers.items() if answer is Reads.NO]
-        unread = [path for path in unread if not self._is_repeated(path)]
+        unread = [at for at, answer in answers.items() if answer is Reads.NO and not self._is_repeated(at)]
         if unread:
             raise EditRefused(
                 f"no template of the chart reads {format_path(unread[0])}, so writing it changes nothing",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Hashable, Iterable, Iterator
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,12 +17,13 @@ from pipegraft.iac.targets.charts import (
     Chart,
     Handed,
     chart_of,
-    flux_path,
     handed_to_helm,
     merged,
     read_chart,
+    rendered_by,
+    roots_in,
 )
-from pipegraft.iac.targets.helm import ROOTS, kind_of, listed
+from pipegraft.iac.targets.helm import kind_of
 from pipegraft.iac.targets.kustomization import (
     Kustomization,
     place_of_images,
@@ -31,7 +33,7 @@ from pipegraft.iac.targets.kustomization import (
 from pipegraft.iac.targets.writing import values_place
 from pipegraft.text.yaml import Path, parse_path, read_documents, value_at
 
-__all__ = ["Unit", "find_unit"]
+__all__ = ["Unit", "find_unit", "unit_again", "units_of_objects"]
 
 _Inside = tuple[str, int, Path] | None
 """Where an object holds values: its file, the number of its document, and where they begin in it."""
@@ -220,16 +222,9 @@ def _by_object(files: Files, target: Target, path: str, holder: str, inside: _In
     around = read_kustomization(files, posixpath.dirname(holder))
     parts = around.files if around is not None and holder in around.files else {}
     own = _document_of(files, target, path, inside) if path == holder else None
-    naming: list[Unit] = []
-    below: list[Unit] = []
-    documents = range(len(read_documents(files(holder) or "", holder)))
-    for number in (one for one in documents if own in {None, one}):
-        for at, folder, named in _rendered_by(_whole(files, holder, number)):
-            unit = _rendered_as(files, (holder, number, at), folder, named)
-            if unit is not None and path in (*unit.values, *parts, *_built(unit), holder):
-                naming.append(unit)
-            elif unit is not None and unit.chart is not None and _below(path, folder):
-                below.append(unit)
+    units = [unit for number, unit in _units_in(files, holder) if own in {None, number}]
+    naming = [unit for unit in units if path in (*unit.values, *parts, *_built(unit), holder)]
+    below = [unit for unit in units if unit.chart is not None and _below(path, unit.folder)]
     found = naming or below
     if len(found) == 1:
         return found[0]
@@ -244,6 +239,68 @@ def _by_object(files: Files, target: Target, path: str, holder: str, inside: _In
             else ""
         ),
     )
+
+
+_WAITED_FOR = ("application", "applications", "application-set", "kustomization", "kustomizations")
+_OF_ENGINES = re.compile(rb"(argoproj\.io|toolkit\.fluxcd\.io)/")
+
+
+def units_of_objects(
+    files: Files, at: tuple[str, str], repository: str, gate: Mapping[str, Any]
+) -> list[Unit]:
+    """What objects of Flux and Argo CD, wherever they lie in the repository, render with a file.
+
+    Arguments:
+        files: of the whole repository; all of them are read.
+        at: the folder that it is rendered with, and its path.
+        repository: its URL; what Argo CD takes from a repository of another name is not ours.
+        gate: options of the engine; of the objects that they name, if any is there, no other one counts.
+    """
+    held = [gate.get(key) for key in _WAITED_FOR]
+    names = {one for said in held for one in ([said] if isinstance(said, str) else said or ())}
+    found: list[tuple[str, Unit]] = []
+    for holder, data in sorted(files.below("").items()):
+        if not holder.endswith((".yaml", ".yml", ".json")) or not _OF_ENGINES.search(data):
+            continue
+        try:
+            inside = [(number, unit) for number, unit in _units_in(files, holder, at) if _reads(unit, at[1])]
+        except UsageError:  # a template
+            continue
+        for number, unit in inside:
+            document = _whole(files, holder, number)
+            if _is_from(document, unit, repository):
+                found.append((str(value_at(document, ("metadata", "name"))), unit))
+    return [unit for name, unit in found if name in names] or [unit for _, unit in found]
+
+
+def _reads(unit: Unit, path: str) -> bool:
+    """Whether a file takes part in what is rendered."""
+    by_chart = unit.chart is not None and _below(path, unit.folder) and _is_own(path, unit.folder)
+    return by_chart or path in (*unit.values, *_built(unit))
+
+
+def _is_from(document: Any, unit: Unit, repository: str) -> bool:
+    """Whether an object takes what it renders from this repository, as far as names tell."""
+    source = value_at(document, unit.inside[2][:-2]) if unit.inside else None
+    url = source.get("repoURL") if isinstance(source, dict) else None
+    named, ours = (re.sub(r"(\.git)?/*$", "", str(one)).rpartition("/")[2] for one in (url, repository))
+    return not url or "{{" in str(url) or named == ours
+
+
+def unit_again(files: Files, unit: Unit) -> Unit:
+    """The unit of an object, as other files have it."""
+    holder = unit.inside[0] if unit.inside else ""
+    meant = (unit.folder, *unit.values)
+    return next((one for _, one in _units_in(files, holder, meant) if one.inside == unit.inside), unit)
+
+
+def _units_in(files: Files, holder: str, meant: Sequence[str] = ()) -> Iterator[tuple[int, Unit]]:
+    """Numbers of the documents that are objects of Flux or Argo CD, and what each renders that is here."""
+    for number in range(len(read_documents(files(holder) or "", holder))):
+        for at, folder, named in rendered_by(_whole(files, holder, number), meant):
+            unit = _rendered_as(files, (holder, number, at), folder, named)
+            if unit is not None:
+                yield number, unit
 
 
 def _rendered_as(
@@ -277,35 +334,6 @@ def _below(path: str, folder: str) -> bool:
     return not folder or path.startswith(f"{folder}/")
 
 
-def _rendered_by(document: Any) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
-    """Where an object says more, the folder that it renders, and the values files that it names."""
-    kind, spec = kind_of(document), value_at(document, ("spec",))
-    chart = value_at(spec, ("chart", "spec"))
-    if kind == "HelmRelease" and value_at(chart, ("sourceRef", "kind")) == "GitRepository":
-        named = tuple(flux_path(str(one)) for one in listed(chart, "valuesFiles"))
-        yield ("spec", "values"), flux_path(str(chart.get("chart"))), named
-    elif kind == "Kustomization" and isinstance(spec, dict):
-        yield ("spec", "images"), flux_path(str(spec.get("path") or ".")), ()
-    start: Path = ("spec", "template", "spec") if kind == "ApplicationSet" else ("spec",)
-    several = range(len(listed(value_at(document, start), "sources")))
-    places = ((*start, "source"), *((*start, "sources", index) for index in several))
-    for at in places if kind in {"Application", "ApplicationSet"} else ():
-        helm, folder = value_at(document, (*at, "helm")), value_at(document, (*at, "path"))
-        if isinstance(folder, str):
-            key = "valuesObject" if isinstance(helm, dict) and helm.get("valuesObject") else "values"
-            yield (*at, "helm", key), _normal(folder), tuple(_values_files(helm, folder))
-
-
-def _values_files(helm: Any, folder: str) -> Iterator[str]:
-    """Paths of the ``valueFiles`` of Argo CD: from the chart's folder, or from the root of a named source."""
-    for one in map(str, listed(helm, "valueFiles")):
-        yield _normal(one.partition("/")[2] if one.startswith("$") else posixpath.join(folder, one))
-
-
-def _normal(path: str) -> str:
-    return "" if posixpath.normpath(path) == "." else posixpath.normpath(path)
-
-
 def _inside(files: Files, target: Target, path: str) -> _Inside:
     """Where an object of the file holds the values that a target writes; None for a values file."""
     text = files(path)
@@ -319,43 +347,28 @@ def _inside(files: Files, target: Target, path: str) -> _Inside:
     except EditRefused:  # a template, whose values are marked
         return None
     at = parse_path(target.path) if target.path else ()
-    found = [(number, root) for number, one in enumerate(documents) for root in _roots_in(one)]
+    found = [(number, root) for number, one in enumerate(documents) for root in roots_in(one)]
     near = [(number, root) for number, root in found if at[: len(root) - 1] == root[:-1]] or found
     return (path, *near[0]) if len(near) == 1 and target.document in {None, near[0][0]} else None
-
-
-def _roots_in(document: Any) -> Iterator[Path]:
-    """Where an object of Flux or Argo CD holds values for a chart."""
-    kind = kind_of(document)
-    if kind == "HelmRelease":
-        yield ("spec", "values")
-    by_argo = [root for root in ROOTS if root[-2] == "helm"]
-    for root in by_argo if kind in {"Application", "ApplicationSet"} else ():
-        sources = value_at(document, ("spec", "sources"))
-        several = range(len(sources)) if isinstance(sources, list) else ()
-        for index in several if None in root else (0,):
-            path = tuple(index if part is None else part for part in root)
-            helm = value_at(document, path[:-1])
-            counts = "valuesObject" if isinstance(helm, dict) and helm.get("valuesObject") else "values"
-            if isinstance(helm, dict) and path[-1] == counts:
-                yield path
 
 
 def _values(target: Target, path: str, folder: str, values: tuple[str, ...]) -> tuple[str, ...]:
     """The chart's own values always count; another file does where the engine is told of it."""
     if values or target.kind not in {"helm", "yaml", "marker"}:
         return values
+    return () if _is_own(path, folder) else (path,)
+
+
+def _is_own(path: str, folder: str) -> bool:
+    """Whether a file of a chart counts by itself."""
     inside = path.removeprefix(f"{folder}/") if folder else path
-    own = inside in {"values.yaml", CHART} or inside.startswith(("templates/", "charts/"))
-    return () if own else (path,)
+    return inside in {"values.yaml", CHART} or inside.startswith(("templates/", "charts/"))
 
 
 def _is_part(target: Target, path: str, folder: str) -> bool:
     """Whether a file below a chart is read as its values, or is one of its templates."""
-    inside = path.removeprefix(f"{folder}/") if folder else path
-    if target.kind == "helm" or inside == CHART or inside.startswith(("templates/", "charts/")):
-        return True
-    return posixpath.basename(path).startswith("values") and inside.endswith((".yaml", ".yml"))
+    values = posixpath.basename(path).startswith("values") and path.endswith((".yaml", ".yml"))
+    return values or target.kind == "helm" or _is_own(path, folder)
 
 
 def _is_part_of_another(files: Files, folder: str) -> bool:
