@@ -44,6 +44,29 @@ TRIVY = {
     ],
 }  # fmt: skip
 
+"""As trivy 0.49 writes it; both after the expected results of its own tests: no trivy runs here."""
+TRIVY_OF_TODAY = {
+    "bomFormat": "CycloneDX",
+    "specVersion": "1.7",
+    "metadata": {"tools": {"components": [
+        {"type": "application", "group": "aquasecurity", "name": "trivy", "version": "0.74.0"}
+    ]}},
+    "components": [
+        {
+            "bom-ref": "5f1c", "type": "application", "name": "app/package-lock.json",
+            "properties": [{"name": "aquasecurity:trivy:Type", "value": "npm"}],
+        },
+        {
+            "bom-ref": "pkg:npm/%40types/node@20.1.0", "type": "library", "group": "@types", "name": "node",
+            "version": "20.1.0", "purl": "pkg:npm/%40types/node@20.1.0",
+            "properties": [
+                {"name": "aquasecurity:trivy:PkgType", "value": "npm"},
+                {"name": "aquasecurity:trivy:FilePath", "value": "app/package-lock.json"},
+            ],
+        },
+    ],
+}  # fmt: skip
+
 
 def bill(**changes: object) -> dict:
     request = BuildRequest("web", Path(), (ContextEntry("main.py", "file", "b" * 64),), "shop/web", ())
@@ -159,14 +182,26 @@ def test_syft_is_taken_where_both_are(context: Path, tmp_path: Path, monkeypatch
     assert (tmp_path / "asked").read_text().endswith(f"docker-archive:{tmp_path}/image.tar")
 
 
-def test_trivy_looks_at_what_goes_into_the_image_alone(
+def test_a_builder_that_cannot_let_buildkit_scan_says_so(
     context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    installed(tmp_path, monkeypatch, "")
+    monkeypatch.setenv("PIPEGRAFT_BUILDKIT_SCANNER", "scanner:1")
+    _, lines = scan(context, tmp_path / "image.tar")
+    assert lines[0] == (
+        "SBOM: this builder has no use for PIPEGRAFT_BUILDKIT_SCANNER: a BuildKit apart from engines has"
+    )
+
+
+@pytest.mark.parametrize(("document", "version"), [(TRIVY, "0.49.1"), (TRIVY_OF_TODAY, "0.74.0")])
+def test_trivy_looks_at_what_goes_into_the_image_alone(
+    context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, document: dict[str, object], version: str
+) -> None:
     listing = f"open({str(tmp_path / 'seen')!r}, 'w').write(' '.join(sorted(os.listdir(sys.argv[-1]))))\n"
-    installed(tmp_path, monkeypatch, f"{listing}print({json.dumps(json.dumps(TRIVY))})", "trivy")
+    installed(tmp_path, monkeypatch, f"{listing}print({json.dumps(json.dumps(document))})", "trivy")
     packages, _lines = scan(context)
     node = Package("pkg:npm/%40types/node@20.1.0", "@types/node", "20.1.0", "app/package-lock.json")
-    assert packages == FoundPackages((node,), "trivy 0.49.1", "the component's files")
+    assert packages == FoundPackages((node,), f"trivy {version}", "the component's files")
     assert (tmp_path / "seen").read_text() == "requirements.txt"
 
 

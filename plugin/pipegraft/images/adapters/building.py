@@ -46,6 +46,7 @@ _MOST_LINES = 1000
 _SHORTEST_HIDDEN = 4
 """Characters; to hide a shorter value would spoil the log and tell the value."""
 
+_SCANNER = "PIPEGRAFT_BUILDKIT_SCANNER"
 _PATIENCE = 900.0
 """Seconds that a scan may take."""
 _COMMANDS: Mapping[str, Mapping[str, Sequence[str]]] = {
@@ -231,12 +232,14 @@ def scan_archive(request: BuildRequest, archive: Path, log: Callable[[str], None
         OutsideError: the scanner failed.
     """
     if request.note_packages is not None:
+        if scanner_image(request):
+            log(f"SBOM: this builder has no use for {_SCANNER}: a BuildKit apart from engines has")
         _note(request, _scan("archive", archive, "all layers of the image"), log)
 
 
 def scanner_image(request: BuildRequest) -> str:
     """Image by which BuildKit scans what it builds, empty for none (moby/buildkit, docs/attestations)."""
-    return os.environ.get("PIPEGRAFT_BUILDKIT_SCANNER", "") if request.note_packages is not None else ""
+    return os.environ.get(_SCANNER, "") if request.note_packages is not None else ""
 
 
 def archive_kind(request: BuildRequest) -> str:
