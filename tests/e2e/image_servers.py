@@ -19,7 +19,7 @@ _HTPASSWD = "user:$2b$05$pwo6KOmb4Ir9cEc4vA/k3.2zaHKSUEac6Ng5NgJmxjBZ//rqOFZuu\n
 
 @dataclass(frozen=True)
 class RunningRegistry:
-    """Debian's docker-registry on the loopback."""
+    """A registry on the loopback."""
 
     endpoint: Endpoint
     skopeo: tuple[str, ...]
@@ -30,9 +30,15 @@ class RunningRegistry:
 
 
 @contextmanager
-def running_registry(folder: Path, *, secured: bool = False) -> Iterator[RunningRegistry]:
-    """A registry; a secured one has TLS by an authority of its own, and asks for a password."""
-    need("docker-registry", "openssl")
+def running_registry(
+    folder: Path, *, secured: bool = False, program: str | Path = "docker-registry"
+) -> Iterator[RunningRegistry]:
+    """A registry; a secured one has TLS by an authority of its own, and asks for a password.
+
+    Arguments:
+        program: Debian's docker-registry, or a newer one of the same project.
+    """
+    need(*([program] if isinstance(program, str) else ()), "openssl")
     folder.mkdir(exist_ok=True)
     port = free_port()
     lines = [
@@ -51,7 +57,7 @@ def running_registry(folder: Path, *, secured: bool = False) -> Iterator[Running
         endpoint = Endpoint(endpoint.name, ("https",), ca=ca, keyring=Keyring(USER))
         skopeo = (f"--cert-dir={ca.parent}", f"--creds={USER.user}:{USER.password}")
     (folder / "config.yml").write_text("\n".join(lines))
-    command = ["docker-registry", "serve", str(folder / "config.yml")]
+    command = [str(program), "serve", str(folder / "config.yml")]
     with server(command, folder / "log", lambda: listens(port)):
         yield RunningRegistry(endpoint, skopeo)
 
