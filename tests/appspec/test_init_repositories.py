@@ -167,7 +167,91 @@ CASES = {
             "requirements.txt": "",
         },
         {"web": ".", "worker": "."},
+        ("Procfile: process 'release', whose name says that it ends: name 'release' in `components`",),
         command={"web": ["sh", "-c", "gunicorn app:app"]},
+        told={"web": {"intimacy": "rpc"}},
+    ),
+    "a Procfile whose web process is told its port, beside a Dockerfile of another": Case(
+        {
+            "Procfile": "web: puma -p $PORT\njob: sidekiq\n",
+            "Dockerfile": DOCKERFILE,
+        },
+        {"shop": "."},
+        ("web, job: built with 'shop'; name in `components` what else it runs",),
+    ),
+    "a Procfile with a port alone": Case(
+        {"Procfile": "web: puma -p $PORT\n"},
+        {"web": "."},
+        told={
+            "web": {
+                "intimacy": "rpc",
+                "ports": {"http": 8080},
+                "env": {"PORT": "$(PIPEGRAFT_PORT_WEB)"},
+                "entrance": {},
+            }
+        },
+    ),
+    "npm workspace with a worker, a tool that is used and a watcher": Case(
+        {
+            "package.json": '{"workspaces": ["packages/*"]}',
+            "packages/server/package.json": '{"name": "s", "main": "x.js", "dependencies": {"ui": "*"}, '
+            '"scripts": {"start": "nodemon x.js"}}',
+            "packages/worker/package.json": '{"name": "worker", "scripts": {"work": "node w.js"}}',
+            "packages/ui/package.json": '{"name": "ui"}',
+        },
+        {"server": "packages/server"},
+        ("packages/worker/package.json: it has no start script: name 'worker' in `components` if it runs",),
+        command={"server": ["node", "x.js"]},
+    ),
+    "gradle with a version catalog and a project elsewhere": Case(
+        {
+            "settings.gradle.kts": 'include(":orders", ":edge")\n'
+            'project(":edge").projectDir = file("net/edge")\n',
+            "gradle/libs.versions.toml": '[plugins]\nspring-boot = {id = "org.springframework.boot"}\n',
+            "orders/build.gradle.kts": "plugins {\n  alias(libs.plugins.spring.boot)\n}\n",
+            "net/edge/build.gradle.kts": "plugins { application }\n",
+        },
+        {"orders": "orders", "edge": "net/edge"},
+    ),
+    "a workspace of uv with an excluded project": Case(
+        {
+            "pyproject.toml": '[tool.uv.workspace]\nmembers = ["services/*"]\nexclude = ["services/old"]\n',
+            "services/api/pyproject.toml": '[project.scripts]\nserve = "api:main"\n',
+            "services/old/pyproject.toml": '[project.scripts]\nold = "old:main"\n',
+            "services/work/pyproject.toml": '[project]\nname = "work"\n',
+        },
+        {"api": "services/api"},
+        ("services/work/pyproject.toml: it has no script: name 'work' in `components` if it runs",),
+        command={"api": ["serve"]},
+    ),
+    "a Rust workspace": Case(
+        {
+            "Cargo.toml": '[workspace]\nmembers = ["crates/*"]\n',
+            "crates/core/Cargo.toml": '[package]\nname = "core"\n',
+            "crates/core/src/lib.rs": "",
+            "crates/srv/Cargo.toml": '[package]\nname = "acme-srv"\n',
+            "crates/srv/src/main.rs": "",
+        },
+        {"acme-srv": "crates/srv"},
+        command={"acme-srv": ["./acme-srv"]},
+    ),
+    "an umbrella of Elixir": Case(
+        {"mix.exs": 'app: :shop, apps_path: "apps"', "apps/web/mix.exs": "app: :web"},
+        {"shop": "."},
+        command={"shop": ["bin/shop", "start"]},
+    ),
+    "Go commands with Dockerfiles of their names elsewhere": Case(
+        {
+            "go.mod": "module x\n",
+            "cmd/api/main.go": MAIN,
+            "cmd/work/main.go": MAIN,
+            "cmd/migrate/main.go": MAIN,
+            "build/Dockerfile.api": DOCKERFILE,
+            "build/work.Dockerfile": "FROM scratch\n",
+        },
+        {"api": ".", "work": "."},
+        ("cmd/migrate/main.go: package main, whose name says that it ends: name 'migrate' in `components`",),
+        dockerfile={"api": "build/Dockerfile.api", "work": "build/work.Dockerfile"},
     ),
     "a Dockerfile in src": Case({"src/Dockerfile": DOCKERFILE}, {"shop": "src"}),
     "Dockerfiles in src of each service": Case(

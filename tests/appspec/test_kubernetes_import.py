@@ -644,3 +644,25 @@ def test_an_autoscaler_of_a_stateful_set_with_storage_is_left_whole() -> None:
     into = imported([stateful(), scaler])
     assert "autoscaling" not in into.components["db"]
     assert "all.yaml: HorizontalPodAutoscaler db: the whole object" in into.left
+
+
+def test_an_ingress_of_several_hosts_before_a_service_that_comes_over_is_an_entrance() -> None:
+    port = {"name": "public", "port": 80, "targetPort": 8080}
+    service = {
+        "kind": "Service",
+        "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "web"}, "ports": [port]},
+    }
+    backend = {"service": {"name": "web", "port": {"name": "public"}}}
+    paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+    rules = [{"host": host, "http": {"paths": copy.deepcopy(paths)}} for host in ("a.example", "b.example")]
+    ingress = {
+        "kind": "Ingress",
+        "metadata": {"name": "web"},
+        "spec": {"ingressClassName": "nginx", "rules": rules},
+    }
+    into = imported([deployment(), service, ingress])
+    assert into.components["web"]["entrance"] == {
+        "router": "ingress-nginx",
+        "hosts": ["a.example", "b.example"],
+    }

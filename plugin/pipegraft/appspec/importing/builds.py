@@ -1,4 +1,4 @@
-"""What files of build tools and of CI tell: services of Maven, Gradle, npm, Go, .NET, Procfile; pipelines.
+"""What files of build tools and of CI tell: services of Maven, Gradle, npm, Go, Rust, .NET, …; pipelines.
 
 Sources: the reference of each tool for its workspace file; what starts a program, by the tool's own rule;
 the Compose Build Specification.
@@ -11,7 +11,7 @@ import posixpath
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -36,26 +36,33 @@ _NOT_OURS = frozenset(
     {"test", "tests", "testdata", "e2e", "example", "examples", "sample", "samples", "docs", "vendor",
      "node_modules", ".devcontainer", ".github", ".gitlab", "hack", "scripts", "third_party"}
 )  # fmt: skip
+_HOLDERS = frozenset({"services", "apps", "packages", "crates", "components", "modules", "libs", "projects"})
+"""Folder names that say what kind of things are in them, and nothing of any one."""
 _MODULE = re.compile(r"<module>\s*([^<\s]+)\s*</module>")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _PACKAGING = re.compile(r"<packaging>\s*(\w+)\s*</packaging>")
 _SPRING = re.compile(r"spring-boot-maven-plugin|quarkus-maven-plugin|micronaut-maven-plugin|jib-maven-plugin")
 _GRADLE_APP = re.compile(
-    r"org\.springframework\.boot|io\.quarkus\b|io\.micronaut\.application|\bid\s*\(?['\"]application['\"]"
-    r"|com\.google\.cloud\.tools\.jib|mainClass"
+    r"org\.springframework\.boot|io\.quarkus\b|io\.micronaut\.application|io\.ktor\.plugin|\bmainClass\b"
+    r"|\b(id|plugin)\s*[(:]?\s*['\"]application['\"]|\bplugins\s*\{[^}]*\bapplication\b|com\.google\.cloud\.tools\.jib"
 )
 _INCLUDE = re.compile(r"include\s*\(?((?:\s*,?\s*['\"][^'\"]+['\"])+)", re.MULTILINE)
+_MOVED = re.compile(
+    r"project\(['\"]:([^'\"]+)['\"]\)\.projectDir\s*=\s*(?:new\s+)?[Ff]ile\([^'\"]*['\"]([^'\"]+)"
+)
+_ALIAS = re.compile(r"\balias\s*\(?\s*libs\.plugins\.([\w.]+)")
 _QUOTED = re.compile(r"['\"]([^'\"]+)['\"]")
 _GO_MAIN = re.compile(r"^package\s+main\b", re.MULTILINE)
 _DEVELOPMENT = re.compile(
     r"\bnodemon\b|--inspect|--watch\b|\bts-node-dev\b|\btsx watch\b|--reload\b|\bair\b|\bdlv\b"
     r"|flask run.*--debug|\bnpm run dev\b|\byarn dev\b|\bpnpm dev\b|\bvite\b(?!.*preview)|\bnext dev\b"
+    r"|\b(ng|vue-cli-service) serve\b|\breact-scripts start\b|\b(nuxt|astro|remix|gatsby) dev(elop)?\b"
     r"|spring-boot:run|\bbootRun\b|runserver\b|\bdotnet watch\b|webpack(-dev-server|\s+serve)"
 )
 _PROCESS = re.compile(r"^([A-Za-z0-9_-]+):\s*(.+?)\s*$", re.MULTILINE)
 _MAINS = ("Application.java", "Application.kt", "Main.java", "Main.kt")
-_ONCE = frozenset({"release", "migrate", "seed", "console", "setup"})
-"""Process types of a Procfile that end by themselves."""
+_ONCE = re.compile(r"release|migrat\w*|seed(er|s|ing)?|console|setup", re.IGNORECASE)
+"""Names of what ends by itself: a process of a Procfile, a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +91,16 @@ class Found:
         path: folder of its sources.
         why: what gave it away, for people.
         command: what it runs; a guess.
+        runs: whether it goes on running; what ends, or what nothing says how to start, is told alone.
+        traits: what it is told of, by the keys of an app spec.
     """
 
     name: str
     path: str
     why: str
-    command: tuple[str, ...]
+    command: tuple[str, ...] = ()
+    runs: bool = True
+    traits: Mapping[str, Any] = field(default_factory=dict)
 
 
 _JENKINS = re.compile(r"Jenkinsfile([._-]\w+)*|[\w.-]+\.(jenkinsfile|jenkins)", re.IGNORECASE)
@@ -140,16 +151,22 @@ def name_of_folder(path: str, root: str) -> str:
         root: what the repository's root is called.
     """
     parts = [part for part in path.split("/") if part not in ("", ".")]
-    while parts and parts[-1].lower() in GENERIC:
-        parts.pop()
-    return parts[-1] if parts else root
+    telling = next((at for at in reversed(range(len(parts))) if parts[at].lower() not in GENERIC), None)
+    if telling is not None and parts[telling].lower() in _HOLDERS and telling + 1 < len(parts):
+        telling += 1
+    return root if telling is None else parts[telling]
 
 
 def find_services(tree: Tree) -> list[Found]:
-    """Services of every workspace whose root is the repository's."""
-    finders = (_maven, _gradle, _node, _nx, _dotnet, _go, _python)
-    found = {one.path if finder is not _go else one: one for finder in finders for one in finder(tree)}
-    return list(found.values()) or list(_procfile(tree))
+    """Services of every workspace whose root is the repository's, and what there may be one."""
+    finders = (_maven, _gradle, _node, _nx, _dotnet, _go, _rust, _mix, _python)
+    found = {one.path: one for finder in finders for one in finder(tree)}
+    return [
+        replace(one, why=f"{one.why}, whose name says that it ends", runs=False)
+        if _ONCE.fullmatch(one.name)
+        else one
+        for one in list(found.values()) or _procfile(tree)
+    ]
 
 
 def _maven(tree: Tree) -> Iterator[Found]:
@@ -190,35 +207,47 @@ def _java_main(tree: Tree, folder: str) -> bool:
 def _gradle(tree: Tree) -> Iterator[Found]:
     """Projects that ``settings.gradle`` includes and that make programs (Gradle, "Multi-Project Builds")."""
     settings = next((name for name in ("settings.gradle", "settings.gradle.kts") if name in tree.files), None)
-    listed = _INCLUDE.findall(re.sub(r"//[^\n]*", "", tree.read(settings) or "")) if settings else []
-    names = [name for group in listed for name in _QUOTED.findall(group)]
-    for folder in [name.strip(":").replace(":", "/") for name in names] or ["."]:
+    said = re.sub(r"//[^\n]*", "", tree.read(settings) or "") if settings else ""
+    names = [name.strip(":") for group in _INCLUDE.findall(said) for name in _QUOTED.findall(group)]
+    moved = dict(_MOVED.findall(said))
+    plugins = _plugins(tree)
+    for folder in [moved.get(name, name.replace(":", "/")) for name in names] or ["."]:
         files = (_join(folder, name) for name in ("build.gradle", "build.gradle.kts"))
-        file = next((name for name in files if name in tree.files), None)
-        if file and (_GRADLE_APP.search(tree.read(file) or "") or _java_main(tree, folder)):
+        if (file := next((name for name in files if name in tree.files), None)) is None:
+            continue
+        text = _ALIAS.sub(lambda found: f"id('{plugins.get(found[1], '')}')", tree.read(file) or "")
+        if _GRADLE_APP.search(text) or _java_main(tree, folder):
             yield _of(folder, f"{posixpath.basename(file)}: a program", ("java", "-jar", "app.jar"))
+
+
+def _plugins(tree: Tree) -> dict[str, str]:
+    """Plugins of the version catalog by their accessor (Gradle, "Version Catalogs")."""
+    named = _table(_parsed(tree, "gradle/libs.versions.toml", tomllib.loads), "plugins")
+    return {
+        re.sub("[-_]", ".", name): str(one.get("id") if isinstance(one, dict) else one).partition(":")[0]
+        for name, one in named.items()
+    }
 
 
 def _node(tree: Tree) -> Iterator[Found]:
     """Packages of a workspace that ``npm start`` starts (npm, "workspaces"; pnpm, "pnpm-workspace.yaml")."""
-    root = _json(tree, "package.json")
-    if root is None:
+    if "package.json" not in tree.files:
         return
-    globs = root.get("workspaces", [])
+    globs = _parsed(tree, "package.json", json.loads).get("workspaces", [])
     globs = globs.get("packages", []) if isinstance(globs, dict) else globs
-    listed = _yaml(tree, "pnpm-workspace.yaml")
+    listed = _parsed(tree, "pnpm-workspace.yaml", yaml.safe_load)
     globs = [str(one) for one in [*_list(globs), *_list(listed.get("packages"))]]
     packages = (file for file in tree.files if posixpath.basename(file) == "package.json")
     folders = [posixpath.dirname(file) or "." for file in packages]
     wanted = [one for one in folders if _in_workspace(one, globs)] if globs else ["."]
-    for folder in sorted(wanted):
-        start = _start(_json(tree, _join(folder, "package.json")) or {})
-        if start:
+    read = {folder: _parsed(tree, _join(folder, "package.json"), json.loads) for folder in sorted(wanted)}
+    used = {name for one in read.values() for name in _table(one, "dependencies")}
+    used |= {name for one in read.values() for name in _table(one, "devDependencies")}
+    for folder, package in read.items():
+        if start := _start(package):
             yield _of(folder, "package.json: it has a start script", start)
-
-
-def _named(tree: Tree, name: str) -> list[str]:
-    return sorted(one for one in tree.files if posixpath.basename(one) == name and is_ours(one))
+        elif globs and (name := package.get("name")) and name not in used:
+            yield replace(_of(folder, "package.json: it has no start script"), runs=False)
 
 
 def _in_workspace(folder: str, globs: Sequence[str]) -> bool:
@@ -233,48 +262,71 @@ def _in_workspace(folder: str, globs: Sequence[str]) -> bool:
 
 def _start(package: Mapping[str, Any]) -> tuple[str, ...]:
     """What starts a package: ``scripts.start``; nothing for a library, or where it is for developers."""
-    scripts = package.get("scripts")
-    start = scripts.get("start") if isinstance(scripts, dict) else None
+    scripts = _table(package, "scripts")
+    start = scripts.get("start")
     if not isinstance(start, str):
         return ()
     words = tuple(start.split())
     if is_development(words):
-        production = scripts.get("start:prod") or scripts.get("serve") if isinstance(scripts, dict) else None
-        return tuple(str(production).split()) if production else ("npm", "start")
+        production = tuple(str(scripts.get("start:prod") or scripts.get("serve") or "").split())
+        usable = production and not is_development(production)
+        return production if usable else ("node", str(package.get("main") or "."))
     plain = words and words[0] == "node" and not re.search(r"[&|;<>$`]", start)
     return words if plain else ("npm", "start")
 
 
 def _nx(tree: Tree) -> Iterator[Found]:
     """Projects of Nx that are applications (Nx, "Project configuration")."""
-    for file in _named(tree, "project.json"):
-        project = _json(tree, file) or {}
+    for file in _all(tree, "project.json"):
+        project = _parsed(tree, file, json.loads)
         name = str(project.get("name") or posixpath.basename(posixpath.dirname(file)))
         if project.get("projectType") == "application" and not name.endswith("-e2e"):
             yield Found(name, posixpath.dirname(file) or ".", f"{file}: an application", ("node", "main.js"))
 
 
 def _python(tree: Tree) -> Iterator[Found]:
-    """Projects with a script, of a workspace or alone (PyPA, "pyproject.toml specification"; Poetry)."""
-    for file in _named(tree, "pyproject.toml"):
-        try:
-            data = tomllib.loads(tree.read(file) or "")
-        except tomllib.TOMLDecodeError:
+    """Projects with a script, of a workspace or alone (PyPA, "pyproject.toml specification"; Poetry; uv)."""
+    workspace = _table(_parsed(tree, "pyproject.toml", tomllib.loads), "tool", "uv", "workspace")
+    globs = list(map(str, _list(workspace.get("members"))))
+    excluded = [f"!{one}" for one in _list(workspace.get("exclude"))]
+    for file in _all(tree, "pyproject.toml"):
+        data, folder = _parsed(tree, file, tomllib.loads), posixpath.dirname(file) or "."
+        scripts = _table(data, "project", "scripts") or _table(data, "tool", "poetry", "scripts")
+        if excluded and folder != "." and not _in_workspace(folder, [*globs, *excluded]):
             continue
-        poetry = data.get("tool", {}).get("poetry", {})
-        scripts = data.get("project", {}).get("scripts") or poetry.get("scripts") or {}
-        for script in list(scripts)[:1]:
-            yield _of(posixpath.dirname(file) or ".", f"pyproject.toml: script '{script}'", (script,))
+        if scripts:
+            name = next(iter(scripts))
+            yield _of(folder, f"pyproject.toml: script '{name}'", (name,))
+        elif folder != "." and globs and _in_workspace(folder, globs):
+            yield replace(_of(folder, "pyproject.toml: it has no script"), runs=False)
+
+
+def _rust(tree: Tree) -> Iterator[Found]:
+    """Packages with a program, of a workspace or alone (The Cargo Book, "Cargo Targets")."""
+    for file in _all(tree, "Cargo.toml"):
+        data, folder = _parsed(tree, file, tomllib.loads), posixpath.dirname(file) or "."
+        name = str(_table(data, "package").get("name") or "")
+        sources = (_join(folder, "src/main.rs"), _join(folder, "src/bin/"))
+        listed = [one.get("name") for one in _list(data.get("bin")) if isinstance(one, dict)]
+        if name and (listed or any(one.startswith(sources) for one in tree.files)):
+            yield Found(
+                "" if folder == "." else name, folder, f"{file}: a program", (f"./{(listed or [name])[0]}",)
+            )
+
+
+def _mix(tree: Tree) -> Iterator[Found]:
+    """An application of Elixir, or an umbrella of several, as one release (Mix, "mix release")."""
+    if "mix.exs" in tree.files:
+        app = re.search(r"\bapp:\s*:(\w+)", tree.read("mix.exs") or "")
+        yield Found("", ".", "mix.exs: a release of Elixir", (f"bin/{app[1] if app else 'app'}", "start"))
 
 
 def _dotnet(tree: Tree) -> Iterator[Found]:
     """Projects whose SDK or output is a program (.NET, "project SDKs")."""
-    for file in sorted(tree.files):
-        if not file.endswith((".csproj", ".fsproj")) or not is_ours(file):
-            continue
+    for file in _all(tree, ".csproj", ".fsproj"):
         text = tree.read(file) or ""
         name = posixpath.basename(file).rpartition(".")[0]
-        web = re.search(r'Sdk="Microsoft\.NET\.Sdk\.(Web|Worker)"', text)
+        web = re.search(r"""(?:Sdk|Name)=["']Microsoft\.NET\.Sdk\.(Web|Worker)\b""", text)
         program = re.search(r"<OutputType>\s*Exe\s*</OutputType>", text)
         if (web or program) and not re.search(r"Microsoft\.NET\.Test\.Sdk|IsTestProject", text):
             kind = f"a project of the {web[1]} SDK" if web else "a program"
@@ -283,7 +335,7 @@ def _dotnet(tree: Tree) -> Iterator[Found]:
 
 def _go(tree: Tree) -> Iterator[Found]:
     """Main packages of a module (Go, "Organizing a Go module"): each folder below ``cmd``, else its root."""
-    for mod in _named(tree, "go.mod"):
+    for mod in _all(tree, "go.mod"):
         root = posixpath.dirname(mod)
         below = f"{root}/" if root else ""
         mains = {
@@ -303,13 +355,20 @@ def _go(tree: Tree) -> Iterator[Found]:
 
 
 def _procfile(tree: Tree) -> Iterator[Found]:
-    """Processes of a Procfile that go on running (Heroku, "The Procfile")."""
+    """Processes of a Procfile; that of the name `web` is told its port (Heroku, "The Procfile")."""
     for name, command in _PROCESS.findall(tree.read("Procfile") or "") if "Procfile" in tree.files else ():
-        if name not in _ONCE:
-            yield Found(name, ".", f"Procfile: process '{name}'", ("sh", "-c", command))
+        listens = name == "web" and "$PORT" in command
+        traits = {"ports": {"http": 8080}, "env": {"PORT": "$(PIPEGRAFT_PORT_WEB)"}} if listens else {}
+        yield Found(name, ".", f"Procfile: process '{name}'", ("sh", "-c", command), traits=traits)
 
 
-def _of(folder: str, why: str, command: tuple[str, ...]) -> Found:
+def _all(tree: Tree, *ends: str) -> list[str]:
+    """Files of ours of a name, or of an ending."""
+    names = tuple(end if end.startswith(".") else f"/{end}" for end in ends)
+    return sorted(one for one in tree.files if f"/{one}".endswith(names) and is_ours(one))
+
+
+def _of(folder: str, why: str, command: tuple[str, ...] = ()) -> Found:
     return Found(name_of_folder(folder, ""), folder, f"{_join(folder, '')}{why}", command)
 
 
@@ -317,19 +376,20 @@ def _join(folder: str, name: str) -> str:
     return posixpath.normpath(f"{folder}/{name}") if name else "" if folder == "." else f"{folder}/"
 
 
-def _json(tree: Tree, file: str) -> dict[str, Any] | None:
+def _parsed(tree: Tree, file: str, parse: Callable[[str], Any]) -> dict[str, Any]:
+    """A file's mapping; empty if there is no such file, or it is none."""
     try:
-        found = json.loads(tree.read(file) or "") if file in tree.files else None
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _yaml(tree: Tree, file: str) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(tree.read(file) or "") if file in tree.files else {}
-    except yaml.YAMLError:
+        found = parse(tree.read(file) or "") if file in tree.files else {}
+    except (ValueError, yaml.YAMLError):
         return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _table(data: Mapping[str, Any], *route: str) -> dict[str, Any]:
+    """The mapping at a route; empty if there is none, or something else."""
+    found: Any = data
+    for step in route:
+        found = found.get(step) if isinstance(found, dict) else None
     return found if isinstance(found, dict) else {}
 
 

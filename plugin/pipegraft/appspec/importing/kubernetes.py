@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from typing import Any
 
+from pipegraft.appspec.importing.builds import Tree
+from pipegraft.appspec.importing.builds import is_ours as is_own_folder
 from pipegraft.appspec.importing.objects import (
     KubernetesObject,
     is_ours,
@@ -20,13 +24,45 @@ from pipegraft.appspec.importing.pod import take_claim, take_pod
 from pipegraft.appspec.importing.taking import Imported, Route, Taking, dotted_route, found_values
 from pipegraft.appspec.rendering.kubernetes import KEPT
 
-__all__ = ["import_kubernetes"]
+__all__ = ["import_kubernetes", "manifests_in"]
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _OVERLAP = {"Allow": "allow", "Forbid": "forbid", "Replace": "replace"}
 _WORKLOADS = ("Deployment", "StatefulSet", "CronJob", "Job")
+_RENDERED: Mapping[str, str] = {
+    "Chart.yaml": "Helm chart",
+    "kustomization.yaml": "Kustomize overlay",
+    "kustomization.yml": "Kustomize overlay",
+    "Kustomization": "Kustomize overlay",
+}
+_WORKLOAD = re.compile(r"^kind:\s*(Deployment|StatefulSet|DaemonSet|CronJob)\s*$", re.MULTILINE)
 _IN_PART = frozenset({"subPath", "subPathExpr"})
 _STAYS = "keep its manifest; `targets` of the environment in delivery.yaml write its images where it is"
+
+
+def manifests_in(tree: Tree) -> Iterator[str]:
+    """Helm charts, Kustomize overlays and folders of manifests, the outermost of each, with the way out."""
+    files = [one for one in tree.files if is_own_folder(posixpath.dirname(one))]
+    rendered = [one for one in files if posixpath.basename(one) in _RENDERED]
+    written = [one for one in files if one.endswith((".yaml", ".yml")) and _holds_workload(tree, one)]
+    seen: list[str] = []
+    for group in (rendered, written):
+        for file in sorted(group, key=lambda one: (one.count("/"), one)):
+            folder = posixpath.dirname(file) or "."
+            if any(one == "." or f"{folder}/".startswith(f"{one}/") for one in seen):
+                continue
+            seen.append(folder)
+            if group is written:
+                way_out = f"`pipegraft import kubernetes {folder}` makes an app spec of them"
+                yield f"{folder}: Kubernetes manifests; {way_out}"
+            else:
+                way_out = "in the IaC repository, `targets` can name the file that holds its images"
+                yield f"{folder}: a {_RENDERED[posixpath.basename(file)]}; {way_out}"
+
+
+def _holds_workload(tree: Tree, file: str) -> bool:
+    text = tree.read(file) or ""
+    return "apiVersion:" in text and bool(_WORKLOAD.search(text))
 
 
 def import_kubernetes(documents: Iterable[tuple[str, Any]], into: Imported) -> None:
@@ -42,7 +78,7 @@ def import_kubernetes(documents: Iterable[tuple[str, Any]], into: Imported) -> N
             into.left.append(f"{file}: expected a Kubernetes object, found {_kind(data)}")
     objects = [KubernetesObject(file, data) for file, data in documents if data and isinstance(data, dict)]
     claims = {one.name: one for one in objects if one.kind == "PersistentVolumeClaim"}
-    services = {one.name: one.part.mapping("spec") for one in objects if one.kind == "Service"}
+    services = {one.name: deepcopy(one.part.mapping("spec")) for one in objects if one.kind == "Service"}
     workloads = {}
     for one in objects:
         named = _NAME.fullmatch(one.component) and one.component not in workloads

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from pipegraft.appspec.importing.builds import (
@@ -18,7 +19,8 @@ from pipegraft.appspec.importing.builds import (
     pipelines_in,
 )
 from pipegraft.appspec.importing.compose import ComposeService, named_ports, read_compose
-from pipegraft.appspec.importing.taking import is_outside, name_from
+from pipegraft.appspec.importing.kubernetes import manifests_in
+from pipegraft.appspec.importing.taking import is_outside, name_from, numbered
 from pipegraft.core.errors import ConfigError
 from pipegraft.core.reading import load_marked
 from pipegraft.images.dockerfile import exposed_ports
@@ -42,17 +44,8 @@ _LANGUAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """File that gives a language away → the language, and a guess at what runs."""
 _SERVICE_FOLDERS = ("services", "apps", "cmd", "components", "sidecars", "packages")
 """Folders that usually hold one service each."""
-_OVERRIDES = tuple(
-    f"{stem}.override.{end}" for stem in ("compose", "docker-compose") for end in ("yaml", "yml")
-)
+_OVERRIDES = tuple(name.replace(".y", ".override.y") for name in _COMPOSE)
 """Files that Compose reads beside the first on developers' machines."""
-_MANIFESTS: Mapping[str, str] = {
-    "Chart.yaml": "Helm chart",
-    "kustomization.yaml": "Kustomize overlay",
-    "kustomization.yml": "Kustomize overlay",
-    "Kustomization": "Kustomize overlay",
-}
-_WORKLOAD = re.compile(r"^kind:\s*(Deployment|StatefulSet|DaemonSet|CronJob)\s*$", re.MULTILINE)
 _DEEPEST = 4
 
 
@@ -137,20 +130,19 @@ def survey(tree: Tree, app: str) -> Survey:
     left += (line for one in kept if one.resource for line in one.left)
     spare = {_dockerfile_of(one) for one in services if one not in kept}
     running = Tree([name for name in tree.files if name not in spare], tree.read)
-    manifests = dict(_manifests_of_kubernetes(tree))
     components = list(_composed(tree, kept, composed or "", left))
     services_of_tools = find_services(tree)
-    components += _built(running, app, components, services_of_tools, left)
+    programs = [one for one in services_of_tools if one.runs]
+    components += _built(running, app, components, programs, left)
     if not components:
-        components += _of_tools(services_of_tools, app) or _written(tree, app)
-    else:
-        left += _uncovered(services_of_tools, components)
+        components += _of_tools(programs, app) or _written(tree, app)
+    left += _uncovered(services_of_tools, components, app)
     for one in kept:
         if one.build is None and not one.resource:
             left += _not_built(one, components, services_of_tools, composed or "")
     left += (f"{name}: for developers' machines" for name in _OVERRIDES if name in tree.files)
     left += _hard_coded(resources, components)
-    left += (_way_out(place, kind) for place, kind in manifests.items())
+    left += manifests_in(tree)
     named = tuple(_named_apart(components))
     return Survey(named, resources, tuple(pipelines_in(tree)), tuple(left))
 
@@ -205,49 +197,29 @@ def _hard_coded(resources: Sequence[FoundResource], components: Sequence[FoundCo
             )
 
 
-def _uncovered(services: Sequence[Found], components: Sequence[FoundComponent]) -> Iterator[str]:
-    """Programs that no component holds."""
-    paths = [posixpath.dirname(one.built_by) or "." if one.built_by else one.path for one in components]
-    named = {one.name for one in components}
+def _uncovered(services: Sequence[Found], components: Sequence[FoundComponent], app: str) -> Iterator[str]:
+    """Programs that no component holds, and those built with others into one that runs a single program."""
+    folders = {
+        one.name: posixpath.dirname(one.built_by) or "." if one.built_by else one.path for one in components
+    }
+    inside: dict[str, list[str]] = {}
     for one in services:
-        held = any(_holds(path, one.path) or _holds(one.path, path) for path in paths)
-        if not held and name_from(one.name) not in named:
-            yield f"{one.why}: '{one.name}' has no Dockerfile; name it in `components` if it runs"
+        name = name_from(one.name or app)
+        if name in folders:
+            inside.setdefault(name, []).append(name)
+        elif not one.runs:
+            yield f"{one.why}: name '{name}' in `components` if it runs"
+        elif holders := [at for at, path in folders.items() if _holds(path, one.path)]:
+            inside.setdefault(max(holders, key=lambda at: len(folders[at])), []).append(name)
+        elif not any(_holds(one.path, path) for path in folders.values()):
+            yield f"{one.why}: '{name}' has no Dockerfile; name it in `components` if it runs"
+    for component, names in inside.items():
+        if others := [name for name in names if name != component] if len(names) > 1 else []:
+            yield f"{', '.join(others)}: built with '{component}'; name in `components` what else it runs"
 
 
 def _holds(folder: str, inner: str) -> bool:
     return folder in (".", inner) or inner.startswith(f"{folder}/")
-
-
-def _way_out(place: str, kind: str) -> str:
-    """What to do with what describes the application for Kubernetes already."""
-    if kind == "Kubernetes manifests":
-        return f"{place}: {kind}; `pipegraft import kubernetes {place}` makes an app spec of them"
-    return f"{place}: a {kind}; in the IaC repository, `targets` can name the file that holds its images"
-
-
-def _manifests_of_kubernetes(tree: Tree) -> Iterator[tuple[str, str]]:
-    """Helm charts, Kustomize overlays and folders of manifests, the outermost of each."""
-    files = sorted((one for one in tree.files if is_ours(posixpath.dirname(one))), key=_depth_first)
-    seen: list[str] = []
-    for by_name in (True, False):
-        for file in files:
-            folder = posixpath.dirname(file) or "."
-            kind = _kind_of(tree, file, by_name=by_name)
-            if kind and not any(_holds(one, folder) for one in seen):
-                seen.append(folder)
-                yield folder, kind
-
-
-def _depth_first(file: str) -> tuple[int, str]:
-    return file.count("/"), file
-
-
-def _kind_of(tree: Tree, file: str, *, by_name: bool) -> str:
-    if by_name:
-        return _MANIFESTS.get(posixpath.basename(file), "")
-    text = tree.read(file) if file.endswith((".yaml", ".yml")) else None
-    return "Kubernetes manifests" if text and "apiVersion:" in text and _WORKLOAD.search(text) else ""
 
 
 def _composed(
@@ -316,7 +288,12 @@ def _built(
         generic = path != "." and folder.split("/")[-1].lower() in GENERIC
         odd = generic and bool(services) and not any(_holds(path, one.path) for one in services)
         called, context = name_from(name_of_folder(folder, app)), path
-        if name != "Dockerfile" or odd or folder.count("/") >= _DEEPEST:
+        label = name_from(re.sub(r"\.?Dockerfile\.?", "", name, flags=re.IGNORECASE), "")
+        if label and any(
+            name_from(one.name or app) == label and not _holds(path, one.path) for one in services
+        ):
+            called, context = label, "."
+        elif name != "Dockerfile" or odd or folder.count("/") >= _DEEPEST:
             holder = next((one for one in services if _holds(one.path, path) and one.path not in known), None)
             if holder is None or sum(_holds(holder.path, one) for one in files) > 1:
                 left.append(f"{file}: which component it builds is not known; name it with `dockerfile`")
@@ -345,7 +322,15 @@ def _is_dockerfile(name: str) -> bool:
 def _of_tools(services: Sequence[Found], app: str) -> list[FoundComponent]:
     """Components that a build tool knows, without Dockerfiles."""
     return [
-        FoundComponent(name_from(one.name or app), one.path, one.why, command=one.command, dockerfile=False)
+        FoundComponent(
+            name_from(one.name or app),
+            one.path,
+            one.why,
+            one.traits.get("ports", {}),
+            command=one.command,
+            dockerfile=False,
+            traits=one.traits,
+        )
         for one in services
     ]
 
@@ -379,20 +364,14 @@ def _manifests(tree: Tree) -> Iterator[tuple[str, str]]:
 
 
 def _exposed(tree: Tree, dockerfile: str) -> dict[str, int]:
-    text = tree.read(dockerfile)
-    return named_ports(exposed_ports(text) if text else ())
+    return named_ports(exposed_ports(tree.read(dockerfile) or ""))
 
 
 def _named_apart(components: Sequence[FoundComponent]) -> Iterator[FoundComponent]:
     """Names that two folders share get their parents' in front."""
     taken: set[str] = set()
     for one in components:
-        name = one.name
-        if name in taken:
-            name = name_from(one.path.replace("/", "-"))
-        number = 2
-        while name in taken:
-            name = f"{one.name}-{number}"
-            number += 1
+        names = (one.name, name_from(one.path.replace("/", "-")), *islice(numbered(one.name), len(taken) + 2))
+        name = next(free for free in names if free not in taken)
         taken.add(name)
         yield replace(one, name=name)
