@@ -142,6 +142,44 @@ def test_overrides_are_put_over_the_file_before(tmp_path: Path) -> None:
     assert web["ports"] == {"http": 3000}
 
 
+OTHERS = """\
+include: [parts/mail.yaml, {path: [parts/mail.yaml]}, parts/gone.yaml]
+services:
+  web: {build: ., command: npm start, environment: {LEVEL: info, TOKEN_FILE: /run/token}, expose: [3000]}
+  worker: {extends: web, command: npm run work, environment: [LEVEL=debug]}
+  far: {extends: {service: base, file: parts/base.yaml}}
+  lost: {image: "reg/lost:1", extends: {service: nobody}}
+  round: {image: "reg/round:1", extends: round}
+"""
+PARTS = {
+    "parts/mail.yaml": "include: [mail.yaml]\nservices: {mail: {build: ./mail, expose: [2525]}}\n",
+    "parts/base.yaml": "services: {base: {build: {dockerfile: B}, env_file: base.env, expose: [80]}}\n",
+    "parts/base.env": "A=1\n",
+}
+
+
+def test_what_other_files_and_services_say_is_put_in(tmp_path: Path) -> None:
+    for name, text in PARTS.items():
+        (tmp_path / "parts").mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    app, done = imported(tmp_path, OTHERS)
+    components = app["components"]
+    assert components["worker"]["env"] == {"LEVEL": "debug", "TOKEN_FILE": "/run/token"}
+    assert (components["worker"]["args"], components["worker"]["ports"]) == (
+        ["npm", "run", "work"],
+        {"http": 3000},
+    )
+    assert components["far"] == {"intimacy": "rpc", "ports": {"http": 80}, "env": {"A": "1"}}
+    said = "\n".join(done.left)
+    assert 'components: mail: {"path": "parts/mail"}' in said
+    assert 'components: far: {"path": "parts", "dockerfile": "B"}' in said
+    assert [line.partition(": ")[2] for line in done.left if "extends" in line or "include" in line] == [
+        "include[0]",
+        "service lost: extends.service: nobody",
+        "service round: extends: round",
+    ]
+
+
 def test_what_a_shell_puts_in_is_put_in_or_told(tmp_path: Path) -> None:
     app, done = imported(
         tmp_path,

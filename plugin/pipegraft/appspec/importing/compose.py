@@ -22,6 +22,7 @@ from pipegraft.appspec.importing.compose_parts import (
     pairs,
     public,
     variables_of,
+    with_others,
     with_values,
 )
 from pipegraft.appspec.importing.taking import (
@@ -141,6 +142,7 @@ def read_compose(data: Any, file: str, read: ReadBeside) -> tuple[list[ComposeSe
     declared = data.get("services") if isinstance(data, dict) else None
     if not isinstance(declared, dict):
         raise ConfigError([Problem("expected a mapping with 'services'", Place(file), "name a Compose file")])
+    data = with_others(data, read)
     known, told = public(env_lines(read(".env") or "", {})), dict[str, None]()
     data = with_values(data, known, told)
     left = [f"{file}: '{one}': its default is taken" for one in told if one not in known]

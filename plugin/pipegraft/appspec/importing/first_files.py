@@ -71,7 +71,7 @@ def _variables_of(
         placeholder = _placeholder(name, value or "", component.env, resources)
         if placeholder:
             found[name] = placeholder
-        elif SECRET_NAME.search(name) or CREDENTIALS.search(value or ""):
+        elif _is_secret(name, value or ""):
             found[name] = {"secret": f"{app}-{component.name}", "key": name}
             left.append(
                 f"the value of variable '{name}' of '{component.name}': it looks like a secret; "
@@ -93,6 +93,12 @@ def _variables_of(
                 if re.search(_ADDRESS.format(re.escape(host)), value or "", re.IGNORECASE)
             )
     return found, left
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Whether a variable holds a secret, and not the path of a file that does."""
+    path = name.upper().endswith(("_FILE", "_PATH", "_DIR")) and value.startswith("/")
+    return bool((SECRET_NAME.search(name) and not path) or CREDENTIALS.search(value))
 
 
 def _placeholder(

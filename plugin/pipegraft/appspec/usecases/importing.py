@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from pipegraft.appspec.importing.compose import read_compose
-from pipegraft.appspec.importing.compose_parts import pairs
+from pipegraft.appspec.importing.compose_parts import merge
 from pipegraft.appspec.importing.first_files import import_compose
 from pipegraft.appspec.importing.kubernetes import import_kubernetes
 from pipegraft.appspec.importing.score import import_score
@@ -27,7 +27,6 @@ __all__ = ["ImportResult", "compose_files", "kubernetes_files", "score_files"]
 Render = Callable[[Mapping[str, bytes], str, Sequence[str]], str]
 """Files of a tree, a folder of it and values files → the manifests that a program makes of it."""
 
-_REPLACED = frozenset({"command", "entrypoint", "test"})
 _NONE: Mapping[str, Render] = MappingProxyType({})
 _RENDERED = {
     "Chart.yaml": "helm",
@@ -104,7 +103,7 @@ def compose_files(
     for path in files:
         data = load_marked(read_text(path), str(path)).data
         read_compose({"services": {}, **data} if isinstance(data, dict) else data, str(path), beside)
-        merged = _merged(merged, data)
+        merged = merge(merged, data)
     named = str(files[0])
     services, left = read_compose({"services": {}, **merged}, named, beside)
     into = Imported(app or name_from(str(merged.get("name") or files[0].resolve().parent.name)))
@@ -160,21 +159,6 @@ def kubernetes_files(
             fix="name their folder; `targets` in delivery.yaml write images into manifests of other kinds",
         )
     return _write(into, environment, folder)
-
-
-def _merged(below: Any, above: Any, key: str = "") -> Any:
-    """An override put over a Compose file: mappings merge, lists grow, commands are replaced.
-
-    Source: the Compose Specification, "Merge Compose files".
-    """
-    if key == "environment" and (isinstance(below, list) or isinstance(above, list)):
-        below, above = dict(pairs(below)), dict(pairs(above))
-    if isinstance(below, dict) and isinstance(above, dict):
-        both = {name: _merged(below[name], above[name], name) for name in below if name in above}
-        return {**below, **above, **both}
-    if isinstance(below, list) and isinstance(above, list) and key not in _REPLACED:
-        return [*below, *(one for one in above if one not in below)]
-    return above
 
 
 def _documents(source: Path, units: Mapping[Path, str]) -> Iterator[tuple[str, Any]]:
