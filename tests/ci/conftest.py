@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import pytest
 
@@ -39,6 +39,11 @@ def _plan(environments: tuple[str, ...]) -> Plan:
     return Plan("shop", tuple(planned))
 
 
+def taking(plan: Plan, longest: Mapping[str, float]) -> Plan:
+    """A plan whose stages, named by their ids, may take so many seconds."""
+    return replace(plan, stages=tuple(replace(one, longest=longest.get(one.id, 0.0)) for one in plan.stages))
+
+
 CHOICES = {one.name for one in fields(InjectOptions)}
 
 
@@ -56,11 +61,13 @@ class Repository:
     def root(self, text: str) -> None:
         self.files[ROOT] = text
 
-    def inject(self, *environments: str, **options: object) -> Injection:
+    def inject(
+        self, *environments: str, longest: Mapping[str, float] | None = None, **options: object
+    ) -> Injection:
         request = InjectionRequest(
             file=ROOT,
             text=self.root,
-            plan=_plan(environments or ("production",)),
+            plan=taking(_plan(environments or ("production",)), longest or {}),
             templates=_TEMPLATES,
             read=self.files.get,
             find=self._find,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,14 @@ def graft(
     tags: tuple[str, ...] | None = None,
     at_hand: str = "v0.0.1",
     branch: str | None = None,
+    longest: Mapping[str, float] | None = None,
     **more: object,
 ) -> Injection:
+    stages = tuple(replace(one, longest=(longest or {}).get(one.id, 0.0)) for one in plan.stages)
     request = InjectionRequest(
         "Jenkinsfile",
         text,
-        plan,
+        replace(plan, stages=stages),
         InjectOptions(mode=mode, after=after, image=image, tags=tags, branch=branch, ref=version),
         version=at_hand,
         **more,  # type: ignore[arg-type]
@@ -691,7 +694,7 @@ def test_the_pipelines_own_deadline_is_held_against_the_plans(
     options: str, longest: float, said: str
 ) -> None:
     text = DECLARATIVE.replace("    agent any\n", f"    agent any\n    {options}\n", 1)
-    notes = graft(text, limits={"sync-gate:production": longest}).notes
+    notes = graft(text, longest={"iac-bump:staging": longest}).notes
     assert bool(notes) is bool(said)
     assert said in "".join(notes)
 
@@ -748,15 +751,15 @@ pipeline {
 
 
 def test_what_encloses_delivery_is_said_where_it_does() -> None:
-    (outside,) = graft(GROUPED, limits={"sync-gate:production": 7200.0}).notes
+    (outside,) = graft(GROUPED, longest={"iac-bump:staging": 7200.0}).notes
     assert outside.startswith("Jenkinsfile:2:13: delivery runs in it, too, and needs git and pipegraft")
-    inside = graft(GROUPED, limits={"sync-gate:production": 7200.0}, after="Deep").notes
+    inside = graft(GROUPED, longest={"iac-bump:staging": 7200.0}, after="Deep").notes
     assert [note.split(": ")[0] for note in inside] == [
         f"Jenkinsfile:{at}" for at in ("2:13", "8:23", "9:27")
     ]
     again = graft(
-        grafted(GROUPED, limits={"sync-gate:production": 7200.0}, after="Deep"),
-        limits={"sync-gate:production": 7200.0},
+        grafted(GROUPED, longest={"iac-bump:staging": 7200.0}, after="Deep"),
+        longest={"iac-bump:staging": 7200.0},
     )
     assert again.files == {}
     assert [note.split(": ")[0] for note in again.notes] == [

@@ -190,7 +190,7 @@ def test_a_hidden_job_lays_no_work_and_no_order_on_delivery(repository):
 @pytest.mark.parametrize(("minutes", "written"), [(30, {}), (200, {"job-timeout": "215m"})])
 def test_a_job_may_take_as_long_as_its_stage(repository, minutes, written):
     tree = repository("t: {script: x}\n")
-    tree.inject(limits={"gray-release:production": minutes * 60.0})
+    tree.inject(longest={"gray-release:production": minutes * 60.0})
     includes = load(tree.files[".pipegraft/gitlab.yml"], "x").values["include"]
     found = [one["inputs"].get("job-timeout") for one in includes if "gray" in one["local"]]
     assert found == [written.get("job-timeout")]
@@ -198,18 +198,18 @@ def test_a_job_may_take_as_long_as_its_stage(repository, minutes, written):
 
 def test_a_timeout_that_ends_a_release_is_refused(repository):
     head = "t: {script: x}\npipegraft:gray-release:production: {timeout: "
-    limits = {"gray-release:production": 5400.0}
+    longest = {"gray-release:production": 5400.0}
     with pytest.raises(EditRefused, match="ends it after 60 min, and by its own limits it may take 90 min"):
-        repository(f"{head}1h}}\n").inject(limits=limits)
+        repository(f"{head}1h}}\n").inject(longest=longest)
     for enough in ("1h 30m", "90 minutes", "1 day", "$X"):
-        repository(f"{head}{enough}}}\n").inject(limits=limits)
+        repository(f"{head}{enough}}}\n").inject(longest=longest)
 
 
 @pytest.mark.parametrize("mode", ["include", "child"])
 def test_a_timeout_of_a_hidden_job_that_ends_a_release_is_refused(repository, mode):
     head = "t: {script: x}\n.pipegraft:gray-release:production: {timeout: "
-    limits = {"gray-release:production": 5400.0}
+    longest = {"gray-release:production": 5400.0}
     with pytest.raises(EditRefused, match="ends it after 60 min") as refused:
-        repository(f"{head}1h}}\n").inject(limits=limits, mode=mode)
+        repository(f"{head}1h}}\n").inject(longest=longest, mode=mode)
     assert refused.value.problem.place.line == 2
-    repository(f"{head}2h}}\n").inject(limits=limits, mode=mode)
+    repository(f"{head}2h}}\n").inject(longest=longest, mode=mode)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import httpx2
 from pydantic import Field
 
+from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import DeliveryRefused, UsageError
 from pipegraft.core.model import Duration
 from pipegraft.core.plugins import hookimpl
@@ -82,6 +83,12 @@ async def _status(url: str, seconds: float) -> int:
         return answer.status_code
 
 
+def longest(_delivery: Delivery, _environment: str | None) -> float:
+    """Seconds until the last question is given up, with the inputs as they are declared."""
+    inputs = SmokeTestInputs()
+    return len(inputs.paths) * inputs.attempts * (inputs.timeout + inputs.pause)
+
+
 STAGE = Stage(
     name="smoke-test",
     summary="Ask the released application a few questions before traffic moves to it.",
@@ -89,6 +96,7 @@ STAGE = Stage(
     inputs=SmokeTestInputs,
     after=("sync-gate",),
     before=("gray-release",),
+    longest=longest,
     description="Asks for each path and compares the status code. Put it behind the gate.",
 )
 

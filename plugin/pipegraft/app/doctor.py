@@ -17,14 +17,13 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from pipegraft.ci.usecases import limits
 from pipegraft.core.adapters.http import Http
 from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.delivery_file import DELIVERY_FILE, read_text
 from pipegraft.core.doctor import Diagnosis, Examination, Health, Patient, addresses_of, runner_problems
 from pipegraft.core.errors import AccessDenied, OutsideError, PipegraftError, UsageError
 from pipegraft.core.hooks import EXAMINATIONS
-from pipegraft.core.planning import every_stage
+from pipegraft.core.planning import every_stage, make_plan
 from pipegraft.core.plugins import Plugins, hookimpl
 from pipegraft.core.ports import Clock
 from pipegraft.core.reading import load_marked
@@ -82,8 +81,10 @@ def examine(
     Raises:
         UsageError: there is no such examination.
     """
-    needs = [need for stage in every_stage(project.plugins) for need in stage.requires]
-    patient = Patient(project.delivery, project.root, connections, environment, needs, clock)
+    stages = every_stage(project.plugins)
+    needs = [need for stage in stages for need in stage.requires]
+    longest = make_plan(project.delivery, stages).longest
+    patient = Patient(project.delivery, project.root, connections, environment, needs, clock, longest)
     known = project.plugins.all(EXAMINATIONS)
     chosen = [project.plugins.get(EXAMINATIONS, name) for name in only] or list(known.values())
     started = [
@@ -279,7 +280,7 @@ def runner(patient: Patient, _subject: str) -> Iterator[Diagnosis]:
         runner_problems(
             patient.delivery,
             marked,
-            sum(limits(patient.delivery).values()),
+            patient.longest,
             lambda one: (patient.root / one.build_folder / (one.dockerfile or "Dockerfile")).is_file(),
         )
     )

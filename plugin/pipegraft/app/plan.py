@@ -15,7 +15,7 @@ from pipegraft.core.hooks import STAGES, connected
 from pipegraft.core.page import show_duration
 from pipegraft.core.planning import PlannedStage, every_stage, make_plan, select
 from pipegraft.core.stage import Connections, Project
-from pipegraft.gray.forecast import foretell
+from pipegraft.gray.forecast import foretell, longest_release
 from pipegraft.gray.ports import metrics_port
 from pipegraft.iac.plan import try_release
 from pipegraft.iac.ports import IAC, RENDERERS, CommitFiles
@@ -103,12 +103,12 @@ _USUAL_TIMEOUT: Final = 3 * 3600.0
 
 def _time(project: Project, environment: str, gray: Gray) -> Iterator[str]:
     """How long the release may take, and whether its GitLab job ends before that."""
-    gate = project.delivery.environments[environment].gate.timeout
-    most = gray.longest + (len(gray.steps) + 1) * gate
-    limits = f"by its own limits it takes {show_duration(most)} at most, the waits for the engine included"
-    if gray.deadline is None:
-        limits += f"; a step that points to harm may take {show_duration(gray.step_deadline)} more"
-        most += gray.step_deadline  # what points to harm to the end does not go on to another step
+    most = longest_release(project.delivery.environments[environment])
+    doubt = gray.step_deadline if gray.deadline is None else 0.0
+    limits = f"by its own limits it takes {show_duration(most - doubt)} at most, "
+    limits += "the waits for the engine included"
+    if doubt:
+        limits += f"; a step that points to harm may take {show_duration(doubt)} more"
     yield limits
     files = [one for name in _WRITTEN if (one := project.root / name).is_file()]
     if not files:

@@ -123,7 +123,6 @@ class InjectionRequest:
         plan: the stages to add.
         options: what people asked for.
         default_branch: the repository's default branch, empty if unknown.
-        limits: the seconds that a planned stage may take by its own limits, by its id; none where unknown.
         templates: what `CiSystem.templates` made, for an injector that copies or reads them.
         read: answers the text of another file of the repository, or None.
         find: answers the paths that match a pattern with ``*`` and ``**``.
@@ -135,16 +134,10 @@ class InjectionRequest:
     plan: Plan
     options: InjectOptions = InjectOptions()
     default_branch: str = ""
-    limits: Mapping[str, float] = field(default_factory=dict)
     templates: Mapping[str, str] = field(default_factory=dict)
     read: Callable[[str], str | None] = lambda _path: None
     find: Callable[[str], Sequence[str]] = lambda _pattern: ()
     version: str = ""
-
-    @property
-    def longest(self) -> float:
-        """The seconds that the whole plan may take by its own limits; 0 if unknown."""
-        return sum(self.limits.values())
 
     def current(self, path: str) -> str:
         """The text of a file of the repository as it is, empty for one that there is not."""

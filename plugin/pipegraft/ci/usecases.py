@@ -36,7 +36,6 @@ __all__ = [
     "check_packages",
     "choose_source",
     "find_ci_file",
-    "limits",
     "plan_ejection",
     "plan_injection",
     "planned",
@@ -254,7 +253,6 @@ def plan_injection(
         options=options,
         version=_VERSION,
         default_branch=default_branch(ci.root),
-        limits=limits(project.delivery),
         templates=ci.system.templates(stages),
         read=ci.read,
         find=ci.find,
@@ -263,7 +261,7 @@ def plan_injection(
     names = {one.stage for one in request.plan.stages}
     requires = dict.fromkeys(need for stage in stages if stage.name in names for need in stage.requires)
     written = [name for name, text in graft.injection.files.items() if text is not None]
-    stops = tuple(_stops(ci, project.delivery, request.longest))
+    stops = tuple(_stops(ci, project.delivery, request.plan.longest))
     return replace(graft, requires=tuple(requires), ignored=ignored_files(ci.root, written), stops=stops)
 
 
@@ -275,22 +273,6 @@ def _stops(ci: CiFile, delivery: Delivery, longest: float) -> Iterator[Problem]:
         longest,
         lambda one: ci.read(f"{one.build_folder}/{one.dockerfile or 'Dockerfile'}") is not None,
     )
-
-
-def limits(delivery: Delivery) -> dict[str, float]:
-    """The seconds that a stage may take by its own limits, by its id: every gate, and every gray release.
-
-    A gray release also waits for the engine, once a step and once for what it becomes; a step that points to
-    harm takes longer, and is the last one.
-    """
-    found: dict[str, float] = {}
-    for name, environment in delivery.environments.items():
-        gate, gray = environment.gate.timeout, environment.gray
-        found[f"sync-gate:{name}"] = gate
-        if gray is not None:
-            doubt = gray.step_deadline if gray.deadline is None else 0.0
-            found[f"gray-release:{name}"] = gray.longest + (len(gray.steps) + 1) * gate + doubt
-    return found
 
 
 def _verified(

@@ -58,6 +58,7 @@ class Patient:
         environment: the process's variables.
         requirements: what the stages of the plan need of the runner.
         clock: the time.
+        longest: seconds that the plan may take by its stages' own limits.
     """
 
     delivery: Delivery
@@ -66,6 +67,7 @@ class Patient:
     environment: Mapping[str, str]
     requirements: Sequence[Requirement]
     clock: Clock
+    longest: float = 0.0
 
     def open(self, port: Port[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What is behind a port, as a stage opens it."""

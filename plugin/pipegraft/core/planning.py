@@ -25,12 +25,14 @@ class PlannedStage:
         environment: name of the environment, None for a stage of the application.
         needs: ids of the planned stages that must have succeeded before.
         inputs: values the user set; the definition's defaults fill the rest.
+        longest: seconds that it may take by its own limits; 0 if unknown.
     """
 
     stage: str
     environment: str | None = None
     needs: tuple[str, ...] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    longest: float = 0.0
 
     @property
     def id(self) -> str:
@@ -44,6 +46,11 @@ class Plan:
 
     app: str
     stages: tuple[PlannedStage, ...]
+
+    @property
+    def longest(self) -> float:
+        """Seconds that the whole of it may take by its stages' own limits; 0 if unknown."""
+        return sum(one.longest for one in self.stages)
 
 
 def every_stage(plugins: Plugins) -> tuple[Stage, ...]:
@@ -88,7 +95,8 @@ def make_plan(
             needs = tuple(
                 PlannedStage(other, environment).id for other in _ordered(predecessors[name], present)
             )
-            planned.append(PlannedStage(name, environment, needs or gates_on, given.get(name, {})))
+            longest = present[name].longest(delivery, environment)
+            planned.append(PlannedStage(name, environment, needs or gates_on, given.get(name, {}), longest))
         followed = {other for names in predecessors.values() for other in names}
         last = tuple(PlannedStage(name, environment).id for name in predecessors if name not in followed)
         gates_on = last or gates_on

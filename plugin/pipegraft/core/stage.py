@@ -214,6 +214,8 @@ class Stage:
         scope: once for the application, or once for each environment.
         after, before: names of stages of the same scope that it must follow or precede, where present.
         applies: whether an environment of a delivery wants it.
+        longest: seconds that it may take by its own limits, for a delivery and an environment; 0 if unknown.
+            Jobs get as long, and a shorter deadline of the team's is refused or told.
         deploys: changes what runs: one at a time for each environment, never interrupted.
         requires: what the runner must offer.
         uses_engine: its job may be given services, the address of a container engine and a cache.
@@ -229,6 +231,7 @@ class Stage:
     after: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     applies: Callable[[Delivery, str | None], bool] = field(default=lambda _delivery, _environment: True)
+    longest: Callable[[Delivery, str | None], float] = field(default=lambda _delivery, _environment: 0.0)
     deploys: bool = False
     requires: tuple[Requirement, ...] = ()
     uses_engine: bool = False

@@ -264,6 +264,7 @@ def pipegraft_stages() -> Iterable[Stage]:
         inputs=SyncGateInputs,
         after=("iac-bump",),
         applies=_applies,
+        longest=lambda delivery, environment: delivery.environments[environment or ""].gate.timeout,
         deploys=True,
         reports_tests=True,
         description=(

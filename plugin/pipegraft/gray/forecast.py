@@ -13,7 +13,7 @@ from itertools import groupby
 from math import exp, log
 from typing import Final, Literal
 
-from pipegraft.core.delivery import Gray
+from pipegraft.core.delivery import Environment, Gray
 from pipegraft.core.errors import OutsideError, PipegraftError, UsageError
 from pipegraft.core.page import show_duration
 from pipegraft.gray.history import ToldRelease
@@ -39,6 +39,7 @@ __all__ = [
     "foretell",
     "learn",
     "learn_from_pods",
+    "longest_release",
     "promise",
     "seen_traffic",
     "stable_traffic",
@@ -50,6 +51,19 @@ _HOURS: Final = 3
 """How far back stable is looked at."""
 
 _LAST_HOURS: Final = f"stable's last {_HOURS} h"
+
+
+def longest_release(environment: Environment) -> float:
+    """Seconds that an environment's gray release may take by its own limits; 0 if it has none.
+
+    It also waits for the engine, once a step and once for what it becomes; a step that points to harm takes
+    longer, and is the last one.
+    """
+    gray = environment.gray
+    if gray is None:
+        return 0.0
+    doubt = gray.step_deadline if gray.deadline is None else 0.0
+    return gray.longest + (len(gray.steps) + 1) * environment.gate.timeout + doubt
 
 
 @dataclass(frozen=True, slots=True)

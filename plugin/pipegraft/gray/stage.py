@@ -25,7 +25,7 @@ from pipegraft.core.reading import Marked, Route
 from pipegraft.core.release import Source
 from pipegraft.core.stage import DeliveryCheck, Opener, Project, Stage, StageContext, StageInputs
 from pipegraft.gray.branch import GrayBranch, GraySubject, standing_source, take_back_unserved, taken_back
-from pipegraft.gray.forecast import learn, learn_from_pods, with_learnt
+from pipegraft.gray.forecast import learn, learn_from_pods, longest_release, with_learnt
 from pipegraft.gray.history import told_releases
 from pipegraft.gray.hooks import JUDGES, METRIC_SOURCES, ObservedRouter
 from pipegraft.gray.observed_rollout import RolloutDrive
@@ -151,6 +151,7 @@ def pipegraft_stages() -> Iterable[Stage]:
         inputs=GrayReleaseInputs,
         after=("iac-bump", "sync-gate"),
         applies=_applies,
+        longest=lambda delivery, environment: longest_release(delivery.environments[environment or ""]),
         deploys=True,
         description=(
             "Each step is a commit in the IaC repository: the weight is raised, the engine takes it over,"

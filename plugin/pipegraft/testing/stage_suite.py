@@ -193,6 +193,12 @@ class StageSuite:
             assert keys_of(stage.inputs)[name] in defaults
             assert info.description, f"input '{name}' has no docstring"
 
+    def test_it_says_in_seconds_how_long_it_may_take(self, stage: Stage) -> None:
+        delivery = Delivery.model_validate(_DELIVERY)
+        (environment,) = delivery.environments
+        longest = stage.longest(delivery, environment if stage.scope == "environment" else None)
+        assert 0 <= longest < float("inf")
+
     def test_an_unknown_input_is_refused(self, stage: Stage) -> None:
         with pytest.raises(ValidationError):
             stage.parse_inputs({"no-such-input": "x"})

@@ -346,7 +346,7 @@ def _laid(request: InjectionRequest, draft: _Draft, team: Team) -> Iterator[Prob
                 said = f"'{key}' is laid on '{name}', which {effect}"
                 yield Problem(said, team.places(name), f"take '{key}' out of it")
     for planned in request.plan.stages:
-        name, longest = job_name(planned), request.limits.get(planned.id, 0.0)
+        name, longest = job_name(planned), planned.longest
         job = jobs.get(name, {})
         hidden = "timeout" in draft.placement.wiring.laid.get(name, ())
         allowed = seconds_of(job.get("timeout", "")) if hidden or name in team.overlaid else None

@@ -217,7 +217,6 @@ class Wiring:
         variables: the team's global variables that reach the jobs: they steer the runner.
         forced: variables of the runner that the jobs must not take from the team.
         artifacts: the team's jobs whose artifacts a child pipeline takes.
-        limits: the seconds that a planned stage may take by its own limits, by its id.
         laid: job → what the team's hidden job of its name lays on it.
     """
 
@@ -228,7 +227,6 @@ class Wiring:
     variables: tuple[str, ...] = ()
     forced: Mapping[str, str] = field(default_factory=dict)
     artifacts: tuple[str, ...] = ()
-    limits: Mapping[str, float] = field(default_factory=dict)
     laid: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -306,7 +304,7 @@ def _inputs(
         "job-packages": settings.packages or None,
         "job-needs": needs or None,
         "job-rules": rules(settings.branch) if settings.branch else None,
-        "job-timeout": _timeout(wiring.limits.get(planned.id, 0.0), declared),
+        "job-timeout": _timeout(planned.longest, declared),
         **planned.inputs,
     }
     return {key: value for key, value in wanted.items() if key in declared and value is not None}

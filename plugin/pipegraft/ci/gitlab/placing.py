@@ -114,7 +114,6 @@ def place(request: InjectionRequest, settings: Settings, layers: Sequence[Layer]
         variables=variables,
         forced=forced,
         artifacts=_with_artifacts(team),
-        limits=request.limits,
     )
     asked = settings.after is not None or any(is_ours(stage) for stage in team.pipeline.stages.stages)
     notes = (*chosen.notes, *said, *warned, *_lost_artifacts(settings, team))

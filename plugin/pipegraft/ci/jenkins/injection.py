@@ -247,7 +247,7 @@ def inject(request: InjectionRequest) -> Injection:
     at = slot.offset if slot else len(team_text)
     if grafts and request.options.after is None:  # it stands: what is told names the lines that people see
         team, shape, at = script, outline(script), grafts[0].start
-    around = surroundings(team, shape, at, branch, request.longest)
+    around = surroundings(team, shape, at, branch, request.plan.longest)
     return Injection(
         files={} if text == request.text else {request.file: text},
         jobs_unchanged=names,
@@ -361,7 +361,7 @@ _USUAL_MINUTES = 1440  # of the library
 def _defaults(request: InjectionRequest, count: int) -> list[dict[str, str]]:
     """What each call says where people say nothing of it: the branch, and a timeout that is long enough."""
     branch = {"branch": literal(request.default_branch)} if request.default_branch else {}
-    longest = [request.limits.get(one.id, 0.0) / 60 for one in request.plan.stages]
+    longest = [one.longest / 60 for one in request.plan.stages]
     minutes = longest if count == len(longest) else [max(longest, default=0.0)] * count
     return [branch | ({"timeout": f"{one + 60:.0f}"} if one > _USUAL_MINUTES else {}) for one in minutes]
 

@@ -11,7 +11,6 @@ from pipegraft import __version__
 from pipegraft.appspec.environment_file import app_path, images_of, read_environment
 from pipegraft.appspec.rendering.yaml_output import environment_of, rendered_path
 from pipegraft.ci.hooks import CI_SYSTEMS, CiSystem, Injection, InjectionRequest, InjectOptions, pattern_of
-from pipegraft.ci.usecases import limits
 from pipegraft.core.delivery import Delivery
 from pipegraft.core.delivery_file import DELIVERY_FILE, parse_document
 from pipegraft.core.errors import UsageError
@@ -102,7 +101,6 @@ def injecting(plugins: Plugins, options: InjectOptions) -> Editor:
             options=options,
             version=f"v{__version__}",
             default_branch=reader.project.branch,
-            limits=limits(parsed),
             templates=templates[system.name],
             read=reader.read,
             find=reader.find,
