@@ -509,3 +509,19 @@ def test_a_folder_that_says_nothing_holds_the_sources_beside_other_languages() -
     }
     found = {one.name: one.path for one in look(files).components}
     assert found == {"cart": "src/cart/src", "page": "src/page"}
+
+
+def test_ports_of_databases_and_queues_are_no_entrances() -> None:
+    compose = """\
+services:
+  rows: {build: rows, ports: ["3306:3306"]}
+  queue: {build: queue, ports: ["5672:5672", "15672:15672"]}
+  store: {build: store}
+"""
+    _, app, _ = written({"compose.yaml": compose, "store/Dockerfile": "FROM a\nEXPOSE 27017\n"})
+    told = {name: (one["ports"], one.get("entrance")) for name, one in app["components"].items()}
+    assert told == {
+        "rows": ({"mysql": 3306}, None),
+        "queue": ({"http": 15672, "amqp": 5672}, {}),
+        "store": ({"mongodb": 27017}, None),
+    }

@@ -36,7 +36,7 @@ from pipegraft.appspec.importing.taking import (
 )
 from pipegraft.core.errors import ConfigError, Place, Problem
 
-__all__ = ["ComposeService", "named_ports", "read_compose"]
+__all__ = ["ComposeService", "named_ports", "read_compose", "speaks_http"]
 
 _RESOURCES = {
     **dict.fromkeys(("postgres", "postgresql", "postgis", "pgvector"), "postgres"),
@@ -74,6 +74,7 @@ _WHY: Mapping[str, str] = {
     ),
 }  # fmt: skip
 """Key → why nothing of it is in the app spec."""
+_ENDS = ("no", "False", "on-failure")
 _ONCE = re.compile(r"migrat|seed|init\b|setup|fixture", re.IGNORECASE)
 _TRAEFIK = re.compile(r"traefik\.http\.services\.[^.]+\.loadbalancer\.server\.port", re.IGNORECASE)
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
@@ -82,6 +83,13 @@ _MEMORY = re.compile(r"(\d+)([bkmg]?)b?", re.IGNORECASE)
 _UNITS = {"": "", "b": "", "k": "Ki", "m": "Mi", "g": "Gi"}
 _DEBUGGERS = frozenset({9229, 9230, 5005, 5678, 2345})
 """Ports of Node's inspector, the JVM's debugger, debugpy and Delve."""
+_PROTOCOLS: Mapping[int, str] = {
+    22: "ssh", 25: "smtp", 53: "dns", 389: "ldap", 587: "submission", 636: "ldaps",
+    1433: "sqlserver", 1521: "oracle", 1883: "mqtt", 2181: "zookeeper", 3306: "mysql", 4222: "nats",
+    5432: "postgres", 5672: "amqp", 6379: "redis", 9042: "cassandra", 9092: "kafka", 11211: "memcached",
+    27017: "mongodb",
+}  # fmt: skip
+"""Port → protocol that is not HTTP (IANA, "Service Name and Transport Protocol Port Number Registry")."""
 _DEVELOPERS = re.compile(r"dev(el|elop|elopment|eloper)?|debug|local", re.IGNORECASE)
 
 
@@ -148,12 +156,13 @@ def read_compose(data: Any, file: str, read: ReadBeside) -> tuple[list[ComposeSe
     left = [f"{file}: '{one}': its default is taken" for one in told if one not in known]
     if taken := [one for one in told if one in known]:
         left.append(f"{file}: the values that .env has are taken: {', '.join(taken)}")
-    waited = set(_waited_for(data["services"]))
-    services: list[ComposeService] = []
+    waited, services = set(_waited_for(data["services"])), list[ComposeService]()
     for name, one in data["services"].items():
         if isinstance(one, dict):
             part = Taking(one, f"{file}: service {name}")
-            once = str(one.get("restart")) in ("no", "False") and _ONCE.search(f"{name} {one.get('command')}")
+            once = str(one.get("restart")) in ("no", "False", "on-failure") and _ONCE.search(
+                f"{name} {one.get('command')}"
+            )
             env, lost = variables_of(part, known, read)
             ends = name in waited or bool(once)
             services.append(_service(str(name), part, data.get("secrets"), env, lost, ends=ends))
@@ -249,8 +258,15 @@ def _numbers(part: Taking, lost: list[str]) -> Iterator[int]:
 
 
 def named_ports(numbers: Collection[int]) -> dict[str, int]:
-    """Names for ports: ``http`` for the only one."""
-    return {"http" if len(numbers) == 1 else f"port-{number}": number for number in numbers}
+    """Names for ports: those of other protocols than HTTP last, ``http`` for the only one of the rest."""
+    others = [number for number in numbers if number not in _PROTOCOLS]
+    named = {"http" if len(others) == 1 else f"port-{number}": number for number in others}
+    return named | {_PROTOCOLS[number]: number for number in numbers if number in _PROTOCOLS}
+
+
+def speaks_http(ports: Mapping[str, int]) -> bool:
+    """Whether a port may be one of HTTP."""
+    return any(number not in _PROTOCOLS for number in ports.values())
 
 
 def _traefik_ports(labels: Any) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipegraft.appspec.importing.compose import ComposeService
+from pipegraft.appspec.importing.compose import ComposeService, speaks_http
 from pipegraft.appspec.importing.compose_parts import CREDENTIALS, SECRET_NAME
 from pipegraft.appspec.importing.survey import FoundComponent, FoundResource, Survey
 from pipegraft.appspec.importing.taking import Imported, found_values, is_outside, name_from
@@ -279,7 +279,7 @@ def _component(one: FoundComponent, env: Mapping[str, Any], *, public: bool) -> 
 
 def _entrances(components: Sequence[FoundComponent]) -> list[FoundComponent]:
     """The components that requests from outside go to: those published, else the only one with a port."""
-    listening = [one for one in components if one.ports]
+    listening = [one for one in components if speaks_http(one.ports)]
     published = [one for one in listening if one.public]
     return published or (listening if len(listening) == 1 else [])
 
@@ -313,7 +313,7 @@ def import_compose(
         found = FoundComponent(name, path, "", *said, traits=one.traits)
         env, lost = _variables_of(into.app, found, by_host)
         into.left += (f"{one.source.name}: {line}" for line in lost)
-        public = one.published and bool(one.ports) and not one.ends
+        public = one.published and speaks_http(one.ports) and not one.ends
         into.components[name] = _component(found, env, public=public) | ({"job": {}} if one.ends else {})
         if one.image:
             into.images[name] = one.image
