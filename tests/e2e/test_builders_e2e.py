@@ -165,6 +165,26 @@ def test_a_failed_build_says_why(builder: ImageBuilder, registry: LayoutRegistry
     assert registry.find("web", "v1") is None
 
 
+@pytest.mark.parametrize("builder", ["buildkit", "buildah", "buildx"], indirect=True)
+def test_the_image_holds_what_was_hashed(
+    builder: ImageBuilder, registry: LayoutRegistry, context: Path, tmp_path: Path
+) -> None:
+    """An ignored Dockerfile is in no image, and no other ignore file takes anything away."""
+    (context / "build").mkdir()
+    (context / "build/Dockerfile").write_text("FROM scratch\nCOPY . /all\n")
+    (context / "build/Dockerfile.dockerignore").write_text("bin\nbuild/Dockerfile*\n")
+    for name in (".dockerignore", ".containerignore", "Dockerfile.dockerignore"):
+        (context / name).write_text("kept\n")
+    (context / "kept").write_text("x")
+    request = request_for(context, dockerfile="build/Dockerfile")
+    image = builder.build(request, registry, lambda _line: None)
+    unpack(registry, "web", image.digest, tmp_path / "unpacked")
+    root = tmp_path / "unpacked/all"
+    found = {path.relative_to(root).as_posix() for path in root.rglob("*")}
+    assert found == {entry.path for entry in request.entries}
+    assert {"kept", "Dockerfile", "build"} <= found
+
+
 def test_an_index_of_two_platforms_has_the_same_digest_on_two_days(
     buildkit: BuildkitBuilder, buildx: BuildxBuilder, context: Path, tmp_path: Path
 ) -> None:

@@ -228,6 +228,21 @@ def test_what_is_ignored_is_what_docker_ignores(engine: str, tmp_path: Path, ign
     assert ours == theirs - {".dockerignore"}
 
 
+def test_an_ignored_dockerfile_is_no_part_of_what_the_engine_builds(
+    engine: str, dockerfile_context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", engine)
+    (dockerfile_context / "Dockerfile").write_text("FROM scratch\nCOPY . /all\n")
+    (dockerfile_context / ".dockerignore").write_text("Docker*\n")
+    entries = read_context(dockerfile_context).entries
+    registry = LayoutRegistry(tmp_path / "images")
+    request = BuildRequest("web", dockerfile_context, entries, "web", ("v1",))
+    image = DockerBuilder().build(request, registry, lambda _line: None)
+    unpack(registry, "web", image.digest, tmp_path / "unpacked")
+    root = tmp_path / "unpacked/all"
+    assert {path.relative_to(root).as_posix() for path in root.rglob("*")} == {one.path for one in entries}
+
+
 @pytest.mark.parametrize(
     ("dockerfile", "said"),
     [

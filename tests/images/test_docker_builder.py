@@ -15,8 +15,7 @@ from docker.errors import DockerException
 from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.errors import BuildFailed, OutsideError, Unreachable
 from pipegraft.images.adapters import docker as docker_builders
-from pipegraft.images.adapters.building import context_blocks
-from pipegraft.images.adapters.docker import DockerBuilder, read_build
+from pipegraft.images.adapters.docker import DockerBuilder, engine_context, read_build
 from pipegraft.images.adapters.pushing import Base, base_of, push_saved
 from pipegraft.images.build_context import read_context
 from pipegraft.images.documents import LAYER, LAYER_GZIP
@@ -130,9 +129,16 @@ def test_the_engine_gets_what_was_hashed_and_the_dockerfile(tmp_path: Path) -> N
     (tmp_path / "a.py").write_text("A = 1\n")
     (tmp_path / "secret.env").write_text("x")
     (tmp_path / ".dockerignore").write_text("*.env\nDockerfile\n")
-    content = b"".join(context_blocks(request_for(tmp_path)))
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        assert archive.getnames() == ["Dockerfile", "a.py"]
+    name, blocks = engine_context(request_for(tmp_path))
+    with tarfile.open(fileobj=io.BytesIO(b"".join(blocks))) as archive:
+        assert archive.getnames() == [".dockerfile.pipegraft", ".dockerignore", "a.py"]
+        held = archive.extractfile(".dockerignore").read().decode()
+        assert archive.extractfile(name).read() == b"FROM scratch\n"
+    assert held.split() == [".dockerignore", name]
+    (tmp_path / ".dockerignore").write_text("*.env\n")
+    name, blocks = engine_context(request_for(tmp_path))
+    with tarfile.open(fileobj=io.BytesIO(b"".join(blocks))) as archive:
+        assert (name, archive.getnames()) == ("Dockerfile", ["Dockerfile", "a.py"])
 
 
 # What the engine saves

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -26,9 +25,9 @@ __all__ = [
     "Finished",
     "Opener",
     "archive_kind",
-    "context_blocks",
     "dockerfile_missing",
     "hiding",
+    "lay_out",
     "note_statements",
     "opener",
     "refuse",
@@ -38,7 +37,6 @@ __all__ = [
     "scanner",
     "scanner_image",
     "secret_options",
-    "write_context",
     "write_entries",
 ]
 
@@ -128,30 +126,23 @@ def hiding(request: BuildRequest, log: Callable[[str], None]) -> Callable[[str],
 
 
 def run_program(
-    command: list[str],
-    log: Callable[[str], str],
-    given: Path | None = None,
-    variables: Mapping[str, str] | None = None,
+    command: list[str], log: Callable[[str], str], variables: Mapping[str, str] | None = None
 ) -> Finished:
     """Run a program to its end and log what it prints.
 
     Arguments:
-        given: file that it reads from its standard input.
         variables: further variables of its environment.
     """
     lines: deque[str] = deque(maxlen=_MOST_LINES)
-    with (
-        (given or Path(os.devnull)).open("rb") as source,
-        subprocess.Popen(
-            command,
-            stdin=source,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(variables or {})},
-            text=True,
-            errors="replace",
-        ) as process,
-    ):
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **(variables or {})},
+        text=True,
+        errors="replace",
+    ) as process:
         lines.extend(log(line.strip()) for line in process.stdout or () if line.strip())
     return Finished(process.returncode, tuple(lines))
 
@@ -174,20 +165,19 @@ def _secret_values(request: BuildRequest) -> list[str]:
     return sorted((line for line in found if len(line) >= _SHORTEST_HIDDEN), key=len, reverse=True)
 
 
-def context_blocks(request: BuildRequest) -> Iterator[bytes]:
-    """A tar archive of the context: exactly what was hashed, and the Dockerfile even where it is ignored."""
-    entries = {entry.path: entry for entry in request.entries}
-    name = request.dockerfile
-    if name not in entries:
-        content = (request.context / name).read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        entries[name] = ContextEntry(name, "file", digest, size=len(content))
-    return tar_blocks(tuple(entries.values()), opener(request))
+def lay_out(request: BuildRequest, folder: Path) -> tuple[Path, Path]:
+    """Put the context into a folder: exactly what was hashed, modes and times always the same.
 
-
-def write_context(request: BuildRequest, folder: Path) -> None:
-    """Put the context into a folder: exactly what was hashed, modes and times always the same."""
-    _unpack(context_blocks(request), folder)
+    Returns:
+        That folder, and another that holds the Dockerfile alone: an ignored one is no part of the context.
+    """
+    context, apart = folder / "context", folder / "dockerfile"
+    context.mkdir()
+    _unpack(tar_blocks(request.entries, opener(request)), context)
+    dockerfile = apart / request.dockerfile
+    dockerfile.parent.mkdir(parents=True)
+    dockerfile.write_bytes((request.context / request.dockerfile).read_bytes())
+    return context, apart
 
 
 def write_entries(source: Path, entries: tuple[ContextEntry, ...], folder: Path) -> None:

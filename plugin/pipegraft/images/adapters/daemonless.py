@@ -20,11 +20,11 @@ from pipegraft.images.adapters.building import (
     archive_kind,
     dockerfile_missing,
     hiding,
+    lay_out,
     refuse,
     run_program,
     scanner_image,
     secret_options,
-    write_context,
     write_entries,
 )
 from pipegraft.images.adapters.pushing import base_of, push_saved
@@ -58,7 +58,7 @@ _INSIDE = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
 class BuildkitBuilder:
     """Builds by ``buildctl``, and pushes what it built itself."""
 
-    version = "1"
+    version = "2"
 
     def accepts(self, context: Path, dockerfile: str = DOCKERFILE) -> str | None:
         missing = dockerfile_missing(context, dockerfile)
@@ -115,14 +115,12 @@ def _unsaid(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def _buildkit_options(request: BuildRequest, folder: Path, archive: Path) -> list[str]:
-    context = folder / "context"
-    context.mkdir()
-    write_context(request, context)
+    context, apart = lay_out(request, folder)
     options = [
         "--progress=plain",
         "--frontend=dockerfile.v0",
         f"--local=context={context}",
-        f"--local=dockerfile={context}",
+        f"--local=dockerfile={apart}",
         f"--opt=filename={request.dockerfile}",
         f"--opt=platform={request.platform}",
         # The same inputs make the same image on any day (moby/buildkit, docs/build-repro.md).
@@ -173,7 +171,7 @@ def _check_namespaces(program: str, done: Finished) -> None:
 class BuildahBuilder:
     """Builds by ``buildah build``, and pushes what it built itself."""
 
-    version = "1"
+    version = "2"
 
     def accepts(self, context: Path, dockerfile: str = DOCKERFILE) -> str | None:
         missing = dockerfile_missing(context, dockerfile)
@@ -194,11 +192,12 @@ class BuildahBuilder:
 
 
 def _buildah_options(request: BuildRequest, folder: Path) -> list[str]:
-    context = folder / "context"
-    context.mkdir()
-    write_context(request, context)
+    context, apart = lay_out(request, folder)
+    nothing_more = folder / "nothing-more"
+    nothing_more.touch()
     options = [
-        f"--file={context / request.dockerfile}",
+        f"--file={apart / request.dockerfile}",
+        f"--ignorefile={nothing_more}",
         f"--platform={request.platform}",
         "--format=oci",
         "--timestamp=0",  # the same inputs make the same image on any day

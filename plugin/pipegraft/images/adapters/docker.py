@@ -15,14 +15,17 @@ the engine needs no access to it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import os
 import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import docker
 import requests
@@ -34,9 +37,10 @@ from pipegraft.core.errors import BuildFailed, OutsideError, PipegraftError, Unr
 from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.building import (
     archive_kind,
-    context_blocks,
     dockerfile_missing,
     hiding,
+    lay_out,
+    opener,
     refuse,
     run_program,
     scanner_image,
@@ -45,13 +49,15 @@ from pipegraft.images.adapters.building import (
 )
 from pipegraft.images.adapters.pushing import base_of, push_saved
 from pipegraft.images.dockerfile import read_dockerfile
-from pipegraft.images.hooks import DOCKERFILE, BuildRequest, ImageBuilderPlugin
+from pipegraft.images.hooks import DOCKERFILE, BuildRequest, ContextEntry, ImageBuilderPlugin
+from pipegraft.images.layers import tar_blocks
 from pipegraft.images.ports import Descriptor, Registry
 
 __all__ = [
     "BuildxBuilder",
     "DockerBuilder",
     "connect",
+    "engine_context",
     "engine_missing",
     "pipegraft_image_builders",
     "read_build",
@@ -63,6 +69,8 @@ _TIMEOUT = 600
 _STARTS = Patience(attempts=30, deadline=30, first_wait=0.5, longest_wait=2)
 """How long an engine is waited for that starts together with the job."""
 _CHUNK = 1 << 20
+_APART = ".dockerfile.pipegraft"
+"""What a Dockerfile is called that is no part of its context."""
 
 _NO_ENGINE = "Cannot connect to the Docker daemon"
 _NO_BUILDX = ("buildx component is missing", "unknown flag: --cache-to")
@@ -126,7 +134,7 @@ def _cause(error: BaseException) -> str:
 class DockerBuilder:
     """Builds with the Docker Engine that ``DOCKER_HOST`` names, or this machine's."""
 
-    version = "1"
+    version = "2"
 
     def accepts(self, context: Path, dockerfile: str = DOCKERFILE) -> str | None:
         return _refusal(context, dockerfile) or engine_missing()
@@ -188,12 +196,37 @@ def read_build(events: Iterable[Mapping[str, Any]], log: Callable[[str], None]) 
     return image
 
 
+def engine_context(request: BuildRequest) -> tuple[str, Iterator[bytes]]:
+    """Where the engine finds the Dockerfile, and the context as a tar archive: exactly what was hashed.
+
+    An ignored Dockerfile goes along under a name that an ignore file says: the engine removes both, as
+    it does for docker's command line (docker/cli, cli/command/image/build).
+    """
+    if any(entry.path == request.dockerfile for entry in request.entries):
+        return request.dockerfile, tar_blocks(request.entries, opener(request))
+    beside = {
+        _APART: (request.context / request.dockerfile).read_bytes(),
+        ".dockerignore": f".dockerignore\n{_APART}\n".encode(),
+    }
+    entries = [
+        ContextEntry(name, "file", hashlib.sha256(text).hexdigest(), size=len(text))
+        for name, text in beside.items()
+    ]
+    own = opener(request)
+
+    def open_file(entry: ContextEntry) -> AbstractContextManager[BinaryIO]:
+        return io.BytesIO(beside[entry.path]) if entry.path in beside else own(entry)
+
+    return _APART, tar_blocks((*request.entries, *entries), open_file)
+
+
 def _build(client: APIClient, request: BuildRequest, log: Callable[[str], None]) -> str:
-    with stream_of(context_blocks(request)) as context:
+    dockerfile, blocks = engine_context(request)
+    with stream_of(blocks) as context:
         events = client.build(
             fileobj=context,
             custom_context=True,
-            dockerfile=request.dockerfile,
+            dockerfile=dockerfile,
             target=request.stage or None,
             buildargs=dict(request.build_args),
             platform=request.platform,
@@ -231,7 +264,7 @@ def _connect() -> APIClient:
 class BuildxBuilder:
     """Builds by ``docker build`` with BuildKit, and pushes what it built itself."""
 
-    version = "1"
+    version = "2"
 
     def accepts(self, context: Path, dockerfile: str = DOCKERFILE) -> str | None:
         missing = dockerfile_missing(context, dockerfile)
@@ -246,29 +279,28 @@ class BuildxBuilder:
         base = base_of(request, log)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            with (folder / "context.tar").open("wb") as out:
-                out.writelines(context_blocks(request))
             told = hiding(request, log)
             archive = folder / "image.tar"
-            arguments = [*_build_arguments(request, folder), "-"]
+            arguments = _build_arguments(request, folder)
             if _builds_apart():
                 output = f"--output=type={archive_kind(request)},dest={archive},rewrite-timestamp=true"
                 image = scanner_image(request)
                 scanned = ["--provenance=false", f"--sbom=generator={image}"] if image else []
-                _docker(["buildx", "build", output, *scanned, *arguments], told, folder / "context.tar")
+                _docker(["buildx", "build", output, *scanned, *arguments], told)
             else:
-                _docker(["build", *arguments], told, folder / "context.tar")
+                _docker(["build", *arguments], told)
                 image = (folder / "image-id").read_text().strip()
                 _docker(["image", "save", "--output", str(archive), image], told)
             return push_saved(archive, request, registry, base, log)
 
 
 def _build_arguments(request: BuildRequest, folder: Path) -> list[str]:
+    context, apart = lay_out(request, folder)
     arguments = [
         "--progress=plain",
         f"--iidfile={folder}/image-id",
         f"--platform={request.platform}",
-        f"--file={request.dockerfile}",
+        f"--file={apart / request.dockerfile}",
         *secret_options(request),
     ]
     if request.stage:
@@ -284,7 +316,7 @@ def _build_arguments(request: BuildRequest, folder: Path) -> list[str]:
             write_entries(extra.folder, extra.entries, further)
         place = f"docker-image://{extra.image}" if extra.folder is None else str(further)
         arguments.append(f"--build-context={name}={place}")
-    return arguments
+    return [*arguments, str(context)]
 
 
 def _builds_apart() -> bool:
@@ -309,10 +341,10 @@ def _builds_apart() -> bool:
     return driver[1] != "docker"
 
 
-def _docker(arguments: list[str], log: Callable[[str], str], context: Path | None = None) -> None:
+def _docker(arguments: list[str], log: Callable[[str], str]) -> None:
     # The same inputs make the same image on any day (moby/buildkit, docs/build-repro.md).
     variables = {"DOCKER_BUILDKIT": "1", "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", "0")}
-    done = run_program(["docker", *arguments], log, context, variables)
+    done = run_program(["docker", *arguments], log, variables)
     if away := done.said(_NO_ENGINE):
         raise Unreachable(away, fix="start the engine, or set DOCKER_HOST to where one is")
     if done.said(*_NO_BUILDX):
