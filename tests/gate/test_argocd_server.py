@@ -233,3 +233,22 @@ def test_several_applications_are_listed_by_label(world: World) -> None:
     server.close()
     assert [name for _, name in found] == ["shop"]
     assert world.script.count(APPS, selector="team=shop") == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [5, [], {"result": 5}, {"result": {"application": 5}}, {"result": {"application": {"metadata": [5]}}}],
+)
+def test_a_line_of_the_stream_that_is_no_event_ends_no_thread(world: World, line: Any) -> None:
+    world.stream = [line]
+    server = ServerApplications(world.options(), None, "hush")
+    try:
+        server.read(None)
+        (follower,) = server._threads
+        deadline = time.monotonic() + 10
+        while not world.script.count("/api/v1/stream/applications") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        follower.join(0.05)
+        assert follower.is_alive()
+    finally:
+        server.close()

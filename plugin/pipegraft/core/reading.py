@@ -39,9 +39,9 @@ UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError
 
 _PLAIN = {
     *("dict", "list", "tuple", "str", "bytes", "int", "float", "bool", "NoneType"),
-    *("datetime", "mappingproxy"),
+    *("datetime", "mappingproxy", "RESTObject"),
 }
-"""Names of the types that answers are made of."""
+"""Names of the types that answers are made of; the last is python-gitlab's."""
 _WRONG_CALL = re.compile(
     r"\(\) (?:takes (?:no|from|exactly|\d)|missing \d|got (?:an unexpected|multiple|some))|is not callable"
 )
@@ -84,7 +84,7 @@ def _is_ours(error: Exception) -> bool:
     if not Path(at.filename).is_relative_to(_PACKAGE):
         return False  # what a library does with an answer
     if isinstance(error, AttributeError):
-        return type(error.obj).__name__ not in _PLAIN
+        return _PLAIN.isdisjoint(one.__name__ for one in type(error.obj).__mro__)
     if not isinstance(error, TypeError):
         return False
     return bool(_WRONG_CALL.search(str(error)) or set(_TYPE_NAMED.findall(str(error))) - _PLAIN)

@@ -188,6 +188,9 @@ class Options(Model):
             yield Breach("expected either 'url' or 'state' to say where the counters are")
 
 
+_COUNTERS = "the proxy's page of counters"
+
+
 class EmbeddedSource:
     """Differences between two readings of the proxy's counters.
 
@@ -205,16 +208,18 @@ class EmbeddedSource:
 
     def begin(self, at: float, now: float) -> float:  # noqa: ARG002 - it does not remember
         """Read the counters; what happened before is not known here."""
-        self._before = dict(_counters(self._read()))
+        with readable(_COUNTERS):
+            self._before = dict(_counters(self._read()))
         return now
 
     def take(self, until: float) -> Arms:  # noqa: ARG002 - the present is all there is
         """What rose since the last reading."""
-        samples = self._read()
-        after = dict(_counters(samples))
+        with readable(_COUNTERS):
+            samples = self._read()
+            after = dict(_counters(samples))
+            weights = self._weights(samples)
         risen = increase(self._before, after)
         self._before = after
-        weights = self._weights(samples)
         split = {route for route, (_, gray) in weights.items() if gray > 0}
         routes = split or weights.keys()
         mine = {series: value for series, value in risen.items() if series[1] in routes}
@@ -229,9 +234,10 @@ class EmbeddedSource:
         """What each instance of stable showed, interval by interval; nothing of intervals under a minute."""
         if step < _MINUTE:
             return []
-        page = load_json(self._page(INSTANCES))
+        content = self._page(INSTANCES)
         found: dict[int, dict[str, list[float]]] = {}
         with readable("the proxy's page of instances"):
+            page = load_json(content)
             bounds = (*page["bounds"], math.inf)
             for minute, route, backend, address, counts in page["rows"]:
                 at = _MINUTE * minute

@@ -23,7 +23,7 @@ from typing import Any
 from pipegraft.core.adapters.http import Answer, Http, trusted
 from pipegraft.core.adapters.waiting import Again, Attempts, Patience
 from pipegraft.core.errors import AccessDenied, PipegraftError, Unreachable, UsageError
-from pipegraft.core.reading import load_json
+from pipegraft.core.reading import load_json, readable
 from pipegraft.gate.model import ArgoCdOptions
 from pipegraft.gate.workloads import TEMPLATED
 
@@ -257,8 +257,9 @@ class ServerApplications:
                     self._http.require(answer, (200,))
                     for line in answer.iter_lines():
                         pause = _PAUSES[0]
-                        self._take(line)
-            except (Again, PipegraftError, ValueError):
+                        with readable(self._http.name):
+                            self._take(line)
+            except (Again, PipegraftError):
                 pass  # the poll tells what is wrong, if it lasts
             self._ended.wait(pause)
             pause = min(pause * 2, _PAUSES[1])
@@ -283,8 +284,9 @@ class ServerApplications:
                 return
             key, asked = question
             try:
-                app = _typed(self._get(f"/api/v1/applications/{key[1]}", asked, patience=_COMPARING))
-                with self._lock:
+                with readable(self._http.name):
+                    app = _typed(self._get(f"/api/v1/applications/{key[1]}", asked, patience=_COMPARING))
+                with self._lock, readable(self._http.name):
                     self._answers[key] = _version(app)
                     if _version(app) >= _version(self._known.get(key, {})):
                         self._known[key] = app

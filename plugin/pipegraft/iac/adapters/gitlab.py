@@ -66,21 +66,20 @@ class GitLabBranch:
     def tip(self) -> str:
         with translated(self._name):
             found = or_none(lambda: self._project.branches.get(self._branch))
-        if found is None:
-            raise UsageError(
-                f"expected a branch '{self._branch}' in {self._name}, there is none",
-                fix="check 'iac' in delivery.yaml, and that the token may read the project",
-            )
-        return str(found.commit["id"])
+            if found:
+                return str(found.commit["id"])
+        raise UsageError(
+            f"expected a branch '{self._branch}' in {self._name}, there is none",
+            fix="check 'iac' in delivery.yaml, and that the token may read the project",
+        )
 
     def read(self, path: str, at: str) -> str | None:
         split_path(path)
         with translated(self._name):
             found = or_none(lambda: self._project.files.get(path, ref=at))
-        if found is None:
-            return None
+            content = bytes(found.decode()) if found else None
         try:
-            return bytes(found.decode()).decode()
+            return content if content is None else content.decode()
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
             raise UsageError(f"expected {path} to be text in UTF-8, found byte {byte:#04x}") from None
@@ -119,7 +118,7 @@ class GitLabBranch:
             return False
         with translated(self._name):
             base: Any = or_none(lambda: self._project.repository_merge_base([revision, at]))
-        return bool(base) and base["id"] == revision
+            return bool(base) and base["id"] == revision
 
     def log(self, path: str | None = None, *, limit: int | None = None) -> Sequence[Commit]:
         query = {"ref_name": self._branch, "first_parent": "true", **({"path": path} if path else {})}
@@ -132,8 +131,8 @@ class GitLabBranch:
         split_path(path)
         with translated(self._name):
             held = or_none(lambda: self._project.files.get(path, ref=parent))
-        guard = {} if held is None else {"last_commit_id": held.last_commit_id}
-        return {**commit_action(path, text, held and held.file_path), **guard}
+            guard = {} if held is None else {"last_commit_id": held.last_commit_id}
+            return {**commit_action(path, text, held and held.file_path), **guard}
 
 
 _POLL = 5.0
@@ -191,7 +190,7 @@ class MergeRequestBranch(GitLabBranch):
         """The tip of the source branch; empty if there is no such branch."""
         with translated(self._name):
             held = [one for one in self._project.branches.list(search=f"^{source}$") if one.name == source]
-        return dict(held[0].commit) if held else {}
+            return {"id": str(held[0].commit["id"]), **held[0].commit} if held else {}
 
     def _refuse_older(self, held: Mapping[str, Any], said: Commit, source: str) -> None:
         there = Commit(str(held["id"]), None, str(held.get("message", "")))
@@ -266,17 +265,15 @@ class MergeRequestBranch(GitLabBranch):
         while True:
             with translated(self._name):
                 now = self._project.mergerequests.get(request.iid)
-            if now.state == "merged":
-                return str(now.merge_commit_sha or now.sha)
-            if now.state == "closed":
+                if now.state == "merged":
+                    return str(now.merge_commit_sha or now.sha)
+                state, address = str(now.state), str(now.web_url)
+            if state == "closed":
                 raise Held(
-                    f"merge request {now.web_url} was closed without a merge",
-                    fix="reopen it, or release anew",
+                    f"merge request {address} was closed without a merge", fix="reopen it, or release anew"
                 )
             if self._clock.now() >= deadline:
-                raise Held(
-                    f"merge request {now.web_url} is not merged yet", fix="merge it, then run this again"
-                )
+                raise Held(f"merge request {address} is not merged yet", fix="merge it, then run this again")
             self._clock.sleep(_POLL)
 
 

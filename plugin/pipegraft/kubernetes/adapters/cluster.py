@@ -14,6 +14,7 @@ import httpx2
 from lightkube import ApiError, Client, KubeConfig
 from lightkube.config.models import Cluster as Address
 from lightkube.config.models import User
+from lightkube.core.exceptions import NotReadyError
 from lightkube.core.resource import ApiInfo, ResourceDef
 from lightkube.generic_resource import (
     GenericGlobalResource,
@@ -86,7 +87,7 @@ class Cluster:
                 if error.status.code == 404 and (error.status.details and error.status.details.name):
                     return None
                 raise
-        return _plain(found, kind)
+            return _plain(found, kind)
 
     def find(
         self,
@@ -137,7 +138,7 @@ class Cluster:
                 dry_run=dry_run,
                 **self._place(kind, metadata.get("namespace")),
             )
-        return _plain(found, kind)
+            return _plain(found, kind)
 
     def merge(
         self, kind: Kind, name: str, patch: Mapping[str, Any], namespace: str | None = None, *, part: str = ""
@@ -148,7 +149,7 @@ class Cluster:
             found = self._client.patch(
                 _resource(kind, part), name, dict(patch), patch_type=PatchType.MERGE, **place
             )
-        return _plain(found, kind)
+            return _plain(found, kind)
 
     def delete(self, kind: Kind, name: str, namespace: str | None = None) -> None:
         """Delete an object, with what it owns in the background; nothing if it is not there."""
@@ -210,7 +211,10 @@ class Cluster:
             place = self._place(kind, namespace)
             found = self._client.list(_resource(kind), chunk_size=_PAGE, **place)
             items = [_plain(item, kind) for item in found]
-            return found.resourceVersion, items
+            try:
+                return str(found.resourceVersion or ""), items
+            except NotReadyError as error:
+                raise ValueError(error) from None
 
     def close(self) -> None:
         """End the watches and their threads, then the connections."""
@@ -281,5 +285,8 @@ def _use_types_once() -> None:
 
 
 def _plain(found: Any, kind: Kind) -> Object:
-    """Items of a list do not say their kind; ours do."""
+    """Items of a list do not say their kind; ours do. What has no name is no object."""
+    metadata = found["metadata"]
+    if not (isinstance(metadata["name"], str) and isinstance(metadata.get("namespace", ""), str)):
+        raise TypeError(f"expected a 'str' as name and namespace of a {kind.kind}")
     return {**cast("Object", found), "apiVersion": kind.api_version, "kind": kind.kind}

@@ -22,6 +22,8 @@ Object = dict[str, Any]
 
 POLL = 30.0
 """Seconds after which everything is listed again."""
+_LONGEST_VERSION = 40
+"""Digits; etcd's have twenty at most."""
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _LONGEST_JOIN = 20.0
@@ -179,7 +181,7 @@ def _version(item: Mapping[str, object]) -> int:
 
 
 def _number(version: str) -> int:
-    return int(version) if version.isdecimal() else 0
+    return int(version) if version.isdecimal() and len(version) <= _LONGEST_VERSION else 0
 
 
 def _slim(item: Object) -> Object:
