@@ -19,8 +19,8 @@ SENTENCE = re.compile(r"[^.!?]*?[.!?](?=\s|$)", re.DOTALL)
 
 def sections() -> dict[str, str]:
     security = (ROOT / "docs" / "security.md").read_text()
-    bump = (ROOT / "docs" / "iac-bump.md").read_text()
-    return {"security": security, "the guard": bump.partition("## A guard for the repository\n")[2]}
+    guard = (ROOT / "docs" / "guard.md").read_text()
+    return {"security": security, "the guard": guard}
 
 
 def statements(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Which endpoints of the OCI distribution specification are used, and that real servers answer them.
 
 A proxy notes every request and what the server answered, and refuses whole blobs where it is told to, as
-proxies in front of registries do. What it noted is the table of docs/images.md.
+proxies in front of registries do. What it noted is the table of docs/registries.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipegraft.testing.images_suite import ReferrersSuite, RegistrySuite, blob_o
 
 pytestmark = pytest.mark.e2e
 
-PAGE = Path(__file__).parents[2] / "docs/images.md"
+PAGE = Path(__file__).parents[2] / "docs/registries.md"
 LARGE = 32 << 20
 SERVERS = ("docker-registry", "distribution 3", "go-containerregistry")
 ENDPOINTS = (
