@@ -28,8 +28,7 @@ from pipegraft.iac.guard.contents import pinned_in_manifests, strange_text
 from pipegraft.iac.guard.documents import brought_in
 from pipegraft.iac.guard.secret_forms import searchable, secrets_in
 from pipegraft.iac.guard.secret_values import secret_manifests
-from pipegraft.images.build_context import IgnoreRules
-from pipegraft.images.dockerfile import exposed_ports, read_dockerfile
+from pipegraft.images.dockerfile import IgnoreRules, exposed_ports, read_dockerfile
 from pipegraft.images.documents import (
     LAYER,
     LAYER_GZIP,

@@ -325,13 +325,34 @@ def test_an_empty_component_is_refused(tmp_path: Path, registries: Registries) -
         prepare(tmp_path, registries)
 
 
-def test_a_submodule_that_is_not_checked_out_is_named(tmp_path: Path, registries: Registries) -> None:
-    (tmp_path / ".gitmodules").write_text('[submodule "web"]\n\tpath = web\n\turl = ../web.git\n')
-    (tmp_path / "web").mkdir()
-    (tmp_path / "web/.dockerignore").write_text("*\n")
-    with pytest.raises(UsageError, match="submodule that is not checked out") as caught:
-        prepare(tmp_path, registries)
+@pytest.mark.parametrize(
+    ("path", "text", "keys"),
+    [
+        ("sub", None, {"path": "sub"}),
+        ("sub", "FROM a", {"context": ".", "dockerfile": "web/Dockerfile"}),
+        ("web/vendor/lib", None, {}),
+        ("web/vendor/lib", "FROM a", {}),
+        ("shared", "FROM a", {"additional-contexts": {"more": "shared"}}),
+        ("shared/lib", "FROM a", {"additional-contexts": {"more": "shared"}}),
+    ],
+)
+def test_a_submodule_that_is_not_checked_out_is_named(
+    path: str, text: str | None, keys: dict[str, Any], tmp_path: Path, registries: Registries
+) -> None:
+    (tmp_path / ".gitmodules").write_text(f'[submodule "x"]\n\tpath = {path}\n\turl = ../x.git\n')
+    (tmp_path / path).mkdir(parents=True)
+    with pytest.raises(UsageError, match=rf"{path} is that of a git submodule that is not") as caught:
+        prepare(tmp_path, registries, text, **keys)
     assert "GIT_SUBMODULE_STRATEGY" in caught.value.problem.fix
+    (tmp_path / path / "there").write_text("content")
+    prepare(tmp_path, registries, text, **keys)
+
+
+def test_a_submodule_that_is_ignored_need_not_be_there(tmp_path: Path, registries: Registries) -> None:
+    (tmp_path / ".gitmodules").write_text('[submodule "x"]\n\tpath = web/docs\n')
+    (tmp_path / "web/docs").mkdir(parents=True)
+    (tmp_path / "web/.dockerignore").write_text("docs\n")
+    prepare(tmp_path, registries, "FROM scratch\n")
 
 
 def test_pointers_of_git_lfs_are_named(tmp_path: Path, registries: Registries) -> None:
@@ -342,6 +363,9 @@ def test_pointers_of_git_lfs_are_named(tmp_path: Path, registries: Registries) -
         )
     with pytest.raises(UsageError, match=r"content of 0\.bin, 1\.bin, 2\.bin and 2 more elsewhere"):
         prepare(tmp_path, registries)
+    (tmp_path / "web").rename(tmp_path / "shared")
+    with pytest.raises(UsageError, match=r"the context 'more': Git LFS keeps the content of 0\.bin"):
+        prepare(tmp_path, registries, "FROM scratch\n", **{"additional-contexts": {"more": "shared"}})
 
 
 def test_a_registry_that_does_not_answer_is_a_note_and_no_failure(

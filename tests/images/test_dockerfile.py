@@ -28,6 +28,8 @@ from pipegraft.images.dockerfile import read_dockerfile
         ("# FROM not-this\n\nFROM alpine", ["alpine"], "alpine"),
         ("FROM alpine\nRUN --mount=type=bind,from=tools,target=/t true", ["alpine", "tools"], "alpine"),
         ("FROM alpine\nRUN <<EOF\nFROM inside\nEOF\nCOPY --from=b /x /x", ["alpine", "b"], "alpine"),
+        ("FROM a\nRUN <<'A-1.x' <<B\nFROM b\nA-1.x\nFROM c\nB\nCOPY --from=d / /", ["a", "d"], "a"),
+        ("ARG TAG\nFROM ${TAG:?name it}:${T?}x", ["3.13:x"], "3.13:x"),
         ("", [], None),
         ("\ufeffFROM alpine", ["alpine"], "alpine"),
         ("FROM\tpython:3.12\tAS\tx\r\nRUN true\r\n", ["python:3.12"], "python:3.12"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipegraft.core.errors import ConfigError
-from pipegraft.images.build_context import _STARS, IgnoreRules, _Steps, _translate
+from pipegraft.images.dockerfile import _STARS, IgnoreRules, _Steps, _translate
 
 CASES = [
     ("**", "file", True),

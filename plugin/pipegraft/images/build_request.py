@@ -10,7 +10,7 @@ from pathlib import Path
 from pipegraft.core.delivery import BuildCache, Component, Delivery
 from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.core.release import BuiltImage
-from pipegraft.images.build_context import BuildContext, check_context, read_context
+from pipegraft.images.build_context import BuildContext, check_content, check_context, read_context
 from pipegraft.images.dockerfile import read_dockerfile
 from pipegraft.images.documents import canonical_json
 from pipegraft.images.hooks import (
@@ -220,7 +220,9 @@ def _further_contexts(settings: BuildSettings, name: str, bases: dict[str, str])
                     f"component '{name}': expected the context '{called}' at {folder}, found no folder",
                     fix="correct 'additional-contexts'; folders are relative to the repository",
                 )
-            found[called] = ExtraContext(folder, read_context(folder).entries)
+            entries = read_context(folder).entries
+            check_content(f"component '{name}': the context '{called}'", folder, entries)
+            found[called] = ExtraContext(folder, entries)
             continue
         base = _resolve(settings, image)
         bases[image] = base.digest if base else ""

@@ -1,18 +1,33 @@
-"""What a Dockerfile says of the images it builds on, and whether it needs BuildKit to be built."""
+"""What a Dockerfile says of the images it builds on and of BuildKit, and what its ignore file leaves out.
+
+Ignore rules are read as docker reads them (github.com/moby/patternmatcher, with its `ignorefile`).
+"""
 
 from __future__ import annotations
 
+import functools
+import posixpath
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Dockerfile", "Instruction", "exposed_ports", "instructions", "read_dockerfile"]
+from pipegraft.core.errors import ConfigError, Place, Problem
+
+__all__ = [
+    "Dockerfile",
+    "IgnoreRules",
+    "Instruction",
+    "Matches",
+    "exposed_ports",
+    "instructions",
+    "read_dockerfile",
+]
 
 _DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S+)\s*$")
-_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?[-+])([^{}]*))?\})")
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?[-+?])([^{}]*))?\})")
 _DEEPEST = 9
 """Variables within the default of another that are looked through."""
-_HEREDOC = re.compile(r"""(?:^|\s)\d*<<-?(["']?)(\w+)\1(?=\s|$)""")
+_HEREDOC = re.compile(r"""(?:^|\s)\d*<<-?(["']?)([^\s<"'&;|()$`]+)\1(?=\s|$)""")
 _FLAG = re.compile(r"--([a-z-]+)(?:=(\S+))?\s+")
 _CLASSIC_FLAGS = {
     "FROM": {"platform"},
@@ -138,7 +153,7 @@ class Instruction:
     def sources(self) -> list[str]:
         """Images or stages that files are taken from."""
         mounted = re.findall(r"(?:^|,)from=([^,]+)", self.flags.get("mount", ""))
-        return mounted + [self.flags[flag] for flag in ("from",) if self.flags.get(flag)]
+        return [*mounted, *filter(None, [self.flags.get("from")])]
 
 
 def _from(
@@ -197,9 +212,8 @@ def instructions(text: str) -> Iterator[Instruction]:
         flags: dict[str, str] = {}
         rest = rest.lstrip()
         while flag := _FLAG.match(rest):
-            flags[flag[1]] = ",".join(
-                filter(None, (flags.get(flag[1]), flag[2]))
-            )  # an instruction may have several mounts
+            # An instruction may have several mounts.
+            flags[flag[1]] = ",".join(filter(None, (flags.get(flag[1]), flag[2])))
             rest = rest[flag.end() :]
         yield Instruction(number, keyword.upper(), flags, rest, bool(documents))
 
@@ -211,10 +225,175 @@ def _expand(text: str, variables: Mapping[str, str]) -> str:
         there = bool(held) if sign.startswith(":") else held is not None
         if sign.endswith("+"):
             return found[4] if there else ""
-        return held or "" if there or not sign else found[4]
+        return held or "" if there or sign in ("", "?", ":?") else found[4]
 
     for _ in range(_DEEPEST):
         text, changed = _VARIABLE.subn(value, text)
         if not changed:
             break
     return text
+
+
+_ANYTHING, _FOLDERS, _IN_FOLDER = ".*", "(?:.*/)?", "[^/]*"
+_STARS = (_ANYTHING, _FOLDERS, _IN_FOLDER)
+_FEW = 2
+"""Stars of a pattern that a regular expression is quick with, whatever the path."""
+
+Matches = tuple[bool, ...]
+"""For each pattern, whether it matches a folder or one above it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    matches: Callable[[str], bool]
+    exception: bool
+
+
+class IgnoreRules:
+    """Which paths of a build context do not count.
+
+    Arguments:
+        text: lines of a `.dockerignore`; the last pattern that matches wins, and ``!`` brings a path back.
+            What matches a folder matches everything in it.
+        file: its name, for messages.
+        before: patterns that come ahead of the file's own and can be undone by it.
+
+    Raises:
+        ConfigError: every pattern that cannot be read.
+    """
+
+    def __init__(self, text: str = "", file: str = ".dockerignore", before: Iterable[str] = ()) -> None:
+        problems: list[Problem] = []
+        self._patterns = [_compile(line) for line in before]
+        for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+            if line.startswith("#") or not line.strip():
+                continue
+            try:
+                self._patterns.append(_compile(line))
+            except ValueError as error:
+                said = f"expected an ignore pattern, found {line.strip()!r}: {error}"
+                problems.append(Problem(said, Place(file, number)))
+        if problems:
+            raise ConfigError(problems)
+        self.has_exceptions = any(pattern.exception for pattern in self._patterns)
+        """Whether something below an ignored folder may count after all."""
+
+    def look(self, path: str, above: Matches = ()) -> tuple[bool, Matches]:
+        """Whether a path does not count, and what must be known of it to look at what it holds.
+
+        Arguments:
+            path: POSIX path relative to the context.
+            above: what this said of the folder that holds it; nothing at the top.
+        """
+        ignored = False
+        matches: list[bool] = []
+        for number, pattern in enumerate(self._patterns):
+            match = bool(above) and above[number]
+            # A pattern that would change nothing is not tried, and then does not count for what is below
+            # either: after `dir/a`, the line `!dir` brings nothing back.
+            if not match and pattern.exception == ignored:
+                match = pattern.matches(path)
+            if match:
+                ignored = not pattern.exception
+            matches.append(match)
+        return ignored, tuple(matches)
+
+
+@functools.cache
+def _compile(line: str) -> _Pattern:
+    pattern = line.strip()
+    exception = pattern.startswith("!")
+    if exception:
+        pattern = pattern[1:].strip()
+        if not pattern.strip("/"):
+            raise ValueError("'!' stands alone")
+    pattern = posixpath.normpath(pattern)
+    if len(pattern) > 1:
+        pattern = pattern.lstrip("/")
+    return _Pattern(_matcher(pattern), exception)
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    pieces, plain = _translate(pattern)
+    if plain and pattern.startswith("**"):
+        # The engine compares the end of the path here, so that `**name` finds `other-name` as well.
+        end = pattern.removeprefix("**")
+        return lambda path: path.endswith(end) or path == end.removeprefix("/")
+    try:
+        compiled = re.compile("".join(pieces), re.DOTALL)
+        if sum(piece in _STARS for piece in pieces) > _FEW:
+            return _Steps([piece if piece in _STARS else re.compile(piece, re.DOTALL) for piece in pieces])
+    except re.error as error:
+        raise ValueError(str(error)) from None
+    return lambda path: compiled.fullmatch(path) is not None
+
+
+class _Steps:
+    """Matches a pattern in one pass: a regular expression with many stars tries all ways to divide a path.
+
+    A set of positions in the path is a number with a bit for each.
+
+    Arguments:
+        pieces: expressions for one character, and stars.
+    """
+
+    def __init__(self, pieces: Sequence[str | re.Pattern[str]]) -> None:
+        self._pieces = pieces
+
+    def __call__(self, path: str) -> bool:
+        def bits(holds: Callable[[str], object]) -> int:
+            return sum(1 << index for index, char in enumerate(path) if holds(char))
+
+        inside = bits(lambda char: char != "/")
+        slashes = bits(lambda char: char == "/")
+        known: dict[re.Pattern[str], int] = {}
+        at = 1
+        for piece in self._pieces:
+            if isinstance(piece, re.Pattern):
+                if piece not in known:
+                    known[piece] = bits(piece.fullmatch)
+                at = (at & known[piece]) << 1
+            elif piece == _IN_FOLDER:
+                at |= ((at & inside) + inside) ^ inside  # the carry runs through to the next slash
+            elif at:
+                behind = -(at & -at)  # what stands before the first position is lost
+                at |= behind & (slashes << 1 if piece == _FOLDERS else (2 << len(path)) - 1)
+        return bool(at >> len(path) & 1)
+
+
+def _translate(pattern: str) -> tuple[list[str], bool]:
+    """The pieces of the pattern as a regular expression; whether it is plain but for a leading ``**``."""
+    pieces: list[str] = []
+    plain, at = True, 0
+    while at < len(pattern):
+        char = pattern[at]
+        if pattern.startswith("**", at):
+            start, at = at, at + 2
+            at += pattern.startswith("/", at)
+            pieces.append(_ANYTHING if at == len(pattern) else _FOLDERS)
+            plain = plain and start == 0
+            continue
+        at += 1
+        if char in "*?":
+            pieces.append(_IN_FOLDER if char == "*" else "[^/]")
+        elif char == "\\":
+            if at == len(pattern):
+                raise ValueError("'\\' stands at the end")
+            pieces.append(re.escape(pattern[at]))
+            at += 1
+        elif char == "[":
+            found = _CLASS.match(pattern, at)
+            if not found:
+                raise ValueError("'[' does not begin characters and ranges that end with ']'")
+            end = found.end() - 1
+            pieces.append("[" + pattern[at:end].replace("[", "\\[") + "]")
+            at = end + 1
+        else:
+            pieces.append(re.escape(char))
+            continue
+        plain = False
+    return pieces, plain
+
+
+_CLASS = re.compile(r"\^?(?:(?:\\.|[^]\\-])(?:-(?:\\.|[^]\\-]))?)+\]", re.DOTALL)
+"""As Go's `path/filepath.Match` has it; ``]`` and ``-`` stand behind a backslash."""
