@@ -32,8 +32,9 @@ def projects(kubernetes: KubernetesApi) -> None:
 
 @pytest.fixture
 def charts(kubernetes: KubernetesApi) -> None:
-    """HelmCharts, of which the tests need no more than that they are listed."""
-    _define(kubernetes, "source.toolkit.fluxcd.io", "v1", "HelmChart", "helmcharts")
+    """Where charts come from, of which the tests need no more than that they are listed."""
+    for kind, plural in (("HelmChart", "helmcharts"), ("OCIRepository", "ocirepositories")):
+        _define(kubernetes, "source.toolkit.fluxcd.io", "v1", kind, plural)
 
 
 def _define(kubernetes: KubernetesApi, group: str, version: str, kind: str, plural: str) -> None:

@@ -89,6 +89,11 @@ class Delivery:
         git(self._work, "push", "--quiet", str(self.bare), "HEAD:main")
         return git(self._work, "rev-parse", "HEAD")
 
+    def tag(self, name: str) -> None:
+        """Tag the newest commit, and push that."""
+        git(self._work, "tag", name)
+        git(self._work, "push", "--quiet", str(self.bare), name)
+
     def gate(
         self,
         engine: str,

@@ -133,7 +133,7 @@ class Argo:
             "project": "default",
             "destination": {"server": "https://kubernetes.default.svc", "namespace": self.name},
             "syncPolicy": {"automated": automated} if automated is not None else {},
-            **({} if "sources" in spec else {"source": source}),
+            **({} if {"sources", "sourceHydrator"} & spec.keys() else {"source": source}),
             **spec,
         }
         metadata = {"name": name or self.name, "namespace": namespace, **spec.pop("metadata", {})}
@@ -383,6 +383,12 @@ def _admission(world: Any) -> None:
     wait_until(lambda: world.api.kubectl_process(*tried).returncode != 0, "the policy to be in force")
 
 
+def _out_of_time(world: Any) -> None:
+    world.live()
+    failing = world.release(2, behaviour="hang", progressDeadlineSeconds=2)
+    assert world.wait(failing).error
+
+
 _SECOND = [f"{IMAGE}2@sha256:{'2' * 64}"]
 
 COMMON = [
@@ -527,6 +533,11 @@ COMMON = [
             lambda w: time.sleep(2),
             lambda w: w.release(1),
         ),
+        PASS,
+    ),
+    Scenario(
+        "repaired and scaled after its deadline was exceeded",
+        _argo(_out_of_time, lambda w: w.release(3, replicas=2)),
         PASS,
     ),
     Scenario(
@@ -836,7 +847,96 @@ def _pruned_and_held(world: Argo) -> str:
     return _removed(world)
 
 
+def _made_anew(world: Argo) -> str:
+    """Objects that are replaced, not changed."""
+    world.release(1)
+    world.application(syncPolicy={"automated": _SELF, "syncOptions": ["Replace=true"]})
+    assert world.wait(world.release(2)).error is None
+    return world.release(3, behaviour="crash")
+
+
+def _contested(world: Argo) -> str:
+    """A field that somebody else owns too, by server-side apply."""
+    first = world.release(1)
+    world.application(syncPolicy={"automated": {}, "syncOptions": ["ServerSideApply=true"]})
+    assert world.wait(first).error is None
+    world.api.apply(
+        {
+            **deployment("web", f"{IMAGE}1"),
+            "metadata": {"name": "web", "namespace": world.name},
+        }
+    )
+    return world.release(2)
+
+
+def _values_again(world: Argo) -> str:
+    """A second release of the source of values alone."""
+    assert world.wait(_values(world)).error is None
+    values = {"image": f"{IMAGE}2", "annotations": {"pipegraft.test/pod": "crash"}}
+    return world.delivery.commit({"settings/production.yaml": values})
+
+
+def _tagged(world: Any) -> Delivery:
+    """Another repository, with a good version 1 and a version 2 whose pods crash."""
+    other: Delivery = world.place.delivery()
+    for version, behaviour in ((1, ""), (2, "crash")):
+        other.commit({"app/web.yaml": deployment("web", f"{IMAGE}{version}", behaviour=behaviour)})
+        other.tag(f"v{version}")
+    return other
+
+
+def _child_of_a_tag(world: Argo) -> str:
+    """A child that follows a tag of another repository, and a release that names the next tag."""
+    other = _tagged(world)
+
+    def declared(tag: str) -> str:
+        source = {"repoURL": other.repository, "path": "app", "targetRevision": tag}
+        spec = {
+            "project": "default",
+            "source": source,
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": world.name},
+            "syncPolicy": {"automated": {}},
+        }
+        item = _object("Application", f"{world.name}-child", "argoproj.io/v1alpha1", spec=spec)
+        item["metadata"]["namespace"] = "argocd"
+        return world.delivery.commit({"app/child.yaml": item})
+
+    first = declared("v1")
+    world.application()
+    assert world.wait(first, children=True).error is None
+    return declared("v2")
+
+
+def _hydrated(world: Argo) -> str:
+    target = world.release(1)
+    dry = {"repoURL": world.delivery.repository, "path": "app", "targetRevision": "main"}
+    hydrator = {"drySource": dry, "syncSource": {"targetBranch": "live", "path": "app"}}
+    world.application(sourceHydrator=hydrator)
+    return target
+
+
+def _being_deleted(world: Argo) -> str:
+    world.live()
+    target = world.release(2, behaviour="hang")
+    held = '{"metadata": {"finalizers": ["example.com/hold"]}}'
+    place = ("application", world.name, "-n", "argocd")
+    world.api.kubectl("patch", *place, "--type=merge", "-p", held)
+    world.api.kubectl("delete", *place, "--wait=false")
+    return target
+
+
 MORE_ARGO = [
+    Scenario("objects that are replaced", _argo(_made_anew), FAIL, "CrashLoopBackOff"),
+    Scenario("a field that somebody else owns", _argo(_contested, released=_SECOND), PASS),
+    Scenario("values from a second source, changed alone", _argo(_values_again), FAIL, "CrashLoopBackOff"),
+    Scenario(
+        "a child that follows another tag",
+        _argo(_child_of_a_tag, children=True),
+        FAIL,
+        "CrashLoopBackOff",
+    ),
+    Scenario("hydrated manifests", _argo(_hydrated), FAIL, "hydrate"),
+    Scenario("an Application that is being deleted", _argo(_being_deleted), FAIL, "being deleted"),
     Scenario("values from a second source", _argo(_values), PASS),
     Scenario("kinds that its project does not permit", _argo(_barred), FAIL, "is not permitted in project"),
     Scenario("a wave that fails", _argo(lambda w: w.live(), _wave), FAIL, "Job SPACE/first"),
@@ -1090,7 +1190,7 @@ class FluxWorld:
                 "kustomize.toolkit.fluxcd.io/v1",
                 "Kustomization",
                 self.name,
-                {**whole, "sourceRef": reference, **spec},
+                {key: it for key, it in {**whole, "sourceRef": reference, **spec}.items() if it is not None},
             ),
         )
 
@@ -1149,7 +1249,121 @@ def _below(world: FluxWorld, **spec: Any) -> str:
     return target
 
 
+def _elsewhere_below(world: FluxWorld) -> str:
+    """A child in another namespace, whose path a release changes."""
+    reference = {"kind": "GitRepository", "name": world.name, "namespace": "flux-system"}
+
+    def declared(path: str) -> str:
+        spec = {"interval": "10m", "path": path, "prune": True, "sourceRef": reference}
+        spec["targetNamespace"] = world.name
+        child = _object("Kustomization", "below", "kustomize.toolkit.fluxcd.io/v1", spec=spec)
+        child["metadata"]["namespace"] = world.name
+        return world.delivery.commit({"app/below.yaml": child})
+
+    world.delivery.commit(
+        {
+            "one/web.yaml": deployment("web", f"{IMAGE}1"),
+            "two/web.yaml": deployment("web", f"{IMAGE}2", behaviour="crash"),
+        }
+    )
+    first = declared("./one")
+    world.application(targetNamespace=None)
+    assert world.wait(first).error is None
+    return declared("./two")
+
+
+def _below_of_a_tag(world: FluxWorld) -> str:
+    """A child of a tag of another repository, and a release that names the next tag."""
+    other = _tagged(world)
+
+    def declared(tag: str) -> str:
+        git = {"url": other.repository, "interval": "10m", "ref": {"tag": tag}}
+        whole = {"interval": "10m", "path": "./app", "prune": True, "targetNamespace": world.name}
+        whole["sourceRef"] = {"kind": "GitRepository", "name": other.name}
+        files = {
+            "app/source.yaml": _flux("source.toolkit.fluxcd.io/v1", "GitRepository", other.name, git),
+            "app/below.yaml": _flux("kustomize.toolkit.fluxcd.io/v1", "Kustomization", other.name, whole),
+        }
+        return world.delivery.commit(files)
+
+    first = declared("v1")
+    world.application(targetNamespace=None)
+    assert world.wait(first).error is None
+    return declared("v2")
+
+
+def _unverified(world: FluxWorld) -> str:
+    """Commits must be signed, and are not."""
+    target = world.release(1)
+    keys = _object("Secret", f"{world.name}-keys", stringData={"author.asc": "no key"})
+    keys["metadata"]["namespace"] = "flux-system"
+    world.api.apply(keys)
+    world.application({"verify": {"mode": "HEAD", "secretRef": {"name": f"{world.name}-keys"}}})
+    return target
+
+
+def _resumed(world: FluxWorld) -> str:
+    world.live()
+    place = ("kustomization", world.name, "-n", "flux-system", "--type=merge", "-p")
+    world.api.kubectl("patch", *place, '{"spec": {"suspend": true}}')
+    target = world.release(2)
+    world.api.kubectl("patch", *place, '{"spec": {"suspend": false}}')
+    return target
+
+
+def _expressed(world: FluxWorld) -> str:
+    settings = {**_object("ConfigMap", "settings"), "data": {"state": "bad"}}
+    target = world.delivery.commit({"app/settings.yaml": settings})
+    known = {"apiVersion": "v1", "kind": "ConfigMap"}
+    known |= {"current": "data.state == 'good'", "failed": "data.state == 'bad'"}
+    world.application(wait=True, timeout="20s", healthCheckExprs=[known])
+    return target
+
+
+def _unsubstituted(world: FluxWorld) -> str:
+    world.live(postBuild={"substitute": {"other": "x"}})
+    return world.delivery.commit({"app/web.yaml": deployment("web", f"{IMAGE}${{TAG}}")})
+
+
+def _held_and_pruned(world: FluxWorld) -> str:
+    """What is no longer declared waits for its finalizers."""
+    extra = _object("ConfigMap", "extra")
+    extra["metadata"]["finalizers"] = ["example.com/hold"]
+    first = world.delivery.commit({"app/web.yaml": deployment("web", f"{IMAGE}1"), "app/extra.yaml": extra})
+    world.application()
+    assert world.wait(first).error is None
+    return _removed(world)
+
+
 FLUX = [
+    Scenario(
+        "a Kustomization below in another namespace, of another path",
+        _argo(_elsewhere_below, timeout=60.0),
+        FAIL,
+        "CrashLoopBackOff",
+    ),
+    Scenario(
+        "a Kustomization below that follows another tag",
+        _argo(_below_of_a_tag, timeout=60.0),
+        FAIL,
+        "CrashLoopBackOff",
+    ),
+    Scenario("commits that are not signed", _argo(_unverified), FAIL, "verif"),
+    Scenario("suspended, and resumed", _argo(_resumed), PASS),
+    Scenario("a health check by an expression", _argo(_expressed, timeout=60.0), FAIL, "HealthCheckFailed"),
+    Scenario(
+        "a variable that is not there",
+        _argo(_unsubstituted),
+        FAIL,
+        "variable not set (strict mode)",
+    ),
+    Scenario("what is pruned waits for a finalizer", _argo(_held_and_pruned), PASS),
+    Scenario(
+        "a tag instead of the branch",
+        _argo(lambda w: w.release(1), lambda w: w.application({"ref": {"tag": "v1"}})),
+        FAIL,
+        "follows 'v1', not the branch",
+    ),
     Scenario(
         "an old pod that waits for its finalizers",
         _argo(_held_back, timeout=90.0),

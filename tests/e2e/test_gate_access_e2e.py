@@ -176,12 +176,13 @@ def test_flux_needs_the_documented_rights_and_no_more(world: World, charts: None
     deployment(world)
     counted(**SHORT)(world)
     world.create("release", "web", {"chart": {"spec": CHART}, "interval": "10m"})
+    world.create("release", "other", {"chartRef": {"kind": "OCIRepository", "name": "x"}, "interval": "10m"})
     entries = [
         *(
             f"{world.namespace}_web_{'batch' if kind.endswith('Job') else 'apps'}_{kind}"
             for kind in ALL_KINDS
         ),
-        f"{world.namespace}_web_helm.toolkit.fluxcd.io_HelmRelease",
+        *(f"{world.namespace}_{name}_helm.toolkit.fluxcd.io_HelmRelease" for name in ("web", "other")),
     ]
     stalled = condition("Stalled", "True", "RetriesExceeded", "install retries exhausted")
     refused = condition("Ready", "False", "BuildFailed", "no kustomization.yaml")

@@ -55,7 +55,9 @@ class World:
         }
 
     def play(self, script: Script) -> Iterator[Any]:
-        yield from self.stream
+        for event in self.stream:
+            self.now = event["result"].get("application", self.now)
+            yield event
         script.ended.wait(10)
 
     def options(self, **more: Any) -> ArgoCdOptions:

@@ -59,6 +59,10 @@ def judge(rule: Callable[..., Verdict], status: dict[str, Any], changes: dict[st
     return found.state, "\n".join((found.reason, *found.evidence))
 
 
+def _with(item: dict[str, Any], part: str, **changes: Any) -> dict[str, Any]:
+    return {**item, part: {**item[part], **changes}}
+
+
 ARGOCD: dict[str, Any] = {
     "answered": True,
     "repository": "https://git.example.com/iac/shop.git",
@@ -1073,8 +1077,62 @@ def test_a_release_is_of_the_chart_of_the_target(
     assert (found, says in words) == (state, True), words
 
 
-def _with(item: dict[str, Any], part: str, **changes: Any) -> dict[str, Any]:
-    return {**item, part: {**item[part], **changes}}
+def oci(digest: str, **metadata: Any) -> dict[str, Any]:
+    status = {"observedGeneration": 1, "artifact": {"revision": f"1.0.0@sha256:{digest}"}}
+    return {
+        "kind": "OCIRepository",
+        "metadata": {"name": "chart", "namespace": "shop", "generation": 1, **metadata},
+        "spec": {"url": "oci://registry.example.com/charts/web"},
+        "status": {**status, "conditions": [ready("True")]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("chart", "state", "says"),
+    [
+        (oci("a" * 64), PASS, "applied"),
+        (oci("b" * 64), WAIT, "has not tried version 1.0.0@sha256:bbb"),
+        (oci("a" * 64, generation=2), WAIT, "OCIRepository shop/chart has changed"),
+    ],
+)
+def test_a_chart_of_a_registry_is_the_one_that_the_release_has_tried(
+    chart: Any, state: State, says: str
+) -> None:
+    """A release that is ready is so with the chart before, until it hears of the one that was fetched."""
+    releases = release(ready("True"), lastAttemptedRevisionDigest=f"sha256:{'a' * 64}")
+    charts = {"HelmRelease shop/web": chart}
+    found, words = judge(flux.verdict, FLUX, {"helm-releases": releases, "helm-charts": charts})
+    assert (found, says in words) == (state, True), words
+
+
+@pytest.mark.parametrize(
+    ("source", "state"),
+    [
+        (None, PASS),
+        (oci(TARGET), PASS),
+        (oci(OLD), WAIT),
+        (_with(FLUX["source"], "spec", ref={"tag": "v1"}), PASS),
+        (_with(_with(FLUX["source"], "spec", ref={"tag": "v2"}), "status", artifact={"revision": OLD}), WAIT),
+    ],
+)
+def test_a_child_of_something_else_has_applied_what_its_source_has_now(source: Any, state: State) -> None:
+    changes = {"child": True, "branch": "main", "source": source}
+    assert judge(flux.verdict, FLUX, changes)[0] is state
+
+
+def test_a_commit_whose_signature_is_refused_is_never_fetched() -> None:
+    refused = ready("False", "InvalidCommitSignature", f"verification of commit '{TARGET}' failed")
+    conditions = [refused, {**refused, "type": "SourceVerified"}]
+    found, words = judge(flux.verdict, FLUX, {f"{S}.conditions": conditions})
+    assert (found, "does not accept the commit" in words) == (FAIL, True)
+    older = [{**one, "message": f"verification of commit '{OLD}' failed"} for one in conditions]
+    assert judge(flux.verdict, FLUX, {f"{S}.conditions": older})[0] is WAIT
+
+
+def test_an_application_that_takes_hydrated_manifests_cannot_be_gated_by_commits() -> None:
+    changes = {"application.spec": {"sourceHydrator": {"drySource": {}}}, "repository": "x"}
+    found, words = judge(argocd.verdict, ARGOCD, changes)
+    assert (found, "hydrated" in words) == (FAIL, True)
 
 
 def _running(image: str, **annotations: str) -> dict[str, Any]:
@@ -1411,3 +1469,16 @@ def test_several_applications_are_named_and_counted() -> None:
     assert argocd.verdicts({"applications": [good, entry("two")], "expected": 2}, at_target).state is PASS
     many = [entry(f"a{number}", application__status__health={"status": "Missing"}) for number in range(30)]
     assert argocd.verdicts({"applications": many}, at_target).evidence[-1] == "and 9 more"
+
+
+@pytest.mark.parametrize("server", ["https://kubernetes.default.svc", "https://far.example.com"])
+def test_what_another_cluster_runs_is_told_to_be_argo_cds_word_alone(server: str) -> None:
+    destination = {"server": server, "namespace": "shop"}
+    spec = {**ARGOCD["application"]["spec"], "destination": destination}
+    compared = {"source": spec.get("source"), "destination": destination}
+    changes = {"application.spec": spec, f"{A}.sync.comparedTo": compared}
+    status = changed(ARGOCD, changes)
+    found = argocd.verdicts({"applications": [status]}, at_target)
+    assert found.state is PASS
+    told = "another cluster, which was not looked at" in "\n".join(found.evidence)
+    assert told is (server == "https://far.example.com")

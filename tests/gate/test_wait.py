@@ -147,13 +147,14 @@ def test_a_wait_that_lasts_is_explained_once() -> None:
     assert "FailedMount" in told[0]
 
 
-def test_settled_means_that_everything_was_read_again() -> None:
+@pytest.mark.parametrize("settle", [0, 5])
+def test_settled_means_that_everything_was_read_again(settle: float) -> None:
     """A stream that says nothing is no second look."""
     world = World()
     engine = _Stream([{"live": world.target}, {"live": world.before, "state": "failed"}], world.clock)
     world.engine = engine
     with pytest.raises(SyncFailed):
-        world.wait(timeout=20, settle=5)
+        world.wait(timeout=20, settle=settle)
     assert engine.read_anew
 
 

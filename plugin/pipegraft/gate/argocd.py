@@ -18,12 +18,12 @@ from typing import Any
 
 from pipegraft.gate import workloads
 from pipegraft.gate.argocd_sync import (
-    COMMIT,
     AtTarget,
     called,
     follows,
     is_at_target,
     is_compared_to_spec,
+    is_here,
     is_ours,
     matches,
     not_synced,
@@ -34,7 +34,7 @@ from pipegraft.gate.argocd_sync import (
     sources,
     wanted_revision,
 )
-from pipegraft.gate.conditions import HOPELESS, Object, name_of, several, time_of
+from pipegraft.gate.conditions import COMMIT, HOPELESS, Object, name_of, several, time_of
 from pipegraft.gate.pods import FORGIVEN_RESTARTS, NEVER_RUNS, has_lasted
 from pipegraft.gate.ports import Resource, State, Status, Verdict
 
@@ -62,6 +62,9 @@ _UNCOUNTED = (
     'a CronJob with the annotation argocd.argoproj.io/ignore-healthcheck: "true" is left out of health'
 )
 _CRASHING = "CrashLoopBackOff"
+_ELSEWHERE = (
+    "its destination is another cluster, which was not looked at: how it is there is Argo CD's word alone"
+)
 
 
 def verdict(status: Status, at_target: AtTarget) -> Verdict:
@@ -130,6 +133,11 @@ def _gone(app: Object, _status: Status, _at_target: AtTarget) -> Verdict | None:
 def _foreign(app: Object, status: Status, _at_target: AtTarget) -> Verdict | None:
     if status.get("child") or any(is_ours(source, status) for source in sources(app)):
         return None
+    if app["spec"].get("sourceHydrator"):
+        reason = (
+            "the Application takes hydrated manifests, whose commits are others than those of the release"
+        )
+        return Verdict(State.FAILED, reason, ("gate by the engine 'workloads'",))
     urls = ", ".join(str(source.get("repoURL")) for source in sources(app))
     return Verdict(
         State.FAILED,
@@ -253,7 +261,8 @@ def _health(app: Object, status: Status) -> Verdict:
         case "Healthy":
             there = status.get("templates") or ()
             images = workloads.images_of(there, lambda item: _ignored(app, item))
-            return Verdict(State.SUCCEEDED, "Synced and Healthy", images=images)
+            alone = () if there or is_here(app) else (_ELSEWHERE,)
+            return Verdict(State.SUCCEEDED, "Synced and Healthy", alone, images=images)
         case "Degraded":
             passes = _passes(told, status, {kind for kind, _ in unwell})
             state = State.PROGRESSING if passes else State.FAILED

@@ -18,12 +18,11 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from pipegraft.core.model import parse_duration
-from pipegraft.gate.conditions import Object, same_repository
+from pipegraft.gate.conditions import COMMIT, Object, same_repository
 from pipegraft.gate.pods import has_lasted
 from pipegraft.gate.ports import State, Status, Verdict
 
 __all__ = [
-    "COMMIT",
     "AtTarget",
     "called",
     "can_sync",
@@ -31,6 +30,7 @@ __all__ = [
     "is_active",
     "is_at_target",
     "is_compared_to_spec",
+    "is_here",
     "is_ours",
     "matches",
     "not_synced",
@@ -43,7 +43,8 @@ __all__ = [
 ]
 
 _HEAD = {"", "HEAD"}
-COMMIT = re.compile(r"\b(?:[0-9a-f]{40}|[0-9a-f]{64})\b")
+_HERE = {"https://kubernetes.default.svc", "in-cluster"}
+"""How a destination says the cluster that Argo CD itself runs in."""
 _STUCK = timedelta(seconds=10)
 """How long after a sync a difference must remain, for the comparison after it may still be under way."""
 _HIGHEST = (59, 23, 31, 12, 6)
@@ -67,6 +68,12 @@ def called(item: Mapping[str, Any]) -> str:
     """``Kind namespace/name`` of an entry or a node."""
     place = f"{item['namespace']}/" if item.get("namespace") else ""
     return f"{item.get('kind')} {place}{item.get('name')}"
+
+
+def is_here(app: Object) -> bool:
+    """Whether an Application's destination is the cluster that Argo CD itself runs in."""
+    destination = app["spec"].get("destination") or {}
+    return bool({destination.get("server"), destination.get("name")} & _HERE)
 
 
 def sources(app: Object) -> Sequence[Mapping[str, Any]]:

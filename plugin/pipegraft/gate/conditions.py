@@ -14,6 +14,7 @@ from typing import Any
 from pipegraft.gate.ports import Resource, State, Status, Verdict, VerdictRule
 
 __all__ = [
+    "COMMIT",
     "HOPELESS",
     "Object",
     "condition",
@@ -32,6 +33,8 @@ __all__ = [
 Object = Mapping[str, Any]
 """A Kubernetes object as its API answers it."""
 
+COMMIT = re.compile(r"\b(?:[0-9a-f]{40}|[0-9a-f]{64})\b")
+"""A commit, in the words of a message."""
 HOPELESS = re.compile(
     r"is invalid:|immutable|unknown field|strict decoding error|error validating data|Unsupported value"
     r"|execution error at|parse error at|error calling |meet the specifications of the schema"
@@ -86,7 +89,7 @@ def time_of(text: str | None) -> datetime:
 
 
 def worst(verdicts: Iterable[Verdict], good: str) -> Verdict:
-    """The worst of several verdicts, with what every bad one found as evidence.
+    """The worst of several verdicts, with what every bad one found as evidence, or all where all is well.
 
     Arguments:
         good: reason when all succeeded.
@@ -97,7 +100,8 @@ def worst(verdicts: Iterable[Verdict], good: str) -> Verdict:
     found = sorted(given, key=lambda verdict: _ORDER.index(verdict.state))
     bad = [verdict for verdict in found if verdict.state is not State.SUCCEEDED]
     if not bad:
-        return Verdict(State.SUCCEEDED, good, (), rows, images)
+        told = tuple(dict.fromkeys(line for verdict in given for line in verdict.evidence))
+        return Verdict(State.SUCCEEDED, good, told, rows, images)
     others = [f"{verdict.state}: {verdict.reason}" for verdict in bad[1 : _TOLD + 1]]
     if len(bad) > _TOLD + 1:
         others.append(f"and {len(bad) - _TOLD - 1} more")

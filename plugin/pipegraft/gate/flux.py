@@ -10,10 +10,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from pipegraft.gate import workloads
 from pipegraft.gate.conditions import (
+    COMMIT,
     HOPELESS,
     Object,
     condition,
@@ -63,9 +65,10 @@ def verdict(status: Status, at_target: AtTarget) -> Verdict:
     """Succeeded once the source, the Kustomization and what it applies are at the target and well.
 
     Arguments:
-        status: ``source``: a GitRepository; ``kustomization``; ``helm-releases`` and ``workloads``: lists of
-            what the Kustomization applied, None where they were not looked at; ``helm-charts``: those that
-            were looked at, by the name of the release; ``owned``: ReplicaSets and pods of the workloads;
+        status: ``source``: a GitRepository, of a child an OCIRepository or None, too; ``kustomization``;
+            ``helm-releases`` and ``workloads``: lists of what the Kustomization applied, None where they were
+            not looked at; ``helm-charts``: the HelmCharts and OCIRepositories that were looked at, by the
+            name of the release; ``owned``: ReplicaSets and pods of the workloads;
             ``child``: whether another Kustomization declares this one, which then may be made from another
             repository; ``repository`` and ``branch`` of the IaC repository, None: any;
             ``asked``: by name, the value of the annotation by which we asked each object to look,
@@ -73,14 +76,13 @@ def verdict(status: Status, at_target: AtTarget) -> Verdict:
             ``began`` and ``now``: the cluster's time, RFC 3339, when the wait began and now.
         at_target: whether a revision is the target or a descendant of it.
     """
-    source: Object = status["source"]
-    if not status.get("child"):
-        foreign = _foreign(source, status)
-        if foreign:
-            return foreign
-    elif _foreign(source, status):
-        at_target = bool  # any revision of another repository will do
-    found = [_source(source, status, at_target)]
+    source: Object | None = status["source"]
+    foreign = source and _foreign(source, status)
+    if foreign and not status.get("child"):
+        return foreign
+    if source is None or foreign:  # of a child: whatever its source has now
+        at_target = partial(_is_fetched, source)
+    found = [_source(source, status, at_target)] if source else [Verdict(State.SUCCEEDED, _UNASKED)]
     if found[-1].state is State.SUCCEEDED and status.get("kustomization"):
         found.append(_kustomization(status["kustomization"], status, at_target))
         if found[-1].state is State.SUCCEEDED:
@@ -94,12 +96,23 @@ def verdict(status: Status, at_target: AtTarget) -> Verdict:
     return replace(found[-1], resources=(*rows, *found[-1].resources))
 
 
+def _is_fetched(source: Object | None, revision: str) -> bool:
+    """Whether a revision is what a source has now; any is where the source is not known."""
+    return source is None or (bool(revision) and revision == _commit(_artifact(source)))
+
+
+def _artifact(source: Object) -> str | None:
+    return ((source.get("status") or {}).get("artifact") or {}).get("revision")
+
+
 verdicts = several(verdict, lambda status: name_of(status.get("kustomization") or status["source"]))
 """The rule for ``applications``, see `several`."""
 
 
 def _foreign(source: Object, status: Status) -> Verdict | None:
     """A source that will never show the target."""
+    if source["kind"] != "GitRepository":
+        return Verdict(State.FAILED, f"{name_of(source)} has no commits")
     name, wanted = name_of(source), status.get("repository")
     url, reference = str(source["spec"].get("url", "")), source["spec"].get("ref") or {}
     if wanted is not None and not same_repository(url, wanted):
@@ -159,10 +172,17 @@ def _source(source: Object, status: Status, at_target: AtTarget) -> Verdict:
     name = name_of(source)
     ready = condition(source, "Ready")
     if source["spec"].get("suspend"):
-        return Verdict(State.BLOCKED, f"{name} is suspended", (f"flux resume source git {_named(source)}",))
+        kind = "git" if source["kind"] == "GitRepository" else "oci"
+        return Verdict(
+            State.BLOCKED, f"{name} is suspended", (f"flux resume source {kind} {_named(source)}",)
+        )
     stalled = _failure(source, status, "Stalled")
     if stalled:
         return Verdict(State.FAILED, f"{name} is stalled: {said(stalled)}")
+    signed = condition(source, "SourceVerified")
+    named = COMMIT.findall(str(signed.get("message"))) if signed.get("status") == "False" else ()
+    if is_about(source, signed) and any(at_target(commit) for commit in named):
+        return Verdict(State.FAILED, f"{name} does not accept the commit: {said(signed)}")
     failed = condition(source, "FetchFailed")
     if failed.get("status") == "True":
         lasting = _has_lasted(source, failed, status) and bool(_failure(source, status, "FetchFailed"))
@@ -170,7 +190,7 @@ def _source(source: Object, status: Status, at_target: AtTarget) -> Verdict:
         return Verdict(state, f"{name} cannot fetch: {said(failed)}", outside=lasting)
     if not is_observed(source):
         return Verdict(State.PROGRESSING, f"{name} has changed and was not looked at since", _told(ready))
-    revision = _commit(((source.get("status") or {}).get("artifact") or {}).get("revision"))
+    revision = _commit(_artifact(source))
     if ready.get("status") != "True" or not at_target(revision):
         seen = revision[:12] or "nothing"
         return Verdict(State.PROGRESSING, f"{name} has fetched {seen} so far", _told(ready))
@@ -332,9 +352,9 @@ def _failed_release(item: Object, all_of_it: Status) -> Verdict | None:
 def _chart(chart: Object, release: Object, all_of_it: Status, at_target: AtTarget) -> Verdict | None:
     """What keeps the chart of the target from being released: what is ready may be the one before."""
     name, status = name_of(chart), chart.get("status") or {}
-    where, source = chart["spec"].get("sourceRef") or {}, all_of_it["source"]["metadata"]
+    where, source = chart["spec"].get("sourceRef") or {}, (all_of_it["source"] or {}).get("metadata") or {}
     place = (where.get("kind"), where.get("name"), chart["metadata"].get("namespace"))
-    ours = place == ("GitRepository", source["name"], source.get("namespace"))
+    ours = place == ("GitRepository", source.get("name"), source.get("namespace"))
     made_of = _commit(status.get("observedSourceArtifactRevision"))
     if ours and not at_target(made_of):
         return Verdict(State.PROGRESSING, f"{name} is of {made_of[:12] or 'nothing'} so far")
@@ -344,8 +364,14 @@ def _chart(chart: Object, release: Object, all_of_it: Status, at_target: AtTarge
             lasts = stays or _has_lasted(chart, entry, all_of_it)
             state = State.FAILED if lasts else State.PROGRESSING
             return Verdict(state, f"{name}: {said(entry)}", outside=lasts and kind == "FetchFailed")
-    made = (status.get("artifact") or {}).get("revision")
-    if made and (release.get("status") or {}).get("lastAttemptedRevision") != made:
+    made, tried = _artifact(chart), release.get("status") or {}
+    if not is_observed(chart):
+        return Verdict(State.PROGRESSING, f"{name} has changed and was not looked at since")
+    if chart["kind"] == "OCIRepository":
+        fits = _commit(tried.get("lastAttemptedRevisionDigest")) == _commit(made)
+    else:
+        fits = tried.get("lastAttemptedRevision") == made
+    if made and not fits:
         reason = f"{name_of(release)} has not tried version {made} of its chart yet"
         return Verdict(State.PROGRESSING, reason, _told(condition(release, "Ready")))
     return None

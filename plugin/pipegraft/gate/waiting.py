@@ -37,7 +37,8 @@ class Patience:
 
     Arguments:
         timeout: seconds until waiting ends.
-        settle: seconds success must hold without a break, seen by two looks at least that far apart.
+        settle: seconds success must hold without a break, seen by two looks at least that far apart. The
+            second one reads everything anew: what tells of changes may be behind for one kind alone.
         suspended: wait while the engine waits for a person.
     """
 
@@ -190,9 +191,7 @@ class _Watch:
         if self._succeeded is None:
             self._succeeded = self._clock.now()
         self.phases["live"] = self._succeeded - self.started
-        if settled or not self._patience.settle:
-            return self.end(None)
-        return None
+        return self.end(None) if settled else None
 
     def _compared(self, found: Verdict) -> Verdict:
         """A success only if the images of the release run where the engine has applied it."""
@@ -282,7 +281,7 @@ def _looks(watch: _Watch, engine: GitOpsEngine, clock: Clock, timeout: float) ->
         left = watch.started + timeout - clock.now()
         if left <= 0:
             return
-        engine.wait(min(pause, left, watch.settles_in or pause))
+        engine.wait(min(pause, left, pause if watch.settles_in is None else watch.settles_in))
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
 

@@ -13,7 +13,7 @@ from pipegraft.core.plugins import hookimpl
 from pipegraft.gate.adapters.argocd_server import open_server, rolls, set_of
 from pipegraft.gate.adapters.workloads import ClusterReader, Reference
 from pipegraft.gate.argocd import REFRESH, applied, verdicts
-from pipegraft.gate.argocd_sync import can_sync
+from pipegraft.gate.argocd_sync import can_sync, is_here
 from pipegraft.gate.conditions import expected_count, time_of
 from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.model import ArgoCdOptions
@@ -29,8 +29,6 @@ APPLICATION_SET = Kind("argoproj.io", "v1alpha1", "ApplicationSet", "application
 PROJECT = Kind("argoproj.io", "v1alpha1", "AppProject", "appprojects")
 _OWN = "argocd"
 """Namespace of Argo CD where none is named."""
-_HERE = {"https://kubernetes.default.svc", "in-cluster"}
-"""How a destination says the cluster that Argo CD itself runs in."""
 _TRACKED = "argocd.argoproj.io/tracking-id"
 """Annotation by which Argo CD knows what it has applied: ``APPLICATION:GROUP/KIND:NAMESPACE/NAME``."""
 
@@ -169,7 +167,7 @@ class ArgoCd:
 
     def _child(self, key: Key, parent: Object) -> Object | None:
         """What a parent declares, if it can be seen; the cluster may be this one by another name."""
-        if _is_here(parent):
+        if is_here(parent):
             return self._applications.read(key[0]).get(key)
         try:
             found = self._applications.read(key[0]).get(key)
@@ -284,15 +282,9 @@ def _controller(application: Object) -> str:
 def _references(application: Object, applied: Sequence[Object]) -> Iterator[Reference]:
     """What an Application has applied, if that is in the cluster that is asked."""
     own = (application["spec"].get("destination") or {}).get("namespace") or ""
-    if _is_here(application):
+    if is_here(application):
         for item in applied:
             yield Reference(item["kind"], item.get("namespace") or own, item["name"])
-
-
-def _is_here(application: Object) -> bool:
-    """Whether an Application's destination is the cluster that Argo CD itself runs in."""
-    destination = application["spec"].get("destination") or {}
-    return bool({destination.get("server"), destination.get("name")} & _HERE)
 
 
 def _may_be_of(app: Object, parent: Object) -> bool:

@@ -22,8 +22,10 @@ __all__ = ["Flux", "pipegraft_gitops_engines"]
 
 KUSTOMIZATION = Kind("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations")
 GIT_REPOSITORY = Kind("source.toolkit.fluxcd.io", "v1", "GitRepository", "gitrepositories")
+OCI_REPOSITORY = Kind("source.toolkit.fluxcd.io", "v1", "OCIRepository", "ocirepositories")
 HELM_RELEASE = Kind("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases")
 HELM_CHART = Kind("source.toolkit.fluxcd.io", "v1", "HelmChart", "helmcharts")
+_CHARTS = {kind.kind: kind for kind in (HELM_CHART, OCI_REPOSITORY)}
 _TELLING = {"Ready", "Stalled", "Remediated", "TestSuccess"}
 """Conditions by which an object says that it failed."""
 _HELM_LABEL = "helm.toolkit.fluxcd.io/name"
@@ -49,7 +51,7 @@ class Flux:
         self._reader = ClusterReader(cluster)
         self._asked: dict[str, str] = {}
         self._refused: set[str] = set()
-        self._may_read_charts = True
+        self._hidden: set[Kind] = set()
         self._began: str | None = None
 
     def observe(self, *, anew: bool = False) -> Status:
@@ -90,13 +92,14 @@ class Flux:
         self._asked[name_of(changed)] = word
         self._reader.watched(kind, namespace).take(changed)
 
-    def _ask_what_failed_before(self, source: Object, items: Iterable[tuple[Kind, Object]]) -> None:
+    def _ask_what_failed_before(self, source: Object | None, items: Iterable[tuple[Kind, Object]]) -> None:
         """Ask those for a new attempt that failed before we came, once their source has nothing new."""
-        if not is_answered(source, self._asked):
+        ours = source is not None and source["kind"] == GIT_REPOSITORY.kind
+        if source and ours and not is_answered(source, self._asked):
             return
         for kind, item in items:
             failed = [entry for entry in _failures(item) if not is_younger(entry, self._began or "")]
-            if failed and _has_nothing_new(item, source):
+            if failed and (not ours or _has_nothing_new(item, source or {})):
                 self._ask_once(kind, item)
 
     def _ask_once(self, kind: Kind, item: Object) -> None:
@@ -133,21 +136,13 @@ class Flux:
                 if kind != KUSTOMIZATION.kind or key in seen:
                     continue
                 child = self._reader.objects(KUSTOMIZATION, key[0]).get(key)
-                if child is not None and _source_kind(child) == GIT_REPOSITORY.kind:
+                if child is not None:
                     seen.add(key)
                     yield child
                     yield from self._below([child], seen)
 
     def _entry(self, item: Object, *, child: bool = False) -> Mapping[str, object]:
-        key = self._source_key(item)
-        source = self._reader.find(GIT_REPOSITORY, *key)
-        if source is None:
-            raise UsageError(
-                f"Kustomization {item['metadata']['name']} has the source GitRepository {'/'.join(key)},"
-                " which does not exist"
-            )
-        if child:
-            self._ask_once(GIT_REPOSITORY, source)
+        source = self._source(item, child=child)
         declared = () if _is_elsewhere(item) else tuple(_inventory(item))
         keys = [one for kind, one in declared if kind == HELM_RELEASE.kind]
         releases = [
@@ -180,25 +175,49 @@ class Flux:
             )
         return entry
 
+    def _source(self, item: Object, *, child: bool) -> Object | None:
+        """Where a Kustomization has its files from; None for a child's where that is not to be read."""
+        if child and _source_kind(item) != GIT_REPOSITORY.kind:
+            wanted = _source_kind(item) == OCI_REPOSITORY.kind
+            return self._readable(OCI_REPOSITORY, *_source_place(item)) if wanted else None
+        key = self._source_key(item)
+        source = self._reader.find(GIT_REPOSITORY, *key)
+        if source is None:
+            raise UsageError(
+                f"Kustomization {item['metadata']['name']} has the source GitRepository {'/'.join(key)},"
+                " which does not exist"
+            )
+        if child:
+            self._ask_once(GIT_REPOSITORY, source)
+        return source
+
     def _chart(self, release: Object) -> Object | None:
-        """The chart of a release, where it has one of its own and that may be read."""
+        """What holds the chart of a release, where that may be read."""
+        reference = release["spec"].get("chartRef")
+        if reference:
+            kind, namespace = _CHARTS.get(reference["kind"]), reference.get("namespace")
+            place = (namespace or release["metadata"]["namespace"], reference["name"])
+            return self._readable(kind, *place) if kind else None
         namespace, _, name = str((release.get("status") or {}).get("helmChart") or "").partition("/")
-        if not name or not self._may_read_charts:
+        return self._readable(HELM_CHART, namespace, name) if name else None
+
+    def _readable(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """An object, where its kind may be read."""
+        if kind in self._hidden:
             return None
         try:
-            return self._reader.objects(HELM_CHART, namespace).get((namespace, name))
+            return self._reader.objects(kind, namespace).get((namespace, name))
         except (AccessDenied, UsageError):
-            self._may_read_charts = False
+            self._hidden.add(kind)
             return None
 
     def _source_key(self, item: Object) -> Key:
-        reference = item["spec"].get("sourceRef") or {}
         if _source_kind(item) != GIT_REPOSITORY.kind:
             raise UsageError(
                 f"Kustomization {item['metadata']['name']} takes its files from a {_source_kind(item)};"
                 " the gate follows commits, so it needs a GitRepository"
             )
-        return reference.get("namespace") or item["metadata"]["namespace"], reference["name"]
+        return _source_place(item)
 
 
 def _failures(item: Object) -> Iterator[Mapping[str, Any]]:
@@ -228,6 +247,11 @@ def _is_elsewhere(item: Object) -> bool:
 
 def _source_kind(item: Object) -> str:
     return str((item["spec"].get("sourceRef") or {}).get("kind"))
+
+
+def _source_place(item: Object) -> Key:
+    reference = item["spec"]["sourceRef"]
+    return reference.get("namespace") or item["metadata"]["namespace"], reference["name"]
 
 
 def _target(release: Object) -> str:
