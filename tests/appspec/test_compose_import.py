@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipegraft.appspec.importing.compose_parts import http_question
 from pipegraft.appspec.importing.taking import leaves
 from pipegraft.appspec.usecases.importing import ImportResult, compose_files
 from pipegraft.core.errors import ConfigError, UsageError
@@ -86,7 +87,7 @@ def test_services_become_components_jobs_and_resources(tmp_path: Path) -> None:
             },
             "replicas": 3,
             "memory": "512Mi",
-            "readiness": {"exec": ["wget", "-q", "localhost:3000/ok"], "period": "90s", "failures": 4},
+            "readiness": {"path": "/ok", "period": "90s", "failures": 4},
             "security": {"user": 1000, "group": 1001, "capabilities": {"ALL": "drop"}},
             "volumes": {"scratch": {"path": "/scratch", "ephemeral": {"memory": True}}},
             "entrance": {},
@@ -124,7 +125,7 @@ def test_every_value_is_carried_over_or_named(tmp_path: Path) -> None:
     told = f"{app} {environment} {done.left}"
     changed = {"Lending", "512M", "1m30s", "1000:1001", "${LEVEL:-info}", "service_healthy"}
     of_resource = {"postgres:16", "secret", "rows:/var/lib/postgresql/data"}
-    words = {"CMD", "service_completed_successfully", "sync"}
+    words = {"CMD", "wget", "-q", "localhost:3000/ok", "service_completed_successfully", "sync"}
     values = {str(value) for _, value in leaves(yaml.safe_load(BASE), "") if value not in ({}, [])}
     url = "postgres://lender:secret@db:5432/lending"
     assert {one for one in values - changed - of_resource - words - {url} if one not in told} == set()
@@ -295,3 +296,33 @@ def test_files_that_are_something_else_write_nothing(
     with pytest.raises(error, match=message):
         imported(tmp_path, text)
     assert not (tmp_path / "iac").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "asked"),
+    [
+        ("curl -f http://localhost:3000/ok", {"path": "/ok"}),
+        ("curl --fail -s -o /dev/null http://127.0.0.1:9000 || exit 1", {"path": "/", "port": "metrics"}),
+        ("wget -qO- 'http://localhost:3000/ok?a=1' || false", {"path": "/ok?a=1"}),
+        ("curl http://localhost:3000/ok", None),
+        ("curl -f -X POST http://localhost:3000/ok", None),
+        ("curl -f http://localhost:3000/ok | grep well", None),
+        ("curl -f http://localhost:81/ok", None),
+        ("curl -f https://localhost:3000/ok", None),
+        ("curl -f http://localhost:3000/$WHERE", None),
+    ],
+)
+def test_a_health_check_by_curl_or_wget_is_a_question_by_http(
+    command: str, asked: dict[str, str] | None
+) -> None:
+    assert http_question(command, {"http": 3000, "metrics": 9000}) == asked
+
+
+def test_a_variable_that_tells_the_own_port_follows_it(tmp_path: Path) -> None:
+    web = "{build: ., expose: [3000], environment: {PORT: 3000, DB_PORT: 3000, HTTP_PORT: 80}}"
+    app, _ = imported(tmp_path, f"services: {{web: {web}}}\n")
+    assert app["components"]["web"]["env"] == {
+        "PORT": "$(PIPEGRAFT_PORT_WEB)",
+        "DB_PORT": "3000",
+        "HTTP_PORT": "80",
+    }

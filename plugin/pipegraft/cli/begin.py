@@ -13,6 +13,7 @@ import click
 
 from pipegraft.app.doctor import CheckUp, doctor_view, examine, summary
 from pipegraft.app.init import Asked, Initialised, Question, initialise
+from pipegraft.appspec.pods import port_variable
 from pipegraft.cli.common import directory_option, json_option, load_plugins, print_json, said_together
 from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.console import open_console
@@ -146,6 +147,9 @@ def _on_this_machine(done: Initialised, directory: Path, inside: str) -> Iterato
     state = state.replace("{app}", done.answers.app).replace("{env}", first)
     folder, kept = (shlex.quote(os.path.relpath(one)) for one in (done.iac, directory / state))
     docker = " --runtime docker" if any(one.dockerfile for one in done.survey.components) else ""
+    told = [port_variable(one.name, "", several=False) for one in done.survey.components if one.ports]
+    if told and not docker:
+        yield f"# a process of this machine listens on the port that it is told: {', '.join(told)}"
     yield f"pipegraft engine --repository {folder} --env {first} --state {kept}{docker}   # leave it running"
     yield f"pipegraft run{inside} --env {first}   # in another terminal, once everything is committed"
 

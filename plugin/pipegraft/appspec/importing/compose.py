@@ -17,7 +17,9 @@ from pipegraft.appspec.importing.compose_parts import (
     SHELL_VARIABLE,
     ReadBeside,
     compose_build,
+    duration_of,
     env_lines,
+    health_of,
     of_shell,
     pairs,
     public,
@@ -77,7 +79,6 @@ _WHY: Mapping[str, str] = {
 _ENDS = ("no", "False", "on-failure")
 _ONCE = re.compile(r"migrat|seed|init\b|setup|fixture", re.IGNORECASE)
 _TRAEFIK = re.compile(r"traefik\.http\.services\.[^.]+\.loadbalancer\.server\.port", re.IGNORECASE)
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _CPU = re.compile(r"\d+(\.\d+)?")
 _MEMORY = re.compile(r"(\d+)([bkmg]?)b?", re.IGNORECASE)
 _UNITS = {"": "", "b": "", "k": "Ki", "m": "Mi", "g": "Gi"}
@@ -214,9 +215,11 @@ def _service(
         if developed:
             lost += (f"{part.name}: port {one}: a debugger's" for one in numbers if one in _DEBUGGERS)
             numbers = [one for one in numbers if one not in _DEBUGGERS]
+    ports = named_ports(numbers)
+    traits = _traits(part, ports, ends=ends)
     return ComposeService(
-        name, part, image, build, build_keys, named_ports(numbers), env, entrypoint, command, published,
-        hosts=hosts, profiles=asked, ends=ends, traits=_traits(part, ends=ends), left=(*lost, *_left(part)),
+        name, part, image, build, build_keys, ports, env, entrypoint, command, published,
+        hosts=hosts, profiles=asked, ends=ends, traits=traits, left=(*lost, *_left(part)),
     )  # fmt: skip
 
 
@@ -291,16 +294,16 @@ def _params(kind: str, product: str, tag: str, env: Mapping[str, str | None]) ->
     return {**({"version": major[0]} if major else {}), **({"database": database} if known else {})}
 
 
-def _traits(part: Taking, *, ends: bool) -> dict[str, Any]:
+def _traits(part: Taking, ports: Mapping[str, int], *, ends: bool) -> dict[str, Any]:
     counts = (route for route in (("deploy", "replicas"), ("scale",)) if isinstance(part.peek(*route), int))
     return found_values(
         {
             "replicas": next((part.take(*route) for route in counts), None),
             **_amounts(part),
-            "readiness": None if ends else _health(part),
+            "readiness": None if ends else health_of(part, ports),
             "security": _security(part),
             "volumes": dict(_ephemeral(part)),
-            "grace": _duration(part, "stop_grace_period"),
+            "grace": duration_of(part, "stop_grace_period"),
         }
     )
 
@@ -323,35 +326,6 @@ def _amounts(part: Taking) -> dict[str, Any]:
             part.take(*route)
             wanted[kind][key] = value if key == "cpu" else f"{found[1]}{_UNITS[found[2].lower()]}"
     return amounts(wanted["requests"], wanted["limits"])
-
-
-def _health(part: Taking) -> dict[str, Any] | None:
-    """The health check as readiness: by both, others learn whether it is ready."""
-    test = part.peek("healthcheck", "test")
-    if isinstance(test, str):
-        words = ["sh", "-c", test]
-    elif isinstance(test, list) and len(test) > 1 and test[0] in ("CMD", "CMD-SHELL"):
-        said = [str(word) for word in test[1:]]
-        words = said if test[0] == "CMD" else ["sh", "-c", " ".join(said)]
-    else:
-        return None
-    part.take("healthcheck", "test")
-    found: dict[str, Any] = {"exec": [word.replace("$$", "$") for word in words]}
-    for theirs, ours in (("interval", "period"), ("timeout", "timeout"), ("start_period", "initial-delay")):
-        found[ours] = _duration(part, "healthcheck", theirs)
-    if isinstance(part.peek("healthcheck", "retries"), int):
-        found["failures"] = part.take("healthcheck", "retries")
-    return found_values(found)
-
-
-def _duration(part: Taking, *route: str) -> str | None:
-    """Whole seconds; what is said to the millisecond is left."""
-    found = _DURATION.fullmatch(str(part.peek(*route) or ""))
-    if not found or not found[0]:
-        return None
-    part.take(*route)
-    hours, minutes, seconds = (int(one or 0) for one in found.groups())
-    return f"{hours * 3600 + minutes * 60 + seconds}s"
 
 
 def _security(part: Taking) -> dict[str, Any]:

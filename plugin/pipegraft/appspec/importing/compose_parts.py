@@ -21,7 +21,10 @@ __all__ = [
     "SHELL_VARIABLE",
     "ReadBeside",
     "compose_build",
+    "duration_of",
     "env_lines",
+    "health_of",
+    "http_question",
     "merge",
     "of_shell",
     "pairs",
@@ -144,6 +147,63 @@ def _below(path: str, name: str) -> str:
         if "://" in name or "$" in name
         else posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
     )
+
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_PING = re.compile(
+    r"(?P<program>curl|wget)(?P<before>\s(.*?\s)?)['\"]?(http://)?(localhost|127\.0\.0\.1|0\.0\.0\.0)(:(?P<port>\d+))?"
+    r"(?P<path>/[^\s'\"|;&$]*)?['\"]?(?P<after>(\s+-\S+|\s+/dev/null)*)\s*(\|\|\s*(exit 1|false))?\s*"
+)
+_SENDS = re.compile(r"\s(-[XdHuTF]|--(request|data|header|user|post|form|upload))")
+_FAILS = re.compile(r"\s(-\w*f\w*|--fail\S*)(\s|$)")
+
+
+def health_of(part: Taking, ports: Mapping[str, int]) -> dict[str, Any] | None:
+    """The health check as readiness: by both, others learn whether it is ready."""
+    test = part.peek("healthcheck", "test")
+    if isinstance(test, str):
+        words = ["sh", "-c", test]
+    elif isinstance(test, list) and len(test) > 1 and test[0] in ("CMD", "CMD-SHELL"):
+        said = [str(word) for word in test[1:]]
+        words = said if test[0] == "CMD" else ["sh", "-c", " ".join(said)]
+    else:
+        return None
+    part.take("healthcheck", "test")
+    asked = http_question(words[-1] if words[:2] == ["sh", "-c"] else " ".join(words), ports)
+    found: dict[str, Any] = asked or {"exec": [word.replace("$$", "$") for word in words]}
+    for theirs, ours in (("interval", "period"), ("timeout", "timeout"), ("start_period", "initial-delay")):
+        found[ours] = duration_of(part, "healthcheck", theirs)
+    if isinstance(part.peek("healthcheck", "retries"), int):
+        found["failures"] = part.take("healthcheck", "retries")
+    return found_values(found)
+
+
+def duration_of(part: Taking, *route: str) -> str | None:
+    """Whole seconds; what is said to the millisecond is left."""
+    found = _DURATION.fullmatch(str(part.peek(*route) or ""))
+    if not found or not found[0]:
+        return None
+    part.take(*route)
+    hours, minutes, seconds = (int(one or 0) for one in found.groups())
+    return f"{hours * 3600 + minutes * 60 + seconds}s"
+
+
+def http_question(command: str, ports: Mapping[str, int]) -> dict[str, str] | None:
+    """What a health check asks by curl or wget, as a probe asks it; None for another command.
+
+    Both call an answer of 400 or above bad, curl with `--fail` alone.
+
+    Arguments:
+        ports: of the service, by name.
+    """
+    found = _PING.fullmatch(command.strip())
+    options = f"{found['before']} {found['after']}" if found else ""
+    if not found or _SENDS.search(options) or (found["program"] == "curl" and not _FAILS.search(options)):
+        return None
+    name = next((one for one, number in ports.items() if number == int(found["port"] or 80)), None)
+    if name is None:
+        return None
+    return {"path": found["path"] or "/", **({"port": name} if name != next(iter(ports)) else {})}
 
 
 def pairs(value: Any) -> Iterator[tuple[str, str | None]]:

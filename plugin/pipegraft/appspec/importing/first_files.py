@@ -14,6 +14,7 @@ from pipegraft.appspec.importing.compose import ComposeService, speaks_http
 from pipegraft.appspec.importing.compose_parts import CREDENTIALS, SECRET_NAME
 from pipegraft.appspec.importing.survey import FoundComponent, FoundResource, Survey
 from pipegraft.appspec.importing.taking import Imported, found_values, is_outside, name_from
+from pipegraft.appspec.pods import port_variable
 
 __all__ = ["Answers", "Written", "gate_options", "import_compose", "write_files"]
 
@@ -23,6 +24,8 @@ _URL = re.compile(
     r"(?P<jdbc>jdbc:)?(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[^/@]*@)?(?P<host>[^:/@?]+)(?::\d+)?(?P<path>/[^?]*)?(?P<query>\?.*)?"
 )
 _HOST_AND_PORT = re.compile(r"(?P<host>[^:/@?]+):\d+")
+_PORT = re.compile(r"((APP|API|HTTP|WEB|SERVER|SERVICE|LISTEN|FLASK_RUN|UVICORN|ASPNETCORE_HTTP)_)?PORTS?")
+"""Variables by which a program is told where to listen."""
 _SUBSTITUTED = re.compile(r"(?<!\$)(?:\$\$)*\$(?!\$)")
 _BESIDE_HOST = {
     "PORT": "port",
@@ -68,7 +71,8 @@ def _variables_of(
         if not _NAME.fullmatch(name) or name.startswith("PIPEGRAFT_"):
             left.append(f"variable '{name}' of '{component.name}': no name that a variable may have")
             continue
-        placeholder = _placeholder(name, value or "", component.env, resources)
+        own = _own_port(name, value or "", component)
+        placeholder = own or _placeholder(name, value or "", component.env, resources)
         if placeholder:
             found[name] = placeholder
         elif _is_secret(name, value or ""):
@@ -93,6 +97,15 @@ def _variables_of(
                 if re.search(_ADDRESS.format(re.escape(host)), value or "", re.IGNORECASE)
             )
     return found, left
+
+
+def _own_port(name: str, value: str, component: FoundComponent) -> str:
+    """The port that a component listens on, wherever it runs; empty for another number."""
+    ports = component.ports
+    known = next(
+        (port for port, number in ports.items() if _PORT.fullmatch(name) and str(number) == value), None
+    )
+    return f"$({port_variable(component.name, known, several=len(ports) > 1)})" if known else ""
 
 
 def _is_secret(name: str, value: str) -> bool:

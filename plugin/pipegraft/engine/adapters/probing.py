@@ -48,12 +48,14 @@ def ask(probe: HealthProbe, port: int) -> str:
         ) as answer:
             status = answer.status_code
     except (OSError, httpx2.HTTPError) as error:
-        return f"{_target(probe)}: {str(error) or type(error).__name__}"
-    return "" if 200 <= status < 400 else f"{_target(probe)} answered {status}"
+        return f"{_target(probe, port)}: {str(error) or type(error).__name__}"
+    return "" if 200 <= status < 400 else f"{_target(probe, port)} answered {status}"
 
 
-def _target(probe: HealthProbe) -> str:
-    return f"GET {probe.path} on port {probe.port}" if probe.path else f"connecting to port {probe.port}"
+def _target(probe: HealthProbe, port: int) -> str:
+    here = "" if port == probe.port else f", which is {port} on this machine (PIPEGRAFT_PORT_… tells it)"
+    named = f"port {probe.port}{here}"
+    return f"GET {probe.path} on {named}" if probe.path else f"connecting to {named}"
 
 
 class Questioner:
