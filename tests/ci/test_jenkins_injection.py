@@ -775,7 +775,10 @@ def test_what_encloses_delivery_is_said_where_it_does() -> None:
         ("branch pattern: 'm.*', comparator: 'REGEXP'", "maybe"),
         ("anyOf { branch 'main'; branch 'release/*' }", "yes"),
         ("allOf { branch 'main'; expression { params.SHIP } }", "maybe"),
-        ("expression { env.BRANCH_NAME == 'main' }", "maybe"),
+        ("expression { env.BRANCH_NAME == 'main' }", "yes"),
+        ("expression { return env.BRANCH_NAME == 'main' && params.SHIP }", "maybe"),
+        ("expression { (params.A || !env.CHANGE_ID || params.B) && params.C }", "maybe"),
+        ("expression { env.CHANGE_ID }", "no"),
         ("not { changeRequest() }", "yes"),
         ("not { branch 'main' }", "no"),
         ("branch 'develop'", "no"),
@@ -809,6 +812,31 @@ def test_a_condition_around_a_named_stage_of_a_scripted_pipeline_is_delivery_s_t
     assert (rows["push"].delivery, rows["push"].why) == ("maybe", "'if' at line 3 decides")
     assert rows["tag"].delivery == "no"
     assert graft(text).events[0].delivery == "yes"
+
+
+@pytest.mark.parametrize(
+    ("condition", "delivery"),
+    [
+        ("env.BRANCH_NAME == 'main'", "yes"),
+        ('BRANCH_NAME == "main" && env.CHANGE_ID == null', "yes"),
+        ("!env.TAG_NAME", "yes"),
+        ("env.BRANCH_NAME == 'main' || env.BRANCH_NAME == 'dev'", "yes"),
+        ("env.BRANCH_NAME != 'main'", "no"),
+        ("env.CHANGE_ID != null", "no"),
+        ("env.ghprbPullId && params.X", "no"),
+        ("!env.CHANGE_ID == null", "maybe"),
+        ("env.BRANCH_NAME.startsWith('main')", "maybe"),
+    ],
+)
+def test_what_a_condition_says_of_branches_and_changes_is_known(condition: str, delivery: str) -> None:
+    text = f"node {{\n  stage('A') {{ a() }}\n  if ({condition}) {{\n    stage('B') {{ b() }}\n  }}\n}}\n"
+    after = graft(text, branch="main").events[0].behind
+    assert after == (("A",) if delivery == "no" else ("A", "B"))
+    if delivery == "no":
+        with pytest.raises(EditRefused, match="delivery would never run: 'if' at line 3"):
+            graft(text, branch="main", after="B")
+    else:
+        assert graft(text, branch="main", after="B").events[0].delivery == delivery
 
 
 QUIET = "node {\n  try {\n    stage('Test') { sh 'x' }\n  } catch (e) { echo 'failed' }\n"

@@ -9,7 +9,7 @@ Phabricator. Of what a pipeline says: https://www.jenkins.io/doc/book/pipeline/s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pipegraft.ci.hooks import EventRow, pattern_of
@@ -122,7 +122,8 @@ def _runs(script: Script, brace: int, branch: str) -> tuple[bool | None, str]:
     opener = _opener(script, brace)
     word, line = script.word(opener), script.place(brace).line
     if word in ("if", "else", "switch"):
-        return None, f"'{word}' at line {line}"
+        said = script.source(Span(opener + 2, script.partner[opener + 1] - 1)) if word == "if" else ""
+        return _said_of_build(said, branch), f"'{word}' at line {line}"
     when = section(script, script.inside(brace), "when") if word == "stage" else None
     inside = block_of(script, when) if when else None
     if when is None or inside is None:
@@ -131,8 +132,34 @@ def _runs(script: Script, brace: int, branch: str) -> tuple[bool | None, str]:
 
 
 def _all(script: Script, block: Span, branch: str) -> bool | None:
-    answers = [_condition(script, one, branch) for one in script.statements(block)]
+    return _every([_condition(script, one, branch) for one in script.statements(block)])
+
+
+def _every(answers: Sequence[bool | None]) -> bool | None:
     return False if False in answers else None if None in answers else True
+
+
+def _some(answers: Sequence[bool | None]) -> bool | None:
+    return True if True in answers else None if None in answers else False
+
+
+_UNSET = re.compile(rf"(!?)\s*(?:env\.)?(?:TAG_NAME|{'|'.join(CHANGES)})(?:\s*([!=])=\s*null)?")
+_NAMED = re.compile(r"(?:env\.)?BRANCH_NAME\s*([!=])=\s*(['\"])([^'\"$]*)\2")
+
+
+def _said_of_build(written: str, branch: str) -> bool | None:
+    """Whether a condition in Groovy holds in a build that delivers: of the branch, no change and no tag."""
+    if "(" in written:
+        return None
+    return _some([_every([_asked(one, branch) for one in part.split("&&")]) for part in written.split("||")])
+
+
+def _asked(written: str, branch: str) -> bool | None:
+    written = written.strip().removeprefix("return ")
+    if (unset := _UNSET.fullmatch(written)) and not (unset[1] and unset[2]):
+        return (unset[2] == "=") if unset[2] else bool(unset[1])
+    named = _NAMED.fullmatch(written)
+    return (named[3] == branch) == (named[1] == "=") if named and branch else None
 
 
 _NEVER = frozenset({"changeRequest", "buildingTag", "tag"})
@@ -150,16 +177,16 @@ def _condition(script: Script, statement: Span, branch: str) -> bool | None:
     if word in _NEVER:
         return False
     if word == "branch":
-        pattern = re.fullmatch(
-            r"branch[\s(]*(?:pattern\s*:\s*)?(['\"])([^'\"$]*)\1\s*\)?", script.source(statement)
-        )
+        pattern = _BRANCH.fullmatch(script.source(statement))
         return bool(pattern_of(pattern[2]).fullmatch(branch)) if pattern and branch else None
-    if word not in ("not", "allOf", "anyOf") or inside is None:
+    if inside is None or word not in ("not", "allOf", "anyOf", "expression"):
         return None
+    if word == "expression":
+        return _said_of_build(script.source(inside).strip(), branch)
     answers = [_condition(script, one, branch) for one in script.statements(inside)]
     if word == "anyOf":
-        return True if True in answers else None if None in answers else False
-    every = False if False in answers else None if None in answers else True
+        return _some(answers)
+    every = _every(answers)
     return every if word == "allOf" or every is None else not every
 
 
