@@ -120,16 +120,31 @@ def running_engine(addresses: str = "base=10.213.0.0/16,size=24") -> Iterator[st
 
 
 @contextmanager
-def running_buildkit(folder: Path) -> Iterator[str]:
-    """A BuildKit daemon that needs no engine; its address as ``unix://…``."""
+def running_buildkit(folder: Path, *, secured: bool = False) -> Iterator[str]:
+    """A BuildKit daemon that needs no engine; its address as ``unix://…``.
+
+    A secured one listens at ``tcp://…`` to who has the certificate in the folder ``tls`` below.
+    """
     need("runc")
-    socket = folder / "buildkit.sock"
+    socket, port = folder / "buildkit.sock", free_port() if secured else 0
+    address = f"tcp://127.0.0.1:{port}" if secured else f"unix://{socket}"
     command = [
-        str(buildkit_tool("buildkitd")), f"--addr=unix://{socket}", f"--root={folder}/buildkit",
+        str(buildkit_tool("buildkitd")), f"--addr={address}", f"--root={folder}/buildkit",
         "--oci-worker-snapshotter=native", "--oci-worker-net=host", "--containerd-worker=false",
     ]  # fmt: skip
-    with server(command, folder / "buildkit.log", socket.exists):
-        yield f"unix://{socket}"
+    if secured:
+        (folder / "made").mkdir()
+        ca, certificate, key = _certificate(folder / "made")
+        (folder / "tls").mkdir()
+        for name, source, option in (
+            ("ca", ca, "tlscacert"),
+            ("cert", certificate, "tlscert"),
+            ("key", key, "tlskey"),
+        ):
+            shutil.copy(source, folder / f"tls/{name}.pem")
+            command.append(f"--{option}={source}")
+    with server(command, folder / "buildkit.log", (lambda: listens(port)) if secured else socket.exists):
+        yield address
 
 
 def docker_with_buildx(folder: Path) -> Path:

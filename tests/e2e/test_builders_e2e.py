@@ -14,7 +14,7 @@ import pytest
 from harness import need, run
 from image_servers import buildkit_tool, docker_with_buildx, running_buildkit, running_registry
 
-from pipegraft.core.errors import BuildFailed
+from pipegraft.core.errors import BuildFailed, OutsideError
 from pipegraft.images.adapters.daemonless import BuildahBuilder, BuildkitBuilder
 from pipegraft.images.adapters.docker import BuildxBuilder
 from pipegraft.images.adapters.layer import LayerBuilder
@@ -261,6 +261,21 @@ def test_what_buildkits_own_scanner_finds_is_noted(
         )
     ]
     assert scanned == unscanned
+
+
+def test_a_daemon_elsewhere_lets_in_who_has_a_certificate(
+    context: Path, registry: LayoutRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{buildkit_tool('buildctl').parent}{os.pathsep}{os.environ['PATH']}")
+    with running_buildkit(tmp_path, secured=True) as address:
+        monkeypatch.setenv("BUILDKIT_HOST", address)
+        with pytest.raises(OutsideError, match="connection error") as refused:
+            BuildkitBuilder().build(request_for(context), registry, print)
+        assert "PIPEGRAFT_BUILDKIT_TLS" in refused.value.problem.fix
+        monkeypatch.setenv("PIPEGRAFT_BUILDKIT_TLS", str(tmp_path / "tls"))
+        image = BuildkitBuilder().build(request_for(context), registry, print)
+    unpack(registry, "web", image.digest, tmp_path / "unpacked")
+    assert (tmp_path / "unpacked/bin/busybox").exists()
 
 
 def test_a_daemon_that_lasts_as_long_as_the_build(

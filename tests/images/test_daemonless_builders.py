@@ -101,6 +101,7 @@ def test_a_daemon_of_root_in_a_container_without_rights_is_told_from_a_failed_bu
         ("buildah", "Error: building at STEP: no such file", BuildFailed),
         ("buildctl", "error: failed to solve: no such file", BuildFailed),
         ("buildctl", "could not connect to tcp://buildkitd:1234: connection refused", Unreachable),
+        ("buildctl", 'connection error: desc = "error reading server preface: EOF"', Unreachable),
     ],
 )
 def test_other_failures_are_what_they_are(
@@ -117,6 +118,21 @@ def test_other_failures_are_what_they_are(
     builder = BuildahBuilder() if name == "buildah" else BuildkitBuilder()
     with pytest.raises(kind, match=said.partition(": ")[0]):
         builder.build(request_, FakeRegistry(), lambda _line: None)
+
+
+def test_a_folder_that_lacks_a_certificate_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_: BuildRequest
+) -> None:
+    program(tmp_path, monkeypatch, "buildctl", "")
+    monkeypatch.setenv("BUILDKIT_HOST", "tcp://buildkitd:1234")
+    monkeypatch.setenv("PIPEGRAFT_BUILDKIT_TLS", "missing")
+    said = BuildkitBuilder().accepts(request_.context)
+    assert said == "PIPEGRAFT_BUILDKIT_TLS: 'missing' holds neither ca.pem nor ca.crt"
+    for name in ("ca.pem", "tls.crt", "tls.key"):
+        assert BuildkitBuilder().accepts(request_.context) is not None
+        (tmp_path / name).touch()
+        monkeypatch.setenv("PIPEGRAFT_BUILDKIT_TLS", str(tmp_path))
+    assert BuildkitBuilder().accepts(request_.context) is None
 
 
 @pytest.mark.parametrize(

@@ -340,3 +340,13 @@ def test_a_variant_of_an_architecture_is_built_and_chosen(
         return
     found = read_image(registry, "web", index.descriptor.digest, asked)
     assert found == read_image(registry, "web", images[chosen].digest)
+
+
+def test_an_image_of_dockers_oldest_format_is_named() -> None:
+    registry = FakeRegistry()
+    old = b'{"schemaVersion": 1, "fsLayers": [], "history": []}'
+    image = registry.push_manifest(
+        "web", "v1", old, "application/vnd.docker.distribution.manifest.v1+prettyjws"
+    )
+    with pytest.raises(OutsideError, match="in Docker's schema 1"):
+        read_image(registry, "web", image.digest)

@@ -265,6 +265,9 @@ def read_image(registry: Registry, repository: str, digest: str, platform: str |
     """
     name = f"{repository}@{digest}"
     manifest = read_document(registry, repository, digest, manifest=True)
+    if manifest.get("schemaVersion") == 1:
+        said = f"{name} is in Docker's schema 1, which nothing reads any more"
+        raise OutsideError(said, fix="push it again in OCI's format")
     try:
         if "manifests" in manifest:
             chosen = _choose(manifest["manifests"], platform, name)

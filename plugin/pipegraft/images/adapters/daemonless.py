@@ -36,7 +36,10 @@ __all__ = ["BuildahBuilder", "BuildkitBuilder", "buildkit_command", "pipegraft_i
 _SOCKET = Path("/run/buildkit/buildkitd.sock")
 """Where buildctl looks for a daemon by itself."""
 _DAEMONLESS = "buildctl-daemonless.sh"
-_AWAY = ("could not connect to", "failed to dial", "connection refused", "context deadline exceeded")
+_AWAY = (
+    "could not connect to", "failed to dial", "connection refused", "context deadline exceeded",
+    "connection error: desc =",
+)  # fmt: skip
 _BARRED = (
     "Error during unshare(",
     "[rootlesskit:parent] error: failed",
@@ -44,7 +47,9 @@ _BARRED = (
 )
 """What buildah and rootlesskit say where they may not have a user namespace."""
 _TLS = "PIPEGRAFT_BUILDKIT_TLS"
-"""Variable that names a folder with ``ca.pem``, ``cert.pem`` and ``key.pem``, for a daemon behind TLS."""
+"""Variable that names a folder with certificates and a key, for a daemon behind TLS."""
+_CERTIFICATES = (("ca.pem", "ca.crt"), ("cert.pem", "tls.crt"), ("key.pem", "tls.key"))
+"""What that folder holds, by either name (buildctl, ``--tlsdir``)."""
 
 _ROOTLESS = {"BUILDKITD_FLAGS": "--oci-worker-no-process-sandbox", "USER": "pipegraft"}
 """What a daemon of ours takes to work in a container without rights; variables of the job stand over it.
@@ -90,7 +95,8 @@ class BuildkitBuilder:
                     fix="mend that in the job's image; docs/images.md says what each set-up needs",
                 )
             if done.status and away:
-                raise Unreachable(away, fix="start buildkitd, or correct BUILDKIT_HOST")
+                fix = f"start buildkitd, or correct BUILDKIT_HOST; for one behind TLS, {_TLS}"
+                raise Unreachable(away, fix=fix)
             if done.status:
                 raise BuildFailed(f"buildctl ended with exit code {done.status}: {done.last}")
             return push_saved(archive, request, registry, base, log)
@@ -103,6 +109,9 @@ def buildkit_command() -> list[str] | str:
         if shutil.which("buildctl") is None:
             return "buildctl is not installed"
         folder = os.environ.get(_TLS)
+        for names in _CERTIFICATES if folder else ():
+            if not any(Path(folder or "", name).is_file() for name in names):
+                return f"{_TLS}: '{folder}' holds neither {' nor '.join(names)}"
         return ["buildctl", *([f"--tlsdir={folder}"] if folder else [])]
     if shutil.which(_DAEMONLESS):
         return [_DAEMONLESS]
