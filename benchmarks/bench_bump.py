@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import resource
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,9 @@ def main() -> None:
         folder = Path(name)
         make_repository(folder / "small.git", apps=1_000 // FILES_PER_APP)
         make_repository(folder / "large.git", apps=100_000 // FILES_PER_APP)
+        make_repository(folder / "flat.git", apps=20_000, files=5)
         one_line(folder, server)
+        server_check(folder)
         effect(server)
         serial = one_by_one(server, WRITERS)
         many_writers(server, WRITERS, "on one machine", serial)
@@ -139,7 +142,7 @@ FILES_OF_TARGETS = {
 
 
 def floor(folder: Path, server: HttpGit) -> None:
-    """What grows whoever pushes: git's own push of a commit that is made, and of it the server's check."""
+    """What grows whoever pushes: git's own push of a commit that is made."""
     path = "apps/app-00007/file-7.yaml"
     small, large = best(
         *(
@@ -150,10 +153,22 @@ def floor(folder: Path, server: HttpGit) -> None:
         )
     )
     row("`git push` alone, of a commit that is made (s)", large, small, large / small, "")
-    small, large = best(
-        *(lambda name=name: connectivity(folder / f"{name}.git") for name in ("small", "large"))
-    )
-    row("  of which git's check on the server (s)", large, small, large / small, "")
+
+
+def server_check(folder: Path) -> None:
+    """What the server spends of that on looking through the parent's folders, in time of its processor."""
+    shapes = {
+        "small": "ten folders of 100 files",
+        "large": "1,000 folders of 100 files",
+        "plain": "the same with core.compression 0",
+        "flat": "20,000 applications of five files",
+    }
+    baseline = 0.0
+    for name, shape in shapes.items():
+        least = 1000 * min(check_of_a_push(folder / f"{name}.git"))
+        baseline = baseline or least
+        what = f"check, {shape} (ms)"
+        print(f"{what:<46}{least:>10.0f}{baseline:>10.0f}{least / baseline:>8.1f}", flush=True)
 
 
 def slow(_method: str, _path: str) -> None:
@@ -161,12 +176,20 @@ def slow(_method: str, _path: str) -> None:
     time.sleep(LATENCY)
 
 
-def connectivity(repository: Path) -> None:
-    """What git-receive-pack runs for every push, whoever pushes: it reads all trees of the parent."""
+def check_of_a_push(repository: Path) -> Iterator[float]:
+    """What git-receive-pack runs for every push, whoever pushes: it reads all trees of the parent.
+
+    Yields:
+        Seconds of a processor, once a round.
+    """
     git = (*GIT, "-C", str(repository))
     command = (*git, "commit-tree", "-m", "x", "-p", "main", "main^{tree}")
     made = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    run(*git, "rev-list", "--objects", "--quiet", made, "--not", "--all")
+    for _ in range(ROUNDS):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        run(*git, "rev-list", "--objects", "--quiet", made, "--not", "--all")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        yield after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def uncompressed(repository: Path, copy: Path) -> None:
@@ -246,16 +269,16 @@ def by_clone(url: str, folder: Path, app: int) -> None:
     shutil.rmtree(folder)
 
 
-def make_repository(folder: Path, apps: int) -> None:
-    """A bare repository of applications with a hundred files each, 660 bytes a file."""
+def make_repository(folder: Path, apps: int, files: int = FILES_PER_APP) -> None:
+    """A bare repository of applications, 660 bytes a file."""
     run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(folder))
     for key in ("http.receivepack", "uploadpack.allowFilter"):
         run("git", "-C", str(folder), "config", key, "true")
-    run("git", "-C", str(folder), "fast-import", "--quiet", stdin="".join(first_commit(apps)).encode())
+    run("git", "-C", str(folder), "fast-import", "--quiet", stdin="".join(first_commit(apps, files)).encode())
     run("git", "-C", str(folder), "gc", "--quiet")  # as a server's upkeep leaves it
 
 
-def first_commit(apps: int) -> Iterable[str]:
+def first_commit(apps: int, count: int) -> Iterable[str]:
     """A stream for git-fast-import(1)."""
     yield "commit refs/heads/main\ncommitter bench <bench@example.com> 1700000000 +0000\ndata 5\nfirst\n"
     for app in range(apps):
@@ -266,8 +289,8 @@ def first_commit(apps: int) -> Iterable[str]:
         )
         spec = f"app: app-{app:05}\ncomponents: {{web: {{ports: {{http: 8080}}}}}}\n"
         files = {"app.yaml": spec, "environments/production.yaml": environment}
-        files |= FILES_OF_TARGETS
-        files |= {f"file-{number}.yaml": "" for number in range(FILES_PER_APP - len(files))}
+        files |= FILES_OF_TARGETS if count > len(FILES_OF_TARGETS) + len(files) else {}
+        files |= {f"file-{number}.yaml": "" for number in range(count - len(files))}
         for path, text in files.items():
             content = text + f"# {folder}/{path} " + random.Random(f"{app}{path}").randbytes(320).hex() + "\n"
             yield f"M 100644 inline {folder}/{path}\ndata {len(content)}\n{content}\n"
