@@ -331,7 +331,7 @@ def test_values_read_later_hide_the_charts_own(file: str, said: str) -> None:
     own = UMBRELLA["charts/web/values.yaml"]
     files = {**UMBRELLA, "values.yaml": own, "values-prod.yaml": said}
     files["templates/pod.yaml"] = UMBRELLA["charts/web/templates/pod.yaml"]
-    with pytest.raises(UsageError, match=r"values-prod\.yaml is read after .* says .*image\.tag too"):
+    with pytest.raises(UsageError, match=r"values-prod\.yaml says .*image\.tag too"):
         told_effects("flux", files, file=file, **AT_PART)
 
 

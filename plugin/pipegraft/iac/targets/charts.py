@@ -56,6 +56,7 @@ class Chart:
         templates: texts of its own templates.
         values: what it has by default.
         parts: name in its values → a chart that it depends on.
+        conditions: name in its values → paths in them; the first that is there says whether the part is on.
         absent: what it needs that is not in the repository.
     """
 
@@ -64,12 +65,25 @@ class Chart:
     templates: Sequence[str] = field(default=(), repr=False)
     values: Any = field(default_factory=dict, repr=False)
     parts: Mapping[str, Chart] = field(default_factory=dict)
+    conditions: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
 
     def defaults(self) -> Any:
         """Its values over those of the charts it depends on, as Helm coalesces them."""
         below = {name: part.defaults() for name, part in self.parts.items()}
         return merged(below, self.values)
+
+    def switch_of(self, path: Path, values: Any) -> Path | None:
+        """What switches the part off that a path leads into; None if it is on, or in no part."""
+        head, *rest = path if isinstance(path[0], str) else ("",)
+        for one in self.conditions.get(str(head), ()):
+            if isinstance(said := value_at(values, one), bool):
+                if not said:
+                    return one
+                break
+        part = self.parts.get(str(head))
+        below = part.switch_of(tuple(rest), value_at(values, (head,))) if part is not None and rest else None
+        return None if below is None else (head, *below)
 
     def reads(self, path: Path) -> Reads:
         """Whether a value is read by any template: ``NO`` only where none can."""
@@ -135,11 +149,14 @@ def _chart(files: Files, folder: str, content: Mapping[str, bytes], depth: int) 
     whole = {**content, **_unpacked(content)}
     declared = _document(whole.get(CHART, b""), posixpath.join(folder, CHART))
     parts: dict[str, Chart] = {}
+    conditions: dict[str, tuple[Path, ...]] = {}
     absent: list[str] = []
     said = declared.get("dependencies") if isinstance(declared, dict) else None
     listed = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
     for one in listed if depth <= _DEEPEST else ():
         name = str(one.get("name", ""))
+        said = str(one.get("condition") or "").split(",")
+        conditions[str(one.get("alias") or name)] = tuple(tuple(part.strip().split(".")) for part in said)
         inside = _below(whole, f"charts/{name}/") or _beside(files, folder, str(one.get("repository", "")))
         if inside:
             at = posixpath.join(folder, "charts", name)
@@ -152,11 +169,21 @@ def _chart(files: Files, folder: str, content: Mapping[str, bytes], depth: int) 
             at = posixpath.join(folder, "charts", name)
             parts.setdefault(name, _chart(files, at, _below(whole, f"charts/{name}/"), depth + 1))
     templates = [
-        data.decode("utf-8", "replace") for path, data in whole.items() if path.startswith("templates/")
+        _COMMENT.sub("", data.decode("utf-8", "replace"))
+        for path, data in whole.items()
+        if path.startswith("templates/") and not path.endswith("/NOTES.txt")  # which nobody applies
     ]
     absent += [reason for part in parts.values() for reason in part.absent]
     values = _document(whole.get("values.yaml", b""), posixpath.join(folder, "values.yaml"))
-    return Chart(folder, whole, templates, values if isinstance(values, dict) else {}, parts, tuple(absent))
+    held = values if isinstance(values, dict) else {}
+    return Chart(folder, whole, templates, held, parts, conditions, tuple(absent))
+
+
+_COMMENT = re.compile(
+    r"\{\{-?\s*/\*.*?\*/\s*-?\}\}|^[ \t]*#(?!.*\{\{-?\s*(if|else|end|with|range|define|block)\b)[^\n]*",
+    re.DOTALL | re.MULTILINE,
+)
+"""Comments of templates, and of YAML where no control action stands in them."""
 
 
 def _document(content: bytes, file: str) -> Any:

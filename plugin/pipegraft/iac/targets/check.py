@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pipegraft.core.delivery import Delivery, Target
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.ports import Edited, Files, Renderer
-from pipegraft.iac.targets.charts import Reads
-from pipegraft.iac.targets.compare import Expected, MoreThanImages, confirm, runs, still_named
-from pipegraft.iac.targets.helm import NAMES
+from pipegraft.iac.targets.charts import Chart, Reads, merged
+from pipegraft.iac.targets.compare import (
+    Expected,
+    MoreThanImages,
+    confirm,
+    refuse_written_by_hand,
+    runs,
+    still_named,
+)
 from pipegraft.iac.targets.kustomization import FILE_NAMES, apply_images
 from pipegraft.iac.targets.units import Unit, find_unit, unit_again, units_of_objects
-from pipegraft.text.yaml import Path, aliases_of, format_path, has_path, parse_path, read_documents, value_at
+from pipegraft.iac.targets.writing import refuse_old_digest
+from pipegraft.text.yaml import Path, aliases_of, format_path, has_path, read_documents, value_at
 
 __all__ = ["Effect", "WrittenTarget", "check_effect", "check_renders"]
 
@@ -93,8 +100,10 @@ def check_effect(
     for group in units.values():
         checked = _Check(files, after, group, renderers, root)
         effect = checked.run(policy)
-        if not effect.proven:
-            checked.refuse_old_digests()
+        for one in group if not effect.proven else ():
+            refuse_old_digest(
+                after(one.path) or "", one.target, one.path, {e.image.digest for e in one.expected}
+            )
         if not effect.proven and policy == "require":
             raise EditRefused(
                 f"it is not proven that what was written is rendered: {effect.how}",
@@ -222,27 +231,6 @@ class _Check:
             return unit_again(files, self.unit)
         return find_unit(files, self.group[0].target, self.group[0].path, self.root)
 
-    def refuse_old_digests(self) -> None:
-        """Make sure that no digest stands beside a tag that was written by its path, and counts over it.
-
-        Raises:
-            EditRefused: one does.
-        """
-        for one in self.group:
-            if one.target.kind != "yaml" or one.target.value != "tag":
-                continue
-            path, new = parse_path(one.target.path or ""), {two.image.digest for two in one.expected}
-            for document in read_documents(self.after(one.path) or "", one.path):
-                beside = value_at(document, path[:-1])
-                for key in NAMES["digest"] if isinstance(beside, dict) and path[-1] in beside else ():
-                    held = str(beside.get(key) or "")
-                    if held and not {held, f"sha256:{held}"} & new:
-                        raise EditRefused(
-                            f"{format_path(path)} is written, and '{key}' beside it still says {held}",
-                            place=Place(one.path),
-                            fix=f"write {format_path((*path[:-1], key))} too: kind 'yaml', 'value: digest'",
-                        )
-
     def _documents(self, files: Files, renderer: Renderer) -> Sequence[Any]:
         unit = self._unit_in(files)
         made = list(read_documents(renderer.render(unit.content(files), unit.folder, unit.values)))
@@ -311,7 +299,7 @@ class _Check:
             EditRefused: nothing reads what was written.
         """
         if self.unit.chart is not None:
-            return self._by_reading(why)
+            return self._by_reading(self.unit.chart, why)
         before, built = self.unit.kustomization, self._unit_in(self.after).kustomization
         if before is None or built is None:
             return self._unproven(why)
@@ -320,9 +308,7 @@ class _Check:
             return self._unproven(f"{why}; {doubts[0]}" if doubts[0] not in why else why)
         return self._confirm(before.documents, built.documents, f"by following its bases and images ({why})")
 
-    def _by_reading(self, why: str) -> Effect:
-        chart = self.unit.chart
-        assert chart is not None  # noqa: S101 - the caller looked
+    def _by_reading(self, chart: Chart, why: str) -> Effect:
         answers = {path: chart.reads(path) for one in self.group for path in one.values}
         unread = [at for at, answer in answers.items() if answer is Reads.NO and not self._is_repeated(at)]
         if unread:
@@ -333,6 +319,8 @@ class _Check:
             )
         self._refuse_hidden()
         self._refuse_pinned_after()
+        self._refuse_switched_off(answers)
+        refuse_written_by_hand(chart, self.expected())
         if answers and all(answer is Reads.YES for answer in answers.values()):
             return self._unproven(f"{why}; its templates read {', '.join(map(format_path, answers))}")
         return self._unproven(why)
@@ -365,7 +353,6 @@ class _Check:
     def _refuse_hidden(self) -> None:
         """Make sure that no values file that is read later says something else."""
         for one in self.group:
-            self._refuse_hidden_by_whole(one)
             order, parts = one.unit.values, (one.unit.folder, one.unit.chart_with(one.path)[0].folder)
             own = tuple(posixpath.join(folder, "values.yaml") for folder in parts)  # always read, and first
             known = (*order, *own) if one.unit.inherited(self.after) is None else (*order, *own, one.path)
@@ -375,26 +362,37 @@ class _Check:
                     place=Place(one.path),
                     fix="name it in 'values' of the target, where it comes in their order",
                 )
-            later = order[order.index(one.path) + 1 :] if one.path in order else ()
-            for path in order if one.path in own and one.path not in order else later:
-                said = one.unit.values_of(self.after, path)
+            for path, said in self._counting_over(one, own):
                 hidden = next((at for at in one.values if value_at(said, at) is not None), None)
                 if hidden is not None:
                     raise EditRefused(
-                        f"{path} is read after {one.path} and says {format_path(hidden)} too",
+                        f"{path} says {format_path(hidden)} too, which counts over {one.path}",
                         place=Place(path),
                         fix=f"name {path} as the target's file, or take the value out of it",
                     )
 
-    def _refuse_hidden_by_whole(self, one: WrittenTarget) -> None:
-        """Make sure that no chart says something else of a part of it that was written."""
-        chart = one.unit.chart
-        if chart is None or not one.unit.chart_with(one.path)[1]:
-            return
-        hidden = next((at for at in one.values if value_at(chart.values, at) is not None), None)
-        if hidden is not None:
+    def _counting_over(self, one: WrittenTarget, own: Sequence[str]) -> Iterator[tuple[str, Any]]:
+        """What counts over a file: the chart that it is a part of, values files, the patch of an object."""
+        order = one.unit.values
+        if one.unit.chart is not None and one.unit.chart_with(one.path)[1]:
+            yield posixpath.join(one.unit.folder, "values.yaml"), one.unit.chart.values
+        later = order[order.index(one.path) + 1 :] if one.path in order else ()
+        for path in order if one.path in own and one.path not in order else later:
+            yield path, one.unit.values_of(self.after, path)
+        if one.unit.inside is not None and one.path not in (*order, *own):
+            path, number, root = one.unit.inside
+            yield path, value_at(read_documents(self.after(path) or "", path)[number], root)
+
+    def _refuse_switched_off(self, written: Iterable[Path]) -> None:
+        """Make sure that no part is written whose condition takes it out of the chart."""
+        chart = self._unit_in(self.after).chart
+        values = chart.defaults() if chart is not None else {}
+        for path in self.unit.values:
+            values = merged(values, self.unit.values_of(self.after, path) or {})
+        off = next((at and chart.switch_of(at, values) for at in written if chart is not None), None)
+        if off:
             raise EditRefused(
-                f"{one.unit.name} says {format_path(hidden)} too, which counts over what it depends on",
-                place=Place(one.path),
-                fix="write it there: name the whole chart's values as the target's file",
+                f"{format_path(off)} is false, and so what was written is no part of the chart",
+                place=Place(self.unit.name),
+                fix="switch it on, or name its component in 'idle' of the environment",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from typing import Any
 
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.released_images import PinnedImage, Reference, image_uses, same_repository
+from pipegraft.iac.targets.charts import Chart
 from pipegraft.text.yaml import Path, format_path, leaves
 
-__all__ = ["Expected", "MoreThanImages", "confirm", "runs", "still_named"]
+__all__ = ["Expected", "MoreThanImages", "confirm", "refuse_written_by_hand", "runs", "still_named"]
 
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
 """What the value of a label may be (Kubernetes, Labels and Selectors: Syntax and character set)."""
@@ -120,6 +122,29 @@ def still_named(documents: Sequence[Any], expected: Sequence[Expected]) -> Itera
                         yield f"{identity(document)}: {format_path(path)} still names {found[0]}"
 
 
+def refuse_written_by_hand(chart: Chart, expected: Sequence[Expected]) -> None:
+    """Make sure that no template runs another version of an image by itself, whatever the values are.
+
+    Raises:
+        EditRefused: one does.
+    """
+    for path, data in chart.files.items():
+        text = _ACTIONS.sub("", data.decode("utf-8", "replace")) if "templates/" in path else ""
+        for found in _BY_HAND.finditer(text):
+            opened = [one[1] != "end" for one in _CONTROL.finditer(text, 0, found.start())]
+            for one in expected if opened.count(True) == opened.count(False) else ():
+                if one.names(found[1]) and not one.is_rendered_as(found[1]):
+                    raise EditRefused(
+                        f"{path} would still run {found[1]}, and not {one.reference()}",
+                        place=Place(posixpath.join(chart.folder, path)),
+                        fix="let the template read the image from the values",
+                    )
+
+
+_ACTIONS = re.compile(r"\{\{-?\s*/\*.*?\*/\s*-?\}\}", re.DOTALL)
+_BY_HAND = re.compile(r"^[ \t-]*image:[ \t]*[\"']?([\w./:@-]+[:@][\w.:-]+)[\"']?[ \t]*$", re.MULTILINE)
+_CONTROL = re.compile(r"\{\{-?\s*(if|with|range|define|block|end)\b")
+
 _BY_ENGINES = re.compile(r"(argoproj\.io|toolkit\.fluxcd\.io|(helm|fleet)\.cattle\.io|core\.oam\.dev)/")
 """Groups of resources whose images another program renders from them."""
 
@@ -227,16 +252,21 @@ def _differences(before: Sequence[Any], after: Sequence[Any], pins: Sequence[str
 def _renamed(
     old: Mapping[_Identity, Any], new: Mapping[_Identity, Any], pins: Sequence[str]
 ) -> list[tuple[_Identity, _Identity]]:
-    """Objects that have the release in their name: the Job ``migrate-v2`` after ``migrate-v1``."""
+    """Objects that have the release in their name: ``migrate-v2`` after ``migrate-v1``; or their sum."""
     gone, come = [key for key in old if key not in new], [key for key in new if key not in old]
     named = [key for key in come if any(pin in key[0] for pin in pins)]
     kinds = [_kind(key) for key in (*gone, *named)]
     return [
         (one, other)
         for one in gone
-        for other in named
-        if _kind(one) == _kind(other) and kinds.count(_kind(one)) == 2
+        for other in come
+        if _HASH.sub("", one[0]) == _HASH.sub("", other[0])
+        or (other in named and _kind(one) == _kind(other) and kinds.count(_kind(one)) == 2)
     ]
+
+
+_HASH = re.compile(r"-[2456789bcdfghkmt]{10}$")
+"""What kustomize adds to the name of what it generates: a sum of its content (api/hasher)."""
 
 
 _Identity = tuple[str, str, int]
@@ -286,6 +316,8 @@ def _is_meant(difference: _Difference, expected: Sequence[Expected], pins: Seque
         return False
     if any(one.names(after) and one.is_rendered_as(after) for one in expected):
         return True
+    if _HASH.search(after) and _HASH.sub("", after) == _HASH.sub("", str(difference.before)):
+        return True  # what is generated anew is compared by itself
     if "annotations" in difference.path and _CHECKSUM.fullmatch(after):
         return bool(_CHECKSUM.fullmatch(str(difference.before)))  # what it sums up is compared by itself
     if not any(pin in after for pin in pins):

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.released_images import HEX, PinnedImage, same_repository
+from pipegraft.iac.released_images import HEX, PinnedImage, Reference, same_repository
 from pipegraft.text.yaml import Edit, Path, Put, Remove, Set, format_path, value_at
 
 __all__ = [
@@ -129,11 +129,18 @@ class ImageForm:
         pin = target.write or image.kept_pin(self.held)
         return [Set(self.path, image.reference(pin))], pins_of(pin)
 
+    @property
+    def standing(self) -> str:
+        """The repository that stands there, with its registry."""
+        if not isinstance(self.held, dict):
+            return Reference.parse(str(self.held)).repository
+        registry, repository = self._value("registry"), self._value("repository")
+        return f"{registry.rstrip('/')}/{repository}" if registry else repository
+
     def _repository(self, image: PinnedImage) -> Iterator[Edit]:
         """Only what differs is written: a default of the chart that is right already stays there."""
-        registry, repository = self._value("registry"), self._value("repository")
+        registry, repository, standing = self._value("registry"), self._value("repository"), self.standing
         slash = "/" if registry.endswith("/") else ""  # some charts put none between the two
-        standing = f"{registry.rstrip('/')}/{repository}" if registry else repository
         if (
             "repository" not in self.keys
             or "{{" in standing

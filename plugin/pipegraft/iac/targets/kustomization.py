@@ -33,6 +33,13 @@ FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 """What the file of a kustomization is called (kustomize looks for them in this order)."""
 
 _REMOTE = re.compile(r"://|^git@|^github\.com[/:]|^bitbucket\.org[/:]|^gitlab\.com[/:]|\?ref=|\.git(//|$)")
+_FIELDS = re.compile(
+    r"apiVersion|kind|metadata|openapi|name(Prefix|Suffix|space)|commonLabels|labels|commonAnnotations|images|"
+    r"imageTags|patches(StrategicMerge|Json6902)?|replacements|replicas|vars|sortOptions|resources|components|"
+    r"crds|bases|(configMap|secret)Generator|generatorOptions|helm(Globals|Charts|ChartInflationGenerator)|"
+    r"configurations|generators|transformers|validators|buildMetadata"
+)
+"""What a kustomization may say (kustomize, api/types: Kustomization); others are refused by kustomize."""
 _TOUCHES = re.compile(r"\bimage\b|\$patch|containers")
 _DEEPEST = 20
 
@@ -181,6 +188,8 @@ class _Walk:
 
     def _say_unknown(self, folder: str, data: Mapping[str, Any]) -> None:
         where = folder or "."
+        strange = [str(key) for key in data if not _FIELDS.fullmatch(str(key))]
+        self.found.unknown += [f"'{key}' of {where} is no field of a kustomization" for key in strange]
         for key in ("generators", "transformers", "validators"):
             if data.get(key):
                 self.found.unknown.append(f"'{key}' of {where} may bring images of its own")
@@ -197,11 +206,11 @@ class _Walk:
                 held = self.found.files.get(posixpath.normpath(posixpath.join(folder, inner)), "image")
             if _TOUCHES.search(held):
                 self.found.unknown.append(f"a patch or replacement of {where} may change images")
-        for entry in _listed(data, "configurations"):
-            if "images" in self.found.files.get(
-                posixpath.normpath(posixpath.join(folder, str(entry))), "images"
-            ):
-                self.found.unknown.append(f"'configurations' of {where} may say where images stand")
+        paths = [
+            posixpath.normpath(posixpath.join(folder, str(one))) for one in _listed(data, "configurations")
+        ]
+        if any("images" in self.found.files.get(path, "images") for path in paths):
+            self.found.unknown.append(f"'configurations' of {where} may say where images stand")
 
     def _chart(self, folder: str, data: Mapping[str, Any], chart: Mapping[str, Any]) -> None:
         """A chart of ``helmCharts``: kustomize has Helm render the folder below ``chartHome``."""

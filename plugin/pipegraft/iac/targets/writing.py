@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.released_images import PinnedImage
+from pipegraft.iac.released_images import PinnedImage, Reference, same_repository
 from pipegraft.iac.targets.helm import (
+    NAMES,
     form_at,
     refuse_outside_values,
     refuse_template,
@@ -35,7 +36,7 @@ from pipegraft.text.yaml import (
     value_at,
 )
 
-__all__ = ["Around", "Written", "values_place", "write_target"]
+__all__ = ["Around", "Written", "refuse_old_digest", "values_place", "write_target"]
 
 Pins = Mapping[str, frozenset[str]]
 """Component → which of ``tag`` and ``digest`` the file says of its image."""
@@ -49,11 +50,26 @@ class Around:
         defaults: values of the chart that reads the file, without it; None if the chart is not known.
         reads: path of a mapping of values → keys that the chart's templates read in it.
         below: images of the resources that a kustomization brings together; None if not all are known.
+        others: repositories of the release's other components.
     """
 
     defaults: Any = None
     reads: Callable[[Path], frozenset[str]] = field(default=lambda _path: frozenset())
     below: Sequence[str] | None = None
+    others: Sequence[str] = ()
+
+    def refuse_another(self, standing: str, path: Path, place: Place) -> None:
+        """Make sure that no image of another component is replaced.
+
+        Raises:
+            EditRefused: one stands there.
+        """
+        if any(same_repository(standing, one) for one in self.others):
+            raise EditRefused(
+                f"{format_path(path)} holds the image of another component, {standing}",
+                place=place,
+                fix="name that component in the target, or the place of this one",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +120,8 @@ def write_target(
     chosen = {target.component: images[target.component]} if target.component else images
     if target.kind == "marker":
         return Written(*write_marked(text, target, chosen, file))
-    return _WRITERS[target.kind](text, target, chosen, file, around or Around())
+    others = tuple({one.repository for one in images.values()} - {one.repository for one in chosen.values()})
+    return _WRITERS[target.kind](text, target, chosen, file, replace(around or Around(), others=others))
 
 
 _MAC = re.compile(r"""\bmac["']?\s*[:=]\s*["']?ENC\[|^sops_mac\s*=""", re.MULTILINE)
@@ -142,15 +159,16 @@ def _holds(text: str, edit: Put | Set, document: int | None, file: str) -> bool:
     return there and get_value(text, edit.path, document=document, file=file) == edit.value
 
 
-def _yaml(
-    text: str, target: Target, images: Mapping[str, PinnedImage], file: str, _around: Around
-) -> Written:
+def _yaml(text: str, target: Target, images: Mapping[str, PinnedImage], file: str, around: Around) -> Written:
     ((component, image),) = images.items()
     path = parse_path(target.path or "")
     _documents(text, file)
     outer, inner = _split(text, path, target.document, file)
     held = _text_at(text, outer, inner, target.document, file)
-    refuse_template(held, path, _place(text, outer, target.document, file))
+    place = _place(text, outer, target.document, file)
+    refuse_template(held, path, place)
+    if target.value in {"reference", "repository"}:
+        around.refuse_another(Reference.parse(held).repository, path, place)
     value, said = image.like(held, target.value, target.write)
     if (
         target.value == "reference"
@@ -160,12 +178,37 @@ def _yaml(
     ):
         raise EditRefused(
             f"{format_path(path)} holds a digest alone, and the whole image was to be written there",
-            place=_place(text, outer, target.document, file),
+            place=place,
             fix="say which part of the image stands there: 'value: digest'",
         )
     return Written(
         _set(text, (outer, inner), [Set(inner or outer, value)], target.document, file), {component: said}
     )
+
+
+def refuse_old_digest(text: str, target: Target, file: str, new: Collection[str]) -> None:
+    """Make sure that no digest stands beside a tag that was written by its path, and counts over it.
+
+    Arguments:
+        text: the file as it was written.
+        new: digests of the images that were written.
+
+    Raises:
+        EditRefused: one does.
+    """
+    if (target.kind, target.value) != ("yaml", "tag"):
+        return
+    path = parse_path(target.path or "")
+    for document in _documents(text, file):
+        beside = value_at(document, path[:-1])
+        for key in NAMES["digest"] if isinstance(beside, dict) and path[-1] in beside else ():
+            held = str(beside.get(key) or "")
+            if held and not {held, f"sha256:{held}"} & {*new}:
+                raise EditRefused(
+                    f"{format_path(path)} is written, and '{key}' beside it still says {held}",
+                    place=Place(file),
+                    fix=f"write {format_path((*path[:-1], key))} too: kind 'yaml', 'value: digest'",
+                )
 
 
 def _text_at(text: str, outer: Path, inner: Path, document: int | None, file: str) -> str:
@@ -267,6 +310,7 @@ def _helm(text: str, target: Target, images: Mapping[str, PinnedImage], file: st
         registries=frozenset((*registries_in(around.defaults), *registries_in(held))),
         around=_value_at(text, outer[:-1], (), document, file) if not inner else None,
     )
+    around.refuse_another(form.standing, path, _place(text, outer, document, file))
     edits, said = form.edits(image, target)
     new = _set(text, (outer, inner), edits, document, file) if edits else text
     cut = len(inner or outer)
