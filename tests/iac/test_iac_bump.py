@@ -464,3 +464,27 @@ def test_a_release_that_was_rolled_back_does_not_come_again() -> None:
     newer = World(branch, 14).run()
     assert newer
     assert newer.outcome == "written"
+
+
+@pytest.mark.parametrize(
+    ("repository", "write", "unasked"),
+    [
+        ("https://git.example.com/iac/shop.git", "push", {"PIPEGRAFT_IAC_SSH_KEY"}),
+        ("git@git.example.com:iac/shop.git", "push", {"PIPEGRAFT_IAC_TOKEN", "PIPEGRAFT_IAC_USER"}),
+        ("ssh://git@git.example.com/iac/shop.git", "api", set()),
+        ("$IAC_URL", "push", set()),
+    ],
+)
+def test_a_runner_is_asked_for_what_the_repository_takes(
+    repository: str, write: str, unasked: set[str]
+) -> None:
+    delivery = Delivery.model_validate(
+        {
+            "app": "shop",
+            "registry": "registry.example.com/shop",
+            "components": {"web": {"path": "web"}},
+            "iac": {"repository": repository, "branch": "main", "write": write},
+            "environments": {"production": {"gate": {"engine": "argocd", "application": "shop"}}},
+        }
+    )
+    assert {one.name for one in STAGE.requires if not one.wanted(delivery)} == unasked

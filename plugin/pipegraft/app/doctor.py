@@ -82,7 +82,7 @@ def examine(
         UsageError: there is no such examination.
     """
     stages = every_stage(project.plugins)
-    needs = [need for stage in stages for need in stage.requires]
+    needs = [need for stage in stages for need in stage.requires if need.wanted(project.delivery)]
     longest = make_plan(project.delivery, stages).longest
     patient = Patient(project.delivery, project.root, connections, environment, needs, clock, longest)
     known = project.plugins.all(EXAMINATIONS)

@@ -259,10 +259,11 @@ def plan_injection(
     )
     graft = planned(ci, _verified(request, ci.system.inject(request), ci.system, verify))
     names = {one.stage for one in request.plan.stages}
-    requires = dict.fromkeys(need for stage in stages if stage.name in names for need in stage.requires)
+    needs = dict.fromkeys(need for stage in stages if stage.name in names for need in stage.requires)
+    requires = tuple(need for need in needs if need.wanted(project.delivery))
     written = [name for name, text in graft.injection.files.items() if text is not None]
     stops = tuple(_stops(ci, project.delivery, request.plan.longest))
-    return replace(graft, requires=tuple(requires), ignored=ignored_files(ci.root, written), stops=stops)
+    return replace(graft, requires=requires, ignored=ignored_files(ci.root, written), stops=stops)
 
 
 def _stops(ci: CiFile, delivery: Delivery, longest: float) -> Iterator[Problem]:

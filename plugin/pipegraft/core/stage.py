@@ -189,11 +189,13 @@ class Requirement:
         name: ``git``, ``PIPEGRAFT_IAC_TOKEN``, …
         why: what it is for, one clause.
         secret: a variable to be masked and protected.
+        wanted: whether a delivery has a use for it.
     """
 
     name: str
     why: str
     secret: bool = False
+    wanted: Callable[[Delivery], bool] = lambda _delivery: True
 
 
 STAGE_NAME = re.compile(r"(?=.{2,42}\Z)[a-z][a-z0-9]*(?:-[a-z0-9]+)*")

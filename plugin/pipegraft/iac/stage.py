@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pydantic import Field
 
 from pipegraft.appspec.environment_file import ConfigPath
+from pipegraft.core.delivery import Delivery
 from pipegraft.core.errors import UsageError, Vetoed
 from pipegraft.core.model import Duration, Name
 from pipegraft.core.plugins import hookimpl
@@ -320,6 +322,16 @@ def run(context: StageContext, inputs: IacBumpInputs) -> None:
     record_bump(context, edit, branch, written, tip=done.commit, attempts=done.attempts)
 
 
+def _may_use_http(delivery: Delivery) -> bool:
+    """Whether the IaC repository is written over HTTP, or by the forge's API, as far as its address tells."""
+    ssh = re.match(r"ssh://|[\w.-]+@[\w.-]+:", delivery.iac.repository)
+    return ssh is None or delivery.iac.write != "push"
+
+
+def _may_use_ssh(delivery: Delivery) -> bool:
+    return not delivery.iac.repository.startswith(("http://", "https://"))
+
+
 STAGE = Stage(
     name="iac-bump",
     summary="Writes the release to the IaC repository by one commit.",
@@ -330,9 +342,20 @@ STAGE = Stage(
     deploys=True,
     requires=(
         Requirement("git", "reads and writes the IaC repository"),
-        Requirement("PIPEGRAFT_IAC_TOKEN", "writes to the IaC repository over HTTP", secret=True),
-        Requirement("PIPEGRAFT_IAC_USER", "goes with the token where the server wants a certain user"),
-        Requirement("PIPEGRAFT_IAC_SSH_KEY", "file with the key that writes over SSH", secret=True),
+        Requirement(
+            "PIPEGRAFT_IAC_TOKEN", "writes to the IaC repository over HTTP", secret=True, wanted=_may_use_http
+        ),
+        Requirement(
+            "PIPEGRAFT_IAC_USER",
+            "goes with the token where the server wants a certain user",
+            wanted=_may_use_http,
+        ),
+        Requirement(
+            "PIPEGRAFT_IAC_SSH_KEY",
+            "file with the key that writes over SSH",
+            secret=True,
+            wanted=_may_use_ssh,
+        ),
         Requirement(
             "PIPEGRAFT_SIGNING_KEY", "signs commits: a file with an SSH or OpenPGP key, or a GPG key's id"
         ),
