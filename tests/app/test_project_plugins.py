@@ -32,10 +32,13 @@ environments:
 
 
 def test_unknown_plugins_and_their_unknown_keys_are_named_with_their_places(tmp_path: Path) -> None:
-    (tmp_path / "delivery.yaml").write_text(DELIVERY)
+    (tmp_path / "delivery.yaml").write_text(DELIVERY.replace("{path: .}", "{path: ., builder: kanico}"))
     with pytest.raises(ConfigError) as caught:
         open_project(tmp_path, shipped_plugins())
     found = [(one.place.line, one.message) for one in caught.value.problems if one.place]
+    assert (3, "there is no image builder called 'kanico'") in [
+        (at, said.partition(";")[0]) for at, said in found
+    ]
     assert (7, "there is no GitOps engine called 'embeded'") in [
         (at, said.partition(";")[0]) for at, said in found
     ]

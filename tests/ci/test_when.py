@@ -252,7 +252,8 @@ def test_what_an_include_that_is_not_read_may_hold_is_unknown(repository, text, 
     push = injection.events[0]
     assert push.unread
     assert push.why == f"unknown: {push.unread[0]} not read"
-    assert "may hold further jobs, and a 'workflow': --verify" in injection.notes[-1]
+    assert injection.notes[-1].startswith("Unknown whether a push to the default branch delivers: ")
+    assert "may hold a 'workflow' and jobs. --verify URL" in injection.notes[-1]
     assert tree.inject().files == {}
 
 

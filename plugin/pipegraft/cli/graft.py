@@ -85,7 +85,7 @@ def _print_events(console: Console, injection: Injection) -> None:
 
 def _behind(row: EventRow) -> str:
     if row.delivery == "no":
-        return row.why
+        return "" if row.pipeline == "maybe" else row.why
     waits = f"; waits for somebody to start {', '.join(row.waits_for)}" if row.waits_for else ""
     shown = ", ".join(row.behind[:_SHOWN_NAMES]) or "nothing of yours"
     more = f" and {len(row.behind) - _SHOWN_NAMES} more" if len(row.behind) > _SHOWN_NAMES else ""

@@ -3,13 +3,16 @@
 # mypy: disable-error-code="empty-body"
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from pipegraft.core.plugins import Kind, hookspec
-from pipegraft.core.stage import Port
+from pipegraft.core.delivery_file import find_plugin
+from pipegraft.core.errors import Problem
+from pipegraft.core.plugins import Kind, hookimpl, hookspec
+from pipegraft.core.reading import Marked
+from pipegraft.core.stage import DeliveryCheck, Port, Project
 from pipegraft.images.ports import Descriptor, ImageToSign, Registry
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "ImageBuilder",
     "ImageBuilderPlugin",
     "Package",
+    "pipegraft_delivery_checks",
 ]
 
 DOCKERFILE = "Dockerfile"
@@ -263,6 +267,18 @@ class ImageBuilderPlugin:
 
 
 IMAGE_BUILDERS = Kind("pipegraft_image_builders", ImageBuilderPlugin, "image builder")
+
+
+def _unknown_builders(project: Project, marked: Marked) -> Iterator[Problem]:
+    for name, component in project.delivery.components.items():
+        if component.builder is not None:
+            route = ("components", name, "builder")
+            yield from find_plugin(project.plugins, IMAGE_BUILDERS, component.builder, marked, route)
+
+
+@hookimpl
+def pipegraft_delivery_checks() -> Iterable[DeliveryCheck]:
+    yield DeliveryCheck("builders", _unknown_builders)
 
 
 @hookspec

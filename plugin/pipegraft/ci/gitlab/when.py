@@ -143,14 +143,14 @@ def event_notes(rows: Sequence[EventRow], team: Pipeline) -> list[str]:
 def unread_notes(rows: Sequence[EventRow]) -> list[str]:
     """What the table of events cannot say, and how it becomes known."""
     push, notes = rows[0], []
+    unread = f"{', '.join(push.unread[:3])} cannot be read from here and may hold"
+    verify = "--verify URL lets the server say, and compare."
+    if push.why.startswith("unknown"):
+        return [f"Unknown whether a {push.name} delivers: {unread} a 'workflow' and jobs. {verify}"]
     if push.delivery == "maybe":
         notes.append(f"Perhaps a {push.name} does not deliver: {push.why or 'that is not known'}.")
     if push.unread:
-        notes.append(
-            f"{', '.join(push.unread[:3])} cannot be read from here and may hold further jobs"
-            + (", and a 'workflow'" if push.why.startswith("unknown") else "")
-            + ": --verify lets the server say when delivery runs, and compare."
-        )
+        notes.append(f"{unread} further jobs. {verify}")
     return notes
 
 
