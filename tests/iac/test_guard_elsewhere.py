@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import gzip
 import json
+import lzma
 
 import pytest
 from guarded import TOKEN, A
@@ -206,6 +208,15 @@ BASE64 = base64.b64encode(RAW).decode()
         'a: "glp\\x61t-' + "x" * 20 + '"\n',
         'a: "glpat-xxxxxxxxxx\\\n  xxxxxxxxxx"\n',
         f"a: glpat%2D{'x' * 20}\n",
+        f"a: glpat&#45;{'x' * 20}\n",
+        f"a: {base64.b32encode(RAW).decode()}\n",
+        f"a: {base64.b32encode(RAW).decode().lower().rstrip('=')}\n",
+        f"a: '{base64.b85encode(RAW).decode()}'\n",
+        f"a: {base64.b64encode(bz2.compress(RAW)).decode()}\n",
+        f"a: {base64.b64encode(lzma.compress(RAW)).decode()}\n",
+        f"a: glpat-xxx\u200b{'x' * 20}\n",
+        f"a: gl\u00adpat-\u2060{'x' * 20}\n",
+        f"a: \uff47\uff4c\uff50\uff41\uff54-{'x' * 20}\n",
     ],
 )
 def test_a_token_is_found_however_it_is_encoded(text: str) -> None:
@@ -309,6 +320,17 @@ def test_lines_end_as_readers_of_yaml_end_them(end: str) -> None:
         ("rendered/a.yaml", "kind: Configuration\nspec: {remote: 'https://x/y.git'}\n"),
         ("rendered/a.yaml", "components: [{type: helm, properties: {url: 'https://x', chart: y}}]\n"),
         ("team/values.yaml", "auth: {rootPassword: hunter2}\n"),
+        ("team/values.yaml", "web: {env: {DB_PASSWORD: hunter2}}\n"),
+        ("team/a.yaml", "helm: {parameters: [{name: auth.password, value: sunshine}]}\n"),
+        ("team/a.yaml", "helm: {parameters: [{name: auth.token, value: sunshine}]}\n"),
+        ("c/templates/_a.tpl", '{{- define "c.password" -}}\nhunter2\n{{- end }}\n'),
+        ("c/templates/_a.tpl", '{{ define "c.apiKey" }}{{ "hunter2" | quote }}{{ end }}\n'),
+        ("c/templates/_a.tpl", '{{ define "c.token" }}{{ print "aB3dE5gH7jK9" }}{{ end }}\n'),
+        (
+            "c/templates/s.yaml",
+            '{{ define "c.x" }}aB3dE5gH7jK9{{ end }}\n'
+            'kind: Secret\nstringData:\n  a: {{ include "c.x" . }}\n',
+        ),
         ("team/a.yaml", "kind: ConfigMap\ndata: {DB_PASSWORD: hunter2}\n"),
         ("team/g.yaml", "kind: SecretGenerator\nliterals: ['a=hunter2']\n"),
         ("team/.netrc", "machine x login y password hunter2\n"),
@@ -318,6 +340,27 @@ def test_lines_end_as_readers_of_yaml_end_them(end: str) -> None:
 )
 def test_what_others_of_these_kinds_say_is_refused(path: str, text: str) -> None:
     assert f"{path}" in told({path: text})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "parameters: [{name: auth.existingSecret, value: shop-db}, {name: auth.tokenSecret, value: shop}]\n",
+        "parameters: [{name: auth.token, value: '$(TOKEN)'}, {name: rbac.token, value: 'true'}]\n",
+        "parameters: [{name: vault.token, value: vault-token}, {name: web.tokenTTL, value: 5m}]\n",
+        '{{- define "shop.password" -}}{{ .Values.auth.password }}{{- end -}}\n',
+        '{{ define "shop.password" }}{{ if .a }}{{ .a }}{{ else }}{{ randAlpha 9 }}{{ end }}{{ end }}\n',
+        '{{- define "shop.secretName" -}}shop-db{{- end -}}\n',
+        '{{- define "shop.token" -}}shop-token{{- end -}}\n',
+        '{{- define "shop.passwordKey" -}}{{ "db-password" }}{{- end -}}\n',
+        '{{ define "shop.name" }}shop{{ end }}\nkind: Secret\ndata: {a: {{ include "shop.a" . }}}\n',
+        "a: 'caf\u00e9 \u2026 na\u00efve\u00adly \ufb01ne'\n",
+        "regex: '^[a-z0-9!#$%&*+/=?^_`{|}~-]+(?:\\.[a-z0-9!#$%&*+/=?^_`{|}~-]+)*@'\n",
+        "host: ABCDEFGHIJKLMNOPQRSTUVWXYZ234567ABCDEFGHIJKLMNOPQRSTUVWXYZ234567\n",
+    ],
+)
+def test_what_is_spelled_oddly_and_is_no_secret_passes(text: str) -> None:
+    assert told({"shop/templates/a.yaml": text}) == ""
 
 
 def test_keys_that_name_where_a_secret_is_are_none() -> None:

@@ -276,13 +276,14 @@ def _take_out(wrong: _Found, data: Any) -> bool:
 
 
 def _models(value: Any, route: Route) -> Iterator[tuple[Route, Model]]:
-    """Every declared value in one, and the route to it."""
+    """Every declared value in one, and the route to it; what is there by default breaks no rule."""
     if value is None or isinstance(value, (str, int, float)):
         return
     if isinstance(value, Model):
         yield route, value
         for name, key in keys_of(type(value)).items():
-            yield from _models(value.__dict__.get(name), (*route, key))
+            if name in value.model_fields_set:
+                yield from _models(value.__dict__.get(name), (*route, key))
     elif isinstance(value, Mapping):
         for key, one in value.items():
             yield from _models(one, (*route, key))

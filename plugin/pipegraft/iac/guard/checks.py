@@ -32,7 +32,7 @@ from pipegraft.iac.guard.documents import (
     text_of,
 )
 from pipegraft.iac.guard.secret_forms import BUILT_IN, SecretForm, searchable, secrets_in
-from pipegraft.iac.guard.secret_values import generated_secrets, secret_manifests, secret_variables
+from pipegraft.iac.guard.secret_values import generated_secrets, secret_manifests
 from pipegraft.iac.released_images import read_state
 
 __all__ = ["check_files", "gray_in_order", "holds_images"]
@@ -290,19 +290,11 @@ def _check_text(
     if path == GUARD_FILE:
         yield from _parsed(lambda: read_rules(text))
     elif ours and not _is_foreign(text, path):
-        yield from _check_ours(path, before, text, rules)
+        yield from pinned_in_spec(path, text) if rules.pinned else ()
         yield from _gray(path, before, after, rules)
         yield from _spec(path, after, platform)
     elif declared and not ours:
         yield from _parsed(lambda: read_state(text, path))
-
-
-def _check_ours(path: str, before: Files | None, text: str, rules: GuardRules) -> Iterator[Problem]:
-    old = before.text(path) if before else None
-    if rules.secrets:
-        yield from secret_variables(path, old or "", text)
-    if rules.pinned:
-        yield from pinned_in_spec(path, text)
 
 
 def _is_foreign(text: str, path: str) -> bool:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import base64
 import bisect
+import bz2
+import html
+import itertools
+import lzma
 import math
 import re
 import tomllib
+import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -160,7 +166,12 @@ _MOST_TOLD = 100
 _ENCODED = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}(?:(?:\\?\n[ \t]*|\\n)[A-Za-z0-9+/_-]{4,}={0,2})*")
 """Base64, also that of URLs, in one line or several."""
 _HEXADECIMAL = re.compile(r"[0-9a-f]{2,}", re.IGNORECASE)
-_SPELLED = re.compile(r"\\[xuU\n]|[>|][-+0-9]*\s*\n|%[2-7][0-9A-Fa-f]")
+_BASE_32 = re.compile(r"(?:[A-Z2-7]{24,}|[a-z2-7]{24,})")
+_BASE_85 = re.compile(
+    r"(?<![^\s\"'])(?=[0-9A-Za-z+_=-]*[!#$%&()*;<>?@^`{|}~])[0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]{25,}"
+)
+"""Base85 (RFC 1924) that is no base64."""
+_SPELLED = re.compile(r"\\[xuU\n]|[>|][-+0-9]*\s*\n|%[2-7][0-9A-Fa-f]|&#")
 """What a document can spell a secret with, so that its text does not show it."""
 _MOST_ENCODED = 3
 """Times that a text is encoded."""
@@ -176,14 +187,19 @@ def _readings(text: str) -> Iterator[tuple[str | None, _Locate]]:
     """A text, what is encoded in it, and how documents read it; None if that is too much."""
     yield text, lambda at: at
     if _SPELLED.search(text):
-        yield unquote(text), lambda at: min(at, len(text))
+        yield html.unescape(unquote(text)), lambda at: min(at, len(text))
         yield from _scalars(text)
+    if not text.isascii():
+        yield from _seen(text)
     waiting = [(found.start(), found[0], 1) for found in _ENCODED.finditer(text)]
+    for found in _BASE_85.finditer(text):
+        with suppress(ValueError):
+            yield searchable(base64.b85decode(found[0])), partial(_constant, found.start())
     left = _MOST_UNPACKED
     while waiting:
         at, encoded, depth = waiting.pop()
         for content in _decoded(encoded):
-            packed = content[:2] == b"\x1f\x8b" or content[:1] == b"\x78"
+            packed = content.startswith(_PACKED)
             inner = _unpacked(content, left) if packed else content
             left -= len(inner) if packed else 0
             if left <= 0:
@@ -200,6 +216,20 @@ def _constant(place: int, _at: int) -> int:
     return place
 
 
+def _seen(text: str) -> Iterator[tuple[str, _Locate]]:
+    """A text as people see it: without characters that nobody sees, those that look alike as one (NFKC)."""
+    lines = text.split("\n")
+    shown = [unicodedata.normalize("NFKC", _UNSEEN.sub("", line)) for line in lines]
+    if shown != lines:
+        starts = list(itertools.accumulate((len(line) + 1 for line in lines), initial=0))
+        seen = list(itertools.accumulate((len(line) + 1 for line in shown), initial=0))
+        yield "\n".join(shown), lambda at: starts[bisect.bisect_right(seen, at) - 1]
+
+
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
+)
+"""Invisible characters and marks of direction (Unicode, "Default_Ignorable_Code_Point")."""
 _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 """As YAML 1.1 counts lines."""
 
@@ -231,17 +261,30 @@ def _decoded(encoded: str) -> Iterator[bytes]:
     for word in dict.fromkeys([joined, *re.split(r"\\n|[\\\s=]+", encoded)]):
         if _HEXADECIMAL.fullmatch(word):
             yield bytes.fromhex(word[: len(word) // 2 * 2])
+        if _BASE_32.fullmatch(word):
+            part = word[: len(word) - (len(word) % 8 in (1, 3, 6))]
+            yield base64.b32decode(part + "=" * (-len(part) % 8), casefold=True)
         for start in range(4) if len(word) >= _SHORTEST_ENCODED else ():
             part = word[start:].translate(_URL_ALPHABET)
             yield base64.b64decode(part[: len(part) - (len(part) % 4 == 1)] + "==")
 
 
 def _unpacked(content: bytes, most: int) -> bytes:
-    """What gzip or zlib packed, up to a number of bytes; nothing if it is neither."""
+    """What gzip, zlib, bzip2 or xz packed, up to a number of bytes; nothing if it is none of them."""
     try:
+        if content.startswith(b"BZh"):
+            return bz2.BZ2Decompressor().decompress(content, most)
+        if content.startswith(b"\xfd7zXZ"):
+            return lzma.LZMADecompressor(memlimit=_MOST_MEMORY).decompress(content, most)
         return zlib.decompressobj(wbits=47).decompress(content, most)
-    except zlib.error:
+    except (zlib.error, OSError, EOFError, lzma.LZMAError):
         return b""
+
+
+_PACKED = (b"\x1f\x8b", b"\x78", b"BZh", b"\xfd7zXZ")
+"""How that begins."""
+_MOST_MEMORY = 64_000_000
+"""Bytes that unpacking may take."""
 
 
 _SHORTEST_ENCODED = 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -20,7 +21,7 @@ from pipegraft.iac.guard.documents import (
 )
 from pipegraft.iac.guard.secret_forms import MEANT
 
-__all__ = ["generated_secrets", "secret_manifests", "secret_variables"]
+__all__ = ["generated_secrets", "secret_manifests"]
 
 _NAMED = re.compile(
     r"(?i)(?:.*_)?(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|(?:API|PRIVATE|SECRET|ACCESS)_?KEY)"
@@ -42,6 +43,11 @@ _FILLING = re.compile(r"\{\{((?>\"(?:[^\"\\]|\\.)*\"|`[^`]*`|(?!\{\{).)*?)\}\}",
 """What Helm fills in; texts may hold braces."""
 _SET = re.compile(r"\{\{-?\s*(\$\w+)\s*:?=\s*(\"[^\"\n]*\"|`[^`\n]*`)[^}]*\}\}")
 """A variable of a template that gets a text (Go's text/template, "Variables")."""
+_DEFINED = re.compile(
+    r"\{\{-?\s*define\s+\"([^\"]+)\"\s*-?\}\}\s*(?:\{\{-?\s*(?:print\s+)?[\"`]([^\"`]*)[\"`](?:\s*\|\s*\w+)?\s*-?\}\}"
+    r"|([^{}]*?))\s*\{\{-?\s*end\b"
+)
+"""A part of a template that is nothing but a text (its "Nested template definitions")."""
 _NAMES = re.compile(
     r"[.$]\S*|index|get|lookup|include|template|define|block|required|fail|dig|pluck|pick|omit|unset|has(?:Key)?|eq|ne"
     r"|[lg][te]|contains|hasPrefix|hasSuffix|trim(?:Suffix|Prefix|All)|(?:must)?[rR]egex\w+|replace|split\w*|join"
@@ -128,11 +134,26 @@ def _calls(text: str) -> list[list[str]]:
 
 
 def _without_variables(text: str) -> str:
-    """A template with the longest text that each variable gets in its place; lines stay where they are."""
+    """A template with the longest text that each variable, or part, gets in its place; lines stay."""
     found = _SET.findall(text) if "{{" in text else []
     for name, said in dict(sorted(found, key=lambda one: len(one[1]))).items():
         text = re.sub(rf"{re.escape(name)}\b(?!\s*:?=)", said.replace("\\", r"\\"), text)
+    for part in _DEFINED.finditer(text):
+        said = json.dumps(part[2] or part[3] or "", ensure_ascii=False)
+        use = rf"(?:include|template)\s+\"{re.escape(part[1])}\"\s+(?:[\w.$]+|\([^()]*\))"
+        text = re.sub(use, said.replace("\\", r"\\"), text)
     return text
+
+
+def _defined(path: str, text: str) -> Iterator[Problem]:
+    """Parts of templates with the name of a secret that come to a text of their own."""
+    for part in _DEFINED.finditer(text):
+        name, said = part[1].rpartition(".")[2], part[2] or part[3] or ""
+        if is_elsewhere(said) or re.search(r"\s", said):
+            continue
+        if _is_password(name) or (_NAMED.fullmatch(_words(name)) and _RANDOM.fullmatch(said)):
+            place = Place(path, text.count("\n", 0, part.start()) + 1)
+            yield Problem(f"'{part[1]}' looks like a secret, and its value stands here", place, _KEEP_IT)
 
 
 def _without_placeholders(value: str) -> str:
@@ -154,22 +175,6 @@ def _is_word(word: str) -> bool:
     return len(word) >= 6 and any(map(str.isalpha, word)) and any(map(str.isdigit, word))
 
 
-def secret_variables(path: str, before: str, after: str) -> Iterator[Problem]:
-    """Variables of an app spec or environment with the name of a secret and a value of their own."""
-    held = _variables(_loaded(path, before))
-    marked = _loaded(path, after)
-    lines = after.splitlines()
-    for route, value in _variables(marked).items():
-        place = marked.place(route) if marked else None
-        if held.get(route) == value or _is_meant(place, lines):
-            continue
-        yield Problem(
-            f"'{route[-1]}' looks like a secret by its name, and its value stands here",
-            place,
-            f"write {{secret: NAME, key: KEY}}; if it is none, put '# {MEANT}' behind it",
-        )
-
-
 def _is_meant(place: Place | None, lines: Sequence[str]) -> bool:
     return MEANT in _line(place, lines)
 
@@ -177,23 +182,6 @@ def _is_meant(place: Place | None, lines: Sequence[str]) -> bool:
 def _line(place: Place | None, lines: Sequence[str]) -> str:
     """The line of a place; empty if it has none, or one that only YAML counts."""
     return lines[place.line - 1] if place and 0 < (place.line or 0) <= len(lines) else ""
-
-
-def _variables(marked: Marked | None) -> dict[Route, str]:
-    found: dict[Route, str] = {}
-    for route in marked.values if marked else ():
-        if len(route) > 1 and route[-2] == "env" and _NAMED.fullmatch(str(route[-1])):
-            value = marked.at(route) if marked else None
-            if isinstance(value, str) and not is_elsewhere(value):
-                found[route] = value
-    return found
-
-
-def _loaded(path: str, text: str) -> Marked | None:
-    try:
-        return next(iter(parsed(path, text)), None)
-    except ConfigError:
-        return None  # told by the check of the spec
 
 
 def secret_manifests(path: str, text: str, before: str = "") -> Iterator[Problem]:
@@ -208,6 +196,7 @@ def secret_manifests(path: str, text: str, before: str = "") -> Iterator[Problem
     if _CREDENTIALS.fullmatch(path) and not is_elsewhere(text):
         yield Problem("a file of credentials", Place(path), _KEEP_IT)
     yield from _variable_lines(path, lines)
+    yield from _defined(path, text) if "define" in text else ()
     if not _SECRET_WORD.search(text):
         return
     text = _without_variables(text)
@@ -297,7 +286,7 @@ def _generated(data: Mapping[str, Any], kind: str, route: Route) -> _Held:
 def _named(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]:
     """Variables of containers, and keys of values, with the name of a secret and a value of their own."""
     held = [(key, scalar_of(value), (*route, key)) for key, value in data.items()]
-    if route[-1:] in (("env",), ("encryptedData",)):  # told by another check; a SealedSecret's
+    if route[-1:] == ("encryptedData",):  # a SealedSecret's
         held = []
     for key, value in data.items():
         for index, one in enumerate(list_of(value)):
@@ -305,11 +294,13 @@ def _named(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route]]
                 held.append((given[1], given[2], (*route, key, index)))
     called = str(data.get("name") or data.get("path") or "")
     name, is_variable = called.rpartition("/")[2], re.search("(?i)env|data/", f"{route[-2:-1]}{called}")
+    variables = route[-1:] == ("env",)
     held.append((name, text_of(data.get("value")), (*route, "value")))
     for key, value, at in held:
-        if value is None or is_elsewhere(value) or re.search(r"\s", value.strip()):
+        if value is None or is_elsewhere(value) or (not variables and re.search(r"\s", value.strip())):
             continue
-        variable = is_variable and name == key
+        is_token = route[-2:-1] == ("parameters",) and _is_token(key, value)
+        variable = variables or (name == key and (is_variable or is_token))
         if _is_password(key) or (_NAMED.fullmatch(_words(key)) and (variable or _RANDOM.fullmatch(value))):
             yield f"'{key}' looks like a secret, and its value stands here", at
 
@@ -340,6 +331,11 @@ def _patched(data: Mapping[str, Any], route: Route) -> Iterator[tuple[str, Route
 
 def _is_password(key: str) -> bool:
     return bool(_PASSWORD.fullmatch(_words(key)))
+
+
+def _is_token(key: str, value: str) -> bool:
+    """Whether a parameter is a token itself, and no name of where one is."""
+    return key.lower().endswith("token") and not re.search("(?i)token|secret|key|name|[/:]", value)
 
 
 def _words(key: str) -> str:
