@@ -246,6 +246,16 @@ def test_where_a_program_is_built(files: dict[str, str], components: dict[str, o
         ),
         ({".gitlab/ci.yaml": "build:\n  stage: a\n  script:\n    - make\n"}, [".gitlab/ci.yaml"]),
         ({"azure-pipelines.yml": "steps:\n  script: a\n", "ci/values.yml": "a: b\n"}, []),
+        (
+            {
+                "jobs/build.groovy": "// ours\npipeline {\n}\n",
+                "vars/deliver.groovy": "def call() {\n  pipeline { }\n}\n",
+                "ops/delivery.yml": "stages: [a]\na:\n  script: b\n",
+                ".travis.yml": "stages: [a]\njobs:\n  script: b\n",
+                "deploy/values.yml": "web:\n  script: b\n",
+            },
+            ["jobs/build.groovy", "ops/delivery.yml"],
+        ),
         ({".gitlab-ci.yml": "a: {script: b}\n", "ci/jobs.yml": "c:\n  script: d\n"}, [".gitlab-ci.yml"]),
     ],
 )

@@ -104,9 +104,11 @@ class Found:
 
 
 _JENKINS = re.compile(r"Jenkinsfile([._-]\w+)*|[\w.-]+\.(jenkinsfile|jenkins)", re.IGNORECASE)
-_CI_FILE = re.compile(
-    r"(?!.*(azure|bitbucket|circleci)).*\b(ci|cicd|gitlab|pipelines?)\b.*\.ya?ml", re.IGNORECASE
-)
+_CI_ENDS = (".groovy", ".yml", ".yaml")
+_NODE = re.compile(r"\b(pipeline|node|stage)\b")
+_DECLARATIVE = re.compile(r"^pipeline\s*\{", re.MULTILINE)
+_CI_FILE = re.compile(r"(?!.*(azure|bitbucket|circleci|travis|\.github/)).*\.ya?ml", re.IGNORECASE)
+_CI_WORD = re.compile(r"\b(ci|cicd|gitlab|pipelines?)\b", re.IGNORECASE)
 _CI_JOB = re.compile(r"^[ \t]+(before_script|script|trigger):", re.MULTILINE)
 _CI_HEAD = re.compile(r"^(stages|workflow|include):", re.MULTILINE)
 
@@ -119,19 +121,20 @@ def pipelines_in(tree: Tree) -> list[str]:
     """
     if found := [name for name in (".gitlab-ci.yml", "Jenkinsfile") if name in tree.files]:
         return found
-    jenkins = [
-        file
-        for file in sorted(tree.files)
-        if _JENKINS.fullmatch(posixpath.basename(file))
-        and is_ours(posixpath.dirname(file))
-        and re.search(r"\b(pipeline|node|stage)\b", tree.read(file) or "")
-    ]
+    named = {one for one in tree.files if _JENKINS.fullmatch(posixpath.basename(one))}
+    texts = {
+        one: tree.read(one) or "" for one in sorted(tree.files) if one in named or one.endswith(_CI_ENDS)
+    }
+    ours = {file: text for file, text in texts.items() if is_ours(posixpath.dirname(file))}
+    jenkins = [file for file, text in ours.items() if (_NODE if file in named else _DECLARATIVE).search(text)]
     gitlab = [
         file
-        for file in sorted(tree.files)
-        if _CI_FILE.fullmatch(file) and _CI_JOB.search(tree.read(file) or "")
+        for file, text in texts.items()
+        if _CI_FILE.fullmatch(file)
+        and _CI_JOB.search(text)
+        and (_CI_WORD.search(file) or (file in ours and _CI_HEAD.search(text)))
     ]
-    return jenkins + ([file for file in gitlab if _CI_HEAD.search(tree.read(file) or "")] or gitlab)
+    return jenkins + ([file for file in gitlab if _CI_HEAD.search(texts[file])] or gitlab)
 
 
 def is_development(command: Sequence[str]) -> bool:
