@@ -10,6 +10,7 @@ from target_files import (
     BY_TAG,
     FORMS,
     HEAD,
+    HELM_RELEASE,
     LOG,
     REPOSITORY,
     Case,
@@ -402,6 +403,127 @@ def other_kinds() -> Iterator[Case]:
         )
 
 
+def handed_by_objects() -> Iterator[Case]:
+    """Values of HelmReleases, Applications and what generates them, in rarer notations."""
+    charts = chart(FORMS["helm-create"].image, "image: {repository: nginx, tag: v0}\n")
+    stands = f"image: {{repository: {REPOSITORY}, tag: v1}}\n"
+    live = {"envs/live.yaml": stands}
+    by_file = helm("envs/live.yaml", source="a.yaml")
+    local = HELM_RELEASE.replace("CHART", "./charts/web").replace("SOURCE", "GitRepository")
+    by_flux = helm("a.yaml", path="spec.values.image", source="a.yaml")
+    inside = helm("a.yaml", path="spec.source.helm.values.image", source="a.yaml")
+    patch = (
+        "  postRenderers: [{kustomize: {patches: [{patch: '[{op: replace, path: /image, value: x}]'}]}}]\n"
+    )
+    by_reference = f"{HELM_RELEASE.partition('  chart:')[0]}  chartRef: {{kind: OCIRepository, name: web}}\n"
+    by_reference += f"  values:\n    {stands}"
+    files = f"{APPLICATION}      valueFiles: [/envs/live.yaml"
+    text = f"      values: SIGN\n        image:\n          repository: {REPOSITORY}\n          tag: &t v1\n"
+    quoted = f'      values: "image:\\n  repository: {REPOSITORY}\\n  tag: v1\\n"\n'
+    for name, document, at, refused in (
+        ("flux-crlf", local.replace("\n", "\r\n"), by_flux, ""),
+        ("flux-of-an-older-version", local.replace("/v2", "/v2beta1"), by_flux, ""),
+        (
+            "flux-values-in-a-text",
+            local.replace("  values:", "  values: |"),
+            by_flux,
+            "no mapping|cannot render",
+        ),
+        ("flux-substitution", local.replace("tag: v1", "tag: ${TAG:=v1}"), by_flux, "template expression"),
+        (
+            "flux-chart-reference",
+            by_reference,
+            helm("a.yaml", path="spec.values.image", source="charts/web"),
+            "",
+        ),
+        ("flux-chart-reference-by-itself", by_reference, by_flux, "found none"),
+        ("argo-file-from-the-root", f"{files}]\n", by_file, ""),
+        (
+            "argo-file-that-may-be-missing",
+            f"{files}, ../none.yaml]\n      ignoreMissingValueFiles: true\n",
+            by_file,
+            "",
+        ),
+        ("argo-file-that-is-missing", f"{files}, ../none.yaml]\n", by_file, "charts/none.yaml"),
+        ("argo-pattern-of-files", files.replace("live", "*") + "]\n", by_file, "found none|not YAML"),
+        ("argo-text", APPLICATION + text.replace("SIGN", "|"), inside, ""),
+        (
+            "argo-text-with-an-alias",
+            f"{APPLICATION}{text.replace('SIGN', '|')}        other: *t\n",
+            inside,
+            "",
+        ),
+        ("argo-quoted-text", APPLICATION + quoted, inside, ""),
+    ):
+        runs = [] if refused else [BY_TAG, LOG]
+        yield case(f"handed-{name}", charts | live | {"a.yaml": document}, at, runs=runs, refused=refused)
+    yield case(
+        "handed-flux-patch-of-a-post-renderer",
+        charts | {"a.yaml": local + patch},
+        by_flux,
+        runs=["(not proven)"],
+    )
+    elements = (
+        "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nmetadata: {name: web}\nspec:\n"
+        "  generators: [{list: {elements: [{env: live, tag: v1}, {env: test, tag: v9}]}}]\n"
+        "  template: {spec: {source: {path: charts/web, helm: {\n"
+        "    parameters: [{name: image.tag, value: '{{tag}}'}]}}}}\n"
+    )
+    place = {"kind": "yaml", "file": "a.yaml", "component": "web", "value": "tag"}
+    place["path"] = "spec.generators[0].list.elements[0].tag"
+    for name, more in (("", {}), ("-with-its-source", {"source": "a.yaml"})):
+        yield case(
+            f"handed-argo-element-of-a-list{name}",
+            charts | {"a.yaml": elements},
+            place | more,
+            runs=["(not proven)"],
+            rendered=False,
+        )
+
+
+def odd_manifests() -> Iterator[Case]:
+    """Manifests in every notation."""
+    text = workload(f"{REPOSITORY}:v1")
+    image = f"image: {REPOSITORY}:v1"
+    held = f"apiVersion: v1\nkind: Pod\nspec: {{containers: [{{name: a, {image}}}]}}"
+    data = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata:\n  pod.yaml: |\n    "
+    data += "\n    ".join(held.splitlines()) + "\n"
+    step = "apiVersion: tekton.dev/v1\nkind: Task\nmetadata: {name: w}\n"
+    step += f"spec: {{steps: [{{name: a, {image}}}]}}\n"
+    for name, manifest, refused in (
+        ("crlf", text.replace("\n", "\r\n"), ""),
+        ("bom", "\ufeff" + text, ""),
+        ("tab", text.replace("image: ", "image:\t"), ""),
+        ("folded", text.replace(image, f"image: >-\n            {REPOSITORY}:v1"), ""),
+        ("string-tag", text.replace("image: ", "image: !!str "), ""),
+        ("own-tag", f"{text}x: !Ref a\n", ""),
+        ("directive", f"%YAML 1.1\n---\n{text}...\n---\n", ""),
+        (
+            "anchor",
+            text.replace(image, f"image: &i {REPOSITORY}:v1\n        - name: c1\n          image: *i"),
+            "",
+        ),
+        ("alias", f"x: &i {REPOSITORY}:v1\n" + text.replace(image, "image: *i"), "is the alias"),
+        ("duplicate-key", f"{text}          image: x\n", "stands twice"),
+        ("rollout", text.replace("apps/v1", "argoproj.io/v1alpha1").replace("Deployment", "Rollout"), ""),
+        (
+            "clone-set",
+            text.replace("apps/v1", "apps.kruise.io/v1alpha1").replace("Deployment", "CloneSet"),
+            "",
+        ),
+        ("in-a-config-map", data, "nothing runs the image"),
+        ("step-of-tekton", step, "nothing runs the image"),
+    ):
+        yield case(
+            f"manifest-notation-{name}",
+            {"d.yaml": manifest},
+            {"kind": "manifest", "file": "d.yaml"},
+            runs=[] if refused else ["(values)"],
+            refused=refused,
+            rendered=False,
+        )
+
+
 RARE_CASES = tuple(
     one
     for make in (
@@ -412,6 +534,8 @@ RARE_CASES = tuple(
         odd_scalars,
         changed_by_kustomize,
         other_kinds,
+        handed_by_objects,
+        odd_manifests,
     )
     for one in make()
 )

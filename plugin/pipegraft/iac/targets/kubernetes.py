@@ -14,11 +14,23 @@ from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.released_images import PinnedImage, Reference, Use, image_uses, same_repository
 from pipegraft.iac.targets.helm import refuse_template
-from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, Set, format_path
+from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, Set, format_path, read_documents
 
-__all__ = ["as_entry", "images_paths", "kubevela_edits", "kustomize_edits", "manifest_edits"]
+__all__ = ["as_entry", "images_paths", "is_manifest", "kubevela_edits", "kustomize_edits", "manifest_edits"]
 
 Pins = Mapping[str, frozenset[str]]
+
+
+def is_manifest(text: str | None, path: str) -> bool:
+    """Whether a file holds objects of Kubernetes, and nothing else."""
+    try:
+        documents: list[Any] = list(read_documents(text or "", path))
+    except EditRefused:
+        return False
+    objects = [one for one in documents if one is not None]
+    return bool(objects) and all(
+        isinstance(one, dict) and {"apiVersion", "kind"} <= one.keys() for one in objects
+    )
 
 
 def images_paths(document: Any) -> list[Path]:

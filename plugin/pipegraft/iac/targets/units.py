@@ -24,6 +24,7 @@ from pipegraft.iac.targets.charts import (
     roots_in,
 )
 from pipegraft.iac.targets.helm import kind_of
+from pipegraft.iac.targets.kubernetes import is_manifest
 from pipegraft.iac.targets.kustomization import (
     Kustomization,
     place_of_images,
@@ -183,7 +184,7 @@ def find_unit(files: Files, target: Target, path: str, root: str) -> Unit:
             if built.is_component:
                 return Unit("none", path, why=_COMPONENT)
             return Unit("kustomize", folder, kustomization=built)
-    if target.kind in {"helm", "kustomize"} or not _is_manifest(files, path):
+    if target.kind in {"helm", "kustomize"} or not is_manifest(files(path), path):
         return Unit("none", path, why=_NOWHERE)
     return Unit("plain", path)
 
@@ -281,8 +282,7 @@ def _reads(unit: Unit, path: str) -> bool:
 
 def _is_from(document: Any, unit: Unit, repository: str) -> bool:
     """Whether an object takes what it renders from this repository, as far as names tell."""
-    source = value_at(document, unit.inside[2][:-2]) if unit.inside else None
-    url = source.get("repoURL") if isinstance(source, dict) else None
+    url = value_at(document, (*unit.inside[2][:-2], "repoURL")) if unit.inside else None
     named, ours = (re.sub(r"(\.git)?/*$", "", str(one)).rpartition("/")[2] for one in (url, repository))
     return not url or "{{" in str(url) or named == ours
 
@@ -294,11 +294,17 @@ def unit_again(files: Files, unit: Unit) -> Unit:
     return next((one for _, one in _units_in(files, holder, meant) if one.inside == unit.inside), unit)
 
 
+_LENIENT = ("ignoreMissingValueFiles",), ("chart", "spec", "ignoreMissingValuesFiles")
+
+
 def _units_in(files: Files, holder: str, meant: Sequence[str] = ()) -> Iterator[tuple[int, Unit]]:
     """Numbers of the documents that are objects of Flux or Argo CD, and what each renders that is here."""
     for number in range(len(read_documents(files(holder) or "", holder))):
-        for at, folder, named in rendered_by(_whole(files, holder, number), meant):
-            unit = _rendered_as(files, (holder, number, at), folder, named)
+        document = _whole(files, holder, number)
+        for at, folder, named in rendered_by(document, meant):
+            lenient = any(value_at(document, (*at[:-1], *one)) is True for one in _LENIENT)
+            read = tuple(one for one in named if not lenient or files(one) is not None)
+            unit = _rendered_as(files, (holder, number, at), folder, read)
             if unit is not None:
                 yield number, unit
 
@@ -384,15 +390,3 @@ def _upwards(folder: str, root: str) -> Iterator[str]:
         if folder in {root.strip("/"), ""}:
             return
         folder = posixpath.dirname(folder)
-
-
-def _is_manifest(files: Files, path: str) -> bool:
-    text = files(path)
-    try:
-        documents: list[Any] = list(read_documents(text or "", path))
-    except EditRefused:
-        return False
-    objects = [one for one in documents if one is not None]
-    return bool(objects) and all(
-        isinstance(one, dict) and {"apiVersion", "kind"} <= one.keys() for one in objects
-    )
