@@ -34,6 +34,7 @@ from pipegraft.images.documents import (
     artifact_manifest,
     canonical_json,
     descriptor_of,
+    document,
     read_document,
     referrers_tag,
     show_descriptor,
@@ -103,35 +104,31 @@ def provenance(facts: BuildFacts) -> Document:
     for name, digest in sorted(facts.dependencies.items()):
         if digest:
             dependencies.append({"name": name, "digest": {"sha256": _hex(digest)}})
-    statement = {
-        "_type": _STATEMENT,
-        "subject": [{"name": request.repository, "digest": {"sha256": _hex(facts.image.digest)}}],
-        "predicateType": SLSA,
-        "predicate": {
-            "buildDefinition": {
-                "buildType": _BUILD_TYPE,
-                "externalParameters": {
-                    "component": request.component,
-                    "inputHash": request.input_hash,
-                    "platform": request.platform,
-                    "command": list(request.command),
-                    "buildArgs": dict(request.build_args),
-                    "secrets": sorted(request.extras.secrets),
-                },
-                "internalParameters": {},
-                "resolvedDependencies": dependencies,
-            },
-            "runDetails": {
-                "builder": {"id": f"urn:pipegraft:builder:{facts.builder}"},
-                "metadata": {
-                    "invocationId": facts.pipeline,
-                    "startedOn": _time(facts.started),
-                    "finishedOn": _time(facts.finished),
-                },
+    parameters = {
+        "component": request.component,
+        "inputHash": request.input_hash,
+        "platform": request.platform,
+        "command": list(request.command),
+        "buildArgs": dict(request.build_args),
+        "secrets": sorted(request.extras.secrets),
+    }
+    predicate = {
+        "buildDefinition": {
+            "buildType": _BUILD_TYPE,
+            "externalParameters": parameters,
+            "internalParameters": {},
+            "resolvedDependencies": dependencies,
+        },
+        "runDetails": {
+            "builder": {"id": f"urn:pipegraft:builder:{facts.builder}"},
+            "metadata": {
+                "invocationId": facts.pipeline,
+                "startedOn": _time(facts.started),
+                "finishedOn": _time(facts.finished),
             },
         },
     }
-    content = canonical_json(statement)
+    content = _statement(request.repository, facts.image.digest, SLSA, predicate)
     return Document(descriptor_of(content, IN_TOTO), content)
 
 
@@ -166,8 +163,7 @@ def sbom(facts: BuildFacts) -> Document:
     complete = found.looked_at and (found.sees_bases or not (facts.request.base or facts.dependencies))
     aggregate = "unknown" if complete else "incomplete"
     content["compositions"] = [{"aggregate": aggregate, "assemblies": [_IMAGE]}]
-    text = canonical_json(content)
-    return Document(descriptor_of(text, CYCLONEDX), text)
+    return document(content, CYCLONEDX)
 
 
 def _image(facts: BuildFacts) -> Component:
@@ -245,8 +241,8 @@ def attest(registry: Registry, facts: BuildFacts) -> tuple[bytes, ...]:
     documents = (provenance(facts), bill)
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda one: _push_blob(registry, repository, one), (EMPTY, *documents)))
-    for document in documents:  # one after another: both may go into one list of referrers
-        _refer(registry, repository, facts.image, document)
+    for one in documents:  # one after another: both may go into one list of referrers
+        _refer(registry, repository, facts.image, one)
     described = _statement(repository, facts.image.digest, _CYCLONEDX_PREDICATE, load_json(bill.content))
     return documents[0].content, described
 
@@ -271,14 +267,12 @@ def sign(image: ImageToSign, statements: Sequence[bytes], key: SigningKey, schem
 def _sign_with_bundles(image: ImageToSign, statements: Sequence[bytes], key: SigningKey) -> None:
     _push_blob(image.registry, image.repository, EMPTY)
     for statement in statements:
-        content = canonical_json(
-            {
-                "mediaType": _BUNDLE_MADE,
-                "verificationMaterial": {"publicKey": {"hint": key.hint}},
-                "dsseEnvelope": _envelope(statement, key),
-            }
-        )
-        bundle = Document(descriptor_of(content, _BUNDLE_MADE), content)
+        content = {
+            "mediaType": _BUNDLE_MADE,
+            "verificationMaterial": {"publicKey": {"hint": key.hint}},
+            "dsseEnvelope": _envelope(statement, key),
+        }
+        bundle = document(content, _BUNDLE_MADE)
         _push_blob(image.registry, image.repository, bundle)
         predicate = {"dev.sigstore.bundle.predicateType": load_json(statement)["predicateType"]}
         _refer(image.registry, image.repository, image.image, bundle, {**_BUNDLE_CONTENT, **predicate})
@@ -288,21 +282,15 @@ def _sign_with_tags(image: ImageToSign, statements: Sequence[bytes], key: Signin
     """As cosign's SIGNATURE_SPEC.md and ATTESTATION_SPEC.md have it."""
     attestations = []
     for statement in statements:
-        content = canonical_json(_envelope(statement, key))
         notes = {"predicateType": load_json(statement)["predicateType"], SIGNATURE: ""}
-        attestations.append((Document(descriptor_of(content, DSSE), content), notes))
-    payload = canonical_json(
-        {
-            "critical": {
-                "identity": {"docker-reference": image.reference.partition("@")[0]},
-                "image": {"docker-manifest-digest": image.image.digest},
-                "type": "cosign container image signature",
-            },
-            "optional": None,
-        }
-    )
-    signature = Document(descriptor_of(payload, SIMPLE_SIGNING), payload)
-    notes = {SIGNATURE: base64.b64encode(key.sign(payload)).decode()}
+        attestations.append((document(_envelope(statement, key), DSSE), notes))
+    claim = {
+        "identity": {"docker-reference": image.reference.partition("@")[0]},
+        "image": {"docker-manifest-digest": image.image.digest},
+        "type": "cosign container image signature",
+    }
+    signature = document({"critical": claim, "optional": None}, SIMPLE_SIGNING)
+    notes = {SIGNATURE: base64.b64encode(key.sign(signature.content)).decode()}
     if attestations:
         _add_to_tag(image, "att", attestations)
     _add_to_tag(image, "sig", [(signature, notes)])
@@ -314,20 +302,15 @@ def _add_to_tag(image: ImageToSign, end: str, added: Sequence[tuple[Document, Ma
     tag = f"{referrers_tag(image.image.digest)}.{end}"
     held = registry.find(repository, tag)
     layers = list(read_document(registry, repository, held.digest, manifest=True)["layers"]) if held else []
-    for document, notes in added:
-        _push_blob(registry, repository, document)
-        layers.append({**show_descriptor(document.descriptor), "annotations": notes})
+    for one, notes in added:
+        _push_blob(registry, repository, one)
+        layers.append({**show_descriptor(one.descriptor), "annotations": notes})
     root = {"type": "layers", "diff_ids": [layer["digest"] for layer in layers]}
-    content = canonical_json({"architecture": "", "os": "", "config": {}, "rootfs": root})
-    config = Document(descriptor_of(content, CONFIG), content)
+    config = document({"architecture": "", "os": "", "config": {}, "rootfs": root}, CONFIG)
     _push_blob(registry, repository, config)
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": show_descriptor(config.descriptor),
-        "layers": layers,
-    }
-    registry.push_manifest(repository, tag, canonical_json(manifest), MANIFEST)
+    described = {"config": show_descriptor(config.descriptor), "layers": layers}
+    manifest = canonical_json({"schemaVersion": 2, "mediaType": MANIFEST, **described})
+    registry.push_manifest(repository, tag, manifest, MANIFEST)
 
 
 def _statement(repository: str, digest: str, predicate_type: str, predicate: Mapping[str, Any]) -> bytes:
@@ -356,12 +339,12 @@ def _refer(
     registry: Registry,
     repository: str,
     image: Descriptor,
-    document: Document,
+    held: Document,
     annotations: Mapping[str, str] | None = None,
 ) -> None:
-    manifest = artifact_manifest(document, image, annotations)
+    manifest = artifact_manifest(held, image, annotations)
     registry.push_manifest(repository, manifest.descriptor.digest, manifest.content, MANIFEST)
 
 
-def _push_blob(registry: Registry, repository: str, document: Document) -> None:
-    registry.push_blob(repository, document.descriptor, lambda: nullcontext(io.BytesIO(document.content)))
+def _push_blob(registry: Registry, repository: str, held: Document) -> None:
+    registry.push_blob(repository, held.descriptor, lambda: nullcontext(io.BytesIO(held.content)))

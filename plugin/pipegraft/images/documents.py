@@ -25,6 +25,7 @@ __all__ = [
     "artifact_type_of",
     "canonical_json",
     "descriptor_of",
+    "document",
     "image_config",
     "image_index",
     "image_manifest",
@@ -68,6 +69,12 @@ def sha256_digest(content: bytes) -> str:
 def canonical_json(value: Any) -> bytes:  # anything JSON can hold
     """One byte string for one value: keys sorted, no spaces, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def document(value: Any, media_type: str) -> Document:
+    """The document of a value that JSON can hold."""
+    content = canonical_json(value)
+    return Document(descriptor_of(content, media_type), content)
 
 
 def descriptor_of(content: bytes, media_type: str) -> Descriptor:
@@ -126,31 +133,25 @@ def image_config(
         run = {key: value for key, value in run.items() if key != "Cmd"}
         run |= {"Entrypoint": list(command), "WorkingDir": folder}
     diff_ids = [*below["rootfs"]["diff_ids"]] if base else []
+    kept = {key: below[key] for key in ("architecture", "os", "variant", "os.version") if key in below}
+    history = [*(below.get("history") or [_HISTORY] * len(diff_ids)), *[_HISTORY] * len(layers)]
+    rootfs = {"type": "layers", "diff_ids": diff_ids + [layer.digest for layer in layers]}
+    return document({**kept, "created": _EPOCH, "config": run, "rootfs": rootfs, "history": history}, CONFIG)
+
+
+def image_manifest(config: Descriptor, layers: Sequence[Descriptor], **more: Any) -> Document:
+    """The manifest that holds an image, or an artifact, together.
+
+    Arguments:
+        more: further keys; those without a value are left out.
+    """
     value = {
-        **{key: below[key] for key in ("architecture", "os", "variant", "os.version") if key in below},
-        "created": _EPOCH,
-        "config": run,
-        "rootfs": {"type": "layers", "diff_ids": diff_ids + [layer.digest for layer in layers]},
-        "history": [
-            *(below.get("history") or [_HISTORY] * len(diff_ids)),
-            *[_HISTORY] * len(layers),
-        ],
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": show_descriptor(config),
+        "layers": [show_descriptor(layer) for layer in layers],
     }
-    content = canonical_json(value)
-    return Document(descriptor_of(content, CONFIG), content)
-
-
-def image_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> Document:
-    """The manifest that holds an image together."""
-    content = canonical_json(
-        {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": show_descriptor(config),
-            "layers": [show_descriptor(layer) for layer in layers],
-        }
-    )
-    return Document(descriptor_of(content, MANIFEST), content)
+    return document({**value, **{key: one for key, one in more.items() if one}}, MANIFEST)
 
 
 def image_index(images: Mapping[str, Descriptor]) -> Document:
@@ -163,30 +164,20 @@ def image_index(images: Mapping[str, Descriptor]) -> Document:
         {**show_descriptor(image), "platform": _parts_of(platform)}
         for platform, image in sorted(images.items())
     ]
-    content = canonical_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
-    return Document(descriptor_of(content, INDEX), content)
+    return document({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}, INDEX)
 
 
-EMPTY = Document(descriptor_of(b"{}", "application/vnd.oci.empty.v1+json"), b"{}")
+EMPTY = document({}, "application/vnd.oci.empty.v1+json")
 """Configuration of an artifact that has none."""
 
 
 def artifact_manifest(
-    document: Document, subject: Descriptor, annotations: Mapping[str, str] | None = None
+    held: Document, subject: Descriptor, annotations: Mapping[str, str] | None = None
 ) -> Document:
     """The manifest of an artifact that refers to an image."""
-    content = canonical_json(
-        {
-            **({"annotations": annotations} if annotations else {}),
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "artifactType": document.descriptor.media_type,
-            "config": show_descriptor(EMPTY.descriptor),
-            "layers": [show_descriptor(document.descriptor)],
-            "subject": show_descriptor(subject),
-        }
-    )
-    return Document(descriptor_of(content, MANIFEST), content)
+    described = held.descriptor
+    more = {"annotations": annotations, "artifactType": described.media_type}
+    return image_manifest(EMPTY.descriptor, [described], subject=show_descriptor(subject), **more)
 
 
 def referrers_tag(digest: str) -> str:
