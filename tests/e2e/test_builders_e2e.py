@@ -115,6 +115,7 @@ def request_for(context: Path, **more: object) -> BuildRequest:
     return BuildRequest("web", context, read_context(context, dockerfile).entries, "web", ("v1",), **more)
 
 
+@pytest.mark.parametrize("builder", ["buildkit", "buildah", "buildx"], indirect=True)
 def test_secrets_targets_arguments_and_further_contexts(
     builder: ImageBuilder,
     registry: LayoutRegistry,

@@ -25,7 +25,9 @@ __all__ = [
     "Finished",
     "Opener",
     "archive_kind",
+    "common_options",
     "dockerfile_missing",
+    "further_contexts",
     "hiding",
     "lay_out",
     "note_statements",
@@ -37,7 +39,6 @@ __all__ = [
     "scanner",
     "scanner_image",
     "secret_options",
-    "write_entries",
 ]
 
 _MOST_LINES = 1000
@@ -180,9 +181,31 @@ def lay_out(request: BuildRequest, folder: Path) -> tuple[Path, Path]:
     return context, apart
 
 
-def write_entries(source: Path, entries: tuple[ContextEntry, ...], folder: Path) -> None:
-    """Put entries of a further context into a folder."""
-    _unpack(tar_blocks(entries, lambda entry: (source / entry.path).open("rb")), folder)
+def common_options(request: BuildRequest, folder: Path) -> tuple[list[str], Path]:
+    """The options that docker and buildah take alike, and the context they are for, laid out in a folder."""
+    context, apart = lay_out(request, folder)
+    options = [
+        f"--file={apart / request.dockerfile}",
+        f"--platform={request.platform}",
+        *secret_options(request),
+        *([f"--target={request.stage}"] if request.stage else []),
+    ]
+    options += [f"--build-arg={name}={value}" for name, value in request.build_args.items()]
+    options += [f"--build-context={name}={place}" for name, place in further_contexts(request, folder)]
+    return options, context
+
+
+def further_contexts(request: BuildRequest, folder: Path) -> Iterator[tuple[str, str]]:
+    """Name and place of each further context: an image, or a folder below that gets what was hashed."""
+    for number, (name, extra) in enumerate(request.extras.contexts.items()):
+        place = folder / f"further-{number}"
+        if extra.folder is None:
+            yield name, f"docker-image://{extra.image}"
+        else:
+            place.mkdir()
+            files = extra.folder
+            _unpack(tar_blocks(extra.entries, lambda entry: (files / entry.path).open("rb")), place)  # noqa: B023
+            yield name, str(place)
 
 
 def _unpack(blocks: Iterator[bytes], folder: Path) -> None:

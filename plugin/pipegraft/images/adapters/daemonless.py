@@ -18,17 +18,18 @@ from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.building import (
     Finished,
     archive_kind,
+    common_options,
     dockerfile_missing,
+    further_contexts,
     hiding,
     lay_out,
     refuse,
     run_program,
     scanner_image,
     secret_options,
-    write_entries,
 )
 from pipegraft.images.adapters.pushing import base_of, push_saved
-from pipegraft.images.hooks import DOCKERFILE, BuildRequest, ExtraContext, ImageBuilderPlugin
+from pipegraft.images.hooks import DOCKERFILE, BuildRequest, ImageBuilderPlugin
 from pipegraft.images.ports import Descriptor, Registry
 
 __all__ = ["BuildahBuilder", "BuildkitBuilder", "buildkit_command", "pipegraft_image_builders"]
@@ -144,22 +145,13 @@ def _buildkit_options(request: BuildRequest, folder: Path, archive: Path) -> lis
     options += [f"--opt=build-arg:{name}={value}" for name, value in request.build_args.items()]
     options += [f"--import-cache={place}" for place in request.extras.cache_from]
     options += [f"--export-cache={place}" for place in request.extras.cache_to]
-    for number, (name, extra) in enumerate(request.extras.contexts.items()):
-        further = _laid_out(extra, folder / f"further-{number}")
-        if further is None:
-            options.append(f"--opt=context:{name}=docker-image://{extra.image}")
+    for name, place in further_contexts(request, folder):
+        if place.startswith("docker-image://"):
+            options.append(f"--opt=context:{name}={place}")
         else:
-            options += [f"--local=further-{number}={further}", f"--opt=context:{name}=local:further-{number}"]
+            held = Path(place).name
+            options += [f"--local={held}={place}", f"--opt=context:{name}=local:{held}"]
     return options
-
-
-def _laid_out(extra: ExtraContext, folder: Path) -> Path | None:
-    """A further context's files in a folder of their own; None for one that is an image."""
-    if extra.folder is None:
-        return None
-    folder.mkdir()
-    write_entries(extra.folder, extra.entries, folder)
-    return folder
 
 
 def _check_namespaces(program: str, done: Finished) -> None:
@@ -201,27 +193,15 @@ class BuildahBuilder:
 
 
 def _buildah_options(request: BuildRequest, folder: Path) -> list[str]:
-    context, apart = lay_out(request, folder)
+    options, context = common_options(request, folder)
     nothing_more = folder / "nothing-more"
     nothing_more.touch()
-    options = [
-        f"--file={apart / request.dockerfile}",
-        f"--ignorefile={nothing_more}",
-        f"--platform={request.platform}",
-        "--format=oci",
-        "--timestamp=0",  # the same inputs make the same image on any day
-        *secret_options(request),
-    ]
-    if request.stage:
-        options.append(f"--target={request.stage}")
-    options += [f"--build-arg={name}={value}" for name, value in request.build_args.items()]
+    # The same inputs make the same image on any day.
+    options += [f"--ignorefile={nothing_more}", "--format=oci", "--timestamp=0"]
     caches = {"from": request.extras.cache_from, "to": request.extras.cache_to}
     for direction, places in caches.items():
         options += ["--layers"] * bool(places)
         options += [f"--cache-{direction}={_repository(request, place)}" for place in places]
-    for number, (name, extra) in enumerate(request.extras.contexts.items()):
-        further = _laid_out(extra, folder / f"further-{number}")
-        options.append(f"--build-context={name}={further or f'docker-image://{extra.image}'}")
     return [*options, str(context)]
 
 

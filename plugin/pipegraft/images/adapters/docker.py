@@ -37,15 +37,13 @@ from pipegraft.core.errors import BuildFailed, OutsideError, PipegraftError, Unr
 from pipegraft.core.plugins import hookimpl
 from pipegraft.images.adapters.building import (
     archive_kind,
+    common_options,
     dockerfile_missing,
     hiding,
-    lay_out,
     opener,
     refuse,
     run_program,
     scanner_image,
-    secret_options,
-    write_entries,
 )
 from pipegraft.images.adapters.pushing import base_of, push_saved
 from pipegraft.images.dockerfile import read_dockerfile
@@ -295,28 +293,10 @@ class BuildxBuilder:
 
 
 def _build_arguments(request: BuildRequest, folder: Path) -> list[str]:
-    context, apart = lay_out(request, folder)
-    arguments = [
-        "--progress=plain",
-        f"--iidfile={folder}/image-id",
-        f"--platform={request.platform}",
-        f"--file={apart / request.dockerfile}",
-        *secret_options(request),
-    ]
-    if request.stage:
-        arguments.append(f"--target={request.stage}")
-    for name, value in request.build_args.items():
-        arguments += ["--build-arg", f"{name}={value}"]
-    arguments += [f"--cache-from={place}" for place in request.extras.cache_from]
-    arguments += [f"--cache-to={place}" for place in request.extras.cache_to]
-    for number, (name, extra) in enumerate(request.extras.contexts.items()):
-        further = folder / f"further-{number}"
-        if extra.folder is not None:
-            further.mkdir()
-            write_entries(extra.folder, extra.entries, further)
-        place = f"docker-image://{extra.image}" if extra.folder is None else str(further)
-        arguments.append(f"--build-context={name}={place}")
-    return [*arguments, str(context)]
+    options, context = common_options(request, folder)
+    options += [f"--cache-from={place}" for place in request.extras.cache_from]
+    options += [f"--cache-to={place}" for place in request.extras.cache_to]
+    return ["--progress=plain", f"--iidfile={folder}/image-id", *options, str(context)]
 
 
 def _builds_apart() -> bool:
