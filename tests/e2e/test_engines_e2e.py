@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -1146,8 +1146,19 @@ def test_argo_cds_own_command_line_is_neither_faster_nor_more_often_right(
     _compare(place, world, scenario, asked, **variables)
 
 
-def _compare(place: Place, world: Any, scenario: Scenario, asked: str, **variables: str) -> None:
-    """A peer and the gate, which holds no success for longer than the peer does."""
+def _compare(
+    place: Place,
+    world: Any,
+    scenario: Scenario,
+    asked: str,
+    early: Collection[str] = (),
+    **variables: str,
+) -> None:
+    """A peer and the gate, which holds no success for longer than the peer does.
+
+    Arguments:
+        early: scenarios in which the peer says success before it is one.
+    """
     target, options = scenario.play(world)
     began = time.monotonic()
     with ThreadPoolExecutor(1) as beside:
@@ -1159,7 +1170,7 @@ def _compare(place: Place, world: Any, scenario: Scenario, asked: str, **variabl
         (world.engine, scenario.name, str(scenario.state), code, ended - began, waited.seconds)
     )
     assert waited.verdict.state is scenario.state
-    if (code == 0) is (scenario.state is PASS):  # it is right, too
+    if (code == 0) is (scenario.state is PASS) and scenario.name not in early:  # it is right, too
         assert waited.seconds <= ended - began + 1.0  # of a machine under load
 
 
@@ -1728,7 +1739,7 @@ def test_flux_own_command_line_is_neither_faster_nor_more_often_right(name: str,
     world = FluxWorld(place)
     asked = f'"{program}" reconcile kustomization {world.name} --with-source --timeout={_PEER}s'
     scenario = next(one for one in COMMON + FLUX + HELM if one.name == name)
-    _compare(place, world, scenario, asked, KUBECONFIG=str(place.api.kubeconfig))
+    _compare(place, world, scenario, asked, {"pods that start late"}, KUBECONFIG=str(place.api.kubeconfig))
 
 
 _ONE_GATE = """
