@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -10,8 +9,8 @@ from typing import Any, Protocol
 
 from pipegraft.core.errors import AccessDenied, PipegraftError, UsageError
 from pipegraft.core.plugins import hookimpl
-from pipegraft.gate.adapters.argocd_server import open_server, rolls, set_of
-from pipegraft.gate.adapters.workloads import ClusterReader, Reference
+from pipegraft.gate.adapters.argocd_server import key_of, open_server, rolls, set_of
+from pipegraft.gate.adapters.workloads import ClusterReader, Reference, unknown
 from pipegraft.gate.argocd import REFRESH, applied, verdicts
 from pipegraft.gate.argocd_sync import can_sync, is_here
 from pipegraft.gate.conditions import expected_count, time_of
@@ -93,7 +92,7 @@ class ArgoCd:
         chosen, below = self._all()
         self._seen = [*chosen, *below]
         for app in self._seen:
-            if _key(app) not in self._asked:
+            if key_of(app) not in self._asked:
                 with suppress(PipegraftError):  # the next look tells what is wrong
                     self._ask(app, hard=False)
         entries = [
@@ -110,7 +109,7 @@ class ArgoCd:
         """Ask for all that were not asked yet; again, and without caches, for those that are not well."""
         chosen, below = self._all()
         for app in [*chosen, *below]:
-            again = _key(app) in self._asked
+            again = key_of(app) in self._asked
             if not (again and self._applications.is_answered(app) and _is_well(app)):
                 self._ask(app, hard=again)
 
@@ -124,7 +123,7 @@ class ArgoCd:
             return (f"not to be had: {error.problem.message}",)
 
     def _ask(self, app: Object, *, hard: bool) -> None:
-        self._asked.add(_key(app))
+        self._asked.add(key_of(app))
         self._applications.ask(app, hard=hard)
 
     def _all(self) -> tuple[list[Object], list[Object]]:
@@ -146,7 +145,14 @@ class ArgoCd:
         for name in options.names:
             named = {key: app for key, app in mine.items() if key[1] == name}
             if not named:
-                raise _unknown(name, options, [key[1] for key in mine])
+                place = f" in namespace '{options.namespace}'" if options.namespace else ""
+                project = f" of project '{options.project}'" if options.project else ""
+                raise unknown(
+                    f"Argo CD has no Application '{name}'{place}{project} that we may read",
+                    name,
+                    (key[1] for key in mine),
+                    "'gate.application', 'gate.namespace', 'gate.project'",
+                )
             found |= named
         return found
 
@@ -178,7 +184,7 @@ class ArgoCd:
     def _entry(self, app: Object, *, child: bool = False) -> Mapping[str, object]:
         entry: dict[str, object] = {
             "application": app,
-            "answered": _key(app) in self._asked and self._applications.is_answered(app),
+            "answered": key_of(app) in self._asked and self._applications.is_answered(app),
             "repository": self._options.repository or self._request.repository or None,
             "branch": self._request.branch,
             "child": child,
@@ -214,17 +220,17 @@ class ClusterApplications:
     def ask(self, application: Object, *, hard: bool) -> None:
         """A normal refresh resolves the branch anew; a hard one forgets cached manifests too."""
         metadata = application["metadata"]
-        self._asked_at.setdefault(_key(application), self._cluster.now())
+        self._asked_at.setdefault(key_of(application), self._cluster.now())
         wanted = {"metadata": {"annotations": {REFRESH: "hard" if hard else "normal"}}}
         changed = self._cluster.merge(APPLICATION, metadata["name"], wanted, metadata["namespace"])
-        self._annotated.add(_key(application))
+        self._annotated.add(key_of(application))
         self._reader.watched(APPLICATION, metadata["namespace"]).take(changed)
 
     def is_answered(self, application: Object) -> bool:
         """Argo CD takes the annotation away with what it found; who may not write it goes by the time."""
         if REFRESH in (application["metadata"].get("annotations") or {}):
             return False
-        key = _key(application)
+        key = key_of(application)
         if key in self._annotated:
             return True
         looked = time_of((application.get("status") or {}).get("reconciledAt"))
@@ -290,18 +296,14 @@ def _references(application: Object, applied: Sequence[Object]) -> Iterator[Refe
 def _may_be_of(app: Object, parent: Object) -> bool:
     """Whether an Application may be declared by another: its tracking id, where it has one, tells by whom."""
     told = (app["metadata"].get("annotations") or {}).get(_TRACKED)
-    namespace, name = _key(parent)
+    namespace, name = key_of(parent)
     return not told or told.partition(":")[0] in {name, f"{namespace}_{name}"}
-
-
-def _key(app: Object) -> Key:
-    return app["metadata"].get("namespace", ""), app["metadata"]["name"]
 
 
 def _is_in(app: Object, options: ArgoCdOptions) -> bool:
     """Whether an Application is in the namespace and the project that are named."""
     project = app["spec"].get("project") or "default"
-    return options.namespace in {None, _key(app)[0]} and options.project in {None, project}
+    return options.namespace in {None, key_of(app)[0]} and options.project in {None, project}
 
 
 def _is_selected(app: Object, options: ArgoCdOptions) -> bool:
@@ -317,17 +319,6 @@ def _is_well(app: Object) -> bool:
     synced = (status.get("sync") or {}).get("status") == "Synced"
     moving = (status.get("operationState") or {}).get("phase") == "Running"
     return synced and not moving and (status.get("health") or {}).get("status") == "Healthy"
-
-
-def _unknown(name: str, options: ArgoCdOptions, known: Sequence[str]) -> UsageError:
-    near = difflib.get_close_matches(name, known, 1)
-    there = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(known)[:20]) or 'none'}"
-    place = f" in namespace '{options.namespace}'" if options.namespace else ""
-    project = f" of project '{options.project}'" if options.project else ""
-    return UsageError(
-        f"Argo CD has no Application '{name}'{place}{project} that we may read; {there}",
-        fix="check 'gate.application', 'gate.namespace', 'gate.project' and the cluster that is asked",
-    )
 
 
 def _connect(options: ArgoCdOptions, request: EngineRequest) -> GitOpsEngine:

@@ -27,7 +27,7 @@ from pipegraft.core.reading import load_json, readable
 from pipegraft.gate.model import ArgoCdOptions
 from pipegraft.gate.workloads import TEMPLATED
 
-__all__ = ["ServerApplications", "open_server", "rolls", "set_of"]
+__all__ = ["ServerApplications", "key_of", "open_server", "rolls", "set_of"]
 
 _POLL = 10.0
 """Seconds after which everything is asked again."""
@@ -116,7 +116,7 @@ class ServerApplications:
 
     def ask(self, application: Object, *, hard: bool) -> None:
         """Argo CD answers once it has compared, so other threads wait for that."""
-        key = _key(application)
+        key = key_of(application)
         with self._lock:
             if key in self._asking:
                 return
@@ -128,7 +128,7 @@ class ServerApplications:
 
     def is_answered(self, application: Object) -> bool:
         with self._lock:
-            answer = self._answers.get(_key(application))
+            answer = self._answers.get(key_of(application))
         return answer is not None and _version(application) >= answer
 
     def evidence(self, application: Object, applied: Sequence[Object]) -> Mapping[str, object]:
@@ -204,7 +204,7 @@ class ServerApplications:
         """What an Application consists of, with the health of each part, pods included."""
         if not (app.get("status") or {}).get("reconciledAt"):
             return ()  # Argo CD would wait for its first look, which may never come
-        key, now = _key(app), time.monotonic()
+        key, now = key_of(app), time.monotonic()
         read, tree = self._trees.get(key, (float("-inf"), ()))
         if now - read > _TREE_AGE:
             tree = self._get(f"{_page(app)}/resource-tree", _place(app)).get("nodes") or ()
@@ -219,7 +219,7 @@ class ServerApplications:
         else:
             items = self._listed()
         with self._lock:
-            self._known = {_key(app): _typed(app) for app in items}
+            self._known = {key_of(app): _typed(app) for app in items}
             self._polled = time.monotonic()
 
     def _named(self, name: str) -> Any:
@@ -271,9 +271,9 @@ class ServerApplications:
         app = _typed(event["application"])
         with self._lock:
             if event.get("type") == "DELETED":
-                self._known.pop(_key(app), None)
-            elif _version(app) >= _version(self._known.get(_key(app), {})):
-                self._known[_key(app)] = app
+                self._known.pop(key_of(app), None)
+            elif _version(app) >= _version(self._known.get(key_of(app), {})):
+                self._known[key_of(app)] = app
         self._news.set()
 
     def _refresh(self) -> None:
@@ -349,7 +349,8 @@ def rolls(application_set: Object) -> bool:
     return ((application_set.get("spec") or {}).get("strategy") or {}).get("type") == "RollingSync"
 
 
-def _key(app: Object) -> Key:
+def key_of(app: Object) -> Key:
+    """Namespace and name of an Application."""
     return app["metadata"].get("namespace", ""), app["metadata"]["name"]
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipegraft.core.errors import AccessDenied, UsageError
 from pipegraft.core.plugins import hookimpl
-from pipegraft.gate.adapters.workloads import ClusterReader, Reference
+from pipegraft.gate.adapters.workloads import ClusterReader, Reference, unknown
 from pipegraft.gate.conditions import condition, expected_count, is_true, name_of
 from pipegraft.gate.flux import REQUESTED, is_answered, is_younger, verdicts
 from pipegraft.gate.hooks import GitOpsEnginePlugin
@@ -118,7 +117,12 @@ class Flux:
         for name in self._options.names:
             item = self._reader.find(KUSTOMIZATION, self._options.namespace, name)
             if item is None:
-                raise _unknown(name, self._options.namespace, [one for _, one in known])
+                raise unknown(
+                    f"Flux has no Kustomization '{name}' in namespace '{self._options.namespace}'",
+                    name,
+                    (one for _, one in known),
+                    "'gate.kustomization', 'gate.namespace'",
+                )
             found[self._options.namespace, name] = item
         wanted = self._options.selector.items()
         if wanted:
@@ -266,15 +270,6 @@ def _inventory(item: Object) -> Iterator[tuple[str, Key]]:
         parts = str(entry.get("id", "")).split("_")
         if len(parts) >= 4:
             yield parts[-1], (parts[0], "_".join(parts[1:-2]))
-
-
-def _unknown(name: str, namespace: str, known: Sequence[str]) -> UsageError:
-    near = difflib.get_close_matches(name, known, 1)
-    there = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(known)[:20]) or 'none'}"
-    return UsageError(
-        f"Flux has no Kustomization '{name}' in namespace '{namespace}'; {there}",
-        fix="check 'gate.kustomization', 'gate.namespace' and the cluster that is asked",
-    )
 
 
 def _connect(options: FluxOptions, request: EngineRequest) -> GitOpsEngine:

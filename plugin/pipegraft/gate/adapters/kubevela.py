@@ -12,10 +12,9 @@ from datetime import timedelta
 from typing import Any
 
 from pipegraft.appspec.rendering.oam import PUBLISH_VERSION
-from pipegraft.core.errors import UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.gate import workloads
-from pipegraft.gate.adapters.workloads import ClusterReader, Reference
+from pipegraft.gate.adapters.workloads import ClusterReader, Reference, unknown
 from pipegraft.gate.conditions import Object, condition, is_observed, name_of, said, several, time_of
 from pipegraft.gate.hooks import GitOpsEnginePlugin
 from pipegraft.gate.model import KubeVelaOptions
@@ -209,12 +208,11 @@ class KubeVela:
         for name in self._options.names:
             app = self._reader.find(APPLICATION, self._options.namespace, name)
             if app is None:
-                known = self._reader.objects(APPLICATION, self._options.namespace)
-                there = ", ".join(sorted(one for _, one in known)[:20]) or "none"
-                raise UsageError(
-                    f"KubeVela has no Application '{name}' in namespace '{self._options.namespace}';"
-                    f" there are: {there}",
-                    fix="check 'gate.application', 'gate.namespace' and the cluster that is asked",
+                raise unknown(
+                    f"KubeVela has no Application '{name}' in namespace '{self._options.namespace}'",
+                    name,
+                    (one for _, one in self._reader.objects(APPLICATION, self._options.namespace)),
+                    "'gate.application', 'gate.namespace'",
                 )
             told = {"began": self._began, "now": self._cluster.now().isoformat()}
             entries.append({"application": app, **told, **self._workloads(app)})

@@ -5,12 +5,13 @@ Whoever applies these, each names the commit it is of in an annotation.
 
 from __future__ import annotations
 
+import difflib
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from pipegraft.core.errors import AccessDenied, PipegraftError
+from pipegraft.core.errors import AccessDenied, PipegraftError, UsageError
 from pipegraft.core.plugins import hookimpl
 from pipegraft.gate.conditions import Object, name_of
 from pipegraft.gate.hooks import GitOpsEnginePlugin
@@ -32,7 +33,7 @@ from pipegraft.kubernetes.model import (
     Kind,
 )
 
-__all__ = ["ClusterReader", "Reference", "Workloads", "explain", "pipegraft_gitops_engines"]
+__all__ = ["ClusterReader", "Reference", "Workloads", "explain", "pipegraft_gitops_engines", "unknown"]
 
 
 _MOST_PODS, _LOG_LINES, _MOST_EVENTS = 3, 10, 10
@@ -56,6 +57,20 @@ def explain(cluster: Cluster, items: Sequence[Object]) -> list[str]:
             except PipegraftError as error:
                 lines.append(f"not to be had: {error.problem.message}")
     return lines
+
+
+def unknown(missing: str, name: str, known: Iterable[str], keys: str) -> UsageError:
+    """The error for a name that an engine does not know.
+
+    Arguments:
+        missing: what there is not, as a sentence.
+        known: the names that there are.
+        keys: what to check.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, 1)
+    there = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names[:20]) or 'none'}"
+    return UsageError(f"{missing}; {there}", fix=f"check {keys} and the cluster that is asked")
 
 
 def _events(cluster: Cluster, item: Object) -> Iterator[str]:
