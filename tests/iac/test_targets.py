@@ -11,7 +11,7 @@ from pipegraft.core.delivery import Delivery, Target
 from pipegraft.core.errors import EditRefused, UsageError
 from pipegraft.iac.plan import try_release
 from pipegraft.iac.ports import CommitFiles, FakeIacRepository
-from pipegraft.iac.released_images import PinnedImage, repository_of
+from pipegraft.iac.released_images import PinnedImage, Reference
 from pipegraft.iac.targets.charts import handed_to_helm
 from pipegraft.iac.targets.compare import Expected, still_named
 from pipegraft.iac.targets.units import find_unit
@@ -219,7 +219,7 @@ def test_a_component_without_an_image_is_refused() -> None:
     "reference", ["h:5000/a/b", "h:5000/a/b:v1", f"h:5000/a/b@{OLD}", f"h:5000/a/b:v1@{OLD}"]
 )
 def test_the_repository_of_a_reference(reference: str) -> None:
-    assert repository_of(reference) == "h:5000/a/b"
+    assert Reference.parse(reference).repository == "h:5000/a/b"
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,25 @@ def required() -> Iterator[Case]:
             refused="rendered too, and with what it says",
             effect="require",
         )
+    over = "helm: {parameters: [{name: image.tag, value: v9}]}\n"
+    for name, effect, runs in (("", None, ["(not proven)"]), ("-required", "require", [])):
+        yield case(
+            f"argo-source-file-in-the-chart{name}",
+            charts | {"charts/web/.argocd-source-web.yaml": over},
+            live,
+            runs=runs,
+            refused="" if runs else "argocd-source-web.yaml may set others",
+            rendered=False,
+            effect=effect,
+        )
+    over = f"kustomize: {{images: ['{REPOSITORY}:v9']}}\n"
+    yield case(
+        "argo-source-file-in-the-overlay",
+        built | {"overlays/production/.argocd-source.yaml": over},
+        kustomize(),
+        runs=["(not proven)"],
+        rendered=False,
+    )
     yield case(
         "require-a-kustomization-of-flux-agrees",
         built | {"flux.yaml": flux.replace("FOLDER", "overlays/production")},

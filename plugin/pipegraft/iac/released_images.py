@@ -31,9 +31,9 @@ __all__ = [
     "Reference",
     "Use",
     "image_uses",
+    "pins_of",
     "read_state",
     "released_in",
-    "repository_of",
     "same_repository",
     "state_path",
     "without_taken_back",
@@ -69,8 +69,8 @@ class PinnedImage:
             UsageError: it is not.
         """
         parsed = ImageReference.parse(reference)
-        found = reference.partition("@")[0].removeprefix(repository_of(reference)).lstrip(":")
-        return cls(f"{parsed.address}/{parsed.repository}", parsed.digest, tag or found)
+        found = tag or Reference.parse(reference).tag
+        return cls(f"{parsed.address}/{parsed.repository}", parsed.digest, found)
 
     def reference(self, pin: Pin = "digest") -> str:
         """``repository[:tag][@digest]``.
@@ -82,15 +82,13 @@ class PinnedImage:
             raise UsageError(
                 f"no tag of {self.repository}@{self.digest} is known", fix="pin it by digest: 'write: digest'"
             )
-        tag = "" if pin == "digest" else f":{self.tag}"
-        digest = "" if pin == "tag" else f"@{self.digest}"
-        return f"{self.repository}{tag}{digest}"
+        tag, digest = "" if pin == "digest" else self.tag, "" if pin == "tag" else self.digest
+        return str(Reference(self.repository, tag, digest))
 
     def kept_pin(self, standing: str) -> Pin:
         """How to pin this image where another reference stands: by digest, and with a tag if it has both."""
-        name, _, digest = standing.partition("@")
-        tagged = ":" in name.rpartition("/")[2]
-        return "both" if digest and tagged and self.tag else "digest"
+        held = Reference.parse(standing)
+        return "both" if held.digest and held.tag and self.tag else "digest"
 
     def like(self, standing: str, part: Part, pin: Pin | None) -> tuple[str, frozenset[str]]:
         """A part of the image in the form of what stands there: a bare digest, a tag that carries one.
@@ -113,15 +111,13 @@ class PinnedImage:
         if part == "tag":
             tag = self.reference("tag").removeprefix(f"{self.repository}:")
             both = "@" in standing and pin != "tag"
-            return f"{tag}@{self.digest}" if both else tag, frozenset({"tag", "digest"} if both else {"tag"})
-        return self.reference(pin), frozenset({"tag", "digest"} if pin == "both" else {pin})
+            return f"{tag}@{self.digest}" if both else tag, pins_of("both" if both else "tag")
+        return self.reference(pin), pins_of(pin)
 
 
-def repository_of(reference: str) -> str:
-    """A reference without tag and digest; a colon before the last slash is a port's."""
-    name = reference.partition("@")[0]
-    head, slash, last = name.rpartition("/")
-    return f"{head}{slash}{last.partition(':')[0]}"
+def pins_of(pin: Pin) -> frozenset[str]:
+    """Which of ``tag`` and ``digest`` a pin says."""
+    return frozenset({"tag", "digest"} if pin == "both" else {pin})
 
 
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")

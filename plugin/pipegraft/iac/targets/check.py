@@ -286,7 +286,8 @@ class _Check:
     def _absent(self) -> str:
         chart, built = self.unit.chart, self.unit.kustomization
         if chart is not None:
-            return "; ".join((*chart.absent, *self.unit.handed(self.after).unknown))
+            over = [f"{one} may set others" for one in chart.files if one.startswith(".argocd-source")]
+            return "; ".join((*chart.absent, *self.unit.handed(self.after).unknown, *over))
         return "; ".join(built.absent) if built else ""
 
     def _unproven(self, why: str) -> Effect:
@@ -389,7 +390,7 @@ class _Check:
         values = chart.defaults() if chart is not None else {}
         for path in self.unit.values:
             values = merged(values, self.unit.values_of(self.after, path) or {})
-        off = next((at and chart.switch_of(at, values) for at in written if chart is not None), None)
+        off = next(filter(None, (chart.switch_of(at, values) for at in written if chart and at)), None)
         if off:
             raise EditRefused(
                 f"{format_path(off)} is false, and so what was written is no part of the chart",

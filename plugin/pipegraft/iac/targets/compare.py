@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -128,20 +127,18 @@ def refuse_written_by_hand(chart: Chart, expected: Sequence[Expected]) -> None:
     Raises:
         EditRefused: one does.
     """
-    for path, data in chart.files.items():
-        text = _ACTIONS.sub("", data.decode("utf-8", "replace")) if "templates/" in path else ""
+    for text in chart.templates:
         for found in _BY_HAND.finditer(text):
             opened = [one[1] != "end" for one in _CONTROL.finditer(text, 0, found.start())]
             for one in expected if opened.count(True) == opened.count(False) else ():
                 if one.names(found[1]) and not one.is_rendered_as(found[1]):
                     raise EditRefused(
-                        f"{path} would still run {found[1]}, and not {one.reference()}",
-                        place=Place(posixpath.join(chart.folder, path)),
+                        f"a template would still run {found[1]}, and not {one.reference()}",
+                        place=Place(chart.folder or "."),
                         fix="let the template read the image from the values",
                     )
 
 
-_ACTIONS = re.compile(r"\{\{-?\s*/\*.*?\*/\s*-?\}\}", re.DOTALL)
 _BY_HAND = re.compile(r"^[ \t-]*image:[ \t]*[\"']?([\w./:@-]+[:@][\w.:-]+)[\"']?[ \t]*$", re.MULTILINE)
 _CONTROL = re.compile(r"\{\{-?\s*(if|with|range|define|block|end)\b")
 

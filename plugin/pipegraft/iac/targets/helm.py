@@ -14,7 +14,7 @@ from typing import Any
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.released_images import HEX, PinnedImage, Reference, same_repository
+from pipegraft.iac.released_images import HEX, PinnedImage, Reference, pins_of, same_repository
 from pipegraft.text.yaml import Edit, Path, Put, Remove, Set, format_path, value_at
 
 __all__ = [
@@ -244,11 +244,6 @@ def refuse_template(standing: str, path: Path, place: Place | None) -> None:
             fix="write the image where the expression takes it from, for a generator of an ApplicationSet by "
             "kind 'yaml', for a variable of an env file by kind 'marker'; or put a plain value there first",
         )
-
-
-def pins_of(pin: str) -> frozenset[str]:
-    """Which of ``tag`` and ``digest`` a pin says."""
-    return frozenset({"tag", "digest"} if pin == "both" else {pin})
 
 
 def registries_in(values: Any) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
-from pipegraft.iac.released_images import PinnedImage, Reference, Use, image_uses, same_repository
+from pipegraft.iac.released_images import PinnedImage, Reference, Use, image_uses, pins_of, same_repository
 from pipegraft.iac.targets.helm import refuse_template
 from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, Set, format_path, read_documents
 
@@ -98,7 +98,7 @@ def kustomize_edits(
             if made is None:
                 continue
             new.append(made)
-            pins[component] = _pins(target.write or "digest")
+            pins[component] = pins_of(target.write or "digest")
             continue
         edits += [edit for part, _ in found for edit in part]
         pins[component] = frozenset.union(*(said for _, said in found))
@@ -111,10 +111,6 @@ def kustomize_edits(
     edits += [Insert(path, None, entry) for entry in new] if entries else []
     edits += [Put(path, new)] if new and not entries else []
     return edits, pins
-
-
-def _pins(pin: str) -> frozenset[str]:
-    return frozenset({"tag", "digest"} if pin == "both" else {pin})
 
 
 def _is_ours(name: str, becomes: str, component: str, image: PinnedImage) -> bool:
@@ -140,7 +136,7 @@ def _in_entries(
             edits.append(Put((*at, "newName"), image.repository))
         edits += [Put((*at, key), keys[key]) for key in wanted]
         edits += [Remove((*at, key)) for key in keys if key not in wanted and key in entry]
-        yield edits, _pins(pin)
+        yield edits, pins_of(pin)
 
 
 def _in_strings(
@@ -155,7 +151,7 @@ def _in_strings(
         pin = target.write or image.kept_pin(entry)
         name = name if equals else standing.repository
         head = "" if same_repository(name, image.repository) and not equals else f"{name}="
-        yield [Set((*path, index), f"{head}{image.reference(pin)}")], _pins(pin)
+        yield [Set((*path, index), f"{head}{image.reference(pin)}")], pins_of(pin)
 
 
 def as_entry(entry: Any) -> Any:
@@ -257,8 +253,7 @@ def _edits(
                 refuse_template(use.image, use.path, Place(file))
                 pin = target.write or image.kept_pin(use.image)
                 edits.setdefault(number, []).append(Set(use.path, image.reference(pin)))
-                said = frozenset({"tag", "digest"} if pin == "both" else {pin})
-                pins[component] = pins.get(component, frozenset()) | said
+                pins[component] = pins.get(component, frozenset()) | pins_of(pin)
                 break
     return edits, pins
 
@@ -290,7 +285,7 @@ def kubevela_edits(
             )
         pin = target.write or images[component].kept_pin(use.image)
         edits.setdefault(number, []).append(Set(use.path, images[component].reference(pin)))
-        pins[component] = frozenset({"tag", "digest"} if pin == "both" else {pin})
+        pins[component] = pins_of(pin)
     missing = [component for component in images if component not in pins]
     if missing and (target.component or not pins):
         raise EditRefused(

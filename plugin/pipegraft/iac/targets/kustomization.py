@@ -111,6 +111,8 @@ class _Walk:
         self._say_unknown(folder, data)
         if not above:
             self.found.is_component = data.get("kind") == "Component"
+            over = posixpath.join(folder, ".argocd-source.yaml")
+            self.found.absent += [f"{over} may set others"] if self._text(over) is not None else []
             self.found.below = [use.image for document in documents for use in image_uses(document)]
         for entry in _listed(data, "images"):
             apply_images(documents, [entry])
