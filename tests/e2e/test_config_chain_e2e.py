@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,3 +87,60 @@ def test_good_configuration_is_promoted_and_bad_is_taken_back_by_a_commit(chain:
     again = pipegraft(chain, 12, "gray", "prepare", "--set", "components.web.env.LABEL=limited")
     assert again.returncode == 0
     assert "unchanged: production has this configuration already" in again.stderr
+
+
+COLD = [
+    ("import random\n", "import random\nimport time\n"),
+    ("FAILING = ", "BEGAN = time.monotonic()\nFAILING = "),
+    (
+        "random.random() < FAILING",
+        "random.random() < FAILING + (time.monotonic() < BEGAN + 3) * 0.25",
+    ),
+]
+"""New processes fail a quarter of their requests for three seconds."""
+
+
+@pytest.fixture
+def beside_fresh_pods(tmp_path: Path) -> Iterator[Chain]:
+    chain = Chain(tmp_path)
+    chain.world.change("services/web/web.py", [*CONFIGURABLE, *COLD])
+    chain.world.change(
+        "delivery.yaml", [("      warm-up: 0s\n", "      warm-up: 0s\n      baseline: fresh\n")]
+    )
+    chain.world.commit("shop: cold when new")
+    with running(chain):
+        yield chain
+
+
+def answered(chain: Chain) -> dict[str, int]:
+    """Requests of each version's instances, as the proxy remembers them."""
+    with urllib.request.urlopen(f"{chain.url}/instances", timeout=10) as page:
+        rows = json.load(page)["rows"]
+    counted: dict[str, int] = {}
+    for _, _, backend, _, (_, *counts) in rows:
+        counted[backend] = counted.get(backend, 0) + sum(counts)
+    return counted
+
+
+def test_beside_fresh_pods_a_cold_version_is_promoted_and_a_bad_one_taken_back(
+    beside_fresh_pods: Chain,
+) -> None:
+    chain = beside_fresh_pods
+    good = release(chain, 10, "LABEL=limited")
+    assert good.returncode == 0, good.stderr
+    promoted = chain.world.iac_file(ENVIRONMENT)
+    assert b"LABEL: limited" in promoted
+    assert b"baseline" not in promoted
+    history = chain.world.git(chain.world.iac, "log", "-p", "--format=%B", "main", "--", ENVIRONMENT)
+    assert "+  baseline: true" in history
+    assert '"fresh":true' in history
+    assert '"serving":{"errors"' in history
+    counts = answered(chain)
+    assert set(counts) == {"web", "web-gray", "web-baseline"}, counts
+    assert counts["web-gray"] > counts["web-baseline"] > 100, "at the promotion gray gets all requests"
+
+    bad = release(chain, 11, "FAILING=0.5")
+    assert bad.returncode == 1, bad.stderr
+    assert "release 11 was rolled back in production" in bad.stderr
+    assert chain.world.iac_file(ENVIRONMENT) == promoted
+    assert set(chain.status()["routes"]["web"]) == {"web"}, chain.status()["routes"]
