@@ -66,8 +66,8 @@ def project(tmp_path: Path) -> Project:
 def test_it_says_what_the_traffic_can_show_and_how_long_it_takes(project: Project) -> None:
     assert gray_notes(project, "production", Connections(Remembering())) == (
         "stable's last 3 h: 6,000 requests a minute, 1% of them bad (errors)",
-        "at 5% 2 times the bad requests are found in 24 min, 1.5 times cannot be seen",
-        "at 50% 2 times the bad requests are found in 15 min, 1.5 times cannot be seen",
+        "at 5% 2 times the bad requests are found in 28 min, 1.5 times cannot be seen",
+        "at 50% 2 times the bad requests are found in 19 min, 1.5 times cannot be seen",
         "a good version takes about 39 min, 1 h 10 min if nothing is decided",
         "by its own limits it takes 1 h 40 min at most, the waits for the engine included; "
         "a step that points to harm may take 30 min more",

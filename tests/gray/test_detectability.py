@@ -32,8 +32,8 @@ def test_what_is_foretold_is_what_the_judge_needs(requests: float, factor: float
     ("requests", "said"),
     [
         (20, "not even 10 times the bad requests would be found in time"),
-        (2_000, "3 times the bad requests are found in 11 min, 2 times cannot be seen"),
-        (20_000, "2 times the bad requests are found in 17 min"),
+        (2_000, "3 times the bad requests are found in 12 min, 2 times cannot be seen"),
+        (20_000, "2 times the bad requests are found in 21 min"),
     ],
 )
 def test_people_are_told_what_their_traffic_can_show(requests: float, said: str) -> None:

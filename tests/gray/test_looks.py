@@ -35,7 +35,7 @@ def said(seen: Sequence[Observation], policy: JudgePolicy = POLICY) -> str:
         (steady(5), "gray has warmed up: what it shows counts from now on"),
         (steady(10), "gray fails 1 times as often (0.42 to 2.6); 4 more minutes at this traffic decide"),
         (steady(16), "gray fails 1 times as often (0.48 to 2.3): pass"),
-        (steady(26, 2.0), "gray fails 2 times as often (1.1 to 4): fail"),
+        (steady(29, 2.0), "gray fails 2 times as often (1.1 to 3.8): fail"),
         (
             steady(9, 1.6, requests=4_000),
             "gray fails 1.6 times as often (0.47 to 5.2); this traffic does not decide before the deadline "

@@ -48,9 +48,9 @@ def test_a_release_begins_with_what_its_traffic_can_show() -> None:
     made.release()
     assert made.messages("outlook") == [
         "stable's last 3 h: 20,000 requests a minute, 1% of them bad (errors)",
-        "at 5% 2 times the bad requests are found in 17 min, 1.5 times cannot be seen",
-        "at 50% 2 times the bad requests are found in 14 min, 1.5 times cannot be seen",
-        "a good version takes about 29 min, 1 h 9 min if nothing is decided",
+        "at 5% 2 times the bad requests are found in 21 min, 1.5 times cannot be seen",
+        "at 50% 2 times the bad requests are found in 18 min, 1.5 times cannot be seen",
+        "a good version takes about 29 min, 1 h 10 min if nothing is decided",
     ]
     assert made.steps[-1] == "promote"
 

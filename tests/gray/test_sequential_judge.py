@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from math import exp, pi, sin
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipegraft.core.errors import UsageError
-from pipegraft.gray.judgement import Answer, JudgePolicy, MetricPolicy
-from pipegraft.gray.judging.sequential import sequential
+from pipegraft.gray.judgement import Answer, Judgement, JudgePolicy, MetricPolicy
+from pipegraft.gray.judging.metric_state import Signs
+from pipegraft.gray.judging.sequential import answer_of, at_deadline, sequential
 from pipegraft.gray.observation import ArmCounts, Histogram, Observation
 
 POLICY = JudgePolicy((MetricPolicy("errors"),))
@@ -289,7 +292,7 @@ def test_a_deadline_without_an_answer_says_whether_something_points_to_harm() ->
     assert policy.outcome(odd) == "hold"
 
 
-@pytest.mark.parametrize(("requests", "looks"), [(100, 10), (600, 21), (2_000, 23), (3_000, 17)])
+@pytest.mark.parametrize(("requests", "looks"), [(100, 10), (600, 22), (2_000, 25), (3_000, 19)])
 def test_a_deadline_that_nobody_named_follows_the_traffic(requests: int, looks: int) -> None:
     """Long where a doubling needs long; short where it is soon found, or never."""
     policy = JudgePolicy((MetricPolicy("errors"),), deadline=30 * 60, deadline_follows=True)
@@ -360,10 +363,89 @@ def test_nothing_is_a_value_too(gray: float, answer: Answer) -> None:
 
 def test_a_doubling_that_lasts_is_found_at_the_deadline_where_a_slow_drift_is_not_ruled_out() -> None:
     """After a good time a drift may explain it for hours; nobody waits that long."""
-    policy = JudgePolicy((MetricPolicy("errors"),), deadline=40 * 60.0)
+    policy = JudgePolicy((MetricPolicy("errors"),), deadline=46 * 60.0)
     good = [interval(n, (19_000, 190), (1_000, 10)) for n in range(15)]
-    later = [interval(n, (19_000, 190), (1_000, 20)) for n in range(15, 40)]
+    later = [interval(n, (19_000, 190), (1_000, 20)) for n in range(15, 46)]
     assert sequential(policy, [*good, *later[:-1]]).answer is Answer.INCONCLUSIVE
     found = sequential(policy, [*good, *later])
     assert (found.answer, found.expired) == (Answer.FAIL, False)
-    assert found.reason.startswith("errors: gray is worse for longer than it drifts: no answer within 2400")
+    assert found.reason.startswith("errors: gray is worse for longer than it drifts: no answer within 2760")
+
+
+def test_what_a_slow_drift_explains_better_than_a_fault_does_not_hold_a_release_for_good() -> None:
+    """Gray's rate rises by itself for an hour and sinks again: it goes on, after twice the time."""
+    policy = JudgePolicy((MetricPolicy("errors"),), deadline=1800.0, deadline_follows=True)
+
+    def rising(far: float, looks: float) -> list[Observation]:
+        bad = [round(10 * exp(far * sin(pi * n / looks))) for n in range(60)]
+        return [interval(n, (19_000, 190), (1_000, one)) for n, one in enumerate(bad)]
+
+    swing = rising(0.9, 60)
+    halfway = sequential(policy, swing[:35])
+    assert (halfway.answer, halfway.expired, bool(halfway.suspicion)) == (Answer.INCONCLUSIVE, False, True)
+    found = sequential(policy, swing)
+    assert (found.answer, found.expired, found.suspicion) == (Answer.INCONCLUSIVE, True, "")
+    assert found.reason.endswith("a drift of hours explains it better than a fault")
+    assert policy.outcome(found) == "promote"
+    declared = replace(policy, deadline=3600.0, deadline_follows=False)
+    assert declared.outcome(sequential(declared, swing)) == "hold", "it may be short"
+    assert policy.outcome(sequential(policy, rising(1.0, 110))) == "hold", "it is still far worse"
+
+
+SEVERITY = {"promote": 0, "hold": 1, "rollback": 2}
+EVIDENCE = st.floats(-20, 20)
+
+
+@given(st.tuples(EVIDENCE, EVIDENCE, EVIDENCE), st.floats(0, 10), st.booleans(), st.booleans())
+def test_the_more_speaks_against_it_the_harder_is_a_deadline(
+    evidence: tuple[float, float, float], more: float, excess: bool, doubtful: bool
+) -> None:
+    against, sooner, favour = evidence
+    policy = JudgePolicy((MetricPolicy("errors"),), deadline=1800.0, deadline_follows=True)
+
+    def outcome(against: float) -> int:
+        signs = Signs(min(against, sooner), favour, 60, 6e4, 60, doubtful, excess, sooner)
+        answer, suspicious = answer_of(signs, policy.metrics[0], policy)
+        before = Judgement(answer, "so far", (), expired=True, suspicion="harm" if suspicious else "")
+        judged = at_deadline(policy, before, [signs])
+        if judged.answer is Answer.FAIL:
+            return SEVERITY["rollback"]
+        return SEVERITY["promote" if judged.answer is Answer.PASS else policy.outcome(judged)]
+
+    assert outcome(against) <= outcome(against + more)
+
+
+def test_a_version_that_hardly_fails_beside_one_that_does_passes_however_odd_that_is() -> None:
+    for bad in (0, 1):
+        seen = [interval(n, (19_000, 190), (1_000, bad * (n % 3 == 0))) for n in range(20)]
+        judgement = sequential(POLICY, seen)
+        assert judgement.answer is Answer.PASS, judgement.reason
+        assert "drifts by itself" not in judgement.reason
+
+
+@given(st.floats(0.51, 1), st.floats(0.1, 1), st.integers(3, 30))
+def test_nothing_passes_that_fails_most_of_its_requests(gray: float, stable: float, looks: int) -> None:
+    seen = steady(looks, (1_000, 1_000 * stable), (200, 200 * gray))
+    judgement = sequential(POLICY, seen)
+    assert judgement.answer is not Answer.PASS
+    assert judgement.suspicion or judgement.answer is Answer.FAIL
+    allowed = JudgePolicy((MetricPolicy("errors", floor=0.999),))
+    assert sequential(allowed, seen).answer is not Answer.FAIL
+
+
+@pytest.mark.parametrize("whole", [1.0, 100.0])
+def test_a_share_of_good_requests_given_as_a_value_is_not_taken_for_nearly_the_same(whole: float) -> None:
+    policy = JudgePolicy((MetricPolicy("ok", "value", higher_is="better"),))
+
+    def answer(gray: float) -> Judgement:
+        arms = ({"ok": ArmCounts(value=part * whole)} for part in (0.995, gray))
+        stable, new = arms
+        return sequential(policy, [Observation(60 * n, 60 * n + 60, 5, stable, new) for n in range(20)])
+
+    worse = answer(0.97)
+    assert worse.answer is Answer.INCONCLUSIVE
+    assert (
+        "if that is a share of good requests, ask for the failed ones with 'kind: errors'" in worse.suspicion
+    )
+    assert answer(0.993).answer is Answer.PASS
+    assert answer(1.0).answer is Answer.PASS

@@ -340,13 +340,13 @@ class GrayBake:
         self._observe(max(now, self._end + 0.001))  # the clock of whoever committed may be ahead of ours
         judgement = self._judge(self.policy, self.observations)
         failed = [one for one in judgement.evidence if one.critical and one.answer is Answer.FAIL]
-        worse = {metric.name for metric in self.policy.metrics if self._worse_than_ever(metric)}
+        worse = {metric.name for metric in self.policy.metrics if self.worse_than_ever(metric)}
         if judgement.answer is not Answer.FAIL or not failed or any(one.metric in worse for one in failed):
             return judgement
         reason = f"{failed[0].metric}: {failed[0].reason}, but so far an incident would show the same"
         return replace(judgement, answer=Answer.INCONCLUSIVE, reason=reason, suspicion=reason)
 
-    def _worse_than_ever(self, metric: MetricPolicy) -> bool:
+    def worse_than_ever(self, metric: MetricPolicy) -> bool:
         """Whether the newest intervals are worse than any as many of stable, or an outage."""
         before = _series(metric, [one.stable for one in self._before])
         now = _series(metric, [served for _, _, served in self._served])

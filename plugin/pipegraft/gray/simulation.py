@@ -17,7 +17,7 @@ from pipegraft.gray.judgement import Answer, Evidence, Judgement, JudgePolicy
 from pipegraft.gray.judging.arithmetic import Number, beta_binomial, exp, log, log1p, where
 from pipegraft.gray.judging.metric_state import ShareRun, Signs
 from pipegraft.gray.judging.readings import Draws, wilson
-from pipegraft.gray.judging.sequential import answer_of, conclude, overdue
+from pipegraft.gray.judging.sequential import answer_of, at_deadline, conclude
 from pipegraft.gray.machine import Do, Standing, next_move
 from pipegraft.gray.observation import ArmCounts, Observation
 
@@ -333,7 +333,7 @@ class _Batch:
         else:
             first = len(self._history) - int(self.age[release])
             step = [self._observation(release, at, seconds) for at in range(first, len(self._history))]
-        return overdue(self.policy, conclude(self.policy, step, evidence), signs)
+        return at_deadline(self.policy, conclude(self.policy, step, evidence), signs)
 
     def _observation(self, release: int, at: int, seconds: float) -> Observation:
         arms: tuple[dict[str, ArmCounts], dict[str, ArmCounts]] = {}, {}

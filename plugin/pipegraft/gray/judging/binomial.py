@@ -96,7 +96,9 @@ _BELOW_FLOOR: Final = ((0.0, 0.3), (0.1, 0.2), (0.25, 0.2), (0.5, 0.2), (0.75, 0
 """Parts of the floor that a good version's share is expected to be, with their weights."""
 
 _CREDIT: Final = log(2.0)
-"""Given to weather over its likelihood, which the filter only approximates."""
+_SLOW_CREDIT: Final = log(4.0)
+"""Given to weather over its likelihood, which the filter only approximates, and to a slow drift: the longer
+it remembers, the rougher it is."""
 
 _STORMY: Final = 2.0
 """By how much a storm must have foretold what happened better than any weather did, in logarithms, whatever
@@ -195,7 +197,7 @@ class ShareBets:
     def against(self) -> Number:
         """Logarithm of the e-value against gray."""
         slow = largest([-inf, *_scores(self._slow)])
-        return smaller(self.sooner, self._worse_mixture() - slow - _CREDIT)
+        return smaller(self.sooner, self._worse_mixture() - slow - _SLOW_CREDIT)
 
     @property
     def sooner(self) -> Number:

@@ -37,9 +37,9 @@ _EVIDENCE: Final = 12.0
 """Logarithm of the evidence that finds a fault, with what the mixture of hypotheses costs."""
 
 _WEATHER: Final = 20.0, 2
-_SLOW_WEATHER: Final = 70.0, 4
+_SLOW_WEATHER: Final = 90.0, 4
 """What the judge allows one version alone, with a short and with a long memory, and the power with which it
-grows as the factor shrinks: with a wander of 0.2, four or fourteen intervals for a doubling."""
+grows as the factor shrinks: with a wander of 0.2, four or eighteen intervals for a doubling."""
 
 _IN_FAVOUR: Final = 11.0
 _CALM: Final = 40.0
@@ -49,11 +49,13 @@ _FEWEST: Final = 2.0
 """No single interval decides."""
 
 _DOUBLING: Final = 2.0
+_IN_DOUBT: Final = 1.13
 _TWICE: Final = 2.0
 _SHORTEST: Final = 10.0
 _LONGEST: Final = 30.0
 """A step waits twice as long as a fault takes to be found, but never shorter or longer than this many
-intervals; for a doubling, as long as there is."""
+intervals; for a doubling, as long as there is, also where it takes a little more: it points to harm by then,
+and a step that does waits longer."""
 
 
 _TWO_SMALL_ARMS: Final = 0.5
@@ -156,7 +158,9 @@ def patience_for(policy: JudgePolicy, bad: Sequence[float]) -> int:
     for expected in bad:
         takes = ((factor, looks_to_find(factor, expected, policy)) for factor in FACTORS[1:])
         shown = (
-            looks for factor, looks in takes if looks <= _LONGEST / (1.0 if factor == _DOUBLING else _TWICE)
+            looks
+            for factor, looks in takes
+            if looks <= _LONGEST * (_IN_DOUBT if factor == _DOUBLING else 0.5)
         )
         found = max(found, _TWICE * next(shown, 0.0))
     if any(metric.kind == "value" and metric.critical for metric in policy.metrics):

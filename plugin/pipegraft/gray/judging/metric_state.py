@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from math import inf
+from typing import Final, TypeAlias
 
 from pipegraft.gray.judgement import MetricPolicy
 from pipegraft.gray.judging.arithmetic import Number, larger, log, where
@@ -18,7 +19,6 @@ __all__ = [
     "NEAR",
     "OUTAGE",
     "OUTAGE_FLOOR",
-    "Bets",
     "Run",
     "ShareRun",
     "Signs",
@@ -33,6 +33,12 @@ OUTAGE: Final = 10.0
 OUTAGE_FLOOR: Final = 0.1
 """… and which share of its requests must be bad."""
 
+_NEARLY: Final = 0.9
+"""Part of 1 or of 100 above which all values of a metric are taken for shares of good requests."""
+
+_DOWN: Final = 0.5
+"""Share of failed requests above which no version is good, unless the floor says so."""
+
 _STEADY: Final = 5
 """Intervals at the present weight after which a value beyond the margin points to harm."""
 
@@ -41,25 +47,6 @@ NEAR: Final = 0.75
 
 _EXCESS: Final = 16.0
 """… and how large the deviance of gray's bad requests from an equal share must be: four deviations."""
-
-
-class Bets(Protocol):
-    """What a sequential test of one metric has to say."""
-
-    @property
-    def against(self) -> Number:
-        """Logarithm of the e-value against gray."""
-
-    @property
-    def in_favour(self) -> Number:
-        """Logarithm of the e-value in favour of gray."""
-
-    @property
-    def estimate(self) -> Number:
-        """How many times stable's gray's is."""
-
-    def interval(self, alpha: float) -> tuple[float | None, float | None]:
-        """Ends of the estimate's interval that holds at all looks together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,39 +80,6 @@ class Signs:
 
     def _all(self) -> Iterator[Number]:
         return (getattr(self, name) for name in self.__dataclass_fields__)
-
-
-class Run(Protocol):
-    """One metric, taking in one interval after the other."""
-
-    metric: MetricPolicy
-    totals: Totals
-
-    @property
-    def bets(self) -> Bets:
-        """What the intervals so far say."""
-
-    def see(self, arms: tuple[ArmCounts, ArmCounts] | None, *, new_weight: bool, cold: bool) -> None:
-        """Take in one interval.
-
-        Arguments:
-            arms: stable and gray, or None without data of both.
-            new_weight: whether gray's share of the traffic was changed before it.
-            cold: whether gray warms up after that: then nothing but an outage counts.
-        """
-
-    @property
-    def signs(self) -> Signs:
-        """What an answer follows from."""
-
-    def levels(self) -> tuple[float | None, float | None]:
-        """Share or mean value of stable and of gray."""
-
-    def doubt(self) -> str:
-        """What the present weight alone says against passing, whatever the bets say; empty if nothing."""
-
-    def seen(self) -> str:
-        """What was seen of both arms, as a clause with numbers."""
 
 
 class Totals:
@@ -214,6 +168,13 @@ class ShareRun:
         self._bad = BadRequests(metric)
 
     def see(self, arms: tuple[ArmCounts, ArmCounts] | None, *, new_weight: bool, cold: bool) -> None:
+        """Take in one interval.
+
+        Arguments:
+            arms: stable and gray, or None without data of both.
+            new_weight: whether gray's share of the traffic was changed before it.
+            cold: whether gray warms up after that: then nothing but an outage counts.
+        """
         self.see_draws(
             self._bad.read(*arms) if arms else Draws(0.0, 0.0, 0.0, 0.0), new_weight=new_weight, cold=cold
         )
@@ -232,6 +193,7 @@ class ShareRun:
 
     @property
     def signs(self) -> Signs:
+        """What an answer follows from."""
         step, limit = self._step, 1.0 + self.metric.margin
         return Signs(
             against=larger(self.bets.against, self._cold.against),
@@ -239,10 +201,20 @@ class ShareRun:
             looks=step.looks,
             requests=step.gray,
             seen=step.looks + self._cold_looks,
-            doubtful=(step.worse(limit**0.5) & step.beyond(self.bets.floor)) | (self.bets.storm > 0),
+            doubtful=(step.worse(limit**0.5) & step.beyond(self.bets.floor)) | self._jumps,
             sooner=larger(self.bets.sooner, self._cold.sooner),
-            excess=self._excess(step) | self._excess(self.totals),
+            excess=self._excess(step) | self._excess(self.totals) | self._mostly_fails,
         )
+
+    @property
+    def _jumps(self) -> Number:
+        """Whether the rates drift further than expected, and gray's is not the lower one all the same."""
+        return (self.bets.storm > 0) & (self._step.worse(1.0) | self.totals.worse(1.0))
+
+    @property
+    def _mostly_fails(self) -> Number:
+        """Whether gray is down, as stable may be: good is nothing that fails most of its requests."""
+        return (self.metric.kind == "errors") & self._step.beyond(larger(self.bets.floor, _DOWN))
 
     def _excess(self, totals: Totals) -> Number:
         limit = (1.0 + self.metric.margin) ** NEAR
@@ -255,17 +227,20 @@ class ShareRun:
         return self._warming if outage else self.totals
 
     def levels(self) -> tuple[float | None, float | None]:
+        """Share of stable and of gray."""
         return self._told.shares()
 
     def doubt(self) -> str:
+        """What the present weight alone says against passing, whatever the bets say; empty if nothing."""
         if not self.signs.doubtful:
             return ""
-        if self.bets.storm:
+        if self._jumps:
             return f"gray's rate jumps between intervals: {self.seen()}"
         stable, gray = self._step.shares()
         return f"at the present weight alone it is {percent(gray)} of gray, {percent(stable)} of stable"
 
     def seen(self) -> str:
+        """What was seen of both arms, as a clause with numbers."""
         told = self._told
         stable, gray = told.shares()
         if self.metric.kind == "errors":
@@ -275,7 +250,7 @@ class ShareRun:
         else:
             verb = "were slow"
         when = "" if told is self.totals else ", while it warmed up"
-        drift = self.bets.storm
+        drift = self.bets.storm if self._jumps else 0.0
         alone = f"; each drifts by itself by about {drift:.2g}, more than 'wander' says" if drift else ""
         return (
             f"{percent(gray)} of gray's {told.gray:,.0f} requests {verb}, "
@@ -286,6 +261,8 @@ class ShareRun:
 class ValueRun:
     """A metric that is a plain number an interval; its means are over the intervals with data.
 
+    Its methods are those of `ShareRun`.
+
     Arguments:
         metric: of kind `value`.
     """
@@ -295,6 +272,7 @@ class ValueRun:
         self.bets = ValueBets(metric.tolerance, metric.margin)
         self.totals = Totals()
         self._limit = 1 + metric.margin
+        self._range = inf, -inf
         self._sums = self._step = (0.0, 0.0)
         self._requests = 0.0
         self._looks = self._seen = 0
@@ -313,6 +291,7 @@ class ValueRun:
         if cold:
             return
         self._looks += 1
+        self._range = min(self._range[0], stable, gray), max(self._range[1], stable, gray)
         self._requests += arms[1].requests
         self.totals.looks += 1
         self.totals.stable += arms[0].requests
@@ -346,19 +325,42 @@ class ValueRun:
     def doubt(self) -> str:
         stable, gray = self._step if self.metric.higher_is == "worse" else self._step[::-1]
         if gray <= self._limit * stable:
-            return ""
+            return self._lacks()
         if not stable:
             return f"at the present weight it is {gray / self._looks:.3g} where the other is nothing"
         return f"it is {gray / stable:.3g} times as bad at the present weight alone"
 
+    def _lacks(self) -> str:
+        """What gray lacks of a whole, where both seem to be shares of good requests; empty if no more."""
+        for whole in (1.0, 100.0):
+            if (
+                self.metric.higher_is == "better"
+                and _NEARLY * whole <= self._range[0] <= self._range[1] <= whole
+            ):
+                stable, gray = (
+                    (whole - sum_ / self._looks for sum_ in self._step) if self._looks else (0.0, 0.0)
+                )
+                if gray > self._limit * stable + 1e-9 * whole:
+                    return (
+                        f"gray lacks {gray:.3g} of {whole:g}, stable {stable:.3g}: if that is a share of "
+                        "good requests, ask for the failed ones with 'kind: errors'"
+                    )
+        return ""
+
     def seen(self) -> str:
         stable, gray = self.levels()
+        lacks = self._lacks()
         skipped = (
             f" ({self._unusable} intervals without a value of 0 or more left out)" if self._unusable else ""
         )
         return (
             f"on average {gray:.4g} of gray, {stable:.4g} of stable in {self.totals.looks} intervals{skipped}"
+            + (f"; {lacks}" if lacks else "")
         )
+
+
+Run: TypeAlias = ShareRun | ValueRun
+"""One metric, taking in one interval after the other."""
 
 
 def percent(share: float | None) -> str:

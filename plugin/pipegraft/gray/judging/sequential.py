@@ -16,12 +16,12 @@ from pipegraft.gray.observation import Observation
 
 __all__ = [
     "answer_of",
+    "at_deadline",
     "conclude",
     "gray_requests",
     "marked_cold",
     "missing_requests",
     "nothing_yet",
-    "overdue",
     "pipegraft_judges",
     "present_step",
     "requests_seen",
@@ -224,6 +224,9 @@ def requests_seen(metric: str, observations: Sequence[Observation]) -> tuple[flo
 _SUSPICION: Final = 0.75
 """Part of the logarithm of the needed evidence from which on gray is suspected."""
 
+_AT_DEADLINE: Final = 0.5
+"""Part of it that takes a release back at its deadline, if only a slow drift stands against all of it."""
+
 _LARGEST: Final = 700.0
 """Logarithm of the largest e-value that is told apart from a larger one: exp of more overflows."""
 
@@ -250,11 +253,16 @@ def sequential(policy: JudgePolicy, observations: Sequence[Observation]) -> Judg
         if any(run.metric.critical and run.signs.against >= log(needed) for run in runs):
             break  # what came later is no part of the answer: the release should be gone by then
     judgement = conclude(policy, observations[:seen], [_evidence(run, policy, needed) for run in runs])
-    return overdue(policy, judgement, [run.signs for run in runs])
+    return at_deadline(policy, judgement, [run.signs for run in runs])
 
 
-def overdue(policy: JudgePolicy, judgement: Judgement, signs: Sequence[Signs]) -> Judgement:
-    """Fail a release at its deadline, if it is still worse and nothing but a slow drift excuses it.
+def at_deadline(policy: JudgePolicy, judgement: Judgement, signs: Sequence[Signs]) -> Judgement:
+    """What a deadline without an answer says of a version that looks worse, and may only drift for hours.
+
+    It is taken back if it is still worse, if it would be so for certain were it not for such a drift, and
+    if the drift itself explains it clearly less well. Where the drift explains it better than any fault, by
+    as much evidence as a fault would need, nothing points to harm any more: that was looked at twice as long
+    as usual, unless the deadline was set.
 
     Arguments:
         policy: what is expected.
@@ -262,11 +270,21 @@ def overdue(policy: JudgePolicy, judgement: Judgement, signs: Sequence[Signs]) -
         signs: of each metric, in the policy's order.
     """
     needed = log(len(policy.metrics) / policy.alpha)
+    suspects: list[Signs] = []
     for metric, one in zip(policy.metrics, signs, strict=True):
+        if not (judgement.expired and metric.critical):
+            continue
         lasts = judgement.suspicion or one.doubtful
-        if judgement.expired and metric.critical and lasts and one.sooner >= needed:
+        if lasts and one.sooner >= needed and one.against >= _AT_DEADLINE * needed:
             reason = f"{metric.name}: gray is worse for longer than it drifts: {judgement.reason}"
             return replace(judgement, answer=Answer.FAIL, expired=False, reason=reason)
+        if answer_of(one, metric, policy)[1]:
+            suspects.append(one)
+    failed = any(one.answer is Answer.FAIL for one in judgement.evidence)
+    only_drifts = all(one.against < min(one.sooner, -needed) for one in suspects)
+    if suspects and only_drifts and policy.deadline_follows and not failed:
+        reason = f"{judgement.reason}; a drift of hours explains it better than a fault"
+        return replace(judgement, suspicion="", reason=reason)
     return judgement
 
 
