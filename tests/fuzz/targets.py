@@ -161,6 +161,7 @@ SEEDS: dict[str, list[bytes]] = {
         b'{"manifests": [{"platform": {"os": "linux", "architecture": "amd64"}, "digest": "x"}]}',
         b'{"_type": "https://in-toto.io/Statement/v1", "subject": [{"digest": {"sha256": "a"}}]}',
         b'{"ref": "refs/heads/main", "after": "0", "project": {"git_http_url": "http://x/y.git"}}',
+        b"\x1e4",
         b'{"source": {"commit": "a", "number": 1}, "environments": {"p": {"gate": {"verdict": "x"}}}}',
     ],
     "tar": [

@@ -130,8 +130,8 @@ def retry_after(header: str | None, now: float) -> float | None:
     """
     if not header:
         return None
-    if header.strip().isdecimal():
-        return float(header)
+    if (seconds := header.strip()).isdecimal():
+        return float(seconds)
     try:
         when = parsedate_to_datetime(header)
         moment = when if when.tzinfo else when.replace(tzinfo=UTC)
