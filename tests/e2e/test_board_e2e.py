@@ -34,7 +34,8 @@ def repositories(tmp_path: Path) -> Path:
         work = tmp_path / "work" / name
         (work / "environments").mkdir(parents=True)
         git(work, "init", "-q", "-b", "main")
-        (work / "app.yaml").write_text(f"app: {name}\n")
+        web = "{ports: {http: 8080}, entrance: {router: gateway-api}}"
+        (work / "app.yaml").write_text(f"app: {name}\ncomponents: {{web: {web}}}\n")
         for release, letter in ((1, "a"), (2, "b"), (3, "c")):
             for environment in ("staging", "production"):
                 held = text(release, letter)
