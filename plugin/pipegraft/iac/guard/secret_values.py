@@ -43,9 +43,11 @@ _FILLING = re.compile(r"\{\{((?>\"(?:[^\"\\]|\\.)*\"|`[^`]*`|(?!\{\{).)*?)\}\}",
 """What Helm fills in; texts may hold braces."""
 _SET = re.compile(r"\{\{-?\s*(\$\w+)\s*:?=\s*(\"[^\"\n]*\"|`[^`\n]*`)[^}]*\}\}")
 """A variable of a template that gets a text (Go's text/template, "Variables")."""
+_VARIABLE = re.compile(r"\$\w++(?!\s*+:?=)")
+_USED = re.compile(r"(?:include|template)\s+\"([^\"]+)\"\s+(?:[\w.$]++|\([^()]*+\))")
 _DEFINED = re.compile(
-    r"\{\{-?\s*define\s+\"([^\"]+)\"\s*-?\}\}\s*(?:\{\{-?\s*(?:print\s+)?[\"`]([^\"`]*)[\"`](?:\s*\|\s*\w+)?\s*-?\}\}"
-    r"|([^{}]*?))\s*\{\{-?\s*end\b"
+    r"\{\{-?\s*+define\s++\"([^\"]++)\"\s*+-?\}\}\s*+"
+    r"(?:\{\{-?\s*+(?:print\s++)?[\"`]([^\"`]*+)[\"`](?:\s*+\|\s*+\w++)?\s*+-?\}\}\s*+|([^{}]*+))\{\{-?\s*+end\b"
 )
 """A part of a template that is nothing but a text (its "Nested template definitions")."""
 _NAMES = re.compile(
@@ -135,20 +137,22 @@ def _calls(text: str) -> list[list[str]]:
 
 def _without_variables(text: str) -> str:
     """A template with the longest text that each variable, or part, gets in its place; lines stay."""
-    found = _SET.findall(text) if "{{" in text else []
-    for name, said in dict(sorted(found, key=lambda one: len(one[1]))).items():
-        text = re.sub(rf"{re.escape(name)}\b(?!\s*:?=)", said.replace("\\", r"\\"), text)
-    for part in _DEFINED.finditer(text):
-        said = json.dumps(part[2] or part[3] or "", ensure_ascii=False)
-        use = rf"(?:include|template)\s+\"{re.escape(part[1])}\"\s+(?:[\w.$]+|\([^()]*\))"
-        text = re.sub(use, said.replace("\\", r"\\"), text)
-    return text
+    told = dict(sorted(_SET.findall(text), key=lambda one: len(one[1])))
+    text = _VARIABLE.sub(lambda one: told.get(one[0], one[0]), text) if told else text
+    parts = {one[1]: _text_of(one) for one in _DEFINED.finditer(text)}
+    return _USED.sub(
+        lambda one: json.dumps(parts[one[1]], ensure_ascii=False) if one[1] in parts else one[0], text
+    )
+
+
+def _text_of(part: re.Match[str]) -> str:
+    return part[2] or (part[3] or "").rstrip()
 
 
 def _defined(path: str, text: str) -> Iterator[Problem]:
     """Parts of templates with the name of a secret that come to a text of their own."""
     for part in _DEFINED.finditer(text):
-        name, said = part[1].rpartition(".")[2], part[2] or part[3] or ""
+        name, said = part[1].rpartition(".")[2], _text_of(part)
         if is_elsewhere(said) or re.search(r"\s", said):
             continue
         if _is_password(name) or (_NAMED.fullmatch(_words(name)) and _RANDOM.fullmatch(said)):
