@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -11,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -61,6 +63,11 @@ _COMMANDS: Mapping[str, Mapping[str, Sequence[str]]] = {
 """Scanner → what is scanned → arguments."""
 _QUIET = {"SYFT_CHECK_FOR_APP_UPDATE": "false", "TRIVY_SKIP_VERSION_CHECK": "true"}
 
+_STEP = re.compile(r"#\d+ |(?:\[\d+/\d+\] )?STEP \d")
+"""How BuildKit and buildah begin the lines of a build's steps."""
+_OF_STEP = re.compile(r"#\d+ |failed to solve: process |building at STEP ")
+"""What names the command of a step that failed."""
+
 Opener = Callable[[ContextEntry], AbstractContextManager[BinaryIO]]
 """Opens the content of an entry that is a file."""
 
@@ -83,8 +90,15 @@ class Finished:
         return self.lines[-1] if self.lines else "it printed nothing"
 
     def said(self, *signs: str) -> str | None:
-        """The first line with one of these signs."""
-        return next((line for line in self.lines if any(sign in line for sign in signs)), None)
+        """The first line of the program's own with one of these signs.
+
+        Its own are those ahead of the first step, and the last: in between, and where the last repeats a
+        command, what is built speaks, and may say anything.
+        """
+        whole = len(self.lines) < _MOST_LINES
+        own = [*takewhile(lambda line: whole and not _STEP.match(line), self.lines)]
+        own += [self.last] * (not _OF_STEP.search(self.last))
+        return next((line for line in own if any(sign in line for sign in signs)), None)
 
 
 def dockerfile_missing(context: Path, dockerfile: str) -> str | None:

@@ -90,6 +90,8 @@ class BuildkitBuilder:
                     fix="let the job's image name a user who is not root: root's daemon needs 'privileged'",
                 )
             away = done.said(*_AWAY)
+            if done.status and away and "failed to solve: " in away and "Unavailable: " not in away:
+                raise Unreachable(away, fix="what the build fetches from did not answer: run this again")
             if done.status and away and command[0] == _DAEMONLESS:
                 raise UsageError(
                     f"the daemon of {_DAEMONLESS} did not come up: {done.said('buildkitd: ') or away}",
