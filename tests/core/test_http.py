@@ -368,6 +368,8 @@ def test_where_proxies_are_not_wanted_none_is_asked(monkeypatch: pytest.MonkeyPa
         ("Thu, 01 Jan 1970 00:00:05 GMT", 0.0),
         ("soon", None),
         ("³", None),
+        ("9" * 400, 86400.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86400.0),
     ],
 )
 def test_retry_after(header: str | None, seconds: float | None) -> None:

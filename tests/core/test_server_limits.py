@@ -25,13 +25,23 @@ from pipegraft.kubernetes.adapters import transport
 
 
 class Endless(BaseHTTPRequestHandler):
-    """`/drip` sends a byte now and then; `/flood` sends as fast as it can; `/pages` links to itself."""
+    """`/drip` sends a byte now and then; `/flood` sends as fast as it can; `/pages` links to itself.
+
+    `/busy/HEADER/VALUE` answers 429 with that header.
+    """
 
     ended: threading.Event
 
     def do_GET(self) -> None:
-        self.send_response(200)
         path = self.path.partition("?")[0]
+        if path.startswith("/busy/"):
+            _, _, header, value = path.split("/")
+            self.send_response(429)
+            self.send_header(header, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(200)
         if path.endswith("/pages"):
             host, port = self.server.server_address[:2]
             self.send_header("Link", f'<http://{host!s}:{port}{self.path}>; rel="next"')
@@ -114,6 +124,24 @@ def test_an_event_of_a_watch_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         list(transport._Bounded(Blocks(b"x" * 60, b"x" * 60), lasting=True))
     with pytest.raises(httpx2.ReadError, match="more than 100 bytes"):
         list(transport._Bounded(Blocks(*many), lasting=False))
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("Retry-After/7", "7"),
+        (f"Retry-After/{'9' * 400}", "3600"),
+        ("Retry-After/soon", "1"),
+        ("RateLimit-Reset/99999999999999", "3600"),
+        ("RateLimit-Reset/never", "1"),
+    ],
+)
+def test_the_library_sleeps_no_longer_than_an_hour_whatever_a_server_says(
+    server: str, said: str, seconds: str
+) -> None:
+    with requests.Session() as session:
+        limit_answers(session)
+        assert session.get(f"{server}/busy/{said}").headers["Retry-After"] == seconds
 
 
 @pytest.mark.parametrize(

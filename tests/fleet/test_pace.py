@@ -65,6 +65,15 @@ def test_a_server_that_tells_nothing_is_asked_at_once(said: dict[str, str]) -> N
     assert clock.slept == [0]
 
 
+@pytest.mark.parametrize("reset", ["9" * 400, "inf", "99999999999999"])
+def test_nobody_waits_without_end_whatever_a_server_says(reset: str) -> None:
+    clock = FakeClock()
+    pace = Pace(clock)
+    pace.learn({**headers(clock, 0, 60), "RateLimit-Reset": reset})
+    pace.wait()
+    assert 0 < clock.slept[-1] <= 3600
+
+
 def test_people_hear_of_a_long_wait_now_and_then() -> None:
     clock = FakeClock()
     told: list[float] = []

@@ -6,6 +6,7 @@ until ``RateLimit-Reset``, a time by its clock.
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
@@ -18,6 +19,7 @@ import gitlab
 import requests
 from requests.adapters import HTTPAdapter
 
+from pipegraft.core.adapters.waiting import retry_after
 from pipegraft.core.errors import (
     AccessDenied,
     Locked,
@@ -37,6 +39,8 @@ _LARGEST = 64 << 20
 """Bytes of an answer, unpacked."""
 _LONGEST = 300.0
 """Seconds of an answer; the timeout of requests is that of a silence."""
+_LONGEST_PERIOD = 3600.0
+"""Seconds that a server is taken at its word for; GitLab's periods are of a minute up to an hour."""
 
 
 def limit_answers(session: requests.Session) -> None:
@@ -51,7 +55,22 @@ class _Limited(HTTPAdapter):
         if answer.links.get("next", {}).get("url") == answer.url:
             raise requests.ConnectionError(f"the page behind {answer.url} is that page again")
         answer.raw = _Body(answer.raw, str(answer.url))
+        if answer.status_code >= 429 and not {"Retry-After", "RateLimit-Reset"}.isdisjoint(answer.headers):
+            # The library sleeps for as long as it is told, whatever stands there.
+            told = retry_after(answer.headers.get("Retry-After"), time.time())
+            told = _until_reset(answer.headers) if told is None else told
+            told = 1.0 if told is None else min(told, _LONGEST_PERIOD)
+            answer.headers["Retry-After"] = str(math.ceil(told))
         return answer
+
+
+def _until_reset(headers: Mapping[str, str]) -> float | None:
+    """Seconds until a new period of the rate limit begins, by the server's clock; None if it does not say."""
+    try:
+        date = parsedate_to_datetime(headers["Date"]).timestamp()
+        return min(max(0.0, float(headers["RateLimit-Reset"]) - date), _LONGEST_PERIOD)
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 class _Body:
@@ -131,14 +150,15 @@ class Pace:
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """After a request: what the answer says of the limit, if anything."""
+        lasting = _until_reset(headers)
         try:
             left = int(headers["RateLimit-Remaining"])
-            reset = float(headers["RateLimit-Reset"])
-            date = parsedate_to_datetime(headers["Date"]).timestamp()
         except (KeyError, ValueError):
             return
+        if lasting is None:
+            return
         with self._lock:
-            end = self._clock.now() + max(0.0, reset - date)  # clocks may differ
+            end = self._clock.now() + lasting
             same = self._left is not None and abs(end - self._end) < _WORTH_SAYING
             # Those under way are counted here already, and not yet in what an earlier answer says.
             self._left = min(left, self._left) if same and self._left is not None else left

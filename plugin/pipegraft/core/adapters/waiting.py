@@ -19,6 +19,8 @@ __all__ = ["Again", "Attempts", "Patience", "SystemClock", "retry_after"]
 
 _SLOWEST = 1 << 18
 """Bytes a second that a transfer may always take, beside the deadline of a call."""
+_LONGEST_TOLD = 86400.0
+"""Seconds that a server is taken at its word for: hundreds of digits would be infinite."""
 _MEND = "check the address, proxy and certificates, or run this again"
 
 
@@ -123,7 +125,7 @@ class Attempts:
 
 
 def retry_after(header: str | None, now: float) -> float | None:
-    """Seconds that a `Retry-After` header asks for (RFC 9110, 10.2.3), None if it says nothing.
+    """Seconds, at most a day, that a `Retry-After` header asks for (RFC 9110, 10.2.3); None for nothing.
 
     Arguments:
         now: seconds since the epoch.
@@ -131,11 +133,12 @@ def retry_after(header: str | None, now: float) -> float | None:
     if not header:
         return None
     if (seconds := header.strip()).isdecimal():
-        return float(seconds)
+        return min(float(seconds), _LONGEST_TOLD)
     try:
         when = parsedate_to_datetime(header)
         moment = when if when.tzinfo else when.replace(tzinfo=UTC)
-        return max(0.0, (moment - datetime.fromtimestamp(now, UTC)).total_seconds())
+        told = (moment - datetime.fromtimestamp(now, UTC)).total_seconds()
+        return min(max(0.0, told), _LONGEST_TOLD)
     except (ValueError, OverflowError):
         return None
 
