@@ -12,7 +12,7 @@ from pipegraft.core.errors import EditRefused, UsageError
 from pipegraft.iac.plan import try_release
 from pipegraft.iac.ports import CommitFiles, FakeIacRepository
 from pipegraft.iac.released_images import PinnedImage, Reference
-from pipegraft.iac.targets.charts import handed_to_helm
+from pipegraft.iac.targets.charts import handed_to_helm, read_chart
 from pipegraft.iac.targets.compare import Expected, still_named
 from pipegraft.iac.targets.units import find_unit
 from pipegraft.iac.targets.writing import Around, write_target
@@ -393,3 +393,37 @@ def test_an_effect_goes_as_far_as_the_folder_that_is_rendered(engine: str, beyon
     }
     (told,) = told_effects(engine, files, kind="kustomize", file="kustomization.yaml")
     assert told == f".: by following its bases and images (kustomize is not installed){beyond}"
+
+
+@pytest.mark.parametrize(
+    ("template", "reads"),
+    [
+        ("# {{ .Values.image.tag }}\n{{- if .Values.on }}\na: 1\n{{- end }}\n", "no"),
+        ("# {{- if .Values.image.tag }}\na: 1\n# {{- end }}\n", "yes"),
+        ("data:\n  run: |\n    #!/bin/sh\n    # {{ .Values.image.tag }}\n", "yes"),
+        ("data:\n  run: |\n    true\n  # {{ .Values.image.tag }}\n", "no"),
+    ],
+)
+def test_comments_read_no_value_and_lines_of_block_scalars_do(template: str, reads: str) -> None:
+    repository = FakeIacRepository({"Chart.yaml": "name: web\n", "templates/a.yaml": template})
+    chart = read_chart(CommitFiles(repository, repository.tip()), "")
+    assert chart is not None
+    assert chart.reads(("image", "tag")) == reads
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_part_is_switched_off_only_where_the_values_files_are_known(named: bool) -> None:
+    files = {**UMBRELLA, "values-prod.yaml": f"front: {{{UMBRELLA['charts/web/values.yaml'].strip()}}}"}
+    files["Chart.yaml"] = files["Chart.yaml"].replace("alias: front", "alias: front, condition: front.on")
+    files["values.yaml"] = "front: {on: false}\n"
+    files["base.yaml"] = "front: {on: true}\n"
+    target = {"kind": "helm", "file": "values-prod.yaml", "path": "front.image", "component": "web"}
+    if named:
+        (told,) = told_effects("flux", files, **target, values=["base.yaml", "values-prod.yaml"])
+        assert "its templates read front.image" in told
+        with pytest.raises(UsageError, match=r"front\.on is false"):
+            told_effects("flux", files, **target, values=["values-prod.yaml"])
+    else:
+        (told,) = told_effects("flux", files, **target)
+        assert "not proven" in told
+        assert "name all values files in 'values'" in told

@@ -26,8 +26,8 @@ from pipegraft.iac.config import changes_what_runs, refuse_delivery, refuse_numb
 from pipegraft.iac.ports import Files, Renderer
 from pipegraft.iac.released_images import EnvironmentState, PinnedImage, read_state, state_path, write_state
 from pipegraft.iac.targets.charts import merged
-from pipegraft.iac.targets.check import Effect, WrittenTarget, check_effect
-from pipegraft.iac.targets.compare import Expected
+from pipegraft.iac.targets.check import WrittenTarget, check_effect
+from pipegraft.iac.targets.compare import Effect, Expected
 from pipegraft.iac.targets.units import Unit, find_unit
 from pipegraft.iac.targets.writing import Around, Written, write_target
 from pipegraft.images.reference import ImageReference

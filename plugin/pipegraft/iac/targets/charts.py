@@ -18,6 +18,7 @@ from typing import Any
 from pipegraft.core.errors import EditRefused
 from pipegraft.iac.ports import Files
 from pipegraft.iac.targets.helm import NAMES, ROOTS, kind_of, listed, parameters_of
+from pipegraft.iac.targets.kubernetes import flux_path
 from pipegraft.text.yaml import Path, read_documents, value_at
 
 __all__ = [
@@ -26,11 +27,9 @@ __all__ = [
     "Handed",
     "Reads",
     "chart_of",
-    "flux_path",
     "handed_to_helm",
     "merged",
     "read_chart",
-    "rendered_by",
     "roots_in",
 ]
 
@@ -169,7 +168,7 @@ def _chart(files: Files, folder: str, content: Mapping[str, bytes], depth: int) 
             at = posixpath.join(folder, "charts", name)
             parts.setdefault(name, _chart(files, at, _below(whole, f"charts/{name}/"), depth + 1))
     templates = [
-        _COMMENT.sub("", data.decode("utf-8", "replace"))
+        _without_comments(data.decode("utf-8", "replace"))
         for path, data in whole.items()
         if path.startswith("templates/") and not path.endswith("/NOTES.txt")  # which nobody applies
     ]
@@ -179,11 +178,29 @@ def _chart(files: Files, folder: str, content: Mapping[str, bytes], depth: int) 
     return Chart(folder, whole, templates, held, parts, conditions, tuple(absent))
 
 
+_OF_TEMPLATES = re.compile(r"\{\{-?\s*/\*.*?\*/\s*-?\}\}", re.DOTALL)
 _COMMENT = re.compile(
-    r"\{\{-?\s*/\*.*?\*/\s*-?\}\}|^[ \t]*#(?!.*\{\{-?\s*(if|else|end|with|range|define|block)\b)[^\n]*",
-    re.DOTALL | re.MULTILINE,
+    r"\s*#(?!.*\{\{.*\b(if|else|end|with|range|define|block|include|template|toYaml|tpl|nindent)\b)"
 )
-"""Comments of templates, and of YAML where no control action stands in them."""
+"""A comment of YAML, unless actions stand in it that may end its line."""
+_BLOCK = re.compile(r"( *)([^\s#].*)?(?<!\S)(?:\S*:|-)\s+[|>][-+0-9]*\s*(#.*)?")
+"""A line that begins a block scalar."""
+
+
+def _without_comments(template: str) -> str:
+    """What Helm renders of a template that can count; in a block scalar a # begins no comment."""
+    kept: list[str] = []
+    scalar: int | None = None
+    for line in _OF_TEMPLATES.sub("", template).splitlines():
+        text = line.lstrip(" ")
+        deep = len(line) - len(text)
+        if scalar is not None and text and not text.startswith("{{") and deep <= scalar:
+            scalar = None
+        if scalar is None and (begins := _BLOCK.fullmatch(line)):
+            scalar = len(begins[1])
+        if scalar is not None or not _COMMENT.match(line):
+            kept.append(line)
+    return "\n".join(kept)
 
 
 def _document(content: bytes, file: str) -> Any:
@@ -273,11 +290,6 @@ def _plain(held: Any) -> Any:
     return documents[0] if documents and documents[0] is not None else {}
 
 
-def flux_path(path: str) -> str:
-    """A path of the repository as Flux reads it: from its root, and never above that (securejoin)."""
-    return posixpath.normpath(f"/{path}").lstrip("/")
-
-
 def _by_flux(spec: Mapping[str, Any], *, files_named: bool) -> Handed:
     """A HelmRelease: its values count over ``valuesFrom``, its ``postRenderers`` over the chart."""
     unknown: list[str] = []
@@ -325,46 +337,6 @@ def _with(values: Any, path: Sequence[str], value: str) -> Any:
     held = values if isinstance(values, dict) else {}
     head, *rest = path
     return {**held, head: _with(held.get(head), rest, value) if rest else value}
-
-
-def rendered_by(document: Any, meant: Sequence[str] = ()) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
-    """Where an object says more, the folder that it renders, and the values files that it names.
-
-    Arguments:
-        meant: paths; one of them stands for what generators of an ApplicationSet may fill in to be it.
-    """
-    kind, spec = kind_of(document), value_at(document, ("spec",))
-    chart = value_at(spec, ("chart", "spec"))
-    if kind == "HelmRelease" and value_at(chart, ("sourceRef", "kind")) == "GitRepository":
-        named = tuple(flux_path(str(one)) for one in listed(chart, "valuesFiles"))
-        yield ("spec", "values"), flux_path(str(chart.get("chart"))), named
-    elif kind == "Kustomization" and isinstance(spec, dict):
-        yield ("spec", "images"), flux_path(str(spec.get("path") or ".")), ()
-    start: Path = ("spec", "template", "spec") if kind == "ApplicationSet" else ("spec",)
-    several = range(len(listed(value_at(document, start), "sources")))
-    places = ((*start, "source"), *((*start, "sources", index) for index in several))
-    for at in places if kind in {"Application", "ApplicationSet"} else ():
-        helm, folder = value_at(document, (*at, "helm")), value_at(document, (*at, "path"))
-        if isinstance(folder, str):
-            key = "valuesObject" if isinstance(helm, dict) and helm.get("valuesObject") else "values"
-            named = tuple(_filled(one, meant) for one in _values_files(helm, folder))
-            yield (*at, "helm", key), _filled(_normal(folder), meant), named
-
-
-def _filled(path: str, meant: Sequence[str]) -> str:
-    pattern = ".+".join(map(re.escape, re.split(r"\{\{.*?\}\}", path)))
-    return next((one for one in meant if "{{" in path and re.fullmatch(pattern, one)), path)
-
-
-def _values_files(helm: Any, folder: str) -> Iterator[str]:
-    """Paths of the ``valueFiles`` of Argo CD: from the chart's folder, or from the root of a named source."""
-    for one in map(str, listed(helm, "valueFiles")):
-        yield _normal(one.partition("/")[2] if one.startswith("$") else posixpath.join(folder, one))
-
-
-def _normal(path: str) -> str:
-    """A path of the repository, also one that begins at its root with a slash."""
-    return "" if posixpath.normpath(path) == "." else posixpath.normpath(path).lstrip("/")
 
 
 def roots_in(document: Any) -> Iterator[Path]:

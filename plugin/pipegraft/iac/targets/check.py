@@ -12,6 +12,7 @@ from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.ports import Edited, Files, Renderer
 from pipegraft.iac.targets.charts import Chart, Reads, merged
 from pipegraft.iac.targets.compare import (
+    Effect,
     Expected,
     MoreThanImages,
     confirm,
@@ -24,7 +25,7 @@ from pipegraft.iac.targets.units import Unit, find_unit, unit_again, units_of_ob
 from pipegraft.iac.targets.writing import refuse_old_digest
 from pipegraft.text.yaml import Path, aliases_of, format_path, has_path, read_documents, value_at
 
-__all__ = ["Effect", "WrittenTarget", "check_effect", "check_renders"]
+__all__ = ["WrittenTarget", "check_effect", "check_renders"]
 
 Policy = Literal["require", "warn"] | None
 
@@ -46,26 +47,6 @@ class WrittenTarget:
     unit: Unit
     expected: tuple[Expected, ...]
     values: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What is known of one thing that is rendered.
-
-    Arguments:
-        unit: its folder or file.
-        proven: whether exactly the images of the release change there.
-        how: by what that was found out, or why it was not.
-        used: where the images are used.
-    """
-
-    unit: str
-    proven: bool
-    how: str
-    used: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.unit}: {self.how}" if self.proven else f"{self.unit}: not proven: {self.how}"
 
 
 def check_effect(
@@ -320,8 +301,10 @@ class _Check:
             )
         self._refuse_hidden()
         self._refuse_pinned_after()
-        self._refuse_switched_off(answers)
+        switched = self._switched_off(answers)
         refuse_written_by_hand(chart, self.expected())
+        if switched:
+            return self._unproven(f"{why}; {switched}")
         if answers and all(answer is Reads.YES for answer in answers.values()):
             return self._unproven(f"{why}; its templates read {', '.join(map(format_path, answers))}")
         return self._unproven(why)
@@ -384,16 +367,23 @@ class _Check:
             path, number, root = one.unit.inside
             yield path, value_at(read_documents(self.after(path) or "", path)[number], root)
 
-    def _refuse_switched_off(self, written: Iterable[Path]) -> None:
-        """Make sure that no part is written whose condition takes it out of the chart."""
+    def _switched_off(self, written: Iterable[Path]) -> str:
+        """What is to be said of a part that its condition takes out of the chart; empty if none is.
+
+        Raises:
+            EditRefused: one is, and the values files are known.
+        """
         chart = self._unit_in(self.after).chart
         values = chart.defaults() if chart is not None else {}
         for path in self.unit.values:
             values = merged(values, self.unit.values_of(self.after, path) or {})
         off = next(filter(None, (chart.switch_of(at, values) for at in written if chart and at)), None)
-        if off:
+        if off and (self.unit.files_named or any(one.target.values for one in self.group)):
             raise EditRefused(
                 f"{format_path(off)} is false, and so what was written is no part of the chart",
                 place=Place(self.unit.name),
                 fix="switch it on, or name its component in 'idle' of the environment",
             )
+        read = ", ".join(self.unit.values) or "values.yaml"
+        said = f"{format_path(off or ())} is false in {read}: name all values files in 'values' of the target"
+        return said if off else ""

@@ -12,7 +12,7 @@ from pipegraft.iac.released_images import PinnedImage, Reference, image_uses, sa
 from pipegraft.iac.targets.charts import Chart
 from pipegraft.text.yaml import Path, format_path, leaves
 
-__all__ = ["Expected", "MoreThanImages", "confirm", "refuse_written_by_hand", "runs", "still_named"]
+__all__ = ["Effect", "Expected", "MoreThanImages", "confirm", "refuse_written_by_hand", "runs", "still_named"]
 
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
 """What the value of a label may be (Kubernetes, Labels and Selectors: Syntax and character set)."""
@@ -22,6 +22,26 @@ _WARN = "write only what the release is about; or, if this is meant, say 'effect
 
 class MoreThanImages(EditRefused):
     """Something else would change, too, than the images of the release."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What is known of one thing that is rendered.
+
+    Arguments:
+        unit: its folder or file.
+        proven: whether exactly the images of the release change there.
+        how: by what that was found out, or why it was not.
+        used: where the images are used.
+    """
+
+    unit: str
+    proven: bool
+    how: str
+    used: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.unit}: {self.how}" if self.proven else f"{self.unit}: not proven: {self.how}"
 
 
 @dataclass(frozen=True, slots=True)

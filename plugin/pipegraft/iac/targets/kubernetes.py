@@ -1,4 +1,5 @@
-"""Images in Kubernetes' files: `images` of kustomizations, containers of manifests, KubeVela's components.
+"""Images in Kubernetes' files: `images` of kustomizations, containers of manifests, KubeVela's components;
+and which folder an object of Flux or Argo CD renders.
 
 An entry of a kustomization applies to the images whose name it has, as they stand in the resources below;
 each applies to what the one before it left (kustomize's ImageTagTransformer). So an entry is ours if it makes
@@ -7,16 +8,27 @@ an image ours, and there may be several.
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipegraft.core.delivery import Target
 from pipegraft.core.errors import EditRefused, Place
 from pipegraft.iac.released_images import PinnedImage, Reference, Use, image_uses, pins_of, same_repository
-from pipegraft.iac.targets.helm import refuse_template
-from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, Set, format_path, read_documents
+from pipegraft.iac.targets.helm import kind_of, listed, refuse_template
+from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, Set, format_path, read_documents, value_at
 
-__all__ = ["as_entry", "images_paths", "is_manifest", "kubevela_edits", "kustomize_edits", "manifest_edits"]
+__all__ = [
+    "as_entry",
+    "flux_path",
+    "images_paths",
+    "is_manifest",
+    "kubevela_edits",
+    "kustomize_edits",
+    "manifest_edits",
+    "rendered_by",
+]
 
 Pins = Mapping[str, frozenset[str]]
 
@@ -320,3 +332,48 @@ def _property(part: Any, path: Path, shown: str) -> Iterator[Use]:
     image = properties.get("image") if isinstance(properties, dict) else None
     if isinstance(image, str):
         yield Use((*path, "properties", "image"), image, shown)
+
+
+def flux_path(path: str) -> str:
+    """A path of the repository as Flux reads it: from its root, and never above that (securejoin)."""
+    return posixpath.normpath(f"/{path}").lstrip("/")
+
+
+def rendered_by(document: Any, meant: Sequence[str] = ()) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+    """Where an object says more, the folder that it renders, and the values files that it names.
+
+    Arguments:
+        meant: paths; one of them stands for what generators of an ApplicationSet may fill in to be it.
+    """
+    kind, spec = kind_of(document), value_at(document, ("spec",))
+    chart = value_at(spec, ("chart", "spec"))
+    if kind == "HelmRelease" and value_at(chart, ("sourceRef", "kind")) == "GitRepository":
+        named = tuple(flux_path(str(one)) for one in listed(chart, "valuesFiles"))
+        yield ("spec", "values"), flux_path(str(chart.get("chart"))), named
+    elif kind == "Kustomization" and isinstance(spec, dict):
+        yield ("spec", "images"), flux_path(str(spec.get("path") or ".")), ()
+    start: Path = ("spec", "template", "spec") if kind == "ApplicationSet" else ("spec",)
+    several = range(len(listed(value_at(document, start), "sources")))
+    places = ((*start, "source"), *((*start, "sources", index) for index in several))
+    for at in places if kind in {"Application", "ApplicationSet"} else ():
+        helm, folder = value_at(document, (*at, "helm")), value_at(document, (*at, "path"))
+        if isinstance(folder, str):
+            key = "valuesObject" if isinstance(helm, dict) and helm.get("valuesObject") else "values"
+            named = tuple(_filled(one, meant) for one in _values_files(helm, folder))
+            yield (*at, "helm", key), _filled(_normal(folder), meant), named
+
+
+def _filled(path: str, meant: Sequence[str]) -> str:
+    pattern = ".+".join(map(re.escape, re.split(r"\{\{.*?\}\}", path)))
+    return next((one for one in meant if "{{" in path and re.fullmatch(pattern, one)), path)
+
+
+def _values_files(helm: Any, folder: str) -> Iterator[str]:
+    """Paths of the ``valueFiles`` of Argo CD: from the chart's folder, or from the root of a named source."""
+    for one in map(str, listed(helm, "valueFiles")):
+        yield _normal(one.partition("/")[2] if one.startswith("$") else posixpath.join(folder, one))
+
+
+def _normal(path: str) -> str:
+    """A path of the repository, also one that begins at its root with a slash."""
+    return "" if posixpath.normpath(path) == "." else posixpath.normpath(path).lstrip("/")

@@ -20,11 +20,10 @@ from pipegraft.iac.targets.charts import (
     handed_to_helm,
     merged,
     read_chart,
-    rendered_by,
     roots_in,
 )
 from pipegraft.iac.targets.helm import kind_of
-from pipegraft.iac.targets.kubernetes import is_manifest
+from pipegraft.iac.targets.kubernetes import is_manifest, rendered_by
 from pipegraft.iac.targets.kustomization import (
     Kustomization,
     place_of_images,
