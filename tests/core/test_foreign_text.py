@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -28,6 +29,7 @@ from pipegraft.core.errors import UsageError
 from pipegraft.core.foreign_text import (
     echo,
     hear_libraries,
+    json_of,
     keep_secret,
     learn_secrets,
     printable,
@@ -36,6 +38,7 @@ from pipegraft.core.foreign_text import (
     write_data,
 )
 from pipegraft.core.ports import Event
+from pipegraft.core.reading import load_json
 
 ROOT = Path(pipegraft.__file__).parent
 WRITES = re.compile(r"\b(?:print|Console|secho|style|write|echo)\(")
@@ -173,6 +176,21 @@ def test_what_libraries_warn_of_passes_the_one_door(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "error: refused [secret] \\u001b[2K\n"
 
 
+def test_a_wrong_log_call_of_a_library_ends_nothing_and_shows_no_arguments(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own raise
+    hear_libraries()
+    format_of_two = "retry %s %s"
+    logging.getLogger("of.a.library").warning(format_of_two, "argument-of-the-call")
+    told = capsys.readouterr().err
+    assert re.fullmatch(r"warning: a log call has the wrong arguments: .*test_foreign_text\.py:\d+\n", told)
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    logging.getLogger("of.a.library").warning("nobody reads this")
+
+
 def test_threads_keep_secrets_at_once() -> None:
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -203,6 +221,34 @@ def test_a_name_that_a_short_password_happens_to_be_stays() -> None:
     keep_secret("checkout")
     assert redacted("registry/checkout@sha256:0") == "registry/checkout@sha256:0"
     assert redacted("password checkout is wrong") == "password [secret] is wrong"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["https://u:s3cr3t-pass@host", "s3cr3t-pass", "u:s3cr3t-pass", "shop/s3cr3t-pass:1", "u:longword@host"],
+)
+def test_a_short_secret_that_is_no_name_is_hidden_where_it_stands_alone(said: str) -> None:
+    keep_secret("s3cr3t-pass")
+    keep_secret("longword")
+    assert "[secret]" in json_of({"found": [said]})
+    assert redacted("team/longword:1.2@sha256:0a") == "team/longword:1.2@sha256:0a"
+
+
+def test_hiding_takes_no_square_of_what_servers_say_and_large_files_are_known_by_their_keys() -> None:
+    keep_secret("/+=and-more-0123")
+    lines = [base64.b64encode(bytes([one % 256, one // 256]) * 24).decode() + "aZ9" for one in range(700)]
+    began = process_time()
+    keep_secret("kind: Config-of-a-cluster\n" + "\n".join(lines))
+    keep_secret("another-0123456789")
+    assert redacted("\\" * 16_000) == "\\" * 16_000
+    assert process_time() - began < 2  # seconds; it took seven
+    shown = redacted(f"kind: Config-of-a-cluster {lines[5]} {lines[699]} another-0123456789")
+    assert shown == "kind: Config-of-a-cluster [secret] [secret] [secret]"
+
+
+def test_json_can_be_written_whatever_it_holds() -> None:
+    said = load_json('{"said": "\\ud800 x"}')
+    assert json.loads(json_of(said).encode()) == said
 
 
 def test_a_page_shows_neither_secrets_nor_marks_of_direction() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -19,7 +20,7 @@ from pipegraft.core.adapters.gitlab_requests import limit_answers, translated
 from pipegraft.core.adapters.http import Http
 from pipegraft.core.adapters.waiting import Patience
 from pipegraft.core.errors import OutsideError, Place, Unreachable, UsageError
-from pipegraft.core.foreign_text import keep_secret, printable, redacted
+from pipegraft.core.foreign_text import keep_secret, learn_secrets, printable
 from pipegraft.core.reading import readable
 from pipegraft.kubernetes.adapters import transport
 
@@ -157,9 +158,19 @@ def test_an_answer_of_another_form_is_the_servers_failure_and_names_the_place(an
 
 def test_a_defect_of_ours_is_no_failure_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     place: Any = Place("f")
-    for wrong in (printable, redacted, keep_secret):  # they take texts
+    for wrong in (printable, keep_secret):  # they take texts
         with pytest.raises((TypeError, AttributeError)), readable("the system"):
             wrong(place)
     monkeypatch.setattr(foreign_text, "_spelled", lambda: "")
     with pytest.raises(TypeError, match="takes 0 positional"), readable("the system"):
         printable("\x1b")
+
+
+class Word(StrEnum):
+    ONE = "one"
+
+
+def test_a_typo_on_a_type_of_ours_is_a_defect_though_it_derives_from_a_plain_one() -> None:
+    word: Any = Word.ONE
+    with pytest.raises(AttributeError), readable("the system"):
+        learn_secrets(word)

@@ -37,11 +37,13 @@ MOST_LEVELS = 100
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
 """What reading an answer of another form than its API promises ends in."""
 
+_REST_OBJECT = "RESTObject"
+"""What python-gitlab's objects derive from; those that derive from a plain type are ours."""
 _PLAIN = {
     *("dict", "list", "tuple", "str", "bytes", "int", "float", "bool", "NoneType"),
-    *("datetime", "mappingproxy", "RESTObject"),
+    *("datetime", "mappingproxy", _REST_OBJECT),
 }
-"""Names of the types that answers are made of; the last is python-gitlab's."""
+"""Names of the types that answers are made of."""
 _WRONG_CALL = re.compile(
     r"\(\) (?:takes (?:no|from|exactly|\d)|missing \d|got (?:an unexpected|multiple|some))|is not callable"
 )
@@ -84,7 +86,8 @@ def _is_ours(error: Exception) -> bool:
     if not Path(at.filename).is_relative_to(_PACKAGE):
         return False  # what a library does with an answer
     if isinstance(error, AttributeError):
-        return _PLAIN.isdisjoint(one.__name__ for one in type(error.obj).__mro__)
+        kind, *bases = (one.__name__ for one in type(error.obj).__mro__)
+        return kind not in _PLAIN and _REST_OBJECT not in bases
     if not isinstance(error, TypeError):
         return False
     return bool(_WRONG_CALL.search(str(error)) or set(_TYPE_NAMED.findall(str(error))) - _PLAIN)
