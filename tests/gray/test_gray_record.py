@@ -69,5 +69,7 @@ def test_intervals_of_one_weight_add_up() -> None:
 
 
 def test_what_a_person_changed_beyond_recognition_is_left_out() -> None:
-    for line in ("", "{}", "[1]", '{"start":2,"end":1,"weight":5,"stable":{},"gray":{}}', "not json"):
+    without = ('{"start":1,"end":2,"weight":5,"stable":{}}', '{"start":1,"end":2,"weight":5,"gray":{}}')
+    told = [f'{{"bounds":{{}},"intervals":[{one}]}}' for one in without]
+    for line in (*told, "", "{}", "[1]", without[0], "not json"):
         assert from_trailer(line) == []

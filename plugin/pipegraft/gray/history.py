@@ -78,8 +78,8 @@ def from_trailer(line: str) -> list[Observation]:
 
 def _observation(data: Mapping[str, Any], bounds: Mapping[str, Sequence[float]]) -> Observation:
     arms = {
-        arm: {metric: _unpack(counts, bounds.get(metric, ())) for metric, counts in data.get(arm, {}).items()}
-        for arm in _ARMS
+        arm: {metric: _unpack(counts, bounds.get(metric, ())) for metric, counts in data[arm].items()}
+        for arm in (_ARMS if data.get("fresh") else _ARMS[:2])
     }
     return Observation(data["start"], data["end"], data["weight"], **arms, fresh=bool(data.get("fresh")))
 
