@@ -11,7 +11,7 @@ from test_gray_commands import project
 
 from pipegraft.app.gray import tell_gray
 from pipegraft.core.delivery import Delivery
-from pipegraft.core.errors import EditRefused, Held, RolledBack, UsageError
+from pipegraft.core.errors import EditRefused, Held, RolledBack, Unreachable, UsageError
 from pipegraft.gate.ports import State, Verdict
 from pipegraft.gray.judgement import Answer
 from pipegraft.gray.ports import (
@@ -259,6 +259,25 @@ def test_neither_a_person_nor_the_stage_restores_what_cannot_be_rendered_any_mor
     with pytest.raises(EditRefused, match="cannot be rendered any more: port is required"):
         say()
     assert there.branch.tip() == tip
+    assert there.rollout.told == []  # it goes on, or has ended by itself
+
+
+def test_an_abort_that_git_does_not_take_says_that_the_controller_has_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = world(at(5), metrics=[])
+
+    def refuse(*_args: object, **_named: object) -> str:
+        raise Unreachable("the repository does not answer")
+
+    monkeypatch.setattr(there.branch, "commit", refuse)
+    with pytest.raises(Unreachable) as caught:
+        tell_gray(project(there), None, "abort", "ann", connections=there.connections)
+    assert there.rollout.told == ["abort"]
+    assert "the controller has stopped the rollout, and git still has the release: the repo" in str(
+        caught.value
+    )
+    assert "say `pipegraft gray abort` again" in str(caught.value)
 
 
 def test_a_judgement_belongs_to_the_weight_that_it_was_given_at() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipegraft.appspec.environment_file import environment_path, read_environment
 from pipegraft.core.adapters.waiting import SystemClock
 from pipegraft.core.delivery import Gray, Metric
-from pipegraft.core.errors import TipMoved, UsageError
+from pipegraft.core.errors import PipegraftError, TipMoved, UsageError
 from pipegraft.core.hooks import connected
 from pipegraft.core.ports import Progress
 from pipegraft.core.reading import readable
@@ -142,7 +143,9 @@ def _tell_controller(
     """Approve: the controller goes on; abort: it ends, and a commit takes the release back, once.
 
     Raises:
-        UsageError: the controller's own tool says the rest.
+        UsageError: the controller's own tool says the rest, or the release cannot be taken back; nothing was
+            said and written.
+        Conflict, OutsideError: the controller has stopped, and the commit was not made.
     """
     rollout, _ = connections.open(ROLLOUT, environment)
     if command == "approve":
@@ -150,15 +153,34 @@ def _tell_controller(
     elif command == "abort":
         branch = connections.open(IAC)
         if not is_taken_back(branch, project.delivery, environment):  # else it would be the one before it
-            rollout.abort()
             tools = renderers_of(connections, project.delivery, environment)
-            said = f"aborted by {by}"
-            roll_back(branch, RollbackRequest(project.delivery, environment, reason=said, renderers=tools))
+            request = RollbackRequest(
+                project.delivery, environment, reason=f"aborted by {by}", renderers=tools
+            )
+            roll_back(branch, replace(request, dry_run=True))  # what git refuses leaves the controller alone
+            rollout.abort()
+            with _after_abort():
+                roll_back(branch, request)
     else:
         raise UsageError(
             f"the rollout of '{environment}' is driven by its controller, which knows no '{command}' from us",
             fix="use the controller's own tool, or `pipegraft gray approve` and `abort`",
         )
+
+
+@contextmanager
+def _after_abort() -> Iterator[None]:
+    """Have a commit that was not made tell that the controller has stopped all the same."""
+    try:
+        yield
+    except PipegraftError as error:
+        told = error.problem
+        error.problem = replace(
+            told,
+            message=f"the controller has stopped the rollout, and git still has the release: {told.message}",
+            fix=told.fix or "say `pipegraft gray abort` again",
+        )
+        raise
 
 
 def wait_until_live(project: Project, environment: str, commit: str, progress: Progress) -> None:
