@@ -187,13 +187,13 @@ class MergeRequestBranch(GitLabBranch):
         return self._merged(request) if self._settings.wait else made
 
     def _held(self, source: str) -> Mapping[str, Any]:
-        """The tip of the source branch; empty if there is no such branch."""
+        """The tip of the source branch, with its ``id``; empty if there is no such branch."""
         with translated(self._name):
             held = [one for one in self._project.branches.list(search=f"^{source}$") if one.name == source]
-            return {"id": str(held[0].commit["id"]), **held[0].commit} if held else {}
+            return {**held[0].commit, "id": str(held[0].commit["id"])} if held else {}
 
     def _refuse_older(self, held: Mapping[str, Any], said: Commit, source: str) -> None:
-        there = Commit(str(held["id"]), None, str(held.get("message", "")))
+        there = Commit(held["id"], None, str(held.get("message", "")))
         numbers = [one.trailers.get("Pipegraft-Release", "") for one in (there, said)]
         if not all(number.isdecimal() for number in numbers) or int(numbers[0]) <= int(numbers[1]):
             return
@@ -214,7 +214,7 @@ class MergeRequestBranch(GitLabBranch):
         """The tip of the source branch if it is exactly this change already."""
         if held.get("parent_ids") != [parent]:
             return None
-        tip = str(held["id"])
+        tip: str = held["id"]
         same = all(self.read(path, tip) == text for path, text in changes.items())
         return tip if same else None
 
