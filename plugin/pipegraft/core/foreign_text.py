@@ -46,7 +46,7 @@ _NO_WORD = 16
 _WORDS = re.compile(r"[a-z]+\d*(?:[._-][a-z]+\d*)*")
 """A shorter secret that may be a part of a name."""
 _LARGE = 4096
-"""Characters of a file; of a larger one only its long words are known again."""
+"""Characters of a file; of a larger one only its long words are known again, as they stand."""
 _LONG_WORD = re.compile(r"[\w+/=-]{20,}")
 _SECRET_NAME = re.compile(r"TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIAL|_(?:KEY|PAT|AUTH)$")
 _HEADER = re.compile(r"[\w-]*(?:auth|token|key|secret)[\w-]*=(?:\w+(?:%20| ))?([^,\s]+)", re.IGNORECASE)
@@ -93,7 +93,7 @@ def _unless_before(end: int, found: re.Match[str]) -> str:
 def _patterns(value: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """The forms of a secret that are none by chance, and those that are words."""
     if len(value) > _LARGE:
-        return _one_of({word: _written(word) for word in _long_words(value)}), _one_of({})
+        return _one_of({word: re.escape(word) for word in _long_words(value)}), _one_of({})
     forms = {one: _written(one) for one in (value, *value.splitlines())}
     forms |= {one: "".join(map(_in_base64, one)) for one in _encoded(value)}
     forms = {form: pattern for form, pattern in forms.items() if len(form) >= _SHORTEST}
