@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
+from compose_files import NESTED
 
+from pipegraft.appspec.importing.compose import read_compose
 from pipegraft.appspec.importing.compose_parts import http_question
 from pipegraft.appspec.importing.taking import leaves
 from pipegraft.appspec.usecases.importing import ImportResult, compose_files
@@ -173,12 +175,64 @@ def test_what_other_files_and_services_say_is_put_in(tmp_path: Path) -> None:
     assert components["far"] == {"intimacy": "rpc", "ports": {"http": 80}, "env": {"A": "1"}}
     said = "\n".join(done.left)
     assert 'components: mail: {"path": "parts/mail"}' in said
-    assert 'components: far: {"path": "parts", "dockerfile": "B"}' in said
+    assert 'components: far: {"path": ".", "dockerfile": "B"}' in said
     assert [line.partition(": ")[2] for line in done.left if "extends" in line or "include" in line] == [
-        "include[0]",
+        "include: parts/mail.yaml (a file that includes itself, or none)",
+        "include: parts/gone.yaml (no Compose file that can be read is there)",
         "service lost: extends.service: nobody",
         "service round: extends: round",
     ]
+
+
+def test_files_that_include_and_extend_one_another_are_read_as_compose_does() -> None:
+    services, left = read_compose(yaml.safe_load(NESTED["compose.yaml"]), "compose.yaml", NESTED.get)
+    found = {one.name: one for one in services}
+    assert {name: one.env for name, one in found.items()} == {
+        "app": {"FROM": "common"},
+        "a": {"LEVEL": "warn"},
+        "c": {},
+        "tagged": {"V": "1.2"},
+        "s": {"V": "1.3"},
+        "deep": {"D": "deep"},
+    }
+    assert (found["app"].image, found["app"].left) == ("nginx:1", ())
+    assert [found[name].build for name in ("a", "c", "s")] == ["./a", "./api", "sub"]
+    assert found["a"].build_keys == {"target": "prod"}
+    assert found["s"].build_keys["secrets"] == {"npm": {"file": "sub/npm.txt"}}
+    assert found["s"].build_keys["additional-contexts"] == {"shared": "sub/shared"}
+    assert left == [
+        "tagged.yml: the values that e.env has are taken: TAG",
+        "sub/compose.yaml: the values that sub/.env has are taken: TAG",
+        "compose.yaml: secrets (read where services take it in)",
+    ]
+
+
+def test_files_that_cannot_be_included_are_told_and_each_is_read_once() -> None:
+    names = [f"f{at}.yml" for at in range(12)]
+    text = "\n".join(("include:", *(f"  - {name}" for name in names), "services: {}"))
+    files = {
+        **dict.fromkeys(names, text),
+        "b/in.yml": "include: [gone.yml, {path: f0.yml, env_file: no.env}]",
+    }
+    reads = list[str]()
+
+    def read(name: str) -> str | None:
+        reads.append(name)
+        return files.get(name)
+
+    services, left = read_compose({"services": {}, "include": [*names, "b/in.yml"]}, "c.yaml", read)
+    assert services == []
+    assert "b/in.yml: include: b/gone.yml (no Compose file that can be read is there)" in left
+    assert "b/in.yml: include: env_file: b/no.env (it is not there)" in left
+    assert "f1.yml: include: f0.yml (a file that includes itself, or none)" in left
+    assert len(reads) < 100
+
+
+def test_a_service_that_two_included_files_declare_otherwise_is_told() -> None:
+    files = {"a.yml": 'services: {a: {image: "r/a:1"}}', "b.yml": 'services: {a: {image: "r/a:2"}}'}
+    (a,), left = read_compose({"services": {}, "include": ["a.yml", "b.yml"]}, "c.yaml", files.get)
+    assert a.image == "r/a:1"
+    assert left[0].startswith("c.yaml: services.a (another file that is included says something else")
 
 
 def test_what_a_shell_puts_in_is_put_in_or_told(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import vela
 import yaml
+from compose_files import NESTED
 from harness import missing, run
 from kubernetes_api import KubernetesApi
 from spec_fields import APP, ENVIRONMENT, PLAIN, POLICIES, spec
@@ -169,6 +170,25 @@ def test_variables_of_a_compose_file_are_what_docker_compose_reads(tmp_path: Pat
     (service,), _ = read_compose(data, "compose.yaml", texts.get)
     ours = {name: value and value.replace("$$", "$") for name, value in service.env.items()}
     assert ours == json.loads(done.stdout)["web"]["environment"]
+
+
+def test_included_and_extended_files_say_what_docker_compose_reads(tmp_path: Path) -> None:
+    for name, text in NESTED.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    theirs = json.loads(run(compose_check(), tmp_path / "compose.yaml"))
+    services, _ = read_compose(yaml.safe_load(NESTED["compose.yaml"]), "compose.yaml", NESTED.get)
+    assert {one.name: one.env for one in services} == {
+        name: one["environment"] or {} for name, one in theirs.items()
+    }
+    for one in services:
+        built = theirs[one.name]["build"] or {}
+        assert built.get("context") == (one.build and str((tmp_path / one.build).resolve()))
+        assert built.get("target") == one.build_keys.get("target")
+        assert built.get("additional_contexts", {}) == {
+            name: str((tmp_path / place).resolve())
+            for name, place in one.build_keys.get("additional-contexts", {}).items()
+        }
 
 
 def test_docker_compose_reads_the_compose_file(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ TOGETHER: dict[str, tuple[str, ...]] = {
     "appspec": ("import", "render", "diff", "split"),
     "begin": ("init", "doctor"),
     "board": ("board", "status"),
+    "engine": ("engine", "proxy"),
     "fleet": ("bump", "fleet"),
     "graft": ("inject", "eject"),
     "gray": ("gray", "judge"),

@@ -1,4 +1,4 @@
-"""``pipegraft engine``: the GitOps engine of one machine."""
+"""``pipegraft engine``: the GitOps engine of one machine, and the process that its traffic router starts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import click
 from pipegraft.cli.common import load_plugins
 from pipegraft.core.delivery_file import parse_document
 from pipegraft.core.foreign_text import echo
+from pipegraft.engine.adapters import proxy_server
 from pipegraft.engine.usecases.application import EngineApplication, EngineFile
 from pipegraft.engine.usecases.start import EngineSetup, run_engine
 
-__all__ = ["engine_command"]
+__all__ = ["engine_command", "proxy_command"]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
@@ -131,3 +132,19 @@ def engine_command(
 
 def _read(file: Path) -> tuple[EngineApplication, ...]:
     return parse_document(file.read_text("utf-8"), str(file), EngineFile).applications
+
+
+@click.command(hidden=True)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Routes, as JSON or YAML. Read again on SIGHUP; SIGTERM ends the proxy.",
+)
+@click.option("--background", is_flag=True, help="Return once it serves, and leave it running.")
+def proxy_command(config: Path, background: bool) -> None:
+    """Serve HTTP by weight: the traffic router of the embedded engine."""
+    if background:
+        proxy_server.serve_in_background(config)
+    else:
+        proxy_server.serve(config)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipegraft.appspec.importing.builds import is_development
+from pipegraft.appspec.importing.compose_others import with_others
 from pipegraft.appspec.importing.compose_parts import (
     SHELL_VARIABLE,
     ReadBeside,
@@ -24,8 +25,6 @@ from pipegraft.appspec.importing.compose_parts import (
     pairs,
     public,
     variables_of,
-    with_others,
-    with_values,
 )
 from pipegraft.appspec.importing.taking import (
     Taking,
@@ -151,12 +150,8 @@ def read_compose(data: Any, file: str, read: ReadBeside) -> tuple[list[ComposeSe
     declared = data.get("services") if isinstance(data, dict) else None
     if not isinstance(declared, dict):
         raise ConfigError([Problem("expected a mapping with 'services'", Place(file), "name a Compose file")])
-    data = with_others(data, read)
-    known, told = public(env_lines(read(".env") or "", {})), dict[str, None]()
-    data = with_values(data, known, told)
-    left = [f"{file}: '{one}': its default is taken" for one in told if one not in known]
-    if taken := [one for one in told if one in known]:
-        left.append(f"{file}: the values that .env has are taken: {', '.join(taken)}")
+    known = public(env_lines(read(".env") or "", {}))
+    data, left = with_others(data, file, read, known)
     waited, services = set(_waited_for(data["services"])), list[ComposeService]()
     for name, one in data["services"].items():
         if isinstance(one, dict):

@@ -1,19 +1,16 @@
-"""Parts of Compose files: what they take from other files, their variables, and how a service is built.
+"""Parts of Compose files: how two are merged, their variables, health checks, and how a service is built.
 
-Source: the Compose Specification ("Merge", "include", "extends", "Interpolation", "env_file", "build") and
+Source: the Compose Specification ("Merge", "Interpolation", "env_file", "build") and
 Docker's syntax of `.env`. A text here is as in a Compose file: a dollar that is meant is written twice.
 """
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from pipegraft.appspec.importing.taking import Taking, found_values, is_outside, leaves, tells_secret
-from pipegraft.core.errors import ConfigError
-from pipegraft.core.reading import load_marked
 
 __all__ = [
     "CREDENTIALS",
@@ -30,7 +27,6 @@ __all__ = [
     "pairs",
     "public",
     "variables_of",
-    "with_others",
     "with_values",
 ]
 
@@ -47,6 +43,7 @@ _INNERMOST = re.compile(
     r"(?<!\$)(?P<dollars>(?:\$\$)*)(?P<all>\$(?:(?P<bare>[A-Za-z_]\w*)"
     r"|\{(?P<name>[A-Za-z_]\w*)(?:(?P<how>:?[-?+])(?P<word>[^${}]*))?\}))"
 )
+_NAMED = frozenset({"environment", "args", "labels", "additional_contexts"})
 _REPLACED = frozenset({"command", "entrypoint", "test"})
 _OF_SHELL = "image entrypoint command healthcheck.test build build.context build.dockerfile build.target"
 _LINE = re.compile(
@@ -60,93 +57,18 @@ _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "$": "$$"}
 
 def merge(below: Any, above: Any, key: str = "") -> Any:
     """A Compose file or service put over another: mappings merge, lists grow, commands are replaced."""
-    if key == "environment" and (isinstance(below, list) or isinstance(above, list)):
+    if key in _NAMED and (isinstance(below, list) or isinstance(above, list)):
         below, above = dict(pairs(below)), dict(pairs(above))
+    if key == "build":
+        below, above = ({"context": one} if isinstance(one, str) else one for one in (below, above))
+    if key == "env_file":
+        below, above = ([one] if isinstance(one, str) else one for one in (below, above))
     if isinstance(below, dict) and isinstance(above, dict):
         both = {name: merge(below[name], above[name], name) for name in below if name in above}
         return {**below, **above, **both}
     if isinstance(below, list) and isinstance(above, list) and key not in _REPLACED:
         return [*below, *(one for one in above if one not in below)]
     return above
-
-
-def with_others(data: Mapping[str, Any], read: ReadBeside, seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A Compose file with the services of those it includes, and with what its services extend.
-
-    What names a file or a service that is not there stays as it is.
-
-    Arguments:
-        seen: files and services that are being read, none of which is read again within itself.
-    """
-    found, included = {**data, "services": dict(data["services"])}, data.get("include")
-    missing = []
-    for entry in included if isinstance(included, list) else []:
-        paths = entry.get("path") if isinstance(entry, dict) else entry
-        for path in paths if isinstance(paths, list) else [paths]:
-            if (services := _services_of(str(path), read, seen)) is None:
-                missing.append(path)
-            else:
-                found["services"] = services | found["services"]
-    if isinstance(included, list):
-        found["include"] = missing
-    for name, one in found["services"].items():
-        found["services"][name] = _extended(one, found["services"], read, (*seen, str(name)))
-    return found
-
-
-def _services_of(path: str, read: ReadBeside, seen: tuple[str, ...]) -> dict[str, Any] | None:
-    """Services of another file, whose paths count from its folder; None if it cannot be read."""
-    text = None if path in seen else read(path)
-    try:
-        data = load_marked(text or "", path).data
-    except ConfigError:
-        data = None
-    if not isinstance(data, dict) or not isinstance(data.get("services"), dict):
-        return None
-    services = with_others(data, lambda name: read(_below(path, name)), (*seen, path))["services"]
-    return {name: _moved(one, path) for name, one in services.items()}
-
-
-def _extended(one: Any, services: Mapping[str, Any], read: ReadBeside, seen: tuple[str, ...]) -> Any:
-    asked = one.get("extends") if isinstance(one, dict) else None
-    wanted = {"service": asked} if isinstance(asked, str) else asked
-    if not isinstance(wanted, dict):
-        return one
-    path, name = wanted.get("file"), str(wanted.get("service"))
-    there = _services_of(str(path), read, seen) if path else services
-    if name not in (there or {}) or (not path and name in seen):
-        return one
-    base = (there or {})[name]
-    base = base if path else _extended(base, services, read, (*seen, name))
-    return merge(base, {key: value for key, value in one.items() if key != "extends"})
-
-
-def _moved(one: Any, path: str) -> Any:
-    """A service of another file as if it stood in this one."""
-    found = dict(one) if isinstance(one, dict) else one
-    build = found.get("build") if isinstance(found, dict) else None
-    if isinstance(build, str):
-        found["build"] = _below(path, build)
-    elif isinstance(build, dict):
-        found["build"] = {**build, "context": _below(path, str(build.get("context", ".")))}
-    if isinstance(found, dict) and (files := found.get("env_file")):
-        listed = files if isinstance(files, list) else [files]
-        found["env_file"] = [
-            {**file, "path": _below(path, str(file.get("path")))}
-            if isinstance(file, dict)
-            else _below(path, str(file))
-            for file in listed
-        ]
-    return found
-
-
-def _below(path: str, name: str) -> str:
-    """A path that counts from the folder of another file; addresses and variables stay."""
-    return (
-        name
-        if "://" in name or "$" in name
-        else posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
-    )
 
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
