@@ -16,6 +16,7 @@ from pipegraft.images.hooks import FakeImageBuilder
 from pipegraft.images.ports import Descriptor, FakeRegistry
 
 DIGEST = "sha256:" + "a" * 64
+COPIES = "FROM a\nCOPY . /\n"
 ADDRESS = "registry.example.com/shop"
 
 
@@ -329,11 +330,14 @@ def test_an_empty_component_is_refused(tmp_path: Path, registries: Registries) -
     ("path", "text", "keys"),
     [
         ("sub", None, {"path": "sub"}),
-        ("sub", "FROM a", {"context": ".", "dockerfile": "web/Dockerfile"}),
+        ("sub", COPIES, {"context": ".", "dockerfile": "web/Dockerfile"}),
         ("web/vendor/lib", None, {}),
-        ("web/vendor/lib", "FROM a", {}),
-        ("shared", "FROM a", {"additional-contexts": {"more": "shared"}}),
-        ("shared/lib", "FROM a", {"additional-contexts": {"more": "shared"}}),
+        ("web/vendor/lib", COPIES, {}),
+        ("web/vendor/lib", 'FROM a\nCOPY ["vendor/*", "/"]\n', {}),
+        ("web/vendor/lib", "FROM a\nCOPY vendor/lib/src /\n", {}),
+        ("web/vendor/lib", "FROM a\nRUN --mount=type=bind,source=vendor,target=/v make\n", {}),
+        ("shared", "FROM a\nCOPY --from=more . /", {"additional-contexts": {"more": "shared"}}),
+        ("shared/lib", "FROM more", {"additional-contexts": {"more": "shared"}}),
     ],
 )
 def test_a_submodule_that_is_not_checked_out_is_named(
@@ -346,6 +350,34 @@ def test_a_submodule_that_is_not_checked_out_is_named(
     assert "GIT_SUBMODULE_STRATEGY" in caught.value.problem.fix
     (tmp_path / path / "there").write_text("content")
     prepare(tmp_path, registries, text, **keys)
+
+
+def test_a_submodule_within_a_submodule_is_named(tmp_path: Path, registries: Registries) -> None:
+    (tmp_path / ".gitmodules").write_text('[submodule "a"]\n\tpath = web/vendor/a\n')
+    (tmp_path / "web/vendor/a/lib").mkdir(parents=True)
+    (tmp_path / "web/vendor/a/.gitmodules").write_text('[submodule "lib"]\n\tpath = "lib"\n')
+    with pytest.raises(UsageError, match="vendor/a/lib is that of a git submodule that is not checked out"):
+        prepare(tmp_path, registries, COPIES)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("COPY src .", 0),
+        ("COPY *.py src/* /\nADD https://example.com/docs /\nCOPY --from=build docs /", 0),
+        ("COPY src .\nRUN --mount=type=cache,target=/c --mount=type=secret,id=docs make", 0),
+        ("ARG WHAT\nCOPY $WHAT .", 1),
+        ("COPY --exclude=docs . .", 1),
+        ("RUN make", 1),
+    ],
+)
+def test_a_submodule_that_is_not_copied_need_not_be_there(
+    text: str, told: int, tmp_path: Path, registries: Registries
+) -> None:
+    (tmp_path / ".gitmodules").write_text('[submodule "x"]\n\tpath = web/docs\n')
+    (tmp_path / "web/docs").mkdir(parents=True)
+    notes = prepare(tmp_path, registries, f"FROM scratch\n{text}\n").notes
+    assert len([note for note in notes if "may copy it: docs" in note]) == told
 
 
 def test_a_submodule_that_is_ignored_need_not_be_there(tmp_path: Path, registries: Registries) -> None:

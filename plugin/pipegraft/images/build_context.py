@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pipegraft.core.delivery import Component
 from pipegraft.core.errors import UsageError
-from pipegraft.images.dockerfile import IgnoreRules, Matches
+from pipegraft.core.reading import load_json
+from pipegraft.images.dockerfile import IgnoreRules, Instruction, Matches, instructions
 from pipegraft.images.hooks import DOCKERFILE, ContextEntry
 
-__all__ = ["BuildContext", "check_content", "check_context", "read_context"]
+__all__ = ["BuildContext", "Taken", "check_content", "check_context", "read_context", "taken_by"]
 
 _IGNORE = ".dockerignore"
 _LARGEST = 4 << 20
@@ -27,7 +30,11 @@ _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 """First line of a file that Git LFS keeps elsewhere (git-lfs, docs/spec.md)."""
 _LARGEST_POINTER = 1024
 """Bytes that a pointer has at most, by the same page."""
-_SUBMODULE = re.compile(r"^\s*path\s*=\s*(.+?)\s*$", re.MULTILINE)
+_SUBMODULE = re.compile(r"^\s*path\s*=\s*\"?(.+?)\"?\s*$", re.MULTILINE)
+_ANY = "$"
+_UNDECIDED = re.compile(r"[$\[\\\"']")
+"""In a path of a Dockerfile: what only a builder reads for certain."""
+_OF_MOUNTS = ("type", "from", "source|src")
 _SHOWN = 3
 _LIKE_DOCKERFILES = re.compile(
     r"(?!.*\.(?:md|txt)$)(?:\.?(?:docker|build|deploy)/)?"
@@ -149,27 +156,100 @@ def _read_files(items: Mapping[str, os.DirEntry[str]]) -> list[ContextEntry]:
         return list(pool.map(read, items))
 
 
-def check_context(name: str, component: Component, folder: Path, context: BuildContext) -> None:
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a build takes of a context; all of it by default.
+
+    Arguments:
+        patterns: what is named, by the parts of paths.
+        more: whether it may be more: variables and the like are not looked through.
+    """
+
+    patterns: tuple[tuple[str, ...], ...] = ((),)
+    more: bool = False
+
+    def has(self, path: str) -> bool:
+        """Whether a folder, something in it, or what it lies in is named."""
+        parts = [] if path == "." else path.split("/")
+        return any(all(map(fnmatchcase, parts, pattern)) for pattern in self.patterns)
+
+
+def taken_by(dockerfile: str, context: str = "") -> Taken:
+    """What ``COPY``, ``ADD`` and mounts of a Dockerfile take of a context.
+
+    Arguments:
+        dockerfile: its text.
+        context: name of a further context; the build's own if empty.
+    """
+    context = context.lower()
+    patterns: list[tuple[str, ...]] = []
+    more = False
+    for one in instructions(dockerfile):
+        if context and one.keyword == "FROM" and one.rest.lower().split()[:1] == [context]:
+            return Taken()
+        for path in (*_copied(one, context), *_mounted(one, context)):
+            if _UNDECIDED.search(path):
+                more = True
+            else:
+                patterns.append(tuple(filter(None, posixpath.normpath(f"/{path}").split("/"))))
+    # One that takes nothing by itself may be built on an image that does (ONBUILD).
+    return Taken(tuple(patterns), more or not (patterns or context))
+
+
+def _copied(one: Instruction, context: str) -> list[str]:
+    if one.keyword not in ("COPY", "ADD") or one.flags.get("from", "").lower() != context:
+        return []
+    if "exclude" in one.flags:
+        return [_ANY]
+    try:
+        words = [str(word) for word in load_json(one.rest)]
+    except (ValueError, TypeError):
+        words = one.rest.split()
+    return [word for word in words[:-1] if not word.startswith(("<<", "git@")) and "://" not in word]
+
+
+def _mounted(one: Instruction, context: str) -> list[str]:
+    mounts = one.flags.get("mount", "")
+    kinds, others, paths = (re.findall(rf"(?:^|,)(?:{key})=([^,]+)", mounts) for key in _OF_MOUNTS)
+    if context:
+        return [_ANY] * (context in map(str.lower, others))
+    if not mounts or len(others) >= max(kinds.count("bind"), not kinds):
+        return []
+    return paths if paths and not others else [_ANY]
+
+
+def check_context(
+    name: str, component: Component, folder: Path, context: BuildContext, taken: Taken
+) -> list[str]:
     """Refuse what cannot be meant: no Dockerfile where one is named, nothing at all, no content.
 
     Arguments:
         name: of the component.
         folder: its build context on this machine.
+        taken: of it by the build.
+
+    Returns:
+        What a careful person should know, one clause each.
 
     Raises:
         UsageError: one of these is the case.
     """
-    check_content(f"component '{name}'", folder, context.entries)
+    notes = check_content(f"component '{name}'", folder, context.entries, taken)
     if context.dockerfile is None:
         _check_without_dockerfile(name, component, context)
+    return notes
 
 
-def check_content(whose: str, folder: Path, entries: Sequence[ContextEntry]) -> None:
+def check_content(whose: str, folder: Path, entries: Sequence[ContextEntry], taken: Taken) -> list[str]:
     """Refuse what only stands for content: submodules that are not checked out, pointers of Git LFS.
 
     Arguments:
         whose: content it is, for messages.
         folder: where the entries are.
+        taken: of them by the build; a submodule that it does not take need not be there.
+
+    Returns:
+        Submodules of which nobody can tell whether they are taken, as a clause.
 
     Raises:
         UsageError: one of these is among them.
@@ -184,12 +264,16 @@ def check_content(whose: str, folder: Path, entries: Sequence[ContextEntry]) -> 
             f"{whose}: Git LFS keeps the content of {_shown(pointers)} elsewhere; here is its pointer alone",
             fix="run `git lfs pull` before the build (in GitLab: no GIT_LFS_SKIP_SMUDGE), or ignore the file",
         )
-    if missing := list(_missing_submodules(folder, entries)):
+    missing = list(_missing_submodules(folder, entries))
+    if lacking := [str(folder / path) for path in missing if taken.has(path)]:
         raise UsageError(
-            f"{whose}: the content of {_shown(missing)} is that of a git submodule that is not checked out",
-            fix="run `git submodule update --init` first (in GitLab: GIT_SUBMODULE_STRATEGY: recursive), or"
-            " ignore the folder",
+            f"{whose}: the content of {_shown(lacking)} is that of a git submodule that is not checked out",
+            fix="run `git submodule update --init --recursive` first (in GitLab: GIT_SUBMODULE_STRATEGY:"
+            " recursive), or ignore the folder",
         )
+    if missing and taken.more:
+        return [f"a git submodule is not checked out, and the Dockerfile may copy it: {_shown(missing)}"]
+    return []
 
 
 def _shown(paths: Sequence[str]) -> str:
@@ -232,12 +316,19 @@ def _is_pointer(path: Path) -> bool:
 
 
 def _missing_submodules(folder: Path, entries: Sequence[ContextEntry]) -> Iterator[str]:
-    """Empty folders that the next .gitmodules file above names (git-scm.com, gitmodules)."""
+    """Empty folders that a .gitmodules file above names, a submodule's own too (git-scm.com, gitmodules)."""
     root = folder.absolute()
-    above = (parent for parent in (root, *root.parents) if (parent / ".gitmodules").is_file())
-    if parent := next(above, None):
-        text = (parent / ".gitmodules").read_text(encoding="utf-8", errors="replace")
-        places = {parent / path for path in _SUBMODULE.findall(text)}
-        for path in (".", *(entry.path for entry in entries if entry.kind == "folder")):
-            if root / path in places and not any((root / path).iterdir()):
-                yield str(folder / path)
+    filled = {posixpath.dirname(entry.path) for entry in entries}
+    folders = [entry.path for entry in entries if entry.kind == "folder" and entry.path not in filled]
+    for path in [".", *folders]:
+        place = root / path
+        if not any(place.iterdir()) and any(place in _submodules(parent) for parent in place.parents):
+            yield path
+
+
+def _submodules(folder: Path) -> set[Path]:
+    try:
+        text = (folder / ".gitmodules").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return set()
+    return {folder / path for path in _SUBMODULE.findall(text)}

@@ -10,7 +10,14 @@ from pathlib import Path
 from pipegraft.core.delivery import BuildCache, Component, Delivery
 from pipegraft.core.errors import AccessDenied, Unreachable, UsageError
 from pipegraft.core.release import BuiltImage
-from pipegraft.images.build_context import BuildContext, check_content, check_context, read_context
+from pipegraft.images.build_context import (
+    BuildContext,
+    Taken,
+    check_content,
+    check_context,
+    read_context,
+    taken_by,
+)
 from pipegraft.images.dockerfile import read_dockerfile
 from pipegraft.images.documents import canonical_json
 from pipegraft.images.hooks import (
@@ -159,13 +166,16 @@ def prepare_build(
     folder = _inside(settings.root, component.build_folder, f"component '{name}'")
     name_of_dockerfile = component.dockerfile or DOCKERFILE
     context = read_context(folder, name_of_dockerfile)
-    check_context(name, component, folder, context)
+    by_dockerfile = context.dockerfile if builder_name != "layer" else None
+    lacking = check_context(
+        name, component, folder, context, taken_by(by_dockerfile) if by_dockerfile else Taken()
+    )
     arguments = {image_argument(need): image.reference for need, image in upstream.items()}
     arguments |= component.build_args
     platforms = tuple(sorted(set(component.platforms or (settings.platform,))))
     bases, base, notes = _bases(settings, name, context, arguments, upstream, platforms=platforms)
     digests = {need: image.digest for need, image in upstream.items()}
-    contexts = _further_contexts(settings, name, bases)
+    contexts, unsure = _further_contexts(settings, name, bases, context.dockerfile or "")
     target = _target(component)
     tag = BuildInputs(
         builder=builder_name,
@@ -199,12 +209,15 @@ def prepare_build(
         dockerfile=name_of_dockerfile,
         stage=component.target or "",
     )
-    return PreparedBuild(request, platforms, {**bases, **digests}, notes)
+    return PreparedBuild(request, platforms, {**bases, **digests}, (*notes, *lacking, *unsure))
 
 
-def _further_contexts(settings: BuildSettings, name: str, bases: dict[str, str]) -> dict[str, ExtraContext]:
-    """Further contexts by name; the digests of images among them are noted in `bases`."""
+def _further_contexts(
+    settings: BuildSettings, name: str, bases: dict[str, str], dockerfile: str
+) -> tuple[dict[str, ExtraContext], list[str]]:
+    """Further contexts by name, and what lacks; the digests of images among them are noted in `bases`."""
     found: dict[str, ExtraContext] = {}
+    notes: list[str] = []
     for called, place in settings.delivery.components[name].additional_contexts.items():
         scheme, separator, image = place.partition("://")
         if separator and scheme != "docker-image":
@@ -221,7 +234,8 @@ def _further_contexts(settings: BuildSettings, name: str, bases: dict[str, str])
                     fix="correct 'additional-contexts'; folders are relative to the repository",
                 )
             entries = read_context(folder).entries
-            check_content(f"component '{name}': the context '{called}'", folder, entries)
+            taken = taken_by(dockerfile, called)
+            notes += check_content(f"component '{name}': the context '{called}'", folder, entries, taken)
             found[called] = ExtraContext(folder, entries)
             continue
         base = _resolve(settings, image)
@@ -229,7 +243,7 @@ def _further_contexts(settings: BuildSettings, name: str, bases: dict[str, str])
         address, repository, _ = split_name(image)
         pinned = f"{address}/{repository}@{base.digest}" if base else image
         found[called] = ExtraContext(image=pinned)
-    return found
+    return found, notes
 
 
 def _inside(root: Path, path: str, what: str) -> Path:
