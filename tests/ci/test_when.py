@@ -270,6 +270,7 @@ def test_what_a_job_takes_from_a_file_that_is_not_read_is_unknown(repository):
     for said in (
         "extends: .far",
         "rules: [!reference [.far, rules]]",
+        "rules: [!reference [.far, rules], {when: on_success}]",
         "rules: !reference [.far, rules]",
     ):
         found = _seed(f"{far}test: {{script: x, {said}}}\n", TAG)

@@ -281,6 +281,7 @@ def _by_rules(job: Mapping[str, Any], when: str, facts: Facts) -> Iterator[Outco
             continue
         if isinstance(written, Reference):
             depends = depends or f"unknown: {written} not read"
+            yield Outcome("never", depends=depends)
         allowed = rule.get("allow_failure")
         ignored = _ignored(job, when) if allowed is None else allowed is True
         depends = depends or ("" if answer else _said(rule))
