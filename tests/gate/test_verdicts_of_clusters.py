@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 
+from pipegraft.core.errors import AccessDenied, PipegraftError, UsageError
 from pipegraft.gate import argocd, flux, workloads
 from pipegraft.gate.adapters import kubevela
 from pipegraft.gate.adapters.argocd import ArgoCd
+from pipegraft.gate.adapters.flux import Flux
 from pipegraft.gate.adapters.workloads import ClusterReader, Reference
 from pipegraft.gate.conditions import expected_count
-from pipegraft.gate.model import ArgoCdOptions
+from pipegraft.gate.model import ArgoCdOptions, FluxOptions
 from pipegraft.gate.ports import EngineRequest, RunImage, State, Verdict
+from pipegraft.kubernetes.model import Kind
 
 OLD, TARGET, NEWER = "0" * 40, "1" * 40, "2" * 40
 PASS, WAIT, BLOCKED, SUSPENDED, FAIL = (
@@ -1103,6 +1106,57 @@ def test_a_chart_of_a_registry_is_the_one_that_the_release_has_tried(
     charts = {"HelmRelease shop/web": chart}
     found, words = judge(flux.verdict, FLUX, {"helm-releases": releases, "helm-charts": charts})
     assert (found, says in words) == (state, True), words
+
+
+class FluxCluster:
+    """Has what Flux reconciles; of OCIRepositories in some versions alone, whatever it is asked."""
+
+    def __init__(self, *served: str, refusal: PipegraftError) -> None:
+        kustomization = changed(
+            FLUX["kustomization"],
+            {
+                "spec.sourceRef": {"kind": "GitRepository", "name": "shop"},
+                "status.inventory.entries": [{"id": "shop_web_helm.toolkit.fluxcd.io_HelmRelease"}],
+            },
+        )
+        released = release(ready("True"), lastAttemptedRevisionDigest=f"sha256:{'a' * 64}")[0]
+        released["spec"] = {"chartRef": {"kind": "OCIRepository", "name": "chart"}}
+        self.items = [FLUX["source"], kustomization, released, oci("b" * 64)]
+        self.served, self.refusal = served, refusal
+
+    def watched(self, kind: Kind, _namespace: str) -> Any:
+        def objects(*, anew: bool = False) -> dict[tuple[str, str], Any]:
+            del anew
+            if kind.kind == "OCIRepository" and kind.version not in self.served:
+                raise self.refusal
+            found = [item for item in self.items if item["kind"] == kind.kind]
+            return {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in found}
+
+        return SimpleNamespace(objects=objects, listen=lambda _told: None, take=lambda _item: None)
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, 10, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("served", "refusal", "state", "says"),
+    [
+        ("v1", UsageError("has none"), WAIT, "has not tried version 1.0.0@sha256:bbb"),
+        ("v1beta2", UsageError("has none"), WAIT, "has not tried version 1.0.0@sha256:bbb"),
+        ("", UsageError("has none"), PASS, "HelmRelease shop/web: its chart could not be looked at"),
+        ("", AccessDenied("may not"), PASS, "HelmRelease shop/web: its chart could not be looked at"),
+    ],
+)
+def test_a_chart_of_a_registry_is_looked_at_in_the_version_that_is_served_or_that_is_said(
+    served: str, refusal: PipegraftError, state: State, says: str
+) -> None:
+    options = FluxOptions(kustomization="shop", namespace="flux", workloads=False)
+    cluster: Any = FluxCluster(served, refusal=refusal)
+    engine = Flux(options, EngineRequest(Path(), branch="master"), cluster)
+    for _ in range(2):
+        found = flux.verdicts(engine.observe(), at_target)
+        told = "\n".join((found.reason, *found.evidence))
+        assert (found.state, says in told) == (state, True), told
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,8 @@ _STANDING = {State.SUSPENDED, State.BLOCKED}
 _ENDED = {State.FAILED, State.BLOCKED}
 _ALL_WELL, _UNASKED = "applied and healthy", "applied; its health was not asked for"
 
+_UNLOOKED = "its chart could not be looked at, and what is ready may be of the one before"
+
 AtTarget = Callable[[str], bool]
 
 
@@ -68,7 +70,8 @@ def verdict(status: Status, at_target: AtTarget) -> Verdict:
         status: ``source``: a GitRepository, of a child an OCIRepository or None, too; ``kustomization``;
             ``helm-releases`` and ``workloads``: lists of what the Kustomization applied, None where they were
             not looked at; ``helm-charts``: the HelmCharts and OCIRepositories that were looked at, by the
-            name of the release; ``owned``: ReplicaSets and pods of the workloads;
+            name of the release; ``hidden-charts``: the releases whose charts could not be; ``owned``:
+            ReplicaSets and pods of the workloads;
             ``child``: whether another Kustomization declares this one, which then may be made from another
             repository; ``repository`` and ``branch`` of the IaC repository, None: any;
             ``asked``: by name, the value of the annotation by which we asked each object to look,
@@ -87,6 +90,9 @@ def verdict(status: Status, at_target: AtTarget) -> Verdict:
         found.append(_kustomization(status["kustomization"], status, at_target))
         if found[-1].state is State.SUCCEEDED:
             found.append(_applied(status, at_target))
+    if found[-1].state is State.SUCCEEDED:
+        unlooked = [f"{name}: {_UNLOOKED}" for name in status.get("hidden-charts") or ()]
+        found[-1] = replace(found[-1], evidence=(*found[-1].evidence, *unlooked))
     named = (source, status.get("kustomization"))
     rows = [
         Resource(name_of(item), one.state, one.reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipegraft.core.errors import AccessDenied, UsageError
@@ -24,6 +25,8 @@ GIT_REPOSITORY = Kind("source.toolkit.fluxcd.io", "v1", "GitRepository", "gitrep
 OCI_REPOSITORY = Kind("source.toolkit.fluxcd.io", "v1", "OCIRepository", "ocirepositories")
 HELM_RELEASE = Kind("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases")
 HELM_CHART = Kind("source.toolkit.fluxcd.io", "v1", "HelmChart", "helmcharts")
+_OLDER = {OCI_REPOSITORY: replace(OCI_REPOSITORY, version="v1beta2")}
+"""What Flux 2.3 to 2.5 serve, where it is not yet what is asked for."""
 _CHARTS = {kind.kind: kind for kind in (HELM_CHART, OCI_REPOSITORY)}
 _TELLING = {"Ready", "Stalled", "Remediated", "TestSuccess"}
 """Conditions by which an object says that it failed."""
@@ -51,6 +54,7 @@ class Flux:
         self._asked: dict[str, str] = {}
         self._refused: set[str] = set()
         self._hidden: set[Kind] = set()
+        self._served: dict[Kind, Kind] = {}
         self._began: str | None = None
 
     def observe(self, *, anew: bool = False) -> Status:
@@ -159,6 +163,7 @@ class Flux:
             "kustomization": item,
             "helm-releases": releases,
             "helm-charts": {name_of(one): chart for one in releases if (chart := self._chart(one))},
+            "hidden-charts": [name_of(one) for one in releases if self._chart_kind(one) in self._hidden],
             "repository": self._options.repository or self._request.repository or None,
             "branch": self._request.branch,
             "child": child,
@@ -199,21 +204,29 @@ class Flux:
         """What holds the chart of a release, where that may be read."""
         reference = release["spec"].get("chartRef")
         if reference:
-            kind, namespace = _CHARTS.get(reference["kind"]), reference.get("namespace")
+            kind, namespace = self._chart_kind(release), reference.get("namespace")
             place = (namespace or release["metadata"]["namespace"], reference["name"])
             return self._readable(kind, *place) if kind else None
         namespace, _, name = str((release.get("status") or {}).get("helmChart") or "").partition("/")
         return self._readable(HELM_CHART, namespace, name) if name else None
 
+    def _chart_kind(self, release: Object) -> Kind | None:
+        reference = release["spec"].get("chartRef")
+        return _CHARTS.get(reference["kind"]) if reference else HELM_CHART
+
     def _readable(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """An object, where its kind may be read."""
+        """An object, where its kind may be read in a version that is served."""
         if kind in self._hidden:
             return None
-        try:
-            return self._reader.objects(kind, namespace).get((namespace, name))
-        except (AccessDenied, UsageError):
-            self._hidden.add(kind)
-            return None
+        for served in filter(None, (self._served.get(kind, kind), _OLDER.get(kind))):
+            try:
+                found = self._reader.objects(served, namespace).get((namespace, name))
+            except (AccessDenied, UsageError):
+                continue
+            self._served[kind] = served
+            return found
+        self._hidden.add(kind)
+        return None
 
     def _source_key(self, item: Object) -> Key:
         if _source_kind(item) != GIT_REPOSITORY.kind:
