@@ -635,6 +635,21 @@ def test_storage_that_no_component_can_have_leaves_the_whole_object(
     assert any(line.startswith(f"all.yaml: StatefulSet db: the whole object ({said}: ") for line in into.left)
 
 
+def test_what_is_suspended_is_left_whole_and_never_runs() -> None:
+    pod = {"spec": {"containers": [{"name": "tick", "image": "r/tick:1"}], "restartPolicy": "Never"}}
+    job = {"schedule": "@daily", "jobTemplate": {"spec": {"template": pod}}}
+    objects = [
+        {"kind": "CronJob", "metadata": {"name": "on"}, "spec": {**job, "suspend": False}},
+        {"kind": "CronJob", "metadata": {"name": "off"}, "spec": {**job, "suspend": True}},
+        {"kind": "Job", "metadata": {"name": "once"}, "spec": {"template": pod, "suspend": True}},
+    ]
+    into = imported(objects)
+    assert list(into.components) == ["on"]
+    for name in ("CronJob off", "Job once"):
+        said = f"all.yaml: {name}: the whole object (spec.suspend: true: "
+        assert any(line.startswith(said) for line in into.left)
+
+
 def test_an_autoscaler_of_a_stateful_set_with_storage_is_left_whole() -> None:
     scaler = {
         "kind": "HorizontalPodAutoscaler",

@@ -114,6 +114,8 @@ def _unfit(one: KubernetesObject) -> str:
     """Why an object cannot be a component: what it keeps would be lost, or it would run elsewhere."""
     if one.kind == "DaemonSet":
         return f"an app spec knows nothing that runs on each node: {_STAYS}"
+    if one.part.peek("spec", "suspend") is True:
+        return f"spec.suspend: true: an app spec has no word for what waits, and would run it: {_STAYS}"
     templates: Route = ("spec", "volumeClaimTemplates")
     held = one.part.keys(*templates) if one.kind == "StatefulSet" else []
     if held and (replicas := one.part.peek("spec", "replicas")) not in (None, 0, 1):
