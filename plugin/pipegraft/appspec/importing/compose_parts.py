@@ -6,9 +6,11 @@ Docker's syntax of `.env`. A text here is as in a Compose file: a dollar that is
 
 from __future__ import annotations
 
+import argparse
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from pipegraft.appspec.importing.taking import Taking, found_values, is_outside, leaves, tells_secret
 
@@ -72,12 +74,38 @@ def merge(below: Any, above: Any, key: str = "") -> Any:
 
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
-_PING = re.compile(
-    r"(?P<program>curl|wget)(?P<before>\s(.*?\s)?)['\"]?(http://)?(localhost|127\.0\.0\.1|0\.0\.0\.0)(:(?P<port>\d+))?"
-    r"(?P<path>/[^\s'\"|;&$]*)?['\"]?(?P<after>(\s+-\S+|\s+/dev/null)*)\s*(\|\|\s*(exit 1|false))?\s*"
+_URL = re.compile(
+    r"(http://)?(localhost|127\.0\.0\.1|0\.0\.0\.0)(:(?P<port>\d{1,5}))?(?P<path>/[^\s#\[\]{}]*)?"
 )
-_SENDS = re.compile(r"\s(-[XdHuTF]|--(request|data|header|user|post|form|upload))")
-_FAILS = re.compile(r"\s(-\w*f\w*|--fail\S*)(\s|$)")
+_OR_FALSE = re.compile(r"\s*\|\|\s*(exit\s+1|false)\s*$")
+_OF_A_SHELL = re.compile(r"[|&;<>()`$*\\\n]")
+_HARMLESS: Mapping[str, tuple[str, str]] = {
+    "curl": (
+        "-f --fail --fail-with-body -s --silent -S --show-error -k --insecure -L --location -I --head",
+        "-o --output -m --max-time --connect-timeout -w --write-out",
+    ),
+    "wget": (
+        "-q --quiet -nv --no-verbose --spider --no-check-certificate --no-proxy -S --server-response",
+        "-O --output-document -T --timeout -t --tries",
+    ),
+}
+"""Program → options, and those with a value, that leave it a GET or HEAD (of one status: RFC 9110, 9.3.2)."""
+
+
+class _Options(argparse.ArgumentParser):
+    """Options of a program, of which any other is an error."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__(add_help=False, allow_abbrev=False)
+        flags, valued = _HARMLESS[program]
+        for one in flags.split():
+            self.add_argument(one, action="append_const", dest="said", const=one)
+        for one in valued.split():
+            self.add_argument(one, dest="value")
+        self.add_argument("urls", nargs="*")
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
 
 
 def health_of(part: Taking, ports: Mapping[str, int]) -> dict[str, Any] | None:
@@ -91,7 +119,7 @@ def health_of(part: Taking, ports: Mapping[str, int]) -> dict[str, Any] | None:
     else:
         return None
     part.take("healthcheck", "test")
-    asked = http_question(words[-1] if words[:2] == ["sh", "-c"] else " ".join(words), ports)
+    asked = http_question(words[-1] if words[:2] == ["sh", "-c"] else shlex.join(words), ports)
     found: dict[str, Any] = asked or {"exec": [word.replace("$$", "$") for word in words]}
     for theirs, ours in (("interval", "period"), ("timeout", "timeout"), ("start_period", "initial-delay")):
         found[ours] = duration_of(part, "healthcheck", theirs)
@@ -113,14 +141,20 @@ def duration_of(part: Taking, *route: str) -> str | None:
 def http_question(command: str, ports: Mapping[str, int]) -> dict[str, str] | None:
     """What a health check asks by curl or wget, as a probe asks it; None for another command.
 
-    Both call an answer of 400 or above bad, curl with `--fail` alone.
+    Both call an answer of 400 or above bad, curl with `--fail` alone. What may ask otherwise stays a command.
 
     Arguments:
         ports: of the service, by name.
     """
-    found = _PING.fullmatch(command.strip())
-    options = f"{found['before']} {found['after']}" if found else ""
-    if not found or _SENDS.search(options) or (found["program"] == "curl" and not _FAILS.search(options)):
+    plain = _OR_FALSE.sub("", command)
+    try:
+        program, *words = shlex.split(plain)
+        said = _Options(program).parse_args(words)
+    except (ValueError, KeyError):
+        return None
+    found = _URL.fullmatch(said.urls[0]) if len(said.urls) == 1 and not _OF_A_SHELL.search(plain) else None
+    fails = program == "wget" or any(one.startswith(("-f", "--fail")) for one in said.said or ())
+    if not found or not fails:
         return None
     name = next((one for one, number in ports.items() if number == int(found["port"] or 80)), None)
     if name is None:
