@@ -10,12 +10,23 @@ from pathlib import Path
 import pytest
 from guarded import APP, PATH, ROOT, STABLE, TOKEN, A, B, Git, gray, push, save
 
-from pipegraft.appspec.environment_file import bump, promote, set_phase, set_weight, take_over
+from pipegraft.appspec.environment_file import (
+    bump,
+    promote,
+    read_environment,
+    set_phase,
+    set_weight,
+    take_over,
+)
+from pipegraft.appspec.model import AppEnvironment
+from pipegraft.appspec.resource_binding import UNBOUND
 from pipegraft.cli import run
 from pipegraft.core.errors import Vetoed
 from pipegraft.core.release import ReleaseMark
 from pipegraft.iac.adapters.git import open_branch
-from pipegraft.iac.guard.checks import gray_in_order
+from pipegraft.iac.guard import GuardRules, checks
+from pipegraft.iac.guard.checks import check_files, gray_in_order
+from pipegraft.iac.guard.documents import ChangedFile, Files
 
 
 def test_a_gray_release_in_order_may_pass(git: Git, tmp_path: Path) -> None:
@@ -142,6 +153,24 @@ def test_a_promotion_goes_its_two_commits(edit: Callable[[str], str], message: s
     assert all(message in one for one in found[:1])
     if not message:
         assert not list(gray_in_order(file, taken_over, promote(taken_over, file=file), steps))
+
+
+def test_a_line_of_weights_may_be_pushed_at_once(git: Git, tmp_path: Path) -> None:
+    assert push(git, tmp_path / "clone", gray(0), gray(5), gray(25)) == ""
+
+
+def test_an_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+
+    def counted(text: str, file: str) -> AppEnvironment:
+        reads.append(text)
+        return read_environment(text, file)
+
+    monkeypatch.setattr(checks, "read_environment", counted)
+    (old, new) = ({PATH: text.encode(), "app.yaml": APP.encode()} for text in (STABLE, gray(0)[PATH]))
+    before, after = (Files(there.get, lambda _: ()) for there in (old, new))
+    assert not check_files([ChangedFile(PATH, "100644")], before, after, GuardRules(), UNBOUND)
+    assert reads.count(gray(0)[PATH]) == 1
 
 
 @pytest.mark.parametrize("weight", [0, 10])

@@ -49,6 +49,7 @@ def gray_in_order(
     earlier: Iterable[str] = (),
     *,
     declared: _Declared = ({}, {}, ()),
+    read: AppEnvironment | None = None,
 ) -> Iterator[Problem]:
     """What is wrong with the change of an environment's gray release.
 
@@ -59,10 +60,10 @@ def gray_in_order(
         steps: the weights a gray release may take, any rising ones if empty.
         earlier: its texts at the commits before, newest first.
         declared: what the app spec says where the environment has no image.
+        read: what `after` says, for who has read it already.
     """
-    try:
-        now = read_environment(after, path)
-    except ConfigError:
+    now = read or _read(after, path)
+    if now is None:
         return  # told by the check of the spec
     if now.gray is None and not steps:
         return
@@ -88,13 +89,18 @@ def gray_in_order(
         )
 
 
-def _released(text: str, path: str) -> AppEnvironment | None:
-    """An environment in which something was released; None for other files that had its name."""
+def _read(text: str, path: str) -> AppEnvironment | None:
+    """An environment; None for other files that have its name."""
     try:
-        found = read_environment(text, path)
+        return read_environment(text, path)
     except ConfigError:
         return None
-    return found if found.release else None
+
+
+def _released(text: str, path: str) -> AppEnvironment | None:
+    """As `_read`; None also where nothing was released."""
+    found = _read(text, path)
+    return found if found and found.release else None
 
 
 def _digests(environment: AppEnvironment, *, gray: bool = False) -> dict[str, str]:
@@ -291,8 +297,7 @@ def _check_text(
         yield from _parsed(lambda: read_rules(text))
     elif ours and not _is_foreign(text, path):
         yield from pinned_in_spec(path, text) if rules.pinned else ()
-        yield from _gray(path, before, after, rules)
-        yield from _spec(path, after, platform)
+        yield from _spec(path, before, after, rules, platform)
     elif declared and not ours:
         yield from _parsed(lambda: read_state(text, path))
 
@@ -332,21 +337,18 @@ def _environments(
         return
     for path in others:
         if not _is_foreign(after.text(path) or "", path):
-            yield from _spec(path, after, platform)
-            yield from _gray(path, before, after, rules)
+            yield from _spec(path, before, after, rules, platform)
 
 
-def _gray(path: str, before: Files | None, after: Files, rules: GuardRules) -> Iterator[Problem]:
+def _gray(
+    path: str, app: str, before: Files, after: Files, *, rules: GuardRules, now: AppEnvironment
+) -> Iterator[Problem]:
     """As `gray_in_order`, of an environment and what its app spec declares for it."""
-    found = _ENVIRONMENT.fullmatch(path)
-    if before is None or found is None:
-        return
-    app = f"{found['folder']}app.yaml"
     earlier = (_declared(text, app) for text in before.texts(app))
     declared = (_declared(before.text(app), app), _declared(after.text(app), app), earlier)
-    text = after.text(path) or ""
+    text, held = after.text(path) or "", before.texts(path)
     yield from gray_in_order(
-        path, before.text(path), text, rules.gray_steps, before.texts(path), declared=declared
+        path, before.text(path), text, rules.gray_steps, held, declared=declared, read=now
     )
 
 
@@ -363,23 +365,26 @@ def _declared(text: str | None, path: str) -> Mapping[str, str]:
     return {name: image.rpartition("@")[2] for name, image in images.items() if image}
 
 
-def _spec(path: str, after: Files, platform: Platform) -> Iterator[Problem]:
-    """Whether an app spec is one, and whether an environment fits to it."""
+def _spec(
+    path: str, before: Files | None, after: Files, rules: GuardRules, platform: Platform
+) -> Iterator[Problem]:
+    """Whether an app spec is one; whether an environment fits to it, its gray release included."""
     text = after.text(path) or ""
     environment = _ENVIRONMENT.fullmatch(path)
     if environment is None:
         yield from _parsed(lambda: parse_document(text, path, App))
         return
-    app_file = f"{environment['folder']}app.yaml"
-    app_text = after.text(app_file)
-    if app_text is not None:  # else it is the folder of a tool that is not ours
-        name = environment["name"]
-        yield from _parsed(lambda: _resolved(app_text, text, name, app_file, path, platform=platform))
-
-
-def _resolved(app_text: str, text: str, name: str, app_file: str, file: str, *, platform: Platform) -> None:
-    if read_environment(text, file).release:  # before the first release there are no images to resolve
-        resolve(app_text, text, name, app_file=app_file, environment_file=file, platform=platform)
+    app, name = f"{environment['folder']}app.yaml", environment["name"]
+    app_text, now = after.text(app), _read(text, path)
+    if now and before:
+        yield from _gray(path, app, before, after, rules=rules, now=now)
+    if app_text is None:  # it is the folder of a tool that is not ours
+        return
+    if now is None:
+        yield from _parsed(lambda: read_environment(text, path))
+    elif now.release:  # before the first release there are no images to resolve
+        whole = {"app_file": app, "environment_file": path}
+        yield from _parsed(lambda: resolve(app_text, text, name, **whole, platform=platform))
 
 
 def _parsed(read: Callable[[], object]) -> Iterator[Problem]:
