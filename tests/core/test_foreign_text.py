@@ -238,7 +238,9 @@ def test_hiding_takes_no_square_of_what_servers_say_and_large_files_are_known_by
     keep_secret("/+=and-more-0123")
     lines = [base64.b64encode(bytes([one % 256, one // 256]) * 24).decode() + "aZ9" for one in range(700)]
     began = process_time()
-    keep_secret("kind: Config-of-a-cluster\n" + "\n".join(lines))
+    token = "0a1b2c3d4e5f60718293a4b5"
+    keep_secret(f"kind: Config-of-a-cluster\ntoken: {token}\n" + "\n".join(lines))
+    assert redacted(f"is {token}") == "is [secret]"
     keep_secret("another-0123456789")
     assert redacted("\\" * 16_000) == "\\" * 16_000
     assert process_time() - began < 2  # seconds; it took seven

@@ -107,7 +107,8 @@ def _patterns(value: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
 def _long_words(text: str) -> Iterator[str]:
     """The lines of keys and the tokens of a file, and not the names in it."""
     for word in _LONG_WORD.findall(text.replace("\\n", "\n")):
-        if not (word.islower() or word.isupper()) and re.search(r"\d", word):
+        mixed = not (word.islower() or word.isupper())
+        if re.search(r"\d", word) and (mixed or word.isalnum()):
             yield word
 
 
