@@ -72,6 +72,10 @@ def test_json_that_nests_too_deeply_is_no_json() -> None:
         "- " * 50_000,
         "a: &a [*a]",
         "!!python/object:os.system x",
+        "app: !!int ''",
+        "app: !!bool maybe",
+        "app: !!timestamp soon",
+        "app: 0001-01-01T00:00:00+23:00",
     ],
 )
 def test_a_delivery_file_of_a_stranger_is_wrong_usage(

@@ -261,7 +261,7 @@ class _Walk:
     def _scalar(self, node: yaml.Node) -> Any:
         try:
             return self._constructor.construct_object(node)
-        except (yaml.YAMLError, ValueError) as error:
+        except (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
             self.problems.append(
                 Problem(f"expected a plain value, found {node.value!r}: {error}", self._place(node))
             )

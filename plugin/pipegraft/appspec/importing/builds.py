@@ -1,12 +1,10 @@
 """What files of build tools and of CI tell: services of Maven, Gradle, npm, Go, Rust, .NET, …; pipelines.
 
-Sources: the reference of each tool for its workspace file; what starts a program, by the tool's own rule;
-the Compose Build Specification.
+Sources: the reference of each tool for its workspace file; what starts a program, by the tool's own rule.
 """
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 import tomllib
@@ -14,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import yaml
+from pipegraft.core.errors import ConfigError
+from pipegraft.core.reading import load_json, load_marked
 
 __all__ = [
     "GENERIC",
@@ -61,8 +60,10 @@ _DEVELOPMENT = re.compile(
 )
 _PROCESS = re.compile(r"^([A-Za-z0-9_-]+):\s*(.+?)\s*$", re.MULTILINE)
 _MAINS = ("Application.java", "Application.kt", "Main.java", "Main.kt")
-_ONCE = re.compile(r"release|migrat\w*|seed(er|s|ing)?|console|setup", re.IGNORECASE)
-"""Names of what ends by itself: a process of a Procfile, a command."""
+_JAVA_MAIN = re.compile(r"static void main|fun main|@SpringBootApplication")
+_ONCE = re.compile(r"migrat\w*|seed(er|s|ing)?", re.IGNORECASE)
+"""Names of what ends by itself, even where it has a start script or a main program."""
+_ONCE_OF_PROCFILE = re.compile(rf"{_ONCE.pattern}|release|console|setup", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +165,10 @@ def find_services(tree: Tree) -> list[Found]:
     """Services of every workspace whose root is the repository's, and what there may be one."""
     finders = (_maven, _gradle, _node, _nx, _dotnet, _go, _rust, _mix, _python)
     found = {one.path: one for finder in finders for one in finder(tree)}
+    once = _ONCE if found else _ONCE_OF_PROCFILE
     return [
         replace(one, why=f"{one.why}, whose name says that it ends", runs=False)
-        if _ONCE.fullmatch(one.name)
+        if once.fullmatch(one.name)
         else one
         for one in list(found.values()) or _procfile(tree)
     ]
@@ -174,7 +176,7 @@ def find_services(tree: Tree) -> list[Found]:
 
 def _maven(tree: Tree) -> Iterator[Found]:
     """Modules of the reactor that make something that starts (Maven, "Working with Multiple Modules")."""
-    for folder in _modules(tree, "."):
+    for folder in _modules(tree, ".", set()):
         text = _pom(tree, folder)
         packaging = (_PACKAGING.search(text) or ["", "jar"])[1]
         if packaging == "pom" or (folder == "." and _MODULE.search(text)):
@@ -185,12 +187,12 @@ def _maven(tree: Tree) -> Iterator[Found]:
             yield _of(folder, f"pom.xml: {why}", ("java", "-jar", "app.jar"))
 
 
-def _modules(tree: Tree, folder: str, seen: frozenset[str] = frozenset()) -> Iterator[str]:
-    if folder in seen or _join(folder, "pom.xml") not in tree.files:
-        return
-    yield folder
-    for module in _MODULE.findall(_pom(tree, folder)):
-        yield from _modules(tree, _join(folder, module.removesuffix("/pom.xml")), seen | {folder})
+def _modules(tree: Tree, folder: str, seen: set[str]) -> Iterator[str]:
+    if folder not in seen and _join(folder, "pom.xml") in tree.files:
+        seen.add(folder)
+        yield folder
+        for module in _MODULE.findall(_pom(tree, folder)):
+            yield from _modules(tree, _join(folder, module.removesuffix("/pom.xml")), seen)
 
 
 def _pom(tree: Tree, folder: str) -> str:
@@ -198,13 +200,9 @@ def _pom(tree: Tree, folder: str) -> str:
 
 
 def _java_main(tree: Tree, folder: str) -> bool:
-    below = "" if folder == "." else f"{folder}/"
-    for file in tree.files:
-        if file.startswith(f"{below}src/main/") and file.endswith(_MAINS):
-            text = tree.read(file) or ""
-            if "static void main" in text or "fun main" in text or "@SpringBootApplication" in text:
-                return True
-    return False
+    below = f"{_join(folder, 'src/main')}/"
+    mains = (one for one in tree.files if one.startswith(below) and one.endswith(_MAINS))
+    return any(_JAVA_MAIN.search(tree.read(one) or "") for one in mains)
 
 
 def _gradle(tree: Tree) -> Iterator[Found]:
@@ -236,20 +234,19 @@ def _node(tree: Tree) -> Iterator[Found]:
     """Packages of a workspace that ``npm start`` starts (npm, "workspaces"; pnpm, "pnpm-workspace.yaml")."""
     if "package.json" not in tree.files:
         return
-    globs = _parsed(tree, "package.json", json.loads).get("workspaces", [])
+    globs = _parsed(tree, "package.json", load_json).get("workspaces", [])
     globs = globs.get("packages", []) if isinstance(globs, dict) else globs
-    listed = _parsed(tree, "pnpm-workspace.yaml", yaml.safe_load)
-    globs = [str(one) for one in [*_list(globs), *_list(listed.get("packages"))]]
-    packages = (file for file in tree.files if posixpath.basename(file) == "package.json")
-    folders = [posixpath.dirname(file) or "." for file in packages]
+    listed = _parsed(tree, "pnpm-workspace.yaml", lambda text: load_marked(text, "pnpm-workspace.yaml").data)
+    globs = _texts(globs) + _texts(listed.get("packages"))
+    folders = [posixpath.dirname(one) or "." for one in tree.files if f"/{one}".endswith("/package.json")]
     wanted = [one for one in folders if _in_workspace(one, globs)] if globs else ["."]
-    read = {folder: _parsed(tree, _join(folder, "package.json"), json.loads) for folder in sorted(wanted)}
+    read = {folder: _parsed(tree, _join(folder, "package.json"), load_json) for folder in sorted(wanted)}
     used = {name for one in read.values() for name in _table(one, "dependencies")}
     used |= {name for one in read.values() for name in _table(one, "devDependencies")}
     for folder, package in read.items():
         if start := _start(package):
             yield _of(folder, "package.json: it has a start script", start)
-        elif globs and (name := package.get("name")) and name not in used:
+        elif globs and (name := _text(package.get("name"))) and name not in used:
             yield replace(_of(folder, "package.json: it has no start script"), runs=False)
 
 
@@ -266,23 +263,23 @@ def _in_workspace(folder: str, globs: Sequence[str]) -> bool:
 def _start(package: Mapping[str, Any]) -> tuple[str, ...]:
     """What starts a package: ``scripts.start``; nothing for a library, or where it is for developers."""
     scripts = _table(package, "scripts")
-    start = scripts.get("start")
-    if not isinstance(start, str):
-        return ()
+    start = _text(scripts.get("start"))
     words = tuple(start.split())
+    if not words:
+        return ()
     if is_development(words):
-        production = tuple(str(scripts.get("start:prod") or scripts.get("serve") or "").split())
+        production = tuple((_text(scripts.get("start:prod")) or _text(scripts.get("serve"))).split())
         usable = production and not is_development(production)
-        return production if usable else ("node", str(package.get("main") or "."))
-    plain = words and words[0] == "node" and not re.search(r"[&|;<>$`]", start)
+        return production if usable else ("node", _text(package.get("main")) or ".")
+    plain = words[0] == "node" and not re.search(r"[&|;<>$`]", start)
     return words if plain else ("npm", "start")
 
 
 def _nx(tree: Tree) -> Iterator[Found]:
     """Projects of Nx that are applications (Nx, "Project configuration")."""
     for file in _all(tree, "project.json"):
-        project = _parsed(tree, file, json.loads)
-        name = str(project.get("name") or posixpath.basename(posixpath.dirname(file)))
+        project = _parsed(tree, file, load_json)
+        name = _text(project.get("name")) or posixpath.basename(posixpath.dirname(file))
         if project.get("projectType") == "application" and not name.endswith("-e2e"):
             yield Found(name, posixpath.dirname(file) or ".", f"{file}: an application", ("node", "main.js"))
 
@@ -290,15 +287,14 @@ def _nx(tree: Tree) -> Iterator[Found]:
 def _python(tree: Tree) -> Iterator[Found]:
     """Projects with a script, of a workspace or alone (PyPA, "pyproject.toml specification"; Poetry; uv)."""
     workspace = _table(_parsed(tree, "pyproject.toml", tomllib.loads), "tool", "uv", "workspace")
-    globs = list(map(str, _list(workspace.get("members"))))
-    excluded = [f"!{one}" for one in _list(workspace.get("exclude"))]
+    globs = _texts(workspace.get("members"))
+    excluded = [f"!{one}" for one in _texts(workspace.get("exclude"))]
     for file in _all(tree, "pyproject.toml"):
         data, folder = _parsed(tree, file, tomllib.loads), posixpath.dirname(file) or "."
         scripts = _table(data, "project", "scripts") or _table(data, "tool", "poetry", "scripts")
         if excluded and folder != "." and not _in_workspace(folder, [*globs, *excluded]):
             continue
-        if scripts:
-            name = next(iter(scripts))
+        if name := next(iter(scripts), ""):
             yield _of(folder, f"pyproject.toml: script '{name}'", (name,))
         elif folder != "." and globs and _in_workspace(folder, globs):
             yield replace(_of(folder, "pyproject.toml: it has no script"), runs=False)
@@ -308,13 +304,14 @@ def _rust(tree: Tree) -> Iterator[Found]:
     """Packages with a program, of a workspace or alone (The Cargo Book, "Cargo Targets")."""
     for file in _all(tree, "Cargo.toml"):
         data, folder = _parsed(tree, file, tomllib.loads), posixpath.dirname(file) or "."
-        name = str(_table(data, "package").get("name") or "")
+        package, programs = _table(data, "package"), data.get("bin")
+        name = _text(package.get("name")) or (name_of_folder(folder, "app") if package else "")
         sources = (_join(folder, "src/main.rs"), _join(folder, "src/bin/"))
-        listed = [one.get("name") for one in _list(data.get("bin")) if isinstance(one, dict)]
+        tables = programs if isinstance(programs, list) else []
+        listed = _texts([one.get("name") for one in tables if isinstance(one, dict)])
         if name and (listed or any(one.startswith(sources) for one in tree.files)):
-            yield Found(
-                "" if folder == "." else name, folder, f"{file}: a program", (f"./{(listed or [name])[0]}",)
-            )
+            command = (f"./{(listed or [name])[0]}",)
+            yield Found("" if folder == "." else name, folder, f"{file}: a program", command)
 
 
 def _mix(tree: Tree) -> Iterator[Found]:
@@ -345,10 +342,8 @@ def _go(tree: Tree) -> Iterator[Found]:
             posixpath.dirname(file)
             for file in tree.files
             if file.startswith(below)
-            and file.endswith(".go")
-            and not file.endswith("_test.go")
             and is_ours(file.removeprefix(below))
-            and re.fullmatch(r"(cmd/[^/]+/)?[^/]+", file.removeprefix(below))
+            and re.fullmatch(r"(cmd/[^/]+/)?[^/]+(?<!_test)\.go", file.removeprefix(below))
             and _GO_MAIN.search(tree.read(file) or "")
         }
         for folder in sorted(mains):
@@ -383,7 +378,7 @@ def _parsed(tree: Tree, file: str, parse: Callable[[str], Any]) -> dict[str, Any
     """A file's mapping; empty if there is no such file, or it is none."""
     try:
         found = parse(tree.read(file) or "") if file in tree.files else {}
-    except (ValueError, yaml.YAMLError):
+    except (ValueError, RecursionError, ConfigError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -396,5 +391,9 @@ def _table(data: Mapping[str, Any], *route: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: Any) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
