@@ -193,7 +193,7 @@ def test_files_that_include_and_extend_one_another_are_read_as_compose_does() ->
         "c": {},
         "tagged": {"V": "1.2"},
         "s": {"V": "1.3"},
-        "deep": {"D": "deep"},
+        "deep": {"D": "1.3"},
     }
     assert (found["app"].image, found["app"].left) == ("nginx:1", ())
     assert [found[name].build for name in ("a", "c", "s")] == ["./a", "./api", "sub"]
@@ -203,6 +203,7 @@ def test_files_that_include_and_extend_one_another_are_read_as_compose_does() ->
     assert left == [
         "tagged.yml: the values that e.env has are taken: TAG",
         "sub/compose.yaml: the values that sub/.env has are taken: TAG",
+        "sub/sub/compose.yaml: the values that sub/.env has are taken: TAG",
         "compose.yaml: secrets (read where services take it in)",
     ]
 

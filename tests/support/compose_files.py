@@ -27,5 +27,5 @@ services:
     environment: {V: "${TAG:-latest}"}
 secrets: {npm: {file: ./npm.txt}}
 """,
-    "sub/sub/compose.yaml": 'services: {deep: {image: "r/deep:1", environment: {D: deep}}}\n',
+    "sub/sub/compose.yaml": 'services: {deep: {image: "r/deep:1", environment: {D: "${TAG:-no}"}}}\n',
 }

@@ -58,14 +58,14 @@ class _Scope:
         name: its path from the folder of the first file.
         folder: from which its paths count, likewise.
         known: variables that its texts may name.
-        values: where they are from, for people.
+        origins: the file that each is from, where that is not the first one's `.env`.
         within: files that include it, of which none is included again.
     """
 
     name: str
     folder: str
     known: Mapping[str, str]
-    values: str = ".env"
+    origins: Mapping[str, str] = field(default_factory=dict)
     within: tuple[str, ...] = ()
 
 
@@ -87,7 +87,11 @@ class _Others:
         return [*found, *self.lost]
 
     def valued(self, value: Any, scope: _Scope) -> Any:
-        return with_values(value, scope.known, self.told.setdefault((scope.name, scope.values), {}))
+        told: dict[str, None] = {}
+        put = with_values(value, scope.known, told)
+        for one in told:
+            self.told.setdefault((scope.name, scope.origins.get(one, ".env")), {})[one] = None
+        return put
 
     def lose(self, scope: _Scope, what: str, why: str) -> None:
         self.lost[f"{posixpath.join(self.shown, scope.name)}: {what} ({why})"] = None
@@ -127,10 +131,13 @@ class _Others:
         files = tuple(named or [_below(folder, ".env")])
         key = (*paths, None, folder, *files, None, *scope.known.items())
         if key not in self.included:
-            known = dict(scope.known)
+            own, origins = dict[str, str](), dict[str, str]()
             for one in files:
-                known = {**public(env_lines(self.read(one) or "", scope.known)), **known}
-            inner = _Scope(paths[0], folder, known, ", ".join(files), (*scope.within, scope.name))
+                more = public(env_lines(self.read(one) or "", scope.known))
+                own, origins = own | more, origins | dict.fromkeys(more, one)
+            known = {**own, **scope.known}
+            origins = {**origins, **dict.fromkeys(scope.known, ".env"), **scope.origins}
+            inner = _Scope(paths[0], folder, known, origins, (*scope.within, scope.name))
             self.included[key] = self.whole(self.merged(paths, scope), inner)
         return self.included[key]
 
@@ -153,7 +160,7 @@ class _Others:
         seen = (*seen, (scope.name, name))
         if wanted.get("file"):
             path = _below(scope.folder, str(wanted["file"]))
-            scope = _Scope(path, posixpath.dirname(path), scope.known, scope.values, scope.within)
+            scope = _Scope(path, posixpath.dirname(path), scope.known, scope.origins, scope.within)
             there = _mapping((self.load(path) or {}).get("services"))
         if not isinstance(base, str) or base not in there or (scope.name, base) in seen:
             return one
