@@ -58,7 +58,7 @@ def required() -> Iterator[Case]:
         (
             "as-a-template",
             {"root/templates/web.yaml": pins.replace("v9", "{{ .Values.tag }}\n{{- end }}")},
-            "",
+            "root/templates/web.yaml names .* and cannot be read",
         ),
         ("by-a-generator", {"set.yaml": generated}, ""),
         (
@@ -84,6 +84,32 @@ def required() -> Iterator[Case]:
         "spec:\n  path: ./FOLDER\n"
     )
     above = flux.replace("FOLDER", "eu") + f"  images: [{{name: {REPOSITORY}, newTag: v9}}]\n"
+    source = (
+        "---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: main}\n"
+        "spec: {url: 'https://git.example.com/shop/NAME.git'}\n"
+    )
+    taken = (
+        above.replace("./eu", "./overlays/production") + "  sourceRef: {kind: GitRepository, name: main}\n"
+    )
+    template = over.replace("repoURL:", "repoURL: {{ .Values.repo }} #")
+    rollout = "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nspec: {{ .Values.spec }}\n  path: /\n"
+    for name, objects, refused in (
+        ("in-a-template", {"apps/templates/a.yaml": template}, "apps/templates/a.yaml names"),
+        ("elsewhere-in-a-template", {"a.yaml": template.replace("overlays/production", "other")}, ""),
+        ("of-a-rollout-in-a-template", {"a.yaml": rollout}, ""),
+        ("taken-from-here", {"flux.yaml": taken + source.replace("NAME", "iac")}, "flux.yaml has"),
+        ("taken-from-elsewhere", {"flux.yaml": taken + source.replace("NAME", "other")}, ""),
+        ("taken-from-what-is-not-here", {"flux.yaml": taken}, "the GitRepository 'main', is not in this"),
+    ):
+        yield case(
+            f"require-images-{name}",
+            built | objects,
+            kustomize(),
+            runs=() if refused else ("(values)",),
+            refused=refused,
+            effect="require",
+            rendered=False,
+        )
     eu = {"eu/kustomization.yaml": "resources: [../overlays/production]\n", "flux.yaml": above}
     for name, objects in (("argo", {"argo/web.yaml": over}), ("flux-from-above", eu)):
         yield case(

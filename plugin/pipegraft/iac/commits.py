@@ -293,6 +293,9 @@ class RenderedBranch:
     def files_below(self, folder: str, at: str) -> Mapping[str, bytes]:
         return self.branch.files_below(folder, at)
 
+    def files_holding(self, words: Sequence[str], at: str) -> Mapping[str, bytes] | None:
+        return self.branch.files_holding(words, at)
+
     def contains(self, revision: str, at: str) -> bool:
         return self.branch.contains(revision, at)
 

@@ -115,6 +115,20 @@ class IacRepository(Protocol):
             Unreachable, AccessDenied: the remote cannot be read.
         """
 
+    def files_holding(self, words: Sequence[str], at: str) -> Mapping[str, bytes] | None:
+        """YAML and JSON files of the whole repository that hold any of the words, path → content.
+
+        Arguments:
+            words: as they stand in a line.
+            at: as for `read`.
+
+        Returns:
+            None where that would take a request for each file.
+
+        Raises:
+            Unreachable, AccessDenied: the remote cannot be read.
+        """
+
     def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
         """Write one commit on top of `parent` and move the branch to it, or change nothing.
 
@@ -220,6 +234,9 @@ class FakeIacRepository:
         start = f"{folder}/" if folder else ""
         return {path: text.encode() for path, text in self._trees[at].items() if path.startswith(start)}
 
+    def files_holding(self, words: Sequence[str], at: str) -> Mapping[str, bytes] | None:
+        return _holding(words, self._trees[at])
+
     def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
         if parent != self.tip():
             raise TipMoved(f"expected the branch at {parent[:12]}, found {self.tip()[:12]}")
@@ -255,6 +272,11 @@ class FakeIacRepository:
         return changed[:limit]
 
 
+def _holding(words: Sequence[str], texts: Mapping[str, str]) -> dict[str, bytes]:
+    manifests = (path for path in texts if path.endswith((".yaml", ".yml", ".json")))
+    return {path: texts[path].encode() for path in manifests if any(word in texts[path] for word in words)}
+
+
 class Files(Protocol):
     """The files of a repository at one commit."""
 
@@ -267,6 +289,9 @@ class Files(Protocol):
 
     def below(self, folder: str) -> Mapping[str, bytes]:
         """Path → content of every file below a folder; the root is empty."""
+
+    def holding(self, words: Sequence[str]) -> Mapping[str, bytes] | None:
+        """As `IacRepository.files_holding`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +311,9 @@ class CommitFiles:
 
     def below(self, folder: str) -> Mapping[str, bytes]:
         return self.repository.files_below(folder, self.at)
+
+    def holding(self, words: Sequence[str]) -> Mapping[str, bytes] | None:
+        return self.repository.files_holding(words, self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +336,13 @@ class Edited:
         new = {path: text for path, text in self.changed.items() if path.startswith(start)}
         held = {path: data for path, data in self.files.below(folder).items() if path not in new}
         return held | {path: text.encode() for path, text in new.items() if text is not None}
+
+    def holding(self, words: Sequence[str]) -> Mapping[str, bytes] | None:
+        held = self.files.holding(words)
+        if held is None:
+            return None
+        new = {path: text for path, text in self.changed.items() if text is not None}
+        return {path: held[path] for path in held if path not in self.changed} | _holding(words, new)
 
 
 class Renderer(Protocol):

@@ -59,6 +59,12 @@ class IacBranchSuite:
         assert branch.files_below("absent/folder", tip) == {}
         assert branch.files_below("app.yaml", tip) == {}
 
+    def test_files_are_found_by_what_they_hold(self, clients: Clients) -> None:
+        branch = clients({**_FILES, "x.txt": "x: 1\n"})()
+        tip = branch.tip()
+        assert branch.files_holding(("x: 1", "y: 1"), tip) in (None, {"other/deep/down.yaml": b"x: 1\n"})
+        assert not branch.files_holding(("y: 1",), tip)
+
     def test_what_is_not_a_file_reads_as_none(self, clients: Clients) -> None:
         branch = clients(_FILES)()
         tip = branch.tip()

@@ -93,6 +93,9 @@ class GitLabBranch:
             names = [str(one["path"]) for one in listed if one["type"] == "blob"]
             return {name: bytes(self._project.files.get(name, ref=at).decode()) for name in names}
 
+    def files_holding(self, words: Sequence[str], at: str) -> None:
+        """Not to be had: the API's search reads the default branch alone, its archive leaves files out."""
+
     def commit(self, changes: Mapping[str, str | None], message: str, parent: str) -> str:
         actions = [self._action(path, text, parent) for path, text in changes.items()]
         self._refuse_moved(parent)

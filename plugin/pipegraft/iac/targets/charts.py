@@ -27,6 +27,7 @@ __all__ = [
     "Handed",
     "Reads",
     "chart_of",
+    "doubt_of_source",
     "handed_to_helm",
     "merged",
     "read_chart",
@@ -369,3 +370,28 @@ def chart_of(document: Any, root: Path) -> str:
     if isinstance(source, dict):
         return f"the chart '{source.get('chart') or source.get('path')}' of {source.get('repoURL')}"
     return ""
+
+
+def doubt_of_source(
+    document: Any, inside: tuple[str, int, Path] | None, others: Sequence[Any], repository: str
+) -> str | None:
+    """Why it is not known whether an object takes from a repository what it renders.
+
+    Returns:
+        Empty if it does, as far as names tell; None if it does not.
+    """
+    kind, spec = kind_of(document), value_at(document, ("spec",))
+    if kind not in {"HelmRelease", "Kustomization"}:
+        url = str(value_at(document, (*inside[2][:-2], "repoURL")) or "") if inside else ""
+        return "" if not url or "{{" in url or _named(url) == _named(repository) else None
+    source = value_at(spec, ("sourceRef",)) or value_at(spec, ("chart", "spec", "sourceRef"))
+    who = value_at(source, ("kind",)), value_at(source, ("name",))
+    alike = [one for one in others if (kind_of(one), value_at(one, ("metadata", "name"))) == who]
+    if source and not alike:
+        return f"its source, the {who[0]} '{who[1]}', is not in this repository"
+    ours = (_named(value_at(one, ("spec", "url"))) == _named(repository) for one in alike)
+    return "" if not source or any(ours) else None
+
+
+def _named(url: object) -> str:
+    return re.sub(r"(\.git)?/*$", "", str(url)).rpartition("/")[2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 from pipegraft.core.delivery import Delivery, Target
@@ -21,7 +22,7 @@ from pipegraft.iac.targets.compare import (
     still_named,
 )
 from pipegraft.iac.targets.kustomization import FILE_NAMES, apply_images
-from pipegraft.iac.targets.units import Unit, find_unit, unit_again, units_of_objects
+from pipegraft.iac.targets.units import EngineObjects, Unit, find_unit, unit_again
 from pipegraft.iac.targets.writing import refuse_old_digest
 from pipegraft.text.yaml import Path, aliases_of, format_path, has_path, read_documents, value_at
 
@@ -77,6 +78,7 @@ def check_effect(
     for one in written:
         units.setdefault(one.unit.key, []).append(one)
     after = Edited(files, changed)
+    objects = cache(lambda: EngineObjects(after, delivery.iac.repository, declared.gate.options))
     found: list[Effect] = []
     for group in units.values():
         checked = _Check(files, after, group, renderers, root)
@@ -93,7 +95,9 @@ def check_effect(
             )
         alone = effect.proven and checked.unit.inside is None
         if alone and policy == "require":
-            checked.refuse_objects(delivery.iac.repository, declared.gate.options)
+            checked.refuse_objects(objects())
+            if not objects().looked_for:
+                effect = replace(effect, how=f"{effect.how}; {_NOT_LOOKED_FOR}")
         if alone and engine in _ELSEWHERE and (checked.unit.kind != "plain" or engine == "flux"):
             how, *more = effect.how.split("; ", 1)
             effect = replace(effect, how="; ".join((how + _ELSEWHERE[engine], *more)))
@@ -123,6 +127,7 @@ def check_renders(files: Files, tools: Mapping[str, Renderer], delivery: Deliver
             _Check(files, files, [WrittenTarget(target, path, unit, ())], tools, root).render()
 
 
+_NOT_LOOKED_FOR = "objects of the engine elsewhere were not looked for, which takes git and not an API"
 _ELSEWHERE = {
     "argocd": ", but for what an Application of Argo CD sets elsewhere",
     "flux": ", but for what an object of Flux sets elsewhere",
@@ -184,15 +189,15 @@ class _Check:
             return "helm is not installed, which kustomize has render charts"
         return ""
 
-    def refuse_objects(self, repository: str, gate: Mapping[str, Any]) -> None:
+    def refuse_objects(self, objects: EngineObjects) -> None:
         """Make sure that no object of Flux or Argo CD in the repository has it rendered otherwise.
 
         Raises:
             EditRefused: one does, or it is not known whether it does.
         """
         places = dict.fromkeys((self.unit.folder, one.path) for one in self.group)
-        units = [unit for at in places for unit in units_of_objects(self.after, at, repository, gate)]
-        for unit in {unit.key: unit for unit in units}.values():
+        units = {one[0].key: one for at in places for one in objects.rendering(at)}
+        for unit, doubt in units.values():
             holder = unit.inside[0] if unit.inside else ""
             group = [replace(one, unit=unit) for one in self.group]
             try:
@@ -201,8 +206,10 @@ class _Check:
             except EditRefused as error:
                 said = error.problem.message
             if said:
+                sure = f"{holder} has {self.unit.name} rendered too"
+                unsure = f"it is not proven that {holder} has no other {self.unit.name} rendered: {doubt}"
                 raise EditRefused(
-                    f"{holder} has {self.unit.name} rendered too, and with what it says, {said}",
+                    f"{unsure if doubt else sure}, and with what it says, {said}",
                     place=Place(holder),
                     fix="write the image there; or name the one that deploys here as 'source' of the target",
                 )

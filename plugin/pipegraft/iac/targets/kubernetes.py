@@ -22,6 +22,7 @@ from pipegraft.text.yaml import Edit, Insert, Path, Put, Remove, Set, format_pat
 __all__ = [
     "as_entry",
     "flux_path",
+    "folders_named",
     "images_paths",
     "is_manifest",
     "kubevela_edits",
@@ -361,6 +362,14 @@ def rendered_by(document: Any, meant: Sequence[str] = ()) -> Iterator[tuple[Path
             key = "valuesObject" if isinstance(helm, dict) and helm.get("valuesObject") else "values"
             named = tuple(_filled(one, meant) for one in _values_files(helm, folder))
             yield (*at, "helm", key), _filled(_normal(folder), meant), named
+
+
+_FOLDERS = re.compile(r"^[\s-]*[\"']?(?:path|chart)[\"']?:\s*[\"']?([^\"'\n]+)", re.MULTILINE)
+
+
+def folders_named(text: str, meant: Sequence[str]) -> set[str]:
+    """Folders that objects render, by a text that may be a template; `meant` as for `rendered_by`."""
+    return {_filled(flux_path(one.strip(" ,}")), meant) for one in _FOLDERS.findall(text)}
 
 
 def _filled(path: str, meant: Sequence[str]) -> str:

@@ -10,22 +10,29 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from pipegraft.core.errors import EditRefused, UsageError
 from pipegraft.iac.ports import Edited, Files
 from pipegraft.iac.released_images import Reference, image_uses
-from pipegraft.iac.targets.kubernetes import as_entry, images_paths
+from pipegraft.iac.targets.charts import merged
+from pipegraft.iac.targets.helm import kind_of
+from pipegraft.iac.targets.kubernetes import as_entry, folders_named, images_paths
 from pipegraft.text.yaml import Path, read_documents, value_at
 
 __all__ = [
     "FILE_NAMES",
     "Kustomization",
     "apply_images",
+    "may_be_read",
+    "parsed",
+    "patched_by",
     "place_of_images",
     "read_kustomization",
+    "whole_object",
     "with_images_of",
 ]
 
@@ -232,6 +239,48 @@ class _Walk:
             )
 
 
+parsed = lru_cache(maxsize=256)(read_documents)
+"""Documents that nobody changes: those of a file of objects are asked for again with each of them."""
+_Built = Callable[[str], Kustomization | None]
+
+
+def whole_object(files: Files, path: str, number: int, built_of: _Built | None = None) -> Any:
+    """An object of a file, over the one that it patches."""
+    document, base = parsed(files(path) or "", path)[number], patched_by(files, path, number, built_of)
+    return document if base is None else merged(base, document)
+
+
+def patched_by(files: Files, path: str, number: int, built_of: _Built | None = None) -> Any:
+    """The object that one of a file patches, by the kustomization of its folder; None if it patches none."""
+    document = parsed(files(path) or "", path)[number]
+    if not kind_of(document):
+        return None
+    folder = posixpath.dirname(path)
+    built = built_of(folder) if built_of else read_kustomization(files, folder)
+    if built is None or path not in built.files:
+        return None
+    who = (("kind",), ("metadata", "name"))
+    alike = [one for one in built.documents if all(value_at(one, at) == value_at(document, at) for at in who)]
+    return alike[0] if len(alike) == 1 and alike[0] != document else None
+
+
+_OBJECT = re.compile(r"\bkind[\"']?:\s*[\"']?(Application(Set)?|HelmRelease|Kustomization)\b")
+
+
+def may_be_read(files: Files, text: str, at: tuple[str, str]) -> bool:
+    """Whether objects of Flux or Argo CD in a text, perhaps a template, name a file or what builds it."""
+    if not _OBJECT.search(text):
+        return False
+    for folder in folders_named(text, at):
+        try:
+            built = read_kustomization(files, folder)
+        except UsageError:
+            return True
+        if f"{at[1]}/".startswith(f"{folder}/".lstrip("/")) or (built is not None and at[1] in built.files):
+            return True
+    return at[1] in text
+
+
 def place_of_images(files: Files, path: str) -> tuple[int, Path]:
     """Where an object of Flux or Argo CD lists images for kustomize: number of its document, and the place.
 
@@ -245,14 +294,14 @@ def place_of_images(files: Files, path: str) -> tuple[int, Path]:
     return 0, ()
 
 
-def with_images_of(files: Files, path: str, number: int, at: Path, folder: str) -> Files:
+def with_images_of(files: Files, document: Any, at: Path, folder: str) -> Files:
     """Files with what an object of Flux or Argo CD adds to a folder's kustomization, as its engine adds it.
 
     Arguments:
-        path, number, at: file and document of the object, and where its images stand.
+        document, at: the object, and where its images stand.
         folder: of the kustomization.
     """
-    handed = value_at(read_documents(files(path) or "", path)[number], at[:-1]) or {}
+    handed = value_at(document, at[:-1]) or {}
     generated = at == ("spec", "images")  # Flux makes one of a folder's manifests where there is none
     paths = [posixpath.join(folder, name) for name in FILE_NAMES]
     own = next((one for one in paths if files(one) is not None), None)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import posixpath
-import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Literal
 
 from pipegraft.core.delivery import Target
@@ -17,23 +17,26 @@ from pipegraft.iac.targets.charts import (
     Chart,
     Handed,
     chart_of,
+    doubt_of_source,
     handed_to_helm,
-    merged,
     read_chart,
     roots_in,
 )
-from pipegraft.iac.targets.helm import kind_of
 from pipegraft.iac.targets.kubernetes import is_manifest, rendered_by
 from pipegraft.iac.targets.kustomization import (
     Kustomization,
+    may_be_read,
+    parsed,
+    patched_by,
     place_of_images,
     read_kustomization,
+    whole_object,
     with_images_of,
 )
 from pipegraft.iac.targets.writing import values_place
 from pipegraft.text.yaml import Path, parse_path, read_documents, value_at
 
-__all__ = ["Unit", "find_unit", "unit_again", "units_of_objects"]
+__all__ = ["EngineObjects", "Unit", "find_unit", "unit_again"]
 
 _Inside = tuple[str, int, Path] | None
 """Where an object holds values: its file, the number of its document, and where they begin in it."""
@@ -115,12 +118,12 @@ class Unit:
         if self.inside is None or self.chart is None:
             return Handed({})
         path, number, root = self.inside
-        whole = _whole(files, path, number)
+        whole = whole_object(files, path, number)
         return handed_to_helm(whole, root, files_named=self.files_named)
 
     def inherited(self, files: Files) -> Any:
         """Values of the object that the one which holds the values patches; None without one."""
-        base = _patched(files, *self.inside[:2]) if self.inside else None
+        base = patched_by(files, *self.inside[:2]) if self.inside else None
         return None if self.inside is None or base is None else value_at(base, self.inside[2])
 
     def _values_in(self, files: Files, path: str, text: str) -> str:
@@ -128,23 +131,6 @@ class Unit:
         if self.inside is None or self.inside[0] != path:
             return text
         return json.dumps(self.handed(files).values)
-
-
-def _whole(files: Files, path: str, number: int) -> Any:
-    """An object of a file, over the one that it patches."""
-    document, base = read_documents(files(path) or "", path)[number], _patched(files, path, number)
-    return document if base is None else merged(base, document)
-
-
-def _patched(files: Files, path: str, number: int) -> Any:
-    """The object that one of a file patches, by the kustomization of its folder; None if it patches none."""
-    document = read_documents(files(path) or "", path)[number]
-    built = read_kustomization(files, posixpath.dirname(path)) if kind_of(document) else None
-    if built is None or path not in built.files:
-        return None
-    who = (("kind",), ("metadata", "name"))
-    alike = [one for one in built.documents if all(value_at(one, at) == value_at(document, at) for at in who)]
-    return alike[0] if len(alike) == 1 and alike[0] != document else None
 
 
 def find_unit(files: Files, target: Target, path: str, root: str) -> Unit:
@@ -193,13 +179,7 @@ _NOWHERE = "no chart or kustomization in its folder or above takes it in, and th
 
 
 def _source(
-    files: Files,
-    target: Target,
-    path: str,
-    folder: str,
-    *,
-    inside: _Inside,
-    values: tuple[str, ...],
+    files: Files, target: Target, path: str, folder: str, *, inside: _Inside, values: tuple[str, ...]
 ) -> Unit:
     folder = "" if folder == "." else folder
     chart = read_chart(files, folder)
@@ -208,7 +188,8 @@ def _source(
         read = _values(target, path, folder, named)
         return Unit("helm", folder, read, inside, chart=chart, files_named=bool(values))
     number, at = place_of_images(files, path) if target.kind == "kustomize" else (0, ())
-    built = read_kustomization(with_images_of(files, path, number, at, folder) if at else files, folder)
+    adding = with_images_of(files, parsed(files(path) or "", path)[number], at, folder) if at else files
+    built = read_kustomization(adding, folder)
     if built is None:
         raise UsageError(
             f"expected a chart or a kustomization in {folder or '.'}, found neither",
@@ -222,55 +203,98 @@ def _by_object(files: Files, target: Target, path: str, holder: str, inside: _In
     around = read_kustomization(files, posixpath.dirname(holder))
     parts = around.files if around is not None and holder in around.files else {}
     own = _document_of(files, target, path, inside) if path == holder else None
-    units = [unit for number, unit in _units_in(files, holder) if own in {None, number}]
+    numbers = range(len(parsed(files(holder) or "", holder)))
+    objects = [(number, whole_object(files, holder, number)) for number in numbers if own in {None, number}]
+    units = [unit for number, one in objects for unit in _units_of(files, (holder, number), one)]
     naming = [unit for unit in units if path in (*unit.values, *parts, *_built(unit), holder)]
     below = [unit for unit in units if unit.chart is not None and _below(path, unit.folder)]
     found = naming or below
     if len(found) == 1:
         return found[0]
+    own_files = "; each object in a file of its own, and a target with 'document' for values in one"
+    more = own_files if found else ""
     raise UsageError(
         f"expected one object of Flux or Argo CD that renders {path} from a folder of this repository, "
         f"found {len(found) or 'none'}",
         place=Place(holder),
-        fix="name the object's file, or the folder of its chart or kustomization, as 'source' of the target"
-        + (
-            "; each object in a file of its own, and a target with 'document' for values in one"
-            if found
-            else ""
-        ),
+        fix=f"name its file, or the folder of its chart or kustomization, as 'source' of the target{more}",
     )
 
 
 _WAITED_FOR = ("application", "applications", "application-set", "kustomization", "kustomizations")
-_OF_ENGINES = re.compile(rb"(argoproj\.io|toolkit\.fluxcd\.io)/")
+_OF_ENGINES = ("argoproj.io/", "toolkit.fluxcd.io/")
 
 
-def units_of_objects(
-    files: Files, at: tuple[str, str], repository: str, gate: Mapping[str, Any]
-) -> list[Unit]:
-    """What objects of Flux and Argo CD, wherever they lie in the repository, render with a file.
+class EngineObjects:
+    """Objects of Flux and Argo CD, wherever they lie in the repository; each file is read and parsed once.
 
     Arguments:
-        files: of the whole repository; all of them are read.
-        at: the folder that it is rendered with, and its path.
-        repository: its URL; what Argo CD takes from a repository of another name is not ours.
+        files: of the whole repository.
+        repository: its URL; what is taken from a repository of another name is not ours.
         gate: options of the engine; of the objects that they name, if any is there, no other one counts.
     """
-    held = [gate.get(key) for key in _WAITED_FOR]
-    names = {one for said in held for one in ([said] if isinstance(said, str) else said or ())}
-    found: list[tuple[str, Unit]] = []
-    for holder, data in sorted(files.below("").items()):
-        if not holder.endswith((".yaml", ".yml", ".json")) or not _OF_ENGINES.search(data):
-            continue
-        try:
-            inside = [(number, unit) for number, unit in _units_in(files, holder, at) if _reads(unit, at[1])]
-        except UsageError:  # a template
-            continue
-        for number, unit in inside:
-            document = _whole(files, holder, number)
-            if _is_from(document, unit, repository):
-                found.append((str(value_at(document, ("metadata", "name"))), unit))
-    return [unit for name, unit in found if name in names] or [unit for _, unit in found]
+
+    def __init__(self, files: Files, repository: str, gate: Mapping[str, Any]) -> None:
+        self._files, self._repository = files, repository
+        held = [gate.get(key) for key in _WAITED_FOR]
+        self._names = {one for said in held for one in ([said] if isinstance(said, str) else said or ())}
+        self._objects: list[tuple[str, int, Any]] = []
+        self._unread: dict[str, str] = {}
+        self._built, texts = cache(partial(read_kustomization, files)), files.holding(_OF_ENGINES)
+        self.looked_for = texts is not None
+        for holder, data in sorted((texts or {}).items()):
+            text = data.decode("utf-8", "replace")
+            template = ": {{" in text  # which YAML takes for a mapping
+            try:
+                for number in range(len(parsed(text, holder))):
+                    self._objects.append((holder, number, whole_object(files, holder, number, self._built)))
+            except UsageError:
+                template = True
+            self._unread |= {holder: text} if template else {}
+
+    def rendering(self, at: tuple[str, str]) -> list[tuple[Unit, str]]:
+        """What they render with a file, and why it is not known whether that is ours; empty if it is.
+
+        Arguments:
+            at: the folder that the file is rendered with, and its path.
+
+        Raises:
+            EditRefused: a file of such objects cannot be read, and it names the folder.
+        """
+        found: list[tuple[str, Unit, str]] = []
+        files = self._files
+        unread = [one for one, text in self._unread.items() if may_be_read(files, text, at)]
+        others = [one for *_, one in self._objects]
+        for holder, number, document in self._objects:
+            try:
+                concerns = at[1] == holder or self._concerns(document, at)
+                units = list(_units_of(files, (holder, number), document, at)) if concerns else []
+            except UsageError:
+                unread += [holder] if may_be_read(files, json.dumps(document, indent=1), at) else []
+                continue
+            name = str(value_at(document, ("metadata", "name")))
+            for unit in (unit for unit in units if _reads(unit, at[1])):
+                doubt = doubt_of_source(document, unit.inside, others, self._repository)
+                found += [] if doubt is None else [(name, unit, doubt)]
+        waited_for = [(unit, doubt) for name, unit, doubt in found if name in self._names]
+        if unread and not waited_for:
+            raise EditRefused(
+                f"{unread[0]} names {at[1]} or its folder and cannot be read: its effect is not proven",
+                place=Place(unread[0]),
+                fix="name the object that deploys here in 'gate', or as 'source' of the target",
+            )
+        return waited_for or [(unit, doubt) for _, unit, doubt in found]
+
+    def _concerns(self, document: Any, at: tuple[str, str]) -> bool:
+        """Whether an object may render a file; what it adds is followed for those alone."""
+        for place, folder, named in rendered_by(document, at):
+            built, by_flux = self._built(folder), place[-1] == "images"
+            own = ("spec",) if by_flux else (*place[:-2], "kustomize")
+            adds = any(value_at(document, (*own, key)) for key in ("components", "patches"))
+            reached = by_flux if built is None else at[1] in built.files
+            if adds or reached or at[1] in named or _below(at[1], folder):
+                return True
+        return False
 
 
 def _reads(unit: Unit, path: str) -> bool:
@@ -279,49 +303,33 @@ def _reads(unit: Unit, path: str) -> bool:
     return by_chart or path in (*unit.values, *_built(unit))
 
 
-def _is_from(document: Any, unit: Unit, repository: str) -> bool:
-    """Whether an object takes what it renders from this repository, as far as names tell."""
-    url = value_at(document, (*unit.inside[2][:-2], "repoURL")) if unit.inside else None
-    named, ours = (re.sub(r"(\.git)?/*$", "", str(one)).rpartition("/")[2] for one in (url, repository))
-    return not url or "{{" in str(url) or named == ours
-
-
 def unit_again(files: Files, unit: Unit) -> Unit:
     """The unit of an object, as other files have it."""
-    holder = unit.inside[0] if unit.inside else ""
-    meant = (unit.folder, *unit.values)
-    return next((one for _, one in _units_in(files, holder, meant) if one.inside == unit.inside), unit)
+    holder, number, _ = unit.inside or ("", 0, ())
+    document = whole_object(files, holder, number)
+    again = _units_of(files, (holder, number), document, (unit.folder, *unit.values))
+    return next((one for one in again if one.inside == unit.inside), unit)
 
 
 _LENIENT = ("ignoreMissingValueFiles",), ("chart", "spec", "ignoreMissingValuesFiles")
 
 
-def _units_in(files: Files, holder: str, meant: Sequence[str] = ()) -> Iterator[tuple[int, Unit]]:
-    """Numbers of the documents that are objects of Flux or Argo CD, and what each renders that is here."""
-    for number in range(len(read_documents(files(holder) or "", holder))):
-        document = _whole(files, holder, number)
-        for at, folder, named in rendered_by(document, meant):
-            lenient = any(value_at(document, (*at[:-1], *one)) is True for one in _LENIENT)
-            read = tuple(one for one in named if not lenient or files(one) is not None)
-            unit = _rendered_as(files, (holder, number, at), folder, read)
-            if unit is not None:
-                yield number, unit
-
-
-def _rendered_as(
-    files: Files, inside: tuple[str, int, Path], folder: str, named: tuple[str, ...]
-) -> Unit | None:
-    """What an object renders a folder as; None if there is no chart and no kustomization."""
-    holder, number, at = inside
-    chart = read_chart(files, folder) if at[-1] != "images" else None
-    if chart is not None:
-        values = tuple(dict.fromkeys((*named, holder)))
-        return Unit("helm", folder, values, inside, chart=chart, files_named=True)
-    place = at if at[-1] == "images" else (*at[:-2], "kustomize", "images")
-    built = read_kustomization(with_images_of(files, holder, number, place, folder), folder)
-    if built is None:
-        return None
-    return Unit("kustomize", folder, inside=(holder, number, place), kustomization=built)
+def _units_of(
+    files: Files, where: tuple[str, int], document: Any, meant: Sequence[str] = ()
+) -> Iterator[Unit]:
+    """What one object renders that is here."""
+    for at, folder, named in rendered_by(document, meant):
+        lenient = any(value_at(document, (*at[:-1], *one)) is True for one in _LENIENT)
+        read = tuple(one for one in named if not lenient or files(one) is not None)
+        chart = read_chart(files, folder) if at[-1] != "images" else None
+        if chart is not None:
+            values = tuple(dict.fromkeys((*read, where[0])))
+            yield Unit("helm", folder, values, (*where, at), chart=chart, files_named=True)
+            continue
+        place = at if at[-1] == "images" else (*at[:-2], "kustomize", "images")
+        built = read_kustomization(with_images_of(files, document, place, folder), folder)
+        if built is not None:
+            yield Unit("kustomize", folder, inside=(*where, place), kustomization=built)
 
 
 def _built(unit: Unit) -> Iterable[str]:

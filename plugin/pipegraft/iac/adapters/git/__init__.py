@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pipegraft.core.adapters.git_command import BareCommand, BareRepository, GitCommand, git_environment
-from pipegraft.core.errors import Unreachable, UsageError
+from pipegraft.core.errors import UsageError
 from pipegraft.iac.adapters.failures import explain
 from pipegraft.iac.adapters.git.access import Access, access, identity, signing
 from pipegraft.iac.adapters.git.history import Archive, History
@@ -21,6 +21,7 @@ from pipegraft.iac.adapters.git.remotes import (
     LocalRemote,
     Remote,
     Workspace,
+    clone_newest,
     private_folder,
 )
 from pipegraft.iac.ports import Commit, split_path
@@ -115,16 +116,17 @@ class GitBranch:
         return self._remote.tip(self._branch, to_push=self._about_to_write)
 
     def read(self, path: str, at: str) -> str | None:
-        *above, name = split_path(path)
-        folder = self._folders([path], at).get("/".join(above), {})
-        entry = folder.get(name.encode())
-        if entry is None or entry.kind != "blob":
-            return None
+        content = self._content(path, at)
         try:
-            return self._get(entry.name).decode()
+            return None if content is None else content.decode()
         except UnicodeDecodeError as error:
             found = error.object[error.start]
             raise UsageError(f"expected {path} to be text in UTF-8, found byte {found:#04x}") from None
+
+    def _content(self, path: str, at: str) -> bytes | None:
+        *above, name = split_path(path)
+        entry = self._folders([path], at).get("/".join(above), {}).get(os.fsencode(name))
+        return None if entry is None or entry.kind != "blob" else self._get(entry.name)
 
     def files_below(self, folder: str, at: str) -> Mapping[str, bytes]:
         if not folder:
@@ -132,6 +134,25 @@ class GitBranch:
         above, _, name = folder.rpartition("/")
         entry = self._folders([folder], at).get(above, {}).get(name.encode())
         return self._contents(folder, entry.name) if entry and entry.kind == "tree" else {}
+
+    def files_holding(self, words: Sequence[str], at: str) -> Mapping[str, bytes]:
+        root = self._root(at)
+        if self._remote.partial:
+            self._bring(list(self._missing(root)), below=True)
+        options = ("-l", "-z", "-a", "-F", *(part for word in words for part in ("-e", word)))
+        found = self._git.run("grep", *options, root, "--", "*.yaml", "*.yml", "*.json")
+        if found.code > 1:
+            raise explain(found.errors, self._remote.name)
+        paths = (os.fsdecode(one.partition(b":")[2]) for one in found.output.split(b"\0"))
+        return {path: self._content(path, at) or b"" for path in paths if path}
+
+    def _missing(self, tree: str) -> Iterator[str]:
+        """What lies below a tree and is not here; of a folder that is not, itself alone."""
+        for entry in self._tree(tree).values():
+            if entry.kind != "commit" and self._objects.get(entry.name) is None:
+                yield entry.name
+            elif entry.kind == "tree":
+                yield from self._missing(entry.name)
 
     def _contents(self, folder: str, tree: str) -> dict[str, bytes]:
         """Every file below a tree; they are brought together with it."""
@@ -194,7 +215,7 @@ class GitBranch:
         for path in paths:
             folder = ""
             for part in split_path(path)[:-1]:
-                entry = found[folder].get(part.encode())
+                entry = found[folder].get(os.fsencode(part))
                 if entry is None or entry.kind != "tree":
                     break
                 folder = f"{folder}/{part}".removeprefix("/")
@@ -366,23 +387,3 @@ def _inspect(local: Path, variables: Mapping[str, str]) -> _There:
         )
     object_format, folder = found.output.decode().splitlines()
     return _There(Path(folder).absolute(), object_format, git)
-
-
-def clone_newest(repository: str, branch: str, folder: Path, environment: Mapping[str, str]) -> None:
-    """Clone a branch without its history, to look at.
-
-    Arguments:
-        repository: URL.
-        folder: where to; it must not exist.
-        environment: variables with the credentials, see `access`.
-
-    Raises:
-        Unreachable: it could not be read; the folder may hold a part of it.
-    """
-    reached = access(repository, environment)
-    git = GitCommand(_NOWHERE)
-    git.use(git_environment(environment, reached.settings, reached.variables), reached.secrets)
-    options = ("-q", "--depth", "1", "--single-branch", "--no-tags", "--branch", branch)
-    done = git.run("clone", *options, "--", reached.url, str(folder.absolute()))
-    if done.code:
-        raise Unreachable(f"{reached.url} cannot be cloned: {done.errors.strip()}", fix="run this again")

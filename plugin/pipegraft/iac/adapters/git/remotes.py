@@ -9,15 +9,16 @@ import secrets
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from pipegraft.core.adapters.git_command import BareCommand, BareRepository
-from pipegraft.core.errors import UsageError
+from pipegraft.core.adapters.git_command import BareCommand, BareRepository, GitCommand, git_environment
+from pipegraft.core.errors import Unreachable, UsageError
 from pipegraft.iac.adapters.failures import explain, explain_rejection
+from pipegraft.iac.adapters.git.access import access
 
 __all__ = [
     "BranchLock",
@@ -25,6 +26,7 @@ __all__ = [
     "LocalRemote",
     "Remote",
     "Workspace",
+    "clone_newest",
     "private_folder",
     "shallow_commits",
 ]
@@ -311,3 +313,23 @@ def private_folder() -> Path:
     if status.st_uid != os.getuid() or status.st_mode & 0o077 or folder.is_symlink():
         return Path(tempfile.mkdtemp(prefix="pipegraft-"))  # somebody else made it: not to be trusted
     return folder
+
+
+def clone_newest(repository: str, branch: str, folder: Path, environment: Mapping[str, str]) -> None:
+    """Clone a branch without its history, to look at.
+
+    Arguments:
+        repository: URL.
+        folder: where to; it must not exist.
+        environment: variables with the credentials, see `access`.
+
+    Raises:
+        Unreachable: it could not be read; the folder may hold a part of it.
+    """
+    reached = access(repository, environment)
+    git = GitCommand(Path("/"))
+    git.use(git_environment(environment, reached.settings, reached.variables), reached.secrets)
+    options = ("-q", "--depth", "1", "--single-branch", "--no-tags", "--branch", branch)
+    done = git.run("clone", *options, "--", reached.url, str(folder.absolute()))
+    if done.code:
+        raise Unreachable(f"{reached.url} cannot be cloned: {done.errors.strip()}", fix="run this again")
