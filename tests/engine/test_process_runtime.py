@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -209,7 +210,9 @@ def test_readiness_can_be_lost_and_found(
     sick = images.root / "web" / "app" / "sick"
     sick.touch()
     (unready,) = observe_until(runtime, lambda seen: seen[0].phase is Phase.UNREADY)
-    assert unready.reason == "GET /healthz on port 8080 answered 503"
+    assert re.fullmatch(
+        r"GET /healthz on port 8080, which is \d+ on this machine .* answered 503", unready.reason
+    )
     sick.unlink()
     observe_until(runtime, lambda seen: seen[0].phase is Phase.READY)
 
@@ -218,7 +221,7 @@ def test_what_does_not_live_fails(runtime: ProcessRuntime, workload: Workload, i
     ready(runtime, replace(workload, containers=(replace(workload.containers[0], liveness=QUICK),)))
     (images.root / "web" / "app" / "sick").touch()
     (failed,) = observe_until(runtime, lambda seen: seen[0].phase is Phase.FAILED)
-    assert "does not live: GET /healthz on port 8080 answered 503" in failed.reason
+    assert re.search(r"does not live: GET /healthz on port 8080, .* answered 503", failed.reason)
 
 
 def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import exp, pi, sin
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipegraft.core.errors import UsageError
@@ -423,6 +423,7 @@ def test_a_version_that_hardly_fails_beside_one_that_does_passes_however_odd_tha
         assert "drifts by itself" not in judgement.reason
 
 
+@settings(max_examples=25)
 @given(st.floats(0.51, 1), st.floats(0.1, 1), st.integers(3, 30))
 def test_nothing_passes_that_fails_most_of_its_requests(gray: float, stable: float, looks: int) -> None:
     seen = steady(looks, (1_000, 1_000 * stable), (200, 200 * gray))

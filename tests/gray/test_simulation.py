@@ -46,8 +46,8 @@ def test_many_releases_at_once_are_judged_as_each_one_alone(fault: str) -> None:
     "world", ["20 requests", "2,000 requests", "20,000 requests", "cold start, 5 intervals"]
 )
 def test_good_versions_get_through(world: str) -> None:
-    found = simulate(WORLDS[world], Fault(), policy(WORLDS[world]), (5, 25, 50), count=60, seed=1)
-    assert found.promoted >= 59, found
+    found = simulate(WORLDS[world], Fault(), policy(WORLDS[world]), (5, 25, 50), count=40, seed=1)
+    assert found.promoted >= 39, found
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_good_versions_get_through(world: str) -> None:
 )
 def test_bad_versions_do_not(fault: str, requests: str) -> None:
     world = WORLDS[f"{requests} requests"]
-    found = simulate(world, FAULTS[fault], policy(world), (5, 25, 50), count=60, seed=1)
+    found = simulate(world, FAULTS[fault], policy(world), (5, 25, 50), count=40, seed=1)
     assert found.promoted <= 1, found
-    assert found.taken_back >= 55, found
+    assert found.taken_back >= 36, found
 
 
 def test_more_errors_of_gray_never_turn_a_failure_into_a_pass() -> None:
